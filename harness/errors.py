@@ -1,0 +1,88 @@
+"""What is said when something cannot go on: the place, the value, what is valid, what to do next."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class PerfgateError(Exception):
+    """A problem that a user can act on.
+
+    Attributes:
+        problem: what is wrong, in one sentence.
+        where: the file, and the key or line inside it.
+        valid: what would have been accepted.
+        next_step: the next thing to do, a command where there is one.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        where: str = "",
+        valid: str = "",
+        next_step: str = "",
+    ) -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.where = where
+        self.valid = valid
+        self.next_step = next_step
+
+    def __str__(self) -> str:
+        lines = [f"{self.where}: {self.problem}" if self.where else self.problem]
+        if self.valid:
+            lines.append(f"  valid: {self.valid}")
+        if self.next_step:
+            lines.append(f"  next:  {self.next_step}")
+        return "\n".join(lines)
+
+    def at(self, where: str) -> PerfgateError:
+        """The same error, placed: `where` goes in front of what is known of the place."""
+        place = f"{where}: {self.where}" if self.where else where
+        return type(self)(self.problem, where=place, valid=self.valid, next_step=self.next_step)
+
+
+class RecipeError(PerfgateError):
+    """A suite or recipe that cannot be understood."""
+
+
+class DataError(PerfgateError):
+    """Images or annotations that cannot be used."""
+
+
+class BuildError(PerfgateError):
+    """A step that could not be applied, or that had no effect."""
+
+
+class NoEffect(BuildError):
+    """A step ran, and nothing of what it promises to change has changed."""
+
+
+class RuntimeFault(PerfgateError):
+    """A runtime that did not open the artifact, or not on the device it was asked for."""
+
+
+class BaselineError(PerfgateError):
+    """A stored baseline that cannot be read or must not be written."""
+
+
+class ReportError(PerfgateError):
+    """A report or session file that cannot be read or written."""
+
+
+class DeviceBusy(PerfgateError):
+    """Another session is measuring on this device."""
+
+
+class MissingPackage(PerfgateError):
+    """Something is not installed; `next_step` holds the command that installs it."""
+
+
+def suggestion(value: str, choices: Iterable[str]) -> str:
+    """`choices` as one line for the `valid` field, the closest to `value` named first."""
+    known = sorted(choices)
+    close = difflib.get_close_matches(value, known, n=1)
+    listed = ", ".join(known) if known else "none"
+    return f"{listed} (did you mean {close[0]!r}?)" if close else listed

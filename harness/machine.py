@@ -1,0 +1,193 @@
+"""Where something was measured: the machine's fingerprint and the environment of a session.
+
+The fingerprint decides whether two measurements may be compared at all. The environment does
+not; a difference in it is named as a suspect.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import re
+import sys
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+_CPUINFO = Path("/proc/cpuinfo")
+_OS_RELEASE = Path("/etc/os-release")
+
+_FEATURES = re.compile(
+    r"^(sse4_1|sse4_2|avx|avx2|avx_vnni|fma|f16c|avx512\w*|amx_\w+|asimd\w*|sve\w*|bf16|i8mm|neon)$"
+)
+"""Flags of /proc/cpuinfo that numeric kernels choose their code by."""
+
+
+class Gpu(BaseModel):
+    """One model of GPU in the machine. `power_limit` is in watts."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    count: int
+    driver: str
+    power_limit: float | None = None
+
+
+class Machine(BaseModel):
+    """The hardware fingerprint. `memory` is in GiB, rounded so that reserved pages do not count."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cpu: str
+    features: tuple[str, ...]
+    cores: int
+    memory: int
+    gpus: tuple[Gpu, ...] = ()
+    os: str
+
+    @property
+    def id(self) -> str:
+        """A folder name: readable, and different for every different fingerprint."""
+        digest = hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:8]
+        words = "-".join([self.cpu, f"{self.cores}c", *(gpu.name for gpu in self.gpus[:1])])
+        slug = re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")
+        return f"{slug[:48]}-{digest}"
+
+
+class Environment(BaseModel):
+    """What else can move a measurement, besides the machine: compared, and named as a suspect."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    python: str
+    kernel: str
+    packages: dict[str, str]
+    allocator: str = ""
+    threads: int = 1
+
+
+def this_machine() -> Machine:
+    """The fingerprint of the machine that this process runs on."""
+    text = _CPUINFO.read_text() if _CPUINFO.exists() else ""
+    model = _field(text, "model name") or platform.processor() or platform.machine()
+    flags = (_field(text, "flags") or _field(text, "Features") or "").split()
+    return Machine(
+        cpu=model,
+        features=tuple(sorted(flag for flag in flags if _FEATURES.match(flag))),
+        cores=len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count() or 1,
+        memory=_memory(),
+        gpus=_gpus(),
+        os=_os(),
+    )
+
+
+PACKAGES = (
+    "pytest-perfgate",
+    "numpy",
+    "torch",
+    "torch-pruning",
+    "onnx",
+    "onnxscript",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "openvino",
+    "tensorrt",
+    "pycuda",
+    "faster-coco-eval",
+)
+"""Distributions whose version is part of the environment."""
+
+
+def this_environment(
+    *, packages: Iterable[str] = PACKAGES, allocator: str = "", threads: int = 1
+) -> Environment:
+    """The environment of this process, with the allocator and threads that workers get."""
+    found: dict[str, str] = {}
+    for name in packages:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return Environment(
+        python=".".join(map(str, sys.version_info[:3])),
+        kernel=platform.release(),
+        packages=found,
+        allocator=allocator,
+        threads=threads,
+    )
+
+
+def differences(before: Environment, now: Environment) -> tuple[str, ...]:
+    """What differs between two environments, one line each, in words."""
+    found = [
+        f"{name} {old} -> {new}"
+        for name, old, new in (
+            ("Python", before.python, now.python),
+            ("kernel", before.kernel, now.kernel),
+            ("allocator", before.allocator or "default", now.allocator or "default"),
+            ("threads", str(before.threads), str(now.threads)),
+        )
+        if old != new
+    ]
+    for name in sorted(before.packages.keys() | now.packages.keys()):
+        old, new = before.packages.get(name, "absent"), now.packages.get(name, "absent")
+        if old != new:
+            found.append(f"{name} {old} -> {new}")
+    return tuple(found)
+
+
+def _field(text: str, name: str) -> str:
+    match = re.search(rf"^{re.escape(name)}\s*:\s*(.*)$", text, re.MULTILINE)
+    return match.group(1).strip() if match else ""
+
+
+def _memory() -> int:
+    try:
+        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    except (ValueError, OSError):
+        return 0
+    step = 1 if total < 8 else 4
+    return int(-(-total // step) * step)
+
+
+def _os() -> str:
+    text = _OS_RELEASE.read_text() if _OS_RELEASE.exists() else ""
+    name = _field(text.replace("=", ": "), "ID").strip('"')
+    release = _field(text.replace("=", ": "), "VERSION_ID").strip('"')
+    distribution = f" {name} {release}".rstrip()
+    return f"{platform.system()} {platform.machine()}{distribution}"
+
+
+def _gpus() -> tuple[Gpu, ...]:
+    """Through NVML, which opens no CUDA context; none when the library or a driver is absent."""
+    try:
+        import pynvml
+    except ImportError:
+        return ()
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return ()
+    try:
+        driver = str(pynvml.nvmlSystemGetDriverVersion())
+        counted: dict[tuple[str, float | None], int] = {}
+        for index in range(pynvml.nvmlDeviceGetCount()):
+            handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+            try:
+                watts = pynvml.nvmlDeviceGetPowerManagementLimit(handle) / 1000.0
+            except pynvml.NVMLError:
+                watts = None
+            key = (str(pynvml.nvmlDeviceGetName(handle)), watts)
+            counted[key] = counted.get(key, 0) + 1
+        return tuple(
+            Gpu(name=name, count=count, driver=driver, power_limit=watts)
+            for (name, watts), count in sorted(counted.items(), key=str)
+        )
+    finally:
+        pynvml.nvmlShutdown()

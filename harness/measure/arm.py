@@ -1,0 +1,164 @@
+"""An arm's side of a launch: one forked process that waits for its turn, runs, and says how long.
+
+Turns arrive as one byte on a pipe; times leave as packed doubles. Nothing of this is inside the
+timed region.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import os
+import struct
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from harness.measure import memory, yardstick
+from harness.recipe import Suite
+
+SAMPLE, BATCH, FINISH = b"s", b"b", b"f"
+TIMES = struct.Struct("<3d")
+
+_WARM_MIN, _WARM_MAX = 3, 12  # inferences before the first timed one
+_WARM_SECONDS = 2.0
+
+
+def serve(arm: dict[str, Any], turns: int, answers: int) -> None:
+    """Opens what the arm measures, says so, and then takes turns until told to finish.
+
+    Answers a line of JSON when ready, `TIMES` (pre-process, inference, post-process; seconds)
+    per turn, and a line of JSON at the end.
+    """
+    visit: _Visit
+    if arm["name"] == yardstick.NAME:
+        visit = _YardstickVisit()
+    else:
+        visit = _RecipeVisit(arm)
+    _say(answers, {"type": "ready", "load_time": visit.load_time, "facts": visit.facts})
+    while True:
+        turn = os.read(turns, 1)
+        if turn == SAMPLE:
+            os.write(answers, TIMES.pack(*visit.sample()))
+        elif turn == BATCH:
+            os.write(answers, TIMES.pack(0.0, visit.batch(), 0.0))
+        elif turn == FINISH:
+            break
+        else:
+            return  # the launch has ended
+    _say(answers, {"type": "finished", "peak_memory": visit.peak_memory()})
+
+
+class _Visit:
+    """What an arm does in its turn."""
+
+    load_time = 0.0
+
+    def __init__(self) -> None:
+        self.facts: dict[str, Any] = {}
+
+    def sample(self) -> tuple[float, float, float]:
+        raise NotImplementedError
+
+    def batch(self) -> float:
+        raise NotImplementedError
+
+    def peak_memory(self) -> int | None:
+        raise NotImplementedError
+
+
+class _YardstickVisit(_Visit):
+    def __init__(self) -> None:
+        super().__init__()
+        self._work = yardstick.workload()
+        _warm(self._work)
+
+    def sample(self) -> tuple[float, float, float]:
+        start = time.perf_counter()
+        self._work()
+        return 0.0, time.perf_counter() - start, 0.0
+
+    def batch(self) -> float:
+        return self.sample()[1]
+
+    def peak_memory(self) -> int | None:
+        return None
+
+
+class _RecipeVisit(_Visit):
+    def __init__(self, arm: dict[str, Any]) -> None:
+        super().__init__()
+        from harness.measure.prepare import open_session
+        from harness.measure.suitedata import VALIDATION, SuiteData
+
+        suite = TypeAdapter(Suite).validate_python(arm["suite"])
+        data = SuiteData(suite)
+        self._pipeline = data.pipeline
+        self._images = data.images(VALIDATION, arm["images"])
+        self._next = 0
+        self._batch_size = suite.batch
+        self._base = memory.resident()
+        memory.reset_peak()
+        start = time.perf_counter()
+        self._session = open_session(
+            suite, suite.recipes[arm["recipe"]], arm["reference"], Path(arm["cache"]) / "runtime"
+        )
+        self.load_time = time.perf_counter() - start
+        self.facts = self._session.facts
+        _warm(self.sample)
+        # What lives now lives to the end: later collections have less to look at.
+        gc.collect()
+        gc.freeze()
+
+    def sample(self) -> tuple[float, float, float]:
+        image = self._images[self._next % len(self._images)]
+        self._next += 1
+        clock = time.perf_counter
+        begin = clock()
+        batch, meta = self._pipeline.preprocess([image])
+        ready = clock()
+        outputs = self._session.run(batch)
+        done = clock()
+        self._pipeline.postprocess(outputs, meta)
+        end = clock()
+        return ready - begin, done - ready, end - done
+
+    def batch(self) -> float:
+        count = len(self._images)
+        chosen = [self._images[index % count] for index in range(self._batch_size)]
+        start = time.perf_counter()
+        batch, meta = self._pipeline.preprocess(chosen)
+        self._pipeline.postprocess(self._session.run(batch), meta)
+        return time.perf_counter() - start
+
+    def peak_memory(self) -> int | None:
+        peak = memory.peak()
+        if peak is None or self._base is None:
+            return None
+        return max(0, peak - self._base)
+
+
+def _warm(work: Callable[[], Any]) -> None:
+    """Runs `work` until it has settled: no longer faster than the time before, or the cap."""
+    start = time.perf_counter()
+    fastest = float("inf")
+    for count in range(_WARM_MAX):
+        before = time.perf_counter()
+        work()
+        took = time.perf_counter() - before
+        settled = took > fastest * 0.95
+        fastest = min(fastest, took)
+        late = time.perf_counter() - start > _WARM_SECONDS
+        if count + 1 >= _WARM_MIN and (settled or late):
+            return
+
+
+def _say(answers: int, message: dict[str, Any]) -> None:
+    data = json.dumps(message).encode() + b"\n"
+    with contextlib.suppress(BrokenPipeError):
+        while data:
+            data = data[os.write(answers, data) :]

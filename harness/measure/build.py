@@ -1,0 +1,308 @@
+"""Builds a recipe's artifact link by link, in a worker: each link proven, and cached."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import harness
+from harness import registry
+from harness.errors import BuildError, PerfgateError, RecipeError
+from harness.machine import PACKAGES
+from harness.measure.importing import Watch, resolve
+from harness.measure.store import ArtifactStore, Entry, Stored, Structure, digest_files, digest_of
+from harness.measure.suitedata import SuiteData
+from harness.recipe import Recipe, StepSpec, Suite
+from harness.record import ArtifactInfo, Link
+from harness.steps import ONNX, TORCH, Artifact, BuildContext, Options, Step
+
+SEED = 0
+_FORMAT = 1  # of the store's entries; part of every key
+_WEIGHTS = "weights.safetensors"
+_OWN_PACKAGES = {"pytest-perfgate", "faster-coco-eval"}  # these do not change an artifact
+
+
+@dataclass(frozen=True)
+class Built:
+    """A built recipe: where its artifact is, what it is, and how it came about.
+
+    `reference` is plain data from which `load` opens the artifact in another process.
+    """
+
+    reference: dict[str, Any]
+    info: ArtifactInfo
+    lineage: tuple[Link, ...]
+
+
+def build(
+    suite: Suite,
+    recipe: Recipe,
+    *,
+    store: ArtifactStore,
+    watch: Watch,
+    data: SuiteData,
+    progress: Callable[[int, int, str], None],
+) -> Built:
+    """The artifact of `recipe`; links that the store holds are not built again.
+
+    Raises:
+        BuildError: a step could not be applied, or had no effect.
+    """
+    chain = _Chain(suite, recipe, store, watch, data, progress)
+    return chain.build()
+
+
+def load(reference: dict[str, Any]) -> Artifact:
+    """The artifact that `Built.reference` describes, opened in this process."""
+    path = Path(reference["path"]) if reference["path"] else None
+    if reference["kind"] != TORCH:
+        return Artifact(reference["kind"], path=path)
+    structures = tuple(Structure.model_validate(item) for item in reference["structures"])
+    return Artifact(TORCH, module=_module(reference["model"], structures, path))
+
+
+def _module(model: str, structures: tuple[Structure, ...], weights: Path | None) -> Any:
+    import torch
+
+    module = resolve(model, "suite.model")()
+    if not isinstance(module, torch.nn.Module):
+        raise RecipeError(
+            f"{model!r} returned {type(module).__name__}", valid="a torch.nn.Module in eval mode"
+        )
+    module.eval()
+    for structure in structures:
+        step: Step = registry.find(registry.STEPS, structure.step)
+        options = step.Options.model_validate(structure.options)
+        module = step.restore(module, structure.data, options)
+    if structures and weights is not None:
+        from safetensors.torch import load_model
+
+        load_model(module, weights)
+    return module.eval()
+
+
+class _Chain:
+    """One build: the links so far, and the live module when there is one."""
+
+    def __init__(
+        self,
+        suite: Suite,
+        recipe: Recipe,
+        store: ArtifactStore,
+        watch: Watch,
+        data: SuiteData,
+        progress: Callable[[int, int, str], None],
+    ) -> None:
+        self._suite = suite
+        self._recipe = recipe
+        self._store = store
+        self._watch = watch
+        self._data = data
+        self._progress = progress
+        self._module: Any = None  # of the last link, while it is known to be up to date
+
+    def build(self) -> Built:
+        entry, link = self._link(_source_key(self._suite), "model", {}, self._source)
+        lineage = [link]
+        for spec in self._recipe.chain:
+            step: Step = registry.find(registry.STEPS, spec.name)
+            options = step.Options.model_validate(dict(spec.options))
+            before = entry
+            entry, link = self._link(
+                _step_key(link.key, step, options, self._suite),
+                spec.name,
+                options.model_dump(mode="json"),
+                lambda folder, s=step, o=options, e=before, p=spec: self._apply(  # type: ignore[misc]
+                    s, o, e, folder, p
+                ),  # mypy cannot infer a lambda's defaults
+            )
+            step.prove(link.effect, options)
+            lineage.append(link)
+        return Built(self._reference(entry), self._info(entry), tuple(lineage))
+
+    def _link(
+        self,
+        key: str,
+        name: str,
+        options: dict[str, Any],
+        make: Callable[[Path], Stored],
+    ) -> tuple[Entry, Link]:
+        with self._store.lock(key):
+            found = self._store.find(key, self._watch)
+            cached = found is not None
+            if found is None:
+                with self._store.scratch() as folder:
+                    found = self._store.add(key, folder, make(folder))
+            else:
+                self._module = None
+        stored = found.stored
+        link = Link(
+            step=name,
+            options=options,
+            effect=stored.effect,
+            seconds=round(stored.seconds, 3),
+            cached=cached,
+            key=key,
+        )
+        return found, link
+
+    def _source(self, folder: Path) -> Stored:
+        start = time.perf_counter()
+        if self._suite.model.endswith(".onnx"):
+            file = self._suite.folder / self._suite.model
+            relative = file.resolve().relative_to(self._suite.root.resolve()).as_posix()
+            (folder / "model.onnx").write_bytes(file.read_bytes())
+            files = {relative: self._watch.digest(relative)}
+            effect = {"source": self._suite.model}
+            return self._stored(ONNX, "model.onnx", effect, (), start, files)
+        self._module = _module(self._suite.model, (), None)
+        self._save(folder)
+        effect = {
+            "source": self._suite.model,
+            "parameters": sum(p.numel() for p in self._module.parameters()),
+        }
+        return self._stored(TORCH, _WEIGHTS, effect, (), start, self._watch.files())
+
+    def _apply(
+        self, step: Step, options: Options, before: Entry, folder: Path, spec: StepSpec
+    ) -> Stored:
+        self._progress(0, 0, f"{spec.name} …")
+        start = time.perf_counter()
+        context = BuildContext(
+            folder=folder,
+            example=self._data.example,
+            inputs=self._data.inputs,
+            data=self._data.split,
+            trainer=resolve(self._suite.trainer, "suite.trainer") if step.trains else None,
+            seed=SEED,
+            threads=self._suite.threads,
+            progress=lambda done, total, note: self._progress(
+                done, total, f"{spec.name}: {note}" if note else spec.name
+            ),
+        )
+        try:
+            applied = step.apply(self._open(before), options, context)
+        except PerfgateError:
+            raise
+        except Exception as error:
+            raise BuildError(
+                f"step {spec} could not be applied: {type(error).__name__}: {error}"
+            ) from error
+        effect = dict(applied.effect)
+        step.prove(effect, options)
+        structures = before.stored.structures
+        if applied.artifact.kind == TORCH:
+            self._module = applied.artifact.module.eval()
+            structures += (
+                Structure(
+                    step=spec.name, options=options.model_dump(mode="json"), data=applied.structure
+                ),
+            )
+            self._save(folder)
+            name = _WEIGHTS
+        else:
+            self._module = None
+            if applied.artifact.path is None or applied.artifact.path.parent != folder:
+                raise BuildError(f"step {spec.name!r} left no file in the folder that it was given")
+            name = applied.artifact.path.name
+            structures = ()
+        files = {**before.stored.files, **self._watch.files()}
+        return self._stored(applied.artifact.kind, name, effect, structures, start, files)
+
+    def _open(self, entry: Entry) -> Artifact:
+        if entry.stored.kind == TORCH and self._module is not None:
+            return Artifact(TORCH, module=self._module)
+        return load(self._reference(entry))
+
+    def _save(self, folder: Path) -> None:
+        from safetensors.torch import save_model
+
+        save_model(self._module, str(folder / _WEIGHTS), force_contiguous=True)
+
+    @staticmethod
+    def _stored(
+        kind: str,
+        file: str,
+        effect: dict[str, Any],
+        structures: tuple[Structure, ...],
+        start: float,
+        files: dict[str, str],
+    ) -> Stored:
+        return Stored(
+            kind=kind,
+            file=file,
+            effect=effect,
+            structures=structures,
+            seconds=time.perf_counter() - start,
+            files=files,
+        )
+
+    def _reference(self, entry: Entry) -> dict[str, Any]:
+        return {
+            "kind": entry.stored.kind,
+            "path": str(entry.path) if entry.path else "",
+            "model": self._suite.model,
+            "structures": [item.model_dump(mode="json") for item in entry.stored.structures],
+        }
+
+    @staticmethod
+    def _info(entry: Entry) -> ArtifactInfo:
+        names = list(_deployed(entry))
+        digest, sizes = digest_files(entry.folder, names)
+        return ArtifactInfo(
+            kind=entry.stored.kind, digest=digest, size=sum(sizes.values()), files=sizes
+        )
+
+
+def _deployed(entry: Entry) -> Iterator[str]:
+    for file in entry.folder.iterdir():
+        if file.is_file() and file.name != "link.json":
+            yield file.name
+
+
+def _source_key(suite: Suite) -> str:
+    return digest_of(
+        {
+            "format": _FORMAT,
+            "harness": harness.__version__,
+            "python": list(sys.version_info[:2]),
+            "packages": _versions(),
+            "suite": suite.name,
+            "model": suite.model,
+        }
+    )
+
+
+def _step_key(before: str, step: Step, options: Options, suite: Suite) -> str:
+    source = sys.modules[type(step).__module__].__file__
+    asked: dict[str, Any] = {
+        "before": before,
+        "step": step.name,
+        "code": digest_files(Path(source).parent, [Path(source).name])[0] if source else "",
+        "options": options.model_dump(mode="json"),
+        "seed": SEED,
+        "threads": suite.threads,
+    }
+    if step.splits:
+        asked["data"] = {split: suite.data.get(split) for split in sorted(step.splits)}
+        asked["input"] = dict(suite.input)
+    if step.trains:
+        asked["trainer"] = suite.trainer
+    return digest_of(asked)
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in PACKAGES:
+        if name in _OWN_PACKAGES:
+            continue
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,261 @@
+"""The "launch" job: one fresh parent process whose forked arms take turns on the same cores.
+
+The parent imports the frameworks once; the arms share its pages, its allocator settings and its
+cores, so that what differs between them is what is measured. A round is one visit of every live
+arm, in random order; sample k of two arms belongs to one round.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+import random
+import select
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.measure import yardstick
+from harness.measure.arm import BATCH, FINISH, SAMPLE, TIMES, serve
+from harness.measure.wall import describe_signal
+from harness.measure.worker import Send, die_with, failure
+from harness.record import Launch
+
+_LAST_WORDS = 2000
+_FEW_ROUNDS = 8  # a launch has at least as many, however slow its arms are
+
+
+@dataclass
+class _Arm:
+    """The parent's hold on one arm."""
+
+    name: str
+    pid: int
+    turns: int
+    answers: int
+    log: Path
+    load_time: float = 0.0
+    facts: dict[str, Any] = field(default_factory=dict)
+    times: list[tuple[float, float, float]] = field(default_factory=list)
+    batches: list[float] = field(default_factory=list)
+    peak_memory: int | None = None
+
+
+class _ArmDied(Exception):
+    """An arm ended, or did not answer in time; its message says how."""
+
+    def __init__(self, message: dict[str, Any]) -> None:
+        super().__init__(message["problem"])
+        self.message = message
+
+
+def launch(work: dict[str, Any], send: Send) -> None:
+    """Measures `work["arms"]` for `work["rounds"]` rounds or `work["seconds"]`.
+
+    Sends one "measured" or "arm_failed" per arm. Keys of `work`: index, cores (list), arms,
+    preload, rounds, batches, seconds, silence, started, logs, batch_size.
+    """
+    if work["cores"] and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, work["cores"])
+    for name in work["preload"]:
+        with contextlib.suppress(ImportError):  # the arm that needs it will say what is missing
+            importlib.import_module(name)
+    order = random.Random(work["index"])  # noqa: S311 - an order of turns, nothing secret
+    live: list[_Arm] = []
+    try:
+        for arm in work["arms"]:
+            # One after the other: loading beside a neighbour would be measured with it.
+            forked = _fork(arm, Path(work["logs"]), live)
+            live.append(forked)
+            with _failing(forked, live, send):
+                _hear_ready(forked, work["silence"])
+                send({"type": "progress", "done": 0, "total": 0, "note": f"{arm['name']} loaded"})
+        _take_turns(live, work, order, send)
+        for arm in list(live):
+            with _failing(arm, live, send):
+                os.write(arm.turns, FINISH)
+                arm.peak_memory = _line(arm, work["silence"])["peak_memory"]
+        for arm in live:
+            send(_measured(arm, work))
+    finally:
+        for arm in live:
+            _end(arm)
+
+
+def _take_turns(live: list[_Arm], work: dict[str, Any], order: random.Random, send: Send) -> None:
+    start = time.monotonic()
+    rounds: int = work["rounds"]
+    batches: int = work["batches"]
+    every = max(1, rounds // batches) if batches else 0
+    for number in range(rounds):
+        if number >= _FEW_ROUNDS and time.monotonic() - start > work["seconds"]:
+            break
+        for arm in order.sample(live, len(live)):
+            with _failing(arm, live, send):
+                arm.times.append(_turn(arm, SAMPLE, work["silence"]))
+        if every and number % every == every - 1:
+            for arm in order.sample(live, len(live)):
+                if arm.name != yardstick.NAME:
+                    with _failing(arm, live, send):
+                        arm.batches.append(_turn(arm, BATCH, work["silence"])[1])
+        if number % 5 == 4:
+            send({"type": "progress", "done": number + 1, "total": rounds, "note": "rounds"})
+
+
+def _turn(arm: _Arm, turn: bytes, silence: float) -> tuple[float, float, float]:
+    with contextlib.suppress(BrokenPipeError):  # its end is told by what it answers
+        os.write(arm.turns, turn)
+    data = b""
+    while len(data) < TIMES.size:
+        data += _read(arm, TIMES.size - len(data), silence)
+    return TIMES.unpack(data)  # type: ignore[return-value] # three doubles by its format
+
+
+def _hear_ready(arm: _Arm, silence: float) -> None:
+    message = _line(arm, silence)
+    if message["type"] == "failed":
+        raise _ArmDied(message)
+    arm.load_time, arm.facts = message["load_time"], message["facts"]
+
+
+def _line(arm: _Arm, silence: float) -> dict[str, Any]:
+    data = b""
+    while not data.endswith(b"\n"):
+        data += _read(arm, 1 << 16, silence)
+    message: dict[str, Any] = json.loads(data)
+    return message
+
+
+def _read(arm: _Arm, size: int, silence: float) -> bytes:
+    ready, _, _ = select.select([arm.answers], [], [], silence)
+    if not ready:
+        raise _ArmDied(
+            {
+                "type": "failed",
+                "problem": f"the arm did not answer for {silence:.0f} s and was stopped",
+                "last_words": _words(arm),
+                "next_step": "find what hangs, or give it longer: --perf-timeout SECONDS",
+            }
+        )
+    chunk = os.read(arm.answers, size)
+    if not chunk:
+        raise _ArmDied(_obituary(arm))
+    if chunk.startswith(b'{"type": "failed"'):  # raised in its turn, where times were awaited
+        while not chunk.endswith(b"\n"):
+            chunk += os.read(arm.answers, 1 << 16)
+        raise _ArmDied(json.loads(chunk))
+    return chunk
+
+
+@contextlib.contextmanager
+def _failing(arm: _Arm, live: list[_Arm], send: Send) -> Any:
+    """An arm that dies leaves the launch; the others go on."""
+    try:
+        yield
+    except _ArmDied as died:
+        if arm in live:
+            live.remove(arm)
+        _end(arm)
+        message = dict(died.message)
+        if not message.get("last_words"):
+            message["last_words"] = _words(arm)
+        send({**message, "type": "arm_failed", "arm": arm.name})
+
+
+def _fork(arm: dict[str, Any], logs: Path, live: Sequence[_Arm]) -> _Arm:
+    turns_read, turns_write = os.pipe()
+    answers_read, answers_write = os.pipe()
+    log = logs / f"arm-{os.getpid()}-{len(live)}-{time.monotonic_ns()}.log"
+    sys.stdout.flush()
+    sys.stderr.flush()
+    parent = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            die_with(parent)
+            os.close(turns_write)
+            os.close(answers_read)
+            for other in live:  # else an arm would not notice that the launch has ended
+                os.close(other.turns)
+                os.close(other.answers)
+            out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            os.dup2(out, 1)
+            os.dup2(out, 2)
+            try:
+                serve(arm, turns_read, answers_write)
+                status = 0
+            except Exception as error:  # noqa: BLE001 - whatever an arm raises ends this arm only
+                traceback.print_exc()
+                os.write(answers_write, json.dumps(failure(error)).encode() + b"\n")
+        finally:
+            with contextlib.suppress(Exception):
+                sys.stdout.flush()
+                sys.stderr.flush()
+            os._exit(status)
+    os.close(turns_read)
+    os.close(answers_write)
+    return _Arm(arm["name"], pid, turns_write, answers_read, log)
+
+
+def _end(arm: _Arm) -> None:
+    with contextlib.suppress(ProcessLookupError, ChildProcessError):
+        os.kill(arm.pid, signal.SIGKILL)
+        os.waitpid(arm.pid, 0)
+    for fd in (arm.turns, arm.answers):
+        with contextlib.suppress(OSError):
+            os.close(fd)
+
+
+def _obituary(arm: _Arm) -> dict[str, Any]:
+    problem, next_step = "it ended without a word", ""
+    with contextlib.suppress(ChildProcessError):
+        _, status = os.waitpid(arm.pid, 0)
+        if os.WIFSIGNALED(status):
+            problem, next_step = describe_signal(os.WTERMSIG(status))
+        else:
+            problem = f"it ended with exit code {os.waitstatus_to_exitcode(status)}"
+    return {
+        "type": "failed",
+        "problem": f"the arm died while it was measured: {problem}",
+        "last_words": _words(arm),
+        "next_step": next_step,
+    }
+
+
+def _words(arm: _Arm) -> str:
+    with contextlib.suppress(OSError):
+        text = arm.log.read_text(errors="replace").strip()
+        return text if len(text) <= _LAST_WORDS else "… " + text[-_LAST_WORDS:]
+    return ""
+
+
+def _measured(arm: _Arm, work: dict[str, Any]) -> dict[str, Any]:
+    def column(index: int) -> tuple[float, ...]:
+        return tuple(float(f"{row[index]:.6g}") for row in arm.times)
+
+    measured = Launch(
+        index=work["index"],
+        core=work["cores"][0] if work["cores"] else -1,
+        started=work["started"],
+        load_time=float(f"{arm.load_time:.6g}"),
+        preprocess=column(0),
+        inference=column(1),
+        postprocess=column(2),
+        batches=tuple(float(f"{seconds:.6g}") for seconds in arm.batches),
+        batch_size=work["batch_size"],
+        peak_memory=arm.peak_memory,
+    )
+    return {
+        "type": "measured",
+        "arm": arm.name,
+        "launch": measured.model_dump(mode="json"),
+        "facts": arm.facts,
+    }

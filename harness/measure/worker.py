@@ -1,0 +1,93 @@
+"""A worker's side of the wall: `python -P -m harness.measure.worker JOB_FD MESSAGE_FD PARENT_PID`."""
+
+from __future__ import annotations
+
+import ctypes
+import faulthandler
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from harness.errors import PerfgateError
+
+Send = Callable[[dict[str, Any]], None]
+
+_PR_SET_PDEATHSIG = 1
+
+
+def die_with(parent: int) -> None:
+    """Arranges that this process is killed when its parent ends, even when that is killed."""
+    if sys.platform != "linux":
+        return
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it ended before the line above
+        os._exit(1)
+
+
+def failure(error: BaseException) -> dict[str, Any]:
+    """An error as a message: a `PerfgateError` in its own words, anything else with its trace."""
+    if isinstance(error, PerfgateError):
+        problem = f"{error.where}: {error.problem}" if error.where else error.problem
+        if error.valid:
+            problem += f" (valid: {error.valid})"
+        return {
+            "type": "failed",
+            "problem": problem,
+            "next_step": error.next_step,
+            "last_words": "",
+        }
+    if isinstance(error, MemoryError):
+        return {
+            "type": "failed",
+            "problem": "it ran out of memory",
+            "next_step": "free memory, or make the recipe smaller",
+            "last_words": traceback.format_exc(limit=-4),
+        }
+    return {
+        "type": "failed",
+        "problem": f"it raised {type(error).__name__}: {error}",
+        "next_step": "the last words show where",
+        "last_words": traceback.format_exc(limit=-6),
+    }
+
+
+def main() -> int:
+    """Reads the job, does it, sends what there is to say."""
+    job_fd, message_fd, parent = (int(text) for text in sys.argv[1:4])
+    die_with(parent)
+    faulthandler.enable()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the pytest process decides when this one ends
+    with os.fdopen(job_fd, "rb") as pipe:
+        job = json.load(pipe)
+    os.set_inheritable(message_fd, False)
+
+    def send(message: dict[str, Any]) -> None:
+        data = json.dumps(message, allow_nan=False).encode() + b"\n"
+        while data:
+            data = data[os.write(message_fd, data) :]
+
+    sys.path.insert(0, os.getcwd())
+    try:
+        if job["kind"] == "prepare":
+            from harness.measure.prepare import prepare
+
+            prepare(job["work"], send)
+        else:
+            from harness.measure.launch import launch
+
+            launch(job["work"], send)
+    except Exception as error:  # noqa: BLE001 - whatever user code raises ends this recipe only
+        send(failure(error))
+    return 0
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Frameworks' threads and destructors have crashed or hung here; everything has been sent.
+    os._exit(code)

@@ -1,0 +1,115 @@
+"""Metrics: what is measured, in which unit, which way is better, and how two values compare."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+
+from harness.units import Unit
+
+
+class Better(StrEnum):
+    """Which direction of a metric is the good one."""
+
+    LOWER = "lower"
+    HIGHER = "higher"
+
+
+class Rule(StrEnum):
+    """Where the uncertainty of a metric comes from, and so how it is judged."""
+
+    LAUNCHES = "launches"  # one value per launch; the launches are the sample
+    IMAGES = "images"  # one set of predictions; the images are the sample
+    EXACT = "exact"  # no uncertainty: the same artifact always gives the same value
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One thing that is measured.
+
+    Attributes:
+        name: as written in a budget.
+        unit: the dimension; values are kept in its base unit.
+        better: the good direction.
+        rule: where its uncertainty comes from.
+        relative: two values compare as a ratio (time, memory); else as a difference (scores).
+        meaning: what the value includes, in one or two sentences; shown in docs and report.
+    """
+
+    name: str
+    unit: Unit
+    better: Better
+    rule: Rule
+    relative: bool
+    meaning: str
+
+
+def _time(name: str, meaning: str) -> Metric:
+    return Metric(name, Unit.SECONDS, Better.LOWER, Rule.LAUNCHES, True, meaning)
+
+
+_TURNS = "One image at a time, the recipe's threads, after warm-up, arms taking turns."
+
+_ALL = (
+    _time(
+        "latency_p50",
+        "Median time of one image from decoded pixels to final result: pre-process, inference and "
+        f"post-process. {_TURNS}",
+    ),
+    _time(
+        "latency_p95",
+        "95th percentile of the time of one image from decoded pixels to final result: pre-process, "
+        f"inference and post-process. {_TURNS}",
+    ),
+    _time("preprocess_p50", f"Median time from decoded pixels to the network's input. {_TURNS}"),
+    _time(
+        "inference_p50",
+        "Median time from the network's input to its output arrays, both in host memory. " + _TURNS,
+    ),
+    _time(
+        "inference_p95",
+        "95th percentile of the time from the network's input to its output arrays, both in host "
+        f"memory. {_TURNS}",
+    ),
+    _time(
+        "postprocess_p50",
+        f"Median time from the network's output arrays to the final result. {_TURNS}",
+    ),
+    Metric(
+        "throughput",
+        Unit.IMAGES_PER_SECOND,
+        Better.HIGHER,
+        Rule.LAUNCHES,
+        True,
+        "Images per second through pre-process, inference and post-process in batches of the "
+        "suite's `batch`, the recipe's threads, one process.",
+    ),
+    Metric(
+        "peak_memory",
+        Unit.BYTES,
+        Better.LOWER,
+        Rule.LAUNCHES,
+        True,
+        "Highest resident memory of the arm's process while it loads the artifact, warms up and "
+        "runs all timed work, less what was resident when the arm was forked with the frameworks "
+        "already imported. A high-water mark: it shows that a peak was reached, not how often.",
+    ),
+    Metric(
+        "artifact_size",
+        Unit.BYTES,
+        Better.LOWER,
+        Rule.EXACT,
+        True,
+        "Bytes of the files that a deployment needs to load the recipe's artifact.",
+    ),
+    _time(
+        "load_time",
+        "Time from the artifact on disk (in the page cache) to a session ready for its first "
+        "inference; framework import and warm-up are not included.",
+    ),
+)
+
+PERFORMANCE: Mapping[str, Metric] = MappingProxyType({metric.name: metric for metric in _ALL})
+"""The metrics of every task; a task adds its metrics of accuracy."""

@@ -1,0 +1,134 @@
+"""What was asked for: suites, recipes, steps, runtimes and budgets, as frozen data.
+
+Reading them from `recipes.toml` is `harness.suitefile`'s work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+
+class LimitKind(StrEnum):
+    """What a limit compares the measured value with."""
+
+    MAX = "max"  # absolute, upper
+    MIN = "min"  # absolute, lower
+    DROP = "drop"  # against the reference: a score may be lower by this much
+    SPEEDUP = "speedup"  # against the reference: at least this many times faster
+    GROWTH = "growth"  # against the reference: at most this much more (negative: less)
+    REGRESSION = "regression"  # against the baseline: worse by this much at the most
+
+
+@dataclass(frozen=True)
+class StepSpec:
+    """One link of a chain as the suite file has it: `{ quantize = "static", weights = "int8" }`."""
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        listed = ", ".join(f"{key}={value}" for key, value in self.options.items())
+        return f"{self.name}({listed})"
+
+
+@dataclass(frozen=True)
+class RuntimeSpec:
+    """The runtime at the end of a chain: `"onnxruntime"` or `{ name = "onnxruntime", threads = 2 }`."""
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Limit:
+    """One limit of a budget; `value` is in the metric's base unit or a plain ratio.
+
+    `text` is what the user wrote.
+    """
+
+    kind: LimitKind
+    value: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What a machine must have for a budget to apply; empty fields ask for nothing."""
+
+    cpu: str = ""  # a CPU feature ("avx512_vnni")
+    gpu: str = ""  # a pattern of the GPU's name ("*A10*")
+    cores: int = 0  # at least this many
+    memory: float = 0.0  # at least this many bytes
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The limits on one metric of one recipe."""
+
+    metric: str
+    limits: tuple[Limit, ...]
+    when: Condition | None = None
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One recipe with everything it inherits resolved.
+
+    Attributes:
+        parent: the recipe it is derived from, "" for a reference.
+        reference: the root of its line; its own name for a reference.
+        chain: every step from the model on, the inherited ones first.
+        own_steps: how many of `chain`, from its end, the recipe added itself.
+    """
+
+    name: str
+    parent: str
+    reference: str
+    chain: tuple[StepSpec, ...]
+    own_steps: int
+    runtime: RuntimeSpec
+    budgets: tuple[Budget, ...]
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether this recipe is the root that others are compared with."""
+        return not self.parent
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A model, its data and its recipes.
+
+    Attributes:
+        folder: the folder of `recipes.toml`.
+        root: the project's root; import paths and data paths are resolved from `folder` and `root`.
+        data: split name ("train", "calibration", "validation") to an import path
+            ("package.module:function") or to a table of a declared data set.
+        trainer: import path of the function that `finetune` and `distil` train with, or "".
+        input, output: the task's declared pre- and post-processing options.
+        batch: images in a batch for `throughput`.
+        threads: threads that an arm may use, unless its runtime says otherwise.
+        recipes: the readable recipes, in the file's order.
+    """
+
+    name: str
+    file: Path
+    root: Path
+    task: str
+    model: str
+    data: Mapping[str, str | Mapping[str, Any]]
+    trainer: str
+    input: Mapping[str, Any]
+    output: Mapping[str, Any]
+    batch: int
+    threads: int
+    recipes: Mapping[str, Recipe]
+
+    @property
+    def folder(self) -> Path:
+        """The folder that holds the suite file."""
+        return self.file.parent

@@ -1,0 +1,321 @@
+"""What was measured, as frozen, versioned, plain data: the contents of a session's JSON file.
+
+Every time is in seconds, every size in bytes, every score on its own scale. A value that was not
+measured is absent or null, never zero.
+"""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from harness.machine import Environment, Machine
+
+if TYPE_CHECKING:
+    import numpy as np
+
+SESSION_VERSION = 1
+
+
+class Frozen(BaseModel):
+    """Immutable; an unknown key is an error, and so is a number that is not finite."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Status(StrEnum):
+    """The words of a verdict, worst first."""
+
+    ERROR = "ERROR"
+    FAIL = "FAIL"
+    INCONCLUSIVE = "INCONCLUSIVE"
+    NO_BASELINE = "NO BASELINE"
+    SKIPPED = "SKIPPED"  # does not apply on this machine, or a package is missing
+    PASS = "PASS"
+
+    @property
+    def rank(self) -> int:
+        """0 for the worst."""
+        return list(Status).index(self)
+
+
+class Packed(Frozen):
+    """A numeric array in one line of text: zlib and base64 over little-endian C order."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    data: str
+
+    @classmethod
+    def of(cls, array: np.ndarray[Any, Any]) -> Packed:
+        """`array` packed; its dtype must have a fixed size."""
+        plain = array.astype(array.dtype.newbyteorder("<"))
+        text = base64.b64encode(zlib.compress(plain.tobytes(), 9)).decode("ascii")
+        return cls(dtype=plain.dtype.str, shape=plain.shape, data=text)
+
+    def array(self) -> np.ndarray[Any, Any]:
+        """The array again.
+
+        Raises:
+            ValueError: the text is not what `of` writes.
+        """
+        import numpy as np
+
+        dtype = np.dtype(self.dtype)
+        if dtype.hasobject:
+            raise ValueError(f"dtype {self.dtype!r} cannot be packed")
+        count = 1
+        for side in self.shape:
+            count *= side
+        unpacker = zlib.decompressobj()
+        raw = unpacker.decompress(
+            base64.b64decode(self.data, validate=True), count * dtype.itemsize + 1
+        )
+        return np.frombuffer(raw, dtype=dtype).reshape(self.shape)
+
+
+class Matches(Frozen):
+    """Which detections matched which objects, enough to compute average precision again.
+
+    One row per detection that counts (those matched to ignored objects are left out):
+    `image` index int32, `category` index int16, `score` float32, and `hits` uint16, whose bit i
+    says that the detection is a true positive at `thresholds[i]`. `truth` int32 (images,
+    categories) counts the objects to find.
+    """
+
+    thresholds: tuple[float, ...]
+    categories: tuple[str, ...]
+    image: Packed
+    category: Packed
+    score: Packed
+    hits: Packed
+    truth: Packed
+
+
+class Accuracy(Frozen):
+    """The result of one evaluation over all validation images.
+
+    Attributes:
+        values: metric name to value.
+        per_category: category to average precision (or the task's main score).
+        images: validation images evaluated.
+        data_digest: of the validation images and annotations.
+        predictions_digest: of all predictions; equal digests mean equal predictions.
+        matches: what a paired bootstrap needs; None for a task that has none.
+    """
+
+    values: dict[str, float]
+    per_category: dict[str, float] = Field(default_factory=dict)
+    images: int
+    data_digest: str
+    predictions_digest: str
+    matches: Matches | None = None
+    seconds: float = 0.0
+
+
+class Link(Frozen):
+    """One step of a chain, applied: what it was asked, what it changed, and what that took."""
+
+    step: str
+    options: dict[str, Any]
+    effect: dict[str, Any]
+    seconds: float
+    cached: bool
+    key: str
+
+
+class ArtifactInfo(Frozen):
+    """The artifact that is measured. `digest` is over the bytes of its files."""
+
+    kind: str
+    digest: str
+    size: int
+    files: dict[str, int]
+
+
+class Launch(Frozen):
+    """What one launch measured of one arm. Sample k of two arms of a launch are of one round.
+
+    Attributes:
+        index: number of the launch in its suite, from 0.
+        core: the core that the launch was pinned to, -1 where pinning is not possible.
+        load_time, preprocess, inference, postprocess: seconds; one entry per round.
+        batches: seconds per timed batch of `batch_size` images, all stages.
+        peak_memory: bytes, see the metric of that name.
+        started: seconds since the suite's first launch.
+    """
+
+    index: int
+    core: int
+    started: float
+    load_time: float
+    preprocess: tuple[float, ...]
+    inference: tuple[float, ...]
+    postprocess: tuple[float, ...]
+    batches: tuple[float, ...] = ()
+    batch_size: int = 0
+    peak_memory: int | None = None
+
+    @property
+    def latency(self) -> tuple[float, ...]:
+        """Seconds per image, all three stages."""
+        return tuple(
+            a + b + c
+            for a, b, c in zip(self.preprocess, self.inference, self.postprocess, strict=True)
+        )
+
+
+class Failure(Frozen):
+    """Why a recipe has no measurement.
+
+    Attributes:
+        stage: "recipe", "build", "evaluate" or "measure".
+        problem: one or a few sentences.
+        last_words: the end of what the worker wrote before it ended, "" when it said nothing.
+        next_step: what to do.
+        missing_package: True when installing something is all that is asked.
+    """
+
+    stage: str
+    problem: str
+    last_words: str = ""
+    next_step: str = ""
+    missing_package: bool = False
+
+
+class RecipeRecord(Frozen):
+    """All that one session measured of one arm.
+
+    `spec` is the recipe as it was asked for: parent, chain, runtime, budgets in the user's words.
+    `runtime_facts` are what the runtime says of itself: provider, precision, threads, version.
+    """
+
+    name: str
+    reference: str
+    parent: str = ""
+    spec: dict[str, Any] = Field(default_factory=dict)
+    lineage: tuple[Link, ...] = ()
+    artifact: ArtifactInfo | None = None
+    runtime_facts: dict[str, Any] = Field(default_factory=dict)
+    accuracy: Accuracy | None = None
+    launches: tuple[Launch, ...] = ()
+    failure: Failure | None = None
+
+
+class LimitResult(Frozen):
+    """One limit, compared.
+
+    Attributes:
+        kind, text: of the limit as written.
+        limit: the value that must not be crossed, on the scale of `estimate`.
+        estimate, low, high: what was compared and its confidence interval; null when nothing was.
+        scale: "value" (the metric's own unit), "ratio", or "difference".
+        against: what it was compared with, in words ("reference fp32", "baseline of 2026-11-20").
+        reason: one sentence.
+        sample: how many launches or images it rests on.
+    """
+
+    kind: str
+    text: str
+    status: Status
+    limit: float
+    estimate: float | None = None
+    low: float | None = None
+    high: float | None = None
+    scale: str = "value"
+    against: str = ""
+    reason: str
+    sample: int = 0
+
+
+class Verdict(Frozen):
+    """The answer to one budget, with the evidence that led to it.
+
+    `value`, `low`, `high` are of the metric itself, in its base unit; `baseline` is the stored
+    value and `baseline_age` its age in days. `next_step` says what to do.
+    """
+
+    recipe: str
+    metric: str
+    status: Status
+    unit: str
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    baseline: float | None = None
+    baseline_age: float | None = None
+    limits: tuple[LimitResult, ...] = ()
+    reason: str
+    next_step: str = ""
+
+
+class MetricSummary(Frozen):
+    """One metric of one recipe for tables: value and interval, relation to reference and baseline."""
+
+    metric: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+    reference: float | None = None  # the reference's value
+    baseline: float | None = None  # the stored value
+
+
+class Change(Frozen):
+    """A proposed edit of the stored baselines; `kind` is create, tighten, loosen or prune."""
+
+    kind: str
+    recipe: str
+    metric: str
+    unit: str
+    before: float | None
+    after: float | None
+    reason: str = ""
+    written: bool = False
+
+
+class SuiteRecord(Frozen):
+    """All of one suite in one session.
+
+    Attributes:
+        folder: relative to the project's root, with forward slashes.
+        yardstick: launches of the fixed workload that every launch measures beside the recipes.
+        summaries: recipe name to its metrics.
+        suspects: differences to the baselines' toolchain or environment, in words.
+        phases: seconds per phase: "build", "measure", "judge".
+    """
+
+    name: str
+    folder: str
+    task: str
+    model: str
+    data: dict[str, Any] = Field(default_factory=dict)
+    batch: int = 1
+    recipes: tuple[RecipeRecord, ...] = ()
+    yardstick: tuple[Launch, ...] = ()
+    summaries: dict[str, tuple[MetricSummary, ...]] = Field(default_factory=dict)
+    verdicts: tuple[Verdict, ...] = ()
+    changes: tuple[Change, ...] = ()
+    suspects: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    phases: dict[str, float] = Field(default_factory=dict)
+
+
+class SessionRecord(Frozen):
+    """One run of `pytest --perf`: the contents of the session's JSON file."""
+
+    version: int = SESSION_VERSION
+    id: str
+    started: str  # ISO 8601, UTC
+    seconds: float
+    command: str
+    commit: str = ""
+    dirty: bool = False
+    machine: Machine
+    environment: Environment
+    settings: dict[str, Any] = Field(default_factory=dict)
+    complete: bool = True
+    suites: tuple[SuiteRecord, ...] = ()

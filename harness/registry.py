@@ -1,0 +1,77 @@
+"""Finds what is open to extension: steps, runtimes, tasks and decoders, by entry point.
+
+A package adds its own by declaring an entry point in one of the groups below; nothing here
+changes. An entry point names a class; it is made without arguments.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import Any
+
+from harness.errors import MissingPackage, RecipeError, suggestion
+
+STEPS = "perfgate.steps"
+RUNTIMES = "perfgate.runtimes"
+TASKS = "perfgate.tasks"
+DECODERS = "perfgate.decoders"
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """A package that an implementation imports when it works: its import name and how to get it."""
+
+    module: str
+    install: str
+
+    @property
+    def missing(self) -> bool:
+        """Whether it cannot be imported here (found without importing it)."""
+        try:
+            return importlib.util.find_spec(self.module) is None
+        except (ImportError, ValueError):
+            return True
+
+
+def extra(module: str, name: str) -> Requirement:
+    """A requirement that one of this distribution's extras installs."""
+    return Requirement(module, f"python -m pip install 'pytest-perfgate[{name}]'")
+
+
+def names(group: str) -> tuple[str, ...]:
+    """Every name that is registered in `group`, sorted."""
+    return tuple(sorted({entry.name for entry in entry_points(group=group)}))
+
+
+def find(group: str, name: str) -> Any:
+    """A new instance of what is registered as `name` in `group`.
+
+    Raises:
+        RecipeError: nothing of that name, or its module does not import.
+    """
+    kind = group.rpartition(".")[2].rstrip("s")
+    for entry in entry_points(group=group, name=name):
+        try:
+            return entry.load()()
+        except ImportError as error:
+            raise RecipeError(
+                f"the {kind} {name!r} comes from {entry.value}, which does not import: {error}",
+                next_step=f"python -c 'import {entry.value.partition(':')[0]}'",
+            ) from error
+    raise RecipeError(f"there is no {kind} {name!r}", valid=suggestion(name, names(group)))
+
+
+def require(needed: tuple[Requirement, ...], what: str) -> None:
+    """Nothing, when all of `needed` can be imported.
+
+    Raises:
+        MissingPackage: names the first that cannot, and the command that installs it.
+    """
+    for requirement in needed:
+        if requirement.missing:
+            raise MissingPackage(
+                f"{what} needs the package {requirement.module!r}, which is not installed",
+                next_step=requirement.install,
+            )

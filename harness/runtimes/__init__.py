@@ -1,0 +1,69 @@
+"""Runtimes: what executes an artifact, in a file of its own each, found by entry point.
+
+Frameworks are imported inside functions only: this package is read by the pytest process too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from harness.registry import Requirement
+
+if TYPE_CHECKING:
+    from harness.steps import Artifact, Options
+
+
+@dataclass(frozen=True)
+class OpenContext:
+    """How a session is to be opened: `threads` it may use, a `folder` it may write caches to."""
+
+    threads: int
+    folder: Path
+
+
+class InferenceSession(Protocol):
+    """An opened artifact, ready to run.
+
+    Attributes:
+        facts: what the runtime says of itself, as really used: provider or device, precision,
+            threads, version. Values are plain JSON data.
+    """
+
+    facts: dict[str, Any]
+
+    def run(self, batch: Any) -> tuple[Any, ...]:
+        """The network's outputs for `batch`, float32 (N, 3, H, W), as numpy arrays."""
+        ...
+
+    def close(self) -> None:
+        """Frees what the session holds."""
+        ...
+
+
+class Runtime(Protocol):
+    """A way to execute an artifact.
+
+    Attributes:
+        name: as written in a suite file.
+        Options: its options, checked before any work starts.
+        accepts: kinds of artifact.
+        requires: packages it imports.
+        preload: modules that the parent of a launch imports before it forks the arms; importing
+            them must start no thread and touch no device.
+    """
+
+    name: str
+    Options: type[Options]
+    accepts: frozenset[str]
+    requires: tuple[Requirement, ...]
+    preload: tuple[str, ...]
+
+    def open(self, artifact: Artifact, options: Any, context: OpenContext) -> InferenceSession:
+        """A session on `artifact`.
+
+        Raises:
+            RuntimeFault: the artifact does not load, or the device asked for was not used.
+        """
+        ...

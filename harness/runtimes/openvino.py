@@ -1,0 +1,92 @@
+"""OpenVINO, with the inference precision stated and read back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from harness import registry
+from harness.errors import RuntimeFault
+from harness.registry import Requirement
+from harness.runtimes import OpenContext
+from harness.steps import ONNX, Artifact, Options
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class OpenVino:
+    """The runtime `openvino`; reads ONNX files."""
+
+    name = "openvino"
+    accepts = frozenset({ONNX})
+    requires: tuple[Requirement, ...] = (registry.extra("openvino", "openvino"),)
+    preload: tuple[str, ...] = ("numpy", "openvino")
+
+    class Options(Options):
+        """Options of OpenVINO."""
+
+        precision: Literal["f32", "bf16", "f16"] = Field(
+            "f32",
+            description="INFERENCE_PRECISION_HINT; OpenVINO's own default is bf16 on some CPUs",
+        )
+        device: str = Field("CPU", description="the device; another one than asked for is an error")
+        threads: int | None = Field(None, ge=1, description="inference threads; default: suite's")
+
+    def open(self, artifact: Artifact, options: Any, context: OpenContext) -> OpenVinoSession:
+        """A session on the ONNX file."""
+        return OpenVinoSession(artifact, options, context)
+
+
+class OpenVinoSession:
+    """A compiled model with one stream."""
+
+    def __init__(self, artifact: Artifact, options: Any, context: OpenContext) -> None:
+        import openvino
+
+        threads = options.threads or context.threads
+        config = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": "1",
+            "INFERENCE_PRECISION_HINT": options.precision,
+        }
+        if options.device.startswith("CPU"):
+            # The arm is pinned already; OpenVINO's own pinning would undo that.
+            config |= {"INFERENCE_NUM_THREADS": str(threads), "ENABLE_CPU_PINNING": "NO"}
+        try:
+            model = openvino.Core().compile_model(str(artifact.path), options.device, config)
+        except Exception as error:
+            raise RuntimeFault(
+                f"OpenVINO does not load the file: {error}", where=str(artifact.path)
+            ) from error
+        used = list(model.get_property("EXECUTION_DEVICES"))
+        if not any(str(device).startswith(options.device) for device in used):
+            raise RuntimeFault(
+                f"the device {options.device} was asked for, and OpenVINO uses {used}",
+                next_step="see `openvino.Core().available_devices`",
+            )
+        self._request = model.create_infer_request()
+        self._outputs = len(model.outputs)
+        self.facts: dict[str, Any] = {
+            "device": ",".join(str(device) for device in used),
+            "precision": _plain(model.get_property("INFERENCE_PRECISION_HINT")),
+            "threads": threads,
+            "version": openvino.__version__,
+        }
+
+    def run(self, batch: np.ndarray[Any, Any]) -> tuple[Any, ...]:
+        """See `harness.runtimes.InferenceSession`."""
+        self._request.infer([batch], share_inputs=True)
+        return tuple(
+            self._request.get_output_tensor(index).data.copy() for index in range(self._outputs)
+        )
+
+    def close(self) -> None:
+        """Lets the compiled model go."""
+        del self._request
+
+
+def _plain(value: Any) -> str:
+    text = str(value.get_type_name()) if hasattr(value, "get_type_name") else str(value)
+    return text.replace("<Type: '", "").replace("'>", "")

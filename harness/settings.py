@@ -1,0 +1,40 @@
+"""The options of one session, as one frozen object made at the edge."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What was asked for on the command line and in the project's configuration.
+
+    Attributes:
+        root: the project's root.
+        alpha: the chance that any budget of an unchanged session turns red.
+        seconds: wall time for measuring one suite, builds not counted.
+        strict: INCONCLUSIVE and NO BASELINE fail too.
+        update: write the proposed baselines at the end.
+        reason: why a baseline may be loosened, "" for none.
+        reports, baselines, cache: folders.
+        timeout: seconds of a worker's silence after which it counts as hung.
+        wait: seconds to wait while another session measures on this machine.
+        ci: whether this is a continuous integration run.
+        rounds: visits per arm and launch.
+    """
+
+    root: Path
+    alpha: float
+    seconds: float
+    strict: bool
+    update: bool
+    reason: str
+    reports: Path
+    baselines: Path
+    cache: Path
+    timeout: float
+    wait: float
+    ci: bool
+    command: str
+    rounds: int = 30

@@ -1,0 +1,135 @@
+"""Steps: one optimization each, in a file of its own, found by entry point.
+
+Frameworks are imported inside functions only: this package is read by the pytest process too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from harness.errors import NoEffect
+from harness.registry import Requirement
+
+TORCH = "torch"
+ONNX = "onnx"
+
+
+class Options(BaseModel):
+    """Base of every options model: frozen, and an unknown option is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """What a step takes and gives.
+
+    Attributes:
+        kind: "torch" (a live module) or "onnx" (a file).
+        module: the torch module in eval mode, for kind "torch".
+        path: the file, for kind "onnx"; external data lies beside it.
+    """
+
+    kind: str
+    module: Any = None
+    path: Path | None = None
+
+
+@dataclass(frozen=True)
+class Applied:
+    """The outcome of a step.
+
+    Attributes:
+        artifact: what it produced.
+        effect: what it changed, in numbers: `{"macs_before": 3.1e8, "macs": 1.2e8}`.
+        structure: for a step that changes a torch module's structure, plain JSON data from which
+            `Step.restore` repeats the change on a freshly built module, before weights are loaded.
+    """
+
+    artifact: Artifact
+    effect: Mapping[str, Any]
+    structure: Any = None
+
+
+@dataclass(frozen=True)
+class BuildContext:
+    """What the suite offers to a step, in the worker that builds.
+
+    Attributes:
+        folder: an empty folder of this step's own; files of the artifact are written here.
+        example: `example(n)` is a float32 network input of batch n, shape (n, 3, H, W).
+        inputs: `inputs(split, limit)` yields pre-processed network inputs, one image each, shape
+            (1, 3, H, W), from "train" or "calibration".
+        data: `data(split)` is the task's data object of that split.
+        trainer: the suite's training function, or None when the suite names none.
+        seed: for everything random.
+        threads: threads that the build may use.
+        progress: `progress(done, total, note)` may be called as often as wanted.
+    """
+
+    folder: Path
+    example: Callable[[int], Any]
+    inputs: Callable[[str, int], Any]
+    data: Callable[[str], Any]
+    trainer: Callable[..., Any] | None
+    seed: int
+    threads: int
+    progress: Callable[[int, int, str], None] = field(default=lambda done, total, note: None)
+
+
+class Step(Protocol):
+    """One optimization.
+
+    Attributes:
+        name: the key that names it in a suite file: `{ quantize = "static", ... }`.
+        argument: the option that the value of that key sets ("method").
+        Options: its options, checked before any work starts.
+        accepts, produces: kinds of artifact.
+        requires: packages it imports.
+        splits: data splits it needs ("calibration", "train").
+        trains: whether it needs the suite's trainer.
+    """
+
+    name: str
+    argument: str
+    Options: type[Options]
+    accepts: frozenset[str]
+    produces: str
+    requires: tuple[Requirement, ...]
+    splits: frozenset[str]
+    trains: bool
+
+    def apply(self, artifact: Artifact, options: Any, context: BuildContext) -> Applied:
+        """The step's work. May change `artifact.module` in place.
+
+        Raises:
+            BuildError: it could not be applied.
+        """
+        ...
+
+    def prove(self, effect: Mapping[str, Any], options: Any) -> None:
+        """Nothing, when `effect` shows that the step changed what it promises to change.
+
+        Raises:
+            NoEffect: it did not.
+        """
+        ...
+
+    def restore(self, module: Any, structure: Any, options: Any) -> Any:
+        """The structural change of `Applied.structure`, repeated on a freshly built module."""
+        ...
+
+
+def expect(holds: bool, step: str, what: str) -> None:
+    """Nothing, when `holds`; the one way a `prove` fails.
+
+    Raises:
+        NoEffect: with the step's name and what was expected.
+    """
+    if not holds:
+        raise NoEffect(f"step {step!r} had no effect: {what}")

@@ -1,0 +1,76 @@
+"""finetune: some steps of training, by the suite's own trainer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import Field
+
+from harness import registry
+from harness.errors import BuildError
+from harness.registry import Requirement
+from harness.steps import TORCH, Applied, Artifact, BuildContext, Options, expect
+
+
+class Finetune:
+    """The step `finetune`. The trainer is `fit(module, data, *, steps, learning_rate, batch_size,
+    seed, progress) -> module`."""
+
+    name = "finetune"
+    argument = "steps"
+    accepts = frozenset({TORCH})
+    produces = TORCH
+    requires: tuple[Requirement, ...] = (registry.extra("torch", "torch"),)
+    splits = frozenset({"train"})
+    trains = True
+
+    class Options(Options):
+        """Options of the training."""
+
+        steps: int = Field(ge=1, description="optimizer steps")
+        learning_rate: float = Field(1e-3, gt=0, description="highest learning rate")
+        batch_size: int = Field(8, ge=1, description="images per step")
+
+    def apply(self, artifact: Artifact, options: Any, context: BuildContext) -> Applied:
+        """Trains, and counts the parameters that changed."""
+        import torch
+
+        torch.set_num_threads(context.threads)
+        torch.manual_seed(context.seed)
+        if context.trainer is None:
+            raise BuildError("the suite names no trainer", where="suite.trainer")
+        before = {name: value.clone() for name, value in artifact.module.named_parameters()}
+        for parameter in artifact.module.parameters():
+            parameter.requires_grad_(True)
+        module = context.trainer(
+            artifact.module,
+            context.data("train"),
+            steps=options.steps,
+            learning_rate=options.learning_rate,
+            batch_size=options.batch_size,
+            seed=context.seed,
+            progress=context.progress,
+        )
+        after = dict(module.named_parameters())
+        changed = sum(
+            int((value != before[name]).sum()) if name in before else value.numel()
+            for name, value in after.items()
+        )
+        finite = all(bool(torch.isfinite(value).all()) for value in module.state_dict().values())
+        effect = {
+            "steps": options.steps,
+            "changed_parameters": changed,
+            "parameters": sum(value.numel() for value in after.values()),
+            "finite": finite,
+        }
+        return Applied(Artifact(TORCH, module=module.eval()), effect, structure={})
+
+    def prove(self, effect: Mapping[str, Any], options: Any) -> None:  # noqa: ARG002 - the Protocol's
+        """Weights must have changed, to numbers."""
+        expect(effect["finite"], self.name, "training ended in NaN or infinite weights")
+        expect(effect["changed_parameters"] > 0, self.name, "no parameter has changed")
+
+    def restore(self, module: Any, structure: Any, options: Any) -> Any:  # noqa: ARG002 - the Protocol's
+        """Nothing: training changes weights, not structure."""
+        return module

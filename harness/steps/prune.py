@@ -1,0 +1,144 @@
+"""prune: whole channels removed from a torch module, by torch-pruning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field
+
+from harness import registry
+from harness.errors import BuildError, suggestion
+from harness.registry import Requirement
+from harness.steps import TORCH, Applied, Artifact, BuildContext, Options, expect
+
+
+class Prune:
+    """The step `prune`."""
+
+    name = "prune"
+    argument = "method"
+    accepts = frozenset({TORCH})
+    produces = TORCH
+    requires: tuple[Requirement, ...] = (
+        registry.extra("torch", "torch"),
+        registry.extra("torch_pruning", "torch"),
+    )
+    splits: frozenset[str] = frozenset()
+    trains = False
+
+    class Options(Options):
+        """Options in torch-pruning's words."""
+
+        method: Literal["structured"] = Field("structured", description="what is removed: channels")
+        pruning_ratio: float = Field(0.5, gt=0, lt=1, description="share of channels to remove")
+        round_to: int = Field(8, ge=1, description="channels stay a multiple of this")
+        global_pruning: bool = Field(
+            False, description="rank channels over the whole model, not layer by layer"
+        )
+        p: int = Field(2, ge=1, le=2, description="norm that ranks channels")
+        ignored_layers: tuple[str, ...] = Field(
+            (), description="modules whose outputs stay, besides those of the model itself"
+        )
+
+    def apply(self, artifact: Artifact, options: Any, context: BuildContext) -> Applied:
+        """Removes channels of least norm, and what depends on them."""
+        import torch
+        import torch_pruning
+
+        torch.set_num_threads(context.threads)
+        torch.manual_seed(context.seed)
+        module = artifact.module.eval()
+        example = torch.from_numpy(context.example(1))
+        macs_before, parameters_before = torch_pruning.utils.count_ops_and_params(module, example)
+        ignored = _output_layers(module, example) | _named(module, options.ignored_layers)
+        pruner = torch_pruning.pruner.BasePruner(
+            module,
+            example,
+            importance=torch_pruning.importance.GroupMagnitudeImportance(p=options.p),
+            pruning_ratio=options.pruning_ratio,
+            round_to=options.round_to,
+            global_pruning=options.global_pruning,
+            ignored_layers=list(ignored),
+        )
+        pruner.step()
+        history = [
+            [name, bool(is_output), [int(index) for index in indices]]
+            for name, is_output, indices in pruner.pruning_history()
+        ]
+        macs, parameters = torch_pruning.utils.count_ops_and_params(module, example)
+        effect = {
+            "macs_before": float(macs_before),
+            "macs": float(macs),
+            "parameters_before": int(parameters_before),
+            "parameters": int(parameters),
+        }
+        return Applied(Artifact(TORCH, module=module), effect, structure={"history": history})
+
+    def prove(self, effect: Mapping[str, Any], options: Any) -> None:  # noqa: ARG002 - the Protocol's
+        """Both work and weights must have become fewer."""
+        expect(
+            effect["macs"] < effect["macs_before"],
+            self.name,
+            "the model does as much work as before",
+        )
+        expect(
+            effect["parameters"] < effect["parameters_before"],
+            self.name,
+            "the model has as many parameters as before",
+        )
+
+    def restore(self, module: Any, structure: Any, options: Any) -> Any:  # noqa: ARG002 - the Protocol's
+        """Removes the same channels from a fresh module."""
+        import torch
+        import torch_pruning
+
+        modules = dict(module.named_modules())
+        graph = torch_pruning.DependencyGraph()
+        graph.build_dependency(module, example_inputs=torch.zeros(1, 3, 64, 64))
+        for name, is_output, indices in structure["history"]:
+            layer = modules[name]
+            functions = graph.get_pruner_of_module(layer)
+            function = functions.prune_out_channels if is_output else functions.prune_in_channels
+            graph.get_pruning_group(layer, function, indices).prune()
+        return module
+
+
+def _output_layers(module: Any, example: Any) -> set[Any]:
+    """The convolution and linear layers whose channels are the model's outputs: the last ones on
+    the way from each output back to the input."""
+    import torch
+
+    outputs = module(example)
+    outputs = (outputs,) if isinstance(outputs, torch.Tensor) else tuple(outputs)
+    owners = {}
+    for layer in module.modules():
+        if isinstance(layer, (torch.nn.Conv2d, torch.nn.Linear)) and layer.weight.requires_grad:
+            owners[id(layer.weight)] = layer
+    found: set[Any] = set()
+    seen = set()
+    waiting = [output.grad_fn for output in outputs]
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        variables = [getattr(after, "variable", None) for after, _ in node.next_functions]
+        mine = {owners[id(each)] for each in variables if id(each) in owners}
+        if mine:
+            found |= mine  # and no further: what lies before it may be pruned
+            continue
+        waiting += [after for after, _ in node.next_functions]
+    if not found:
+        raise BuildError("no layer was found whose channels are the model's outputs")
+    return found
+
+
+def _named(module: Any, names: tuple[str, ...]) -> set[Any]:
+    modules = dict(module.named_modules())
+    for name in names:
+        if name not in modules:
+            raise BuildError(
+                f"ignored_layers: the model has no module {name!r}", valid=suggestion(name, modules)
+            )
+    return {modules[name] for name in names}

@@ -1,0 +1,230 @@
+"""Detection: boxes of some categories, held to COCO's mean average precision."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from harness import registry
+from harness.errors import DataError
+from harness.metric import Better, Metric, Rule
+from harness.registry import Requirement
+from harness.steps import Options
+from harness.units import Unit
+
+if TYPE_CHECKING:
+    from harness.record import Accuracy
+    from harness.tasks.coco import Prediction
+    from harness.tasks.decoders import Decoder
+
+
+def _score(name: str, meaning: str) -> Metric:
+    return Metric(name, Unit.SCORE, Better.HIGHER, Rule.IMAGES, False, meaning)
+
+
+METRICS: Mapping[str, Metric] = MappingProxyType(
+    {
+        metric.name: metric
+        for metric in (
+            _score(
+                "map",
+                "COCO mean average precision over all validation images, mean over categories and "
+                "intersection over union from 0.50 to 0.95, at most 100 detections an image.",
+            ),
+            _score("map50", "As map, at an intersection over union of 0.50 only."),
+            _score("map75", "As map, at an intersection over union of 0.75 only."),
+        )
+    }
+)
+
+
+@dataclass(frozen=True)
+class DetectionData:
+    """Images and their COCO annotations.
+
+    Attributes:
+        images: uint8 (H, W, 3) RGB each, in the order of `coco["images"]`.
+        coco: instances as COCO writes them: images, annotations, categories.
+
+    Raises:
+        DataError: the two do not fit together; names the id.
+    """
+
+    images: Sequence[Any]
+    coco: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        from harness.tasks.coco import check
+
+        check(self.coco, len(self.images))
+
+    @cached_property
+    def digests(self) -> tuple[str, ...]:
+        """One text per image, equal only for equal pixels."""
+        from harness.tasks.coco import digest
+
+        return tuple(digest(self.images[index]) for index in range(len(self.images)))
+
+
+class Input(Options):
+    """How decoded pixels become the network's input: `[suite.input]`."""
+
+    size: tuple[int, int] | None = Field(None, description="height and width; default: as it is")
+    resize: Literal["stretch", "letterbox"] = Field("stretch", description="how to reach `size`")
+    multiple: int = Field(1, ge=1, description="height and width are padded up to a multiple")
+    color: Literal["RGB", "BGR"] = Field("RGB", description="order of the channels")
+    mean: tuple[float, float, float] = Field((0.0, 0.0, 0.0), description="on the 0..1 scale")
+    std: tuple[float, float, float] = Field((1.0, 1.0, 1.0), description="on the 0..1 scale")
+
+
+class Output(Options):
+    """How the network's outputs become boxes: `[suite.output]`."""
+
+    decode: str = Field("boxes_scores", description="the output convention, a decoder's name")
+    options: dict[str, Any] = Field(default_factory=dict, description="the decoder's own options")
+    score_threshold: float = Field(0.05, ge=0, le=1, description="lower scores are left out")
+    iou_threshold: float = Field(0.6, gt=0, le=1, description="overlap that suppresses")
+    max_detections: int = Field(100, ge=1, description="per image, best first")
+
+
+class Detection:
+    """The task `detection`."""
+
+    name = "detection"
+    metrics = METRICS
+    Input = Input
+    Output = Output
+    requires: tuple[Requirement, ...] = (
+        registry.extra("faster_coco_eval", "detection"),
+        registry.extra("PIL", "detection"),
+    )
+
+    def load(
+        self, source: Callable[[], Any] | Mapping[str, Any], folder: Path, root: Path
+    ) -> DetectionData:
+        """See `harness.tasks.Task.load`; a declared data set is `{ images = "folder",
+        annotations = "instances.json" }`."""
+        if callable(source):
+            data = source()
+            if not isinstance(data, DetectionData):
+                name = f"{source.__module__}:{source.__qualname__}"
+                raise DataError(
+                    f"{name} returned {type(data).__name__}",
+                    valid="a harness.tasks.detection.DetectionData",
+                )
+            return data
+        from harness.tasks.coco import read_folder
+
+        images, coco = read_folder(source, folder, root)
+        return DetectionData(images=images, coco=coco)
+
+    def pipeline(self, input_options: Any, output_options: Any) -> DetectionPipeline:
+        """The stages around inference."""
+        return DetectionPipeline(input_options, output_options)
+
+    def evaluate(self, data: DetectionData, predictions: Sequence[Prediction]) -> Accuracy:
+        """COCO metrics of one prediction per image."""
+        from harness.tasks.coco import evaluate
+
+        return evaluate(data, predictions)
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """How an image lies in the network's input: scale (x, y), and its original size (h, w)."""
+
+    scale: tuple[float, float]
+    original: tuple[int, int]
+
+
+class DetectionPipeline:
+    """Pre-process and post-process as declared."""
+
+    def __init__(self, asked: Input, wanted: Output) -> None:
+        import numpy as np
+
+        self._asked = asked
+        self._wanted = wanted
+        self._decoder: Decoder = registry.find(registry.DECODERS, wanted.decode)
+        self._decoder_options = self._decoder.Options.model_validate(wanted.options)
+        self._plain = asked.mean == (0.0, 0.0, 0.0) and asked.std == (1.0, 1.0, 1.0)
+        self._mean = np.array(asked.mean, dtype=np.float32)[:, None, None]
+        self._gain = 1.0 / np.array(asked.std, dtype=np.float32)[:, None, None]
+
+    def preprocess(self, images: Sequence[Any]) -> tuple[Any, Any]:
+        """Uint8 (H, W, 3) images to float32 (N, 3, h, w), and how each was placed in it."""
+        import numpy as np
+
+        placed = [self._place(image) for image in images]
+        height, width = placed[0][0].shape[:2]
+        step = self._asked.multiple
+        height, width = -(-height // step) * step, -(-width // step) * step
+        batch = np.zeros((len(images), 3, height, width), dtype=np.float32)
+        for row, (image, _) in enumerate(placed):
+            if image.shape[0] > height or image.shape[1] > width:
+                raise DataError(
+                    f"images of different sizes cannot share a batch: {image.shape[:2]} and "
+                    f"{placed[0][0].shape[:2]}",
+                    where="suite.input.size",
+                    next_step="set size = [height, width]",
+                )
+            pixels = image[:, :, ::-1] if self._asked.color == "BGR" else image
+            inner = batch[row, :, : image.shape[0], : image.shape[1]]
+            np.multiply(pixels.transpose(2, 0, 1), np.float32(1.0 / 255.0), out=inner)
+            if not self._plain:
+                inner -= self._mean
+                inner *= self._gain
+        return batch, tuple(where for _, where in placed)
+
+    def postprocess(self, outputs: tuple[Any, ...], meta: Any) -> list[Prediction]:
+        """The network's outputs to one prediction per image, in pixels of the original image."""
+        import numpy as np
+
+        from harness.tasks.boxes import suppress
+        from harness.tasks.coco import Prediction
+
+        wanted = self._wanted
+        decoded = self._decoder.decode(outputs, wanted.score_threshold, self._decoder_options)
+        predictions = []
+        for (boxes, scores, categories), where in zip(decoded, meta, strict=True):
+            if self._decoder.suppresses:
+                kept = suppress(
+                    boxes, scores, categories, wanted.iou_threshold, wanted.max_detections
+                )
+            else:
+                kept = np.argsort(-scores, kind="stable")[: wanted.max_detections]
+            x_scale, y_scale = where.scale
+            height, width = where.original
+            mapped = boxes[kept] / np.array([x_scale, y_scale] * 2, dtype=np.float32)
+            mapped = np.clip(mapped, 0, np.array([width, height] * 2, dtype=np.float32))
+            whole = (mapped[:, 2:] > mapped[:, :2]).all(axis=1)  # an empty box is no box
+            kept = kept[whole]
+            predictions.append(Prediction(mapped[whole], scores[kept], categories[kept]))
+        return predictions
+
+    def _place(self, image: Any) -> tuple[Any, _Placed]:
+        height, width = image.shape[:2]
+        if self._asked.size is None or self._asked.size == (height, width):
+            return image, _Placed((1.0, 1.0), (height, width))
+        import numpy as np
+        from PIL import Image
+
+        to_height, to_width = self._asked.size
+        if self._asked.resize == "letterbox":
+            scale = min(to_height / height, to_width / width)
+            inner = (max(1, round(width * scale)), max(1, round(height * scale)))
+        else:
+            inner = (to_width, to_height)
+        small = np.asarray(Image.fromarray(image).resize(inner, Image.Resampling.BILINEAR))
+        placed = _Placed((inner[0] / width, inner[1] / height), (height, width))
+        if inner != (to_width, to_height):
+            canvas = np.zeros((to_height, to_width, 3), dtype=np.uint8)
+            canvas[: inner[1], : inner[0]] = small
+            return canvas, placed
+        return small, placed

@@ -1,0 +1,1 @@
+"""A detector of handwritten digits on photographs, optimised in several ways."""
