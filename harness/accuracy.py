@@ -41,8 +41,9 @@ def accuracy_interval(accuracy: Accuracy, metric: str, alpha: float) -> Interval
 def accuracy_difference(
     one: Accuracy, other: Accuracy, metric: str, alpha: float
 ) -> Interval | None:
-    """one - other with alpha / 2 on each side; None when they cannot be compared: other images,
-    or no matches. Identical predictions differ by exactly nothing."""
+    """One - other with alpha / 2 on each side; None when they cannot be compared: other images,
+    or no matches. Identical predictions differ by exactly nothing.
+    """
     if one.data_digest != other.data_digest:
         return None
     difference = one.values[metric] - other.values[metric]

@@ -30,7 +30,8 @@ _MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 
 class StoredMetric(BaseModel):
     """One metric of a baseline: its level, and the launches that it comes from (none for scores
-    and sizes), in the base unit of `unit`; beside each launch the yardstick's time in it, seconds."""
+    and sizes), in the base unit of `unit`; beside each launch the yardstick's time in it, seconds.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 

@@ -11,10 +11,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from fnmatch import fnmatchcase
 
 from harness.baselines import Baseline, StoredMetric
+from harness.machine import Machine
 from harness.metric import Better, Metric, Rule
-from harness.recipe import Budget, Limit, LimitKind
+from harness.recipe import Budget, Condition, Limit, LimitKind
 from harness.record import (
     Launch,
     LimitResult,
@@ -112,6 +114,38 @@ def judge(budget: Budget, metric: Metric, evidence: Evidence, risk: Risk, now: d
     )
 
 
+def measured(record: RecipeRecord, metric: str) -> Verdict:
+    """The verdict on a recipe without budgets: whether it was measured."""
+    failed = record.failure
+    if failed is None and record.launches:
+        return Verdict(
+            recipe=record.name, metric=metric, status=Status.PASS, unit="", reason="it was measured"
+        )
+    return Verdict(
+        recipe=record.name,
+        metric=metric,
+        status=Status.SKIPPED if failed and failed.missing_package else Status.ERROR,
+        unit="",
+        reason=failed.problem if failed else "it was not measured",
+        next_step=failed.next_step if failed else "",
+    )
+
+
+def why_not(condition: Condition | None, machine: Machine) -> str:
+    """Why a budget does not apply on a machine, "" when it does."""
+    if condition is None:
+        return ""
+    if condition.cpu and condition.cpu not in machine.features:
+        return f"the CPU has no {condition.cpu}"
+    if condition.gpu and not any(fnmatchcase(gpu.name, condition.gpu) for gpu in machine.gpus):
+        return f"there is no GPU like {condition.gpu}"
+    if machine.cores < condition.cores:
+        return f"there are {machine.cores} cores, and it asks for {condition.cores}"
+    if machine.memory * 2**30 < condition.memory:
+        return f"there are {machine.memory} GiB of memory, and it asks for {show(condition.memory, Unit.BYTES)}"
+    return ""
+
+
 def shown(metric: Metric, record: RecipeRecord) -> tuple[float | None, float | None, float | None]:
     """Value and 95 % interval of one metric of one recipe, for people; None: not measured."""
     value = level(record, metric)
@@ -202,7 +236,8 @@ def _limit(
 
 def _decide(limit: Limit, metric: Metric, compared: _Compared) -> LimitResult:
     """Which side of the limit the bounds are on. On every scale here, `worse` says which way is
-    bad; a limit that is exactly met is kept."""
+    bad; a limit that is exactly met is kept.
+    """
     bound, worse_is_more = _bound(limit, metric)
     if worse_is_more:
         broken, kept = compared.fail_low > bound, compared.keep_high <= bound

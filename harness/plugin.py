@@ -1,1 +1,88 @@
-"""Hooks, thin."""
+"""The pytest plugin's hooks, thin: nothing but pytest is imported until `--perf` asks for more."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from harness.settings import FIXTURE
+
+if TYPE_CHECKING:
+    from harness.hooks import BudgetCheck
+
+NAME = "perfgate-session"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declares the options; `pytest --help` shows them in a group of their own."""
+    group = parser.getgroup("perfgate", "performance gate for optimised vision models")
+    add = group.addoption
+    add("--perf", action="store_true", help="build, measure and judge the recipes of the suites")
+    add(
+        "--perf-strict",
+        action="store_true",
+        help="INCONCLUSIVE and NO BASELINE fail too (for merge gates)",
+    )
+    add(
+        "--perf-update",
+        action="store_true",
+        help="write the proposed baselines at the end (refused in CI)",
+    )
+    add("--perf-reason", metavar="TEXT", default="", help="why a baseline may become worse")
+    add(
+        "--perf-seconds",
+        metavar="SECONDS",
+        type=float,
+        default=75.0,
+        help="wall time for measuring one suite, builds not counted (default: 75)",
+    )
+    add(
+        "--perf-alpha",
+        metavar="P",
+        type=float,
+        default=0.01,
+        help="chance that any budget of an unchanged session turns red (default: 0.01)",
+    )
+    add(
+        "--perf-timeout",
+        metavar="SECONDS",
+        type=float,
+        default=300.0,
+        help="a worker that says nothing for so long counts as hung (default: 300)",
+    )
+    add(
+        "--perf-wait",
+        metavar="SECONDS",
+        type=float,
+        default=0.0,
+        help="wait for another session that measures on this machine (default: 0, refuse)",
+    )
+    add("--perf-reports", metavar="DIR", default="reports", help="default: reports")
+    add("--perf-baselines", metavar="DIR", default="baselines", help="default: baselines")
+    add("--perf-cache", metavar="DIR", default=".perfgate", help="default: .perfgate")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Registers the marker; with `--perf`, the session."""
+    config.addinivalue_line("markers", "perf: a budget of a recipe; runs with --perf")
+    if config.getoption("--perf"):
+        from harness.hooks import PerfHooks
+
+        config.pluginmanager.register(PerfHooks(config), NAME)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Without `--perf`, one skipped test stands for all budgets of a suite."""
+    if FIXTURE in metafunc.fixturenames and not metafunc.config.getoption("--perf"):
+        skip = pytest.mark.skip(reason="perf tests run with: pytest --perf")
+        parameter = pytest.param(None, marks=[skip, pytest.mark.perf], id="not-run")
+        metafunc.parametrize(FIXTURE, [parameter], indirect=True)
+
+
+@pytest.fixture
+def budget(request: pytest.FixtureRequest) -> BudgetCheck:
+    """One budget of one recipe of the suite beside the test module: `budget.check()` holds it."""
+    hooks: Any = request.config.pluginmanager.get_plugin(NAME)
+    check: BudgetCheck = hooks.check(request)
+    return check

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+FIXTURE = "budget"
+"""The fixture that a perf test asks for."""
+
 
 @dataclass(frozen=True)
 class Settings:

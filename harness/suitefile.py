@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness import registry
+from harness.artifact import ONNX, TORCH
 from harness.errors import PerfgateError, RecipeError, suggestion
 from harness.metric import PERFORMANCE, Better, Metric
 from harness.recipe import (
@@ -26,7 +27,7 @@ from harness.recipe import (
 )
 from harness.registry import Requirement
 from harness.runtimes import Runtime
-from harness.steps import ONNX, TORCH, Step
+from harness.steps import Step
 from harness.tasks import Task
 from harness.units import Unit, parse
 
@@ -103,7 +104,8 @@ class SuiteTable(_Strict):
 @dataclass(frozen=True)
 class SuiteFile:
     """What was read. `suite` is None when the whole file is of no use; `problems` are those of
-    single recipes, by name."""
+    single recipes, by name.
+    """
 
     file: Path
     suite: Suite | None
@@ -495,7 +497,7 @@ class _Reader:
             raise self._translated(error, model, key) from None
 
     def _translated(self, error: ValidationError, model: type[BaseModel], key: str) -> RecipeError:
-        """pydantic's first finding in this project's words."""
+        """Pydantic's first finding in this project's words."""
         first = error.errors()[0]
         path = "".join(
             f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]

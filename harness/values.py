@@ -59,7 +59,8 @@ def yardstick_values(launches: Sequence[Launch]) -> dict[int, float]:
 
 def level(record: RecipeRecord, metric: Metric) -> float | None:
     """The value of one metric over the whole session: the geometric mean over launches, the
-    evaluator's value, or the artifact's size; None when it was not measured."""
+    evaluator's value, or the artifact's size; None when it was not measured.
+    """
     if metric.rule is Rule.IMAGES:
         return record.accuracy.values.get(metric.name) if record.accuracy else None
     if metric.name == "artifact_size":
@@ -69,7 +70,7 @@ def level(record: RecipeRecord, metric: Metric) -> float | None:
 
 
 def geometric_mean(values: Sequence[float]) -> float:
-    """exp of the mean of logs; 0 when any value is 0."""
+    """Exp of the mean of logs; 0 when any value is 0."""
     if min(values) <= 0:
         return 0.0
     return math.exp(math.fsum(math.log(value) for value in values) / len(values))

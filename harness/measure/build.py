@@ -12,6 +12,7 @@ from typing import Any
 
 import harness
 from harness import registry
+from harness.artifact import ONNX, TORCH, Artifact, OptionsModel
 from harness.errors import BuildError, PerfgateError, RecipeError
 from harness.machine import PACKAGES
 from harness.measure.importing import Watch, resolve
@@ -19,7 +20,7 @@ from harness.measure.store import ArtifactStore, Entry, Stored, Structure, diges
 from harness.measure.suitedata import SuiteData
 from harness.recipe import Recipe, StepSpec, Suite
 from harness.record import ArtifactInfo, Link
-from harness.steps import ONNX, TORCH, Artifact, BuildContext, Options, Step
+from harness.steps import BuildContext, Step
 
 SEED = 0
 _FORMAT = 1  # of the store's entries; part of every key
@@ -169,7 +170,7 @@ class _Chain:
         return self._stored(TORCH, _WEIGHTS, effect, (), start, self._watch.files())
 
     def _apply(
-        self, step: Step, options: Options, before: Entry, folder: Path, spec: StepSpec
+        self, step: Step, options: OptionsModel, before: Entry, folder: Path, spec: StepSpec
     ) -> Stored:
         self._progress(0, 0, f"{spec.name} …")
         start = time.perf_counter()
@@ -278,7 +279,7 @@ def _source_key(suite: Suite) -> str:
     )
 
 
-def _step_key(before: str, step: Step, options: Options, suite: Suite) -> str:
+def _step_key(before: str, step: Step, options: OptionsModel, suite: Suite) -> str:
     source = sys.modules[type(step).__module__].__file__
     asked: dict[str, Any] = {
         "before": before,

@@ -115,7 +115,7 @@ def _turn(arm: _Arm, turn: bytes, silence: float) -> tuple[float, float, float]:
     data = b""
     while len(data) < TIMES.size:
         data += _read(arm, TIMES.size - len(data), silence)
-    return TIMES.unpack(data)  # type: ignore[return-value] # three doubles by its format
+    return TIMES.unpack(data)
 
 
 def _hear_ready(arm: _Arm, silence: float) -> None:

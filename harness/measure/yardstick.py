@@ -18,7 +18,8 @@ _REPEATS = 4
 
 def workload() -> Callable[[], float]:
     """A function of a few milliseconds with the habits of a small convolutional network:
-    products of matrices, and element-wise passes over arrays larger than the L2 cache."""
+    products of matrices, and element-wise passes over arrays larger than the L2 cache.
+    """
     import numpy as np
 
     random = np.random.default_rng(0)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from harness.registry import Requirement
 
 if TYPE_CHECKING:
-    from harness.steps import Artifact, Options
+    from harness.artifact import Artifact, OptionsModel
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Runtime(Protocol):
     """
 
     name: str
-    Options: type[Options]
+    Options: type[OptionsModel]
     accepts: frozenset[str]
     requires: tuple[Requirement, ...]
     preload: tuple[str, ...]

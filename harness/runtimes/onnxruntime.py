@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from harness import registry
+from harness.artifact import ONNX, Artifact, OptionsModel
 from harness.errors import RuntimeFault
 from harness.registry import Requirement
 from harness.runtimes import OpenContext
-from harness.steps import ONNX, Artifact, Options
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,7 +30,7 @@ class OnnxRuntime:
     requires: tuple[Requirement, ...] = (registry.extra("onnxruntime", "onnx"),)
     preload: tuple[str, ...] = ("numpy", "onnxruntime")
 
-    class Options(Options):
+    class Options(OptionsModel):
         """Options of ONNX Runtime."""
 
         provider: Literal["cpu", "cuda", "tensorrt"] = Field(

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from harness import registry
+from harness.artifact import ONNX, Artifact, OptionsModel
 from harness.errors import RuntimeFault
 from harness.registry import Requirement
 from harness.runtimes import OpenContext
-from harness.steps import ONNX, Artifact, Options
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,7 +24,7 @@ class OpenVino:
     requires: tuple[Requirement, ...] = (registry.extra("openvino", "openvino"),)
     preload: tuple[str, ...] = ("numpy", "openvino")
 
-    class Options(Options):
+    class Options(OptionsModel):
         """Options of OpenVINO."""
 
         precision: Literal["f32", "bf16", "f16"] = Field(

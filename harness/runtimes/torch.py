@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from harness import registry
+from harness.artifact import TORCH, Artifact, OptionsModel
 from harness.errors import RuntimeFault
 from harness.registry import Requirement
 from harness.runtimes import OpenContext
-from harness.steps import TORCH, Artifact, Options
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,7 +24,7 @@ class Torch:
     requires: tuple[Requirement, ...] = (registry.extra("torch", "torch"),)
     preload: tuple[str, ...] = ("numpy", "torch")
 
-    class Options(Options):
+    class Options(OptionsModel):
         """Options of torch."""
 
         threads: int | None = Field(None, ge=1, description="intra-op threads; default: suite's")

@@ -10,34 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from pydantic import BaseModel, ConfigDict
-
+from harness.artifact import Artifact, OptionsModel
 from harness.errors import NoEffect
 from harness.registry import Requirement
-
-TORCH = "torch"
-ONNX = "onnx"
-
-
-class Options(BaseModel):
-    """Base of every options model: frozen, and an unknown option is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-@dataclass(frozen=True)
-class Artifact:
-    """What a step takes and gives.
-
-    Attributes:
-        kind: "torch" (a live module) or "onnx" (a file).
-        module: the torch module in eval mode, for kind "torch".
-        path: the file, for kind "onnx"; external data lies beside it.
-    """
-
-    kind: str
-    module: Any = None
-    path: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -97,7 +72,7 @@ class Step(Protocol):
 
     name: str
     argument: str
-    Options: type[Options]
+    Options: type[OptionsModel]
     accepts: frozenset[str]
     produces: str
     requires: tuple[Requirement, ...]

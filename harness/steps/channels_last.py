@@ -8,8 +8,9 @@ from typing import Any
 from pydantic import Field
 
 from harness import registry
+from harness.artifact import TORCH, Artifact, OptionsModel
 from harness.registry import Requirement
-from harness.steps import TORCH, Applied, Artifact, BuildContext, Options, expect
+from harness.steps import Applied, BuildContext, expect
 
 
 class ChannelsLast:
@@ -23,7 +24,7 @@ class ChannelsLast:
     splits: frozenset[str] = frozenset()
     trains = False
 
-    class Options(Options):
+    class Options(OptionsModel):
         """Options."""
 
         enabled: bool = Field(True, description="true")

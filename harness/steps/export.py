@@ -12,9 +12,10 @@ from typing import Any, Literal
 from pydantic import Field
 
 from harness import registry
+from harness.artifact import ONNX, TORCH, Artifact, OptionsModel
 from harness.errors import BuildError
 from harness.registry import Requirement
-from harness.steps import ONNX, TORCH, Applied, Artifact, BuildContext, Options, expect
+from harness.steps import Applied, BuildContext, expect
 
 _CHECKED = (1, 3)  # batch sizes: one that tracing specialises on, and one it has not seen
 
@@ -35,7 +36,7 @@ class Export:
     splits: frozenset[str] = frozenset()
     trains = False
 
-    class Options(Options):
+    class Options(OptionsModel):
         """Options in torch.onnx.export's words."""
 
         format: Literal["onnx"] = Field("onnx", description="the file format")

@@ -8,14 +8,16 @@ from typing import Any
 from pydantic import Field
 
 from harness import registry
+from harness.artifact import TORCH, Artifact, OptionsModel
 from harness.errors import BuildError
 from harness.registry import Requirement
-from harness.steps import TORCH, Applied, Artifact, BuildContext, Options, expect
+from harness.steps import Applied, BuildContext, expect
 
 
 class Finetune:
     """The step `finetune`. The trainer is `fit(module, data, *, steps, learning_rate, batch_size,
-    seed, progress) -> module`."""
+    seed, progress) -> module`.
+    """
 
     name = "finetune"
     argument = "steps"
@@ -25,7 +27,7 @@ class Finetune:
     splits = frozenset({"train"})
     trains = True
 
-    class Options(Options):
+    class Options(OptionsModel):
         """Options of the training."""
 
         steps: int = Field(ge=1, description="optimizer steps")

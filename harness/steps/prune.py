@@ -8,9 +8,10 @@ from typing import Any, Literal
 from pydantic import Field
 
 from harness import registry
+from harness.artifact import TORCH, Artifact, OptionsModel
 from harness.errors import BuildError, suggestion
 from harness.registry import Requirement
-from harness.steps import TORCH, Applied, Artifact, BuildContext, Options, expect
+from harness.steps import Applied, BuildContext, expect
 
 
 class Prune:
@@ -27,7 +28,7 @@ class Prune:
     splits: frozenset[str] = frozenset()
     trains = False
 
-    class Options(Options):
+    class Options(OptionsModel):
         """Options in torch-pruning's words."""
 
         method: Literal["structured"] = Field("structured", description="what is removed: channels")
@@ -106,7 +107,8 @@ class Prune:
 
 def _output_layers(module: Any, example: Any) -> set[Any]:
     """The convolution and linear layers whose channels are the model's outputs: the last ones on
-    the way from each output back to the input."""
+    the way from each output back to the input.
+    """
     import torch
 
     outputs = module(example)

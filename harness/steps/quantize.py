@@ -12,9 +12,10 @@ from typing import Any, Literal
 from pydantic import Field
 
 from harness import registry
+from harness.artifact import ONNX, Artifact, OptionsModel
 from harness.errors import BuildError, suggestion
 from harness.registry import Requirement
-from harness.steps import ONNX, Applied, Artifact, BuildContext, Options, expect
+from harness.steps import Applied, BuildContext, expect
 
 _CALIBRATION = "calibration"
 
@@ -33,7 +34,7 @@ class Quantize:
     splits = frozenset({_CALIBRATION})
     trains = False
 
-    class Options(Options):
+    class Options(OptionsModel):
         """Options in onnxruntime.quantization's words."""
 
         method: Literal["static"] = Field(

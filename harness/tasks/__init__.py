@@ -13,8 +13,8 @@ from harness.metric import Metric
 from harness.registry import Requirement
 
 if TYPE_CHECKING:
+    from harness.artifact import OptionsModel
     from harness.record import Accuracy
-    from harness.steps import Options
 
 
 class Pipeline(Protocol):
@@ -22,7 +22,8 @@ class Pipeline(Protocol):
 
     def preprocess(self, images: Sequence[Any]) -> tuple[Any, Any]:
         """Decoded images, uint8 (H, W, 3) RGB each, to a network input float32 (N, 3, h, w) and
-        what `postprocess` needs to map results back."""
+        what `postprocess` needs to map results back.
+        """
         ...
 
     def postprocess(self, outputs: tuple[Any, ...], meta: Any) -> list[Any]:
@@ -42,8 +43,8 @@ class Task(Protocol):
 
     name: str
     metrics: Mapping[str, Metric]
-    Input: type[Options]
-    Output: type[Options]
+    Input: type[OptionsModel]
+    Output: type[OptionsModel]
     requires: tuple[Requirement, ...]
 
     def load(self, source: Callable[[], Any] | Mapping[str, Any], folder: Path, root: Path) -> Any:

@@ -29,7 +29,8 @@ MOST = 100
 @dataclass(frozen=True)
 class Prediction:
     """What was found in one image: `boxes` float32 (M, 4) corners in its pixels, `scores` float32
-    (M,) best first, `categories` int64 (M,), indices into the data's categories."""
+    (M,) best first, `categories` int64 (M,), indices into the data's categories.
+    """
 
     boxes: npt.NDArray[np.float32]
     scores: npt.NDArray[np.float32]
@@ -244,7 +245,8 @@ def _tables(
     coco: dict[str, Any], predictions: Sequence[Prediction], ids: list[Any], categories: list[Any]
 ) -> tuple[_Rows, _Rows]:
     """By (image, category) index: boxes (corners) with "is crowd" of objects, and boxes with
-    scores of detections, best first, cut to what counts."""
+    scores of detections, best first, cut to what counts.
+    """
     image_row = {image: row for row, image in enumerate(ids)}
     category_row = {category: row for row, category in enumerate(categories)}
     objects: dict[tuple[int, int], list[tuple[list[float], bool]]] = {}

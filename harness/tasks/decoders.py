@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import Field
 
-from harness.steps import Options
+from harness.artifact import OptionsModel
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class Decoder(Protocol):
     """One output convention."""
 
-    Options: type[Options]
+    Options: type[OptionsModel]
     suppresses: bool  # whether overlapping results are to be suppressed afterwards
 
     def decode(self, outputs: tuple[Any, ...], floor: float, options: Any) -> list[Decoded]:
@@ -33,7 +33,7 @@ class BoxesScores:
     An anchor may answer for several categories.
     """
 
-    class Options(Options):
+    class Options(OptionsModel):
         """None."""
 
     suppresses = True
@@ -67,9 +67,10 @@ class BoxesScores:
 class TextMap:
     """One output: a probability map (N, 1, h, w) of text, as differentiable binarization gives it
     (Liao et al. 2020). Connected regions become axis-aligned boxes of one category; a region is
-    grown by area * `unclip` / perimeter, which undoes the shrinking that such models train on."""
+    grown by area * `unclip` / perimeter, which undoes the shrinking that such models train on.
+    """
 
-    class Options(Options):
+    class Options(OptionsModel):
         """Thresholds of the map."""
 
         threshold: float = Field(0.3, gt=0, lt=1, description="a pixel is text from here on")

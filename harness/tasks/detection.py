@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from harness import registry
+from harness.artifact import OptionsModel
 from harness.errors import DataError
 from harness.metric import Better, Metric, Rule
 from harness.registry import Requirement
-from harness.steps import Options
 from harness.units import Unit
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class DetectionData:
         return tuple(digest(self.images[index]) for index in range(len(self.images)))
 
 
-class Input(Options):
+class Input(OptionsModel):
     """How decoded pixels become the network's input: `[suite.input]`."""
 
     size: tuple[int, int] | None = Field(None, description="height and width; default: as it is")
@@ -83,7 +83,7 @@ class Input(Options):
     std: tuple[float, float, float] = Field((1.0, 1.0, 1.0), description="on the 0..1 scale")
 
 
-class Output(Options):
+class Output(OptionsModel):
     """How the network's outputs become boxes: `[suite.output]`."""
 
     decode: str = Field("boxes_scores", description="the output convention, a decoder's name")
@@ -109,7 +109,8 @@ class Detection:
         self, source: Callable[[], Any] | Mapping[str, Any], folder: Path, root: Path
     ) -> DetectionData:
         """See `harness.tasks.Task.load`; a declared data set is `{ images = "folder",
-        annotations = "instances.json" }`."""
+        annotations = "instances.json" }`.
+        """
         if callable(source):
             data = source()
             if not isinstance(data, DetectionData):

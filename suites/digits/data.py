@@ -94,7 +94,8 @@ def validation() -> DetectionData:
 @dataclass(frozen=True)
 class Scene:
     """One scene: `image` uint8 (SIDE, SIDE, 3) RGB; `boxes` float64 (M, 4) x, y, width, height in
-    pixels, tight around the visible ink; `labels` int (M,)."""
+    pixels, tight around the visible ink; `labels` int (M,).
+    """
 
     image: Image
     boxes: npt.NDArray[np.float64]
@@ -157,7 +158,10 @@ class Composer:
         large = _resize(digit, max(12, round(width)), max(16, round(height))).astype(np.float32)
         alpha = np.clip((large / 255.0 - 0.25) / 0.35, 0.0, 1.0)
         rows, columns = np.where(alpha.max(axis=1) > 0.5)[0], np.where(alpha.max(axis=0) > 0.5)[0]
-        return alpha[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        visible: npt.NDArray[np.float32] = alpha[
+            rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1
+        ]
+        return visible
 
     def _place(
         self, boxes: Sequence[tuple[float, ...]], width: int, height: int, side: int
@@ -245,7 +249,7 @@ def _make(split: Split, folder: Path) -> None:
     fresh = Path(tempfile.mkdtemp(prefix=".new-", dir=folder.parent))
     try:
         np.save(fresh / "images.npy", np.stack([scene.image for scene in scenes]))
-        (fresh / "annotations.json").write_text(json.dumps(annotations(scenes)))
+        (fresh / "annotations.json").write_text(json.dumps(instances(scenes)))
         try:
             os.replace(fresh, folder)
         except OSError:
@@ -255,9 +259,9 @@ def _make(split: Split, folder: Path) -> None:
         shutil.rmtree(fresh, ignore_errors=True)
 
 
-def annotations(scenes: Sequence[Scene]) -> dict[str, Any]:
+def instances(scenes: Sequence[Scene]) -> dict[str, Any]:
     """COCO instances of some scenes; image ids count from 1."""
-    listed = []
+    listed: list[dict[str, Any]] = []
     for index, scene in enumerate(scenes):
         for box, label in zip(scene.boxes.tolist(), scene.labels.tolist(), strict=True):
             listed.append(

@@ -84,7 +84,8 @@ class Detector(nn.Module):
 
     def raw(self, x: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Per level, finest first: class logits (N, CLASSES, h, w), box distances (N, 4, h, w) to
-        left, top, right, bottom before `softplus`, in strides."""
+        left, top, right, bottom before `softplus`, in strides.
+        """
         c3 = self.stage3(self.stem(x))
         c4 = self.stage4(c3)
         c5 = self.stage5(c4)

@@ -1,0 +1,317 @@
+"""What the plugin does with `--perf`: tests from suites, verdicts into outcomes, the end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.errors import PerfgateError
+from harness.metric import PERFORMANCE, Metric
+from harness.record import RecipeRecord, SessionRecord, Status, Verdict
+from harness.report import terminal
+from harness.session import BROKEN, Case, Session, conclude
+from harness.settings import FIXTURE, Settings
+
+SUITE_FILE = "recipes.toml"
+_VERDICT = "verdict"  # the user property that carries a verdict's word
+_OUTPUT = "perfgate"  # what an xdist worker sends to its controller
+_GROUP = "perfgate"  # the xdist group of all perf tests
+
+
+@dataclass(frozen=True)
+class BudgetCheck:
+    """What a perf test receives: the verdict on its budget."""
+
+    verdict: Verdict
+    record: RecipeRecord | None
+    strict: bool
+
+    def check(self) -> None:
+        """Passes when the budget is kept, fails when it is broken, with a table that says why.
+
+        INCONCLUSIVE and NO BASELINE are shown as such and do not fail, unless `--perf-strict`.
+        """
+        __tracebackhide__ = True
+        verdict = self.verdict
+        if verdict.status is Status.PASS:
+            return
+        text = terminal.explain(verdict, self.record.failure if self.record else None)
+        soft = verdict.status in {Status.INCONCLUSIVE, Status.NO_BASELINE, Status.SKIPPED}
+        if soft and not (self.strict and verdict.status is not Status.SKIPPED):
+            pytest.skip(f"{verdict.status.value}: {verdict.reason}")
+        pytest.fail(text, pytrace=False)
+
+
+class PerfHooks:
+    """The hooks of one pytest run with `--perf`."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._is_worker = hasattr(config, "workerinput")
+        self._session = Session(_settings(config), self._show)
+        self._received: list[SessionRecord] = []
+        self._record: SessionRecord | None = None
+        self._problems: tuple[PerfgateError, ...] = ()
+        self._report: Path | None = None
+        self._shown = 0
+
+    # -- collection ------------------------------------------------------------------------
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """One test per recipe and budget of the suite file beside the module."""
+        if FIXTURE not in metafunc.fixturenames:
+            return
+        file = Path(metafunc.definition.path).parent / SUITE_FILE
+        cases = self._session.cases(file)
+        metafunc.parametrize(
+            FIXTURE,
+            [
+                pytest.param(
+                    case,
+                    id=f"{case.recipe or SUITE_FILE}-{case.metric}",
+                    marks=[pytest.mark.perf, *self._group()],
+                )
+                for case in cases
+            ],
+            indirect=True,
+        )
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Tells the session which budgets were selected, before the first is measured."""
+        cases = []
+        for item in session.items:
+            callspec = getattr(item, "callspec", None)
+            if callspec is not None and isinstance(callspec.params.get(FIXTURE), Case):
+                cases.append(callspec.params[FIXTURE])
+        self._session.select(cases)
+
+    def pytest_report_header(self) -> str:
+        """Where measurements and baselines belong to."""
+        return f"perfgate: machine {self._session.machine.id}"
+
+    def _group(self) -> list[pytest.MarkDecorator]:
+        if self._config.pluginmanager.hasplugin("xdist"):
+            return [pytest.mark.xdist_group(_GROUP)]
+        return []
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:
+        """All perf tests go to one worker, whichever distribution spreads the others."""
+        if config.getoption("dist", "no") == "each":
+            return None
+        from xdist.scheduler import LoadGroupScheduling
+
+        config.option.dist = "loadgroup"
+        return LoadGroupScheduling(config, log)
+
+    # -- one test --------------------------------------------------------------------------
+
+    def check(self, request: pytest.FixtureRequest) -> BudgetCheck:
+        """The verdict for a test; what could not be measured is an error at its setup."""
+        __tracebackhide__ = True
+        case: Case = request.param
+        try:
+            with self._uncaptured():
+                verdict = self._session.verdict(case)
+        except PerfgateError as error:
+            _tell(request.node, _refused(case, error))
+            pytest.fail(str(error), pytrace=False)
+        record = self._recipe(case)
+        _tell(request.node, verdict)
+        if verdict.status is Status.SKIPPED:
+            step = f" ({verdict.next_step})" if verdict.next_step else ""
+            pytest.skip(f"{verdict.reason}{step}")
+        if verdict.status is Status.ERROR:
+            pytest.fail(
+                terminal.explain(verdict, record.failure if record else None), pytrace=False
+            )
+        return BudgetCheck(verdict, record, self._session.settings.strict)
+
+    def pytest_report_teststatus(self, report: Any) -> tuple[str, str, Any] | None:
+        """INCONCLUSIVE and NO BASELINE by their own words, not as "skipped"."""
+        if not isinstance(report, pytest.TestReport) or report.when != "call":
+            return None
+        word = dict(report.user_properties).get(_VERDICT)
+        if report.skipped and word in {Status.INCONCLUSIVE.value, Status.NO_BASELINE.value}:
+            letter = "I" if word == Status.INCONCLUSIVE.value else "N"
+            return str(word).lower(), letter, (str(word), {"yellow": True})
+        return None
+
+    def _recipe(self, case: Case) -> RecipeRecord | None:
+        record = self._session.record()
+        for suite in record.suites if record else ():
+            for recipe in suite.recipes:
+                if recipe.name == case.recipe:
+                    return recipe
+        return None
+
+    # -- the end ---------------------------------------------------------------------------
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any, error: Any) -> None:  # noqa: ARG002 - xdist's signature
+        """Takes what a worker measured."""
+        text = getattr(node, "workeroutput", {}).get(_OUTPUT)
+        if text:
+            self._received.append(SessionRecord.model_validate_json(text))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        """Writes the report, and the baselines when asked for."""
+        interrupted = exitstatus in {pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR}
+        self._session.complete = not interrupted
+        record = self._session.record()
+        if self._is_worker:
+            if record is not None:
+                output = self._config.workeroutput  # type: ignore[attr-defined] # xdist's
+                output[_OUTPUT] = record.model_dump_json()
+            return
+        record = _joined(record, self._received)
+        if record is None:
+            return
+        settings = self._session.settings
+        self._record, self._problems = conclude(record, settings, datetime.now(UTC))
+        self._write_report(self._record)
+        from harness.report import benchmark
+
+        benchmark.export(self._config, self._record)
+        if self._problems and exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def _write_report(self, record: SessionRecord) -> None:
+        from harness.report import files
+
+        try:
+            self._report = files.write(record, self._session.settings.reports, _metrics(record))
+        except PerfgateError as error:
+            self._problems += (error,)
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        """The verdicts, worst first, and where the report is."""
+        if self._record is None:
+            return
+        writer = terminalreporter
+        writer.section("perfgate")
+        terminal.write(
+            self._record,
+            writer.write_line,
+            metrics=_metrics(self._record),
+            verbosity=self._config.get_verbosity(),
+            update=self._session.settings.update,
+        )
+        for problem in self._problems:
+            writer.write_line(str(problem), red=True)
+        if self._report is not None:
+            writer.write_line(f"report: {_short(self._report)}")
+
+    # -- showing progress ------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _uncaptured(self) -> Iterator[None]:
+        manager = self._config.pluginmanager.get_plugin("capturemanager")
+        with manager.global_and_fixture_disabled() if manager else contextlib.nullcontext():
+            yield
+            self._clear()
+
+    def _show(self, text: str) -> None:
+        """One line that is written over, on a terminal; nothing elsewhere."""
+        if self._is_worker or not sys.stderr.isatty() or self._config.get_verbosity() < 0:
+            return
+        line = text[:99]
+        sys.stderr.write("\r" + line.ljust(self._shown))
+        sys.stderr.flush()
+        self._shown = len(line)
+
+    def _clear(self) -> None:
+        if self._shown:
+            sys.stderr.write("\r" + " " * self._shown + "\r")
+            sys.stderr.flush()
+            self._shown = 0
+
+
+def _settings(config: pytest.Config) -> Settings:
+    option = config.getoption
+    root = config.rootpath
+    ci = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
+    if option("--perf-update") and ci:
+        raise pytest.UsageError(
+            "--perf-update is refused in CI (the variable CI is set): baselines are changed by a "
+            "person and reviewed. Run it on the machine, and commit baselines/"
+        )
+    alpha = option("--perf-alpha")
+    if not 0 < alpha < 0.5:
+        raise pytest.UsageError(f"--perf-alpha {alpha}: valid: more than 0, less than 0.5")
+    for name in ("--perf-seconds", "--perf-timeout"):
+        if option(name) <= 0:
+            raise pytest.UsageError(f"{name} {option(name)}: valid: more than 0")
+    return Settings(
+        root=root,
+        alpha=alpha,
+        seconds=option("--perf-seconds"),
+        strict=option("--perf-strict"),
+        update=option("--perf-update"),
+        reason=option("--perf-reason").strip(),
+        reports=root / option("--perf-reports"),
+        baselines=root / option("--perf-baselines"),
+        cache=root / option("--perf-cache"),
+        timeout=option("--perf-timeout"),
+        wait=option("--perf-wait"),
+        ci=ci,
+        command=shlex.join(["pytest", *config.invocation_params.args]),
+    )
+
+
+def _tell(item: pytest.Item, verdict: Verdict) -> None:
+    """The verdict as properties of the test, for JUnit and other readers of reports."""
+    item.user_properties.append((_VERDICT, verdict.status.value))
+    item.user_properties.append(("reason", verdict.reason))
+    if verdict.value is not None:
+        item.user_properties.append(("value", verdict.value))
+        item.user_properties.append(("unit", verdict.unit))
+
+
+def _refused(case: Case, error: PerfgateError) -> Verdict:
+    return Verdict(
+        recipe=case.recipe,
+        metric=case.metric or BROKEN,
+        status=Status.ERROR,
+        unit="",
+        reason=error.problem,
+        next_step=error.next_step,
+    )
+
+
+def _joined(own: SessionRecord | None, received: list[SessionRecord]) -> SessionRecord | None:
+    """One record of what this process and its workers measured."""
+    every = ([own] if own else []) + received
+    if not every:
+        return None
+    suites = tuple(suite for record in every for suite in record.suites)
+    return every[0].model_copy(
+        update={"suites": suites, "complete": all(record.complete for record in every)}
+    )
+
+
+def _metrics(record: SessionRecord) -> Mapping[str, Metric]:
+    from harness.suitefile import metrics_of
+
+    found: dict[str, Metric] = {}
+    for suite in record.suites:
+        if suite.task:
+            found |= metrics_of(suite.task)
+    return found or PERFORMANCE
+
+
+def _short(path: Path) -> str:
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

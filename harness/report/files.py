@@ -1,0 +1,92 @@
+"""The report's files: one HTML page and one JSON per session, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from harness.errors import ReportError
+from harness.metric import Metric
+from harness.record import SESSION_VERSION, SessionRecord
+
+_MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+"""Version to the function that makes its data into the next version's."""
+
+
+def write(session: SessionRecord, folder: Path, metrics: Mapping[str, Metric]) -> Path:
+    """Writes `<id>.json` and `<id>.html`; returns the page.
+
+    Raises:
+        ReportError: the folder cannot be written to; nothing half-written is left.
+    """
+    from harness.report.page import render
+
+    page = folder / f"{session.id}.html"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _put(folder / f"{session.id}.json", session.model_dump_json(indent=1))
+        _put(page, render(session, metrics))
+    except OSError as error:
+        raise ReportError(
+            f"the report cannot be written: {error.strerror}",
+            where=str(folder),
+            next_step="free the disk or make the folder writable, or name another: "
+            "--perf-reports DIR",
+        ) from error
+    return page
+
+
+def read(file: Path) -> SessionRecord:
+    """A session from its JSON file, of this version or an earlier one.
+
+    Raises:
+        ReportError: not readable, truncated, foreign, or of a newer version.
+    """
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ReportError(f"it cannot be read: {error.strerror}", where=str(file)) from error
+    except ValueError as error:
+        raise ReportError(f"it is not JSON, perhaps cut short: {error}", where=str(file)) from error
+    version = data.get("version") if isinstance(data, dict) else None
+    if not isinstance(version, int) or "suites" not in data:
+        raise ReportError(
+            "it is not a session of pytest-perfgate",
+            where=str(file),
+            valid="a JSON file that pytest --perf wrote into reports/",
+        )
+    if version > SESSION_VERSION:
+        raise ReportError(
+            f"it is of version {version}, and this program reads up to {SESSION_VERSION}",
+            where=str(file),
+            next_step="python -m pip install --upgrade pytest-perfgate",
+        )
+    while version < SESSION_VERSION:
+        if version not in _MIGRATIONS:
+            raise ReportError(f"version {version} never was", where=str(file))
+        data = _MIGRATIONS[version](data)
+        version = data["version"]
+    try:
+        return SessionRecord.model_validate_json(json.dumps(data))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise ReportError(f"{place}: {first['msg']}", where=str(file)) from error
+
+
+def _put(file: Path, text: str) -> None:
+    handle, part = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as out:
+            out.write(text)
+        Path(part).chmod(0o644)
+        Path(part).replace(file)
+    except BaseException:
+        Path(part).unlink(missing_ok=True)
+        raise

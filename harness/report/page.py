@@ -1,0 +1,271 @@
+"""The page: one self-contained HTML file that says what is broken first, and works offline."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from harness.metric import Better, Metric, Rule
+from harness.record import (
+    Link,
+    MetricSummary,
+    RecipeRecord,
+    SessionRecord,
+    Status,
+    SuiteRecord,
+    Verdict,
+)
+from harness.report import charts
+from harness.report.terminal import limit_text
+from harness.units import Unit, show, show_percent
+
+_SHAPES = {
+    Status.ERROR: "✖",
+    Status.FAIL: "✖",
+    Status.INCONCLUSIVE: "?",
+    Status.NO_BASELINE: "∅",
+    Status.SKIPPED: "–",
+    Status.PASS: "✔",
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One metric of one recipe in the table."""
+
+    value: str
+    interval: str
+    to_reference: str
+    to_baseline: str
+    limits: str
+    status: Status | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One recipe in the table; `problem` when it was not measured."""
+
+    name: str
+    is_reference: bool
+    cells: tuple[Cell | None, ...]
+    problem: str
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A picture with its words."""
+
+    title: str
+    alt: str
+    svg: str
+    note: str
+
+
+def render(session: SessionRecord, metrics: Mapping[str, Metric]) -> str:
+    """The whole page."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("harness.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["limit"] = _limit_text
+    environment.globals["shape"] = _SHAPES
+    verdicts = [verdict for suite in session.suites for verdict in suite.verdicts]
+    found = Counter(verdict.status for verdict in verdicts)
+    return environment.get_template("page.html").render(
+        session=session,
+        answer=answer(session),
+        worst=min((verdict.status for verdict in verdicts), key=lambda s: s.rank, default=None),
+        counts=[(status, found[status]) for status in Status if found[status]],
+        suites=[_suite(suite, metrics) for suite in session.suites],
+        metrics=list(metrics.values()),
+    )
+
+
+def answer(session: SessionRecord) -> str:
+    """May this be merged? One sentence."""
+    verdicts = [verdict for suite in session.suites for verdict in suite.verdicts]
+    total = len(verdicts)
+    broken = [verdict for verdict in verdicts if verdict.status is Status.FAIL]
+    errors = [verdict for verdict in verdicts if verdict.status is Status.ERROR]
+    unsure = sum(verdict.status is Status.INCONCLUSIVE for verdict in verdicts)
+    unknown = sum(verdict.status is Status.NO_BASELINE for verdict in verdicts)
+    if not session.complete:
+        return "The session was interrupted: what is below is not the whole."
+    if broken:
+        first = broken[0]
+        more = f", and {len(errors)} could not be measured" if errors else ""
+        return (
+            f"{_count(len(broken), 'budget is', 'budgets are')} broken of {total}{more}. "
+            f"{first.recipe} {first.metric}: {first.reason}."
+        )
+    if errors:
+        return (
+            f"{_count(len(errors), 'budget', 'budgets')} of {total} could not be measured, and what "
+            "is not measured does not pass."
+        )
+    if unsure or unknown:
+        parts = [
+            text
+            for count, text in (
+                (unsure, f"{unsure} could not be decided"),
+                (unknown, f"{unknown} have no baseline on this machine yet"),
+            )
+            if count
+        ]
+        return f"Nothing is broken among {total} budgets; {' and '.join(parts)}."
+    return f"All {_count(total, 'budget is', 'budgets are')} kept."
+
+
+def _suite(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> dict[str, Any]:
+    measured = {each.metric for summaries in suite.summaries.values() for each in summaries} | {
+        verdict.metric for verdict in suite.verdicts
+    }
+    columns = [metric for metric in metrics.values() if metric.name in measured]
+    by_place = {(verdict.recipe, verdict.metric): verdict for verdict in suite.verdicts}
+    return {
+        "record": suite,
+        "columns": columns,
+        "rows": [_row(record, suite, columns, by_place) for record in suite.recipes],
+        "broken": sorted(
+            (
+                verdict
+                for verdict in suite.verdicts
+                if verdict.status in {Status.ERROR, Status.FAIL, Status.INCONCLUSIVE}
+            ),
+            key=lambda verdict: verdict.status.rank,
+        ),
+        "failures": {
+            record.name: record.failure for record in suite.recipes if record.failure is not None
+        },
+        "charts": _charts(suite, metrics),
+        "lineage": [(record, [_link(link) for link in record.lineage]) for record in suite.recipes],
+        "evidence": sorted(
+            (verdict for verdict in suite.verdicts if verdict.limits),
+            key=lambda verdict: verdict.status.rank,
+        ),
+        "units": {verdict.metric: verdict.unit for verdict in suite.verdicts},
+    }
+
+
+def _row(
+    record: RecipeRecord,
+    suite: SuiteRecord,
+    columns: list[Metric],
+    by_place: Mapping[tuple[str, str], Verdict],
+) -> Row:
+    found = {each.metric: each for each in suite.summaries.get(record.name, ())}
+    return Row(
+        name=record.name,
+        is_reference=bool(record.reference) and not record.parent,
+        cells=tuple(
+            _cell(metric, found.get(metric.name), by_place.get((record.name, metric.name)))
+            for metric in columns
+        ),
+        problem=record.failure.problem if record.failure else "",
+    )
+
+
+def _cell(metric: Metric, summary: MetricSummary | None, verdict: Verdict | None) -> Cell | None:
+    if summary is None and verdict is None:
+        return None
+    interval = ""
+    if summary is not None and summary.low is not None and summary.high is not None:
+        interval = f"{show(summary.low, metric.unit)} … {show(summary.high, metric.unit)}"
+    limits = ""
+    if verdict is not None:
+        limits = ", ".join(f"{limit.kind} {limit.text}" for limit in verdict.limits)
+    return Cell(
+        value=show(summary.value, metric.unit) if summary else "not measured",
+        interval=interval,
+        to_reference=_moved(metric, summary, summary.reference if summary else None),
+        to_baseline=_moved(metric, summary, summary.baseline if summary else None),
+        limits=limits,
+        status=verdict.status if verdict else None,
+    )
+
+
+def _moved(metric: Metric, summary: MetricSummary | None, other: float | None) -> str:
+    """How a value stands to another: a factor for speed, a percentage or a difference else."""
+    if summary is None or other is None:
+        return ""
+    if not metric.relative:
+        return f"{summary.value - other:+.4f}"
+    if not other or not summary.value:
+        return ""
+    if metric.unit in {Unit.SECONDS, Unit.IMAGES_PER_SECOND} and metric.rule is Rule.LAUNCHES:
+        faster = other / summary.value if metric.better is Better.LOWER else summary.value / other
+        return f"{faster:.2f}x as fast"
+    return show_percent(summary.value / other - 1)
+
+
+def _charts(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> list[Chart]:
+    drawn = []
+    score = charts.score_of(metrics, suite.recipes)
+    front = charts.pareto(suite, score) if score else None
+    if front and score:
+        drawn.append(
+            Chart(
+                f"{score.name} over latency",
+                f"Scatter plot of {score.name} over median latency, one point per recipe; the "
+                "numbers are in the table above.",
+                charts.svg(front),
+                "Dots are recipes; the dashed line joins those that no other beats in both. "
+                "Diamonds are stored baselines.",
+            )
+        )
+    spread = charts.distributions(suite)
+    if spread:
+        drawn.append(
+            Chart(
+                "Latency, every sample",
+                "Strip plot of all latency samples, one band per recipe, one line of it per launch.",
+                charts.svg(spread),
+                "A band per recipe; in it a line per launch with all its samples and a stroke at "
+                "its median. Launches are the unit that verdicts count.",
+            )
+        )
+    split = charts.stages(suite)
+    if split:
+        drawn.append(
+            Chart(
+                "Where the time goes",
+                "Bars of median pre-process, inference and post-process time per recipe; the "
+                "numbers are in the table above.",
+                charts.svg(split),
+                "",
+            )
+        )
+    return drawn
+
+
+def _link(link: Link) -> dict[str, Any]:
+    return {
+        "step": link.step,
+        "options": ", ".join(f"{key}={value}" for key, value in link.options.items()),
+        "effect": [(key.replace("_", " "), _effect(value)) for key, value in link.effect.items()],
+        "seconds": link.seconds,
+        "cached": link.cached,
+    }
+
+
+def _effect(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (int, float)):
+        return f"{value:,.0f}" if value == int(value) else f"{value:,.4g}"
+    return str(value)
+
+
+def _limit_text(limit: Any, unit: str) -> str:
+    return limit_text(limit, Unit(unit) if unit else None)
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
