@@ -1,0 +1,3 @@
+"""Test configuration of the project itself."""
+
+pytest_plugins = ["pytester"]
