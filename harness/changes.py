@@ -109,7 +109,7 @@ def table(changes: Sequence[Change]) -> list[str]:
 
 
 def _kind(metric: Metric, before: StoredMetric, after: StoredMetric) -> str:
-    """ "tighten", "loosen", or "" when the two cannot be told apart."""
+    """Which kind of change it is: "tighten", "loosen", or "" when the two cannot be told apart."""
     if metric.rule is Rule.LAUNCHES:
         old, new = _comparable(metric, before), _comparable(metric, after)
         if len(old) < 2 or len(new) < 2:

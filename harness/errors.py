@@ -1,4 +1,4 @@
-"""What is said when something cannot go on: the place, the value, what is valid, what to do next."""
+"""What is said when something cannot go on: place, value, what is valid, what to do next."""
 
 from __future__ import annotations
 

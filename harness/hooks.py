@@ -6,7 +6,7 @@ import contextlib
 import os
 import shlex
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 
 from harness.errors import PerfgateError
-from harness.metric import PERFORMANCE, Metric
 from harness.record import RecipeRecord, SessionRecord, Status, Verdict
 from harness.report import terminal
 from harness.session import BROKEN, Case, Session, conclude
 from harness.settings import FIXTURE, Settings
+from harness.suitefile import metrics_of_session
 
 SUITE_FILE = "recipes.toml"
 _VERDICT = "verdict"  # the user property that carries a verdict's word
@@ -190,7 +190,9 @@ class PerfHooks:
         from harness.report import files
 
         try:
-            self._report = files.write(record, self._session.settings.reports, _metrics(record))
+            self._report = files.write(
+                record, self._session.settings.reports, metrics_of_session(record)
+            )
         except PerfgateError as error:
             self._problems += (error,)
 
@@ -203,7 +205,7 @@ class PerfHooks:
         terminal.write(
             self._record,
             writer.write_line,
-            metrics=_metrics(self._record),
+            metrics=metrics_of_session(self._record),
             verbosity=self._config.get_verbosity(),
             update=self._session.settings.update,
         )
@@ -298,16 +300,6 @@ def _joined(own: SessionRecord | None, received: list[SessionRecord]) -> Session
     return every[0].model_copy(
         update={"suites": suites, "complete": all(record.complete for record in every)}
     )
-
-
-def _metrics(record: SessionRecord) -> Mapping[str, Metric]:
-    from harness.suitefile import metrics_of
-
-    found: dict[str, Metric] = {}
-    for suite in record.suites:
-        if suite.task:
-            found |= metrics_of(suite.task)
-    return found or PERFORMANCE
 
 
 def _short(path: Path) -> str:

@@ -142,7 +142,8 @@ def why_not(condition: Condition | None, machine: Machine) -> str:
     if machine.cores < condition.cores:
         return f"there are {machine.cores} cores, and it asks for {condition.cores}"
     if machine.memory * 2**30 < condition.memory:
-        return f"there are {machine.memory} GiB of memory, and it asks for {show(condition.memory, Unit.BYTES)}"
+        asked = show(condition.memory, Unit.BYTES)
+        return f"there are {machine.memory} GiB of memory, and it asks for {asked}"
     return ""
 
 
@@ -260,7 +261,7 @@ def _decide(limit: Limit, metric: Metric, compared: _Compared) -> LimitResult:
         scale=compared.scale,
         against=compared.against,
         sample=compared.sample,
-        reason=_reason(limit, metric, compared, bound, status),
+        reason=_reason(limit, metric, compared, status),
     )
 
 
@@ -341,7 +342,8 @@ def _against_baseline(
             _log(each) - sign * _log(yard)
             for each, yard in zip(then, stored.yardstick, strict=True)
         ]
-        note = f"the machine's drift since then, {show_percent(math.expm1(moved or 0.0))}, is taken out"
+        moved_text = show_percent(math.expm1(moved or 0.0))
+        note = f"the machine's drift since then, {moved_text}, is taken out"
     else:
         current = [_log(mine[index]) for index in sorted(mine)]
         past = [_log(each) for each in then]
@@ -441,7 +443,7 @@ def _accuracy_difference(
     )
 
 
-def _reason(limit: Limit, metric: Metric, compared: _Compared, bound: float, status: Status) -> str:
+def _reason(limit: Limit, metric: Metric, compared: _Compared, status: Status) -> str:
     measured = _compared_text(metric, compared)
     asked = f"{limit.kind.value} {limit.text}"
     sample = "images" if metric.rule is Rule.IMAGES else "launches"

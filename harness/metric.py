@@ -60,8 +60,8 @@ _ALL = (
     ),
     _time(
         "latency_p95",
-        "95th percentile of the time of one image from decoded pixels to final result: pre-process, "
-        f"inference and post-process. {_TURNS}",
+        "95th percentile of the time of one image from decoded pixels to final result: "
+        f"pre-process, inference and post-process. {_TURNS}",
     ),
     _time("preprocess_p50", f"Median time from decoded pixels to the network's input. {_TURNS}"),
     _time(

@@ -37,7 +37,7 @@ class StepSpec:
 
 @dataclass(frozen=True)
 class RuntimeSpec:
-    """The runtime at the end of a chain: `"onnxruntime"` or `{ name = "onnxruntime", threads = 2 }`."""
+    """What ends a chain: `"onnxruntime"` or `{ name = "onnxruntime", threads = 2 }`."""
 
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)

@@ -35,7 +35,7 @@ class Status(StrEnum):
     INCONCLUSIVE = "INCONCLUSIVE"
     NO_BASELINE = "NO BASELINE"
     SKIPPED = "SKIPPED"  # does not apply on this machine, or a package is missing
-    PASS = "PASS"
+    PASS = "PASS"  # noqa: S105 - a verdict, not a password
 
     @property
     def rank(self) -> int:
@@ -254,7 +254,7 @@ class Verdict(Frozen):
 
 
 class MetricSummary(Frozen):
-    """One metric of one recipe for tables: value and interval, relation to reference and baseline."""
+    """One metric of one recipe for tables: value, interval, reference's and baseline's value."""
 
     metric: str
     value: float

@@ -35,7 +35,7 @@ class Requirement:
             return True
 
 
-def extra(module: str, name: str) -> Requirement:
+def from_extra(module: str, name: str) -> Requirement:
     """A requirement that one of this distribution's extras installs."""
     return Requirement(module, f"python -m pip install 'pytest-perfgate[{name}]'")
 

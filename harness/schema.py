@@ -1,0 +1,86 @@
+"""The JSON schema of `recipes.toml`, for editors: made from what is installed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness import registry
+from harness.artifact import OptionsModel
+from harness.steps import Step
+from harness.suitefile import NAME, RecipeTable, SuiteTable, allowed_limits, metrics_of
+
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def suite_schema() -> dict[str, Any]:
+    """The schema, with every step, runtime, task and metric that can be found here."""
+    suite = SuiteTable.model_json_schema()
+    recipe = RecipeTable.model_json_schema(by_alias=True)
+    definitions = {**suite.pop("$defs", {}), **recipe.pop("$defs", {})}
+    tasks = registry.names(registry.TASKS)
+    suite["properties"]["task"]["enum"] = list(tasks)
+    suite["properties"]["data"]["propertyNames"] = {"enum": ["train", "calibration", "validation"]}
+    recipe["properties"]["name"]["pattern"] = f"^{NAME.pattern}$"
+    recipe["properties"]["steps"]["items"] = {"oneOf": [_step(name) for name in _names()]}
+    recipe["properties"]["runtime"] = {
+        "description": "what runs it; inherited when left out",
+        "oneOf": [
+            {"enum": list(registry.names(registry.RUNTIMES))},
+            *(_runtime(name) for name in registry.names(registry.RUNTIMES)),
+        ],
+    }
+    recipe["properties"]["budgets"] = {
+        "type": "object",
+        "description": "limits by metric",
+        "properties": {name: _budget(name, task) for task in tasks for name in metrics_of(task)},
+        "additionalProperties": False,
+    }
+    return {
+        "$schema": _DIALECT,
+        "title": "recipes.toml of pytest-perfgate",
+        "type": "object",
+        "properties": {
+            "suite": suite,
+            "recipe": {"type": "array", "minItems": 1, "items": recipe},
+        },
+        "required": ["suite", "recipe"],
+        "additionalProperties": False,
+        "$defs": definitions,
+    }
+
+
+def _names() -> tuple[str, ...]:
+    return registry.names(registry.STEPS)
+
+
+def _step(name: str) -> dict[str, Any]:
+    step: Step = registry.find(registry.STEPS, name)
+    schema = _plain(step.Options)
+    properties = schema["properties"]
+    properties[name] = properties.pop(step.argument)
+    required = [each for each in schema.get("required", []) if each != step.argument]
+    return {**schema, "title": name, "required": [name, *required]}
+
+
+def _runtime(name: str) -> dict[str, Any]:
+    schema = _plain(registry.find(registry.RUNTIMES, name).Options)
+    schema["properties"]["name"] = {"const": name}
+    return {**schema, "title": name, "required": ["name"]}
+
+
+def _plain(model: type[OptionsModel]) -> dict[str, Any]:
+    schema = model.model_json_schema()
+    schema.pop("description", None)
+    return schema
+
+
+def _budget(name: str, task: str) -> dict[str, Any]:
+    metric = metrics_of(task)[name]
+    limits = [limit.value for limit in allowed_limits(metric)]
+    return {
+        "description": metric.meaning,
+        "allOf": [
+            {"$ref": "#/$defs/BudgetTable"},
+            {"propertyNames": {"enum": [*limits, "when"]}, "minProperties": 1},
+        ],
+    }

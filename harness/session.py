@@ -97,7 +97,7 @@ class Session:
         return found
 
     def select(self, cases: Sequence[Case]) -> None:
-        """Tells which tests will run; only their recipes, and what they compare with, are measured."""
+        """Tells which tests will run; their recipes and those' references are measured."""
         for case in cases:
             self.read(case.file)
             self._plans[case.file].wanted.setdefault(case.recipe, []).append(case.metric)
@@ -137,7 +137,7 @@ class Session:
 
     @property
     def machine(self) -> Machine:
-        """This machine's fingerprint, read once."""
+        """The fingerprint of this machine, read once."""
         if self._machine is None:
             self._machine = this_machine()
         return self._machine
@@ -243,7 +243,7 @@ class _SuiteRun:
             folder=_relative(self._suite.folder, self._settings.root),
             task=self._suite.task,
             model=self._suite.model,
-            data={key: value for key, value in self._suite.data.items()},
+            data=dict(self._suite.data),
             batch=self._suite.batch,
             recipes=tuple(records),
             yardstick=tuple(self._bench.yardstick),

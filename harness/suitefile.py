@@ -25,6 +25,7 @@ from harness.recipe import (
     StepSpec,
     Suite,
 )
+from harness.record import SessionRecord
 from harness.registry import Requirement
 from harness.runtimes import Runtime
 from harness.steps import Step
@@ -145,6 +146,15 @@ def task_of(name: str) -> Task:
 def metrics_of(task: str) -> Mapping[str, Metric]:
     """Every metric that a suite of this task may have budgets on, the task's own first."""
     return {**task_of(task).metrics, **PERFORMANCE}
+
+
+def metrics_of_session(session: SessionRecord) -> Mapping[str, Metric]:
+    """Every metric of the tasks of a session's suites."""
+    found: dict[str, Metric] = {}
+    for suite in session.suites:
+        if suite.task:
+            found |= metrics_of(suite.task)
+    return found or PERFORMANCE
 
 
 def missing_packages(suite: Suite, recipe: Recipe) -> tuple[Requirement, ...]:
@@ -379,8 +389,8 @@ class _Reader:
         options = self._validate(step.Options, asked, where)
         if kind not in step.accepts:
             raise self._error(
-                f"the step {name!r} takes {' or '.join(sorted(step.accepts))}, and what comes before "
-                f"it gives {kind}",
+                f"the step {name!r} takes {' or '.join(sorted(step.accepts))}, and what comes "
+                f"before it gives {kind}",
                 where,
                 next_step='add { export = "onnx" } before it'
                 if kind == TORCH
@@ -450,7 +460,7 @@ class _Reader:
             )
         if is_reference and kind in {LimitKind.DROP, LimitKind.SPEEDUP, LimitKind.GROWTH}:
             raise self._error(
-                f"{kind.value} compares with the reference, and this recipe is the reference itself",
+                f"{kind.value} compares with the reference, and this recipe is the reference",
                 where,
                 valid="max, min, regression",
             )

@@ -74,7 +74,7 @@ def parse(value: object, unit: Unit) -> float:
 
 
 def show(value: float | None, unit: Unit) -> str:
-    """`value` for people, four significant digits at the most: `show(0.0251, SECONDS)` is "25.1 ms"."""
+    """`value` for people, three significant digits: `show(0.0251, SECONDS)` is "25.1 ms"."""
     if value is None:
         return "not measured"
     if not math.isfinite(value):

@@ -1,1 +1,1 @@
-"""The measuring room: worker processes, launches and rounds, and the wall between the two worlds."""
+"""The measuring room: worker processes, launches and rounds, the wall between two worlds."""

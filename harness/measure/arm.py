@@ -34,11 +34,7 @@ def serve(arm: dict[str, Any], turns: int, answers: int) -> None:
     Answers a line of JSON when ready, `TIMES` (pre-process, inference, post-process; seconds)
     per turn, and a line of JSON at the end.
     """
-    visit: _Visit
-    if arm["name"] == yardstick.NAME:
-        visit = _YardstickVisit()
-    else:
-        visit = _RecipeVisit(arm)
+    visit: _Visit = _YardstickVisit() if arm["name"] == yardstick.NAME else _RecipeVisit(arm)
     _say(answers, {"type": "ready", "load_time": visit.load_time, "facts": visit.facts})
     while True:
         turn = os.read(turns, 1)

@@ -66,7 +66,8 @@ class Watch:
         mode = arguments[1]
         if isinstance(mode, str) and set(mode) & set("wax+"):
             return
-        name = os.path.abspath(os.fsdecode(arguments[0]))
+        # Links are not followed: a hook runs inside every open, and must not open anything.
+        name = os.path.abspath(os.fsdecode(arguments[0]))  # noqa: PTH100 - see above
         if name.startswith(self._prefix):
             self._opened.add(name)
 

@@ -11,7 +11,6 @@ import contextlib
 import fcntl
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -115,7 +114,7 @@ class ArtifactStore:
         place = self._root / "artifacts" / key / digest_of(stored.files)[:16]
         place.parent.mkdir(exist_ok=True)
         shutil.rmtree(place, ignore_errors=True)
-        os.replace(scratch, place)
+        scratch.replace(place)
         return Entry(place, stored)
 
 

@@ -97,7 +97,7 @@ class SuiteData:
             here, there = shared[0]
             raise DataError(
                 f"{len(shared)} of the {split} images are validation images too (the first: "
-                f"{split} image {here} is validation image {there}), so accuracy would be flattered",
+                f"{split} image {here} is validation image {there}): accuracy would be flattered",
                 where=f"suite.data.{split}",
                 next_step="take these images out of one of the two splits",
             )

@@ -211,7 +211,7 @@ def describe_signal(number: int) -> tuple[str, str]:
     if number == signal.SIGKILL:
         return (
             f"it was killed ({name}), most often by the kernel for want of memory",
-            "free memory, or make the recipe smaller; `dmesg | grep -i oom` shows the kernel's word",
+            "free memory, or make the recipe smaller; `dmesg | grep -i oom` tells more",
         )
     if number in {signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT}:
         return (

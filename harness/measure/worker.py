@@ -1,4 +1,4 @@
-"""A worker's side of the wall: `python -P -m harness.measure.worker JOB_FD MESSAGE_FD PARENT_PID`."""
+"""A worker's side: `python -P -m harness.measure.worker JOB_FD MESSAGE_FD PARENT_PID`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from harness.errors import PerfgateError
@@ -70,7 +71,7 @@ def main() -> int:
         while data:
             data = data[os.write(message_fd, data) :]
 
-    sys.path.insert(0, os.getcwd())
+    sys.path.insert(0, str(Path.cwd()))
     try:
         if job["kind"] == "prepare":
             from harness.measure.prepare import prepare

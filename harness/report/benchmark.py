@@ -29,7 +29,7 @@ def export(config: Any, session: SessionRecord) -> None:
                 for verdict in suite.verdicts
                 if verdict.recipe == record.name
             }
-            entry = Metadata(
+            entry: Any = Metadata(  # type: ignore[no-untyped-call] # the library ships no types
                 SimpleNamespace(
                     name=name,
                     fullname=f"{suite.folder}/recipes.toml::{name}",

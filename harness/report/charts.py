@@ -55,8 +55,8 @@ def svg(spec: Mapping[str, Any]) -> str:
 
 def pareto(suite: SuiteRecord, score: Metric) -> dict[str, Any] | None:
     """Accuracy over latency: recipes, the front that none of them beats, stored baselines."""
-    points = []
-    stored = []
+    points: list[dict[str, Any]] = []
+    stored: list[dict[str, Any]] = []
     for record in suite.recipes:
         found = {each.metric: each for each in suite.summaries.get(record.name, ())}
         if score.name not in found or "latency_p50" not in found:
@@ -87,7 +87,8 @@ def pareto(suite: SuiteRecord, score: Metric) -> dict[str, Any] | None:
         "field": "score",
         "type": "quantitative",
         "title": f"{score.name} (up is better)",
-        "scale": {"zero": False, "nice": True, "padding": 14},
+        "scale": {"domain": _around([each["score"] for each in points + stored])},
+        "axis": {"format": ".3f"},
     }
     layers: list[dict[str, Any]] = [
         {
@@ -203,6 +204,13 @@ def stages(suite: SuiteRecord) -> dict[str, Any] | None:
             "order": {"field": "order"},
         },
     }
+
+
+def _around(scores: Sequence[float]) -> list[float]:
+    """A domain that leaves room around the scores, also when they are all the same."""
+    low, high = min(scores), max(scores)
+    room = max(0.01, 0.15 * (high - low))
+    return [max(0.0, low - room), min(1.0, high + room)]
 
 
 def score_of(metrics: Mapping[str, Metric], records: Sequence[RecipeRecord]) -> Metric | None:

@@ -30,8 +30,8 @@ def write(session: SessionRecord, folder: Path, metrics: Mapping[str, Metric]) -
     page = folder / f"{session.id}.html"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _put(folder / f"{session.id}.json", session.model_dump_json(indent=1))
-        _put(page, render(session, metrics))
+        put(folder / f"{session.id}.json", session.model_dump_json(indent=1))
+        put(page, render(session, metrics))
     except OSError as error:
         raise ReportError(
             f"the report cannot be written: {error.strerror}",
@@ -80,7 +80,12 @@ def read(file: Path) -> SessionRecord:
         raise ReportError(f"{place}: {first['msg']}", where=str(file)) from error
 
 
-def _put(file: Path, text: str) -> None:
+def put(file: Path, text: str) -> None:
+    """Writes a text file, whole or not at all.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     handle, part = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as out:

@@ -26,7 +26,7 @@ _SHAPES = {
     Status.FAIL: "✖",
     Status.INCONCLUSIVE: "?",
     Status.NO_BASELINE: "∅",
-    Status.SKIPPED: "–",
+    Status.SKIPPED: "·",
     Status.PASS: "✔",
 }
 
@@ -107,8 +107,8 @@ def answer(session: SessionRecord) -> str:
         )
     if errors:
         return (
-            f"{_count(len(errors), 'budget', 'budgets')} of {total} could not be measured, and what "
-            "is not measured does not pass."
+            f"{_count(len(errors), 'budget', 'budgets')} of {total} could not be measured, and "
+            "what is not measured does not pass."
         )
     if unsure or unknown:
         parts = [
@@ -225,7 +225,7 @@ def _charts(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> list[Chart]:
         drawn.append(
             Chart(
                 "Latency, every sample",
-                "Strip plot of all latency samples, one band per recipe, one line of it per launch.",
+                "Strip plot of all latency samples, a band per recipe, in it a line per launch.",
                 charts.svg(spread),
                 "A band per recipe; in it a line per launch with all its samples and a stroke at "
                 "its median. Launches are the unit that verdicts count.",

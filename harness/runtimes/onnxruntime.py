@@ -27,7 +27,7 @@ class OnnxRuntime:
 
     name = "onnxruntime"
     accepts = frozenset({ONNX})
-    requires: tuple[Requirement, ...] = (registry.extra("onnxruntime", "onnx"),)
+    requires: tuple[Requirement, ...] = (registry.from_extra("onnxruntime", "onnx"),)
     preload: tuple[str, ...] = ("numpy", "onnxruntime")
 
     class Options(OptionsModel):

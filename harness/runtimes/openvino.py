@@ -21,7 +21,7 @@ class OpenVino:
 
     name = "openvino"
     accepts = frozenset({ONNX})
-    requires: tuple[Requirement, ...] = (registry.extra("openvino", "openvino"),)
+    requires: tuple[Requirement, ...] = (registry.from_extra("openvino", "openvino"),)
     preload: tuple[str, ...] = ("numpy", "openvino")
 
     class Options(OptionsModel):

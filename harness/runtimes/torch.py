@@ -21,7 +21,7 @@ class Torch:
 
     name = "torch"
     accepts = frozenset({TORCH})
-    requires: tuple[Requirement, ...] = (registry.extra("torch", "torch"),)
+    requires: tuple[Requirement, ...] = (registry.from_extra("torch", "torch"),)
     preload: tuple[str, ...] = ("numpy", "torch")
 
     class Options(OptionsModel):

@@ -138,7 +138,7 @@ def _error(values: list[float]) -> float:
 
 
 def _averages(hits: Array, many: Array, total: float) -> Array:
-    """Average precision per threshold: `hits` (T, D) best score first, each counted `many` times."""
+    """Average precision per threshold: `hits` (T, D) best first, each counted `many` times."""
     if hits.shape[1] == 0:
         return np.zeros(hits.shape[0])
     true = np.cumsum(hits * many, axis=1)

@@ -24,7 +24,7 @@ LOOKS = (3, 4, 5, 6, 8, 10, 12, 15, 19, 24, 30, 38, 48, 60)
 """Launches after which the data are looked at; about a quarter more each time."""
 
 _FLOOR = 1e-6
-"""Least standard deviation: clocks and page counts are not finer, and equal values prove no more."""
+"""Least standard deviation: clocks are not finer, and equal values prove no more."""
 
 Bounds = tuple[float, float, float]
 """Estimate, low, high."""
@@ -38,7 +38,8 @@ def look_of(count: int) -> int:
 
 def share_of(look: int) -> float:
     """The part of alpha that is spent at a look. Later looks get more, since they are the ones
-    that decide; the parts of all looks add up to 1."""
+    that decide; the parts of all looks add up to 1.
+    """
     weights = [1.0 + index for index in range(len(LOOKS))]
     return weights[LOOKS.index(look)] / sum(weights)
 

@@ -54,7 +54,7 @@ class BuildContext:
     trainer: Callable[..., Any] | None
     seed: int
     threads: int
-    progress: Callable[[int, int, str], None] = field(default=lambda done, total, note: None)
+    progress: Callable[[int, int, str], None] = field(default=lambda *_: None)
 
 
 class Step(Protocol):

@@ -20,7 +20,7 @@ class ChannelsLast:
     argument = "enabled"
     accepts = frozenset({TORCH})
     produces = TORCH
-    requires: tuple[Requirement, ...] = (registry.extra("torch", "torch"),)
+    requires: tuple[Requirement, ...] = (registry.from_extra("torch", "torch"),)
     splits: frozenset[str] = frozenset()
     trains = False
 

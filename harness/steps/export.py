@@ -28,10 +28,10 @@ class Export:
     accepts = frozenset({TORCH})
     produces = ONNX
     requires: tuple[Requirement, ...] = (
-        registry.extra("torch", "torch"),
-        registry.extra("onnx", "onnx"),
-        registry.extra("onnxscript", "onnx"),
-        registry.extra("onnxruntime", "onnx"),
+        registry.from_extra("torch", "torch"),
+        registry.from_extra("onnx", "onnx"),
+        registry.from_extra("onnxscript", "onnx"),
+        registry.from_extra("onnxruntime", "onnx"),
     )
     splits: frozenset[str] = frozenset()
     trains = False

@@ -23,7 +23,7 @@ class Finetune:
     argument = "steps"
     accepts = frozenset({TORCH})
     produces = TORCH
-    requires: tuple[Requirement, ...] = (registry.extra("torch", "torch"),)
+    requires: tuple[Requirement, ...] = (registry.from_extra("torch", "torch"),)
     splits = frozenset({"train"})
     trains = True
 

@@ -22,8 +22,8 @@ class Prune:
     accepts = frozenset({TORCH})
     produces = TORCH
     requires: tuple[Requirement, ...] = (
-        registry.extra("torch", "torch"),
-        registry.extra("torch_pruning", "torch"),
+        registry.from_extra("torch", "torch"),
+        registry.from_extra("torch_pruning", "torch"),
     )
     splits: frozenset[str] = frozenset()
     trains = False

@@ -28,8 +28,8 @@ class Quantize:
     accepts = frozenset({ONNX})
     produces = ONNX
     requires: tuple[Requirement, ...] = (
-        registry.extra("onnx", "onnx"),
-        registry.extra("onnxruntime", "onnx"),
+        registry.from_extra("onnx", "onnx"),
+        registry.from_extra("onnxruntime", "onnx"),
     )
     splits = frozenset({_CALIBRATION})
     trains = False

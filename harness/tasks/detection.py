@@ -101,8 +101,8 @@ class Detection:
     Input = Input
     Output = Output
     requires: tuple[Requirement, ...] = (
-        registry.extra("faster_coco_eval", "detection"),
-        registry.extra("PIL", "detection"),
+        registry.from_extra("faster_coco_eval", "detection"),
+        registry.from_extra("PIL", "detection"),
     )
 
     def load(
@@ -202,7 +202,7 @@ class DetectionPipeline:
                 kept = np.argsort(-scores, kind="stable")[: wanted.max_detections]
             x_scale, y_scale = where.scale
             height, width = where.original
-            mapped = boxes[kept] / np.array([x_scale, y_scale] * 2, dtype=np.float32)
+            mapped: Any = boxes[kept] / np.array([x_scale, y_scale] * 2, dtype=np.float32)
             mapped = np.clip(mapped, 0, np.array([width, height] * 2, dtype=np.float32))
             whole = (mapped[:, 2:] > mapped[:, :2]).all(axis=1)  # an empty box is no box
             kept = kept[whole]

@@ -251,7 +251,7 @@ def _make(split: Split, folder: Path) -> None:
         np.save(fresh / "images.npy", np.stack([scene.image for scene in scenes]))
         (fresh / "annotations.json").write_text(json.dumps(instances(scenes)))
         try:
-            os.replace(fresh, folder)
+            fresh.replace(folder)
         except OSError:
             if not (folder / "annotations.json").exists():
                 raise
