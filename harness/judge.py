@@ -31,6 +31,10 @@ from harness.values import launch_values, level, yardstick_values
 SHOWN = 0.05
 """Intervals that are only shown are 95 % intervals."""
 
+LEAST_SD = 0.005
+"""Launches that agree better than this are taken to agree this well: a few that happen to lie in
+one mode of a bimodal machine would prove too much."""
+
 TRANSFER_SD = 0.015
 """What still moves between two sessions on one machine after the yardstick has taken out the
 machine's drift: standard deviation of the log ratio of two sessions' levels, beyond what the
@@ -359,8 +363,12 @@ def _against_baseline(
         doubt = math.hypot(TRANSFER_SD, TRANSFER_SHARE * abs(moved or 0.0))
     if len(past) < 2:
         return None
-    estimate, fail_low, fail_high = two_sample_bounds(current, past, risk.fail, transfer_sd=doubt)
-    _, keep_low, keep_high = two_sample_bounds(current, past, risk.keep, transfer_sd=doubt)
+    estimate, fail_low, fail_high = two_sample_bounds(
+        current, past, risk.fail, transfer_sd=doubt, least_sd=LEAST_SD
+    )
+    _, keep_low, keep_high = two_sample_bounds(
+        current, past, risk.keep, transfer_sd=doubt, least_sd=LEAST_SD
+    )
     return _Compared(
         estimate=math.exp(estimate),
         fail_low=_exp(fail_low),
@@ -385,8 +393,8 @@ def _from_launches(values: list[float], risk: Risk, scale: str, against: str) ->
     """Bounds on exp of the mean of log values, valid at every look."""
     from harness.stats.sequential import mean_bounds
 
-    estimate, fail_low, fail_high = mean_bounds(values, risk.fail, risk.fail)
-    _, keep_low, keep_high = mean_bounds(values, risk.keep, risk.keep)
+    estimate, fail_low, fail_high = mean_bounds(values, risk.fail, risk.fail, least_sd=LEAST_SD)
+    _, keep_low, keep_high = mean_bounds(values, risk.keep, risk.keep, least_sd=LEAST_SD)
     return _Compared(
         estimate=_exp(estimate),
         fail_low=_exp(fail_low),

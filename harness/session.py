@@ -29,7 +29,6 @@ from harness.record import (
     Verdict,
 )
 from harness.settings import Settings
-from harness.stats.sequential import LOOKS
 from harness.suitefile import SuiteFile
 from harness.values import launch_values, level, yardstick_values
 
@@ -288,6 +287,8 @@ class _SuiteRun:
 
     def _measure(self, recipes: Sequence[Recipe]) -> list[Verdict]:
         """Adds launches until every budget is decided or the time is up."""
+        from harness.stats.sequential import LOOKS
+
         fewest = _FEWEST_TO_STORE if self._settings.update else _FEWEST
         start = time.monotonic()
         live = [recipe.name for recipe in recipes]

@@ -1,9 +1,12 @@
 """Average precision from matches, and its uncertainty from the images.
 
-Average precision is COCO's: precision made monotone, read at 101 recalls, mean over categories
-with objects and over thresholds (Lin et al. 2014). Uncertainty is that of the images: a bootstrap
-draws them with replacement, the same draw for both sides of a comparison (Efron & Tibshirani 1993,
-chapter 8).
+Average precision is COCO's (Lin et al. 2014, "Microsoft COCO", and its `cocoeval.accumulate`):
+detections of a category by falling score, precision made monotone, read at 101 recalls, and the
+mean over categories with objects and over thresholds.
+
+Uncertainty is that of the images: a bootstrap draws images with replacement, the same draw for both
+sides of a comparison (Efron & Tibshirani 1993, "An Introduction to the Bootstrap", chapter 8). How
+its standard error becomes bounds is said at `Estimate`.
 """
 
 from __future__ import annotations
@@ -18,20 +21,36 @@ from scipy import stats
 
 Array = npt.NDArray[Any]
 
+DRAWS = 2000
+"""Draws of a bootstrap; the standard error is then within about 3 % of that of endless draws."""
+
+_LEAST_DRAWS = 400
+_WORK = 40_000_000  # detections times draws; beyond it a table of this size would take minutes
 _RECALLS = np.linspace(0.0, 1.0, 101)
-DRAWS = 400
+_BLOCK = 100  # draws scored together: few enough that a category's arrays stay in the cache
+_GROUPS = 500  # at most so many leave-outs tell how many images carry the result
+
+_BITS = {"map50": (0,), "map75": (5,)}
+
+Metric = str | tuple[int, ...]
+""""map", "map50" or "map75" over COCO's ten thresholds, or the bits of the thresholds."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """Detections and objects.
+    """Detections and objects of one evaluation.
 
     Attributes:
-        image, category: of each detection (D,).
-        score: of each detection (D,).
-        hits: uint16 (D,), bit i set when it is a true positive at threshold i.
-        truth: objects (images, categories).
+        image, category: index of each detection's image and category (D,), in any order.
+        score: of each detection (D,). Equal scores rank by image, then as they stand here, which
+            is COCO's order.
+        hits: uint16 (D,), bit i set when the detection is a true positive at threshold i.
+        truth: objects to find (images, categories).
         thresholds: how many thresholds there are.
+
+    Raises:
+        ValueError: no images or categories, lengths that differ, an index or bit out of range, a
+            score that is not finite, or more hits in an image than objects.
     """
 
     image: Array
@@ -41,116 +60,311 @@ class Table:
     truth: Array
     thresholds: int
 
+    def __post_init__(self) -> None:
+        if self.truth.ndim != 2 or not self.truth.size:
+            raise ValueError("truth must be (images, categories), and there must be some")
+        if self.truth.min() < 0:
+            raise ValueError("there cannot be fewer than no objects")
+        shapes = {each.shape for each in (self.image, self.category, self.score, self.hits)}
+        if shapes != {(self.image.size,)}:
+            raise ValueError("image, category, score and hits must be of one length")
+        if not 1 <= self.thresholds <= 16:
+            raise ValueError("there must be 1 to 16 thresholds")
+        if not self.image.size:
+            return
+        if not np.isfinite(self.score).all():
+            raise ValueError("scores must be finite")
+        for name, indices, count in (
+            ("image", self.image, self.truth.shape[0]),
+            ("category", self.category, self.truth.shape[1]),
+            ("hits", self.hits, 1 << self.thresholds),
+        ):
+            if indices.min() < 0 or indices.max() >= count:
+                raise ValueError(f"{name} must be in 0..{count - 1}")
+        for bit in range(self.thresholds):
+            found = np.zeros(self.truth.shape, dtype=np.int64)
+            np.add.at(found, (self.image, self.category), (self.hits.astype(np.int64) >> bit) & 1)
+            if (found > self.truth).any():
+                raise ValueError("more hits than objects in an image")
+
+    def equals(self, other: Table) -> bool:
+        """Whether both hold the same rows in the same order."""
+        pairs = (
+            (self.image, other.image),
+            (self.category, other.category),
+            (self.score, other.score),
+            (self.hits, other.hits),
+            (self.truth, other.truth),
+        )
+        return self.thresholds == other.thresholds and all(
+            np.array_equal(one, two) for one, two in pairs
+        )
+
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with the standard error that the bootstrap gave it."""
+    """A mean average precision, or a difference of two, with what the bootstrap says of its error.
+
+    Attributes:
+        value: from the images as they are.
+        error: standard error over images.
+        freedom: degrees of freedom of that error.
+        draws: how many draws it rests on, 0 when none were needed.
+
+    The bounds are value ± t * error. A gate shares a small alpha out over its budgets and asks for
+    levels such as 0.0003, which no percentile of 2000 draws resolves (that needs tens of thousands
+    beyond it); and BCa at moderate levels with other tails beyond them would jump where the two
+    meet. One formula that falls smoothly with alpha is used instead, with three cares for small
+    samples:
+
+    - the bootstrap's variance is that of a plug-in, too small by (n - 1) / n: it is scaled up;
+    - t has as many degrees of freedom as the images that carry the result allow: 2 n / (k - 1), k
+      the kurtosis of the images' influences (by leaving images out), at most n - 1. That is the
+      moment match of Satterthwaite (1946, Biometrics Bulletin 2) with the variance of a variance
+      under any distribution. Two recipes that differ in three images of 500 get 6, not 499;
+    - to the images one is added that changes one object of all, 1 / objects in average precision.
+      So five perfect images do not prove perfection, and two recipes whose scores never part on
+      these images are not said to be equal on all others (in the manner of Agresti & Coull 1998,
+      The American Statistician 52). Where images disagree anyway it adds nothing that shows.
+
+    On simulated detectors (300 or 400 evaluations of 20 to 200 images) nominal 95 % intervals held
+    the truth in 92 to 97 % for one table and in 93 to 98.5 % for differences. Close to the ceiling
+    they hold it less often: 89 % for the difference of two map50 of 0.99 and 0.97, since average
+    precision read from few images is itself a little off there.
+    """
 
     value: float
     error: float
+    freedom: float = math.inf
+    draws: int = 0
 
     def bounds(self, alpha: float) -> tuple[float, float]:
-        """Two-sided bounds, alpha / 2 on each side: normal, with the bootstrap's standard error.
+        """Two-sided bounds, alpha / 2 on each side.
 
-        A gate asks for far smaller alphas than percentiles of some hundred draws resolve.
+        Raises:
+            ValueError: alpha is not between 0 and 1.
         """
-        wide = self.error * float(stats.norm.isf(alpha / 2))
+        if not 0.0 < alpha < 1.0:
+            raise ValueError(f"alpha {alpha!r} is not between 0 and 1")
+        if self.error == 0.0:
+            return self.value, self.value
+        wide = self.error * float(stats.t.isf(alpha / 2, self.freedom))
         return self.value - wide, self.value + wide
 
 
-class Ranked:
-    """One table, sorted once, so that many draws of its images are scored quickly."""
+def average_precision(table: Table, weights: Array | None = None) -> Array:
+    """Average precision (categories, thresholds); NaN for a category without objects.
 
-    def __init__(self, table: Table, bits: tuple[int, ...]) -> None:
-        self._truth = table.truth.astype(np.float64)
-        self._groups: list[tuple[int, Array, Array]] = []
-        for category in range(table.truth.shape[1]):
-            mine = np.flatnonzero(table.category == category)
-            mine = mine[np.argsort(-table.score[mine], kind="stable")]
-            hits = np.stack([(table.hits[mine] >> bit) & 1 for bit in bits]).astype(np.float64)
-            self._groups.append((category, table.image[mine].astype(np.int64), hits))
-        self._bits = len(bits)
+    `weights` (images,) are whole numbers: how often each image counts.
 
-    def precision(self, weights: Array | None = None) -> float:
-        """Mean average precision, image i counted `weights[i]` times; NaN without any object."""
-        objects = self._truth.sum(axis=0) if weights is None else weights @ self._truth
-        found = []
-        for category, image, hits in self._groups:
-            total = float(objects[category])
-            if total <= 0:
-                continue
-            many = np.ones(len(image)) if weights is None else weights[image]
-            found.append(_averages(hits, many, total).mean())
-        return float(np.mean(found)) if found else math.nan
-
-    def per_category(self) -> Array:
-        """Average precision (categories,), NaN for a category without objects."""
-        objects = self._truth.sum(axis=0)
-        result = np.full(self._truth.shape[1], math.nan)
-        for category, image, hits in self._groups:
-            if objects[category] > 0:
-                many = np.ones(len(image))
-                result[category] = _averages(hits, many, float(objects[category])).mean()
-        return result
+    Raises:
+        ValueError: the weights are not one whole number of at least 0 for each image.
+    """
+    scored = _Ranked(table, tuple(range(table.thresholds))).score(_checked_weights(table, weights))
+    result: Array = scored[:, :, 0]
+    return result
 
 
-def mean_average_precision(table: Table, bits: tuple[int, ...]) -> float:
-    """Mean average precision at the thresholds whose bits are named."""
-    return Ranked(table, bits).precision()
+def mean_average_precision(
+    table: Table, metric: Metric = "map", weights: Array | None = None
+) -> float:
+    """The mean of `average_precision` over categories with objects and the metric's thresholds.
+
+    Raises:
+        ValueError: unknown metric, wrong weights, or there is no object to find.
+    """
+    ranked = _Ranked(table, _bits(metric, table.thresholds))
+    value = float(ranked.means(_checked_weights(table, weights))[0])
+    if math.isnan(value):
+        raise ValueError("there is no object to find, so there is no precision")
+    return value
 
 
-def bootstrap(table: Table, bits: tuple[int, ...], draws: int = DRAWS, seed: int = 0) -> Estimate:
-    """Mean average precision with its standard error over images; the same every time."""
-    ranked = Ranked(table, bits)
-    images = table.truth.shape[0]
-    values = [ranked.precision(weights) for weights in _draws(images, draws, seed)]
-    return Estimate(ranked.precision(), _error(values))
+def bootstrap(
+    table: Table, metric: Metric = "map", draws: int | None = None, seed: int = 0
+) -> Estimate:
+    """Mean average precision with its error over images; the same for the same seed.
+
+    `draws` is `DRAWS` unless told, and fewer for tables of hundreds of thousands of detections.
+
+    Raises:
+        ValueError: unknown metric, no object to find, fewer than two draws.
+    """
+    bits = _bits(metric, table.thresholds)
+    return _estimate((_Ranked(table, bits),), (1.0,), draws, seed)
 
 
 def paired_bootstrap(
-    one: Table, other: Table, bits: tuple[int, ...], draws: int = DRAWS, seed: int = 0
+    one: Table, other: Table, metric: Metric = "map", draws: int | None = None, seed: int = 0
 ) -> Estimate:
-    """The difference one - other over the same images, with its standard error.
+    """metric(one) - metric(other) over the same images, with its error; the same for the same seed.
+
+    Every draw takes the same images for both, so that what is hard for both cancels. Equal tables
+    differ by exactly nothing, and nothing is drawn for them.
 
     Raises:
-        ValueError: the tables are not of the same images and categories.
+        ValueError: the tables are not of the same images and objects; or as `bootstrap`.
     """
-    if one.truth.shape != other.truth.shape or not np.array_equal(one.truth, other.truth):
-        raise ValueError("the two tables are not of the same images")
-    left, right = Ranked(one, bits), Ranked(other, bits)
-    images = one.truth.shape[0]
-    values = [
-        left.precision(weights) - right.precision(weights)
-        for weights in _draws(images, draws, seed)
-    ]
-    return Estimate(left.precision() - right.precision(), _error(values))
+    if one.thresholds != other.thresholds or not np.array_equal(one.truth, other.truth):
+        raise ValueError("the two tables are not of the same images and objects")
+    bits = _bits(metric, one.thresholds)
+    if one.equals(other):
+        mean_average_precision(one, metric)  # there must be something to compare
+        return Estimate(0.0, 0.0)
+    return _estimate((_Ranked(one, bits), _Ranked(other, bits)), (1.0, -1.0), draws, seed)
 
 
-def _draws(images: int, draws: int, seed: int) -> Any:
-    random = np.random.default_rng(seed)
-    for _ in range(draws):
-        yield random.multinomial(images, np.full(images, 1.0 / images)).astype(np.float64)
+class _Ranked:
+    """One table, sorted once, so that many draws of its images are scored quickly."""
+
+    def __init__(self, table: Table, bits: tuple[int, ...]) -> None:
+        self.truth = table.truth.astype(np.int64)
+        self.detections = len(table.image)
+        self._groups: list[tuple[Array, list[Array]]] = []
+        for category in range(table.truth.shape[1]):
+            mine = np.flatnonzero(table.category == category)
+            mine = mine[np.lexsort((table.image[mine], -table.score[mine].astype(np.float64)))]
+            hits = table.hits[mine].astype(np.int64)
+            at = [np.flatnonzero((hits >> bit) & 1) for bit in bits]
+            self._groups.append((table.image[mine].astype(np.int64), at))
+        self._bits = len(bits)
+
+    def score(self, weights: Array) -> Array:
+        """Average precision (categories, bits, draws) under `weights` int64 (images, draws)."""
+        objects = self.truth.T @ weights
+        result = np.zeros((len(self._groups), self._bits, weights.shape[1]))
+        for row, (image, at) in enumerate(self._groups):
+            totals, which = np.unique(objects[row], return_inverse=True)
+            reached = _reached(totals)
+            start = which * reached.shape[1]
+            counted = weights[image]
+            seen = np.cumsum(counted, axis=0)
+            for bit, hits in enumerate(at):
+                if len(hits):
+                    true = np.cumsum(counted[hits], axis=0)
+                    result[row, bit] = _area(true, seen[hits], reached.ravel(), start)
+            result[row, :, objects[row] == 0] = math.nan
+        return result
+
+    def means(self, weights: Array) -> Array:
+        """Mean average precision (draws,); NaN for a draw without objects."""
+        scores = self.score(weights).mean(axis=1)
+        known = ~np.isnan(scores)
+        total = np.where(known, scores, 0.0).sum(axis=0)
+        many = known.sum(axis=0)
+        result: Array = np.where(many > 0, total / np.maximum(many, 1), math.nan)
+        return result
 
 
-def _error(values: list[float]) -> float:
-    finite = np.array([value for value in values if math.isfinite(value)])
-    return float(finite.std(ddof=1)) if len(finite) > 1 else math.inf
+def _area(true: Array, seen: Array, reached: Array, start: Array) -> Array:
+    """Average precision (draws,) from the counts at each hit, (hits, draws), best score first.
 
-
-def _averages(hits: Array, many: Array, total: float) -> Array:
-    """Average precision per threshold: `hits` (T, D) best first, each counted `many` times."""
-    if hits.shape[1] == 0:
-        return np.zeros(hits.shape[0])
-    true = np.cumsum(hits * many, axis=1)
-    seen = np.cumsum(many)
-    recall = true / total
-    # An image that was not drawn adds nothing: its detections repeat the precision before them.
-    with np.errstate(invalid="ignore", divide="ignore"):
-        precision = np.where(seen > 0, true / seen, 0.0)
-    monotone = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-    result = np.empty(hits.shape[0])
-    for row in range(hits.shape[0]):
-        at = np.searchsorted(recall[row], _RECALLS, side="left")
-        reached = at < recall.shape[1]
-        result[row] = monotone[row, at[reached]].sum() / len(_RECALLS)
+    Only hits matter: elsewhere precision is no higher and recall is the same. A detection that was
+    not drawn repeats what stands before it, and moves nothing.
+    """
+    # The spacing is COCO's; it only keeps 0 / 0 from the hits before the first that was drawn.
+    precision = true / (seen + np.spacing(1.0))
+    np.maximum.accumulate(precision[::-1], axis=0, out=precision[::-1])
+    points = reached[true + start]
+    steps = np.diff(points, axis=0, prepend=0.0)
+    result: Array = np.einsum("hd,hd->d", precision, steps) / len(_RECALLS)
     return result
+
+
+def _reached(totals: Array) -> Array:
+    """How many of the 101 recalls are reached with 0, 1, 2 … objects found, for each total.
+
+    It compares the very numbers that COCO compares: 35 of 100 found do not reach the recall
+    written 0.35, whose float in that list is a little above 35 / 100.
+    """
+    found = np.arange(int(totals.max()) + 1)
+    recall = found[None, :] / np.maximum(totals, 1)[:, None]
+    many = np.searchsorted(_RECALLS, recall, side="right").astype(np.float64)
+    many[:, 0] = 0.0  # nothing found: the precision there is 0 or that of the first hit
+    return many
+
+
+def _estimate(
+    sides: tuple[_Ranked, ...], signs: tuple[float, ...], draws: int | None, seed: int
+) -> Estimate:
+    """The signed sum of the sides' means, its error and its degrees of freedom."""
+    images = sides[0].truth.shape[0]
+    objects = int(sides[0].truth.sum())
+    if not objects:
+        raise ValueError("there is no object to find, so there is no precision")
+    if draws is None:
+        work = sum(side.detections for side in sides)
+        draws = min(DRAWS, max(_LEAST_DRAWS, _WORK // max(work, 1)))
+    if draws < 2:
+        raise ValueError("two draws at least")
+
+    def value(weights: Array) -> Array:
+        parts = [sign * side.means(weights) for sign, side in zip(signs, sides, strict=True)]
+        result: Array = np.sum(parts, axis=0)
+        return result
+
+    random = np.random.default_rng(seed)
+    estimate = float(value(np.ones((images, 1), dtype=np.int64))[0])
+    if images == 1:  # one image says nothing of how images differ
+        return Estimate(estimate, math.inf, 1.0, 0)
+    share = np.full(images, 1.0 / images)
+    drawn = np.concatenate(
+        [
+            value(random.multinomial(images, share, size=min(_BLOCK, draws - start)).T)
+            for start in range(0, draws, _BLOCK)
+        ]
+    )
+    drawn = drawn[np.isfinite(drawn)]
+    if len(drawn) < 2:
+        return Estimate(estimate, math.inf, 1.0, draws)
+    spread = float(drawn.var(ddof=1)) * images / (images - 1)
+    freedom = _freedom(value, images, 1.0 / objects)
+    # The draws themselves are a sample: their variance is known to len(drawn) - 1 degrees.
+    freedom = 1.0 / (1.0 / freedom + 1.0 / (len(drawn) - 1))
+    return Estimate(estimate, math.sqrt(spread + 1.0 / objects**2), freedom, draws)
+
+
+def _freedom(value: Any, images: int, unit: float) -> float:
+    """Degrees of freedom of the variance over images, from what each image (or each of `_GROUPS`
+    groups of images) changes when it is left out.
+    """
+    groups = min(images, _GROUPS)
+    member = np.arange(images) % groups
+    without = np.concatenate(
+        [
+            value(
+                (member[:, None] != np.arange(start, min(start + _BLOCK, groups))).astype(np.int64)
+            )
+            for start in range(0, groups, _BLOCK)
+        ]
+    )
+    without = without[np.isfinite(without)]
+    if len(without) < 2:
+        return 1.0
+    moved = np.append(without - without.mean(), unit)
+    square = float((moved**2).mean())
+    kurtosis = float((moved**4).mean()) / square**2
+    return float(np.clip(2.0 * len(moved) / max(kurtosis - 1.0, 1e-9), 1.0, groups - 1.0))
+
+
+def _bits(metric: Metric, thresholds: int) -> tuple[int, ...]:
+    if metric == "map":
+        return tuple(range(thresholds))
+    bits = _BITS.get(metric) if isinstance(metric, str) else tuple(metric)
+    if not bits:
+        raise ValueError(f"{metric!r} is not a metric: map, map50, map75, or bits of thresholds")
+    if min(bits) < 0 or max(bits) >= thresholds:
+        raise ValueError(f"{metric!r} needs more than {thresholds} thresholds")
+    return bits
+
+
+def _checked_weights(table: Table, weights: Array | None) -> Array:
+    images = table.truth.shape[0]
+    if weights is None:
+        return np.ones((images, 1), dtype=np.int64)
+    whole = np.asarray(weights)
+    if whole.shape != (images,) or not np.isfinite(whole).all():
+        raise ValueError(f"weights must be {images} whole numbers")
+    if (whole < 0).any() or (whole != np.floor(whole)).any():
+        raise ValueError("weights must be whole numbers of at least 0")
+    return whole.astype(np.int64)[:, None]

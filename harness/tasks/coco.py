@@ -163,7 +163,7 @@ def evaluate(data: DetectionData, predictions: Sequence[Prediction]) -> Accuracy
     ids = [entry["id"] for entry in coco["images"]]
     categories = [entry["id"] for entry in coco["categories"]]
     truth, found = _tables(coco, predictions, ids, categories)
-    matches = _match(truth, found, len(ids), [str(entry["name"]) for entry in coco["categories"]])
+    matches = _match(truth, found, ids, [str(entry["name"]) for entry in coco["categories"]])
     values, per_category = _official(coco, predictions, ids, categories)
     for name, value in values.items():
         if not math.isfinite(value) or value < 0:
@@ -269,7 +269,7 @@ def _tables(
     return truth, found
 
 
-def _match(truth: _Rows, found: _Rows, images: int, names: list[str]) -> Matches:
+def _match(truth: _Rows, found: _Rows, ids: list[Any], names: list[str]) -> Matches:
     """COCO's greedy matching at every threshold, for objects of all sizes.
 
     The rule is that of cocoeval's `evaluateImg`: detections by falling score; each takes the best
@@ -277,10 +277,12 @@ def _match(truth: _Rows, found: _Rows, images: int, names: list[str]) -> Matches
     later one of equals; a detection on an ignored object does not count.
     """
     columns: list[tuple[int, int, float, int]] = []
-    counts = np.zeros((images, len(names)), dtype=np.int32)
+    rank = {row: place for place, row in enumerate(sorted(range(len(ids)), key=ids.__getitem__))}
+    counts = np.zeros((len(ids), len(names)), dtype=np.int32)
     for (row, category), (_, ignored) in truth.items():
         counts[row, category] = int((~ignored).sum())
-    for row, category in sorted(found, key=lambda key: (key[1], key[0])):
+    # Equal scores rank in the order of image ids, as the evaluator has them.
+    for row, category in sorted(found, key=lambda key: (key[1], rank[key[0]])):
         boxes, scores = found[row, category]
         objects, ignored = truth.get((row, category), (np.zeros((0, 4)), np.zeros(0, dtype=bool)))
         hits, counted = _greedy(boxes, objects, ignored)

@@ -1,0 +1,132 @@
+"""`--perf-update` and `--perf-reason`: baselines are changed on purpose, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Project
+
+
+def stored(project: Project) -> dict[str, Path]:
+    """The stored baselines by recipe."""
+    return {file.stem: file for file in (project.root / "baselines").glob("*/tiny/*.json")}
+
+
+@pytest.fixture
+def recorded(project: Project) -> Project:
+    """The tiny project with baselines of both recipes."""
+    assert project.run("--perf-update").ret == 0
+    return project
+
+
+def edit(file: Path, change: Callable[[dict[str, object]], None]) -> str:
+    """Edits a baseline as a person would, and returns its new text."""
+    data = json.loads(file.read_text())
+    change(data)
+    file.write_text(json.dumps(data))
+    return file.read_text()
+
+
+def test_update_records_what_was_measured(recorded: Project) -> None:
+    """Both recipes get a file with launches, provenance and the matches behind their accuracy."""
+    files = stored(recorded)
+    assert sorted(files) == ["moody", "plain"]
+    data = json.loads(files["plain"].read_text())
+    assert data["version"] == 1
+    assert len(data["metrics"]["latency_p50"]["launches"]) >= 8
+    assert len(data["metrics"]["latency_p50"]["yardstick"]) >= 8
+    assert data["environment"]["allocator"]
+    assert data["accuracy"]["matches"]["hits"]["data"]
+
+
+def test_noise_moves_no_baseline(recorded: Project) -> None:
+    """Another update of the same code leaves what noise alone has moved as it was stored."""
+    before = json.loads(stored(recorded)["plain"].read_text())["metrics"]["map"]
+    recorded.run("--perf-update", "--perf-reason", "noise only")
+    assert json.loads(stored(recorded)["plain"].read_text())["metrics"]["map"] == before
+
+
+def test_a_loosening_needs_a_reason_and_keeps_it(
+    recorded: Project, moody: Callable[..., None]
+) -> None:
+    """Without `--perf-reason` nothing is written; with it the reason goes into the file."""
+    before = stored(recorded)["moody"].read_text()
+    moody(seconds="0.006")
+    refused = recorded.run("--perf-update", "-k", "moody")
+    assert refused.ret == 1
+    refused.stdout.fnmatch_lines(["*would become worse*latency_p50*", "*--perf-reason*"])
+    assert stored(recorded)["moody"].read_text() == before
+    recorded.run("--perf-update", "-k", "moody", "--perf-reason", "a better model")
+    after = json.loads(stored(recorded)["moody"].read_text())
+    assert {reason["reason"] for reason in after["reasons"]} == {"a better model"}
+    assert "latency_p50" in {reason["metric"] for reason in after["reasons"]}
+
+
+def test_update_is_refused_in_ci(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where CI is set, `--perf-update` is a usage error before anything is measured."""
+    monkeypatch.setenv("CI", "true")
+    result = project.run("--perf-update")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*--perf-update is refused in CI*"])
+    assert not stored(project)
+
+
+def test_nothing_is_written_for_a_recipe_that_failed(
+    project: Project, moody: Callable[..., None]
+) -> None:
+    """A recipe that could not be measured, or lost its accuracy, gets no baseline; others do."""
+    moody("raise")
+    project.run("--perf-update")
+    assert sorted(stored(project)) == ["plain"]
+    moody("blind", stage="evaluate")
+    project.run("--perf-update")
+    assert sorted(stored(project)) == ["plain"]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda text: text[: len(text) // 2], "*not JSON, perhaps cut short*"),
+        (lambda text: text.replace('"version": 1', '"version": 99'), "*version 99*reads up to 1*"),
+        (
+            lambda text: text.replace(
+                '"unit": "s",\n      "value": ', '"unit": "s",\n      "value": -'
+            ),
+            "*greater than or equal to 0*",
+        ),
+        (
+            lambda text: text.replace('"recipe": "plain"', '"recipe": "other"'),
+            "*it is of tiny/other*",
+        ),
+        (lambda _: "[]", "*it is not a baseline*"),
+    ],
+    ids=["truncated", "newer", "nonsense", "renamed", "foreign"],
+)
+def test_a_baseline_that_cannot_be_read_is_an_error_and_is_left_alone(
+    recorded: Project, change: Callable[[str], str], says: str
+) -> None:
+    """Only the budgets that need it fail; the message names the file; the file stays as it is."""
+    file = stored(recorded)["plain"]
+    broken = change(file.read_text())
+    assert broken != file.read_text()
+    file.write_text(broken)
+    result = recorded.run("-k", "plain", "--perf-update")
+    words = recorded.verdicts()
+    assert words["plain-map"] == words["plain-latency_p50"] == "ERROR"
+    assert words["plain-artifact_size"] == "PASS"
+    text = " ".join(line.strip() for line in result.stdout.lines)
+    assert "plain.json" in text
+    result.stdout.fnmatch_lines([says])
+    assert file.read_text() == broken
+
+
+def test_another_machines_baseline_is_never_compared(recorded: Project) -> None:
+    """A file from other hardware leads to NO BASELINE, not to a comparison."""
+    (folder,) = (recorded.root / "baselines").iterdir()
+    folder.rename(folder.with_name("some-other-machine-12345678"))
+    recorded.run("-k", "plain")
+    assert recorded.verdicts()["plain-map"] == "NO BASELINE"

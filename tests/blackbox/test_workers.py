@@ -1,0 +1,90 @@
+"""A worker that dies, hangs or raises ends one recipe; the others go on, and nothing is left."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.conftest import Project
+
+LAST_WORDS = {
+    "segfault": "*crashed in native code (SIGSEGV)*",
+    "raise": "*ValueError: moody today*",
+    "kill": "*killed (SIGKILL)*",
+    "memory": "*ran out of memory*",
+    "exit": "*exit code 3*",
+}
+
+
+@pytest.mark.parametrize("stage", ["evaluate", "launch"])
+@pytest.mark.parametrize("how", sorted(LAST_WORDS))
+def test_a_worker_that_ends_badly_ends_its_recipe_only(
+    project: Project, moody: Callable[..., None], how: str, stage: str
+) -> None:
+    """The recipe gets ERROR with what is known of its end; the reference keeps its verdicts."""
+    moody(how, stage=stage)
+    result = project.run("-k", "moody-map or plain-artifact")
+    assert project.verdicts() == {"plain-artifact_size": "PASS", "moody-map": "ERROR"}
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines([LAST_WORDS[how]])
+
+
+@pytest.mark.parametrize("stage", ["evaluate", "launch"])
+def test_a_worker_that_hangs_is_stopped(
+    project: Project, moody: Callable[..., None], stage: str
+) -> None:
+    """After `--perf-timeout` without a word a worker counts as hung."""
+    moody("hang", stage=stage)
+    result = project.run("-k", "moody-map or plain-artifact", "--perf-timeout", "8")
+    assert project.verdicts() == {"plain-artifact_size": "PASS", "moody-map": "ERROR"}
+    result.stdout.fnmatch_lines(["*--perf-timeout SECONDS*"])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for orphans in /proc")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_no_orphan_is_left(
+    project: Project, moody: Callable[..., None], number: signal.Signals
+) -> None:
+    """After Ctrl-C, and even after a kill, no worker and no arm lives on."""
+    moody("hang")
+    command = [sys.executable, "-m", "pytest", "--perf", "--perf-wait", "300", "-k", "moody-map"]
+    process = subprocess.Popen(
+        command, cwd=project.root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        _until(lambda: len(_workers(project)) >= 3, 60)  # a launch and two arms
+        process.send_signal(number)
+        process.wait(30)
+        _until(lambda: not _workers(project), 15)
+    finally:
+        process.kill()
+
+
+def _workers(project: Project) -> list[int]:
+    """Processes whose working folder is the project and that run a worker."""
+    found = []
+    for name in os.listdir("/proc"):
+        if not name.isdigit():
+            continue
+        try:
+            command = (os.path.join("/proc", name, "cmdline"),)
+            with open(command[0], "rb") as file:  # noqa: PTH123 - a process may vanish meanwhile
+                mine = b"harness.measure.worker" in file.read()
+            if mine and os.readlink(f"/proc/{name}/cwd") == str(project.root):  # noqa: PTH115 - same
+                found.append(int(name))
+        except OSError:
+            continue
+    return found
+
+
+def _until(holds: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "it did not come to pass in time"
+        time.sleep(0.1)

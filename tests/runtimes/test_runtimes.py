@@ -1,0 +1,230 @@
+"""Each runtime opens an artifact, says what it really uses, and works after a fork."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness import registry
+from harness.artifact import ONNX, TORCH, Artifact
+from harness.errors import RuntimeFault
+from harness.runtimes import OpenContext
+from tests.conftest import SIDE, squares_model
+
+NEEDS = {"torch": "torch", "onnxruntime": "onnxruntime", "openvino": "openvino"}
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> OpenContext:
+    """One thread."""
+    return OpenContext(threads=1, folder=tmp_path)
+
+
+@pytest.fixture
+def squares(tmp_path: Path) -> Artifact:
+    """A small ONNX detector with two outputs."""
+    pytest.importorskip("onnx", reason="python -m pip install 'pytest-perfgate[onnx]'")
+    squares_model(tmp_path / "squares.onnx")
+    return Artifact(ONNX, path=tmp_path / "squares.onnx")
+
+
+def runtime(name: str) -> Any:
+    """The runtime, when its package is here."""
+    pytest.importorskip(NEEDS[name], reason=f"python -m pip install 'pytest-perfgate[{name}]'")
+    return registry.find(registry.RUNTIMES, name)
+
+
+def batch(count: int) -> Any:
+    """A network input (count, 3, SIDE, SIDE)."""
+    return np.random.default_rng(count).random((count, 3, SIDE, SIDE), dtype=np.float32)
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
+def test_an_onnx_runtime_runs_every_batch_and_states_facts(
+    name: str, squares: Artifact, context: OpenContext
+) -> None:
+    """Boxes and scores come back as arrays of the batch that was asked."""
+    made = runtime(name)
+    session = made.open(squares, made.Options(), context)
+    for count in (1, 3):
+        boxes, scores = session.run(batch(count))
+        assert boxes.shape == (count, 49, 4)
+        assert scores.shape == (count, 49, 1)
+    assert session.facts["threads"] == 1
+    assert session.facts["version"]
+    session.close()
+
+
+def test_onnx_runtimes_agree(squares: Artifact, context: OpenContext) -> None:
+    """ONNX Runtime and OpenVINO at f32 give the same numbers."""
+    found = []
+    for name in ("onnxruntime", "openvino"):
+        made = runtime(name)
+        found.append(made.open(squares, made.Options(), context).run(batch(2)))
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_an_openvino_result_is_not_overwritten_by_the_next(
+    squares: Artifact, context: OpenContext
+) -> None:
+    """Arrays that a call returned stay as they were when the session runs again."""
+    made = runtime("openvino")
+    session = made.open(squares, made.Options(), context)
+    _, first = session.run(batch(1))
+    before = first.copy()
+    session.run(1.0 - batch(1))
+    np.testing.assert_array_equal(first, before)
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize("content", [b"this is no graph", None])
+def test_a_file_that_does_not_load_is_named(
+    name: str, content: bytes | None, tmp_path: Path, context: OpenContext
+) -> None:
+    """Broken and missing files give a fault that names the file."""
+    made = runtime(name)
+    file = tmp_path / "broken.onnx"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(RuntimeFault) as caught:
+        made.open(Artifact(ONNX, path=file), made.Options(), context)
+    assert caught.value.where == str(file)
+
+
+@pytest.mark.filterwarnings("ignore:Specified provider")
+@pytest.mark.parametrize("provider", ["cuda", "tensorrt"])
+def test_another_provider_than_asked_for_is_a_fault(
+    provider: str, squares: Artifact, context: OpenContext
+) -> None:
+    """ONNX Runtime falls back to the CPU in silence; this runtime does not."""
+    made = runtime("onnxruntime")
+    import onnxruntime
+
+    if any(provider in each.lower() for each in onnxruntime.get_available_providers()):
+        pytest.skip("the provider is installed here")
+    with pytest.raises(RuntimeFault, match="CPUExecutionProvider"):
+        made.open(squares, made.Options(provider=provider), context)
+
+
+def test_a_device_that_is_not_there_is_a_fault(squares: Artifact, context: OpenContext) -> None:
+    """OpenVINO has no such device."""
+    made = runtime("openvino")
+    with pytest.raises(RuntimeFault, match="OpenVINO"):
+        made.open(squares, made.Options(device="NPU.77"), context)
+
+
+@pytest.mark.parametrize("precision", ["f32", "bf16", "f16"])
+def test_openvino_uses_the_precision_that_was_asked_or_says_so(
+    precision: str, squares: Artifact, context: OpenContext
+) -> None:
+    """A session is of the precision asked for, or it is a fault, or the facts say otherwise."""
+    made = runtime("openvino")
+    try:
+        session = made.open(squares, made.Options(precision=precision), context)
+    except RuntimeFault:
+        return
+    assert session.facts["precision"] in {"f32", "bf16", "f16"}
+    if precision == "f32":
+        assert session.facts["precision"] == "f32"
+
+
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
+def test_torch_keeps_the_modules_layout_and_needs_no_gradient(
+    layout: str, context: OpenContext
+) -> None:
+    """The facts tell the layout, type and threads in use; outputs are plain arrays."""
+    made = runtime("torch")
+    import torch
+
+    torch.manual_seed(0)
+    module = torch.nn.Conv2d(3, 4, 3).eval()
+    wanted = module(torch.from_numpy(batch(2))).detach().numpy()
+    if layout == "channels_last":
+        module = module.to(memory_format=torch.channels_last)
+    session = made.open(Artifact(TORCH, module=module), made.Options(), context)
+    assert session.facts == {
+        "device": "cpu",
+        "dtype": "float32",
+        "layout": layout,
+        "compiled": False,
+        "threads": 1,
+        "version": torch.__version__,
+    }
+    (output,) = session.run(batch(2))
+    assert isinstance(output, np.ndarray)
+    np.testing.assert_allclose(output, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_torch_refuses_outputs_that_are_no_tensors(context: OpenContext) -> None:
+    """A model that returns a dictionary is told what is expected."""
+    made = runtime("torch")
+    import torch
+
+    class Wordy(torch.nn.Module):
+        def forward(self, x: Any) -> Any:
+            return {"x": x}
+
+    session = made.open(Artifact(TORCH, module=Wordy()), made.Options(), context)
+    with pytest.raises(RuntimeFault, match="returned dict"):
+        session.run(batch(1))
+
+
+FORK = """
+import importlib, multiprocessing, sys, threading
+from pathlib import Path
+import numpy as np
+from harness import registry
+from harness.artifact import Artifact
+from harness.runtimes import OpenContext
+
+name, path, folder = sys.argv[1:]
+runtime = registry.find(registry.RUNTIMES, name)
+for module in runtime.preload:
+    importlib.import_module(module)
+threads = threading.active_count(), len(list(Path("/proc/self/task").iterdir()))
+
+
+def child(results):
+    if name == "torch":
+        import torch
+        artifact = Artifact("torch", module=torch.nn.Conv2d(3, 2, 3).eval())
+    else:
+        artifact = Artifact("onnx", path=Path(path))
+    session = runtime.open(artifact, runtime.Options(), OpenContext(1, Path(folder)))
+    results.put([output.shape for output in session.run(np.zeros((1, 3, 64, 64), np.float32))])
+
+
+context = multiprocessing.get_context("fork")
+results = context.SimpleQueue()
+process = context.Process(target=child, args=(results,))
+process.start()
+process.join(60)
+assert process.exitcode == 0, process.exitcode
+print(results.get(), *threads)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="needs fork: use Linux")
+@pytest.mark.parametrize("name", ["torch", "onnxruntime", "openvino"])
+def test_a_session_opens_in_a_fork_of_a_process_that_preloaded(
+    name: str, squares: Artifact, tmp_path: Path
+) -> None:
+    """Importing the preload modules starts no thread, and a forked child can open and run."""
+    runtime(name)
+    done = subprocess.run(
+        [sys.executable, "-c", FORK, name, str(squares.path), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={**__import__("os").environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[-2:] == ["1", "1"], done.stdout

@@ -1,0 +1,172 @@
+"""Steps that make ONNX files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness.artifact import ONNX, TORCH, Artifact
+from harness.errors import BuildError, NoEffect
+from harness.steps.export import Export
+from harness.steps.quantize import Quantize
+from tests.steps.conftest import example
+
+torch = pytest.importorskip("torch", reason="python -m pip install 'pytest-perfgate[torch]'")
+onnx = pytest.importorskip("onnx", reason="python -m pip install 'pytest-perfgate[onnx]'")
+onnxruntime = pytest.importorskip("onnxruntime", reason="pip install 'pytest-perfgate[onnx]'")
+
+
+def infer(path: Path, batch: Any) -> Any:
+    """The first output of an ONNX file."""
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return session.run(None, {session.get_inputs()[0].name: batch})[0]
+
+
+@pytest.fixture
+def exported(make_model: Any, make_context: Any) -> Artifact:
+    """The small model as an ONNX file."""
+    applied = Export().apply(
+        Artifact(TORCH, module=make_model()), Export.Options(), make_context("exported")
+    )
+    assert applied.artifact.path is not None
+    return applied.artifact
+
+
+def test_export_is_one_quiet_file_for_every_batch(
+    make_model: Any, make_context: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """One file, nothing said, and the module's numbers at batch sizes it was not traced with."""
+    step, options, context = Export(), Export.Options(), make_context()
+    applied = step.apply(Artifact(TORCH, module=make_model()), options, context)
+    step.prove(applied.effect, options)
+    assert capfd.readouterr().out == ""
+    assert [file.name for file in context.folder.iterdir()] == ["model.onnx"]
+    assert applied.effect["nodes"] == len(onnx.load(applied.artifact.path).graph.node) > 0
+    for count in (1, 5):
+        with torch.inference_mode():
+            wanted = make_model()(torch.from_numpy(example(count))).numpy()
+        np.testing.assert_allclose(
+            infer(applied.artifact.path, example(count)), wanted, rtol=1e-4, atol=1e-5
+        )
+
+
+def test_export_of_a_frozen_batch_is_an_error(make_model: Any, make_context: Any) -> None:
+    """A module that fixes its batch does not become an ONNX file."""
+
+    class Fixed(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = make_model()
+
+        def forward(self, x: Any) -> Any:
+            return self.body(x).reshape(2, 5, 8, 8)
+
+    with pytest.raises(Exception, match=r"batch|Constraints"):
+        Export().apply(Artifact(TORCH, module=Fixed().eval()), Export.Options(), make_context())
+
+
+def test_export_with_other_numbers_is_an_error(
+    make_model: Any, make_context: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Outputs that differ from the module's by more than the tolerance stop the build."""
+    run = onnxruntime.InferenceSession.run
+
+    def wrong(self: Any, *arguments: Any) -> Any:
+        return [output + 1.0 for output in run(self, *arguments)]
+
+    monkeypatch.setattr(onnxruntime.InferenceSession, "run", wrong)
+    with pytest.raises(BuildError, match="outputs differ"):
+        Export().apply(Artifact(TORCH, module=make_model()), Export.Options(), make_context())
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"nodes": 0}, "empty"),
+        ({"dynamic_batch": False}, "frozen"),
+        ({"largest_difference": 1.0}, "differ"),
+        ({"largest_difference": float("nan")}, "differ"),
+    ],
+)
+def test_export_proof_fails_on_each_broken_promise(change: dict[str, Any], word: str) -> None:
+    """An empty graph, a frozen batch, and other numbers are each found."""
+    good = {"nodes": 3, "opset_version": 18, "dynamic_batch": True, "largest_difference": 0.0}
+    Export().prove(good, Export.Options())
+    with pytest.raises(NoEffect, match=word):
+        Export().prove({**good, **change}, Export.Options())
+
+
+@pytest.mark.parametrize("method", ["minmax", "entropy", "percentile"])
+def test_quantize_makes_a_smaller_close_graph(
+    exported: Artifact, make_context: Any, method: str
+) -> None:
+    """Every convolution becomes 8-bit, the file shrinks, the outputs stay near."""
+    step = Quantize()
+    options = step.Options(samples=4, calibrate_method=method)
+    context = make_context("quantized")
+    applied = step.apply(exported, options, context)
+    step.prove(applied.effect, options)
+    assert applied.effect["quantized_ops"] == applied.effect["quantizable_ops"] == 3
+    assert applied.effect["calibration_images"] == 4
+    assert applied.effect["bytes"] < applied.effect["bytes_before"]
+    assert [file.name for file in context.folder.iterdir()] == ["model.onnx"]
+    got, wanted = infer(applied.artifact.path, example(3)), infer(exported.path, example(3))
+    assert 0 < np.abs(got - wanted).max() < 0.2 * np.abs(wanted).max()
+
+
+def test_quantize_is_deterministic(exported: Artifact, make_context: Any) -> None:
+    """The same graph and images give the same bytes."""
+    options = Quantize.Options(samples=2)
+    one, two = (
+        Quantize().apply(exported, options, make_context(name)).artifact.path
+        for name in ("one", "two")
+    )
+    assert one.read_bytes() == two.read_bytes()
+
+
+def test_quantize_of_no_operator_is_no_effect(exported: Artifact, make_context: Any) -> None:
+    """Operator types that the graph lacks leave nothing quantized."""
+    options = Quantize.Options(samples=1, op_types_to_quantize=("Softmax",))
+    applied = Quantize().apply(exported, options, make_context())
+    with pytest.raises(NoEffect, match="none was quantized"):
+        Quantize().prove(applied.effect, options)
+
+
+def test_quantize_leaves_excluded_nodes_in_float(exported: Artifact, make_context: Any) -> None:
+    """A node of `nodes_to_exclude` stays as it was; an unknown name is an error."""
+    first = next(node for node in onnx.load(exported.path).graph.node if node.op_type == "Conv")
+    options = Quantize.Options(samples=1, nodes_to_exclude=(first.name,))
+    applied = Quantize().apply(exported, options, make_context("a"))
+    assert applied.effect["quantized_ops"] == applied.effect["quantizable_ops"] - 1
+    with pytest.raises(BuildError, match="no node 'nobody'"):
+        Quantize().apply(
+            exported, Quantize.Options(nodes_to_exclude=("nobody",)), make_context("b")
+        )
+
+
+def test_quantize_asks_for_calibration_images_only(exported: Artifact, make_context: Any) -> None:
+    """Ranges come from the calibration split, as many images as asked."""
+    asked: list[tuple[str, int]] = []
+
+    def inputs(split: str, limit: int) -> Any:
+        asked.append((split, limit))
+        return (example(seed + 1)[:1] for seed in range(limit))
+
+    Quantize().apply(exported, Quantize.Options(samples=2), make_context("a", inputs=inputs))
+    assert asked == [("calibration", 2)]
+
+
+def test_quantize_without_images_is_no_effect() -> None:
+    """A graph quantized on no image at all is not believed."""
+    effect = {"quantized_ops": 3, "quantizable_ops": 3, "calibration_images": 0}
+    with pytest.raises(NoEffect, match="no calibration image"):
+        Quantize().prove(effect, Quantize.Options())
+
+
+def test_quantize_needs_a_file(make_context: Any) -> None:
+    """An artifact without a file is refused in words."""
+    with pytest.raises(BuildError, match="no ONNX file"):
+        Quantize().apply(Artifact(ONNX), Quantize.Options(), make_context())
