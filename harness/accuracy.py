@@ -59,6 +59,7 @@ def accuracy_difference(
 def _table(matches: Matches) -> Table:
     from harness.stats.precision import Table
 
+    ignored = matches.ignored.array()
     return Table(
         image=matches.image.array(),
         category=matches.category.array(),
@@ -66,6 +67,7 @@ def _table(matches: Matches) -> Table:
         hits=matches.hits.array(),
         truth=matches.truth.array(),
         thresholds=len(matches.thresholds),
+        ignored=ignored if ignored.any() else None,
     )
 
 

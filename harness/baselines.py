@@ -10,7 +10,7 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -40,11 +40,18 @@ class StoredMetric(BaseModel):
     launches: tuple[float, ...] = ()
     yardstick: tuple[float, ...] = ()
 
-    @field_validator("launches", "yardstick")
+    @field_validator("launches")
     @classmethod
     def _positive(cls, values: tuple[float, ...]) -> tuple[float, ...]:
         if any(value < 0 for value in values):
             raise ValueError("a measured value is not negative")
+        return values
+
+    @field_validator("yardstick")
+    @classmethod
+    def _takes_time(cls, values: tuple[float, ...]) -> tuple[float, ...]:
+        if any(value <= 0 for value in values):
+            raise ValueError("the yardstick takes some time")
         return values
 
 
@@ -133,6 +140,26 @@ class Store:
             )
         return baseline
 
+    def write_all(self, baselines: Sequence[Baseline]) -> None:
+        """Stores several baselines: when one cannot be written, those before it are put back.
+
+        Raises:
+            BaselineError: one of them cannot be written; nothing was changed.
+        """
+        before: list[tuple[Path, str | None]] = []
+        try:
+            for baseline in baselines:
+                file = self.path(baseline.machine.id, baseline.suite, baseline.recipe)
+                before.append((file, file.read_text(encoding="utf-8") if file.is_file() else None))
+                self.write(baseline)
+        except BaselineError:
+            for file, text in before[:-1]:
+                if text is None:
+                    file.unlink(missing_ok=True)
+                else:
+                    file.write_text(text, encoding="utf-8")
+            raise
+
     def write(self, baseline: Baseline) -> Path:
         """Stores a baseline, whole or not at all.
 
@@ -176,7 +203,7 @@ def read_file(file: Path) -> Baseline:
         data = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise _unusable(file, f"it cannot be read: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _unusable(file, f"it is not JSON, perhaps cut short: {error}") from error
     if not isinstance(data, dict) or not isinstance(data.get("version"), int):
         raise _unusable(file, "it is not a baseline: there is no version")
@@ -199,6 +226,7 @@ def read_file(file: Path) -> Baseline:
                 matches.category,
                 matches.score,
                 matches.hits,
+                matches.ignored,
                 matches.truth,
             ):
                 packed.array()
@@ -220,7 +248,7 @@ def render(baseline: Baseline) -> str:
 
 def _rounded(data: Any) -> Any:
     if isinstance(data, float):
-        return float(f"{data:.9g}") if math.isfinite(data) else data
+        return float(f"{data:.7g}") if math.isfinite(data) else data
     if isinstance(data, dict):
         return {key: _rounded(value) for key, value in data.items()}
     if isinstance(data, list):

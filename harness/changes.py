@@ -52,26 +52,27 @@ def write(
     """The changes as written.
 
     Raises:
-        BaselineError: a loosening without a reason; nothing was written.
+        BaselineError: a loosening without a reason, or a file that cannot be written; nothing
+            was changed.
     """
     loosened = [change for change in changes if change.kind == "loosen"]
-    if loosened and not reason:
+    if loosened and not reason.strip():
         listed = ", ".join(f"{change.recipe} {change.metric}" for change in loosened)
         raise BaselineError(
             f"{len(loosened)} baselines would become worse: {listed}",
             next_step="say why: pytest --perf --perf-update --perf-reason 'why'",
         )
-    written = []
+    merged = []
     for recipe in dict.fromkeys(change.recipe for change in changes):
         mine = [change for change in changes if change.recipe == recipe]
-        store.write(_merged(mine, new[recipe], stored.get(recipe), reason, now))
-        written += [
-            change.model_copy(
-                update={"written": True, "reason": reason if change.kind == "loosen" else ""}
-            )
-            for change in mine
-        ]
-    return tuple(written)
+        merged.append(_merged(mine, new[recipe], stored.get(recipe), reason, now))
+    store.write_all(merged)
+    return tuple(
+        change.model_copy(
+            update={"written": True, "reason": reason if change.kind == "loosen" else ""}
+        )
+        for change in changes
+    )
 
 
 def refusals(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> dict[str, str]:
@@ -103,7 +104,7 @@ def table(changes: Sequence[Change]) -> list[str]:
         lines.append(
             f"{change.kind:8} {change.recipe[:24]:24} {change.metric[:16]:16} "
             f"{show(change.before, unit) if change.before is not None else '-':>13} "
-            f"{show(change.after, unit):>13} {moved:>9}".rstrip()
+            f"{show(change.after, unit):>13} {moved:>9}".rstrip()[:100]
         )
     return lines
 

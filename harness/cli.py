@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from harness import __version__
-from harness.errors import PerfgateError
+from harness.errors import PerfgateError, ReportError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -144,7 +144,14 @@ def _report(asked: argparse.Namespace) -> int:
 
     session = read(asked.file)
     output = asked.output or asked.file.with_suffix(".html")
-    put(output, render(session, metrics_of_session(session)))
+    try:
+        put(output, render(session, metrics_of_session(session)))
+    except OSError as error:
+        raise ReportError(
+            f"the page cannot be written: {error.strerror}",
+            where=str(output),
+            next_step="name a file in a folder that exists: -o FILE",
+        ) from error
     print(f"report: {output}")
     return 0
 
@@ -239,7 +246,7 @@ def _prune(asked: argparse.Namespace) -> int:
                 where=str(file),
                 next_step="pytest --perf --collect-only, and mend it first",
             )
-        known[read.suite.name] = set(read.suite.recipes)
+        known.setdefault(read.suite.name, set()).update(read.suite.recipes)
     if not known:
         raise PerfgateError(
             f"there is no suite below {asked.suites}",

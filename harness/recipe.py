@@ -5,6 +5,7 @@ Reading them from `recipes.toml` is `harness.suitefile`'s work.
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -132,3 +133,30 @@ class Suite:
     def folder(self) -> Path:
         """The folder that holds the suite file."""
         return self.file.parent
+
+    @property
+    def model_file(self) -> Path | None:
+        """The ONNX file that `model` names, None when it names a function."""
+        return model_file(self.model, self.folder)
+
+
+def model_package(model: str) -> str:
+    """The package of "package:path/in/it.onnx", "" for every other way to name a model."""
+    package, colon, _ = model.partition(":")
+    return package if colon and model.endswith(".onnx") else ""
+
+
+def model_file(model: str, folder: Path) -> Path | None:
+    """The ONNX file that `model` names: beside the suite file, or inside an installed package.
+
+    None for an import path, and for a package that is not installed. Nothing is imported.
+    """
+    if not model.endswith(".onnx"):
+        return None
+    package = model_package(model)
+    if not package:
+        return (folder / model).resolve()
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    return (Path(spec.submodule_search_locations[0]) / model.partition(":")[2]).resolve()

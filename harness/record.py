@@ -7,6 +7,7 @@ measured is absent or null, never zero.
 from __future__ import annotations
 
 import base64
+import math
 import zlib
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -65,25 +66,26 @@ class Packed(Frozen):
         """
         import numpy as np
 
-        dtype = np.dtype(self.dtype)
-        if dtype.hasobject:
-            raise ValueError(f"dtype {self.dtype!r} cannot be packed")
-        count = 1
-        for side in self.shape:
-            count *= side
-        unpacker = zlib.decompressobj()
-        raw = unpacker.decompress(
-            base64.b64decode(self.data, validate=True), count * dtype.itemsize + 1
-        )
+        try:
+            dtype = np.dtype(self.dtype)
+            packed = base64.b64decode(self.data, validate=True)
+            count = math.prod(self.shape)
+            # No more is unpacked than the shape asks for, whatever the text holds.
+            raw = zlib.decompressobj().decompress(packed, count * dtype.itemsize + 1)
+        except (TypeError, zlib.error) as error:
+            raise ValueError(f"the array does not unpack: {error}") from error
+        if dtype.hasobject or min(self.shape, default=0) < 0:
+            raise ValueError(f"dtype {self.dtype!r} and shape {self.shape} cannot be packed")
         return np.frombuffer(raw, dtype=dtype).reshape(self.shape)
 
 
 class Matches(Frozen):
     """Which detections matched which objects, enough to compute average precision again.
 
-    One row per detection that counts (those matched to ignored objects are left out):
-    `image` index int32, `category` index int16, `score` float32, and `hits` uint16, whose bit i
-    says that the detection is a true positive at `thresholds[i]`. `truth` int32 (images,
+    One row per detection:
+    `image` index int32, `category` index int16, `score` float32, and two of uint16 whose bit i is
+    about `thresholds[i]`: `hits`, the detection is a true positive; `ignored`, it does not count,
+    because it lies on an object that is to be ignored. `truth` int32 (images,
     categories) counts the objects to find.
     """
 
@@ -93,6 +95,7 @@ class Matches(Frozen):
     category: Packed
     score: Packed
     hits: Packed
+    ignored: Packed
     truth: Packed
 
 

@@ -55,9 +55,9 @@ def find(group: str, name: str) -> Any:
     for entry in entry_points(group=group, name=name):
         try:
             return entry.load()()
-        except ImportError as error:
+        except (ImportError, AttributeError, TypeError) as error:
             raise RecipeError(
-                f"the {kind} {name!r} comes from {entry.value}, which does not import: {error}",
+                f"the {kind} {name!r} comes from {entry.value}, which cannot be had: {error}",
                 next_step=f"python -c 'import {entry.value.partition(':')[0]}'",
             ) from error
     raise RecipeError(f"there is no {kind} {name!r}", valid=suggestion(name, names(group)))

@@ -302,7 +302,7 @@ class _SuiteRun:
                 live = self._undecided(verdicts)
                 if late or not live:
                     return verdicts
-            elif late and count >= LOOKS[0]:
+            elif late and count >= LOOKS[0] and not self._settings.update:
                 break
             if all(name in self._bench.failures for name in live):
                 break

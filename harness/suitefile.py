@@ -9,7 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+)
 
 from harness import registry
 from harness.artifact import ONNX, TORCH
@@ -24,6 +32,8 @@ from harness.recipe import (
     RuntimeSpec,
     StepSpec,
     Suite,
+    model_file,
+    model_package,
 )
 from harness.record import SessionRecord
 from harness.registry import Requirement
@@ -34,6 +44,7 @@ from harness.units import Unit, parse
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+_UNION_TAGS = {"str", "int", "float", "dict[str,any]"}
 SPLITS = ("train", "calibration", "validation")
 
 
@@ -41,7 +52,7 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 
-Quantity = str | int | float
+Quantity = StrictStr | StrictInt | StrictFloat
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -163,6 +174,9 @@ def missing_packages(suite: Suite, recipe: Recipe) -> tuple[Requirement, ...]:
     for spec in recipe.chain:
         needed += registry.find(registry.STEPS, spec.name).requires
     needed += task_of(suite.task).requires
+    package = model_package(suite.model)
+    if package:
+        needed.append(Requirement(package, f"python -m pip install {package}"))
     if not suite.model.endswith(".onnx"):
         needed += registry.find(registry.RUNTIMES, "torch").requires
     return tuple(dict.fromkeys(each for each in needed if each.missing))
@@ -183,7 +197,7 @@ class _Reader:
             return SuiteFile(self._file, None, (error,))
         tables = self._recipe_tables()
         recipes: dict[str, Recipe] = {}
-        for name in tables:
+        for name in sorted(tables, key=lambda name: _depth(name, tables)):
             if name not in self._problems:
                 recipe = self._guarded(name, tables, table, metrics)
                 if recipe is not None:
@@ -200,9 +214,7 @@ class _Reader:
             output=table.output,
             batch=table.batch,
             threads=table.threads,
-            recipes={
-                name: recipe for name, recipe in recipes.items() if name not in self._problems
-            },
+            recipes={name: recipes[name] for name in tables if name in recipes},
         )
         if not tables and not self._problems:
             problem = self._error("there is no recipe", "recipe", next_step="add a [[recipe]]")
@@ -255,8 +267,20 @@ class _Reader:
         if not model.endswith(".onnx"):
             self._check_import(model, "suite.model")
             return
-        file = (self._file.parent / model).resolve()
-        if not file.is_relative_to(self._root.resolve()):
+        package = model_package(model)
+        if package and not re.fullmatch(r"[A-Za-z_]\w*", package):
+            raise self._error(
+                f"{package!r} is not a package", "suite.model", valid='"package:path/in/it.onnx"'
+            )
+        file = model_file(model, self._file.parent)
+        if file is None:
+            return  # the package is not installed: its tests skip and say so
+        fence = self._root.resolve()
+        if package:
+            fence = file.parents[len(Path(model.partition(":")[2]).parts) - 1]
+            if ".." in Path(model).parts or fence.name != package:
+                raise self._error(f"the path {model!r} leaves its package", "suite.model")
+        if not file.is_relative_to(fence):
             raise self._error(f"the path {model!r} leaves the project", "suite.model")
         if not file.is_file():
             raise self._error(
@@ -385,6 +409,12 @@ class _Reader:
             raise self._error("the step is empty", where, valid='{ export = "onnx" }')
         name, *others = raw
         step: Step = self._find(registry.STEPS, name, where)
+        if step.argument in others:
+            raise self._error(
+                f"{step.argument!r} is what {name!r} itself is set to, and stands there twice",
+                f"{where}.{step.argument}",
+                next_step=f"leave {step.argument!r} out",
+            )
         asked = {step.argument: raw[name], **{key: raw[key] for key in others}}
         options = self._validate(step.Options, asked, where)
         if kind not in step.accepts:
@@ -465,10 +495,16 @@ class _Reader:
                 valid="max, min, regression",
             )
         unit = metric.unit
-        if kind in {LimitKind.SPEEDUP, LimitKind.GROWTH} or (
-            kind is LimitKind.REGRESSION and metric.relative
-        ):
+        relative = kind is LimitKind.GROWTH or (kind is LimitKind.REGRESSION and metric.relative)
+        if kind is LimitKind.SPEEDUP or relative:
             unit = Unit.RATIO
+        percent = isinstance(written, str) and written.rstrip().endswith("%")
+        if relative and not percent:
+            raise self._error(f"{written!r} is not a percentage", where, valid='"5%"')
+        if kind is LimitKind.SPEEDUP and percent:
+            raise self._error(
+                f"{written!r} is a percentage, and a factor is asked for", where, valid="1.5"
+            )
         try:
             value = parse(written, unit)
         except PerfgateError as error:
@@ -509,8 +545,10 @@ class _Reader:
     def _translated(self, error: ValidationError, model: type[BaseModel], key: str) -> RecipeError:
         """Pydantic's first finding in this project's words."""
         first = error.errors()[0]
+        # pydantic names the member of a union that did not fit; a file has no such key.
+        keys = tuple(part for part in first["loc"] if part not in _UNION_TAGS)
         path = "".join(
-            f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]
+            f"[{part}]" if isinstance(part, int) else f".{part}" for part in keys
         ).lstrip(".")
         place = (
             f"{key}: {path}"
@@ -526,6 +564,15 @@ class _Reader:
         expected = first.get("ctx", {}).get("expected", "")
         problem = f"{first['input']!r}: {first['msg'][:1].lower()}{first['msg'][1:]}"
         return self._error(problem, place, valid=str(expected))
+
+
+def _depth(name: str, tables: Mapping[str, RecipeTable]) -> int:
+    """How many ancestors a recipe has, so that parents can be read first; a circle ends it."""
+    seen: set[str] = set()
+    while name in tables and name not in seen:
+        seen.add(name)
+        name = tables[name].parent
+    return len(seen)
 
 
 def allowed_limits(metric: Metric) -> tuple[LimitKind, ...]:

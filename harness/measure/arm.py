@@ -12,7 +12,7 @@ import json
 import os
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +28,17 @@ _WARM_MIN, _WARM_MAX = 3, 12  # inferences before the first timed one
 _WARM_SECONDS = 2.0
 
 
-def serve(arm: dict[str, Any], turns: int, answers: int) -> None:
+def serve(arm: dict[str, Any], images: Sequence[Any], turns: int, answers: int) -> None:
     """Opens what the arm measures, says so, and then takes turns until told to finish.
+
+    `images` are decoded, uint8 (H, W, 3); the arm cycles through them.
 
     Answers a line of JSON when ready, `TIMES` (pre-process, inference, post-process; seconds)
     per turn, and a line of JSON at the end.
     """
-    visit: _Visit = _YardstickVisit() if arm["name"] == yardstick.NAME else _RecipeVisit(arm)
+    visit: _Visit = (
+        _YardstickVisit() if arm["name"] == yardstick.NAME else _RecipeVisit(arm, images)
+    )
     _say(answers, {"type": "ready", "load_time": visit.load_time, "facts": visit.facts})
     while True:
         turn = os.read(turns, 1)
@@ -86,15 +90,14 @@ class _YardstickVisit(_Visit):
 
 
 class _RecipeVisit(_Visit):
-    def __init__(self, arm: dict[str, Any]) -> None:
+    def __init__(self, arm: dict[str, Any], images: Sequence[Any]) -> None:
         super().__init__()
         from harness.measure.prepare import open_session
-        from harness.measure.suitedata import VALIDATION, SuiteData
+        from harness.measure.suitedata import SuiteData
 
         suite = TypeAdapter(Suite).validate_python(arm["suite"])
-        data = SuiteData(suite)
-        self._pipeline = data.pipeline
-        self._images = data.images(VALIDATION, arm["images"])
+        self._pipeline = SuiteData(suite).pipeline
+        self._images = images
         self._next = 0
         self._batch_size = suite.batch
         self._base = memory.resident()

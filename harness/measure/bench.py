@@ -109,7 +109,6 @@ class Bench:
         self._start = self._start or time.monotonic()
         cores = self._turn_of_cores()
         arms: list[dict[str, Any]] = [{"name": yardstick.NAME}]
-        images = self._images()
         for name in live:
             arms.append(
                 {
@@ -117,7 +116,6 @@ class Bench:
                     "suite": self._plain,
                     "recipe": name,
                     "reference": self._prepared[name]["reference"],
-                    "images": images,
                     "cache": str(self._settings.cache),
                 }
             )
@@ -128,6 +126,8 @@ class Bench:
                 "index": self._count,
                 "cores": cores,
                 "arms": arms,
+                "suite": self._plain,
+                "images": self._images(),
                 "preload": self._preload(live),
                 "rounds": self._settings.rounds,
                 "batches": _BATCHES,

@@ -155,10 +155,11 @@ class _Chain:
     def _source(self, folder: Path) -> Stored:
         start = time.perf_counter()
         if self._suite.model.endswith(".onnx"):
-            file = self._suite.folder / self._suite.model
-            relative = file.resolve().relative_to(self._suite.root.resolve()).as_posix()
+            file = self._suite.model_file
+            if file is None:
+                raise BuildError(f"the model {self._suite.model!r} is not there")
             (folder / "model.onnx").write_bytes(file.read_bytes())
-            files = {relative: self._watch.digest(relative)}
+            files: dict[str, str] = {}
             effect = {"source": self._suite.model}
             return self._stored(ONNX, "model.onnx", effect, (), start, files)
         self._module = _module(self._suite.model, (), None)
@@ -267,6 +268,7 @@ def _deployed(entry: Entry) -> Iterator[str]:
 
 
 def _source_key(suite: Suite) -> str:
+    file = suite.model_file
     return digest_of(
         {
             "format": _FORMAT,
@@ -275,6 +277,7 @@ def _source_key(suite: Suite) -> str:
             "packages": _versions(),
             "suite": suite.name,
             "model": suite.model,
+            "file": digest_files(file.parent, [file.name])[0] if file else "",
         }
     )
 

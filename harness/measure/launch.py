@@ -22,10 +22,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from harness.measure import yardstick
 from harness.measure.arm import BATCH, FINISH, SAMPLE, TIMES, serve
 from harness.measure.wall import describe_signal
 from harness.measure.worker import Send, die_with, failure
+from harness.recipe import Suite
 from harness.record import Launch
 
 _LAST_WORDS = 2000
@@ -67,12 +70,13 @@ def launch(work: dict[str, Any], send: Send) -> None:
     for name in work["preload"]:
         with contextlib.suppress(ImportError):  # the arm that needs it will say what is missing
             importlib.import_module(name)
+    images = _images(work)
     order = random.Random(work["index"])  # noqa: S311 - an order of turns, nothing secret
     live: list[_Arm] = []
     try:
         for arm in work["arms"]:
             # One after the other: loading beside a neighbour would be measured with it.
-            forked = _fork(arm, Path(work["logs"]), live)
+            forked = _fork(arm, images, Path(work["logs"]), live)
             live.append(forked)
             with _failing(forked, live, send):
                 _hear_ready(forked, work["silence"])
@@ -87,6 +91,14 @@ def launch(work: dict[str, Any], send: Send) -> None:
     finally:
         for arm in live:
             _end(arm)
+
+
+def _images(work: dict[str, Any]) -> list[Any]:
+    """The images that all arms cycle through, decoded once; the arms share their pages."""
+    from harness.measure.suitedata import VALIDATION, SuiteData
+
+    suite = TypeAdapter(Suite).validate_python(work["suite"])
+    return SuiteData(suite).images(VALIDATION, work["images"])
 
 
 def _take_turns(live: list[_Arm], work: dict[str, Any], order: random.Random, send: Send) -> None:
@@ -169,7 +181,7 @@ def _failing(arm: _Arm, live: list[_Arm], send: Send) -> Any:
         send({**message, "type": "arm_failed", "arm": arm.name})
 
 
-def _fork(arm: dict[str, Any], logs: Path, live: Sequence[_Arm]) -> _Arm:
+def _fork(arm: dict[str, Any], images: list[Any], logs: Path, live: Sequence[_Arm]) -> _Arm:
     turns_read, turns_write = os.pipe()
     answers_read, answers_write = os.pipe()
     log = logs / f"arm-{os.getpid()}-{len(live)}-{time.monotonic_ns()}.log"
@@ -190,7 +202,7 @@ def _fork(arm: dict[str, Any], logs: Path, live: Sequence[_Arm]) -> _Arm:
             os.dup2(out, 1)
             os.dup2(out, 2)
             try:
-                serve(arm, turns_read, answers_write)
+                serve(arm, images, turns_read, answers_write)
                 status = 0
             except Exception as error:  # noqa: BLE001 - whatever an arm raises ends this arm only
                 traceback.print_exc()

@@ -51,7 +51,7 @@ class Runtime(Protocol):
         accepts: kinds of artifact.
         requires: packages it imports.
         preload: modules that the parent of a launch imports before it forks the arms; importing
-            them must start no thread and touch no device.
+            them must touch no device, and leave the process fit to be forked.
     """
 
     name: str

@@ -66,12 +66,18 @@ class OpenVinoSession:
                 f"the device {options.device} was asked for, and OpenVINO uses {used}",
                 next_step="see `openvino.Core().available_devices`",
             )
+        precision = _plain(model.get_property("INFERENCE_PRECISION_HINT"))
+        if precision != options.precision:
+            raise RuntimeFault(
+                f"the precision {options.precision} was asked for, and OpenVINO uses {precision}",
+                next_step=f'precision = "{precision}" is what this device has',
+            )
         self._request = model.create_infer_request()
         self._outputs = len(model.outputs)
         self.facts: dict[str, Any] = {
             "device": ",".join(str(device) for device in used),
-            "precision": _plain(model.get_property("INFERENCE_PRECISION_HINT")),
-            "threads": threads,
+            "precision": precision,
+            "threads": int(model.get_property("INFERENCE_NUM_THREADS") or threads),
             "version": openvino.__version__,
         }
 
@@ -87,6 +93,10 @@ class OpenVinoSession:
         del self._request
 
 
+_NAMES = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
+
+
 def _plain(value: Any) -> str:
     text = str(value.get_type_name()) if hasattr(value, "get_type_name") else str(value)
-    return text.replace("<Type: '", "").replace("'>", "")
+    text = text.replace("<Type: '", "").replace("'>", "")
+    return _NAMES.get(text, text)

@@ -47,6 +47,8 @@ class Table:
         hits: uint16 (D,), bit i set when the detection is a true positive at threshold i.
         truth: objects to find (images, categories).
         thresholds: how many thresholds there are.
+        ignored: uint16 (D,), bit i set when the detection does not count at threshold i, because
+            it lies on an object that is to be ignored; None when all count.
 
     Raises:
         ValueError: no images or categories, lengths that differ, an index or bit out of range, a
@@ -59,6 +61,7 @@ class Table:
     hits: Array
     truth: Array
     thresholds: int
+    ignored: Array | None = None
 
     def __post_init__(self) -> None:
         if self.truth.ndim != 2 or not self.truth.size:
@@ -68,6 +71,10 @@ class Table:
         shapes = {each.shape for each in (self.image, self.category, self.score, self.hits)}
         if shapes != {(self.image.size,)}:
             raise ValueError("image, category, score and hits must be of one length")
+        if self.ignored is not None and (
+            self.ignored.shape != self.hits.shape or (self.ignored & self.hits).any()
+        ):
+            raise ValueError("what is ignored must be said of each detection, and of no hit")
         if not 1 <= self.thresholds <= 16:
             raise ValueError("there must be 1 to 16 thresholds")
         if not self.image.size:
@@ -220,26 +227,33 @@ class _Ranked:
     def __init__(self, table: Table, bits: tuple[int, ...]) -> None:
         self.truth = table.truth.astype(np.int64)
         self.detections = len(table.image)
-        self._groups: list[tuple[Array, list[Array]]] = []
+        self._groups: list[tuple[Array, list[Array], list[Array | None]]] = []
         for category in range(table.truth.shape[1]):
             mine = np.flatnonzero(table.category == category)
             mine = mine[np.lexsort((table.image[mine], -table.score[mine].astype(np.float64)))]
             hits = table.hits[mine].astype(np.int64)
             at = [np.flatnonzero((hits >> bit) & 1) for bit in bits]
-            self._groups.append((table.image[mine].astype(np.int64), at))
+            counts: list[Array | None] = [None] * len(bits)
+            if table.ignored is not None and table.ignored[mine].any():
+                ignored = table.ignored[mine].astype(np.int64)
+                counts = [1 - ((ignored >> bit) & 1)[:, None] for bit in bits]
+            self._groups.append((table.image[mine].astype(np.int64), at, counts))
         self._bits = len(bits)
 
     def score(self, weights: Array) -> Array:
         """Average precision (categories, bits, draws) under `weights` int64 (images, draws)."""
         objects = self.truth.T @ weights
         result = np.zeros((len(self._groups), self._bits, weights.shape[1]))
-        for row, (image, at) in enumerate(self._groups):
+        for row, (image, at, counts) in enumerate(self._groups):
             totals, which = np.unique(objects[row], return_inverse=True)
             reached = _reached(totals)
             start = which * reached.shape[1]
             counted = weights[image]
             seen = np.cumsum(counted, axis=0)
             for bit, hits in enumerate(at):
+                counting = counts[bit]
+                if counting is not None:
+                    seen = np.cumsum(counted * counting, axis=0)
                 if len(hits):
                     true = np.cumsum(counted[hits], axis=0)
                     result[row, bit] = _area(true, seen[hits], reached.ravel(), start)

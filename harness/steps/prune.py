@@ -52,6 +52,8 @@ class Prune:
         module = artifact.module.eval()
         example = torch.from_numpy(context.example(1))
         macs_before, parameters_before = torch_pruning.utils.count_ops_and_params(module, example)
+        for parameter in module.parameters():
+            parameter.requires_grad_(True)  # the way back from the outputs is that of gradients
         ignored = _output_layers(module, example) | _named(module, options.ignored_layers)
         pruner = torch_pruning.pruner.BasePruner(
             module,
@@ -74,7 +76,11 @@ class Prune:
             "parameters_before": int(parameters_before),
             "parameters": int(parameters),
         }
-        return Applied(Artifact(TORCH, module=module), effect, structure={"history": history})
+        return Applied(
+            Artifact(TORCH, module=module),
+            effect,
+            structure={"history": history, "input": list(example.shape)},
+        )
 
     def prove(self, effect: Mapping[str, Any], options: Any) -> None:  # noqa: ARG002 - the Protocol's
         """Both work and weights must have become fewer."""
@@ -96,7 +102,9 @@ class Prune:
 
         modules = dict(module.named_modules())
         graph = torch_pruning.DependencyGraph()
-        graph.build_dependency(module, example_inputs=torch.zeros(1, 3, 64, 64))
+        for parameter in module.parameters():
+            parameter.requires_grad_(True)
+        graph.build_dependency(module, example_inputs=torch.zeros(structure["input"]))
         for name, is_output, indices in structure["history"]:
             layer = modules[name]
             functions = graph.get_pruner_of_module(layer)
@@ -113,10 +121,12 @@ def _output_layers(module: Any, example: Any) -> set[Any]:
 
     outputs = module(example)
     outputs = (outputs,) if isinstance(outputs, torch.Tensor) else tuple(outputs)
+    kinds = (torch.nn.modules.conv._ConvNd, torch.nn.Linear)
     owners = {}
     for layer in module.modules():
-        if isinstance(layer, (torch.nn.Conv2d, torch.nn.Linear)) and layer.weight.requires_grad:
-            owners[id(layer.weight)] = layer
+        if isinstance(layer, kinds):
+            for parameter in layer.parameters(recurse=False):
+                owners[id(parameter)] = layer
     found: set[Any] = set()
     seen = set()
     waiting = [output.grad_fn for output in outputs]
@@ -125,7 +135,10 @@ def _output_layers(module: Any, example: Any) -> set[Any]:
         if node is None or node in seen:
             continue
         seen.add(node)
-        variables = [getattr(after, "variable", None) for after, _ in node.next_functions]
+        before = [after for after, _ in node.next_functions if after is not None]
+        # A linear layer's weight is transposed on the way.
+        before += [deep for after in before for deep, _ in after.next_functions if _turns(after)]
+        variables = [getattr(after, "variable", None) for after in before]
         mine = {owners[id(each)] for each in variables if id(each) in owners}
         if mine:
             found |= mine  # and no further: what lies before it may be pruned
@@ -134,6 +147,10 @@ def _output_layers(module: Any, example: Any) -> set[Any]:
     if not found:
         raise BuildError("no layer was found whose channels are the model's outputs")
     return found
+
+
+def _turns(node: Any) -> bool:
+    return str(node.name()).startswith(("TBackward", "TransposeBackward", "PermuteBackward"))
 
 
 def _named(module: Any, names: tuple[str, ...]) -> set[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -59,9 +60,8 @@ class Quantize:
 
         if artifact.path is None:
             raise BuildError("there is no ONNX file to quantize")
-        source = artifact.path
-        plain = context.folder / "prepared.onnx"
-        path = context.folder / "model.onnx"
+        source = artifact.path.resolve()
+        path = context.folder.resolve() / "model.onnx"
         types = {
             "uint8": quantization.QuantType.QUInt8,
             "int8": quantization.QuantType.QInt8,
@@ -71,7 +71,9 @@ class Quantize:
             "entropy": quantization.CalibrationMethod.Entropy,
             "percentile": quantization.CalibrationMethod.Percentile,
         }
-        with _quiet():
+        with _quiet(), tempfile.TemporaryDirectory() as scratch, contextlib.chdir(scratch):
+            # The library leaves files in the working directory; here they go with it.
+            plain = Path(scratch) / "prepared.onnx"
             _prepare(source, plain)
             names = {node.name for node in onnx.load(plain).graph.node}
             for name in options.nodes_to_exclude:
@@ -95,7 +97,6 @@ class Quantize:
                 extra_options={"CalibTensorRangeSymmetric": False},
             )
         quantized, quantizable = _count(onnx.load(path).graph, options.op_types_to_quantize)
-        plain.unlink()
         effect = {
             "quantized_ops": quantized,
             "quantizable_ops": quantizable,
@@ -121,9 +122,20 @@ class Quantize:
         return module
 
 
+_OLDEST = 13
+"""Per-channel scales need DequantizeLinear's axis, which came with this operator set."""
+
+
 def _prepare(source: Path, target: Path) -> None:
+    import onnx
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
+    model = onnx.load(source)
+    if any(
+        each.domain in {"", "ai.onnx"} and each.version < _OLDEST for each in model.opset_import
+    ):
+        source = target.with_name("converted.onnx")
+        onnx.save(onnx.version_converter.convert_version(model, 17), source)
     try:
         quant_pre_process(str(source), str(target))
     except Exception:  # noqa: BLE001 - symbolic shape inference fails on some operators, in many ways

@@ -31,19 +31,11 @@ def suppress(
     `limit`. Equal scores keep their order.
     """
     order = np.argsort(-scores, kind="stable")
-    if len(order) == 0:
-        return order
-    # Categories are moved apart, so that one matrix of overlaps serves them all.
-    span = float(boxes[:, 2:].max() - min(0.0, float(boxes[:, :2].min()))) + 1.0
-    apart = boxes + (categories.astype(np.float32) * span)[:, None]
-    overlaps = overlap(apart[order], apart[order]) > limit
-    gone = np.zeros(len(order), dtype=bool)
-    kept = []
-    for index in range(len(order)):
-        if gone[index]:
-            continue
-        kept.append(index)
-        if len(kept) == most:
-            break
-        gone |= overlaps[index]
-    return order[kept]
+    order = order[np.isfinite(boxes[order]).all(axis=1)]  # a box that is no number is no box
+    kept: list[int] = []
+    while len(order) and len(kept) < most:
+        best, rest = order[0], order[1:]
+        kept.append(int(best))
+        near = overlap(boxes[best : best + 1], boxes[rest])[0] > limit
+        order = rest[~(near & (categories[rest] == categories[best]))]
+    return np.array(kept, dtype=np.int64)

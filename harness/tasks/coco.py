@@ -59,6 +59,11 @@ def check(coco: Mapping[str, Any], images: int) -> None:
     categories = {entry.get("id") for entry in coco["categories"]}
     if not categories:
         raise DataError("there are no categories")
+    names = [entry.get("name") for entry in coco["categories"]]
+    if None in names or len(set(names)) != len(names):
+        raise DataError(
+            f"the categories are named {names}", valid="a name for each, no two of them the same"
+        )
     for entry in coco["annotations"]:
         place = f"annotation {entry.get('id')!r}"
         if entry.get("image_id") not in known:
@@ -162,8 +167,21 @@ def evaluate(data: DetectionData, predictions: Sequence[Prediction]) -> Accuracy
     coco = data.coco
     ids = [entry["id"] for entry in coco["images"]]
     categories = [entry["id"] for entry in coco["categories"]]
+    if all(entry.get("iscrowd") for entry in coco["annotations"]):
+        raise DataError("there are no objects to find, so there is no score")
+    if len(predictions) != len(ids):
+        raise DataError(f"there are {len(predictions)} predictions for {len(ids)} images")
+    highest = max((int(each.categories.max(initial=-1)) for each in predictions), default=-1)
+    if highest >= len(categories):
+        raise DataError(
+            f"the model names a category {highest}, and the data has {len(categories)}",
+            valid=f"0 to {len(categories) - 1}, in the order of the annotations' categories",
+        )
+    # Equal scores rank in the order of image ids, as the evaluator has them.
+    order = sorted(range(len(ids)), key=ids.__getitem__)
+    ids, predictions = [ids[row] for row in order], [predictions[row] for row in order]
     truth, found = _tables(coco, predictions, ids, categories)
-    matches = _match(truth, found, ids, [str(entry["name"]) for entry in coco["categories"]])
+    matches = _match(truth, found, len(ids), [str(entry["name"]) for entry in coco["categories"]])
     values, per_category = _official(coco, predictions, ids, categories)
     for name, value in values.items():
         if not math.isfinite(value) or value < 0:
@@ -204,7 +222,9 @@ def _official(
                 }
             )
     if not rows:
-        return {"map": 0.0, "map50": 0.0, "map75": 0.0}, {}
+        found = {entry["category_id"] for entry in coco["annotations"]}
+        names = {entry["id"]: str(entry["name"]) for entry in coco["categories"]}
+        return {"map": 0.0, "map50": 0.0, "map75": 0.0}, {names[each]: 0.0 for each in found}
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO(_complete(coco))
         evaluator = COCOeval_faster(
@@ -232,8 +252,9 @@ def _official(
 def _complete(coco: dict[str, Any]) -> dict[str, Any]:
     """The instances with what COCO's own files always have and users leave out."""
     annotations = [
-        {"iscrowd": 0, "area": entry["bbox"][2] * entry["bbox"][3], **entry}
-        for entry in coco["annotations"]
+        # Ids of its own: the evaluator takes 0 for "unmatched", and needs them to differ.
+        {"iscrowd": 0, "area": entry["bbox"][2] * entry["bbox"][3], **entry, "id": index + 1}
+        for index, entry in enumerate(coco["annotations"])
     ]
     return {**coco, "annotations": annotations}
 
@@ -253,7 +274,7 @@ def _tables(
     for entry in coco["annotations"]:
         key = (image_row[entry["image_id"]], category_row[entry["category_id"]])
         x, y, width, height = entry["bbox"]
-        crowd = bool(entry.get("iscrowd", 0) or entry.get("ignore", 0))
+        crowd = bool(entry.get("iscrowd", 0))  # the evaluator overrides `ignore` by it
         objects.setdefault(key, []).append(([x, y, x + width, y + height], crowd))
     truth = {
         key: (np.array([box for box, _ in rows]), np.array([crowd for _, crowd in rows]))
@@ -269,27 +290,24 @@ def _tables(
     return truth, found
 
 
-def _match(truth: _Rows, found: _Rows, ids: list[Any], names: list[str]) -> Matches:
+def _match(truth: _Rows, found: _Rows, images: int, names: list[str]) -> Matches:
     """COCO's greedy matching at every threshold, for objects of all sizes.
 
     The rule is that of cocoeval's `evaluateImg`: detections by falling score; each takes the best
     free object of at least the threshold's overlap, an ordinary one before an ignored one, the
     later one of equals; a detection on an ignored object does not count.
     """
-    columns: list[tuple[int, int, float, int]] = []
-    rank = {row: place for place, row in enumerate(sorted(range(len(ids)), key=ids.__getitem__))}
-    counts = np.zeros((len(ids), len(names)), dtype=np.int32)
+    columns: list[tuple[int, int, float, int, int]] = []
+    counts = np.zeros((images, len(names)), dtype=np.int32)
     for (row, category), (_, ignored) in truth.items():
         counts[row, category] = int((~ignored).sum())
-    # Equal scores rank in the order of image ids, as the evaluator has them.
-    for row, category in sorted(found, key=lambda key: (key[1], rank[key[0]])):
+    for row, category in sorted(found, key=lambda key: (key[1], key[0])):
         boxes, scores = found[row, category]
         objects, ignored = truth.get((row, category), (np.zeros((0, 4)), np.zeros(0, dtype=bool)))
-        hits, counted = _greedy(boxes, objects, ignored)
+        hits, passed = _greedy(boxes, objects, ignored)
         columns += [
-            (row, category, float(score), int(hit))
-            for score, hit, counts_too in zip(scores, hits, counted, strict=True)
-            if counts_too
+            (row, category, float(score), hit, over)
+            for score, hit, over in zip(scores, hits, passed, strict=True)
         ]
     return Matches(
         thresholds=THRESHOLDS,
@@ -298,19 +316,22 @@ def _match(truth: _Rows, found: _Rows, ids: list[Any], names: list[str]) -> Matc
         category=Packed.of(np.array([each[1] for each in columns], dtype=np.int16)),
         score=Packed.of(np.array([each[2] for each in columns], dtype=np.float32)),
         hits=Packed.of(np.array([each[3] for each in columns], dtype=np.uint16)),
+        ignored=Packed.of(np.array([each[4] for each in columns], dtype=np.uint16)),
         truth=Packed.of(counts),
     )
 
 
 def _greedy(
     boxes: npt.NDArray[Any], objects: npt.NDArray[Any], ignored: npt.NDArray[Any]
-) -> tuple[list[int], list[bool]]:
-    """Per detection: the bits of the thresholds at which it is a hit, and whether it counts."""
+) -> tuple[list[int], list[int]]:
+    """Per detection: the bits of the thresholds at which it is a hit, and of those at which it
+    does not count.
+    """
     order = np.argsort(ignored, kind="stable")
     objects, ignored = objects[order], ignored[order]
     overlaps = _coco_overlap(boxes, objects, ignored)
     hits = [0] * len(boxes)
-    counted = [True] * len(boxes)
+    passed = [0] * len(boxes)
     for bit, threshold in enumerate(THRESHOLDS):
         free = np.ones(len(objects), dtype=bool)
         for detection in range(len(boxes)):
@@ -327,11 +348,10 @@ def _greedy(
                 continue
             free[at] = False
             if ignored[at]:
-                if bit == 0:
-                    counted[detection] = False
+                passed[detection] |= 1 << bit
             else:
                 hits[detection] |= 1 << bit
-    return hits, counted
+    return hits, passed
 
 
 def _coco_overlap(

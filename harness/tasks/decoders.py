@@ -44,7 +44,13 @@ class BoxesScores:
 
         from harness.errors import DataError
 
-        if len(outputs) < 2 or outputs[0].ndim != 3 or outputs[0].shape[2] != 4:
+        fits = (
+            len(outputs) >= 2
+            and outputs[0].ndim == outputs[1].ndim == 3
+            and outputs[0].shape[2] == 4
+            and outputs[0].shape[:2] == outputs[1].shape[:2]
+        )
+        if not fits:
             shapes = [tuple(output.shape) for output in outputs]
             raise DataError(
                 f"the outputs have shapes {shapes}",

@@ -168,7 +168,7 @@ class DetectionPipeline:
         height, width = -(-height // step) * step, -(-width // step) * step
         batch = np.zeros((len(images), 3, height, width), dtype=np.float32)
         for row, (image, _) in enumerate(placed):
-            if image.shape[0] > height or image.shape[1] > width:
+            if image.shape != placed[0][0].shape:
                 raise DataError(
                     f"images of different sizes cannot share a batch: {image.shape[:2]} and "
                     f"{placed[0][0].shape[:2]}",
@@ -178,9 +178,9 @@ class DetectionPipeline:
             pixels = image[:, :, ::-1] if self._asked.color == "BGR" else image
             inner = batch[row, :, : image.shape[0], : image.shape[1]]
             np.multiply(pixels.transpose(2, 0, 1), np.float32(1.0 / 255.0), out=inner)
-            if not self._plain:
-                inner -= self._mean
-                inner *= self._gain
+        if not self._plain:  # what is padded is black, as any other pixel may be
+            batch -= self._mean
+            batch *= self._gain
         return batch, tuple(where for _, where in placed)
 
     def postprocess(self, outputs: tuple[Any, ...], meta: Any) -> list[Prediction]:

