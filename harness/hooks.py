@@ -6,7 +6,7 @@ import contextlib
 import os
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -63,6 +63,9 @@ class PerfHooks:
         self._problems: tuple[PerfgateError, ...] = ()
         self._report: Path | None = None
         self._shown = 0
+        if config.getoption("dist", "no") in {"load", "worksteal", "loadscope", "loadfile"}:
+            # Perf tests are marked as one group, so that one worker measures them all.
+            config.option.dist = "loadgroup"
 
     # -- collection ------------------------------------------------------------------------
 
@@ -102,16 +105,6 @@ class PerfHooks:
         if self._config.pluginmanager.hasplugin("xdist"):
             return [pytest.mark.xdist_group(_GROUP)]
         return []
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:
-        """All perf tests go to one worker, whichever distribution spreads the others."""
-        if config.getoption("dist", "no") == "each":
-            return None
-        from xdist.scheduler import LoadGroupScheduling
-
-        config.option.dist = "loadgroup"
-        return LoadGroupScheduling(config, log)
 
     # -- one test --------------------------------------------------------------------------
 
@@ -163,9 +156,15 @@ class PerfHooks:
         if text:
             self._received.append(SessionRecord.model_validate_json(text))
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
-        """Writes the report, and the baselines when asked for."""
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(
+        self, session: pytest.Session, exitstatus: int
+    ) -> Generator[None, None, None]:
+        """Writes the report, and the baselines when asked for; before pytest-benchmark saves."""
+        self._finish(session, exitstatus)
+        yield
+
+    def _finish(self, session: pytest.Session, exitstatus: int) -> None:
         interrupted = exitstatus in {pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR}
         self._session.complete = not interrupted
         record = self._session.record()

@@ -108,7 +108,7 @@ class MoodySession(OnnxSession):
 
 
 def squares_model(path: Path) -> None:
-    """An ONNX graph: windows whose mean is bright are squares; boxes (N, A, 4), scores (N, A, 1)."""
+    """An ONNX graph that calls bright windows squares: boxes (N, A, 4), scores (N, A, 1)."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
@@ -222,7 +222,7 @@ class Project:
         ]
 
     def verdicts(self) -> dict[str, str]:
-        """ "recipe-metric" to the verdict's word, of the last session."""
+        """The words of the last session's verdicts, by "recipe-metric"."""
         return {
             f"{verdict['recipe']}-{verdict['metric']}": verdict["status"]
             for suite in self.sessions()[-1]["suites"]

@@ -49,7 +49,7 @@ class Quantize:
         )
         samples: int = Field(64, ge=1, description="calibration images")
         op_types_to_quantize: tuple[str, ...] = Field(
-            ("Conv", "Gemm", "MatMul"), description="operators to quantize"
+            ("Conv", "Gemm", "MatMul", "Relu"), description="operators to quantize"
         )
         nodes_to_exclude: tuple[str, ...] = Field((), description="nodes that stay in float")
 

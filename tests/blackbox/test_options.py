@@ -6,7 +6,6 @@ import fcntl
 import json
 import os
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -125,7 +124,7 @@ def test_measuring_on_two_workers_at_once_is_refused(project: Project) -> None:
 
 
 def test_quiet_and_verbose(project: Project) -> None:
-    """`-q` prints counts and the path; `-vv` prints every verdict; neither has control characters."""
+    """`-q` prints counts and the path, `-vv` every verdict; no control characters."""
     quiet = project.run("-k", "plain", "-q")
     quiet.stdout.fnmatch_lines(["verdicts: *", "report: *"])
     quiet.stdout.no_fnmatch_line("*suite tiny*")
@@ -134,9 +133,7 @@ def test_quiet_and_verbose(project: Project) -> None:
     assert "\x1b" not in "".join(loud.outlines)
 
 
-def test_missing_frameworks_skip_with_the_command(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_frameworks_skip_with_the_command(project: Project) -> None:
     """Where a package is not installed, tests skip and say how to install it."""
     site = project.root / "site"
     (site / "sitecustomize.py").write_text(
@@ -154,9 +151,7 @@ def test_missing_frameworks_skip_with_the_command(
     )
 
 
-def test_the_pytest_process_imports_no_framework(
-    project: Project, moody: Callable[..., None]
-) -> None:
+def test_the_pytest_process_imports_no_framework(project: Project) -> None:
     """With `--perf` the pytest process itself imports no framework."""
     (project.root / "conftest.py").write_text(
         "import sys\n"

@@ -62,7 +62,7 @@ def test_k_measures_only_what_is_asked_and_its_reference(project: Project) -> No
 def test_an_accuracy_that_is_lost_turns_map_red_and_nothing_else(
     project: Project, moody: Callable[..., None]
 ) -> None:
-    """A recipe that finds nothing any more fails its accuracy budget, with a table that says why."""
+    """A recipe that finds nothing any more fails its accuracy budget, and says why."""
     moody("blind", stage="evaluate")
     result = project.run("-k", "moody")
     result.assert_outcomes(failed=1, passed=1)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -69,15 +69,13 @@ def test_no_orphan_is_left(
 def _workers(project: Project) -> list[int]:
     """Processes whose working folder is the project and that run a worker."""
     found = []
-    for name in os.listdir("/proc"):
-        if not name.isdigit():
+    for process in Path("/proc").iterdir():
+        if not process.name.isdigit():
             continue
-        try:
-            command = (os.path.join("/proc", name, "cmdline"),)
-            with open(command[0], "rb") as file:  # noqa: PTH123 - a process may vanish meanwhile
-                mine = b"harness.measure.worker" in file.read()
-            if mine and os.readlink(f"/proc/{name}/cwd") == str(project.root):  # noqa: PTH115 - same
-                found.append(int(name))
+        try:  # a process may vanish meanwhile
+            mine = b"harness.measure.worker" in (process / "cmdline").read_bytes()
+            if mine and (process / "cwd").readlink() == project.root:
+                found.append(int(process.name))
         except OSError:
             continue
     return found

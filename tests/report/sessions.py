@@ -1,0 +1,268 @@
+"""Sessions as they come out of a real run, from a seeded generator: healthy, broken, hostile."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+
+from harness.machine import Environment, Gpu, Machine
+from harness.metric import PERFORMANCE, Better, Metric, Rule
+from harness.record import (
+    Accuracy,
+    ArtifactInfo,
+    Change,
+    Failure,
+    Launch,
+    LimitResult,
+    Link,
+    MetricSummary,
+    RecipeRecord,
+    SessionRecord,
+    Status,
+    SuiteRecord,
+    Verdict,
+)
+from harness.units import Unit
+
+MAP = Metric(
+    "map", Unit.SCORE, Better.HIGHER, Rule.IMAGES, False, "Mean average precision over IoU."
+)
+METRICS: Mapping[str, Metric] = {"map": MAP, **PERFORMANCE}
+
+FACTORS = {"fp32": 1.0, "onnx": 0.4, "int8": 0.25}
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "'><svg onload=alert(1)>",
+    "</script></style></title><b>bold</b>",
+    "]]><!-- {{ 7*7 }} {% raw %} ${7*7}",
+    "&lt;i&gt; &amp; &#x3c;script&#x3e;",
+    "javascript:alert(1)",
+    "精度 Größe ✓ \u202egnp.exe \U0001f422",
+    "long" * 150,
+)
+
+
+def launch(generator: random.Random, index: int, factor: float) -> Launch:
+    """One launch of a recipe that takes about 30 ms times `factor`, with a tail."""
+
+    def times(middle: float) -> tuple[float, ...]:
+        return tuple(middle * generator.lognormvariate(0.0, 0.15) for _ in range(40))
+
+    return Launch(
+        index=index,
+        core=index % 2,
+        started=3.0 * index,
+        load_time=0.05 * factor,
+        preprocess=times(0.0005),
+        inference=times(0.029 * factor),
+        postprocess=times(0.0008),
+        batches=tuple(0.1 * factor * generator.uniform(0.95, 1.1) for _ in range(5)),
+        batch_size=4,
+        peak_memory=int(180e6 * (0.5 + factor / 2)),
+    )
+
+
+def summaries(
+    factor: float, *, reference: bool, baseline: bool = True
+) -> tuple[MetricSummary, ...]:
+    """The metrics of one recipe, with what they compare with."""
+    values = {
+        "map": 0.75 + 0.02 * (factor - 1),
+        "latency_p50": 0.030 * factor,
+        "latency_p95": 0.040 * factor,
+        "preprocess_p50": 0.0005,
+        "inference_p50": 0.029 * factor,
+        "postprocess_p50": 0.0008,
+        "throughput": 40 / factor,
+        "peak_memory": 180e6 * (0.5 + factor / 2),
+        "artifact_size": 44e6 * factor,
+        "load_time": 0.05 * factor,
+    }
+    first = {name: value / factor for name, value in values.items()} | {"map": 0.75}
+    return tuple(
+        MetricSummary(
+            metric=name,
+            value=value,
+            low=value * 0.97,
+            high=value * 1.04,
+            reference=first[name] if not reference else None,
+            baseline=value * 1.01 if baseline else None,
+        )
+        for name, value in values.items()
+    )
+
+
+def recipe(generator: random.Random, name: str, text: str = "") -> RecipeRecord:
+    """A measured recipe; `text` is put wherever a user's words can stand."""
+    factor = FACTORS[name]
+    steps = {"fp32": (), "onnx": ("export",), "int8": ("export", "quantize")}[name]
+    return RecipeRecord(
+        name=name + text,
+        reference="fp32" + text,
+        parent="" if name == "fp32" else "fp32" + text,
+        spec={"runtime": {"name": "onnxruntime" + text, "options": {}}},
+        lineage=tuple(
+            Link(
+                step=step + text,
+                options={"weights" + text: "int8" + text},
+                effect={"quantized_ops" + text: 37, "how" + text: "static" + text, "folded": True},
+                seconds=1.5,
+                cached=step == "export",
+                key="k" * 16,
+            )
+            for step in steps
+        ),
+        artifact=ArtifactInfo(
+            kind="onnx" + text, digest="d" * 64, size=int(44e6 * factor), files={"model.onnx": 1}
+        ),
+        runtime_facts={"provider" + text: "CPUExecutionProvider" + text, "threads": 1},
+        accuracy=Accuracy(
+            values={"map": 0.75}, images=200, data_digest="a" * 8, predictions_digest="b" * 8
+        ),
+        launches=tuple(launch(generator, index, factor) for index in range(3)),
+    )
+
+
+def verdict(name: str, metric: str, status: Status, text: str = "") -> Verdict:
+    """A verdict of this status with the evidence that such a one has."""
+    unit = METRICS[metric].unit
+    measured = status is not Status.ERROR
+    value = 0.7 if unit is Unit.SCORE else 0.0369
+    return Verdict(
+        recipe=name + text,
+        metric=metric,
+        status=status,
+        unit=unit.value,
+        value=value if measured else None,
+        low=value * 0.98 if measured else None,
+        high=value * 1.02 if measured else None,
+        baseline=0.030 if status is Status.FAIL else None,
+        baseline_age=12.0 if status is Status.FAIL else None,
+        limits=(
+            LimitResult(
+                kind="regression",
+                text="5%" + text,
+                status=status,
+                limit=1.05,
+                estimate=1.23 if measured else None,
+                low=1.21 if measured else None,
+                high=1.25 if measured else None,
+                scale="ratio",
+                against="baseline of 2026-11-11" + text,
+                reason=f"because of {status.value.lower()}{text}",
+                sample=3,
+            ),
+        ),
+        reason=f"{name} {metric} ended as {status.value.lower()}{text}",
+        next_step=f"pytest --perf -k {name}{text}",
+    )
+
+
+def session(
+    verdicts: tuple[Verdict, ...] = (),
+    *,
+    text: str = "",
+    failure: Failure | None = None,
+    complete: bool = True,
+    seed: int = 1,
+) -> SessionRecord:
+    """A session of one suite with three recipes; with `failure` the last was not measured."""
+    generator = random.Random(seed)  # noqa: S311 - made-up measurements, no secret
+    records = [recipe(generator, name, text) for name in FACTORS]
+    tables = {
+        record.name: summaries(FACTORS[name], reference=name == "fp32")
+        for name, record in zip(FACTORS, records, strict=True)
+    }
+    if failure is not None:
+        del tables[records[-1].name]
+        records[-1] = RecipeRecord(
+            name="int8" + text, reference="fp32" + text, parent="fp32" + text, failure=failure
+        )
+    suite = SuiteRecord(
+        name="digits" + text,
+        folder="suites/digits" + text,
+        task="detection" + text,
+        model="suites.digits.model:build" + text,
+        batch=4,
+        recipes=tuple(records),
+        yardstick=tuple(launch(generator, index, 0.1) for index in range(3)),
+        summaries=tables,
+        verdicts=verdicts,
+        changes=(
+            Change(
+                kind="loosen",
+                recipe="int8" + text,
+                metric="latency_p95",
+                unit="s",
+                before=0.0075,
+                after=0.0092,
+                reason="a slower but safer kernel" + text,
+            ),
+        ),
+        suspects=("onnxruntime 1.22.0 -> 1.23.0" + text,),
+        notes=("a note" + text,),
+        phases={"build": 10.0, "measure": 60.0},
+    )
+    return SessionRecord(
+        id="20261123-150131",
+        started="2026-11-23T15:01:31+00:00",
+        seconds=303.0,
+        command="pytest --perf" + text,
+        commit="e513370d21aa" + text,
+        dirty=True,
+        machine=Machine(
+            cpu="Some CPU" + text,
+            features=("avx2", "fma" + text),
+            cores=2,
+            memory=8,
+            gpus=(Gpu(name="Some GPU" + text, count=1, driver="555" + text),),
+            os="Linux" + text,
+        ),
+        environment=Environment(
+            python="3.11.9",
+            kernel="6.1" + text,
+            packages={"numpy" + text: "2.0" + text},
+            allocator="MALLOC" + text,
+        ),
+        settings={"alpha": 0.02, "limits": 31},
+        complete=complete,
+        suites=(suite,),
+    )
+
+
+def healthy() -> SessionRecord:
+    """Every budget is kept."""
+    return session(
+        tuple(
+            verdict(name, metric, Status.PASS)
+            for name in FACTORS
+            for metric in ("map", "latency_p50")
+        )
+    )
+
+
+def broken(text: str = "") -> SessionRecord:
+    """One verdict of every kind, the best first, and a recipe whose worker died."""
+    listed = tuple(
+        verdict(name, metric, status, text)
+        for name, metric, status in (
+            ("fp32", "map", Status.PASS),
+            ("fp32", "load_time", Status.SKIPPED),
+            ("onnx", "peak_memory", Status.NO_BASELINE),
+            ("onnx", "throughput", Status.INCONCLUSIVE),
+            ("onnx", "latency_p95", Status.FAIL),
+            ("int8", "latency_p50", Status.ERROR),
+        )
+    )
+    return session(
+        listed,
+        text=text,
+        failure=Failure(
+            stage="build",
+            problem="the worker ended by signal 9" + text,
+            last_words="Loading\nMemoryError: no more" + text,
+            next_step="give it more memory" + text,
+        ),
+    )
