@@ -40,7 +40,7 @@ def write(
     verdicts = [verdict for suite in session.suites for verdict in suite.verdicts]
     if verbosity >= 0:
         for suite in session.suites:
-            _suite(suite, out, metrics, verbosity)
+            _suite(suite, out, metrics, verbosity, update)
             _changes(suite, out, update, verbosity)
     out(counts(verdicts))
 
@@ -115,7 +115,9 @@ def _row(name: str, text: str) -> str:
     )
 
 
-def _suite(suite: SuiteRecord, out: Write, metrics: Mapping[str, Metric], verbosity: int) -> None:
+def _suite(
+    suite: SuiteRecord, out: Write, metrics: Mapping[str, Metric], verbosity: int, update: bool
+) -> None:
     seconds = ", ".join(f"{name} {value:.0f} s" for name, value in suite.phases.items())
     launches = len(suite.yardstick)
     out(
@@ -142,7 +144,7 @@ def _suite(suite: SuiteRecord, out: Write, metrics: Mapping[str, Metric], verbos
         if verdict.next_step and verdict.status is not Status.PASS:
             out(_row("next", verdict.next_step))
     missing = sum(verdict.status is Status.NO_BASELINE for verdict in suite.verdicts)
-    if missing and verbosity < 1:
+    if missing and verbosity < 1 and not update:
         out(
             f"NO BASELINE  for {missing} budgets on this machine; pytest --perf --perf-update "
             "records them",

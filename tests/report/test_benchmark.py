@@ -10,7 +10,6 @@ import pytest
 from tests.report import sessions
 
 pytest.importorskip("pytest_benchmark", reason="python -m pip install pytest-benchmark")
-pytest_plugins = ["pytester"]
 
 CONFTEST = """\
 from pathlib import Path
@@ -21,10 +20,11 @@ from harness.record import SessionRecord
 from harness.report import benchmark
 
 
-@pytest.hookimpl(tryfirst=True)
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # pytest-benchmark saves in a wrapper of its own
 def pytest_sessionfinish(session):
     text = Path(__file__).with_name("session.json").read_text()
     benchmark.export(session.config, SessionRecord.model_validate_json(text))
+    return (yield)
 """
 
 

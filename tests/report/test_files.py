@@ -32,7 +32,7 @@ def test_a_full_disk_leaves_nothing_half_written(
     older = tmp_path / f"{session.id}.json"
     older.write_text("older")
 
-    def full(self: Path, target: Path) -> Path:
+    def full(_file: Path, _target: Path) -> Path:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Path, "replace", full)
