@@ -46,10 +46,12 @@ TRANSFER_SHARE = 0.25
 
 @dataclass(frozen=True)
 class Risk:
-    """Chances of error per limit: `fail` of a wrong FAIL, `keep` of a wrong PASS."""
+    """Chances of error per limit: `fail` of a wrong FAIL, at all looks together; `keep` of a wrong
+    PASS at one look, when the truth lies on the limit.
+    """
 
     fail: float
-    keep: float = 0.05
+    keep: float = 0.025
 
 
 @dataclass(frozen=True)
@@ -356,7 +358,7 @@ def _against_baseline(
             if not sign
             else "no yardstick is stored with it, so the machine's drift is not taken out"
         )
-    from harness.stats.sequential import two_sample_bounds
+    from harness.stats.sequential import fixed_two_sample_bounds, two_sample_bounds
 
     doubt = 0.0
     if sign:
@@ -366,9 +368,11 @@ def _against_baseline(
     estimate, fail_low, fail_high = two_sample_bounds(
         current, past, risk.fail, transfer_sd=doubt, least_sd=LEAST_SD
     )
-    _, keep_low, keep_high = two_sample_bounds(
-        current, past, risk.keep, transfer_sd=doubt, least_sd=LEAST_SD
-    )
+    keep_low, keep_high = -math.inf, math.inf
+    if math.isfinite(fail_low):
+        _, keep_low, keep_high = fixed_two_sample_bounds(
+            current, past, risk.keep, transfer_sd=doubt, least_sd=LEAST_SD
+        )
     return _Compared(
         estimate=math.exp(estimate),
         fail_low=_exp(fail_low),
@@ -391,10 +395,12 @@ def _yardstick_sign(metric: Metric) -> int:
 
 def _from_launches(values: list[float], risk: Risk, scale: str, against: str) -> _Compared:
     """Bounds on exp of the mean of log values, valid at every look."""
-    from harness.stats.sequential import mean_bounds
+    from harness.stats.sequential import fixed_bounds, mean_bounds
 
     estimate, fail_low, fail_high = mean_bounds(values, risk.fail, risk.fail, least_sd=LEAST_SD)
-    _, keep_low, keep_high = mean_bounds(values, risk.keep, risk.keep, least_sd=LEAST_SD)
+    keep_low, keep_high = -math.inf, math.inf
+    if math.isfinite(fail_low):
+        _, keep_low, keep_high = fixed_bounds(values, risk.keep, least_sd=LEAST_SD)
     return _Compared(
         estimate=_exp(estimate),
         fail_low=_exp(fail_low),
@@ -464,6 +470,8 @@ def _reason(limit: Limit, metric: Metric, compared: _Compared, status: Status) -
     if not math.isfinite(low) or not math.isfinite(high):
         return f"{measured}: {compared.sample} {sample} are too few to decide {asked}{note}"
     width = (high - low) / 2
+    if width > abs(compared.estimate):
+        return f"{measured}: {compared.sample} {sample} are too few to decide {asked}{note}"
     seen = show_percent(width) if compared.scale == "ratio" else _amount(metric, width)
     return (
         f"{measured}: {compared.sample} {sample} cannot decide {asked}; the smallest change they "

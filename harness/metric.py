@@ -50,7 +50,10 @@ def _time(name: str, meaning: str) -> Metric:
     return Metric(name, Unit.SECONDS, Better.LOWER, Rule.LAUNCHES, True, meaning)
 
 
-_TURNS = "One image at a time, the recipe's threads, after warm-up, arms taking turns."
+_TURNS = (
+    "One image at a time, the recipe's threads, after warm-up, arms taking turns; each timed "
+    "inference directly follows one of the same arm that is not timed."
+)
 
 _ALL = (
     _time(

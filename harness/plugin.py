@@ -34,8 +34,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--perf-seconds",
         metavar="SECONDS",
         type=float,
-        default=75.0,
-        help="wall time for measuring one suite, builds not counted (default: 75)",
+        default=120.0,
+        help="wall time for measuring one suite, builds not counted (default: 120)",
     )
     add(
         "--perf-alpha",

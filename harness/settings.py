@@ -40,4 +40,4 @@ class Settings:
     wait: float
     ci: bool
     command: str
-    rounds: int = 30
+    rounds: int = 20

@@ -24,7 +24,7 @@ Progress = Callable[[str], None]
 """Shows what is being done now, one line."""
 
 _IMAGES = 16  # validation images that every arm cycles through
-_BATCHES = 3  # timed batches per launch
+_BATCHES = 2  # timed batches per launch
 _LAUNCH_SECONDS = 20.0  # rounds of a launch stop after this, for slow arms
 _BUSY = "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"
 

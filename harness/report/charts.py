@@ -49,8 +49,19 @@ def svg(spec: Mapping[str, Any]) -> str:
     """A specification drawn as an SVG element; text in it is escaped by the renderer."""
     import vl_convert
 
-    text: str = vl_convert.vegalite_to_svg(json.dumps({"config": _CONFIG, **spec}))
+    text: str = vl_convert.vegalite_to_svg(json.dumps(_drawable({"config": _CONFIG, **spec})))
     return text
+
+
+def _drawable(data: Any) -> Any:
+    """`data` without the control characters that XML cannot hold: the renderer dies of them."""
+    if isinstance(data, str):
+        return "".join(each if each.isprintable() else "\ufffd" for each in data)
+    if isinstance(data, Mapping):
+        return {_drawable(key): _drawable(value) for key, value in data.items()}
+    if isinstance(data, (list, tuple)):
+        return [_drawable(each) for each in data]
+    return data
 
 
 def pareto(suite: SuiteRecord, score: Metric) -> dict[str, Any] | None:
@@ -73,7 +84,9 @@ def pareto(suite: SuiteRecord, score: Metric) -> dict[str, Any] | None:
         point
         for point in points
         if not any(
-            other["ms"] <= point["ms"] and other["score"] >= point["score"] and other is not point
+            other["ms"] <= point["ms"]
+            and other["score"] >= point["score"]
+            and (other["ms"], other["score"]) != (point["ms"], point["score"])
             for other in points
         )
     ]

@@ -96,8 +96,16 @@ def answer(session: SessionRecord) -> str:
     errors = [verdict for verdict in verdicts if verdict.status is Status.ERROR]
     unsure = sum(verdict.status is Status.INCONCLUSIVE for verdict in verdicts)
     unknown = sum(verdict.status is Status.NO_BASELINE for verdict in verdicts)
+    skipped = sum(verdict.status is Status.SKIPPED for verdict in verdicts)
     if not session.complete:
-        return "The session was interrupted: what is below is not the whole."
+        whole = "The session was interrupted: what is below is not the whole."
+        if not broken:
+            return whole
+        first = broken[0]
+        found = _count(len(broken), "budget is", "budgets are")
+        return f"{whole} {found} broken: {first.recipe} {first.metric}: {first.reason}."
+    if not total:
+        return "Nothing was judged: no budget was selected."
     if broken:
         first = broken[0]
         more = f", and {len(errors)} could not be measured" if errors else ""
@@ -120,6 +128,11 @@ def answer(session: SessionRecord) -> str:
             if count
         ]
         return f"Nothing is broken among {total} budgets; {' and '.join(parts)}."
+    if skipped == total:
+        return f"Nothing was judged: {_count(total, 'budget was', 'budgets were')} skipped."
+    if skipped:
+        kept = _count(total - skipped, "budget is", "budgets are")
+        return f"{kept} kept; {_count(skipped, 'was', 'were')} skipped."
     return f"All {_count(total, 'budget is', 'budgets are')} kept."
 
 

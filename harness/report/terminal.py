@@ -120,9 +120,9 @@ def _suite(
 ) -> None:
     seconds = ", ".join(f"{name} {value:.0f} s" for name, value in suite.phases.items())
     launches = len(suite.yardstick)
-    out(
-        f"suite {suite.name}: {launches} launches ({seconds})" if seconds else f"suite {suite.name}"
-    )
+    head = f"suite {suite.name}" + (f": {launches} launches ({seconds})" if seconds else "")
+    for line in textwrap.wrap(head, WIDTH):
+        out(line)
     for line in _table(suite, metrics):
         out(line)
     shown = sorted(suite.verdicts, key=lambda verdict: verdict.status.rank)
@@ -181,17 +181,20 @@ def _table(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> list[str]:
         max(len(title), *(len(cells[index]) for _, cells in rows))
         for index, title in enumerate(columns)
     ]
-    name_width = min(24, max(6, *(len(name) for name, _ in rows)))
+    name_width = max(6, *(len(name) for name, _ in rows))
+    while columns and name_width + sum(width + 2 for width in wide) > WIDTH:
+        columns.pop()  # the page has them all; no number is cut
+        wide.pop()
     head = "recipe".ljust(name_width)
     for title, width in zip(columns, wide, strict=True):
         head += "  " + title.rjust(width)
     lines = [head]
     for name, cells in rows:
-        line = name[:name_width].ljust(name_width)
-        for cell, width in zip(cells, wide, strict=True):
+        line = name.ljust(name_width)
+        for cell, width in zip(cells, wide, strict=False):
             line += "  " + cell.rjust(width)
         lines.append(line)
-    return [line[:WIDTH] for line in lines]
+    return lines
 
 
 def _changes(suite: SuiteRecord, out: Write, update: bool, verbosity: int) -> None:

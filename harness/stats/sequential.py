@@ -57,6 +57,10 @@ _GROWTH = 1.25
 _BUSIEST = 8  # the look (15 launches) that most of alpha is spent at
 _TOTAL = sum(min(k, 8**4 / k**3) for k in range(1, 2000)) + 8**4 / (2 * 1999.5**2)
 
+TRANSFER_LIMIT = 3.0
+"""What stands between two sessions is taken to be at most so many of its standard deviations: it
+is a rough figure, and no tail of it is known."""
+
 _STAKES = (0.25, 0.5, 1.0, 2.0, 4.0)
 _LARGEST = 700.0  # exp of more is no float
 
@@ -147,7 +151,8 @@ def two_sample_bounds(
     `then` is a stored sample that no longer grows. `transfer_sd` is a standard deviation that is
     known to stand between the two sessions. Half the width is sqrt(sum (t_i * error_i)^2), each
     error with the quantile of its own degrees of freedom (Banerjee 1960, Sankhya 22), a normal one
-    for `transfer_sd`. Under normal noise that errs at most alpha: given the weights w_i of the true
+    for `transfer_sd`, `TRANSFER_LIMIT` at the most.
+    Under normal noise that errs at most alpha: given the weights w_i of the true
     variances, P(chi^2_1 <= sum w_i t_i^2 s_i^2 / sigma_i^2) is at least the mean of the parts'
     own chances, as the distribution function of chi^2_1 is concave. Welch's t with Satterthwaite's
     degrees of freedom is up to a third narrower, and erred 4 to 13 times alpha at alpha 0.0003
@@ -167,13 +172,42 @@ def two_sample_bounds(
     look, share = _last(len(fresh))
     if not look:
         return float(fresh.mean() - old.mean()), -math.inf, math.inf
-    seen = fresh[:look]
-    estimate = float(seen.mean() - old.mean())
-    level = alpha * share
+    return _banerjee(fresh[:look], old, alpha * share, transfer_sd, least_sd)
+
+
+def fixed_two_sample_bounds(
+    now: Sequence[float],
+    then: Sequence[float],
+    alpha: float,
+    transfer_sd: float = 0.0,
+    *,
+    least_sd: float = LEAST_SD,
+) -> Bounds:
+    """As `two_sample_bounds`, of all values at one look that was fixed beforehand.
+
+    Raises:
+        ValueError: fewer than two values on a side, one that is not finite, a wrong alpha, or a
+            `transfer_sd` that is negative.
+    """
+    fresh, old = _checked(now), _checked(then)
+    _check_alpha(alpha)
+    if min(len(fresh), len(old)) < 2:
+        raise ValueError("two values on each side at least")
+    if not (math.isfinite(transfer_sd) and transfer_sd >= 0):
+        raise ValueError(f"transfer_sd {transfer_sd!r} is not a standard deviation")
+    return _banerjee(fresh, old, alpha, transfer_sd, least_sd)
+
+
+def _banerjee(
+    now: Floats, then: Floats, level: float, transfer_sd: float, least_sd: float
+) -> Bounds:
+    estimate = float(now.mean() - then.mean())
     wide = math.hypot(
-        _deviation(seen, least_sd) / math.sqrt(look) * float(stats.t.isf(level, look - 1)),
-        _deviation(old, least_sd) / math.sqrt(len(old)) * float(stats.t.isf(level, len(old) - 1)),
-        transfer_sd * float(stats.norm.isf(level)),
+        _deviation(now, least_sd) / math.sqrt(len(now)) * float(stats.t.isf(level, len(now) - 1)),
+        _deviation(then, least_sd)
+        / math.sqrt(len(then))
+        * float(stats.t.isf(level, len(then) - 1)),
+        transfer_sd * min(TRANSFER_LIMIT, float(stats.norm.isf(level))),
     )
     return estimate, estimate - wide, estimate + wide
 

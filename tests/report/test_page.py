@@ -128,13 +128,11 @@ def test_an_interrupted_session_says_so() -> None:
     assert "kept" not in text
 
 
-@pytest.mark.xfail(strict=True, reason="answer() says that all 0 budgets are kept")
 def test_a_session_without_a_verdict_is_no_pass() -> None:
     """Nothing judged is nothing proven."""
     assert "kept" not in answer(sessions.session())
 
 
-@pytest.mark.xfail(strict=True, reason="answer() counts SKIPPED as kept")
 def test_a_skipped_budget_is_not_counted_as_kept() -> None:
     """What did not apply on this machine was not shown to be kept."""
     verdicts = (
@@ -144,7 +142,6 @@ def test_a_skipped_budget_is_not_counted_as_kept() -> None:
     assert "All 2" not in answer(sessions.session(verdicts))
 
 
-@pytest.mark.xfail(strict=True, reason="answer() hides a FAIL")
 def test_an_interrupted_session_still_names_what_is_broken() -> None:
     """A broken budget is the answer, also where the session ended early."""
     text = answer(sessions.broken().model_copy(update={"complete": False}))
@@ -159,7 +156,6 @@ def test_a_session_with_nothing_in_it_renders() -> None:
     assert "<h1>" in render(empty.model_copy(update={"suites": (bare,)}), METRICS)
 
 
-@pytest.mark.xfail(strict=True, reason="the template reads spec.runtime unasked")
 def test_runtime_facts_without_a_spec_render() -> None:
     """A record whose spec is empty, as its default is, still has a page."""
     suite = sessions.healthy().suites[0]
@@ -205,7 +201,6 @@ def test_the_reader_of_these_tests_sees_an_attack() -> None:
     assert Reader(attacked).structure != Reader(page).structure
 
 
-@pytest.mark.xfail(strict=True, reason="vl_convert aborts on it")
 def test_a_control_character_in_a_label_does_not_end_the_process() -> None:
     """A label that XML cannot hold is drawn without it; the renderer would abort the process."""
     program = (
@@ -237,7 +232,6 @@ def test_the_front_joins_the_recipes_that_none_beats() -> None:
     assert len(spec["layer"][1]["data"]["values"]) == 3
 
 
-@pytest.mark.xfail(strict=True, reason="equal points beat each other")
 def test_two_equal_recipes_do_not_push_each_other_off_the_front() -> None:
     """A recipe is beaten only by one that is better in something."""
     suite = sessions.healthy().suites[0]

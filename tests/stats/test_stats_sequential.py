@@ -14,7 +14,9 @@ from scipy import stats
 
 from harness.stats.sequential import (
     LOOKS,
+    TRANSFER_LIMIT,
     fixed_bounds,
+    fixed_two_sample_bounds,
     look_of,
     looks,
     mean_bounds,
@@ -162,12 +164,25 @@ def test_laws_of_two_sample_bounds(
     _, bare_low, bare_high = two_sample_bounds(now, then, alpha)
     assert low <= bare_low + 1e-9
     assert high >= bare_high - 1e-9
-    known = transfer * float(stats.norm.isf(looks(alpha, 6)[-1].alpha))
+    quantile = min(TRANSFER_LIMIT, float(stats.norm.isf(looks(alpha, 6)[-1].alpha)))
+    known = transfer * quantile
     wide = math.hypot(bare_high - value, known)
     assert (low, high) == pytest.approx((value - wide, value + wide), rel=1e-6, abs=1e-6)
     # Never surer than of the mean alone, with the stored mean taken as the truth.
     _, alone, _ = mean_bounds(now, alpha, alpha)
     assert low <= alone - float(np.mean(then)) + 1e-9 * (1 + abs(alone))
+
+
+def test_one_fixed_look_is_narrower_than_the_same_look_among_many() -> None:
+    """A fixed look spends all of alpha at once; it mirrors, and needs two values."""
+    random = np.random.default_rng(1)
+    now, then = random.normal(0, 1, 6), random.normal(0, 1, 8)
+    value, low, high = fixed_two_sample_bounds(now, then, 0.025, 0.1)
+    _, wide_low, wide_high = two_sample_bounds(now, then, 0.025, 0.1)
+    assert wide_low < low < value < high < wide_high
+    assert fixed_two_sample_bounds(then, now, 0.025, 0.1) == pytest.approx((-value, -high, -low))
+    with pytest.raises(ValueError, match="two values"):
+        fixed_two_sample_bounds(now[:1], then, 0.025)
 
 
 def test_a_known_spread_keeps_launches_that_agree_from_proving_too_much() -> None:

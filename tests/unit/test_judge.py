@@ -1,0 +1,243 @@
+"""Verdicts: pure functions with laws, and for each kind of limit a case that turns red."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.baselines import Baseline, StoredMetric
+from harness.judge import Evidence, Risk, judge, why_not
+from harness.machine import Environment, Gpu, Machine
+from harness.metric import PERFORMANCE
+from harness.recipe import Budget, Condition, Limit, LimitKind
+from harness.record import ArtifactInfo, Failure, Launch, RecipeRecord, Status, Verdict
+from harness.units import Unit
+
+NOW = datetime(2026, 11, 20, tzinfo=UTC)
+RISK = Risk(fail=0.01 / 20)
+LATENCY = PERFORMANCE["latency_p50"]
+SPREAD = (0.99, 1.0, 1.01, 1.0, 0.995, 1.005, 1.0, 0.99, 1.01, 1.0)
+MACHINE = Machine(cpu="Test", features=("avx2",), cores=4, memory=16, os="Linux")
+
+
+def launches(seconds: float, count: int = 10, memory: int = 100) -> tuple[Launch, ...]:
+    """Launches whose medians scatter by one percent."""
+    return tuple(
+        Launch(
+            index=index,
+            core=0,
+            started=float(index),
+            load_time=0.1 * SPREAD[index % 10],
+            preprocess=(0.0,) * 3,
+            inference=(seconds * SPREAD[index % 10],) * 3,
+            postprocess=(0.0,) * 3,
+            peak_memory=round(memory * 1e6 * SPREAD[index % 10]),
+        )
+        for index in range(count)
+    )
+
+
+def recipe(name: str, seconds: float, count: int = 10, size: int = 1000) -> RecipeRecord:
+    """A measured recipe."""
+    return RecipeRecord(
+        name=name,
+        reference="reference",
+        parent="" if name == "reference" else "reference",
+        artifact=ArtifactInfo(kind="onnx", digest="", size=size, files={}),
+        launches=launches(seconds, count),
+    )
+
+
+def stored(seconds: float, yard: float = 0.003) -> Baseline:
+    """A baseline of ten launches, ten days old."""
+    values = tuple(seconds * each for each in SPREAD)
+    metric = StoredMetric(unit=Unit.SECONDS, value=seconds, launches=values, yardstick=(yard,) * 10)
+    return Baseline(
+        suite="s",
+        recipe="candidate",
+        recorded=(NOW - timedelta(days=10)).isoformat(),
+        machine=MACHINE,
+        environment=Environment(python="3", kernel="6", packages={}),
+        spec="",
+        metrics={"latency_p50": metric},
+    )
+
+
+def verdict(
+    kind: LimitKind, value: float, seconds: float, *, count: int = 10, yard: float = 0.003
+) -> Verdict:
+    """The verdict on a candidate beside a reference of 20 ms and a baseline of 10 ms."""
+    evidence = Evidence(
+        record=recipe("candidate", seconds, count),
+        reference=recipe("reference", 0.02, count),
+        baseline=stored(0.010),
+        yardstick=launches(yard, count),
+    )
+    budget = Budget("latency_p50", (Limit(kind, value, str(value)),))
+    return judge(budget, LATENCY, evidence, RISK, NOW)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "good", "bad"),
+    [
+        (LimitKind.MAX, 0.012, 0.010, 0.014),
+        (LimitKind.SPEEDUP, 1.8, 0.010, 0.013),
+        (LimitKind.GROWTH, -0.4, 0.010, 0.014),
+        (LimitKind.REGRESSION, 0.08, 0.010, 0.0125),
+    ],
+)
+def test_each_limit_keeps_what_is_good_and_breaks_what_is_bad(
+    kind: LimitKind, value: float, good: float, bad: float
+) -> None:
+    """Ten launches with one percent of spread decide both, with words and a next step."""
+    assert verdict(kind, value, good).status is Status.PASS
+    broken = verdict(kind, value, bad)
+    assert broken.status is Status.FAIL
+    assert "is broken" in broken.reason
+    assert broken.next_step
+
+
+def test_the_machines_drift_is_taken_out() -> None:
+    """On a machine that is 15 % slower today, a time that is 15 % longer is no regression."""
+    assert verdict(LimitKind.REGRESSION, 0.08, 0.0115, yard=0.003 * 1.15).status is Status.PASS
+    assert verdict(LimitKind.REGRESSION, 0.08, 0.0115).status is not Status.PASS
+    hidden = verdict(LimitKind.REGRESSION, 0.08, 0.0100, yard=0.003 * 0.75)
+    assert hidden.status is Status.FAIL  # as fast as before, on a machine that is far faster
+    assert "drift" in hidden.reason
+
+
+def test_a_reference_that_got_faster_makes_no_regression() -> None:
+    """A stored time is compared through the yardstick, not through the reference."""
+    evidence = Evidence(
+        record=recipe("candidate", 0.010),
+        reference=recipe("reference", 0.005),
+        baseline=stored(0.010),
+        yardstick=launches(0.003),
+    )
+    budget = Budget("latency_p50", (Limit(LimitKind.REGRESSION, 0.08, "8%"),))
+    assert judge(budget, LATENCY, evidence, RISK, NOW).status is Status.PASS
+
+
+@given(
+    st.sampled_from([LimitKind.MAX, LimitKind.SPEEDUP, LimitKind.GROWTH, LimitKind.REGRESSION]),
+    st.floats(0.005, 0.02),
+    st.floats(1.0, 2.0),
+)
+def test_slower_never_turns_fail_into_pass(kind: LimitKind, seconds: float, more: float) -> None:
+    """A verdict gets no better when the same launches are slower."""
+    limit = {LimitKind.MAX: 0.012, LimitKind.SPEEDUP: 1.8}.get(kind, 0.08)
+    faster, slower = verdict(kind, limit, seconds), verdict(kind, limit, seconds * more)
+    assert slower.status.rank <= faster.status.rank
+
+
+@given(st.floats(0.2, 5.0))
+def test_ratios_do_not_depend_on_the_machines_speed(scale: float) -> None:
+    """A machine that is faster for everything changes no verdict against the reference."""
+
+    def on(machine: float) -> Status:
+        evidence = Evidence(
+            record=recipe("candidate", 0.0111 * machine),
+            reference=recipe("reference", 0.02 * machine),
+        )
+        budget = Budget("latency_p50", (Limit(LimitKind.SPEEDUP, 1.8, "1.8"),))
+        return judge(budget, LATENCY, evidence, RISK, NOW).status
+
+    assert on(scale) is on(1.0)
+
+
+def test_too_few_launches_decide_nothing() -> None:
+    """Before the first look there is no PASS and no FAIL."""
+    for seconds in (0.001, 0.5):
+        found = verdict(LimitKind.MAX, 0.012, seconds, count=2)
+        assert found.status is Status.INCONCLUSIVE
+        assert "too few" in found.reason
+
+
+@pytest.mark.parametrize(("size", "status"), [(1000, Status.PASS), (1001, Status.FAIL)])
+def test_a_size_is_exact(size: int, status: Status) -> None:
+    """A limit that is exactly met is kept; one byte more breaks it."""
+    budget = Budget("artifact_size", (Limit(LimitKind.MAX, 1000.0, "1 kB"),))
+    evidence = Evidence(record=recipe("candidate", 0.01, size=size))
+    found = judge(budget, PERFORMANCE["artifact_size"], evidence, RISK, NOW)
+    assert found.status is status
+
+
+def test_what_was_not_measured_never_passes() -> None:
+    """A failed recipe, a missing metric and a failed reference are errors, each with its reason."""
+    failure = Failure(stage="build", problem="it broke")
+    budget = Budget("latency_p50", (Limit(LimitKind.SPEEDUP, 0.1, "0.1"),))
+    broken = recipe("candidate", 0.01).model_copy(update={"failure": failure})
+    unmeasured = recipe("candidate", 0.01).model_copy(update={"launches": ()})
+    no_reference = recipe("reference", 0.02).model_copy(update={"failure": failure})
+    for evidence, reason in (
+        (Evidence(record=broken, reference=recipe("reference", 0.02)), "it broke"),
+        (Evidence(record=unmeasured, reference=recipe("reference", 0.02)), "was not measured"),
+        (Evidence(record=recipe("candidate", 0.01), reference=no_reference), "it broke"),
+    ):
+        found = judge(budget, LATENCY, evidence, RISK, NOW)
+        assert found.status is Status.ERROR
+        assert reason in found.reason
+
+
+def test_the_worst_limit_is_the_verdict() -> None:
+    """One broken limit among kept ones fails the budget."""
+    budget = Budget(
+        "latency_p50",
+        (
+            Limit(LimitKind.MAX, 1.0, "1 s"),
+            Limit(LimitKind.SPEEDUP, 4.0, "4"),
+            Limit(LimitKind.REGRESSION, 0.5, "50%"),
+        ),
+    )
+    evidence = Evidence(
+        record=recipe("candidate", 0.010),
+        reference=recipe("reference", 0.02),
+        baseline=stored(0.010),
+        yardstick=launches(0.003),
+    )
+    found = judge(budget, LATENCY, evidence, RISK, NOW)
+    assert [limit.status for limit in found.limits] == [Status.PASS, Status.FAIL, Status.PASS]
+    assert found.status is Status.FAIL
+    assert found.baseline_age == pytest.approx(10)
+
+
+@given(st.permutations(range(4)))
+def test_the_order_of_limits_does_not_matter(order: Sequence[int]) -> None:
+    """The same limits in another order give the same verdict."""
+    limits = (
+        Limit(LimitKind.MAX, 0.0099, "9.9 ms"),
+        Limit(LimitKind.SPEEDUP, 4.0, "4"),
+        Limit(LimitKind.GROWTH, 0.1, "10%"),
+        Limit(LimitKind.REGRESSION, 0.05, "5%"),
+    )
+    evidence = Evidence(record=recipe("candidate", 0.010), reference=recipe("reference", 0.02))
+    mixed = tuple(limits[index] for index in order)
+    one = judge(Budget("latency_p50", limits), LATENCY, evidence, RISK, NOW)
+    other = judge(Budget("latency_p50", mixed), LATENCY, evidence, RISK, NOW)
+    assert one.status is other.status
+    assert math.isclose(one.value or 0, other.value or 1)
+
+
+@pytest.mark.parametrize(
+    ("condition", "says"),
+    [
+        (Condition(), ""),
+        (Condition(cpu="avx2", cores=4, memory=16e9), ""),
+        (Condition(cpu="amx_int8"), "no amx_int8"),
+        (Condition(cores=8), "there are 4 cores"),
+        (Condition(memory=64e9), "16 GiB"),
+        (Condition(gpu="*A10*"), "no GPU like"),
+    ],
+)
+def test_a_condition_says_what_the_machine_lacks(condition: Condition, says: str) -> None:
+    """Where a budget does not apply, the reason names what is asked for."""
+    found = why_not(condition, MACHINE)
+    assert bool(found) == bool(says)
+    assert says in found
+    with_gpu = MACHINE.model_copy(update={"gpus": (Gpu(name="NVIDIA A10G", count=1, driver="1"),)})
+    assert why_not(Condition(gpu="*A10*"), with_gpu) == ""
