@@ -34,8 +34,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--perf-seconds",
         metavar="SECONDS",
         type=float,
-        default=120.0,
-        help="wall time for measuring one suite, builds not counted (default: 120)",
+        default=60.0,
+        help="wall time for measuring one suite, builds not counted (default: 60)",
     )
     add(
         "--perf-alpha",
