@@ -59,8 +59,9 @@ def accuracy_difference(
 
 
 def _same_ranking(one: Matches, other: Matches) -> bool:
-    """Whether both rank the same hits and misses of the same images alike, whatever the scores: then
-    every draw of images scores the same. Runtimes differ in the last bits of a score.
+    """Whether both rank the same hits and misses of the same images alike, whatever the scores.
+
+    Then every draw of images scores the same. Runtimes differ in the last bits of a score.
     """
     import numpy as np
 

@@ -118,7 +118,7 @@ class PerfHooks:
         except PerfgateError as error:
             _tell(request.node, _refused(case, error))
             pytest.fail(str(error), pytrace=False)
-        record = self._recipe(case)
+        record = self._session.recipe(case)
         _tell(request.node, verdict)
         if verdict.status is Status.SKIPPED:
             step = f" ({verdict.next_step})" if verdict.next_step else ""
@@ -137,14 +137,6 @@ class PerfHooks:
         if report.skipped and word in {Status.INCONCLUSIVE.value, Status.NO_BASELINE.value}:
             letter = "I" if word == Status.INCONCLUSIVE.value else "N"
             return str(word).lower(), letter, (str(word), {"yellow": True})
-        return None
-
-    def _recipe(self, case: Case) -> RecipeRecord | None:
-        record = self._session.record()
-        for suite in record.suites if record else ():
-            for recipe in suite.recipes:
-                if recipe.name == case.recipe:
-                    return recipe
         return None
 
     # -- the end ---------------------------------------------------------------------------

@@ -148,6 +148,15 @@ class Session:
             self._environment = this_environment(allocator=allocator())
         return self._environment
 
+    def recipe(self, case: Case) -> RecipeRecord | None:
+        """What was measured of a test's recipe, None before its suite was."""
+        folder = _relative(case.file.parent, self.settings.root)
+        for suite in self._records:
+            for record in suite.recipes:
+                if (suite.folder, record.name) == (folder, case.recipe):
+                    return record
+        return None
+
     def _run(self, plan: _Plan) -> dict[tuple[str, str], Verdict]:
         broken = _broken(plan)
         if plan.read.suite is None:

@@ -16,6 +16,7 @@ BLUE, ORANGE, GREEN, PURPLE, SKY = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "
 
 _CONFIG: dict[str, Any] = {
     "background": "transparent",
+    "padding": {"left": 16, "right": 16, "top": 6, "bottom": 6},
     "font": "system-ui, sans-serif",
     "view": {"stroke": None},
     "axis": {
@@ -161,7 +162,7 @@ def distributions(suite: SuiteRecord) -> dict[str, Any] | None:
                     "type": "point",
                     "filled": True,
                     "size": 9,
-                    "opacity": 0.35,
+                    "opacity": 0.5,
                     "color": BLUE,
                 },
                 "encoding": encoding,

@@ -9,6 +9,7 @@ from typing import Any
 
 from harness.metric import Better, Metric, Rule
 from harness.record import (
+    Failure,
     Link,
     MetricSummary,
     RecipeRecord,
@@ -75,6 +76,8 @@ def render(session: SessionRecord, metrics: Mapping[str, Metric]) -> str:
         lstrip_blocks=True,
     )
     environment.filters["limit"] = _limit_text
+    environment.filters["quantity"] = lambda value, unit: show(value, Unit(unit))
+    environment.filters["measured"] = _measured
     environment.globals["shape"] = _SHAPES
     verdicts = [verdict for suite in session.suites for verdict in suite.verdicts]
     found = Counter(verdict.status for verdict in verdicts)
@@ -83,6 +86,7 @@ def render(session: SessionRecord, metrics: Mapping[str, Metric]) -> str:
         answer=answer(session),
         worst=min((verdict.status for verdict in verdicts), key=lambda s: s.rank, default=None),
         counts=[(status, found[status]) for status in Status if found[status]],
+        needs=_needs(session),
         suites=[_suite(suite, metrics) for suite in session.suites],
         metrics=list(metrics.values()),
     )
@@ -136,6 +140,27 @@ def answer(session: SessionRecord) -> str:
     return f"All {_count(total, 'budget is', 'budgets are')} kept."
 
 
+def _needs(session: SessionRecord) -> list[tuple[str, Verdict, Failure | None]]:
+    """What is not as it should be, worst first over all suites: suite, verdict, failure."""
+    found = []
+    for suite in session.suites:
+        failures = {record.name: record.failure for record in suite.recipes}
+        found += [
+            (suite.name, verdict, failures.get(verdict.recipe))
+            for verdict in suite.verdicts
+            if verdict.status in {Status.ERROR, Status.FAIL, Status.INCONCLUSIVE}
+        ]
+    return sorted(found, key=lambda each: each[1].status.rank)
+
+
+def _measured(verdict: Verdict) -> str:
+    text = show(verdict.value, Unit(verdict.unit))
+    if verdict.low is None or verdict.high is None:
+        return text
+    low, high = (show(each, Unit(verdict.unit)) for each in (verdict.low, verdict.high))
+    return f"{text} ({low} … {high})"
+
+
 def _suite(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> dict[str, Any]:
     measured = {each.metric for summaries in suite.summaries.values() for each in summaries} | {
         verdict.metric for verdict in suite.verdicts
@@ -146,24 +171,12 @@ def _suite(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> dict[str, Any]:
         "record": suite,
         "columns": columns,
         "rows": [_row(record, suite, columns, by_place) for record in suite.recipes],
-        "broken": sorted(
-            (
-                verdict
-                for verdict in suite.verdicts
-                if verdict.status in {Status.ERROR, Status.FAIL, Status.INCONCLUSIVE}
-            ),
-            key=lambda verdict: verdict.status.rank,
-        ),
-        "failures": {
-            record.name: record.failure for record in suite.recipes if record.failure is not None
-        },
         "charts": _charts(suite, metrics),
         "lineage": [(record, [_link(link) for link in record.lineage]) for record in suite.recipes],
         "evidence": sorted(
             (verdict for verdict in suite.verdicts if verdict.limits),
             key=lambda verdict: verdict.status.rank,
         ),
-        "units": {verdict.metric: verdict.unit for verdict in suite.verdicts},
     }
 
 

@@ -3,6 +3,10 @@
 Targets are assigned by task alignment (Feng et al. 2021, TOOD): an anchor is positive for the
 object whose class score and box overlap agree best there. Classes are learned with binary cross
 entropy against the alignment, boxes with generalized IoU (Rezatofighi et al. 2019).
+
+The weights beside this file: 5,000 steps on 160 x 160 scenes, then three runs on 320 x 320 ones,
+each from the last one's weights: `--resume BEFORE --full 500 --batch-size 8 --output AFTER` with
+`--seed` 11, 12 and 13. On the validation scenes: mAP 0.835, mAP50 0.955.
 """
 
 from __future__ import annotations

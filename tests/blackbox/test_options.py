@@ -79,7 +79,7 @@ def test_samples_reach_pytest_benchmark(project: Project) -> None:
     plain = found["tiny[plain]"]
     assert plain["extra_info"]["metrics"]["map"] > 0.5
     assert plain["extra_info"]["verdicts"]["artifact_size"] == "PASS"
-    assert plain["stats"]["rounds"] >= 90
+    assert plain["stats"]["rounds"] >= 60
     result.stdout.fnmatch_lines(["*perfgate: tiny, latency per image*"])
 
 

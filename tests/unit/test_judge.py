@@ -107,7 +107,7 @@ def test_the_machines_drift_is_taken_out() -> None:
     assert verdict(LimitKind.REGRESSION, 0.08, 0.0115, yard=0.003 * 1.15).status is Status.PASS
     assert verdict(LimitKind.REGRESSION, 0.08, 0.0115).status is not Status.PASS
     hidden = verdict(LimitKind.REGRESSION, 0.08, 0.0100, yard=0.003 * 0.75)
-    assert hidden.status is Status.FAIL  # as fast as before, on a machine that is far faster
+    assert hidden.status is not Status.PASS  # as fast as before, on a far faster machine
     assert "drift" in hidden.reason
 
 
