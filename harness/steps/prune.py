@@ -55,15 +55,17 @@ class Prune:
         for parameter in module.parameters():
             parameter.requires_grad_(True)  # the way back from the outputs is that of gradients
         ignored = _output_layers(module, example) | _named(module, options.ignored_layers)
-        pruner = torch_pruning.pruner.BasePruner(
-            module,
-            example,
-            importance=torch_pruning.importance.GroupMagnitudeImportance(p=options.p),
-            pruning_ratio=options.pruning_ratio,
-            round_to=options.round_to,
-            global_pruning=options.global_pruning,
-            ignored_layers=list(ignored),
-        )
+        with _Ends(module) as ends:
+            pruner = torch_pruning.pruner.BasePruner(
+                module,
+                example,
+                importance=torch_pruning.importance.GroupMagnitudeImportance(p=options.p),
+                pruning_ratio=options.pruning_ratio,
+                round_to=options.round_to,
+                global_pruning=options.global_pruning,
+                ignored_layers=list(ignored),
+                output_transform=ends,
+            )
         pruner.step()
         history = [
             [name, bool(is_output), [int(index) for index in indices]]
@@ -104,7 +106,10 @@ class Prune:
         graph = torch_pruning.DependencyGraph()
         for parameter in module.parameters():
             parameter.requires_grad_(True)
-        graph.build_dependency(module, example_inputs=torch.zeros(structure["input"]))
+        with _Ends(module) as ends:
+            graph.build_dependency(
+                module, example_inputs=torch.zeros(structure["input"]), output_transform=ends
+            )
         for name, is_output, indices in structure["history"]:
             layer = modules[name]
             functions = graph.get_pruner_of_module(layer)
@@ -147,6 +152,40 @@ def _output_layers(module: Any, example: Any) -> set[Any]:
     if not found:
         raise BuildError("no layer was found whose channels are the model's outputs")
     return found
+
+
+class _Ends:
+    """Gives the tracer every layer's output besides the model's own, while it is entered.
+
+    The tracer walks back from outputs, so a layer whose output nothing uses would stay unseen, and
+    lose the channels that it reads.
+    """
+
+    def __init__(self, module: Any) -> None:
+        self._module = module
+        self._outputs: list[Any] = []
+        self._hooks: list[Any] = []
+
+    def __enter__(self) -> _Ends:
+        import torch
+
+        for layer in self._module.modules():
+            if isinstance(layer, (torch.nn.modules.conv._ConvNd, torch.nn.Linear)):
+                self._hooks.append(layer.register_forward_hook(self._hear))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for hook in self._hooks:
+            hook.remove()
+
+    def _hear(self, _layer: Any, _inputs: Any, output: Any) -> None:
+        self._outputs.append(output)
+
+    def __call__(self, outputs: Any) -> list[Any]:
+        """The model's outputs and, after them, those of its layers in the last run."""
+        own = list(outputs) if isinstance(outputs, (tuple, list)) else [outputs]
+        found, self._outputs = self._outputs, []
+        return own + found
 
 
 def _turns(node: Any) -> bool:

@@ -233,3 +233,27 @@ def test_options_are_checked_before_any_work(options: Any, values: dict[str, Any
     """Values out of range and unknown options are errors."""
     with pytest.raises(ValidationError):
         options(**values)
+
+
+def test_prune_sees_a_layer_whose_output_nothing_uses(make_context: Any) -> None:
+    """A dead end loses the same input channels as its neighbours, so the model still runs."""
+
+    class DeadEnd(torch.nn.Module):  # type: ignore[misc, name-defined] # torch may be skipped
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = torch.nn.Conv2d(3, 32, 3, padding=1)
+            self.idle = torch.nn.Conv2d(32, 16, 3, padding=1)
+            self.last = torch.nn.Conv2d(32, 4, 1)
+
+        def forward(self, x: Any) -> Any:
+            y = torch.relu(self.first(x))
+            self.idle(y)
+            return self.last(y)
+
+    artifact = Artifact(TORCH, module=DeadEnd().eval())
+    applied = Prune().apply(artifact, Prune.Options(pruning_ratio=0.5), make_context())
+    assert applied.artifact.module.idle.in_channels == 16
+    assert outputs(applied.artifact.module).shape[1] == 4
+    again = Prune().restore(DeadEnd().eval(), applied.structure, Prune.Options())
+    assert again.idle.in_channels == 16
+    assert outputs(again).shape[1] == 4
