@@ -18,13 +18,11 @@ from harness.errors import PerfgateError
 from harness.record import RecipeRecord, SessionRecord, Status, Verdict
 from harness.report import terminal
 from harness.session import BROKEN, Case, Session, conclude
-from harness.settings import FIXTURE, Settings
+from harness.settings import FIXTURE, SUITE_FILE, Settings
 from harness.suitefile import metrics_of_session
 
-SUITE_FILE = "recipes.toml"
 _VERDICT = "verdict"  # the user property that carries a verdict's word
 _OUTPUT = "perfgate"  # what an xdist worker sends to its controller
-_GROUP = "perfgate"  # the xdist group of all perf tests
 
 
 @dataclass(frozen=True)
@@ -63,9 +61,6 @@ class PerfHooks:
         self._problems: tuple[PerfgateError, ...] = ()
         self._report: Path | None = None
         self._shown = 0
-        if config.getoption("dist", "no") in {"load", "worksteal", "loadscope", "loadfile"}:
-            # Perf tests are marked as one group, so that one worker measures them all.
-            config.option.dist = "loadgroup"
 
     # -- collection ------------------------------------------------------------------------
 
@@ -81,7 +76,7 @@ class PerfHooks:
                 pytest.param(
                     case,
                     id=f"{case.recipe or SUITE_FILE}-{case.metric}",
-                    marks=[pytest.mark.perf, *self._group()],
+                    marks=pytest.mark.perf,
                 )
                 for case in cases
             ],
@@ -101,10 +96,14 @@ class PerfHooks:
         """Where measurements and baselines belong to."""
         return f"perfgate: machine {self._session.machine.id}"
 
-    def _group(self) -> list[pytest.MarkDecorator]:
-        if self._config.pluginmanager.hasplugin("xdist"):
-            return [pytest.mark.xdist_group(_GROUP)]
-        return []
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:
+        """All perf tests go to one worker, whatever spreads the others; `each` is left alone."""
+        if config.getoption("dist", "no") == "each":
+            return None
+        from harness.xdist import OneWorkerScheduling
+
+        return OneWorkerScheduling(config, log)
 
     # -- one test --------------------------------------------------------------------------
 

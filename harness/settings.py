@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+SUITE_FILE = "recipes.toml"
+"""Beside the test module of a suite."""
+
 FIXTURE = "budget"
 """The fixture that a perf test asks for."""
 

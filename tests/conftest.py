@@ -230,6 +230,13 @@ class Project:
         }
 
 
+def said(result: pytest.RunResult, *parts: str) -> None:
+    """Asserts that the output says each part, wherever its lines were broken."""
+    text = "".join("".join(result.outlines).split())
+    for part in parts:
+        assert "".join(part.split()) in text, part
+
+
 @pytest.fixture
 def project(
     pytester: pytest.Pytester, tiny_suite: Path, monkeypatch: pytest.MonkeyPatch

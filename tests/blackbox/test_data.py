@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import RECIPES, Project
+from tests.conftest import RECIPES, Project, said
 
 QUANTIZED = (
     RECIPES
@@ -40,7 +39,7 @@ def test_calibration_images_among_the_validation_images_are_an_error(project: Pr
     second.write_bytes(first.read_bytes())
     result = project.run("-k", "int8 or plain-artifact")
     assert project.verdicts() == {"plain-artifact_size": "PASS", "int8-artifact_size": "ERROR"}
-    result.stdout.fnmatch_lines(["*1 of the calibration images are validation images too*"])
+    said(result, "1 of the calibration images are validation images too")
 
 
 def _cut(file: Path) -> None:
@@ -64,11 +63,11 @@ def _no_image(file: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "break_it", "says"),
     [
-        ("squares.onnx", _cut, "*ONNX Runtime does not load the file*"),
-        ("validation.json", _cut, "*validation.json: the file is not JSON*"),
-        ("validation.json", _wrong_id, "*names the image 4711*"),
-        ("validation.json", _empty, "*there are no images*"),
-        ("validation.json", _no_image, "*the image '0.png' (id 1) is not there*"),
+        ("squares.onnx", _cut, "ONNX Runtime does not load the file"),
+        ("validation.json", _cut, "validation.json: the file is not JSON"),
+        ("validation.json", _wrong_id, "names the image 4711"),
+        ("validation.json", _empty, "there are no images"),
+        ("validation.json", _no_image, "the image '0.png' (id 1) is not there"),
     ],
     ids=["onnx", "json", "ids", "empty", "image"],
 )
@@ -79,8 +78,7 @@ def test_broken_files_are_named(
     break_it(project.suite / name)
     result = project.run("-k", "plain-artifact")
     result.assert_outcomes(errors=1)
-    text = " ".join(line.strip() for line in result.stdout.lines)
-    assert fnmatch(text, says.replace("[", "[[]"))
+    said(result, says)
 
 
 def test_a_broken_suite_file_is_one_error(project: Project) -> None:
@@ -89,7 +87,7 @@ def test_a_broken_suite_file_is_one_error(project: Project) -> None:
     (project.root / "test_other.py").write_text("def test_other():\n    pass\n")
     result = project.run()
     result.assert_outcomes(passed=1, errors=1)
-    result.stdout.fnmatch_lines(["*it is not TOML*line 1*"])
+    said(result, "it is not TOML", "line 1, column 7")
 
 
 def test_a_broken_recipe_leaves_the_others(project: Project) -> None:
@@ -97,7 +95,7 @@ def test_a_broken_recipe_leaves_the_others(project: Project) -> None:
     project.write(RECIPES.replace('from    = "plain"', 'form = "plain"'))
     result = project.run("-k", "moody or plain-artifact")
     result.assert_outcomes(passed=1, errors=1)
-    result.stdout.fnmatch_lines(["*'form' is not a key*did you mean 'from'*"])
+    said(result, "'form' is not a key", "did you mean 'from'")
 
 
 @pytest.mark.slow
