@@ -138,7 +138,9 @@ def test_quantize_of_no_operator_is_no_effect(exported: Artifact, make_context: 
 def test_quantize_leaves_excluded_nodes_in_float(exported: Artifact, make_context: Any) -> None:
     """A node of `nodes_to_exclude` stays as it was; an unknown name is an error."""
     first = next(node for node in onnx.load(exported.path).graph.node if node.op_type == "Conv")
-    options = Quantize.Options(samples=1, nodes_to_exclude=(first.name,))
+    options = Quantize.Options(
+        samples=1, nodes_to_exclude=(first.name,), op_types_to_quantize=("Conv",)
+    )
     applied = Quantize().apply(exported, options, make_context("a"))
     assert applied.effect["quantized_ops"] == applied.effect["quantizable_ops"] - 1
     with pytest.raises(BuildError, match="no node 'nobody'"):
