@@ -1,0 +1,63 @@
+"""The demo detector's scores: the evaluator that judges it agrees with pycocotools."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="python -m pip install 'pytest-perfgate[torch]'")
+coco_module = pytest.importorskip("pycocotools.coco", reason="python -m pip install pycocotools")
+eval_module = pytest.importorskip("pycocotools.cocoeval")
+
+from harness.tasks.coco import evaluate  # noqa: E402 - after what may skip
+from harness.tasks.detection import Detection, DetectionData, Input, Output  # noqa: E402 - same
+from suites.digits import data, model  # noqa: E402 - same
+
+SCENES = 60
+
+
+@pytest.mark.slow
+def test_the_demo_detectors_map_is_that_of_pycocotools() -> None:
+    """On the first validation scenes mAP is at least 0.70, and both evaluators say the same."""
+    whole = data.validation()
+    images = [np.array(whole.images[index]) for index in range(SCENES)]
+    ids = {entry["id"] for entry in whole.coco["images"][:SCENES]}
+    coco = {
+        **whole.coco,
+        "images": whole.coco["images"][:SCENES],
+        "annotations": [each for each in whole.coco["annotations"] if each["image_id"] in ids],
+    }
+    part = DetectionData(images=images, coco=coco)
+    pipeline = Detection().pipeline(Input(), Output())
+    detector = model.build()
+    predictions = []
+    with torch.inference_mode():
+        for image in images:
+            batch, meta = pipeline.preprocess([image])
+            outputs = tuple(each.numpy() for each in detector(torch.from_numpy(batch)))
+            predictions += pipeline.postprocess(outputs, meta)
+    found = evaluate(part, predictions)
+    assert found.values["map"] >= 0.70
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = coco_module.COCO()
+        truth.dataset = coco
+        truth.createIndex()
+        rows = [
+            {
+                "image_id": entry["id"],
+                "category_id": coco["categories"][int(category)]["id"],
+                "bbox": [*map(float, box[:2]), *map(float, box[2:] - box[:2])],
+                "score": float(score),
+            }
+            for entry, each in zip(coco["images"], predictions, strict=True)
+            for box, score, category in zip(each.boxes, each.scores, each.categories, strict=True)
+        ]
+        judged = eval_module.COCOeval(truth, truth.loadRes(rows), "bbox")
+        judged.evaluate()
+        judged.accumulate()
+        judged.summarize()
+    assert found.values["map"] == pytest.approx(judged.stats[0], abs=1e-9)
+    assert found.values["map50"] == pytest.approx(judged.stats[1], abs=1e-9)
