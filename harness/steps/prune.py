@@ -167,10 +167,8 @@ class _Ends:
         self._hooks: list[Any] = []
 
     def __enter__(self) -> _Ends:
-        import torch
-
         for layer in self._module.modules():
-            if isinstance(layer, (torch.nn.modules.conv._ConvNd, torch.nn.Linear)):
+            if next(layer.children(), None) is None:
                 self._hooks.append(layer.register_forward_hook(self._hear))
         return self
 
@@ -179,7 +177,8 @@ class _Ends:
             hook.remove()
 
     def _hear(self, _layer: Any, _inputs: Any, output: Any) -> None:
-        self._outputs.append(output)
+        if getattr(output, "grad_fn", None) is not None:
+            self._outputs.append(output)
 
     def __call__(self, outputs: Any) -> list[Any]:
         """The model's outputs and, after them, those of its layers in the last run."""

@@ -243,11 +243,12 @@ def test_prune_sees_a_layer_whose_output_nothing_uses(make_context: Any) -> None
             super().__init__()
             self.first = torch.nn.Conv2d(3, 32, 3, padding=1)
             self.idle = torch.nn.Conv2d(32, 16, 3, padding=1)
+            self.norm = torch.nn.BatchNorm2d(16)
             self.last = torch.nn.Conv2d(32, 4, 1)
 
         def forward(self, x: Any) -> Any:
             y = torch.relu(self.first(x))
-            self.idle(y)
+            torch.relu(self.norm(self.idle(y)))
             return self.last(y)
 
     artifact = Artifact(TORCH, module=DeadEnd().eval())
