@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
+import shutil
+import subprocess
 import sys
+import textwrap
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,10 +17,12 @@ from typing import Any
 
 import pytest
 
+import harness
+from harness.conclusion import conclude
 from harness.errors import PerfgateError
 from harness.record import RecipeRecord, SessionRecord, Status, Verdict
 from harness.report import terminal
-from harness.session import BROKEN, Case, Session, conclude
+from harness.session import BROKEN, Case, Session
 from harness.settings import FIXTURE, SUITE_FILE, Settings
 from harness.suitefile import metrics_of_session
 
@@ -55,7 +60,10 @@ class PerfHooks:
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._is_worker = hasattr(config, "workerinput")
-        self._session = Session(_settings(config), self._show)
+        try:
+            self._session = Session(_settings(config), self._show, self._say)
+        except PerfgateError as error:
+            raise pytest.UsageError(str(error)) from None
         self._received: list[SessionRecord] = []
         self._record: SessionRecord | None = None
         self._problems: tuple[PerfgateError, ...] = ()
@@ -152,7 +160,10 @@ class PerfHooks:
         self, session: pytest.Session, exitstatus: int
     ) -> Generator[None, None, None]:
         """Writes the report, and the baselines when asked for; before pytest-benchmark saves."""
-        self._finish(session, exitstatus)
+        try:
+            self._finish(session, exitstatus)
+        finally:
+            self._session.close()
         yield
 
     def _finish(self, session: pytest.Session, exitstatus: int) -> None:
@@ -222,6 +233,15 @@ class PerfHooks:
         sys.stderr.flush()
         self._shown = len(line)
 
+    def _say(self, text: str) -> None:
+        """A line that stays, in the log of a CI run too."""
+        self._clear()
+        reporter = self._config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is not None and not self._is_worker and self._config.get_verbosity() >= 0:
+            reporter.ensure_newline()
+            for line in textwrap.wrap(text, terminal.WIDTH, subsequent_indent="  "):
+                reporter.write_line(line)
+
     def _clear(self) -> None:
         if self._shown:
             sys.stderr.write("\r" + " " * self._shown + "\r")
@@ -258,7 +278,30 @@ def _settings(config: pytest.Config) -> Settings:
         wait=option("--perf-wait"),
         ci=ci,
         command=shlex.join(["pytest", *config.invocation_params.args]),
+        base=option("--perf-base"),
+        base_python=_interpreter(option("--perf-base-python"), option("--perf-base")),
     )
+
+
+def _interpreter(python: str, base: str) -> str:
+    """The interpreter of the base, checked before any long work."""
+    if not python:
+        return ""
+    where = f"--perf-base-python {python}"
+    if not base:
+        raise pytest.UsageError(f"{where}: it interprets the code of --perf-base, which is not set")
+    found = shutil.which(python)
+    if found is None:
+        raise pytest.UsageError(f"{where}: there is no such program")
+    asked = "import harness; print(harness.__version__)"
+    done = subprocess.run([found, "-P", "-c", asked], capture_output=True, text=True, check=False)
+    if done.returncode or done.stdout.strip() != harness.__version__:
+        has = done.stdout.strip() or "none"
+        raise pytest.UsageError(
+            f"{where}: it needs pytest-perfgate {harness.__version__}, and has {has}. Install it "
+            f"there: {found} -m pip install pytest-perfgate=={harness.__version__}"
+        )
+    return found
 
 
 def _tell(item: pytest.Item, verdict: Verdict) -> None:

@@ -34,8 +34,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--perf-seconds",
         metavar="SECONDS",
         type=float,
-        default=60.0,
-        help="wall time for measuring one suite, builds not counted (default: 60)",
+        default=120.0,
+        help="wall time for measuring one suite, builds not counted (default: 120)",
     )
     add(
         "--perf-alpha",
@@ -43,6 +43,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=float,
         default=0.01,
         help="chance that any budget of an unchanged session turns red (default: 0.01)",
+    )
+    add(
+        "--perf-base",
+        metavar="REF",
+        default="",
+        help="measure the code of this git ref too, in the same launches; `regression` budgets are "
+        "then judged against it",
+    )
+    add(
+        "--perf-base-python",
+        metavar="PROGRAM",
+        default="",
+        help="the base's interpreter, when it needs other framework versions",
     )
     add(
         "--perf-timeout",

@@ -144,9 +144,10 @@ class Launch(Frozen):
     """What one launch measured of one arm. Sample k of two arms of a launch are of one round.
 
     Attributes:
+        per_round: timed inferences in a round.
         index: number of the launch in its suite, from 0.
         core: the core that the launch was pinned to, -1 where pinning is not possible.
-        load_time, preprocess, inference, postprocess: seconds; one entry per round.
+        load_time, preprocess, inference, postprocess: seconds; one entry per timed inference.
         batches: seconds per timed batch of `batch_size` images, all stages.
         peak_memory: bytes, see the metric of that name.
         started: seconds since the suite's first launch.
@@ -161,6 +162,7 @@ class Launch(Frozen):
     postprocess: tuple[float, ...]
     batches: tuple[float, ...] = ()
     batch_size: int = 0
+    per_round: int = 1
     peak_memory: int | None = None
 
     @property
@@ -220,6 +222,14 @@ class LimitResult(Frozen):
         against: what it was compared with, in words ("reference fp32", "baseline of 2026-11-20").
         reason: one sentence.
         sample: how many launches or images it rests on.
+        method: the rule that the interval comes from, in words.
+        spread: standard deviation of one launch's log value.
+        smallest: when nothing was decided, the smallest change that could have been proven: a
+            difference for scores, else relative; null: none, however large.
+        needed: when nothing was decided, about how many launches would do; null: no number, or
+            launches are not the sample.
+        kept: the bound up to which the limit could have been moved to be called kept.
+        notes: what else was compared, for people.
     """
 
     kind: str
@@ -233,6 +243,12 @@ class LimitResult(Frozen):
     against: str = ""
     reason: str
     sample: int = 0
+    method: str = ""
+    spread: float | None = None
+    smallest: float | None = None
+    needed: int | None = None
+    kept: float | None = None
+    notes: tuple[str, ...] = ()
 
 
 class Verdict(Frozen):
@@ -280,6 +296,40 @@ class Change(Frozen):
     written: bool = False
 
 
+class Spread(Frozen):
+    """Where the variance of a recipe's latency was, as standard deviations of its logarithm.
+
+    Attributes:
+        within: between samples of one launch.
+        between: what launches add to it.
+        launch: of one launch's mean: what the verdicts have to live with.
+        samples, launches: how many there were (samples: of one launch).
+    """
+
+    within: float
+    between: float
+    launch: float
+    samples: float
+    launches: int
+
+
+class BaseRecord(Frozen):
+    """The recipes at the version of the code that `--perf-base` names.
+
+    Attributes:
+        ref, commit: of that version.
+        python: its interpreter, "" for the session's own: then arms are forked from one parent,
+            else every arm is a program of its own.
+        problems: recipe name to the reason why it cannot be compared.
+    """
+
+    ref: str
+    commit: str
+    python: str = ""
+    recipes: tuple[RecipeRecord, ...] = ()
+    problems: dict[str, str] = Field(default_factory=dict)
+
+
 class SuiteRecord(Frozen):
     """All of one suite in one session.
 
@@ -288,7 +338,12 @@ class SuiteRecord(Frozen):
         yardstick: launches of the fixed workload that every launch measures beside the recipes.
         summaries: recipe name to its metrics.
         suspects: differences to the baselines' toolchain or environment, in words.
+        notes: what people should know of how it was measured.
         phases: seconds per phase: "build", "measure", "judge".
+        plan: what was expected before the first launch, in words.
+        base: the recipes at another version of the code, with `--perf-base`.
+        controls: unchanged copies of the references, measured beside them.
+        spreads: recipe name to its variance within and between launches.
     """
 
     name: str
@@ -305,6 +360,10 @@ class SuiteRecord(Frozen):
     suspects: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     phases: dict[str, float] = Field(default_factory=dict)
+    plan: str = ""
+    base: BaseRecord | None = None
+    controls: tuple[RecipeRecord, ...] = ()
+    spreads: dict[str, Spread] = Field(default_factory=dict)
 
 
 class SessionRecord(Frozen):

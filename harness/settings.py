@@ -28,6 +28,8 @@ class Settings:
         wait: seconds to wait while another session measures on this machine.
         ci: whether this is a continuous integration run.
         rounds: visits per arm and launch.
+        base: the commit that `--perf-base` names, "" for none.
+        base_python: the interpreter of the base's arms, "" for this one.
     """
 
     root: Path
@@ -43,4 +45,6 @@ class Settings:
     wait: float
     ci: bool
     command: str
-    rounds: int = 20
+    rounds: int = 6
+    base: str = ""
+    base_python: str = ""

@@ -1,7 +1,8 @@
-"""An arm's side of a launch: one forked process that waits for its turn, runs, and says how long.
+"""An arm's side of a launch: one process that waits for its turn, runs, and says how long.
 
+It is forked from the launch's parent, or, when two interpreters are compared, a program of its own.
 Turns arrive as one byte on a pipe; times leave as packed doubles. Nothing of this is inside the
-timed region.
+timed region. An arm imports the suite's code itself, at its own version: the parent never does.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import gc
 import json
 import os
 import struct
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,9 +24,19 @@ from harness.measure import memory, yardstick
 from harness.recipe import Suite
 
 SAMPLE, BATCH, FINISH = b"s", b"b", b"f"
-TIMES = struct.Struct("<3d")
 
-_WARM_MIN, _WARM_MAX = 3, 12  # inferences before the first timed one
+SAMPLES = 3
+"""Timed inferences of one visit, after one that is not timed."""
+
+TIMES = struct.Struct(f"<{3 * SAMPLES}d")
+"""A visit's times in seconds: pre-process, inference, post-process, of each sample in turn."""
+
+YARDSTICK = "yardstick"
+"""The kind of an arm that runs the fixed workload; every other is of a recipe."""
+
+Sample = tuple[float, float, float]
+
+_WARM_MIN, _WARM_MAX = 2, 6  # visits before the first timed one
 _WARM_SECONDS = 2.0
 
 
@@ -33,19 +45,21 @@ def serve(arm: dict[str, Any], images: Sequence[Any], turns: int, answers: int) 
 
     `images` are decoded, uint8 (H, W, 3); the arm cycles through them.
 
-    Answers a line of JSON when ready, `TIMES` (pre-process, inference, post-process; seconds)
-    per turn, and a line of JSON at the end.
+    Answers a line of JSON when ready, `TIMES` per turn (a batch fills only the first number), and
+    a line of JSON at the end.
     """
-    visit: _Visit = (
-        _YardstickVisit() if arm["name"] == yardstick.NAME else _RecipeVisit(arm, images)
-    )
+    root = arm.get("root")
+    if root:
+        os.chdir(root)
+        sys.path.insert(0, root)
+    visit: _Visit = _YardstickVisit() if arm["kind"] == YARDSTICK else _RecipeVisit(arm, images)
     _say(answers, {"type": "ready", "load_time": visit.load_time, "facts": visit.facts})
     while True:
         turn = os.read(turns, 1)
         if turn == SAMPLE:
-            os.write(answers, TIMES.pack(*visit.sample()))
+            os.write(answers, TIMES.pack(*(time for sample in visit.samples() for time in sample)))
         elif turn == BATCH:
-            os.write(answers, TIMES.pack(0.0, visit.batch(), 0.0))
+            os.write(answers, TIMES.pack(visit.batch(), *(0.0,) * (3 * SAMPLES - 1)))
         elif turn == FINISH:
             break
         else:
@@ -61,7 +75,14 @@ class _Visit:
     def __init__(self) -> None:
         self.facts: dict[str, Any] = {}
 
-    def sample(self) -> tuple[float, float, float]:
+    def samples(self) -> list[Sample]:
+        """One visit: an inference that is not timed, because the arms before this one have left
+        the caches to it and how many they are must not matter, and then `SAMPLES` timed ones.
+        """
+        self.sample()
+        return [self.sample() for _ in range(SAMPLES)]
+
+    def sample(self) -> Sample:
         raise NotImplementedError
 
     def batch(self) -> float:
@@ -75,16 +96,15 @@ class _YardstickVisit(_Visit):
     def __init__(self) -> None:
         super().__init__()
         self._work = yardstick.workload()
-        _warm(self._work)
+        _warm(self.samples)
 
-    def sample(self) -> tuple[float, float, float]:
-        self._work()
+    def sample(self) -> Sample:
         start = time.perf_counter()
         self._work()
         return 0.0, time.perf_counter() - start, 0.0
 
     def batch(self) -> float:
-        return self.sample()[1]
+        raise NotImplementedError  # nobody asks for it
 
     def peak_memory(self) -> int | None:
         return None
@@ -109,19 +129,14 @@ class _RecipeVisit(_Visit):
         )
         self.load_time = time.perf_counter() - start
         self.facts = self._session.facts
-        _warm(self.sample)
+        _warm(self.samples)
         # What lives now lives to the end: later collections have less to look at.
         gc.collect()
         gc.freeze()
 
-    def sample(self) -> tuple[float, float, float]:
-        """One timed inference, after one that is not timed: the arms before this one have left
-        the caches to it, and how many they are must not matter.
-        """
+    def sample(self) -> Sample:
         image = self._images[self._next % len(self._images)]
         self._next += 1
-        batch, meta = self._pipeline.preprocess([image])
-        self._pipeline.postprocess(self._session.run(batch), meta)
         clock = time.perf_counter
         begin = clock()
         batch, meta = self._pipeline.preprocess([image])

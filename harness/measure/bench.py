@@ -1,4 +1,4 @@
-"""Prepares and measures the recipes of one suite, from the pytest process."""
+"""Prepares and measures the arms of one suite, from the pytest process."""
 
 from __future__ import annotations
 
@@ -6,15 +6,20 @@ import json
 import os
 import platform
 import random
+import shutil
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from pydantic import TypeAdapter
 
 from harness import registry
 from harness.measure import yardstick
+from harness.measure.arm import YARDSTICK
 from harness.measure.wall import Ended, Job, Pool
 from harness.recipe import Recipe, Suite
 from harness.record import Accuracy, ArtifactInfo, Failure, Launch, Link, RecipeRecord
@@ -23,8 +28,8 @@ from harness.settings import Settings
 Progress = Callable[[str], None]
 """Shows what is being done now, one line."""
 
-_IMAGES = 16  # validation images that every arm cycles through
-_BATCHES = 2  # timed batches per launch
+_IMAGES = 24  # validation images that every arm cycles through
+_BATCHES = 1  # timed batches per launch
 _LAUNCH_SECONDS = 20.0  # rounds of a launch stop after this, for slow arms
 _BUSY = "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"
 
@@ -43,49 +48,84 @@ def allocator() -> str:
     return ALLOCATOR if platform.libc_ver()[0] == "glibc" else ""
 
 
-class Bench:
-    """The work on one suite: first `prepare`, then one `launch` after the other."""
+@dataclass(frozen=True)
+class Arm:
+    """One thing being measured in a session: a recipe at one version of the code.
 
-    def __init__(self, suite: Suite, settings: Settings, progress: Progress) -> None:
-        self._suite = suite
+    Attributes:
+        label: its name in the session, unlike any other's.
+        copy_of: the label of the arm that this one is an unchanged copy of, "" for none; a copy is
+            measured and not prepared.
+        python: the interpreter of its version of the code.
+    """
+
+    label: str
+    suite: Suite
+    recipe: Recipe
+    copy_of: str = ""
+    python: str = sys.executable
+
+    @property
+    def source(self) -> str:
+        """The label under which it is prepared."""
+        return self.copy_of or self.label
+
+
+class Bench:
+    """The work on one suite: first `prepare`, then one `launch` after the other.
+
+    Use as a context manager: on the way out, every process that it started is gone.
+    """
+
+    def __init__(self, arms: Sequence[Arm], settings: Settings, progress: Progress) -> None:
+        self._arms = {arm.label: arm for arm in arms}
         self._settings = settings
         self._progress = progress
-        self._plain = json.loads(TypeAdapter(Suite).dump_json(suite))
+        self._separate = any(arm.python != sys.executable for arm in arms)
         self._logs = settings.cache / "logs" / str(os.getpid())
         self._prepared: dict[str, dict[str, Any]] = {}
         self._failures: dict[str, Failure] = {}
         self._launches: dict[str, list[Launch]] = {}
         self._facts: dict[str, dict[str, Any]] = {}
+        self._images: dict[Path, str] = {}
         self.yardstick: list[Launch] = []
         self._count = 0
         self._start = 0.0
-        chosen = random.Random(0)  # noqa: S311 - which images to time, nothing secret
-        self._draw = chosen.sample
+        self._pool = Pool(1, self._logs)
+
+    def __enter__(self) -> Bench:
+        self._pool.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._pool.__exit__(kind, error, trace)
+        shutil.rmtree(self._logs, ignore_errors=True)
+
+    @property
+    def labels(self) -> list[str]:
+        """Every arm, in the order it was given."""
+        return list(self._arms)
 
     @property
     def failures(self) -> dict[str, Failure]:
-        """Recipes that could not be built, evaluated or measured."""
+        """Arms that could not be built, evaluated or measured."""
         return dict(self._failures)
 
-    def prepare(self, recipes: Sequence[Recipe]) -> None:
-        """Builds and evaluates `recipes`, as many at a time as there are cores for."""
-        cores = len(_cores())
-        size = max(1, cores // self._suite.threads)
-        env = self._env()
-        jobs = [
-            Job(
-                "prepare",
-                recipe.name,
-                {"suite": self._plain, "recipe": recipe.name, "cache": str(self._settings.cache)},
-                self._suite.root,
-                env,
-                self._settings.timeout,
-            )
-            for recipe in sorted(recipes, key=lambda each: len(each.chain))
-        ]
+    def prepare(self) -> None:
+        """Builds and evaluates the arms, as many at a time as there are cores for."""
+        arms = [arm for arm in self._arms.values() if not arm.copy_of]
+        if not arms:
+            return
+        size = max(1, len(_cores()) // max(arm.suite.threads for arm in arms))
+        jobs = [self._prepare_job(arm) for arm in sorted(arms, key=lambda a: len(a.recipe.chain))]
         doing: dict[str, str] = {}
         done = 0
-        with Pool(size, self._logs) as pool:
+        with Pool(size, self._logs / "prepare") as pool:
             for job, event in pool.run(jobs):
                 if isinstance(event, Ended):
                     done += 1
@@ -100,69 +140,144 @@ class Bench:
                     self._fail(job.name, event.get("stage", "build"), event)
                 now = "; ".join(doing.values())
                 self._progress(f"build {done}/{len(jobs)}  {now}")
+        for arm in arms:
+            if arm.label in self._prepared:
+                self._write_images(arm)
 
-    def launch(self, names: Sequence[str], note: str) -> None:
-        """One launch with these recipes, those that failed left out, and the yardstick."""
-        live = [name for name in names if name in self._prepared and name not in self._failures]
+    def alive(self, labels: Iterable[str]) -> list[str]:
+        """Those of the arms that can still be measured."""
+        return [
+            label
+            for label in labels
+            if self._arms[label].source in self._prepared
+            and not {label, self._arms[label].source} & self._failures.keys()
+        ]
+
+    def seconds_per_inference(self, label: str) -> float:
+        """What one image took while accuracy was evaluated, as a first guess; 0: not known."""
+        prepared = self._prepared.get(self._arms[label].source)
+        if prepared is None:
+            return 0.0
+        accuracy = prepared["accuracy"]
+        return float(accuracy["seconds"]) / max(1, int(accuracy["images"]))
+
+    def launch(self, labels: Sequence[str], note: str, *, batches: bool, last: bool) -> None:
+        """One launch with these arms and the yardstick.
+
+        Args:
+            labels: those that failed are left out.
+            note: what progress says before its own words.
+            batches: whether throughput is measured too.
+            last: whether no launch will follow; else the parent of the next one is started ahead,
+                on other cores, and imports the frameworks while this launch loads its arms.
+        """
+        live = self.alive(labels)
         if not live:
             return
         self._start = self._start or time.monotonic()
-        cores = self._turn_of_cores()
-        arms: list[dict[str, Any]] = [{"name": yardstick.NAME}]
-        for name in live:
-            arms.append(
-                {
-                    "name": name,
-                    "suite": self._plain,
-                    "recipe": name,
-                    "reference": self._prepared[name]["reference"],
-                    "cache": str(self._settings.cache),
-                }
-            )
-        job = Job(
-            "launch",
-            f"launch {self._count}",
-            {
-                "index": self._count,
-                "cores": cores,
-                "arms": arms,
-                "suite": self._plain,
-                "images": self._images(),
-                "preload": self._preload(live),
-                "rounds": self._settings.rounds,
-                "batches": _BATCHES,
-                "seconds": _LAUNCH_SECONDS,
-                "silence": self._settings.timeout,
-                "started": round(time.monotonic() - self._start, 3),
-                "logs": str(self._logs),
-                "batch_size": self._suite.batch,
-            },
-            self._suite.root,
-            self._env(),
-            self._settings.timeout * 1.5,
-        )
+        self._pool.hold(self._launch_job(live))
+        rest = {
+            "arms": [self._yardstick_arm(), *map(self._arm, live)],
+            "rounds": self._settings.rounds,
+            "batches": _BATCHES if batches else 0,
+            "seconds": _LAUNCH_SECONDS,
+            "silence": self._settings.timeout,
+            "started": round(time.monotonic() - self._start, 3),
+            "logs": str(self._logs),
+            "batch_size": self._arms[live[0]].suite.batch,
+        }
         self._count += 1
-        with Pool(1, self._logs) as pool:
-            for _, event in pool.run([job]):
-                self._hear(event, live, note)
+        events = self._pool.release(rest)
+        if not last and len(_cores()) > self._threads():
+            self._pool.hold(self._launch_job(live))
+        for _, event in events:
+            self._hear(event, live, note)
 
-    def record(self, recipe: Recipe) -> RecipeRecord:
-        """All that was measured of a recipe so far."""
-        prepared = self._prepared.get(recipe.name)
+    def _prepare_job(self, arm: Arm) -> Job:
+        work = {
+            "suite": _plain(arm.suite),
+            "recipe": arm.recipe.name,
+            "cache": str(self._settings.cache),
+        }
+        return self._job("prepare", arm.label, work, arm)
+
+    def _launch_job(self, live: Sequence[str]) -> Job:
+        arm = self._arms[live[0]]
+        work = {
+            "index": self._count,
+            "cores": self._turn_of_cores(),
+            "preload": self._preload(live),
+            "exec": self._separate,
+        }
+        return self._job("launch", f"launch {self._count}", work, arm, patience=1.5)
+
+    def _job(
+        self, kind: str, name: str, work: dict[str, Any], arm: Arm, patience: float = 1.0
+    ) -> Job:
+        python = sys.executable if kind == "launch" else arm.python
+        silence = self._settings.timeout * patience
+        return Job(kind, name, work, arm.suite.root, self._env(), silence, python)
+
+    def _arm(self, label: str) -> dict[str, Any]:
+        arm = self._arms[label]
+        return {
+            "label": label,
+            "kind": "recipe",
+            "suite": _plain(arm.suite),
+            "recipe": arm.recipe.name,
+            "reference": self._prepared[arm.source]["reference"],
+            "cache": str(self._settings.cache),
+            "root": str(arm.suite.root),
+            "images": self._images.get(arm.suite.root, ""),
+            "python": arm.python,
+        }
+
+    def _yardstick_arm(self) -> dict[str, Any]:
+        return {
+            "label": yardstick.NAME,
+            "kind": YARDSTICK,
+            "root": "",
+            "images": "",
+            "python": sys.executable,
+        }
+
+    def _write_images(self, arm: Arm) -> None:
+        """Decodes the images that arms of this version of the code cycle through, once."""
+        root = arm.suite.root
+        if root in self._images:
+            return
+        total = min(int(event["accuracy"]["images"]) for event in self._prepared.values())
+        chosen = random.Random(0).sample(range(total), min(_IMAGES, total))  # noqa: S311 - no secret
+        file = self._logs / f"images-{len(self._images)}.npz"
+        work = {"suite": _plain(arm.suite), "indices": sorted(chosen), "file": str(file)}
+        job = self._job("images", f"images of {arm.label}", work, arm)
+        with Pool(1, self._logs / "images") as pool:
+            for _, event in pool.run([job]):
+                if isinstance(event, Ended):
+                    self._ended(arm.label, "measure", event, file.exists())
+                elif event["type"] == "written":
+                    self._images[root] = str(file)
+                else:
+                    self._fail(arm.label, "measure", event)
+
+    def record(self, label: str) -> RecipeRecord:
+        """All that was measured of an arm so far."""
+        arm = self._arms[label]
+        recipe, prepared = arm.recipe, self._prepared.get(arm.source)
         common: dict[str, Any] = {
             "name": recipe.name,
             "reference": recipe.reference,
             "parent": recipe.parent,
             "spec": spec_of(recipe),
-            "failure": self._failures.get(recipe.name),
-            "launches": tuple(self._launches.get(recipe.name, ())),
+            "failure": self._failures.get(label) or self._failures.get(arm.source),
+            "launches": tuple(self._launches.get(label, ())),
         }
         if prepared:
             common |= {
                 "lineage": tuple(Link.model_validate(link) for link in prepared["lineage"]),
                 "artifact": ArtifactInfo.model_validate(prepared["artifact"]),
                 "accuracy": Accuracy.model_validate(prepared["accuracy"]),
-                "runtime_facts": self._facts.get(recipe.name, prepared["facts"]),
+                "runtime_facts": self._facts.get(label, prepared["facts"]),
             }
         return RecipeRecord(**common)
 
@@ -170,7 +285,8 @@ class Bench:
         if isinstance(event, Ended):
             if event.problem:  # the parent itself ended: what it had not sent is lost
                 for name in live:
-                    if len(self._launches.get(name, ())) < self._count:
+                    mine = self._launches.get(name)
+                    if not mine or mine[-1].index < self._count - 1:
                         self._ended(name, "measure", event, False)
             return
         if event["type"] == "measured":
@@ -211,30 +327,27 @@ class Bench:
             next_step=ended.next_step,
         )
 
-    def _images(self) -> list[int]:
-        total = min(
-            (event["accuracy"]["images"] for event in self._prepared.values()), default=_IMAGES
-        )
-        return sorted(self._draw(range(total), min(_IMAGES, total)))
-
-    def _preload(self, names: Sequence[str]) -> list[str]:
+    def _preload(self, labels: Sequence[str]) -> list[str]:
         modules: dict[str, None] = {"numpy": None, "pydantic": None}
-        for name in names:
-            runtime = registry.find(registry.RUNTIMES, self._suite.recipes[name].runtime.name)
+        for label in labels:
+            runtime = registry.find(registry.RUNTIMES, self._arms[label].recipe.runtime.name)
             modules |= dict.fromkeys(runtime.preload)
         return list(modules)
+
+    def _threads(self) -> int:
+        return max((arm.suite.threads for arm in self._arms.values()), default=1)
 
     def _turn_of_cores(self) -> list[int]:
         """The cores of the next launch: launches go round all cores, arms of a launch share."""
         cores = _cores()
         if not hasattr(os, "sched_setaffinity"):
             return []
-        threads = min(self._suite.threads, len(cores))
+        threads = min(self._threads(), len(cores))
         begin = (self._count * threads) % max(1, len(cores) - threads + 1)
         return cores[begin : begin + threads]
 
     def _env(self) -> dict[str, str]:
-        env = {name: str(self._suite.threads) for name in _BUSY}
+        env = {name: str(self._threads()) for name in _BUSY}
         env |= {
             "PYTHONHASHSEED": "0",
             "PERFGATE_CACHE": str(self._settings.cache),
@@ -258,14 +371,12 @@ def spec_of(recipe: Recipe) -> dict[str, Any]:
     }
 
 
+def _plain(suite: Suite) -> dict[str, Any]:
+    plain: dict[str, Any] = json.loads(TypeAdapter(Suite).dump_json(suite))
+    return plain
+
+
 def _cores() -> list[int]:
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
     return list(range(os.cpu_count() or 1))
-
-
-def clear_logs(cache: Path) -> None:
-    """Removes the workers' logs of this session."""
-    import shutil
-
-    shutil.rmtree(cache / "logs" / str(os.getpid()), ignore_errors=True)

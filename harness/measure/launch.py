@@ -1,8 +1,9 @@
 """The "launch" job: one fresh parent process whose forked arms take turns on the same cores.
 
 The parent imports the frameworks once; the arms share its pages, its allocator settings and its
-cores, so that what differs between them is what is measured. A round is one visit of every live
-arm, in random order; sample k of two arms belongs to one round.
+cores, so that what differs between them is what is measured. It imports nothing of the project:
+each arm does so itself, at its own version of the code. A round is one visit of every live arm, in
+random order; samples of the same number of two arms belong to one round.
 """
 
 from __future__ import annotations
@@ -14,39 +15,40 @@ import os
 import random
 import select
 import signal
+import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
 
-from harness.measure import yardstick
-from harness.measure.arm import BATCH, FINISH, SAMPLE, TIMES, serve
-from harness.measure.wall import describe_signal
+from harness.measure.arm import BATCH, FINISH, SAMPLE, SAMPLES, TIMES, YARDSTICK, serve
+from harness.measure.wall import describe_signal, worker_command
 from harness.measure.worker import Send, die_with, failure
 from harness.recipe import Suite
 from harness.record import Launch
 
 _LAST_WORDS = 2000
-_FEW_ROUNDS = 8  # a launch has at least as many, however slow its arms are
+_FEW_ROUNDS = 3  # a launch has at least as many, however slow its arms are
 
 
 @dataclass
 class _Arm:
     """The parent's hold on one arm."""
 
-    name: str
+    label: str
+    kind: str
     pid: int
     turns: int
     answers: int
     log: Path
     load_time: float = 0.0
     facts: dict[str, Any] = field(default_factory=dict)
-    times: list[tuple[float, float, float]] = field(default_factory=list)
+    times: list[tuple[float, ...]] = field(default_factory=list)
     batches: list[float] = field(default_factory=list)
     peak_memory: int | None = None
 
@@ -59,46 +61,71 @@ class _ArmDied(Exception):
         self.message = message
 
 
-def launch(work: dict[str, Any], send: Send) -> None:
-    """Measures `work["arms"]` for `work["rounds"]` rounds or `work["seconds"]`.
+def launch(work: dict[str, Any], more: Callable[[], dict[str, Any]], send: Send) -> None:
+    """Measures arms for some rounds. It may be started ahead of its time: `more` waits for the
+    rest of its work, and what costs time and asks for no arm is done before.
 
-    Sends one "measured" or "arm_failed" per arm. Keys of `work`: index, cores (list), arms,
-    preload, rounds, batches, seconds, silence, started, logs, batch_size.
+    Sends one "measured" or "arm_failed" per arm. Keys of `work`: index, cores (list), preload,
+    exec. Of what `more` returns: arms, rounds, batches, seconds, silence, started, logs,
+    batch_size. Of an arm: label, kind, root, images (a file), python, and what `serve` asks for.
     """
     if work["cores"] and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, work["cores"])
-    for name in work["preload"]:
-        with contextlib.suppress(ImportError):  # the arm that needs it will say what is missing
-            importlib.import_module(name)
-    images = _images(work)
+    if not work["exec"]:  # arms that are programs of their own import for themselves
+        preload(work["preload"])
+    work = work | more()
+    images = {arm["images"]: read_images(arm["images"]) for arm in work["arms"] if arm["images"]}
     order = random.Random(work["index"])  # noqa: S311 - an order of turns, nothing secret
     live: list[_Arm] = []
     try:
-        for arm in work["arms"]:
+        # In an order of its own in every launch: whoever comes first may get the better memory.
+        for arm in order.sample(work["arms"], len(work["arms"])):
             # One after the other: loading beside a neighbour would be measured with it.
-            forked = _fork(arm, images, Path(work["logs"]), live)
-            live.append(forked)
-            with _failing(forked, live, send):
-                _hear_ready(forked, work["silence"])
-                send({"type": "progress", "done": 0, "total": 0, "note": f"{arm['name']} loaded"})
+            started = _exec(arm, work) if work["exec"] else _fork(arm, images, work["logs"], live)
+            live.append(started)
+            with _failing(started, live, send):
+                _hear_ready(started, work["silence"])
+                send({"type": "progress", "done": 0, "total": 0, "note": f"{arm['label']} loaded"})
         _take_turns(live, work, order, send)
-        for arm in list(live):
-            with _failing(arm, live, send):
-                os.write(arm.turns, FINISH)
-                arm.peak_memory = _line(arm, work["silence"])["peak_memory"]
-        for arm in live:
-            send(_measured(arm, work))
+        for each in list(live):
+            with _failing(each, live, send):
+                os.write(each.turns, FINISH)
+                each.peak_memory = _line(each, work["silence"])["peak_memory"]
+        for each in live:
+            send(_measured(each, work))
     finally:
-        for arm in live:
-            _end(arm)
+        for each in live:
+            _end(each)
 
 
-def _images(work: dict[str, Any]) -> list[Any]:
-    """The images that all arms cycle through, decoded once; the arms share their pages."""
+def preload(modules: Sequence[str]) -> None:
+    """Imports frameworks; the arm that needs a missing one will say so."""
+    for name in modules:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+
+
+def write_images(work: dict[str, Any], send: Send) -> None:
+    """The "images" job: decodes some validation images into a file, for arms to cycle through.
+
+    Done in a process of its own, so that no launch's parent imports the suite's code.
+    """
+    import numpy as np
+
     from harness.measure.suitedata import VALIDATION, SuiteData
 
     suite = TypeAdapter(Suite).validate_python(work["suite"])
-    return SuiteData(suite).images(VALIDATION, work["images"])
+    images = SuiteData(suite).images(VALIDATION, work["indices"])
+    np.savez(work["file"], *images)
+    send({"type": "written"})
+
+
+def read_images(file: str) -> list[Any]:
+    """What `write_images` wrote: uint8 (H, W, 3) each."""
+    import numpy as np
+
+    with np.load(file, allow_pickle=False) as stored:
+        return [stored[name] for name in stored.files]
 
 
 def _take_turns(live: list[_Arm], work: dict[str, Any], order: random.Random, send: Send) -> None:
@@ -111,17 +138,18 @@ def _take_turns(live: list[_Arm], work: dict[str, Any], order: random.Random, se
             break
         for arm in order.sample(live, len(live)):
             with _failing(arm, live, send):
-                arm.times.append(_turn(arm, SAMPLE, work["silence"]))
+                times = _turn(arm, SAMPLE, work["silence"])
+                arm.times += [times[at : at + 3] for at in range(0, len(times), 3)]
         if every and number % every == every - 1:
             for arm in order.sample(live, len(live)):
-                if arm.name != yardstick.NAME:
+                if arm.kind != YARDSTICK:
                     with _failing(arm, live, send):
-                        arm.batches.append(_turn(arm, BATCH, work["silence"])[1])
-        if number % 5 == 4:
+                        arm.batches.append(_turn(arm, BATCH, work["silence"])[0])
+        if number % 2:
             send({"type": "progress", "done": number + 1, "total": rounds, "note": "rounds"})
 
 
-def _turn(arm: _Arm, turn: bytes, silence: float) -> tuple[float, float, float]:
+def _turn(arm: _Arm, turn: bytes, silence: float) -> tuple[float, ...]:
     with contextlib.suppress(BrokenPipeError):  # its end is told by what it answers
         os.write(arm.turns, turn)
     data = b""
@@ -178,13 +206,15 @@ def _failing(arm: _Arm, live: list[_Arm], send: Send) -> Any:
         message = dict(died.message)
         if not message.get("last_words"):
             message["last_words"] = _words(arm)
-        send({**message, "type": "arm_failed", "arm": arm.name})
+        send({**message, "type": "arm_failed", "arm": arm.label})
 
 
-def _fork(arm: dict[str, Any], images: list[Any], logs: Path, live: Sequence[_Arm]) -> _Arm:
+def _fork(
+    arm: dict[str, Any], images: dict[str, list[Any]], logs: str, live: Sequence[_Arm]
+) -> _Arm:
     turns_read, turns_write = os.pipe()
     answers_read, answers_write = os.pipe()
-    log = logs / f"arm-{os.getpid()}-{len(live)}-{time.monotonic_ns()}.log"
+    log = _log_file(logs)
     sys.stdout.flush()
     sys.stderr.flush()
     parent = os.getpid()
@@ -202,7 +232,7 @@ def _fork(arm: dict[str, Any], images: list[Any], logs: Path, live: Sequence[_Ar
             os.dup2(out, 1)
             os.dup2(out, 2)
             try:
-                serve(arm, images, turns_read, answers_write)
+                serve(arm, images.get(arm["images"], []), turns_read, answers_write)
                 status = 0
             except Exception as error:  # noqa: BLE001 - whatever an arm raises ends this arm only
                 traceback.print_exc()
@@ -214,7 +244,42 @@ def _fork(arm: dict[str, Any], images: list[Any], logs: Path, live: Sequence[_Ar
             os._exit(status)
     os.close(turns_read)
     os.close(answers_write)
-    return _Arm(arm["name"], pid, turns_write, answers_read, log)
+    return _Arm(arm["label"], arm["kind"], pid, turns_write, answers_read, log)
+
+
+def _exec(arm: dict[str, Any], work: dict[str, Any]) -> _Arm:
+    """An arm as a program of its own, run by the interpreter of its version of the code."""
+    turns_read, turns_write = os.pipe()
+    answers_read, answers_write = os.pipe()
+    job_read, job_write = os.pipe()
+    log = _log_file(work["logs"])
+    job = {"arm": arm, "turns": turns_read, "preload": work["preload"]}
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            worker_command(arm["python"], job_read, answers_write),
+            cwd=arm["root"] or None,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            pass_fds=(job_read, turns_read, answers_write),
+        )
+    for fd in (job_read, turns_read, answers_write):
+        os.close(fd)
+    with contextlib.suppress(BrokenPipeError), os.fdopen(job_write, "wb") as pipe:
+        pipe.write(json.dumps({"kind": "arm", "work": job}).encode() + b"\n")
+    return _Arm(arm["label"], arm["kind"], process.pid, turns_write, answers_read, log)
+
+
+def run_arm(work: dict[str, Any], answers: int) -> None:
+    """The "arm" job: what `_exec` started, up to the end of its launch."""
+    arm = work["arm"]
+    preload(work["preload"])
+    images = read_images(arm["images"]) if arm["images"] else []
+    serve(arm, images, work["turns"], answers)
+
+
+def _log_file(logs: str) -> Path:
+    return Path(logs) / f"arm-{os.getpid()}-{time.monotonic_ns()}.log"
 
 
 def _end(arm: _Arm) -> None:
@@ -263,11 +328,12 @@ def _measured(arm: _Arm, work: dict[str, Any]) -> dict[str, Any]:
         postprocess=column(2),
         batches=tuple(float(f"{seconds:.6g}") for seconds in arm.batches),
         batch_size=work["batch_size"],
+        per_round=SAMPLES,
         peak_memory=arm.peak_memory,
     )
     return {
         "type": "measured",
-        "arm": arm.name,
+        "arm": arm.label,
         "launch": measured.model_dump(mode="json"),
         "facts": arm.facts,
     }

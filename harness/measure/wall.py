@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, BinaryIO
 
 _LAST_WORDS = 2000  # characters of the log that are quoted
 _POLL = 0.5  # seconds between looks at workers that say nothing
@@ -30,12 +30,13 @@ class Job:
     """One piece of work for one worker.
 
     Attributes:
-        kind: "prepare" or "launch".
+        kind: "prepare", "images" or "launch".
         name: what it is for, shown to people.
         work: the job's plain data.
         root: the project's root, the worker's working directory and first import path.
         env: environment variables set beside the inherited ones.
         silence: seconds without a message after which the worker counts as hung.
+        python: the interpreter.
     """
 
     kind: str
@@ -44,6 +45,7 @@ class Job:
     root: Path
     env: Mapping[str, str] = field(default_factory=dict)
     silence: float = 300.0
+    python: str = sys.executable
 
 
 @dataclass(frozen=True)
@@ -56,24 +58,17 @@ class Ended:
 
 
 class _Worker:
-    def __init__(self, job: Job, log: Path) -> None:
+    def __init__(self, job: Job, log: Path, held: bool = False) -> None:
         self.job = job
         self.log = log
+        self._pipe: BinaryIO | None = None
         job_read, job_write = os.pipe()
         self.fd, message_write = os.pipe()
         os.set_blocking(self.fd, False)
         try:
             with log.open("wb") as out:
                 self.process = subprocess.Popen(
-                    [
-                        sys.executable,
-                        "-P",
-                        "-m",
-                        "harness.measure.worker",
-                        str(job_read),
-                        str(message_write),
-                        str(os.getpid()),
-                    ],
+                    worker_command(job.python, job_read, message_write),
                     cwd=job.root,
                     env={**os.environ, **job.env},
                     stdin=subprocess.DEVNULL,
@@ -91,9 +86,26 @@ class _Worker:
             os.close(message_write)
         self.heard = time.monotonic()
         self._rest = b""
+        self._pipe = os.fdopen(job_write, "wb")
+        self.tell({"kind": job.kind, "work": job.work}, last=not held)
+
+    def tell(self, data: Mapping[str, Any], last: bool = True) -> None:
+        """Sends a line; after the last one the worker waits for no more."""
+        if self._pipe is None:
+            return
+        self.heard = time.monotonic()
         # A worker that dies before it has read its job is noticed when its messages end.
-        with contextlib.suppress(BrokenPipeError), os.fdopen(job_write, "wb") as pipe:
-            pipe.write(json.dumps({"kind": job.kind, "work": job.work}).encode())
+        with contextlib.suppress(BrokenPipeError):
+            self._pipe.write(json.dumps(data).encode() + b"\n")
+            self._pipe.flush()
+        if last:
+            self._close()
+
+    def _close(self) -> None:
+        if self._pipe is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self._pipe.close()
+            self._pipe = None
 
     def read(self) -> tuple[list[dict[str, Any]], bool]:
         """The messages that have arrived, and whether the worker has closed its side."""
@@ -117,6 +129,7 @@ class _Worker:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+        self._close()
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
@@ -142,6 +155,7 @@ class Pool:
         self._size = size
         self._logs = logs
         self._workers: list[_Worker] = []
+        self._held: _Worker | None = None
         self._selector = selectors.DefaultSelector()
         self._count = 0
 
@@ -155,9 +169,10 @@ class Pool:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for worker in self._workers:
+        for worker in (*self._workers, *([self._held] if self._held else [])):
             worker.kill()
         self._workers.clear()
+        self._held = None
         self._selector.close()
 
     def run(self, jobs: Iterable[Job], tick: Callable[[], None] = lambda: None) -> Iterator[Event]:
@@ -165,7 +180,7 @@ class Pool:
         waiting = list(jobs)
         while waiting or self._workers:
             while waiting and len(self._workers) < self._size:
-                self._start(waiting.pop(0))
+                self._add(self._start(waiting.pop(0)))
             for key, _ in self._selector.select(_POLL):
                 yield from self._hear(key.data)
             for worker in list(self._workers):
@@ -183,9 +198,24 @@ class Pool:
                     )
             tick()
 
-    def _start(self, job: Job) -> None:
+    def hold(self, job: Job) -> None:
+        """Starts a job that will wait for the rest of its work; one at a time."""
+        if self._held is None:
+            self._held = self._start(job, held=True)
+
+    def release(self, rest: Mapping[str, Any]) -> Iterator[Event]:
+        """Gives the job that is held the rest of its work, at once; yields as `run` does."""
+        worker, self._held = self._held, None
+        if worker is not None:
+            worker.tell(rest)
+            self._add(worker)
+        return self.run(())
+
+    def _start(self, job: Job, held: bool = False) -> _Worker:
         self._count += 1
-        worker = _Worker(job, self._logs / f"{self._count:04d}-{job.kind}.log")
+        return _Worker(job, self._logs / f"{self._count:04d}-{job.kind}.log", held)
+
+    def _add(self, worker: _Worker) -> None:
         self._workers.append(worker)
         self._selector.register(worker.fd, selectors.EVENT_READ, worker)
 
@@ -203,6 +233,12 @@ class Pool:
         self._selector.unregister(worker.fd)
         self._workers.remove(worker)
         worker.kill()
+
+
+def worker_command(python: str, job_fd: int, message_fd: int) -> list[str]:
+    """The command line of a worker of this process."""
+    fds = [str(job_fd), str(message_fd), str(os.getpid())]
+    return [python, "-P", "-m", "harness.measure.worker", *fds]
 
 
 def describe_signal(number: int) -> tuple[str, str]:

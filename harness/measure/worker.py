@@ -62,8 +62,9 @@ def main() -> int:
     die_with(parent)
     faulthandler.enable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the pytest process decides when this one ends
-    with os.fdopen(job_fd, "rb") as pipe:
-        job = json.load(pipe)
+    pipe = os.fdopen(job_fd, "rb")
+    job = json.loads(pipe.readline())
+    os.set_inheritable(job_fd, False)
     os.set_inheritable(message_fd, False)
 
     def send(message: dict[str, Any]) -> None:
@@ -71,19 +72,40 @@ def main() -> int:
         while data:
             data = data[os.write(message_fd, data) :]
 
-    sys.path.insert(0, str(Path.cwd()))
-    try:
-        if job["kind"] == "prepare":
-            from harness.measure.prepare import prepare
+    def more() -> dict[str, Any]:
+        line = pipe.readline()
+        if not line:  # it was started ahead, and is not needed any more
+            os._exit(0)
+        rest: dict[str, Any] = json.loads(line)
+        return rest
 
-            prepare(job["work"], send)
-        else:
+    kind, work = job["kind"], job["work"]
+    try:
+        if kind == "launch":
             from harness.measure.launch import launch
 
-            launch(job["work"], send)
+            launch(work, more, send)
+        elif kind == "arm":
+            from harness.measure.launch import run_arm
+
+            run_arm(work, message_fd)
+        else:
+            sys.path.insert(0, str(Path.cwd()))
+            _built(kind)(work, send)
     except Exception as error:  # noqa: BLE001 - whatever user code raises ends this recipe only
         send(failure(error))
     return 0
+
+
+def _built(kind: str) -> Callable[[dict[str, Any], Send], None]:
+    """The function of a job that imports the suite's code."""
+    if kind == "images":
+        from harness.measure.launch import write_images
+
+        return write_images
+    from harness.measure.prepare import prepare
+
+    return prepare
 
 
 if __name__ == "__main__":

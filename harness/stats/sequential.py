@@ -4,15 +4,28 @@ Launches are added until something is decided, so data are looked at more than o
 is wrong at one look with probability a is wrong at one of many looks far more often. The unit is
 the launch: what varies inside a launch says little about the next one.
 
-Bounds (`mean_bounds`, `two_sample_bounds`): the allowed error is spent over looks that are fixed
-beforehand (alpha spending: Lan & DeMets 1983, Biometrika 70), with a union bound over the looks in
-place of their joint law, so it holds under any dependence between looks. Between two looks the
-bounds of the last look stand, and values after it are not used: a bound that used them would be a
-look of its own that nothing has been spent on. Stopping at any launch, for any reason, then keeps
-the error at most alpha, as far as Student's t does at one look.
+**That a limit is broken** (`median_bounds`, `sign_evidence`) is said by an e-process on signs.
+When a limit is kept, a launch lies beyond it with a chance of at most one half: the median of
+launches is on the good side. In particular, for two arms of the same code whose order is drawn
+anew in every launch the sign of their difference is a fair coin, whatever noise there is: heavy
+tails, drift, two modes. A bet of the share l of what is held on the next sign multiplies it by
+1 + l or 1 - l, which cannot gain on average; so by Ville's inequality (Ville 1939) the chance that
+what is held *ever* reaches 1 / alpha is at most alpha, for any rule of stopping. Held is the mean
+over a few shares l (Ramdas, Grünwald, Vovk & Shafer 2023, "Game-theoretic statistics and safe
+anytime-valid inference", Statistical Science 38). The limits that are not yet refuted this way end
+at an order statistic of the launches: a confidence sequence for their median (Howard & Ramdas
+2022, "Sequential estimation of quantiles", Bernoulli 28). The price of asking nothing of the noise
+is a least number of launches, `fewest`: 8 at alpha 0.01, 13 at 0.01 / 28.
 
-How far that is was simulated: 10^6 runs to 120 launches each, looking at all looks. The chance
-that a bound was ever on the wrong side of the true mean, divided by its alpha:
+**That a limit is kept** (`mean_bounds` with `KEEPING`), and every comparison with a sample that
+was stored (`two_sample_bounds`), is said by Student's t, which trusts that launches are independent
+and roughly normal. The allowed error is spent over looks fixed beforehand (alpha spending: Lan &
+DeMets 1983, Biometrika 70), with a union bound in place of the looks' joint law, so it holds under
+any dependence between them. Between two looks the bounds of the last look stand, and values after
+it are not used: a bound that used them would be a look of its own that nothing has been spent on.
+
+How far t can be trusted was simulated: 10^6 runs to 120 launches each, looking at all looks of
+`BREAKING`. The chance that a bound was ever on the wrong side of the mean, divided by its alpha:
 
     noise                             alpha 0.05    0.003    0.0003
     normal                                  0.47     0.60      0.7
@@ -23,19 +36,13 @@ that a bound was ever on the wrong side of the true mean, divided by its alpha:
     two modes                               1.5      9.5      40
     two modes, `least_sd` half the sd       0.66     1.3       2.8
 
-"Two modes" is N(-1, 0.2) or N(1, 0.2) with equal chances, per launch. As long as all launches came
-from one mode, the spread between modes has not been seen, and no t bound knows of it; `least_sd`,
-a spread that launches are known to have, mends most of that. With a long tail to high values the
-upper bound fails too often and the lower one too seldom: a wrong "slower" becomes rarer, a wrong
-"fast enough" likelier. Logs, which are what is bounded here, have less of such a tail.
-
-Evidence (`sign_evidence`): an e-process, valid at every launch whatever the noise looks like, as
-long as its sign is a fair coin.
+"Two modes" is N(-1, 0.2) or N(1, 0.2) with equal chances, per launch: as long as all launches came
+from one mode, no t bound knows of the other. `least_sd`, a spread that launches are known to have,
+mends most of that.
 """
 
 from __future__ import annotations
 
-import bisect
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -52,17 +59,99 @@ Bounds = tuple[float, float, float]
 LEAST_SD = 1e-6
 """Least standard deviation of log values: clocks are not finer, and equal values prove no more."""
 
-_FIRST = 3
-_GROWTH = 1.25
-_BUSIEST = 8  # the look (15 launches) that most of alpha is spent at
-_TOTAL = sum(min(k, 8**4 / k**3) for k in range(1, 2000)) + 8**4 / (2 * 1999.5**2)
-
 TRANSFER_LIMIT = 3.0
 """What stands between two sessions is taken to be at most so many of its standard deviations: it
 is a rough figure, and no tail of it is known."""
 
-_STAKES = (0.25, 0.5, 1.0, 2.0, 4.0)
-_LARGEST = 700.0  # exp of more is no float
+_STAKES = ((0.5, 0.15), (0.8, 0.25), (0.97, 0.6))
+"""Shares that are bet on a sign, each with its part of what is held at the start. The bold ones
+decide early when all launches agree; the careful ones survive launches that do not."""
+
+_MOST = 4096  # launches; `fewest` and ranks are searched up to here
+
+
+# -- signs ---------------------------------------------------------------------------------
+
+
+def sign_evidence(beyond: int, launches: int) -> float:
+    """The e-value against "a launch is beyond the limit with a chance of at most one half", when
+    `beyond` of so many launches were. It rises with `beyond`; 1 before the first launch.
+
+    Raises:
+        ValueError: not 0 <= beyond <= launches.
+    """
+    if not 0 <= beyond <= launches:
+        raise ValueError(f"{beyond} of {launches} launches")
+    return math.exp(min(_held(beyond, launches), 700.0))
+
+
+def fewest(alpha: float) -> int:
+    """The fewest launches that can prove anything at `alpha`: all of them beyond the limit.
+
+    Raises:
+        ValueError: alpha is not between 0 and 1.
+    """
+    _check_alpha(alpha)
+    for launches in range(1, _MOST):
+        if _held(launches, launches) >= -math.log(alpha):
+            return launches
+    raise ValueError(f"alpha {alpha!r} is too small")
+
+
+def agreeing(launches: int, alpha: float) -> int | None:
+    """How many of so many launches must lie beyond a limit to prove it broken; None: more than
+    there are.
+
+    Raises:
+        ValueError: alpha is not between 0 and 1, or `launches` is negative.
+    """
+    _check_alpha(alpha)
+    if launches < 0:
+        raise ValueError(f"{launches} launches")
+    needed = -math.log(alpha)
+    if not launches or _held(launches, launches) < needed:
+        return None
+    low, high = 0, launches  # the evidence rises with the count, so halving finds it
+    while low < high:
+        middle = (low + high) // 2
+        if _held(middle, launches) >= needed:
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+def median_bounds(values: Sequence[float], alpha_low: float, alpha_high: float) -> Bounds:
+    """The launches' median with one-sided bounds on it, valid at every number of launches.
+
+    The median of what the launches are drawn from lies below `low` with probability at most
+    `alpha_low`, above `high` with at most `alpha_high`, whatever the noise. They are order
+    statistics, infinite before `fewest` launches.
+
+    Raises:
+        ValueError: no values or one that is not finite, or an alpha that is not between 0 and 1.
+    """
+    ordered = np.sort(_checked(values))
+    _check_alpha(alpha_low)
+    _check_alpha(alpha_high)
+    count = len(ordered)
+    above, below = agreeing(count, alpha_low), agreeing(count, alpha_high)
+    low = -math.inf if above is None else float(ordered[count - above])
+    high = math.inf if below is None else float(ordered[below - 1])
+    return float(np.median(ordered)), low, high
+
+
+def _held(beyond: int, launches: int) -> float:
+    """The log of `sign_evidence`."""
+    parts = [
+        math.log(part) + beyond * math.log1p(share) + (launches - beyond) * math.log1p(-share)
+        for share, part in _STAKES
+    ]
+    largest = max(parts)
+    return largest + math.log(math.fsum(math.exp(each - largest) for each in parts))
+
+
+# -- looks ---------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -73,53 +162,79 @@ class Look:
     alpha: float
 
 
-def looks(alpha: float, launches: int) -> tuple[Look, ...]:
-    """The looks up to a number of launches: 3, 4, 5, 6, 8, 10, 12, 15, 19, 24, 30, 38 … without
-    end, a quarter more each time.
+@dataclass(frozen=True)
+class Spending:
+    """When data are looked at, and which share of alpha each look spends; the shares of all looks,
+    without end, add up to 1.
 
-    What is spent at all looks, without end, adds up to at most `alpha`. Look k gets a share in
-    proportion to k up to the eighth (15 launches), to k^-3 beyond: the first looks have too few
-    degrees of freedom to decide much, and few sessions go far.
-
-    Raises:
-        ValueError: alpha is not between 0 and 1, or `launches` is negative.
+    Attributes:
+        first: launches of the first look.
+        growth: the next look is so many times later.
+        halving: each look spends half of what is left; otherwise look k spends in proportion to k
+            up to the eighth (15 launches, when growth is a quarter), to k^-3 beyond.
     """
-    _check_alpha(alpha)
-    if launches < 0:
-        raise ValueError(f"{launches} launches")
-    return tuple(Look(at, alpha * share) for at, share in _schedule(launches))
+
+    first: int
+    growth: float
+    halving: bool
+
+    def looks(self, alpha: float, launches: int) -> tuple[Look, ...]:
+        """The looks up to a number of launches, with what each spends of `alpha`.
+
+        Raises:
+            ValueError: alpha is not between 0 and 1, or `launches` is negative.
+        """
+        _check_alpha(alpha)
+        if launches < 0:
+            raise ValueError(f"{launches} launches")
+        return tuple(Look(at, alpha * share) for at, share in self._schedule(launches))
+
+    def last(self, alpha: float, launches: int) -> Look:
+        """The last look that was reached; of 0 launches before the first."""
+        reached = self.looks(alpha, launches)
+        return reached[-1] if reached else Look(0, 0.0)
+
+    def _schedule(self, launches: int) -> Iterator[tuple[int, float]]:
+        at, number = self.first, 1
+        while at <= launches:
+            yield at, 0.5**number if self.halving else _share(number)
+            at, number = max(at + 1, round(at * self.growth)), number + 1
 
 
-def look_of(launches: int) -> int:
-    """The last look that so many launches have reached, 0 before the first."""
-    return _last(launches)[0]
+_BUSIEST = 8
+_TOTAL = sum(min(k, _BUSIEST**4 / k**3) for k in range(1, 2000)) + _BUSIEST**4 / (2 * 1999.5**2)
+
+
+def _share(number: int) -> float:
+    return min(number, _BUSIEST**4 / number**3) / _TOTAL
+
+
+BREAKING = Spending(first=3, growth=1.25, halving=False)
+"""Looks at 3, 4, 5, 6, 8, 10, 12, 15, 19, 24, 30, 38 … launches. The first have too few degrees of
+freedom to decide much at a small alpha, and few sessions go far."""
+
+KEEPING = Spending(first=4, growth=1.4, halving=True)
+"""Looks at 4, 6, 8, 11, 15, 21, 29, 41 … launches: most limits are kept by far, and few launches
+say so."""
 
 
 def mean_bounds(
-    values: Sequence[float], alpha_low: float, alpha_high: float, *, least_sd: float = LEAST_SD
+    values: Sequence[float], alpha: float, spending: Spending, *, least_sd: float = LEAST_SD
 ) -> Bounds:
-    """One-sided bounds on the mean of the launches' (log) values, valid at every look.
+    """Bounds on the mean of the launches' (log) values, `alpha` on each side, valid at every look.
 
-    The mean lies below `low` with probability at most `alpha_low`, above `high` with at most
-    `alpha_high`, at all looks together. Estimate and bounds are of the last look that was reached;
-    before the first, the estimate is of all values and the bounds are infinite. `least_sd` is a
-    standard deviation that launches are known to have at least.
+    Estimate and bounds are of the last look that was reached; before the first, the estimate is of
+    all values and the bounds are infinite. `least_sd` is a standard deviation that launches are
+    known to have at least.
 
     Raises:
         ValueError: no values or one that is not finite, or an alpha that is not between 0 and 1.
     """
     array = _checked(values)
-    _check_alpha(alpha_low)
-    _check_alpha(alpha_high)
-    look, share = _last(len(array))
-    if not look:
+    look = spending.last(alpha, len(array))
+    if not look.launches:
         return float(array.mean()), -math.inf, math.inf
-    seen = array[:look]
-    error = _deviation(seen, least_sd) / math.sqrt(look)
-    mean = float(seen.mean())
-    low = mean - error * float(stats.t.isf(alpha_low * share, look - 1))
-    high = mean + error * float(stats.t.isf(alpha_high * share, look - 1))
-    return mean, min(low, mean), max(high, mean)
+    return _student(array[: look.launches], look.alpha, least_sd)
 
 
 def fixed_bounds(values: Sequence[float], alpha: float, *, least_sd: float = LEAST_SD) -> Bounds:
@@ -132,18 +247,16 @@ def fixed_bounds(values: Sequence[float], alpha: float, *, least_sd: float = LEA
     _check_alpha(alpha)
     if len(array) < 2:
         raise ValueError("two values at least")
-    error = _deviation(array, least_sd) / math.sqrt(len(array))
-    mean = float(array.mean())
-    wide = max(0.0, error * float(stats.t.isf(alpha, len(array) - 1)))
-    return mean, mean - wide, mean + wide
+    return _student(array, alpha, least_sd)
 
 
 def two_sample_bounds(
     now: Sequence[float],
     then: Sequence[float],
     alpha: float,
-    transfer_sd: float = 0.0,
+    spending: Spending,
     *,
+    transfer_sd: float = 0.0,
     least_sd: float = LEAST_SD,
 ) -> Bounds:
     """Bounds on mean(now) - mean(then), `alpha` on each side, valid at every look at `now`.
@@ -151,7 +264,8 @@ def two_sample_bounds(
     `then` is a stored sample that no longer grows. `transfer_sd` is a standard deviation that is
     known to stand between the two sessions. Half the width is sqrt(sum (t_i * error_i)^2), each
     error with the quantile of its own degrees of freedom (Banerjee 1960, Sankhya 22), a normal one
-    for `transfer_sd`, `TRANSFER_LIMIT` at the most.
+    for `transfer_sd`, `TRANSFER_LIMIT` at the most; that one is of all of alpha, since what stands
+    between two sessions is drawn once and the same at every look.
     Under normal noise that errs at most alpha: given the weights w_i of the true
     variances, P(chi^2_1 <= sum w_i t_i^2 s_i^2 / sigma_i^2) is at least the mean of the parts'
     own chances, as the distribution function of chi^2_1 is concave. Welch's t with Satterthwaite's
@@ -164,112 +278,31 @@ def two_sample_bounds(
             alpha, or a `transfer_sd` that is negative.
     """
     fresh, old = _checked(now), _checked(then)
-    _check_alpha(alpha)
     if len(old) < 2:
         raise ValueError("two earlier values at least")
     if not (math.isfinite(transfer_sd) and transfer_sd >= 0):
         raise ValueError(f"transfer_sd {transfer_sd!r} is not a standard deviation")
-    look, share = _last(len(fresh))
-    if not look:
+    look = spending.last(alpha, len(fresh))
+    if not look.launches:
         return float(fresh.mean() - old.mean()), -math.inf, math.inf
-    return _banerjee(fresh[:look], old, alpha * share, transfer_sd, least_sd)
-
-
-def fixed_two_sample_bounds(
-    now: Sequence[float],
-    then: Sequence[float],
-    alpha: float,
-    transfer_sd: float = 0.0,
-    *,
-    least_sd: float = LEAST_SD,
-) -> Bounds:
-    """As `two_sample_bounds`, of all values at one look that was fixed beforehand.
-
-    Raises:
-        ValueError: fewer than two values on a side, one that is not finite, a wrong alpha, or a
-            `transfer_sd` that is negative.
-    """
-    fresh, old = _checked(now), _checked(then)
-    _check_alpha(alpha)
-    if min(len(fresh), len(old)) < 2:
-        raise ValueError("two values on each side at least")
-    if not (math.isfinite(transfer_sd) and transfer_sd >= 0):
-        raise ValueError(f"transfer_sd {transfer_sd!r} is not a standard deviation")
-    return _banerjee(fresh, old, alpha, transfer_sd, least_sd)
-
-
-def _banerjee(
-    now: Floats, then: Floats, level: float, transfer_sd: float, least_sd: float
-) -> Bounds:
-    estimate = float(now.mean() - then.mean())
+    seen = fresh[: look.launches]
     wide = math.hypot(
-        _deviation(now, least_sd) / math.sqrt(len(now)) * float(stats.t.isf(level, len(now) - 1)),
-        _deviation(then, least_sd)
-        / math.sqrt(len(then))
-        * float(stats.t.isf(level, len(then) - 1)),
-        transfer_sd * min(TRANSFER_LIMIT, float(stats.norm.isf(level))),
+        _half_width(seen, look.alpha, least_sd),
+        _half_width(old, look.alpha, least_sd),
+        transfer_sd * min(TRANSFER_LIMIT, float(stats.norm.isf(alpha))),
     )
+    estimate = float(seen.mean() - old.mean())
     return estimate, estimate - wide, estimate + wide
 
 
-def sign_evidence(differences: Sequence[float] | Floats) -> Floats:
-    """Evidence that differences are above zero: the e-value after each of them (n,).
-
-    Under "no change" the sign of a difference is a fair coin, whatever its size and whatever came
-    before: the order of the two sides is random, so swapping their names changes nothing. Then
-    this is a test martingale, and by Ville's inequality (Ville 1939) the chance that it *ever*
-    reaches 1 / alpha is at most alpha: for any noise with such signs, heavy-tailed, in modes, or
-    with a scale that drifts, and for any rule of stopping. See Ramdas, Grünwald, Vovk & Shafer
-    2023, "Game-theoretic statistics and safe anytime-valid inference", Statistical Science 38.
-
-    Each difference d multiplies what is held by exp(l x) / cosh(l x) = 1 + tanh(l x), with
-    x = d / scale: a bet on its sign, larger for larger differences. The mean of that over the two
-    signs is exactly 1 (de la Peña 1999, Annals of Probability 27, on sums of symmetric variables;
-    Howard, Ramdas, McAuliffe & Sekhon 2021, Annals of Statistics 49, on mixtures of such). The
-    scale is the median size of the differences so far, this one too: a size says nothing of its
-    sign. The result is the mean over five values of l. A difference of 0 multiplies by 1. At most
-    it doubles with each difference: ten that agree are worth 1000 : 1 at the best.
-
-    For evidence below zero, give the differences with their signs turned. A value too large for a
-    float is given as exp(700).
-
-    Raises:
-        ValueError: no differences, or one that is not finite.
-    """
-    array = _checked(differences)
-    x = array / _scales(np.abs(array))
-    bets = 2.0 * np.asarray(_STAKES)[:, None] * x
-    # log(1 + tanh(y)) = log 2 - log(1 + exp(-2 y)), which loses nothing for large y.
-    held = np.cumsum(math.log(2.0) - np.logaddexp(0.0, -bets), axis=1)
-    total = np.logaddexp.reduce(held, axis=0) - math.log(len(_STAKES))
-    result: Floats = np.exp(np.minimum(total, _LARGEST))
-    return result
+def _student(values: Floats, alpha: float, least_sd: float) -> Bounds:
+    mean, wide = float(values.mean()), _half_width(values, alpha, least_sd)
+    return mean, mean - wide, mean + wide
 
 
-def _scales(sizes: Floats) -> Floats:
-    """The median of the sizes so far that are not zero; 1 before the first."""
-    result = np.ones(len(sizes))
-    some: list[float] = []
-    for index, size in enumerate(sizes.tolist()):
-        if size > 0:
-            bisect.insort(some, size)
-        if some:
-            result[index] = (some[(len(some) - 1) // 2] + some[len(some) // 2]) / 2
-    return result
-
-
-def _schedule(launches: int) -> Iterator[tuple[int, float]]:
-    """Looks up to a number of launches, each with its share of alpha; all shares add up to 1."""
-    at, number = _FIRST, 1
-    while at <= launches:
-        yield at, min(number, _BUSIEST**4 / number**3) / _TOTAL
-        at, number = max(at + 1, round(at * _GROWTH)), number + 1
-
-
-def _last(launches: int) -> tuple[int, float]:
-    """The last look that was reached and its share of alpha; (0, 0) before the first."""
-    reached = tuple(_schedule(launches))
-    return reached[-1] if reached else (0, 0.0)
+def _half_width(values: Floats, alpha: float, least_sd: float) -> float:
+    error = max(float(values.std(ddof=1)), least_sd) / math.sqrt(len(values))
+    return max(0.0, error * float(stats.t.isf(alpha, len(values) - 1)))
 
 
 def _checked(values: Sequence[float] | Floats) -> Floats:
@@ -282,11 +315,3 @@ def _checked(values: Sequence[float] | Floats) -> Floats:
 def _check_alpha(alpha: float) -> None:
     if not 0.0 < alpha < 1.0:
         raise ValueError(f"alpha {alpha!r} is not between 0 and 1")
-
-
-def _deviation(values: Floats, least: float) -> float:
-    return max(float(values.std(ddof=1)), least)
-
-
-LOOKS = tuple(at for at, _ in _schedule(60))
-"""The first looks, for a planner: 3, 4, 5, 6, 8, 10, 12, 15, 19, 24, 30, 38, 48, 60 launches."""

@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from harness.stats.sequential import looks
+from harness.stats.sequential import KEEPING, agreeing
 
 Floats = npt.NDArray[np.float64]
 
-_MOST = 100_000
+_MOST = 4000  # launches; whoever needs more is told that it does not end
 
 
 @dataclass(frozen=True)
@@ -89,41 +89,60 @@ def components(launches: Sequence[Sequence[float] | Floats]) -> Components:
 def smallest_provable(sd: float, launches: int, alpha: float) -> float:
     """The smallest relative change that so many launches could have proven: 0.05 is 5 % more.
 
-    A true change of this size is proven in about half of the sessions. `sd` is the standard
-    deviation of one launch's log value (or log ratio); the bound is that of
-    `sequential.mean_bounds` at the last look reached. Infinite before the first look.
+    A true change of this size is proven in half of the sessions, by the rule of
+    `sequential.median_bounds` under normal noise. `sd` is the standard deviation of one launch's
+    log value (or log ratio). Infinite below `sequential.fewest`.
 
     Raises:
-        ValueError: `sd` is negative or not finite, `launches` is negative, or a wrong alpha.
+        ValueError: `sd` is negative or not finite.
     """
     _check_sd(sd)
-    reached = looks(alpha, launches)
-    if not reached:
+    needed = agreeing(launches, alpha)
+    if needed is None:
         return math.inf
-    look = reached[-1]
-    wide = sd / math.sqrt(look.launches) * float(stats.t.isf(look.alpha, look.launches - 1))
-    return math.expm1(wide) if wide < 700 else math.inf
+    # The chance per launch that makes `needed` of them come out in half of the sessions.
+    chance = float(stats.beta.ppf(0.5, needed, launches - needed + 1))
+    wide = sd * float(stats.norm.ppf(chance))
+    return math.expm1(max(0.0, wide)) if wide < 700 else math.inf
 
 
 def launches_needed(sd: float, margin: float, alpha: float, power: float = 0.8) -> int | None:
-    """The fewest launches after which a true change is likely proven; None: beyond 100 000.
+    """The fewest launches after which a true change is likely proven by `median_bounds`; None:
+    more than thousands.
 
-    `sd` is the standard deviation of one launch's log value (or log ratio), `margin` the relative
-    distance of the truth from the limit (0.05: 5 % beyond it), `alpha` what
-    `sequential.mean_bounds` is asked for, `power` the chance that it is proven at the look that is
-    named (noncentral t: Johnson & Welch 1940, Biometrika 31). Looks before it add to that chance,
-    so it is on the safe side.
+    `sd` is the standard deviation of one launch's log value (or log ratio) under normal noise,
+    `margin` the relative distance of the truth from the limit (0.05: 5 % beyond it), `alpha` of the
+    limit, `power` the chance that it is proven when that many launches are looked at once; that
+    it may be proven before adds to it, so it is on the safe side.
 
     Raises:
         ValueError: `sd` is negative or not finite, `margin` is not above 0, or alpha or power is
             not between 0 and 1.
     """
-    _check_sd(sd)
-    if not (math.isfinite(margin) and margin > 0):
-        raise ValueError(f"margin {margin!r} is not above 0")
-    if not 0.0 < power < 1.0:
-        raise ValueError(f"power {power!r} is not between 0 and 1")
-    for look in looks(alpha, _MOST):
+    _check(sd, margin, power)
+    chance = float(stats.norm.cdf(math.log1p(margin) / sd)) if sd > 0 else 1.0
+
+    def likely(launches: int) -> bool:
+        needed = agreeing(launches, alpha)
+        return needed is not None and float(stats.binom.sf(needed - 1, launches, chance)) >= power
+
+    for launches in range(1, _MOST):
+        if likely(launches):
+            return launches
+        if launches > 100 and not launches % 100 and not likely(launches * 4):
+            return None
+    return None
+
+
+def launches_to_keep(sd: float, margin: float, alpha: float, power: float = 0.8) -> int | None:
+    """As `launches_needed`, for the proof that a limit is kept: a look of `sequential.KEEPING` at
+    which Student's t is likely to say so (noncentral t: Johnson & Welch 1940, Biometrika 31).
+
+    Raises:
+        ValueError: as `launches_needed`.
+    """
+    _check(sd, margin, power)
+    for look in KEEPING.looks(alpha, _MOST):
         freedom = look.launches - 1
         needed = float(stats.t.isf(look.alpha, freedom))
         if sd == 0.0:
@@ -132,6 +151,14 @@ def launches_needed(sd: float, margin: float, alpha: float, power: float = 0.8) 
         if _noncentral(needed, freedom, shift) >= power:
             return look.launches
     return None
+
+
+def _check(sd: float, margin: float, power: float) -> None:
+    _check_sd(sd)
+    if not (math.isfinite(margin) and margin > 0):
+        raise ValueError(f"margin {margin!r} is not above 0")
+    if not 0.0 < power < 1.0:
+        raise ValueError(f"power {power!r} is not between 0 and 1")
 
 
 def _noncentral(needed: float, freedom: int, shift: float) -> float:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 from scipy import stats
 
-from harness.stats.sequential import looks, mean_bounds, two_sample_bounds
+from harness.stats.sequential import BREAKING, mean_bounds, two_sample_bounds
 
 Floats = npt.NDArray[np.float64]
 Noise = Callable[[np.random.Generator, tuple[int, int]], Floats]
@@ -32,14 +32,14 @@ def wrong_bounds(noise: Noise, alpha: float, runs: int, least_sd: float) -> floa
     """The share of runs in which `low` was above the true mean 0 at any look to 60 launches."""
     array = noise(np.random.default_rng(13), (runs, 60))
     wrong = np.zeros(runs, dtype=bool)
-    for look in looks(alpha, 60):
+    for look in BREAKING.looks(alpha, 60):
         seen = array[:, : look.launches]
         error = np.maximum(seen.std(axis=1, ddof=1), least_sd) / math.sqrt(look.launches)
         low = seen.mean(axis=1) - error * stats.t.isf(look.alpha, look.launches - 1)
         # The same numbers as the function gives, for the first runs.
         for row in range(3):
             assert low[row] == pytest.approx(
-                mean_bounds(seen[row].tolist(), alpha, alpha, least_sd=least_sd)[1]
+                mean_bounds(seen[row].tolist(), alpha, BREAKING, least_sd=least_sd)[1]
             )
         wrong |= low > 0
     return float(wrong.mean())
@@ -77,7 +77,8 @@ def test_two_sample_bounds_are_wrong_in_at_most_alpha(
         now = random.normal(size=24).tolist()
         then = (spread * random.normal(size=stored) + transfer * random.normal()).tolist()
         wrong += any(
-            two_sample_bounds(now[: look.launches], then, alpha, transfer)[1] > 0
-            for look in looks(alpha, 24)
+            two_sample_bounds(now[: look.launches], then, alpha, BREAKING, transfer_sd=transfer)[1]
+            > 0
+            for look in BREAKING.looks(alpha, 24)
         )
     assert wrong <= stats.binom.isf(1e-3, runs, alpha)

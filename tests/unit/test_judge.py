@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.baselines import Baseline, StoredMetric
-from harness.judge import Evidence, Risk, judge, why_not
+from harness.compare import Evidence, Risk
+from harness.judge import judge, why_not
 from harness.machine import Environment, Gpu, Machine
 from harness.metric import PERFORMANCE
 from harness.recipe import Budget, Condition, Limit, LimitKind
@@ -25,7 +26,7 @@ SPREAD = (0.99, 1.0, 1.01, 1.0, 0.995, 1.005, 1.0, 0.99, 1.01, 1.0)
 MACHINE = Machine(cpu="Test", features=("avx2",), cores=4, memory=16, os="Linux")
 
 
-def launches(seconds: float, count: int = 10, memory: int = 100) -> tuple[Launch, ...]:
+def launches(seconds: float, count: int = 14, memory: int = 100) -> tuple[Launch, ...]:
     """Launches whose medians scatter by one percent."""
     return tuple(
         Launch(
@@ -42,7 +43,7 @@ def launches(seconds: float, count: int = 10, memory: int = 100) -> tuple[Launch
     )
 
 
-def recipe(name: str, seconds: float, count: int = 10, size: int = 1000) -> RecipeRecord:
+def recipe(name: str, seconds: float, count: int = 14, size: int = 1000) -> RecipeRecord:
     """A measured recipe."""
     return RecipeRecord(
         name=name,
@@ -69,7 +70,7 @@ def stored(seconds: float, yard: float = 0.003) -> Baseline:
 
 
 def verdict(
-    kind: LimitKind, value: float, seconds: float, *, count: int = 10, yard: float = 0.003
+    kind: LimitKind, value: float, seconds: float, *, count: int = 14, yard: float = 0.003
 ) -> Verdict:
     """The verdict on a candidate beside a reference of 20 ms and a baseline of 10 ms."""
     evidence = Evidence(
@@ -94,7 +95,7 @@ def verdict(
 def test_each_limit_keeps_what_is_good_and_breaks_what_is_bad(
     kind: LimitKind, value: float, good: float, bad: float
 ) -> None:
-    """Ten launches with one percent of spread decide both, with words and a next step."""
+    """Fourteen launches with one percent of spread decide both, with words and a next step."""
     assert verdict(kind, value, good).status is Status.PASS
     broken = verdict(kind, value, bad)
     assert broken.status is Status.FAIL

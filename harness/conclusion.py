@@ -1,0 +1,103 @@
+"""The end of a session: what its records would change in the stored baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from harness import changes as edits
+from harness import suitefile
+from harness.baselines import Baseline, Store, StoredMetric
+from harness.errors import PerfgateError
+from harness.metric import Metric, Rule
+from harness.record import RecipeRecord, SessionRecord, SuiteRecord
+from harness.settings import Settings
+from harness.values import launch_values, level, yardstick_values
+
+
+def conclude(
+    record: SessionRecord, settings: Settings, now: datetime
+) -> tuple[SessionRecord, tuple[PerfgateError, ...]]:
+    """Proposes the changes of the stored baselines, and writes them when that was asked for.
+
+    Returns the record with its changes, and what stood in the way.
+    """
+    store = Store(settings.baselines)
+    problems: list[PerfgateError] = []
+    suites = []
+    for suite in record.suites:
+        if not suite.task:
+            suites.append(suite)
+            continue
+        metrics = suitefile.metrics_of(suite.task)
+        refused = edits.refusals(suite, metrics)
+        new = {
+            each.name: baseline_of(record, suite, each, metrics)
+            for each in suite.recipes
+            if each.name not in refused
+        }
+        stored = {}
+        for name in list(new):
+            try:
+                found = store.read(record.machine, suite.name, name)
+            except PerfgateError:
+                del new[name]  # its verdict says so already; the file stays as it is
+                continue
+            if found is not None:
+                stored[name] = found
+        proposed = edits.propose(stored, new, metrics)
+        if settings.update and record.complete:
+            try:
+                proposed = edits.write(
+                    proposed, new=new, stored=stored, store=store, reason=settings.reason, now=now
+                )
+            except PerfgateError as error:
+                problems.append(error)
+        suites.append(suite.model_copy(update={"changes": proposed}))
+    return record.model_copy(update={"suites": tuple(suites)}), tuple(problems)
+
+
+def baseline_of(
+    session: SessionRecord,
+    suite: SuiteRecord,
+    record: RecipeRecord,
+    metrics: Mapping[str, Metric],
+) -> Baseline:
+    """What would be stored of a recipe."""
+    yard = yardstick_values(suite.yardstick)
+    stored = {}
+    for metric in metrics.values():
+        value = level(record, metric)
+        if value is None:
+            continue
+        launches = launch_values(record, metric) if metric.rule is Rule.LAUNCHES else {}
+        known = all(index in yard for index in launches)
+        stored[metric.name] = StoredMetric(
+            unit=metric.unit,
+            value=_short(value),
+            launches=tuple(_short(each) for each in launches.values()),
+            yardstick=tuple(_short(yard[index]) for index in launches) if known else (),
+        )
+    return Baseline(
+        suite=suite.name,
+        recipe=record.name,
+        recorded=session.started,
+        commit=session.commit,
+        dirty=session.dirty,
+        machine=session.machine,
+        environment=session.environment,
+        spec=spec_digest(record),
+        metrics=stored,
+        accuracy=record.accuracy,
+    )
+
+
+def spec_digest(record: RecipeRecord) -> str:
+    """Digest of what a recipe is built from: its chain and runtime, not its budgets."""
+    from harness.measure.store import digest_of
+
+    return digest_of({key: record.spec.get(key) for key in ("chain", "runtime")})[:16]
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.7g}")

@@ -1,0 +1,456 @@
+"""One suite of one session: its arms prepared, measured in launches until decided, judged."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from harness import suitefile
+from harness.baselines import Baseline, Store
+from harness.compare import Base, Evidence, Risk
+from harness.conclusion import spec_digest
+from harness.errors import PerfgateError
+from harness.judge import judge, measured, summarise, why_not
+from harness.machine import Environment, Machine, differences
+from harness.measure.bench import Arm, Bench
+from harness.measure.checkout import Commit
+from harness.metric import Rule
+from harness.recipe import Budget, Recipe, Suite
+from harness.record import (
+    BaseRecord,
+    Failure,
+    LimitResult,
+    RecipeRecord,
+    Spread,
+    Status,
+    SuiteRecord,
+    Verdict,
+)
+from harness.settings import Settings
+
+MEASURED = "measured"
+"""The test of a recipe without budgets: that it was measured at all."""
+
+_FEWEST = 4  # launches before a session may end
+_FEWEST_TO_STORE = 8  # the same when baselines are written: they are compared with for long
+_LEAST = 3  # the same when the time is up
+_MOST = 60
+
+_HOPELESS = 8  # launches before a recipe that will not be decided in time may leave
+_LOAD_SECONDS = 0.5  # what it takes to start an arm, for the plan
+_PARENT_SECONDS = 1.0  # what a launch takes besides
+
+Show = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class BaseTree:
+    """The other version of the code: which it is, where it lies, and what interprets it."""
+
+    found: Commit
+    root: Path
+    python: str = ""
+
+
+class SuiteRun:
+    """One suite of one session, from build to verdicts."""
+
+    def __init__(
+        self,
+        suite: Suite,
+        wanted: Mapping[str, list[str]],
+        *,
+        settings: Settings,
+        machine: Machine,
+        environment: Environment,
+        limits: int,
+        base: BaseTree | None,
+        show: Show,
+        say: Show,
+    ) -> None:
+        self._suite = suite
+        self._settings = settings
+        self._machine = machine
+        self._environment = environment
+        self._wanted = {name: wanted[name] for name in suite.recipes if name in wanted}
+        self._say = say
+        self._show: Show = lambda text: show(f"{suite.name}: {text}")
+        self._metrics = suitefile.metrics_of(suite.task)
+        self._store = Store(settings.baselines)
+        self._stored: dict[str, Baseline] = {}
+        self._unreadable: dict[str, PerfgateError] = {}
+        self._skipped: dict[str, Failure] = {}
+        self._risk = Risk(fail=settings.alpha / limits)
+        self._now = datetime.now(UTC)
+        self._pace: float | None = None
+        self._plan = ""
+        self._recipes = self._needed()
+        self._find_missing()
+        self._base = base
+        self._base_problems: dict[str, str] = {}
+        self._bench = Bench(self._arms(), settings, self._show)
+
+    def run(self) -> SuiteRecord:
+        """Everything, in its order."""
+        phases = {}
+        self._read_baselines()
+        with self._bench:
+            clock = time.monotonic()
+            self._bench.prepare()
+            phases["build"] = round(time.monotonic() - clock, 1)
+            clock = time.monotonic()
+            self._announce()
+            verdicts = self._measure()
+            phases["measure"] = round(time.monotonic() - clock, 1)
+        records = [self._record(recipe.name) for recipe in self._recipes]
+        return SuiteRecord(
+            name=self._suite.name,
+            folder=relative(self._suite.folder, self._settings.root),
+            task=self._suite.task,
+            model=self._suite.model,
+            data=dict(self._suite.data),
+            batch=self._suite.batch,
+            recipes=tuple(records),
+            yardstick=tuple(self._bench.yardstick),
+            summaries={
+                record.name: summarise(self._evidence(self._suite.recipes[record.name]))
+                for record in records
+                if record.failure is None
+            },
+            verdicts=tuple(verdicts),
+            suspects=self._suspects(),
+            phases=phases,
+            plan=self._plan,
+            base=self._base_record(),
+            controls=tuple(
+                self._bench.record(_copy(name))
+                for name in self._references()
+                if self._bench.alive([_copy(name)])
+            ),
+            spreads={record.name: found for record in records if (found := _spread(record))},
+        )
+
+    # -- what is measured ------------------------------------------------------------------
+
+    def _needed(self) -> list[Recipe]:
+        """The recipes asked for and the references that they are compared with."""
+        names = dict.fromkeys(self._wanted)
+        for name in self._wanted:
+            names[self._suite.recipes[name].reference] = None
+        return [recipe for name, recipe in self._suite.recipes.items() if name in names]
+
+    def _references(self) -> list[str]:
+        return list(dict.fromkeys(recipe.reference for recipe in self._recipes))
+
+    def _arms(self) -> list[Arm]:
+        """Every recipe, an unchanged copy of every reference, and every recipe at the base."""
+        arms = [
+            Arm(recipe.name, self._suite, recipe)
+            for recipe in self._recipes
+            if recipe.name not in self._skipped
+        ]
+        arms += [
+            Arm(_copy(arm.label), arm.suite, arm.recipe, copy_of=arm.label)
+            for arm in arms
+            if arm.label in self._references()
+        ]
+        return arms + (self._base_arms(self._base) if self._base else [])
+
+    def _base_arms(self, base: BaseTree) -> list[Arm]:
+        folder = relative(self._suite.folder, self._settings.root)
+        file = base.root / folder / self._suite.file.name
+        problem, read = "", None
+        if file.is_file():
+            read = suitefile.read(file, base.root)
+        else:
+            problem = f"the suite is not there at {base.found.name}"
+        if read is not None and read.suite is None:
+            first = read.suite_problems[0]
+            problem = f"its suite file cannot be read at {base.found.name}: {first.problem}"
+        arms = []
+        for name in self._wanted:
+            if name in self._skipped:
+                continue
+            recipe = read.suite.recipes.get(name) if read and read.suite else None
+            if recipe is None or read is None or read.suite is None:
+                self._base_problems[name] = problem or _not_at_base(name, base, read)
+                continue
+            python = base.python or sys.executable
+            arms.append(Arm(_base(name), read.suite, recipe, python=python))
+        return arms
+
+    def _find_missing(self) -> None:
+        for recipe in self._recipes:
+            missing = suitefile.missing_packages(self._suite, recipe)
+            if missing:
+                listed = ", ".join(dict.fromkeys(each.module for each in missing))
+                self._skipped[recipe.name] = Failure(
+                    stage="build",
+                    problem=f"not installed: {listed}",
+                    next_step=" && ".join(dict.fromkeys(each.install for each in missing)),
+                    missing_package=True,
+                )
+
+    def _read_baselines(self) -> None:
+        for recipe in self._recipes:
+            try:
+                found = self._store.read(self._machine, self._suite.name, recipe.name)
+            except PerfgateError as error:
+                self._unreadable[recipe.name] = error
+            else:
+                if found is not None:
+                    self._stored[recipe.name] = found
+
+    # -- launches --------------------------------------------------------------------------
+
+    def _announce(self) -> None:
+        """Says what is expected, before the first launch."""
+        from harness.stats.sequential import fewest
+
+        live = self._bench.alive(self._bench.labels)
+        if not live:
+            return
+        each = self._expected(live)
+        to_break = fewest(self._risk.fail)
+        seconds = self._settings.seconds
+        now = datetime.now().astimezone()
+        kept = (now + timedelta(seconds=min(seconds, self._fewest * each))).strftime("%H:%M:%S")
+        late = (now + timedelta(seconds=seconds)).strftime("%H:%M:%S")
+        self._plan = (
+            f"{len(live)} arms, launches of about {each:.0f} s; {self._fewest} when all budgets "
+            f"are clearly kept ({kept}), {to_break} to prove one broken; {late} at the latest "
+            f"(--perf-seconds {seconds:g})"
+        )
+        few = self._expected(live[:4])
+        if self._fewest * each + (to_break - self._fewest) * few > seconds:
+            asked = math.ceil((self._fewest * each + (to_break - self._fewest) * few) / 10) * 10
+            self._plan += f"; too short to prove any budget broken: --perf-seconds {asked}"
+        self._say(f"perfgate {self._suite.name}: {self._plan}")
+
+    def _expected(self, labels: Sequence[str]) -> float:
+        """A guess at the seconds of a launch, from how long evaluation took."""
+        inferences = (self._settings.rounds + 3) * 4
+        return _PARENT_SECONDS + sum(
+            _LOAD_SECONDS + inferences * self._bench.seconds_per_inference(label)
+            for label in labels
+        )
+
+    @property
+    def _fewest(self) -> int:
+        return _FEWEST_TO_STORE if self._settings.update else _FEWEST
+
+    def _measure(self) -> list[Verdict]:
+        """Adds launches until every budget is decided or the time is up."""
+        start = time.monotonic()
+        live = self._bench.labels
+        throughput = True
+        for count in range(1, _MOST + 1):
+            before = time.monotonic()
+            self._bench.launch(
+                live,
+                f"launch {count}, {len(live)} arms, {before - start:.0f} of "
+                f"{self._settings.seconds:.0f} s ",
+                batches=throughput or count <= self._fewest,
+                last=count == _MOST,
+            )
+            now = time.monotonic()
+            self._pace = now - before
+            left = self._settings.seconds - (now - start)
+            late = left < self._pace
+            if count >= self._fewest or (late and count >= _LEAST and not self._settings.update):
+                verdicts = self._verdicts()
+                undecided = self._undecided(verdicts, count, left)
+                live = self._arms_of(undecided)
+                throughput = any(verdict.metric == "throughput" for verdict in undecided)
+                if late or not live:
+                    return verdicts
+            if not self._bench.alive(live):
+                break
+        return self._verdicts()
+
+    def _undecided(self, verdicts: Sequence[Verdict], count: int, left: float) -> list[Verdict]:
+        """Verdicts that more launches are likely to decide in the time that is left."""
+        found = []
+        for verdict in verdicts:
+            metric = self._metrics.get(verdict.metric)
+            if verdict.status is not Status.INCONCLUSIVE or metric is None:
+                continue
+            if metric.rule is Rule.LAUNCHES and (
+                count < _HOPELESS
+                or any(
+                    self._within_reach(limit, left)
+                    for limit in verdict.limits
+                    if limit.status is Status.INCONCLUSIVE
+                )
+            ):
+                found.append(verdict)
+        return found
+
+    def _within_reach(self, limit: LimitResult, left: float) -> bool:
+        if limit.needed is None:
+            return False
+        # A guess from few launches may be twice too high.
+        return (limit.needed - limit.sample) * (self._pace or 0.0) <= 2 * left
+
+    def _arms_of(self, verdicts: Sequence[Verdict]) -> list[str]:
+        """The arms that undecided verdicts rest on; references always bring their copy."""
+        labels: dict[str, None] = {}
+        for verdict in verdicts:
+            recipe = self._suite.recipes[verdict.recipe]
+            labels[recipe.name] = None
+            labels[recipe.reference] = None
+            labels[_copy(recipe.reference)] = None
+            open_limits = {
+                limit.kind for limit in verdict.limits if limit.status is Status.INCONCLUSIVE
+            }
+            if "regression" in open_limits:
+                labels[_base(recipe.name)] = None
+        return [label for label in self._bench.labels if label in labels]
+
+    # -- verdicts --------------------------------------------------------------------------
+
+    def _verdicts(self) -> list[Verdict]:
+        found = []
+        for name, metrics in self._wanted.items():
+            recipe = self._suite.recipes[name]
+            evidence = self._evidence(recipe)
+            budgets = {budget.metric: budget for budget in recipe.budgets}
+            for metric in dict.fromkeys(metrics):
+                if metric == MEASURED:
+                    found.append(measured(evidence.record, MEASURED))
+                elif metric in budgets:
+                    found.append(self._verdict(budgets[metric], evidence))
+        return found
+
+    def _verdict(self, budget: Budget, evidence: Evidence) -> Verdict:
+        metric = self._metrics[budget.metric]
+        name = evidence.record.name
+
+        def without(status: Status, reason: str, next_step: str = "") -> Verdict:
+            return Verdict(
+                recipe=name,
+                metric=metric.name,
+                status=status,
+                unit=metric.unit.value,
+                reason=reason,
+                next_step=next_step,
+            )
+
+        reason = why_not(budget.when, self._machine)
+        if reason:
+            return without(Status.SKIPPED, f"does not apply on this machine: {reason}")
+        unreadable = self._unreadable.get(name)
+        asks = any(limit.kind == "regression" for limit in budget.limits)
+        if unreadable is not None and asks and self._base is None:
+            return without(
+                Status.ERROR, f"{unreadable.where}: {unreadable.problem}", unreadable.next_step
+            )
+        return judge(budget, metric, evidence, self._risk, self._now)
+
+    def _record(self, name: str) -> RecipeRecord:
+        skipped = self._skipped.get(name)
+        if skipped is None:
+            return self._bench.record(name)
+        recipe = self._suite.recipes[name]
+        return RecipeRecord(
+            name=name, reference=recipe.reference, parent=recipe.parent, failure=skipped
+        )
+
+    def _evidence(self, recipe: Recipe) -> Evidence:
+        reference = recipe.reference
+        copy = self._bench.alive([_copy(reference)])
+        return Evidence(
+            record=self._record(recipe.name),
+            reference=None if recipe.is_reference else self._record(reference),
+            baseline=self._stored.get(recipe.name),
+            base=self._base_of(recipe.name),
+            control=(self._record(reference), self._bench.record(copy[0])) if copy else None,
+            reference_baseline=self._stored.get(reference),
+            yardstick=tuple(self._bench.yardstick),
+            pace=self._pace,
+            metrics=self._metrics,
+        )
+
+    def _base_of(self, name: str) -> Base | None:
+        if self._base is None:
+            return None
+        found = self._base.found.name
+        if _base(name) not in self._bench.labels:
+            return Base(found, problem=self._base_problems.get(name, "it was not measured there"))
+        record = self._bench.record(_base(name))
+        if record.failure is None:
+            return Base(found, record)
+        problem = f"the recipe could not be measured at {found}: {record.failure.problem}"
+        self._base_problems[name] = problem
+        return Base(found, problem=problem)
+
+    def _base_record(self) -> BaseRecord | None:
+        if self._base is None:
+            return None
+        there = [label for name in self._wanted if (label := _base(name)) in self._bench.labels]
+        return BaseRecord(
+            ref=self._base.found.ref,
+            commit=self._base.found.commit,
+            python=self._base.python,
+            recipes=tuple(self._bench.record(label) for label in there),
+            problems=self._base_problems,
+        )
+
+    def _suspects(self) -> tuple[str, ...]:
+        found: dict[str, None] = {}
+        if self._base is not None:
+            return ()
+        for baseline in self._stored.values():
+            for line in differences(baseline.environment, self._environment):
+                found[line] = None
+        for name, baseline in self._stored.items():
+            if baseline.spec != spec_digest(self._record(name)):
+                found[f"the recipe {name} has other steps or another runtime than its baseline"] = (
+                    None
+                )
+        return tuple(found)
+
+
+def relative(path: Path, root: Path) -> str:
+    """`path` below `root` with forward slashes; as it is when it is not."""
+    try:
+        return path.resolve().relative_to(root.resolve()).as_posix()
+    except ValueError:
+        return path.as_posix()
+
+
+def _copy(reference: str) -> str:
+    return f"{reference}@copy"  # no recipe's name has an @
+
+
+def _base(name: str) -> str:
+    return f"{name}@base"
+
+
+def _not_at_base(name: str, base: BaseTree, read: suitefile.SuiteFile | None) -> str:
+    problems = read.problems.get(name) if read else None
+    if problems:
+        return f"the recipe cannot be read at {base.found.name}: {problems[0].problem}"
+    return f"there is no recipe {name!r} at {base.found.name}"
+
+
+def _spread(record: RecipeRecord) -> Spread | None:
+    """The variance of a recipe's latency, None when there are too few launches."""
+    from harness.stats.variance import components
+
+    rows = [[math.log(max(each, 1e-12)) for each in launch.latency] for launch in record.launches]
+    if sum(len(row) > 1 for row in rows) < 2 or not all(rows):
+        return None
+    found = components(rows)
+    return Spread(
+        within=math.sqrt(found.within),
+        between=math.sqrt(found.between),
+        launch=found.sd,
+        samples=found.samples,
+        launches=found.launches,
+    )
