@@ -14,8 +14,6 @@ def launch_value(launch: Launch, metric: str) -> float | None:
 
     Times are the launch's median or 95th percentile (linear between order statistics).
     """
-    import numpy as np
-
     stages = {
         "latency": launch.latency,
         "preprocess": launch.preprocess,
@@ -25,16 +23,25 @@ def launch_value(launch: Launch, metric: str) -> float | None:
     stage, _, statistic = metric.rpartition("_")
     if stage in stages and statistic in {"p50", "p95"}:
         samples = stages[stage]
-        return float(np.quantile(samples, int(statistic[1:]) / 100)) if samples else None
+        return _quantile(samples, int(statistic[1:]) / 100) if samples else None
     if metric == "throughput":
         if not launch.batches or not launch.batch_size:
             return None
-        return launch.batch_size / float(np.median(launch.batches))
+        return launch.batch_size / _quantile(launch.batches, 0.5)
     if metric == "peak_memory":
         return None if launch.peak_memory is None else float(launch.peak_memory)
     if metric == "load_time":
         return launch.load_time
     return None
+
+
+def _quantile(samples: Sequence[float], q: float) -> float:
+    """As `harness.stats.quantile.quantile`, for the few samples of a launch without an array."""
+    ordered = sorted(samples)
+    at = (len(ordered) - 1) * q
+    left = int(at)
+    right = min(left + 1, len(ordered) - 1)
+    return ordered[left] + (at - left) * (ordered[right] - ordered[left])
 
 
 def launch_values(record: RecipeRecord, metric: Metric) -> dict[int, float]:

@@ -49,7 +49,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special, stats
 
 Floats = npt.NDArray[np.float64]
 
@@ -302,7 +302,7 @@ def _student(values: Floats, alpha: float, least_sd: float) -> Bounds:
 
 def _half_width(values: Floats, alpha: float, least_sd: float) -> float:
     error = max(float(values.std(ddof=1)), least_sd) / math.sqrt(len(values))
-    return max(0.0, error * float(stats.t.isf(alpha, len(values) - 1)))
+    return max(0.0, error * -float(special.stdtrit(len(values) - 1, alpha)))
 
 
 def _checked(values: Sequence[float] | Floats) -> Floats:

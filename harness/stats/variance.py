@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special, stats
 
 from harness.stats.sequential import KEEPING, agreeing
 
 Floats = npt.NDArray[np.float64]
 
-_MOST = 4000  # launches; whoever needs more is told that it does not end
+_MOST = 500  # launches; whoever needs more is told that it does not end
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def smallest_provable(sd: float, launches: int, alpha: float) -> float:
 
 def launches_needed(sd: float, margin: float, alpha: float, power: float = 0.8) -> int | None:
     """The fewest launches after which a true change is likely proven by `median_bounds`; None:
-    more than thousands.
+    more than hundreds.
 
     `sd` is the standard deviation of one launch's log value (or log ratio) under normal noise,
     `margin` the relative distance of the truth from the limit (0.05: 5 % beyond it), `alpha` of the
@@ -121,17 +122,15 @@ def launches_needed(sd: float, margin: float, alpha: float, power: float = 0.8) 
     """
     _check(sd, margin, power)
     chance = float(stats.norm.cdf(math.log1p(margin) / sd)) if sd > 0 else 1.0
+    proven = stats.binom.sf(_agreeing(alpha) - 1, np.arange(1, _MOST + 1), chance) >= power
+    return int(proven.argmax()) + 1 if proven.any() else None
 
-    def likely(launches: int) -> bool:
-        needed = agreeing(launches, alpha)
-        return needed is not None and float(stats.binom.sf(needed - 1, launches, chance)) >= power
 
-    for launches in range(1, _MOST):
-        if likely(launches):
-            return launches
-        if launches > 100 and not launches % 100 and not likely(launches * 4):
-            return None
-    return None
+@lru_cache(maxsize=64)
+def _agreeing(alpha: float) -> npt.NDArray[np.int64]:
+    """`sequential.agreeing` of 1 to `_MOST` launches; one more than there are for None."""
+    counts = range(1, _MOST + 1)
+    return np.array([agreeing(count, alpha) or count + 1 for count in counts], dtype=np.int64)
 
 
 def launches_to_keep(sd: float, margin: float, alpha: float, power: float = 0.8) -> int | None:
@@ -144,7 +143,7 @@ def launches_to_keep(sd: float, margin: float, alpha: float, power: float = 0.8)
     _check(sd, margin, power)
     for look in KEEPING.looks(alpha, _MOST):
         freedom = look.launches - 1
-        needed = float(stats.t.isf(look.alpha, freedom))
+        needed = -float(special.stdtrit(freedom, look.alpha))
         if sd == 0.0:
             return look.launches
         shift = math.log1p(margin) / sd * math.sqrt(look.launches)
@@ -166,8 +165,13 @@ def _noncentral(needed: float, freedom: int, shift: float) -> float:
     the sample's spread s, at 400 quantiles of it. The usual series gives out at the huge quantiles
     of two degrees of freedom; this is right to about 0.001 everywhere.
     """
-    spread = np.sqrt(stats.chi2.ppf((np.arange(400) + 0.5) / 400, freedom) / freedom)
-    return float(stats.norm.cdf(shift - needed * spread).mean())
+    return float(special.ndtr(shift - needed * _spreads(freedom)).mean())
+
+
+@lru_cache(maxsize=256)
+def _spreads(freedom: int) -> Floats:
+    found: Floats = np.sqrt(stats.chi2.ppf((np.arange(400) + 0.5) / 400, freedom) / freedom)
+    return found
 
 
 def _check_sd(sd: float) -> None:
