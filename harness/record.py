@@ -174,6 +174,48 @@ class Launch(Frozen):
         )
 
 
+class Conditions(Frozen):
+    """What the machine did while one launch took its timed rounds, as far as its kernel tells.
+
+    None is "not measured", never zero. Shares are 0 to 1.
+
+    Attributes:
+        index: the launch's number.
+        seconds: how long the rounds took.
+        cores: the cores that `stolen`, `others`, `frequency_*` and `throttle_events` are about.
+        stolen: share of the cores' time that the hypervisor gave to other guests.
+        others: share of the cores' time that was used by neither the launch nor its arms.
+        waited: share of `seconds` in which the launch was ready to run and had to wait for a core.
+        swapped_in, swapped_out: pages, of the whole machine.
+        major_faults: page faults of the launch and its arms that had to read a disk.
+        frequency_lowest, frequency_mean: of the cores, in Hz, read between rounds.
+        throttle_events: times that a core or its package was slowed down for its heat.
+        quota_stops: times that the control group had used up its quota of CPU time.
+        quota_stopped: share of `seconds` in which the control group was stopped for that.
+        cpu_pressure, memory_pressure: share of `seconds` in which some process of the machine
+            waited for a core, or for memory.
+        discarded: why the launch does not count, "" when it does.
+    """
+
+    index: int = 0
+    seconds: float | None = None
+    cores: tuple[int, ...] = ()
+    stolen: float | None = None
+    others: float | None = None
+    waited: float | None = None
+    swapped_in: int | None = None
+    swapped_out: int | None = None
+    major_faults: int | None = None
+    frequency_lowest: float | None = None
+    frequency_mean: float | None = None
+    throttle_events: int | None = None
+    quota_stops: int | None = None
+    quota_stopped: float | None = None
+    cpu_pressure: float | None = None
+    memory_pressure: float | None = None
+    discarded: str = ""
+
+
 class Failure(Frozen):
     """Why a recipe has no measurement.
 
@@ -336,6 +378,7 @@ class SuiteRecord(Frozen):
     Attributes:
         folder: relative to the project's root, with forward slashes.
         yardstick: launches of the fixed workload that every launch measures beside the recipes.
+        conditions: what the machine did during each launch.
         summaries: recipe name to its metrics.
         suspects: differences to the baselines' toolchain or environment, in words.
         notes: what people should know of how it was measured.
@@ -354,6 +397,7 @@ class SuiteRecord(Frozen):
     batch: int = 1
     recipes: tuple[RecipeRecord, ...] = ()
     yardstick: tuple[Launch, ...] = ()
+    conditions: tuple[Conditions, ...] = ()
     summaries: dict[str, tuple[MetricSummary, ...]] = Field(default_factory=dict)
     verdicts: tuple[Verdict, ...] = ()
     changes: tuple[Change, ...] = ()

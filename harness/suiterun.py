@@ -117,6 +117,7 @@ class SuiteRun:
             batch=self._suite.batch,
             recipes=tuple(records),
             yardstick=tuple(self._bench.yardstick),
+            conditions=tuple(self._bench.conditions),
             summaries={
                 record.name: summarise(self._evidence(self._suite.recipes[record.name]))
                 for record in records

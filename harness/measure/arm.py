@@ -31,9 +31,6 @@ SAMPLES = 3
 TIMES = struct.Struct(f"<{3 * SAMPLES}d")
 """A visit's times in seconds: pre-process, inference, post-process, of each sample in turn."""
 
-YARDSTICK = "yardstick"
-"""The kind of an arm that runs the fixed workload; every other is of a recipe."""
-
 Sample = tuple[float, float, float]
 
 _WARM_MIN, _WARM_MAX = 2, 6  # visits before the first timed one
@@ -43,7 +40,8 @@ _WARM_SECONDS = 2.0
 def serve(arm: dict[str, Any], images: Sequence[Any], turns: int, answers: int) -> None:
     """Opens what the arm measures, says so, and then takes turns until told to finish.
 
-    `images` are decoded, uint8 (H, W, 3); the arm cycles through them.
+    `arm` is plain data: its "kind", `yardstick.KIND` for the fixed workload, its "root", "" for no
+    code of a project, and what a recipe needs. `images` are decoded, uint8 (H, W, 3); the arm cycles through them.
 
     Answers a line of JSON when ready, `TIMES` per turn (a batch fills only the first number), and
     a line of JSON at the end.
@@ -52,7 +50,9 @@ def serve(arm: dict[str, Any], images: Sequence[Any], turns: int, answers: int) 
     if root:
         os.chdir(root)
         sys.path.insert(0, root)
-    visit: _Visit = _YardstickVisit() if arm["kind"] == YARDSTICK else _RecipeVisit(arm, images)
+    visit: _Visit = (
+        _YardstickVisit() if arm["kind"] == yardstick.KIND else _RecipeVisit(arm, images)
+    )
     _say(answers, {"type": "ready", "load_time": visit.load_time, "facts": visit.facts})
     while True:
         turn = os.read(turns, 1)

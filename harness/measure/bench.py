@@ -19,10 +19,17 @@ from pydantic import TypeAdapter
 
 from harness import registry
 from harness.measure import yardstick
-from harness.measure.arm import YARDSTICK
 from harness.measure.wall import Ended, Job, Pool
 from harness.recipe import Recipe, Suite
-from harness.record import Accuracy, ArtifactInfo, Failure, Launch, Link, RecipeRecord
+from harness.record import (
+    Accuracy,
+    ArtifactInfo,
+    Conditions,
+    Failure,
+    Launch,
+    Link,
+    RecipeRecord,
+)
 from harness.settings import Settings
 
 Progress = Callable[[str], None]
@@ -46,6 +53,19 @@ moves a launch's level by up to a quarter (glibc manual, "Memory Allocation Tuna
 def allocator() -> str:
     """The allocator's settings in workers, "" where it has none that are known."""
     return ALLOCATOR if platform.libc_ver()[0] == "glibc" else ""
+
+
+def worker_env(threads: int) -> dict[str, str]:
+    """The environment variables that every worker gets: what they are moves measurements."""
+    env = {name: str(threads) for name in _BUSY}
+    env |= {
+        "PYTHONHASHSEED": "0",
+        "PYTHONDONTWRITEBYTECODE": os.environ.get("PYTHONDONTWRITEBYTECODE", ""),
+        "TOKENIZERS_PARALLELISM": "false",
+    }
+    if allocator():
+        env["GLIBC_TUNABLES"] = allocator()
+    return env
 
 
 @dataclass(frozen=True)
@@ -89,6 +109,7 @@ class Bench:
         self._facts: dict[str, dict[str, Any]] = {}
         self._images: dict[Path, str] = {}
         self.yardstick: list[Launch] = []
+        self.conditions: list[Conditions] = []
         self._count = 0
         self._start = 0.0
         self._pool = Pool(1, self._logs)
@@ -121,7 +142,7 @@ class Bench:
         arms = [arm for arm in self._arms.values() if not arm.copy_of]
         if not arms:
             return
-        size = max(1, len(_cores()) // max(arm.suite.threads for arm in arms))
+        size = max(1, len(usable_cores()) // max(arm.suite.threads for arm in arms))
         jobs = [self._prepare_job(arm) for arm in sorted(arms, key=lambda a: len(a.recipe.chain))]
         doing: dict[str, str] = {}
         done = 0
@@ -188,7 +209,7 @@ class Bench:
         }
         self._count += 1
         events = self._pool.release(rest)
-        if not last and len(_cores()) > self._threads():
+        if not last and len(usable_cores()) > self._threads():
             self._pool.hold(self._launch_job(live))
         for _, event in events:
             self._hear(event, live, note)
@@ -235,7 +256,7 @@ class Bench:
     def _yardstick_arm(self) -> dict[str, Any]:
         return {
             "label": yardstick.NAME,
-            "kind": YARDSTICK,
+            "kind": yardstick.KIND,
             "root": "",
             "images": "",
             "python": sys.executable,
@@ -296,6 +317,8 @@ class Bench:
             else:
                 self._launches.setdefault(event["arm"], []).append(launch)
                 self._facts[event["arm"]] = event["facts"]
+        elif event["type"] == "conditions":
+            self.conditions.append(Conditions.model_validate(event["conditions"]))
         elif event["type"] == "arm_failed":
             if event["arm"] != yardstick.NAME:
                 self._fail(event["arm"], "measure", event)
@@ -339,7 +362,7 @@ class Bench:
 
     def _turn_of_cores(self) -> list[int]:
         """The cores of the next launch: launches go round all cores, arms of a launch share."""
-        cores = _cores()
+        cores = usable_cores()
         if not hasattr(os, "sched_setaffinity"):
             return []
         threads = min(self._threads(), len(cores))
@@ -347,16 +370,7 @@ class Bench:
         return cores[begin : begin + threads]
 
     def _env(self) -> dict[str, str]:
-        env = {name: str(self._threads()) for name in _BUSY}
-        env |= {
-            "PYTHONHASHSEED": "0",
-            "PERFGATE_CACHE": str(self._settings.cache),
-            "PYTHONDONTWRITEBYTECODE": os.environ.get("PYTHONDONTWRITEBYTECODE", ""),
-            "TOKENIZERS_PARALLELISM": "false",
-        }
-        if allocator():
-            env["GLIBC_TUNABLES"] = allocator()
-        return env
+        return {**worker_env(self._threads()), "PERFGATE_CACHE": str(self._settings.cache)}
 
 
 def spec_of(recipe: Recipe) -> dict[str, Any]:
@@ -376,7 +390,8 @@ def _plain(suite: Suite) -> dict[str, Any]:
     return plain
 
 
-def _cores() -> list[int]:
+def usable_cores() -> list[int]:
+    """The cores that this process may run on."""
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
     return list(range(os.cpu_count() or 1))

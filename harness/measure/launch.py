@@ -26,7 +26,9 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from harness.measure.arm import BATCH, FINISH, SAMPLE, SAMPLES, TIMES, YARDSTICK, serve
+from harness.measure import yardstick
+from harness.measure.arm import BATCH, FINISH, SAMPLE, SAMPLES, TIMES, serve
+from harness.measure.sensors import Sensors
 from harness.measure.wall import describe_signal, worker_command
 from harness.measure.worker import Send, die_with, failure
 from harness.recipe import Suite
@@ -65,12 +67,13 @@ def launch(work: dict[str, Any], more: Callable[[], dict[str, Any]], send: Send)
     """Measures arms for some rounds. It may be started ahead of its time: `more` waits for the
     rest of its work, and what costs time and asks for no arm is done before.
 
-    Sends one "measured" or "arm_failed" per arm. Keys of `work`: index, cores (list), preload,
+    Sends one "measured" or "arm_failed" per arm, and one "conditions". Keys of `work`: index, cores (list), preload,
     exec. Of what `more` returns: arms, rounds, batches, seconds, silence, started, logs,
     batch_size. Of an arm: label, kind, root, images (a file), python, and what `serve` asks for.
     """
     if work["cores"] and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, work["cores"])
+    orderly = _hand_over_in_order()
     if not work["exec"]:  # arms that are programs of their own import for themselves
         preload(work["preload"])
     work = work | more()
@@ -86,7 +89,10 @@ def launch(work: dict[str, Any], more: Callable[[], dict[str, Any]], send: Send)
             with _failing(started, live, send):
                 _hear_ready(started, work["silence"])
                 send({"type": "progress", "done": 0, "total": 0, "note": f"{arm['label']} loaded"})
-        _take_turns(live, work, order, send)
+        sensors = Sensors(work["cores"], [each.pid for each in live], orderly=orderly)
+        _take_turns(live, work, order, send, sensors)
+        seen = sensors.stop(work["index"])
+        send({"type": "conditions", "conditions": seen.model_dump(mode="json")})
         for each in list(live):
             with _failing(each, live, send):
                 os.write(each.turns, FINISH)
@@ -128,7 +134,23 @@ def read_images(file: str) -> list[Any]:
         return [stored[name] for name in stored.files]
 
 
-def _take_turns(live: list[_Arm], work: dict[str, Any], order: random.Random, send: Send) -> None:
+def _hand_over_in_order() -> bool:
+    """Arranges that this process and its arms do not interrupt each other; whether it worked.
+
+    By default the process that is woken by a write takes the core from the writer, which is then
+    still to reach its own read: it does so in the middle of the next arm's time. A process of the
+    kernel's batch class waits until the writer has gone to sleep (sched(7)).
+    """
+    if not hasattr(os, "SCHED_BATCH"):
+        return False
+    with contextlib.suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    return os.sched_getscheduler(0) == os.SCHED_BATCH
+
+
+def _take_turns(
+    live: list[_Arm], work: dict[str, Any], order: random.Random, send: Send, sensors: Sensors
+) -> None:
     start = time.monotonic()
     rounds: int = work["rounds"]
     batches: int = work["batches"]
@@ -142,10 +164,11 @@ def _take_turns(live: list[_Arm], work: dict[str, Any], order: random.Random, se
                 arm.times += [times[at : at + 3] for at in range(0, len(times), 3)]
         if every and number % every == every - 1:
             for arm in order.sample(live, len(live)):
-                if arm.kind != YARDSTICK:
+                if arm.kind != yardstick.KIND:
                     with _failing(arm, live, send):
                         arm.batches.append(_turn(arm, BATCH, work["silence"])[0])
         if number % 2:
+            sensors.look()
             send({"type": "progress", "done": number + 1, "total": rounds, "note": "rounds"})
 
 

@@ -10,6 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 NAME = "yardstick"
+"""The arm's name in a suite's launches."""
+
+KIND = "yardstick"
+"""What an arm of any name says to run this workload."""
 
 _SIZE = 320
 _CHANNELS = 24

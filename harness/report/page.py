@@ -18,7 +18,7 @@ from harness.record import (
     SuiteRecord,
     Verdict,
 )
-from harness.report import charts
+from harness.report import charts, conditions
 from harness.report.terminal import limit_text
 from harness.units import Unit, show, show_percent
 
@@ -172,6 +172,7 @@ def _suite(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> dict[str, Any]:
         "columns": columns,
         "rows": [_row(record, suite, columns, by_place) for record in suite.recipes],
         "charts": _charts(suite, metrics),
+        "conditions": conditions.table(suite),
         "lineage": [(record, [_link(link) for link in record.lineage]) for record in suite.recipes],
         "evidence": sorted(
             (verdict for verdict in suite.verdicts if verdict.limits),

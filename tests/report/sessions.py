@@ -11,6 +11,7 @@ from harness.record import (
     Accuracy,
     ArtifactInfo,
     Change,
+    Conditions,
     Failure,
     Launch,
     LimitResult,
@@ -188,6 +189,13 @@ def session(
         batch=4,
         recipes=tuple(records),
         yardstick=tuple(launch(generator, index, 0.1) for index in range(3)),
+        conditions=(
+            Conditions(index=0, seconds=2.5, cores=(0,), stolen=0.012, others=0.034, swapped_in=1),
+            Conditions(index=1, cores=(1,), frequency_lowest=2.5e9, frequency_mean=3e9),
+            Conditions(
+                index=2, others=0.5, quota_stops=2, quota_stopped=0.01, discarded="x" + text
+            ),
+        ),
         summaries=tables,
         verdicts=verdicts,
         changes=(

@@ -1,0 +1,94 @@
+"""The conditions of the machine per launch, as a table of words for the page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness import steadiness
+from harness.record import Conditions, SuiteRecord
+from harness.units import Unit, show
+
+NOT_MEASURED = "not measured"
+
+
+@dataclass(frozen=True)
+class Table:
+    """What the page shows: notes in words, column heads, and per launch its cells and state."""
+
+    notes: tuple[str, ...]
+    heads: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[str, ...], str], ...]
+
+
+_HEADS = (
+    "cores",
+    "rounds took",
+    "stolen by the hypervisor",
+    "used by others",
+    "waited for the core",
+    "swapped in, out",
+    "major faults",
+    "frequency: lowest, mean",
+    "slowed for heat",
+    "stopped by the CPU quota",
+    "pressure: CPU, memory",
+)
+
+
+def table(suite: SuiteRecord) -> Table | None:
+    """The table of a suite, None when nothing was recorded (an older session)."""
+    if not suite.conditions:
+        return None
+    ordered = sorted(suite.conditions, key=lambda seen: seen.index)
+    return Table(
+        notes=steadiness.notes(ordered),
+        heads=_HEADS,
+        rows=tuple((f"launch {seen.index}", cells(seen), _state(seen)) for seen in ordered),
+    )
+
+
+def cells(seen: Conditions) -> tuple[str, ...]:
+    """One launch's values with their units, in the order of the heads."""
+    stops = NOT_MEASURED
+    if seen.quota_stops is not None:
+        stops = f"{_count(seen.quota_stops, 'time')}, {percent(seen.quota_stopped)}"
+    return (
+        ", ".join(map(str, seen.cores)) or "all",
+        show(seen.seconds, Unit.SECONDS),
+        percent(seen.stolen),
+        percent(seen.others),
+        percent(seen.waited),
+        _both(_count(seen.swapped_in, "page"), _count(seen.swapped_out, "page")),
+        _count(seen.major_faults, "fault"),
+        _both(frequency(seen.frequency_lowest), frequency(seen.frequency_mean)),
+        _count(seen.throttle_events, "time"),
+        stops,
+        _both(percent(seen.cpu_pressure), percent(seen.memory_pressure)),
+    )
+
+
+def percent(share: float | None) -> str:
+    """A share for people: 0.034 is "3.4 %"."""
+    return NOT_MEASURED if share is None else f"{share * 100:.1f} %"
+
+
+def frequency(hertz: float | None) -> str:
+    """A frequency for people: 2.5e9 is "2.50 GHz"."""
+    return NOT_MEASURED if hertz is None else f"{hertz / 1e9:.2f} GHz"
+
+
+def _count(number: int | None, what: str) -> str:
+    if number is None:
+        return NOT_MEASURED
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def _both(first: str, second: str) -> str:
+    return first if first == second == NOT_MEASURED else f"{first}, {second}"
+
+
+def _state(seen: Conditions) -> str:
+    if seen.discarded:
+        return f"does not count: {seen.discarded}"
+    reason = steadiness.unsteady(seen)
+    return f"unsteady: {reason}" if reason else "steady"

@@ -1,0 +1,72 @@
+"""A launch on this machine, without a suite: identical arms, and what it says of the machine."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.measure import yardstick
+from harness.measure.bench import usable_cores, worker_env
+from harness.measure.wall import Ended, Job, Pool
+from harness.record import Conditions, Launch
+
+
+def messages(folder: Path, arms: list[dict[str, str]], rounds: int = 10) -> list[dict[str, Any]]:
+    """All that a launch of these arms says, its clean end not counted."""
+    work = {
+        "index": 4,
+        "cores": usable_cores()[:1],
+        "arms": arms,
+        "preload": ["numpy"],
+        "rounds": rounds,
+        "batches": 0,
+        "seconds": 20.0,
+        "silence": 60.0,
+        "started": 0.0,
+        "logs": str(folder),
+        "batch_size": 0,
+    }
+    said = []
+    with Pool(1, folder) as pool:
+        for _, event in pool.run([Job("launch", "test", work, folder, worker_env(1), 60.0)]):
+            if isinstance(event, Ended):
+                assert event.problem == "", event
+            else:
+                said.append(event)
+    return said
+
+
+def test_arms_of_the_yardstick_may_have_any_name_and_need_no_suite(tmp_path: Path) -> None:
+    """Two of them are measured, and one message tells the conditions of their rounds."""
+    said = messages(tmp_path, [{"name": name, "kind": yardstick.KIND} for name in ("a0", "b0")])
+    measured = {
+        event["arm"]: Launch.model_validate(event["launch"])
+        for event in said
+        if event["type"] == "measured"
+    }
+    assert sorted(measured) == ["a0", "b0"]
+    assert all(len(each.inference) == 10 for each in measured.values())
+    told = [event["conditions"] for event in said if event["type"] == "conditions"]
+    found = Conditions.model_validate(told[0])
+    assert len(told) == 1
+    assert (found.index, found.cores) == (4, tuple(usable_cores()[:1]))
+    assert found.seconds
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="the kernel has no batch class")
+def test_arms_do_not_wait_for_each_other_in_the_middle_of_their_time(tmp_path: Path) -> None:
+    """Handing over takes little: in the best of four launches the waits are below 15 %.
+
+    (Two arms that preempt each other wait for half of the time.)
+    """
+    waits = []
+    for _ in range(4):
+        said = messages(tmp_path, [{"name": each, "kind": yardstick.KIND} for each in "ab"], 20)
+        told = [event["conditions"]["waited"] for event in said if event["type"] == "conditions"]
+        waits += [each for each in told if each is not None]
+    if not waits:
+        pytest.skip("the kernel keeps no schedstat")
+    assert min(waits) < 0.15
