@@ -41,7 +41,8 @@ def serve(arm: dict[str, Any], images: Sequence[Any], turns: int, answers: int) 
     """Opens what the arm measures, says so, and then takes turns until told to finish.
 
     `arm` is plain data: its "kind", `yardstick.KIND` for the fixed workload, its "root", "" for no
-    code of a project, and what a recipe needs. `images` are decoded, uint8 (H, W, 3); the arm cycles through them.
+    code of a project, and what a recipe needs. `images` are decoded, uint8 (H, W, 3); the arm
+    cycles through them.
 
     Answers a line of JSON when ready, `TIMES` per turn (a batch fills only the first number), and
     a line of JSON at the end.

@@ -16,8 +16,14 @@ _EVERY = 0.5  # seconds between tries
 
 
 @contextlib.contextmanager
-def exclusive(name: str, wait: float, waiting: Callable[[str], None]) -> Iterator[None]:
-    """Holds the device `name` ("cpu") while the block runs.
+def exclusive(
+    name: str,
+    wait: float,
+    waiting: Callable[[str], None],
+    *,
+    option: str = "--perf-wait SECONDS",
+) -> Iterator[None]:
+    """Holds the device `name` ("cpu") while the block runs; `option` is how a user makes it wait.
 
     Raises:
         DeviceBusy: another session has it, and still has after `wait` seconds.
@@ -38,7 +44,7 @@ def exclusive(name: str, wait: float, waiting: Callable[[str], None]) -> Iterato
                         f"process {holder} is measuring on this machine's {name}, and two "
                         "measurements at once would disturb each other",
                         next_step="run it alone (with xdist: --dist loadgroup keeps perf tests on "
-                        "one worker), or wait for the other: --perf-wait SECONDS",
+                        f"one worker), or wait for the other: {option}",
                     ) from None
                 waiting(f"waiting for process {holder}, which is measuring")
                 time.sleep(_EVERY)

@@ -67,9 +67,9 @@ def launch(work: dict[str, Any], more: Callable[[], dict[str, Any]], send: Send)
     """Measures arms for some rounds. It may be started ahead of its time: `more` waits for the
     rest of its work, and what costs time and asks for no arm is done before.
 
-    Sends one "measured" or "arm_failed" per arm, and one "conditions". Keys of `work`: index, cores (list), preload,
-    exec. Of what `more` returns: arms, rounds, batches, seconds, silence, started, logs,
-    batch_size. Of an arm: label, kind, root, images (a file), python, and what `serve` asks for.
+    Sends one "measured" or "arm_failed" per arm, and one "conditions". Keys of `work`: index,
+    cores (list), preload, exec. Of what `more` returns: arms, rounds, batches, seconds, silence,
+    started, logs, batch_size. Of an arm: label, kind, root, images (a file), python, and what `serve` asks for.
     """
     if work["cores"] and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, work["cores"])

@@ -43,6 +43,10 @@ def test_a_session_ends_with_verdicts_and_a_report(project: Project) -> None:
     assert verdicts["moody-peak_memory"] == "PASS"
     result.stdout.fnmatch_lines(["*report: reports/*.html", "*passed*no baseline*"])
     assert len(list((project.root / "reports").glob("*.html"))) == 1
+    (suite,) = project.sessions()[-1]["suites"]
+    launches = [launch["index"] for launch in suite["yardstick"]]
+    assert [seen["index"] for seen in suite["conditions"]] == launches
+    assert all(seen["seconds"] > 0 for seen in suite["conditions"])
     cases = ElementTree.parse(project.root / "junit.xml").findall(".//testcase")  # noqa: S314 - own
     told = {case.get("name"): case for case in cases}
     skipped = told["test_budget[plain-map]"].find("skipped")

@@ -1,0 +1,340 @@
+"""`perfgate doctor`: what it measures, computes, advises and says, and how it ends."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import math
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from harness import doctor
+from harness.advice import advice
+from harness.cli import main
+from harness.doctor import Examination, answer, noise_of, words
+from harness.judge import LEAST_SD
+from harness.machine import Machine
+from harness.measure.surroundings import Busy, Surroundings
+from harness.record import Conditions, Launch
+from harness.stats.variance import launches_needed
+
+PATIENT = ("--wait", "300")
+
+
+def launches(within: float, pair: float, count: int = 60) -> list[dict[str, Launch]]:
+    """Launches of two pairs of arms; logs of rounds vary by `within`, those of arms by `pair`."""
+    generator = random.Random(1)  # noqa: S311 - made-up measurements, no secret
+    made = []
+    for index in range(count):
+        arms = {}
+        for name in ("a0", "b0", "a1", "b1"):
+            level = generator.gauss(0, pair / math.sqrt(2))
+            noise = [generator.gauss(0, within / math.sqrt(2)) for _ in range(25)]
+            times = tuple(0.004 * math.exp(level + each) for each in noise)
+            zeros = (0.0,) * len(times)
+            arms[name] = Launch(
+                index=index,
+                core=0,
+                started=0.0,
+                load_time=0.0,
+                preprocess=zeros,
+                inference=times,
+                postprocess=zeros,
+            )
+        made.append(arms)
+    return made
+
+
+def examination(**more: object) -> Examination:
+    """What a made-up machine looks like."""
+    noise = noise_of(launches(0.02, 0.01, 4))
+    values = {
+        "machine": Machine(cpu="Test CPU", features=(), cores=2, memory=8, os="Linux"),
+        "surroundings": Surroundings(),
+        "seconds": 60.0,
+        "launch_seconds": 0.7,
+        "noise": noise,
+        "answers": tuple(answer(each, noise.p50, 0.7) for each in doctor.TOLERANCES),
+        "conditions": (Conditions(index=0),),
+        "busy": (),
+        "advice": (),
+        "calm": True,
+    }
+    return Examination.model_validate(values | more)
+
+
+def test_noise_is_found_in_its_parts() -> None:
+    """What was put in between rounds and between pairs comes out again."""
+    found = noise_of(launches(0.04, 0.02))
+    assert (found.launches, found.pairs, found.rounds) == (60, 120, 25)
+    assert found.within == pytest.approx(0.04, rel=0.1)
+    assert found.between == pytest.approx(0.02, rel=0.25)
+    assert found.p50 == pytest.approx(math.sqrt(0.02**2 + 1.57 * 0.04**2 / 25), rel=0.25)
+    assert found.p95 > found.p50
+
+
+def test_a_tolerance_costs_what_the_statistics_say() -> None:
+    """Launches by `launches_needed`, seconds by their length; smaller tolerances cost more."""
+    found = answer(0.05, 0.02, 0.5)
+    assert found.fail_launches == launches_needed(0.02, 0.05, 0.01, 0.8)
+    assert found.pass_launches == launches_needed(0.02, 0.05, 0.025, 0.8)
+    assert found.fail_seconds == pytest.approx((found.fail_launches or 0) * 0.5)
+    costs = [answer(each, 0.03, 0.5).fail_seconds or math.inf for each in doctor.TOLERANCES]
+    assert costs == sorted(costs, reverse=True)
+    assert answer(0.01, 0.3, 1.0).fail_seconds is None
+    assert answer(0.05, 0.0, 0.5) == answer(0.05, LEAST_SD, 0.5)
+
+
+def test_calm_is_both_answers_at_five_percent_within_a_minute() -> None:
+    """A minute is enough, more is not, and neither is an answer that never comes."""
+
+    def at(tolerance: float, fail: float | None, keep: float | None) -> doctor.Answer:
+        return doctor.Answer(
+            tolerance=tolerance,
+            fail_launches=None,
+            fail_seconds=fail,
+            pass_launches=None,
+            pass_seconds=keep,
+        )
+
+    assert doctor.is_calm([at(0.02, None, None), at(0.05, 60.0, 60.0)])
+    for fail, keep in ((60.1, 5.0), (5.0, 60.1), (None, 5.0), (5.0, None)):
+        assert not doctor.is_calm([at(0.05, fail, keep), at(0.1, 1.0, 1.0)])
+    assert not doctor.is_calm([])
+
+
+def test_advice_comes_in_the_order_of_its_effect() -> None:
+    """A quota that stops launches, then a busy process, then the governor."""
+    found = Surroundings(governor="powersave", quota=1.5, siblings=True, boost=True, swap_used=9)
+    conditions = [Conditions(index=index, quota_stopped=0.2, stolen=0.03) for index in range(3)]
+    busy = [Busy(pid=7, name="indexer", share=0.3)]
+    lines = advice(found, conditions, busy, cores=1)
+    expected = ["quota of 1.5", "process 7 (indexer) used 30 %", "hypervisor", "powersave"]
+    expected += ["SMT", "boost", "one core", "swapped out"]
+    assert len(lines) == len(expected)
+    for line, word in zip(lines, expected, strict=True):
+        assert word in line
+    assert advice(Surroundings(), [Conditions(swapped_in=9, throttle_events=2)], [], 2)[0].count(
+        "9 pages"
+    )
+    others = advice(Surroundings(), [Conditions(others=0.2)], [], 2)
+    assert "20.0 %" in others[0]
+
+
+def test_a_calm_machine_gets_no_advice() -> None:
+    """What is as it should be, or cannot be read, is not talked about."""
+    fine = Surroundings(governor="performance", boost=False, siblings=False, swap_used=0)
+    assert advice(fine, [Conditions(others=0.0, stolen=0.0, quota_stopped=0.0)], [], 2) == ()
+    assert advice(Surroundings(), [], [], 2) == ()
+
+
+def test_words_say_noise_conditions_table_and_answer() -> None:
+    """Every part is there; what was not measured is said so; both answers have their words."""
+    text = "\n".join(words(examination(advice=("do this", "then that"))))
+    assert "a launch's median" in text
+    assert "  stolen               not measured" in text
+    assert "  1. do this\n  2. then that" in text
+    assert "calm enough: 5 % is decided within 60 s" in text
+    rough = tuple(answer(each, 0.9, 5.0) for each in doctor.TOLERANCES)
+    text = "\n".join(words(examination(calm=False, answers=rough)))
+    assert "not within 10 minutes" in text
+    assert "nothing that can be read here" in text
+    assert text.endswith("not calm enough: 5 % is not decided within 60 s")
+
+
+@pytest.mark.parametrize(("calm", "code"), [(True, 0), (False, 1)])
+def test_the_exit_code_says_whether_it_is_calm(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], calm: bool, code: int
+) -> None:
+    """0 for calm enough, 1 for not."""
+    monkeypatch.setattr(doctor, "examine", lambda *_: examination(calm=calm))
+    assert main(["doctor"]) == code
+    assert "seconds per verdict" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--seconds", "-1"), ("--seconds", "long"), ("--seconds", "nan"), ("--wait", "inf")],
+)
+def test_a_time_that_makes_no_sense_is_wrong_usage(
+    capsys: pytest.CaptureFixture[str], option: str, value: str
+) -> None:
+    """The code is 2, and the message names the option and the value."""
+    with pytest.raises(SystemExit) as caught:
+        main(["doctor", option, value])
+    assert caught.value.code == 2
+    said = capsys.readouterr().err
+    assert option in said
+    assert repr(value) in said
+
+
+def test_the_help_says_what_it_does_and_its_exit_codes(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Lines stay as they were written, and every option has its default."""
+    with pytest.raises(SystemExit) as caught:
+        main(["doctor", "--help"])
+    assert caught.value.code == 0
+    said = capsys.readouterr().out
+    assert "\n           2 wrong usage\n" in said
+    for option in ("--seconds S", "--json FILE", "--wait S", "--installed", "--baselines"):
+        assert option in said
+
+
+def test_installed_measures_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`--installed` ends with what is there."""
+    monkeypatch.setattr(doctor, "examine", lambda *_: pytest.fail("it measured"))
+    assert main(["doctor", "--installed"]) == 0
+    assert "baselines" in capsys.readouterr().out
+
+
+def test_a_file_that_cannot_be_written_is_said_before_measuring(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No minute is spent on it."""
+    monkeypatch.setattr(doctor, "examine", lambda *_: pytest.fail("it measured"))
+    assert main(["doctor", "--json", "nowhere/found.json"]) == 1
+    assert "nowhere/found.json: its folder is not there" in capsys.readouterr().err
+
+
+def run(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "harness.cli", "doctor", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **env},
+    )
+
+
+def test_a_real_run_measures_says_and_writes(tmp_path: Path) -> None:
+    """Three seconds on this machine, calm or not: the file and the code agree."""
+    file = tmp_path / "found.json"
+    done = run("--seconds", "3", "--json", str(file), *PATIENT)
+    found = Examination.model_validate_json(file.read_text())
+    assert done.returncode == (0 if found.calm else 1), done.stderr
+    assert found.noise.launches >= 2
+    assert found.noise.pairs == 4 * found.noise.launches
+    assert len(found.conditions) == found.noise.launches
+    assert 0 < found.noise.within < 2
+    assert [each.tolerance for each in found.answers] == [0.01, 0.02, 0.05, 0.1, 0.2]
+    assert found.machine.id in done.stdout
+    assert "seconds per verdict" in done.stdout
+    assert done.stderr == ""  # no progress where there is no terminal
+
+
+def test_seconds_says_how_long_it_measures(tmp_path: Path) -> None:
+    """However short the time, there are two launches; a longer one has more."""
+    counts = []
+    for seconds in ("0", "6"):
+        file = tmp_path / f"{seconds}.json"
+        run("--seconds", seconds, "--json", str(file), *PATIENT)
+        counts.append(json.loads(file.read_text())["noise"]["launches"])
+    assert counts[0] == 2
+    assert counts[1] > 2
+
+
+def hold(folder: Path) -> int:
+    """Holds the lock that measurements in this folder take; gives the file's descriptor."""
+    locks = folder / f"pytest-perfgate-{os.getuid()}"
+    locks.mkdir()
+    handle = os.open(locks / "cpu.lock", os.O_RDWR | os.O_CREAT)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    os.write(handle, b"4711")
+    return handle
+
+
+def test_beside_a_session_it_refuses(tmp_path: Path) -> None:
+    """The holder is named, with the option that waits."""
+    handle = hold(tmp_path)
+    try:
+        done = run("--seconds", "0", TMPDIR=str(tmp_path))
+    finally:
+        os.close(handle)
+    assert done.returncode == 1
+    assert "process 4711 is measuring" in done.stderr
+    assert "--wait SECONDS" in done.stderr
+
+
+def test_wait_lets_a_session_finish(tmp_path: Path) -> None:
+    """`--wait` measures as soon as the lock is free."""
+    handle = hold(tmp_path)
+    command = [sys.executable, "-m", "harness.cli", "doctor", "--seconds", "0", "--wait", "60"]
+    started = subprocess.Popen(
+        command, env={**os.environ, "TMPDIR": str(tmp_path)}, stdout=subprocess.PIPE, text=True
+    )
+    time.sleep(2.0)
+    assert started.poll() is None
+    os.close(handle)
+    said, _ = started.communicate(timeout=60)
+    assert started.returncode in {0, 1}
+    assert "seconds per verdict" in said
+
+
+def test_an_interrupt_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Ctrl-C ends it at once with 130; no process and no folder stays, and the lock is free."""
+    started = subprocess.Popen(
+        [sys.executable, "-m", "harness.cli", "doctor", "--seconds", "60"],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("perfgate-doctor-*/arm-*.log")):
+        assert time.monotonic() < deadline
+        assert started.poll() is None
+        time.sleep(0.05)
+    started.send_signal(signal.SIGINT)
+    _, said = started.communicate(timeout=30)
+    assert started.returncode == 130
+    assert "interrupted" in said
+    assert "Traceback" not in said
+    assert [each.name for each in tmp_path.iterdir()] == [f"pytest-perfgate-{os.getuid()}"]
+    left = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=False)
+    workers = [line for line in left.stdout.splitlines() if "harness.measure.worker" in line]
+    assert not [line for line in workers if line.split()[-1] == str(started.pid)]
+    with (tmp_path / f"pytest-perfgate-{os.getuid()}" / "cpu.lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_an_arm_that_dies_is_an_error_with_its_words(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What could not be measured is never calm."""
+    before = os.environ.get("PYTHONPATH", "")
+    (tmp_path / "numpy.py").write_text("raise RuntimeError('no numpy today')")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(tmp_path), before])))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    assert main(["doctor", "--seconds", "0"]) == 1
+    assert "no numpy today" in capsys.readouterr().err
+
+
+def test_progress_is_a_line_of_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Written over, and wiped at the end; its words go to standard error."""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+
+    def examine(_seconds: float, _wait: float, tell: doctor.Show) -> Examination:
+        tell("launch 1, 0 of 60 s")
+        tell("launch 2")
+        return examination()
+
+    monkeypatch.setattr(doctor, "examine", examine)
+    assert main(["doctor"]) == 0
+    said = capsys.readouterr().err
+    assert "\rlaunch 1, 0 of 60 s\rlaunch 2           \r" in said
+    assert said.endswith(" \r")
