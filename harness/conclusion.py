@@ -32,7 +32,7 @@ def conclude(
         metrics = suitefile.metrics_of(suite.task)
         refused = edits.refusals(suite, metrics)
         new = {
-            each.name: baseline_of(record, suite, each, metrics)
+            each.name: baseline_of(record, suite, each.without(suite.discarded), metrics)
             for each in suite.recipes
             if each.name not in refused
         }

@@ -118,6 +118,7 @@ def shown(metric: Metric, record: RecipeRecord) -> tuple[float | None, float | N
 def summarise(evidence: Evidence) -> tuple[MetricSummary, ...]:
     """Every metric that was measured of a recipe, with its reference's and baseline's value."""
     found = []
+    base = evidence.base.record if evidence.base else None
     for metric in evidence.metrics.values():
         value, low, high = shown(metric, evidence.record)
         if value is None:
@@ -131,6 +132,7 @@ def summarise(evidence: Evidence) -> tuple[MetricSummary, ...]:
                 high=high,
                 reference=level(evidence.reference, metric) if evidence.reference else None,
                 baseline=stored.value if stored else None,
+                base=level(base, metric) if base else None,
             )
         )
     return tuple(found)

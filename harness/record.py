@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import math
 import zlib
+from collections.abc import Collection
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -252,6 +253,13 @@ class RecipeRecord(Frozen):
     launches: tuple[Launch, ...] = ()
     failure: Failure | None = None
 
+    def without(self, launches: Collection[int]) -> RecipeRecord:
+        """The same record less some launches, by their index."""
+        if not launches:
+            return self
+        kept = tuple(each for each in self.launches if each.index not in launches)
+        return self.model_copy(update={"launches": kept})
+
 
 class LimitResult(Frozen):
     """One limit, compared.
@@ -315,7 +323,7 @@ class Verdict(Frozen):
 
 
 class MetricSummary(Frozen):
-    """One metric of one recipe for tables: value, interval, reference's and baseline's value."""
+    """One metric of one recipe for tables: value, interval, and the values it is compared with."""
 
     metric: str
     value: float
@@ -323,6 +331,7 @@ class MetricSummary(Frozen):
     high: float | None = None
     reference: float | None = None  # the reference's value
     baseline: float | None = None  # the stored value
+    base: float | None = None  # the value at the version that --perf-base names
 
 
 class Change(Frozen):
@@ -408,6 +417,11 @@ class SuiteRecord(Frozen):
     base: BaseRecord | None = None
     controls: tuple[RecipeRecord, ...] = ()
     spreads: dict[str, Spread] = Field(default_factory=dict)
+
+    @property
+    def discarded(self) -> frozenset[int]:
+        """Launches that do not count, because the machine was unsteady."""
+        return frozenset(each.index for each in self.conditions if each.discarded)
 
 
 class SessionRecord(Frozen):

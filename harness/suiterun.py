@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from harness import suitefile
+from harness import steadiness, suitefile
 from harness.baselines import Baseline, Store
 from harness.compare import Base, Evidence, Risk
 from harness.conclusion import spec_digest
@@ -108,6 +108,7 @@ class SuiteRun:
             verdicts = self._measure()
             phases["measure"] = round(time.monotonic() - clock, 1)
         records = [self._record(recipe.name) for recipe in self._recipes]
+        conditions = steadiness.mark(self._bench.conditions)
         return SuiteRecord(
             name=self._suite.name,
             folder=relative(self._suite.folder, self._settings.root),
@@ -117,7 +118,8 @@ class SuiteRun:
             batch=self._suite.batch,
             recipes=tuple(records),
             yardstick=tuple(self._bench.yardstick),
-            conditions=tuple(self._bench.conditions),
+            conditions=conditions,
+            notes=steadiness.notes(conditions),
             summaries={
                 record.name: summarise(self._evidence(self._suite.recipes[record.name]))
                 for record in records
@@ -133,7 +135,11 @@ class SuiteRun:
                 for name in self._references()
                 if self._bench.alive([_copy(name)])
             ),
-            spreads={record.name: found for record in records if (found := _spread(record))},
+            spreads={
+                record.name: found
+                for record in records
+                if (found := _spread(record.without(self._discarded())))
+            },
         )
 
     # -- what is measured ------------------------------------------------------------------
@@ -362,17 +368,22 @@ class SuiteRun:
             name=name, reference=recipe.reference, parent=recipe.parent, failure=skipped
         )
 
+    def _discarded(self) -> frozenset[int]:
+        """Launches that do not count: the machine was unsteady, whatever they measured."""
+        return frozenset(steadiness.discards(self._bench.conditions))
+
     def _evidence(self, recipe: Recipe) -> Evidence:
-        reference = recipe.reference
+        reference, discarded = recipe.reference, self._discarded()
         copy = self._bench.alive([_copy(reference)])
+        beside = self._record(reference).without(discarded)
         return Evidence(
-            record=self._record(recipe.name),
-            reference=None if recipe.is_reference else self._record(reference),
+            record=self._record(recipe.name).without(discarded),
+            reference=None if recipe.is_reference else beside,
             baseline=self._stored.get(recipe.name),
             base=self._base_of(recipe.name),
-            control=(self._record(reference), self._bench.record(copy[0])) if copy else None,
+            control=(beside, self._bench.record(copy[0]).without(discarded)) if copy else None,
             reference_baseline=self._stored.get(reference),
-            yardstick=tuple(self._bench.yardstick),
+            yardstick=tuple(each for each in self._bench.yardstick if each.index not in discarded),
             pace=self._pace,
             metrics=self._metrics,
         )
@@ -385,7 +396,7 @@ class SuiteRun:
             return Base(found, problem=self._base_problems.get(name, "it was not measured there"))
         record = self._bench.record(_base(name))
         if record.failure is None:
-            return Base(found, record)
+            return Base(found, record.without(self._discarded()))
         problem = f"the recipe could not be measured at {found}: {record.failure.problem}"
         self._base_problems[name] = problem
         return Base(found, problem=problem)

@@ -69,7 +69,8 @@ def launch(work: dict[str, Any], more: Callable[[], dict[str, Any]], send: Send)
 
     Sends one "measured" or "arm_failed" per arm, and one "conditions". Keys of `work`: index,
     cores (list), preload, exec. Of what `more` returns: arms, rounds, batches, seconds, silence,
-    started, logs, batch_size. Of an arm: label, kind, root, images (a file), python, and what `serve` asks for.
+    started, logs, batch_size. Of an arm: label, kind, root, images (a file), python, and what
+    `serve` asks for.
     """
     if work["cores"] and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, work["cores"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,12 +15,13 @@ from harness.record import (
     MetricSummary,
     RecipeRecord,
     SessionRecord,
+    Spread,
     Status,
     SuiteRecord,
     Verdict,
 )
 from harness.report import charts, conditions
-from harness.report.terminal import limit_text
+from harness.report.terminal import beside, limit_text
 from harness.units import Unit, show, show_percent
 
 _SHAPES = {
@@ -40,6 +42,7 @@ class Cell:
     interval: str
     to_reference: str
     to_baseline: str
+    to_base: str
     limits: str
     status: Status | None
 
@@ -174,11 +177,23 @@ def _suite(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> dict[str, Any]:
         "charts": _charts(suite, metrics),
         "conditions": conditions.table(suite),
         "lineage": [(record, [_link(link) for link in record.lineage]) for record in suite.recipes],
+        "beside": beside(suite, metrics),
+        "spreads": [(name, _spread(found)) for name, found in suite.spreads.items()],
         "evidence": sorted(
             (verdict for verdict in suite.verdicts if verdict.limits),
             key=lambda verdict: verdict.status.rank,
         ),
     }
+
+
+def _spread(found: Spread) -> tuple[str, ...]:
+    """Cells: samples of a launch, launches, and three standard deviations in percent."""
+    parts = (found.within, found.between, found.launch)
+    return (
+        f"{found.samples:.0f}",
+        str(found.launches),
+        *(f"{math.expm1(part) * 100:.2f} %" for part in parts),
+    )
 
 
 def _row(
@@ -213,6 +228,7 @@ def _cell(metric: Metric, summary: MetricSummary | None, verdict: Verdict | None
         interval=interval,
         to_reference=_moved(metric, summary, summary.reference if summary else None),
         to_baseline=_moved(metric, summary, summary.baseline if summary else None),
+        to_base=_moved(metric, summary, summary.base if summary else None),
         limits=limits,
         status=verdict.status if verdict else None,
     )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections import Counter
 from collections.abc import Callable, Mapping
 
 from harness.changes import table as change_table
+from harness.compare import log_ratios
 from harness.metric import Better, Metric
 from harness.record import Failure, LimitResult, SessionRecord, Status, SuiteRecord, Verdict
 from harness.units import Unit, show, show_percent
@@ -125,6 +127,9 @@ def _suite(
         out(line)
     for line in _table(suite, metrics):
         out(line)
+    for line in (*beside(suite, metrics), *suite.notes):
+        for part in textwrap.wrap(line, WIDTH, subsequent_indent="  "):
+            out(part)
     shown = sorted(suite.verdicts, key=lambda verdict: verdict.status.rank)
     said: set[tuple[str, str]] = set()
     for verdict in shown:
@@ -152,6 +157,34 @@ def _suite(
         )
     for line in suite.suspects:
         out(_row("differs", line))
+
+
+def beside(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> list[str]:
+    """What was measured beside the recipes: other code, and unchanged copies, each in a line."""
+    lines = []
+    if suite.base is not None:
+        how = "in the same launches"
+        if suite.base.python:
+            how += f", every arm a program of its own, the base's by {suite.base.python}"
+        name = suite.base.commit[:10]
+        if not suite.base.commit.startswith(suite.base.ref):
+            name = f"{suite.base.ref} ({name})"
+        lines.append(f"compared with the code of {name}, {how}")
+        lines += [f"not compared: {text}" for text in suite.base.problems.values()]
+    records = {record.name: record for record in suite.recipes}
+    metric = metrics.get("latency_p50")
+    for copy in suite.controls:
+        record = records.get(copy.name)
+        ratios = log_ratios(metric, copy, record) if metric and record else []
+        if ratios:
+            ratios.sort()
+            off = show_percent(math.expm1(ratios[len(ratios) // 2]))
+            low, high = (show_percent(math.expm1(ratios[at])) for at in (0, -1))
+            lines.append(
+                f"unchanged copy of {copy.name}: latency_p50 {off} to it ({low} … {high} over "
+                f"{len(ratios)} launches)"
+            )
+    return lines
 
 
 def _table(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> list[str]:
