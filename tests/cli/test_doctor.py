@@ -19,8 +19,8 @@ import pytest
 from harness import doctor
 from harness.advice import advice
 from harness.cli import main
+from harness.compare import LEAST_SD
 from harness.doctor import Examination, answer, noise_of, words
-from harness.judge import LEAST_SD
 from harness.machine import Machine
 from harness.measure.surroundings import Busy, Surroundings
 from harness.record import Conditions, Launch
