@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,9 @@ from harness.record import Conditions, Launch
 
 def messages(folder: Path, arms: list[dict[str, str]], rounds: int = 10) -> list[dict[str, Any]]:
     """All that a launch of these arms says, its clean end not counted."""
-    work = {
-        "index": 4,
-        "cores": usable_cores()[:1],
-        "arms": arms,
-        "preload": ["numpy"],
+    ahead = {"index": 4, "cores": usable_cores()[:1], "preload": ["numpy"], "exec": False}
+    rest = {
+        "arms": [{**arm, "root": "", "images": "", "python": sys.executable} for arm in arms],
         "rounds": rounds,
         "batches": 0,
         "seconds": 20.0,
@@ -31,7 +30,9 @@ def messages(folder: Path, arms: list[dict[str, str]], rounds: int = 10) -> list
     }
     said = []
     with Pool(1, folder) as pool:
-        for _, event in pool.run([Job("launch", "test", work, folder, worker_env(1), 60.0)]):
+        # Started ahead of its arms, as a session does.
+        pool.hold(Job("launch", "test", ahead, folder, worker_env(1), 60.0))
+        for _, event in pool.release(rest):
             if isinstance(event, Ended):
                 assert event.problem == "", event
             else:
@@ -41,14 +42,14 @@ def messages(folder: Path, arms: list[dict[str, str]], rounds: int = 10) -> list
 
 def test_arms_of_the_yardstick_may_have_any_name_and_need_no_suite(tmp_path: Path) -> None:
     """Two of them are measured, and one message tells the conditions of their rounds."""
-    said = messages(tmp_path, [{"name": name, "kind": yardstick.KIND} for name in ("a0", "b0")])
+    said = messages(tmp_path, [{"label": name, "kind": yardstick.KIND} for name in ("a0", "b0")])
     measured = {
         event["arm"]: Launch.model_validate(event["launch"])
         for event in said
         if event["type"] == "measured"
     }
     assert sorted(measured) == ["a0", "b0"]
-    assert all(len(each.inference) == 10 for each in measured.values())
+    assert all(len(each.inference) == 10 * each.per_round for each in measured.values())
     told = [event["conditions"] for event in said if event["type"] == "conditions"]
     found = Conditions.model_validate(told[0])
     assert len(told) == 1
@@ -64,7 +65,7 @@ def test_arms_do_not_wait_for_each_other_in_the_middle_of_their_time(tmp_path: P
     """
     waits = []
     for _ in range(4):
-        said = messages(tmp_path, [{"name": each, "kind": yardstick.KIND} for each in "ab"], 20)
+        said = messages(tmp_path, [{"label": each, "kind": yardstick.KIND} for each in "ab"], 20)
         told = [event["conditions"]["waited"] for event in said if event["type"] == "conditions"]
         waits += [each for each in told if each is not None]
     if not waits:
