@@ -164,6 +164,7 @@ class Session:
                 )
             )
             return {("", BROKEN): broken[0][1]}
+        keep_out_of_git(self.settings.cache)
         with exclusive("cpu", self.settings.wait, self._show):
             record = SuiteRun(
                 plan.read.suite,
@@ -224,6 +225,14 @@ class Session:
             complete=self.complete,
             suites=tuple(self._records),
         )
+
+
+def keep_out_of_git(cache: Path) -> None:
+    """Makes the cache's folder, and tells git to see nothing in it."""
+    cache.mkdir(parents=True, exist_ok=True)
+    ignore = cache / ".gitignore"
+    if not ignore.exists():
+        ignore.write_text("*\n", encoding="utf-8")
 
 
 def _broken(plan: _Plan) -> list[tuple[RecipeRecord, Verdict]]:

@@ -84,6 +84,9 @@ def next_step(worst: LimitResult, metric: Metric, recipe: str, pace: float | Non
     if worst.status is Status.INCONCLUSIVE:
         return _to_decide(worst, metric, pace)
     if worst.status is Status.FAIL:
+        if worst.against.startswith("base "):
+            commit = worst.against.rstrip(")").rpartition("(")[2].removeprefix("base ")
+            return f"git diff {commit} shows what changed; or change the budget in recipes.toml"
         if worst.kind == LimitKind.REGRESSION.value:
             return (
                 f"find the change that did it; if it is meant: pytest --perf -k {recipe} "

@@ -76,7 +76,9 @@ def versions(project: Project) -> Project:
     (site / "entry_points.txt").write_text("[perfgate.runtimes]\nslow = slow:Slow\n")
     project.write(RECIPES)
     write_slow(project, 0.004)
-    (project.root / ".gitignore").write_text("site\nreports\n.perfgate\n__pycache__\n")
+    (project.root / ".gitignore").write_text(
+        "site\nreports\n__pycache__\n.cache\nrunpytest-*\nstdout\nstderr\n"
+    )
     git(project.root, "init", "--quiet", "--initial-branch", "main")
     git(project.root, "add", "--all")
     git(project.root, "commit", "--quiet", "--message", "first")
