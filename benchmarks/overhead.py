@@ -96,12 +96,11 @@ class HarnessVisit(arm._RecipeVisit):
 
 
 class BareVisit(HarnessVisit):
-    """The least there is: two readings of the clock around the call, after one not timed."""
+    """The least there is: two readings of the clock around the call."""
 
     def sample(self) -> tuple[float, float, float]:
         """Its time as that of the inference."""
         run, clock = self._session.run, time.perf_counter
-        run(IMAGE)
         start = clock()
         run(IMAGE)
         return 0.0, clock() - start, 0.0
@@ -132,7 +131,7 @@ class Added:
     Attributes:
         bare, inference, latency: reported of nothing, in turns of processes as in a launch:
             by two readings of the clock, as inference, and as the latency of all three stages.
-        turn: wall seconds of one turn, what is reported and the untimed inference included.
+        turn: wall seconds of one turn, the visit with all its inferences included.
         sample: the part of a turn that is the visit itself.
         peer_bare, peer: in pytest-benchmark's process, the same for its pedantic rounds.
         peer_round: wall seconds of one round.
@@ -191,7 +190,7 @@ def added(count: int) -> Added:
     sample = []
     for _ in range(count):
         start = clock()
-        visit.sample()
+        visit.samples()
         sample.append(clock() - start)
     peer = _peer(count)
     return Added(
@@ -214,13 +213,15 @@ def _turns(count: int) -> dict[str, list[tuple[float, ...]]]:
     arms: list[Any] = []
     with (
         tempfile.TemporaryDirectory() as logs,
-        mock.patch.object(arm, "_RecipeVisit", lambda asked, _: visits[asked["name"]]()),
+        mock.patch.object(arm, "_RecipeVisit", lambda asked, _: visits[asked["label"]]()),
     ):
         try:
             if cores:
                 os.sched_setaffinity(0, {min(cores)})
             for name in visits:
-                arms.append(launch._fork({"name": name}, [IMAGE], Path(logs), arms))
+                arms.append(
+                    launch._fork({"label": name, "kind": "recipe", "images": ""}, {}, logs, arms)
+                )
                 launch._hear_ready(arms[-1], _SILENCE)
             for turn in range(count + 100):
                 for each in arms if turn % 2 else reversed(arms):
@@ -228,7 +229,7 @@ def _turns(count: int) -> dict[str, list[tuple[float, ...]]]:
                     times = launch._turn(each, arm.SAMPLE, _SILENCE)
                     took = time.perf_counter() - start
                     if turn >= 100:
-                        found[each.name].append((*times, took))
+                        found[each.label].append((*times[:3], took))
         finally:
             for each in arms:
                 launch._end(each)
@@ -272,9 +273,9 @@ class Share:
         launches: how many.
         measure: the phase, all launches and the verdicts between them.
         timed: samples and batches of all recipes and of the yardstick.
-        untimed: the inferences before each sample; not in the record, taken to be as long.
+        untimed: the inference before each visit; not in the record, taken to be as long as those.
         load: opening the sessions.
-        warm: the fewest warm-up rounds that an arm takes; the record does not hold how many.
+        warm: the fewest inferences that an arm warms up with; the record does not hold how many.
     """
 
     suite: str
@@ -294,19 +295,20 @@ class Share:
 def share(suite: SuiteRecord) -> Share | None:
     """Where a suite's seconds went; None when it was not measured."""
     measure = suite.phases.get("measure", 0.0)
-    recipes = [each for record in suite.recipes for each in record.launches]
+    records = [*suite.recipes, *suite.controls, *(suite.base.recipes if suite.base else ())]
+    recipes = [each for record in records for each in record.launches]
     if not measure or not recipes:
         return None
     samples = sum(sum(each.latency) for each in (*recipes, *suite.yardstick))
+    untimed = sum(sum(each.latency) / each.per_round for each in (*recipes, *suite.yardstick))
     return Share(
         suite=suite.name,
         launches=len({each.index for each in (*recipes, *suite.yardstick)}),
         measure=measure,
         timed=samples + sum(sum(each.batches) for each in recipes),
-        untimed=samples,
+        untimed=untimed,
         load=sum(each.load_time for each in recipes),
-        # a recipe warms up with whole visits of two inferences, the yardstick with single ones
-        warm=arm._WARM_MIN * (2 * _medians(recipes) + _medians(suite.yardstick)),
+        warm=arm._WARM_MIN * (_medians(recipes) + _medians(suite.yardstick)),
     )
 
 

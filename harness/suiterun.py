@@ -38,7 +38,6 @@ MEASURED = "measured"
 
 _FEWEST = 4  # launches before a session may end
 _FEWEST_TO_STORE = 8  # the same when baselines are written: they are compared with for long
-_LEAST = 3  # the same when the time is up
 _MOST = 60
 
 _HOPELESS = 8  # launches before a recipe that will not be decided in time may leave
@@ -269,7 +268,7 @@ class SuiteRun:
             self._pace = now - before
             left = self._settings.seconds - (now - start)
             late = left < self._pace
-            if count >= self._fewest or (late and count >= _LEAST and not self._settings.update):
+            if count >= self._fewest:
                 verdicts = self._verdicts()
                 undecided = self._undecided(verdicts, count, left)
                 live = self._arms_of(undecided)

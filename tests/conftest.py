@@ -212,7 +212,7 @@ class Project:
         """`pytest --perf` in a process of its own; short, and patient with other sessions."""
         more = ("--perf", "--perf-wait", "300") if perf else ()
         if perf and "--perf-seconds" not in arguments:
-            more += ("--perf-seconds", "1")  # three launches, enough for what is no timing
+            more += ("--perf-seconds", "1")  # four launches, enough for what is no timing
         return self.pytester.runpytest_subprocess(*more, "-p", "no:cacheprovider", *arguments)
 
     def sessions(self) -> list[dict[str, Any]]:

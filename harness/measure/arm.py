@@ -33,7 +33,7 @@ TIMES = struct.Struct(f"<{3 * SAMPLES}d")
 
 Sample = tuple[float, float, float]
 
-_WARM_MIN, _WARM_MAX = 2, 6  # visits before the first timed one
+_WARM_MIN, _WARM_MAX = 3, 12  # inferences before the first visit
 _WARM_SECONDS = 2.0
 
 
@@ -97,7 +97,7 @@ class _YardstickVisit(_Visit):
     def __init__(self) -> None:
         super().__init__()
         self._work = yardstick.workload()
-        _warm(self.samples)
+        _warm(self.sample)
 
     def sample(self) -> Sample:
         start = time.perf_counter()
@@ -130,7 +130,7 @@ class _RecipeVisit(_Visit):
         )
         self.load_time = time.perf_counter() - start
         self.facts = self._session.facts
-        _warm(self.samples)
+        _warm(self.sample)
         # What lives now lives to the end: later collections have less to look at.
         gc.collect()
         gc.freeze()

@@ -37,7 +37,9 @@ Progress = Callable[[str], None]
 
 _IMAGES = 24  # validation images that every arm cycles through
 _BATCHES = 1  # timed batches per launch
-_LAUNCH_SECONDS = 20.0  # rounds of a launch stop after this, for slow arms
+_LAUNCH_SECONDS = 1.5
+"""Rounds of a launch stop after this, when arms are slow: verdicts count launches, not samples."""
+
 _BUSY = "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"
 
 ALLOCATOR = (
@@ -170,7 +172,8 @@ class Bench:
         return [
             label
             for label in labels
-            if self._arms[label].source in self._prepared
+            if label in self._arms
+            and self._arms[label].source in self._prepared
             and not {label, self._arms[label].source} & self._failures.keys()
         ]
 

@@ -35,7 +35,7 @@ from harness.recipe import Suite
 from harness.record import Launch
 
 _LAST_WORDS = 2000
-_FEW_ROUNDS = 3  # a launch has at least as many, however slow its arms are
+_FEW_ROUNDS = 4  # a launch has at least as many, however slow its arms are
 
 
 @dataclass

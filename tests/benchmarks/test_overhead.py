@@ -50,7 +50,7 @@ def test_the_parts_add_up_to_the_phase() -> None:
     assert found.timed == pytest.approx(2 * 10 * 0.1 + 2 * 2 * 0.5 + 2 * 10 * 0.01)
     assert found.untimed == pytest.approx(2 * 10 * 0.1 + 2 * 10 * 0.01)
     assert found.load == pytest.approx(0.5)
-    assert found.warm == pytest.approx(3 * (2 * 2 * 0.1 + 2 * 0.01))
+    assert found.warm == pytest.approx(3 * (2 * 0.1 + 2 * 0.01))
     parts = found.timed + found.untimed + found.load + found.warm + found.rest
     assert parts == pytest.approx(found.measure)
 
