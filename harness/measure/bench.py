@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import os
 import platform
-import random
 import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -19,6 +17,7 @@ from pydantic import TypeAdapter
 
 from harness import registry
 from harness.measure import yardstick
+from harness.measure.store import digest_of
 from harness.measure.wall import Ended, Job, Pool
 from harness.recipe import Recipe, Suite
 from harness.record import (
@@ -35,7 +34,6 @@ from harness.settings import Settings
 Progress = Callable[[str], None]
 """Shows what is being done now, one line."""
 
-_IMAGES = 24  # validation images that every arm cycles through
 _BATCHES = 1  # timed batches per launch
 _LAUNCH_SECONDS = 1.5
 """Rounds of a launch stop after this, when arms are slow: verdicts count launches, not samples."""
@@ -109,7 +107,6 @@ class Bench:
         self._failures: dict[str, Failure] = {}
         self._launches: dict[str, list[Launch]] = {}
         self._facts: dict[str, dict[str, Any]] = {}
-        self._images: dict[Path, str] = {}
         self.yardstick: list[Launch] = []
         self.conditions: list[Conditions] = []
         self._count = 0
@@ -117,6 +114,7 @@ class Bench:
         self._pool = Pool(1, self._logs)
 
     def __enter__(self) -> Bench:
+        self._logs.mkdir(parents=True, exist_ok=True)
         self._pool.__enter__()
         return self
 
@@ -163,9 +161,6 @@ class Bench:
                     self._fail(job.name, event.get("stage", "build"), event)
                 now = "; ".join(doing.values())
                 self._progress(f"build {done}/{len(jobs)}  {now}")
-        for arm in arms:
-            if arm.label in self._prepared:
-                self._write_images(arm)
 
     def alive(self, labels: Iterable[str]) -> list[str]:
         """Those of the arms that can still be measured."""
@@ -222,6 +217,7 @@ class Bench:
             "suite": _plain(arm.suite),
             "recipe": arm.recipe.name,
             "cache": str(self._settings.cache),
+            "images": self._images(arm),
         }
         return self._job("prepare", arm.label, work, arm)
 
@@ -252,7 +248,7 @@ class Bench:
             "reference": self._prepared[arm.source]["reference"],
             "cache": str(self._settings.cache),
             "root": str(arm.suite.root),
-            "images": self._images.get(arm.suite.root, ""),
+            "images": self._images(arm),
             "python": arm.python,
         }
 
@@ -265,24 +261,9 @@ class Bench:
             "python": sys.executable,
         }
 
-    def _write_images(self, arm: Arm) -> None:
-        """Decodes the images that arms of this version of the code cycle through, once."""
-        root = arm.suite.root
-        if root in self._images:
-            return
-        total = min(int(event["accuracy"]["images"]) for event in self._prepared.values())
-        chosen = random.Random(0).sample(range(total), min(_IMAGES, total))  # noqa: S311 - no secret
-        file = self._logs / f"images-{len(self._images)}.npz"
-        work = {"suite": _plain(arm.suite), "indices": sorted(chosen), "file": str(file)}
-        job = self._job("images", f"images of {arm.label}", work, arm)
-        with Pool(1, self._logs / "images") as pool:
-            for _, event in pool.run([job]):
-                if isinstance(event, Ended):
-                    self._ended(arm.label, "measure", event, file.exists())
-                elif event["type"] == "written":
-                    self._images[root] = str(file)
-                else:
-                    self._fail(arm.label, "measure", event)
+    def _images(self, arm: Arm) -> str:
+        """The file of the images that arms of this version of the code cycle through."""
+        return str(self._logs / f"images-{digest_of(str(arm.suite.root))[:16]}.npz")
 
     def record(self, label: str) -> RecipeRecord:
         """All that was measured of an arm so far."""

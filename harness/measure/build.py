@@ -274,7 +274,7 @@ def _source_key(suite: Suite) -> str:
             "format": _FORMAT,
             "harness": harness.__version__,
             "python": list(sys.version_info[:2]),
-            "packages": _versions(),
+            "packages": versions(),
             "suite": suite.name,
             "model": suite.model,
             "file": digest_files(file.parent, [file.name])[0] if file else "",
@@ -300,7 +300,8 @@ def _step_key(before: str, step: Step, options: OptionsModel, suite: Suite) -> s
     return digest_of(asked)
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Of the packages that an artifact, or what it computes, may depend on."""
     found = {}
     for name in PACKAGES:
         if name in _OWN_PACKAGES:

@@ -24,14 +24,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter
-
 from harness.measure import yardstick
 from harness.measure.arm import BATCH, FINISH, SAMPLE, SAMPLES, TIMES, serve
 from harness.measure.sensors import Sensors
 from harness.measure.wall import describe_signal, worker_command
 from harness.measure.worker import Send, die_with, failure
-from harness.recipe import Suite
 from harness.record import Launch
 
 _LAST_WORDS = 2000
@@ -112,23 +109,8 @@ def preload(modules: Sequence[str]) -> None:
             importlib.import_module(name)
 
 
-def write_images(work: dict[str, Any], send: Send) -> None:
-    """The "images" job: decodes some validation images into a file, for arms to cycle through.
-
-    Done in a process of its own, so that no launch's parent imports the suite's code.
-    """
-    import numpy as np
-
-    from harness.measure.suitedata import VALIDATION, SuiteData
-
-    suite = TypeAdapter(Suite).validate_python(work["suite"])
-    images = SuiteData(suite).images(VALIDATION, work["indices"])
-    np.savez(work["file"], *images)
-    send({"type": "written"})
-
-
 def read_images(file: str) -> list[Any]:
-    """What `write_images` wrote: uint8 (H, W, 3) each."""
+    """Images that a "prepare" job wrote: uint8 (H, W, 3) each."""
     import numpy as np
 
     with np.load(file, allow_pickle=False) as stored:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import random
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import TypeAdapter
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from harness import registry
 from harness.errors import PerfgateError
-from harness.measure.build import Built, build, load
+from harness.machine import this_machine
+from harness.measure.build import Built, build, load, versions
 from harness.measure.importing import Watch
-from harness.measure.store import ArtifactStore
+from harness.measure.store import ArtifactStore, Stored, digest_files, digest_of
 from harness.measure.suitedata import VALIDATION, SuiteData
 from harness.measure.worker import Send, failure
 from harness.recipe import Recipe, Suite
@@ -21,6 +25,8 @@ from harness.record import Accuracy
 from harness.runtimes import InferenceSession, OpenContext, Runtime
 
 _EVERY = 0.5  # seconds between progress messages
+_IMAGES = 24  # validation images that every arm cycles through
+_EVALUATION = "evaluation.json"
 
 
 def prepare(work: dict[str, Any], send: Send) -> None:
@@ -34,6 +40,7 @@ def prepare(work: dict[str, Any], send: Send) -> None:
     stage = "build"
     try:
         watch = Watch(suite.root)
+        store = ArtifactStore(Path(work["cache"]))
         data = SuiteData(suite)
         for split in _splits_used(recipe):
             progress(0, 0, f"comparing {split} with validation images")
@@ -41,13 +48,14 @@ def prepare(work: dict[str, Any], send: Send) -> None:
         built = build(
             suite,
             recipe,
-            store=ArtifactStore(Path(work["cache"])),
+            store=store,
             watch=watch,
             data=data,
             progress=progress,
         )
         stage = "evaluate"
-        accuracy, facts = _evaluate(suite, recipe, built, data, Path(work["cache"]), progress)
+        found = _evaluation(suite, recipe, built, store, watch, data, progress)
+        _write_images(data, Path(work["images"]))
     except Exception as error:  # noqa: BLE001 - whatever a step raises ends this recipe only
         send({**failure(error), "stage": stage})
         return
@@ -57,10 +65,87 @@ def prepare(work: dict[str, Any], send: Send) -> None:
             "reference": built.reference,
             "artifact": built.info.model_dump(mode="json"),
             "lineage": [link.model_dump(mode="json") for link in built.lineage],
-            "accuracy": accuracy.model_dump(mode="json"),
-            "facts": facts,
+            "accuracy": found.accuracy.model_dump(mode="json"),
+            "facts": found.facts,
         }
     )
+
+
+class _Evaluation(BaseModel):
+    """What the store keeps of an evaluation: it is the same as long as all that it read is."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    accuracy: Accuracy
+    facts: dict[str, Any]
+
+
+def _evaluation(
+    suite: Suite,
+    recipe: Recipe,
+    built: Built,
+    store: ArtifactStore,
+    watch: Watch,
+    data: SuiteData,
+    progress: _Progress,
+) -> _Evaluation:
+    """Accuracy from the store, or from all validation images when anything it rests on changed."""
+    key = _evaluation_key(suite, recipe, built, data)
+    with store.lock(key):
+        entry = store.find(key, watch)
+        if entry is not None and entry.path is not None:
+            return _Evaluation.model_validate_json(entry.path.read_bytes())
+        start = time.perf_counter()
+        accuracy, facts = _evaluate(suite, recipe, built, data, store.root, progress)
+        found = _Evaluation(accuracy=accuracy, facts=facts)
+        with store.scratch() as folder:
+            (folder / _EVALUATION).write_text(found.model_dump_json())
+            stored = Stored(
+                kind="evaluation",
+                file=_EVALUATION,
+                effect={},
+                structures=(),
+                seconds=time.perf_counter() - start,
+                files=watch.files(),
+            )
+            store.add(key, folder, stored)
+        return found
+
+
+def _evaluation_key(suite: Suite, recipe: Recipe, built: Built, data: SuiteData) -> str:
+    """What was asked for; the project's files that are read on the way are compared besides."""
+    runtime: Runtime = registry.find(registry.RUNTIMES, recipe.runtime.name)
+    source = sys.modules[type(runtime).__module__].__file__
+    return digest_of(
+        {
+            "what": "evaluation",
+            "versions": versions(),
+            "artifact": built.info.digest,
+            "structures": built.reference["structures"],
+            "model": suite.model,
+            "runtime": recipe.runtime.name,
+            "options": dict(recipe.runtime.options),
+            "code": digest_files(Path(source).parent, [Path(source).name])[0] if source else "",
+            "task": suite.task,
+            "data": data.split(VALIDATION).digest,  # whatever it was read from
+            "input": dict(suite.input),
+            "output": dict(suite.output),
+            "threads": suite.threads,
+            "machine": this_machine().id,
+        }
+    )
+
+
+def _write_images(data: SuiteData, file: Path) -> None:
+    """Some decoded validation images, for arms to cycle through: whole, or not at all."""
+    if file.exists():
+        return
+    total = len(data.split(VALIDATION).images)
+    chosen = random.Random(0).sample(range(total), min(_IMAGES, total))  # noqa: S311 - no secret
+    part = file.with_name(f"{os.getpid()}-{file.name}")
+    with part.open("wb") as out:
+        np.savez(out, *data.images(VALIDATION, sorted(chosen)))
+    part.replace(file)
 
 
 def open_session(

@@ -69,23 +69,23 @@ class Entry:
 
 
 class ArtifactStore:
-    """Links by key, below `root`."""
+    """Links, and evaluations of what they end on, by key, below `root`."""
 
     def __init__(self, root: Path) -> None:
-        self._root = root
+        self.root = root
         (root / "artifacts").mkdir(parents=True, exist_ok=True)
         (root / "locks").mkdir(exist_ok=True)
 
     @contextlib.contextmanager
     def lock(self, key: str) -> Iterator[None]:
         """Only one process at a time builds what `key` names; the others wait and then find it."""
-        with (self._root / "locks" / f"{key}.lock").open("w") as file:
+        with (self.root / "locks" / f"{key}.lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
     def find(self, key: str, watch: Watch) -> Entry | None:
         """The entry of `key` whose build read the project's files as they are now."""
-        folder = self._root / "artifacts" / key
+        folder = self.root / "artifacts" / key
         if not folder.is_dir():
             return None
         for variant in sorted(folder.iterdir()):
@@ -101,7 +101,7 @@ class ArtifactStore:
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
         """An empty folder on the store's file system, gone afterwards unless it was added."""
-        folder = Path(tempfile.mkdtemp(prefix=".new-", dir=self._root / "artifacts"))
+        folder = Path(tempfile.mkdtemp(prefix=".new-", dir=self.root / "artifacts"))
         try:
             yield folder
         finally:
@@ -111,14 +111,14 @@ class ArtifactStore:
         """Moves `scratch` into its place as an entry of `key`."""
         text = stored.model_dump_json(indent=1)
         (scratch / _ENTRY).write_text(text)
-        place = self._root / "artifacts" / key / digest_of(stored.files)[:16]
+        place = self.root / "artifacts" / key / digest_of(stored.files)[:16]
         place.parent.mkdir(exist_ok=True)
         shutil.rmtree(place, ignore_errors=True)
         scratch.replace(place)
         return Entry(place, stored)
 
 
-def digest_of(data: Mapping[str, Any] | list[Any]) -> str:
+def digest_of(data: Mapping[str, Any] | list[Any] | str) -> str:
     """SHA-256 over the canonical JSON of plain data."""
     text = json.dumps(data, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -90,22 +90,13 @@ def main() -> int:
 
             run_arm(work, message_fd)
         else:
+            from harness.measure.prepare import prepare
+
             sys.path.insert(0, str(Path.cwd()))
-            _built(kind)(work, send)
+            prepare(work, send)
     except Exception as error:  # noqa: BLE001 - whatever user code raises ends this recipe only
         send(failure(error))
     return 0
-
-
-def _built(kind: str) -> Callable[[dict[str, Any], Send], None]:
-    """The function of a job that imports the suite's code."""
-    if kind == "images":
-        from harness.measure.launch import write_images
-
-        return write_images
-    from harness.measure.prepare import prepare
-
-    return prepare
 
 
 if __name__ == "__main__":

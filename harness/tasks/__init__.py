@@ -49,8 +49,9 @@ class Task(Protocol):
 
     def load(self, source: Callable[[], Any] | Mapping[str, Any], folder: Path, root: Path) -> Any:
         """A split: what the suite's function returns, or a declared data set (paths relative to
-        `folder`, kept inside `root`). It has `images` (a sequence of uint8 (H, W, 3) RGB arrays)
-        and `digests` (one text per image, equal only for equal pixels).
+        `folder`, kept inside `root`). It has `images` (a sequence of uint8 (H, W, 3) RGB arrays),
+        `digests` (one text per image, equal only for equal pixels) and `digest` (one text for all
+        images and what is known of them).
 
         Raises:
             DataError: it cannot be used; names the file and the value.

@@ -190,9 +190,7 @@ def evaluate(data: DetectionData, predictions: Sequence[Prediction]) -> Accuracy
         values=values,
         per_category=per_category,
         images=len(ids),
-        data_digest=hashlib.sha256(
-            ("\n".join(data.digests) + json.dumps(coco, sort_keys=True)).encode()
-        ).hexdigest(),
+        data_digest=data.digest,
         predictions_digest=_digest(predictions),
         matches=matches,
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -70,6 +72,12 @@ class DetectionData:
         from harness.tasks.coco import digest
 
         return tuple(digest(self.images[index]) for index in range(len(self.images)))
+
+    @cached_property
+    def digest(self) -> str:
+        """One text for all images and annotations, equal only when all of them are."""
+        text = "\n".join(self.digests) + json.dumps(self.coco, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
 class Input(OptionsModel):

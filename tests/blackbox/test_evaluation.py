@@ -1,0 +1,41 @@
+"""Accuracy is computed once for the same model, runtime, images and annotations."""
+
+from __future__ import annotations
+
+import json
+
+from tests.conftest import Project
+
+
+def seconds(project: Project) -> float:
+    """What evaluating the first recipe took, as the last session has it."""
+    found: float = project.sessions()[-1]["suites"][0]["recipes"][0]["accuracy"]["seconds"]
+    return found
+
+
+def test_the_same_evaluation_is_not_done_again(project: Project) -> None:
+    """The second session has the first one's figures to the last digit, its duration included."""
+    project.run("-k", "plain")
+    first = seconds(project)
+    project.run("-k", "plain")
+    assert seconds(project) == first
+
+
+def test_what_accuracy_rests_on_is_looked_at_every_time(project: Project) -> None:
+    """Other annotations, another threshold: a new evaluation, with another result."""
+    project.run("-k", "plain-map")
+    before = project.sessions()[-1]["suites"][0]["recipes"][0]["accuracy"]
+    file = project.suite / "validation.json"
+    coco = json.loads(file.read_text())
+    coco["annotations"] = coco["annotations"][: len(coco["annotations"]) // 2]
+    file.write_text(json.dumps(coco))
+    project.run("-k", "plain-map")
+    fewer = project.sessions()[-1]["suites"][0]["recipes"][0]["accuracy"]
+    assert fewer["values"]["map"] < before["values"]["map"]
+    assert fewer["data_digest"] != before["data_digest"]
+    recipes = (project.suite / "recipes.toml").read_text()
+    strict = recipes.replace("[suite.data]", "[suite.output]\nscore_threshold = 0.999\n[suite.data]")
+    project.write(strict)
+    project.run("-k", "plain-map")
+    last = project.sessions()[-1]["suites"][0]["recipes"][0]["accuracy"]
+    assert last["predictions_digest"] != fewer["predictions_digest"]
