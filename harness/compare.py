@@ -15,7 +15,7 @@ from harness.baselines import Baseline, StoredMetric
 from harness.metric import Better, Metric, Rule
 from harness.record import Launch, RecipeRecord
 from harness.units import Unit, show_percent
-from harness.values import launch_values, level, yardstick_values
+from harness.values import launch_ratio, launch_values, level, yardstick_values
 
 LEAST_SD = 0.005
 """Launches that agree better than this are taken to agree this well: a few that happen to lie in
@@ -230,11 +230,15 @@ def control_difference(metric: Metric, evidence: Evidence) -> str:
 
 
 def log_ratios(metric: Metric, record: RecipeRecord, other: RecipeRecord) -> list[float]:
-    """Log of value / other in each launch that measured both, in their order."""
-    mine, theirs = launch_values(record, metric), launch_values(other, metric)
-    return [
-        _log(mine[index]) - _log(theirs[index]) for index in sorted(mine.keys() & theirs.keys())
-    ]
+    """Log of value / other in each launch that measured both, in their order (`launch_ratio`)."""
+    theirs = {launch.index: launch for launch in other.launches}
+    found = []
+    for launch in sorted(record.launches, key=lambda each: each.index):
+        beside = theirs.get(launch.index)
+        ratio = launch_ratio(launch, beside, metric.name) if beside else None
+        if ratio is not None:
+            found.append(ratio)
+    return found
 
 
 def from_launches(logs: Iterable[float], risk: Risk, scale: str, against: str) -> Compared:

@@ -45,6 +45,6 @@ class Settings:
     wait: float
     ci: bool
     command: str
-    rounds: int = 6
+    rounds: int = 8
     base: str = ""
     base_python: str = ""

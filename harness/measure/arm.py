@@ -131,6 +131,7 @@ class _RecipeVisit(_Visit):
         self.load_time = time.perf_counter() - start
         self.facts = self._session.facts
         _warm(self.sample)
+        self._next = 0  # sample k of every arm is of the same image
         # What lives now lives to the end: later collections have less to look at.
         gc.collect()
         gc.freeze()

@@ -35,7 +35,7 @@ Progress = Callable[[str], None]
 """Shows what is being done now, one line."""
 
 _BATCHES = 1  # timed batches per launch
-_LAUNCH_SECONDS = 1.5
+_LAUNCH_SECONDS = 2.0
 """Rounds of a launch stop after this, when arms are slow: verdicts count launches, not samples."""
 
 _BUSY = "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"

@@ -34,7 +34,9 @@ def test_what_accuracy_rests_on_is_looked_at_every_time(project: Project) -> Non
     assert fewer["values"]["map"] < before["values"]["map"]
     assert fewer["data_digest"] != before["data_digest"]
     recipes = (project.suite / "recipes.toml").read_text()
-    strict = recipes.replace("[suite.data]", "[suite.output]\nscore_threshold = 0.999\n[suite.data]")
+    strict = recipes.replace(
+        "[suite.data]", "[suite.output]\nscore_threshold = 0.999\n[suite.data]"
+    )
     project.write(strict)
     project.run("-k", "plain-map")
     last = project.sessions()[-1]["suites"][0]["recipes"][0]["accuracy"]
