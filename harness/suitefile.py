@@ -80,7 +80,7 @@ class BudgetTable(_Strict):
         None, description='at most this much more than the reference, such as "10%"; negative: less'
     )
     regression: Quantity | None = Field(
-        None, description='how much worse than the stored baseline, such as "5%"'
+        None, description='how much worse than the stored baseline or --perf-base, such as "5%"'
     )
     when: WhenTable | None = Field(None, description="machines that the budget applies to")
 
