@@ -175,7 +175,8 @@ def beside(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> list[str]:
     metric = metrics.get("latency_p50")
     for copy in suite.controls:
         record = records.get(copy.name)
-        ratios = log_ratios(metric, copy, record) if metric and record else []
+        counted = copy.without(suite.discarded)
+        ratios = log_ratios(metric, counted, record) if metric and record else []
         if ratios:
             ratios.sort()
             off = show_percent(math.expm1(ratios[len(ratios) // 2]))
