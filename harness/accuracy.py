@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from harness.record import Accuracy, Matches
+from harness.record import Accuracy, Matches, RecipeRecord
 
 if TYPE_CHECKING:
     from harness.stats.precision import Estimate, Table
 
 _BITS = {"map": tuple(range(10)), "map50": (0,), "map75": (5,)}
 """Which thresholds of the matches a metric is over."""
+
+
+_UNMOVED = {"agreement": 1.0, "score_shift": 0.0}
+"""What two recipes have that predict the same."""
+
+FLAGGED_SHIFT = 0.1
+"""A recipe whose scores move by this much on average is named, budget or not …"""
+
+FLAGGED_DROP = 0.01
+"""… when its map is within this of the reference's: nothing else would show it."""
 
 
 @dataclass(frozen=True)
@@ -26,13 +38,19 @@ class Interval:
 
 
 def accuracy_interval(accuracy: Accuracy, metric: str, alpha: float) -> Interval:
-    """The value of one metric with alpha / 2 on each side.
-
-    Raises:
-        ValueError: the record holds no matches for it.
+    """The value of one metric with alpha / 2 on each side; the value alone where the record does
+    not hold what an interval is made from.
     """
+    if metric in accuracy.ratios:
+        value = accuracy.values[metric]
+        if value == _UNMOVED.get(metric):  # as good as identical predictions
+            return Interval(value, value, value, identical=True)
+        estimate = _ratio(accuracy.ratios[metric].model_dump_json())
+        low, high = estimate.bounds(alpha)
+        return Interval(value, max(0.0, low), min(1.0, high))
     if accuracy.matches is None or metric not in _BITS:
-        raise ValueError(f"no matches are recorded for {metric}")
+        value = accuracy.values[metric]
+        return Interval(value, value, value)
     estimate = _one(accuracy.matches.model_dump_json(), metric)
     low, high = estimate.bounds(alpha)
     return Interval(accuracy.values[metric], max(0.0, low), min(1.0, high))
@@ -46,16 +64,47 @@ def accuracy_difference(
     """
     if one.data_digest != other.data_digest:
         return None
+    if metric not in one.values or metric not in other.values:
+        return None
     difference = one.values[metric] - other.values[metric]
+    if metric in one.ratios and metric in other.ratios:
+        if one.ratios[metric] == other.ratios[metric]:
+            return Interval(0.0, 0.0, 0.0, identical=True)
+        pair = (one.ratios[metric].model_dump_json(), other.ratios[metric].model_dump_json())
+        low, high = _ratio(*pair).bounds(alpha)
+        return Interval(difference, low, high)
     if one.predictions_digest == other.predictions_digest:
         return Interval(0.0, 0.0, 0.0, identical=True)
     if one.matches is None or other.matches is None or metric not in _BITS:
-        return None
+        return Interval(difference, -math.inf, math.inf)  # nobody knows how sure it is
     if _same_ranking(one.matches, other.matches):
         return Interval(0.0, 0.0, 0.0, identical=True)
     estimate = _pair(one.matches.model_dump_json(), other.matches.model_dump_json(), metric)
     low, high = estimate.bounds(alpha)
     return Interval(difference, low, high)
+
+
+def collapsed(recipes: Sequence[RecipeRecord]) -> tuple[str, ...]:
+    """Recipes whose map holds while their scores do not, a line each; a budget on `score_shift`
+    says so already.
+    """
+    found = {record.name: record for record in recipes}
+    lines = []
+    for record in recipes:
+        reference = found.get(record.reference)
+        if record.accuracy is None or reference is None or reference.accuracy is None:
+            continue
+        values, before = record.accuracy.values, reference.accuracy.values
+        shift = values.get("score_shift", 0.0)
+        held = before.get("map", 1.0) - values.get("map", 0.0) <= FLAGGED_DROP
+        asked = record.spec.get("budgets", {})
+        if held and shift > FLAGGED_SHIFT and "score_shift" not in asked:
+            lines.append(
+                f"{record.name} keeps its map and moves its scores by {shift:.2f} on average: "
+                "whoever compares them with a threshold sees something else. A budget on "
+                "score_shift holds them"
+            )
+    return tuple(lines)
 
 
 def _same_ranking(one: Matches, other: Matches) -> bool:
@@ -72,6 +121,19 @@ def _same_ranking(one: Matches, other: Matches) -> bool:
         columns = (matches.image, matches.category, matches.hits, matches.ignored)
         sides.append([column.array()[order] for column in columns] + [matches.truth.array()])
     return all(np.array_equal(left, right) for left, right in zip(*sides, strict=True))
+
+
+@lru_cache(maxsize=256)
+def _ratio(one: str, other: str | None = None) -> Estimate:
+    from harness.record import Ratio
+    from harness.stats.precision import Estimate
+    from harness.stats.ratio import bootstrap
+
+    parts = [Ratio.model_validate_json(each) for each in (one, other) if each is not None]
+    sums = [(part.numerator.array(), part.denominator.array()) for part in parts]
+    if min(float(bottom.sum()) for _, bottom in sums) <= 0:
+        return Estimate(0.0, float("inf"), 1.0)  # nothing to divide by says nothing
+    return bootstrap(sums[0], sums[1] if len(sums) > 1 else None)
 
 
 def _table(matches: Matches) -> Table:

@@ -41,6 +41,7 @@ CONTROL_MARGIN = 0.01
 SIGNS = "signs of launches (e-process)"
 TWO_SESSIONS = "Student's t over the launches of two sessions"
 BOOTSTRAP = "paired bootstrap over images"
+BOOTSTRAP_ONE = "bootstrap over images"
 EXACT = "exact"
 
 
@@ -346,8 +347,6 @@ def _accuracy_absolute(metric: Metric, record: RecipeRecord, risk: Risk) -> Comp
     if record.accuracy is None or metric.name not in record.accuracy.values:
         return None
     value = record.accuracy.values[metric.name]
-    if record.accuracy.matches is None:
-        return _exact(value, "value", f"{record.accuracy.images} images, no interval")
     fail = accuracy_interval(record.accuracy, metric.name, 2 * risk.fail)
     keep = accuracy_interval(record.accuracy, metric.name, 2 * risk.keep)
     return Compared(
@@ -358,7 +357,7 @@ def _accuracy_absolute(metric: Metric, record: RecipeRecord, risk: Risk) -> Comp
         keep.high,
         record.accuracy.images,
         "value",
-        method="bootstrap over images",
+        method=BOOTSTRAP_ONE if fail.low < fail.high else EXACT,
     )
 
 

@@ -100,12 +100,14 @@ def shown(metric: Metric, record: RecipeRecord) -> tuple[float | None, float | N
     if value is None or metric.rule is Rule.EXACT:
         return value, None, None
     if metric.rule is Rule.IMAGES:
-        if record.accuracy is None or record.accuracy.matches is None:
+        if record.accuracy is None:
             return value, None, None
         from harness.accuracy import accuracy_interval
 
         interval = accuracy_interval(record.accuracy, metric.name, SHOWN)
-        return value, interval.low, interval.high
+        if interval.low == interval.high:
+            return value, None, None
+        return value, _finite(interval.low), _finite(interval.high)
     values = list(launch_values(record, metric).values())
     if len(values) < 2 or min(values) <= 0:
         return value, None, None

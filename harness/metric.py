@@ -35,6 +35,8 @@ class Metric:
         better: the good direction.
         rule: where its uncertainty comes from.
         relative: two values compare as a ratio (time, memory); else as a difference (scores).
+        optional: some data have no such value, and that is no error until a budget asks for it.
+        beside: it compares with the reference's own predictions, so the reference has none.
         meaning: what the value includes, in one or two sentences; shown in docs and report.
     """
 
@@ -44,6 +46,8 @@ class Metric:
     rule: Rule
     relative: bool
     meaning: str
+    beside: bool = False
+    optional: bool = False
 
 
 def _time(name: str, meaning: str) -> Metric:

@@ -100,6 +100,13 @@ class Matches(Frozen):
     truth: Packed
 
 
+class Ratio(Frozen):
+    """A ratio of sums over images: float64 (images,) each."""
+
+    numerator: Packed
+    denominator: Packed
+
+
 class Accuracy(Frozen):
     """The result of one evaluation over all validation images.
 
@@ -110,6 +117,7 @@ class Accuracy(Frozen):
         data_digest: of the validation images and annotations.
         predictions_digest: of all predictions; equal digests mean equal predictions.
         matches: what a paired bootstrap needs; None for a task that has none.
+        ratios: metric name to what it is made of, for those that compare with the reference.
     """
 
     values: dict[str, float]
@@ -118,6 +126,7 @@ class Accuracy(Frozen):
     data_digest: str
     predictions_digest: str
     matches: Matches | None = None
+    ratios: dict[str, Ratio] = Field(default_factory=dict)
     seconds: float = 0.0
 
 

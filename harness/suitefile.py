@@ -465,6 +465,12 @@ class _Reader:
             raise self._error(
                 f"there is no metric {name!r} in this task", where, valid=suggestion(name, metrics)
             )
+        if metric.beside and is_reference:
+            raise self._error(
+                f"{name} compares with the reference, and this recipe is the reference",
+                where,
+                valid=", ".join(each for each in metrics if not metrics[each].beside),
+            )
         limits = []
         for kind in LimitKind:
             written = getattr(table, kind.value)
@@ -579,6 +585,8 @@ def allowed_limits(metric: Metric) -> tuple[LimitKind, ...]:
     """The limits that make sense for a metric."""
     lower = metric.better is Better.LOWER
     allowed = [LimitKind.MAX if lower else LimitKind.MIN]
+    if metric.beside:  # it is a comparison with the reference itself
+        return (*allowed, LimitKind.REGRESSION)
     if not metric.relative:
         allowed.append(LimitKind.DROP)
     if metric.unit in {Unit.SECONDS, Unit.IMAGES_PER_SECOND}:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from harness import steadiness, suitefile
+from harness.accuracy import collapsed
 from harness.baselines import Baseline, Store
 from harness.compare import Base, Evidence, Risk
 from harness.conclusion import spec_digest
@@ -118,7 +119,7 @@ class SuiteRun:
             recipes=tuple(records),
             yardstick=tuple(self._bench.yardstick),
             conditions=conditions,
-            notes=steadiness.notes(conditions),
+            notes=(*steadiness.notes(conditions), *collapsed(records)),
             summaries={
                 record.name: summarise(self._evidence(self._suite.recipes[record.name]))
                 for record in records

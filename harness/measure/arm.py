@@ -121,6 +121,7 @@ class _RecipeVisit(_Visit):
         self._pipeline = SuiteData(suite).pipeline
         self._images = images
         self._next = 0
+        self._batched = False
         self._batch_size = suite.batch
         self._base = memory.resident()
         memory.reset_peak()
@@ -152,6 +153,10 @@ class _RecipeVisit(_Visit):
     def batch(self) -> float:
         count = len(self._images)
         chosen = [self._images[index % count] for index in range(self._batch_size)]
+        if not self._batched:  # the first of its size asks the kernel for memory
+            self._batched = True
+            batch, meta = self._pipeline.preprocess(chosen)
+            self._pipeline.postprocess(self._session.run(batch), meta)
         start = time.perf_counter()
         batch, meta = self._pipeline.preprocess(chosen)
         self._pipeline.postprocess(self._session.run(batch), meta)

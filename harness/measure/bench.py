@@ -162,6 +162,45 @@ class Bench:
                 now = "; ".join(doing.values())
                 self._progress(f"build {done}/{len(jobs)}  {now}")
 
+        self._compare(arms)
+
+    def _compare(self, arms: Sequence[Arm]) -> None:
+        """Lays each recipe's predictions beside those of the working tree's reference, at both
+        versions of the code: what is compared with must be the same for both.
+        """
+        pairs = []
+        for arm in arms:
+            reference = self._prepared.get(arm.recipe.reference)
+            mine = self._prepared.get(arm.label)
+            if mine and reference and not arm.recipe.is_reference:
+                same = mine["accuracy"]["data_digest"] == reference["accuracy"]["data_digest"]
+                if same:
+                    pairs.append([arm.label, mine["predictions"], reference["predictions"]])
+        if not pairs:
+            return
+        self._progress("comparing predictions with the references'")
+        job = self._job("compare", "compare", {"task": arms[0].suite.task, "pairs": pairs}, arms[0])
+        with Pool(1, self._logs / "compare") as pool:
+            for _, event in pool.run([job]):
+                if isinstance(event, Ended):
+                    left = [label for label, *_ in pairs if "agreed" not in self._prepared[label]]
+                    for label in left if event.problem else ():
+                        self._ended(label, "evaluate", event, False)
+                elif event["type"] == "compared":
+                    self._compared(event)
+                else:
+                    for label, *_ in pairs:
+                        self._fail(label, "evaluate", event)
+
+    def _compared(self, event: dict[str, Any]) -> None:
+        prepared = self._prepared[event["label"]]
+        accuracy, found = prepared["accuracy"], event["values"]
+        prepared["agreed"] = True
+        prepared["accuracy"] = accuracy | {
+            "values": accuracy["values"] | {name: each["value"] for name, each in found.items()},
+            "ratios": {name: each["ratio"] for name, each in found.items()},
+        }
+
     def alive(self, labels: Iterable[str]) -> list[str]:
         """Those of the arms that can still be measured."""
         return [

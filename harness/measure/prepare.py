@@ -20,13 +20,16 @@ from harness.measure.importing import Watch
 from harness.measure.store import ArtifactStore, Stored, digest_files, digest_of
 from harness.measure.suitedata import VALIDATION, SuiteData
 from harness.measure.worker import Send, failure
+from harness.metric import Better
 from harness.recipe import Recipe, Suite
-from harness.record import Accuracy
+from harness.record import Accuracy, Packed, Ratio
 from harness.runtimes import InferenceSession, OpenContext, Runtime
+from harness.tasks import Task
 
 _EVERY = 0.5  # seconds between progress messages
 _IMAGES = 24  # validation images that every arm cycles through
 _EVALUATION = "evaluation.json"
+_PREDICTIONS = "predictions.npz"
 
 
 def prepare(work: dict[str, Any], send: Send) -> None:
@@ -54,7 +57,7 @@ def prepare(work: dict[str, Any], send: Send) -> None:
             progress=progress,
         )
         stage = "evaluate"
-        found = _evaluation(suite, recipe, built, store, watch, data, progress)
+        found, predictions = _evaluation(suite, recipe, built, store, watch, data, progress)
         _write_images(data, Path(work["images"]))
     except Exception as error:  # noqa: BLE001 - whatever a step raises ends this recipe only
         send({**failure(error), "stage": stage})
@@ -67,8 +70,37 @@ def prepare(work: dict[str, Any], send: Send) -> None:
             "lineage": [link.model_dump(mode="json") for link in built.lineage],
             "accuracy": found.accuracy.model_dump(mode="json"),
             "facts": found.facts,
+            "predictions": str(predictions),
         }
     )
+
+
+def compare(work: dict[str, Any], send: Send) -> None:
+    """The "compare" job: recipes' predictions beside their reference's; `work["pairs"]` are label,
+    file of predictions, file of the reference's, and `work["task"]` names the task.
+
+    Sends "compared" for each: metric name to value and what it is made of.
+    """
+    from harness.stats.ratio import ratio
+
+    task: Task = registry.find(registry.TASKS, work["task"])
+    kept: dict[str, dict[str, Any]] = {}
+    for label, *files in work["pairs"]:
+        for file in files:
+            if file not in kept:
+                with np.load(file, allow_pickle=False) as stored:
+                    kept[file] = {name: stored[name] for name in stored.files}
+        found = task.compare(kept[files[0]], kept[files[1]])
+        values = {}
+        for name, (top, bottom) in found.items():
+            better = task.metrics[name].better
+            parts = Ratio(numerator=Packed.of(top), denominator=Packed.of(bottom))
+            values[name] = {
+                # Nothing confident on either side: they agree.
+                "value": ratio((top, bottom), 1.0 if better is Better.HIGHER else 0.0),
+                "ratio": parts.model_dump(mode="json"),
+            }
+        send({"type": "compared", "label": label, "values": values})
 
 
 class _Evaluation(BaseModel):
@@ -88,17 +120,19 @@ def _evaluation(
     watch: Watch,
     data: SuiteData,
     progress: _Progress,
-) -> _Evaluation:
+) -> tuple[_Evaluation, Path]:
     """Accuracy from the store, or from all validation images when anything it rests on changed."""
     key = _evaluation_key(suite, recipe, built, data)
     with store.lock(key):
         entry = store.find(key, watch)
         if entry is not None and entry.path is not None:
-            return _Evaluation.model_validate_json(entry.path.read_bytes())
+            known = _Evaluation.model_validate_json(entry.path.read_bytes())
+            return known, entry.folder / _PREDICTIONS
         start = time.perf_counter()
-        accuracy, facts = _evaluate(suite, recipe, built, data, store.root, progress)
+        accuracy, facts, packed = _evaluate(suite, recipe, built, data, store.root, progress)
         found = _Evaluation(accuracy=accuracy, facts=facts)
         with store.scratch() as folder:
+            np.savez(folder / _PREDICTIONS, **packed)
             (folder / _EVALUATION).write_text(found.model_dump_json())
             stored = Stored(
                 kind="evaluation",
@@ -108,8 +142,8 @@ def _evaluation(
                 seconds=time.perf_counter() - start,
                 files=watch.files(),
             )
-            store.add(key, folder, stored)
-        return found
+            entry = store.add(key, folder, stored)
+        return found, entry.folder / _PREDICTIONS
 
 
 def _evaluation_key(suite: Suite, recipe: Recipe, built: Built, data: SuiteData) -> str:
@@ -118,7 +152,7 @@ def _evaluation_key(suite: Suite, recipe: Recipe, built: Built, data: SuiteData)
     source = sys.modules[type(runtime).__module__].__file__
     return digest_of(
         {
-            "what": "evaluation",
+            "what": "evaluation with predictions",
             "versions": versions(),
             "artifact": built.info.digest,
             "structures": built.reference["structures"],
@@ -166,7 +200,7 @@ def _evaluate(
     data: SuiteData,
     cache: Path,
     progress: _Progress,
-) -> tuple[Accuracy, dict[str, Any]]:
+) -> tuple[Accuracy, dict[str, Any], dict[str, Any]]:
     start = time.perf_counter()
     session = open_session(suite, recipe, built.reference, cache / "runtime")
     try:
@@ -181,11 +215,14 @@ def _evaluate(
     finally:
         session.close()
     accuracy = data.task.evaluate(validation, predictions)
-    missing = sorted(data.task.metrics.keys() - accuracy.values.keys())
+    asked = {
+        name for name, metric in data.task.metrics.items() if not (metric.beside or metric.optional)
+    }
+    missing = sorted(asked - accuracy.values.keys())
     if missing:
         raise PerfgateError(f"the evaluator gave no value for {', '.join(missing)}")
     seconds = round(time.perf_counter() - start, 3)
-    return accuracy.model_copy(update={"seconds": seconds}), facts
+    return accuracy.model_copy(update={"seconds": seconds}), facts, data.task.pack(predictions)
 
 
 def _splits_used(recipe: Recipe) -> list[str]:

@@ -352,6 +352,14 @@ def _freedom(value: Any, images: int, unit: float) -> float:
             for start in range(0, groups, _BLOCK)
         ]
     )
+    return freedom_of(without, unit)
+
+
+def freedom_of(without: Array, unit: float) -> float:
+    """Degrees of freedom from the values (groups,) without each group of images, and what one
+    object changes; see `Estimate`.
+    """
+    groups = len(without)
     without = without[np.isfinite(without)]
     if len(without) < 2:
         return 1.0

@@ -69,3 +69,14 @@ class Task(Protocol):
             DataError: an evaluator gave no valid score.
         """
         ...
+
+    def pack(self, predictions: Sequence[Any]) -> dict[str, Any]:
+        """Predictions as named numpy arrays, to be kept and compared."""
+        ...
+
+    def compare(self, mine: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+        """The metrics that are `beside` the reference, of two packed predictions for the same
+        images: name to numerator and denominator per image, float (images,) each. Empty for a task
+        without such metrics.
+        """
+        ...

@@ -222,7 +222,8 @@ def _official(
     if not rows:
         found = {entry["category_id"] for entry in coco["annotations"]}
         names = {entry["id"]: str(entry["name"]) for entry in coco["categories"]}
-        return {"map": 0.0, "map50": 0.0, "map75": 0.0}, {names[each]: 0.0 for each in found}
+        nothing = {"map": 0.0, "map50": 0.0, "map75": 0.0}
+        return nothing | dict.fromkeys(_sizes(coco), 0.0), {names[each]: 0.0 for each in found}
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO(_complete(coco))
         evaluator = COCOeval_faster(
@@ -242,9 +243,26 @@ def _official(
             "map": float(stats["AP_all"]),
             "map50": float(stats["AP_50"]),
             "map75": float(stats["AP_75"]),
+            **{name: float(stats[f"AP_{name[4:]}"]) for name in _sizes(coco)},
         },
         per_category,
     )
+
+
+def _sizes(coco: Mapping[str, Any]) -> list[str]:
+    """The metrics of those of COCO's sizes that there is an object of."""
+    areas = [
+        float(entry.get("area", entry["bbox"][2] * entry["bbox"][3]))
+        for entry in coco["annotations"]
+        if not entry.get("iscrowd")
+    ]
+    small, large = 32.0**2, 96.0**2
+    found = {
+        "map_small": any(area <= small for area in areas),
+        "map_medium": any(small <= area <= large for area in areas),
+        "map_large": any(area >= large for area in areas),
+    }
+    return [name for name, there in found.items() if there]
 
 
 def _complete(coco: dict[str, Any]) -> dict[str, Any]:

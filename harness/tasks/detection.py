@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from harness.tasks.decoders import Decoder
 
 
-def _score(name: str, meaning: str) -> Metric:
-    return Metric(name, Unit.SCORE, Better.HIGHER, Rule.IMAGES, False, meaning)
+def _score(name: str, meaning: str, optional: bool = False) -> Metric:
+    unit, better = Unit.SCORE, Better.HIGHER
+    return Metric(name, unit, better, Rule.IMAGES, False, meaning, optional=optional)
 
 
 METRICS: Mapping[str, Metric] = MappingProxyType(
@@ -41,6 +42,43 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
             ),
             _score("map50", "As map, at an intersection over union of 0.50 only."),
             _score("map75", "As map, at an intersection over union of 0.75 only."),
+            *(
+                _score(
+                    f"map_{size}",
+                    f"As map, of objects {words} alone: COCO's areas in pixels. Not measured when "
+                    "there is none. It has no interval: two recipes are told apart by it only when "
+                    "their predictions are identical.",
+                    optional=True,
+                )
+                for size, words in (
+                    ("small", "of at most 32 x 32"),
+                    ("medium", "from 32 x 32 to 96 x 96"),
+                    ("large", "of at least 96 x 96"),
+                )
+            ),
+            Metric(
+                "agreement",
+                Unit.SCORE,
+                Better.HIGHER,
+                Rule.IMAGES,
+                False,
+                "How far recipe and reference find the same: twice the pairs of detections that "
+                "both have with a score of at least 0.3, over all such detections of both; a pair "
+                "is of one category and overlaps by at least 0.5. No annotations are used.",
+                beside=True,
+            ),
+            Metric(
+                "score_shift",
+                Unit.SCORE,
+                Better.LOWER,
+                Rule.IMAGES,
+                False,
+                "Mean absolute difference between the scores of recipe and reference, over pairs "
+                "of detections of which one at least has a score of 0.3; such a detection without "
+                "a partner counts with its whole score. A collapse of scores that keeps their "
+                "order moves this, and not map.",
+                beside=True,
+            ),
         )
     }
 )
@@ -142,6 +180,20 @@ class Detection:
         from harness.tasks.coco import evaluate
 
         return evaluate(data, predictions)
+
+    def pack(self, predictions: Sequence[Prediction]) -> dict[str, Any]:
+        """Predictions as arrays, to be kept."""
+        from harness.tasks.agreement import pack
+
+        return pack(predictions)
+
+    def compare(self, mine: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+        """`agreement` and `score_shift` of two packed predictions: numerator and denominator per
+        image.
+        """
+        from harness.tasks.agreement import compare, unpack
+
+        return compare(unpack(mine), unpack(other))
 
 
 @dataclass(frozen=True)
