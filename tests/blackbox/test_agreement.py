@@ -20,7 +20,7 @@ def with_budgets(project: Project) -> None:
 def test_scores_that_collapse_are_red_where_map_is_green(
     project: Project, moody: Callable[..., None]
 ) -> None:
-    """Scores halved, their order kept: map is kept to the last digit, score_shift is broken, twice alike."""
+    """Scores halved, their order kept: map is as it was, score_shift is broken, twice alike."""
     with_budgets(project)
     moody("timid")
     project.run()
