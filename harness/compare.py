@@ -7,6 +7,7 @@ are the sample, on the scale of logarithms; of scores the images are; sizes are 
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -101,7 +102,7 @@ class Compared:
     Attributes:
         scale: "value" (the metric's own unit), "ratio", or "difference".
         sample: how many launches or images it rests on.
-        spread: standard deviation of one launch's log value, None where launches are no sample.
+        spread: standard deviation of one launch's log value (`_spread`), None where launches are no sample.
         doubt: a standard deviation on that scale that no number of launches takes away.
         method: by which rule the bounds were made, in words.
         notes: what else was seen, one sentence each, for the evidence.
@@ -388,11 +389,21 @@ def _accuracy_difference(
 
 
 def _spread(values: list[float]) -> float | None:
-    """Standard deviation of one launch's log value, None for fewer than two launches."""
+    """Standard deviation of one launch's log value, None for fewer than two launches; from the
+    middle half of them where that says less, so that one launch gone wrong does not make every
+    other look hopeless.
+    """
     if len(values) < 2:
         return None
-    mean = math.fsum(values) / len(values)
-    return math.sqrt(math.fsum((each - mean) ** 2 for each in values) / (len(values) - 1))
+    whole = statistics.stdev(values)
+    if len(values) < _MIDDLE_HALF:
+        return whole
+    low, _, high = statistics.quantiles(values, n=4)
+    return min(whole, (high - low) / _NORMAL_HALF)
+
+
+_MIDDLE_HALF = 6  # launches from which on quartiles mean something
+_NORMAL_HALF = 1.349  # between the quartiles of a normal distribution, in standard deviations
 
 
 def _mean_log(values: list[float]) -> float:

@@ -301,8 +301,8 @@ class SuiteRun:
     def _within_reach(self, limit: LimitResult, left: float) -> bool:
         if limit.needed is None:
             return False
-        # A guess from few launches may be twice too high.
-        return (limit.needed - limit.sample) * (self._pace or 0.0) <= 2 * left
+        # A guess from few launches may be far too high.
+        return (limit.needed - limit.sample) * (self._pace or 0.0) <= 3 * left
 
     def _arms_of(self, verdicts: Sequence[Verdict]) -> list[str]:
         """The arms that undecided verdicts rest on; references always bring their copy."""
