@@ -102,7 +102,8 @@ class Compared:
     Attributes:
         scale: "value" (the metric's own unit), "ratio", or "difference".
         sample: how many launches or images it rests on.
-        spread: standard deviation of one launch's log value (`_spread`), None where launches are no sample.
+        spread: standard deviation of one launch's log value (`_spread`), None where launches are
+            no sample.
         doubt: a standard deviation on that scale that no number of launches takes away.
         method: by which rule the bounds were made, in words.
         notes: what else was seen, one sentence each, for the evidence.
