@@ -269,7 +269,7 @@ class SuiteRun:
             self._pace = now - before
             left = self._settings.seconds - (now - start)
             late = left < self._pace
-            if count >= self._fewest:
+            if count - len(self._discarded()) >= self._fewest:
                 verdicts = self._verdicts()
                 undecided = self._undecided(verdicts, count, left)
                 live = self._arms_of(undecided)
