@@ -178,12 +178,45 @@ def _suite(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> dict[str, Any]:
         "conditions": conditions.table(suite),
         "lineage": [(record, [_link(link) for link in record.lineage]) for record in suite.recipes],
         "beside": beside(suite, metrics),
+        "classes": _classes(suite),
         "spreads": [(name, _spread(found)) for name, found in suite.spreads.items()],
         "evidence": sorted(
             (verdict for verdict in suite.verdicts if verdict.limits),
             key=lambda verdict: verdict.status.rank,
         ),
     }
+
+
+def _classes(suite: SuiteRecord) -> dict[str, Any] | None:
+    """Average precision by recipe and class, with the difference to the reference; None: none.
+
+    A class that a recipe has no value for has an empty cell.
+    """
+    scores = {
+        record.name: record.accuracy.per_category for record in suite.recipes if record.accuracy
+    }
+    names = list(dict.fromkeys(name for found in scores.values() for name in found))
+    if not names:
+        return None
+    rows = []
+    for record in suite.recipes:
+        mine = scores.get(record.name)
+        if not mine:
+            continue
+        its = scores.get(record.reference, {}) if record.reference != record.name else {}
+        rows.append(
+            (
+                record.name,
+                [
+                    (
+                        f"{mine[name]:.4f}" if name in mine else "",
+                        f"{mine[name] - its[name]:+.4f}" if name in mine and name in its else "",
+                    )
+                    for name in names
+                ],
+            )
+        )
+    return {"heads": names, "rows": rows}
 
 
 def _spread(found: Spread) -> tuple[str, ...]:

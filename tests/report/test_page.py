@@ -251,3 +251,31 @@ def test_every_sample_is_drawn_and_every_launch_can_be_told_apart() -> None:
     assert {each["launch"] for each in values} == {0, 1, 2}
     longest = max(max(one.latency) for one in suite.recipes[0].launches)
     assert max(each["ms"] for each in values) == pytest.approx(longest * 1e3, abs=1e-3)
+
+
+def test_classes_have_a_table_with_differences_to_the_reference() -> None:
+    """Recipe by class, hostile names escaped; a class without a value is an empty cell."""
+    session = sessions.healthy()
+    suite = session.suites[0]
+    scores = {
+        record.name: {"cat": 0.5, "<script>alert(1)</script>": 0.25} for record in suite.recipes
+    }
+    other = next(record for record in suite.recipes if record.reference != record.name)
+    scores[other.name] = {"cat": 0.375}
+    recipes = tuple(
+        record.model_copy(
+            update={
+                "accuracy": record.accuracy.model_copy(update={"per_category": scores[record.name]})
+            }
+        )
+        for record in suite.recipes
+        if record.accuracy
+    )
+    suites = (suite.model_copy(update={"recipes": recipes}), *session.suites[1:])
+    page = render(session.model_copy(update={"suites": suites}), METRICS)
+    table = page[page.index("Average precision by class") :]
+    table = table[: table.index("</details>")]
+    assert "0.3750" in table
+    assert "-0.1250" in table
+    assert "<td></td>" in table
+    assert "<script" not in table
