@@ -47,6 +47,16 @@ def test_a_worker_that_hangs_is_stopped(
     result.stdout.fnmatch_lines(["*--perf-timeout SECONDS*"])
 
 
+def test_a_slow_recipe_is_measured_in_full(project: Project, moody: Callable[..., None]) -> None:
+    """Rounds of a launch end early when arms are slow; every metric is measured all the same."""
+    moody(seconds="0.08")
+    project.run("-k", "moody-peak_memory")
+    records = project.sessions()[-1]["suites"][0]["recipes"]
+    slow = next(each for each in records if each["name"] == "moody")
+    assert len(slow["launches"][0]["inference"]) < 24  # fewer than a fast recipe's
+    assert all(launch["batches"] for launch in slow["launches"])
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for orphans in /proc")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_no_orphan_is_left(
