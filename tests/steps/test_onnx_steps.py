@@ -53,6 +53,30 @@ def test_export_is_one_quiet_file_for_every_batch(
         )
 
 
+def test_export_does_not_say_where_the_source_lies(tmp_path: Path, make_context: Any) -> None:
+    """The same module in two folders of different length gives the same bytes."""
+    written = []
+    for name in ("a", "a_much_longer_name"):
+        folder = tmp_path / name
+        folder.mkdir()
+        source = folder / "twin.py"
+        source.write_text(
+            "import torch\n\nclass Twin(torch.nn.Module):\n"
+            "    def forward(self, x):\n        return torch.relu(x) * 2.0\n"
+        )
+        space: dict[str, Any] = {"__name__": "twin"}
+        exec(compile(source.read_text(), str(source), "exec"), space)  # noqa: S102 - ours
+        applied = Export().apply(
+            Artifact(TORCH, module=space["Twin"]().eval()),
+            Export.Options(),
+            make_context(f"x{name}"),
+        )
+        assert applied.artifact.path is not None
+        written.append(applied.artifact.path.read_bytes())
+    assert written[0] == written[1]
+    assert str(tmp_path).encode() not in written[0]
+
+
 def test_export_of_a_frozen_batch_is_an_error(make_model: Any, make_context: Any) -> None:
     """A module that fixes its batch does not become an ONNX file."""
 
