@@ -83,6 +83,9 @@ def check(coco: Mapping[str, Any], images: int) -> None:
             or min(box[2:]) <= 0
         ):
             raise DataError(f"{place} has the box {box!r}", valid="[x, y, width, height] in pixels")
+        area = entry.get("area", 0.0)
+        if not isinstance(area, (int, float)) or not math.isfinite(area) or area < 0:
+            raise DataError(f"{place} has the area {area!r}", valid="a number of square pixels")
 
 
 def digest(image: npt.NDArray[np.uint8]) -> str:
@@ -220,7 +223,7 @@ def _official(
                 }
             )
     if not rows:
-        found = {entry["category_id"] for entry in coco["annotations"]}
+        found = {entry["category_id"] for entry in coco["annotations"] if not entry.get("iscrowd")}
         names = {entry["id"]: str(entry["name"]) for entry in coco["categories"]}
         nothing = {"map": 0.0, "map50": 0.0, "map75": 0.0}
         return nothing | dict.fromkeys(_sizes(coco), 0.0), {names[each]: 0.0 for each in found}

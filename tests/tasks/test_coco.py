@@ -216,6 +216,19 @@ def test_a_category_without_objects_is_left_out() -> None:
     assert "absent" not in other.per_category
 
 
+def test_a_category_of_crowds_alone_has_no_score_either() -> None:
+    """Whether anything was detected or nothing: there is no object of it to find."""
+    data, predictions = scene(2)
+    crowd = {**data.coco["annotations"][0], "id": 4711, "category_id": 9, "iscrowd": 1}
+    wider = {
+        **data.coco,
+        "annotations": [*data.coco["annotations"], crowd],
+        "categories": [*data.coco["categories"], {"id": 9, "name": "crowds"}],
+    }
+    for found in (predictions, nothing(len(data.images))):
+        assert "crowds" not in evaluate(DetectionData(data.images, wider), found).per_category
+
+
 def test_digests_follow_predictions_and_data() -> None:
     """Equal inputs have equal digests; another pixel or score has another."""
     data, predictions = scene(3)
@@ -236,6 +249,8 @@ def test_digests_follow_predictions_and_data() -> None:
         ({"bbox": [0, 0, 0, 4]}, r"\[0, 0, 0, 4\]"),
         ({"bbox": [0, 0, float("nan"), 4]}, "nan"),
         ({"bbox": [0, 0, 4]}, r"\[0, 0, 4\]"),
+        ({"area": "large"}, "'large'"),
+        ({"area": float("inf")}, "inf"),
     ],
 )
 def test_a_wrong_annotation_is_named(change: dict[str, Any], word: str) -> None:
