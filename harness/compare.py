@@ -180,6 +180,7 @@ def against_baseline(
     elif sign:
         note = "no yardstick is stored with it, so the machine's drift is not taken out"
     doubt = math.hypot(TRANSFER_SD, TRANSFER_SHARE * abs(moved or 0.0)) if sign else 0.0
+    stored_error = (_spread(sides.then) or 0.0) / math.sqrt(len(sides.then))
 
     from harness.stats import sequential
 
@@ -202,7 +203,7 @@ def against_baseline(
         against=against,
         note=note,
         spread=_spread(sides.now),
-        doubt=doubt,
+        doubt=math.hypot(doubt, stored_error),
         method=TWO_SESSIONS,
         notes=_other_ways(metric, evidence, stored, math.exp(estimate), sides.through_yardstick),
     )
