@@ -91,14 +91,13 @@ class HarnessVisit(arm._RecipeVisit):
         arm._Visit.__init__(self)
         self._session = self._pipeline = Idle()  # type: ignore[assignment]
         self._images = [IMAGE]
-        self._next = 0
         self._base = None
 
 
 class BareVisit(HarnessVisit):
     """The least there is: two readings of the clock around the call."""
 
-    def sample(self) -> tuple[float, float, float]:
+    def sample(self, number: int) -> tuple[float, float, float]:  # noqa: ARG002 - one image
         """Its time as that of the inference."""
         run, clock = self._session.run, time.perf_counter
         start = clock()
@@ -188,9 +187,9 @@ def added(count: int) -> Added:
     turns = _turns(count)
     visit, clock = HarnessVisit(), time.perf_counter
     sample = []
-    for _ in range(count):
+    for number in range(count):
         start = clock()
-        visit.samples()
+        visit.sample(number)
         sample.append(clock() - start)
     peer = _peer(count)
     return Added(
@@ -226,7 +225,7 @@ def _turns(count: int) -> dict[str, list[tuple[float, ...]]]:
             for turn in range(count + 100):
                 for each in arms if turn % 2 else reversed(arms):
                     start = time.perf_counter()
-                    times = launch._turn(each, arm.SAMPLE, _SILENCE)
+                    times = launch._turn(each, arm.SAMPLE, turn, _SILENCE)
                     took = time.perf_counter() - start
                     if turn >= 100:
                         found[each.label].append((*times[:3], took))
@@ -273,7 +272,8 @@ class Share:
         launches: how many.
         measure: the phase, all launches and the verdicts between them.
         timed: samples and batches of all recipes and of the yardstick.
-        untimed: the inference before each visit; not in the record, taken to be as long as those.
+        untimed: the turn before the rounds of each visit; not in the record, taken to be as long
+            as those.
         load: opening the sessions.
         warm: the fewest inferences that an arm warms up with; the record does not hold how many.
     """
@@ -300,7 +300,7 @@ def share(suite: SuiteRecord) -> Share | None:
     if not measure or not recipes:
         return None
     samples = sum(sum(each.latency) for each in (*recipes, *suite.yardstick))
-    untimed = sum(sum(each.latency) / each.per_round for each in (*recipes, *suite.yardstick))
+    untimed = samples / launch.ROUNDS
     return Share(
         suite=suite.name,
         launches=len({each.index for each in (*recipes, *suite.yardstick)}),

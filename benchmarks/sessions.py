@@ -19,6 +19,7 @@ from pathlib import Path
 
 from benchmarks.workload import ROOT, Kind, prepare
 from harness import suitefile
+from harness.arms import BaseTree
 from harness.compare import Evidence, Risk
 from harness.conclusion import baseline_of
 from harness.judge import judge
@@ -30,7 +31,7 @@ from harness.metric import PERFORMANCE
 from harness.recipe import Budget, Limit, LimitKind
 from harness.record import RecipeRecord, SessionRecord, SuiteRecord, Verdict
 from harness.settings import Settings
-from harness.suiterun import BaseTree, SuiteRun
+from harness.suiterun import SuiteRun
 
 METRIC = "latency_p50"
 _IMAGES = 24  # of the validation set: accuracy is not what is judged here

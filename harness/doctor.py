@@ -176,8 +176,9 @@ class _Taken:
                 }
                 for name in arms
             ],
+            "blocks": [[f"{side}{pair}" for side in "ab"] for pair in range(_PAIRS)],
             "rounds": Settings.rounds,
-            "batches": 0,
+            "batches": [],
             "seconds": _SILENCE,
             "silence": _SILENCE,
             "started": round(started, 3),

@@ -151,11 +151,12 @@ class ArtifactInfo(Frozen):
 
 
 class Launch(Frozen):
-    """What one launch measured of one arm. Sample k of two arms of a launch are of one round.
+    """What one launch measured of one arm.
 
     Attributes:
-        per_round: timed inferences in a round.
         index: number of the launch in its suite, from 0.
+        rounds: the round of each sample, ascending. Samples of two arms with the same number are
+            of the same image and were taken next to each other. Empty: sample k is of round k.
         core: the core that the launch was pinned to, -1 where pinning is not possible.
         load_time, preprocess, inference, postprocess: seconds; one entry per timed inference.
         batches: seconds per timed batch of `batch_size` images, all stages.
@@ -170,9 +171,9 @@ class Launch(Frozen):
     preprocess: tuple[float, ...]
     inference: tuple[float, ...]
     postprocess: tuple[float, ...]
+    rounds: tuple[int, ...] = ()
     batches: tuple[float, ...] = ()
     batch_size: int = 0
-    per_round: int = 1
     peak_memory: int | None = None
 
     @property

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from harness import suitefile
+from harness.arms import BaseTree, relative
 from harness.errors import PerfgateError
 from harness.machine import Environment, Machine, this_environment, this_machine
 from harness.measure.bench import allocator
@@ -27,7 +28,7 @@ from harness.record import (
 )
 from harness.settings import Settings
 from harness.suitefile import SuiteFile
-from harness.suiterun import MEASURED, BaseTree, Show, SuiteRun, relative
+from harness.suiterun import MEASURED, Show, SuiteRun
 
 BROKEN = "recipe"
 """The test of a recipe that cannot be read."""

@@ -27,7 +27,7 @@ class Settings:
         timeout: seconds of a worker's silence after which it counts as hung.
         wait: seconds to wait while another session measures on this machine.
         ci: whether this is a continuous integration run.
-        rounds: visits per arm and launch.
+        rounds: timed turns of an arm beside those it is compared with, per launch, at most.
         base: the commit that `--perf-base` names, "" for none.
         base_python: the interpreter of the base's arms, "" for this one.
     """
@@ -45,6 +45,6 @@ class Settings:
     wait: float
     ci: bool
     command: str
-    rounds: int = 8
+    rounds: int = 32
     base: str = ""
     base_python: str = ""

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 from harness import steadiness, suitefile
 from harness.accuracy import collapsed
+from harness.arms import Arms, BaseTree, at_base, copy_of, relative
 from harness.baselines import Baseline, Store
 from harness.compare import Base, Evidence, Risk
 from harness.conclusion import spec_digest
 from harness.errors import PerfgateError
 from harness.judge import judge, measured, summarise, why_not
 from harness.machine import Environment, Machine, differences
-from harness.measure.bench import Arm, Bench
-from harness.measure.checkout import Commit
+from harness.measure.bench import Bench, launch_seconds
 from harness.metric import Rule
 from harness.recipe import Budget, Recipe, Suite
 from harness.record import (
@@ -46,15 +43,6 @@ _LOAD_SECONDS = 0.5  # what it takes to start an arm, for the plan
 _PARENT_SECONDS = 1.0  # what a launch takes besides
 
 Show = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class BaseTree:
-    """The other version of the code: which it is, where it lies, and what interprets it."""
-
-    found: Commit
-    root: Path
-    python: str = ""
 
 
 class SuiteRun:
@@ -89,11 +77,11 @@ class SuiteRun:
         self._now = datetime.now(UTC)
         self._pace: float | None = None
         self._plan = ""
-        self._recipes = self._needed()
-        self._find_missing()
         self._base = base
-        self._base_problems: dict[str, str] = {}
-        self._bench = Bench(self._arms(), settings, self._show)
+        self._arms = Arms(suite, self._wanted, self._metrics, base)
+        self._recipes = self._arms.recipes
+        self._find_missing()
+        self._bench = Bench(self._arms.all(self._skipped), settings, self._show)
 
     def run(self) -> SuiteRecord:
         """Everything, in its order."""
@@ -131,9 +119,9 @@ class SuiteRun:
             plan=self._plan,
             base=self._base_record(),
             controls=tuple(
-                self._bench.record(_copy(name))
-                for name in self._references()
-                if self._bench.alive([_copy(name)])
+                self._bench.record(copy_of(name))
+                for name in self._arms.references
+                if self._bench.alive([copy_of(name)])
             ),
             spreads={
                 record.name: found
@@ -143,53 +131,6 @@ class SuiteRun:
         )
 
     # -- what is measured ------------------------------------------------------------------
-
-    def _needed(self) -> list[Recipe]:
-        """The recipes asked for and the references that they are compared with."""
-        names = dict.fromkeys(self._wanted)
-        for name in self._wanted:
-            names[self._suite.recipes[name].reference] = None
-        return [recipe for name, recipe in self._suite.recipes.items() if name in names]
-
-    def _references(self) -> list[str]:
-        return list(dict.fromkeys(recipe.reference for recipe in self._recipes))
-
-    def _arms(self) -> list[Arm]:
-        """Every recipe, an unchanged copy of every reference, and every recipe at the base."""
-        arms = [
-            Arm(recipe.name, self._suite, recipe)
-            for recipe in self._recipes
-            if recipe.name not in self._skipped
-        ]
-        arms += [
-            Arm(_copy(arm.label), arm.suite, arm.recipe, copy_of=arm.label)
-            for arm in arms
-            if arm.label in self._references()
-        ]
-        return arms + (self._base_arms(self._base) if self._base else [])
-
-    def _base_arms(self, base: BaseTree) -> list[Arm]:
-        folder = relative(self._suite.folder, self._settings.root)
-        file = base.root / folder / self._suite.file.name
-        problem, read = "", None
-        if file.is_file():
-            read = suitefile.read(file, base.root)
-        else:
-            problem = f"the suite is not there at {base.found.name}"
-        if read is not None and read.suite is None:
-            first = read.suite_problems[0]
-            problem = f"its suite file cannot be read at {base.found.name}: {first.problem}"
-        arms = []
-        for name in self._wanted:
-            if name in self._skipped:
-                continue
-            recipe = read.suite.recipes.get(name) if read and read.suite else None
-            if recipe is None or read is None or read.suite is None:
-                self._base_problems[name] = problem or _not_at_base(name, base, read)
-                continue
-            python = base.python or sys.executable
-            arms.append(Arm(_base(name), read.suite, recipe, python=python))
-        return arms
 
     def _find_missing(self) -> None:
         for recipe in self._recipes:
@@ -219,10 +160,11 @@ class SuiteRun:
         """Says what is expected, before the first launch."""
         from harness.stats.sequential import fewest
 
+        blocks = self._arms.blocks()
         live = self._bench.alive(self._bench.labels)
         if not live:
             return
-        each = self._expected(live)
+        each = self._expected(blocks)
         to_break = fewest(self._risk.fail)
         seconds = self._settings.seconds
         now = datetime.now().astimezone()
@@ -233,19 +175,18 @@ class SuiteRun:
             f"are clearly kept ({kept}), {to_break} to prove one broken; {late} at the latest "
             f"(--perf-seconds {seconds:g})"
         )
-        few = self._expected(live[:4])
+        few = self._expected(blocks[:2])
         if self._fewest * each + (to_break - self._fewest) * few > seconds:
             asked = math.ceil((self._fewest * each + (to_break - self._fewest) * few) / 10) * 10
             self._plan += f"; too short to prove any budget broken: --perf-seconds {asked}"
         self._say(f"perfgate {self._suite.name}: {self._plan}")
 
-    def _expected(self, labels: Sequence[str]) -> float:
+    def _expected(self, blocks: Sequence[Sequence[str]]) -> float:
         """A guess at the seconds of a launch, from how long evaluation took."""
-        inferences = (self._settings.rounds + 3) * 4
-        return _PARENT_SECONDS + sum(
-            _LOAD_SECONDS + inferences * self._bench.seconds_per_inference(label)
-            for label in labels
-        )
+        loads = len({label for block in blocks for label in block}) * _LOAD_SECONDS
+        turns = [self._bench.seconds_per_inference(label) for block in blocks for label in block]
+        rounds = 1.25 * self._settings.rounds * sum(turns)
+        return _PARENT_SECONDS + loads + min(rounds, launch_seconds(len(blocks)))
 
     @property
     def _fewest(self) -> int:
@@ -254,15 +195,15 @@ class SuiteRun:
     def _measure(self) -> list[Verdict]:
         """Adds launches until every budget is decided or the time is up."""
         start = time.monotonic()
-        live = self._bench.labels
-        throughput = True
+        blocks = self._arms.blocks()
+        batches = self._batched()
         for count in range(1, _MOST + 1):
             before = time.monotonic()
             self._bench.launch(
-                live,
-                f"launch {count}, {len(live)} arms, {before - start:.0f} of "
+                blocks,
+                f"launch {count}, {len(blocks)} blocks of arms, {before - start:.0f} of "
                 f"{self._settings.seconds:.0f} s ",
-                batches=throughput or count <= self._fewest,
+                batches=batches,
                 last=count == _MOST,
             )
             now = time.monotonic()
@@ -272,13 +213,21 @@ class SuiteRun:
             if count - len(self._discarded()) >= self._fewest:
                 verdicts = self._verdicts()
                 undecided = self._undecided(verdicts, count, left)
-                live = self._arms_of(undecided)
-                throughput = any(verdict.metric == "throughput" for verdict in undecided)
-                if late or not live:
+                blocks = self._arms.blocks(undecided)
+                rates = [verdict for verdict in undecided if verdict.metric == "throughput"]
+                batches = [label for block in self._arms.blocks(rates) for label in block]
+                if late or not blocks:
                     return verdicts
-            if not self._bench.alive(live):
+            if not any(self._bench.alive(block) for block in blocks):
                 break
         return self._verdicts()
+
+    def _batched(self) -> list[str]:
+        """Every recipe's throughput is told; that of copies and of the base only where asked."""
+        labels = [recipe.name for recipe in self._recipes]
+        if any("throughput" in metrics for metrics in self._wanted.values()):
+            labels = self._bench.labels
+        return labels
 
     def _undecided(self, verdicts: Sequence[Verdict], count: int, left: float) -> list[Verdict]:
         """Verdicts that more launches are likely to decide in the time that is left."""
@@ -303,21 +252,6 @@ class SuiteRun:
             return False
         # A guess from few launches may be far too high.
         return (limit.needed - limit.sample) * (self._pace or 0.0) <= 3 * left
-
-    def _arms_of(self, verdicts: Sequence[Verdict]) -> list[str]:
-        """The arms that undecided verdicts rest on; references always bring their copy."""
-        labels: dict[str, None] = {}
-        for verdict in verdicts:
-            recipe = self._suite.recipes[verdict.recipe]
-            labels[recipe.name] = None
-            labels[recipe.reference] = None
-            labels[_copy(recipe.reference)] = None
-            open_limits = {
-                limit.kind for limit in verdict.limits if limit.status is Status.INCONCLUSIVE
-            }
-            if "regression" in open_limits:
-                labels[_base(recipe.name)] = None
-        return [label for label in self._bench.labels if label in labels]
 
     # -- verdicts --------------------------------------------------------------------------
 
@@ -374,7 +308,7 @@ class SuiteRun:
 
     def _evidence(self, recipe: Recipe) -> Evidence:
         reference, discarded = recipe.reference, self._discarded()
-        copy = self._bench.alive([_copy(reference)])
+        copy = self._bench.alive([copy_of(reference)])
         beside = self._record(reference).without(discarded)
         return Evidence(
             record=self._record(recipe.name).without(discarded),
@@ -392,25 +326,25 @@ class SuiteRun:
         if self._base is None:
             return None
         found = self._base.found.name
-        if _base(name) not in self._bench.labels:
-            return Base(found, problem=self._base_problems.get(name, "it was not measured there"))
-        record = self._bench.record(_base(name))
+        if at_base(name) not in self._bench.labels:
+            return Base(found, problem=self._arms.problems.get(name, "it was not measured there"))
+        record = self._bench.record(at_base(name))
         if record.failure is None:
             return Base(found, record.without(self._discarded()))
         problem = f"the recipe could not be measured at {found}: {record.failure.problem}"
-        self._base_problems[name] = problem
+        self._arms.problems[name] = problem
         return Base(found, problem=problem)
 
     def _base_record(self) -> BaseRecord | None:
         if self._base is None:
             return None
-        there = [label for name in self._wanted if (label := _base(name)) in self._bench.labels]
+        there = [label for name in self._wanted if (label := at_base(name)) in self._bench.labels]
         return BaseRecord(
             ref=self._base.found.ref,
             commit=self._base.found.commit,
             python=self._base.python,
             recipes=tuple(self._bench.record(label) for label in there),
-            problems=self._base_problems,
+            problems=self._arms.problems,
         )
 
     def _suspects(self) -> tuple[str, ...]:
@@ -426,29 +360,6 @@ class SuiteRun:
                     None
                 )
         return tuple(found)
-
-
-def relative(path: Path, root: Path) -> str:
-    """`path` below `root` with forward slashes; as it is when it is not."""
-    try:
-        return path.resolve().relative_to(root.resolve()).as_posix()
-    except ValueError:
-        return path.as_posix()
-
-
-def _copy(reference: str) -> str:
-    return f"{reference}@copy"  # no recipe's name has an @
-
-
-def _base(name: str) -> str:
-    return f"{name}@base"
-
-
-def _not_at_base(name: str, base: BaseTree, read: suitefile.SuiteFile | None) -> str:
-    problems = read.problems.get(name) if read else None
-    if problems:
-        return f"the recipe cannot be read at {base.found.name}: {problems[0].problem}"
-    return f"there is no recipe {name!r} at {base.found.name}"
 
 
 def _spread(record: RecipeRecord) -> Spread | None:

@@ -16,7 +16,7 @@ def launch_value(launch: Launch, metric: str) -> float | None:
     """
     samples, statistic = _samples(launch, metric)
     if samples is not None:
-        return _quantile(samples, int(statistic[1:]) / 100) if samples else None
+        return _quantile(samples, _STATISTICS[statistic]) if samples else None
     if metric == "throughput":
         if not launch.batches or not launch.batch_size:
             return None
@@ -31,20 +31,31 @@ def launch_value(launch: Launch, metric: str) -> float | None:
 def launch_ratio(launch: Launch, other: Launch, metric: str) -> float | None:
     """Log of the ratio of one metric in two arms of one launch; None: not measured in both.
 
-    Median times are compared sample by sample: sample k of both arms is of the same image and of
-    the same moment, so what disturbs both cancels, which the ratio of two medians leaves in. The
-    result is the mean of the middle half of the samples' log ratios (the midmean: Tukey 1977,
-    "Exploratory Data Analysis"); on a machine in bursts of other guests' work its spread between
-    identical arms was a half to two thirds of that of medians. Everything else is compared by
-    its value.
+    Times are compared over the rounds in which both arms had their turn. Medians are compared
+    round by round: its samples are of the same image and of the same moment, so what disturbs
+    both cancels, which the ratio of two medians leaves in. The result is the mean of the middle
+    half of the rounds' log ratios (the midmean: Tukey 1977, "Exploratory Data Analysis"); on a
+    machine in bursts of other guests' work its spread between identical arms was a half to two
+    thirds of that of medians. Everything else is compared by its value.
     """
     mine, statistic = _samples(launch, metric)
     theirs, _ = _samples(other, metric)
-    if statistic == "p50" and mine and theirs:
-        logs = sorted(_log(a) - _log(b) for a, b in zip(mine, theirs, strict=False))
-        cut = len(logs) // 4
-        middle = logs[cut : len(logs) - cut]
-        return math.fsum(middle) / len(middle)
+    if mine is not None and theirs is not None:
+        beside = dict(zip(_rounds(other, theirs), theirs, strict=True))
+        both = [
+            (sample, beside[number])
+            for number, sample in zip(_rounds(launch, mine), mine, strict=True)
+            if number in beside
+        ]
+        if not both:
+            return None
+        if statistic == "p50":
+            logs = sorted(_log(a) - _log(b) for a, b in both)
+            cut = len(logs) // 4
+            middle = logs[cut : len(logs) - cut]
+            return math.fsum(middle) / len(middle)
+        q = _STATISTICS[statistic]
+        return _log(_quantile([a for a, _ in both], q)) - _log(_quantile([b for _, b in both], q))
     one, two = launch_value(launch, metric), launch_value(other, metric)
     if one is None or two is None or not (math.isfinite(one) and math.isfinite(two)):
         return None
@@ -65,7 +76,11 @@ def _samples(launch: Launch, metric: str) -> tuple[tuple[float, ...] | None, str
     )
 
 
-_STATISTICS = {"p50", "p95"}
+def _rounds(launch: Launch, samples: Sequence[float]) -> Sequence[int]:
+    return launch.rounds or range(len(samples))
+
+
+_STATISTICS = {"p50": 0.5, "p95": 0.95}
 _TINY = 1e-12
 
 

@@ -1,7 +1,7 @@
 """An arm's side of a launch: one process that waits for its turn, runs, and says how long.
 
 It is forked from the launch's parent, or, when two interpreters are compared, a program of its own.
-Turns arrive as one byte on a pipe; times leave as packed doubles. Nothing of this is inside the
+Turns arrive as a few bytes on a pipe; times leave as packed doubles. Nothing of this is inside the
 timed region. An arm imports the suite's code itself, at its own version: the parent never does.
 """
 
@@ -25,11 +25,11 @@ from harness.recipe import Suite
 
 SAMPLE, BATCH, FINISH = b"s", b"b", b"f"
 
-SAMPLES = 3
-"""Timed inferences of one visit, after one that is not timed."""
+TURN = struct.Struct("<cI")
+"""What an arm is asked for: one of the above, and the number of the image to begin with."""
 
-TIMES = struct.Struct(f"<{3 * SAMPLES}d")
-"""A visit's times in seconds: pre-process, inference, post-process, of each sample in turn."""
+TIMES = struct.Struct("<3d")
+"""A turn's times in seconds: pre-process, inference, post-process; a batch fills only the first."""
 
 Sample = tuple[float, float, float]
 
@@ -41,11 +41,9 @@ def serve(arm: dict[str, Any], images: Sequence[Any], turns: int, answers: int) 
     """Opens what the arm measures, says so, and then takes turns until told to finish.
 
     `arm` is plain data: its "kind", `yardstick.KIND` for the fixed workload, its "root", "" for no
-    code of a project, and what a recipe needs. `images` are decoded, uint8 (H, W, 3); the arm
-    cycles through them.
+    code of a project, and what a recipe needs. `images` are decoded, uint8 (H, W, 3).
 
-    Answers a line of JSON when ready, `TIMES` per turn (a batch fills only the first number), and
-    a line of JSON at the end.
+    Answers a line of JSON when ready, `TIMES` per `TURN`, and a line of JSON at the end.
     """
     root = arm.get("root")
     if root:
@@ -56,15 +54,16 @@ def serve(arm: dict[str, Any], images: Sequence[Any], turns: int, answers: int) 
     )
     _say(answers, {"type": "ready", "load_time": visit.load_time, "facts": visit.facts})
     while True:
-        turn = os.read(turns, 1)
-        if turn == SAMPLE:
-            os.write(answers, TIMES.pack(*(time for sample in visit.samples() for time in sample)))
-        elif turn == BATCH:
-            os.write(answers, TIMES.pack(visit.batch(), *(0.0,) * (3 * SAMPLES - 1)))
-        elif turn == FINISH:
-            break
-        else:
+        asked = os.read(turns, TURN.size)
+        if not asked:
             return  # the launch has ended
+        turn, number = TURN.unpack(asked)
+        if turn == SAMPLE:
+            os.write(answers, TIMES.pack(*visit.sample(number)))
+        elif turn == BATCH:
+            os.write(answers, TIMES.pack(visit.batch(), 0.0, 0.0))
+        else:
+            break
     _say(answers, {"type": "finished", "peak_memory": visit.peak_memory()})
 
 
@@ -76,14 +75,8 @@ class _Visit:
     def __init__(self) -> None:
         self.facts: dict[str, Any] = {}
 
-    def samples(self) -> list[Sample]:
-        """One visit: an inference that is not timed, because the arms before this one have left
-        the caches to it and how many they are must not matter, and then `SAMPLES` timed ones.
-        """
-        self.sample()
-        return [self.sample() for _ in range(SAMPLES)]
-
-    def sample(self) -> Sample:
+    def sample(self, number: int) -> Sample:
+        """Seconds of each stage for the image of that number."""
         raise NotImplementedError
 
     def batch(self) -> float:
@@ -99,7 +92,7 @@ class _YardstickVisit(_Visit):
         self._work = yardstick.workload()
         _warm(self.sample)
 
-    def sample(self) -> Sample:
+    def sample(self, number: int) -> Sample:  # noqa: ARG002 - always the same work
         start = time.perf_counter()
         self._work()
         return 0.0, time.perf_counter() - start, 0.0
@@ -120,7 +113,6 @@ class _RecipeVisit(_Visit):
         suite = TypeAdapter(Suite).validate_python(arm["suite"])
         self._pipeline = SuiteData(suite).pipeline
         self._images = images
-        self._next = 0
         self._batched = False
         self._batch_size = suite.batch
         self._base = memory.resident()
@@ -132,14 +124,12 @@ class _RecipeVisit(_Visit):
         self.load_time = time.perf_counter() - start
         self.facts = self._session.facts
         _warm(self.sample)
-        self._next = 0  # sample k of every arm is of the same image
         # What lives now lives to the end: later collections have less to look at.
         gc.collect()
         gc.freeze()
 
-    def sample(self) -> Sample:
-        image = self._images[self._next % len(self._images)]
-        self._next += 1
+    def sample(self, number: int) -> Sample:
+        image = self._images[number % len(self._images)]
         clock = time.perf_counter
         begin = clock()
         batch, meta = self._pipeline.preprocess([image])
@@ -169,13 +159,13 @@ class _RecipeVisit(_Visit):
         return max(0, peak - self._base)
 
 
-def _warm(work: Callable[[], Any]) -> None:
+def _warm(work: Callable[[int], Any]) -> None:
     """Runs `work` until it has settled: no longer faster than the time before, or the cap."""
     start = time.perf_counter()
     fastest = float("inf")
     for count in range(_WARM_MAX):
         before = time.perf_counter()
-        work()
+        work(count)
         took = time.perf_counter() - before
         settled = took > fastest * 0.95
         fastest = min(fastest, took)

@@ -34,9 +34,9 @@ from harness.settings import Settings
 Progress = Callable[[str], None]
 """Shows what is being done now, one line."""
 
-_BATCHES = 1  # timed batches per launch
-_LAUNCH_SECONDS = 2.0
-"""Rounds of a launch stop after this, when arms are slow: verdicts count launches, not samples."""
+_LAUNCH_SECONDS, _BLOCK_SECONDS = 0.9, 0.3
+"""Rounds of a launch stop after this, and this for every block of arms, when arms are slow:
+verdicts count launches, not samples."""
 
 _BUSY = "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"
 
@@ -219,26 +219,32 @@ class Bench:
         accuracy = prepared["accuracy"]
         return float(accuracy["seconds"]) / max(1, int(accuracy["images"]))
 
-    def launch(self, labels: Sequence[str], note: str, *, batches: bool, last: bool) -> None:
-        """One launch with these arms and the yardstick.
+    def launch(
+        self, blocks: Sequence[Sequence[str]], note: str, *, batches: Sequence[str], last: bool
+    ) -> None:
+        """One launch of these blocks of arms and the yardstick.
 
         Args:
-            labels: those that failed are left out.
+            blocks: labels of arms that are compared with each other, and therefore take turns at
+                every inference; those that failed are left out.
             note: what progress says before its own words.
-            batches: whether throughput is measured too.
+            batches: the arms whose throughput is measured too.
             last: whether no launch will follow; else the parent of the next one is started ahead,
                 on other cores, and imports the frameworks while this launch loads its arms.
         """
-        live = self.alive(labels)
+        alive = [tuple(self.alive(block)) for block in blocks]
+        asked = list(dict.fromkeys(block for block in alive if block))
+        live = list(dict.fromkeys(label for block in asked for label in block))
         if not live:
             return
         self._start = self._start or time.monotonic()
         self._pool.hold(self._launch_job(live))
         rest = {
             "arms": [self._yardstick_arm(), *map(self._arm, live)],
+            "blocks": [[yardstick.NAME], *asked],
             "rounds": self._settings.rounds,
-            "batches": _BATCHES if batches else 0,
-            "seconds": _LAUNCH_SECONDS,
+            "batches": [label for label in live if label in batches],
+            "seconds": launch_seconds(len(asked)),
             "silence": self._settings.timeout,
             "started": round(time.monotonic() - self._start, 3),
             "logs": str(self._logs),
@@ -394,6 +400,11 @@ class Bench:
 
     def _env(self) -> dict[str, str]:
         return {**worker_env(self._threads()), "PERFGATE_CACHE": str(self._settings.cache)}
+
+
+def launch_seconds(blocks: int) -> float:
+    """How long the rounds of a launch may take, when its arms are slow."""
+    return _LAUNCH_SECONDS + _BLOCK_SECONDS * blocks
 
 
 def spec_of(recipe: Recipe) -> dict[str, Any]:

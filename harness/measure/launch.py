@@ -2,8 +2,13 @@
 
 The parent imports the frameworks once; the arms share its pages, its allocator settings and its
 cores, so that what differs between them is what is measured. It imports nothing of the project:
-each arm does so itself, at its own version of the code. A round is one visit of every live arm, in
-random order; samples of the same number of two arms belong to one round.
+each arm does so itself, at its own version of the code.
+
+Arms that are compared with each other make a *block*: they take turns at every single inference,
+so that what disturbs one disturbs the other. A round is one timed turn of every arm of a block, in
+random order. A launch visits its blocks again and again, some rounds at a time; the first turn of a
+visit is not timed, because the blocks before it have left the caches to it, and how many they are
+must not matter. An arm may be in several blocks.
 """
 
 from __future__ import annotations
@@ -11,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import json
+import math
 import os
 import random
 import select
@@ -24,15 +30,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.measure import yardstick
-from harness.measure.arm import BATCH, FINISH, SAMPLE, SAMPLES, TIMES, serve
+from harness.measure.arm import BATCH, FINISH, SAMPLE, TIMES, TURN, serve
 from harness.measure.sensors import Sensors
 from harness.measure.wall import describe_signal, worker_command
 from harness.measure.worker import Send, die_with, failure
 from harness.record import Launch
 
 _LAST_WORDS = 2000
-_FEW_ROUNDS = 4  # a launch has at least as many, however slow its arms are
+
+ROUNDS = 4
+"""Rounds of a visit, after the turn that is not timed."""
+
+_FEW_VISITS = 2  # of every block, however slow its arms are
 
 
 @dataclass
@@ -47,6 +56,7 @@ class _Arm:
     log: Path
     load_time: float = 0.0
     facts: dict[str, Any] = field(default_factory=dict)
+    rounds: list[int] = field(default_factory=list)
     times: list[tuple[float, ...]] = field(default_factory=list)
     batches: list[float] = field(default_factory=list)
     peak_memory: int | None = None
@@ -65,9 +75,9 @@ def launch(work: dict[str, Any], more: Callable[[], dict[str, Any]], send: Send)
     rest of its work, and what costs time and asks for no arm is done before.
 
     Sends one "measured" or "arm_failed" per arm, and one "conditions". Keys of `work`: index,
-    cores (list), preload, exec. Of what `more` returns: arms, rounds, batches, seconds, silence,
-    started, logs, batch_size. Of an arm: label, kind, root, images (a file), python, and what
-    `serve` asks for.
+    cores (list), preload, exec. Of what `more` returns: arms, blocks (lists of labels), rounds (of
+    a block), batches (labels), seconds, silence, started, logs, batch_size. Of an arm: label, kind,
+    root, images (a file), python, and what `serve` asks for.
     """
     if work["cores"] and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, work["cores"])
@@ -93,7 +103,7 @@ def launch(work: dict[str, Any], more: Callable[[], dict[str, Any]], send: Send)
         send({"type": "conditions", "conditions": seen.model_dump(mode="json")})
         for each in list(live):
             with _failing(each, live, send):
-                os.write(each.turns, FINISH)
+                _ask(each, FINISH)
                 each.peak_memory = _line(each, work["silence"])["peak_memory"]
         for each in live:
             send(_measured(each, work))
@@ -135,27 +145,51 @@ def _take_turns(
     live: list[_Arm], work: dict[str, Any], order: random.Random, send: Send, sensors: Sensors
 ) -> None:
     start = time.monotonic()
-    rounds: int = work["rounds"]
-    for number in range(rounds):
-        if number >= _FEW_ROUNDS and time.monotonic() - start > work["seconds"]:
+    blocks: list[list[str]] = work["blocks"]
+    visits = math.ceil(work["rounds"] / ROUNDS)
+    first = 0
+    for number in range(visits):
+        if number >= _FEW_VISITS and time.monotonic() - start > work["seconds"]:
             break
-        for arm in order.sample(live, len(live)):
+        for block in order.sample(blocks, len(blocks)):
+            _visit([arm for arm in live if arm.label in block], live, first, work, order, send)
+            first += ROUNDS
+        sensors.look()
+        send({"type": "progress", "done": number + 1, "total": visits, "note": "visits"})
+    for arm in order.sample(live, len(live)):
+        if arm.label in work["batches"]:  # however few the rounds were: what is asked for
             with _failing(arm, live, send):
-                times = _turn(arm, SAMPLE, work["silence"])
-                arm.times += [times[at : at + 3] for at in range(0, len(times), 3)]
-        if number % 2:
-            sensors.look()
-            send({"type": "progress", "done": number + 1, "total": rounds, "note": "rounds"})
-    for _ in range(work["batches"]):  # however few the rounds were: what is asked for is measured
-        for arm in order.sample(live, len(live)):
-            if arm.kind != yardstick.KIND:
-                with _failing(arm, live, send):
-                    arm.batches.append(_turn(arm, BATCH, work["silence"])[0])
+                arm.batches.append(_turn(arm, BATCH, 0, work["silence"])[0])
 
 
-def _turn(arm: _Arm, turn: bytes, silence: float) -> tuple[float, ...]:
+def _visit(
+    block: list[_Arm],
+    live: list[_Arm],
+    first: int,
+    work: dict[str, Any],
+    order: random.Random,
+    send: Send,
+) -> None:
+    """A turn of each arm that is not timed, and then the rounds from number `first` on."""
+    for turn in range(ROUNDS + 1):
+        number = first + max(0, turn - 1)
+        for arm in order.sample(block, len(block)):
+            if arm not in live:
+                continue
+            with _failing(arm, live, send):
+                times = _turn(arm, SAMPLE, number, work["silence"])
+                if turn:
+                    arm.rounds.append(number)
+                    arm.times.append(times)
+
+
+def _ask(arm: _Arm, turn: bytes, number: int = 0) -> None:
     with contextlib.suppress(BrokenPipeError):  # its end is told by what it answers
-        os.write(arm.turns, turn)
+        os.write(arm.turns, TURN.pack(turn, number))
+
+
+def _turn(arm: _Arm, turn: bytes, number: int, silence: float) -> tuple[float, ...]:
+    _ask(arm, turn, number)
     data = b""
     while len(data) < TIMES.size:
         data += _read(arm, TIMES.size - len(data), silence)
@@ -332,7 +366,7 @@ def _measured(arm: _Arm, work: dict[str, Any]) -> dict[str, Any]:
         postprocess=column(2),
         batches=tuple(float(f"{seconds:.6g}") for seconds in arm.batches),
         batch_size=work["batch_size"],
-        per_round=SAMPLES,
+        rounds=tuple(arm.rounds),
         peak_memory=arm.peak_memory,
     )
     return {

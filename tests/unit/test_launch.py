@@ -15,13 +15,19 @@ from harness.measure.wall import Ended, Job, Pool
 from harness.record import Conditions, Launch
 
 
-def messages(folder: Path, arms: list[dict[str, str]], rounds: int = 10) -> list[dict[str, Any]]:
-    """All that a launch of these arms says, its clean end not counted."""
+def messages(
+    folder: Path,
+    arms: list[dict[str, str]],
+    rounds: int = 12,
+    blocks: list[list[str]] | None = None,
+) -> list[dict[str, Any]]:
+    """All that a launch of these arms says, its clean end not counted; one block if none given."""
     ahead = {"index": 4, "cores": usable_cores()[:1], "preload": ["numpy"], "exec": False}
     rest = {
         "arms": [{**arm, "root": "", "images": "", "python": sys.executable} for arm in arms],
         "rounds": rounds,
-        "batches": 0,
+        "blocks": blocks or [[arm["label"] for arm in arms]],
+        "batches": [],
         "seconds": 20.0,
         "silence": 60.0,
         "started": 0.0,
@@ -49,12 +55,27 @@ def test_arms_of_the_yardstick_may_have_any_name_and_need_no_suite(tmp_path: Pat
         if event["type"] == "measured"
     }
     assert sorted(measured) == ["a0", "b0"]
-    assert all(len(each.inference) == 10 * each.per_round for each in measured.values())
+    assert all(each.rounds == tuple(range(12)) for each in measured.values())
+    assert all(len(each.inference) == 12 for each in measured.values())
     told = [event["conditions"] for event in said if event["type"] == "conditions"]
     found = Conditions.model_validate(told[0])
     assert len(told) == 1
     assert (found.index, found.cores) == (4, tuple(usable_cores()[:1]))
     assert found.seconds
+
+
+def test_an_arm_of_two_blocks_shares_rounds_with_the_arms_of_each(tmp_path: Path) -> None:
+    """`b` takes turns beside `a` and beside `c`, which never meet."""
+    arms = [{"label": name, "kind": yardstick.KIND} for name in "abc"]
+    said = messages(tmp_path, arms, 8, [["a", "b"], ["b", "c"]])
+    rounds = {
+        event["arm"]: event["launch"]["rounds"] for event in said if event["type"] == "measured"
+    }
+    a, b, c = (set(rounds[name]) for name in "abc")
+    assert (len(a), len(b), len(c)) == (8, 16, 8)
+    assert a | c == b
+    assert not a & c
+    assert rounds["b"] == sorted(rounds["b"])
 
 
 @pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="the kernel has no batch class")

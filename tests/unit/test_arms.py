@@ -1,0 +1,109 @@
+"""Which arms a suite has, and which take turns at every inference."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness import suitefile
+from harness.arms import Arms, BaseTree
+from harness.measure.checkout import Commit
+from harness.record import LimitResult, Status, Verdict
+
+SUITE = """
+[suite]
+task = "detection"
+model = "model:build"
+data = { validation = "data:validation" }
+
+[[recipe]]
+name = "fp32"
+runtime = "torch"
+[recipe.budgets]
+latency_p50 = { max = "1 s", regression = "5%" }
+
+[[recipe]]
+name = "fast"
+from = "fp32"
+runtime = "torch"
+[recipe.budgets]
+latency_p50 = { speedup = 1.5, regression = "5%" }
+peak_memory = { regression = "5%" }
+
+[[recipe]]
+name = "plain"
+from = "fp32"
+runtime = "torch"
+[recipe.budgets]
+latency_p50 = { regression = "5%" }
+"""
+
+
+def arms(folder: Path, wanted: dict[str, list[str]], *, base: bool = False) -> Arms:
+    """Those of the suite above."""
+    file = folder / "recipes.toml"
+    file.write_text(SUITE)
+    suite = suitefile.read(file, folder).suite
+    assert suite is not None
+    tree = BaseTree(Commit("main", "0" * 40, folder, ""), folder) if base else None
+    return Arms(suite, wanted, suitefile.metrics_of(suite.task), tree)
+
+
+def open_verdict(recipe: str, kind: str) -> Verdict:
+    """One whose limit of this kind is still open."""
+    limit = LimitResult(
+        kind=kind, text="5%", status=Status.INCONCLUSIVE, limit=0.05, reason="too few launches"
+    )
+    return Verdict(
+        recipe=recipe, metric="latency_p50", status=Status.INCONCLUSIVE, unit="s", limits=(limit,)
+    )
+
+
+def test_a_recipe_takes_turns_with_its_reference(tmp_path: Path) -> None:
+    """And the reference with its unchanged copy, which nobody has to ask for."""
+    found = arms(tmp_path, {"fast": ["latency_p50"]})
+    assert found.blocks() == [("fp32", "fp32@copy"), ("fast", "fp32")]
+
+
+def test_with_a_base_a_recipe_takes_turns_with_itself_there(tmp_path: Path) -> None:
+    """With its reference too only where a limit asks for that."""
+    wanted = {"fast": ["latency_p50"], "plain": ["latency_p50"]}
+    found = arms(tmp_path, wanted, base=True)
+    assert found.blocks() == [
+        ("fp32", "fp32@copy"),
+        ("fast", "fast@base", "fp32"),
+        ("plain", "plain@base"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "base", "block"),
+    [
+        ("max", False, ("fast",)),
+        ("speedup", False, ("fast", "fp32")),
+        ("regression", False, ("fast", "fp32")),
+        ("regression", True, ("fast", "fast@base")),
+        ("speedup", True, ("fast", "fp32")),
+    ],
+)
+def test_what_is_decided_leaves(
+    tmp_path: Path, kind: str, base: bool, block: tuple[str, ...]
+) -> None:
+    """Only the arms that the open limit compares stay, and the pair of unchanged copies."""
+    found = arms(tmp_path, {"fast": ["latency_p50"], "plain": ["latency_p50"]}, base=base)
+    blocks = found.blocks([open_verdict("fast", kind)])
+    assert sorted(blocks) == sorted([block, ("fp32", "fp32@copy")])
+
+
+def test_with_nothing_open_nothing_is_measured(tmp_path: Path) -> None:
+    """Not even the copy."""
+    assert arms(tmp_path, {"fast": ["latency_p50"]}).blocks([]) == []
+
+
+def test_every_arm_of_a_block_exists(tmp_path: Path) -> None:
+    """A block names labels of arms, with and without a base."""
+    for base in (False, True):
+        found = arms(tmp_path, {"fast": ["latency_p50"]}, base=base)
+        labels = {arm.label for arm in found.all(())}
+        assert {label for block in found.blocks() for label in block} <= labels

@@ -1,0 +1,62 @@
+"""One number per launch and metric, from the samples of one arm or of two."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.record import Launch
+from harness.values import launch_ratio
+
+TIMES = st.lists(st.floats(1e-4, 10.0), min_size=1, max_size=40)
+
+
+def arm(times: Sequence[float], rounds: Sequence[int] = ()) -> Launch:
+    """A launch of an arm whose inferences took these times."""
+    none = (0.0,) * len(times)
+    return Launch(
+        index=0,
+        core=0,
+        started=0.0,
+        load_time=0.1,
+        preprocess=none,
+        inference=tuple(times),
+        postprocess=none,
+        rounds=tuple(rounds),
+    )
+
+
+def test_only_rounds_that_both_arms_took_part_in_are_compared() -> None:
+    """The reference was in other rounds too, when everything took ten times as long."""
+    slow = arm([2.0, 2.0, 2.0], [4, 5, 6])
+    reference = arm([10.0] * 4 + [1.0] * 3, [0, 1, 2, 3, 4, 5, 6])
+    for metric in ("latency_p50", "latency_p95", "inference_p50"):
+        assert launch_ratio(slow, reference, metric) == pytest.approx(math.log(2))
+
+
+def test_arms_that_never_met_are_not_compared() -> None:
+    """No round in common: not measured, rather than a ratio of two different times."""
+    assert launch_ratio(arm([1.0], [0]), arm([1.0], [1]), "latency_p50") is None
+    assert launch_ratio(arm([1.0], [0]), arm([1.0], [1]), "latency_p95") is None
+
+
+@given(TIMES, TIMES, st.sampled_from(["latency_p50", "latency_p95"]))
+def test_swapped_arms_give_the_mirrored_ratio(
+    mine: list[float], theirs: list[float], metric: str
+) -> None:
+    """log(a / b) is -log(b / a), whatever the samples are."""
+    count = min(len(mine), len(theirs))
+    there = launch_ratio(arm(mine[:count]), arm(theirs[:count]), metric)
+    back = launch_ratio(arm(theirs[:count]), arm(mine[:count]), metric)
+    assert there == pytest.approx(-(back or 0.0), abs=1e-12)
+
+
+@given(TIMES)
+def test_a_disturbance_of_both_arms_cancels(times: list[float]) -> None:
+    """Whatever the machine did to a round, an arm that takes 5 % longer is seen to do so."""
+    found = launch_ratio(arm([1.05 * time for time in times]), arm(times), "latency_p50")
+    assert found == pytest.approx(math.log(1.05))
