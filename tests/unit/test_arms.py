@@ -56,7 +56,12 @@ def open_verdict(recipe: str, kind: str) -> Verdict:
         kind=kind, text="5%", status=Status.INCONCLUSIVE, limit=0.05, reason="too few launches"
     )
     return Verdict(
-        recipe=recipe, metric="latency_p50", status=Status.INCONCLUSIVE, unit="s", limits=(limit,)
+        recipe=recipe,
+        metric="latency_p50",
+        status=Status.INCONCLUSIVE,
+        unit="s",
+        limits=(limit,),
+        reason="too few launches",
     )
 
 
