@@ -38,7 +38,7 @@ _FEWEST = 4  # launches before a session may end
 _FEWEST_TO_STORE = 8  # the same when baselines are written: they are compared with for long
 _MOST = 60
 
-_HOPELESS = 8  # launches before a recipe that will not be decided in time may leave
+_HOPELESS = 12  # launches before a recipe that will not be decided in time may leave
 _LOAD_SECONDS = 0.5  # what it takes to start an arm, for the plan
 _PARENT_SECONDS = 1.0  # what a launch takes besides
 
