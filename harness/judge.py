@@ -199,6 +199,9 @@ def _limit(
     )
 
 
+_HOPE = 1.645  # standard errors: one truth in twenty lies farther out
+
+
 def _decide(limit: Limit, metric: Metric, compared: Compared, risk: Risk) -> LimitResult:
     """Which side of the limit the bounds are on. On every scale here, `worse` says which way is
     bad; a limit that is exactly met is kept. What the estimate itself breaks is never kept.
@@ -235,6 +238,9 @@ def _decide(limit: Limit, metric: Metric, compared: Compared, risk: Risk) -> Lim
         spread=compared.spread,
         smallest=wording.smallest(compared) if status is Status.INCONCLUSIVE else None,
         needed=wording.launches_needed(compared, bound, worse_is_more, risk)
+        if status is Status.INCONCLUSIVE
+        else None,
+        possible=wording.launches_needed(compared, bound, worse_is_more, risk, hope=_HOPE)
         if status is Status.INCONCLUSIVE
         else None,
         kept=_finite(compared.keep_high if worse_is_more else compared.keep_low),

@@ -288,6 +288,7 @@ class LimitResult(Frozen):
             difference for scores, else relative; null: none, however large.
         needed: when nothing was decided, about how many launches would do; null: no number, or
             launches are not the sample.
+        possible: the same, were the truth as far from the limit as these launches allow.
         kept: the bound up to which the limit could have been moved to be called kept.
         notes: what else was compared, for people.
     """
@@ -307,6 +308,7 @@ class LimitResult(Frozen):
     spread: float | None = None
     smallest: float | None = None
     needed: int | None = None
+    possible: int | None = None
     kept: float | None = None
     notes: tuple[str, ...] = ()
 

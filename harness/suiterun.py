@@ -38,7 +38,9 @@ _FEWEST = 4  # launches before a session may end
 _FEWEST_TO_STORE = 8  # the same when baselines are written: they are compared with for long
 _MOST = 60
 
-_HOPELESS = 12  # launches before a recipe that will not be decided in time may leave
+_TOLD = 2  # launches that measure a throughput which no budget asks for
+
+_HOPELESS = 8  # launches before a recipe that will not be decided in time may leave
 _LOAD_SECONDS = 0.5  # what it takes to start an arm, for the plan
 _PARENT_SECONDS = 1.0  # what a launch takes besides
 
@@ -210,6 +212,8 @@ class SuiteRun:
             self._pace = now - before
             left = self._settings.seconds - (now - start)
             late = left < self._pace
+            if count >= _TOLD and not (self._settings.update or self._asks_throughput):
+                batches = []
             if count - len(self._discarded()) >= self._fewest:
                 verdicts = self._verdicts()
                 undecided = self._undecided(verdicts, count, left)
@@ -224,13 +228,16 @@ class SuiteRun:
 
     def _batched(self) -> list[str]:
         """Every recipe's throughput is told; that of copies and of the base only where asked."""
-        labels = [recipe.name for recipe in self._recipes]
-        if any("throughput" in metrics for metrics in self._wanted.values()):
-            labels = self._bench.labels
-        return labels
+        if self._asks_throughput:
+            return self._bench.labels
+        return [recipe.name for recipe in self._recipes]
+
+    @property
+    def _asks_throughput(self) -> bool:
+        return any("throughput" in metrics for metrics in self._wanted.values())
 
     def _undecided(self, verdicts: Sequence[Verdict], count: int, left: float) -> list[Verdict]:
-        """Verdicts that more launches are likely to decide in the time that is left."""
+        """Verdicts that more launches may decide in the time that is left."""
         found = []
         for verdict in verdicts:
             metric = self._metrics.get(verdict.metric)
@@ -248,10 +255,9 @@ class SuiteRun:
         return found
 
     def _within_reach(self, limit: LimitResult, left: float) -> bool:
-        if limit.needed is None:
+        if limit.possible is None:
             return False
-        # A guess from few launches may be far too high.
-        return (limit.needed - limit.sample) * (self._pace or 0.0) <= 3 * left
+        return (limit.possible - limit.sample) * (self._pace or 0.0) <= left
 
     # -- verdicts --------------------------------------------------------------------------
 

@@ -51,17 +51,32 @@ def smallest(compared: Compared) -> float | None:
 
 
 def launches_needed(
-    compared: Compared, bound: float, worse_is_more: bool, risk: Risk
+    compared: Compared, bound: float, worse_is_more: bool, risk: Risk, hope: float = 0.0
 ) -> int | None:
     """How many launches would likely decide, at the spread that was seen; None: no number, or
     launches are not what it rests on.
-    """
-    from harness.stats import variance
 
+    `hope` is how many standard errors the truth may lie farther from the limit than it was seen
+    to, on either side: the number is then the fewest.
+    """
     if compared.spread is None or compared.estimate <= 0 or bound <= 0:
         return None
     spread = max(compared.spread, 1e-4)
     off = math.log(compared.estimate / bound)
+    error = hope * spread / math.sqrt(max(1, compared.sample))
+    found = [
+        _launches_to_decide(compared, spread, truth, worse_is_more, risk)
+        for truth in {off - error, off + error}
+    ]
+    return min((count for count in found if count is not None), default=None)
+
+
+def _launches_to_decide(
+    compared: Compared, spread: float, off: float, worse_is_more: bool, risk: Risk
+) -> int | None:
+    """The same for a truth that is `off` the limit, as a log ratio."""
+    from harness.stats import variance
+
     broken = off > 0 if worse_is_more else off < 0
     margin = abs(off)
     if compared.method == TWO_SESSIONS:

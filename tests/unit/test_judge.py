@@ -344,8 +344,21 @@ def test_what_could_not_be_decided_says_what_would_help() -> None:
     limit = near.limits[0]
     assert limit.needed is not None
     assert limit.needed > limit.sample == 6
+    assert limit.possible is not None
+    assert limit.possible < limit.needed  # were the truth a little worse than it was seen to be
     assert f"({(limit.needed - 6) * 2:.0f} s" in near.next_step
     assert "regression" in near.next_step  # the limit that would have been kept
+
+
+def test_what_lies_on_the_limit_may_still_be_decided() -> None:
+    """No number of launches is likely to, but few have not ruled out that it lies beside it."""
+    pattern = (0.1, -0.1, 0.08, -0.08, 0.05, -0.05)
+    on_it = [0.010 * 1.05 * math.exp(off) for off in pattern]
+    found = against_base(on_it, [0.010] * 6)
+    limit = found.limits[0]
+    assert found.status is Status.INCONCLUSIVE
+    assert limit.needed is None
+    assert limit.possible is not None
 
 
 ratios = st.lists(st.floats(-0.3, 0.3), min_size=4, max_size=30)
