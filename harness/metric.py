@@ -55,8 +55,8 @@ def _time(name: str, meaning: str) -> Metric:
 
 
 _TURNS = (
-    "One image at a time, the recipe's threads, after warm-up, arms taking turns; each timed "
-    "inference directly follows one of the same arm that is not timed."
+    "One image at a time, the recipe's threads, after warm-up; arms that are compared take turns at "
+    "every inference."
 )
 
 _ALL = (
