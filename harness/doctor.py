@@ -38,6 +38,8 @@ CALM_TOLERANCE, CALM_SECONDS = 0.05, 60.0
 """A machine that decides this tolerance in this time is calm enough."""
 
 _PAIRS = 4
+_BLOCKS = tuple((f"a{pair}", f"b{pair}") for pair in range(_PAIRS))
+_ARMS = tuple(label for block in _BLOCKS for label in block)
 _FEWEST = 2  # launches, however short the time
 _SILENCE = 120.0  # seconds
 _VERDICT_ARMS = 4  # a recipe, its reference, the reference's copy and the yardstick
@@ -164,25 +166,12 @@ class _Taken:
     def launch(self, started: float) -> None:
         """One more, on the next core."""
         count = len(self.walls)
-        arms = [f"{side}{pair}" for pair in range(_PAIRS) for side in "ab"]
         rest = {
-            "arms": [
-                {
-                    "label": name,
-                    "kind": yardstick.KIND,
-                    "root": "",
-                    "images": "",
-                    "python": sys.executable,
-                }
-                for name in arms
-            ],
-            "blocks": [[f"{side}{pair}" for side in "ab"] for pair in range(_PAIRS)],
+            "blocks": _BLOCKS,
             "rounds": Settings.rounds,
             "batches": [],
             "seconds": _SILENCE,
-            "silence": _SILENCE,
             "started": round(started, 3),
-            "logs": str(self._folder),
             "batch_size": 0,
         }
         found: dict[str, Launch] = {}
@@ -205,10 +194,10 @@ class _Taken:
                 raise _broken(event["problem"], words, event.get("next_step", ""))
             else:
                 loaded = loaded or time.monotonic() - start
-        if found.keys() != set(arms):
+        if found.keys() != set(_ARMS):
             raise _broken("the worker ended without an answer", "", "")
         turns = time.monotonic() - start - loaded
-        self.walls.append(loaded + turns * _VERDICT_ARMS / len(arms))
+        self.walls.append(loaded + turns * _VERDICT_ARMS / len(_ARMS))
         self.launches.append(found)
 
     def _job(self, count: int) -> Job:
@@ -217,6 +206,19 @@ class _Taken:
             "cores": [self._cores[count % len(self._cores)]],
             "preload": ["numpy", "pydantic"],
             "exec": False,
+            "arms": [
+                {
+                    "label": name,
+                    "kind": yardstick.KIND,
+                    "root": "",
+                    "images": "",
+                    "python": sys.executable,
+                }
+                for name in _ARMS
+            ],
+            "ahead": count > 0,
+            "silence": _SILENCE,
+            "logs": str(self._folder),
         }
         env = worker_env(1)
         return Job("launch", f"launch {count}", work, self._folder, env, _SILENCE * 1.5)

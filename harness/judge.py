@@ -199,7 +199,7 @@ def _limit(
     )
 
 
-_HOPE = 1.645  # standard errors: one truth in twenty lies farther out
+_HOPE = 2.0  # standard errors: one truth in forty lies farther out
 
 
 def _decide(limit: Limit, metric: Metric, compared: Compared, risk: Risk) -> LimitResult:

@@ -55,8 +55,8 @@ def _time(name: str, meaning: str) -> Metric:
 
 
 _TURNS = (
-    "One image at a time, the recipe's threads, after warm-up; arms that are compared take turns at "
-    "every inference."
+    "One image at a time, the recipe's threads, after warm-up; arms that are compared take turns "
+    "at every inference."
 )
 
 _ALL = (

@@ -57,7 +57,7 @@ def launches_needed(
     launches are not what it rests on.
 
     `hope` is how many standard errors the truth may lie farther from the limit than it was seen
-    to, on either side: the number is then the fewest.
+    to, on either side: the number is then the fewest that may well do.
     """
     if compared.spread is None or compared.estimate <= 0 or bound <= 0:
         return None
@@ -65,14 +65,14 @@ def launches_needed(
     off = math.log(compared.estimate / bound)
     error = hope * spread / math.sqrt(max(1, compared.sample))
     found = [
-        _launches_to_decide(compared, spread, truth, worse_is_more, risk)
+        _launches_to_decide(compared, spread, truth, worse_is_more, risk, 0.5 if hope else _POWER)
         for truth in {off - error, off + error}
     ]
     return min((count for count in found if count is not None), default=None)
 
 
 def _launches_to_decide(
-    compared: Compared, spread: float, off: float, worse_is_more: bool, risk: Risk
+    compared: Compared, spread: float, off: float, worse_is_more: bool, risk: Risk, power: float
 ) -> int | None:
     """The same for a truth that is `off` the limit, as a log ratio."""
     from harness.stats import variance
@@ -86,8 +86,8 @@ def _launches_to_decide(
     if margin <= 1e-4:
         return None
     if broken:
-        return variance.launches_needed(spread, math.expm1(margin), risk.fail, _POWER)
-    return variance.launches_to_keep(spread, math.expm1(margin), risk.keep, _POWER)
+        return variance.launches_needed(spread, math.expm1(margin), risk.fail, power)
+    return variance.launches_to_keep(spread, math.expm1(margin), risk.keep, power)
 
 
 def next_step(worst: LimitResult, metric: Metric, recipe: str, pace: float | None) -> str:

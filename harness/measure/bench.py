@@ -34,9 +34,12 @@ from harness.settings import Settings
 Progress = Callable[[str], None]
 """Shows what is being done now, one line."""
 
-_LAUNCH_SECONDS, _BLOCK_SECONDS = 0.9, 0.3
+_LAUNCH_SECONDS, _BLOCK_SECONDS = 1.5, 0.3
 """Rounds of a launch stop after this, and this for every block of arms, when arms are slow:
-verdicts count launches, not samples."""
+verdicts count launches, not samples. Shorter would be no faster: meanwhile the next launch imports
+its frameworks and loads its arms."""
+
+_SHARE_AHEAD = 0.5  # of the free memory, at most, may go into arms that are loaded ahead
 
 _BUSY = "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"
 
@@ -229,8 +232,8 @@ class Bench:
                 every inference; those that failed are left out.
             note: what progress says before its own words.
             batches: the arms whose throughput is measured too.
-            last: whether no launch will follow; else the parent of the next one is started ahead,
-                on other cores, and imports the frameworks while this launch loads its arms.
+            last: whether no launch will follow; else the next one is started ahead, on other
+                cores, and loads its arms while this one measures.
         """
         alive = [tuple(self.alive(block)) for block in blocks]
         asked = list(dict.fromkeys(block for block in alive if block))
@@ -238,22 +241,19 @@ class Bench:
         if not live:
             return
         self._start = self._start or time.monotonic()
-        self._pool.hold(self._launch_job(live))
+        self._pool.hold(self._launch_job(live, ahead=False))
         rest = {
-            "arms": [self._yardstick_arm(), *map(self._arm, live)],
             "blocks": [[yardstick.NAME], *asked],
             "rounds": self._settings.rounds,
             "batches": [label for label in live if label in batches],
             "seconds": launch_seconds(len(asked)),
-            "silence": self._settings.timeout,
             "started": round(time.monotonic() - self._start, 3),
-            "logs": str(self._logs),
             "batch_size": self._arms[live[0]].suite.batch,
         }
         self._count += 1
         events = self._pool.release(rest)
         if not last and len(usable_cores()) > self._threads():
-            self._pool.hold(self._launch_job(live))
+            self._pool.hold(self._launch_job(live, ahead=self._fits_twice(live)))
         for _, event in events:
             self._hear(event, live, note)
 
@@ -266,13 +266,25 @@ class Bench:
         }
         return self._job("prepare", arm.label, work, arm)
 
-    def _launch_job(self, live: Sequence[str]) -> Job:
+    def _fits_twice(self, labels: Sequence[str]) -> bool:
+        """Whether there is memory for these arms while they are still loaded in this launch."""
+        launches = [self._launches.get(label) for label in labels]
+        peaks = [each[-1].peak_memory for each in launches if each]
+        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        known = [peak for peak in peaks if peak is not None]
+        return len(known) == len(labels) and sum(known) < _SHARE_AHEAD * free
+
+    def _launch_job(self, live: Sequence[str], *, ahead: bool) -> Job:
         arm = self._arms[live[0]]
         work = {
             "index": self._count,
             "cores": self._turn_of_cores(),
             "preload": self._preload(live),
             "exec": self._separate,
+            "arms": [self._yardstick_arm(), *map(self._arm, live)],
+            "ahead": ahead,
+            "silence": self._settings.timeout,
+            "logs": str(self._logs),
         }
         return self._job("launch", f"launch {self._count}", work, arm, patience=1.5)
 

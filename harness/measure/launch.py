@@ -71,24 +71,30 @@ class _ArmDied(Exception):
 
 
 def launch(work: dict[str, Any], more: Callable[[], dict[str, Any]], send: Send) -> None:
-    """Measures arms for some rounds. It may be started ahead of its time: `more` waits for the
-    rest of its work, and what costs time and asks for no arm is done before.
+    """Measures arms for some rounds. It is started ahead of its time, while another launch
+    measures on other cores: `more` waits for the rest of its work, and until then the frameworks
+    are imported and, where `ahead` says so, the arms loaded.
 
     Sends one "measured" or "arm_failed" per arm, and one "conditions". Keys of `work`: index,
-    cores (list), preload, exec. Of what `more` returns: arms, blocks (lists of labels), rounds (of
-    a block), batches (labels), seconds, silence, started, logs, batch_size. Of an arm: label, kind,
-    root, images (a file), python, and what `serve` asks for.
+    cores (list), preload, exec, arms, ahead, silence, logs. Of what `more` returns: blocks (lists
+    of labels; an arm in none of them leaves), rounds (of a block), batches (labels), seconds,
+    started, batch_size. Of an arm: label, kind, root, images (a file), python, and what `serve`
+    asks for.
     """
     if work["cores"] and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, work["cores"])
     orderly = _hand_over_in_order()
     if not work["exec"]:  # arms that are programs of their own import for themselves
         preload(work["preload"])
-    work = work | more()
-    images = {arm["images"]: read_images(arm["images"]) for arm in work["arms"] if arm["images"]}
     order = random.Random(work["index"])  # noqa: S311 - an order of turns, nothing secret
     live: list[_Arm] = []
     try:
+        if not work["ahead"]:
+            work = work | more()
+            asked = _labels(work)
+            work["arms"] = [arm for arm in work["arms"] if arm["label"] in asked]
+        files = {arm["images"] for arm in work["arms"] if arm["images"]}
+        images = {file: read_images(file) for file in files}
         # In an order of its own in every launch: whoever comes first may get the better memory.
         for arm in order.sample(work["arms"], len(work["arms"])):
             # One after the other: loading beside a neighbour would be measured with it.
@@ -97,6 +103,12 @@ def launch(work: dict[str, Any], more: Callable[[], dict[str, Any]], send: Send)
             with _failing(started, live, send):
                 _hear_ready(started, work["silence"])
                 send({"type": "progress", "done": 0, "total": 0, "note": f"{arm['label']} loaded"})
+        if work["ahead"]:
+            work = work | more()
+            asked = _labels(work)
+            for each in [each for each in live if each.label not in asked]:
+                live.remove(each)
+                _end(each)
         sensors = Sensors(work["cores"], [each.pid for each in live], orderly=orderly)
         _take_turns(live, work, order, send, sensors)
         seen = sensors.stop(work["index"])
@@ -110,6 +122,10 @@ def launch(work: dict[str, Any], more: Callable[[], dict[str, Any]], send: Send)
     finally:
         for each in live:
             _end(each)
+
+
+def _labels(work: dict[str, Any]) -> set[str]:
+    return {label for block in work["blocks"] for label in block}
 
 
 def preload(modules: Sequence[str]) -> None:

@@ -20,24 +20,32 @@ def messages(
     arms: list[dict[str, str]],
     rounds: int = 12,
     blocks: list[list[str]] | None = None,
+    *,
+    ahead: bool = True,
 ) -> list[dict[str, Any]]:
     """All that a launch of these arms says, its clean end not counted; one block if none given."""
-    ahead = {"index": 4, "cores": usable_cores()[:1], "preload": ["numpy"], "exec": False}
-    rest = {
+    work = {
+        "index": 4,
+        "cores": usable_cores()[:1],
+        "preload": ["numpy"],
+        "exec": False,
         "arms": [{**arm, "root": "", "images": "", "python": sys.executable} for arm in arms],
-        "rounds": rounds,
+        "ahead": ahead,
+        "silence": 60.0,
+        "logs": str(folder),
+    }
+    rest = {
         "blocks": blocks or [[arm["label"] for arm in arms]],
+        "rounds": rounds,
         "batches": [],
         "seconds": 20.0,
-        "silence": 60.0,
         "started": 0.0,
-        "logs": str(folder),
         "batch_size": 0,
     }
     said = []
     with Pool(1, folder) as pool:
         # Started ahead of its arms, as a session does.
-        pool.hold(Job("launch", "test", ahead, folder, worker_env(1), 60.0))
+        pool.hold(Job("launch", "test", work, folder, worker_env(1), 60.0))
         for _, event in pool.release(rest):
             if isinstance(event, Ended):
                 assert event.problem == "", event
@@ -76,6 +84,15 @@ def test_an_arm_of_two_blocks_shares_rounds_with_the_arms_of_each(tmp_path: Path
     assert a | c == b
     assert not a & c
     assert rounds["b"] == sorted(rounds["b"])
+
+
+@pytest.mark.parametrize("ahead", [True, False])
+def test_an_arm_that_is_not_asked_for_any_more_leaves(tmp_path: Path, ahead: bool) -> None:
+    """It may have been loaded ahead, when it was still undecided."""
+    arms = [{"label": name, "kind": yardstick.KIND} for name in "abc"]
+    said = messages(tmp_path, arms, 4, [["a", "c"]], ahead=ahead)
+    assert sorted(event["arm"] for event in said if event["type"] == "measured") == ["a", "c"]
+    assert not [event for event in said if event["type"] == "arm_failed"]
 
 
 @pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="the kernel has no batch class")
