@@ -24,9 +24,9 @@ from harness.compare import Evidence, Risk
 from harness.conclusion import baseline_of
 from harness.judge import judge
 from harness.machine import this_environment, this_machine
-from harness.measure.bench import allocator
 from harness.measure.checkout import Commit
 from harness.measure.device import exclusive
+from harness.measure.settled import allocator
 from harness.metric import PERFORMANCE
 from harness.recipe import Budget, Limit, LimitKind
 from harness.record import RecipeRecord, SessionRecord, SuiteRecord, Verdict

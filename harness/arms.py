@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import suitefile
-from harness.measure.bench import Arm
 from harness.measure.checkout import Commit
-from harness.metric import Metric, Rule
-from harness.recipe import LimitKind, Suite
+from harness.measure.preparation import Arm
+from harness.metric import PARITY, Metric, Rule
+from harness.recipe import LimitKind, Recipe, Suite
 from harness.record import Status, Verdict
 
 _BESIDE = LimitKind.SPEEDUP, LimitKind.GROWTH, LimitKind.DROP
@@ -63,7 +63,7 @@ class Arms:
     def all(self, skipped: Collection[str]) -> list[Arm]:
         """Every arm, but for recipes that cannot run here."""
         arms = [
-            Arm(recipe.name, self._suite, recipe)
+            Arm(recipe.name, self._suite, recipe, parity=self._parity(recipe))
             for recipe in self.recipes
             if recipe.name not in skipped
         ]
@@ -149,6 +149,17 @@ class Arms:
             beside = against_stored or bool(kinds.intersection(each.value for each in _BESIDE))
             found[verdict.recipe] = (reference or beside, base or against_base)
         return found
+
+    def _parity(self, recipe: Recipe) -> float | None:
+        """The limit on a recipe's parity, None when no verdict on it is asked for."""
+        asked = PARITY in self._wanted.get(recipe.name, ())
+        limits = [
+            limit.value
+            for budget in recipe.budgets
+            if asked and budget.metric == PARITY
+            for limit in budget.limits
+        ]
+        return min(limits, default=None)
 
     def _by_launches(self, metric: str) -> bool:
         found = self._metrics.get(metric)

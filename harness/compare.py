@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from harness.baselines import Baseline, StoredMetric
-from harness.metric import Better, Metric, Rule
+from harness.metric import PARITY, Better, Metric, Rule
 from harness.record import Launch, RecipeRecord
 from harness.units import Unit, show_percent
 from harness.values import launch_ratio, launch_values, level, yardstick_values
@@ -131,7 +131,9 @@ def absolute(metric: Metric, evidence: Evidence, risk: Risk) -> Compared | None:
     if value is None:
         return None
     if metric.rule is Rule.EXACT:
-        return _exact(value, "value", "")
+        smallest = record.parity.smallest if record.parity and metric.name == PARITY else ""
+        note = f"the smallest input that breaks it: {smallest}" if smallest else ""
+        return replace(_exact(value, "value", ""), note=note)
     if metric.rule is Rule.IMAGES:
         return _accuracy_absolute(metric, record, risk)
     return from_launches(map(_log, launch_values(record, metric).values()), risk, "value", "")

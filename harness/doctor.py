@@ -21,8 +21,8 @@ from harness.compare import LEAST_SD, Risk
 from harness.errors import PerfgateError
 from harness.machine import Machine, this_machine
 from harness.measure import yardstick
-from harness.measure.bench import usable_cores, worker_env
 from harness.measure.device import exclusive
+from harness.measure.settled import usable_cores, worker_env
 from harness.measure.surroundings import Busy, Neighbours, Surroundings, surroundings
 from harness.measure.wall import Ended, Job, Pool
 from harness.record import Conditions, Frozen, Launch

@@ -59,6 +59,8 @@ _TURNS = (
     "at every inference."
 )
 
+PARITY = "parity"
+
 _ALL = (
     _time(
         "latency_p50",
@@ -115,6 +117,20 @@ _ALL = (
         "load_time",
         "Time from the artifact on disk (in the page cache) to a session ready for its first "
         "inference; framework import and warm-up are not included.",
+    ),
+    Metric(
+        PARITY,
+        Unit.SCORE,
+        Better.LOWER,
+        Rule.EXACT,
+        True,
+        "Largest difference of an output to the reference's, relative to the largest value of "
+        "either, over inputs drawn by hypothesis: batch sizes, resolutions that both take, "
+        "constant, gradient and noise images of all value ranges, validation images. The inputs "
+        "are always the same ones. 2 when the recipe raises, or gives something that is not finite "
+        "or of another shape. Measured when a budget asks for it.",
+        beside=True,
+        optional=True,
     ),
 )
 

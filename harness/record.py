@@ -245,6 +245,22 @@ class Failure(Frozen):
     missing_package: bool = False
 
 
+class Parity(Frozen):
+    """A recipe's outputs beside its reference's, over drawn inputs.
+
+    Attributes:
+        value: the largest difference, relative to the largest value of either.
+        tried: how many inputs.
+        sizes: height and width of those.
+        smallest: the smallest input that breaks the budget, in words; "" when none does.
+    """
+
+    value: float
+    tried: int
+    sizes: tuple[tuple[int, int], ...]
+    smallest: str = ""
+
+
 class RecipeRecord(Frozen):
     """All that one session measured of one arm.
 
@@ -260,6 +276,7 @@ class RecipeRecord(Frozen):
     artifact: ArtifactInfo | None = None
     runtime_facts: dict[str, Any] = Field(default_factory=dict)
     accuracy: Accuracy | None = None
+    parity: Parity | None = None
     launches: tuple[Launch, ...] = ()
     failure: Failure | None = None
 

@@ -14,9 +14,9 @@ from harness import suitefile
 from harness.arms import BaseTree, relative
 from harness.errors import PerfgateError
 from harness.machine import Environment, Machine, this_environment, this_machine
-from harness.measure.bench import allocator
 from harness.measure.checkout import checked_out, find
 from harness.measure.device import exclusive
+from harness.measure.settled import allocator
 from harness.metric import Rule
 from harness.record import (
     Failure,

@@ -22,7 +22,7 @@ from pydantic import (
 from harness import registry
 from harness.artifact import ONNX, TORCH
 from harness.errors import PerfgateError, RecipeError, suggestion
-from harness.metric import PERFORMANCE, Better, Metric
+from harness.metric import PARITY, PERFORMANCE, Better, Metric
 from harness.recipe import (
     Budget,
     Condition,
@@ -174,6 +174,8 @@ def missing_packages(suite: Suite, recipe: Recipe) -> tuple[Requirement, ...]:
     for spec in recipe.chain:
         needed += registry.find(registry.STEPS, spec.name).requires
     needed += task_of(suite.task).requires
+    if any(budget.metric == PARITY for budget in recipe.budgets):
+        needed.append(registry.from_extra("hypothesis", "parity"))
     package = model_package(suite.model)
     if package:
         needed.append(Requirement(package, f"python -m pip install {package}"))
@@ -585,6 +587,8 @@ def allowed_limits(metric: Metric) -> tuple[LimitKind, ...]:
     """The limits that make sense for a metric."""
     lower = metric.better is Better.LOWER
     allowed = [LimitKind.MAX if lower else LimitKind.MIN]
+    if metric.name == PARITY:  # its inputs are looked for with the limit in mind
+        return tuple(allowed)
     if metric.beside:  # it is a comparison with the reference itself
         return (*allowed, LimitKind.REGRESSION)
     if not metric.relative:

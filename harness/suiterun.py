@@ -14,22 +14,23 @@ from harness.baselines import Baseline, Store
 from harness.compare import Base, Evidence, Risk
 from harness.conclusion import spec_digest
 from harness.errors import PerfgateError
+from harness.gains import without_gain
 from harness.judge import judge, measured, summarise, why_not
 from harness.machine import Environment, Machine, differences
 from harness.measure.bench import Bench, launch_seconds
-from harness.metric import Rule
-from harness.recipe import Budget, Recipe, Suite
+from harness.metric import Metric, Rule
+from harness.recipe import Budget, LimitKind, Recipe, Suite
 from harness.record import (
     BaseRecord,
     Failure,
     LimitResult,
     RecipeRecord,
-    Spread,
     Status,
     SuiteRecord,
     Verdict,
 )
 from harness.settings import Settings
+from harness.values import spread_of
 
 MEASURED = "measured"
 """The test of a recipe without budgets: that it was measured at all."""
@@ -109,7 +110,7 @@ class SuiteRun:
             recipes=tuple(records),
             yardstick=tuple(self._bench.yardstick),
             conditions=conditions,
-            notes=(*steadiness.notes(conditions), *collapsed(records)),
+            notes=(*steadiness.notes(conditions), *collapsed(records), *without_gain(records)),
             summaries={
                 record.name: summarise(self._evidence(self._suite.recipes[record.name]))
                 for record in records
@@ -128,7 +129,7 @@ class SuiteRun:
             spreads={
                 record.name: found
                 for record in records
-                if (found := _spread(record.without(self._discarded())))
+                if (found := spread_of(record.without(self._discarded())))
             },
         )
 
@@ -297,7 +298,32 @@ class SuiteRun:
             return without(
                 Status.ERROR, f"{unreadable.where}: {unreadable.problem}", unreadable.next_step
             )
-        return judge(budget, metric, evidence, self._risk, self._now)
+        found = judge(budget, metric, evidence, self._risk, self._now)
+        recipe = self._suite.recipes[name]
+        if found.status is not Status.FAIL or recipe.is_reference:
+            return found
+        hint = self._where_it_was_lost(budget, metric, recipe)
+        return (
+            found.model_copy(update={"next_step": f"{hint}; {found.next_step}"}) if hint else found
+        )
+
+    def _where_it_was_lost(self, budget: Budget, metric: Metric, recipe: Recipe) -> str:
+        """Which recipe of its line still keeps a budget that it breaks, by the same rules."""
+        limits = tuple(each for each in budget.limits if each.kind is not LimitKind.REGRESSION)
+        names = {each.name for each in self._recipes}
+        parent = recipe.parent
+        while limits and parent in names and parent != recipe.reference:
+            ancestor = self._suite.recipes[parent]
+            asked = Budget(budget.metric, limits)
+            there = judge(asked, metric, self._evidence(ancestor), self._risk, self._now)
+            if there.status is Status.PASS:
+                steps = ", ".join(str(step) for step in recipe.chain[len(ancestor.chain) :])
+                added = steps or f"the runtime {recipe.runtime.name}"
+                return f"{parent}, which it continues, keeps it: what was added lost it ({added})"
+            parent = ancestor.parent
+        if not limits:
+            return ""
+        return f"perfgate explain {recipe.name} shows which link of its chain lost it"
 
     def _record(self, name: str) -> RecipeRecord:
         skipped = self._skipped.get(name)
@@ -366,20 +392,3 @@ class SuiteRun:
                     None
                 )
         return tuple(found)
-
-
-def _spread(record: RecipeRecord) -> Spread | None:
-    """The variance of a recipe's latency, None when there are too few launches."""
-    from harness.stats.variance import components
-
-    rows = [[math.log(max(each, 1e-12)) for each in launch.latency] for launch in record.launches]
-    if sum(len(row) > 1 for row in rows) < 2 or not all(rows):
-        return None
-    found = components(rows)
-    return Spread(
-        within=math.sqrt(found.within),
-        between=math.sqrt(found.between),
-        launch=found.sd,
-        samples=found.samples,
-        launches=found.launches,
-    )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from harness.metric import Metric, Rule
-from harness.record import Launch, RecipeRecord
+from harness.metric import PARITY, Metric, Rule
+from harness.record import Launch, RecipeRecord, Spread
 
 
 def launch_value(launch: Launch, metric: str) -> float | None:
@@ -125,6 +125,8 @@ def level(record: RecipeRecord, metric: Metric) -> float | None:
         return record.accuracy.values.get(metric.name) if record.accuracy else None
     if metric.name == "artifact_size":
         return float(record.artifact.size) if record.artifact else None
+    if metric.name == PARITY:
+        return record.parity.value if record.parity else None
     values = list(launch_values(record, metric).values())
     return geometric_mean(values) if values else None
 
@@ -134,3 +136,20 @@ def geometric_mean(values: Sequence[float]) -> float:
     if min(values) <= 0:
         return 0.0
     return math.exp(math.fsum(math.log(value) for value in values) / len(values))
+
+
+def spread_of(record: RecipeRecord) -> Spread | None:
+    """The variance of a recipe's latency, None when there are too few launches."""
+    from harness.stats.variance import components
+
+    rows = [[math.log(max(each, 1e-12)) for each in launch.latency] for launch in record.launches]
+    if sum(len(row) > 1 for row in rows) < 2 or not all(rows):
+        return None
+    found = components(rows)
+    return Spread(
+        within=math.sqrt(found.within),
+        between=math.sqrt(found.between),
+        launch=found.sd,
+        samples=found.samples,
+        launches=found.launches,
+    )

@@ -1,25 +1,21 @@
-"""Prepares and measures the arms of one suite, from the pytest process."""
+"""Measures the arms of one suite, from the pytest process: one launch after the other."""
 
 from __future__ import annotations
 
-import json
 import os
-import platform
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Any
 
-from pydantic import TypeAdapter
-
 from harness import registry
 from harness.measure import yardstick
-from harness.measure.store import digest_of
+from harness.measure.preparation import Arm, Jobs, Preparation, Progress, plain
+from harness.measure.settled import usable_cores
 from harness.measure.wall import Ended, Job, Pool
-from harness.recipe import Recipe, Suite
+from harness.recipe import Recipe
 from harness.record import (
     Accuracy,
     ArtifactInfo,
@@ -27,12 +23,10 @@ from harness.record import (
     Failure,
     Launch,
     Link,
+    Parity,
     RecipeRecord,
 )
 from harness.settings import Settings
-
-Progress = Callable[[str], None]
-"""Shows what is being done now, one line."""
 
 _LAUNCH_SECONDS, _BLOCK_SECONDS = 1.5, 0.3
 """Rounds of a launch stop after this, and this for every block of arms, when arms are slow:
@@ -40,58 +34,6 @@ verdicts count launches, not samples. Shorter would be no faster: meanwhile the 
 its frameworks and loads its arms."""
 
 _SHARE_AHEAD = 0.5  # of the free memory, at most, may go into arms that are loaded ahead
-
-_BUSY = "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"
-
-ALLOCATOR = (
-    "glibc.malloc.hugetlb=1"
-    ":glibc.malloc.mmap_threshold=17179869184"
-    ":glibc.malloc.trim_threshold=17179869184"
-    ":glibc.malloc.top_pad=67108864"
-)
-"""Large temporaries are neither mapped anew nor given back at every inference, which otherwise
-moves a launch's level by up to a quarter (glibc manual, "Memory Allocation Tunables")."""
-
-
-def allocator() -> str:
-    """The allocator's settings in workers, "" where it has none that are known."""
-    return ALLOCATOR if platform.libc_ver()[0] == "glibc" else ""
-
-
-def worker_env(threads: int) -> dict[str, str]:
-    """The environment variables that every worker gets: what they are moves measurements."""
-    env = {name: str(threads) for name in _BUSY}
-    env |= {
-        "PYTHONHASHSEED": "0",
-        "PYTHONDONTWRITEBYTECODE": os.environ.get("PYTHONDONTWRITEBYTECODE", ""),
-        "TOKENIZERS_PARALLELISM": "false",
-    }
-    if allocator():
-        env["GLIBC_TUNABLES"] = allocator()
-    return env
-
-
-@dataclass(frozen=True)
-class Arm:
-    """One thing being measured in a session: a recipe at one version of the code.
-
-    Attributes:
-        label: its name in the session, unlike any other's.
-        copy_of: the label of the arm that this one is an unchanged copy of, "" for none; a copy is
-            measured and not prepared.
-        python: the interpreter of its version of the code.
-    """
-
-    label: str
-    suite: Suite
-    recipe: Recipe
-    copy_of: str = ""
-    python: str = sys.executable
-
-    @property
-    def source(self) -> str:
-        """The label under which it is prepared."""
-        return self.copy_of or self.label
 
 
 class Bench:
@@ -106,8 +48,8 @@ class Bench:
         self._progress = progress
         self._separate = any(arm.python != sys.executable for arm in arms)
         self._logs = settings.cache / "logs" / str(os.getpid())
-        self._prepared: dict[str, dict[str, Any]] = {}
-        self._failures: dict[str, Failure] = {}
+        self._jobs = Jobs(arms, settings, self._logs)
+        self._preparation = Preparation(arms, self._jobs, settings, progress)
         self._launches: dict[str, list[Launch]] = {}
         self._facts: dict[str, dict[str, Any]] = {}
         self.yardstick: list[Launch] = []
@@ -135,74 +77,14 @@ class Bench:
         """Every arm, in the order it was given."""
         return list(self._arms)
 
+    def prepare(self) -> None:
+        """Builds and evaluates the arms, as many at a time as there are cores for."""
+        self._preparation.run()
+
     @property
     def failures(self) -> dict[str, Failure]:
         """Arms that could not be built, evaluated or measured."""
-        return dict(self._failures)
-
-    def prepare(self) -> None:
-        """Builds and evaluates the arms, as many at a time as there are cores for."""
-        arms = [arm for arm in self._arms.values() if not arm.copy_of]
-        if not arms:
-            return
-        size = max(1, len(usable_cores()) // max(arm.suite.threads for arm in arms))
-        jobs = [self._prepare_job(arm) for arm in sorted(arms, key=lambda a: len(a.recipe.chain))]
-        doing: dict[str, str] = {}
-        done = 0
-        with Pool(size, self._logs / "prepare") as pool:
-            for job, event in pool.run(jobs):
-                if isinstance(event, Ended):
-                    done += 1
-                    doing.pop(job.name, None)
-                    self._ended(job.name, "build", event, job.name in self._prepared)
-                elif event["type"] == "progress":
-                    total = f" {event['done']}/{event['total']}" if event["total"] else ""
-                    doing[job.name] = f"{job.name}: {event['note']}{total}"
-                elif event["type"] == "prepared":
-                    self._prepared[job.name] = event
-                else:
-                    self._fail(job.name, event.get("stage", "build"), event)
-                now = "; ".join(doing.values())
-                self._progress(f"build {done}/{len(jobs)}  {now}")
-
-        self._compare(arms)
-
-    def _compare(self, arms: Sequence[Arm]) -> None:
-        """Lays each recipe's predictions beside those of the working tree's reference, at both
-        versions of the code: what is compared with must be the same for both.
-        """
-        pairs = []
-        for arm in arms:
-            reference = self._prepared.get(arm.recipe.reference)
-            mine = self._prepared.get(arm.label)
-            if mine and reference and not arm.recipe.is_reference:
-                same = mine["accuracy"]["data_digest"] == reference["accuracy"]["data_digest"]
-                if same:
-                    pairs.append([arm.label, mine["predictions"], reference["predictions"]])
-        if not pairs:
-            return
-        self._progress("comparing predictions with the references'")
-        job = self._job("compare", "compare", {"task": arms[0].suite.task, "pairs": pairs}, arms[0])
-        with Pool(1, self._logs / "compare") as pool:
-            for _, event in pool.run([job]):
-                if isinstance(event, Ended):
-                    left = [label for label, *_ in pairs if "agreed" not in self._prepared[label]]
-                    for label in left if event.problem else ():
-                        self._ended(label, "evaluate", event, False)
-                elif event["type"] == "compared":
-                    self._compared(event)
-                else:
-                    for label, *_ in pairs:
-                        self._fail(label, "evaluate", event)
-
-    def _compared(self, event: dict[str, Any]) -> None:
-        prepared = self._prepared[event["label"]]
-        accuracy, found = prepared["accuracy"], event["values"]
-        prepared["agreed"] = True
-        prepared["accuracy"] = accuracy | {
-            "values": accuracy["values"] | {name: each["value"] for name, each in found.items()},
-            "ratios": {name: each["ratio"] for name, each in found.items()},
-        }
+        return dict(self._preparation.failures)
 
     def alive(self, labels: Iterable[str]) -> list[str]:
         """Those of the arms that can still be measured."""
@@ -210,13 +92,13 @@ class Bench:
             label
             for label in labels
             if label in self._arms
-            and self._arms[label].source in self._prepared
-            and not {label, self._arms[label].source} & self._failures.keys()
+            and self._arms[label].source in self._preparation.found
+            and not {label, self._arms[label].source} & self._preparation.failures.keys()
         ]
 
     def seconds_per_inference(self, label: str) -> float:
         """What one image took while accuracy was evaluated, as a first guess; 0: not known."""
-        prepared = self._prepared.get(self._arms[label].source)
+        prepared = self._preparation.found.get(self._arms[label].source)
         if prepared is None:
             return 0.0
         accuracy = prepared["accuracy"]
@@ -252,19 +134,10 @@ class Bench:
         }
         self._count += 1
         events = self._pool.release(rest)
-        if not last and len(usable_cores()) > self._threads():
+        if not last and len(usable_cores()) > self._jobs.threads:
             self._pool.hold(self._launch_job(live, ahead=self._fits_twice(live)))
         for _, event in events:
             self._hear(event, live, note)
-
-    def _prepare_job(self, arm: Arm) -> Job:
-        work = {
-            "suite": _plain(arm.suite),
-            "recipe": arm.recipe.name,
-            "cache": str(self._settings.cache),
-            "images": self._images(arm),
-        }
-        return self._job("prepare", arm.label, work, arm)
 
     def _fits_twice(self, labels: Sequence[str]) -> bool:
         """Whether there is memory for these arms while they are still loaded in this launch."""
@@ -286,26 +159,19 @@ class Bench:
             "silence": self._settings.timeout,
             "logs": str(self._logs),
         }
-        return self._job("launch", f"launch {self._count}", work, arm, patience=1.5)
-
-    def _job(
-        self, kind: str, name: str, work: dict[str, Any], arm: Arm, patience: float = 1.0
-    ) -> Job:
-        python = sys.executable if kind == "launch" else arm.python
-        silence = self._settings.timeout * patience
-        return Job(kind, name, work, arm.suite.root, self._env(), silence, python)
+        return self._jobs.job("launch", f"launch {self._count}", work, arm, patience=1.5)
 
     def _arm(self, label: str) -> dict[str, Any]:
         arm = self._arms[label]
         return {
             "label": label,
             "kind": "recipe",
-            "suite": _plain(arm.suite),
+            "suite": plain(arm.suite),
             "recipe": arm.recipe.name,
-            "reference": self._prepared[arm.source]["reference"],
+            "reference": self._preparation.found[arm.source]["reference"],
             "cache": str(self._settings.cache),
             "root": str(arm.suite.root),
-            "images": self._images(arm),
+            "images": self._jobs.images(arm),
             "python": arm.python,
         }
 
@@ -318,20 +184,17 @@ class Bench:
             "python": sys.executable,
         }
 
-    def _images(self, arm: Arm) -> str:
-        """The file of the images that arms of this version of the code cycle through."""
-        return str(self._logs / f"images-{digest_of(str(arm.suite.root))[:16]}.npz")
-
     def record(self, label: str) -> RecipeRecord:
         """All that was measured of an arm so far."""
         arm = self._arms[label]
-        recipe, prepared = arm.recipe, self._prepared.get(arm.source)
+        recipe, prepared = arm.recipe, self._preparation.found.get(arm.source)
         common: dict[str, Any] = {
             "name": recipe.name,
             "reference": recipe.reference,
             "parent": recipe.parent,
             "spec": spec_of(recipe),
-            "failure": self._failures.get(label) or self._failures.get(arm.source),
+            "failure": self._preparation.failures.get(label)
+            or self._preparation.failures.get(arm.source),
             "launches": tuple(self._launches.get(label, ())),
         }
         if prepared:
@@ -339,6 +202,7 @@ class Bench:
                 "lineage": tuple(Link.model_validate(link) for link in prepared["lineage"]),
                 "artifact": ArtifactInfo.model_validate(prepared["artifact"]),
                 "accuracy": Accuracy.model_validate(prepared["accuracy"]),
+                "parity": _parity_of(prepared),
                 "runtime_facts": self._facts.get(label, prepared["facts"]),
             }
         return RecipeRecord(**common)
@@ -349,7 +213,7 @@ class Bench:
                 for name in live:
                     mine = self._launches.get(name)
                     if not mine or mine[-1].index < self._count - 1:
-                        self._ended(name, "measure", event, False)
+                        self._preparation.ended(name, "measure", event, False)
             return
         if event["type"] == "measured":
             launch = Launch.model_validate(event["launch"])
@@ -362,34 +226,13 @@ class Bench:
             self.conditions.append(Conditions.model_validate(event["conditions"]))
         elif event["type"] == "arm_failed":
             if event["arm"] != yardstick.NAME:
-                self._fail(event["arm"], "measure", event)
+                self._preparation.fail(event["arm"], "measure", event)
         elif event["type"] == "failed":
             for name in live:
-                self._fail(name, "measure", event)
+                self._preparation.fail(name, "measure", event)
         else:
             total = f" {event['done']}/{event['total']}" if event["total"] else ""
             self._progress(f"{note}  {event['note']}{total}")
-
-    def _fail(self, name: str, stage: str, event: dict[str, Any]) -> None:
-        self._failures.setdefault(
-            name,
-            Failure(
-                stage=stage,
-                problem=event["problem"],
-                last_words=event.get("last_words", ""),
-                next_step=event.get("next_step", ""),
-            ),
-        )
-
-    def _ended(self, name: str, stage: str, ended: Ended, answered: bool) -> None:
-        if answered or name in self._failures:
-            return
-        self._failures[name] = Failure(
-            stage=stage,
-            problem=ended.problem or "the worker ended without an answer",
-            last_words=ended.last_words,
-            next_step=ended.next_step,
-        )
 
     def _preload(self, labels: Sequence[str]) -> list[str]:
         modules: dict[str, None] = {"numpy": None, "pydantic": None}
@@ -398,20 +241,14 @@ class Bench:
             modules |= dict.fromkeys(runtime.preload)
         return list(modules)
 
-    def _threads(self) -> int:
-        return max((arm.suite.threads for arm in self._arms.values()), default=1)
-
     def _turn_of_cores(self) -> list[int]:
         """The cores of the next launch: launches go round all cores, arms of a launch share."""
         cores = usable_cores()
         if not hasattr(os, "sched_setaffinity"):
             return []
-        threads = min(self._threads(), len(cores))
+        threads = min(self._jobs.threads, len(cores))
         begin = (self._count * threads) % max(1, len(cores) - threads + 1)
         return cores[begin : begin + threads]
-
-    def _env(self) -> dict[str, str]:
-        return {**worker_env(self._threads()), "PERFGATE_CACHE": str(self._settings.cache)}
 
 
 def launch_seconds(blocks: int) -> float:
@@ -431,13 +268,5 @@ def spec_of(recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def _plain(suite: Suite) -> dict[str, Any]:
-    plain: dict[str, Any] = json.loads(TypeAdapter(Suite).dump_json(suite))
-    return plain
-
-
-def usable_cores() -> list[int]:
-    """The cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(os.cpu_count() or 1))
+def _parity_of(prepared: dict[str, Any]) -> Parity | None:
+    return Parity.model_validate(prepared["parity"]) if "parity" in prepared else None

@@ -90,10 +90,11 @@ def main() -> int:
 
             run_arm(work, message_fd)
         else:
+            from harness.measure.parity import parity
             from harness.measure.prepare import compare, prepare
 
             sys.path.insert(0, str(Path.cwd()))
-            (prepare if kind == "prepare" else compare)(work, send)
+            {"prepare": prepare, "compare": compare, "parity": parity}[kind](work, send)
     except Exception as error:  # noqa: BLE001 - whatever user code raises ends this recipe only
         send(failure(error))
     return 0

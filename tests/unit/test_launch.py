@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from harness.measure import yardstick
-from harness.measure.bench import usable_cores, worker_env
+from harness.measure.settled import usable_cores, worker_env
 from harness.measure.wall import Ended, Job, Pool
 from harness.record import Conditions, Launch
 

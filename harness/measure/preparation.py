@@ -1,0 +1,226 @@
+"""Prepares the arms of one suite, from the pytest process: built, evaluated, compared."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from harness.measure.settled import usable_cores, worker_env
+from harness.measure.store import digest_of
+from harness.measure.wall import Ended, Job, Pool
+from harness.recipe import Recipe, Suite
+from harness.record import Failure
+from harness.settings import Settings
+
+Progress = Callable[[str], None]
+"""Shows what is being done now, one line."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One thing being measured in a session: a recipe at one version of the code.
+
+    Attributes:
+        label: its name in the session, unlike any other's.
+        copy_of: the label of the arm that this one is an unchanged copy of, "" for none; a copy is
+            measured and not prepared.
+        python: the interpreter of its version of the code.
+        parity: the limit on its outputs' difference to the reference's, None: it is not measured.
+    """
+
+    label: str
+    suite: Suite
+    recipe: Recipe
+    copy_of: str = ""
+    python: str = sys.executable
+    parity: float | None = None
+
+    @property
+    def source(self) -> str:
+        """The label under which it is prepared."""
+        return self.copy_of or self.label
+
+
+class Jobs:
+    """What all work on one suite has in common."""
+
+    def __init__(self, arms: Sequence[Arm], settings: Settings, logs: Path) -> None:
+        self._settings = settings
+        self.logs = logs
+        self.threads = max((arm.suite.threads for arm in arms), default=1)
+
+    def job(
+        self, kind: str, name: str, work: dict[str, Any], arm: Arm, patience: float = 1.0
+    ) -> Job:
+        """A job for a worker that runs this version of the code."""
+        python = sys.executable if kind == "launch" else arm.python
+        env = {**worker_env(self.threads), "PERFGATE_CACHE": str(self._settings.cache)}
+        silence = self._settings.timeout * patience
+        return Job(kind, name, work, arm.suite.root, env, silence, python)
+
+    def images(self, arm: Arm) -> str:
+        """The file of the images that arms of this version of the code cycle through."""
+        return str(self.logs / f"images-{digest_of(str(arm.suite.root))[:16]}.npz")
+
+
+class Preparation:
+    """Builds, evaluates and compares arms.
+
+    Attributes:
+        found: label to what the worker told of an arm that is ready.
+        failures: label to why an arm is not.
+    """
+
+    def __init__(
+        self, arms: Sequence[Arm], jobs: Jobs, settings: Settings, progress: Progress
+    ) -> None:
+        self._arms = arms
+        self._jobs = jobs
+        self._settings = settings
+        self._progress = progress
+        self._logs = jobs.logs
+        self.found: dict[str, dict[str, Any]] = {}
+        self.failures: dict[str, Failure] = {}
+
+    def run(self) -> None:
+        """Builds and evaluates the arms, as many at a time as there are cores for."""
+        arms = [arm for arm in self._arms if not arm.copy_of]
+        if not arms:
+            return
+        size = max(1, len(usable_cores()) // max(arm.suite.threads for arm in arms))
+        jobs = [self._prepare_job(arm) for arm in sorted(arms, key=lambda a: len(a.recipe.chain))]
+        doing: dict[str, str] = {}
+        done = 0
+        with Pool(size, self._logs / "prepare") as pool:
+            for job, event in pool.run(jobs):
+                if isinstance(event, Ended):
+                    done += 1
+                    doing.pop(job.name, None)
+                    self.ended(job.name, "build", event, job.name in self.found)
+                elif event["type"] == "progress":
+                    total = f" {event['done']}/{event['total']}" if event["total"] else ""
+                    doing[job.name] = f"{job.name}: {event['note']}{total}"
+                elif event["type"] == "prepared":
+                    self.found[job.name] = event
+                else:
+                    self.fail(job.name, event.get("stage", "build"), event)
+                now = "; ".join(doing.values())
+                self._progress(f"build {done}/{len(jobs)}  {now}")
+
+        self._compare(arms)
+        self._hold_to_references([arm for arm in arms if arm.parity is not None])
+
+    def _compare(self, arms: Sequence[Arm]) -> None:
+        """Lays each recipe's predictions beside those of the working tree's reference, at both
+        versions of the code: what is compared with must be the same for both.
+        """
+        pairs = []
+        for arm in arms:
+            reference = self.found.get(arm.recipe.reference)
+            mine = self.found.get(arm.label)
+            if mine and reference and not arm.recipe.is_reference:
+                same = mine["accuracy"]["data_digest"] == reference["accuracy"]["data_digest"]
+                if same:
+                    pairs.append([arm.label, mine["predictions"], reference["predictions"]])
+        if not pairs:
+            return
+        self._progress("comparing predictions with the references'")
+        job = self._jobs.job(
+            "compare", "compare", {"task": arms[0].suite.task, "pairs": pairs}, arms[0]
+        )
+        with Pool(1, self._logs / "compare") as pool:
+            for _, event in pool.run([job]):
+                if isinstance(event, Ended):
+                    left = [label for label, *_ in pairs if "agreed" not in self.found[label]]
+                    for label in left if event.problem else ():
+                        self.ended(label, "evaluate", event, False)
+                elif event["type"] == "compared":
+                    self._compared(event)
+                else:
+                    for label, *_ in pairs:
+                        self.fail(label, "evaluate", event)
+
+    def _compared(self, event: dict[str, Any]) -> None:
+        prepared = self.found[event["label"]]
+        accuracy, found = prepared["accuracy"], event["values"]
+        prepared["agreed"] = True
+        prepared["accuracy"] = accuracy | {
+            "values": accuracy["values"] | {name: each["value"] for name, each in found.items()},
+            "ratios": {name: each["ratio"] for name, each in found.items()},
+        }
+
+    def _hold_to_references(self, arms: Sequence[Arm]) -> None:
+        """Compares outputs with the references' where a budget on parity asks for it."""
+        jobs = [
+            self._jobs.job(
+                "parity",
+                arm.label,
+                {
+                    "suite": plain(arm.suite),
+                    "recipe": arm.recipe.name,
+                    "label": arm.label,
+                    "mine": self.found[arm.label]["reference"],
+                    "reference": self.found[arm.recipe.reference]["reference"],
+                    "limit": arm.parity,
+                    "cache": str(self._settings.cache),
+                },
+                arm,
+            )
+            for arm in arms
+            if {arm.label, arm.recipe.reference} <= self.found.keys()
+        ]
+        size = max(1, len(usable_cores()) // self._jobs.threads)
+        with Pool(size, self._logs / "parity") as pool:
+            for job, event in pool.run(jobs):
+                if isinstance(event, Ended):
+                    done = "parity" in self.found[job.name]
+                    self.ended(job.name, "evaluate", event, done)
+                elif event["type"] == "parity":
+                    self.found[job.name]["parity"] = event["parity"]
+                else:
+                    self.fail(job.name, "evaluate", event)
+                self._progress(f"comparing outputs with the reference's: {job.name}")
+
+    def _prepare_job(self, arm: Arm) -> Job:
+        work = {
+            "suite": plain(arm.suite),
+            "recipe": arm.recipe.name,
+            "cache": str(self._settings.cache),
+            "images": self._jobs.images(arm),
+        }
+        return self._jobs.job("prepare", arm.label, work, arm)
+
+    def fail(self, name: str, stage: str, event: dict[str, Any]) -> None:
+        """An arm's own word that it failed; the first counts."""
+        self.failures.setdefault(
+            name,
+            Failure(
+                stage=stage,
+                problem=event["problem"],
+                last_words=event.get("last_words", ""),
+                next_step=event.get("next_step", ""),
+            ),
+        )
+
+    def ended(self, name: str, stage: str, ended: Ended, answered: bool) -> None:
+        """The end of a worker: a failure, unless it had answered."""
+        if answered or name in self.failures:
+            return
+        self.failures[name] = Failure(
+            stage=stage,
+            problem=ended.problem or "the worker ended without an answer",
+            last_words=ended.last_words,
+            next_step=ended.next_step,
+        )
+
+
+def plain(suite: Suite) -> dict[str, Any]:
+    """A suite as plain data, for a worker."""
+    data: dict[str, Any] = json.loads(TypeAdapter(Suite).dump_json(suite))
+    return data

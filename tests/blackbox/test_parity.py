@@ -1,0 +1,65 @@
+"""The budget `parity`: outputs beside the reference's, over inputs that no data set holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.conftest import RECIPES, Project, said
+
+BUDGET = "parity = { max = 0.01 }\n"
+
+
+@pytest.fixture
+def held(project: Project) -> Project:
+    """The tiny project with a budget on the derived recipe's parity."""
+    pytest.importorskip("hypothesis", reason="python -m pip install 'pytest-perfgate[parity]'")
+    project.write(RECIPES + BUDGET)
+    return project
+
+
+def test_the_same_outputs_keep_it(held: Project) -> None:
+    """Both run the same graph: no difference over all inputs, and the record says how many."""
+    held.run("-k", "parity")
+    assert held.verdicts() == {"moody-parity": "PASS"}
+    found = held.sessions()[-1]["suites"][0]["recipes"][1]["parity"]
+    assert found["value"] == 0
+    assert found["tried"] >= 20
+    assert found["sizes"] == [[64, 64]]  # the graph takes no other
+    assert found["smallest"] == ""
+
+
+def test_a_frozen_batch_is_red_and_the_smallest_batch_is_named(
+    held: Project, moody: Callable[..., None]
+) -> None:
+    """Validation is one image at a time and sees nothing; two at once are the smallest input."""
+    moody("lonely")
+    result = held.run("-k", "parity or moody-map")
+    assert held.verdicts()["moody-map"] == "PASS"
+    assert held.verdicts()["moody-parity"] == "FAIL"
+    said(result, "batch 2, 64 x 64, all values 0", "Got 2 Expected 1")
+
+
+def test_one_kind_of_image_is_enough(held: Project, moody: Callable[..., None]) -> None:
+    """Right on every validation image, wrong on a white one: found, and told as one."""
+    moody("dazzled")
+    result = held.run("-k", "parity or moody-map")
+    assert held.verdicts()["moody-map"] == "PASS"
+    assert held.verdicts()["moody-parity"] == "FAIL"
+    said(result, "the smallest input that breaks it: batch 1, 64 x 64, all values")
+
+
+def test_the_reference_has_none(held: Project) -> None:
+    """It is what others are compared with; the budget is refused with what is valid."""
+    text = RECIPES.replace('artifact_size = { max = "1 MB" }', "parity = { max = 0.01 }")
+    held.write(text)
+    result = held.run("-k", "plain")
+    said(result, "parity compares with the reference, and this recipe is the reference")
+
+
+def test_other_limits_are_refused(held: Project) -> None:
+    """Its inputs are looked for with the limit in mind, so there is only `max`."""
+    held.write(RECIPES + "parity = { regression = '5%' }\n")
+    result = held.run("-k", "parity")
+    said(result, "regression does not fit parity", "max")
