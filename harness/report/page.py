@@ -176,7 +176,10 @@ def _suite(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> dict[str, Any]:
         "rows": [_row(record, suite, columns, by_place) for record in suite.recipes],
         "charts": _charts(suite, metrics),
         "conditions": conditions.table(suite),
-        "lineage": [(record, [_link(link) for link in record.lineage]) for record in suite.recipes],
+        "lineage": [
+            (record, [_link(link) for link in record.lineage], _to_parent(record, suite, columns))
+            for record in suite.recipes
+        ],
         "beside": beside(suite, metrics),
         "classes": _classes(suite),
         "spreads": [(name, _spread(found)) for name, found in suite.spreads.items()],
@@ -329,6 +332,19 @@ def _link(link: Link) -> dict[str, Any]:
         "seconds": link.seconds,
         "cached": link.cached,
     }
+
+
+def _to_parent(
+    record: RecipeRecord, suite: SuiteRecord, columns: list[Metric]
+) -> list[tuple[str, str]]:
+    """What the recipe's own steps did to every metric that it and its parent have."""
+    mine = {each.metric: each for each in suite.summaries.get(record.name, ())}
+    theirs = {each.metric: each.value for each in suite.summaries.get(record.parent, ())}
+    moved = [
+        (metric.name, _moved(metric, mine.get(metric.name), theirs.get(metric.name)))
+        for metric in columns
+    ]
+    return [(name, text) for name, text in moved if text]
 
 
 def _effect(value: Any) -> str:

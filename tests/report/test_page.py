@@ -279,3 +279,13 @@ def test_classes_have_a_table_with_differences_to_the_reference() -> None:
     assert "-0.1250" in table
     assert "<td></td>" in table
     assert "<script" not in table
+
+
+def test_a_recipe_is_laid_beside_the_one_that_it_continues() -> None:
+    """What its own steps did to every metric, in the words of the table."""
+    text = " ".join(Reader(render(sessions.healthy(), METRICS)).text.split())
+    moved = re.findall(r"beside fp32, which it continues: (.*?)(?:runtime|artifact)", text)
+    assert len(moved) == 2  # onnx and int8; the reference continues nothing
+    assert "latency_p50 2.50x as fast" in moved[0]
+    assert "latency_p50 4.00x as fast" in moved[1]
+    assert "map -0.0150" in moved[1]
