@@ -20,8 +20,8 @@ from pathlib import Path
 from benchmarks.workload import ROOT, Kind, prepare
 from harness import suitefile
 from harness.arms import BaseTree
-from harness.compare import Evidence, Risk
 from harness.conclusion import baseline_of
+from harness.evidence import Evidence, Risk
 from harness.judge import judge
 from harness.machine import this_environment, this_machine
 from harness.measure.checkout import Commit

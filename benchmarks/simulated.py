@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 import numpy as np
 import numpy.typing as npt
 
-from harness.compare import Base, Evidence, Risk
+from harness.evidence import Base, Evidence, Risk
 from harness.judge import judge
 from harness.metric import PERFORMANCE
 from harness.recipe import Budget, Limit, LimitKind

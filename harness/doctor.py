@@ -17,8 +17,9 @@ from pathlib import Path
 
 from harness import steadiness
 from harness.advice import advice, mean
-from harness.compare import LEAST_SD, Risk
+from harness.compare import LEAST_SD
 from harness.errors import PerfgateError
+from harness.evidence import Risk
 from harness.machine import Machine, this_machine
 from harness.measure import yardstick
 from harness.measure.device import exclusive

@@ -12,7 +12,7 @@ from datetime import datetime
 from fnmatch import fnmatchcase
 
 from harness import compare, wording
-from harness.compare import Compared, Evidence, Risk
+from harness.evidence import Compared, Evidence, Risk
 from harness.machine import Machine
 from harness.metric import Better, Metric, Rule
 from harness.recipe import Budget, Condition, Limit, LimitKind

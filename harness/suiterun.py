@@ -11,9 +11,9 @@ from harness import steadiness, suitefile
 from harness.accuracy import collapsed
 from harness.arms import Arms, BaseTree, at_base, copy_of, relative
 from harness.baselines import Baseline, Store
-from harness.compare import Base, Evidence, Risk
 from harness.conclusion import spec_digest
 from harness.errors import PerfgateError
+from harness.evidence import Base, Evidence, Risk
 from harness.gains import without_gain
 from harness.judge import judge, measured, summarise, why_not
 from harness.machine import Environment, Machine, differences

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from harness.compare import SIGNS, TWO_SESSIONS, Compared, Risk
+from harness.evidence import SIGNS, TWO_SESSIONS, Compared, Risk
 from harness.metric import Metric, Rule
 from harness.recipe import Limit, LimitKind
 from harness.record import LimitResult, Status

@@ -15,7 +15,7 @@ from scipy import stats
 
 from harness import compare
 from harness.baselines import Baseline, StoredMetric
-from harness.compare import SIGNS, Base, Evidence, Risk
+from harness.evidence import SIGNS, Base, Evidence, Risk
 from harness.judge import judge, why_not
 from harness.machine import Environment, Gpu, Machine
 from harness.metric import PERFORMANCE
