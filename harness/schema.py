@@ -6,8 +6,10 @@ from typing import Any
 
 from harness import registry
 from harness.artifact import OptionsModel
+from harness.budgets import allowed_limits
 from harness.steps import Step
-from harness.suitefile import NAME, RecipeTable, SuiteTable, allowed_limits, metrics_of
+from harness.suitefile import metrics_of
+from harness.suitetables import NAME, RecipeTable, SuiteTable
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

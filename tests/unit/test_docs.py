@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from harness import registry
-from harness.suitefile import BudgetTable, RecipeTable, SuiteTable, metrics_of
+from harness.suitefile import metrics_of
+from harness.suitetables import BudgetTable, RecipeTable, SuiteTable
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

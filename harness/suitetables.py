@@ -1,0 +1,155 @@
+"""The tables of `recipes.toml` as pydantic checks them, and how what is wrong is said."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+)
+
+from harness import registry
+from harness.errors import RecipeError, suggestion
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_UNION_TAGS = {"str", "int", "float", "dict[str,any]"}
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+Quantity = StrictStr | StrictInt | StrictFloat
+
+
+class WhenTable(_Strict):
+    """What a machine must have for a budget to apply."""
+
+    cpu: str = Field("", description="a CPU feature, such as avx512_vnni")
+    gpu: str = Field("", description="a pattern of the GPU's name, such as *A10*")
+    cores: int = Field(0, ge=0, description="at least this many cores")
+    memory: str = Field("", description='at least this much memory, such as "16 GB"')
+
+
+class BudgetTable(_Strict):
+    """The limits on one metric."""
+
+    max: Quantity | None = Field(None, description="absolute upper limit, with its unit")
+    min: Quantity | None = Field(None, description="absolute lower limit, with its unit")
+    drop: Quantity | None = Field(
+        None, description="how much lower a score may be than the reference's"
+    )
+    speedup: Quantity | None = Field(
+        None, description="at least this many times the reference's speed"
+    )
+    growth: Quantity | None = Field(
+        None, description='at most this much more than the reference, such as "10%"; negative: less'
+    )
+    regression: Quantity | None = Field(
+        None, description='how much worse than the stored baseline or --perf-base, such as "5%"'
+    )
+    when: WhenTable | None = Field(None, description="machines that the budget applies to")
+
+
+class RecipeTable(_Strict):
+    """One `[[recipe]]`."""
+
+    name: str = Field(description="letters, digits, '.', '_', '-'")
+    parent: str = Field("", alias="from", description="the recipe that this one continues")
+    steps: list[dict[str, Any]] = Field(
+        default_factory=list, description="what it adds; the first key names the step"
+    )
+    runtime: str | dict[str, Any] | None = Field(
+        None, description="what runs it; inherited when left out"
+    )
+    budgets: dict[str, BudgetTable] = Field(default_factory=dict, description="by metric")
+
+
+class SuiteTable(_Strict):
+    """The `[suite]` table."""
+
+    name: str = Field("", description="default: the folder's name")
+    task: str = Field(description="the kind of vision work")
+    model: str = Field(description='"package.module:function", or a file ending in .onnx')
+    data: dict[str, str | dict[str, Any]] = Field(description="train, calibration, validation")
+    trainer: str = Field("", description='"package.module:function" that training steps call')
+    batch: int = Field(8, ge=1, description="images in a batch for throughput")
+    threads: int = Field(1, ge=1, description="threads that a recipe may use")
+    input: dict[str, Any] = Field(default_factory=dict, description="the task's pre-processing")
+    output: dict[str, Any] = Field(default_factory=dict, description="the task's post-processing")
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A suite file, relative to the project's root: every problem is said with it and its key."""
+
+    file: str
+
+    def error(self, problem: str, key: str, *, valid: str = "", next_step: str = "") -> RecipeError:
+        """The problem of one key, to be raised."""
+        return RecipeError(problem, where=f"{self.file}: {key}", valid=valid, next_step=next_step)
+
+    def find(self, group: str, name: str, key: str) -> Any:
+        """What is registered under a name that stands at `key`.
+
+        Raises:
+            RecipeError: there is none.
+        """
+        try:
+            return registry.find(group, name)
+        except RecipeError as error:
+            raise error.at(f"{self.file}: {key}") from None
+
+    def validate(self, model: type[Model], data: Any, key: str) -> Model:
+        """What stands at `key`, checked.
+
+        Raises:
+            RecipeError: names the first key that is wrong.
+        """
+        try:
+            return model.model_validate(data)
+        except ValidationError as error:
+            raise self._translated(error, model, key) from None
+
+    def _translated(self, error: ValidationError, model: type[BaseModel], key: str) -> RecipeError:
+        """Pydantic's first finding in this project's words."""
+        first = error.errors()[0]
+        # pydantic names the member of a union that did not fit; a file has no such key.
+        keys = tuple(part for part in first["loc"] if part not in _UNION_TAGS)
+        path = "".join(
+            f"[{part}]" if isinstance(part, int) else f".{part}" for part in keys
+        ).lstrip(".")
+        place = (
+            f"{key}: {path}"
+            if path and not key.startswith("suite")
+            else f"{key}.{path}".rstrip(".")
+        )
+        last = str(first["loc"][-1]) if first["loc"] else ""
+        if first["type"] == "extra_forbidden":
+            known = _keys_at(model, first["loc"][:-1])
+            return self.error(f"{last!r} is not a key", place, valid=suggestion(last, known))
+        if first["type"] == "missing":
+            return self.error(f"{last!r} is missing", place)
+        expected = first.get("ctx", {}).get("expected", "")
+        problem = f"{first['input']!r}: {first['msg'][:1].lower()}{first['msg'][1:]}"
+        return self.error(problem, place, valid=str(expected))
+
+
+def _keys_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
+    """The keys that `model` knows at a place inside it."""
+    if not path:
+        return [info.alias or name for name, info in model.model_fields.items()]
+    if model is RecipeTable and path[0] == "budgets":
+        return list((WhenTable if path[-1] == "when" else BudgetTable).model_fields)
+    return []
