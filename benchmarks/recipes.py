@@ -1,0 +1,214 @@
+"""What optimization comes to on the demo detector: every recipe of the nightly suite beside torch
+eager fp32, all in one session: `python -m benchmarks.recipes --help`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from harness import suitefile
+from harness.compare import log_ratios
+from harness.machine import this_environment, this_machine
+from harness.measure.device import exclusive
+from harness.measure.settled import allocator
+from harness.metric import PERFORMANCE
+from harness.record import RecipeRecord, SuiteRecord
+from harness.settings import Settings
+from harness.suiterun import MEASURED, SuiteRun
+from harness.units import show
+from harness.values import level
+
+ROOT = Path(__file__).parents[1]
+FILE = ROOT / "suites" / "nightly" / "recipes.toml"
+QUICK = ("fp32", "onnx", "int8")
+
+_QUANTIZING = {"quantize", "nncf", "pt2e"}
+_SHRINKING = {"prune", "distil"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One recipe.
+
+    Attributes:
+        lost: points of mAP (0 to 100) less than the reference.
+        speed, speed_inference: times as fast as torch eager fp32: latency, and inference alone.
+        own: times as fast as the plain fp32 recipe of the same runtime, None when there is none.
+        problem: why it was not measured.
+    """
+
+    name: str
+    steps: tuple[str, ...]
+    runtime: str
+    map: float = math.nan
+    lost: float = math.nan
+    latency: float = math.nan
+    speed: float = math.nan
+    speed_inference: float = math.nan
+    own: float | None = None
+    size: float = math.nan
+    memory: float | None = None
+    problem: str = ""
+
+
+def measure(names: Sequence[str], seconds: float) -> SuiteRecord:
+    """The recipes of the nightly suite, all if none is named, in one session."""
+    read = suitefile.read(FILE, ROOT)
+    for errors in read.problems.values():
+        raise errors[0]
+    if read.suite is None:
+        raise read.suite_problems[0]
+    wanted = {name: [MEASURED] for name in names or read.suite.recipes}
+    settings = Settings(
+        root=ROOT,
+        alpha=0.01,
+        seconds=seconds,
+        strict=False,
+        update=True,  # eight launches at least, and throughput in all of them
+        reason="",
+        reports=ROOT / "reports",
+        baselines=ROOT / "baselines",
+        cache=ROOT / ".perfgate",
+        timeout=900.0,
+        wait=600.0,
+        ci=False,
+        command="python -m benchmarks.recipes",
+    )
+    with exclusive("cpu", settings.wait, _show):
+        return SuiteRun(
+            read.suite,
+            wanted,
+            settings=settings,
+            machine=this_machine(),
+            environment=this_environment(allocator=allocator()),
+            limits=1,
+            base=None,
+            show=_show,
+            say=_show,
+        ).run()
+
+
+def _show(text: str) -> None:
+    print(f"\r{text[:110]:<110}", end="", flush=True)
+
+
+def rows(record: SuiteRecord) -> list[Row]:
+    """A row per recipe, ratios taken launch by launch."""
+    found = {each.name: each for each in record.recipes}
+    plain = {
+        str(each.spec["runtime"]): each
+        for each in record.recipes
+        if {step["step"] for step in each.spec["chain"]} <= {"export"} and not each.failure
+    }
+    return [
+        _row(each, found[each.reference], plain.get(str(each.spec["runtime"])))
+        for each in found.values()
+    ]
+
+
+def _row(record: RecipeRecord, reference: RecipeRecord, plain: RecipeRecord | None) -> Row:
+    steps = tuple(step["step"] for step in record.spec["chain"])
+    runtime = str(record.spec["runtime"]["name"])
+    if record.failure or record.accuracy is None or reference.accuracy is None:
+        problem = record.failure.problem if record.failure else "not measured"
+        return Row(record.name, steps, runtime, problem=problem)
+    speed = _speed(record, reference, "latency_p50")
+    own = None
+    if plain is not None and plain is not record:
+        own = speed / _speed(plain, reference, "latency_p50")
+    score, before = record.accuracy.values["map"], reference.accuracy.values["map"]
+    return Row(
+        name=record.name,
+        steps=steps,
+        runtime=runtime,
+        map=score,
+        lost=100 * (before - score),
+        latency=level(record, PERFORMANCE["latency_p50"]) or math.nan,
+        speed=speed,
+        speed_inference=_speed(record, reference, "inference_p50"),
+        own=own,
+        size=level(record, PERFORMANCE["artifact_size"]) or math.nan,
+        memory=level(record, PERFORMANCE["peak_memory"]),
+    )
+
+
+def _speed(record: RecipeRecord, reference: RecipeRecord, metric: str) -> float:
+    if record is reference:
+        return 1.0
+    ratios = log_ratios(PERFORMANCE[metric], record, reference)
+    return math.exp(-statistics.median(ratios)) if ratios else math.nan
+
+
+def table(found: Sequence[Row]) -> list[str]:
+    """The rows for people, the fastest first."""
+    head = (
+        f"{'recipe':<24}{'mAP':>7}{'points':>8}{'latency':>10}{'x torch':>9}{'infer.':>8}"
+        f"{'x own':>7}{'size':>9}  chain"
+    )
+    told = [head]
+    for row in sorted(found, key=lambda each: -each.speed if each.speed == each.speed else 1.0):
+        chain = " > ".join((*row.steps, row.runtime))
+        if row.problem:
+            told.append(f"{row.name:<24}not measured: {row.problem[:80]}")
+            continue
+        own = f"{row.own:.2f}" if row.own is not None else "-"
+        told.append(
+            f"{row.name:<24}{row.map:>7.4f}{-row.lost:>+8.2f}"
+            f"{show(row.latency, PERFORMANCE['latency_p50'].unit):>10}{row.speed:>8.2f}x"
+            f"{row.speed_inference:>7.2f}x{own:>7}"
+            f"{show(row.size, PERFORMANCE['artifact_size'].unit):>9}  {chain}"
+        )
+    return told
+
+
+def bars(found: Sequence[Row]) -> list[str]:
+    """What was asked for, and what came."""
+    measured = [row for row in found if not row.problem]
+    only = [row for row in measured if _QUANTIZING & {*row.steps} and not _SHRINKING & {*row.steps}]
+    pruned = [row for row in measured if "prune" in row.steps and not _QUANTIZING & {*row.steps}]
+    told = []
+    for title, rows_, factor, points, own in (
+        ("int8, the same runtime's fp32", only, 1.8, 0.6, True),
+        ("pruned, the same runtime's fp32", pruned, 2.0, math.inf, True),
+        ("the best chain, torch eager fp32", measured, 4.0, 1.0, False),
+    ):
+        able = [row for row in rows_ if row.lost <= points and (row.own or not own)]
+        best = max(able, key=lambda row: (row.own or 0.0) if own else row.speed, default=None)
+        if best is None:
+            told.append(f"{title}: no recipe")
+            continue
+        reached = (best.own or 0.0) if own else best.speed
+        word = "kept" if reached >= factor else "missed"
+        allowed = f" at {points:g} points" if points < math.inf else ""
+        told.append(
+            f"{title}: {reached:.2f}x at {best.lost:+.2f} points ({best.name}); "
+            f"asked for {factor:g}x{allowed}: {word}"
+        )
+    return told
+
+
+def main() -> None:
+    """Measures the nightly suite's recipes beside each other and prints ratios."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.recipes", description=main.__doc__)
+    parser.add_argument("recipes", nargs="*", help="default: all of suites/nightly")
+    parser.add_argument("--seconds", type=float, default=240.0, help="of measuring (default: 240)")
+    parser.add_argument("--quick", action="store_true", help=f"{', '.join(QUICK)} only; a minute")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    asked = parser.parse_args()
+    names = asked.recipes or (QUICK if asked.quick else ())
+    record = measure(names, 25.0 if asked.quick else asked.seconds)
+    found = rows(record)
+    print(f"\r{len(record.yardstick)} launches{'':<90}")
+    print("\n".join([*table(found), "", *bars(found)]))
+    if asked.json:
+        asked.json.write_text(json.dumps([asdict(row) for row in found], indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
