@@ -33,6 +33,9 @@ class Finetune:
         steps: int = Field(ge=1, description="optimizer steps")
         learning_rate: float = Field(1e-3, gt=0, description="highest learning rate")
         batch_size: int = Field(8, ge=1, description="images per step")
+        keep_zeros: bool = Field(
+            True, description="weights that are zero before, as after `sparsify`, stay zero"
+        )
 
     def apply(self, artifact: Artifact, options: Any, context: BuildContext) -> Applied:
         """Trains, and counts the parameters that changed."""
@@ -45,6 +48,12 @@ class Finetune:
         before = {name: value.clone() for name, value in artifact.module.named_parameters()}
         for parameter in artifact.module.parameters():
             parameter.requires_grad_(True)
+        masks = _masks(artifact.module) if options.keep_zeros else {}
+        holds = [
+            parameter.register_hook(lambda gradient, mask=masks[name]: gradient * mask)
+            for name, parameter in artifact.module.named_parameters()
+            if name in masks
+        ]
         module = context.trainer(
             artifact.module,
             context.data("train"),
@@ -54,7 +63,13 @@ class Finetune:
             seed=context.seed,
             progress=context.progress,
         )
+        for hold in holds:
+            hold.remove()
         after = dict(module.named_parameters())
+        with torch.no_grad():  # whatever the trainer did besides: averages, weight decay
+            for name, mask in masks.items():
+                if name in after and after[name].shape == mask.shape:
+                    after[name].mul_(mask)
         changed = sum(
             int((value != before[name]).sum()) if name in before else value.numel()
             for name, value in after.items()
@@ -65,6 +80,12 @@ class Finetune:
             "changed_parameters": changed,
             "parameters": sum(value.numel() for value in after.values()),
             "finite": finite,
+            "kept_zeros": sum(
+                int((after[name][mask == 0] == 0).sum())
+                for name, mask in masks.items()
+                if name in after and after[name].shape == mask.shape
+            ),
+            "zeros_before": sum(int((mask == 0).sum()) for mask in masks.values()),
         }
         return Applied(Artifact(TORCH, module=module.eval()), effect, structure={})
 
@@ -72,7 +93,21 @@ class Finetune:
         """Weights must have changed, to numbers."""
         expect(effect["finite"], self.name, "training ended in NaN or infinite weights")
         expect(effect["changed_parameters"] > 0, self.name, "no parameter has changed")
+        expect(
+            effect["kept_zeros"] == effect["zeros_before"],
+            self.name,
+            f"{effect['kept_zeros']} of {effect['zeros_before']} zeros are left",
+        )
 
     def restore(self, module: Any, structure: Any, options: Any) -> Any:  # noqa: ARG002 - the Protocol's
         """Nothing: training changes weights, not structure."""
         return module
+
+
+def _masks(module: Any) -> dict[str, Any]:
+    """Ones where a weight is not zero, for weights that have zeros; biases may start at zero."""
+    return {
+        name: (parameter.detach() != 0).to(parameter.dtype)
+        for name, parameter in module.named_parameters()
+        if parameter.dim() > 1 and bool((parameter == 0).any())
+    }
