@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness import registry
 from harness.artifact import TORCH
 from harness.recipe import RuntimeSpec, StepSpec
 from harness.runtimes import Runtime
-from harness.steps import Step
+from harness.steps import Step, splits_of
 from harness.suitetables import Place, SuiteTable
 
 
 def read_step(
-    place: Place, raw: dict[str, Any], where: str, kind: str, suite: SuiteTable
+    place: Place,
+    raw: dict[str, Any],
+    where: str,
+    kind: str,
+    suite: SuiteTable,
+    before: Sequence[str] = (),
 ) -> tuple[StepSpec, str]:
-    """One link of a chain and the kind of artifact it gives; `kind` is what comes before it.
+    """One link of a chain and the kind of artifact it gives; `kind` is what comes before it,
+    and `before` the names of all steps before it.
 
     Raises:
         RecipeError: there is no such step, an option is wrong, or it does not fit here.
@@ -39,7 +46,15 @@ def read_step(
             where,
             next_step='add { export = "onnx" } before it' if kind == TORCH else "put it earlier",
         )
-    for split in sorted(step.splits):
+    refused: Mapping[str, str] = getattr(step, "not_after", {})
+    for earlier in before:
+        if earlier in refused:
+            raise place.error(
+                f"the step {name!r} makes no sense after {earlier!r}: {refused[earlier]}",
+                where,
+                next_step="leave one of the two out, or change their order",
+            )
+    for split in sorted(splits_of(step, options)):
         if split not in suite.data:
             raise place.error(
                 f"the step {name!r} needs {split} data",

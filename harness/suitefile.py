@@ -273,7 +273,12 @@ class _Reader:
         for link in line:  # the root first
             for index, raw in enumerate(tables[link].steps):
                 spec, kind = read_step(
-                    self._place, raw, f"recipe {link!r}: steps[{index}]", kind, suite
+                    self._place,
+                    raw,
+                    f"recipe {link!r}: steps[{index}]",
+                    kind,
+                    suite,
+                    [each.name for each in chain],
                 )
                 chain.append(spec)
             asked = tables[link].runtime

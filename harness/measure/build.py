@@ -17,10 +17,10 @@ from harness.errors import BuildError, PerfgateError, RecipeError
 from harness.machine import PACKAGES
 from harness.measure.importing import Watch, resolve
 from harness.measure.store import ArtifactStore, Entry, Stored, Structure, digest_files, digest_of
-from harness.measure.suitedata import SuiteData
+from harness.measure.suitedata import VALIDATION, SuiteData
 from harness.recipe import Recipe, StepSpec, Suite
 from harness.record import ArtifactInfo, Link
-from harness.steps import BuildContext, Step
+from harness.steps import BuildContext, Step, splits_of
 
 SEED = 0
 _FORMAT = 1  # of the store's entries; part of every key
@@ -186,6 +186,7 @@ class _Chain:
             progress=lambda done, total, note: self._progress(
                 done, total, f"{spec.name}: {note}" if note else spec.name
             ),
+            score=self._score,
         )
         try:
             applied = step.apply(self._open(before), options, context)
@@ -215,6 +216,28 @@ class _Chain:
             structures = ()
         files = {**before.stored.files, **self._watch.files()}
         return self._stored(applied.artifact.kind, name, effect, structures, start, files)
+
+    def _score(self, artifact: Artifact, split: str) -> float:
+        """The task's first metric over a split that is not the one that budgets are judged on."""
+        from harness.runtimes import OpenContext, Runtime
+
+        if split == VALIDATION:
+            raise BuildError("validation images judge what was built, they do not shape it")
+        names = registry.names(registry.RUNTIMES)
+        runtimes: list[Runtime] = [registry.find(registry.RUNTIMES, name) for name in names]
+        runtime = next(each for each in runtimes if artifact.kind in each.accepts)
+        context = OpenContext(threads=self._suite.threads, folder=self._store.root)
+        session = runtime.open(artifact, runtime.Options(), context)
+        try:
+            data, pipeline = self._data.split(split), self._data.pipeline
+            predictions = []
+            for index in range(len(data.images)):
+                batch, meta = pipeline.preprocess(self._data.images(split, [index]))
+                predictions += pipeline.postprocess(session.run(batch), meta)
+        finally:
+            session.close()
+        values = self._data.task.evaluate(data, predictions).values
+        return values[next(iter(self._data.task.metrics))]
 
     def _open(self, entry: Entry) -> Artifact:
         if entry.stored.kind == TORCH and self._module is not None:
@@ -287,17 +310,24 @@ def _step_key(before: str, step: Step, options: OptionsModel, suite: Suite) -> s
     asked: dict[str, Any] = {
         "before": before,
         "step": step.name,
-        "code": digest_files(Path(source).parent, [Path(source).name])[0] if source else "",
+        "code": _code(Path(source)) if source else "",
         "options": options.model_dump(mode="json"),
         "seed": SEED,
         "threads": suite.threads,
     }
-    if step.splits:
-        asked["data"] = {split: suite.data.get(split) for split in sorted(step.splits)}
+    splits = splits_of(step, options)
+    if splits:
+        asked["data"] = {split: suite.data.get(split) for split in sorted(splits)}
         asked["input"] = dict(suite.input)
     if step.trains:
         asked["trainer"] = suite.trainer
     return digest_of(asked)
+
+
+def _code(source: Path) -> str:
+    """Digest of a step's module and of those beside it whose names begin with its own."""
+    names = sorted(file.name for file in source.parent.glob(f"{source.stem}*.py"))
+    return digest_files(source.parent, names)[0]
 
 
 def versions() -> dict[str, str]:

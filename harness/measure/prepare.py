@@ -24,6 +24,7 @@ from harness.metric import Better
 from harness.recipe import Recipe, Suite
 from harness.record import Accuracy, Packed, Ratio
 from harness.runtimes import InferenceSession, OpenContext, Runtime
+from harness.steps import splits_of
 from harness.tasks import Task
 
 _EVERY = 0.5  # seconds between progress messages
@@ -228,7 +229,8 @@ def _evaluate(
 def _splits_used(recipe: Recipe) -> list[str]:
     used: set[str] = set()
     for spec in recipe.chain:
-        used |= registry.find(registry.STEPS, spec.name).splits
+        step = registry.find(registry.STEPS, spec.name)
+        used |= splits_of(step, step.Options.model_validate(dict(spec.options)))
     return sorted(used - {VALIDATION})
 
 

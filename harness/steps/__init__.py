@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from harness.artifact import Artifact, OptionsModel
-from harness.errors import NoEffect
+from harness.errors import BuildError, NoEffect
 from harness.registry import Requirement
 
 
@@ -31,6 +31,10 @@ class Applied:
     structure: Any = None
 
 
+def _no_score(artifact: Artifact, split: str) -> float:
+    raise BuildError(f"{artifact.kind} cannot be scored on {split} images here")
+
+
 @dataclass(frozen=True)
 class BuildContext:
     """What the suite offers to a step, in the worker that builds.
@@ -45,6 +49,8 @@ class BuildContext:
         seed: for everything random.
         threads: threads that the build may use.
         progress: `progress(done, total, note)` may be called as often as wanted.
+        score: `score(artifact, split)` is the task's first metric of an artifact over the images
+            of "train" or "calibration"; never of validation images.
     """
 
     folder: Path
@@ -55,6 +61,7 @@ class BuildContext:
     seed: int
     threads: int
     progress: Callable[[int, int, str], None] = field(default=lambda *_: None)
+    score: Callable[[Artifact, str], float] = field(default=_no_score)
 
 
 class Step(Protocol):
@@ -66,8 +73,11 @@ class Step(Protocol):
         Options: its options, checked before any work starts.
         accepts, produces: kinds of artifact.
         requires: packages it imports.
-        splits: data splits it needs ("calibration", "train").
+        splits: data splits it needs ("calibration", "train"); where that depends on the options,
+            these have a property of that name, see `splits_of`.
         trains: whether it needs the suite's trainer.
+
+    A step may have `not_after`: names of steps that it makes no sense after, each with the reason.
     """
 
     name: str
@@ -98,6 +108,12 @@ class Step(Protocol):
     def restore(self, module: Any, structure: Any, options: Any) -> Any:
         """The structural change of `Applied.structure`, repeated on a freshly built module."""
         ...
+
+
+def splits_of(step: Step, options: Any) -> frozenset[str]:
+    """The data splits that a step needs with these options."""
+    found: frozenset[str] = getattr(options, "splits", step.splits)
+    return found
 
 
 def expect(holds: bool, step: str, what: str) -> None:

@@ -316,6 +316,24 @@ def steps(key: str) -> str:
 
 
 @pytest.mark.usefixtures("third_party")
+def test_an_order_that_makes_no_sense_is_refused_with_the_reason(tmp_path):
+    """Quantizing what is quantized, also when another recipe did it first."""
+    again = '[[recipe]]\nname = "again"\nfrom = "int8"\nsteps = [{ quantize = "dynamic" }]\n'
+    int8 = '[[recipe]]\nname = "int8"\nfrom = "onnx"\nsteps = [{ quantize = "weight_only" }]\n'
+    found = read(tmp_path, SUITE + FP32 + ONNX + int8 + again)
+    assert "int8" in found.suite.recipes  # needs no calibration images
+    said = problem(found, "again")
+    assert "'quantize' makes no sense after 'quantize': its operators are 8-bit already" in said
+    assert "change their order" in said
+
+
+def test_images_are_asked_for_where_a_method_needs_them(tmp_path):
+    """The static method needs calibration images, which this suite has not."""
+    static = '[[recipe]]\nname = "s"\nfrom = "onnx"\nsteps = [{ quantize = "static" }]\n'
+    said = problem(read(tmp_path, SUITE + FP32 + ONNX + static), "s")
+    assert "needs calibration data" in said
+
+
 def test_a_step_of_another_package_is_found(tmp_path):
     """A step is used by its entry point, and its missing package is named with its command."""
     found = read(tmp_path, SUITE + FP32 + steps("blur"))
