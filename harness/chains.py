@@ -2,15 +2,65 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness import registry
-from harness.artifact import TORCH
+from harness.errors import RecipeError
 from harness.recipe import RuntimeSpec, StepSpec
 from harness.runtimes import Runtime
 from harness.steps import Step, splits_of
-from harness.suitetables import Place, SuiteTable
+from harness.suitetables import NAME, Place, RecipeTable, SuiteTable
+
+
+def one_per_runtime(place: Place, table: RecipeTable) -> list[tuple[RecipeTable, str]]:
+    """The recipes of one table, each with the key of its runtime: the table itself, or, when its
+    runtime is a list, one for each, named `<recipe>-<runtime>`.
+
+    Raises:
+        RecipeError: the list has no runtime in it, or one twice.
+    """
+    key = f"recipe {table.name!r}: runtime"
+    if not isinstance(table.runtime, list):
+        return [(table, key)]
+    valid = '["onnxruntime", { name = "openvino", precision = "f32" }]'
+    if not table.runtime:
+        raise place.error("the list of runtimes is empty", key, valid=valid)
+    found: dict[str, tuple[RecipeTable, str]] = {}
+    for index, asked in enumerate(table.runtime):
+        at = f"{key}[{index}]"
+        runtime = asked.get("name") if isinstance(asked, dict) else asked
+        if not isinstance(runtime, str):
+            raise place.error(f"{asked!r} names no runtime", at, valid=valid)
+        name = f"{table.name}-{runtime}"
+        if name in found:
+            raise place.error(
+                f"the runtime {runtime!r} is in the list twice, and both recipes would be {name!r}",
+                at,
+                next_step="give one of them a [[recipe]] of its own",
+            )
+        if not NAME.fullmatch(name):
+            raise place.error(
+                f"{name!r} cannot be a recipe's name", at, valid="at most 64 characters"
+            )
+        found[name] = (table.model_copy(update={"name": name, "runtime": asked}), at)
+    return list(found.values())
+
+
+def way_to(kind: str, accepts: frozenset[str]) -> str:
+    """The step that makes one of `accepts` of an artifact of `kind`, as advice; "": there is
+    none.
+    """
+    for name in registry.names(registry.STEPS):
+        try:
+            step: Step = registry.find(registry.STEPS, name)
+        except RecipeError:
+            continue  # it cannot be advised
+        if kind in step.accepts and step.produces in accepts and step.produces != kind:
+            value = json.dumps(step.Options.model_fields[step.argument].get_default())
+            return f"add {{ {name} = {value} }} to the steps before"
+    return ""
 
 
 def read_step(
@@ -44,7 +94,7 @@ def read_step(
             f"the step {name!r} takes {' or '.join(sorted(step.accepts))}, and what comes "
             f"before it gives {kind}",
             where,
-            next_step='add { export = "onnx" } before it' if kind == TORCH else "put it earlier",
+            next_step=way_to(kind, step.accepts) or "put it earlier",
         )
     refused: Mapping[str, str] = getattr(step, "not_after", {})
     for earlier in before:
@@ -70,13 +120,13 @@ def read_step(
     return StepSpec(name, options.model_dump(mode="json")), step.produces
 
 
-def read_runtime(place: Place, asked: str | dict[str, Any], where: str) -> RuntimeSpec:
+def read_runtime(place: Place, asked: Any, where: str) -> RuntimeSpec:
     """A runtime with its options.
 
     Raises:
         RecipeError: there is no such runtime, or an option is wrong.
     """
-    table = {"name": asked} if isinstance(asked, str) else dict(asked)
+    table = {"name": asked} if isinstance(asked, str) else dict(asked)  # a table or a name
     name = table.pop("name", None)
     if not isinstance(name, str):
         raise place.error("the runtime has no name", where, valid='{ name = "onnxruntime" }')

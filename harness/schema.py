@@ -24,11 +24,15 @@ def suite_schema() -> dict[str, Any]:
     suite["properties"]["data"]["propertyNames"] = {"enum": ["train", "calibration", "validation"]}
     recipe["properties"]["name"]["pattern"] = f"^{NAME.pattern}$"
     recipe["properties"]["steps"]["items"] = {"oneOf": [_step(name) for name in _names()]}
+    runtimes = [
+        {"enum": list(registry.names(registry.RUNTIMES))},
+        *(_runtime(name) for name in registry.names(registry.RUNTIMES)),
+    ]
     recipe["properties"]["runtime"] = {
-        "description": "what runs it; inherited when left out",
+        "description": recipe["properties"]["runtime"]["description"],
         "oneOf": [
-            {"enum": list(registry.names(registry.RUNTIMES))},
-            *(_runtime(name) for name in registry.names(registry.RUNTIMES)),
+            *runtimes,
+            {"type": "array", "minItems": 1, "items": {"oneOf": runtimes}},
         ],
     }
     recipe["properties"]["budgets"] = {

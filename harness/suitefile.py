@@ -12,7 +12,7 @@ from typing import Any
 from harness import registry
 from harness.artifact import ONNX, TORCH
 from harness.budgets import read_budget
-from harness.chains import read_runtime, read_step
+from harness.chains import one_per_runtime, read_runtime, read_step, way_to
 from harness.errors import PerfgateError, RecipeError, suggestion
 from harness.metric import PARITY, PERFORMANCE, Metric
 from harness.recipe import (
@@ -110,6 +110,8 @@ class _Reader:
         self._place = place
         self._data = data
         self._problems: dict[str, list[PerfgateError]] = {}
+        self._names: dict[str, list[str]] = {}  # of the recipes that one table makes
+        self._runtime_at: dict[str, str] = {}  # the key that a recipe's runtime stands at
 
     def read(self) -> SuiteFile:
         try:
@@ -225,6 +227,7 @@ class _Reader:
         if not isinstance(listed, list):
             listed = [listed]
         tables: dict[str, RecipeTable] = {}
+        seen: set[str] = set()
         for index, raw in enumerate(listed):
             given = raw.get("name") if isinstance(raw, dict) else None
             name = str(given) if given is not None else f"recipe[{index}]"
@@ -236,13 +239,22 @@ class _Reader:
                         f"recipe {name!r}: name",
                         valid="letters, digits, '.', '_', '-'; a letter or digit first; at most 64",
                     )
-                if name in tables or name in self._problems:
-                    raise self._place.error(
-                        f"there are two recipes named {name!r}", f"recipe {name!r}: name"
-                    )
-                tables[name] = table
+                single = one_per_runtime(self._place, table)
             except PerfgateError as error:
                 self._problems.setdefault(name, []).append(error)
+                continue
+            self._names[name] = [each.name for each, _ in single]
+            for each, key in single:
+                if each.name in tables or each.name in self._problems or name in seen:
+                    twice = name if name in seen else each.name
+                    problem = self._place.error(
+                        f"there are two recipes named {twice!r}", f"recipe {name!r}: name"
+                    )
+                    self._problems.setdefault(each.name, []).append(problem)
+                    continue
+                tables[each.name] = each
+                self._runtime_at[each.name] = key
+            seen.add(name)
         return tables
 
     def _guarded(
@@ -283,7 +295,7 @@ class _Reader:
                 chain.append(spec)
             asked = tables[link].runtime
             if asked is not None:
-                runtime = read_runtime(self._place, asked, f"recipe {link!r}: runtime")
+                runtime = read_runtime(self._place, asked, self._runtime_at[link])
         if runtime is None:
             raise self._place.error(
                 "there is no runtime",
@@ -295,8 +307,8 @@ class _Reader:
             raise self._place.error(
                 f"the runtime {runtime.name!r} takes {' or '.join(sorted(accepts))}, and the chain "
                 f"ends on {kind}",
-                f"{where}: runtime",
-                next_step='add { export = "onnx" } to the steps' if kind == TORCH else "",
+                self._runtime_at.get(name, f"{where}: runtime"),
+                next_step=way_to(kind, accepts),
             )
         root = line[0]
         budgets = tuple(
@@ -328,6 +340,12 @@ class _Reader:
                     f"it is derived from {parent!r}, which has errors",
                     where,
                     next_step=f"mend {parent!r} first",
+                )
+            if parent not in tables and parent in self._names:
+                raise self._place.error(
+                    f"{parent!r} has several runtimes, and each of them is a recipe of its own",
+                    where,
+                    valid=", ".join(self._names[parent]),
                 )
             if parent not in tables:
                 raise self._place.error(

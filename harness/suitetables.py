@@ -20,7 +20,7 @@ from harness import registry
 from harness.errors import RecipeError, suggestion
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_UNION_TAGS = {"str", "int", "float", "dict[str,any]"}
+_UNION_TAGS = {"str", "int", "float", "dict[str,any]", "list[any]"}
 
 
 class _Strict(BaseModel):
@@ -67,8 +67,8 @@ class RecipeTable(_Strict):
     steps: list[dict[str, Any]] = Field(
         default_factory=list, description="what it adds; the first key names the step"
     )
-    runtime: str | dict[str, Any] | None = Field(
-        None, description="what runs it; inherited when left out"
+    runtime: str | dict[str, Any] | list[Any] | None = Field(
+        None, description="what runs it; inherited when left out; a list makes a recipe of each"
     )
     budgets: dict[str, BudgetTable] = Field(default_factory=dict, description="by metric")
 

@@ -315,7 +315,6 @@ def steps(key: str) -> str:
     return f'[[recipe]]\nname = "x"\nfrom = "fp32"\nsteps = [{{ {key} = 3 }}]\n'
 
 
-@pytest.mark.usefixtures("third_party")
 def test_an_order_that_makes_no_sense_is_refused_with_the_reason(tmp_path):
     """Quantizing what is quantized, also when another recipe did it first."""
     again = '[[recipe]]\nname = "again"\nfrom = "int8"\nsteps = [{ quantize = "dynamic" }]\n'
@@ -334,6 +333,7 @@ def test_images_are_asked_for_where_a_method_needs_them(tmp_path):
     assert "needs calibration data" in said
 
 
+@pytest.mark.usefixtures("third_party")
 def test_a_step_of_another_package_is_found(tmp_path):
     """A step is used by its entry point, and its missing package is named with its command."""
     found = read(tmp_path, SUITE + FP32 + steps("blur"))
@@ -373,3 +373,85 @@ def test_the_schema_takes_the_demo_and_refuses_typos():
             place = place[part]
         place[key] = 1
         assert list(checker.iter_errors(wrong)), f"{path} took {key}"
+
+
+SEVERAL = (
+    '[[recipe]]\nname = "many"\nfrom = "fp32"\nsteps = [{ export = "onnx" }]\n'
+    'runtime = ["onnxruntime", { name = "openvino", precision = "bf16" }]\n'
+    "[recipe.budgets]\nmap = { drop = 0.01 }\n"
+)
+
+
+def test_a_list_of_runtimes_is_a_recipe_of_each(tmp_path):
+    """Each has the steps, the budgets and its own runtime's options, and is named after both."""
+    found = read(tmp_path, SUITE + FP32 + SEVERAL)
+    assert not found.problems
+    assert list(found.suite.recipes) == ["fp32", "many-onnxruntime", "many-openvino"]
+    one, other = found.suite.recipes["many-onnxruntime"], found.suite.recipes["many-openvino"]
+    assert (one.runtime.name, other.runtime.name) == ("onnxruntime", "openvino")
+    assert other.runtime.options["precision"] == "bf16"
+    assert one.chain == other.chain
+    assert one.budgets == other.budgets
+    assert one.budgets[0].metric == "map"
+    assert {one.reference, other.reference} == {"fp32"}
+
+
+def test_what_derives_from_a_list_of_runtimes_names_one(tmp_path):
+    """The table's own name is no recipe; one of those that it makes is."""
+    child = '[[recipe]]\nname = "child"\nfrom = "{}"\n'
+    found = read(tmp_path, SUITE + FP32 + child.format("many-openvino") + SEVERAL)
+    assert not found.problems
+    assert found.suite.recipes["child"].runtime.name == "openvino"
+    said = problem(read(tmp_path, SUITE + FP32 + SEVERAL + child.format("many")), "child")
+    assert "recipe 'child': from" in said
+    assert "several runtimes" in said
+    assert "many-onnxruntime, many-openvino" in said
+
+
+@pytest.mark.parametrize(
+    ("runtimes", "name", "said"),
+    [
+        ("[]", "many", "runtime: the list of runtimes is empty"),
+        ("[3]", "many", "runtime[0]: 3 names no runtime"),
+        ('["onnxruntime", { threads = 2 }]', "many", "runtime[1]: {'threads': 2} names no"),
+        ('["openvino", { name = "openvino" }]', "many", "runtime[1]: the runtime 'openvino' is in"),
+        ('["onnxruntime", "openvno"]', "many-openvno", "runtime[1]: there is no runtime"),
+        (
+            '["onnxruntime", { name = "openvino", precison = "f32" }]',
+            "many-openvino",
+            "runtime[1]: precison: 'precison' is not a key",
+        ),
+        ('["onnxruntime", "torch"]', "many-torch", "runtime[1]: the runtime 'torch' takes torch"),
+        ('["' + "x" * 60 + '"]', "many", "cannot be a recipe's name"),
+    ],
+)
+def test_a_bad_runtime_of_a_list_is_named_by_its_place(tmp_path, runtimes, name, said):
+    """The key says which of the list it is; a good one beside it is taken."""
+    text = '[[recipe]]\nname = "many"\nfrom = "fp32"\nsteps = [{ export = "onnx" }]\n'
+    found = read(tmp_path, f"{SUITE}{FP32}{text}runtime = {runtimes}\n")
+    assert said in problem(found, name)
+    assert ("many-onnxruntime" in found.suite.recipes) == name.startswith("many-")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        '[[recipe]]\nname = "many-openvino"\nruntime = "torch"\n',
+        '[[recipe]]\nname = "many"\nruntime = "torch"\n',
+    ],
+)
+@pytest.mark.parametrize("first", [True, False])
+def test_names_that_a_list_makes_are_unique_too(tmp_path, other, first):
+    """A second recipe of such a name, or of the table's own, is refused."""
+    tables = other + SEVERAL if first else SEVERAL + other
+    found = read(tmp_path, SUITE + FP32 + tables)
+    assert any("there are two recipes named 'many" in str(p[0]) for p in found.problems.values())
+    assert len(found.suite.recipes) < 4
+
+
+def test_a_runtime_that_takes_another_kind_is_told_the_step(tmp_path):
+    """What is advised is a step that is installed and leads there."""
+    said = problem(
+        read(tmp_path, SUITE + FP32 + '[[recipe]]\nname = "x"\nruntime = "onnxruntime"\n'), "x"
+    )
+    assert 'add { export = "onnx" } to the steps' in said
