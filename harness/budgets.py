@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from harness.errors import PerfgateError, suggestion
-from harness.metric import PARITY, Better, Metric
+from harness.metric import PARITY, Better, Metric, Rule
 from harness.recipe import Budget, Condition, Limit, LimitKind
 from harness.suitetables import BudgetTable, Place, Quantity, WhenTable
 from harness.units import Unit, parse
@@ -16,6 +16,8 @@ def allowed_limits(metric: Metric) -> tuple[LimitKind, ...]:
     lower = metric.better is Better.LOWER
     allowed = [LimitKind.MAX if lower else LimitKind.MIN]
     if metric.name == PARITY:  # its inputs are looked for with the limit in mind
+        return tuple(allowed)
+    if metric.rule is Rule.ONCE:  # a ratio of two single observations would prove nothing
         return tuple(allowed)
     if metric.beside:  # it is a comparison with the reference itself
         return (*allowed, LimitKind.REGRESSION)
@@ -77,7 +79,12 @@ def _limit(
     allowed = allowed_limits(metric)
     if kind not in allowed:
         raise place.error(
-            f"{kind.value} does not fit {metric.name} ({metric.better.value} is better)",
+            f"{kind.value} does not fit {metric.name} "
+            + (
+                "(it is observed once)"
+                if metric.rule is Rule.ONCE
+                else f"({metric.better.value} is better)"
+            ),
             where,
             valid=", ".join(each.value for each in allowed),
         )

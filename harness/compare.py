@@ -1,7 +1,8 @@
 """What a limit compares, with bounds: the level itself, or its ratio or difference to another arm.
 
 One rule for each kind of metric, the same for all limits. Of times, rates and memory the launches
-are the sample, on the scale of logarithms; of scores the images are; sizes are exact.
+are the sample, on the scale of logarithms; of scores the images are; sizes are exact; what was
+observed once is taken as it is.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from harness.evidence import (
     BOOTSTRAP,
     BOOTSTRAP_ONE,
     EXACT,
+    ONCE,
     SIGNS,
     TWO_SESSIONS,
     Compared,
@@ -60,6 +62,8 @@ def absolute(metric: Metric, evidence: Evidence, risk: Risk) -> Compared | None:
         smallest = record.parity.smallest if record.parity and metric.name == PARITY else ""
         note = f"the smallest input that breaks it: {smallest}" if smallest else ""
         return replace(_exact(value, "value", ""), note=note)
+    if metric.rule is Rule.ONCE:
+        return replace(_exact(value, "value", ""), method=ONCE, note=ONCE)
     if metric.rule is Rule.IMAGES:
         return _accuracy_absolute(metric, record, risk)
     return from_launches(map(_log, launch_values(record, metric).values()), risk, "value", "")

@@ -14,6 +14,7 @@ TWO_SESSIONS = "Student's t over the launches of two sessions"
 BOOTSTRAP = "paired bootstrap over images"
 BOOTSTRAP_ONE = "bootstrap over images"
 EXACT = "exact"
+ONCE = "observed once"
 
 
 @dataclass(frozen=True)

@@ -97,7 +97,7 @@ def why_not(condition: Condition | None, machine: Machine) -> str:
 def shown(metric: Metric, record: RecipeRecord) -> tuple[float | None, float | None, float | None]:
     """Value and 95 % interval of one metric of one recipe, for people; None: not measured."""
     value = level(record, metric)
-    if value is None or metric.rule is Rule.EXACT:
+    if value is None or metric.rule in {Rule.EXACT, Rule.ONCE}:
         return value, None, None
     if metric.rule is Rule.IMAGES:
         if record.accuracy is None:

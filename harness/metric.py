@@ -23,6 +23,7 @@ class Rule(StrEnum):
     LAUNCHES = "launches"  # one value per launch; the launches are the sample
     IMAGES = "images"  # one set of predictions; the images are the sample
     EXACT = "exact"  # no uncertainty: the same artifact always gives the same value
+    ONCE = "once"  # one observation, and nothing that says how far off another would be
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,16 @@ class Metric:
 def _time(name: str, meaning: str) -> Metric:
     return Metric(name, Unit.SECONDS, Better.LOWER, Rule.LAUNCHES, True, meaning)
 
+
+def _once(name: str, meaning: str) -> Metric:
+    once = f"{meaning} {_ONCE}"
+    return Metric(name, Unit.SECONDS, Better.LOWER, Rule.ONCE, True, once)
+
+
+_ONCE = (
+    "Observed once, beside other recipes' builds, and remembered with the cache: it has no "
+    "interval, and takes no limit but max."
+)
 
 _TURNS = (
     "One image at a time, the recipe's threads, after warm-up; arms that are compared take turns "
@@ -131,6 +142,18 @@ _ALL = (
         "or of another shape. Measured when a budget asks for it.",
         beside=True,
         optional=True,
+    ),
+    _once(
+        "load_time_cold",
+        "Time from the artifact on disk to the outputs of the first inference of one image, with "
+        "the runtime's caches empty: what is compiled at the first inference is included, the "
+        "import of the runtime's framework is not.",
+    ),
+    _once(
+        "build_time",
+        "Time that the recipe's steps took when they were built, added up from the model on, none "
+        "of it from the cache; imports that a step was the first to need are included. Zero for a "
+        "recipe without steps.",
     ),
 )
 

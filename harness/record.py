@@ -266,6 +266,7 @@ class RecipeRecord(Frozen):
 
     `spec` is the recipe as it was asked for: parent, chain, runtime, budgets in the user's words.
     `runtime_facts` are what the runtime says of itself: provider, precision, threads, version.
+    `load_time_cold` is in seconds, see the metric of that name; None: not measured.
     """
 
     name: str
@@ -277,6 +278,7 @@ class RecipeRecord(Frozen):
     runtime_facts: dict[str, Any] = Field(default_factory=dict)
     accuracy: Accuracy | None = None
     parity: Parity | None = None
+    load_time_cold: float | None = None
     launches: tuple[Launch, ...] = ()
     failure: Failure | None = None
 

@@ -97,7 +97,7 @@ class Session:
 
     @property
     def limits(self) -> int:
-        """How many limits share the session's alpha: all that have any uncertainty."""
+        """How many limits share the session's alpha: all whose uncertainty is known."""
         total = 0
         for plan in self._plans.values():
             if plan.read.suite is None:
@@ -106,7 +106,8 @@ class Session:
             for name, asked in plan.wanted.items():
                 recipe = plan.read.suite.recipes.get(name)
                 for budget in recipe.budgets if recipe else ():
-                    if budget.metric in asked and metrics[budget.metric].rule is not Rule.EXACT:
+                    rule = metrics[budget.metric].rule
+                    if budget.metric in asked and rule not in {Rule.EXACT, Rule.ONCE}:
                         total += len(budget.limits)
         return max(1, total)
 

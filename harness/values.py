@@ -119,7 +119,7 @@ def yardstick_values(launches: Sequence[Launch]) -> dict[int, float]:
 
 def level(record: RecipeRecord, metric: Metric) -> float | None:
     """The value of one metric over the whole session: the geometric mean over launches, the
-    evaluator's value, or the artifact's size; None when it was not measured.
+    evaluator's value, the artifact's size, what was observed once; None when it was not measured.
     """
     if metric.rule is Rule.IMAGES:
         return record.accuracy.values.get(metric.name) if record.accuracy else None
@@ -127,6 +127,11 @@ def level(record: RecipeRecord, metric: Metric) -> float | None:
         return float(record.artifact.size) if record.artifact else None
     if metric.name == PARITY:
         return record.parity.value if record.parity else None
+    if metric.name == "load_time_cold":
+        return record.load_time_cold
+    if metric.name == "build_time":  # the first link is the model itself
+        steps = record.lineage[1:]
+        return math.fsum(link.seconds for link in steps) if record.lineage else None
     values = list(launch_values(record, metric).values())
     return geometric_mean(values) if values else None
 

@@ -15,7 +15,6 @@ import struct
 import sys
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -118,9 +117,7 @@ class _RecipeVisit(_Visit):
         self._base = memory.resident()
         memory.reset_peak()
         start = time.perf_counter()
-        self._session = open_session(
-            suite, suite.recipes[arm["recipe"]], arm["reference"], Path(arm["cache"]) / "runtime"
-        )
+        self._session = open_session(suite, suite.recipes[arm["recipe"]], arm["reference"])
         self.load_time = time.perf_counter() - start
         self.facts = self._session.facts
         _warm(self.sample)

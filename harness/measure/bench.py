@@ -169,7 +169,6 @@ class Bench:
             "suite": plain(arm.suite),
             "recipe": arm.recipe.name,
             "reference": self._preparation.found[arm.source]["reference"],
-            "cache": str(self._settings.cache),
             "root": str(arm.suite.root),
             "images": self._jobs.images(arm),
             "python": arm.python,
@@ -203,6 +202,7 @@ class Bench:
                 "artifact": ArtifactInfo.model_validate(prepared["artifact"]),
                 "accuracy": Accuracy.model_validate(prepared["accuracy"]),
                 "parity": _parity_of(prepared),
+                "load_time_cold": prepared.get("load_time_cold"),
                 "runtime_facts": self._facts.get(label, prepared["facts"]),
             }
         return RecipeRecord(**common)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -82,10 +81,9 @@ def parity(work: dict[str, Any], send: Send) -> None:
     """
     suite = TypeAdapter(Suite).validate_python(work["suite"])
     recipe = suite.recipes[work["recipe"]]
-    folder = Path(work["cache"]) / "runtime"
     data = SuiteData(suite)
-    reference = open_session(suite, suite.recipes[recipe.reference], work["reference"], folder)
-    mine = open_session(suite, recipe, work["mine"], folder)
+    reference = open_session(suite, suite.recipes[recipe.reference], work["reference"])
+    mine = open_session(suite, recipe, work["mine"])
     images = np.asarray(data.example(max(1, suite.batch)), dtype=np.float32)
     found = search(reference, mine, images, float(work["limit"]))
     send({"type": "parity", "label": work["label"], "parity": found.model_dump(mode="json")})

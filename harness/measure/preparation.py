@@ -168,7 +168,6 @@ class Preparation:
                     "mine": self.found[arm.label]["reference"],
                     "reference": self.found[arm.recipe.reference]["reference"],
                     "limit": arm.parity,
-                    "cache": str(self._settings.cache),
                 },
                 arm,
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -17,6 +18,7 @@ from harness.errors import PerfgateError
 from harness.machine import this_machine
 from harness.measure.build import Built, build, load, versions
 from harness.measure.importing import Watch
+from harness.measure.launch import preload
 from harness.measure.store import ArtifactStore, Stored, digest_files, digest_of
 from harness.measure.suitedata import VALIDATION, SuiteData
 from harness.measure.worker import Send, failure
@@ -71,6 +73,7 @@ def prepare(work: dict[str, Any], send: Send) -> None:
             "lineage": [link.model_dump(mode="json") for link in built.lineage],
             "accuracy": found.accuracy.model_dump(mode="json"),
             "facts": found.facts,
+            "load_time_cold": found.load_time_cold,
             "predictions": str(predictions),
         }
     )
@@ -111,6 +114,7 @@ class _Evaluation(BaseModel):
 
     accuracy: Accuracy
     facts: dict[str, Any]
+    load_time_cold: float
 
 
 def _evaluation(
@@ -124,14 +128,15 @@ def _evaluation(
 ) -> tuple[_Evaluation, Path]:
     """Accuracy from the store, or from all validation images when anything it rests on changed."""
     key = _evaluation_key(suite, recipe, built, data)
+    # What the runtime compiles during the evaluation is there for the arms of the same artifact.
+    built.reference["compiled"] = str(store.root / "runtime" / key[:16])
     with store.lock(key):
         entry = store.find(key, watch)
         if entry is not None and entry.path is not None:
             known = _Evaluation.model_validate_json(entry.path.read_bytes())
             return known, entry.folder / _PREDICTIONS
         start = time.perf_counter()
-        accuracy, facts, packed = _evaluate(suite, recipe, built, data, store.root, progress)
-        found = _Evaluation(accuracy=accuracy, facts=facts)
+        found, packed = _evaluate(suite, recipe, built, data, progress)
         with store.scratch() as folder:
             np.savez(folder / _PREDICTIONS, **packed)
             (folder / _EVALUATION).write_text(found.model_dump_json())
@@ -153,7 +158,7 @@ def _evaluation_key(suite: Suite, recipe: Recipe, built: Built, data: SuiteData)
     source = sys.modules[type(runtime).__module__].__file__
     return digest_of(
         {
-            "what": "evaluation with predictions",
+            "what": "evaluation with predictions and cold load",
             "versions": versions(),
             "artifact": built.info.digest,
             "structures": built.reference["structures"],
@@ -183,12 +188,13 @@ def _write_images(data: SuiteData, file: Path) -> None:
     part.replace(file)
 
 
-def open_session(
-    suite: Suite, recipe: Recipe, reference: dict[str, Any], folder: Path
-) -> InferenceSession:
-    """A session of the recipe's runtime on a built artifact."""
+def open_session(suite: Suite, recipe: Recipe, reference: dict[str, Any]) -> InferenceSession:
+    """A session of the recipe's runtime on a built artifact. What the runtime compiled when the
+    artifact was evaluated is found again.
+    """
     runtime: Runtime = registry.find(registry.RUNTIMES, recipe.runtime.name)
     options = runtime.Options.model_validate(dict(recipe.runtime.options))
+    folder = Path(reference["compiled"])
     folder.mkdir(parents=True, exist_ok=True)
     context = OpenContext(threads=suite.threads, folder=folder)
     return runtime.open(load(reference), options, context)
@@ -199,11 +205,10 @@ def _evaluate(
     recipe: Recipe,
     built: Built,
     data: SuiteData,
-    cache: Path,
     progress: _Progress,
-) -> tuple[Accuracy, dict[str, Any], dict[str, Any]]:
+) -> tuple[_Evaluation, dict[str, Any]]:
+    session, cold = _open_cold(suite, recipe, built.reference, data)
     start = time.perf_counter()
-    session = open_session(suite, recipe, built.reference, cache / "runtime")
     try:
         validation = data.split(VALIDATION)
         predictions = []
@@ -223,7 +228,27 @@ def _evaluate(
     if missing:
         raise PerfgateError(f"the evaluator gave no value for {', '.join(missing)}")
     seconds = round(time.perf_counter() - start, 3)
-    return accuracy.model_copy(update={"seconds": seconds}), facts, data.task.pack(predictions)
+    accuracy = accuracy.model_copy(update={"seconds": seconds})
+    found = _Evaluation(accuracy=accuracy, facts=facts, load_time_cold=cold)
+    return found, data.task.pack(predictions)
+
+
+def _open_cold(
+    suite: Suite, recipe: Recipe, reference: dict[str, Any], data: SuiteData
+) -> tuple[InferenceSession, float]:
+    """A session after its first inference, and the seconds from nothing to there."""
+    runtime: Runtime = registry.find(registry.RUNTIMES, recipe.runtime.name)
+    preload(runtime.preload)
+    batch = data.example(1)
+    shutil.rmtree(reference["compiled"], ignore_errors=True)
+    start = time.perf_counter()
+    session = open_session(suite, recipe, reference)
+    try:
+        session.run(batch)
+    except BaseException:
+        session.close()
+        raise
+    return session, float(f"{time.perf_counter() - start:.6g}")
 
 
 def _splits_used(recipe: Recipe) -> list[str]:

@@ -221,6 +221,14 @@ def test_what_is_derived_from_a_broken_recipe_fails_wherever_it_stands(tmp_path)
         ('latency_p95 = { min = "1 s" }', "min does not fit latency_p95"),
         ("map = { max = 0.5 }", "max does not fit map"),
         ('latency_p95 = { drop = "1 s" }', "drop does not fit"),
+        (
+            'build_time = { regression = "5%" }',
+            "regression does not fit build_time (it is observed",
+        ),
+        (
+            'load_time_cold = { growth = "5%" }',
+            "growth does not fit load_time_cold (it is observed",
+        ),
         ("map = { speedup = 2 }", "speedup does not fit"),
         ('throughput = { growth = "5%" }', "growth does not fit"),
         ("latency_p95 = { max = 60 }", "has no unit"),

@@ -20,7 +20,7 @@ from harness.judge import judge, why_not
 from harness.machine import Environment, Gpu, Machine
 from harness.metric import PERFORMANCE
 from harness.recipe import Budget, Condition, Limit, LimitKind
-from harness.record import ArtifactInfo, Failure, Launch, RecipeRecord, Status, Verdict
+from harness.record import ArtifactInfo, Failure, Launch, Link, RecipeRecord, Status, Verdict
 from harness.units import Unit
 
 Noise = Callable[[np.random.Generator, tuple[int, int]], Any]
@@ -449,3 +449,31 @@ def test_an_unchanged_tree_is_rarely_red_under_any_symmetric_noise(noise: Noise)
                 break
     assert red <= stats.binom.isf(1e-4, runs, alpha)
     assert red >= 1
+
+
+@pytest.mark.parametrize(("limit", "status"), [(20.0, Status.PASS), (10.0, Status.FAIL)])
+def test_what_is_observed_once_is_judged_as_it_is(limit: float, status: Status) -> None:
+    """Which side of `max` it lies on decides, with no interval, and the reason says why."""
+    link = {"options": {}, "effect": {}, "cached": True, "key": ""}
+    record = recipe("candidate", 0.03).model_copy(
+        update={
+            "lineage": tuple(
+                Link(step=name, seconds=seconds, **link)
+                for name, seconds in (("model", 100.0), ("export", 3.0), ("quantize", 9.0))
+            )
+        }
+    )
+    budget = Budget("build_time", (Limit(LimitKind.MAX, limit, f"{limit:g} s"),))
+    found = judge(budget, PERFORMANCE["build_time"], Evidence(record), RISK, NOW)
+    assert (found.status, found.value, found.low, found.high) == (status, 12.0, None, None)
+    assert "observed once" in found.reason
+    assert found.limits[0].method == "observed once"
+
+
+def test_what_was_not_observed_is_an_error() -> None:
+    """A recipe without a cold load, or without a build, never passes."""
+    for metric in ("build_time", "load_time_cold"):
+        budget = Budget(metric, (Limit(LimitKind.MAX, 1.0, "1 s"),))
+        evidence = Evidence(recipe("candidate", 0.03))
+        found = judge(budget, PERFORMANCE[metric], evidence, RISK, NOW)
+        assert (found.status, found.value) == (Status.ERROR, None)
