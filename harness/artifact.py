@@ -10,6 +10,12 @@ from pydantic import BaseModel, ConfigDict
 
 TORCH = "torch"
 ONNX = "onnx"
+AOTI = "aoti"
+NCNN = "ncnn"
+TFLITE = "tflite"
+
+CPU_FEATURES = "cpu_features"
+"""In a package of compiled code: the features of the CPU that it was compiled on."""
 
 
 class OptionsModel(BaseModel):
@@ -23,11 +29,19 @@ class Artifact:
     """What a step takes and gives.
 
     Attributes:
-        kind: "torch" (a live module) or "onnx" (a file).
+        kind: "torch" (a live module), or files: "onnx", "aoti" (a package of compiled code, .pt2),
+            "ncnn" (.param, weights beside it in .bin), "tflite".
         module: the torch module in eval mode, for kind "torch".
-        path: the file, for kind "onnx"; external data lies beside it.
+        path: the file, for the other kinds; what belongs to it lies beside it.
     """
 
     kind: str
     module: Any = None
     path: Path | None = None
+
+
+def dtype_of(module: Any) -> Any:
+    """The type of a torch module's floating-point parameters (the first one's), which its inputs
+    must have too; None for a module that has none.
+    """
+    return next((each.dtype for each in module.parameters() if each.is_floating_point()), None)

@@ -13,12 +13,17 @@ from typing import Any, Literal
 from pydantic import Field
 
 from harness import registry
-from harness.artifact import ONNX, TORCH, Artifact, OptionsModel
+from harness.artifact import ONNX, TORCH, Artifact, OptionsModel, dtype_of
 from harness.errors import BuildError
 from harness.registry import Requirement
 from harness.steps import Applied, BuildContext, expect
-
-_CHECKED = (1, 3)  # batch sizes: one that tracing specialises on, and one it has not seen
+from harness.steps.numbers import (
+    CHECKED,
+    largest_difference,
+    module_outputs,
+    onnx_outputs,
+    onnx_session,
+)
 
 
 class Export:
@@ -57,16 +62,28 @@ class Export:
         path = context.folder / "model.onnx"
         module = artifact.module.eval().to(memory_format=torch.contiguous_format)
         example = torch.from_numpy(context.example(2))
-        with _quiet():
-            program = torch.onnx.export(
-                module,
-                (example,),
-                dynamo=True,
-                opset_version=options.opset_version,
-                dynamic_shapes=({0: torch.export.Dim("batch")},),
-                external_data=False,
-                verbose=False,
+        if dtype_of(module) not in {None, torch.float32}:
+            raise BuildError(
+                f"the module is in {dtype_of(module)}, and an ONNX graph is exported in float32",
+                next_step='leave { cast = … } out, and add { half = "float16" } after the export',
             )
+        with _quiet():
+            try:
+                program = torch.onnx.export(
+                    module,
+                    (example,),
+                    dynamo=True,
+                    opset_version=options.opset_version,
+                    dynamic_shapes=({0: torch.export.Dim("batch")},),
+                    external_data=False,
+                    verbose=False,
+                )
+            except Exception as error:
+                raise BuildError(
+                    f"the module does not export with a dynamic batch: {_first(error)}",
+                    next_step="look in `forward` for a shape that fixes the batch, such as "
+                    "reshape(1, …), and write x.shape[0] there",
+                ) from error
             if program is None:
                 raise BuildError("torch.onnx.export gave nothing")
             program.save(str(path), external_data=False)
@@ -98,32 +115,13 @@ class Export:
         return module
 
     @staticmethod
-    def _compare(module: Any, path: Any, options: Any, context: BuildContext) -> float:
-        import numpy as np
-        import onnxruntime
-        import torch
-
-        asked = onnxruntime.SessionOptions()
-        asked.intra_op_num_threads = context.threads
-        asked.log_severity_level = 3
-        session = onnxruntime.InferenceSession(str(path), asked, providers=["CPUExecutionProvider"])
-        name = session.get_inputs()[0].name
+    def _compare(module: Any, path: Path, options: Any, context: BuildContext) -> float:
+        session = onnx_session(path, context.threads)
         worst = 0.0
-        for count in _CHECKED:
+        for count in CHECKED:
             batch = context.example(count)
-            try:
-                got = session.run(None, {name: batch})
-            except Exception as error:
-                raise BuildError(
-                    f"the exported graph does not run a batch of {count}: {error}"
-                ) from error
-            with torch.inference_mode():
-                wanted = module(torch.from_numpy(batch))
-            wanted = (wanted,) if isinstance(wanted, torch.Tensor) else tuple(wanted)
-            for ours, theirs in zip(wanted, got, strict=True):
-                expected = ours.numpy()
-                scale = max(1.0, float(np.abs(expected).max(initial=0.0)))
-                worst = max(worst, float(np.abs(expected - theirs).max(initial=0.0)) / scale)
+            found = onnx_outputs(session, batch)
+            worst = max(worst, largest_difference(module_outputs(module, batch), found))
         if not worst <= options.tolerance:
             raise BuildError(
                 f"the exported graph's outputs differ by {worst:.3g} (relative) from the module's",
@@ -131,6 +129,14 @@ class Export:
                 next_step="raise `tolerance`, or look for an operator that exports differently",
             )
         return worst
+
+
+def _first(error: BaseException) -> str:
+    """What went wrong first, in the exporter's words: it wraps that in its own report."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {' '.join(lines)[:600]}"
 
 
 def _forget_source(path: Path) -> None:

@@ -78,7 +78,7 @@ def test_export_does_not_say_where_the_source_lies(tmp_path: Path, make_context:
 
 
 def test_export_of_a_frozen_batch_is_an_error(make_model: Any, make_context: Any) -> None:
-    """A module that fixes its batch does not become an ONNX file."""
+    """The exporter writes a module's fixed batch into the graph and says nothing; it is found."""
 
     class Fixed(torch.nn.Module):
         def __init__(self) -> None:
@@ -88,8 +88,21 @@ def test_export_of_a_frozen_batch_is_an_error(make_model: Any, make_context: Any
         def forward(self, x: Any) -> Any:
             return self.body(x).reshape(2, 5, 8, 8)
 
-    with pytest.raises(Exception, match=r"batch|Constraints"):
+    with pytest.raises(BuildError, match=r"does not run a batch of 1") as caught:
         Export().apply(Artifact(TORCH, module=Fixed().eval()), Export.Options(), make_context())
+    assert "fixed" in caught.value.next_step
+
+
+def test_export_of_what_cannot_be_traced_is_told_in_the_exporters_words(make_context: Any) -> None:
+    """A decision that depends on pixels stops the build with its reason, in a few lines."""
+
+    class Decides(torch.nn.Module):
+        def forward(self, x: Any) -> Any:
+            return x + 1 if bool((x > 0.5).all()) else x - 1
+
+    with pytest.raises(BuildError, match="does not export") as caught:
+        Export().apply(Artifact(TORCH, module=Decides().eval()), Export.Options(), make_context())
+    assert len(caught.value.problem) < 800
 
 
 def test_export_with_other_numbers_is_an_error(
