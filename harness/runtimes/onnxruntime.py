@@ -80,7 +80,9 @@ class OnnxSession:
                 valid=", ".join(onnxruntime.get_available_providers()),
                 next_step="install what the provider needs, or ask for another",
             )
-        self._input = self._session.get_inputs()[0].name
+        asked_of = self._session.get_inputs()[0]
+        self._input = asked_of.name
+        self._half = asked_of.type == "tensor(float16)"
         self.facts: dict[str, Any] = {
             "provider": used[0],
             "threads": asked.intra_op_num_threads,
@@ -90,7 +92,12 @@ class OnnxSession:
 
     def run(self, batch: np.ndarray[Any, Any]) -> tuple[Any, ...]:
         """See `harness.runtimes.InferenceSession`."""
-        return tuple(self._session.run(None, {self._input: batch}))
+        if not self._half:
+            return tuple(self._session.run(None, {self._input: batch}))
+        outputs = self._session.run(None, {self._input: batch.astype("float16")})
+        return tuple(
+            each.astype("float32") if each.dtype == "float16" else each for each in outputs
+        )
 
     def close(self) -> None:
         """Lets the session go."""

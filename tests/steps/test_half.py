@@ -1,0 +1,156 @@
+"""`half`: an ONNX graph in 16-bit floating point."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from harness.artifact import ONNX, TORCH, Artifact
+from harness.errors import BuildError, NoEffect
+from harness.runtimes import OpenContext
+from harness.runtimes.onnxruntime import OnnxRuntime
+from harness.steps.export import Export
+from harness.steps.half import Half
+from tests.steps.conftest import example
+
+torch = pytest.importorskip("torch", reason="python -m pip install 'pytest-perfgate[torch]'")
+onnx = pytest.importorskip("onnx", reason="python -m pip install 'pytest-perfgate[onnx]'")
+pytest.importorskip("onnxruntime", reason="python -m pip install 'pytest-perfgate[onnx]'")
+
+
+@pytest.fixture
+def export(make_context: Any) -> Any:
+    """Exports a module."""
+
+    def run(module: Any) -> Artifact:
+        made = Export().apply(Artifact(TORCH, module=module), Export.Options(), make_context("x"))
+        artifact: Artifact = made.artifact
+        return artifact
+
+    return run
+
+
+def session(artifact: Artifact, folder: Path) -> Any:
+    """ONNX Runtime on the file, as a recipe would run it."""
+    return OnnxRuntime().open(artifact, OnnxRuntime.Options(), OpenContext(1, folder))
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_half_makes_16_bit_weights_and_near_numbers(
+    make_model: Any, make_context: Any, export: Any, tmp_path: Path, keep: bool
+) -> None:
+    """Weights and operators are 16-bit, the file shrinks, and the runtime gives float32 at every
+    batch, whatever type the graph's inputs have.
+    """
+    before = export(make_model())
+    options = Half.Options(keep_io_types=keep)
+    applied = Half().apply(before, options, make_context())
+    Half().prove(applied.effect, options)
+    effect = applied.effect
+    assert effect["fp16_initializers"] == effect["initializers"] > 0
+    assert effect["fp16_ops"] == effect["ops"] > 0
+    assert effect["bytes"] < 0.75 * effect["bytes_before"]
+    graph = onnx.load(applied.artifact.path).graph
+    kind = onnx.TensorProto.FLOAT if keep else onnx.TensorProto.FLOAT16
+    assert graph.input[0].type.tensor_type.elem_type == kind
+    for count in (1, 3):
+        (found,) = session(applied.artifact, tmp_path).run(example(count))
+        (wanted,) = session(before, tmp_path).run(example(count))
+        assert found.dtype == np.float32
+        assert 0 < np.abs(found - wanted).max() < 0.02 * np.abs(wanted).max()
+
+
+def overflowing(make_model: Any) -> Any:
+    """A model whose activations pass 65504 and come back: its outputs are small numbers."""
+
+    class Loud(torch.nn.Module):  # type: ignore[misc, name-defined] # torch may be skipped
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = make_model()
+
+        def forward(self, x: Any) -> Any:
+            loud = (torch.relu(self.body(x)) + 1.0) * 60000.0
+            return (loud + loud) / 60000.0
+
+    return Loud().eval()
+
+
+def test_half_finds_an_overflow_that_a_cpu_hides(
+    make_model: Any, make_context: Any, export: Any
+) -> None:
+    """A value inside that 16 bits cannot hold stops the build, and is named."""
+    applied = Half().apply(export(overflowing(make_model)), Half.Options(), make_context())
+    assert applied.effect["overflows"] > 0
+    with pytest.raises(NoEffect, match=r"overflow.*65504.*node_block_list"):
+        Half().prove(applied.effect, Half.Options())
+
+
+def test_half_leaves_blocked_operators_and_nodes_in_float32(
+    make_model: Any, make_context: Any, export: Any
+) -> None:
+    """What is blocked does not overflow; a node that is not there is named."""
+    artifact = export(overflowing(make_model))
+    options = Half.Options(op_block_list=("Mul", "Add", "Div"))
+    applied = Half().apply(artifact, options, make_context("ops"))
+    Half().prove(applied.effect, options)
+    assert 0 < applied.effect["fp16_ops"] < applied.effect["ops"]
+    first = next(each.name for each in onnx.load(artifact.path).graph.node)
+    one = Half().apply(artifact, Half.Options(node_block_list=(first,)), make_context("node"))
+    assert one.effect["fp16_ops"] < one.effect["ops"]
+    with pytest.raises(BuildError, match="no node 'nobody'"):
+        Half().apply(artifact, Half.Options(node_block_list=("nobody",)), make_context("bad"))
+
+
+def test_half_of_nothing_is_no_effect(make_model: Any, make_context: Any, export: Any) -> None:
+    """Every operator blocked leaves every weight in float32."""
+    artifact = export(make_model())
+    kinds = tuple({each.op_type for each in onnx.load(artifact.path).graph.node})
+    options = Half.Options(op_block_list=kinds)
+    applied = Half().apply(artifact, options, make_context())
+    with pytest.raises(NoEffect, match="none is 16-bit"):
+        Half().prove(applied.effect, options)
+
+
+@pytest.mark.parametrize(("difference", "word"), [(0.5, "0.5"), (None, "infinity")])
+def test_half_proof_fails_on_other_numbers(difference: float | None, word: str) -> None:
+    """Far from float32, or not finite."""
+    effect = {
+        "fp16_initializers": 3,
+        "initializers": 3,
+        "overflows": 0,
+        "first_overflow": "",
+        "largest_difference": difference,
+    }
+    with pytest.raises(NoEffect, match=f"differ by {word}"):
+        Half().prove(effect, Half.Options())
+
+
+def test_half_asks_for_names_that_tell_nodes_apart(
+    make_model: Any, make_context: Any, export: Any
+) -> None:
+    """The library takes two nodes of one name for one: what to do is said."""
+    artifact = export(make_model())
+    model = onnx.load(artifact.path)
+    for node in model.graph.node:
+        node.name = "same"
+    onnx.save(model, artifact.path)
+    with pytest.raises(BuildError, match="two nodes") as caught:
+        Half().apply(artifact, Half.Options(), make_context())
+    assert "simplify" in caught.value.next_step
+
+
+@pytest.mark.parametrize("values", [{"dtype": "bfloat16"}, {"tolerance": 0}, {"block": ("Conv",)}])
+def test_half_options_are_checked_before_any_work(values: dict[str, Any]) -> None:
+    """Other types, values out of range, and unknown options."""
+    with pytest.raises(ValidationError):
+        Half.Options(**values)
+
+
+def test_half_needs_a_file(make_context: Any) -> None:
+    """An artifact without a file is refused in words."""
+    with pytest.raises(BuildError, match="no ONNX file"):
+        Half().apply(Artifact(ONNX), Half.Options(), make_context())
