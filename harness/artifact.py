@@ -23,6 +23,17 @@ class OptionsModel(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    @property
+    def changed(self) -> frozenset[str]:
+        """Options that are not as they are without being asked. Options travel between processes
+        whole, so which of them were written is known at reading only.
+        """
+        return frozenset(
+            name
+            for name, info in type(self).model_fields.items()
+            if not info.is_required() and getattr(self, name) != info.get_default()
+        )
+
 
 @dataclass(frozen=True)
 class Artifact:

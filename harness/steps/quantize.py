@@ -80,11 +80,11 @@ class Quantize:
         @model_validator(mode="after")
         def _fits(self) -> Quantize.Options:
             """An option of another method is an error, not ignored."""
-            wrong = sorted(self.model_fields_set & _STATIC_ONLY)
+            wrong = sorted(self.changed & _STATIC_ONLY)
             if self.method != "static" and wrong:
                 raise ValueError(f"{wrong[0]} is an option of 'static', not of {self.method!r}")
             if self.accuracy_drop is None:
-                idle = sorted(self.model_fields_set & {"accuracy_split", "max_excluded"})
+                idle = sorted(self.changed & {"accuracy_split", "max_excluded"})
                 if idle:
                     raise ValueError(f"{idle[0]} says nothing without accuracy_drop")
             if self.method == "weight_only" and self.weights != "int8":

@@ -42,7 +42,7 @@ class Sparsify:
         @model_validator(mode="after")
         def _fits(self) -> Sparsify.Options:
             """An option of the other pattern is an error, not ignored."""
-            wrong = self.model_fields_set & {"amount", "scope"}
+            wrong = self.changed & {"amount", "scope"}
             if self.pattern == "2:4" and wrong:
                 raise ValueError(f"{min(wrong)} is an option of 'unstructured'; 2:4 zeroes half")
             return self

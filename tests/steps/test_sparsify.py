@@ -104,7 +104,7 @@ def test_ignored_layers_stay(make_model: Any, make_context: Any) -> None:
 @pytest.mark.parametrize(
     "asked",
     [
-        {"pattern": "2:4", "amount": 0.5},
+        {"pattern": "2:4", "amount": 0.6},
         {"pattern": "2:4", "scope": "layer"},
         {"pattern": "1:2"},
         {"pattern": "unstructured", "amount": 1.0},

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import suitefile
+from harness import registry, suitefile
 from harness.recipe import LimitKind
 from harness.schema import suite_schema
 
@@ -332,6 +332,21 @@ def test_an_order_that_makes_no_sense_is_refused_with_the_reason(tmp_path):
     said = problem(found, "again")
     assert "'quantize' makes no sense after 'quantize': its operators are 8-bit already" in said
     assert "change their order" in said
+
+
+@pytest.mark.parametrize("group", [registry.STEPS, registry.RUNTIMES])
+def test_options_are_the_same_after_a_journey(group):
+    """Those of every step and runtime are sent to workers whole, defaults included."""
+    for name in registry.names(group):
+        found = registry.find(group, name)
+        if group == registry.STEPS:
+            examples = {"finetune": 5, "sparsify": "2:4", "quantize": "dynamic"}
+            default = found.Options.model_fields[found.argument].get_default()
+            asked = {found.argument: examples.get(name, default)}
+        else:
+            asked = {}
+        options = found.Options.model_validate(asked)
+        assert found.Options.model_validate(options.model_dump(mode="json")) == options
 
 
 def test_images_are_asked_for_where_a_method_needs_them(tmp_path):
