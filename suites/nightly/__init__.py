@@ -1,0 +1,1 @@
+"""Every step and runtime on the digit detector."""
