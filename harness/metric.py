@@ -146,8 +146,9 @@ _ALL = (
     _once(
         "load_time_cold",
         "Time from the artifact on disk to the outputs of the first inference of one image, with "
-        "the runtime's caches empty: what is compiled at the first inference is included, the "
-        "import of the runtime's framework is not.",
+        "the runtime's caches empty: what is compiled at the first inference is included; the "
+        "import of the runtime's framework, and what the recipe's steps have loaded into the same "
+        "process before, are not.",
     ),
     _once(
         "build_time",

@@ -21,7 +21,7 @@ class AotInductor:
     name = "aotinductor"
     accepts = frozenset({AOTI})
     requires: tuple[Requirement, ...] = (registry.from_extra("torch", "torch"),)
-    preload: tuple[str, ...] = ("numpy", "torch")
+    preload: tuple[str, ...] = ("numpy", "torch", "torch._inductor.package")
 
     class Options(OptionsModel):
         """None: threads and instructions were fixed when the package was compiled."""

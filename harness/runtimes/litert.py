@@ -44,9 +44,7 @@ class LiteRtSession:
 
         threads = options.threads or context.threads
         try:
-            self._interpreter: Any = Interpreter(
-                model_path=str(artifact.path), num_threads=threads
-            )
+            self._interpreter: Any = Interpreter(model_path=str(artifact.path), num_threads=threads)
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise RuntimeFault(
