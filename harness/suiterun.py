@@ -39,6 +39,8 @@ _FEWEST = 4  # launches before a session may end
 _FEWEST_TO_STORE = 8  # the same when baselines are written: they are compared with for long
 _MOST = 60
 
+_OF_BATCHES = frozenset({"throughput", "peak_memory"})  # a batch is what takes the most memory
+
 _TOLD = 2  # launches that measure a throughput which no budget asks for
 
 _HOPELESS = 8  # launches before a recipe that will not be decided in time may leave
@@ -213,13 +215,13 @@ class SuiteRun:
             self._pace = now - before
             left = self._settings.seconds - (now - start)
             late = left < self._pace
-            if count >= _TOLD and not (self._settings.update or self._asks_throughput):
+            if count >= _TOLD and not (self._settings.update or self._asks_batches):
                 batches = []
             if count - len(self._discarded()) >= self._fewest:
                 verdicts = self._verdicts()
                 undecided = self._undecided(verdicts, count, left)
                 blocks = self._arms.blocks(undecided)
-                rates = [verdict for verdict in undecided if verdict.metric == "throughput"]
+                rates = [verdict for verdict in undecided if verdict.metric in _OF_BATCHES]
                 batches = [label for block in self._arms.blocks(rates) for label in block]
                 if late or not blocks:
                     return verdicts
@@ -229,13 +231,13 @@ class SuiteRun:
 
     def _batched(self) -> list[str]:
         """Every recipe's throughput is told; that of copies and of the base only where asked."""
-        if self._asks_throughput:
+        if self._asks_batches:
             return self._bench.labels
         return [recipe.name for recipe in self._recipes]
 
     @property
-    def _asks_throughput(self) -> bool:
-        return any("throughput" in metrics for metrics in self._wanted.values())
+    def _asks_batches(self) -> bool:
+        return any(_OF_BATCHES.intersection(metrics) for metrics in self._wanted.values())
 
     def _undecided(self, verdicts: Sequence[Verdict], count: int, left: float) -> list[Verdict]:
         """Verdicts that more launches may decide in the time that is left."""

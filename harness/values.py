@@ -98,9 +98,15 @@ def _quantile(samples: Sequence[float], q: float) -> float:
 
 
 def launch_values(record: RecipeRecord, metric: Metric) -> dict[int, float]:
-    """Launch number to value, for the launches in which the metric was measured."""
+    """Launch number to value, for the launches in which the metric was measured.
+
+    A batch takes the most memory: where some launches ran one, its peak is that of those.
+    """
     found = {}
-    for launch in record.launches:
+    launches = record.launches
+    if metric.name == "peak_memory":
+        launches = tuple(each for each in launches if each.batches) or launches
+    for launch in launches:
         value = launch_value(launch, metric.name)
         if value is not None and math.isfinite(value) and value >= 0:
             found[launch.index] = value

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.record import Launch
-from harness.values import launch_ratio
+from harness.metric import PERFORMANCE
+from harness.record import Launch, RecipeRecord
+from harness.values import launch_ratio, launch_values
 
 TIMES = st.lists(st.floats(1e-4, 10.0), min_size=1, max_size=40)
 
@@ -42,6 +43,22 @@ def test_arms_that_never_met_are_not_compared() -> None:
     """No round in common: not measured, rather than a ratio of two different times."""
     assert launch_ratio(arm([1.0], [0]), arm([1.0], [1]), "latency_p50") is None
     assert launch_ratio(arm([1.0], [0]), arm([1.0], [1]), "latency_p95") is None
+
+
+def test_peaks_of_memory_are_those_of_launches_that_ran_a_batch() -> None:
+    """A launch without one needs less, and says nothing of what the rest need."""
+
+    def launch(index: int, peak: int, *batches: float) -> Launch:
+        found = {"index": index, "peak_memory": peak, "batches": batches, "batch_size": 8}
+        return arm([0.1]).model_copy(update=found)
+
+    metric = PERFORMANCE["peak_memory"]
+    mixed = RecipeRecord(
+        name="r", reference="r", launches=(launch(0, 90, 0.5), launch(1, 40), launch(2, 80, 0.5))
+    )
+    assert launch_values(mixed, metric) == {0: 90.0, 2: 80.0}
+    none = RecipeRecord(name="r", reference="r", launches=(launch(0, 40), launch(1, 50)))
+    assert launch_values(none, metric) == {0: 40.0, 1: 50.0}
 
 
 @given(TIMES, TIMES, st.sampled_from(["latency_p50", "latency_p95"]))
