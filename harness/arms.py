@@ -110,7 +110,7 @@ class Arms:
                 continue
             reference, base = compared[recipe.name]
             block = [recipe.name]
-            if base:
+            if base and recipe.name not in self.problems:
                 block.append(at_base(recipe.name))
             if not recipe.is_reference and reference:
                 block.append(recipe.reference)

@@ -106,6 +106,16 @@ def test_with_nothing_open_nothing_is_measured(tmp_path: Path) -> None:
     assert arms(tmp_path, {"fast": ["latency_p50"]}).blocks([]) == []
 
 
+def test_a_recipe_that_is_not_at_the_base_takes_turns_without_it(tmp_path: Path) -> None:
+    """It is new: there is nothing to compare it with, and it is measured all the same."""
+    found = arms(tmp_path, {"fast": ["latency_p50"], "plain": ["latency_p50"]}, base=True)
+    (tmp_path / "recipes.toml").write_text(SUITE.replace('name = "plain"', 'name = "other"'))
+    labels = {arm.label for arm in found.all(())}
+    assert "plain@base" not in labels
+    assert ("plain",) in found.blocks()
+    assert {label for block in found.blocks() for label in block} <= labels
+
+
 def test_every_arm_of_a_block_exists(tmp_path: Path) -> None:
     """A block names labels of arms, with and without a base."""
     for base in (False, True):
