@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -236,6 +237,11 @@ class Project:
             for suite in self.sessions()[-1]["suites"]
             for verdict in suite["verdicts"]
         }
+
+
+def hear_ctrl_c() -> None:
+    """For a child process: what a shell starts in the background is told to ignore it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def said(result: pytest.RunResult, *parts: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Project, said
+from tests.conftest import Project, hear_ctrl_c, said
 
 SLOW = '''\
 """A runtime of the project itself, so that each version of the code has its own."""
@@ -220,7 +220,11 @@ def test_an_interrupted_session_leaves_no_trace(versions: Project) -> None:
     command = [sys.executable, "-m", "pytest", "--perf", "--perf-base", "HEAD"]
     command += ["--perf-wait", "300", "--perf-seconds", "60"]
     process = subprocess.Popen(
-        command, cwd=versions.root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command,
+        cwd=versions.root,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=hear_ctrl_c,  # noqa: PLW1509 - no threads here
     )
     base = versions.root / ".perfgate" / "base"
     end = time.monotonic() + 120

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Project
+from tests.conftest import Project, hear_ctrl_c
 
 LAST_WORDS = {
     "segfault": "*crashed in native code (SIGSEGV)*",
@@ -66,7 +66,11 @@ def test_no_orphan_is_left(
     moody("hang")
     command = [sys.executable, "-m", "pytest", "--perf", "--perf-wait", "300", "-k", "moody-map"]
     process = subprocess.Popen(
-        command, cwd=project.root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command,
+        cwd=project.root,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=hear_ctrl_c,  # noqa: PLW1509 - no threads here
     )
     try:
         _until(lambda: len(_workers(project)) >= 3, 60)  # a launch and two arms
