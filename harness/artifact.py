@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
+from pydantic_core import PydanticCustomError
 
 TORCH = "torch"
 ONNX = "onnx"
 AOTI = "aoti"
 NCNN = "ncnn"
 TFLITE = "tflite"
+EXPORTED = "exported"
+
+IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+"""What a suite names its code by: "package.module:function"."""
 
 CPU_FEATURES = "cpu_features"
 """In a package of compiled code: the features of the CPU that it was compiled on."""
@@ -35,13 +41,42 @@ class OptionsModel(BaseModel):
         )
 
 
+def import_path(value: str) -> str:
+    """`value`, for a field of options that names code of the suite.
+
+    Raises:
+        PydanticCustomError: it is not an import path.
+    """
+    if not IMPORT_PATH.fullmatch(value):
+        raise PydanticCustomError(
+            "import_path", "it is not an import path", {"expected": '"package.module:function"'}
+        )
+    return value
+
+
+def data_source(value: str) -> str:
+    """`value`, for a field of options that names data to learn from: a split or an import path.
+
+    Raises:
+        PydanticCustomError: it is neither, or it is the data that recipes are judged on.
+    """
+    if value not in {"train", "calibration"} and not IMPORT_PATH.fullmatch(value):
+        raise PydanticCustomError(
+            "data_source",
+            "it is not data to learn from",
+            {"expected": 'train, calibration, "package.module:function"'},
+        )
+    return value
+
+
 @dataclass(frozen=True)
 class Artifact:
     """What a step takes and gives.
 
     Attributes:
         kind: "torch" (a live module), or files: "onnx", "aoti" (a package of compiled code, .pt2),
-            "ncnn" (.param, weights beside it in .bin), "tflite".
+            "ncnn" (.param, weights beside it in .bin), "tflite", "exported" (a program of
+            torch.export, .pt2).
         module: the torch module in eval mode, for kind "torch".
         path: the file, for the other kinds; what belongs to it lies beside it.
     """

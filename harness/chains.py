@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness import registry
+from harness.artifact import IMPORT_PATH
 from harness.errors import RecipeError
 from harness.recipe import RuntimeSpec, StepSpec
 from harness.runtimes import Runtime
-from harness.steps import Step, splits_of
+from harness.steps import Step, splits_of, trains_with
 from harness.suitetables import NAME, Place, RecipeTable, SuiteTable
 
 
@@ -105,13 +106,13 @@ def read_step(
                 next_step="leave one of the two out, or change their order",
             )
     for split in sorted(splits_of(step, options)):
-        if split not in suite.data:
+        if split not in suite.data and not IMPORT_PATH.fullmatch(split):
             raise place.error(
                 f"the step {name!r} needs {split} data",
                 where,
                 next_step=f"add {split} to [suite] data",
             )
-    if step.trains and not suite.trainer:
+    if trains_with(step, options) and not suite.trainer:
         raise place.error(
             f"the step {name!r} needs a trainer",
             where,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import registry
-from harness.artifact import ONNX, TORCH
+from harness.artifact import IMPORT_PATH, ONNX, TORCH
 from harness.budgets import read_budget
 from harness.chains import one_per_runtime, read_runtime, read_step, way_to
 from harness.errors import PerfgateError, RecipeError, suggestion
@@ -28,7 +28,6 @@ from harness.registry import Requirement
 from harness.suitetables import NAME, Place, RecipeTable, SuiteTable
 from harness.tasks import Task
 
-IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 SPLITS = ("train", "calibration", "validation")
 
 

@@ -20,9 +20,11 @@ from harness.measure.store import ArtifactStore, Entry, Stored, Structure, diges
 from harness.measure.suitedata import VALIDATION, SuiteData
 from harness.recipe import Recipe, StepSpec, Suite
 from harness.record import ArtifactInfo, Link
-from harness.steps import BuildContext, Step, splits_of
+from harness.steps import BuildContext, Step, splits_of, training, trains_with
+from harness.steps.training import Checkpoints
 
 SEED = 0
+CHECKPOINT_SECONDS = 30.0  # a training that is cut off loses no more than about this
 _FORMAT = 1  # of the store's entries; part of every key
 _WEIGHTS = "weights.safetensors"
 _OWN_PACKAGES = {"pytest-perfgate", "faster-coco-eval"}  # these do not change an artifact
@@ -67,13 +69,17 @@ def load(reference: dict[str, Any]) -> Artifact:
     return Artifact(TORCH, module=_module(reference["model"], structures, path))
 
 
-def _module(model: str, structures: tuple[Structure, ...], weights: Path | None) -> Any:
+def _module(
+    model: str, structures: tuple[Structure, ...], weights: Path | None, where: str = "suite.model"
+) -> Any:
     import torch
 
-    module = resolve(model, "suite.model")()
+    module = resolve(model, where)()
     if not isinstance(module, torch.nn.Module):
         raise RecipeError(
-            f"{model!r} returned {type(module).__name__}", valid="a torch.nn.Module in eval mode"
+            f"{model!r} returned {type(module).__name__}",
+            where=where,
+            valid="a torch.nn.Module in eval mode",
         )
     module.eval()
     for structure in structures:
@@ -113,15 +119,18 @@ class _Chain:
         for spec in self._recipe.chain:
             step: Step = registry.find(registry.STEPS, spec.name)
             options = step.Options.model_validate(dict(spec.options))
-            before = entry
+            before, key = entry, _step_key(link.key, step, options, self._suite)
+            checkpoints = self._checkpoints(key, before) if trains_with(step, options) else None
             entry, link = self._link(
-                _step_key(link.key, step, options, self._suite),
+                key,
                 spec.name,
                 options.model_dump(mode="json"),
-                lambda folder, s=step, o=options, e=before, p=spec: self._apply(  # type: ignore[misc]
-                    s, o, e, folder, p
+                lambda folder, s=step, o=options, e=before, p=spec, c=checkpoints: self._apply(  # type: ignore[misc]
+                    s, o, e, folder, p, c
                 ),  # mypy cannot infer a lambda's defaults
             )
+            if checkpoints is not None:
+                checkpoints.delete()
             step.prove(link.effect, options)
             lineage.append(link)
         return Built(self._reference(entry), self._info(entry), tuple(lineage))
@@ -170,8 +179,23 @@ class _Chain:
         }
         return self._stored(TORCH, _WEIGHTS, effect, (), start, self._watch.files())
 
+    def _checkpoints(self, key: str, before: Entry) -> Checkpoints:
+        """Those of the link `key`; a changed file of the project makes them another training's."""
+        return Checkpoints(
+            folder=self._store.training(key),
+            files=lambda: {**before.stored.files, **self._watch.files()},
+            unchanged=self._watch.unchanged,
+            every=CHECKPOINT_SECONDS,
+        )
+
     def _apply(
-        self, step: Step, options: OptionsModel, before: Entry, folder: Path, spec: StepSpec
+        self,
+        step: Step,
+        options: OptionsModel,
+        before: Entry,
+        folder: Path,
+        spec: StepSpec,
+        checkpoints: Checkpoints | None,
     ) -> Stored:
         self._progress(0, 0, f"{spec.name} …")
         start = time.perf_counter()
@@ -180,13 +204,19 @@ class _Chain:
             example=self._data.example,
             inputs=self._data.inputs,
             data=self._data.split,
-            trainer=resolve(self._suite.trainer, "suite.trainer") if step.trains else None,
+            trainer=(
+                resolve(self._suite.trainer, "suite.trainer")
+                if trains_with(step, options)
+                else None
+            ),
             seed=SEED,
             threads=self._suite.threads,
             progress=lambda done, total, note: self._progress(
                 done, total, f"{spec.name}: {note}" if note else spec.name
             ),
             score=self._score,
+            model=lambda path: _module(path, (), None, f"step {spec.name}"),
+            checkpoints=checkpoints,
         )
         try:
             applied = step.apply(self._open(before), options, context)
@@ -198,7 +228,9 @@ class _Chain:
             ) from error
         effect = dict(applied.effect)
         step.prove(effect, options)
-        structures = before.stored.structures
+        structures, model = before.stored.structures, before.stored.model
+        if applied.model:
+            structures, model = (), applied.model
         if applied.artifact.kind == TORCH:
             self._module = applied.artifact.module.eval()
             structures += (
@@ -215,7 +247,7 @@ class _Chain:
             name = applied.artifact.path.name
             structures = ()
         files = {**before.stored.files, **self._watch.files()}
-        return self._stored(applied.artifact.kind, name, effect, structures, start, files)
+        return self._stored(applied.artifact.kind, name, effect, structures, start, files, model)
 
     def _score(self, artifact: Artifact, split: str) -> float:
         """The task's first metric over a split that is not the one that budgets are judged on."""
@@ -257,6 +289,7 @@ class _Chain:
         structures: tuple[Structure, ...],
         start: float,
         files: dict[str, str],
+        model: str = "",
     ) -> Stored:
         return Stored(
             kind=kind,
@@ -265,13 +298,14 @@ class _Chain:
             structures=structures,
             seconds=time.perf_counter() - start,
             files=files,
+            model=model,
         )
 
     def _reference(self, entry: Entry) -> dict[str, Any]:
         return {
             "kind": entry.stored.kind,
             "path": str(entry.path) if entry.path else "",
-            "model": self._suite.model,
+            "model": entry.stored.model or self._suite.model,
             "structures": [item.model_dump(mode="json") for item in entry.stored.structures],
         }
 
@@ -319,8 +353,9 @@ def _step_key(before: str, step: Step, options: OptionsModel, suite: Suite) -> s
     if splits:
         asked["data"] = {split: suite.data.get(split) for split in sorted(splits)}
         asked["input"] = dict(suite.input)
-    if step.trains:
+    if trains_with(step, options):
         asked["trainer"] = suite.trainer
+        asked["training"] = _code(Path(training.__file__))
     return digest_of(asked)
 
 

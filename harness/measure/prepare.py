@@ -162,7 +162,7 @@ def _evaluation_key(suite: Suite, recipe: Recipe, built: Built, data: SuiteData)
             "versions": versions(),
             "artifact": built.info.digest,
             "structures": built.reference["structures"],
-            "model": suite.model,
+            "model": built.reference["model"],
             "runtime": recipe.runtime.name,
             "options": dict(recipe.runtime.options),
             "code": digest_files(Path(source).parent, [Path(source).name])[0] if source else "",

@@ -43,6 +43,7 @@ class Stored(BaseModel):
         file: the artifact's main file, relative to the entry's folder; "" when the model's own
             source is all there is.
         files: the project files that the build read, with their digests.
+        model: import path of the function that builds the torch module, "" for the suite's own.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -53,6 +54,7 @@ class Stored(BaseModel):
     structures: tuple[Structure, ...]
     seconds: float
     files: dict[str, str]
+    model: str = ""
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,10 @@ class ArtifactStore:
             if watch.unchanged(stored.files) and (entry.path is None or entry.path.exists()):
                 return entry
         return None
+
+    def training(self, key: str) -> Path:
+        """The folder of an unfinished training of the link `key`; it need not exist."""
+        return self.root / "training" / key
 
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from harness import registry
+from harness.artifact import IMPORT_PATH
 from harness.errors import DataError
 from harness.measure.importing import resolve
 from harness.recipe import Suite
@@ -28,14 +29,15 @@ class SuiteData:
         )
 
     def split(self, name: str) -> Any:
-        """The task's data object of a split.
+        """The task's data object of a split, or of what an import path in a step's options names.
 
         Raises:
             DataError: the suite names no such split, or it cannot be used.
         """
         if name not in self._splits:
-            where = f"suite.data.{name}"
-            source = self._suite.data.get(name)
+            named = IMPORT_PATH.fullmatch(name) is not None
+            where = name if named else f"suite.data.{name}"
+            source = name if named else self._suite.data.get(name)
             if source is None:
                 raise DataError(
                     f"the suite {self._suite.name!r} names no {name!r} data",

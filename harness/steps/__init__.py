@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from harness.artifact import Artifact, OptionsModel
 from harness.errors import BuildError, NoEffect
 from harness.registry import Requirement
+from harness.steps.training import Checkpoints
 
 
 @dataclass(frozen=True)
@@ -24,15 +25,22 @@ class Applied:
         effect: what it changed, in numbers: `{"macs_before": 3.1e8, "macs": 1.2e8}`.
         structure: for a step that changes a torch module's structure, plain JSON data from which
             `Step.restore` repeats the change on a freshly built module, before weights are loaded.
+        model: for a step that puts another model in place of the chain's, the import path of the
+            function that builds it; what earlier steps did to the structure is over then.
     """
 
     artifact: Artifact
     effect: Mapping[str, Any]
     structure: Any = None
+    model: str = ""
 
 
 def _no_score(artifact: Artifact, split: str) -> float:
     raise BuildError(f"{artifact.kind} cannot be scored on {split} images here")
+
+
+def _no_model(path: str) -> Any:
+    raise BuildError(f"{path} cannot be built here")
 
 
 @dataclass(frozen=True)
@@ -43,14 +51,17 @@ class BuildContext:
         folder: an empty folder of this step's own; files of the artifact are written here.
         example: `example(n)` is a float32 network input of batch n, shape (n, 3, H, W).
         inputs: `inputs(split, limit)` yields pre-processed network inputs, one image each, shape
-            (1, 3, H, W), from "train" or "calibration".
-        data: `data(split)` is the task's data object of that split.
-        trainer: the suite's training function, or None when the suite names none.
+            (1, 3, H, W), from "train", "calibration", or the data that an import path names.
+        data: `data(split)` is the task's data object of that split, or of an import path.
+        trainer: the suite's training function, or None when the suite names none; `train` in
+            `harness.steps.training` calls it.
         seed: for everything random.
         threads: threads that the build may use.
         progress: `progress(done, total, note)` may be called as often as wanted.
         score: `score(artifact, split)` is the task's first metric of an artifact over the images
             of "train" or "calibration"; never of validation images.
+        model: `model(import_path)` is a new torch module in eval mode, built by that function.
+        checkpoints: where a training is kept while it runs, None when it need not be continued.
     """
 
     folder: Path
@@ -62,6 +73,8 @@ class BuildContext:
     threads: int
     progress: Callable[[int, int, str], None] = field(default=lambda *_: None)
     score: Callable[[Artifact, str], float] = field(default=_no_score)
+    model: Callable[[str], Any] = field(default=_no_model)
+    checkpoints: Checkpoints | None = None
 
 
 class Step(Protocol):
@@ -75,7 +88,8 @@ class Step(Protocol):
         requires: packages it imports.
         splits: data splits it needs ("calibration", "train"); where that depends on the options,
             these have a property of that name, see `splits_of`.
-        trains: whether it needs the suite's trainer.
+        trains: whether it needs the suite's trainer; where that depends on the options, these have
+            a property of that name, see `trains_with`.
 
     A step may have `not_after`: names of steps that it makes no sense after, each with the reason.
     """
@@ -113,6 +127,12 @@ class Step(Protocol):
 def splits_of(step: Step, options: Any) -> frozenset[str]:
     """The data splits that a step needs with these options."""
     found: frozenset[str] = getattr(options, "splits", step.splits)
+    return found
+
+
+def trains_with(step: Step, options: Any) -> bool:
+    """Whether a step needs the suite's trainer with these options."""
+    found: bool = getattr(options, "trains", step.trains)
     return found
 
 

@@ -1,4 +1,4 @@
-"""finetune: some steps of training, by the suite's own trainer."""
+"""finetune: some steps of training, by the suite's own trainer, on its data or another domain's."""
 
 from __future__ import annotations
 
@@ -8,16 +8,14 @@ from typing import Any
 from pydantic import Field
 
 from harness import registry
-from harness.artifact import TORCH, Artifact, OptionsModel
-from harness.errors import BuildError
+from harness.artifact import TORCH, Artifact
 from harness.registry import Requirement
 from harness.steps import Applied, BuildContext, expect
+from harness.steps.training import Course, TrainingOptions, told, train
 
 
 class Finetune:
-    """The step `finetune`. The trainer is `fit(module, data, *, steps, learning_rate, batch_size,
-    seed, progress) -> module`.
-    """
+    """The step `finetune`; `harness.steps.training.CONTRACT` says how the trainer is called."""
 
     name = "finetune"
     argument = "steps"
@@ -27,12 +25,9 @@ class Finetune:
     splits = frozenset({"train"})
     trains = True
 
-    class Options(OptionsModel):
+    class Options(TrainingOptions):
         """Options of the training."""
 
-        steps: int = Field(ge=1, description="optimizer steps")
-        learning_rate: float = Field(1e-3, gt=0, description="highest learning rate")
-        batch_size: int = Field(8, ge=1, description="images per step")
         keep_zeros: bool = Field(
             True, description="weights that are zero before, as after `sparsify`, stay zero"
         )
@@ -42,9 +37,6 @@ class Finetune:
         import torch
 
         torch.set_num_threads(context.threads)
-        torch.manual_seed(context.seed)
-        if context.trainer is None:
-            raise BuildError("the suite names no trainer", where="suite.trainer")
         before = {name: value.clone() for name, value in artifact.module.named_parameters()}
         for parameter in artifact.module.parameters():
             parameter.requires_grad_(True)
@@ -54,15 +46,9 @@ class Finetune:
             for name, parameter in artifact.module.named_parameters()
             if name in masks
         ]
-        module = context.trainer(
-            artifact.module,
-            context.data("train"),
-            steps=options.steps,
-            learning_rate=options.learning_rate,
-            batch_size=options.batch_size,
-            seed=context.seed,
-            progress=context.progress,
-        )
+        course = Course(context.progress, context.checkpoints)
+        data = context.data(options.data)
+        module = train(context.trainer, artifact.module, data, options, context.seed, course)
         for hold in holds:
             hold.remove()
         after = dict(module.named_parameters())
@@ -76,7 +62,7 @@ class Finetune:
         )
         finite = all(bool(torch.isfinite(value).all()) for value in module.state_dict().values())
         effect = {
-            "steps": options.steps,
+            **told(course),
             "changed_parameters": changed,
             "parameters": sum(value.numel() for value in after.values()),
             "finite": finite,

@@ -15,24 +15,23 @@ import argparse
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from harness.steps.training import Course
 from suites.digits.data import SPLITS, Composer
-from suites.digits.model import STRIDES, WEIGHTS, Detector, decode
+from suites.digits.model import STRIDES, WEIGHTS, Detector
 
 if TYPE_CHECKING:
     from harness.tasks.detection import DetectionData
 
 Batch = tuple[Tensor, Tensor, Tensor, Tensor]
 """Images (N, 3, H, W) in [0, 1]; boxes (N, M, 4) corners; labels (N, M); which of M are real."""
-
-Progress = Callable[[int, int, str], None]
 
 _TOP = 10  # anchors per object
 _WIDTH = 8  # objects per image at the most
@@ -46,23 +45,22 @@ def fit(
     learning_rate: float,
     batch_size: int,
     seed: int,
-    progress: Progress,
+    course: Course,
 ) -> nn.Module:
     """Fine-tunes `module` in place on the images of `data`; the same inputs give the same weights.
 
-    Returns it in eval mode.
+    `module` need not be a `Detector`: it gives boxes and scores as one does. Returns it in eval
+    mode.
     """
-    torch.manual_seed(seed)
-    batches = _batches_of(data, batch_size, np.random.default_rng(seed))
-    return _train(module, batches, steps, learning_rate, progress, average=0.98)
+    return _train(module, _batches_of(data, batch_size, seed), steps, learning_rate, course, 0.98)
 
 
 def _train(
     module: nn.Module,
-    batches: Iterator[Batch],
+    batch: Callable[[int], Batch],
     steps: int,
     learning_rate: float,
-    progress: Progress,
+    course: Course,
     average: float,
 ) -> nn.Module:
     """AdamW under a one-cycle rate; the weights returned are a running average of those visited."""
@@ -72,12 +70,13 @@ def _train(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, learning_rate, total_steps=max(2, steps), pct_start=0.1
     )
-    shown = 0.0
-    for step in range(steps):
-        images, boxes, labels, real = next(batches)
-        loss = _loss(module, images, boxes, labels, real)
+    for step in course.steps(
+        steps, module=module, smooth=smooth, optimizer=optimizer, schedule=schedule
+    ):
+        images, *targets = batch(step)
+        loss = course.loss(images, _loss(module, images, *targets))
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
+        loss.backward()
         nn.utils.clip_grad_norm_(module.parameters(), 10.0)
         optimizer.step()
         schedule.step()
@@ -90,20 +89,16 @@ def _train(
                     old.lerp_(new, 1 - keep)
                 else:
                     old.copy_(new)
-        shown = 0.95 * shown + 0.05 * loss.item()
-        progress(step + 1, steps, f"loss {shown / (1 - 0.95 ** (step + 1)):.3f}")
     module.load_state_dict(smooth.state_dict())
     return module.eval()
 
 
 def _loss(module: nn.Module, images: Tensor, boxes: Tensor, labels: Tensor, real: Tensor) -> Tensor:
-    levels = cast(Any, module).raw(images)
-    logits = torch.cat([level[0].flatten(2).transpose(1, 2) for level in levels], 1).float()
-    predicted = torch.cat(
-        [decode(level[1], stride) for level, stride in zip(levels, STRIDES, strict=True)], 1
-    )
+    predicted, scores = module(images)
+    logits = scores.logit(eps=1e-6)
+    height, width = images.shape[2:]
     centres = torch.cat(
-        [_centres(level[0], stride) for level, stride in zip(levels, STRIDES, strict=True)], 0
+        [_centres(height // stride, width // stride, stride) for stride in STRIDES], 0
     )
     owner, weight = _assign(
         logits.detach().sigmoid(), predicted.detach(), centres, boxes, labels, real
@@ -154,9 +149,9 @@ def _giou(a: Tensor, b: Tensor) -> Tensor:
     return inner / (union + 1e-7) - (hull - union) / (hull + 1e-7)
 
 
-def _centres(level: Tensor, stride: int) -> Tensor:
-    y = (torch.arange(level.shape[2]) + 0.5) * stride
-    x = (torch.arange(level.shape[3]) + 0.5) * stride
+def _centres(height: int, width: int, stride: int) -> Tensor:
+    y = (torch.arange(height) + 0.5) * stride
+    x = (torch.arange(width) + 0.5) * stride
     return torch.stack(torch.meshgrid(x, y, indexing="xy"), -1).flatten(0, 1)
 
 
@@ -177,7 +172,8 @@ def _corners(boxes: Any) -> Any:
     return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], 1)
 
 
-def _batches_of(data: DetectionData, size: int, random: np.random.Generator) -> Iterator[Batch]:
+def _batches_of(data: DetectionData, size: int, seed: int) -> Callable[[int], Batch]:
+    """Batches by the number of their step; every image once before any comes again."""
     index = {image["id"]: row for row, image in enumerate(data.coco["images"])}
     category = {entry["id"]: row for row, entry in enumerate(data.coco["categories"])}
     objects: list[tuple[list[list[float]], list[int]]] = [([], []) for _ in index]
@@ -185,31 +181,42 @@ def _batches_of(data: DetectionData, size: int, random: np.random.Generator) -> 
         row = index[entry["image_id"]]
         objects[row][0].append(entry["bbox"])
         objects[row][1].append(category[entry["category_id"]])
-    while True:
-        order = random.permutation(len(index))
-        for begin in range(0, len(order) - size + 1, size):
-            rows = order[begin : begin + size]
-            yield _batch(
-                [np.array(data.images[row]) for row in rows],
-                [
-                    (
-                        _corners(np.array(objects[row][0], dtype=np.float64).reshape(-1, 4)),
-                        objects[row][1],
-                    )
-                    for row in rows
-                ],
-            )
+    random = np.random.default_rng(seed)
+    orders: list[Any] = []
+    size = min(size, len(index))
+    rounds = len(index) // size
+
+    def batch(step: int) -> Batch:
+        while len(orders) <= step // rounds:
+            orders.append(random.permutation(len(index)))
+        begin = step % rounds * size
+        rows = orders[step // rounds][begin : begin + size]
+        return _batch(
+            [np.array(data.images[row]) for row in rows],
+            [
+                (
+                    _corners(np.array(objects[row][0], dtype=np.float64).reshape(-1, 4)),
+                    objects[row][1],
+                )
+                for row in rows
+            ],
+        )
+
+    return batch
 
 
-def _composed(size: int, side: int, most: int, seed: int) -> Iterator[Batch]:
+def _composed(size: int, side: int, most: int, seed: int) -> Callable[[int], Batch]:
     """Batches of scenes that are composed as they are asked for."""
     composer = Composer(SPLITS["train"], seed)
-    while True:
+
+    def batch(_step: int) -> Batch:
         scenes = [composer.scene(side, most) for _ in range(size)]
-        yield _batch(
+        return _batch(
             [scene.image for scene in scenes],
             [(_corners(scene.boxes), scene.labels) for scene in scenes],
         )
+
+    return batch
 
 
 def main() -> None:
@@ -244,11 +251,11 @@ def main() -> None:
         load_model(detector, arguments.resume)
     else:
         small = _composed(arguments.batch_size, 160, 3, arguments.seed)
-        _train(detector, small, arguments.small, 4e-3, progress, average=0.995)
+        _train(detector, small, arguments.small, 4e-3, Course(progress), average=0.995)
         save()
     full = _composed(arguments.batch_size, 320, 6, arguments.seed + 1)
     rate = 2e-3 if not arguments.resume else 1.5e-3
-    _train(detector, full, arguments.full, rate, progress, average=0.995)
+    _train(detector, full, arguments.full, rate, Course(progress), average=0.995)
     save()
     print(f"weights: {arguments.output} ({math.ceil(arguments.output.stat().st_size / 1e3)} kB)")  # noqa: T201
 

@@ -13,6 +13,7 @@ from harness.artifact import TORCH, Artifact
 from harness.errors import BuildError, NoEffect
 from harness.steps.finetune import Finetune
 from harness.steps.sparsify import Sparsify, two_of_four
+from harness.steps.training import Course
 
 torch = pytest.importorskip("torch", reason="python -m pip install 'pytest-perfgate[torch]'")
 
@@ -125,10 +126,11 @@ def test_training_after_it_keeps_the_zeros(make_model: Any, make_context: Any, k
         make_context(),
     )
 
-    def fit(module: Any, *_: Any, **__: Any) -> Any:
+    def fit(module: Any, _data: Any, *, course: Course, **asked: Any) -> Any:
         with torch.no_grad():
-            for parameter in module.parameters():
-                parameter.add_(0.01)
+            for _ in course.steps(asked["steps"]):
+                for parameter in module.parameters():
+                    parameter.add_(0.01)
         return module
 
     step, options = Finetune(), Finetune.Options(steps=1, keep_zeros=keep)

@@ -11,9 +11,11 @@ from pydantic import ValidationError
 
 from harness.artifact import TORCH, Artifact
 from harness.errors import BuildError, NoEffect
+from harness.steps import splits_of
 from harness.steps.channels_last import ChannelsLast
 from harness.steps.finetune import Finetune
 from harness.steps.prune import Prune
+from harness.steps.training import Course
 from tests.steps.conftest import example
 
 torch = pytest.importorskip("torch", reason="python -m pip install 'pytest-perfgate[torch]'")
@@ -159,18 +161,24 @@ def test_prune_that_removes_nothing_is_no_effect(make_model: Any, make_context: 
         step.prove({**applied.effect, "macs": 0.0}, options)
 
 
-def fit(module: Any, data: Any, **asked: Any) -> Any:
+def fit(module: Any, data: Any, *, course: Course, **asked: Any) -> Any:
     """A trainer: some steps of gradient descent towards zero outputs."""
-    assert data == "train"
+    assert data in {"train", "toy.data:night"}
     optimizer = torch.optim.SGD(module.parameters(), lr=asked["learning_rate"])
     module.train()
-    for step in range(asked["steps"]):
+    for _ in course.steps(asked["steps"], module=module, optimizer=optimizer):
         optimizer.zero_grad()
         batch = torch.from_numpy(example(asked["batch_size"]))
-        (module(batch) ** 2).mean().backward()
+        course.loss(batch, (module(batch) ** 2).mean()).backward()
         optimizer.step()
-        asked["progress"](step + 1, asked["steps"], "")
     return module.eval()
+
+
+def idle(module: Any, _data: Any, *, course: Course, **asked: Any) -> Any:
+    """A trainer that goes through its steps and changes nothing."""
+    for _ in course.steps(asked["steps"]):
+        pass
+    return module
 
 
 def test_finetune_trains_with_the_suites_trainer(make_model: Any, make_context: Any) -> None:
@@ -181,15 +189,39 @@ def test_finetune_trains_with_the_suites_trainer(make_model: Any, make_context: 
     module = make_model().requires_grad_(False)
     applied = step.apply(Artifact(TORCH, module=module), options, context)
     step.prove(applied.effect, options)
-    assert seen == [(1, 2, ""), (2, 2, "")]
+    assert [(done, total) for done, total, _ in seen] == [(1, 2), (2, 2)]
+    assert all(note.startswith("loss 0.") for _, _, note in seen)
+    assert applied.effect["steps"] == 2
     assert 0 < applied.effect["changed_parameters"] <= applied.effect["parameters"]
     assert not applied.artifact.module.training
+
+
+def test_finetune_twice_gives_the_same_weights(make_model: Any, make_context: Any) -> None:
+    """The seed says it all; another seed may give others."""
+    found = []
+    for name in ("one", "two"):
+        step, options = Finetune(), Finetune.Options(steps=3)
+        context = make_context(name, trainer=fit)
+        found.append(step.apply(Artifact(TORCH, module=make_model()), options, context))
+    one, two = (each.artifact.module.state_dict() for each in found)
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_finetune_trains_on_the_data_that_is_named(make_model: Any, make_context: Any) -> None:
+    """Another split or an import path; what recipes are judged on is none of them."""
+    step, options = Finetune(), Finetune.Options(steps=1, data="toy.data:night")
+    assert splits_of(step, options) == {"toy.data:night"}
+    applied = step.apply(Artifact(TORCH, module=make_model()), options, make_context(trainer=fit))
+    step.prove(applied.effect, options)
+    for wrong in ("validation", "night", "toy/data.py"):
+        with pytest.raises(ValidationError, match="not data to learn from"):
+            Finetune.Options(steps=1, data=wrong)
 
 
 def test_finetune_without_a_change_is_no_effect(make_model: Any, make_context: Any) -> None:
     """A trainer that gives back what it got has trained nothing."""
     step, options = Finetune(), Finetune.Options(steps=1)
-    context = make_context(trainer=lambda module, _data, **_asked: module)
+    context = make_context(trainer=idle)
     applied = step.apply(Artifact(TORCH, module=make_model()), options, context)
     with pytest.raises(NoEffect, match="no parameter"):
         step.prove(applied.effect, options)
@@ -198,8 +230,8 @@ def test_finetune_without_a_change_is_no_effect(make_model: Any, make_context: A
 def test_finetune_to_nan_is_no_effect(make_model: Any, make_context: Any) -> None:
     """Weights that are no numbers are never a success."""
 
-    def explode(module: Any, _data: Any, **_asked: Any) -> Any:
-        broken = copy.deepcopy(module)
+    def explode(module: Any, data: Any, **asked: Any) -> Any:
+        broken = copy.deepcopy(idle(module, data, **asked))
         with torch.no_grad():
             broken[0].weight[0, 0, 0, 0] = float("nan")
         return broken

@@ -94,6 +94,7 @@ def test_fine_tuning_repeats_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     """The same seed gives the same weights, another one does not."""
     pytest.importorskip("sklearn")
     pytest.importorskip("skimage")
+    from harness.steps.training import Course
     from suites.digits import data
     from suites.digits.train import fit
 
@@ -109,7 +110,7 @@ def test_fine_tuning_repeats_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             learning_rate=1e-3,
             batch_size=2,
             seed=seed,
-            progress=lambda done, total, _note: seen.append((done, total)),
+            course=Course(lambda done, total, _note: seen.append((done, total))),
         )
         assert not module.training
         return module.state_dict()
