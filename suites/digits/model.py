@@ -67,15 +67,18 @@ class Head(nn.Module):
 class Detector(nn.Module):
     """The detector. In: float32 (N, 3, H, W) RGB in [0, 1], H and W multiples of 32."""
 
-    def __init__(self, width: int = 64) -> None:
+    def __init__(
+        self, width: int = 64, stages: tuple[int, int, int, int] = (32, 64, 96, 160)
+    ) -> None:
         super().__init__()
-        self.stem = nn.Sequential(conv(3, 16, 3, 2), conv(16, 32, 3, 2), Block(32, 32))
-        self.stage3 = nn.Sequential(Block(32, 64, 2, widen=3), Block(64, 64), Block(64, 64))
-        self.stage4 = nn.Sequential(Block(64, 96, 2, widen=3), Block(96, 96), Block(96, 96))
-        self.stage5 = nn.Sequential(Block(96, 160, 2, widen=3), Block(160, 160), Block(160, 160))
-        self.lateral3 = conv(64, width, 1)
-        self.lateral4 = conv(96, width, 1)
-        self.lateral5 = conv(160, width, 1)
+        c2, c3, c4, c5 = stages
+        self.stem = nn.Sequential(conv(3, 16, 3, 2), conv(16, c2, 3, 2), Block(c2, c2))
+        self.stage3 = nn.Sequential(Block(c2, c3, 2, widen=3), Block(c3, c3), Block(c3, c3))
+        self.stage4 = nn.Sequential(Block(c3, c4, 2, widen=3), Block(c4, c4), Block(c4, c4))
+        self.stage5 = nn.Sequential(Block(c4, c5, 2, widen=3), Block(c5, c5), Block(c5, c5))
+        self.lateral3 = conv(c3, width, 1)
+        self.lateral4 = conv(c4, width, 1)
+        self.lateral5 = conv(c5, width, 1)
         self.smooth3 = separable(width, width)
         self.smooth4 = separable(width, width)
         self.down4 = separable(width, width, 2)
@@ -116,6 +119,11 @@ def decode(distances: Tensor, stride: int) -> Tensor:
     left, top, right, bottom = (nn.functional.softplus(distances.float()) * stride).unbind(1)
     corners = (centre_x - left, centre_y - top, centre_x + right, centre_y + bottom)
     return torch.stack(corners, -1).flatten(1, 2)
+
+
+def small() -> nn.Module:
+    """A detector of about half the width, untrained: the student of a distillation."""
+    return Detector(width=32, stages=(16, 32, 48, 80)).eval()
 
 
 def build() -> nn.Module:

@@ -121,6 +121,16 @@ def test_fine_tuning_repeats_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert not all(torch.equal(first[name], other[name]) for name in first)
 
 
+def test_the_student_is_smaller_and_gives_the_same_outputs(detector: Any) -> None:
+    """A third of the parameters, and boxes and scores of the same anchors."""
+    student = model.small()
+    sizes = [sum(each.numel() for each in module.parameters()) for module in (student, detector)]
+    assert sizes[0] < sizes[1] / 3
+    with torch.inference_mode():
+        found, wanted = (each(torch.rand(1, 3, 64, 64)) for each in (student, detector))
+    assert [each.shape for each in found] == [each.shape for each in wanted]
+
+
 @pytest.mark.slow
 def test_half_of_its_channels_can_be_removed() -> None:
     """Less than half of the work remains, and the outputs keep their shape."""
