@@ -92,6 +92,7 @@ PACKAGES = (
     "numpy",
     "torch",
     "torch-pruning",
+    "torchao",
     "onnx",
     "onnxscript",
     "onnxruntime",

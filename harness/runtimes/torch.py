@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from harness import registry
-from harness.artifact import TORCH, Artifact, OptionsModel, dtype_of
+from harness.artifact import EXPORTED, TORCH, Artifact, OptionsModel, dtype_of
 from harness.errors import RuntimeFault
 from harness.registry import Requirement
 from harness.runtimes import OpenContext
@@ -23,7 +23,7 @@ class Torch:
     """The runtime `torch`."""
 
     name = "torch"
-    accepts = frozenset({TORCH})
+    accepts = frozenset({TORCH, EXPORTED})
     requires: tuple[Requirement, ...] = (registry.from_extra("torch", "torch"),)
     preload: tuple[str, ...] = ("numpy", "torch")
 
@@ -39,8 +39,10 @@ class Torch:
         )
 
     def open(self, artifact: Artifact, options: Any, context: OpenContext) -> TorchSession:
-        """A session on the live module."""
-        return TorchSession(artifact.module, options, context)
+        """A session on the live module, or on the exported program in the project's cache."""
+        exported = artifact.kind == EXPORTED
+        module = _program(artifact.path) if exported else artifact.module
+        return TorchSession(module, options, context, exported=exported)
 
 
 class TorchSession:
@@ -50,7 +52,9 @@ class TorchSession:
     that the facts about both are there after it.
     """
 
-    def __init__(self, module: Any, options: Any, context: OpenContext) -> None:
+    def __init__(
+        self, module: Any, options: Any, context: OpenContext, *, exported: bool = False
+    ) -> None:
         import torch
 
         threads = options.threads or context.threads
@@ -75,7 +79,9 @@ class TorchSession:
         }
         self._autocast = options.autocast
         self._layers = module  # until autocast was seen to work
-        self._compiled = _Compiled(module, context.folder) if options.compile else None
+        self._compiled = (
+            _Compiled(module, context.folder, freezing=exported) if options.compile else None
+        )
         self._module = self._compiled or module
 
     def run(self, batch: np.ndarray[Any, Any]) -> tuple[Any, ...]:
@@ -147,10 +153,13 @@ def _cast_layers(module: Any, x: Any, dtype: str) -> dict[str, Any]:
 class _Compiled:
     """A module under torch.compile. Each call of its code is counted: a call of the module in which
     none of it ran was eager, whatever the reason, and is a fault.
+
+    `freezing` makes weights constants: Inductor finds 8-bit operators only then.
     """
 
-    def __init__(self, module: Any, folder: Path) -> None:
+    def __init__(self, module: Any, folder: Path, *, freezing: bool = False) -> None:
         import torch
+        import torch._inductor.config as inductor_config
         from torch._dynamo.backends.registry import lookup_backend
         from torch._dynamo.utils import counters
 
@@ -172,6 +181,8 @@ class _Compiled:
             return run
 
         self._module: Any = torch.compile(module, backend=counting)
+        self._freezing = inductor_config.patch(freezing=True) if freezing else None
+        self._shapes: set[tuple[int, ...]] = set()  # those that nothing is compiled for any more
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -186,10 +197,36 @@ class _Compiled:
             RuntimeFault: none of it ran.
         """
         before = self._calls
-        outputs = self._module(x)
+        shape = tuple(x.shape)
+        new = self._freezing is not None and shape not in self._shapes
+        with self._freezing if new and self._freezing else contextlib.nullcontext():
+            outputs = self._module(x)
+        self._shapes.add(shape)
         if self._calls == before:
             raise RuntimeFault(
                 "compile = true was asked for, and none of the model ran as compiled code",
                 next_step="TORCH_LOGS=graph_breaks,recompiles says why; or leave `compile` out",
             )
         return outputs
+
+
+def _program(path: Path | None) -> Any:
+    """The module of an exported program.
+
+    Such a file can carry code: `path` is always that of an artifact which this project's own steps
+    wrote to its cache.
+
+    Raises:
+        RuntimeFault: it does not load.
+    """
+    import torch
+    import torch.ao.quantization.fx._decomposed  # the operators of quantized programs
+
+    if path is None:
+        raise RuntimeFault("there is no exported program to run")
+    try:
+        return torch.export.load(path).module()
+    except Exception as error:
+        raise RuntimeFault(
+            f"the exported program does not load: {type(error).__name__}: {error}", where=str(path)
+        ) from error

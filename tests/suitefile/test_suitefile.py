@@ -123,7 +123,7 @@ def test_a_model_in_onnx_starts_the_chain_as_onnx(tmp_path):
     (tmp_path / "suites" / "demo" / "m.onnx").write_bytes(b"x")
     text = SUITE.replace("demo.model:build", "m.onnx")
     assert not read(tmp_path, text + FP32.replace('"torch"', '"onnxruntime"')).problems
-    assert "takes torch" in problem(read(tmp_path, text + FP32), "fp32")
+    assert "takes exported or torch" in problem(read(tmp_path, text + FP32), "fp32")
 
 
 @pytest.mark.parametrize("name", ["../up", "<script>", "", "a/b", ".hidden", "x" * 65, "a b"])
@@ -186,6 +186,42 @@ def test_a_step_that_trains_asks_for_a_trainer(tmp_path):
     text = SUITE + 'train = "demo.data:train"\n' + FP32
     text += '[[recipe]]\nname = "x"\nfrom = "fp32"\nsteps = [{ finetune = 3 }]\n'
     assert "needs a trainer" in problem(read(tmp_path, text), "x")
+
+
+@pytest.mark.parametrize(
+    ("step", "said"),
+    [
+        ('{ finetune = 3, data = "validation" }', "data: 'validation': it is not data to learn"),
+        ('{ finetune = 3, data = "../night" }', 'valid: train, calibration, "package.module:'),
+        ('{ finetune = 3, data = "calibration" }', "needs calibration data"),
+        ('{ distil = "small.pt", steps = 3 }', "student: 'small.pt': it is not an import path"),
+        ('{ distil = "demo.model:small", steps = 3, alpha = 0 }', "nothing is distilled"),
+        ('{ pt2e = "qat", samples = 3 }', "samples is not an option of 'qat'"),
+        ('{ pt2e = "static", steps = 3 }', "steps is not an option of 'static'"),
+        ('{ pt2e = "static" }', "needs calibration data"),
+    ],
+)
+def test_what_trains_names_its_data_and_code_as_the_suite_does(tmp_path, step, said):
+    """Splits to learn from and import paths, checked when the suite is read."""
+    text = SUITE.replace("[suite.data]", 'trainer = "demo.t:fit"\n[suite.data]')
+    text += 'train = "demo.data:train"\n' + FP32
+    text += f'[[recipe]]\nname = "x"\nfrom = "fp32"\nsteps = [{step}]\n'
+    assert said in problem(read(tmp_path, text), "x")
+
+
+def test_data_of_an_import_path_is_taken(tmp_path):
+    """Another domain's images need no split of the suite; qat alone needs the trainer."""
+    text = SUITE.replace("[suite.data]", 'trainer = "demo.t:fit"\n[suite.data]') + FP32
+    text += (
+        '[[recipe]]\nname = "x"\nfrom = "fp32"\nsteps = [{ finetune = 3, data = "night:all" }]\n'
+    )
+    assert "x" in read(tmp_path, text).suite.recipes
+    text = SUITE + 'train = "demo.data:train"\ncalibration = "demo.data:calibration"\n' + FP32
+    for method in ("static", "qat"):
+        text += f'[[recipe]]\nname = "{method}"\nfrom = "fp32"\nsteps = [{{ pt2e = "{method}" }}]\n'
+    found = read(tmp_path, text)
+    assert "static" in found.suite.recipes
+    assert "needs a trainer" in problem(found, "qat")
 
 
 def test_two_recipes_of_one_name_both_fail_with_what_is_derived(tmp_path):
@@ -446,7 +482,11 @@ def test_what_derives_from_a_list_of_runtimes_names_one(tmp_path):
             "many-openvino",
             "runtime[1]: precison: 'precison' is not a key",
         ),
-        ('["onnxruntime", "torch"]', "many-torch", "runtime[1]: the runtime 'torch' takes torch"),
+        (
+            '["onnxruntime", "torch"]',
+            "many-torch",
+            "runtime[1]: the runtime 'torch' takes exported or",
+        ),
         ('["' + "x" * 60 + '"]', "many", "cannot be a recipe's name"),
     ],
 )
