@@ -18,6 +18,7 @@ from harness.steps.numbers import module_outputs
 from harness.steps.pt2e import Pt2e, count
 from harness.steps.training import Course
 from tests.steps.conftest import example
+from tests.steps.test_training import kept
 
 torch = pytest.importorskip("torch", reason="python -m pip install 'pytest-perfgate[torch]'")
 pytest.importorskip("torchao", reason="python -m pip install 'pytest-perfgate[torchao]'")
@@ -94,14 +95,42 @@ def test_compiled_it_runs_8_bit_operators(
 
 
 @pytest.mark.slow
-def test_qat_trains_with_the_suites_trainer(make_model: Any, make_context: Any) -> None:
-    """The trainer gets a module that trains, copies and averages like any other."""
+def test_qat_trains_with_the_suites_trainer_and_is_continued(
+    make_model: Any, make_context: Any, tmp_path: Path
+) -> None:
+    """The trainer gets a module that trains, copies and averages like any other; cut off at its
+    third step, it goes on there.
+    """
+
+    class Stop(Exception):
+        pass
+
+    def cut(module: Any, data: Any, *, course: Course, **asked: Any) -> Any:
+        def tell(images: Any, loss: Any, told: Any = course.loss) -> Any:
+            if course.done == 2:
+                raise Stop
+            return told(images, loss)
+
+        course.loss = tell  # type: ignore[method-assign] # a trainer that dies
+        return fit(module, data, course=course, **asked)
+
     step = Pt2e()
-    options = Pt2e.Options(method="qat", steps=3, learning_rate=0.01, batch_size=2)
-    applied = step.apply(Artifact(TORCH, module=make_model()), options, make_context(trainer=fit))
+    options = Pt2e.Options(method="qat", steps=4, learning_rate=0.01, batch_size=2)
+    training = kept(tmp_path / "training")
+    with pytest.raises(Stop):
+        step.apply(
+            Artifact(TORCH, module=make_model()),
+            options,
+            make_context("cut", trainer=cut, checkpoints=training),
+        )
+    applied = step.apply(
+        Artifact(TORCH, module=make_model()),
+        options,
+        make_context(trainer=fit, checkpoints=training),
+    )
     step.prove(applied.effect, options)
     assert applied.effect["quantized_ops"] == 3
-    assert applied.effect["steps"] == 3
+    assert (applied.effect["steps"], applied.effect["resumed_at"]) == (4, 2)
     assert applied.artifact.kind == EXPORTED
 
 
