@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 
 TORCH = "torch"
 ONNX = "onnx"
+OPENVINO = "openvino"
 AOTI = "aoti"
 NCNN = "ncnn"
 TFLITE = "tflite"
@@ -75,8 +76,8 @@ class Artifact:
 
     Attributes:
         kind: "torch" (a live module), or files: "onnx", "aoti" (a package of compiled code, .pt2),
-            "ncnn" (.param, weights beside it in .bin), "tflite", "exported" (a program of
-            torch.export, .pt2).
+            "ncnn" (.param, weights beside it in .bin), "openvino" (.xml, weights beside it
+            in .bin), "tflite", "exported" (a program of torch.export, .pt2).
         module: the torch module in eval mode, for kind "torch".
         path: the file, for the other kinds; what belongs to it lies beside it.
     """

@@ -99,6 +99,7 @@ PACKAGES = (
     "onnxruntime-gpu",
     "onnxslim",
     "openvino",
+    "nncf",
     "opencv-python-headless",
     "ncnn",
     "pnnx",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from harness import registry
-from harness.artifact import ONNX, Artifact, OptionsModel
+from harness.artifact import ONNX, OPENVINO, Artifact, OptionsModel
 from harness.errors import RuntimeFault
 from harness.registry import Requirement
 from harness.runtimes import OpenContext
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class OpenVino:
-    """The runtime `openvino`; reads ONNX files."""
+    """The runtime `openvino`; reads ONNX files and its own."""
 
     name = "openvino"
-    accepts = frozenset({ONNX})
+    accepts = frozenset({ONNX, OPENVINO})
     requires: tuple[Requirement, ...] = (registry.from_extra("openvino", "openvino"),)
     preload: tuple[str, ...] = ("numpy", "openvino")
 
@@ -35,7 +35,7 @@ class OpenVino:
         threads: int | None = Field(None, ge=1, description="inference threads; default: suite's")
 
     def open(self, artifact: Artifact, options: Any, context: OpenContext) -> OpenVinoSession:
-        """A session on the ONNX file."""
+        """A session on the file."""
         return OpenVinoSession(artifact, options, context)
 
 

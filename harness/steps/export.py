@@ -41,6 +41,9 @@ class Export:
     )
     splits: frozenset[str] = frozenset()
     trains = False
+    not_after: Mapping[str, str] = {
+        "cast": "a graph is exported in float32, and `half` makes it 16-bit",
+    }
 
     class Options(OptionsModel):
         """Options in torch.onnx.export's words."""

@@ -24,6 +24,10 @@ class Finetune:
     requires: tuple[Requirement, ...] = (registry.from_extra("torch", "torch"),)
     splits = frozenset({"train"})
     trains = True
+    not_after: Mapping[str, str] = {
+        "cast": "a trainer works in float32",
+        "fuse": "batch normalisation, which training needs, is gone",
+    }
 
     class Options(TrainingOptions):
         """Options of the training."""

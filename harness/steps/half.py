@@ -37,6 +37,9 @@ class Half:
     )
     splits: frozenset[str] = frozenset()
     trains = False
+    not_after: Mapping[str, str] = {
+        "quantize": "the scales of 8-bit operators must stay in float32",
+    }
 
     class Options(OptionsModel):
         """Options in the words of convert_float_to_float16."""

@@ -37,6 +37,10 @@ class Ncnn:
     )
     splits: frozenset[str] = frozenset()
     trains = False
+    not_after: Mapping[str, str] = {
+        "quantize": "ncnn knows nothing of Q/DQ operators",
+        "half": "pnnx reads float32 graphs; `fp16` makes the weights 16-bit",
+    }
 
     class Options(OptionsModel):
         """Options in pnnx's words."""

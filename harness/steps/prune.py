@@ -27,6 +27,10 @@ class Prune:
     )
     splits: frozenset[str] = frozenset()
     trains = False
+    not_after: Mapping[str, str] = {
+        "cast": "channels are ranked and traced in float32",
+        "sparsify": "removing channels breaks the pattern of zeros: remove them first",
+    }
 
     class Options(OptionsModel):
         """Options in torch-pruning's words."""

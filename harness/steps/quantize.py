@@ -35,7 +35,10 @@ class Quantize:
     )
     splits = frozenset({_CALIBRATION})
     trains = False
-    not_after: Mapping[str, str] = {"quantize": "its operators are 8-bit already"}
+    not_after: Mapping[str, str] = {
+        "quantize": "its operators are 8-bit already",
+        "half": "8-bit operators take their scales and biases in float32",
+    }
 
     class Options(OptionsModel):
         """Options in onnxruntime.quantization's words."""

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harness.artifact import TORCH, Artifact
 from harness.steps import BuildContext
+from harness.steps.export import Export
 
 SIDE = 32
 
@@ -17,6 +19,14 @@ SIDE = 32
 def example(count: int) -> Any:
     """A network input (count, 3, SIDE, SIDE), the same every time."""
     return np.random.default_rng(count).random((count, 3, SIDE, SIDE), dtype=np.float32)
+
+
+def infer(path: Path, batch: Any) -> Any:
+    """The first output of an ONNX file."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return session.run(None, {session.get_inputs()[0].name: batch})[0]
 
 
 @pytest.fixture
@@ -59,3 +69,12 @@ def make_context(tmp_path: Path) -> Callable[..., BuildContext]:
         return BuildContext(**{**offered, **changes})
 
     return build
+
+
+@pytest.fixture
+def exported(make_model: Any, make_context: Any) -> Artifact:
+    """The small model as an ONNX file."""
+    pytest.importorskip("onnxruntime", reason="python -m pip install 'pytest-perfgate[onnx]'")
+    pytest.importorskip("onnxscript", reason="python -m pip install 'pytest-perfgate[onnx]'")
+    module = Artifact(TORCH, module=make_model())
+    return Export().apply(module, Export.Options(), make_context("exported")).artifact

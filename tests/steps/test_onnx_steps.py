@@ -12,27 +12,11 @@ from harness.artifact import ONNX, TORCH, Artifact
 from harness.errors import BuildError, NoEffect
 from harness.steps.export import Export
 from harness.steps.quantize import Quantize
-from tests.steps.conftest import example
+from tests.steps.conftest import example, infer
 
 torch = pytest.importorskip("torch", reason="python -m pip install 'pytest-perfgate[torch]'")
 onnx = pytest.importorskip("onnx", reason="python -m pip install 'pytest-perfgate[onnx]'")
 onnxruntime = pytest.importorskip("onnxruntime", reason="pip install 'pytest-perfgate[onnx]'")
-
-
-def infer(path: Path, batch: Any) -> Any:
-    """The first output of an ONNX file."""
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    return session.run(None, {session.get_inputs()[0].name: batch})[0]
-
-
-@pytest.fixture
-def exported(make_model: Any, make_context: Any) -> Artifact:
-    """The small model as an ONNX file."""
-    applied = Export().apply(
-        Artifact(TORCH, module=make_model()), Export.Options(), make_context("exported")
-    )
-    assert applied.artifact.path is not None
-    return applied.artifact
 
 
 def test_export_is_one_quiet_file_for_every_batch(

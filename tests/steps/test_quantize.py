@@ -8,37 +8,20 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from harness.artifact import ONNX, TORCH, Artifact
+from harness.artifact import ONNX, Artifact
 from harness.errors import BuildError, NoEffect
-from harness.steps.export import Export
 from harness.steps.quantize import Quantize
-from tests.steps.conftest import example
+from tests.steps.conftest import example, infer
 
 torch = pytest.importorskip("torch", reason="python -m pip install 'pytest-perfgate[torch]'")
 onnx = pytest.importorskip("onnx", reason="python -m pip install 'pytest-perfgate[onnx]'")
 onnxruntime = pytest.importorskip("onnxruntime", reason="pip install 'pytest-perfgate[onnx]'")
 
 
-def infer(artifact: Artifact, batch: Any) -> Any:
-    """The first output."""
-    session = onnxruntime.InferenceSession(str(artifact.path), providers=["CPUExecutionProvider"])
-    return session.run(None, {session.get_inputs()[0].name: batch})[0]
-
-
 def far(one: Artifact, other: Artifact) -> float:
     """Largest difference of outputs, to the largest output."""
-    got, wanted = infer(one, example(3)), infer(other, example(3))
+    got, wanted = infer(one.path, example(3)), infer(other.path, example(3))
     return float(np.abs(got - wanted).max() / np.abs(wanted).max())
-
-
-@pytest.fixture
-def exported(make_model: Any, make_context: Any) -> Artifact:
-    """The small model as an ONNX file."""
-    return (
-        Export()
-        .apply(Artifact(TORCH, module=make_model()), Export.Options(), make_context("exported"))
-        .artifact
-    )
 
 
 def quantized(exported: Artifact, context: Any, **asked: Any) -> tuple[Any, Artifact]:

@@ -359,6 +359,61 @@ def steps(key: str) -> str:
     return f'[[recipe]]\nname = "x"\nfrom = "fp32"\nsteps = [{{ {key} = 3 }}]\n'
 
 
+def test_every_order_that_is_refused_names_steps_that_are_there():
+    """A misspelled step would never be refused."""
+    for name in registry.names(registry.STEPS):
+        for earlier, reason in getattr(
+            registry.find(registry.STEPS, name), "not_after", {}
+        ).items():
+            assert earlier in registry.names(registry.STEPS)
+            assert reason
+
+
+@pytest.mark.parametrize(
+    ("chain", "said"),
+    [
+        (
+            '{ export = "onnx" }, { half = "float16" }, { quantize = "weight_only" }',
+            "'quantize' makes no sense after 'half': 8-bit operators take their scales",
+        ),
+        (
+            '{ export = "onnx" }, { quantize = "weight_only" }, { half = "float16" }',
+            "'half' makes no sense after 'quantize': the scales of 8-bit operators",
+        ),
+        (
+            '{ export = "onnx" }, { quantize = "weight_only" }, { nncf = "compress_weights" }',
+            "'nncf' makes no sense after 'quantize': its operators are 8-bit already",
+        ),
+        (
+            '{ export = "onnx" }, { quantize = "weight_only" }, { ncnn = "pnnx" }',
+            "'ncnn' makes no sense after 'quantize': ncnn knows nothing of Q/DQ",
+        ),
+        (
+            '{ cast = "bfloat16" }, { prune = "structured" }',
+            "'prune' makes no sense after 'cast': channels are ranked and traced in float32",
+        ),
+        (
+            '{ sparsify = "2:4" }, { prune = "structured" }',
+            "'prune' makes no sense after 'sparsify': removing channels breaks the pattern",
+        ),
+        (
+            "{ fuse = true }, { finetune = 3 }",
+            "'finetune' makes no sense after 'fuse': batch normalisation, which training needs",
+        ),
+        (
+            '{ cast = "bfloat16" }, { export = "onnx" }',
+            "'export' makes no sense after 'cast': a graph is exported in float32",
+        ),
+    ],
+)
+def test_orders_that_make_no_sense_are_refused_at_reading(tmp_path, chain, said):
+    """Before anything is built, with the reason."""
+    found = read(
+        tmp_path, SUITE + FP32 + f'[[recipe]]\nname = "x"\nfrom = "fp32"\nsteps = [{chain}]\n'
+    )
+    assert said in problem(found, "x")
+
+
 def test_an_order_that_makes_no_sense_is_refused_with_the_reason(tmp_path):
     """Quantizing what is quantized, also when another recipe did it first."""
     again = '[[recipe]]\nname = "again"\nfrom = "int8"\nsteps = [{ quantize = "dynamic" }]\n'

@@ -1,0 +1,151 @@
+"""NNCF on OpenVINO: an IR whose 8-bit operators are counted in the file."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from harness.artifact import ONNX, OPENVINO, Artifact
+from harness.errors import BuildError, NoEffect
+from harness.runtimes import OpenContext
+from harness.runtimes.openvino import OpenVino
+from harness.steps import splits_of
+from harness.steps.nncf import Nncf
+from tests.steps.conftest import example, infer
+
+needs_nncf = pytest.mark.skipif(
+    importlib.util.find_spec("nncf") is None,  # importing it takes seconds
+    reason="python -m pip install 'pytest-perfgate[nncf]'",
+)
+
+
+def run(artifact: Artifact, folder: Path) -> Any:
+    """The first output of an IR in the runtime `openvino`."""
+    runtime = OpenVino()
+    session = runtime.open(artifact, runtime.Options(), OpenContext(threads=1, folder=folder))
+    output = session.run(example(3))[0]
+    session.close()
+    return output
+
+
+@needs_nncf
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"preset": "mixed", "fast_bias_correction": False},
+        {"method": "compress_weights"},
+        {"method": "compress_weights", "mode": "int8_sym"},
+    ],
+)
+def test_nncf_gives_a_close_ir_that_openvino_runs(
+    options: dict[str, Any], exported: Artifact, make_context: Any, capfd: Any
+) -> None:
+    """Every operator is 8-bit, nothing is printed, the outputs stay near."""
+    step, asked = Nncf(), Nncf.Options(**options)
+    is_static = asked.method == "quantize"
+    assert splits_of(step, asked) == ({"calibration"} if is_static else set())
+    context = make_context() if is_static else make_context(inputs=None)
+    if is_static:
+        asked = Nncf.Options(**options, subset_size=3)
+    applied = step.apply(exported, asked, context)
+    step.prove(applied.effect, asked)
+    assert capfd.readouterr().out == ""
+    assert applied.artifact.kind == OPENVINO
+    assert sorted(file.name for file in context.folder.iterdir()) == ["model.bin", "model.xml"]
+    assert applied.effect["quantized_ops"] == applied.effect["quantizable_ops"] == 3
+    if is_static:
+        assert applied.effect["calibration_images"] == 3
+    assert exported.path is not None
+    got, wanted = run(applied.artifact, context.folder), infer(exported.path, example(3))
+    assert 0 < np.abs(got - wanted).max() < 0.2 * np.abs(wanted).max()
+
+
+@needs_nncf
+def test_nncf_is_deterministic(exported: Artifact, make_context: Any) -> None:
+    """The same graph and images give the same bytes, also a second time in one process."""
+    asked = Nncf.Options(subset_size=2)
+    one, two = (
+        Nncf().apply(exported, asked, make_context(name)).artifact.path for name in ("one", "two")
+    )
+    assert one is not None
+    assert two is not None
+    for suffix in (".xml", ".bin"):
+        assert one.with_suffix(suffix).read_bytes() == two.with_suffix(suffix).read_bytes()
+
+
+@needs_nncf
+def test_ignored_operators_stay_in_float(exported: Artifact, make_context: Any) -> None:
+    """By name and by type; an unknown one is an error, and all of them no effect."""
+    import openvino
+
+    model = openvino.Core().read_model(str(exported.path))
+    first = next(each for each in model.get_ops() if each.get_type_name() == "Convolution")
+    asked = Nncf.Options(subset_size=1, ignored_names=(first.get_friendly_name(),))
+    effect = Nncf().apply(exported, asked, make_context("a")).effect
+    assert effect["quantized_ops"] == effect["quantizable_ops"] - 1
+    asked = Nncf.Options(ignored_types=("Convolutoin",))
+    with pytest.raises(BuildError, match="the model has no 'Convolutoin'") as caught:
+        Nncf().apply(exported, asked, make_context("b"))
+    assert "did you mean 'Convolution'?" in caught.value.valid
+    asked = Nncf.Options(subset_size=1, ignored_types=("Convolution",))
+    applied = Nncf().apply(exported, asked, make_context("c"))
+    with pytest.raises(NoEffect, match="none is in 8 bits"):
+        Nncf().prove(applied.effect, asked)
+
+
+@needs_nncf
+def test_weights_alone_are_no_quantized_operators(exported: Artifact, make_context: Any) -> None:
+    """An IR with float activations does not pass for a quantized one."""
+    from harness.steps import nncf
+
+    pytest.importorskip("openvino")
+    import openvino
+
+    asked = Nncf.Options(method="compress_weights")
+    made = Nncf().apply(exported, asked, make_context()).artifact.path
+    operators = [
+        each
+        for each in openvino.Core().read_model(str(made)).get_ops()
+        if each.get_type_name() == "Convolution"
+    ]
+    assert len(operators) == 3
+    assert all(nncf._weights_are(each) for each in operators)
+    assert not any(nncf._both_are(each) for each in operators)
+
+
+def test_nncf_without_images_is_no_effect() -> None:
+    """An IR quantized on no image at all is not believed."""
+    effect = {"quantized_ops": 3, "quantizable_ops": 3, "calibration_images": 0}
+    with pytest.raises(NoEffect, match="no calibration image"):
+        Nncf().prove(effect, Nncf.Options())
+
+
+def test_nncf_needs_a_file(make_context: Any) -> None:
+    """An artifact without a file is refused in words."""
+    pytest.importorskip("openvino", reason="python -m pip install 'pytest-perfgate[openvino]'")
+    with pytest.raises(BuildError, match="no ONNX file"):
+        Nncf().apply(Artifact(ONNX), Nncf.Options(), make_context())
+
+
+@pytest.mark.parametrize(
+    ("values", "place"),
+    [
+        ({"method": "compress_weights", "subset_size": 3}, "subset_size"),
+        ({"method": "compress_weights", "preset": "mixed"}, "preset"),
+        ({"mode": "int8_sym"}, "mode"),
+        ({"subset_size": 0}, "subset_size"),
+        ({"samples": 3}, "samples"),
+    ],
+)
+def test_options_are_checked_before_any_work(values: dict[str, Any], place: str) -> None:
+    """An option of another method is an error, as is one out of range."""
+    with pytest.raises(ValidationError) as caught:
+        Nncf.Options(**values)
+    error = caught.value.errors()[0]
+    assert error["loc"] == (place,) or place in error["msg"]
