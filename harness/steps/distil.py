@@ -1,5 +1,6 @@
-"""distil: a smaller model of the suite, trained by the suite's trainer to do what the chain's model
-so far does.
+"""distil: a model trained by the suite's trainer to do what its teacher does: a smaller one to do
+what the chain's model so far does, or the chain's own, which steps made smaller, to do what the
+original did.
 """
 
 from __future__ import annotations
@@ -18,9 +19,12 @@ from harness.steps.distil_terms import Pairs, Terms, distance
 from harness.steps.numbers import short
 from harness.steps.training import Course, TrainingOptions, told, train
 
+_SELF = "self"
+"""The chain's model so far, as the student."""
+
 
 class Distil:
-    """The step `distil`. The chain's model is the teacher; what comes after has the student."""
+    """The step `distil`. What comes after it has the student."""
 
     name = "distil"
     argument = "student"
@@ -36,7 +40,15 @@ class Distil:
     class Options(TrainingOptions):
         """Options of the training and of what is added to its loss."""
 
-        student: str = Field(description="import path of the function that builds the student")
+        student: str = Field(
+            description="import path of the function that builds the student, or self: the chain's "
+            "model so far, as steps have left it"
+        )
+        teacher: str = Field(
+            "",
+            description="self: import path of the function that builds the teacher; otherwise the "
+            "chain's model so far is the teacher",
+        )
         temperature: float = Field(2.0, gt=0, description="softens both sides' logits")
         alpha: float = Field(
             0.5, ge=0, le=1, description="weight of the logits; the trainer's own loss has the rest"
@@ -58,11 +70,20 @@ class Distil:
 
         @field_validator("student")
         @classmethod
-        def _path(cls, value: str) -> str:
-            return import_path(value)
+        def _student(cls, value: str) -> str:
+            return value if value == _SELF else import_path(value)
+
+        @field_validator("teacher")
+        @classmethod
+        def _teacher(cls, value: str) -> str:
+            return import_path(value) if value else ""
 
         @model_validator(mode="after")
         def _something(self) -> Distil.Options:
+            if self.student == _SELF and not self.teacher:
+                raise ValueError('student = "self" needs a teacher')
+            if self.student != _SELF and self.teacher:
+                raise ValueError("the chain's model so far is the teacher of another model")
             if not self.features and (self.alpha == 0 or not self.logits):
                 raise ValueError("nothing is distilled: neither logits nor features")
             return self
@@ -73,8 +94,13 @@ class Distil:
 
         torch.set_num_threads(context.threads)
         torch.manual_seed(context.seed)
-        teacher = artifact.module.eval().requires_grad_(False)
-        student = context.model(options.student).requires_grad_(True)
+        goes_on = options.student == _SELF
+        if goes_on:
+            teacher, student = context.model(options.teacher), artifact.module
+        else:
+            teacher, student = artifact.module, context.model(options.student)
+        teacher = teacher.eval().requires_grad_(False)
+        student = student.requires_grad_(True)
         example = context.example(1)
         effect = {**_sizes(teacher, example, "_before"), **_sizes(student, example, "")}
 
@@ -101,12 +127,13 @@ class Distil:
         effect |= told(course)
         effect["distance"] = compared()
         effect["images"] = options.images
-        return Applied(Artifact(TORCH, module=student), effect, structure={}, model=options.student)
+        model = "" if goes_on else options.student
+        return Applied(Artifact(TORCH, module=student), effect, structure={}, model=model)
 
-    def prove(self, effect: Mapping[str, Any], options: Any) -> None:  # noqa: ARG002 - the Protocol's
-        """The student must be smaller than its teacher, and have come closer to it."""
+    def prove(self, effect: Mapping[str, Any], options: Any) -> None:
+        """The student must have come closer to its teacher; one of its own must be smaller."""
         for what in ("parameters", "macs"):
-            if what in effect:
+            if what in effect and options.student != _SELF:
                 before = effect[f"{what}_before"]
                 expect(
                     effect[what] < before,
@@ -121,7 +148,7 @@ class Distil:
         )
 
     def restore(self, module: Any, structure: Any, options: Any) -> Any:  # noqa: ARG002 - the Protocol's
-        """Nothing: `module` is the student, built from its import path."""
+        """Nothing: `module` is the student, built from its import path or by the steps before."""
         return module
 
 

@@ -100,6 +100,48 @@ def test_features_are_compared_on_the_teachers_scale() -> None:
     ],
     ids=["logits", "features", "both"],
 )
+def test_the_chains_own_model_comes_closer_to_a_teacher(
+    options: dict[str, Any], make_model: Any, make_context: Any
+) -> None:
+    """What pruning has left goes on: it stays the chain's model, and the teacher is built."""
+    context = make_context(trainer=fit, model=lambda path: make_model() if path == PATH else None)
+    asked = Distil.Options(
+        student="self", teacher=PATH, steps=40, learning_rate=0.02, images=4, **options
+    )
+    module = student()
+    applied = Distil().apply(Artifact(TORCH, module=module), asked, context)
+    Distil().prove(applied.effect, asked)
+    assert applied.effect["distance"] < applied.effect["distance_before"]
+    assert applied.effect["parameters"] < applied.effect["parameters_before"]
+    assert applied.model == ""  # so that pruning is repeated before weights are loaded
+    assert set(applied.artifact.module.state_dict()) == set(student().state_dict())
+    with pytest.raises(NoEffect, match="away from its teacher's"):
+        Distil().prove({**applied.effect, "distance": 2.0, "distance_before": 1.0}, asked)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"student": "self"}, 'student = "self" needs a teacher'),
+        ({"student": PATH, "teacher": PATH}, "the chain's model so far is the teacher"),
+        ({"student": "self", "teacher": "nonsense"}, "not an import path"),
+    ],
+)
+def test_who_teaches_whom_is_checked_before_any_work(asked: dict[str, Any], said: str) -> None:
+    """One of the two is the chain's model, never both and never neither."""
+    with pytest.raises(ValidationError, match=said):
+        Distil.Options(steps=1, **asked)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"alpha": 0.0, "features": (("4", "4"), ("1", "1"))},
+        {"logits": (("5", "5"),), "activation": "sigmoid", "features": (("4", "4"),)},
+    ],
+    ids=["logits", "features", "both"],
+)
 def test_a_student_comes_closer_to_its_teacher(
     options: dict[str, Any], make_model: Any, make_context: Any
 ) -> None:
