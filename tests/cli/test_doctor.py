@@ -25,6 +25,7 @@ from harness.machine import Machine
 from harness.measure.surroundings import Busy, Surroundings
 from harness.record import Conditions, Launch
 from harness.stats.variance import launches_needed, launches_to_keep
+from tests.conftest import hear_ctrl_c
 
 PATIENT = ("--wait", "300")
 
@@ -290,6 +291,7 @@ def test_an_interrupt_leaves_nothing_behind(tmp_path: Path) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=hear_ctrl_c,  # noqa: PLW1509 - no threads here
     )
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("perfgate-doctor-*/arm-*.log")):
