@@ -25,6 +25,49 @@ runtime = { name = "onnxruntime", provider = "cuda" }
 latency_p50 = { max = "1 s" }
 """
 
+WIDE = """
+import torch
+
+
+class Wide(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        widths = [(3, 32), (32, 32), (32, 32), (32, 1)]
+        self.layers = torch.nn.ModuleList(torch.nn.Conv2d(*pair, 3, 1, 1) for pair in widths)
+        self.register_buffer("box", torch.tensor([0.0, 0.0, 9.0, 9.0]))
+
+    def forward(self, x):
+        for layer in self.layers[:-1]:
+            x = layer(x).relu()
+        scores = self.layers[-1](x)[:, :, ::8, ::8].flatten(2).transpose(1, 2).sigmoid()
+        return self.box.expand(scores.shape[0], scores.shape[1], 4), scores
+
+
+def build():
+    return Wide().eval()
+"""
+
+PRUNED = """
+[suite]
+task  = "detection"
+model = "wide:build"
+
+[suite.data]
+validation = { images = "validation", annotations = "validation.json" }
+
+[[recipe]]
+name    = "wide"
+runtime = "torch"
+
+[[recipe]]
+name  = "pruned"
+from  = "wide"
+steps = [{ prune = "structured", pruning_ratio = 0.04, round_to = 1 }]
+[recipe.budgets]
+latency_p50 = { speedup = 1.25 }
+"""
+
 
 def darken(project: Project) -> None:
     """Calibration images without a single square: what they teach does not hold."""
@@ -62,3 +105,19 @@ def test_a_provider_that_falls_back_is_an_error(project: Project) -> None:
     result = project.run("-k", "cuda")
     assert project.verdicts() == {"cuda-latency_p50": "ERROR"}
     said(result, "CUDAExecutionProvider was asked for, and ONNX Runtime uses CPUExecutionProvider")
+
+
+@pytest.mark.slow
+def test_a_pruned_model_that_is_slower_is_red(project: Project) -> None:
+    """31 channels are fewer than 32 and take longer: they fill no vector. The step did what it
+    promises, so only a budget on time can tell, and the session says it without one, too.
+    """
+    pytest.importorskip("torch_pruning", reason="python -m pip install 'pytest-perfgate[torch]'")
+    (project.root / "wide.py").write_text(WIDE)
+    project.write(PRUNED)
+    result = project.run("--perf-seconds", "90")
+    assert project.verdicts()["pruned-latency_p50"] == "FAIL"
+    said(result, "prune changed the model, not its speed here")
+    pruned = project.sessions()[-1]["suites"][0]["recipes"][1]
+    effect = pruned["lineage"][-1]["effect"]
+    assert effect["macs"] < effect["macs_before"]
