@@ -21,6 +21,7 @@ class Decoder(Protocol):
 
     Options: type[OptionsModel]
     suppresses: bool  # whether overlapping results are to be suppressed afterwards
+    # A decoder whose boxes are from 0 to 1 of the network's input has `relative = True`.
 
     def decode(self, outputs: tuple[Any, ...], floor: float, options: Any) -> list[Decoded]:
         """What each image of the batch holds, with scores of at least `floor`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -198,10 +198,13 @@ class Detection:
 
 @dataclass(frozen=True)
 class _Placed:
-    """How an image lies in the network's input: scale (x, y), and its original size (h, w)."""
+    """How an image lies in the network's input: scale (x, y), its original size (h, w), and that
+    of the whole input, padding included.
+    """
 
     scale: tuple[float, float]
     original: tuple[int, int]
+    network: tuple[int, int] = (0, 0)
 
 
 class DetectionPipeline:
@@ -241,7 +244,7 @@ class DetectionPipeline:
         if not self._plain:  # what is padded is black, as any other pixel may be
             batch -= self._mean
             batch *= self._gain
-        return batch, tuple(where for _, where in placed)
+        return batch, tuple(replace(where, network=(height, width)) for _, where in placed)
 
     def postprocess(self, outputs: tuple[Any, ...], meta: Any) -> list[Prediction]:
         """The network's outputs to one prediction per image, in pixels of the original image."""
@@ -253,7 +256,10 @@ class DetectionPipeline:
         wanted = self._wanted
         decoded = self._decoder.decode(outputs, wanted.score_threshold, self._decoder_options)
         predictions = []
+        relative = getattr(self._decoder, "relative", False)
         for (boxes, scores, categories), where in zip(decoded, meta, strict=True):
+            if relative:
+                boxes = boxes * np.array([*where.network[::-1]] * 2, dtype=np.float32)  # noqa: PLW2901 - in its own unit from here on
             if self._decoder.suppresses:
                 kept = suppress(
                     boxes, scores, categories, wanted.iou_threshold, wanted.max_detections
