@@ -24,7 +24,9 @@ FLAGGED_SHIFT = 0.1
 """A recipe whose scores move by this much on average is named, budget or not …"""
 
 FLAGGED_DROP = 0.01
-"""… when its map is within this of the reference's: nothing else would show it."""
+"""… when its map or accuracy is within this of the reference's: nothing else would show it."""
+
+_MAIN = ("map", "accuracy")
 
 
 @dataclass(frozen=True)
@@ -85,8 +87,8 @@ def accuracy_difference(
 
 
 def collapsed(recipes: Sequence[RecipeRecord]) -> tuple[str, ...]:
-    """Recipes whose map holds while their scores do not, a line each; a budget on `score_shift`
-    says so already.
+    """Recipes whose map or accuracy holds while their scores do not, a line each; a budget on
+    `score_shift` says so already.
     """
     found = {record.name: record for record in recipes}
     lines = []
@@ -95,12 +97,15 @@ def collapsed(recipes: Sequence[RecipeRecord]) -> tuple[str, ...]:
         if record.accuracy is None or reference is None or reference.accuracy is None:
             continue
         values, before = record.accuracy.values, reference.accuracy.values
+        main = next((name for name in _MAIN if name in values and name in before), None)
+        if main is None:
+            continue
         shift = values.get("score_shift", 0.0)
-        held = before.get("map", 1.0) - values.get("map", 0.0) <= FLAGGED_DROP
+        held = before[main] - values[main] <= FLAGGED_DROP
         asked = record.spec.get("budgets", {})
         if held and shift > FLAGGED_SHIFT and "score_shift" not in asked:
             lines.append(
-                f"{record.name} keeps its map and moves its scores by {shift:.2f} on average: "
+                f"{record.name} keeps its {main} and moves its scores by {shift:.2f} on average: "
                 "whoever compares them with a threshold sees something else. A budget on "
                 "score_shift holds them"
             )

@@ -249,7 +249,11 @@ def _fate(metric: str, pieces: Sequence[Cut], record: SuiteRecord) -> str:
     )
     if not kept:
         beside = all(limit.kind in {each.value for each in _BESIDE} for limit in last.limits)
-        first = "no link reaches" if beside and last.metric not in {"map"} else "every link breaks"
+        first = (
+            "no link reaches"
+            if beside and last.metric not in {"map", "accuracy"}
+            else "every link breaks"
+        )
         return f"{last.status.value:<13}{metric}: {first} {asked} ({last.reason})"
     number = next(n for n in range(kept[-1] + 1, len(told)))
     return f"{last.status.value:<13}{metric}: lost by {links[number][2:]}: {last.reason}"

@@ -117,7 +117,7 @@ class Accuracy(Frozen):
         data_digest: of the validation images and annotations.
         predictions_digest: of all predictions; equal digests mean equal predictions.
         matches: what a paired bootstrap needs; None for a task that has none.
-        ratios: metric name to what it is made of, for those that compare with the reference.
+        ratios: metric name to what it is made of, for those that are ratios of sums over images.
     """
 
     values: dict[str, float]

@@ -152,7 +152,8 @@ class Preparation:
         prepared["agreed"] = True
         prepared["accuracy"] = accuracy | {
             "values": accuracy["values"] | {name: each["value"] for name, each in found.items()},
-            "ratios": {name: each["ratio"] for name, each in found.items()},
+            "ratios": accuracy.get("ratios", {})
+            | {name: each["ratio"] for name, each in found.items()},
         }
 
     def _hold_to_references(self, arms: Sequence[Arm]) -> None:

@@ -27,7 +27,15 @@ _MARKUP = {
     Status.PASS: {"green": True},
 }
 
-_COLUMNS = ("map", "latency_p50", "latency_p95", "throughput", "peak_memory", "artifact_size")
+_COLUMNS = (
+    "map",
+    "accuracy",
+    "latency_p50",
+    "latency_p95",
+    "throughput",
+    "peak_memory",
+    "artifact_size",
+)
 
 
 def write(
@@ -190,7 +198,8 @@ def beside(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> list[str]:
 
 def _table(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> list[str]:
     """Recipe by metric; a time shows its speed-up over the reference."""
-    columns = [name for name in _COLUMNS if name in metrics]
+    known = {each.metric for found in suite.summaries.values() for each in found}
+    columns = [name for name in _COLUMNS if name in metrics and name in known]
     rows = []
     for record in suite.recipes:
         if record.failure is not None:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from harness.errors import DataError, suggestion
 from harness.record import Accuracy, Matches, Packed
+from harness.tasks.images import ImageFiles, inside
 
 if TYPE_CHECKING:
     from harness.tasks.detection import DetectionData
@@ -88,33 +89,6 @@ def check(coco: Mapping[str, Any], images: int) -> None:
             raise DataError(f"{place} has the area {area!r}", valid="a number of square pixels")
 
 
-def digest(image: npt.NDArray[np.uint8]) -> str:
-    """SHA-256 of an image's shape and pixels."""
-    return hashlib.sha256(
-        str(image.shape).encode() + np.ascontiguousarray(image).tobytes()
-    ).hexdigest()
-
-
-class _Folder(Sequence[Any]):
-    """Images of a folder, decoded when asked for."""
-
-    def __init__(self, files: Sequence[Path]) -> None:
-        self._files = files
-
-    def __len__(self) -> int:
-        return len(self._files)
-
-    def __getitem__(self, index: Any) -> Any:
-        from PIL import Image, UnidentifiedImageError
-
-        file = self._files[index]
-        try:
-            with Image.open(file) as picture:
-                return np.asarray(picture.convert("RGB"))
-        except (UnidentifiedImageError, OSError) as error:
-            raise DataError(f"the image cannot be decoded: {error}", where=str(file)) from error
-
-
 def read_folder(
     source: Mapping[str, Any], folder: Path, root: Path
 ) -> tuple[Sequence[Any], dict[str, Any]]:
@@ -126,8 +100,8 @@ def read_folder(
     unknown = source.keys() - {"images", "annotations"}
     if unknown or len(source) != 2:
         raise DataError(f"the data set has the keys {sorted(source)}", valid="images, annotations")
-    annotations = _inside(folder, str(source["annotations"]), root)
-    pictures = _inside(folder, str(source["images"]), root)
+    annotations = inside(folder, str(source["annotations"]), root)
+    pictures = inside(folder, str(source["images"]), root)
     try:
         coco = json.loads(annotations.read_text())
     except OSError as error:
@@ -140,7 +114,7 @@ def read_folder(
         raise DataError("the file holds no COCO instances", where=str(annotations))
     files = []
     for entry in coco["images"]:
-        file = _inside(pictures, str(entry.get("file_name")), pictures)
+        file = inside(pictures, str(entry.get("file_name")), pictures)
         if not file.is_file():
             raise DataError(
                 f"the image {entry.get('file_name')!r} (id {entry.get('id')!r}) is not there",
@@ -151,14 +125,7 @@ def read_folder(
         check(coco, len(files))
     except DataError as error:
         raise error.at(str(annotations)) from None
-    return _Folder(files), coco
-
-
-def _inside(folder: Path, name: str, fence: Path) -> Path:
-    path = (folder / name).resolve()
-    if not path.is_relative_to(fence.resolve()):
-        raise DataError(f"the path {name!r} leaves {fence}", where=str(folder))
-    return path
+    return ImageFiles(files), coco
 
 
 def evaluate(data: DetectionData, predictions: Sequence[Prediction]) -> Accuracy:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
@@ -18,6 +18,7 @@ from harness.artifact import OptionsModel
 from harness.errors import DataError
 from harness.metric import Better, Metric, Rule
 from harness.registry import Requirement
+from harness.tasks.pixels import Input, Pixels
 from harness.units import Unit
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ class DetectionData:
     @cached_property
     def digests(self) -> tuple[str, ...]:
         """One text per image, equal only for equal pixels."""
-        from harness.tasks.coco import digest
+        from harness.tasks.images import digest
 
         return tuple(digest(self.images[index]) for index in range(len(self.images)))
 
@@ -116,17 +117,6 @@ class DetectionData:
         """One text for all images and annotations, equal only when all of them are."""
         text = "\n".join(self.digests) + json.dumps(self.coco, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
-
-
-class Input(OptionsModel):
-    """How decoded pixels become the network's input: `[suite.input]`."""
-
-    size: tuple[int, int] | None = Field(None, description="height and width; default: as it is")
-    resize: Literal["stretch", "letterbox"] = Field("stretch", description="how to reach `size`")
-    multiple: int = Field(1, ge=1, description="height and width are padded up to a multiple")
-    color: Literal["RGB", "BGR"] = Field("RGB", description="order of the channels")
-    mean: tuple[float, float, float] = Field((0.0, 0.0, 0.0), description="on the 0..1 scale")
-    std: tuple[float, float, float] = Field((1.0, 1.0, 1.0), description="on the 0..1 scale")
 
 
 class Output(OptionsModel):
@@ -196,55 +186,18 @@ class Detection:
         return compare(unpack(mine), unpack(other))
 
 
-@dataclass(frozen=True)
-class _Placed:
-    """How an image lies in the network's input: scale (x, y), its original size (h, w), and that
-    of the whole input, padding included.
-    """
-
-    scale: tuple[float, float]
-    original: tuple[int, int]
-    network: tuple[int, int] = (0, 0)
-
-
 class DetectionPipeline:
     """Pre-process and post-process as declared."""
 
     def __init__(self, asked: Input, wanted: Output) -> None:
-        import numpy as np
-
-        self._asked = asked
+        self._pixels = Pixels(asked)
         self._wanted = wanted
         self._decoder: Decoder = registry.find(registry.DECODERS, wanted.decode)
         self._decoder_options = self._decoder.Options.model_validate(wanted.options)
-        self._plain = asked.mean == (0.0, 0.0, 0.0) and asked.std == (1.0, 1.0, 1.0)
-        self._mean = np.array(asked.mean, dtype=np.float32)[:, None, None]
-        self._gain = 1.0 / np.array(asked.std, dtype=np.float32)[:, None, None]
 
     def preprocess(self, images: Sequence[Any]) -> tuple[Any, Any]:
-        """Uint8 (H, W, 3) images to float32 (N, 3, h, w), and how each was placed in it."""
-        import numpy as np
-
-        placed = [self._place(image) for image in images]
-        height, width = placed[0][0].shape[:2]
-        step = self._asked.multiple
-        height, width = -(-height // step) * step, -(-width // step) * step
-        batch = np.zeros((len(images), 3, height, width), dtype=np.float32)
-        for row, (image, _) in enumerate(placed):
-            if image.shape != placed[0][0].shape:
-                raise DataError(
-                    f"images of different sizes cannot share a batch: {image.shape[:2]} and "
-                    f"{placed[0][0].shape[:2]}",
-                    where="suite.input.size",
-                    next_step="set size = [height, width]",
-                )
-            pixels = image[:, :, ::-1] if self._asked.color == "BGR" else image
-            inner = batch[row, :, : image.shape[0], : image.shape[1]]
-            np.multiply(pixels.transpose(2, 0, 1), np.float32(1.0 / 255.0), out=inner)
-        if not self._plain:  # what is padded is black, as any other pixel may be
-            batch -= self._mean
-            batch *= self._gain
-        return batch, tuple(replace(where, network=(height, width)) for _, where in placed)
+        """See `harness.tasks.pixels.Pixels.read`."""
+        return self._pixels.read(images)
 
     def postprocess(self, outputs: tuple[Any, ...], meta: Any) -> list[Prediction]:
         """The network's outputs to one prediction per image, in pixels of the original image."""
@@ -274,24 +227,3 @@ class DetectionPipeline:
             kept = kept[whole]
             predictions.append(Prediction(mapped[whole], scores[kept], categories[kept]))
         return predictions
-
-    def _place(self, image: Any) -> tuple[Any, _Placed]:
-        height, width = image.shape[:2]
-        if self._asked.size is None or self._asked.size == (height, width):
-            return image, _Placed((1.0, 1.0), (height, width))
-        import numpy as np
-        from PIL import Image
-
-        to_height, to_width = self._asked.size
-        if self._asked.resize == "letterbox":
-            scale = min(to_height / height, to_width / width)
-            inner = (max(1, round(width * scale)), max(1, round(height * scale)))
-        else:
-            inner = (to_width, to_height)
-        small = np.asarray(Image.fromarray(image).resize(inner, Image.Resampling.BILINEAR))
-        placed = _Placed((inner[0] / width, inner[1] / height), (height, width))
-        if inner != (to_width, to_height):
-            canvas = np.zeros((to_height, to_width, 3), dtype=np.uint8)
-            canvas[: inner[1], : inner[0]] = small
-            return canvas, placed
-        return small, placed
