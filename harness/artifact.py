@@ -17,6 +17,7 @@ AOTI = "aoti"
 NCNN = "ncnn"
 TFLITE = "tflite"
 EXPORTED = "exported"
+TENSORRT = "tensorrt"
 
 IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 """What a suite names its code by: "package.module:function"."""
@@ -77,7 +78,8 @@ class Artifact:
     Attributes:
         kind: "torch" (a live module), or files: "onnx", "aoti" (a package of compiled code, .pt2),
             "ncnn" (.param, weights beside it in .bin), "openvino" (.xml, weights beside it
-            in .bin), "tflite", "exported" (a program of torch.export, .pt2).
+            in .bin), "tflite", "exported" (a program of torch.export, .pt2), "tensorrt" (an
+            engine, beside it in .json what built it).
         module: the torch module in eval mode, for kind "torch".
         path: the file, for the other kinds; what belongs to it lies beside it.
     """

@@ -35,6 +35,12 @@ class Requirement:
             return True
 
 
+def requires_of(piece: Any, options: Any) -> tuple[Requirement, ...]:
+    """What a step or runtime needs with these options: those may have `requires` of their own."""
+    found: tuple[Requirement, ...] = getattr(options, "requires", piece.requires)
+    return found
+
+
 def from_extra(module: str, name: str) -> Requirement:
     """A requirement that one of this distribution's extras installs."""
     return Requirement(module, f"python -m pip install 'pytest-perfgate[{name}]'")

@@ -88,9 +88,10 @@ def metrics_of_session(session: SessionRecord) -> Mapping[str, Metric]:
 
 def missing_packages(suite: Suite, recipe: Recipe) -> tuple[Requirement, ...]:
     """What must be installed before this recipe can be built and measured here."""
-    needed: list[Requirement] = list(registry.find(registry.RUNTIMES, recipe.runtime.name).requires)
+    runtime = registry.find(registry.RUNTIMES, recipe.runtime.name)
+    needed: list[Requirement] = [*_required(runtime, recipe.runtime.options)]
     for spec in recipe.chain:
-        needed += registry.find(registry.STEPS, spec.name).requires
+        needed += _required(registry.find(registry.STEPS, spec.name), spec.options)
     needed += task_of(suite.task).requires
     if any(budget.metric == PARITY for budget in recipe.budgets):
         needed.append(registry.from_extra("hypothesis", "parity"))
@@ -100,6 +101,10 @@ def missing_packages(suite: Suite, recipe: Recipe) -> tuple[Requirement, ...]:
     if not suite.model.endswith(".onnx"):
         needed += registry.find(registry.RUNTIMES, "torch").requires
     return tuple(dict.fromkeys(each for each in needed if each.missing))
+
+
+def _required(piece: Any, options: Mapping[str, Any]) -> tuple[Requirement, ...]:
+    return registry.requires_of(piece, piece.Options.model_validate(dict(options)))
 
 
 class _Reader:

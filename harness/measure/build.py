@@ -20,7 +20,7 @@ from harness.measure.store import ArtifactStore, Entry, Stored, Structure, diges
 from harness.measure.suitedata import VALIDATION, SuiteData
 from harness.recipe import Recipe, StepSpec, Suite
 from harness.record import ArtifactInfo, Link
-from harness.steps import BuildContext, Step, splits_of, training, trains_with
+from harness.steps import BuildContext, Step, machine_of, splits_of, training, trains_with
 from harness.steps.training import Checkpoints
 
 SEED = 0
@@ -217,6 +217,7 @@ class _Chain:
             score=self._score,
             model=lambda path: _module(path, (), None, f"step {spec.name}"),
             checkpoints=checkpoints,
+            cache=self._store.cache(step.name),
         )
         try:
             applied = step.apply(self._open(before), options, context)
@@ -349,6 +350,9 @@ def _step_key(before: str, step: Step, options: OptionsModel, suite: Suite) -> s
         "seed": SEED,
         "threads": suite.threads,
     }
+    machine = machine_of(step, options)
+    if machine is not None:
+        asked["machine"] = machine
     splits = splits_of(step, options)
     if splits:
         asked["data"] = {split: suite.data.get(split) for split in sorted(splits)}

@@ -104,6 +104,12 @@ class ArtifactStore:
         """The folder of an unfinished training of the link `key`; it need not exist."""
         return self.root / "training" / key
 
+    def cache(self, step: str) -> Path:
+        """The folder in which builds by a step keep what makes the next one faster."""
+        folder = self.root / "caches" / step
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
         """An empty folder on the store's file system, gone afterwards unless it was added."""

@@ -62,6 +62,8 @@ class BuildContext:
             of "train" or "calibration"; never of validation images.
         model: `model(import_path)` is a new torch module in eval mode, built by that function.
         checkpoints: where a training is kept while it runs, None when it need not be continued.
+        cache: a folder that outlives the build, for what makes the next one faster; None when
+            nothing is to be kept.
     """
 
     folder: Path
@@ -75,6 +77,7 @@ class BuildContext:
     score: Callable[[Artifact, str], float] = field(default=_no_score)
     model: Callable[[str], Any] = field(default=_no_model)
     checkpoints: Checkpoints | None = None
+    cache: Path | None = None
 
 
 class Step(Protocol):
@@ -85,13 +88,16 @@ class Step(Protocol):
         argument: the option that the value of that key sets ("method").
         Options: its options, checked before any work starts.
         accepts, produces: kinds of artifact.
-        requires: packages it imports.
+        requires: packages it imports; where that depends on the options, these have a property
+            of that name, see `registry.requires_of`.
         splits: data splits it needs ("calibration", "train"); where that depends on the options,
             these have a property of that name, see `splits_of`.
         trains: whether it needs the suite's trainer; where that depends on the options, these have
             a property of that name, see `trains_with`.
 
     A step may have `not_after`: names of steps that it makes no sense after, each with the reason.
+    It may have `machine(options)`: what its artifact depends on of the machine that builds it, as
+    plain JSON data, see `machine_of`.
     """
 
     name: str
@@ -134,6 +140,14 @@ def trains_with(step: Step, options: Any) -> bool:
     """Whether a step needs the suite's trainer with these options."""
     found: bool = getattr(options, "trains", step.trains)
     return found
+
+
+def machine_of(step: Step, options: Any) -> Any:
+    """What a step's artifact depends on of this machine: part of its key in the cache, so that
+    another machine, driver or version builds its own. None for what runs anywhere.
+    """
+    ask = getattr(step, "machine", None)
+    return None if ask is None else ask(options)
 
 
 def expect(holds: bool, step: str, what: str) -> None:

@@ -53,6 +53,11 @@ class AotInductor:
             description="largest relative difference of an output, to the output's largest value",
         )
 
+    def machine(self, options: Any) -> dict[str, Any]:  # noqa: ARG002 - the Protocol's
+        """Machine code is for this CPU: its name and what it can do."""
+        machine = this_machine()
+        return {"cpu": machine.cpu, "features": list(machine.features)}
+
     def apply(self, artifact: Artifact, options: Any, context: BuildContext) -> Applied:
         """Exports, compiles, and compares the package's outputs with the module's."""
         import torch
