@@ -70,6 +70,11 @@ def in_launch():
 class Moody(OnnxRuntime):
     name = "moody"
 
+    class Options(OnnxRuntime.Options):
+        @property
+        def requires(self):  # as on a machine with a GPU: nothing is skipped for want of one
+            return OnnxRuntime.requires
+
     def open(self, artifact, options, context):
         return MoodySession(artifact, options, context)
 

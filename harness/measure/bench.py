@@ -98,7 +98,8 @@ class Bench:
 
     def seconds_per_inference(self, label: str) -> float:
         """What one image took while accuracy was evaluated, as a first guess; 0: not known."""
-        prepared = self._preparation.found.get(self._arms[label].source)
+        arm = self._arms.get(label)  # a recipe that is skipped here has none
+        prepared = self._preparation.found.get(arm.source) if arm is not None else None
         if prepared is None:
             return 0.0
         accuracy = prepared["accuracy"]

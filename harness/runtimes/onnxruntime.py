@@ -1,16 +1,20 @@
-"""ONNX Runtime, with proof of the provider that it really uses."""
+"""ONNX Runtime, with proof of the provider that it really uses, node by node."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from harness import registry
 from harness.artifact import ONNX, Artifact, OptionsModel
-from harness.errors import RuntimeFault
+from harness.errors import RuntimeFault, suggestion
 from harness.registry import Requirement
-from harness.runtimes import OpenContext
+from harness.runtimes import OpenContext, cuda
+from harness.runtimes.onnxruntime_binding import Binding
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,6 +24,70 @@ _PROVIDERS = {
     "cuda": "CUDAExecutionProvider",
     "tensorrt": "TensorrtExecutionProvider",
 }
+
+_GRAPH_OPTION = {"cuda": "enable_cuda_graph", "tensorrt": "trt_cuda_graph_enable"}
+"""What a provider calls the option that captures CUDA graphs."""
+
+_KNOWN: dict[str, frozenset[str]] = {
+    "cpu": frozenset(),
+    "cuda": frozenset(
+        {
+            "device_id",
+            "gpu_mem_limit",
+            "arena_extend_strategy",
+            "cudnn_conv_algo_search",
+            "do_copy_in_default_stream",
+            "cudnn_conv_use_max_workspace",
+            "cudnn_conv1d_pad_to_nc1d",
+            "tunable_op_enable",
+            "tunable_op_tuning_enable",
+            "tunable_op_max_tuning_duration_ms",
+            "enable_skip_layer_norm_strict_mode",
+            "prefer_nhwc",
+            "use_ep_level_unified_stream",
+            "use_tf32",
+            "fuse_conv_bias",
+            "sdpa_kernel",
+        }
+    ),
+    "tensorrt": frozenset(
+        {
+            "device_id",
+            "trt_max_partition_iterations",
+            "trt_min_subgraph_size",
+            "trt_max_workspace_size",
+            "trt_fp16_enable",
+            "trt_bf16_enable",
+            "trt_int8_enable",
+            "trt_int8_calibration_table_name",
+            "trt_int8_use_native_calibration_table",
+            "trt_dla_enable",
+            "trt_dla_core",
+            "trt_engine_cache_enable",
+            "trt_engine_cache_path",
+            "trt_engine_cache_prefix",
+            "trt_force_sequential_engine_build",
+            "trt_context_memory_sharing_enable",
+            "trt_layer_norm_fp32_fallback",
+            "trt_timing_cache_enable",
+            "trt_timing_cache_path",
+            "trt_force_timing_cache",
+            "trt_detailed_build_log",
+            "trt_sparsity_enable",
+            "trt_builder_optimization_level",
+            "trt_auxiliary_streams",
+            "trt_tactic_sources",
+            "trt_profile_min_shapes",
+            "trt_profile_opt_shapes",
+            "trt_profile_max_shapes",
+            "trt_engine_hw_compatible",
+            "trt_op_types_to_exclude",
+            "trt_preview_features",
+        }
+    ),
+}
+"""Provider options by their own names, but for those that this runtime sets by an option of its
+own, and those that hand over a stream or a library."""
 
 
 class OnnxRuntime:
@@ -36,10 +104,51 @@ class OnnxRuntime:
         provider: Literal["cpu", "cuda", "tensorrt"] = Field(
             "cpu", description="the execution provider; another one than asked for is an error"
         )
+        provider_options: dict[str, bool | int | float | str] = Field(
+            default_factory=dict, description="options of the provider, by its own names"
+        )
+        fallback_ops: tuple[str, ...] = Field(
+            (),
+            description="operators that may run on the CPU's provider; any other that does is an "
+            "error",
+        )
+        io_binding: bool | None = Field(
+            None, description="bind inputs and outputs to the device's memory; default: on a GPU"
+        )
+        cuda_graph: bool = Field(
+            False, description="capture an inference once for each batch size, and replay it"
+        )
         graph_optimization: Literal["disable", "basic", "extended", "all"] = Field(
             "all", description="graph optimization level"
         )
         threads: int | None = Field(None, ge=1, description="intra-op threads; default: suite's")
+
+        @model_validator(mode="after")
+        def _fits(self) -> OnnxRuntime.Options:
+            """An option that the provider has not is an error here, before anything is built."""
+            known = _KNOWN[self.provider]
+            for name in self.provider_options:
+                if name == _GRAPH_OPTION.get(self.provider):
+                    raise ValueError(f"{name} is set by cuda_graph = true")
+                if name not in known:
+                    raise ValueError(
+                        f"the provider {self.provider!r} has no option {name!r}; valid: "
+                        f"{suggestion(name, known)}"
+                    )
+            if self.provider == "cpu":
+                for name in ("cuda_graph", "fallback_ops"):
+                    if getattr(self, name):
+                        raise ValueError(f"{name} says nothing of the provider 'cpu'")
+            if self.cuda_graph and self.io_binding is False:
+                raise ValueError("cuda_graph needs io_binding: a graph is of fixed addresses")
+            return self
+
+        @property
+        def requires(self) -> tuple[Requirement, ...]:
+            """With a provider for GPUs, one of these too."""
+            if self.provider == "cpu":
+                return OnnxRuntime.requires
+            return (registry.from_extra("onnxruntime", "gpu"), cuda.GPU)
 
     def open(self, artifact: Artifact, options: Any, context: OpenContext) -> OnnxSession:
         """A session on the ONNX file."""
@@ -58,16 +167,22 @@ class OnnxSession:
         asked.inter_op_num_threads = 1
         asked.log_severity_level = 3
         asked.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        asked.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
         asked.graph_optimization_level = {
             "disable": levels.ORT_DISABLE_ALL,
             "basic": levels.ORT_ENABLE_BASIC,
             "extended": levels.ORT_ENABLE_EXTENDED,
             "all": levels.ORT_ENABLE_ALL,
         }[options.graph_optimization]
+        if options.provider != "cpu" and not options.fallback_ops:
+            # Versions that do not tell the assignment refuse by themselves.
+            refuse = not hasattr(onnxruntime.InferenceSession, _ASSIGNMENT)
+            asked.add_session_config_entry("session.disable_cpu_ep_fallback", str(int(refuse)))
         provider = _PROVIDERS[options.provider]
+        given = provider_settings(options, context.folder)
         try:
             self._session = onnxruntime.InferenceSession(
-                str(artifact.path), asked, providers=[provider]
+                str(artifact.path), asked, providers=[(provider, given)], enable_fallback=0
             )
         except Exception as error:
             raise RuntimeFault(
@@ -80,25 +195,116 @@ class OnnxSession:
                 valid=", ".join(onnxruntime.get_available_providers()),
                 next_step="install what the provider needs, or ask for another",
             )
+        nodes = assignment(self._session)
+        refuse_fallback(nodes, provider, options.fallback_ops, str(artifact.path))
         asked_of = self._session.get_inputs()[0]
         self._input = asked_of.name
         self._half = asked_of.type == "tensor(float16)"
+        self._binding = self._bound(options)
         self.facts: dict[str, Any] = {
             "provider": used[0],
             "threads": asked.intra_op_num_threads,
             "graph_optimization": options.graph_optimization,
             "version": onnxruntime.__version__,
         }
+        if nodes is not None:
+            self.facts["nodes"] = {name: sum(ops.values()) for name, ops in nodes.items()}
+        if self._binding is not None:
+            self.facts |= {"io_binding": self._binding.device, "cuda_graph": options.cuda_graph}
+        if given:
+            self.facts["provider_options"] = given
+
+    def _bound(self, options: Any) -> Binding | None:
+        gpu = options.provider != "cpu"
+        if not (gpu if options.io_binding is None else options.io_binding):
+            return None
+        return Binding(
+            self._session,
+            device="cuda" if gpu else "cpu",
+            number=int(options.provider_options.get("device_id", 0)),
+            graph=options.cuda_graph,
+        )
 
     def run(self, batch: np.ndarray[Any, Any]) -> tuple[Any, ...]:
         """See `harness.runtimes.InferenceSession`."""
-        if not self._half:
-            return tuple(self._session.run(None, {self._input: batch}))
-        outputs = self._session.run(None, {self._input: batch.astype("float16")})
+        fed = batch.astype("float16") if self._half else batch
+        if self._binding is not None:
+            outputs = self._binding.run(self._input, fed)
+        else:
+            outputs = self._session.run(None, {self._input: fed})
         return tuple(
             each.astype("float32") if each.dtype == "float16" else each for each in outputs
         )
 
     def close(self) -> None:
         """Lets the session go."""
+        self._binding = None
         del self._session
+
+
+_ASSIGNMENT = "get_provider_graph_assignment_info"
+"""ONNX Runtime's word on which provider runs which node; older versions have it not."""
+
+
+def provider_settings(options: Any, folder: Path) -> dict[str, str]:
+    """A provider's options as ONNX Runtime takes them, all texts. Engines that its TensorRT
+    provider builds are kept in `folder`, unless the recipe says otherwise.
+    """
+    given: dict[str, Any] = dict(options.provider_options)
+    if options.provider == "tensorrt":
+        for what in ("engine_cache", "timing_cache"):
+            given.setdefault(f"trt_{what}_enable", True)
+            given.setdefault(f"trt_{what}_path", str(folder / f"trt_{what}"))
+    if options.cuda_graph:
+        given[_GRAPH_OPTION[options.provider]] = True
+    return {
+        name: str(int(value)) if isinstance(value, bool) else str(value)
+        for name, value in given.items()
+    }
+
+
+def assignment(session: Any) -> dict[str, Counter[str]] | None:
+    """Which operators each provider runs, and how many of each; None where this version of ONNX
+    Runtime does not tell.
+    """
+    if not hasattr(session, _ASSIGNMENT):
+        return None
+    found: dict[str, Counter[str]] = {}
+    for part in getattr(session, _ASSIGNMENT)():
+        found.setdefault(part.ep_name, Counter()).update(each.op_type for each in part.get_nodes())
+    return found
+
+
+def refuse_fallback(
+    nodes: Mapping[str, Counter[str]] | None,
+    provider: str,
+    allowed: tuple[str, ...],
+    where: str,
+) -> None:
+    """Nothing, when `provider` runs every node but those whose operator is `allowed` elsewhere.
+
+    Raises:
+        RuntimeFault: names the operators that another provider runs, and how many of each.
+    """
+    if nodes is None:
+        if allowed:
+            raise RuntimeFault(
+                "this version of ONNX Runtime does not tell which operators fell back, so that "
+                "fallback_ops cannot be held",
+                where=where,
+                next_step="python -m pip install -U 'onnxruntime-gpu>=1.24', or leave it out",
+            )
+        return
+    stray: Counter[str] = Counter()
+    for name, operators in nodes.items():
+        if name != provider:
+            stray.update({op: count for op, count in operators.items() if op not in allowed})
+    if stray:
+        listed = ", ".join(f"{count} {op}" for op, count in sorted(stray.items()))
+        total = sum(sum(operators.values()) for operators in nodes.values())
+        names = ", ".join(f'"{op}"' for op in sorted({*stray, *allowed}))
+        raise RuntimeFault(
+            f"of {total} nodes, {sum(stray.values())} do not run on {provider}: {listed}",
+            where=where,
+            next_step=f"where that is meant, as with shapes: fallback_ops = [{names}]",
+        )

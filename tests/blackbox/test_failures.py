@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from harness.runtimes import cuda
 from tests.conftest import RECIPES, SIDE, Project, said
 
 INT8 = """
@@ -20,7 +21,7 @@ CUDA = """
 [[recipe]]
 name    = "cuda"
 from    = "plain"
-runtime = { name = "onnxruntime", provider = "cuda" }
+runtime = { name = "RUNTIME", provider = "cuda" }
 [recipe.budgets]
 latency_p50 = { max = "1 s" }
 """
@@ -101,7 +102,7 @@ def test_int8_that_loses_its_accuracy_is_red(project: Project) -> None:
 )
 def test_a_provider_that_falls_back_is_an_error(project: Project) -> None:
     """The CPU would keep the budget; it is not what was asked for."""
-    project.write(RECIPES + CUDA)
+    project.write(RECIPES + CUDA.replace("RUNTIME", "moody"))
     result = project.run("-k", "cuda")
     assert project.verdicts() == {"cuda-latency_p50": "ERROR"}
     said(result, "CUDAExecutionProvider was asked for, and ONNX Runtime uses CPUExecutionProvider")
@@ -121,3 +122,12 @@ def test_a_pruned_model_that_is_slower_is_red(project: Project) -> None:
     pruned = project.sessions()[-1]["suites"][0]["recipes"][1]
     effect = pruned["lineage"][-1]["effect"]
     assert effect["macs"] < effect["macs_before"]
+
+
+@pytest.mark.skipif(not cuda.GPU.missing, reason="there is a GPU here")
+def test_without_a_gpu_a_recipe_for_one_is_skipped_with_the_reason(project: Project) -> None:
+    """One line: what is missing, and how to get it. Nothing is built or measured."""
+    project.write(RECIPES + CUDA.replace("RUNTIME", "onnxruntime"))
+    result = project.run("-k", "cuda", "-rs")
+    assert project.verdicts() == {"cuda-latency_p50": "SKIPPED"}
+    said(result, "not installed: an NVIDIA GPU with its driver (libcuda.so.1)", "nvidia-smi")

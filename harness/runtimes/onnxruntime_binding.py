@@ -1,0 +1,79 @@
+"""Inputs and outputs of ONNX Runtime bound to a device's memory, and CUDA graphs over them."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any
+
+_SHAPES = 4  # batch sizes whose buffers are kept: a sample's, a batch's, and some of parity's
+
+
+@dataclass
+class _Bound:
+    """The bindings of one batch size. `settings` are the run's own, with the graph's number."""
+
+    binding: Any
+    entry: Any
+    outputs: list[Any]
+    settings: Any
+
+
+class Binding:
+    """Runs a session with its input and outputs in the memory of a device.
+
+    An inference is a copy to the device, the session's work, and copies back. With `graph`, the
+    outputs' memory is allocated once for each batch size, because a captured graph has its
+    addresses inside: the first run of a size, which is not captured, tells how large they are.
+    """
+
+    def __init__(self, session: Any, *, device: str, number: int, graph: bool) -> None:
+        self.device = device
+        self._session = session
+        self._number = number
+        self._graph = graph
+        self._names = [each.name for each in session.get_outputs()]
+        self._kept: OrderedDict[tuple[int, ...], _Bound] = OrderedDict()
+        self._captured = 0
+
+    def run(self, name: str, batch: Any) -> list[Any]:
+        """The outputs for `batch`, as arrays of the host that later runs do not change."""
+        bound = self._kept.get(batch.shape)
+        if bound is None:
+            bound = self._kept[batch.shape] = self._bind(name, batch)
+            # Captured graphs live as long as the session does, and so must what they write to.
+            while not self._graph and len(self._kept) > _SHAPES:
+                self._kept.popitem(last=False)
+        bound.entry.update_inplace(batch)
+        self._session.run_with_iobinding(bound.binding, bound.settings)
+        bound.binding.synchronize_outputs()
+        outputs = bound.outputs or bound.binding.get_outputs()
+        # On a CPU the array is the buffer itself.
+        return [each.numpy().copy() for each in outputs]
+
+    def _bind(self, name: str, batch: Any) -> _Bound:
+        from onnxruntime import OrtValue, RunOptions
+
+        binding = self._session.io_binding()
+        entry = OrtValue.ortvalue_from_numpy(batch, self.device, self._number)
+        binding.bind_ortvalue_input(name, entry)
+        for each in self._names:
+            binding.bind_output(each, self.device, self._number)
+        settings = RunOptions()
+        bound = _Bound(binding, entry, [], settings)
+        if not self._graph:
+            return bound
+        uncaptured = RunOptions()
+        uncaptured.add_run_config_entry("gpu_graph_annotation_id", "-1")
+        self._session.run_with_iobinding(binding, uncaptured)
+        bound.outputs = [
+            OrtValue.ortvalue_from_shape_and_type(
+                each.shape(), each.numpy().dtype, self.device, self._number
+            )
+            for each in binding.get_outputs()
+        ]
+        for each, value in zip(self._names, bound.outputs, strict=True):
+            binding.bind_ortvalue_output(each, value)
+        self._captured += 1
+        settings.add_run_config_entry("gpu_graph_annotation_id", str(self._captured))
+        return bound
