@@ -83,7 +83,7 @@ def from_inspector(text: str) -> tuple[Layer, ...]:
         BuildError: it is not that, or the engine was built without detailed information.
     """
     try:
-        listed = json.loads(text)["Layers"]
+        listed = list(json.loads(text)["Layers"])
     except (ValueError, KeyError, TypeError) as error:
         raise BuildError(f"the engine inspector's JSON cannot be read: {error!r}") from error
     if not all(isinstance(each, Mapping) for each in listed):

@@ -1,0 +1,304 @@
+"""A GPU that is not there: the least of pycuda's driver, of TensorRT's runtime and of libcuda that
+the runtime `tensorrt` asks for. Device memory is the host's; streams work at once.
+
+The engine computes y = 2 x from the addresses that it is given, so that what goes wrong with
+shapes, addresses, copies or replays gives wrong numbers.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+
+class Memory:
+    """A piece of device memory."""
+
+    alive = 0
+
+    def __init__(self, size: int) -> None:
+        self.bytes = (ctypes.c_uint8 * size)()
+        Memory.alive += 1
+
+    def __int__(self) -> int:
+        return ctypes.addressof(self.bytes)
+
+    def free(self) -> None:
+        """Once."""
+        assert self.bytes is not None
+        self.bytes = None  # type: ignore[assignment] # freed memory has none
+        Memory.alive -= 1
+
+
+class Stream:
+    """What is put on it is done at once, unless it is being captured."""
+
+    handle = 7
+
+    def synchronize(self) -> None:
+        """Nothing is left to wait for."""
+
+
+class Event:
+    """Events are a millisecond apart."""
+
+    clock = 0
+
+    def record(self, stream: Stream) -> None:
+        """Takes the time."""
+        assert isinstance(stream, Stream)
+        Event.clock += 1
+        self.at = Event.clock
+
+    def time_since(self, other: Event) -> float:
+        """Milliseconds."""
+        return float(self.at - other.at)
+
+
+class Driver:
+    """pycuda.driver."""
+
+    class Error(Exception):
+        """pycuda.driver.Error."""
+
+    Stream, Event = Stream, Event
+    open_contexts = 0
+
+    class Device:
+        """pycuda.driver.Device."""
+
+        def __init__(self, index: int) -> None:
+            self.index = index
+
+        @staticmethod
+        def count() -> int:
+            """One device."""
+            return 1
+
+        def name(self) -> str:
+            """A name."""
+            return "Imaginary GPU"
+
+        def compute_capability(self) -> tuple[int, int]:
+            """As pycuda has it."""
+            return 8, 6
+
+        def retain_primary_context(self) -> Any:
+            """A context that is to be detached."""
+
+            def change(by: int) -> Any:
+                def do() -> None:
+                    Driver.open_contexts += by
+
+                return do
+
+            return SimpleNamespace(push=change(1), detach=change(0))
+
+    class Context:
+        """pycuda.driver.Context."""
+
+        @staticmethod
+        def pop() -> None:
+            """Undoes push."""
+            Driver.open_contexts -= 1
+
+    @staticmethod
+    def init() -> None:
+        """What cuInit does: nothing here."""
+
+    @staticmethod
+    def pagelocked_empty(shape: tuple[int, ...], dtype: Any) -> Any:
+        """An array that holds rubbish."""
+        return np.full(shape, -77, dtype)
+
+    @staticmethod
+    def mem_alloc(size: int) -> Memory:
+        """Device memory."""
+        return Memory(size)
+
+    @staticmethod
+    def memcpy_htod_async(target: Memory, source: Any, stream: Stream) -> None:
+        """Host to device."""
+        assert isinstance(stream, Stream)
+        ctypes.memmove(int(target), source.ctypes.data, source.nbytes)
+
+    @staticmethod
+    def memcpy_dtoh_async(target: Any, source: Memory, stream: Stream) -> None:
+        """Device to host."""
+        assert isinstance(stream, Stream)
+        ctypes.memmove(target.ctypes.data, int(source), target.nbytes)
+
+
+class LibCuda:
+    """libcuda's six functions for graphs: captures calls of the engine, and replays them."""
+
+    capturing: list[Any] | None = None
+    launched = 0
+
+    def __init__(self, broken: str = "") -> None:
+        self._broken = broken
+        self._graphs: list[list[Any]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        if name == self._broken:
+            return lambda *_: 901
+        return {
+            "cuStreamBeginCapture_v2": self._begin,
+            "cuStreamEndCapture": self._end,
+            "cuGraphInstantiateWithFlags": self._instantiate,
+            "cuGraphLaunch": self._launch,
+            "cuGraphExecDestroy": lambda _: 0,
+            "cuGraphDestroy": lambda _: 0,
+        }[name]
+
+    def _begin(self, _: Any, mode: int) -> int:
+        assert mode == 1
+        LibCuda.capturing = []
+        return 0
+
+    def _end(self, _: Any, graph: Any) -> int:
+        assert LibCuda.capturing is not None
+        self._graphs.append(LibCuda.capturing)
+        LibCuda.capturing = None
+        graph._obj.value = len(self._graphs)
+        return 0
+
+    @staticmethod
+    def _instantiate(ready: Any, graph: Any, _: Any) -> int:
+        ready._obj.value = graph.value
+        return 0
+
+    def _launch(self, ready: Any, _: Any) -> int:
+        LibCuda.launched += 1
+        for work in self._graphs[ready.value - 1]:
+            work()
+        return 0
+
+
+class ExecutionContext:
+    """Doubles what lies at the address of x, for the shape that was set."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._shape: tuple[int, ...] = ()
+        self._at: dict[str, int] = {}
+
+    def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
+        """False outside the profile."""
+        smallest, _, largest = self._engine.get_tensor_profile_shape(name, 0)
+        if shape[1:] != largest[1:] or not smallest[0] <= shape[0] <= largest[0]:
+            return False
+        self._shape = shape
+        return True
+
+    def get_tensor_shape(self, name: str) -> tuple[int, ...]:
+        """That of x; of y unknown, when it is told so."""
+        return (-1, *self._shape[1:]) if self._engine.vague and name == "y" else self._shape
+
+    def set_tensor_address(self, name: str, address: int) -> bool:
+        """Keeps it."""
+        self._at[name] = address
+        return True
+
+    def execute_async_v3(self, stream: int) -> bool:
+        """At once, or into the capture."""
+        assert stream == Stream.handle
+        if self._engine.refuses:
+            self._engine.log(2, "no more today")
+            return False
+        shape, at = self._shape, dict(self._at)
+
+        def work() -> None:
+            size = int(np.prod(shape))
+            float_at = ctypes.POINTER(ctypes.c_float)
+            x = np.ctypeslib.as_array(ctypes.cast(at["x"], float_at), (size,))
+            y = np.ctypeslib.as_array(ctypes.cast(at["y"], float_at), (size,))
+            y[:] = 2 * x
+
+        if LibCuda.capturing is None:
+            work()
+        else:
+            LibCuda.capturing.append(work)
+        return True
+
+
+class Engine:
+    """One input x, one output y, batches of 1 to 4 of 3 x 8 x 8."""
+
+    num_io_tensors, num_layers = 2, 1
+    vague = refuses = False
+
+    def __init__(self, log: Any) -> None:
+        self.log = log
+        self.contexts = 0
+        self.settings: Any = None
+
+    def get_tensor_name(self, index: int) -> str:
+        """The output comes first."""
+        return "yx"[index]
+
+    def get_tensor_mode(self, name: str) -> str:
+        """As trt.TensorIOMode."""
+        return "in" if name == "x" else "out"
+
+    def get_tensor_dtype(self, _: str) -> Any:
+        """A TensorRT type."""
+        return "FLOAT"
+
+    def get_tensor_profile_shape(self, _: str, __: int) -> tuple[tuple[int, ...], ...]:
+        """Smallest, optimal, largest."""
+        return (1, 3, 8, 8), (1, 3, 8, 8), (4, 3, 8, 8)
+
+    def create_runtime_config(self) -> Any:
+        """As in tensorrt_rtx."""
+        cache = SimpleNamespace(held=b"", serialize=lambda: b"compiled")
+        cache.deserialize = lambda content: setattr(cache, "held", content)
+        return SimpleNamespace(
+            create_runtime_cache=lambda: cache,
+            set_runtime_cache=lambda given: setattr(self, "cache", given),
+        )
+
+    def create_execution_context(self, settings: Any = None) -> ExecutionContext:
+        """A new one."""
+        self.contexts += 1
+        self.settings = settings
+        return ExecutionContext(self)
+
+
+def tensorrt(version: str = "10.16.0", *, rtx: bool = False) -> Any:
+    """The module, as far as running an engine needs it; `made` are its engines."""
+
+    class ILogger:
+        Severity = SimpleNamespace(INTERNAL_ERROR=0, ERROR=2, WARNING=3)
+
+    made: list[Engine] = []
+
+    class Runtime:
+        engine_host_code_allowed = False
+
+        def __init__(self, logger: Any) -> None:
+            self._logger = logger
+            module.hosts.append(self)
+
+        def deserialize_cuda_engine(self, content: bytes) -> Engine | None:
+            if content != b"an engine":
+                self._logger.log(2, "magic tag does not match")
+                return None
+            made.append(Engine(self._logger.log))
+            return made[-1]
+
+    module = SimpleNamespace(
+        __version__=version,
+        ILogger=ILogger,
+        Runtime=Runtime,
+        TensorIOMode=SimpleNamespace(INPUT="in"),
+        nptype=lambda _: np.float32,
+        made=made,
+        hosts=[],
+    )
+    if rtx:
+        module.CudaGraphStrategy = SimpleNamespace(WHOLE_GRAPH_CAPTURE="whole", DISABLED="none")
+    return module

@@ -1,0 +1,110 @@
+"""Whether a GPU is here, which one, and graphs of a stream: found and said without opening it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from harness.errors import MissingPackage, RuntimeFault
+from harness.runtimes import cuda
+from tests.runtimes.fake_gpu import LibCuda
+
+
+@pytest.fixture
+def devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A root folder whose device files are the test's, with a driver installed."""
+    monkeypatch.setattr(cuda, "Path", lambda *_: tmp_path)
+    monkeypatch.setattr(cuda.ctypes.util, "find_library", lambda _: "libcuda.so.1")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    (tmp_path / "dev").mkdir()
+    return tmp_path / "dev"
+
+
+@pytest.mark.parametrize("name", ["nvidia0", "nvidia12", "dxg", "nvhost-gpu"])
+def test_a_device_file_and_a_driver_are_a_gpu(devices: Path, name: str) -> None:
+    """On a server, under WSL, on a Jetson board."""
+    assert cuda.GPU.missing
+    (devices / "nvidiactl").touch()
+    assert cuda.GPU.missing
+    (devices / name).touch()
+    assert not cuda.GPU.missing
+
+
+def test_a_gpu_without_its_driver_or_hidden_is_none(
+    devices: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing could run there."""
+    (devices / "nvidia0").touch()
+    for hidden in ("", "-1"):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
+        assert cuda.GPU.missing
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    assert not cuda.GPU.missing
+    monkeypatch.setattr(cuda.ctypes.util, "find_library", lambda _: None)
+    monkeypatch.setattr(cuda, "_WSL_DRIVER", devices / "libcuda.so.1")
+    assert cuda.GPU.missing
+
+
+def nvml(**changes: Any) -> ModuleType:
+    """The calls of pynvml that tell a GPU from another."""
+    found: Any = ModuleType("pynvml")
+    found.NVMLError = type("NVMLError", (Exception,), {})
+    found.nvmlInit = found.nvmlShutdown = lambda: None
+    found.nvmlDeviceGetHandleByIndex = lambda index: index
+    found.nvmlDeviceGetCudaComputeCapability = lambda _: (8, 9)
+    found.nvmlDeviceGetName = lambda _: "Imaginary GPU"
+    found.nvmlSystemGetDriverVersion = lambda: "580.1"
+    for name, value in changes.items():
+        setattr(found, name, value)
+    return found  # type: ignore[no-any-return] # a module is anything
+
+
+def test_a_build_for_a_gpu_is_told_by_name_capability_and_driver(
+    devices: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a GPU there is nothing to tell; with one that cannot be told, nothing is built."""
+    monkeypatch.setitem(sys.modules, "pynvml", nvml())
+    assert cuda.device_key() is None
+    (devices / "nvidia0").touch()
+    assert cuda.device_key() == {
+        "gpu": "Imaginary GPU",
+        "compute_capability": "8.9",
+        "driver": "580.1",
+    }
+    broken = nvml()
+
+    def lost(_: Any) -> Any:
+        raise broken.NVMLError("GPU is lost")
+
+    broken.nvmlDeviceGetName = lost  # type: ignore[attr-defined] # of a module that is made here
+    monkeypatch.setitem(sys.modules, "pynvml", broken)
+    with pytest.raises(RuntimeFault, match="GPU is lost"):
+        cuda.device_key()
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    with pytest.raises(MissingPackage, match="pynvml"):
+        cuda.device_key()
+
+
+@pytest.mark.parametrize(
+    "name", ["cuStreamBeginCapture_v2", "cuGraphInstantiateWithFlags", "cuGraphLaunch"]
+)
+def test_a_function_of_the_driver_that_fails_is_named(name: str) -> None:
+    """With its code, and how to go on without graphs."""
+    with pytest.raises(RuntimeFault, match=rf"{name} failed \(CUresult 901\)") as caught:
+        cuda.Graph(7, lambda: None, driver=LibCuda(broken=name)).launch()
+    assert "cuda_graph = false" in caught.value.next_step
+
+
+def test_a_capture_is_ended_when_the_work_fails() -> None:
+    """Else the stream would take nothing else."""
+
+    def fails() -> None:
+        raise ValueError("not to be captured")
+
+    with pytest.raises(ValueError, match="not to be captured"):
+        cuda.Graph(7, fails, driver=LibCuda())
+    assert LibCuda.capturing is None

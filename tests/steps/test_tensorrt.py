@@ -1,0 +1,480 @@
+"""The step `tensorrt`: real engines by tensorrt_rtx, which needs no GPU to build them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from harness.artifact import ONNX, TENSORRT, TORCH, Artifact
+from harness.errors import BuildError, NoEffect, PerfgateError
+from harness.measure.build import _step_key
+from harness.runtimes import cuda, tensorrt_package
+from harness.runtimes.tensorrt_package import EngineNote
+from harness.steps import tensorrt_build
+from harness.steps.aotinductor import AotInductor
+from harness.steps.export import Export
+from harness.steps.half import Half
+from harness.steps.quantize import Quantize
+from harness.steps.tensorrt import TensorRt as Step
+from harness.steps.tensorrt_build import precision_of
+from tests.steps.conftest import SIDE
+
+INSTALL = "python -m pip install 'pytest-perfgate[torch,onnx,tensorrt_rtx]'"
+for _name in ("torch", "onnxruntime", "tensorrt_rtx"):
+    pytest.importorskip(_name, reason=INSTALL)
+
+SHAPED = Quantize.Options(
+    activations="int8",
+    activation_symmetric=True,
+    quantize_bias=False,
+    op_types_to_quantize=("Conv", "Gemm", "MatMul"),
+    samples=4,
+)
+"""The options of `quantize` that docs/recipes.md gives for TensorRT."""
+
+
+def options(**more: Any) -> Any:
+    """For the package that is here."""
+    return Step.Options(**{"package": "tensorrt_rtx", **more})
+
+
+@pytest.fixture
+def exported(make_model: Any, make_context: Any) -> Artifact:
+    """The small model as an ONNX file: three convolutions."""
+    made = Export().apply(
+        Artifact(TORCH, module=make_model()), Export.Options(), make_context("exported")
+    )
+    artifact: Artifact = made.artifact
+    return artifact
+
+
+# -- the demo detector, as the nightly suite would have it -------------------------------------
+
+
+@pytest.fixture(scope="module")
+def detector(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Engines of the demo detector in three precisions, and their steps' effects."""
+    pytest.importorskip("skimage", reason="python -m pip install 'pytest-perfgate[demo]'")
+    import torch
+
+    from harness.steps import BuildContext
+    from suites.digits.data import calibration
+    from suites.digits.model import build
+
+    torch.set_num_threads(1)
+    images = calibration().images
+
+    def inputs(count: int) -> Any:
+        rows = [np.array(images[index]) for index in range(count)]
+        return np.stack(rows).transpose(0, 3, 1, 2).astype(np.float32) / 255
+
+    def context(name: str) -> BuildContext:
+        return BuildContext(
+            folder=tmp_path_factory.mktemp(name),
+            example=inputs,
+            inputs=lambda _, limit: (inputs(each + 1)[-1:] for each in range(limit)),
+            data=lambda split: split,
+            trainer=None,
+            seed=0,
+            threads=1,
+        )
+
+    plain = (
+        Export()
+        .apply(Artifact(TORCH, module=build()), Export.Options(), context("export"))
+        .artifact
+    )
+    files = {
+        "fp32": plain,
+        "fp16": Half().apply(plain, Half.Options(), context("half")).artifact,
+        "int8": Quantize().apply(plain, SHAPED, context("quantize")).artifact,
+    }
+    return {name: Step().apply(file, options(), context(name)) for name, file in files.items()}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["fp32", "fp16", "int8"])
+def test_every_convolution_of_the_detector_gets_the_precision_of_its_file(
+    detector: dict[str, Any], name: str
+) -> None:
+    """All 73, read from the layers of the engine; and an engine lies there, with its note."""
+    applied = detector[name]
+    effect = applied.effect
+    Step().prove(effect, options())
+    assert effect["weighted_by_precision"] == {name: 73}
+    assert effect["int8_share"] == (name == "int8")
+    assert effect["fp16_share"] == (name == "fp16")
+    assert effect["onnx_int8_ops"] == 73 * (name == "int8")
+    assert effect["onnx_fp16_ops"] == 73 * (name == "fp16")
+    path = applied.artifact.path
+    assert applied.artifact.kind == TENSORRT
+    assert effect["bytes"] == path.stat().st_size > 500_000
+    note = EngineNote.read(path)
+    assert (note.package, note.batch) == ("tensorrt_rtx", (1, 1, 8))
+    layers = json.loads((path.parent / "inspector" / "layers.json").read_text())
+    convolutions = [each for each in layers if each["weighted"]]
+    assert {each["precision"] for each in convolutions} == {name}
+    late = {"runtime_fusion"}  # whose kernel is chosen where the engine runs
+    assert all(each["tactic"] or each["kind"] in late for each in convolutions)
+
+
+@pytest.mark.slow
+def test_the_proof_fails_for_an_engine_in_another_precision_than_its_file(
+    detector: dict[str, Any],
+) -> None:
+    """The layers of a real float32 engine do not prove what an 8-bit or 16-bit file asks for."""
+    effect = detector["fp32"].effect
+    for precision in ("int8", "fp16"):
+        asked = {f"onnx_{precision}_ops": 73}
+        with pytest.raises(
+            NoEffect, match=rf"no layer with weights computes in {precision}.*73 fp"
+        ):
+            Step().prove({**effect, **asked}, options())
+    Step().prove(effect, options())
+
+
+# -- the proof ---------------------------------------------------------------------------------
+
+GOOD = {
+    "layers": 4,
+    "weighted_by_precision": {"int8": 3, "fp32": 1},
+    "onnx_int8_ops": 3,
+    "onnx_fp16_ops": 0,
+    "onnx_bf16_ops": 0,
+    "sparse_layers": 1,
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "asked", "word"),
+    [
+        ({"layers": 0}, {}, "does not tell what its layers are"),
+        ({"weighted_by_precision": {"fp32": 4}}, {}, "computes in int8, and the ONNX file has 3"),
+        ({"weighted_by_precision": {}}, {}, "layers with weights: none"),
+        ({"onnx_bf16_ops": 1}, {}, "computes in bf16"),
+        ({}, {"package": "tensorrt", "fp16": True}, "computes in fp16, and fp16 = true asks so"),
+        ({"sparse_layers": 0}, {"sparse_weights": True}, "2:4"),
+    ],
+)
+def test_the_proof_fails_on_each_broken_promise(
+    change: dict[str, Any], asked: dict[str, Any], word: str
+) -> None:
+    """Each precision that a file or a flag asks for, sparse kernels, and silence."""
+    Step().prove(GOOD, options(sparse_weights=True))
+    with pytest.raises(NoEffect, match=word):
+        Step().prove({**GOOD, **change}, options(**asked))
+
+
+def test_sparse_kernels_that_nobody_has_seen_are_not_proven(
+    exported: Artifact, make_context: Any
+) -> None:
+    """tensorrt_rtx chooses its kernels where the engine runs: a real engine cannot show them."""
+    asked = options(sparse_weights=True)
+    applied = Step().apply(exported, asked, make_context())
+    with pytest.raises(NoEffect, match="no layer is known to have a kernel"):
+        Step().prove(applied.effect, asked)
+
+
+# -- what TensorRT refuses ---------------------------------------------------------------------
+
+
+def test_all_errors_of_the_parser_are_in_the_error(tmp_path: Path, make_context: Any) -> None:
+    """Two operators that TensorRT has not: both nodes are named."""
+    import onnx
+    from onnx import TensorProto, helper
+
+    node, value = helper.make_node, helper.make_tensor_value_info
+    graph = helper.make_graph(
+        [
+            node("StringNormalizer", ["x"], ["y"], name="words"),
+            node("Blur", ["x"], ["z"], name="soft", domain="mine"),
+        ],
+        "two",
+        [value("x", TensorProto.FLOAT, [1, 3, 8, 8])],
+        [value(name, TensorProto.FLOAT, [1, 3, 8, 8]) for name in "yz"],
+    )
+    domains = [helper.make_opsetid("", 18), helper.make_opsetid("mine", 1)]
+    onnx.save(helper.make_model(graph, opset_imports=domains), tmp_path / "two.onnx")
+    with pytest.raises(BuildError) as caught:
+        Step().apply(Artifact(ONNX, path=tmp_path / "two.onnx"), options(), make_context())
+    for word in ("words", "StringNormalizer", "soft", "Blur"):
+        assert word in caught.value.problem
+    assert caught.value.where.endswith("two.onnx")
+
+
+def test_a_graph_for_other_images_is_an_error(exported: Artifact, make_context: Any) -> None:
+    """Found before anything is built."""
+    larger = make_context(example=lambda count: np.zeros((count, 3, 2 * SIDE, SIDE), np.float32))
+    with pytest.raises(BuildError, match="the images"):
+        Step().apply(exported, options(), larger)
+
+
+def test_a_graph_without_anything_in_it_is_an_error(tmp_path: Path, make_context: Any) -> None:
+    """TensorRT's parser takes some files that are no graph without a word."""
+    import onnx
+    from onnx import helper
+
+    file = tmp_path / "empty.onnx"
+    onnx.save(helper.make_model(helper.make_graph([], "empty", [], [])), file)
+    with pytest.raises(BuildError, match="0 layers|does not read"):
+        Step().apply(Artifact(ONNX, path=file), options(), make_context())
+
+
+def test_a_fixed_batch_is_what_the_engine_runs(make_model: Any, make_context: Any) -> None:
+    """The profile's batches say nothing of it then."""
+    import onnx
+
+    made = Export().apply(
+        Artifact(TORCH, module=make_model()), Export.Options(), make_context("exported")
+    )
+    model = onnx.load(made.artifact.path)
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = 2
+    onnx.save(model, made.artifact.path)
+    applied = Step().apply(made.artifact, options(), make_context())
+    assert applied.effect["batch"] == [2, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("asked", "word"),
+    [
+        ({"hardware_compatibility_level": "AMPERE_PLUS"}, "unsupported in TensorRT-RTX"),
+        ({"version_compatible": True}, "libnvinfer_lean"),
+        ({"compute_capabilities": ("SM90",)}, "no ComputeCapability.SM90"),
+    ],
+)
+def test_what_the_package_has_not_is_said_in_its_words(
+    exported: Artifact, make_context: Any, asked: dict[str, Any], word: str
+) -> None:
+    """An option that is ignored, a library that is missing, a GPU that is not known."""
+    with pytest.raises(BuildError) as caught:
+        Step().apply(exported, options(**asked), make_context())
+    assert word in str(caught.value)
+
+
+def test_options_reach_the_engine(exported: Artifact, make_context: Any) -> None:
+    """GPUs to build for, the profile, the lean runtime left out, limits and levels."""
+    asked = options(
+        compute_capabilities=("SM86", "SM120"),
+        min_batch=2,
+        opt_batch=4,
+        max_batch=16,
+        workspace=64,
+        builder_optimization_level=1,
+        version_compatible=True,
+        exclude_lean_runtime=True,
+        tf32=False,
+        timing_cache=False,
+    )
+    applied = Step().apply(exported, asked, make_context())
+    assert applied.effect["batch"] == [2, 4, 16]
+    assert applied.effect["timing_cache"] == "off"
+    note = EngineNote.read(applied.artifact.path)
+    assert note.batch == (2, 4, 16)
+    assert note.carries_code is False
+
+
+# -- precision flags ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("flag", ["fp16", "bf16", "int8"])
+def test_a_flag_that_tensorrt_11_has_not_says_where_precision_comes_from(
+    exported: Artifact, make_context: Any, monkeypatch: pytest.MonkeyPatch, flag: str
+) -> None:
+    """tensorrt_rtx is refused when the recipe is read; of tensorrt, the module is asked when it
+    builds (here the real module that has no such flags).
+    """
+    with pytest.raises(ValidationError, match=f"has no {flag}: precision comes from the ONNX"):
+        options(**{flag: True})
+    real = tensorrt_package.package("tensorrt_rtx")
+    monkeypatch.setattr(tensorrt_package, "package", lambda _: real)
+    asked = Step.Options(package="tensorrt", **{flag: True})  # type: ignore[arg-type] # its names
+    with pytest.raises(BuildError, match=rf"has no BuilderFlag.{flag.upper()}: precision comes"):
+        Step().apply(exported, asked, make_context())
+
+
+def test_only_a_precision_flag_leaves_types_to_the_builder() -> None:
+    """Else the network is strongly typed, in every version that has the word."""
+    trt = SimpleNamespace(NetworkDefinitionCreationFlag=SimpleNamespace(STRONGLY_TYPED=1))
+    flagged = Step.Options(fp16=True)
+    assert tensorrt_build._network_flags(trt, Step.Options()) == 2
+    assert tensorrt_build._network_flags(trt, flagged) == 0
+    trt = SimpleNamespace(NetworkDefinitionCreationFlag=SimpleNamespace())
+    assert tensorrt_build._network_flags(trt, Step.Options()) == 0
+
+
+def test_what_a_file_asks_for_is_read_from_the_graph(exported: Artifact, make_context: Any) -> None:
+    """Weights in 8 bits alone ask for no 8-bit layer."""
+    assert exported.path is not None
+    assert set(precision_of(exported.path).values()) == {0}
+    weights = Quantize.Options(method="weight_only")
+    only = Quantize().apply(exported, weights, make_context("only")).artifact
+    assert precision_of(only.path)["onnx_int8_ops"] == 0
+    both = Quantize().apply(exported, SHAPED, make_context("both")).artifact
+    assert precision_of(both.path) == {
+        "onnx_int8_ops": 3,
+        "onnx_fp16_ops": 0,
+        "onnx_bf16_ops": 0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("values", "word"),
+    [
+        ({"min_batch": 4, "opt_batch": 2}, "must not fall"),
+        ({"opt_batch": 9}, "must not fall"),
+        ({"exclude_lean_runtime": True}, "says nothing without version_compatible"),
+        ({"compute_capabilities": ("8.6",)}, "SM86"),
+        ({"builder_optimization_level": 6}, "less than or equal to 5"),
+        ({"package": "trt"}, "tensorrt_rtx"),
+        ({"workspace": 0}, "greater than or equal to 1"),
+        ({"precision": "fp16"}, "Extra inputs"),
+    ],
+)
+def test_options_are_checked_before_any_work(values: dict[str, Any], word: str) -> None:
+    """What contradicts itself, what is out of range, what is not known."""
+    with pytest.raises(ValidationError, match=word):
+        Step.Options(**values)
+
+
+def test_the_package_that_is_asked_for_is_what_must_be_installed() -> None:
+    """A recipe for one package is not skipped for want of the other."""
+    for package in ("tensorrt", "tensorrt_rtx"):
+        asked = Step.Options(package=package)  # type: ignore[arg-type] # one of the two
+        assert package in {each.module for each in asked.requires}
+        assert len(asked.requires) == 2
+
+
+# -- what is kept ------------------------------------------------------------------------------
+
+
+class Config:
+    """An IBuilderConfig that times as tensorrt does: each build adds an entry to the cache."""
+
+    class Cache:
+        """ITimingCache: a heading, and entries."""
+
+        def __init__(self, content: bytes) -> None:
+            self.content = content or b"head"
+
+        def serialize(self) -> bytes:
+            """All of it."""
+            return self.content
+
+    def __init__(self) -> None:
+        self.cache: Any = None
+
+    def create_timing_cache(self, content: bytes) -> Cache:
+        """From what was kept."""
+        return self.Cache(content)
+
+    def set_timing_cache(self, cache: Cache, ignore_mismatch: bool) -> bool:
+        """Refuses one that is damaged."""
+        assert ignore_mismatch is False
+        if not cache.content.startswith(b"head"):
+            return False
+        self.cache = cache
+        return True
+
+    def get_timing_cache(self) -> Cache:
+        """That which was set."""
+        assert isinstance(self.cache, Config.Cache)
+        return self.cache
+
+    def build(self) -> None:
+        """Times one kernel."""
+        self.cache.content += b"+"
+
+
+GPU_A, GPU_B = (
+    {"gpu": f"GPU {name}", "compute_capability": "8.6", "driver": "580"} for name in "AB"
+)
+
+
+def timed(folder: Path, device: Any, version: str = "10.16", *, builds: bool = True) -> str:
+    """The state of the timing cache of a build."""
+    config = Config()
+    trt = SimpleNamespace(__name__="tensorrt", __version__=version, BuilderFlag=None)
+    cache = tensorrt_build._TimingCache(trt, config, Step.Options(), folder, device)
+    if builds:
+        config.build()
+    return cache.keep()
+
+
+def test_the_timing_cache_is_warm_for_the_same_gpu_and_version_only(tmp_path: Path) -> None:
+    """It is recorded in which state a build began; a damaged file is begun anew."""
+    assert timed(tmp_path, GPU_A) == "cold"
+    assert timed(tmp_path, GPU_A) == "warm"
+    assert timed(tmp_path, GPU_B) == "cold"
+    assert timed(tmp_path, GPU_A, version="11.0") == "cold"
+    assert [file.suffix for file in tmp_path.iterdir()] == [".timing"] * 3
+    for file in tmp_path.iterdir():
+        file.write_bytes(b"rubbish")
+    assert timed(tmp_path, GPU_A) == "cold"
+    assert timed(tmp_path, GPU_A) == "warm"
+
+
+def test_a_package_that_times_nothing_keeps_nothing(
+    exported: Artifact, make_context: Any, tmp_path: Path
+) -> None:
+    """As tensorrt_rtx: its timing cache is there, and stays empty."""
+    assert timed(tmp_path, GPU_A, builds=False) == "unused"
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    applied = Step().apply(exported, options(), make_context(cache=kept))
+    assert applied.effect["timing_cache"] == "unused"
+    assert list(kept.iterdir()) == []
+
+
+SUITE: Any = SimpleNamespace(threads=1, data={}, input={}, trainer="")
+
+
+def test_another_gpu_driver_or_version_builds_its_own_engine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The key of the link in the cache has all three."""
+    module = SimpleNamespace(__version__="10.16")
+    monkeypatch.setattr(tensorrt_package, "package", lambda _: module)
+    keys = set()
+    for device in (None, GPU_A, GPU_B, {**GPU_A, "driver": "590"}):
+        monkeypatch.setattr(cuda, "device_key", lambda device=device: device)
+        keys.add(_step_key("before", Step(), Step.Options(), SUITE))
+    module.__version__ = "11.0"
+    keys.add(_step_key("before", Step(), Step.Options(), SUITE))
+    assert len(keys) == 5
+    assert _step_key("before", Step(), Step.Options(), SUITE) in keys
+
+
+def test_another_cpu_builds_its_own_package_of_compiled_code(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The key of `aotinductor` has the CPU's features; that of `half` does not depend on it."""
+    from harness.steps import aotinductor
+
+    def keys() -> list[str]:
+        steps: list[Any] = [AotInductor(), Half()]
+        return [_step_key("before", each, each.Options(), SUITE) for each in steps]
+
+    here = keys()
+    poor = aotinductor.this_machine().model_copy(update={"features": ()})
+    monkeypatch.setattr(aotinductor, "this_machine", lambda: poor)
+    there = keys()
+    assert here[0] != there[0]
+    assert here[1] == there[1]
+
+
+def test_a_package_that_is_not_installed_is_named_with_its_command() -> None:
+    """Before anything of the chain is built."""
+    missing = [name for name, need in tensorrt_package.PACKAGES.items() if need.missing]
+    if not missing:
+        pytest.skip("both packages are installed here")
+    with pytest.raises(PerfgateError) as caught:
+        tensorrt_package.package(missing[0])
+    assert missing[0] in caught.value.problem
+    assert "pip install" in caught.value.next_step
