@@ -20,13 +20,14 @@ from harness.advice import advice, mean
 from harness.compare import LEAST_SD
 from harness.errors import PerfgateError
 from harness.evidence import Risk
+from harness.frozen import Frozen
 from harness.machine import Machine, this_machine
 from harness.measure import yardstick
 from harness.measure.device import exclusive
 from harness.measure.settled import usable_cores, worker_env
 from harness.measure.surroundings import Busy, Neighbours, Surroundings, surroundings
 from harness.measure.wall import Ended, Job, Pool
-from harness.record import Conditions, Frozen, Launch
+from harness.record import Conditions, Launch
 from harness.report.conditions import frequency, percent
 from harness.settings import Settings
 from harness.stats.variance import components, launches_needed, launches_to_keep

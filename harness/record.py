@@ -13,20 +13,17 @@ from collections.abc import Collection
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from harness.frozen import Frozen
 from harness.machine import Environment, Machine
+from harness.operators import Profile
+from harness.worse import Thumbnail, WorseImage
 
 if TYPE_CHECKING:
     import numpy as np
 
 SESSION_VERSION = 1
-
-
-class Frozen(BaseModel):
-    """Immutable; an unknown key is an error, and so is a number that is not finite."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Status(StrEnum):
@@ -267,6 +264,8 @@ class RecipeRecord(Frozen):
     `spec` is the recipe as it was asked for: parent, chain, runtime, budgets in the user's words.
     `runtime_facts` are what the runtime says of itself: provider, precision, threads, version.
     `load_time_cold` is in seconds, see the metric of that name; None: not measured.
+    `worse` are the images that the recipe does worse than its reference, the worst first; None:
+    not looked at. `profile` is where the time of an inference goes; None: not taken.
     """
 
     name: str
@@ -281,6 +280,8 @@ class RecipeRecord(Frozen):
     load_time_cold: float | None = None
     launches: tuple[Launch, ...] = ()
     failure: Failure | None = None
+    worse: tuple[WorseImage, ...] | None = None
+    profile: Profile | None = None
 
     def without(self, launches: Collection[int]) -> RecipeRecord:
         """The same record less some launches, by their index."""
@@ -336,7 +337,8 @@ class Verdict(Frozen):
     """The answer to one budget, with the evidence that led to it.
 
     `value`, `low`, `high` are of the metric itself, in its base unit; `baseline` is the stored
-    value and `baseline_age` its age in days. `next_step` says what to do.
+    value and `baseline_age` its age in days. `next_step` says what to do. `slower` says, for a
+    broken budget on time, where the time went: the stages first, then the operators.
     """
 
     recipe: str
@@ -351,6 +353,7 @@ class Verdict(Frozen):
     limits: tuple[LimitResult, ...] = ()
     reason: str
     next_step: str = ""
+    slower: tuple[str, ...] = ()
 
 
 class MetricSummary(Frozen):
@@ -427,6 +430,7 @@ class SuiteRecord(Frozen):
         base: the recipes at another version of the code, with `--perf-base`.
         controls: unchanged copies of the references, measured beside them.
         spreads: recipe name to its variance within and between launches.
+        thumbnails: index to the validation images that recipes do worse.
     """
 
     name: str
@@ -448,6 +452,7 @@ class SuiteRecord(Frozen):
     base: BaseRecord | None = None
     controls: tuple[RecipeRecord, ...] = ()
     spreads: dict[str, Spread] = Field(default_factory=dict)
+    thumbnails: dict[int, Thumbnail] = Field(default_factory=dict)
 
     @property
     def discarded(self) -> frozenset[int]:

@@ -112,7 +112,13 @@ class SuiteRun:
             recipes=tuple(records),
             yardstick=tuple(self._bench.yardstick),
             conditions=conditions,
-            notes=(*steadiness.notes(conditions), *collapsed(records), *without_gain(records)),
+            notes=(
+                *steadiness.notes(conditions),
+                *collapsed(records),
+                *without_gain(records),
+                *self._bench.notes,
+            ),
+            thumbnails=self._bench.thumbnails,
             summaries={
                 record.name: summarise(self._evidence(self._suite.recipes[record.name]))
                 for record in records

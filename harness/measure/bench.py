@@ -27,6 +27,7 @@ from harness.record import (
     RecipeRecord,
 )
 from harness.settings import Settings
+from harness.worse import Thumbnail
 
 _LAUNCH_SECONDS, _BLOCK_SECONDS = 1.5, 0.3
 """Rounds of a launch stop after this, and this for every block of arms, when arms are slow:
@@ -85,6 +86,16 @@ class Bench:
     def failures(self) -> dict[str, Failure]:
         """Arms that could not be built, evaluated or measured."""
         return dict(self._preparation.failures)
+
+    @property
+    def thumbnails(self) -> dict[int, Thumbnail]:
+        """Index to the validation images that recipes do worse than their references."""
+        return dict(self._preparation.thumbnails)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What people should know of how the arms were prepared."""
+        return tuple(self._preparation.notes)
 
     def alive(self, labels: Iterable[str]) -> list[str]:
         """Those of the arms that can still be measured."""
@@ -204,6 +215,7 @@ class Bench:
                 "accuracy": Accuracy.model_validate(prepared["accuracy"]),
                 "parity": _parity_of(prepared),
                 "load_time_cold": prepared.get("load_time_cold"),
+                "worse": prepared.get("worse"),
                 "runtime_facts": self._facts.get(label, prepared["facts"]),
             }
         return RecipeRecord(**common)

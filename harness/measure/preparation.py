@@ -17,6 +17,7 @@ from harness.measure.wall import Ended, Job, Pool
 from harness.recipe import Recipe, Suite
 from harness.record import Failure
 from harness.settings import Settings
+from harness.worse import Thumbnail
 
 Progress = Callable[[str], None]
 """Shows what is being done now, one line."""
@@ -75,6 +76,8 @@ class Preparation:
     Attributes:
         found: label to what the worker told of an arm that is ready.
         failures: label to why an arm is not.
+        thumbnails: index to the validation images that recipes do worse.
+        notes: what people should know of how it went.
     """
 
     def __init__(
@@ -87,6 +90,8 @@ class Preparation:
         self._logs = jobs.logs
         self.found: dict[str, dict[str, Any]] = {}
         self.failures: dict[str, Failure] = {}
+        self.thumbnails: dict[int, Thumbnail] = {}
+        self.notes: list[str] = []
 
     def run(self) -> None:
         """Builds and evaluates the arms, as many at a time as there are cores for."""
@@ -131,20 +136,41 @@ class Preparation:
         if not pairs:
             return
         self._progress("comparing predictions with the references'")
-        job = self._jobs.job(
-            "compare", "compare", {"task": arms[0].suite.task, "pairs": pairs}, arms[0]
-        )
+        # Images are those of the working tree's own data: its arms are named after recipes.
+        here = next((arm for arm in arms if arm.label == arm.recipe.name), arms[0])
+        own = {arm.label for arm in arms if arm.label == arm.recipe.name}
+        work = {
+            "suite": plain(here.suite),
+            "pairs": pairs,
+            "shown": [label for label, *_ in pairs if label in own],
+        }
+        job = self._jobs.job("compare", "compare", work, here)
         with Pool(1, self._logs / "compare") as pool:
             for _, event in pool.run([job]):
                 if isinstance(event, Ended):
                     left = [label for label, *_ in pairs if "agreed" not in self.found[label]]
                     for label in left if event.problem else ():
                         self.ended(label, "evaluate", event, False)
+                    if event.problem and not left:
+                        self._not_shown(event.problem)
                 elif event["type"] == "compared":
                     self._compared(event)
+                elif event["type"] == "worse":
+                    self.found[event["label"]]["worse"] = event["images"]
+                    found = {int(at): each for at, each in event["thumbnails"].items()}
+                    self.thumbnails |= {
+                        at: Thumbnail.model_validate(each) for at, each in found.items()
+                    }
                 else:
-                    for label, *_ in pairs:
+                    left = [label for label, *_ in pairs if "agreed" not in self.found[label]]
+                    for label in left:
                         self.fail(label, "evaluate", event)
+                    if not left:
+                        self._not_shown(event["problem"])
+
+    def _not_shown(self, problem: str) -> None:
+        """Pictures are no verdict: recipes are judged without them, and people are told."""
+        self.notes.append(f"the images that got worse could not be looked for: {problem}")
 
     def _compared(self, event: dict[str, Any]) -> None:
         prepared = self.found[event["label"]]

@@ -7,6 +7,7 @@ import random
 import shutil
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,15 @@ from harness.measure.importing import Watch
 from harness.measure.launch import preload
 from harness.measure.store import ArtifactStore, Stored, digest_files, digest_of
 from harness.measure.suitedata import VALIDATION, SuiteData
+from harness.measure.thumbnails import thumbnail
 from harness.measure.worker import Send, failure
 from harness.metric import Better
 from harness.recipe import Recipe, Suite
 from harness.record import Accuracy, Packed, Ratio
 from harness.runtimes import InferenceSession, OpenContext, Runtime
 from harness.steps import splits_of
-from harness.tasks import Task
+from harness.tasks import ShowsImages, Task
+from harness.worse import WORSE_MOST, Thumbnail
 
 _EVERY = 0.5  # seconds between progress messages
 _IMAGES = 24  # validation images that every arm cycles through
@@ -81,13 +84,15 @@ def prepare(work: dict[str, Any], send: Send) -> None:
 
 def compare(work: dict[str, Any], send: Send) -> None:
     """The "compare" job: recipes' predictions beside their reference's; `work["pairs"]` are label,
-    file of predictions, file of the reference's, and `work["task"]` names the task.
+    file of predictions, file of the reference's, and `work["suite"]` is the suite.
 
-    Sends "compared" for each: metric name to value and what it is made of.
+    Sends "compared" for each: metric name to value and what it is made of. Then, for a task that
+    can tell, "worse" for each of `work["shown"]`, with the images that it does worse.
     """
     from harness.stats.ratio import ratio
 
-    task: Task = registry.find(registry.TASKS, work["task"])
+    suite = TypeAdapter(Suite).validate_python(work["suite"])
+    task: Task = registry.find(registry.TASKS, suite.task)
     kept: dict[str, dict[str, Any]] = {}
     for label, *files in work["pairs"]:
         for file in files:
@@ -105,6 +110,41 @@ def compare(work: dict[str, Any], send: Send) -> None:
                 "ratio": parts.model_dump(mode="json"),
             }
         send({"type": "compared", "label": label, "values": values})
+    shown = [each for each in work["pairs"] if each[0] in work["shown"]]
+    if shown and isinstance(task, ShowsImages):
+        _send_worse(SuiteData(suite), task, shown, kept, send)
+
+
+def _send_worse(
+    data: SuiteData,
+    task: ShowsImages,
+    shown: Sequence[Sequence[str]],
+    kept: Mapping[str, Mapping[str, Any]],
+    send: Send,
+) -> None:
+    """For each recipe the images that it does worse, and every such image once, made small."""
+    validation = data.split(VALIDATION)
+    sent: set[int] = set()
+    for label, mine, other in shown:
+        found = task.worse(validation, kept[mine], kept[other], WORSE_MOST)
+        thumbnails = {}
+        for index in sorted({each.image for each in found} - sent):
+            sent.add(index)
+            (image,) = data.images(VALIDATION, [index])
+            name, objects = task.objects(validation, index)
+            media, text = thumbnail(image)
+            height, width = image.shape[:2]
+            thumbnails[index] = Thumbnail(
+                name=name, width=width, height=height, objects=objects, media=media, data=text
+            ).model_dump(mode="json")
+        send(
+            {
+                "type": "worse",
+                "label": label,
+                "images": [each.model_dump(mode="json") for each in found],
+                "thumbnails": thumbnails,
+            }
+        )
 
 
 class _Evaluation(BaseModel):

@@ -10,8 +10,8 @@ import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
+from harness.frozen import Frozen
 from harness.measure.sensors import core_folders, group_folders, process_times, read_text
-from harness.record import Frozen
 
 _BUSY = 0.03  # share of a core below which a process is not named
 _NAMED = 5

@@ -20,7 +20,7 @@ from harness.record import (
     SuiteRecord,
     Verdict,
 )
-from harness.report import charts, conditions
+from harness.report import charts, conditions, images
 from harness.report.terminal import beside, limit_text
 from harness.units import Unit, show, show_percent
 
@@ -182,6 +182,13 @@ def _suite(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> dict[str, Any]:
         ],
         "beside": beside(suite, metrics),
         "classes": _classes(suite),
+        "worse": images.worse(suite),
+        "thumbnails": images.used(suite),
+        "broken_accuracy": {
+            verdict.recipe
+            for verdict in suite.verdicts
+            if verdict.status is Status.FAIL and verdict.unit == Unit.SCORE.value
+        },
         "spreads": [(name, _spread(found)) for name, found in suite.spreads.items()],
         "evidence": sorted(
             (verdict for verdict in suite.verdicts if verdict.limits),

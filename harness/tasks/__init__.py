@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from harness.metric import Metric
 from harness.registry import Requirement
@@ -15,6 +15,7 @@ from harness.registry import Requirement
 if TYPE_CHECKING:
     from harness.artifact import OptionsModel
     from harness.record import Accuracy
+    from harness.worse import SeenBox, WorseImage
 
 
 class Pipeline(Protocol):
@@ -79,4 +80,21 @@ class Task(Protocol):
         images: name to numerator and denominator per image, float (images,) each. Empty for a task
         without such metrics.
         """
+        ...
+
+
+@runtime_checkable
+class ShowsImages(Protocol):
+    """What a task has besides, when it can say in which images a recipe is worse."""
+
+    def worse(
+        self, data: Any, mine: Mapping[str, Any], other: Mapping[str, Any], most: int
+    ) -> list[WorseImage]:
+        """The images of `data` in which one packed prediction, `mine`, lost most beside `other`,
+        its reference's; worst first, at most `most`.
+        """
+        ...
+
+    def objects(self, data: Any, index: int) -> tuple[str, tuple[SeenBox, ...]]:
+        """The file name of an image of `data`, "" for none, and its ground truth."""
         ...

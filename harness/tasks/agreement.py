@@ -84,7 +84,7 @@ def _image(mine: Prediction, other: Prediction) -> tuple[float, float, float, fl
     sure_mine, sure_other = mine.scores >= CONFIDENT, other.scores >= CONFIDENT
     agreed, shift, counted = 0, 0.0, 0
     lone_mine, lone_other = sure_mine.copy(), sure_other.copy()
-    for left, right in _pairs(mine, other):
+    for left, right in pairs(mine, other):
         lone_mine[left] = lone_other[right] = False
         if not (sure_mine[left] or sure_other[right]):
             continue
@@ -97,7 +97,8 @@ def _image(mine: Prediction, other: Prediction) -> tuple[float, float, float, fl
     return agreed, int(sure_mine.sum() + sure_other.sum()), shift, counted
 
 
-def _pairs(mine: Prediction, other: Prediction) -> list[tuple[int, int]]:
+def pairs(mine: Prediction, other: Prediction) -> list[tuple[int, int]]:
+    """Detections of one category paired one to one, as (index in `mine`, index in `other`)."""
     if not len(mine.scores) or not len(other.scores):
         return []
     near = overlap(mine.boxes.astype(np.float64), other.boxes.astype(np.float64))

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from harness.record import Accuracy
     from harness.tasks.coco import Prediction
     from harness.tasks.decoders import Decoder
+    from harness.worse import SeenBox, WorseImage
 
 
 def _score(name: str, meaning: str, optional: bool = False) -> Metric:
@@ -184,6 +185,24 @@ class Detection:
         from harness.tasks.agreement import compare, unpack
 
         return compare(unpack(mine), unpack(other))
+
+    def worse(
+        self, data: DetectionData, mine: Mapping[str, Any], other: Mapping[str, Any], most: int
+    ) -> list[WorseImage]:
+        """See `harness.tasks.ShowsImages`: the images whose objects lost most of their scores."""
+        from harness.tasks.agreement import unpack
+        from harness.tasks.worse import truth, worse_images
+
+        names = [str(entry["name"]) for entry in data.coco["categories"]]
+        return worse_images(truth(data), unpack(mine), unpack(other), names, most)
+
+    def objects(self, data: DetectionData, index: int) -> tuple[str, tuple[SeenBox, ...]]:
+        """See `harness.tasks.ShowsImages`."""
+        from harness.tasks.worse import object_boxes, truth
+
+        names = [str(entry["name"]) for entry in data.coco["categories"]]
+        name = str(data.coco["images"][index].get("file_name", ""))
+        return name, object_boxes(truth(data)[index], names)
 
 
 class DetectionPipeline:
