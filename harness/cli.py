@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness import __version__, cli_baselines
+from harness import __version__, cli_baselines, cli_report
 from harness.errors import PerfgateError, ReportError
 
 
@@ -96,11 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     explain.set_defaults(run=_explain)
 
-    report = commands.add_parser("report", help="make the page of a session's JSON file again")
-    report.add_argument("file", type=Path, help="a JSON file in reports/")
-    report.add_argument("-o", "--output", type=Path, help="default: beside the file")
-    report.set_defaults(run=_report)
-
+    cli_report.add_command(commands)
     cli_baselines.add_commands(commands, _store_option)
     return parser
 
@@ -275,25 +271,6 @@ class _Line:
         """Wipes the line."""
         if self._shown:
             print(f"\r{'':<{self._shown}}\r", end="", file=sys.stderr, flush=True)
-
-
-def _report(asked: argparse.Namespace) -> int:
-    from harness.report.files import put, read
-    from harness.report.page import render
-    from harness.suitefile import metrics_of_session
-
-    session = read(asked.file)
-    output = asked.output or asked.file.with_suffix(".html")
-    try:
-        put(output, render(session, metrics_of_session(session)))
-    except OSError as error:
-        raise ReportError(
-            f"the page cannot be written: {error.strerror}",
-            where=str(output),
-            next_step="name a file in a folder that exists: -o FILE",
-        ) from error
-    print(f"report: {output}")
-    return 0
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ def test_a_session_ends_with_verdicts_and_a_report(project: Project) -> None:
     assert verdicts["moody-map"] == "PASS"
     assert verdicts["moody-peak_memory"] == "PASS"
     result.stdout.fnmatch_lines(["*report: reports/*.html", "*passed*no baseline*"])
-    assert len(list((project.root / "reports").glob("*.html"))) == 1
+    assert len(list((project.root / "reports").glob("[0-9]*.html"))) == 1
     (suite,) = project.sessions()[-1]["suites"]
     launches = [launch["index"] for launch in suite["yardstick"]]
     assert [seen["index"] for seen in suite["conditions"]] == launches

@@ -21,7 +21,8 @@ def test_a_session_comes_back_as_it_was(tmp_path: Path) -> None:
     page = write(session, tmp_path / "new" / "reports", METRICS)
     assert page.name == f"{session.id}.html"
     assert read(page.with_suffix(".json")) == session
-    assert sorted(file.suffix for file in page.parent.iterdir()) == [".html", ".json"]
+    written = sorted(file.name for file in page.parent.iterdir())
+    assert written == [page.name, f"{session.id}.json", "index.html"]
 
 
 def test_a_full_disk_leaves_nothing_half_written(
