@@ -39,6 +39,12 @@ def add_command(commands: Any) -> None:
     report.add_argument(
         "--reports", type=Path, default=Path("reports"), metavar="DIR", help="default: reports"
     )
+    report.add_argument(
+        "--markdown", type=Path, metavar="FILE", help="write one session as Markdown, too"
+    )
+    report.add_argument(
+        "--openmetrics", type=Path, metavar="FILE", help="write one session as OpenMetrics, too"
+    )
     report.set_defaults(run=lambda asked: _report(asked, report))
 
 
@@ -47,9 +53,13 @@ def _report(asked: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         parser.error("name a session's JSON file, or say --index")
     if asked.output and len(asked.files) not in {1, 2}:
         parser.error("--output names one page: it goes with one file or with two")
+    if (asked.markdown or asked.openmetrics) and len(asked.files) != 1:
+        parser.error("--markdown and --openmetrics are of one session: name one file")
     code = 0
     if asked.files:
         code = _files(asked.files, asked.output)
+    if code == 0 and (asked.markdown or asked.openmetrics):
+        _exports(asked)
     return max(code, _index(asked.reports)) if asked.index else code
 
 
@@ -74,6 +84,21 @@ def _page(file: Path, session: SessionRecord, output: Path | None) -> None:
     from harness.suitefile import metrics_of_session
 
     _put(output or file.with_suffix(".html"), render(session, metrics_of_session(session)))
+
+
+def _exports(asked: argparse.Namespace) -> None:
+    from harness.report import markdown, openmetrics
+    from harness.report.files import read
+    from harness.suitefile import metrics_of_session
+
+    session = read(asked.files[0])
+    metrics = metrics_of_session(session)
+    page = asked.output or asked.files[0].with_suffix(".html")
+    if asked.markdown:
+        _put(asked.markdown, markdown.render(session, metrics, report=str(page)))
+    if asked.openmetrics:
+        openmetrics.write(asked.openmetrics, session, metrics)
+        print(f"openmetrics: {asked.openmetrics}")
 
 
 def _comparison(

@@ -21,12 +21,11 @@ import harness
 from harness.conclusion import conclude
 from harness.errors import PerfgateError
 from harness.record import RecipeRecord, SessionRecord, Status, Verdict
-from harness.report import terminal
+from harness.report import exports, properties, terminal
 from harness.session import BROKEN, Case, Session
 from harness.settings import FIXTURE, SUITE_FILE, Settings
 from harness.suitefile import metrics_of_session
 
-_VERDICT = "verdict"  # the user property that carries a verdict's word
 _OUTPUT = "perfgate"  # what an xdist worker sends to its controller
 
 
@@ -68,6 +67,7 @@ class PerfHooks:
         self._record: SessionRecord | None = None
         self._problems: tuple[PerfgateError, ...] = ()
         self._report: Path | None = None
+        self._told = exports.Told()
         self._shown = 0
 
     # -- collection ------------------------------------------------------------------------
@@ -123,10 +123,10 @@ class PerfHooks:
             with self._uncaptured():
                 verdict = self._session.verdict(case)
         except PerfgateError as error:
-            _tell(request.node, _refused(case, error))
+            self._tell(request.node, _refused(case, error))
             pytest.fail(str(error), pytrace=False)
         record = self._session.recipe(case)
-        _tell(request.node, verdict)
+        self._tell(request.node, verdict)
         if verdict.status is Status.SKIPPED:
             step = f" ({verdict.next_step})" if verdict.next_step else ""
             pytest.skip(f"{verdict.reason}{step}")
@@ -136,11 +136,16 @@ class PerfHooks:
             )
         return BudgetCheck(verdict, record, self._session.settings.strict)
 
+    def _tell(self, item: pytest.Item, verdict: Verdict) -> None:
+        """The verdict as properties of the test, for JUnit and other readers of reports."""
+        page = self._session.settings.reports / f"{self._session.id}.html"
+        item.user_properties += properties.of(verdict, _short(page))
+
     def pytest_report_teststatus(self, report: Any) -> tuple[str, str, Any] | None:
         """INCONCLUSIVE and NO BASELINE by their own words, not as "skipped"."""
         if not isinstance(report, pytest.TestReport) or report.when != "call":
             return None
-        word = dict(report.user_properties).get(_VERDICT)
+        word = dict(report.user_properties).get(properties.VERDICT)
         if report.skipped and word in {Status.INCONCLUSIVE.value, Status.NO_BASELINE.value}:
             letter = "I" if word == Status.INCONCLUSIVE.value else "N"
             return str(word).lower(), letter, (str(word), {"yellow": True})
@@ -181,6 +186,13 @@ class PerfHooks:
         settings = self._session.settings
         self._record, self._problems = conclude(record, settings, datetime.now(UTC))
         self._write_report(self._record)
+        self._told = exports.write(
+            self._record,
+            metrics_of_session(self._record),
+            self._session.settings,
+            _short(self._report) if self._report else "",
+        )
+        self._problems += self._told.problems
         from harness.report import benchmark
 
         benchmark.export(self._config, self._record)
@@ -214,6 +226,10 @@ class PerfHooks:
             writer.write_line(str(problem), red=True)
         if self._report is not None:
             writer.write_line(f"report: {_short(self._report)}")
+        for line in self._told.lines:
+            writer.write_line(line)
+        for warning in self._told.warnings:
+            writer.write_line(warning, yellow=True)
 
     # -- showing progress ------------------------------------------------------------------
 
@@ -280,7 +296,28 @@ def _settings(config: pytest.Config) -> Settings:
         command=shlex.join(["pytest", *config.invocation_params.args]),
         base=option("--perf-base"),
         base_python=_interpreter(option("--perf-base-python"), option("--perf-base")),
+        markdown=_file(root, option("--perf-markdown"), "--perf-markdown"),
+        openmetrics=_file(root, option("--perf-openmetrics"), "--perf-openmetrics"),
+        step_summary=_step_summary(option("--perf-step-summary")),
     )
+
+
+def _file(root: Path, text: str, name: str) -> Path | None:
+    """A file that is to be written at the end, checked before any long work."""
+    if not text:
+        return None
+    file = root / text
+    if file.is_dir():
+        raise pytest.UsageError(f"{name} {text}: it is a folder; valid: the path of a file")
+    above = next(each for each in file.parents if each.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise pytest.UsageError(f"{name} {text}: nothing can be written into {above}")
+    return file
+
+
+def _step_summary(wanted: str) -> Path | None:
+    text = os.environ.get("GITHUB_STEP_SUMMARY", "")
+    return Path(text) if text and wanted == "auto" else None
 
 
 def _interpreter(python: str, base: str) -> str:
@@ -302,15 +339,6 @@ def _interpreter(python: str, base: str) -> str:
             f"there: {found} -m pip install pytest-perfgate=={harness.__version__}"
         )
     return found
-
-
-def _tell(item: pytest.Item, verdict: Verdict) -> None:
-    """The verdict as properties of the test, for JUnit and other readers of reports."""
-    item.user_properties.append((_VERDICT, verdict.status.value))
-    item.user_properties.append(("reason", verdict.reason))
-    if verdict.value is not None:
-        item.user_properties.append(("value", verdict.value))
-        item.user_properties.append(("unit", verdict.unit))
 
 
 def _refused(case: Case, error: PerfgateError) -> Verdict:

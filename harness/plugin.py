@@ -72,6 +72,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="wait for another session that measures on this machine (default: 0, refuse)",
     )
     add("--perf-reports", metavar="DIR", default="reports", help="default: reports")
+    add(
+        "--perf-markdown",
+        metavar="FILE",
+        default="",
+        help="write the answer as Markdown too, for a comment on a pull request",
+    )
+    add(
+        "--perf-step-summary",
+        choices=("auto", "never"),
+        default="auto",
+        help="append that to the file which $GITHUB_STEP_SUMMARY names, when it is set "
+        "(default: auto)",
+    )
+    add(
+        "--perf-openmetrics",
+        metavar="FILE",
+        default="",
+        help="write an OpenMetrics file too, for a node exporter's textfile folder (*.prom)",
+    )
     add("--perf-baselines", metavar="DIR", default="baselines", help="default: baselines")
     add("--perf-cache", metavar="DIR", default=".perfgate", help="default: .perfgate")
 

@@ -130,6 +130,11 @@ class Session:
         return found
 
     @property
+    def id(self) -> str:
+        """The name of the session's files: when it began, UTC."""
+        return self._started.strftime("%Y%m%d-%H%M%S")
+
+    @property
     def machine(self) -> Machine:
         """The fingerprint of this machine, read once."""
         if self._machine is None:
@@ -208,7 +213,7 @@ class Session:
         settings = self.settings
         commit, dirty = _commit(settings.root)
         return SessionRecord(
-            id=self._started.strftime("%Y%m%d-%H%M%S"),
+            id=self.id,
             started=self._started.isoformat(timespec="seconds"),
             seconds=round(time.monotonic() - self._clock, 1),
             command=settings.command,

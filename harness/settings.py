@@ -30,6 +30,8 @@ class Settings:
         rounds: timed turns of an arm beside those it is compared with, per launch, at most.
         base: the commit that `--perf-base` names, "" for none.
         base_python: the interpreter of the base's arms, "" for this one.
+        markdown, openmetrics: files that the session is written into too, None for none.
+        step_summary: the summary of the CI job's step, None for none.
     """
 
     root: Path
@@ -48,3 +50,6 @@ class Settings:
     rounds: int = 32
     base: str = ""
     base_python: str = ""
+    markdown: Path | None = None
+    openmetrics: Path | None = None
+    step_summary: Path | None = None

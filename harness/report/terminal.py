@@ -68,7 +68,7 @@ def explain(verdict: Verdict, failure: Failure | None) -> str:
     unit = Unit(verdict.unit) if verdict.unit else None
     rows: list[tuple[str, str]] = [("metric", verdict.metric)]
     if unit is not None and verdict.value is not None:
-        rows.append(("measured", _with_interval(verdict, unit)))
+        rows.append(("measured", measured_text(verdict)))
     for limit in verdict.limits:
         rows.append((limit.status.value, limit_text(limit, unit)))
     if unit is not None and verdict.baseline is not None:
@@ -106,7 +106,11 @@ def _scaled(limit: LimitResult, value: float, unit: Unit | None) -> str:
     return show(value, unit)
 
 
-def _with_interval(verdict: Verdict, unit: Unit) -> str:
+def measured_text(verdict: Verdict) -> str:
+    """What was measured with its interval: "36.9 ms (36.2 ms … 37.6 ms)"."""
+    if not verdict.unit or verdict.value is None:
+        return "not measured"
+    unit = Unit(verdict.unit)
     text = show(verdict.value, unit)
     if verdict.low is None or verdict.high is None:
         return text
@@ -133,7 +137,7 @@ def _suite(
     head = f"suite {suite.name}" + (f": {launches} launches ({seconds})" if seconds else "")
     for line in textwrap.wrap(head, WIDTH):
         out(line)
-    for line in _table(suite, metrics):
+    for line in table(suite, metrics):
         out(line)
     for line in (*beside(suite, metrics), *suite.notes):
         for part in textwrap.wrap(line, WIDTH, subsequent_indent="  "):
@@ -196,7 +200,7 @@ def beside(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> list[str]:
     return lines
 
 
-def _table(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> list[str]:
+def table(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> list[str]:
     """Recipe by metric; a time shows its speed-up over the reference."""
     known = {each.metric for found in suite.summaries.values() for each in found}
     columns = [name for name in _COLUMNS if name in metrics and name in known]

@@ -65,6 +65,14 @@ def test_of_two_files_the_one_that_can_be_read_gets_its_page(folder: Path) -> No
     assert (folder / "one.html").is_file()
 
 
+def test_a_stored_session_goes_where_a_new_one_goes(folder: Path) -> None:
+    """Markdown and OpenMetrics of an old session, for a job that only has its file."""
+    one = stored(folder, sessions.broken(), "one")
+    assert main(["report", one, "--markdown", "a.md", "--openmetrics", "a.prom"]) == 0
+    assert "reports/one.html" in Path("a.md").read_text(encoding="utf-8")
+    assert Path("a.prom").read_text(encoding="utf-8").endswith("# EOF\n")
+
+
 def test_the_list_links_pages_and_names_what_cannot_be_read(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -99,7 +107,12 @@ def test_the_list_escapes_what_it_shows(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [["report"], ["report", "a", "b", "c", "-o", "x.html"], ["report", "--index", "-o", "x"]],
+    [
+        ["report"],
+        ["report", "a", "b", "c", "-o", "x.html"],
+        ["report", "--index", "-o", "x"],
+        ["report", "a", "b", "--markdown", "c"],
+    ],
 )
 def test_wrong_usage_is_two(words: list[str]) -> None:
     """No file at all, and one page for many comparisons."""

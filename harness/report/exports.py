@@ -1,0 +1,74 @@
+"""Where else a session goes: a Markdown file, a CI job's summary, OpenMetrics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import PerfgateError, ReportError
+from harness.metric import Metric
+from harness.record import SessionRecord
+from harness.settings import Settings
+
+
+@dataclass(frozen=True)
+class Told:
+    """What came of it.
+
+    Attributes:
+        lines: what was written where, for the terminal.
+        problems: what was asked for and could not be written; they turn the session red.
+        warnings: what could not be written and was not asked for; they do not.
+    """
+
+    lines: tuple[str, ...] = ()
+    problems: tuple[PerfgateError, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def write(
+    session: SessionRecord, metrics: Mapping[str, Metric], settings: Settings, report: str
+) -> Told:
+    """Writes what `settings` ask for; `report` is the path of the page, "" when there is none."""
+    from harness.report import markdown, openmetrics
+
+    lines: list[str] = []
+    problems: list[PerfgateError] = []
+    warnings: list[str] = []
+    if settings.markdown is not None:
+        try:
+            _markdown(settings.markdown, markdown.render(session, metrics, report=report))
+            lines.append(f"markdown: {_short(settings.markdown, settings.root)}")
+        except PerfgateError as error:
+            problems.append(error)
+    if settings.openmetrics is not None:
+        try:
+            openmetrics.write(settings.openmetrics, session, metrics)
+            lines.append(f"openmetrics: {_short(settings.openmetrics, settings.root)}")
+        except PerfgateError as error:
+            problems.append(error)
+    if settings.step_summary is not None:
+        try:
+            markdown.append_summary(settings.step_summary, session, metrics, report=report)
+        except PerfgateError as error:
+            warnings.append(str(error))
+    return Told(tuple(lines), tuple(problems), tuple(warnings))
+
+
+def _markdown(file: Path, text: str) -> None:
+    from harness.report.files import put
+
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        put(file, text)
+    except OSError as error:
+        raise ReportError(
+            f"it cannot be written: {error.strerror}",
+            where=str(file),
+            next_step="make its folder writable, or name another: --perf-markdown FILE",
+        ) from error
+
+
+def _short(file: Path, root: Path) -> Path:
+    return file.relative_to(root) if file.is_relative_to(root) else file

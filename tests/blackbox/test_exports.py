@@ -1,0 +1,62 @@
+"""Where else a session goes: Markdown, a job's summary, OpenMetrics, JUnit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from tests.conftest import Project
+
+
+def test_one_session_is_told_everywhere(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each file says the same verdict and where the report is."""
+    summary = project.root / "summary.md"
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    result = project.run(
+        *("-k", "plain-artifact", "--junitxml", "junit.xml"),
+        *("--perf-markdown", "out/comment.md", "--perf-openmetrics", "out/perfgate.prom"),
+    )
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["markdown: out/comment.md", "openmetrics: out/perfgate.prom"])
+    (page,) = (project.root / "reports").glob("[0-9]*.html")
+    for file in (summary, project.root / "out" / "comment.md"):
+        text = file.read_text(encoding="utf-8")
+        assert "### perfgate: PASS" in text
+        assert f"`reports/{page.name}`" in text
+    metrics = (project.root / "out" / "perfgate.prom").read_text(encoding="utf-8")
+    assert 'recipe="plain",metric="artifact_size",verdict="PASS"} 1' in metrics
+    cases = ElementTree.parse(project.root / "junit.xml").findall(".//property")  # noqa: S314 - own
+    told = {case.get("name"): case.get("value") for case in cases}
+    assert told["verdict"] == "PASS"
+    assert told["limit.max"] == "1 MB"
+    assert told["unit"] == "B"
+    assert float(str(told["value"])) == float(str(told["limit.max.estimate"])) > 0
+    assert told["report"] == f"reports/{page.name}"
+    assert 'href="' + page.name in (page.parent / "index.html").read_text(encoding="utf-8")
+
+
+def test_the_summary_can_be_left_alone(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--perf-step-summary never` writes nothing; a summary that cannot be written is no red."""
+    summary = project.root / "summary.md"
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    project.run("-k", "plain-artifact", "--perf-step-summary", "never")
+    assert not summary.exists()
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(project.root / "none" / "summary.md"))
+    result = project.run("-k", "plain-artifact")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["*summary cannot be written*"])
+
+
+@pytest.mark.parametrize("option", ["--perf-markdown", "--perf-openmetrics"])
+def test_a_file_that_cannot_be_written_is_refused_before_measuring(
+    project: Project, option: str
+) -> None:
+    """A folder, and a path through a file, are usage errors that name option and path."""
+    (project.root / "file").write_text("")
+    for path in ("suites", "file/x"):
+        result = project.pytester.runpytest_subprocess("--perf", option, path)
+        assert result.ret == pytest.ExitCode.USAGE_ERROR
+        result.stderr.fnmatch_lines([f"*{option} {path}: *"])
+    assert not Path(project.root / "reports").exists()
