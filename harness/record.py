@@ -23,7 +23,9 @@ from harness.worse import Thumbnail, WorseImage
 if TYPE_CHECKING:
     import numpy as np
 
-SESSION_VERSION = 1
+SESSION_VERSION = 2
+"""Of a session's file. One more where files of before need more than defaults to be read:
+`harness.report.migrations` then carries them up."""
 
 
 class Status(StrEnum):

@@ -14,8 +14,9 @@ from pydantic import ValidationError
 from harness.errors import ReportError
 from harness.metric import Metric
 from harness.record import SESSION_VERSION, SessionRecord
+from harness.report import migrations
 
-_MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+_MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: migrations.from_1}
 """Version to the function that makes its data into the next version's."""
 
 
@@ -83,7 +84,7 @@ def _data(file: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise ReportError(f"it is not JSON, perhaps cut short: {error}", where=str(file)) from error
     version = data.get("version") if isinstance(data, dict) else None
-    if not isinstance(version, int) or "suites" not in data:
+    if type(version) is not int or "suites" not in data:
         raise ReportError(
             "it is not a session of pytest-perfgate",
             where=str(file),
@@ -95,7 +96,7 @@ def _data(file: Path) -> dict[str, Any]:
             where=str(file),
             next_step="python -m pip install --upgrade pytest-perfgate",
         )
-    while version < SESSION_VERSION:
+    while version < SESSION_VERSION:  # a migration's own version goes up, so this ends
         if version not in _MIGRATIONS:
             raise ReportError(f"version {version} never was", where=str(file))
         data = _MIGRATIONS[version](data)

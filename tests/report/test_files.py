@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from harness import between
 from harness.errors import ReportError
+from harness.record import SESSION_VERSION, Status
 from harness.report import files
-from harness.report.files import put, read, write
+from harness.report.files import put, read, read_verdicts, write
+from harness.report.page import render
 from tests.report import sessions
 from tests.report.sessions import METRICS
 
@@ -135,7 +138,7 @@ def test_an_older_version_is_carried_up_step_by_step(
 
     def second(session: dict[str, object]) -> dict[str, object]:
         seen.append(0)
-        session = dict(session, version=1, seconds=session["seconds_taken"])
+        session = dict(session, version=SESSION_VERSION, seconds=session["seconds_taken"])
         del session["seconds_taken"]
         session.pop("took", None)
         return session
@@ -145,3 +148,59 @@ def test_an_older_version_is_carried_up_step_by_step(
     file.write_text(json.dumps(old))
     assert read(file) == sessions.healthy()
     assert seen == [-1, 0]
+
+
+STORED = sorted((Path(__file__).parent / "stored").glob("*.json"))
+"""Sessions of a tiny suite, each written by the program of the commit that it is named after."""
+
+
+def test_there_are_sessions_of_every_version() -> None:
+    """Each version that this program says it reads has a file that was truly written by it."""
+    versions = {json.loads(file.read_text())["version"] for file in STORED}
+    assert versions == set(range(1, SESSION_VERSION + 1))
+
+
+@pytest.mark.parametrize("file", STORED, ids=lambda file: file.stem)
+def test_a_report_is_made_of_what_earlier_programs_wrote(file: Path) -> None:
+    """The page holds its recipes and verdicts; the light reading has the same verdicts."""
+    session = read(file)
+    assert session.version == SESSION_VERSION
+    (suite,) = session.suites
+    page = render(session, METRICS)
+    for verdict in suite.verdicts:
+        assert verdict.metric in page
+    assert {verdict.status for verdict in suite.verdicts} >= {Status.PASS, Status.NO_BASELINE}
+    (light,) = read_verdicts(file).suites
+    assert light.verdicts == suite.verdicts
+    assert not light.recipes
+
+
+@pytest.mark.parametrize("file", STORED, ids=lambda file: file.stem)
+def test_sessions_of_different_versions_compare(file: Path) -> None:
+    """The recipe's predictions were the same all along, so its score is the same exactly."""
+    found = between.sessions(read(file), read(STORED[-1]))
+    (row,) = [row for row in found.rows if row.metric.name == "map"]
+    assert row.moved is not None
+    assert (row.moved.estimate, row.moved.method) == (0.0, "exact")
+
+
+@pytest.mark.parametrize("broken", ["hits", "suites", "launches"])
+def test_an_old_session_that_is_damaged_is_refused_by_its_place(
+    tmp_path: Path, broken: str
+) -> None:
+    """What a migration cannot make sense of is left to be named, without a traceback."""
+    data = json.loads(STORED[1].read_text())
+    recipe = data["suites"][0]["recipes"][0]
+    if broken == "hits":
+        recipe["accuracy"]["matches"].pop("ignored", None)
+        recipe["accuracy"]["matches"]["hits"]["data"] = "!"
+    elif broken == "suites":
+        data["suites"] = {"a": 1}
+    else:
+        recipe["launches"] = ["a"]
+    data["version"] = 1
+    file = tmp_path / "old.json"
+    file.write_text(json.dumps(data))
+    with pytest.raises(ReportError, match=broken if broken != "hits" else "ignored") as caught:
+        read(file)
+    assert caught.value.where == str(file)
