@@ -6,7 +6,7 @@ import contextlib
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
@@ -38,6 +38,11 @@ class TensorRt:
         device: int = Field(0, ge=0, description="the GPU, by its number")
         cuda_graph: bool = Field(
             False, description="capture an inference once for each batch size, and replay it"
+        )
+        kernel_specialization: Literal["LAZY", "EAGER", "NONE"] | None = Field(
+            None,
+            description="tensorrt_rtx: when kernels for one batch size are compiled; default: "
+            "EAGER, so that none is compiled beside what is measured",
         )
 
     def open(self, artifact: Artifact, options: Any, context: OpenContext) -> TensorRtSession:
@@ -94,6 +99,7 @@ class TensorRtSession:
             # tensorrt_rtx captures by itself; tensorrt leaves it to its caller.
             self._own_graph = options.cuda_graph and not hasattr(self._trt, "CudaGraphStrategy")
             self._cache: Any = None
+            self._cached = False
             self._settings = self._runtime_settings(options)
             self._shared: Any = None if self._own_graph else self._execution_context()
             self._stream = driver.Stream()
@@ -289,16 +295,24 @@ class TensorRtSession:
         """What tensorrt_rtx takes at run time: its own CUDA graphs, and kernels that it compiled
         for this device before. None for tensorrt, which has neither.
         """
+        asked = options.kernel_specialization
         if not hasattr(self._trt, "CudaGraphStrategy"):
+            if asked is not None:
+                raise RuntimeFault(
+                    f"{self._trt.__name__} compiles nothing as it runs",
+                    next_step="leave kernel_specialization out",
+                )
             return None
         settings = self._engine.create_runtime_config()
         strategies = self._trt.CudaGraphStrategy
         settings.cuda_graph_strategy = (
             strategies.WHOLE_GRAPH_CAPTURE if options.cuda_graph else strategies.DISABLED
         )
+        when = self._trt.DynamicShapesKernelSpecializationStrategy
+        settings.dynamic_shapes_kernel_specialization_strategy = getattr(when, asked or "EAGER")
         self._cache = settings.create_runtime_cache()
-        if self._kept.is_file():
-            self._cache.deserialize(self._kept.read_bytes())
+        # One of another device or version is refused, and is written anew.
+        self._cached = self._kept.is_file() and self._cache.deserialize(self._kept.read_bytes())
         settings.set_runtime_cache(self._cache)
         return settings
 
@@ -308,7 +322,7 @@ class TensorRtSession:
 
     def _keep_compiled(self) -> None:
         """What was compiled as it ran, for the next process: whole, or not at all."""
-        if self._cache is None or self._kept.is_file():
+        if self._cache is None or self._cached:
             return
         part = self._kept.with_suffix(".part")
         part.write_bytes(bytes(self._cache.serialize()))

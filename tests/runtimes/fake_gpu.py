@@ -255,7 +255,12 @@ class Engine:
     def create_runtime_config(self) -> Any:
         """As in tensorrt_rtx."""
         cache = SimpleNamespace(held=b"", serialize=lambda: b"compiled")
-        cache.deserialize = lambda content: setattr(cache, "held", content)
+
+        def deserialize(content: bytes) -> bool:
+            cache.held = content
+            return content == b"compiled"
+
+        cache.deserialize = deserialize
         return SimpleNamespace(
             create_runtime_cache=lambda: cache,
             set_runtime_cache=lambda given: setattr(self, "cache", given),
@@ -291,6 +296,7 @@ def tensorrt(version: str = "10.16.0", *, rtx: bool = False) -> Any:
             return made[-1]
 
     module = SimpleNamespace(
+        __name__="tensorrt",
         __version__=version,
         ILogger=ILogger,
         Runtime=Runtime,
@@ -301,4 +307,7 @@ def tensorrt(version: str = "10.16.0", *, rtx: bool = False) -> Any:
     )
     if rtx:
         module.CudaGraphStrategy = SimpleNamespace(WHOLE_GRAPH_CAPTURE="whole", DISABLED="none")
+        module.DynamicShapesKernelSpecializationStrategy = SimpleNamespace(
+            LAZY="lazy", EAGER="eager", NONE="none"
+        )
     return module

@@ -124,6 +124,58 @@ def test_tensorrt_rtx_captures_by_itself_and_keeps_what_it_compiled(
     assert again.made[0].settings.cuda_graph_strategy == "none"
 
 
+def test_compiled_kernels_of_another_device_are_written_anew(
+    open_session: Make, tmp_path: Path
+) -> None:
+    """TensorRT-RTX refuses them; what it compiled instead is kept."""
+    kept = tmp_path / "tensorrt_rtx.cache"
+    kept.write_bytes(b"of another device")
+    open_session(fake_gpu.tensorrt(rtx=True)).close()
+    assert kept.read_bytes() == b"compiled"
+
+
+def test_kernels_are_compiled_before_they_are_measured_unless_asked_otherwise(
+    open_session: Make,
+) -> None:
+    """Eagerly by default; tensorrt, which compiles nothing as it runs, refuses the option."""
+    for asked, set_to in (({}, "eager"), ({"kernel_specialization": "LAZY"}, "lazy")):
+        module = fake_gpu.tensorrt(rtx=True)
+        open_session(module, **asked)
+        settings = module.made[0].settings
+        assert settings.dynamic_shapes_kernel_specialization_strategy == set_to
+    with pytest.raises(RuntimeFault, match="compiles nothing as it runs"):
+        open_session(fake_gpu.tensorrt(), kernel_specialization="EAGER")
+
+
+def test_the_imitation_has_nothing_that_the_real_package_lacks() -> None:
+    """Every method that the imitated TensorRT has is one of tensorrt_rtx's own."""
+    real = pytest.importorskip(
+        "tensorrt_rtx", reason="python -m pip install 'pytest-perfgate[tensorrt_rtx]'"
+    )
+    own = {"log", "contexts", "settings", "vague", "refuses", "made", "hosts"}
+    module = fake_gpu.tensorrt(rtx=True)
+    for ours, theirs in (
+        (fake_gpu.Engine, real.ICudaEngine),
+        (fake_gpu.ExecutionContext, real.IExecutionContext),
+        (module.Runtime, real.Runtime),
+        (
+            module.DynamicShapesKernelSpecializationStrategy,
+            real.DynamicShapesKernelSpecializationStrategy,
+        ),
+        (module.CudaGraphStrategy, real.CudaGraphStrategy),
+        (module.TensorIOMode, real.TensorIOMode),
+        (module, real),
+    ):
+        names = {name for name in vars(ours) if not name.startswith("_")} - own
+        assert names
+        assert names <= set(dir(theirs)), theirs
+    settings, cache = real.IRuntimeConfig, real.IRuntimeCache
+    for name in ("cuda_graph_strategy", "dynamic_shapes_kernel_specialization_strategy"):
+        assert hasattr(settings, name)
+    assert {"create_runtime_cache", "set_runtime_cache"} <= set(dir(settings))
+    assert {"serialize", "deserialize"} <= set(dir(cache))
+
+
 @pytest.mark.parametrize("shape", [(5, 3, 8, 8), (1, 3, 16, 16)])
 def test_an_input_outside_the_profile_is_a_fault(open_session: Make, shape: Any) -> None:
     """It names what the engine takes, and a smaller one runs afterwards."""
