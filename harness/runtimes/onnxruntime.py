@@ -178,6 +178,8 @@ class OnnxSession:
             # Versions that do not tell the assignment refuse by themselves.
             refuse = not hasattr(onnxruntime.InferenceSession, _ASSIGNMENT)
             asked.add_session_config_entry("session.disable_cpu_ep_fallback", str(int(refuse)))
+        if options.provider != "cpu" and hasattr(onnxruntime, "preload_dlls"):
+            onnxruntime.preload_dlls()  # CUDA's libraries, where they were installed by pip
         provider = _PROVIDERS[options.provider]
         given = provider_settings(options, context.folder)
         try:
@@ -211,8 +213,8 @@ class OnnxSession:
             self.facts["nodes"] = {name: sum(ops.values()) for name, ops in nodes.items()}
         if self._binding is not None:
             self.facts |= {"io_binding": self._binding.device, "cuda_graph": options.cuda_graph}
-        if given:
-            self.facts["provider_options"] = given
+        if options.provider_options:
+            self.facts["provider_options"] = dict(options.provider_options)
 
     def _bound(self, options: Any) -> Binding | None:
         gpu = options.provider != "cpu"

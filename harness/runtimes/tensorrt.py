@@ -118,6 +118,8 @@ class TensorRtSession:
             "cuda_graph": options.cuda_graph,
             "threads": context.threads,
         }
+        if self._settings is not None:
+            self.facts["kernel_specialization"] = options.kernel_specialization or "EAGER"
 
     def run(self, batch: np.ndarray[Any, Any]) -> tuple[Any, ...]:
         """See `harness.runtimes.InferenceSession`.
@@ -153,7 +155,9 @@ class TensorRtSession:
         for buffers in self._buffers.values():
             buffers.close()
         self._buffers.clear()
-        self._shared = self._settings = self._cache = self._engine = None
+        # All that lives in the device's context goes before it does.
+        self._shared = self._settings = self._cache = self._engine = self._runtime = None
+        self._stream = self._start = self._end = None
         self._open.close()
 
     # -- one inference -------------------------------------------------------------------------
