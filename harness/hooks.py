@@ -299,6 +299,7 @@ def _settings(config: pytest.Config) -> Settings:
         markdown=_file(root, option("--perf-markdown"), "--perf-markdown"),
         openmetrics=_file(root, option("--perf-openmetrics"), "--perf-openmetrics"),
         step_summary=_step_summary(option("--perf-step-summary")),
+        profile=option("--perf-profile"),
     )
 
 

@@ -27,7 +27,7 @@ class Profile(Frozen):
     Attributes:
         tool: the profiler.
         inferences: how many were profiled.
-        seconds: of one inference while it was profiled, median: the profiler's own cost is in it.
+        seconds: of one inference in the same process without the profiler, median.
         operators: the slowest first.
         problem: why there are none, "" when there are.
     """

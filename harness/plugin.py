@@ -71,6 +71,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=0.0,
         help="wait for another session that measures on this machine (default: 0, refuse)",
     )
+    add(
+        "--perf-profile",
+        choices=("failed", "all", "none"),
+        default="failed",
+        help="whose operators are profiled after the measuring: of recipes that break a budget on "
+        "time, of all, or of none (default: failed)",
+    )
     add("--perf-reports", metavar="DIR", default="reports", help="default: reports")
     add(
         "--perf-markdown",

@@ -32,6 +32,8 @@ class Settings:
         base_python: the interpreter of the base's arms, "" for this one.
         markdown, openmetrics: files that the session is written into too, None for none.
         step_summary: the summary of the CI job's step, None for none.
+        profile: whose operators are profiled after the measuring: "failed", those whose budget on
+            time is broken, "all", or "none".
     """
 
     root: Path
@@ -53,3 +55,4 @@ class Settings:
     markdown: Path | None = None
     openmetrics: Path | None = None
     step_summary: Path | None = None
+    profile: str = "failed"

@@ -30,6 +30,7 @@ from harness.record import (
     Verdict,
 )
 from harness.settings import Settings
+from harness.slowness import Slowness
 from harness.values import spread_of
 
 MEASURED = "measured"
@@ -100,6 +101,17 @@ class SuiteRun:
             self._announce()
             verdicts = self._measure()
             phases["measure"] = round(time.monotonic() - clock, 1)
+            clock = time.monotonic()
+            slowness = Slowness(
+                self._bench,
+                self._suite,
+                self._metrics,
+                self._settings.profile,
+                self._base.found.name if self._base else "",
+            )
+            verdicts = slowness.explained(verdicts, [recipe.name for recipe in self._recipes])
+            if slowness.profiled:
+                phases["profile"] = round(time.monotonic() - clock, 1)
         records = [self._record(recipe.name) for recipe in self._recipes]
         conditions = steadiness.mark(self._bench.conditions)
         return SuiteRecord(

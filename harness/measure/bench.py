@@ -15,6 +15,7 @@ from harness.measure import yardstick
 from harness.measure.preparation import Arm, Jobs, Preparation, Progress, plain
 from harness.measure.settled import usable_cores
 from harness.measure.wall import Ended, Job, Pool
+from harness.operators import Profile
 from harness.recipe import Recipe
 from harness.record import (
     Accuracy,
@@ -53,6 +54,7 @@ class Bench:
         self._preparation = Preparation(arms, self._jobs, settings, progress)
         self._launches: dict[str, list[Launch]] = {}
         self._facts: dict[str, dict[str, Any]] = {}
+        self._profiles: dict[str, Profile] = {}
         self.yardstick: list[Launch] = []
         self.conditions: list[Conditions] = []
         self._count = 0
@@ -173,6 +175,25 @@ class Bench:
         }
         return self._jobs.job("launch", f"launch {self._count}", work, arm, patience=1.5)
 
+    def profile(self, labels: Iterable[str]) -> None:
+        """Profiles these arms, one after the other, each in a process of its own."""
+        asked = [label for label in self.alive(labels) if label not in self._profiles]
+        jobs = []
+        for label in asked:
+            arm = self._arms[label]
+            work = self._arm(label) | {"cores": usable_cores()[: arm.suite.threads]}
+            jobs.append(self._jobs.job("profile", label, work, arm))
+        with Pool(1, self._logs / "profile") as pool:
+            for job, event in pool.run(jobs):
+                self._progress(f"profiling {job.name}")
+                if isinstance(event, Ended):
+                    problem = event.problem or "the worker ended without an answer"
+                    self._profiles.setdefault(job.name, Profile(problem=problem))
+                elif event["type"] == "profiled":
+                    self._profiles[job.name] = Profile.model_validate(event["profile"])
+                else:
+                    self._profiles[job.name] = Profile(problem=event["problem"])
+
     def _arm(self, label: str) -> dict[str, Any]:
         arm = self._arms[label]
         return {
@@ -207,6 +228,7 @@ class Bench:
             "failure": self._preparation.failures.get(label)
             or self._preparation.failures.get(arm.source),
             "launches": tuple(self._launches.get(label, ())),
+            "profile": self._profiles.get(label),
         }
         if prepared:
             common |= {

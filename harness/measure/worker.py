@@ -92,9 +92,11 @@ def main() -> int:
         else:
             from harness.measure.parity import parity
             from harness.measure.prepare import compare, prepare
+            from harness.measure.profiling import profile
 
             sys.path.insert(0, str(Path.cwd()))
-            {"prepare": prepare, "compare": compare, "parity": parity}[kind](work, send)
+            does = {"prepare": prepare, "compare": compare, "parity": parity, "profile": profile}
+            does[kind](work, send)
     except Exception as error:  # noqa: BLE001 - whatever user code raises ends this recipe only
         send(failure(error))
     return 0

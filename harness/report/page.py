@@ -20,7 +20,7 @@ from harness.record import (
     SuiteRecord,
     Verdict,
 )
-from harness.report import charts, conditions, images
+from harness.report import charts, conditions, images, profiles
 from harness.report.terminal import beside, limit_text
 from harness.units import Unit, show, show_percent
 
@@ -182,6 +182,8 @@ def _suite(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> dict[str, Any]:
         ],
         "beside": beside(suite, metrics),
         "classes": _classes(suite),
+        "profiles": profiles.tables(suite),
+        "clock": profiles.clock(suite),
         "worse": images.worse(suite),
         "thumbnails": images.used(suite),
         "broken_accuracy": {

@@ -75,6 +75,7 @@ def explain(verdict: Verdict, failure: Failure | None) -> str:
         age = "" if verdict.baseline_age is None else f", {verdict.baseline_age:.0f} days old"
         rows.append(("baseline", f"{show(verdict.baseline, unit)}{age}"))
     rows.append(("why", verdict.reason))
+    rows += [("slower" if index == 0 else "", line) for index, line in enumerate(verdict.slower)]
     if failure is not None and failure.last_words:
         rows.append(("last words", failure.last_words))
     if verdict.next_step:
@@ -158,6 +159,8 @@ def _suite(
         out(f"{verdict.status.value:<12} {name}", **_MARKUP[verdict.status])
         for line in _row("", verdict.reason).splitlines():
             out(line)
+        for index, text in enumerate(verdict.slower):
+            out(_row("" if index else "slower", text))
         if verdict.next_step and verdict.status is not Status.PASS:
             out(_row("next", verdict.next_step))
     missing = sum(verdict.status is Status.NO_BASELINE for verdict in suite.verdicts)

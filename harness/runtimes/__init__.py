@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from harness.registry import Requirement
 
 if TYPE_CHECKING:
     from harness.artifact import Artifact, OptionsModel
+    from harness.operators import Operator
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,19 @@ class InferenceSession(Protocol):
 
     def close(self) -> None:
         """Frees what the session holds."""
+        ...
+
+
+@runtime_checkable
+class Profiles(Protocol):
+    """What an inference session has besides, when its runtime has a profiler."""
+
+    profiler: str  # its name, for people
+
+    def profile(self, batch: Any, count: int) -> list[Operator]:
+        """Where the time of an inference of `batch` goes, over `count` of them: one row for every
+        operator, `calls` and `seconds` per inference, each second in one row only.
+        """
         ...
 
 

@@ -8,8 +8,9 @@ from harness import registry
 from harness.artifact import AOTI, CPU_FEATURES, Artifact, OptionsModel
 from harness.errors import RuntimeFault
 from harness.machine import this_machine
+from harness.operators import Operator
 from harness.registry import Requirement
-from harness.runtimes import OpenContext
+from harness.runtimes import OpenContext, torch_profile
 
 if TYPE_CHECKING:
     import numpy as np
@@ -77,6 +78,12 @@ class AotInductorSession:
         if isinstance(outputs, torch.Tensor):
             outputs = (outputs,)
         return tuple(output.numpy() for output in outputs)
+
+    profiler = torch_profile.PROFILER
+
+    def profile(self, batch: np.ndarray[Any, Any], count: int) -> list[Operator]:
+        """See `harness.runtimes.Profiles`: compiled code has no layers, its rows are operations."""
+        return torch_profile.profile(lambda: self.run(batch), count)
 
     def close(self) -> None:
         """Lets the code go."""

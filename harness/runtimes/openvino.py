@@ -9,6 +9,7 @@ from pydantic import Field
 from harness import registry
 from harness.artifact import ONNX, OPENVINO, Artifact, OptionsModel
 from harness.errors import RuntimeFault
+from harness.operators import Operator
 from harness.registry import Requirement
 from harness.runtimes import OpenContext
 
@@ -54,8 +55,9 @@ class OpenVinoSession:
         if options.device.startswith("CPU"):
             # The arm is pinned already; OpenVINO's own pinning would undo that.
             config |= {"INFERENCE_NUM_THREADS": str(threads), "ENABLE_CPU_PINNING": "NO"}
+        self._opened = str(artifact.path), options.device, config
         try:
-            model = openvino.Core().compile_model(str(artifact.path), options.device, config)
+            model = openvino.Core().compile_model(*self._opened)
         except Exception as error:
             raise RuntimeFault(
                 f"OpenVINO does not load the file: {error}", where=str(artifact.path)
@@ -88,11 +90,35 @@ class OpenVinoSession:
             self._request.get_output_tensor(index).data.copy() for index in range(self._outputs)
         )
 
+    profiler = "OpenVINO's PERF_COUNT"
+
+    def profile(self, batch: np.ndarray[Any, Any], count: int) -> list[Operator]:
+        """See `harness.runtimes.Profiles`: the model compiled once more, with its counters on."""
+        import openvino
+
+        path, device, config = self._opened
+        counting = openvino.Core().compile_model(path, device, {**config, "PERF_COUNT": "YES"})
+        request = counting.create_infer_request()
+        for _ in range(_WARM):
+            request.infer([batch], share_inputs=True)
+        rows: dict[tuple[str, str], list[float]] = {}
+        for _ in range(count):
+            request.infer([batch], share_inputs=True)
+            for each in request.profiling_info:
+                if str(each.status).endswith(".EXECUTED"):
+                    key = str(each.node_name), str(each.node_type)
+                    rows.setdefault(key, []).append(each.real_time.total_seconds())
+        return [
+            Operator(name=name, kind=kind, calls=len(took) / count, seconds=sum(took) / count)
+            for (name, kind), took in rows.items()
+        ]
+
     def close(self) -> None:
         """Lets the compiled model go."""
         del self._request
 
 
+_WARM = 2  # inferences before those that are counted
 _NAMES = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 
 

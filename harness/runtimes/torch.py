@@ -12,8 +12,9 @@ from pydantic import Field
 from harness import registry
 from harness.artifact import EXPORTED, TORCH, Artifact, OptionsModel, dtype_of
 from harness.errors import RuntimeFault
+from harness.operators import Operator
 from harness.registry import Requirement
-from harness.runtimes import OpenContext
+from harness.runtimes import OpenContext, torch_profile
 
 if TYPE_CHECKING:
     import numpy as np
@@ -112,6 +113,13 @@ class TorchSession:
         return tuple(
             (output.float() if output.is_floating_point() else output).numpy() for output in outputs
         )
+
+    profiler = torch_profile.PROFILER
+
+    def profile(self, batch: np.ndarray[Any, Any], count: int) -> list[Operator]:
+        """See `harness.runtimes.Profiles`. Compiled code has no layers: its rows are operations."""
+        layers = None if self._compiled is not None else self._module
+        return torch_profile.profile(lambda: self.run(batch), count, layers)
 
     def close(self) -> None:
         """Lets the module go."""
