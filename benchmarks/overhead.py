@@ -24,7 +24,7 @@ from typing import Any
 from unittest import mock
 
 from benchmarks.workload import ROOT, prepare
-from harness.measure import arm, launch
+from harness.measure import arm, held, turns
 from harness.record import Launch, SessionRecord, SuiteRecord
 
 TARGET_ADDED = 2e-6
@@ -219,19 +219,19 @@ def _turns(count: int) -> dict[str, list[tuple[float, ...]]]:
                 os.sched_setaffinity(0, {min(cores)})
             for name in visits:
                 arms.append(
-                    launch._fork({"label": name, "kind": "recipe", "images": ""}, {}, logs, arms)
+                    held.fork_arm({"label": name, "kind": "recipe", "images": ""}, {}, logs, arms)
                 )
-                launch._hear_ready(arms[-1], _SILENCE)
+                held.hear_ready(arms[-1], _SILENCE)
             for turn in range(count + 100):
                 for each in arms if turn % 2 else reversed(arms):
                     start = time.perf_counter()
-                    times = launch._turn(each, arm.SAMPLE, turn, _SILENCE)
+                    times = held.take_turn(each, arm.SAMPLE, turn, _SILENCE)
                     took = time.perf_counter() - start
                     if turn >= 100:
                         found[each.label].append((*times[:3], took))
         finally:
             for each in arms:
-                launch._end(each)
+                held.end_arm(each)
             if cores:
                 os.sched_setaffinity(0, cores)
     return found
@@ -300,7 +300,7 @@ def share(suite: SuiteRecord) -> Share | None:
     if not measure or not recipes:
         return None
     samples = sum(sum(each.latency) for each in (*recipes, *suite.yardstick))
-    untimed = samples / launch.ROUNDS
+    untimed = samples / turns.ROUNDS
     return Share(
         suite=suite.name,
         launches=len({each.index for each in (*recipes, *suite.yardstick)}),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 
+from harness.conditions import Conditions
 from harness.measure.surroundings import Busy, Surroundings
-from harness.record import Conditions
 from harness.report.conditions import percent
 from harness.units import Unit, show
 

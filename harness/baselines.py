@@ -30,7 +30,8 @@ _MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 
 class StoredMetric(BaseModel):
     """One metric of a baseline: its level, and the launches that it comes from (none for scores
-    and sizes), in the base unit of `unit`; beside each launch the yardstick's time in it, seconds.
+    and sizes), in the base unit of `unit`; beside each launch the yardstick's time in it, seconds,
+    and the SM clock of its GPU, Hz.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -39,6 +40,7 @@ class StoredMetric(BaseModel):
     value: float = Field(ge=0)
     launches: tuple[float, ...] = ()
     yardstick: tuple[float, ...] = ()
+    clocks: tuple[float, ...] = ()
 
     @field_validator("launches")
     @classmethod
@@ -243,6 +245,9 @@ def render(baseline: Baseline) -> str:
     """The text of a baseline's file: stable order, one list of numbers per line."""
     data = baseline.model_dump(mode="json")
     data["metrics"] = {name: data["metrics"][name] for name in sorted(data["metrics"])}
+    for metric in data["metrics"].values():
+        if not metric["clocks"]:
+            del metric["clocks"]  # nothing was measured on a GPU
     return _json(_rounded(data), 0) + "\n"
 
 

@@ -28,7 +28,7 @@ from harness.evidence import (
 from harness.metric import PARITY, Better, Metric, Rule
 from harness.record import Launch, RecipeRecord
 from harness.units import Unit, show_percent
-from harness.values import launch_ratio, launch_values, level, yardstick_values
+from harness.values import equal_cycles, launch_ratio, launch_values, level, yardstick_values
 
 LEAST_SD = 0.005
 """Launches that agree better than this are taken to agree this well: a few that happen to lie in
@@ -111,7 +111,8 @@ def against_baseline(
         note = f"the machine's drift since then, {text}, is taken out"
     elif sign:
         note = "no yardstick is stored with it, so the machine's drift is not taken out"
-    doubt = math.hypot(TRANSFER_SD, TRANSFER_SHARE * abs(moved or 0.0)) if sign else 0.0
+    moves = bool(sign) or metric.unit in {Unit.SECONDS, Unit.JOULES}
+    doubt = math.hypot(TRANSFER_SD, TRANSFER_SHARE * abs(moved or 0.0)) if moves else 0.0
     stored_error = (_spread(sides.then) or 0.0) / math.sqrt(len(sides.then))
 
     from harness.stats import sequential
@@ -244,6 +245,7 @@ def _other_ways(
     lines.append(f"{way}: {show_percent(decided - 1)} (this decides)")
     if yardstick and value:
         lines.append(f"absolutely: {show_percent(value / stored.value - 1)}")
+    lines += _at_equal_cycles(metric, evidence.record, stored)
     reference, before = evidence.reference, evidence.reference_baseline
     if reference is None or before is None or evidence.baseline is None:
         return tuple(lines)
@@ -265,8 +267,24 @@ def _other_ways(
     return tuple(lines)
 
 
+def _at_equal_cycles(metric: Metric, record: RecipeRecord, stored: StoredMetric) -> list[str]:
+    """The same comparison in cycles of the GPU (time x SM clock), where both sides know them."""
+    value = level(record, metric)
+    now = [launch.sm_clock for launch in record.launches if launch.sm_clock]
+    if metric.unit is not Unit.SECONDS or not (value and stored.value and now and stored.clocks):
+        return []
+    times = math.log(value / stored.value)
+    clocks = statistics.fmean(map(math.log, now)) - statistics.fmean(map(math.log, stored.clocks))
+    line = f"in cycles of the GPU (time x SM clock): {show_percent(math.expm1(times + clocks))}"
+    if equal_cycles(times, clocks):
+        line += f": a clock effect, the SM clock moved by {show_percent(math.expm1(clocks))}"
+    return [line]
+
+
 def _yardstick_sign(metric: Metric) -> int:
     """How a metric moves when the machine slows down: times with it, rates against it."""
+    if metric.device:  # the yardstick is work of the cores
+        return 0
     if metric.unit is Unit.SECONDS:
         return 1
     return -1 if metric.unit is Unit.IMAGES_PER_SECOND else 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 
 from harness import changes as edits
@@ -77,6 +77,7 @@ def baseline_of(
             value=_short(value),
             launches=tuple(_short(each) for each in launches.values()),
             yardstick=tuple(_short(yard[index]) for index in launches) if known else (),
+            clocks=tuple(map(_short, _clocks(record, launches))),
         )
     return Baseline(
         suite=suite.name,
@@ -90,6 +91,13 @@ def baseline_of(
         metrics=stored,
         accuracy=record.accuracy,
     )
+
+
+def _clocks(record: RecipeRecord, launches: Collection[int]) -> list[float]:
+    """The SM clock of each of these launches; none when one of them is not known."""
+    clocks = {launch.index: launch.sm_clock for launch in record.launches}
+    found = [clock for index in launches if (clock := clocks.get(index))]
+    return found if len(found) == len(launches) else []
 
 
 def spec_digest(record: RecipeRecord) -> str:

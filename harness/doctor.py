@@ -18,6 +18,7 @@ from pathlib import Path
 from harness import steadiness
 from harness.advice import advice, mean
 from harness.compare import LEAST_SD
+from harness.conditions import Conditions
 from harness.errors import PerfgateError
 from harness.evidence import Risk
 from harness.frozen import Frozen
@@ -27,7 +28,7 @@ from harness.measure.device import exclusive
 from harness.measure.settled import usable_cores, worker_env
 from harness.measure.surroundings import Busy, Neighbours, Surroundings, surroundings
 from harness.measure.wall import Ended, Job, Pool
-from harness.record import Conditions, Launch
+from harness.record import Launch
 from harness.report.conditions import frequency, percent
 from harness.settings import Settings
 from harness.stats.variance import components, launches_needed, launches_to_keep

@@ -24,6 +24,13 @@ SHOWN = 0.05
 """Intervals that are only shown are 95 % intervals."""
 
 
+_SEE_WORKER = "see the worker's messages in the report; what is not measured never passes"
+_ON_A_DEVICE = (
+    "measure it on an NVIDIA GPU, with its driver and nvidia-ml-py: python -m pip install "
+    "'pytest-perfgate[gpu]'; elsewhere `when = { gpu = \"*\" }` skips the budget"
+)
+
+
 def judge(budget: Budget, metric: Metric, evidence: Evidence, risk: Risk, now: datetime) -> Verdict:
     """The verdict on one budget: that of its worst limit."""
     record, baseline = evidence.record, evidence.baseline
@@ -44,11 +51,12 @@ def judge(budget: Budget, metric: Metric, evidence: Evidence, risk: Risk, now: d
         status = Status.SKIPPED if failed.missing_package else Status.ERROR
         return Verdict(**common, status=status, reason=failed.problem, next_step=failed.next_step)
     if value is None:
+        why = record.unmeasured.get(metric.name, "")
         return Verdict(
             **common,
             status=Status.ERROR,
-            reason=f"{metric.name} was not measured",
-            next_step="see the worker's messages in the report; what is not measured never passes",
+            reason=f"{metric.name} was not measured" + (f": {why}" if why else ""),
+            next_step=_ON_A_DEVICE if why else _SEE_WORKER,
         )
     results = tuple(_limit(limit, metric, evidence, risk, now) for limit in budget.limits)
     worst = min(results, key=lambda result: result.status.rank)

@@ -38,6 +38,7 @@ class Metric:
         relative: two values compare as a ratio (time, memory); else as a difference (scores).
         optional: some data have no such value, and that is no error until a budget asks for it.
         beside: it compares with the reference's own predictions, so the reference has none.
+        device: it is of the device alone: what the host's cores do does not move it.
         meaning: what the value includes, in one or two sentences; shown in docs and report.
     """
 
@@ -49,10 +50,11 @@ class Metric:
     meaning: str
     beside: bool = False
     optional: bool = False
+    device: bool = False
 
 
-def _time(name: str, meaning: str) -> Metric:
-    return Metric(name, Unit.SECONDS, Better.LOWER, Rule.LAUNCHES, True, meaning)
+def _time(name: str, meaning: str, *, device: bool = False) -> Metric:
+    return Metric(name, Unit.SECONDS, Better.LOWER, Rule.LAUNCHES, True, meaning, device=device)
 
 
 def _once(name: str, meaning: str) -> Metric:
@@ -128,6 +130,36 @@ _ALL = (
         "load_time",
         "Time from the artifact on disk (in the page cache) to a session ready for its first "
         "inference; framework import and warm-up are not included.",
+    ),
+    _time(
+        "device_time_p50",
+        "Median time on the device from the network's input there to its outputs there, between "
+        "two events of the device around the network's own work: copies to and from the host, and "
+        f"what the host does, are outside. {_TURNS} Not measured where the runtime has no device "
+        "or does not tell it.",
+        device=True,
+    ),
+    Metric(
+        "device_memory",
+        Unit.BYTES,
+        Better.LOWER,
+        Rule.LAUNCHES,
+        True,
+        "Highest memory of the arm's process on the device, as NVML tells it: artifact, warm-up "
+        "and all timed work, with what CUDA takes for itself. Where NVML tells of no process (in "
+        "many containers), the highest that the runtime's allocator held.",
+        device=True,
+    ),
+    Metric(
+        "energy",
+        Unit.JOULES,
+        Better.LOWER,
+        Rule.LAUNCHES,
+        True,
+        "Energy of the device per inference of one image: the difference of its counter over at "
+        "least a second of inferences one after the other, divided by their number. What the "
+        "device uses when idle, for as long as an inference takes, is included; the host is not.",
+        device=True,
     ),
     Metric(
         PARITY,

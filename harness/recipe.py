@@ -12,6 +12,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+ROTATE, FLUSH = "rotate", "flush_l2"
+"""What lies between two samples: the next image, or that and a flush of the device's L2 cache."""
+
+ALTERNATE, BLOCKED = "alternate", "blocked"
+"""How arms that are compared take turns: at every inference, or at every visit of several."""
+
 
 class LimitKind(StrEnum):
     """What a limit compares the measured value with."""
@@ -113,6 +119,8 @@ class Suite:
         input, output: the task's declared pre- and post-processing options.
         batch: images in a batch for `throughput`.
         threads: threads that an arm may use, unless its runtime says otherwise.
+        between_samples: `ROTATE` or `FLUSH`.
+        turns: `ALTERNATE` or `BLOCKED`.
         recipes: the readable recipes, in the file's order.
     """
 
@@ -128,6 +136,8 @@ class Suite:
     batch: int
     threads: int
     recipes: Mapping[str, Recipe]
+    between_samples: str = ROTATE
+    turns: str = ALTERNATE
 
     @property
     def folder(self) -> Path:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
+from harness.conditions import Conditions
 from harness.frozen import Frozen
 from harness.machine import Environment, Machine
 from harness.operators import Profile
@@ -160,6 +161,11 @@ class Launch(Frozen):
         load_time, preprocess, inference, postprocess: seconds; one entry per timed inference.
         batches: seconds per timed batch of `batch_size` images, all stages.
         peak_memory: bytes, see the metric of that name.
+        device: seconds on the device, one entry per timed inference; empty: not measured.
+        device_memory_allocator: the most that the runtime's allocator held on the device, in bytes.
+        device_memory_process: the most that the process had on the device, in bytes.
+        energies: joules per inference, one entry for each time that they were counted.
+        sm_clock: of its device, Hz, mean over the rounds.
         started: seconds since the suite's first launch.
     """
 
@@ -174,6 +180,11 @@ class Launch(Frozen):
     batches: tuple[float, ...] = ()
     batch_size: int = 0
     peak_memory: int | None = None
+    device: tuple[float, ...] = ()
+    device_memory_allocator: int | None = None
+    device_memory_process: int | None = None
+    energies: tuple[float, ...] = ()
+    sm_clock: float | None = None
 
     @property
     def latency(self) -> tuple[float, ...]:
@@ -182,48 +193,6 @@ class Launch(Frozen):
             a + b + c
             for a, b, c in zip(self.preprocess, self.inference, self.postprocess, strict=True)
         )
-
-
-class Conditions(Frozen):
-    """What the machine did while one launch took its timed rounds, as far as its kernel tells.
-
-    None is "not measured", never zero. Shares are 0 to 1.
-
-    Attributes:
-        index: the launch's number.
-        seconds: how long the rounds took.
-        cores: the cores that `stolen`, `others`, `frequency_*` and `throttle_events` are about.
-        stolen: share of the cores' time that the hypervisor gave to other guests.
-        others: share of the cores' time that was used by neither the launch nor its arms.
-        waited: share of `seconds` in which the launch was ready to run and had to wait for a core.
-        swapped_in, swapped_out: pages, of the whole machine.
-        major_faults: page faults of the launch and its arms that had to read a disk.
-        frequency_lowest, frequency_mean: of the cores, in Hz, read between rounds.
-        throttle_events: times that a core or its package was slowed down for its heat.
-        quota_stops: times that the control group had used up its quota of CPU time.
-        quota_stopped: share of `seconds` in which the control group was stopped for that.
-        cpu_pressure, memory_pressure: share of `seconds` in which some process of the machine
-            waited for a core, or for memory.
-        discarded: why the launch does not count, "" when it does.
-    """
-
-    index: int = 0
-    seconds: float | None = None
-    cores: tuple[int, ...] = ()
-    stolen: float | None = None
-    others: float | None = None
-    waited: float | None = None
-    swapped_in: int | None = None
-    swapped_out: int | None = None
-    major_faults: int | None = None
-    frequency_lowest: float | None = None
-    frequency_mean: float | None = None
-    throttle_events: int | None = None
-    quota_stops: int | None = None
-    quota_stopped: float | None = None
-    cpu_pressure: float | None = None
-    memory_pressure: float | None = None
-    discarded: str = ""
 
 
 class Failure(Frozen):
@@ -268,6 +237,7 @@ class RecipeRecord(Frozen):
     `load_time_cold` is in seconds, see the metric of that name; None: not measured.
     `worse` are the images that the recipe does worse than its reference, the worst first; None:
     not looked at. `profile` is where the time of an inference goes; None: not taken.
+    `unmeasured` says of metrics why they have no value.
     """
 
     name: str
@@ -281,6 +251,7 @@ class RecipeRecord(Frozen):
     parity: Parity | None = None
     load_time_cold: float | None = None
     launches: tuple[Launch, ...] = ()
+    unmeasured: dict[str, str] = Field(default_factory=dict)
     failure: Failure | None = None
     worse: tuple[WorseImage, ...] | None = None
     profile: Profile | None = None
@@ -433,6 +404,7 @@ class SuiteRecord(Frozen):
         controls: unchanged copies of the references, measured beside them.
         spreads: recipe name to its variance within and between launches.
         thumbnails: index to the validation images that recipes do worse.
+        policy: what lay between samples, and how arms took turns.
     """
 
     name: str
@@ -455,6 +427,7 @@ class SuiteRecord(Frozen):
     controls: tuple[RecipeRecord, ...] = ()
     spreads: dict[str, Spread] = Field(default_factory=dict)
     thumbnails: dict[int, Thumbnail] = Field(default_factory=dict)
+    policy: dict[str, str] = Field(default_factory=dict)
 
     @property
     def discarded(self) -> frozenset[int]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from harness.record import Conditions
+from harness.conditions import Conditions, DeviceConditions
 
 MOST_STOLEN = 0.05
 """Share of the cores' time: a hypervisor that takes more moves medians, not only tails."""
@@ -43,6 +43,9 @@ LARGEST_SHARE = 0.25
 FEWEST_LEFT = 4
 """… and never so many that fewer than this remain."""
 
+MOST_THROTTLED = 0.25
+"""Share of the readings in which a GPU was slower than it could be, for its heat or its power."""
+
 _ANY = 0.5  # the limit of a count that should be zero
 
 
@@ -73,6 +76,13 @@ def _slowed(seen: Conditions) -> float | None:
     if seen.frequency_lowest is None or not seen.frequency_mean:
         return None
     return 1.0 - seen.frequency_lowest / seen.frequency_mean
+
+
+def _worst_device(
+    seen: Conditions, amount: Callable[[DeviceConditions], float | None]
+) -> float | None:
+    known = [value for device in seen.devices if (value := amount(device)) is not None]
+    return max(known, default=None)
 
 
 _CAUSES = (
@@ -115,6 +125,12 @@ _CAUSES = (
         _ANY,
         "the cores were slowed down {} times for their heat",
         _whole,
+    ),
+    _Cause(
+        lambda seen: _worst_device(seen, lambda device: device.throttled),
+        MOST_THROTTLED,
+        "the GPU was throttled in {} of the readings",
+        _percent,
     ),
     _Cause(_slowed, MOST_SLOWED, "the cores' frequency fell {} below its mean", _percent),
 )
@@ -178,12 +194,42 @@ def notes(conditions: Sequence[Conditions]) -> tuple[str, ...]:
         lines.append(f"the cores ran at {low:.2f} GHz in one launch and at {high:.2f} in another")
     if all(seen.others is None and seen.waited is None for seen in ordered):
         lines.append("whether other processes used the cores could not be measured")
+    lines += _of_devices(ordered)
     lines += [
         f"launch {seen.index} does not count: {seen.discarded}"
         for seen in ordered
         if seen.discarded
     ]
     return tuple(lines)
+
+
+def _of_devices(ordered: Sequence[Conditions]) -> list[str]:
+    """What was seen of GPUs that is no cause to leave a launch out, but a reason to look."""
+    seen = [(each, device) for each in ordered for device in each.devices]
+    lines = [
+        f"nothing could be read of the GPU {uuid}: {problem}"
+        for uuid, problem in dict.fromkeys(
+            (device.uuid, device.problem) for _, device in seen if device.problem
+        )
+    ]
+    left = [(each, device) for each, device in seen if device.rounds_left_out]
+    if left:
+        out = {each.index: (device.rounds_left_out, device.rounds) for each, device in left}
+        words = sorted({word for _, device in left for word in device.throttles})
+        lost, whole = (sum(column) for column in zip(*out.values(), strict=True))
+        lines.append(
+            f"{lost} of {whole} rounds of {_launches([each for each, _ in left])} do not "
+            f"count: the GPU was throttled ({', '.join(words) or 'not told what for'})"
+        )
+    unsettled = [each for each, device in seen if device.settled is False]
+    if unsettled:
+        lines.append(f"the GPU's clocks were not steady before {_launches(unsettled)} began")
+    others = [device.others for _, device in seen if device.others]
+    if others:
+        lines.append(f"{max(others)} other processes were on the GPU")
+    if any(device.mig for _, device in seen):
+        lines.append("the GPU is divided (MIG): energy and clocks are those of the whole device")
+    return lines
 
 
 def _excess(cause: _Cause, seen: Conditions) -> float:

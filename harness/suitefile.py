@@ -141,6 +141,8 @@ class _Reader:
             output=table.output,
             batch=table.batch,
             threads=table.threads,
+            between_samples=table.between_samples,
+            turns=table.turns,
             recipes={name: recipes[name] for name in tables if name in recipes},
         )
         if not tables and not self._problems:

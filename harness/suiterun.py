@@ -11,7 +11,9 @@ from harness import steadiness, suitefile
 from harness.accuracy import collapsed
 from harness.arms import Arms, BaseTree, at_base, copy_of, relative
 from harness.baselines import Baseline, Store
+from harness.clocks import clock_effects, launch_gaps
 from harness.conclusion import spec_digest
+from harness.conditions import Conditions
 from harness.errors import PerfgateError
 from harness.evidence import Base, Evidence, Risk
 from harness.gains import without_gain
@@ -31,7 +33,7 @@ from harness.record import (
 )
 from harness.settings import Settings
 from harness.slowness import Slowness
-from harness.values import spread_of
+from harness.values import PEAKS, spread_of
 
 MEASURED = "measured"
 """The test of a recipe without budgets: that it was measured at all."""
@@ -40,9 +42,10 @@ _FEWEST = 4  # launches before a session may end
 _FEWEST_TO_STORE = 8  # the same when baselines are written: they are compared with for long
 _MOST = 60
 
-_OF_BATCHES = frozenset({"throughput", "peak_memory"})  # a batch is what takes the most memory
+_OF_BATCHES = frozenset({"throughput", *PEAKS})  # a batch is what takes the most memory
+_ENERGY = frozenset({"energy"})
 
-_TOLD = 2  # launches that measure a throughput which no budget asks for
+_TOLD = 2  # launches that measure throughput and energy which no budget asks for
 
 _HOPELESS = 8  # launches before a recipe that will not be decided in time may leave
 _LOAD_SECONDS = 0.5  # what it takes to start an arm, for the plan
@@ -121,15 +124,14 @@ class SuiteRun:
             model=self._suite.model,
             data=dict(self._suite.data),
             batch=self._suite.batch,
+            policy={
+                "between_samples": self._suite.between_samples,
+                "turns": self._suite.turns,
+            },
             recipes=tuple(records),
             yardstick=tuple(self._bench.yardstick),
             conditions=conditions,
-            notes=(
-                *steadiness.notes(conditions),
-                *collapsed(records),
-                *without_gain(records),
-                *self._bench.notes,
-            ),
+            notes=self._notes(conditions, records),
             thumbnails=self._bench.thumbnails,
             summaries={
                 record.name: summarise(self._evidence(self._suite.recipes[record.name]))
@@ -151,6 +153,19 @@ class SuiteRun:
                 for record in records
                 if (found := spread_of(record.without(self._discarded())))
             },
+        )
+
+    def _notes(
+        self, conditions: Sequence[Conditions], records: Sequence[RecipeRecord]
+    ) -> tuple[str, ...]:
+        counted = [record.without(self._discarded()) for record in records]
+        return (
+            *steadiness.notes(conditions),
+            *clock_effects(counted),
+            *launch_gaps(counted),
+            *collapsed(records),
+            *without_gain(records),
+            *self._bench.notes,
         )
 
     # -- what is measured ------------------------------------------------------------------
@@ -219,7 +234,7 @@ class SuiteRun:
         """Adds launches until every budget is decided or the time is up."""
         start = time.monotonic()
         blocks = self._arms.blocks()
-        batches = self._batched()
+        batches, energies = self._batched(), self._bench.labels
         for count in range(1, _MOST + 1):
             before = time.monotonic()
             self._bench.launch(
@@ -227,14 +242,17 @@ class SuiteRun:
                 f"launch {count}, {len(blocks)} blocks of arms, {before - start:.0f} of "
                 f"{self._settings.seconds:.0f} s ",
                 batches=batches,
+                energies=energies,
                 last=count == _MOST,
             )
             now = time.monotonic()
             self._pace = now - before
             left = self._settings.seconds - (now - start)
             late = left < self._pace
-            if count >= _TOLD and not (self._settings.update or self._asks_batches):
+            if count >= _TOLD and not (self._settings.update or self._asks(_OF_BATCHES)):
                 batches = []
+            if count >= _TOLD and not (self._settings.update or self._asks(_ENERGY)):
+                energies = []
             if count - len(self._discarded()) >= self._fewest:
                 verdicts = self._verdicts()
                 undecided = self._undecided(verdicts, count, left)
@@ -249,13 +267,12 @@ class SuiteRun:
 
     def _batched(self) -> list[str]:
         """Every recipe's throughput is told; that of copies and of the base only where asked."""
-        if self._asks_batches:
+        if self._asks(_OF_BATCHES):
             return self._bench.labels
         return [recipe.name for recipe in self._recipes]
 
-    @property
-    def _asks_batches(self) -> bool:
-        return any(_OF_BATCHES.intersection(metrics) for metrics in self._wanted.values())
+    def _asks(self, names: frozenset[str]) -> bool:
+        return any(names.intersection(metrics) for metrics in self._wanted.values())
 
     def _undecided(self, verdicts: Sequence[Verdict], count: int, left: float) -> list[Verdict]:
         """Verdicts that more launches may decide in the time that is left."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -83,6 +83,12 @@ class SuiteTable(_Strict):
     trainer: str = Field("", description='"package.module:function" that training steps call')
     batch: int = Field(8, ge=1, description="images in a batch for throughput")
     threads: int = Field(1, ge=1, description="threads that a recipe may use")
+    between_samples: Literal["rotate", "flush_l2"] = Field(
+        "rotate", description="the next image, or that and a flush of the device's L2 cache"
+    )
+    turns: Literal["alternate", "blocked"] = Field(
+        "alternate", description="arms that are compared take turns at every inference, or visit"
+    )
     input: dict[str, Any] = Field(default_factory=dict, description="the task's pre-processing")
     output: dict[str, Any] = Field(default_factory=dict, description="the task's post-processing")
 

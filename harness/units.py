@@ -22,6 +22,7 @@ class Unit(StrEnum):
     SCORE = "score"
     COUNT = "count"
     RATIO = "ratio"
+    JOULES = "J"
 
 
 _SCALES: dict[Unit, dict[str, float]] = {
@@ -38,6 +39,7 @@ _SCALES: dict[Unit, dict[str, float]] = {
     Unit.IMAGES_PER_SECOND: {"images/s": 1.0, "img/s": 1.0, "/s": 1.0},
     Unit.SCORE: {"": 1.0},
     Unit.COUNT: {"": 1.0},
+    Unit.JOULES: {"uJ": 1e-6, "mJ": 1e-3, "J": 1.0, "kJ": 1e3},
     Unit.RATIO: {"": 1.0, "x": 1.0, "%": 0.01},
 }
 
@@ -83,6 +85,8 @@ def show(value: float | None, unit: Unit) -> str:
         return _scaled(value, (("s", 1.0), ("ms", 1e-3), ("us", 1e-6), ("ns", 1e-9)))
     if unit is Unit.BYTES:
         return _scaled(value, (("GB", 1e9), ("MB", 1e6), ("kB", 1e3), ("B", 1.0)))
+    if unit is Unit.JOULES:
+        return _scaled(value, (("kJ", 1e3), ("J", 1.0), ("mJ", 1e-3), ("uJ", 1e-6)))
     if unit is Unit.IMAGES_PER_SECOND:
         return f"{_digits(value)} images/s"
     if unit is Unit.SCORE:

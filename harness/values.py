@@ -8,6 +8,9 @@ from collections.abc import Sequence
 from harness.metric import PARITY, Metric, Rule
 from harness.record import Launch, RecipeRecord, Spread
 
+PEAKS = frozenset({"peak_memory", "device_memory"})
+"""Metrics that are the highest of what a launch did, so that it matters what it did."""
+
 
 def launch_value(launch: Launch, metric: str) -> float | None:
     """The value of one metric in one launch, in the metric's base unit; None: not measured.
@@ -25,6 +28,12 @@ def launch_value(launch: Launch, metric: str) -> float | None:
         return None if launch.peak_memory is None else float(launch.peak_memory)
     if metric == "load_time":
         return launch.load_time
+    if metric == "device_memory":
+        known = launch.device_memory_process
+        size = launch.device_memory_allocator if known is None else known
+        return None if size is None else float(size)
+    if metric == "energy":
+        return _quantile(launch.energies, 0.5) if launch.energies else None
     return None
 
 
@@ -71,6 +80,8 @@ def _samples(launch: Launch, metric: str) -> tuple[tuple[float, ...] | None, str
         "inference": launch.inference,
         "postprocess": launch.postprocess,
     }
+    if launch.device:
+        stages["device_time"] = launch.device
     return (
         (stages[stage], statistic) if stage in stages and statistic in _STATISTICS else (None, "")
     )
@@ -104,7 +115,7 @@ def launch_values(record: RecipeRecord, metric: Metric) -> dict[int, float]:
     """
     found = {}
     launches = record.launches
-    if metric.name == "peak_memory":
+    if metric.name in PEAKS:
         launches = tuple(each for each in launches if each.batches) or launches
     for launch in launches:
         value = launch_value(launch, metric.name)
@@ -140,6 +151,22 @@ def level(record: RecipeRecord, metric: Metric) -> float | None:
         return math.fsum(link.seconds for link in steps) if record.lineage else None
     values = list(launch_values(record, metric).values())
     return geometric_mean(values) if values else None
+
+
+LEAST_CLOCK_EFFECT = 0.03
+"""Relative differences of time below this are not worth a line."""
+
+EQUAL_CYCLES = 1 / 3
+"""Cycles count as equal when they differ by at most this share of what the times differ."""
+
+
+def equal_cycles(times: float, clocks: float) -> bool:
+    """Whether a difference of times is the clock's; both are logs of ratios of the same two
+    things, `times` seconds and `clocks` Hz.
+    """
+    return abs(times) >= math.log1p(LEAST_CLOCK_EFFECT) and abs(
+        times + clocks
+    ) <= EQUAL_CYCLES * abs(times)
 
 
 def geometric_mean(values: Sequence[float]) -> float:

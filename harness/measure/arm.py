@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import json
+import math
 import os
 import struct
 import sys
@@ -19,21 +20,29 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from harness.errors import RuntimeFault
 from harness.measure import memory, yardstick
-from harness.recipe import Suite
+from harness.recipe import FLUSH, ROTATE, Suite
 
-SAMPLE, BATCH, FINISH = b"s", b"b", b"f"
+SAMPLE, BATCH, ENERGY, FINISH = b"s", b"b", b"e", b"f"
 
 TURN = struct.Struct("<cI")
-"""What an arm is asked for: one of the above, and the number of the image to begin with."""
+"""What an arm is asked for: one of the above, and the number of the image to begin with; for
+`ENERGY` how many milliseconds to run.
+"""
 
-TIMES = struct.Struct("<3d")
-"""A turn's times in seconds: pre-process, inference, post-process; a batch fills only the first."""
+TIMES = struct.Struct("<4d")
+"""A turn's times in seconds: pre-process, inference, post-process, and of the inference the time on
+the device (NaN: not measured). A batch fills only the first; `ENERGY` the first, and how many
+inferences there were in it.
+"""
 
 Sample = tuple[float, float, float]
 
 _WARM_MIN, _WARM_MAX = 3, 12  # inferences before the first visit
 _WARM_SECONDS = 2.0
+
+_ENERGY_IMAGES = 8  # prepared before the energy of inferences is counted
 
 
 def serve(arm: dict[str, Any], images: Sequence[Any], turns: int, answers: int) -> None:
@@ -58,18 +67,29 @@ def serve(arm: dict[str, Any], images: Sequence[Any], turns: int, answers: int) 
             return  # the launch has ended
         turn, number = TURN.unpack(asked)
         if turn == SAMPLE:
-            os.write(answers, TIMES.pack(*visit.sample(number)))
+            times = visit.sample(number)
+            os.write(answers, TIMES.pack(*times, visit.device))
         elif turn == BATCH:
-            os.write(answers, TIMES.pack(visit.batch(), 0.0, 0.0))
+            os.write(answers, TIMES.pack(visit.batch(), 0.0, 0.0, math.nan))
+        elif turn == ENERGY:
+            os.write(answers, TIMES.pack(*visit.inferences(number / 1e3), 0.0, math.nan))
         else:
             break
-    _say(answers, {"type": "finished", "peak_memory": visit.peak_memory()})
+    _say(
+        answers,
+        {
+            "type": "finished",
+            "peak_memory": visit.peak_memory(),
+            "device_memory": visit.peak_device_memory(),
+        },
+    )
 
 
 class _Visit:
     """What an arm does in its turn."""
 
     load_time = 0.0
+    device = math.nan  # seconds that the last sample's inference took on the device
 
     def __init__(self) -> None:
         self.facts: dict[str, Any] = {}
@@ -81,8 +101,16 @@ class _Visit:
     def batch(self) -> float:
         raise NotImplementedError
 
+    def inferences(self, seconds: float) -> tuple[float, float]:
+        """Runs inferences of one image for so long: seconds, and how many they were."""
+        raise NotImplementedError
+
     def peak_memory(self) -> int | None:
         raise NotImplementedError
+
+    def peak_device_memory(self) -> int | None:
+        """The allocator's own word, in bytes; None where it has none."""
+        return None
 
 
 class _YardstickVisit(_Visit):
@@ -120,6 +148,9 @@ class _RecipeVisit(_Visit):
         self._session = open_session(suite, suite.recipes[arm["recipe"]], arm["reference"])
         self.load_time = time.perf_counter() - start
         self.facts = self._session.facts
+        self._device_seconds = getattr(self._session, "device_seconds", None)
+        self._flush = flush_of(self._session, suite.between_samples)
+        self._inputs: list[Any] = []
         _warm(self.sample)
         # What lives now lives to the end: later collections have less to look at.
         gc.collect()
@@ -127,6 +158,8 @@ class _RecipeVisit(_Visit):
 
     def sample(self, number: int) -> Sample:
         image = self._images[number % len(self._images)]
+        if self._flush is not None:
+            self._flush()
         clock = time.perf_counter
         begin = clock()
         batch, meta = self._pipeline.preprocess([image])
@@ -135,6 +168,8 @@ class _RecipeVisit(_Visit):
         done = clock()
         self._pipeline.postprocess(outputs, meta)
         end = clock()
+        if self._device_seconds is not None:
+            self.device = self._device_seconds()
         return ready - begin, done - ready, end - done
 
     def batch(self) -> float:
@@ -149,11 +184,44 @@ class _RecipeVisit(_Visit):
         self._pipeline.postprocess(self._session.run(batch), meta)
         return time.perf_counter() - start
 
+    def inferences(self, seconds: float) -> tuple[float, float]:
+        if not self._inputs:
+            chosen = self._images[:_ENERGY_IMAGES]
+            self._inputs = [self._pipeline.preprocess([image])[0] for image in chosen]
+        start, count = time.perf_counter(), 0
+        while (passed := time.perf_counter() - start) < seconds:
+            self._session.run(self._inputs[count % len(self._inputs)])
+            count += 1
+        return passed, float(count)
+
+    def peak_device_memory(self) -> int | None:
+        ask = getattr(self._session, "peak_device_memory", None)
+        return None if ask is None else ask()
+
     def peak_memory(self) -> int | None:
         peak = memory.peak()
         if peak is None or self._base is None:
             return None
         return max(0, peak - self._base)
+
+
+def flush_of(session: Any, policy: str) -> Callable[[], None] | None:
+    """What is done before every sample, outside of its time; None for nothing.
+
+    Raises:
+        RuntimeFault: the policy asks for what this session cannot do.
+    """
+    if policy != FLUSH:
+        return None
+    flush: Callable[[], None] | None = getattr(session, "flush_cache", None)
+    if flush is None:
+        raise RuntimeFault(
+            f'between_samples = "{FLUSH}" was asked for, and this runtime flushes no cache of a '
+            "device here",
+            valid=f'"{ROTATE}"',
+            next_step="run the recipe on a device, or leave `between_samples` out",
+        )
+    return flush
 
 
 def _warm(work: Callable[[int], Any]) -> None:

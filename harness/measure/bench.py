@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from harness import registry
+from harness.conditions import Conditions
 from harness.measure import yardstick
 from harness.measure.preparation import Arm, Jobs, Preparation, Progress, plain
 from harness.measure.settled import usable_cores
@@ -20,13 +21,13 @@ from harness.recipe import Recipe
 from harness.record import (
     Accuracy,
     ArtifactInfo,
-    Conditions,
     Failure,
     Launch,
     Link,
     Parity,
     RecipeRecord,
 )
+from harness.runtimes import on_device
 from harness.settings import Settings
 from harness.worse import Thumbnail
 
@@ -55,6 +56,7 @@ class Bench:
         self._launches: dict[str, list[Launch]] = {}
         self._facts: dict[str, dict[str, Any]] = {}
         self._profiles: dict[str, Profile] = {}
+        self._unmeasured: dict[str, dict[str, str]] = {}
         self.yardstick: list[Launch] = []
         self.conditions: list[Conditions] = []
         self._count = 0
@@ -119,7 +121,13 @@ class Bench:
         return float(accuracy["seconds"]) / max(1, int(accuracy["images"]))
 
     def launch(
-        self, blocks: Sequence[Sequence[str]], note: str, *, batches: Sequence[str], last: bool
+        self,
+        blocks: Sequence[Sequence[str]],
+        note: str,
+        *,
+        batches: Sequence[str],
+        energies: Sequence[str] = (),
+        last: bool,
     ) -> None:
         """One launch of these blocks of arms and the yardstick.
 
@@ -128,6 +136,7 @@ class Bench:
                 every inference; those that failed are left out.
             note: what progress says before its own words.
             batches: the arms whose throughput is measured too.
+            energies: the arms whose energy is counted too, where they run on a device.
             last: whether no launch will follow; else the next one is started ahead, on other
                 cores, and loads its arms while this one measures.
         """
@@ -142,6 +151,8 @@ class Bench:
             "blocks": [[yardstick.NAME], *asked],
             "rounds": self._settings.rounds,
             "batches": [label for label in live if label in batches],
+            "energies": [label for label in live if label in energies],
+            "turns": self._arms[live[0]].suite.turns,
             "seconds": launch_seconds(len(asked)),
             "started": round(time.monotonic() - self._start, 3),
             "batch_size": self._arms[live[0]].suite.batch,
@@ -149,9 +160,15 @@ class Bench:
         self._count += 1
         events = self._pool.release(rest)
         if not last and len(usable_cores()) > self._jobs.threads:
-            self._pool.hold(self._launch_job(live, ahead=self._fits_twice(live)))
+            self._pool.hold(self._launch_job(live, ahead=self._may_load_ahead(live)))
         for _, event in events:
             self._hear(event, live, note)
+
+    def _may_load_ahead(self, labels: Sequence[str]) -> bool:
+        """Not on a device: loading would take it from the arms that are measured on it now."""
+        return self._fits_twice(labels) and not any(
+            on_device(self._facts.get(label, {})) for label in labels
+        )
 
     def _fits_twice(self, labels: Sequence[str]) -> bool:
         """Whether there is memory for these arms while they are still loaded in this launch."""
@@ -229,6 +246,7 @@ class Bench:
             or self._preparation.failures.get(arm.source),
             "launches": tuple(self._launches.get(label, ())),
             "profile": self._profiles.get(label),
+            "unmeasured": self._unmeasured.get(label, {}),
         }
         if prepared:
             common |= {
@@ -257,6 +275,7 @@ class Bench:
             else:
                 self._launches.setdefault(event["arm"], []).append(launch)
                 self._facts[event["arm"]] = event["facts"]
+                self._unmeasured[event["arm"]] = event["unmeasured"]
         elif event["type"] == "conditions":
             self.conditions.append(Conditions.model_validate(event["conditions"]))
         elif event["type"] == "arm_failed":

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from harness.record import Conditions
+from harness.conditions import Conditions
 
 _SHORTEST = 0.5  # seconds below which the kernel's ticks of 10 ms are too coarse for a share
 _GROUPS = "sys/fs/cgroup"

@@ -29,6 +29,8 @@ def worker_env(threads: int) -> dict[str, str]:
         "PYTHONHASHSEED": "0",
         "PYTHONDONTWRITEBYTECODE": os.environ.get("PYTHONDONTWRITEBYTECODE", ""),
         "TOKENIZERS_PARALLELISM": "false",
+        # torch then looks for a device through NVML: CUDA may start in the arms alone.
+        "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
     }
     if allocator():
         env["GLIBC_TUNABLES"] = allocator()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness import steadiness
-from harness.record import Conditions, SuiteRecord
+from harness.conditions import Conditions, DeviceConditions
+from harness.record import SuiteRecord
 from harness.units import Unit, show
 
 NOT_MEASURED = "not measured"
@@ -35,16 +37,71 @@ _HEADS = (
 )
 
 
+_DEVICE_HEADS = (
+    "GPU",
+    "warm-up until clocks were steady",
+    "SM clock: lowest, mean",
+    "memory clock: lowest, mean",
+    "highest temperature",
+    "power: mean, highest",
+    "energy over the rounds",
+    "throttled",
+    "rounds left out for that",
+    "most memory in use",
+    "other processes on it",
+)
+
+
 def table(suite: SuiteRecord) -> Table | None:
     """The table of a suite, None when nothing was recorded (an older session)."""
     if not suite.conditions:
         return None
     ordered = sorted(suite.conditions, key=lambda seen: seen.index)
+    devices = any(seen.devices for seen in ordered)
     return Table(
         notes=steadiness.notes(ordered),
-        heads=_HEADS,
-        rows=tuple((f"launch {seen.index}", cells(seen), _state(seen)) for seen in ordered),
+        heads=_HEADS + (_DEVICE_HEADS if devices else ()),
+        rows=tuple(
+            (
+                f"launch {seen.index}",
+                cells(seen) + (device_cells(seen.devices) if devices else ()),
+                _state(seen),
+            )
+            for seen in ordered
+        ),
     )
+
+
+def device_cells(devices: Sequence[DeviceConditions]) -> tuple[str, ...]:
+    """The values of a launch's GPUs with their units, several separated by semicolons."""
+    if not devices:
+        return tuple(NOT_MEASURED for _ in _DEVICE_HEADS)
+    columns = zip(*(_device(device) for device in devices), strict=True)
+    return tuple("; ".join(column) for column in columns)
+
+
+def _device(seen: DeviceConditions) -> tuple[str, ...]:
+    reasons = f" ({', '.join(seen.throttles)})" if seen.throttles else ""
+    warm_up = show(seen.warm_up, Unit.SECONDS)
+    if seen.warm_up is not None and seen.settled is False:
+        warm_up += ", not steady"
+    return (
+        seen.name or seen.uuid or NOT_MEASURED,
+        warm_up,
+        _both(frequency(seen.sm_clock_lowest), frequency(seen.sm_clock_mean)),
+        _both(frequency(seen.memory_clock_lowest), frequency(seen.memory_clock_mean)),
+        NOT_MEASURED if seen.temperature is None else f"{seen.temperature:.0f} °C",
+        _both(_watts(seen.power_mean), _watts(seen.power_highest)),
+        show(seen.energy, Unit.JOULES),
+        percent(seen.throttled) + reasons,
+        f"{seen.rounds_left_out} of {seen.rounds}" if seen.rounds else NOT_MEASURED,
+        show(seen.used_memory, Unit.BYTES),
+        _count(seen.others, "other"),
+    )
+
+
+def _watts(power: float | None) -> str:
+    return NOT_MEASURED if power is None else f"{power:.0f} W"
 
 
 def cells(seen: Conditions) -> tuple[str, ...]:

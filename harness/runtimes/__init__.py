@@ -5,6 +5,7 @@ Frameworks are imported inside functions only: this package is read by the pytes
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -14,6 +15,15 @@ from harness.registry import Requirement
 if TYPE_CHECKING:
     from harness.artifact import Artifact, OptionsModel
     from harness.operators import Operator
+
+
+DEVICE_UUID = "device_uuid"
+"""The fact that a session on a GPU tells which it is by, as NVML and CUDA name it."""
+
+
+def on_device(facts: Mapping[str, Any]) -> bool:
+    """Whether these facts are of a session on a GPU that NVML knows."""
+    return bool(facts.get(DEVICE_UUID))
 
 
 @dataclass(frozen=True)
@@ -33,6 +43,13 @@ class InferenceSession(Protocol):
     """
 
     facts: dict[str, Any]
+
+    # A session on a device may have more, and each is asked for where it is there:
+    #   device_seconds() -> float       seconds of the last run on the device, between events around
+    #                                   the network's own work; NaN: not measured
+    #   peak_device_memory() -> int     the most that its allocator held, in bytes, or None
+    #   flush_cache() -> None           puts the device's L2 cache out of use, and waits for it
+    # Its facts have `DEVICE_UUID`: sensors are read of the device of that name.
 
     def run(self, batch: Any) -> tuple[Any, ...]:
         """The network's outputs for `batch`, float32 (N, 3, H, W), as numpy arrays."""

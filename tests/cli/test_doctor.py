@@ -20,10 +20,11 @@ from harness import doctor
 from harness.advice import advice
 from harness.cli import main
 from harness.compare import LEAST_SD
+from harness.conditions import Conditions
 from harness.doctor import Examination, answer, noise_of, words
 from harness.machine import Machine
 from harness.measure.surroundings import Busy, Surroundings
-from harness.record import Conditions, Launch
+from harness.record import Launch
 from harness.stats.variance import launches_needed, launches_to_keep
 from tests.conftest import hear_ctrl_c
 

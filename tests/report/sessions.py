@@ -5,13 +5,13 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 
+from harness.conditions import Conditions
 from harness.machine import Environment, Gpu, Machine
 from harness.metric import PERFORMANCE, Better, Metric, Rule
 from harness.record import (
     Accuracy,
     ArtifactInfo,
     Change,
-    Conditions,
     Failure,
     Launch,
     LimitResult,

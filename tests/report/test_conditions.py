@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.record import Conditions
+from harness.conditions import Conditions, DeviceConditions
 from harness.report import conditions
 from harness.report.page import render
 from tests.report import sessions
@@ -56,3 +56,44 @@ def test_a_hostile_reason_is_text() -> None:
     for text in HOSTILE:
         page = render(sessions.broken(text), METRICS)
         assert f"does not count: x{text}" in Reader(page).text
+
+
+def test_devices_have_their_columns_where_one_was_used() -> None:
+    """With units; what NVML did not tell is "not measured", and a launch without any too."""
+    suite = sessions.healthy().suites[0]
+    seen = DeviceConditions(
+        uuid="GPU-1",
+        name="NVIDIA A10",
+        readings=40,
+        warm_up=0.31,
+        settled=False,
+        sm_clock_lowest=1.2e9,
+        sm_clock_mean=1.6e9,
+        power_mean=120.4,
+        energy=301.5,
+        throttled=0.05,
+        throttles=("software power cap",),
+        rounds=32,
+        rounds_left_out=2,
+        others=0,
+    )
+    first, *rest = suite.conditions
+    with_device = (first.model_copy(update={"devices": (seen,)}), *rest)
+    found = conditions.table(suite.model_copy(update={"conditions": with_device}))
+    assert found is not None
+    cells = {name: dict(zip(found.heads, row, strict=True)) for name, row, _ in found.rows}
+    one, two = cells["launch 0"], cells["launch 1"]
+    assert one["GPU"] == "NVIDIA A10"
+    assert one["warm-up until clocks were steady"] == "310 ms, not steady"
+    assert one["SM clock: lowest, mean"] == "1.20 GHz, 1.60 GHz"
+    assert one["memory clock: lowest, mean"] == "not measured"
+    assert one["highest temperature"] == "not measured"
+    assert one["power: mean, highest"] == "120 W, not measured"
+    assert one["energy over the rounds"] == "302 J"
+    assert one["throttled"] == "5.0 % (software power cap)"
+    assert one["rounds left out for that"] == "2 of 32"
+    assert one["most memory in use"] == "not measured"
+    assert one["other processes on it"] == "0 others"
+    assert {two[head] for head in list(two)[-11:]} == {"not measured"}
+    assert any("2 of 32 rounds" in line for line in found.notes)
+    assert any("clocks were not steady before launch 0" in line for line in found.notes)

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from harness.conditions import Conditions
 from harness.measure import yardstick
 from harness.measure.settled import usable_cores, worker_env
 from harness.measure.wall import Ended, Job, Pool
-from harness.record import Conditions, Launch
+from harness.record import Launch
 
 
 def messages(

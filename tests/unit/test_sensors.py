@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from harness.conditions import Conditions
 from harness.measure import sensors
 from harness.measure.sensors import Sensors, group_folders
-from harness.record import Conditions
 from tests.unit import kernel
 from tests.unit.kernel import process, put
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import steadiness
-from harness.record import Conditions
+from harness.conditions import Conditions, DeviceConditions
 from harness.steadiness import discards, mark, notes, severity, unsteady
 
 shares = st.none() | st.floats(0, 1)
@@ -156,3 +156,33 @@ def test_notes_say_what_was_seen() -> None:
     assert "2.00 GHz in one launch and at 3.00" in text
     assert "launch 0 does not count: other processes" in text
     assert "could not be measured" in "\n".join(notes([Conditions()]))
+
+
+def test_a_throttled_gpu_is_a_cause_and_what_is_not_told_is_none() -> None:
+    """In more than a quarter of the readings; no reading is no excuse and no accusation."""
+
+    def seen(share: float | None) -> Conditions:
+        return Conditions(devices=(DeviceConditions(throttled=share), DeviceConditions()))
+
+    assert "the GPU was throttled in 40.0 %" in steadiness.unsteady(seen(0.4))
+    assert steadiness.unsteady(seen(0.2)) == ""
+    assert steadiness.unsteady(seen(None)) == ""
+
+
+def test_launches_on_a_throttled_gpu_are_left_out_with_a_cap() -> None:
+    """A quarter of them at the most, the worst first, and they are named."""
+    conditions = [
+        Conditions(index=index, devices=(DeviceConditions(throttled=share),))
+        for index, share in enumerate((0.0, 0.9, 0.5, 0.0, 0.6, 0.0, 0.0, 0.0))
+    ]
+    assert steadiness.discards(conditions).keys() == {1, 4}
+
+
+def test_what_else_was_seen_of_a_gpu_is_told() -> None:
+    """A device that NVML says nothing of, others on it, and that it is divided."""
+    silent = DeviceConditions(uuid="GPU-1", problem="nvidia-ml-py is not installed")
+    busy = DeviceConditions(uuid="GPU-2", others=2, mig=True)
+    lines = steadiness.notes([Conditions(waited=0.0, devices=(silent, busy))])
+    assert "nothing could be read of the GPU GPU-1: nvidia-ml-py is not installed" in lines
+    assert "2 other processes were on the GPU" in lines
+    assert any("MIG" in line for line in lines)
