@@ -115,6 +115,7 @@ def test_a_recipe_alone_says_where_its_time_goes() -> None:
 def test_only_budgets_that_time_inference_are_explained() -> None:
     """Memory, sizes and the stages around inference have no operators."""
     assert {name for name, metric in PERFORMANCE.items() if is_of_time(metric)} == {
+        "device_time_p50",
         "latency_p50",
         "latency_p95",
         "inference_p50",
