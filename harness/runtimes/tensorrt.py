@@ -246,7 +246,9 @@ class TensorRtSession:
             raise RuntimeFault(
                 f"the GPU {index} does not open: {error}", next_step="nvidia-smi"
             ) from error
-        self._open.callback(context.detach)
+        # Released when nothing refers to it any more, as in pycuda.autoprimaryctx.
+        self._context: Any = context
+        self._open.callback(setattr, self, "_context", None)
         self._open.callback(driver.Context.pop)
         return device
 

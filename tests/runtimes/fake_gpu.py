@@ -87,15 +87,12 @@ class Driver:
             return 8, 6
 
         def retain_primary_context(self) -> Any:
-            """A context that is to be detached."""
+            """A context that is to be popped again."""
 
-            def change(by: int) -> Any:
-                def do() -> None:
-                    Driver.open_contexts += by
+            def push() -> None:
+                Driver.open_contexts += 1
 
-                return do
-
-            return SimpleNamespace(push=change(1), detach=change(0))
+            return SimpleNamespace(push=push)
 
     class Context:
         """pycuda.driver.Context."""
