@@ -132,6 +132,9 @@ class _YardstickVisit(_Visit):
 
 
 class _RecipeVisit(_Visit):
+    _flush: Callable[[], None] | None = None
+    _device_seconds: Callable[[], float] | None = None
+
     def __init__(self, arm: dict[str, Any], images: Sequence[Any]) -> None:
         super().__init__()
         from harness.measure.prepare import open_session
