@@ -20,7 +20,8 @@ from harness.record import (
     SuiteRecord,
     Verdict,
 )
-from harness.report import charts, conditions, images, profiles
+from harness.report import conditions, images, pictures, profiles
+from harness.report.since import since
 from harness.report.terminal import beside, limit_text
 from harness.units import Unit, show, show_percent
 
@@ -57,16 +58,6 @@ class Row:
     problem: str
 
 
-@dataclass(frozen=True)
-class Chart:
-    """A picture with its words."""
-
-    title: str
-    alt: str
-    svg: str
-    note: str
-
-
 def render(session: SessionRecord, metrics: Mapping[str, Metric]) -> str:
     """The whole page."""
     import jinja2
@@ -89,6 +80,7 @@ def render(session: SessionRecord, metrics: Mapping[str, Metric]) -> str:
         answer=answer(session),
         worst=min((verdict.status for verdict in verdicts), key=lambda s: s.rank, default=None),
         counts=[(status, found[status]) for status in Status if found[status]],
+        since=since(session, metrics),
         needs=_needs(session),
         suites=[_suite(suite, metrics) for suite in session.suites],
         metrics=list(metrics.values()),
@@ -174,7 +166,8 @@ def _suite(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> dict[str, Any]:
         "record": suite,
         "columns": columns,
         "rows": [_row(record, suite, columns, by_place) for record in suite.recipes],
-        "charts": _charts(suite, metrics),
+        "charts": pictures.pictures(suite, metrics),
+        "absent": pictures.absent(suite),
         "conditions": conditions.table(suite),
         "lineage": [
             (record, [_link(link) for link in record.lineage], _to_parent(record, suite, columns))
@@ -291,46 +284,6 @@ def _moved(metric: Metric, summary: MetricSummary | None, other: float | None) -
         faster = other / summary.value if metric.better is Better.LOWER else summary.value / other
         return f"{faster:.2f}x as fast"
     return show_percent(summary.value / other - 1)
-
-
-def _charts(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> list[Chart]:
-    drawn = []
-    score = charts.score_of(metrics, suite.recipes)
-    front = charts.pareto(suite, score) if score else None
-    if front and score:
-        drawn.append(
-            Chart(
-                f"{score.name} over latency",
-                f"Scatter plot of {score.name} over median latency, one point per recipe; the "
-                "numbers are in the table above.",
-                charts.svg(front),
-                "Dots are recipes; the dashed line joins those that no other beats in both. "
-                "Diamonds are stored baselines.",
-            )
-        )
-    spread = charts.distributions(suite)
-    if spread:
-        drawn.append(
-            Chart(
-                "Latency, every sample",
-                "Strip plot of all latency samples, a band per recipe, in it a line per launch.",
-                charts.svg(spread),
-                "A band per recipe; in it a line per launch with all its samples and a stroke at "
-                "its median. Launches are the unit that verdicts count.",
-            )
-        )
-    split = charts.stages(suite)
-    if split:
-        drawn.append(
-            Chart(
-                "Where the time goes",
-                "Bars of median pre-process, inference and post-process time per recipe; the "
-                "numbers are in the table above.",
-                charts.svg(split),
-                "",
-            )
-        )
-    return drawn
 
 
 def _link(link: Link) -> dict[str, Any]:

@@ -1,0 +1,43 @@
+"""Reliability of scores: the error is zero when scores say what they should, and bounded."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.stats.reliability import reliability
+
+
+def test_scores_that_are_right_as_often_as_they_say_have_no_error() -> None:
+    """Eight of ten right at 0.8, one of four at 0.25."""
+    scores = np.array([0.8] * 10 + [0.25] * 4)
+    right = np.array([True] * 8 + [False] * 2 + [True] + [False] * 3)
+    found = reliability(scores, right)
+    assert found is not None
+    assert found.error == pytest.approx(0.0, abs=1e-12)
+    assert [(each.count, round(each.right, 2)) for each in found.bins] == [(4, 0.25), (10, 0.8)]
+
+
+def test_the_error_by_hand() -> None:
+    """Guo et al.'s equation 3: 3/4 * |1 - 0.6| + 1/4 * |0 - 0.95|."""
+    found = reliability(np.array([0.6, 0.6, 0.6, 0.95]), np.array([True, True, True, False]))
+    assert found is not None
+    assert found.error == pytest.approx(0.75 * 0.4 + 0.25 * 0.95)
+
+
+def test_nothing_detected_has_no_reliability() -> None:
+    """Not zero: not measured."""
+    assert reliability(np.zeros(0), np.zeros(0, dtype=bool)) is None
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=60))
+def test_the_error_is_a_share_and_no_detection_is_lost(rows: list[tuple[float, bool]]) -> None:
+    """For any scores, 0 and 1 included."""
+    scores, right = (np.array(column) for column in zip(*rows, strict=True))
+    found = reliability(scores, right)
+    assert found is not None
+    assert 0 <= found.error <= 1
+    assert sum(each.count for each in found.bins) == len(rows)
+    assert [each.score for each in found.bins] == sorted(each.score for each in found.bins)
