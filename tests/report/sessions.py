@@ -5,9 +5,12 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 
+import numpy as np
+
 from harness.conditions import Conditions
 from harness.machine import Environment, Gpu, Machine
 from harness.metric import PERFORMANCE, Better, Metric, Rule
+from harness.operators import Operator, Profile
 from harness.record import (
     Accuracy,
     ArtifactInfo,
@@ -16,7 +19,9 @@ from harness.record import (
     Launch,
     LimitResult,
     Link,
+    Matches,
     MetricSummary,
+    Packed,
     RecipeRecord,
     SessionRecord,
     Status,
@@ -24,6 +29,7 @@ from harness.record import (
     Verdict,
 )
 from harness.units import Unit
+from harness.worse import SeenBox, Thumbnail, WorseImage
 
 MAP = Metric(
     "map", Unit.SCORE, Better.HIGHER, Rule.IMAGES, False, "Mean average precision over IoU."
@@ -95,6 +101,48 @@ def summaries(
     )
 
 
+def matches(generator: random.Random) -> Matches:
+    """A hundred detections of which those with higher scores are right more often."""
+    scores = [generator.random() for _ in range(100)]
+    hits = [generator.random() < score for score in scores]
+    return Matches(
+        thresholds=(0.5,),
+        categories=("cat", "dog"),
+        image=Packed.of(np.zeros(100, np.int32)),
+        category=Packed.of(np.zeros(100, np.int16)),
+        score=Packed.of(np.array(scores, np.float32)),
+        hits=Packed.of(np.array(hits, np.uint16)),
+        ignored=Packed.of(np.zeros(100, np.uint16)),
+        truth=Packed.of(np.ones((1, 2), np.int32)),
+    )
+
+
+def worse(text: str) -> WorseImage:
+    """An image in which one of two objects is no longer found."""
+    cat = SeenBox(box=(10, 10, 60, 60), category="cat" + text, score=0.9, object=0)
+    dog = SeenBox(box=(150, 80, 195, 99), category="dog" + text, score=0.8, object=1)
+    return WorseImage(image=7, loss=1.1, reference=(cat, dog), recipe=(weaker(cat),))
+
+
+def weaker(box: SeenBox) -> SeenBox:
+    """The same box with a lower score."""
+    return box.model_copy(update={"score": 0.6})
+
+
+def thumbnail(text: str) -> Thumbnail:
+    """A small real picture with two objects."""
+    from harness.measure.thumbnails import thumbnail as small
+
+    pixels = np.linspace(0, 255, 200 * 100 * 3).reshape(100, 200, 3).astype(np.uint8)
+    media, data = small(pixels)
+    objects = (
+        SeenBox(box=(10, 10, 60, 60), category="cat" + text),
+        SeenBox(box=(150, 80, 195, 99), category="dog" + text),
+    )
+    name = "picture.png" + text
+    return Thumbnail(name=name, width=200, height=100, objects=objects, media=media, data=data)
+
+
 def recipe(generator: random.Random, name: str, text: str = "") -> RecipeRecord:
     """A measured recipe; `text` is put wherever a user's words can stand."""
     factor = FACTORS[name]
@@ -120,7 +168,22 @@ def recipe(generator: random.Random, name: str, text: str = "") -> RecipeRecord:
         ),
         runtime_facts={"provider" + text: "CPUExecutionProvider" + text, "threads": 1},
         accuracy=Accuracy(
-            values={"map": 0.75}, images=200, data_digest="a" * 8, predictions_digest="b" * 8
+            values={"map": 0.75},
+            per_category={"cat" + text: 0.5 + 0.1 * factor, "dog" + text: 0.4},
+            images=200,
+            data_digest="a" * 8,
+            predictions_digest="b" * 8,
+            matches=matches(generator),
+        ),
+        worse=None if name == "fp32" else (worse(text),),
+        profile=Profile(
+            tool="a profiler" + text,
+            inferences=10,
+            seconds=0.03 * factor,
+            operators=(
+                Operator(name="stem" + text, kind="Conv" + text, calls=1, seconds=0.02 * factor),
+                Operator(name="head" + text, kind="Busy", calls=2, seconds=0.004),
+            ),
         ),
         launches=tuple(launch(generator, index, factor) for index in range(3)),
     )
@@ -130,6 +193,7 @@ def verdict(name: str, metric: str, status: Status, text: str = "") -> Verdict:
     """A verdict of this status with the evidence that such a one has."""
     unit = METRICS[metric].unit
     measured = status is not Status.ERROR
+    fails = status is Status.FAIL
     value = 0.7 if unit is Unit.SCORE else 0.0369
     return Verdict(
         recipe=name + text,
@@ -158,6 +222,7 @@ def verdict(name: str, metric: str, status: Status, text: str = "") -> Verdict:
         ),
         reason=f"{name} {metric} ended as {status.value.lower()}{text}",
         next_step=f"pytest --perf -k {name}{text}",
+        slower=(f"beside something{text}", f"operators: head{text}") if fails else (),
     )
 
 
@@ -212,6 +277,7 @@ def session(
         suspects=("onnxruntime 1.22.0 -> 1.23.0" + text,),
         notes=("a note" + text,),
         phases={"build": 10.0, "measure": 60.0},
+        thumbnails={7: thumbnail(text)},
     )
     return SessionRecord(
         id="20261123-150131",

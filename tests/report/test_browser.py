@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 import shutil
 import subprocess
@@ -15,6 +16,10 @@ from tests.report import sessions
 from tests.report.sessions import HOSTILE, METRICS
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
+
+PICTURES = (
+    7  # of a session in which everything happened; no recipe continues one that continues one
+)
 
 pytestmark = [
     pytest.mark.slow,
@@ -61,7 +66,7 @@ def framed(page: str, width: int) -> str:
         "const inside = document.querySelector('iframe').contentDocument;"
         "inside.querySelectorAll('details').forEach(each => each.open = true);"
         "document.title = 'wide ' + inside.documentElement.scrollWidth"
-        " + ' charts ' + inside.querySelectorAll('svg').length;"
+        " + ' charts ' + inside.querySelectorAll('svg.marks').length;"
         "})</script>"
     )
 
@@ -71,7 +76,7 @@ def test_the_page_opens_without_a_word_on_the_console(tmp_path: Path, text: str)
     """No error and no refused load, with friendly and with hostile words."""
     document, console = opened(render(sessions.broken(text), METRICS), tmp_path)
     assert console == []
-    assert document.count("<svg") == 3
+    assert document.count('class="marks"') == PICTURES
     assert "<script" not in document
     assert "<img" not in document
 
@@ -92,7 +97,7 @@ def test_a_phone_needs_no_sideways_scrolling(tmp_path: Path, text: str) -> None:
     found = re.search(r"<title>wide (\d+) charts (\d+)", document)
     assert found
     assert int(found[1]) <= 375
-    assert int(found[2]) == 3
+    assert int(found[2]) == PICTURES
 
 
 def test_the_measure_of_width_can_fail(tmp_path: Path) -> None:
@@ -103,3 +108,68 @@ def test_the_measure_of_width_can_fail(tmp_path: Path) -> None:
     found = re.search(r"<title>wide (\d+)", document)
     assert found
     assert int(found[1]) >= 600
+
+
+def judged_by_axe(page: str) -> str:
+    """The page with axe-core in it, which writes what it finds into the title.
+
+    The page's own policy refuses scripts, so it is left out of this copy.
+    """
+    axe = pytest.importorskip(
+        "axe_core_python", reason="python -m pip install 'pytest-perfgate[test]'"
+    )
+    script = (Path(axe.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
+    run = (
+        "document.querySelectorAll('details').forEach(each => each.open = true);"
+        "axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa',"
+        " 'best-practice']}).then(found => { document.title = 'axe ' + found.passes.length + ' '"
+        " + JSON.stringify(found.violations.map(each => [each.id, each.nodes.length,"
+        " each.nodes[0].html.slice(0, 200), each.nodes[0].failureSummary])); });"
+    )
+    without = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page)
+    assert without != page
+    return without.replace("</body>", f"<script>{script}</script><script>{run}</script></body>")
+
+
+def violations(page: str, folder: Path) -> list[str]:
+    """What axe-core finds wrong, one text per rule."""
+    document, _ = opened(judged_by_axe(page), folder)
+    found = re.search(r"<title>axe (\d+) (\[.*?\])</title>", document, re.DOTALL)
+    assert found, document[:300]
+    assert int(found[1]) > 10  # it looked
+    return [str(each) for each in json.loads(html.unescape(found[2]))]
+
+
+@pytest.mark.parametrize("name", ["healthy", "broken", "hostile"])
+def test_axe_finds_nothing_to_complain_of(tmp_path: Path, name: str) -> None:
+    """WCAG 2.1 A and AA and axe's best practices, with everything folded out."""
+    session = {
+        "healthy": sessions.healthy,
+        "broken": sessions.broken,
+        "hostile": lambda: sessions.broken(HOSTILE[0]),
+    }[name]()
+    assert violations(render(session, METRICS), tmp_path) == []
+
+
+def test_axe_can_complain(tmp_path: Path) -> None:
+    """A picture without a text and pale letters put into the page are both found."""
+    page = render(sessions.healthy(), METRICS)
+    bad = '<img src="data:,"><p style="color:#ddd;background:#fff">pale</p>'
+    found = " ".join(violations(page.replace("<main>", "<main>" + bad), tmp_path))
+    assert "image-alt" in found
+    assert "color-contrast" in found
+
+
+def test_the_keyboard_reaches_every_mark_of_a_small_picture() -> None:
+    """Marks that say something carry it as a title, for the mouse, and a place in the order of
+    tabs; those of a large picture do not stand in the way.
+    """
+    document = render(sessions.healthy(), METRICS)
+    marks = re.findall(
+        r'<[^>]*tabindex="0"[^>]*aria-label="([^"]*)"[^>]*><(?:\w+:)?title>', document
+    )
+    assert any("fp32: 30.0 ms, map" in label for label, _ in marks)
+    samples = document[document.index("Latency, every sample") :]
+    samples = samples[: samples.index("</figure>")]
+    assert samples.count("<path") > 300
+    assert samples.count('tabindex="0"') < 30
