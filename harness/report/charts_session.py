@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from harness.conditions import Conditions
 from harness.metric import Metric
-from harness.record import Conditions, RecipeRecord, SuiteRecord
+from harness.record import RecipeRecord, SuiteRecord
 from harness.report.charts import BLUE, GREY, ORANGE, PALETTE
 from harness.units import show_percent
 

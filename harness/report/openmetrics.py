@@ -18,6 +18,7 @@ from harness.record import SessionRecord, Status
 from harness.units import Unit
 
 _UNITS = {
+    Unit.JOULES: "joules",
     Unit.SECONDS: "seconds",
     Unit.BYTES: "bytes",
     Unit.IMAGES_PER_SECOND: "images_per_second",
