@@ -10,7 +10,7 @@ from pathlib import Path
 from harness import suitefile
 from harness.measure.checkout import Commit
 from harness.measure.preparation import Arm
-from harness.metric import PARITY, Metric, Rule
+from harness.metric import MEMORY_GROWTH, PARITY, Metric, Rule
 from harness.recipe import LimitKind, Recipe, Suite
 from harness.record import Status, Verdict
 
@@ -63,7 +63,13 @@ class Arms:
     def all(self, skipped: Collection[str]) -> list[Arm]:
         """Every arm, but for recipes that cannot run here."""
         arms = [
-            Arm(recipe.name, self._suite, recipe, parity=self._parity(recipe))
+            Arm(
+                recipe.name,
+                self._suite,
+                recipe,
+                parity=self._parity(recipe),
+                growth=MEMORY_GROWTH in self._wanted.get(recipe.name, ()),
+            )
             for recipe in self.recipes
             if recipe.name not in skipped
         ]

@@ -77,8 +77,8 @@ class _Pair:
         for word, record in (("before", self.old), ("after", self.new)):
             if level(record, metric) is None:
                 return f"not measured {word}"
-        if metric.rule is Rule.ONCE:
-            return "observed once in each session, so nothing says how far off it is"
+        if metric.alone:
+            return "it is of one session, and nothing is compared with it"
         if metric.rule is Rule.IMAGES:
             mine, theirs = self.new.accuracy, self.old.accuracy
             if mine and theirs and mine.data_digest != theirs.data_digest:

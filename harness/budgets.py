@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from harness.errors import PerfgateError, suggestion
-from harness.metric import PARITY, Better, Metric, Rule
+from harness.metric import PARITY, Better, Metric
 from harness.recipe import Budget, Condition, Limit, LimitKind
 from harness.suitetables import BudgetTable, Place, Quantity, WhenTable
 from harness.units import Unit, parse
@@ -17,7 +17,7 @@ def allowed_limits(metric: Metric) -> tuple[LimitKind, ...]:
     allowed = [LimitKind.MAX if lower else LimitKind.MIN]
     if metric.name == PARITY:  # its inputs are looked for with the limit in mind
         return tuple(allowed)
-    if metric.rule is Rule.ONCE:  # a ratio of two single observations would prove nothing
+    if metric.alone:  # a ratio of two of them would prove nothing
         return tuple(allowed)
     if metric.beside:  # it is a comparison with the reference itself
         return (*allowed, LimitKind.REGRESSION)
@@ -81,8 +81,8 @@ def _limit(
         raise place.error(
             f"{kind.value} does not fit {metric.name} "
             + (
-                "(it is observed once)"
-                if metric.rule is Rule.ONCE
+                "(nothing is compared with it)"
+                if metric.alone
                 else f"({metric.better.value} is better)"
             ),
             where,

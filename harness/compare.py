@@ -20,6 +20,7 @@ from harness.evidence import (
     EXACT,
     ONCE,
     SIGNS,
+    STRETCHES,
     TWO_SESSIONS,
     Compared,
     Evidence,
@@ -28,7 +29,14 @@ from harness.evidence import (
 from harness.metric import PARITY, Better, Metric, Rule
 from harness.record import Launch, RecipeRecord
 from harness.units import Unit, show_percent
-from harness.values import equal_cycles, launch_ratio, launch_values, level, yardstick_values
+from harness.values import (
+    equal_cycles,
+    growth_resolution,
+    launch_ratio,
+    launch_values,
+    level,
+    yardstick_values,
+)
 
 LEAST_SD = 0.005
 """Launches that agree better than this are taken to agree this well: a few that happen to lie in
@@ -64,6 +72,8 @@ def absolute(metric: Metric, evidence: Evidence, risk: Risk) -> Compared | None:
         return replace(_exact(value, "value", ""), note=note)
     if metric.rule is Rule.ONCE:
         return replace(_exact(value, "value", ""), method=ONCE, note=ONCE)
+    if metric.rule is Rule.STRETCHES:
+        return _growth(record, risk)
     if metric.rule is Rule.IMAGES:
         return _accuracy_absolute(metric, record, risk)
     return from_launches(map(_log, launch_values(record, metric).values()), risk, "value", "")
@@ -288,6 +298,20 @@ def _yardstick_sign(metric: Metric) -> int:
     if metric.unit is Unit.SECONDS:
         return 1
     return -1 if metric.unit is Unit.IMAGES_PER_SECOND else 0
+
+
+def _growth(record: RecipeRecord, risk: Risk) -> Compared | None:
+    from harness.stats.sequential import fixed_bounds
+
+    if record.growth is None or len(record.growth.stretches) < 2:
+        return None
+    grown = record.growth.stretches
+    least = growth_resolution(record.growth)
+    estimate, fail_low, fail_high = fixed_bounds(grown, risk.fail, least_sd=least)
+    _, keep_low, keep_high = fixed_bounds(grown, risk.keep, least_sd=least)
+    return Compared(
+        estimate, fail_low, fail_high, keep_low, keep_high, len(grown), "value", method=STRETCHES
+    )
 
 
 def _exact(value: float, scale: str, against: str) -> Compared:

@@ -68,7 +68,7 @@ def baseline_of(
     stored = {}
     for metric in metrics.values():
         value = level(record, metric)
-        if value is None or metric.rule is Rule.ONCE:  # nothing is compared with it
+        if value is None or metric.alone:  # nothing is compared with it
             continue
         launches = launch_values(record, metric) if metric.rule is Rule.LAUNCHES else {}
         known = all(index in yard for index in launches)

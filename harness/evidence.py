@@ -15,6 +15,7 @@ BOOTSTRAP = "paired bootstrap over images"
 BOOTSTRAP_ONE = "bootstrap over images"
 EXACT = "exact"
 ONCE = "observed once"
+STRETCHES = "Student's t over stretches of one run"
 
 
 @dataclass(frozen=True)

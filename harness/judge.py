@@ -18,7 +18,7 @@ from harness.metric import Better, Metric, Rule
 from harness.recipe import Budget, Condition, Limit, LimitKind
 from harness.record import LimitResult, MetricSummary, RecipeRecord, Status, Verdict
 from harness.units import Unit, show
-from harness.values import launch_values, level
+from harness.values import growth_resolution, launch_values, level
 
 SHOWN = 0.05
 """Intervals that are only shown are 95 % intervals."""
@@ -116,11 +116,15 @@ def shown(metric: Metric, record: RecipeRecord) -> tuple[float | None, float | N
         if interval.low == interval.high:
             return value, None, None
         return value, _finite(interval.low), _finite(interval.high)
+    from harness.stats.sequential import fixed_bounds
+
+    if metric.rule is Rule.STRETCHES and record.growth is not None:
+        least = growth_resolution(record.growth)
+        _, low, high = fixed_bounds(record.growth.stretches, SHOWN / 2, least_sd=least)
+        return value, low, high
     values = list(launch_values(record, metric).values())
     if len(values) < 2 or min(values) <= 0:
         return value, None, None
-    from harness.stats.sequential import fixed_bounds
-
     _, low, high = fixed_bounds([math.log(each) for each in values], SHOWN / 2)
     return value, math.exp(low), math.exp(high)
 

@@ -24,6 +24,7 @@ class Rule(StrEnum):
     IMAGES = "images"  # one set of predictions; the images are the sample
     EXACT = "exact"  # no uncertainty: the same artifact always gives the same value
     ONCE = "once"  # one observation, and nothing that says how far off another would be
+    STRETCHES = "stretches"  # one long run; its stretches are the sample
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,11 @@ class Metric:
     optional: bool = False
     device: bool = False
 
+    @property
+    def alone(self) -> bool:
+        """Whether nothing is compared with it: no reference's value, no stored one."""
+        return self.rule in {Rule.ONCE, Rule.STRETCHES}
+
 
 def _time(name: str, meaning: str, *, device: bool = False) -> Metric:
     return Metric(name, Unit.SECONDS, Better.LOWER, Rule.LAUNCHES, True, meaning, device=device)
@@ -73,6 +79,7 @@ _TURNS = (
 )
 
 PARITY = "parity"
+MEMORY_GROWTH = "memory_growth"
 
 _ALL = (
     _time(
@@ -173,6 +180,19 @@ _ALL = (
         "are always the same ones. 2 when the recipe raises, or gives something that is not finite "
         "or of another shape. Measured when a budget asks for it.",
         beside=True,
+        optional=True,
+    ),
+    Metric(
+        MEMORY_GROWTH,
+        Unit.BYTES,
+        Better.LOWER,
+        Rule.STRETCHES,
+        False,
+        "Anonymous memory that the recipe's process gains in 1,000 images, pre-process and "
+        "post-process included: 3,000 images, one at a time, or as many as a minute has, of which "
+        "the first quarter is warm-up and the rest is cut into 20 stretches. What grows once and "
+        "stays is within the noise; a leak is in most stretches. Measured when a budget asks for "
+        "it, and takes no limit but max.",
         optional=True,
     ),
     _once(

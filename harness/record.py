@@ -229,6 +229,20 @@ class Parity(Frozen):
     smallest: str = ""
 
 
+class Growth(Frozen):
+    """How a recipe's memory grew in one long run.
+
+    Attributes:
+        stretches: bytes gained per 1,000 images, stretch by stretch.
+        images: of all stretches together.
+        warm_up: images before them.
+    """
+
+    stretches: tuple[float, ...]
+    images: int
+    warm_up: int
+
+
 class RecipeRecord(Frozen):
     """All that one session measured of one arm.
 
@@ -249,6 +263,7 @@ class RecipeRecord(Frozen):
     runtime_facts: dict[str, Any] = Field(default_factory=dict)
     accuracy: Accuracy | None = None
     parity: Parity | None = None
+    growth: Growth | None = None
     load_time_cold: float | None = None
     launches: tuple[Launch, ...] = ()
     unmeasured: dict[str, str] = Field(default_factory=dict)

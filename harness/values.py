@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 
 from harness.metric import PARITY, Metric, Rule
-from harness.record import Launch, RecipeRecord, Spread
+from harness.record import Growth, Launch, RecipeRecord, Spread
 
 PEAKS = frozenset({"peak_memory", "device_memory"})
 """Metrics that are the highest of what a launch did, so that it matters what it did."""
@@ -144,6 +145,8 @@ def level(record: RecipeRecord, metric: Metric) -> float | None:
         return float(record.artifact.size) if record.artifact else None
     if metric.name == PARITY:
         return record.parity.value if record.parity else None
+    if metric.rule is Rule.STRETCHES:
+        return statistics.fmean(record.growth.stretches) if record.growth else None
     if metric.name == "load_time_cold":
         return record.load_time_cold
     if metric.name == "build_time":  # the first link is the model itself
@@ -151,6 +154,16 @@ def level(record: RecipeRecord, metric: Metric) -> float | None:
         return math.fsum(link.seconds for link in steps) if record.lineage else None
     values = list(launch_values(record, metric).values())
     return geometric_mean(values) if values else None
+
+
+_PAGE = 4096
+
+
+def growth_resolution(growth: Growth) -> float:
+    """Standard deviation of a stretch's growth, in bytes per 1,000 images, below which memory
+    cannot be told: it is counted in pages.
+    """
+    return _PAGE * 1000.0 * len(growth.stretches) / max(1, growth.images)
 
 
 LEAST_CLOCK_EFFECT = 0.03

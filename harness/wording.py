@@ -22,7 +22,7 @@ def reason(limit: Limit, metric: Metric, compared: Compared, status: Status) -> 
         return f"{measured}: {asked} is broken{note}"
     if status is Status.PASS:
         return f"{measured}: {asked} is kept{note}"
-    sample = "images" if metric.rule is Rule.IMAGES else "launches"
+    sample = {Rule.IMAGES: "images", Rule.STRETCHES: "stretches"}.get(metric.rule, "launches")
     few = f"{measured}: {compared.sample} {sample} are too few to decide {asked}"
     seen = smallest(compared)
     if seen is None:
@@ -116,6 +116,8 @@ def next_step(worst: LimitResult, metric: Metric, recipe: str, pace: float | Non
 def _to_decide(worst: LimitResult, metric: Metric, pace: float | None) -> str:
     if metric.rule is Rule.IMAGES:
         return "more validation images, or a wider budget"
+    if metric.rule is Rule.STRETCHES:
+        return "a wider budget; what lies within the noise of one run is no leak that it can tell"
     helps = []
     if worst.needed is not None:
         more = max(1, worst.needed - worst.sample)

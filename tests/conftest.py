@@ -82,6 +82,7 @@ class Moody(OnnxRuntime):
 class MoodySession(OnnxSession):
     def __init__(self, artifact, options, context):
         super().__init__(artifact, options, context)
+        self.kept = []
         self.leaked = bytearray(int(float(os.environ.get("MOODY_LEAK", "0"))))
         for page in range(0, len(self.leaked), 4096):
             self.leaked[page] = 1
@@ -104,6 +105,7 @@ class MoodySession(OnnxSession):
     def run(self, batch):
         start = time.perf_counter()
         outputs = super().run(batch)
+        self.kept.append(bytearray(b"x" * int(os.environ.get("MOODY_KEEP", "0"))))
         end = start + float(os.environ.get("MOODY_SECONDS", "0.002"))
         while time.perf_counter() < end:
             pass

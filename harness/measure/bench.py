@@ -254,6 +254,7 @@ class Bench:
                 "artifact": ArtifactInfo.model_validate(prepared["artifact"]),
                 "accuracy": Accuracy.model_validate(prepared["accuracy"]),
                 "parity": _parity_of(prepared),
+                "growth": prepared.get("growth"),
                 "load_time_cold": prepared.get("load_time_cold"),
                 "worse": prepared.get("worse"),
                 "runtime_facts": self._facts.get(label, prepared["facts"]),

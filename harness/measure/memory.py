@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import re
 from pathlib import Path
 
+_PR_SET_THP_DISABLE = 41
 _STATUS = Path("/proc/self/status")
 _CLEAR_REFS = Path("/proc/self/clear_refs")
 
@@ -12,6 +14,26 @@ _CLEAR_REFS = Path("/proc/self/clear_refs")
 def resident() -> int | None:
     """Bytes resident now (`VmRSS`), None where the kernel does not tell."""
     return _field("VmRSS")
+
+
+def held() -> int | None:
+    """Bytes resident now that no file holds (`RssAnon`), less what the allocator keeps of memory
+    that was freed, where it can be told to give that back (glibc's malloc_trim(3)): a leak would
+    eat it up first, unseen. None where the kernel does not tell.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+    return _field("RssAnon")
+
+
+def small_pages() -> None:
+    """From now on the kernel gives this process no huge pages (prctl(2), PR_SET_THP_DISABLE): it
+    puts them together whenever it likes, and what is resident then grows by megabytes.
+    """
+    prctl = getattr(ctypes.CDLL(None), "prctl", None)
+    if prctl is not None:
+        prctl(_PR_SET_THP_DISABLE, 1, 0, 0, 0)
 
 
 def peak() -> int | None:

@@ -33,6 +33,7 @@ class Arm:
             measured and not prepared.
         python: the interpreter of its version of the code.
         parity: the limit on its outputs' difference to the reference's, None: it is not measured.
+        growth: whether the growth of its memory is measured.
     """
 
     label: str
@@ -41,6 +42,7 @@ class Arm:
     copy_of: str = ""
     python: str = sys.executable
     parity: float | None = None
+    growth: bool = False
 
     @property
     def source(self) -> str:
@@ -120,6 +122,7 @@ class Preparation:
 
         self._compare(arms)
         self._hold_to_references([arm for arm in arms if arm.parity is not None])
+        self._let_grow([arm for arm in arms if arm.growth])
 
     def _compare(self, arms: Sequence[Arm]) -> None:
         """Lays each recipe's predictions beside those of the working tree's reference, at both
@@ -181,6 +184,36 @@ class Preparation:
             "ratios": accuracy.get("ratios", {})
             | {name: each["ratio"] for name, each in found.items()},
         }
+
+    def _let_grow(self, arms: Sequence[Arm]) -> None:
+        """Watches the memory of recipes over a long run, one after the other, where a budget on
+        its growth asks for it.
+        """
+        jobs = [
+            self._jobs.job(
+                "growth",
+                arm.label,
+                {
+                    "suite": plain(arm.suite),
+                    "recipe": arm.recipe.name,
+                    "mine": self.found[arm.label]["reference"],
+                },
+                arm,
+            )
+            for arm in arms
+            if arm.label in self.found
+        ]
+        with Pool(1, self._logs / "growth") as pool:
+            for job, event in pool.run(jobs):
+                if isinstance(event, Ended):
+                    self.ended(job.name, "measure", event, "growth" in self.found[job.name])
+                elif event["type"] == "progress":
+                    done = f"{event['done']}/{event['total']} images"
+                    self._progress(f"watching the memory of {job.name}: {done}")
+                elif event["type"] == "growth":
+                    self.found[job.name]["growth"] = event["growth"]
+                else:
+                    self.fail(job.name, "measure", event)
 
     def _hold_to_references(self, arms: Sequence[Arm]) -> None:
         """Compares outputs with the references' where a budget on parity asks for it."""

@@ -30,7 +30,7 @@ class Job:
     """One piece of work for one worker.
 
     Attributes:
-        kind: "prepare", "compare", "parity", "launch" or "profile".
+        kind: "prepare", "compare", "parity", "growth", "launch" or "profile".
         name: what it is for, shown to people.
         work: the job's plain data.
         root: the project's root, the worker's working directory and first import path.

@@ -90,12 +90,19 @@ def main() -> int:
 
             run_arm(work, message_fd)
         else:
+            from harness.measure.growth import growth
             from harness.measure.parity import parity
             from harness.measure.prepare import compare, prepare
             from harness.measure.profiling import profile
 
             sys.path.insert(0, str(Path.cwd()))
-            does = {"prepare": prepare, "compare": compare, "parity": parity, "profile": profile}
+            does = {
+                "prepare": prepare,
+                "compare": compare,
+                "parity": parity,
+                "growth": growth,
+                "profile": profile,
+            }
             does[kind](work, send)
     except Exception as error:  # noqa: BLE001 - whatever user code raises ends this recipe only
         send(failure(error))

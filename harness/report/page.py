@@ -274,7 +274,7 @@ def _cell(metric: Metric, summary: MetricSummary | None, verdict: Verdict | None
 
 def _moved(metric: Metric, summary: MetricSummary | None, other: float | None) -> str:
     """How a value stands to another: a factor for speed, a percentage or a difference else."""
-    if summary is None or other is None or metric.rule is Rule.ONCE:
+    if summary is None or other is None or metric.alone:
         return ""
     if not metric.relative:
         return f"{summary.value - other:+.4f}"

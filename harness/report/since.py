@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from harness.metric import Better, Metric, Rule
+from harness.metric import Better, Metric
 from harness.record import MetricSummary, SessionRecord
 from harness.units import Unit, show, show_percent
 
@@ -89,7 +89,7 @@ def _other(summary: MetricSummary) -> float | None:
 def _worse_by(metric: Metric, summary: MetricSummary) -> float:
     """The relative change, positive for the worse; 0 when there is nothing to compare with."""
     other = _other(summary)
-    if not other or metric.rule is Rule.ONCE:
+    if not other or metric.alone:
         return 0.0
     change = summary.value / other - 1
     return change if metric.better is Better.LOWER else -change
