@@ -178,6 +178,8 @@ def _doctor(asked: argparse.Namespace) -> int:
     print(f"cpu       {machine.cpu}, {machine.cores} cores, {machine.memory} GiB, {machine.os}")
     gpus = ", ".join(f"{gpu.count} x {gpu.name}" for gpu in machine.gpus)
     print(f"gpu       {gpus or 'none'}")
+    for name, version in environment.gpu.items():
+        print(f"          {name} {version}")
     print(f"python    {environment.python}")
     for name, version in environment.packages.items():
         print(f"          {name} {version}")

@@ -15,7 +15,9 @@ from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
+
+from harness import nvml
 
 _CPUINFO = Path("/proc/cpuinfo")
 _OS_RELEASE = Path("/etc/os-release")
@@ -27,14 +29,26 @@ _FEATURES = re.compile(
 
 
 class Gpu(BaseModel):
-    """One model of GPU in the machine. `power_limit` is in watts."""
+    """One model of GPU in the machine, as it is set up; None: NVML does not tell.
+
+    Attributes:
+        driver: of sessions that were recorded when it was kept here; now the environment has it.
+        power_limit: watts.
+        sm_clock_cap, memory_clock_cap: the highest clocks that are allowed, Hz.
+        mig: whether it is divided into instances.
+        ecc: whether its memory corrects errors, which takes bandwidth.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     count: int
-    driver: str
+    driver: str = ""
     power_limit: float | None = None
+    sm_clock_cap: float | None = None
+    memory_clock_cap: float | None = None
+    mig: bool | None = None
+    ecc: bool | None = None
 
 
 class Machine(BaseModel):
@@ -59,13 +73,17 @@ class Machine(BaseModel):
 
 
 class Environment(BaseModel):
-    """What else can move a measurement, besides the machine: compared, and named as a suspect."""
+    """What else can move a measurement, besides the machine: compared, and named as a suspect.
+
+    `gpu` are versions that come with the GPU's driver.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     python: str
     kernel: str
     packages: dict[str, str]
+    gpu: dict[str, str] = Field(default_factory=dict)
     allocator: str = ""
     threads: int = 1
 
@@ -106,6 +124,13 @@ PACKAGES = (
     "ai-edge-litert",
     "tensorrt",
     "pycuda",
+    "nvidia-cuda-runtime",
+    "nvidia-cuda-runtime-cu12",
+    "nvidia-cudnn-cu12",
+    "nvidia-cudnn-cu13",
+    "nvidia-cublas",
+    "nvidia-cublas-cu12",
+    "triton",
     "faster-coco-eval",
 )
 """Distributions whose version is part of the environment."""
@@ -127,6 +152,7 @@ def this_environment(
         packages=found,
         allocator=allocator,
         threads=threads,
+        gpu=_gpu_versions(),
     )
 
 
@@ -142,10 +168,11 @@ def differences(before: Environment, now: Environment) -> tuple[str, ...]:
         )
         if old != new
     ]
-    for name in sorted(before.packages.keys() | now.packages.keys()):
-        old, new = before.packages.get(name, "absent"), now.packages.get(name, "absent")
-        if old != new:
-            found.append(f"{name} {old} -> {new}")
+    for one, other in ((before.gpu, now.gpu), (before.packages, now.packages)):
+        for name in sorted(one.keys() | other.keys()):
+            old, new = one.get(name, "absent"), other.get(name, "absent")
+            if old != new:
+                found.append(f"{name} {old} -> {new}")
     return tuple(found)
 
 
@@ -171,30 +198,42 @@ def _os() -> str:
     return f"{platform.system()} {platform.machine()}{distribution}"
 
 
+def _gpu_versions() -> dict[str, str]:
+    library, _ = nvml.connect()
+    if library is None:
+        return {}
+    try:
+        return nvml.versions(library)
+    finally:
+        library.close()
+
+
 def _gpus() -> tuple[Gpu, ...]:
     """Through NVML, which opens no CUDA context; none when the library or a driver is absent."""
-    try:
-        import pynvml
-    except ImportError:
+    library, _ = nvml.connect()
+    if library is None:
         return ()
     try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
-        return ()
-    try:
-        driver = str(pynvml.nvmlSystemGetDriverVersion())
-        counted: dict[tuple[str, float | None], int] = {}
-        for index in range(pynvml.nvmlDeviceGetCount()):
-            handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-            try:
-                watts = pynvml.nvmlDeviceGetPowerManagementLimit(handle) / 1000.0
-            except pynvml.NVMLError:
-                watts = None
-            key = (str(pynvml.nvmlDeviceGetName(handle)), watts)
-            counted[key] = counted.get(key, 0) + 1
-        return tuple(
-            Gpu(name=name, count=count, driver=driver, power_limit=watts)
-            for (name, watts), count in sorted(counted.items(), key=str)
-        )
+        return gpus_of(library)
     finally:
-        pynvml.nvmlShutdown()
+        library.close()
+
+
+def gpus_of(library: nvml.Library) -> tuple[Gpu, ...]:
+    """The GPUs that NVML knows: those of one model that are set up alike are counted."""
+    counted: dict[Gpu, int] = {}
+    for device in nvml.devices(library):
+        setup = device.setup()
+        gpu = Gpu(
+            name=setup.name,
+            count=1,
+            power_limit=setup.power_limit,
+            sm_clock_cap=setup.sm_clock_cap,
+            memory_clock_cap=setup.memory_clock_cap,
+            mig=setup.mig,
+            ecc=setup.ecc,
+        )
+        counted[gpu] = counted.get(gpu, 0) + 1
+    return tuple(
+        gpu.model_copy(update={"count": count}) for gpu, count in sorted(counted.items(), key=str)
+    )

@@ -1,13 +1,15 @@
-"""PyTorch on the CPU, eager or compiled, with proof that the compiled code is what runs."""
+"""PyTorch on the CPU or a GPU, eager or compiled, with proof that this is what runs."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from harness import registry
 from harness.artifact import EXPORTED, TORCH, Artifact, OptionsModel, dtype_of
@@ -15,9 +17,32 @@ from harness.errors import RuntimeFault
 from harness.operators import Operator
 from harness.registry import Requirement
 from harness.runtimes import OpenContext, torch_profile
+from harness.runtimes.cuda import GPU
 
 if TYPE_CHECKING:
     import numpy as np
+
+
+class CudaBuild(Requirement):
+    """A torch that was built with CUDA, told by its version: torch itself is not imported."""
+
+    @property
+    def missing(self) -> bool:
+        """Whether it is a build for the CPU alone; one that is not there is said to be missing."""
+        try:
+            return "+cpu" in version("torch")
+        except PackageNotFoundError:
+            return True
+
+
+WITH_CUDA = CudaBuild(
+    "a torch that is built with CUDA",
+    "python -m pip install --force-reinstall torch --index-url https://download.pytorch.org/whl/cu126",
+)
+
+
+def _unfit(problem: str, valid: str) -> PydanticCustomError:
+    return PydanticCustomError("unfit", "{problem}", {"problem": problem, "expected": valid})
 
 
 class Torch:
@@ -38,11 +63,47 @@ class Torch:
         autocast: Literal["bfloat16", "float16"] | None = Field(
             None, description="the type that torch.autocast computes in; default: no autocast"
         )
+        compile_mode: Literal[
+            "default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs"
+        ] = Field("default", description="the mode of torch.compile")
+        device: Literal["cpu", "cuda"] = Field(
+            "cpu", description="where it runs; another device than asked for is an error"
+        )
+        tf32: bool = Field(
+            False, description="float32 products and convolutions in TF32; on `cuda` only"
+        )
+        cuda_graph: bool = Field(
+            False, description="capture an inference once for each shape, and replay it; on `cuda`"
+        )
+
+        @model_validator(mode="after")
+        def _fit(self) -> Self:
+            for name in ("tf32", "cuda_graph"):
+                if getattr(self, name) and self.device != "cuda":
+                    raise _unfit(f"{name} is of a GPU", 'device = "cuda"')
+            if self.compile_mode != "default" and not self.compile:
+                raise _unfit("compile_mode is that of torch.compile", "compile = true")
+            if self.cuda_graph and self.compile_mode in {"reduce-overhead", "max-autotune"}:
+                raise _unfit(
+                    f"compile_mode = {self.compile_mode!r} captures graphs by itself",
+                    "cuda_graph = false",
+                )
+            return self
+
+        @property
+        def requires(self) -> tuple[Requirement, ...]:
+            """What these options need."""
+            needed = (registry.from_extra("torch", "torch"),)
+            return needed if self.device == "cpu" else (*needed, WITH_CUDA, GPU)
 
     def open(self, artifact: Artifact, options: Any, context: OpenContext) -> TorchSession:
         """A session on the live module, or on the exported program in the project's cache."""
         exported = artifact.kind == EXPORTED
         module = _program(artifact.path) if exported else artifact.module
+        if options.device == "cuda":
+            from harness.runtimes.torch_cuda import CudaSession
+
+            return CudaSession(module, options, context, exported=exported)
         return TorchSession(module, options, context, exported=exported)
 
 
@@ -61,6 +122,7 @@ class TorchSession:
         threads = options.threads or context.threads
         torch.set_num_threads(threads)
         self._torch = torch
+        module = self._place(module, options)
         self._dtype = dtype_of(module)
         self._channels_last = any(
             parameter.dim() == 4
@@ -81,7 +143,9 @@ class TorchSession:
         self._autocast = options.autocast
         self._layers = module  # until autocast was seen to work
         self._compiled = (
-            _Compiled(module, context.folder, freezing=exported) if options.compile else None
+            _Compiled(module, context.folder, mode=options.compile_mode, freezing=exported)
+            if options.compile
+            else None
         )
         self._module = self._compiled or module
 
@@ -89,19 +153,23 @@ class TorchSession:
         """See `harness.runtimes.InferenceSession`."""
         torch = self._torch
         autocast = (
-            torch.autocast("cpu", dtype=getattr(torch, self._autocast))
+            torch.autocast(
+                self._kind,
+                dtype=getattr(torch, self._autocast),
+                cache_enabled=self._keeps_casts,
+            )
             if self._autocast
             else contextlib.nullcontext()
         )
         with torch.inference_mode(), autocast:
-            x = torch.from_numpy(batch)
+            x = self._input(batch)
             if self._dtype is not None and self._dtype != x.dtype:
                 x = x.to(self._dtype)
             if self._channels_last:
                 x = x.contiguous(memory_format=torch.channels_last)
             if self._autocast and "autocast" not in self.facts:
                 self.facts |= _cast_layers(self._layers, x, self._autocast)
-            outputs = self._module(x)
+            outputs = self._forward(x)
         if self._compiled is not None:
             self.facts |= self._compiled.facts
         if isinstance(outputs, torch.Tensor):
@@ -110,9 +178,24 @@ class TorchSession:
             raise RuntimeFault(
                 f"the model returned {type(outputs).__name__}", valid="a tensor or a tuple of them"
             )
-        return tuple(
-            (output.float() if output.is_floating_point() else output).numpy() for output in outputs
-        )
+        return tuple(self._host(output) for output in outputs)
+
+    _kind = "cpu"
+    _keeps_casts = True  # of the weights, by autocast, for as long as an inference takes
+
+    def _place(self, module: Any, options: Any) -> Any:  # noqa: ARG002 - other devices ask for more
+        """The module where it is to run."""
+        return module
+
+    def _input(self, batch: np.ndarray[Any, Any]) -> Any:
+        """The batch where the module is."""
+        return self._torch.from_numpy(batch)
+
+    def _forward(self, x: Any) -> Any:
+        return self._module(x)
+
+    def _host(self, output: Any) -> Any:
+        return (output.float() if output.is_floating_point() else output).numpy()
 
     profiler = torch_profile.PROFILER
 
@@ -165,7 +248,9 @@ class _Compiled:
     `freezing` makes weights constants: Inductor finds 8-bit operators only then.
     """
 
-    def __init__(self, module: Any, folder: Path, *, freezing: bool = False) -> None:
+    def __init__(
+        self, module: Any, folder: Path, *, mode: str = "default", freezing: bool = False
+    ) -> None:
         import torch
         import torch._inductor.config as inductor_config
         from torch._dynamo.backends.registry import lookup_backend
@@ -176,10 +261,12 @@ class _Compiled:
         self._counters = counters
         self._breaks_before = sum(counters["graph_break"].values())
         self._graphs = self._calls = 0
-        inductor = lookup_backend("inductor")
+        inductor: Any = lookup_backend("inductor")  # typed without its keywords
+        patches = torch._inductor.list_mode_options(mode)
+        self._marks = patches.get("triton.cudagraphs", False)
 
         def counting(graph: Any, inputs: Any) -> Any:
-            code = inductor(graph, inputs)
+            code = inductor(graph, inputs, config_patches=dict(patches))
             self._graphs += 1
 
             def run(*arguments: Any) -> Any:
@@ -204,8 +291,13 @@ class _Compiled:
         Raises:
             RuntimeFault: none of it ran.
         """
+        import torch
+
         before = self._calls
         shape = tuple(x.shape)
+        if self._marks:  # the outputs before have been copied: their memory is free
+            compiler: Any = torch.compiler  # of which torch has no types
+            compiler.cudagraph_mark_step_begin()
         new = self._freezing is not None and shape not in self._shapes
         with self._freezing if new and self._freezing else contextlib.nullcontext():
             outputs = self._module(x)
