@@ -1,7 +1,7 @@
 """NVML replayed: the functions, values and units that nvml.h documents, for one device.
 
-The values are those of a data-centre GPU as its data sheet and nvml.h have them. They were written
-down by hand; `python -m benchmarks.gpu --record-nvml FILE` writes such a file on a real device.
+The values are those of a data-centre GPU as its data sheet and nvml.h have them, written down by
+hand. The tests marked `gpu` read a real one.
 """
 
 from __future__ import annotations
