@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from harness import steadiness
 from harness.conditions import Conditions, DeviceConditions
+from harness.recipe import ALTERNATE, BLOCKED, FLUSH, ROTATE
 from harness.record import SuiteRecord
 from harness.units import Unit, show
 
@@ -70,6 +71,20 @@ def table(suite: SuiteRecord) -> Table | None:
             for seen in ordered
         ),
     )
+
+
+_POLICIES = {
+    ROTATE: "between samples the image changes",
+    FLUSH: "between samples the image changes and the GPU's L2 cache is flushed",
+    ALTERNATE: "arms that are compared take turns at every inference",
+    BLOCKED: "arms that are compared take turns at every visit of several inferences",
+}
+
+
+def policy(suite: SuiteRecord) -> str:
+    """How samples were taken, in a sentence; "" of an older session."""
+    words = [_POLICIES.get(value, value) for value in suite.policy.values()]
+    return f"How it was measured: {'; '.join(words)}." if words else ""
 
 
 def device_cells(devices: Sequence[DeviceConditions]) -> tuple[str, ...]:

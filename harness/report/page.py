@@ -169,6 +169,7 @@ def _suite(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> dict[str, Any]:
         "charts": pictures.pictures(suite, metrics),
         "absent": pictures.absent(suite),
         "conditions": conditions.table(suite),
+        "policy": conditions.policy(suite),
         "lineage": [
             (record, [_link(link) for link in record.lineage], _to_parent(record, suite, columns))
             for record in suite.recipes

@@ -97,3 +97,13 @@ def test_devices_have_their_columns_where_one_was_used() -> None:
     assert {two[head] for head in list(two)[-11:]} == {"not measured"}
     assert any("2 of 32 rounds" in line for line in found.notes)
     assert any("clocks were not steady before launch 0" in line for line in found.notes)
+
+
+def test_the_policy_of_the_samples_is_on_the_page() -> None:
+    """What lay between two samples, and how arms took turns; nothing of an older session."""
+    session = sessions.healthy()
+    policy = {"between_samples": "flush_l2", "turns": "blocked"}
+    suite = session.suites[0].model_copy(update={"policy": policy})
+    page = render(session.model_copy(update={"suites": (suite,)}), METRICS)
+    assert "L2 cache is flushed; arms that are compared take turns at every visit" in page
+    assert conditions.policy(session.suites[0]) == ""
