@@ -21,6 +21,8 @@ from harness.conditions import DeviceConditions
 from harness.errors import RuntimeFault
 from harness.measure.settled import usable_cores
 
+_DRIVER = Path("/dev/nvidiactl")  # what NVML opens
+
 _EVERY = 0.02  # seconds between two readings of the thread
 
 _STEADY = 0.02  # clocks of the last turns of a warm-up that differ by less are steady
@@ -197,9 +199,14 @@ class Devices:
 
 
 def watch(uuids: Iterable[str], pids: Sequence[int], cores: Collection[int]) -> Devices:
-    """The devices of these arms. NVML is asked only where a device can be."""
+    """The devices of these arms. NVML is started only where an arm uses a device, or a driver is:
+    no launch on the cores waits for it.
+    """
+    asked = list(uuids)
+    if not asked and not _DRIVER.exists():
+        return Devices(None, (), pids, cores, "there is no NVIDIA driver here")
     library, problem = nvml.connect()
-    return Devices(library, uuids, pids, cores, problem)
+    return Devices(library, asked, pids, cores, problem)
 
 
 def steady(clocks: Sequence[Sequence[float | None]]) -> bool:
