@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from harness.metric import PERFORMANCE, Metric, Rule
 from harness.operators import Operator, Profile
@@ -18,8 +19,8 @@ from harness.values import level
 STAGES = ("preprocess", "inference", "postprocess")
 
 _ALIKE = 0.5
-"""Operators are compared by their names when those that both have take this share of the time on
-one side at least; on the other there may be many new ones."""
+"""Operators of two runtimes are compared by their names when those that both have take this share
+of the time on one side at least."""
 _NAMED = 3  # operators in a line
 _INSIDE = 0.5  # of what inference is slower by, else the operators do not explain it
 _ENOUGH = 0.9  # of a difference, explained
@@ -67,7 +68,7 @@ class Slower:
     Attributes:
         other: what it is laid beside, in words.
         stages: name, seconds of the recipe and of the other (medians, side by side).
-        by: "operator" when both have operators of the same names, else "kind".
+        by: "operator" in one runtime and where the names are the same, else "kind".
         rows: the operators, those that are slower by most first.
         total: by how much the operators are slower in all.
         graph: kinds whose number of operators differs, in words.
@@ -154,7 +155,7 @@ def beside(mine: RecipeRecord, other: RecipeRecord, name: str) -> Slower:
     problem = next((_problem(each) for each in profiles if _problem(each)), "")
     one = mine.profile.operators if mine.profile and not problem else ()
     two = other.profile.operators if other.profile and not problem else ()
-    by, rows = _rows(one, two)
+    by, rows = _rows(one, two, _runtime(mine) == _runtime(other))
     return Slower(
         other=name,
         stages=tuple(stages),
@@ -175,23 +176,42 @@ def _problem(profile: Profile | None) -> str:
 
 
 def _rows(
-    mine: tuple[Operator, ...], other: tuple[Operator, ...]
+    mine: tuple[Operator, ...], other: tuple[Operator, ...], same_runtime: bool
 ) -> tuple[str, tuple[Difference, ...]]:
     here = {(each.name, each.kind): each.seconds for each in mine}
     there = {(each.name, each.kind): each.seconds for each in other}
     both = here.keys() & there.keys()
-    alike = any(
+    alike = same_runtime or any(
         sum(side[key] for key in both) >= _ALIKE * sum(side.values()) for side in (here, there)
     )
-    by = "operator"
-    if not alike:
+    if alike:
+        by, rows = "operator", _by_name(here, there)
+    else:
         by = "kind"
         here, there = _by_family(mine), _by_family(other)
-    rows = [
-        Difference(name, kind, here.get((name, kind)), there.get((name, kind)))
-        for name, kind in {**here, **there}
-    ]
+        rows = [Difference(*key, here.get(key), there.get(key)) for key in {**here, **there}]
     return by, tuple(sorted(rows, key=lambda row: (-row.seconds, row.name)))
+
+
+def _by_name(
+    here: dict[tuple[str, str], float], there: dict[tuple[str, str], float]
+) -> list[Difference]:
+    """Operators of one name side by side. A change of the graph renames others with it: of those
+    that are left, operators of one kind are laid side by side, the slowest first.
+    """
+    rows = [Difference(*key, here[key], there[key]) for key in here if key in there]
+    left = {key: seconds for key, seconds in here.items() if key not in there}
+    gone = {key: seconds for key, seconds in there.items() if key not in here}
+    for kind in dict.fromkeys(kind for _, kind in (*left, *gone)):
+        new, old = (
+            sorted((key for key in side if key[1] == kind), key=lambda key: -side[key])
+            for side in (left, gone)
+        )
+        for one, two in zip_longest(new, old):
+            name = (one or two or ("", ""))[0]
+            mine, other = left[one] if one else None, gone[two] if two else None
+            rows.append(Difference(name, kind, mine, other))
+    return rows
 
 
 def _by_family(operators: tuple[Operator, ...]) -> dict[tuple[str, str], float]:
@@ -216,13 +236,16 @@ def _graph(mine: tuple[Operator, ...], other: tuple[Operator, ...]) -> tuple[str
     return tuple(f"{kind} {there[kind]} → {here[kind]}" for kind in changed)
 
 
+def _runtime(record: RecipeRecord) -> str:
+    return str((record.spec.get("runtime") or {}).get("name", ""))
+
+
 def _facts(mine: RecipeRecord, other: RecipeRecord) -> tuple[str, ...]:
     """What the runtimes say of themselves and is not the same: versions, threads, precision."""
     here, there = (dict(each.runtime_facts) for each in (mine, other))
     for facts, record in ((here, mine), (there, other)):
-        name = (record.spec.get("runtime") or {}).get("name")
-        if name:
-            facts["runtime"] = name
+        if _runtime(record):
+            facts["runtime"] = _runtime(record)
     if here.get("runtime") != there.get("runtime"):
         both = {"runtime", "threads"}  # others are called differently
         here = {key: value for key, value in here.items() if key in both}

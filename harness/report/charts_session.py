@@ -204,7 +204,7 @@ def waterfall(suite: SuiteRecord, score: Metric | None) -> dict[str, Any] | None
                             "field": "from",
                             "type": "quantitative",
                             "title": "latency_p50, ms",
-                            "scale": {"domain": [0, 2 * max(each["right"] for each in values)]},
+                            "scale": {"domain": [0, 2.3 * max(each["right"] for each in values)]},
                             "axis": {"tickCount": 6},
                         },
                         "x2": {"field": "to"},

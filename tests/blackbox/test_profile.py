@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 
+from tests.blackbox.test_base import git
 from tests.conftest import RECIPES, Project, said
 
 TIGHT = RECIPES.replace('max = "2 s", regression = "40%"', 'max = "1 us"').replace(
@@ -49,3 +53,65 @@ def test_none_profiles_nothing_and_all_profiles_what_is_kept(project: Project) -
     (suite,) = project.sessions()[-1]["suites"]
     assert all(record["profile"]["operators"] for record in suite["recipes"])
     assert suite["verdicts"][0]["slower"] == []
+
+
+AGAINST_BASE = """\
+[suite]
+task  = "detection"
+model = "squares.onnx"
+
+[suite.data]
+validation  = { images = "validation", annotations = "validation.json" }
+
+[[recipe]]
+name    = "plain"
+runtime = "onnxruntime"
+[recipe.budgets]
+latency_p50 = { regression = "10%" }
+"""
+
+
+def plant(file: Path) -> None:
+    """Puts a large convolution into the graph, with the output "planted", that changes no result."""
+    import onnx
+    from onnx import helper, numpy_helper
+
+    model = onnx.load(file)
+    graph = model.graph
+    weight = np.random.default_rng(0).random((64, 3, 15, 15), dtype=np.float32)
+    graph.initializer.append(numpy_helper.from_array(weight, "large"))
+    graph.initializer.append(numpy_helper.from_array(np.array(1e-30, np.float32), "tiny"))
+    sub = next(node for node in graph.node if node.op_type == "Sub")
+    before = list(graph.node)
+    at = before.index(sub)
+    sub.output[0] = "clean"
+    del graph.node[:]
+    added = [
+        helper.make_node("Conv", ["x", "large"], ["planted"]),
+        helper.make_node("ReduceMean", ["planted"], ["level_of_it"], keepdims=0),
+        helper.make_node("Mul", ["level_of_it", "tiny"], ["nothing"]),
+        helper.make_node("Add", ["clean", "nothing"], ["above"]),
+    ]
+    graph.node.extend([*before[: at + 1], *added, *before[at + 1 :]])
+    onnx.save(model, file)
+
+
+@pytest.mark.slow
+def test_the_operator_that_a_change_planted_is_named(project: Project) -> None:
+    """With `--perf-base`: the verdict names the node that the base does not have."""
+    project.write(AGAINST_BASE)
+    (project.root / ".gitignore").write_text(".perfgate/\nreports/\n")
+    git(project.root, "init", "-q", "-b", "main")
+    git(project.root, "add", "-A")
+    git(project.root, "commit", "-qm", "first")
+    plant(project.suite / "squares.onnx")
+    result = project.run("--perf-base", "HEAD", "--perf-seconds", "90")
+    assert project.verdicts() == {"plain-latency_p50": "FAIL"}
+    (suite,) = project.sessions()[-1]["suites"]
+    stages, operators = suite["verdicts"][0]["slower"]
+    assert stages.startswith("beside the code of HEAD")
+    assert "inference +" in stages
+    assert operators.startswith("operators: planted")
+    assert "Conv 1 → 2" in operators
+    said(result, "slower", "operators: planted")
+    assert suite["base"]["recipes"][0]["profile"]["operators"]

@@ -120,7 +120,7 @@ def matches(generator: random.Random) -> Matches:
 def worse(text: str) -> WorseImage:
     """An image in which one of two objects is no longer found."""
     cat = SeenBox(box=(10, 10, 60, 60), category="cat" + text, score=0.9, object=0)
-    dog = SeenBox(box=(150, 80, 195, 99), category="dog" + text, score=0.8, object=1)
+    dog = SeenBox(box=(170, 80, 195, 99), category="dog" + text, score=0.8, object=1)
     return WorseImage(image=7, loss=1.1, reference=(cat, dog), recipe=(weaker(cat),))
 
 
@@ -137,7 +137,7 @@ def thumbnail(text: str) -> Thumbnail:
     media, data = small(pixels)
     objects = (
         SeenBox(box=(10, 10, 60, 60), category="cat" + text),
-        SeenBox(box=(150, 80, 195, 99), category="dog" + text),
+        SeenBox(box=(170, 80, 195, 99), category="dog" + text),
     )
     name = "picture.png" + text
     return Thumbnail(name=name, width=200, height=100, objects=objects, media=media, data=data)

@@ -76,6 +76,21 @@ def test_other_names_are_compared_by_what_they_compute() -> None:
     assert found.facts == ("runtime torch → ort",)
 
 
+def test_operators_that_a_change_renamed_are_no_difference() -> None:
+    """An operator that came in gives others new numbers: these stay what they are."""
+    other = record("old", row("conv", "Conv", 3.0), row("Relu_1", "Relu", 1.0))
+    mine = record(
+        "new", row("conv_nchwc", "Conv", 3.0), row("planted", "Conv", 9.0), row("Relu_2", "Relu", 1)
+    )
+    found = beside(mine, other, "old")
+    assert [(each.name, round(each.seconds * 1e3, 6)) for each in found.rows] == [
+        ("planted", 6.0),
+        ("conv_nchwc", 3.0),
+        ("Relu_2", 0.0),
+    ]
+    assert found.graph == ("Conv 1 → 2",)
+
+
 def test_what_is_faster_in_all_names_where_its_time_goes() -> None:
     """A recipe that misses a speed-up is not slower: the line says what is left."""
     mine = record("int8", row("stem", "Conv", 3.0), row("q", "QuantizeLinear", 2.0))
