@@ -75,13 +75,15 @@ def render(session: SessionRecord, metrics: Mapping[str, Metric]) -> str:
     environment.globals["shape"] = _SHAPES
     verdicts = [verdict for suite in session.suites for verdict in suite.verdicts]
     found = Counter(verdict.status for verdict in verdicts)
+    needs = _needs(session)
     return environment.get_template("page.html").render(
         session=session,
         answer=answer(session),
         worst=min((verdict.status for verdict in verdicts), key=lambda s: s.rank, default=None),
         counts=[(status, found[status]) for status in Status if found[status]],
         since=since(session, metrics),
-        needs=_needs(session),
+        needs=[each for each in needs if each[1].status is not Status.INCONCLUSIVE],
+        undecided=[each for each in needs if each[1].status is Status.INCONCLUSIVE],
         suites=[_suite(suite, metrics) for suite in session.suites],
         metrics=list(metrics.values()),
     )

@@ -72,7 +72,7 @@ latency_p50 = { regression = "10%" }
 
 
 def plant(file: Path) -> None:
-    """Puts a large convolution into the graph, with the output "planted", that changes no result."""
+    """Puts a large convolution with the output "planted" into the graph; no result changes."""
     import onnx
     from onnx import helper, numpy_helper
 
