@@ -200,7 +200,9 @@ class TorchSession:
     profiler = torch_profile.PROFILER
 
     def profile(self, batch: np.ndarray[Any, Any], count: int) -> list[Operator]:
-        """See `harness.runtimes.Profiles`. Compiled code has no layers: its rows are operations."""
+        """See `harness.runtimes.Profiles`. Compiled code has no layers: a graph of it is one row,
+        because torch.profiler does not see the kernels that Inductor writes for CPUs.
+        """
         layers = None if self._compiled is not None else self._module
         return torch_profile.profile(lambda: self.run(batch), count, layers)
 
