@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from harness.record import SessionRecord, Status
 from harness.report import terminal
-from harness.report.terminal import WIDTH, explain
+from harness.report.page import answer
+from harness.report.terminal import WIDTH, explain, printable
 from tests.report import sessions
 from tests.report.sessions import METRICS
 
@@ -38,6 +43,52 @@ def test_the_worst_comes_first_and_what_passes_is_not_listed() -> None:
     assert "pytest --perf -k onnx" in text
     assert "ended as pass" not in text
     assert "ended as skipped" not in text
+
+
+def test_the_answer_is_the_first_line() -> None:
+    """The page's sentence, before any number, marked as the worst verdict is."""
+    written = lines(sessions.broken())
+    text = " ".join(" ".join(line for line, _ in written).split())
+    assert text.startswith(" ".join(answer(sessions.broken()).split()))
+    assert written[0][1] == {"red": True, "bold": True}
+    assert lines(sessions.healthy())[0] == ("All 6 budgets are kept.", {"green": True})
+
+
+def test_what_needs_somebody_comes_before_the_numbers_over_all_suites() -> None:
+    """The second suite's FAIL stands above the first suite's INCONCLUSIVE, and both say which."""
+    base = sessions.session((sessions.verdict("onnx", "throughput", Status.INCONCLUSIVE),), text="")
+    other = sessions.session((sessions.verdict("int8", "map", Status.FAIL),)).suites[0]
+    other = other.model_copy(update={"name": "text"})
+    text = text_of(base.model_copy(update={"suites": (base.suites[0], other)}))
+    places = [
+        text.index(words)
+        for words in ("FAIL          text int8 map", "INCONCLUSIVE  digits onnx", "suite digits")
+    ]
+    assert places == sorted(places)
+
+
+def test_a_verdict_has_the_evidence_of_the_page() -> None:
+    """What was compared, with its interval."""
+    said = "compared    regression 5%: +23.0 % (+21.0 % … +25.0 %) to its baseline of 2026-11-11"
+    assert said in text_of(sessions.broken())
+
+
+def test_one_reason_of_a_recipe_is_said_once_with_its_number() -> None:
+    """Three budgets of a recipe that could not be built are one entry that says so."""
+    one = sessions.verdict("int8", "map", Status.ERROR)
+    listed = tuple(
+        one.model_copy(update={"metric": metric})
+        for metric in ("map", "latency_p50", "peak_memory")
+    )
+    text = text_of(sessions.session(listed))
+    assert "ERROR         int8 map and 2 more of its budgets" in text
+    assert text.count(one.reason) == 1
+
+
+def test_very_verbose_prints_every_number() -> None:
+    """`-vv` has every metric of every recipe with its interval; without it the table has to do."""
+    assert "postprocess_p50  800 us (776 us … 832 us)" in text_of(sessions.healthy(), 2)
+    assert "postprocess_p50" not in text_of(sessions.healthy(), 1)
 
 
 def test_quiet_prints_the_counts_alone() -> None:
@@ -134,3 +185,61 @@ def test_an_explanation_stays_narrow_whatever_the_words_are() -> None:
     text = explain(verdict, failure)
     assert max(len(line) for line in text.splitlines()) <= WIDTH
     assert "".join(text.split()).count(long) == 3
+
+
+NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", fullmatch=True)
+WORDS = st.text(
+    alphabet=st.one_of(
+        st.sampled_from("ab \n\t\r\x1b[]0;m\x07\u202e"), st.characters(exclude_categories=["Cs"])
+    ),
+    max_size=400,
+)
+
+
+def is_plain(line: str) -> bool:
+    """Whether a terminal shows the line as it is: no sign that steers it."""
+    return all(unicodedata.category(sign) != "Cc" for sign in line) and "\u202e" not in line
+
+
+@settings(deadline=None, max_examples=60)
+@given(name=NAMES, words=WORDS, verbosity=st.integers(-1, 2))
+def test_lines_are_narrow_and_plain_whatever_the_words_are(
+    name: str, words: str, verbosity: int
+) -> None:
+    """Names as long as they may be, and reasons of any signs, from a worker for example."""
+    listed = tuple(
+        sessions.verdict("int8", "latency_p95", status).model_copy(
+            update={"recipe": f"{name}-onnxruntime", "reason": words, "next_step": words}
+        )
+        for status in Status
+    )
+    base = sessions.session(listed)
+    suite = base.suites[0]
+    records = tuple(
+        record.model_copy(update={"name": f"{record.name}-{name[:58]}"}) for record in suite.recipes
+    )
+    tables = {f"{key}-{name[:58]}": found for key, found in suite.summaries.items()}
+    suite = suite.model_copy(
+        update={
+            "name": name,
+            "recipes": records,
+            "summaries": tables,
+            "suspects": (words,),
+            "notes": (words,),
+        }
+    )
+    second = suite.model_copy(update={"name": name[::-1]})
+    for text, _ in lines(base.model_copy(update={"suites": (suite, second)}), verbosity):
+        assert len(text) <= WIDTH, text
+        assert is_plain(text), text
+    for verdict in listed:
+        explained = explain(verdict, None).split("\n")
+        assert max(map(len, explained)) <= WIDTH
+        assert all(map(is_plain, explained))
+
+
+def test_escape_sequences_of_a_worker_are_taken_out_whole() -> None:
+    """Colours, titles and cursor movements leave no rest; other words stay."""
+    assert printable("\x1b[31mred\x1b[0m \x1b]0;title\x07end\x1b[2J") == "red end"
+    assert printable("a\rb") == "a b"
+    assert printable("two\nlines … µs") == "two\nlines … µs"
