@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import shlex
 import shutil
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -190,7 +192,7 @@ class PerfHooks:
             self._record,
             metrics_of_session(self._record),
             self._session.settings,
-            _short(self._report) if self._report else "",
+            self._report,
         )
         self._problems += self._told.problems
         from harness.report import benchmark
@@ -300,6 +302,7 @@ def _settings(config: pytest.Config) -> Settings:
         openmetrics=_file(root, option("--perf-openmetrics"), "--perf-openmetrics"),
         step_summary=_step_summary(option("--perf-step-summary")),
         profile=option("--perf-profile"),
+        mlflow=_mlflow(option("--perf-mlflow")),
     )
 
 
@@ -314,6 +317,21 @@ def _file(root: Path, text: str, name: str) -> Path | None:
     if not above.is_dir() or not os.access(above, os.W_OK):
         raise pytest.UsageError(f"{name} {text}: nothing can be written into {above}")
     return file
+
+
+def _mlflow(uri: str) -> str:
+    """The tracking store, checked before any long work."""
+    if uri and importlib.util.find_spec("mlflow") is None:
+        raise pytest.UsageError(
+            f"--perf-mlflow {uri}: mlflow is not installed. python -m pip install "
+            "'pytest-perfgate[mlflow]'"
+        )
+    if urlsplit(uri).password:
+        raise pytest.UsageError(
+            "--perf-mlflow: no password belongs there, the command is kept in the report. Valid: "
+            "the variables MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+        )
+    return uri
 
 
 def _step_summary(wanted: str) -> Path | None:

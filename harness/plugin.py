@@ -98,6 +98,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="",
         help="write an OpenMetrics file too, for a node exporter's textfile folder (*.prom)",
     )
+    add(
+        "--perf-mlflow",
+        metavar="URI",
+        default="",
+        help="log the session to this MLflow tracking store, such as sqlite:///mlflow.db",
+    )
     add("--perf-baselines", metavar="DIR", default="baselines", help="default: baselines")
     add("--perf-cache", metavar="DIR", default=".perfgate", help="default: .perfgate")
 

@@ -31,6 +31,7 @@ class Settings:
         base: the commit that `--perf-base` names, "" for none.
         base_python: the interpreter of the base's arms, "" for this one.
         markdown, openmetrics: files that the session is written into too, None for none.
+        mlflow: the MLflow tracking store that the session is logged to, "" for none.
         step_summary: the summary of the CI job's step, None for none.
         profile: whose operators are profiled after the measuring: "failed", those whose budget on
             time is broken, "all", or "none".
@@ -56,3 +57,4 @@ class Settings:
     openmetrics: Path | None = None
     step_summary: Path | None = None
     profile: str = "failed"
+    mlflow: str = ""

@@ -1,4 +1,4 @@
-"""Where else a session goes: a Markdown file, a CI job's summary, OpenMetrics."""
+"""Where else a session goes: a Markdown file, a CI job's summary, OpenMetrics, MLflow."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Told:
     Attributes:
         lines: what was written where, for the terminal.
         problems: what was asked for and could not be written; they turn the session red.
-        warnings: what could not be written and was not asked for; they do not.
+        warnings: what a place beyond this machine's files did not take; they do not.
     """
 
     lines: tuple[str, ...] = ()
@@ -28,11 +28,12 @@ class Told:
 
 
 def write(
-    session: SessionRecord, metrics: Mapping[str, Metric], settings: Settings, report: str
+    session: SessionRecord, metrics: Mapping[str, Metric], settings: Settings, page: Path | None
 ) -> Told:
-    """Writes what `settings` ask for; `report` is the path of the page, "" when there is none."""
+    """Writes what `settings` ask for; `page` is that of the session, None when there is none."""
     from harness.report import markdown, openmetrics
 
+    report = str(_short(page, settings.root)) if page else ""
     lines: list[str] = []
     problems: list[PerfgateError] = []
     warnings: list[str] = []
@@ -51,6 +52,13 @@ def write(
     if settings.step_summary is not None:
         try:
             markdown.append_summary(settings.step_summary, session, metrics, report=report)
+        except PerfgateError as error:
+            warnings.append(str(error))
+    if settings.mlflow:
+        from harness.report import tracking
+
+        try:
+            lines.append(f"mlflow: run {tracking.log(session, settings.mlflow, page)}")
         except PerfgateError as error:
             warnings.append(str(error))
     return Told(tuple(lines), tuple(problems), tuple(warnings))
