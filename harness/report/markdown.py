@@ -53,8 +53,9 @@ def render(
     end = f"Report: {code(report)}" if report else ""
     page = _Page(limit - _LEFT_OUT - _size(end))
     page.add("\n\n".join(head))
-    needs = [pair for pair in verdicts if pair[1].status in _NEEDS]
-    left = len(needs) - page.add_while(_need(suite, verdict) for suite, verdict in needs)
+    needs = _needs(verdicts)
+    fit = page.add_while(_need(*each) for each in needs)
+    left = sum(alike for _, _, alike in needs[fit:])
     if left:
         page.parts.append(f"… and {left} more that need you: the report has them.")
     for suite in session.suites:
@@ -114,7 +115,9 @@ def code(text: str) -> str:
 
 
 _NEEDS = {Status.ERROR, Status.FAIL, Status.INCONCLUSIVE}
-_SPECIAL = re.compile(r"[\\`*_\[\]<>&|~#@$:]|(?<=[wW]{3})\.")
+_SPECIAL = re.compile(
+    r"[\\`*\[\]<>&|~#@$]|:(?=\S)|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|(?<=[wW]{3})\."
+)
 _START = re.compile(r"^(\d{0,9})([-+.)])")
 _UNSEEN = re.compile(
     "[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]+"
@@ -127,10 +130,24 @@ def _one_line(text: str) -> str:
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"
 
 
-def _need(suite: SuiteRecord, verdict: Verdict) -> str:
+def _needs(verdicts: list[tuple[SuiteRecord, Verdict]]) -> list[tuple[SuiteRecord, Verdict, int]]:
+    """What is not as it should be; one ERROR stands for all of a recipe that have its reason."""
+    found: dict[tuple[object, ...], tuple[SuiteRecord, Verdict, int]] = {}
+    for place, (suite, verdict) in enumerate(verdicts):
+        if verdict.status in _NEEDS:
+            error = verdict.status is Status.ERROR
+            key = (suite.name, verdict.recipe, verdict.reason) if error else (place,)
+            first = found.get(key, (suite, verdict, 0))
+            found[key] = (*first[:2], first[2] + 1)
+    return list(found.values())
+
+
+def _need(suite: SuiteRecord, verdict: Verdict, alike: int) -> str:
     """One budget that is not as it should be: verdict, evidence, reason and next command."""
     unit = Unit(verdict.unit) if verdict.unit else None
     name = f"{suite.name} {verdict.recipe or 'suite'} {verdict.metric}"
+    if alike > 1:
+        name += f" and {alike - 1} more of its budgets"
     lines = [f"- **{verdict.status.value}** {escape(name)}: {escape(verdict.reason)}"]
     lines += [
         f"  - {limit.status.value}: {escape(limit_text(limit, unit))}"

@@ -67,6 +67,15 @@ def test_the_answer_comes_first_then_the_worst() -> None:
     assert "reports/x.html" in text
 
 
+def test_one_reason_of_a_recipe_is_said_once_with_its_number() -> None:
+    """Two budgets of a recipe that could not be built are one entry that says so."""
+    one = sessions.verdict("int8", "map", Status.ERROR)
+    two = one.model_copy(update={"metric": "latency_p50"})
+    text = render(sessions.session((one, two)), METRICS, report="")
+    assert "**ERROR** digits int8 map and 1 more of its budgets" in text
+    assert text.count("- **ERROR**") == 1
+
+
 def test_a_green_session_says_so_and_folds_the_rest() -> None:
     """Nothing needs anybody; every verdict is in a folded table."""
     source = render(sessions.healthy(), METRICS, report="")
@@ -107,7 +116,7 @@ def test_hostile_words_are_no_markup(text: str) -> None:
 
 
 TEXT = st.text(
-    alphabet=st.one_of(st.sampled_from("\\`*_[]()<>&|~#@$:!-+=.1 \nw/ah"), st.characters())
+    alphabet=st.one_of(st.sampled_from("\\`*_[]()<>&|~#@$:!-+=.1 \nw/ahtp"), st.characters())
 )
 
 
