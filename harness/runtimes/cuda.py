@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from harness.errors import MissingPackage, RuntimeFault
 from harness.registry import Requirement
@@ -75,6 +76,28 @@ def device_key(index: int = 0) -> dict[str, Any] | None:
         raise RuntimeFault(
             f"NVML does not tell which GPU this is: {error}", next_step="nvidia-smi"
         ) from error
+
+
+def device_uuid(index: int = 0, *, driver: Any = None) -> str:
+    """The UUID of the device that this process calls `index`, as NVML writes it. Opens the driver,
+    and so belongs into the process that runs on it.
+
+    Raises:
+        RuntimeFault: the driver does not tell.
+    """
+    library = driver or ctypes.CDLL("libcuda.so.1")
+    device, raw = ctypes.c_int(), (ctypes.c_ubyte * 16)()
+    for name, arguments in (
+        ("cuInit", (0,)),
+        ("cuDeviceGet", (ctypes.byref(device), index)),
+        ("cuDeviceGetUuid_v2", (ctypes.byref(raw), device)),
+    ):
+        code = getattr(library, name)(*arguments)
+        if code:
+            raise RuntimeFault(
+                f"the CUDA driver's {name} failed (CUresult {code})", next_step="nvidia-smi"
+            )
+    return f"GPU-{UUID(bytes=bytes(raw))}"
 
 
 class Graph:

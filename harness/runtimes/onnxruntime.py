@@ -16,7 +16,7 @@ from harness.artifact import ONNX, Artifact, OptionsModel
 from harness.errors import RuntimeFault, suggestion
 from harness.operators import Operator
 from harness.registry import Requirement
-from harness.runtimes import OpenContext, cuda
+from harness.runtimes import DEVICE_UUID, OpenContext, cuda
 from harness.runtimes.onnxruntime_binding import Binding
 
 if TYPE_CHECKING:
@@ -199,6 +199,9 @@ class OnnxSession:
             self.facts["nodes"] = {name: sum(ops.values()) for name, ops in nodes.items()}
         if self._binding is not None:
             self.facts |= {"io_binding": self._binding.device, "cuda_graph": options.cuda_graph}
+        if options.provider != "cpu":
+            number = int(options.provider_options.get("device_id", 0))
+            self.facts[DEVICE_UUID] = cuda.device_uuid(number)
         if options.provider_options:
             self.facts["provider_options"] = dict(options.provider_options)
 

@@ -14,7 +14,7 @@ from harness import registry
 from harness.artifact import TENSORRT, Artifact, OptionsModel
 from harness.errors import RuntimeFault
 from harness.registry import Requirement
-from harness.runtimes import OpenContext, cuda
+from harness.runtimes import DEVICE_UUID, OpenContext, cuda
 from harness.runtimes.tensorrt_package import EngineNote, Log, package
 
 if TYPE_CHECKING:
@@ -91,6 +91,7 @@ class TensorRtSession:
         self._trt = package(note.package)
         self._log = Log(self._trt)
         self._buffers: OrderedDict[tuple[int, ...], _Buffers] = OrderedDict()
+        self._flushed: Any = None
         self._open = contextlib.ExitStack()
         try:
             device = self._open_device(options.device)
@@ -104,12 +105,15 @@ class TensorRtSession:
             self._shared: Any = None if self._own_graph else self._execution_context()
             self._stream = driver.Stream()
             self._start, self._end = driver.Event(), driver.Event()
+            l2 = device.get_attribute(driver.device_attribute.L2_CACHE_SIZE)
+            self._flush_size = 2 * max(int(l2), 1 << 20)
         except BaseException:
             self._open.close()
             raise
         self._active: tuple[int, ...] | None = None
         self.facts: dict[str, Any] = {
             "device": device.name(),
+            DEVICE_UUID: cuda.device_uuid(options.device),
             "compute_capability": ".".join(map(str, device.compute_capability())),
             "package": note.package,
             "version": self._trt.__version__,
@@ -149,6 +153,13 @@ class TensorRtSession:
         """
         return float(self._end.time_since(self._start)) / 1e3
 
+    def flush_cache(self) -> None:
+        """Writes twice as much as the device's L2 cache holds, and waits for it."""
+        if self._flushed is None:
+            self._flushed = self._driver.mem_alloc(self._flush_size)
+        self._driver.memset_d8_async(self._flushed, 0, self._flush_size, self._stream)
+        self._stream.synchronize()
+
     def close(self) -> None:
         """Frees buffers and engine, and lets the device go."""
         self._keep_compiled()
@@ -158,6 +169,8 @@ class TensorRtSession:
         # All that lives in the device's context goes before it does.
         self._shared = self._settings = self._cache = self._engine = self._runtime = None
         self._stream = self._start = self._end = None
+        if self._flushed is not None:
+            self._flushed.free()
         self._open.close()
 
     # -- one inference -------------------------------------------------------------------------

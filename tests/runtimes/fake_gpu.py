@@ -65,6 +65,7 @@ class Driver:
         """pycuda.driver.Error."""
 
     Stream, Event = Stream, Event
+    device_attribute = SimpleNamespace(L2_CACHE_SIZE="l2")
     open_contexts = 0
 
     class Device:
@@ -81,6 +82,11 @@ class Driver:
         def name(self) -> str:
             """A name."""
             return "Imaginary GPU"
+
+        def get_attribute(self, which: str) -> int:
+            """The size of its L2 cache."""
+            assert which == "l2"
+            return 4 << 20
 
         def compute_capability(self) -> tuple[int, int]:
             """As pycuda has it."""
@@ -117,6 +123,12 @@ class Driver:
         return Memory(size)
 
     @staticmethod
+    def memset_d8_async(target: Memory, value: int, count: int, stream: Stream) -> None:
+        """Bytes of the device."""
+        assert isinstance(stream, Stream)
+        ctypes.memset(int(target), value, count)
+
+    @staticmethod
     def memcpy_htod_async(target: Memory, source: Any, stream: Stream) -> None:
         """Host to device."""
         assert isinstance(stream, Stream)
@@ -130,7 +142,9 @@ class Driver:
 
 
 class LibCuda:
-    """libcuda's six functions for graphs: captures calls of the engine, and replays them."""
+    """libcuda's functions that tell a device and capture a stream: a graph replays what it
+    captured of the engine.
+    """
 
     capturing: list[Any] | None = None
     launched = 0
@@ -147,9 +161,22 @@ class LibCuda:
             "cuStreamEndCapture": self._end,
             "cuGraphInstantiateWithFlags": self._instantiate,
             "cuGraphLaunch": self._launch,
+            "cuInit": lambda _: 0,
+            "cuDeviceGet": self._device,
+            "cuDeviceGetUuid_v2": self._uuid,
             "cuGraphExecDestroy": lambda _: 0,
             "cuGraphDestroy": lambda _: 0,
         }[name]
+
+    @staticmethod
+    def _device(device: Any, index: int) -> int:
+        device._obj.value = 40 + index
+        return 0
+
+    @staticmethod
+    def _uuid(raw: Any, device: Any) -> int:
+        raw._obj[:] = [device.value] + [0xAB] * 15
+        return 0
 
     def _begin(self, _: Any, mode: int) -> int:
         assert mode == 1

@@ -108,3 +108,10 @@ def test_a_capture_is_ended_when_the_work_fails() -> None:
     with pytest.raises(ValueError, match="not to be captured"):
         cuda.Graph(7, fails, driver=LibCuda())
     assert LibCuda.capturing is None
+
+
+def test_a_device_is_told_by_its_uuid_as_nvml_writes_it() -> None:
+    """So that its sensors are found; a driver that does not tell is a fault that names the call."""
+    assert cuda.device_uuid(1, driver=LibCuda()) == "GPU-29ababab-abab-abab-abab-abababababab"
+    with pytest.raises(RuntimeFault, match=r"cuDeviceGetUuid_v2 failed \(CUresult 901\)"):
+        cuda.device_uuid(driver=LibCuda(broken="cuDeviceGetUuid_v2"))

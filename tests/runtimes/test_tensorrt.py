@@ -88,6 +88,19 @@ def test_every_batch_gives_its_own_numbers_in_any_order(
     assert session.facts["compute_capability"] == "8.6"
     assert session.facts["batch"] == [1, 1, 4]
     assert session.facts["cuda_graph"] is cuda_graph
+    assert session.facts["device_uuid"] == "GPU-28ababab-abab-abab-abab-abababababab"
+
+
+def test_the_cache_of_the_device_can_be_flushed_between_inferences(open_session: Make) -> None:
+    """Twice its size is written, and what was computed stays right; it is freed at the end."""
+    session = open_session(fake_gpu.tensorrt())
+    before = Memory.alive
+    for count in (1, 2):
+        session.flush_cache()
+        (y,) = session.run(batch(count))
+        np.testing.assert_allclose(y, 2 * batch(count))
+    assert len(session._flushed.bytes) == 8 << 20
+    assert Memory.alive > before
 
 
 def test_a_graph_is_captured_at_the_second_inference_of_a_size_and_replayed(
