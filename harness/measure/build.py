@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from harness.measure.store import ArtifactStore, Entry, Stored, Structure, diges
 from harness.measure.suitedata import VALIDATION, SuiteData
 from harness.recipe import Recipe, StepSpec, Suite
 from harness.record import ArtifactInfo, Link
+from harness.registry import requires_of
 from harness.steps import BuildContext, Step, machine_of, splits_of, training, trains_with
 from harness.steps.training import Checkpoints
 
@@ -332,7 +334,7 @@ def _source_key(suite: Suite) -> str:
             "format": _FORMAT,
             "harness": harness.__version__,
             "python": list(sys.version_info[:2]),
-            "packages": versions(),
+            "packages": versions_of(("torch", "numpy") if not file else ()),
             "suite": suite.name,
             "model": suite.model,
             "file": digest_files(file.parent, [file.name])[0] if file else "",
@@ -347,6 +349,7 @@ def _step_key(before: str, step: Step, options: OptionsModel, suite: Suite) -> s
         "step": step.name,
         "code": _code(Path(source)) if source else "",
         "options": options.model_dump(mode="json"),
+        "packages": versions_of([each.module for each in requires_of(step, options)]),
         "seed": SEED,
         "threads": suite.threads,
     }
@@ -367,6 +370,20 @@ def _code(source: Path) -> str:
     """Digest of a step's module and of those beside it whose names begin with its own."""
     names = sorted(file.name for file in source.parent.glob(f"{source.stem}*.py"))
     return digest_files(source.parent, names)[0]
+
+
+def versions_of(modules: Iterable[str]) -> dict[str, str]:
+    """Of the packages that these modules come from, and of numpy, which is in all of them. What a
+    link does not use does not make it anew: it may be hours of training.
+    """
+    known = _distributions()
+    names = {name for module in (*modules, "numpy") for name in known.get(module, ())}
+    return {name: version(name) for name in sorted(names)}
+
+
+@lru_cache(maxsize=1)
+def _distributions() -> Mapping[str, Sequence[str]]:
+    return packages_distributions()
 
 
 def versions() -> dict[str, str]:
