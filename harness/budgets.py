@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from harness.errors import PerfgateError, suggestion
 from harness.metric import PARITY, Better, Metric
 from harness.recipe import Budget, Condition, Limit, LimitKind
-from harness.suitetables import BudgetTable, Place, Quantity, WhenTable
+from harness.suitetables import BudgetTable, Place, Quantity, RegressionTable, WhenTable
 from harness.units import Unit, parse
 
 
@@ -57,7 +58,13 @@ def read_budget(
     limits = []
     for kind in LimitKind:
         written = getattr(table, kind.value)
-        if written is not None:
+        if isinstance(written, RegressionTable):
+            sides = [
+                _limit(place, kind, each, metric, f"{where}.{kind.value}.{side}", is_reference)
+                for side, each in (("base", written.base), ("stored", written.stored))
+            ]
+            limits.append(replace(sides[0], stored=sides[1]))
+        elif written is not None:
             limits.append(
                 _limit(place, kind, written, metric, f"{where}.{kind.value}", is_reference)
             )

@@ -155,6 +155,9 @@ def summarise(evidence: Evidence) -> tuple[MetricSummary, ...]:
 def _limit(
     limit: Limit, metric: Metric, evidence: Evidence, risk: Risk, now: datetime
 ) -> LimitResult:
+    if limit.stored is not None and evidence.base is None:
+        limit = limit.stored
+
     def without(status: Status, reason: str, against: str = "") -> LimitResult:
         return LimitResult(
             kind=limit.kind.value,

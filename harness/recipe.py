@@ -54,12 +54,17 @@ class RuntimeSpec:
 class Limit:
     """One limit of a budget; `value` is in the metric's base unit or a plain ratio.
 
-    `text` is what the user wrote.
+    `text` is what the user wrote. `stored` takes its place against a stored baseline, where the
+    user asked for another limit there.
     """
 
     kind: LimitKind
     value: float
     text: str
+    stored: Limit | None = None
+
+    def __str__(self) -> str:
+        return f"{self.text}, stored {self.stored.text}" if self.stored else self.text
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ from harness import registry
 from harness.errors import RecipeError, suggestion
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_UNION_TAGS = {"str", "int", "float", "dict[str,any]", "list[any]"}
+_TABLE_TAG = "RegressionTable"
+_UNION_TAGS = {"str", "int", "float", "dict[str,any]", "list[any]", _TABLE_TAG}
 
 
 class _Strict(BaseModel):
@@ -39,6 +40,16 @@ class WhenTable(_Strict):
     memory: str = Field("", description='at least this much memory, such as "16 GB"')
 
 
+class RegressionTable(_Strict):
+    """How much worse a recipe may be, by what it is compared with."""
+
+    base: Quantity = Field(description="than --perf-base, in the same launches")
+    stored: Quantity = Field(
+        description="than the stored baseline, of another session: what the machine does in "
+        "between is in it"
+    )
+
+
 class BudgetTable(_Strict):
     """The limits on one metric."""
 
@@ -53,8 +64,10 @@ class BudgetTable(_Strict):
     growth: Quantity | None = Field(
         None, description='at most this much more than the reference, such as "10%"; negative: less'
     )
-    regression: Quantity | None = Field(
-        None, description='how much worse than the stored baseline or --perf-base, such as "5%"'
+    regression: Quantity | RegressionTable | None = Field(
+        None,
+        description='how much worse than the stored baseline or --perf-base, such as "5%"; or '
+        '{ base = "5%", stored = "20%" }',
     )
     when: WhenTable | None = Field(None, description="machines that the budget applies to")
 
@@ -130,7 +143,7 @@ class Place:
 
     def _translated(self, error: ValidationError, model: type[BaseModel], key: str) -> RecipeError:
         """Pydantic's first finding in this project's words."""
-        first = error.errors()[0]
+        first = _first(error)
         # pydantic names the member of a union that did not fit; a file has no such key.
         keys = tuple(part for part in first["loc"] if part not in _UNION_TAGS)
         path = "".join(
@@ -152,10 +165,21 @@ class Place:
         return self.error(problem, place, valid=str(expected))
 
 
+def _first(error: ValidationError) -> Any:
+    """Its first finding; of a table where a quantity might stand, what is wrong in the table."""
+    found = error.errors()
+    loc = found[0]["loc"]
+    if loc and loc[-1] in _UNION_TAGS and isinstance(found[0]["input"], dict):
+        table = (*loc[:-1], _TABLE_TAG)
+        return next((each for each in found if each["loc"][: len(table)] == table), found[0])
+    return found[0]
+
+
 def _keys_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
     """The keys that `model` knows at a place inside it."""
     if not path:
         return [info.alias or name for name, info in model.model_fields.items()]
     if model is RecipeTable and path[0] == "budgets":
-        return list((WhenTable if path[-1] == "when" else BudgetTable).model_fields)
+        tables: dict[str, type[BaseModel]] = {"when": WhenTable, _TABLE_TAG: RegressionTable}
+        return list(tables.get(str(path[-1]), BudgetTable).model_fields)
     return []

@@ -317,7 +317,7 @@ def spec_of(recipe: Recipe) -> dict[str, Any]:
         "chain": [{"step": step.name, "options": dict(step.options)} for step in recipe.chain],
         "runtime": {"name": recipe.runtime.name, "options": dict(recipe.runtime.options)},
         "budgets": {
-            budget.metric: {limit.kind.value: limit.text for limit in budget.limits}
+            budget.metric: {limit.kind.value: str(limit) for limit in budget.limits}
             for budget in recipe.budgets
         },
     }

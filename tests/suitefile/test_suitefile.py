@@ -259,11 +259,11 @@ def test_what_is_derived_from_a_broken_recipe_fails_wherever_it_stands(tmp_path)
         ('latency_p95 = { drop = "1 s" }', "drop does not fit"),
         (
             'build_time = { regression = "5%" }',
-            "regression does not fit build_time (it is observed",
+            "regression does not fit build_time (nothing is compared with it",
         ),
         (
             'load_time_cold = { growth = "5%" }',
-            "growth does not fit load_time_cold (it is observed",
+            "growth does not fit load_time_cold (nothing is compared with it",
         ),
         ("map = { speedup = 2 }", "speedup does not fit"),
         ('throughput = { growth = "5%" }', "growth does not fit"),
@@ -575,3 +575,25 @@ def test_a_runtime_that_takes_another_kind_is_told_the_step(tmp_path):
         read(tmp_path, SUITE + FP32 + '[[recipe]]\nname = "x"\nruntime = "onnxruntime"\n'), "x"
     )
     assert 'add { export = "onnx" } to the steps' in said
+
+
+def test_a_regression_may_have_two_limits(tmp_path):
+    """One beside the base, one against what is stored; both are read, and both are checked."""
+
+    def budget(text):
+        return FP32 + f"[recipe.budgets]\nlatency_p50 = {{ regression = {text} }}\n"
+
+    found = read(tmp_path, SUITE + budget('{ base = "5%", stored = "20%" }'))
+    (limit,) = found.suite.recipes["fp32"].budgets[0].limits
+    assert (limit.value, limit.stored.value) == (0.05, 0.2)
+    assert str(limit) == "5%, stored 20%"
+    said = problem(read(tmp_path, SUITE + budget('{ base = "5%", stored = 20 }')), "fp32")
+    assert "regression.stored" in said
+    assert "'20%'" in said or "percentage" in said
+    said = problem(read(tmp_path, SUITE + budget('{ base = "5%" }')), "fp32")
+    assert "'stored' is missing" in said
+    said = problem(
+        read(tmp_path, SUITE + budget('{ base = "5%", store = "9%", stored = "9%" }')), "fp32"
+    )
+    assert "'store' is not a key" in said
+    assert "stored" in said

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -116,6 +117,24 @@ def test_the_machines_drift_is_taken_out() -> None:
     hidden = verdict(LimitKind.REGRESSION, 0.08, 0.0100, yard=0.003 * 0.75)
     assert hidden.status is not Status.PASS  # as fast as before, on a far faster machine
     assert "drift" in hidden.reason
+
+
+def test_a_stored_baseline_may_have_a_limit_of_its_own() -> None:
+    """Of another session, it is held more loosely than the base beside which a recipe is measured;
+    the words are those of the limit that was asked.
+    """
+    limit = Limit(LimitKind.REGRESSION, 0.08, "8%", Limit(LimitKind.REGRESSION, 0.3, "30%"))
+    budget = Budget("latency_p50", (limit,))
+    slower = recipe("candidate", 0.0125)
+    against_stored = Evidence(record=slower, baseline=stored(0.010), yardstick=launches(0.003))
+    found = judge(budget, LATENCY, against_stored, RISK, NOW)
+    assert found.status is Status.PASS
+    assert found.limits[0].text == "30%"
+    base = Base("main (1a2b3c4)", recipe("candidate", 0.010))
+    beside = replace(against_stored, base=base)
+    found = judge(budget, LATENCY, beside, RISK, NOW)
+    assert found.status is Status.FAIL
+    assert "regression 8% is broken" in found.reason
 
 
 def test_a_reference_that_got_faster_makes_no_regression() -> None:
