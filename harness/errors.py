@@ -72,6 +72,10 @@ class ReportError(PerfgateError):
     """A report or session file that cannot be read or written."""
 
 
+class HistoryError(PerfgateError):
+    """A history store that cannot be read or written."""
+
+
 class DeviceBusy(PerfgateError):
     """Another session is measuring on this device."""
 

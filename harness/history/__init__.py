@@ -1,0 +1,1 @@
+"""What sessions measured, night after night: a store of Parquet files, and what it says."""
