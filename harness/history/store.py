@@ -14,8 +14,8 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +29,7 @@ from harness.record import SessionRecord
 
 if TYPE_CHECKING:
     import duckdb
+    from numpy.typing import NDArray
 
 VERSION = 1
 """Of the files: one more where a column changes its meaning. New columns need no new version."""
@@ -126,6 +127,15 @@ class History(AbstractContextManager["History"]):
         finally:
             part.unlink(missing_ok=True)
 
+    @contextmanager
+    def registered(self, name: str, columns: Mapping[str, NDArray[Any]]) -> Iterator[None]:
+        """Makes arrays of one length a table for `export`, for as long as the context is open."""
+        self._engine.register(name, dict(columns))
+        try:
+            yield
+        finally:
+            self._engine.unregister(name)
+
     def file_of(self, session: SessionRecord) -> Path:
         """Where a session's file is: in the month of its start, by session and machine."""
         month = datetime.fromisoformat(session.started).astimezone(UTC).strftime("%Y-%m")
@@ -202,7 +212,8 @@ class History(AbstractContextManager["History"]):
         files = self.files()
         if files:
             quoted = "[" + ", ".join(_quoted(file) for file in files) + "]"
-            self._engine.execute(f"CREATE OR REPLACE VIEW {name} AS {_ONCE.replace('?', quoted)}")
+            rows = _ONCE if self._twice(files) else _ALL
+            self._engine.execute(f"CREATE OR REPLACE VIEW {name} AS {rows.replace('?', quoted)}")
         else:
             empty = ", ".join(f'NULL::{kind} AS "{column}"' for column, kind in COLUMNS.items())
             self._engine.execute(f"CREATE OR REPLACE VIEW {name} AS SELECT {empty} WHERE false")
@@ -221,6 +232,15 @@ class History(AbstractContextManager["History"]):
         ).fetchall()
         return {Path(file): version for file, version in rows}
 
+    def _twice(self, files: Sequence[Path]) -> bool:
+        """Whether any session is in two files."""
+        found = self._engine.execute(
+            "SELECT 1 FROM read_parquet(?, filename = true) GROUP BY session, machine "
+            "HAVING count(DISTINCT filename) > 1 LIMIT 1",
+            [_texts(files)],
+        ).fetchone()
+        return found is not None
+
     def _holds(self, folder: Path, session: SessionRecord) -> bool:
         """Whether a session is in a compacted file of its month."""
         whole = [file for file in folder.glob("compacted-*.parquet") if file in self.files()]
@@ -234,6 +254,11 @@ class History(AbstractContextManager["History"]):
         ).fetchall()
         return found
 
+
+_ALL = f"""
+    SELECT {", ".join(f'"{name}"' for name in COLUMNS)}
+    FROM read_parquet(?, union_by_name = true, hive_partitioning = false)
+"""
 
 _ONCE = f"""
     SELECT {", ".join(f'"{name}"' for name in COLUMNS)}
