@@ -132,17 +132,17 @@ def _to_decide(worst: LimitResult, metric: Metric, pace: float | None) -> str:
     if worst.needed is None and worst.method == SIGNS:
         helps.append("the value lies on the limit as far as this machine can tell")
     helps.append("a quieter machine (perfgate doctor)")
-    wider = _wider(worst, metric)
-    helps.append(f"a wider budget{f' ({wider} would have been kept)' if wider else ''}")
+    kept = kept_limit(worst, metric.unit)
+    helps.append(f"a wider budget{f' ({kept} would have been kept)' if kept else ''}")
     return "; ".join(helps)
 
 
-def _wider(worst: LimitResult, metric: Metric) -> str:
-    """The limit that this session would have called kept, "" when there is none."""
+def kept_limit(worst: LimitResult, unit: Unit) -> str:
+    """The limit that would have been called kept, "" when there is none."""
     if worst.kept is None:
         return ""
     if worst.kind in {LimitKind.MAX.value, LimitKind.MIN.value}:
-        return f"{worst.kind} {show(worst.kept, metric.unit)}"
+        return f"{worst.kind} {show(worst.kept, unit)}"
     if worst.kind == LimitKind.SPEEDUP.value:
         lower = worst.limit < 1 or worst.kept < 1
         factor = 1 / worst.kept if lower and worst.kept else worst.kept

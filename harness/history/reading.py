@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -96,12 +96,15 @@ class Held:
 
 @dataclass(frozen=True)
 class Past:
-    """All that the page is made of: nights from the oldest on, series by name."""
+    """All that the page is made of: nights from the oldest on, series by name; `reasons` are those
+    of each machine's newest session, by machine, suite, recipe and metric.
+    """
 
     nights: tuple[Night, ...]
     series: tuple[Series, ...]
     held: tuple[Held, ...] = ()
     unread: tuple[Unread, ...] = ()
+    reasons: dict[tuple[str, str, str, str], str] = field(default_factory=dict)
 
 
 def read(store: History, days: int, held_for: int) -> Past:
@@ -122,6 +125,7 @@ def read(store: History, days: int, held_for: int) -> Past:
         series=_series(store, since, [key for key, _ in nights]),
         held=_held(store, [night for _, night in nights], held_for),
         unread=tuple(store.unread),
+        reasons=_reasons(store, {night.machine: night for _, night in nights}.values()),
     )
 
 
@@ -250,6 +254,19 @@ def _one(row: tuple[Any, ...], beside: str, columns: dict[str, NDArray[Any]]) ->
         )
     except ValueError:
         return None
+
+
+def _reasons(store: History, newest: Iterable[Night]) -> dict[tuple[str, str, str, str], str]:
+    """Why each budget that is not kept is not, in the newest sessions."""
+    found = {}
+    for night in newest:
+        rows = store.query(
+            "SELECT machine, suite, recipe, metric, reason FROM history WHERE session = ? "
+            "AND machine = ? AND started = ? AND status != 'PASS' AND reason IS NOT NULL",
+            [night.session, night.machine, night.started],
+        ).fetchall()
+        found |= {(row[0], row[1] or "", row[2] or "", row[3]): str(row[4]) for row in rows}
+    return found
 
 
 def _held(store: History, nights: Sequence[Night], held_for: int) -> tuple[Held, ...]:
