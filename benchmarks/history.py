@@ -14,12 +14,9 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import shutil
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -27,10 +24,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.history.analysis import Choices, analyse
+from harness.history.page import render
+from harness.history.reading import Series, read
 from harness.history.rows import COLUMNS, YARDSTICK
 from harness.history.store import History
 from harness.machine import this_environment, this_machine
 from harness.metric import PERFORMANCE, Better, Metric, Rule
+from harness.report.files import put
 from harness.units import Unit
 
 TARGET_SECONDS, TARGET_BYTES = 20.0, 10_000_000
@@ -219,4 +220,124 @@ def _write(store: History, head: dict[str, Any], columns: dict[str, NDArray[Any]
     with store.registered("night_rows", columns):
         values = [head[name] for name in COLUMNS if name in head]
         file = store.folder / month / f"{head['session']}-synthetic.parquet"
-        store.export(f"SELECT {listed} FROM night_rows", values, file)
+        store.export(f"SELECT {listed} FROM night_rows", values, file)  # noqa: S608 - words of this file
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What was measured: seconds of each part, bytes, and what the page found of the planted."""
+
+    recipes: int
+    nights: int
+    rows: int
+    written_s: float
+    store_bytes: int
+    read_s: float
+    analysed_s: float
+    rendered_s: float
+    page_bytes: int
+    steps_planted: int
+    steps_found: int
+    drifts_planted: int
+    drifts_found: int
+    steps_wrong: int
+    python: str = platform.python_version()
+
+    @property
+    def built_s(self) -> float:
+        """From the store to the page."""
+        return self.read_s + self.analysed_s + self.rendered_s
+
+
+def measure(recipes: int, nights: int, folder: Path) -> Figures:
+    """Makes the store below `folder` and the page beside it."""
+    last = datetime(2026, 11, 24, 2, tzinfo=UTC)
+    store_folder = folder / "history"
+    start = time.perf_counter()
+    with History(store_folder) as store:
+        rows = fill(store, recipes, nights, last)
+    written = time.perf_counter()
+    choices = Choices()
+    with History(store_folder) as store:
+        past = read(store, choices.days, choices.held_for)
+    loaded = time.perf_counter()
+    findings = analyse(past, choices)
+    analysed = time.perf_counter()
+    page = render(findings, None)
+    put(folder / "nightly.html", page)
+    rendered = time.perf_counter()
+    planted = plant(recipes, nights)
+    found = {
+        (_number(move.found.series), int(move.earliest), int(move.latest))
+        for event in findings.events
+        for move in event.moves
+    }
+    hits = {
+        recipe
+        for recipe, (night, _) in planted.steps.items()
+        if any(number == recipe and a <= night <= b for number, a, b in found)
+    }
+    drifting = {_number(each.series) for each in findings.drifting}
+    return Figures(
+        recipes=recipes,
+        nights=nights,
+        rows=rows * nights,
+        written_s=written - start,
+        store_bytes=sum(file.stat().st_size for file in store_folder.rglob("*.parquet")),
+        read_s=loaded - written,
+        analysed_s=analysed - loaded,
+        rendered_s=rendered - analysed,
+        page_bytes=len(page.encode()),
+        steps_planted=len(planted.steps),
+        steps_found=len(hits),
+        drifts_planted=len(planted.drifts),
+        drifts_found=len(drifting & set(planted.drifts)),
+        steps_wrong=len({number for number, _, _ in found} - set(planted.steps)),
+    )
+
+
+def _number(series: Series) -> int:
+    """The recipe's number again."""
+    suite = int(series.suite.removeprefix("suite"))
+    name = series.recipe
+    return suite * PER_SUITE if name == "fp32" else int(name.removeprefix("recipe"))
+
+
+def main() -> int:
+    """Prints the figures; 1 when a target is missed."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="60 recipes, under a minute")
+    parser.add_argument("--recipes", type=int, default=1000, help="default: 1000")
+    parser.add_argument("--nights", type=int, default=365, help="default: 365")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="leave store and page there")
+    asked = parser.parse_args()
+    recipes = 60 if asked.quick else asked.recipes
+    if recipes < 10 or asked.nights < 40:
+        parser.error("10 recipes and 40 nights at least")
+    if asked.keep:
+        asked.keep.mkdir(parents=True, exist_ok=True)
+        found = measure(recipes, asked.nights, asked.keep)
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            found = measure(recipes, asked.nights, Path(folder))
+    print(f"{found.recipes} recipes x {found.nights} nights, {found.rows:,} values")
+    print(f"  store written   {found.written_s:7.1f} s   {found.store_bytes / 1e6:8.1f} MB")
+    print(f"  read            {found.read_s:7.1f} s")
+    print(f"  analysed        {found.analysed_s:7.1f} s")
+    print(f"  page made       {found.rendered_s:7.1f} s   {found.page_bytes / 1e6:8.1f} MB")
+    print(f"  store to page   {found.built_s:7.1f} s   (target {TARGET_SECONDS:.0f} s, 10 MB)")
+    print(
+        f"  steps found {found.steps_found} of {found.steps_planted}, recipes with a step that was "
+        f"not planted: {found.steps_wrong}; drifts {found.drifts_found} of {found.drifts_planted}"
+    )
+    if asked.json:
+        figures = asdict(found) | {"built_s": found.built_s}
+        asked.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    return 0 if found.built_s <= TARGET_SECONDS and found.page_bytes <= TARGET_BYTES else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness import __version__, cli_baselines, cli_report
+from harness import __version__, cli_baselines, cli_history, cli_report
 from harness.errors import PerfgateError, ReportError
 
 
@@ -97,6 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     explain.set_defaults(run=_explain)
 
     cli_report.add_command(commands)
+    cli_history.add_commands(commands)
     cli_baselines.add_commands(commands, _store_option)
     return parser
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from harness import cli_history
 from harness.errors import PerfgateError, ReportError
 from harness.record import SessionRecord
 
@@ -15,6 +16,8 @@ One file: the session's page is made again. Two files: the second session is com
 with the first, in the terminal and on a page: what moved in which direction, with its
 interval, and what else differs: commit, versions, settings, recipes. More: each is
 compared with the first. A file that cannot be read is named; the others are reported.
+
+With --history: the nightly page, of all sessions in the history.
 
 exit code: 0 all is well
            1 a file could not be read or written
@@ -45,12 +48,24 @@ def add_command(commands: Any) -> None:
     report.add_argument(
         "--openmetrics", type=Path, metavar="FILE", help="write one session as OpenMetrics, too"
     )
+    report.add_argument(
+        "--history",
+        nargs="?",
+        type=Path,
+        const=cli_history.FOLDER,
+        metavar="DIR",
+        help=f"write the nightly page of a history (default: {cli_history.FOLDER})",
+    )
     report.set_defaults(run=lambda asked: _report(asked, report))
 
 
 def _report(asked: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
-    if not asked.files and not asked.index:
-        parser.error("name a session's JSON file, or say --index")
+    if not asked.files and not asked.index and asked.history is None:
+        parser.error("name a session's JSON file, or say --index or --history")
+    if asked.history is not None:
+        if asked.files or asked.index:
+            parser.error("--history writes a page of its own: say it alone")
+        return cli_history.report(asked.history, asked.output)
     if asked.output and len(asked.files) not in {1, 2}:
         parser.error("--output names one page: it goes with one file or with two")
     if (asked.markdown or asked.openmetrics) and len(asked.files) != 1:

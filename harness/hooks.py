@@ -22,10 +22,11 @@ import pytest
 import harness
 from harness.conclusion import conclude
 from harness.errors import PerfgateError
+from harness.history.appending import Appended, appended
 from harness.record import RecipeRecord, SessionRecord, Status, Verdict
 from harness.report import exports, properties, terminal
 from harness.session import BROKEN, Case, Session
-from harness.settings import FIXTURE, SUITE_FILE, Settings
+from harness.settings import FIXTURE, OFF, SUITE_FILE, Settings
 from harness.suitefile import metrics_of_session
 
 _OUTPUT = "perfgate"  # what an xdist worker sends to its controller
@@ -70,6 +71,7 @@ class PerfHooks:
         self._problems: tuple[PerfgateError, ...] = ()
         self._report: Path | None = None
         self._told = exports.Told()
+        self._history = Appended()
         self._shown = 0
 
     # -- collection ------------------------------------------------------------------------
@@ -195,6 +197,7 @@ class PerfHooks:
             self._report,
         )
         self._problems += self._told.problems
+        self._history = appended(self._record, settings)
         from harness.report import benchmark
 
         benchmark.export(self._config, self._record)
@@ -228,9 +231,9 @@ class PerfHooks:
             writer.write_line(str(problem), red=True)
         if self._report is not None:
             writer.write_line(f"report: {_short(self._report)}")
-        for line in self._told.lines:
+        for line in (*self._told.lines, *self._history.lines):
             writer.write_line(line)
-        for warning in self._told.warnings:
+        for warning in (*self._told.warnings, *self._history.warnings):
             writer.write_line(warning, yellow=True)
 
     # -- showing progress ------------------------------------------------------------------
@@ -296,6 +299,9 @@ def _settings(config: pytest.Config) -> Settings:
         wait=option("--perf-wait"),
         ci=ci,
         command=shlex.join(["pytest", *config.invocation_params.args]),
+        history=None
+        if option("--perf-history") == OFF
+        else root / (option("--perf-history") or Path(option("--perf-reports"), "history")),
         base=option("--perf-base"),
         base_python=_interpreter(option("--perf-base-python"), option("--perf-base")),
         markdown=_file(root, option("--perf-markdown"), "--perf-markdown"),

@@ -104,6 +104,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="",
         help="log the session to this MLflow tracking store, such as sqlite:///mlflow.db",
     )
+    add(
+        "--perf-history",
+        metavar="DIR",
+        default="",
+        help="the store that each session is added to, `off` for none (default: history in the "
+        "folder of reports; it needs duckdb)",
+    )
     add("--perf-baselines", metavar="DIR", default="baselines", help="default: baselines")
     add("--perf-cache", metavar="DIR", default=".perfgate", help="default: .perfgate")
 

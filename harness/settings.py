@@ -11,6 +11,9 @@ SUITE_FILE = "recipes.toml"
 FIXTURE = "budget"
 """The fixture that a perf test asks for."""
 
+OFF = "off"
+"""In place of a folder: none."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -29,6 +32,7 @@ class Settings:
         ci: whether this is a continuous integration run.
         rounds: timed turns of an arm beside those it is compared with, per launch, at most.
         base: the commit that `--perf-base` names, "" for none.
+        history: the folder of the history store, None for none.
         base_python: the interpreter of the base's arms, "" for this one.
         markdown, openmetrics: files that the session is written into too, None for none.
         mlflow: the MLflow tracking store that the session is logged to, "" for none.
@@ -58,3 +62,4 @@ class Settings:
     step_summary: Path | None = None
     profile: str = "failed"
     mlflow: str = ""
+    history: Path | None = None

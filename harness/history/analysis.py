@@ -7,6 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -169,6 +170,11 @@ class Findings:
     gates: tuple[Gate, ...]
     choices: Choices
 
+    @cached_property
+    def several_suites(self) -> bool:
+        """Whether a recipe has to be named with its suite."""
+        return len({each.series.suite for each in self.found}) > 1
+
 
 def analyse(past: Past, choices: Choices) -> Findings:
     """Everything, from the series alone."""
@@ -192,7 +198,7 @@ def analyse(past: Past, choices: Choices) -> Findings:
         found=found,
         newest=newest,
         turned=tuple(sorted(turned, key=lambda one: (one.now.rank, one.found.series.name))),
-        outside=tuple(sorted(outside, key=lambda move: (not move.worse, -move.weight))),
+        outside=tuple(sorted(outside, key=_order)),
         events=_events(moves, past),
         drifting=_drifting(found, choices),
         flaky=_flaky(found, past.nights),
@@ -298,9 +304,15 @@ def _events(moves: Sequence[Move], past: Past) -> tuple[Event, ...]:
     made = []
     for group in groups:
         suspects = _suspects(past.nights, group[0])
-        group.sort(key=lambda each: (not each.worse, -each.weight))
+        group.sort(key=_order)
         made.append(Event(tuple(group), suspects))
     return tuple(sorted(made, key=lambda event: (-event.night, not event.worse)))
+
+
+def _order(move: Move) -> tuple[bool, bool, float]:
+    """The worst first, metrics with a budget before others."""
+    budget = bool((move.found.series.status >= 0).any())
+    return not move.worse, not budget, -move.weight
 
 
 def _suspects(nights: Sequence[Night], move: Move) -> tuple[str, ...]:
@@ -347,7 +359,9 @@ def _flaky(found: Sequence[Found], nights: Sequence[Night]) -> tuple[Flaky, ...]
             if not any(step.before <= second and first <= step.latest for step in steps):
                 unexplained += 1
             one, other = nights[first], nights[second]
-            same += bool(one.commit) and one.commit == other.commit and not (one.dirty or other.dirty)
+            same += (
+                bool(one.commit) and one.commit == other.commit and not (one.dirty or other.dirty)
+            )
         if unexplained:
             made.append(Flaky(series, len(places), len(flips), unexplained, same))
     return tuple(sorted(made, key=lambda one: -one.share))

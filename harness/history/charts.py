@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -48,15 +49,16 @@ def trend_chart(found: Found, moves: Sequence[Move], nights: Sequence[Night]) ->
     series = found.series
     middle, low, high = in_units(found)
     unit, name = _unit(series.unit, middle)
-    rows = []
+    rows: list[dict[str, Any]] = []
     fresh = len(middle) - _TOLD
     for at, place in enumerate(found.places):
         night = nights[int(series.nights[place])]
-        row = {"t": night.started.isoformat(), "y": _short(middle[at] / unit)}
+        row: dict[str, Any] = {"t": night.started.isoformat(), "y": _short(middle[at] / unit)}
         if np.isfinite(low[at]) and np.isfinite(high[at]):
             row |= {"low": _short(low[at] / unit), "high": _short(high[at] / unit)}
         if at >= fresh:
-            row["told"] = f"{night.started:%Y-%m-%d %H:%M}: {show(float(middle[at]), series.unit)}"
+            amount_then = show(float(middle[at]), series.unit) if series.unit else ""
+            row["told"] = f"{night.started:%Y-%m-%d %H:%M}: {amount_then}"
             row["told"] += f", {night.commit[:10]}" if night.commit else ""
         rows.append(row)
     at_night = dict(zip((int(series.nights[place]) for place in found.places), rows, strict=True))
@@ -83,7 +85,7 @@ def gate_chart(gate: Gate, nights: Sequence[Night]) -> dict[str, Any]:
     rows = []
     fresh = len(gate.places) - _TOLD
     for at, (place, seconds) in enumerate(zip(gate.places, gate.seconds, strict=True)):
-        row = {"t": nights[place].started.isoformat(), "y": _short(seconds / 60)}
+        row: dict[str, Any] = {"t": nights[place].started.isoformat(), "y": _short(seconds / 60)}
         if at >= fresh:
             row["told"] = f"{nights[place].started:%Y-%m-%d}: {seconds / 60:.1f} min"
         rows.append(row)
@@ -121,7 +123,9 @@ def _layers(
         band = [row for row in rows if "low" in row]
         layers.append(
             {
-                "data": {"values": [{key: row[key] for key in ("t", "low", "high")} for row in band]},
+                "data": {
+                    "values": [{key: row[key] for key in ("t", "low", "high")} for row in band]
+                },
                 "mark": {"type": "area", "color": SKY, "opacity": 0.3},
                 "encoding": {"x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}},
             }
@@ -153,7 +157,7 @@ def _layers(
         )
     if lines:
         rule = {"type": "rule", "color": ORANGE, "strokeDash": [5, 3], "strokeWidth": 1.5}
-        text = {"type": "text", "align": "right", "dx": -5, "dy": 8, "y": 0, "fontWeight": "bold"}
+        text = {"type": "text", "align": "center", "y": -8, "fontWeight": "bold"}
         layers.append(
             {
                 "data": {"values": lines},
@@ -187,12 +191,11 @@ def sparkline(found: Found, bins: int) -> str:
     high = np.where(np.isfinite(high), high, middle)
     count = min(bins, len(middle))
     edges = np.linspace(0, len(middle), count + 1).astype(int)
-    # The last night stands for itself: it is what people look for.
-    parts = [slice(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
-    parts[-1] = slice(len(middle) - 1, len(middle))
     line, under, over = (
-        np.array([np.median(each[part]) for part in parts]) for each in (middle, low, high)
+        np.add.reduceat(each, edges[:-1]) / np.diff(edges) for each in (middle, low, high)
     )
+    # The last night stands for itself: it is what people look for.
+    line[-1], under[-1], over[-1] = middle[-1], low[-1], high[-1]
     bottom, top = float(under.min()), float(over.max())
     least = 0.02 if found.series.relative else 0.002
     room = max(top - bottom, least)
@@ -218,7 +221,7 @@ def _path(points: list[tuple[int, int]]) -> str:
     """Moves from point to point, relative, with as few characters as there can be."""
     first = points[0]
     text = f"M{first[0]} {first[1]}l"
-    for (x0, y0), (x1, y1) in zip(points[:-1], points[1:], strict=True):
+    for (x0, y0), (x1, y1) in pairwise(points):
         step = f"{x1 - x0}{'' if y1 < y0 else ' '}{y1 - y0}"
         text += step if text.endswith("l") or step.startswith("-") else f" {step}"
     return text

@@ -71,8 +71,10 @@ def next_command(found: Between, recipe: str, metric: str, *, budget: bool) -> s
 def _log(root: Path, old: str, new: str) -> tuple[str, ...]:
     try:
         done = subprocess.run(
-            ["git", "log", "--oneline", "--no-decorate", "--no-show-signature", "-n"]
-            + [str(_LISTED + 50), f"{old}..{new}", "--"],
+            [
+                *("git", "log", "--oneline", "--no-decorate", "--no-show-signature"),
+                *("-n", str(_LISTED + 50), f"{old}..{new}", "--"),
+            ],
             cwd=root,
             capture_output=True,
             text=True,

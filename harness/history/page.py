@@ -68,6 +68,11 @@ class Recipe:
     spark: str
     lines: tuple[Line, ...]
 
+    @property
+    def notable(self) -> bool:
+        """Whether there is more to say than that all is as it was."""
+        return self.worst in RED or any(line.did for line in self.lines)
+
 
 def render(findings: Findings, root: Path | None) -> str:
     """The whole page. `root` is a folder of the repository that commits are looked up in, None for
@@ -85,6 +90,8 @@ def render(findings: Findings, root: Path | None) -> str:
     nights = findings.past.nights
     recent, earlier = _split(findings)
     tightenings = propose(findings.past.held)
+    drifting = _by_recipe(findings.drifting)
+    listed = recipes(findings)
     return environment.get_template("nightly.html").render(
         answer=answer(findings),
         shape=SHAPES,
@@ -102,17 +109,17 @@ def render(findings: Findings, root: Path | None) -> str:
         red=_red(findings),
         earlier=[_card(each, findings, root, chart=True) for each in earlier[:_EARLIER]],
         earlier_rows=[_row(event, findings) for event in earlier[_EARLIER:]],
-        drifting=[_drift_row(each, findings) for each in findings.drifting[:_TABLE]],
-        drifting_more=max(0, len(findings.drifting) - _TABLE),
+        drifting=[_drift_row(each, findings) for each in drifting[:_TABLE]],
+        drifting_more=max(0, len(drifting) - _TABLE),
         flaky=findings.flaky[:_TABLE],
         flaky_more=max(0, len(findings.flaky) - _TABLE),
         gates=[_gate(gate, findings) for gate in findings.gates[:3]],
         tightenings=tightenings[:_TABLE],
         tightenings_more=max(0, len(tightenings) - _TABLE),
-        recipes=recipes(findings),
+        recipes=[recipe for recipe in listed if recipe.notable],
+        quiet=[recipe for recipe in listed if not recipe.notable],
         choices=findings.choices,
         unread=findings.past.unread,
-        quantity=lambda value, unit: show(value, unit),
     )
 
 
@@ -177,9 +184,7 @@ def _split(findings: Findings) -> tuple[list[Event], list[Event]]:
     first: dict[str, int] = {}
     for machine in findings.newest:
         mine = [
-            index
-            for index, night in enumerate(findings.past.nights)
-            if night.machine == machine
+            index for index, night in enumerate(findings.past.nights) if night.machine == machine
         ]
         first[machine] = mine[-findings.choices.recent :][0]
     recent = [
@@ -195,8 +200,7 @@ def _split(findings: Findings) -> tuple[list[Event], list[Event]]:
 
 def _place(found: Found, findings: Findings) -> str:
     series = found.series
-    suites = {each.series.suite for each in findings.found}
-    name = f"{series.suite} {series.name}" if len(suites) > 1 else series.name
+    name = f"{series.suite} {series.name}" if findings.several_suites else series.name
     return f"{name} on {series.machine}" if len(findings.newest) > 1 else name
 
 
@@ -206,7 +210,6 @@ def _card(event: Event, findings: Findings, root: Path | None, *, chart: bool) -
     lead = event.moves[0]
     series = lead.found.series
     code = between(nights[lead.before], nights[lead.latest], root)
-    mine = [move for move in event.moves if move.found is lead.found]
     others = [move for move in event.moves if move is not lead]
     references = {(move.found.series.suite, move.found.series.recipe) for move in event.moves}
     shared = sorted(
@@ -223,9 +226,7 @@ def _card(event: Event, findings: Findings, root: Path | None, *, chart: bool) -
         "between": f"{_size(lead, lead.low)} … {_size(lead, lead.high)}",
         "worse": lead.worse,
         "since": nights[lead.night].started,
-        "ago": sum(
-            night.machine == series.machine for night in nights[lead.night :]
-        ),
+        "ago": sum(night.machine == series.machine for night in nights[lead.night :]),
         "unsure": ""
         if lead.earliest == lead.latest
         else f"between {nights[lead.earliest].started:%Y-%m-%d} and "
@@ -239,18 +240,14 @@ def _card(event: Event, findings: Findings, root: Path | None, *, chart: bool) -
             code, series.recipe, series.metric, budget=bool((series.status >= 0).any())
         ),
         "through": _through(lead.found),
-        "chart": svg(trend_chart(lead.found, _all_moves(lead, findings) or mine, nights))
-        if chart
-        else "",
+        "chart": svg(trend_chart(lead.found, _all_moves(lead, findings), nights)) if chart else "",
         "alt": f"{series.name} night after night, with its interval and a line at each step",
     }
 
 
 def _all_moves(lead: Move, findings: Findings) -> list[Move]:
     """All steps of the series that a chart is of."""
-    return [
-        move for event in findings.events for move in event.moves if move.found is lead.found
-    ]
+    return [move for event in findings.events for move in event.moves if move.found is lead.found]
 
 
 def _through(found: Found) -> str:
@@ -332,7 +329,17 @@ def _red(findings: Findings) -> list[dict[str, Any]]:
     return rows
 
 
-def _drift_row(found: Found, findings: Findings) -> dict[str, Any]:
+def _by_recipe(drifting: Sequence[Found]) -> list[list[Found]]:
+    """Metrics of one recipe together, the first of each the one that comes first."""
+    grouped: dict[tuple[str, str, str], list[Found]] = {}
+    for each in drifting:
+        series = each.series
+        grouped.setdefault((series.machine, series.suite, series.recipe), []).append(each)
+    return list(grouped.values())
+
+
+def _drift_row(group: Sequence[Found], findings: Findings) -> dict[str, Any]:
+    found = group[0]
     drift = found.trend.drift
     series = found.series
     size, low, high = (
@@ -342,6 +349,7 @@ def _drift_row(found: Found, findings: Findings) -> dict[str, Any]:
     relative = series.relative
     return {
         "name": _place(found, findings),
+        "others": ", ".join(each.series.metric for each in group[1:]),
         "rate": amount(size, relative=relative),
         "between": f"{amount(low, relative=relative)} … {amount(high, relative=relative)}",
         "total": amount(total, relative=relative),

@@ -153,26 +153,23 @@ def _nights(store: History, since: datetime) -> list[tuple[int, Night]]:
         [since],
     ).fetchall():
         phases.setdefault(key, {})[phase] = seconds
-    return [
-        (
-            key,
-            Night(
-                session=session,
-                machine=machine,
-                started=started,
-                seconds=seconds or 0.0,
-                commit=commit or "",
-                dirty=bool(dirty),
-                complete=bool(complete),
-                command=command or "",
-                environment=environment or "",
-                phases=phases.get(key, {}),
-            ),
-        )
-        for key, session, machine, started, seconds, commit, dirty, complete, command, environment in (  # noqa: E501 - one row, in its order
-            rows
-        )
-    ]
+    return [(row[0], _night(row, phases.get(row[0], {}))) for row in rows]
+
+
+def _night(row: tuple[Any, ...], phases: dict[str, float]) -> Night:
+    _, session, machine, started, seconds, commit, dirty, complete, command, environment = row
+    return Night(
+        session=session,
+        machine=machine,
+        started=started,
+        seconds=seconds or 0.0,
+        commit=commit or "",
+        dirty=bool(dirty),
+        complete=bool(complete),
+        command=command or "",
+        environment=environment or "",
+        phases=phases,
+    )
 
 
 def _series(store: History, since: datetime, keys: Sequence[int]) -> tuple[Series, ...]:
@@ -195,12 +192,14 @@ def _series(store: History, since: datetime, keys: Sequence[int]) -> tuple[Serie
         return ()
     # Names are compared by their hash: joining millions of rows by four strings takes longer than
     # all the rest.
-    numbers = _NUMBERS.items()
+    numbers = ", ".join(
+        f"coalesce({_COLUMNS[name]}, 'nan')::{kind} AS {name}" for name, kind in _NUMBERS.items()
+    )
     listed = ", ".join(f"'{status.value}'" for status in STATUSES)
     table = store.query(
         f"""
         SELECT hash(machine, suite, recipe, metric) AS series, hash(session, machine) AS night,
-            {", ".join(f"coalesce({_COLUMNS[name]}, 'nan')::{kind} AS {name}" for name, kind in numbers)},
+            {numbers},
             (hash(coalesce(through, '')) % 2147483647)::INTEGER AS through,
             coalesce(list_position([{listed}], status), 0)::TINYINT AS status
         FROM history WHERE started >= ? AND metric IS NOT NULL
@@ -258,7 +257,7 @@ def _one(row: tuple[Any, ...], beside: str, columns: dict[str, NDArray[Any]]) ->
 
 def _reasons(store: History, newest: Iterable[Night]) -> dict[tuple[str, str, str, str], str]:
     """Why each budget that is not kept is not, in the newest sessions."""
-    found = {}
+    found: dict[tuple[str, str, str, str], str] = {}
     for night in newest:
         rows = store.query(
             "SELECT machine, suite, recipe, metric, reason FROM history WHERE session = ? "

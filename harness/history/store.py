@@ -117,7 +117,7 @@ class History(AbstractContextManager["History"]):
         part = file.with_name(f".{file.name}.{os.getpid()}.part")
         try:
             self._engine.execute(
-                f"COPY (SELECT {_names()} FROM ({query})) TO {_quoted(part)} (FORMAT parquet, "
+                f"COPY (SELECT {_names()} FROM ({query})) TO {_quoted(part)} (FORMAT parquet, "  # noqa: S608 - columns and quoted paths
                 f"COMPRESSION zstd, KV_METADATA {{{_MARK}: '{VERSION}'}})",
                 list(values),
             )
@@ -255,20 +255,22 @@ class History(AbstractContextManager["History"]):
         return found
 
 
+_COLUMNS = ", ".join(f'"{name}"' for name in COLUMNS)
+
 _ALL = f"""
-    SELECT {", ".join(f'"{name}"' for name in COLUMNS)}
+    SELECT {_COLUMNS}
     FROM read_parquet(?, union_by_name = true, hive_partitioning = false)
-"""
+"""  # noqa: S608 - names of columns
 
 _ONCE = f"""
-    SELECT {", ".join(f'"{name}"' for name in COLUMNS)}
+    SELECT {_COLUMNS}
     FROM read_parquet(?, union_by_name = true, filename = true, hive_partitioning = false) AS every
     SEMI JOIN (
         SELECT session, machine, min(filename) AS filename
         FROM read_parquet(?, union_by_name = true, filename = true, hive_partitioning = false)
         GROUP BY session, machine
     ) AS first USING (session, machine, filename)
-"""
+"""  # noqa: S608 - the same
 """Every row of some files, a session that is in several from the first of them only."""
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -254,7 +255,7 @@ def _shares(count: int) -> NDArray[np.float32]:
 
 
 def _cost(scaled: Array, edges: list[int]) -> float:
-    pairs = zip(edges[:-1], edges[1:], strict=True)
+    pairs = pairwise(edges)
     return float(sum(((scaled[a:b] - scaled[a:b].mean()) ** 2).sum() for a, b in pairs))
 
 
@@ -310,7 +311,7 @@ def _least_correlation(count: int) -> float:
 
 def _levels(flat: Array, edges: list[int]) -> Array:
     """The mean of each night's level."""
-    pairs = zip(edges[:-1], edges[1:], strict=True)
+    pairs = pairwise(edges)
     return np.concatenate([np.full(b - a, flat[a:b].mean()) for a, b in pairs])
 
 
