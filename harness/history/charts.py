@@ -14,9 +14,9 @@ from harness.history.reading import STATUSES, Array, Night
 from harness.report.charts import BLUE, ORANGE, SKY
 from harness.units import Unit, show, show_percent
 
-_WIDTH, _HEIGHT = 560, 170
+_WIDTH, _HEIGHT = 370, 140
 _POINTS = 366  # of a chart; more nights than that are drawn by their medians
-_TOLD = 40  # nights of a chart that have a tooltip, the newest
+_TOLD = 30  # nights of a chart that have a tooltip, the newest
 _SMALL = (120, 24)  # width and height of a sparkline
 
 _SCALES = {
@@ -114,7 +114,7 @@ def _layers(
         "type": "temporal",
         "scale": {"type": "utc"},
         "title": None,
-        "axis": {"grid": False, "tickCount": 6, "labelOverlap": True},
+        "axis": {"grid": False, "tickCount": 4, "labelOverlap": True},
     }
     scale = {"zero": zero, "nice": True}
     y = {"field": "y", "type": "quantitative", "title": title, "scale": scale}
@@ -142,8 +142,15 @@ def _layers(
     layers.append(
         {
             "data": {"values": [row for row in rows if "told" in row]},
-            "mark": {"type": "point", "filled": True, "size": 16, "color": BLUE, "opacity": 1},
+            "mark": {"type": "point", "filled": True, "size": 70, "color": BLUE, "opacity": 0},
             "encoding": {"x": x, "y": y, **told},
+        }
+    )
+    layers.append(
+        {
+            "data": {"values": line[-1:]},
+            "mark": {"type": "point", "filled": True, "size": 30, "color": BLUE, "opacity": 1},
+            "encoding": {"x": x, "y": y},
         }
     )
     if crosses:

@@ -296,6 +296,7 @@ def _turned(turn: Turned, findings: Findings, root: Path | None) -> dict[str, An
         "since": nights[turn.since].started,
         "code": code,
         "reason": findings.past.reasons.get(key, ""),
+        "flaky": next((each.share for each in findings.flaky if each.series is series), None),
         "next": next_command(code, series.recipe, series.metric, budget=True),
     }
 
