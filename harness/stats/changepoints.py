@@ -27,6 +27,7 @@ SHORTEST = 3
 """Nights that a level must hold before it is called one; less is an outlier."""
 
 _WINDOW = 7
+_AT_END = 2 * SHORTEST - 1
 _CLIP = 3.5  # standard deviations from the medians of the window: what is beyond is an outlier
 _EFFICIENCY = 0.5  # the noise is estimated about as well as from that share of the nights
 _KEPT = 0.9  # of the differences of neighbours; the largest tenth is steps and outliers …
@@ -35,6 +36,7 @@ _MOST_MEMORY = 0.7  # the correlation of neighbouring nights that is still taken
 _FLOOR = 1e-9  # a noise of zero: any change of a value that is always the same is one
 _LONGEST = 1500  # nights: the quick look keeps their square in memory
 _NEARLY = 0.99  # sums of single precision
+_TURNS = 4  # of finding the line without the steps and the steps without the line
 _UNSURE = 7.35  # how much of its gain a step may lose by being moved and still be as good: 95 %
 # of (1 - exp(-x / 2))^2, the limit law of Siegmund 1988, "Confidence sets in change-point
 # problems", International Statistical Review 56
@@ -197,8 +199,8 @@ def _student(count: int, alpha: float) -> float:
 
 
 def _without_outliers(scaled: Array) -> Array:
-    """Nights far from the medians of their window are moved to where they are just near (Hampel's
-    filter): one or two bad nights make no level, and a level of three is left as it is.
+    """Nights far from the median of their window are put there (Hampel's filter): one or two bad
+    nights make no level, and a level of three is left as it is.
 
     Of a window with an even number of nights, both middle ones count as medians.
     """
@@ -207,11 +209,15 @@ def _without_outliers(scaled: Array) -> Array:
     low, high = np.empty(count), np.empty(count)
     ordered = np.sort(np.lib.stride_tricks.sliding_window_view(scaled, _WINDOW), axis=1)
     low[half : count - half] = high[half : count - half] = ordered[:, half]
-    for at in (*range(half), *range(count - half, count)):
-        window = np.sort(scaled[max(0, at - half) : at + half + 1])
-        low[at], high[at] = window[(len(window) - 1) // 2], window[len(window) // 2]
-    clipped: Array = np.clip(scaled, low - _CLIP, high + _CLIP)
-    return clipped
+    for at in range(half):
+        for place in (at, count - 1 - at):
+            around = slice(max(0, place - half), place + half + 1)
+            if at < SHORTEST - 1:  # else two bad nights at an end would be half of their window
+                around = slice(0, _AT_END) if place == at else slice(count - _AT_END, count)
+            window = np.sort(scaled[around])
+            low[place], high[place] = window[(len(window) - 1) // 2], window[len(window) // 2]
+    far = (scaled < low - _CLIP) | (scaled > high + _CLIP)
+    return np.where(far, np.clip(scaled, low, high), scaled)
 
 
 def _pelt(scaled: Array, price: float) -> list[int]:
@@ -279,13 +285,15 @@ def _drift(scaled: Array, edges: list[int], price: float, alpha: float) -> _Line
         return None
     from scipy import stats
 
-    # Differences over a stretch: most stretches hold no step. Then the line once more, without
-    # the steps that were found around the first.
+    # Differences over a stretch: most stretches hold no step. Then the line again and again,
+    # without the steps that were found around the one before.
     stretch = max(1, count // 8)
     slope = float(np.median(scaled[stretch:] - scaled[:-stretch])) / stretch
-    around = _pelt(scaled - slope * centre, price)
-    left = scaled - _levels(scaled - slope * centre, around)
-    slope = float((centre * left).sum() / (centre**2).sum())
+    for _ in range(_TURNS):
+        flat = scaled - slope * centre
+        around = _pelt(flat, price)
+        left = scaled - _levels(flat, around)
+        slope = float((centre * left).sum() / (centre**2).sum())
     flat = scaled - slope * centre
     around = _pelt(flat, price)
     alone = _cost(scaled, edges) + price * (len(edges) - 2)

@@ -34,7 +34,9 @@ TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=
 VALUES = st.floats(1e-9, 1e12)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     name=TEXTS,
     suite=TEXTS,
@@ -93,7 +95,9 @@ def test_every_column_of_a_real_session_is_filled(tmp_path: Path) -> None:
         store.append(record, METRICS)
     filled = stored(tmp_path, ", ".join(f'count("{name}")' for name in COLUMNS))[0]
     assert all(filled), dict(zip(COLUMNS, filled, strict=True))
-    errors = stored(tmp_path, "recipe, value, compared, failure FROM history WHERE status='ERROR' --")
+    errors = stored(
+        tmp_path, "recipe, value, compared, failure FROM history WHERE status='ERROR' --"
+    )
     assert errors == [("int8", None, None, "the worker ended by signal 9")]
 
 
@@ -122,7 +126,9 @@ def test_times_compare_through_the_reference_and_its_own_through_the_yardstick(
     assert same == pytest.approx(ratio, rel=0.03)
     assert rows[2][1] == "fp32"
     assert rows[2][3] == pytest.approx(1 / 3, rel=0.03)
-    memory = stored(tmp_path, "DISTINCT through, compared FROM history WHERE metric='peak_memory' --")
+    memory = stored(
+        tmp_path, "DISTINCT through, compared FROM history WHERE metric='peak_memory' --"
+    )
     assert memory == [("", pytest.approx(1e8))]
 
 
