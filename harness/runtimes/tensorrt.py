@@ -13,8 +13,9 @@ from pydantic import Field
 from harness import registry
 from harness.artifact import TENSORRT, Artifact, OptionsModel
 from harness.errors import RuntimeFault
+from harness.operators import Operator
 from harness.registry import Requirement
-from harness.runtimes import DEVICE_UUID, OpenContext, cuda
+from harness.runtimes import DEVICE_UUID, OpenContext, cuda, tensorrt_profile
 from harness.runtimes.tensorrt_package import EngineNote, Log, package
 
 if TYPE_CHECKING:
@@ -152,6 +153,29 @@ class TensorRtSession:
         engine's own work: copies to and from the host are outside.
         """
         return float(self._end.time_since(self._start)) / 1e3
+
+    profiler = tensorrt_profile.PROFILER
+
+    def profile(self, batch: np.ndarray[Any, Any], count: int) -> list[Operator]:
+        """See `harness.runtimes.Profiles`: in a context of its own, without a graph."""
+        import numpy as np
+
+        context = self._engine.create_execution_context()
+        self._set_shape(context, tuple(batch.shape))
+        buffers = self._allocated(context, tuple(batch.shape))
+
+        def infer() -> None:
+            self._enqueue(buffers)
+            self._stream.synchronize()
+
+        try:
+            for tensor in (buffers.entry, *buffers.outputs):
+                context.set_tensor_address(tensor.name, int(tensor.device))
+            np.copyto(buffers.entry.host, batch, casting="same_kind")
+            self._driver.memcpy_htod_async(buffers.entry.device, buffers.entry.host, self._stream)
+            return tensorrt_profile.profile(self._trt, self._engine, context, infer, count)
+        finally:
+            buffers.close()
 
     def flush_cache(self) -> None:
         """Writes twice as much as the device's L2 cache holds, and waits for it."""

@@ -91,6 +91,20 @@ def test_every_batch_gives_its_own_numbers_in_any_order(
     assert session.facts["device_uuid"] == "GPU-28ababab-abab-abab-abab-abababababab"
 
 
+def test_the_times_of_layers_are_those_of_tensorrts_profiler(open_session: Make) -> None:
+    """Per inference, warm-up not counted, in a context of its own; the kind is the inspector's."""
+    module = fake_gpu.tensorrt()
+    session = open_session(module, cuda_graph=True)
+    rows = session.profile(batch(2), 5)
+    assert [(row.name, row.kind, row.calls) for row in rows] == [
+        ("conv", "CaskConvolution", 1.0),
+        ("relu", "layer", 1.0),
+    ]
+    assert [row.seconds for row in rows] == pytest.approx([0.25e-3, 0.75e-3])
+    (y,) = session.run(batch(2))
+    np.testing.assert_allclose(y, 2 * batch(2))
+
+
 def test_the_cache_of_the_device_can_be_flushed_between_inferences(open_session: Make) -> None:
     """Twice its size is written, and what was computed stays right; it is freed at the end."""
     session = open_session(fake_gpu.tensorrt())
