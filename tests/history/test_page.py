@@ -1,0 +1,113 @@
+"""The nightly page: the answer first, everything escaped, readable on a phone, silent."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from harness.history.analysis import Choices, analyse
+from harness.history.page import answer, render
+from harness.history.reading import read
+from harness.history.store import History
+from harness.record import Status
+from tests.history import nights
+from tests.history.nights import Night
+from tests.report.sessions import HOSTILE
+from tests.report.test_browser import BROWSER, framed, opened
+
+SLOWER = [Night()] * 30 + [Night(factor=1.1, packages="2.0")] * 4
+
+
+def page(folder: Path, listed: Sequence[Night]) -> str:
+    """The page of a store of these nights."""
+    nights.fill(folder, listed)
+    with History(folder) as store:
+        return render(analyse(read(store, 366, 30), Choices()), None)
+
+
+def told(folder: Path, listed: Sequence[Night]) -> str:
+    """The page's first sentences."""
+    nights.fill(folder, listed)
+    with History(folder) as store:
+        return answer(analyse(read(store, 366, 30), Choices()))
+
+
+def test_the_answer_names_what_changed_since_when_and_by_how_much(tmp_path: Path) -> None:
+    """A step of four nights ago, and a budget that turned red last night."""
+    text = told(tmp_path, [*SLOWER[:-1], Night(factor=1.1, status=Status.FAIL)])
+    assert text.startswith("Since the session of 2026-02-02 02:00: 1 budget turned red")
+    assert re.search(r"int8 latency_p50 is \+(9|10)\.\d % since 2026-01-31", text)
+
+
+def test_a_calm_night_says_so(tmp_path: Path) -> None:
+    """Nothing turned red; an older step is still named by its day."""
+    calm = told(tmp_path / "one", [Night()] * 30)
+    assert calm == "Since the session of 2026-01-29 02:00, nothing turned red."
+    later = told(tmp_path / "two", [Night()] * 20 + [Night(factor=1.1)] * 20)
+    assert later.endswith("The last step was on 2026-01-21.")
+
+
+def test_an_empty_history_says_how_to_fill_it(tmp_path: Path) -> None:
+    """No session, no chart, no crash."""
+    assert "pytest --perf adds one" in page(tmp_path, [])
+
+
+def test_the_card_of_a_step_answers_every_question(tmp_path: Path) -> None:
+    """How much, since when, which commits, what else differs, what to run."""
+    text = page(tmp_path, SLOWER)
+    card = text[text.index("Steps in the last 7 sessions") : text.index("</section>")]
+    assert "2026-01-31, for 4 sessions" in card
+    assert f"{30:040x}"[:10] in card
+    assert "onnxruntime 1.0 -&gt; 2.0" in card
+    assert "pytest --perf -k int8-latency_p50 --perf-base 0000000000" in card
+    assert card.count("<svg") == 1
+    assert "compared through fp32" in card
+
+
+def test_one_session_makes_a_page(tmp_path: Path) -> None:
+    """The first night: nothing to compare with, all values there."""
+    text = page(tmp_path, [Night()])
+    assert "1 session, 2 recipes" in text
+    assert "10.2 ms" in text
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_words_stay_words(tmp_path: Path, text: str) -> None:
+    """Wherever a name can stand, markup in it is shown and does nothing."""
+    shown = page(tmp_path, [Night(text=text)] * 12 + [Night(text=text, factor=1.5)] * 4)
+    assert "<script" not in shown
+    assert "<img" not in shown
+    assert "onload=alert" not in re.sub(r"&[#\w]+;svg onload=alert", "", shown)
+    assert "<b>bold" not in shown
+
+
+def test_no_request_to_anywhere(tmp_path: Path) -> None:
+    """The policy forbids them, and nothing asks for one."""
+    text = page(tmp_path, SLOWER)
+    assert "default-src 'none'" in text
+    links = set(re.findall(r"https?://[^\"' <]+", text))
+    assert links <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
+
+
+browser = pytest.mark.skipif(BROWSER is None, reason="no chromium and no google-chrome on the PATH")
+
+
+@browser
+@pytest.mark.slow
+@pytest.mark.parametrize("text", ["", HOSTILE[0] + HOSTILE[3], HOSTILE[-1]])
+def test_it_opens_silently_and_fits_a_phone(tmp_path: Path, text: str) -> None:
+    """No word on the console, and at 375 px no sideways scrolling, all folded out."""
+    listed = [Night(text=text)] * 12 + [Night(text=text, factor=1.5, status=Status.FAIL)] * 4
+    made = page(tmp_path / "store", listed)
+    (tmp_path / "a").mkdir()
+    _, console = opened(made, tmp_path / "a")
+    assert console == []
+    (tmp_path / "b").mkdir()
+    document, _ = opened(framed(made, 375), tmp_path / "b")
+    found = re.search(r"<title>wide (\d+) charts (\d+)", document)
+    assert found
+    assert int(found[1]) <= 375
+    assert int(found[2]) >= 2
