@@ -29,7 +29,7 @@ def test_a_recipe_that_loses_scores_is_shown_with_its_worst_images(
             assert after[index] < before[index] * 0.5 + 0.03
         name = suite["thumbnails"][str(image["image"])]["name"]
         assert name == f"{image['image']}.png"
-    (page,) = (project.root / "reports").glob("*.html")
+    (page,) = (project.root / "reports").glob("[0-9]*.html")
     text = page.read_text()
     assert "The images that got worse" in text
     assert text.count("data:image/") == len(suite["thumbnails"])
