@@ -345,6 +345,8 @@ def _flaky(found: Sequence[Found], nights: Sequence[Night]) -> tuple[Flaky, ...]
     made = []
     for each in found:
         series = each.series
+        if series.status.max() < 0:  # no budget
+            continue
         places = np.flatnonzero(np.isin(series.status, _JUDGED))
         if len(places) < FEWEST:
             continue
