@@ -10,11 +10,28 @@ from harness.record import RecipeRecord, SuiteRecord
 from harness.report.charts import BLUE, GREY, ORANGE, PALETTE
 from harness.units import show_percent
 
-_KEYS = {"index", "seconds", "cores", "discarded"}  # these tell of the launch, not of the machine
-_UNITS = {"frequency": (1e9, "GHz")} | dict.fromkeys(
+_KEYS = {
+    "index",
+    "seconds",
+    "cores",
+    "discarded",
+    "readings",
+    "rounds",
+}  # these tell of the launch, not of the machine
+_UNITS = {
+    "frequency": (1e9, "GHz"),
+    "sm_clock": (1e9, "GHz"),
+    "memory_clock": (1e9, "GHz"),
+    "temperature": (1.0, "degrees C"),
+    "power": (1.0, "W"),
+    "energy": (1.0, "J"),
+    "used_memory": (1e9, "GB"),
+    "throttled": (1.0, "share of the readings"),
+} | dict.fromkeys(
     ("stolen", "others", "waited", "cpu_pressure", "memory_pressure", "quota_stopped"),
     (1.0, "share of the time"),
 )
+_COUNTS = {"others": "processes_of_others"}  # a GPU's; the machine's are a share
 _RECIPES = 8  # lines that colours can tell apart
 
 
@@ -59,24 +76,33 @@ def memory(suite: SuiteRecord) -> dict[str, Any] | None:
     }
 
 
+def _numbers(conditions: Conditions) -> dict[str, float]:
+    """All that was measured in one launch of the machine and, behind its number, of each GPU."""
+    parts: list[tuple[str, Any]] = [("", conditions)]
+    several = len(conditions.devices) > 1
+    for number, device in enumerate(conditions.devices):
+        parts.append((f"GPU {number}: " if several else "GPU: ", device))
+    return {
+        f"{where}{_COUNTS.get(name, name) if where else name}": float(value)
+        for where, part in parts
+        for name, value in part
+        if name not in _KEYS and isinstance(value, (int, float)) and not isinstance(value, bool)
+    }
+
+
 def machine(suite: SuiteRecord) -> dict[str, Any] | None:
     """What the machine did, launch by launch, a panel for everything that was measured and is not
     always the same; None: nothing.
     """
     values = []
-    for name in Conditions.model_fields:
-        if name in _KEYS:
-            continue
-        found = {each.index: getattr(each, name) for each in suite.conditions}
-        known = {
-            index: value
-            for index, value in found.items()
-            if isinstance(value, (int, float)) and not isinstance(value, bool)
-        }
+    told = {each.index: _numbers(each) for each in suite.conditions}
+    for name in dict.fromkeys(name for each in told.values() for name in each):
+        known = {index: each[name] for index, each in told.items() if name in each}
         if len(known) < 2 or len(set(known.values())) < 2:
             continue
         scale, unit = next(
-            (each for word, each in _UNITS.items() if name.startswith(word)), (1.0, "")
+            (each for word, each in _UNITS.items() if name.rpartition(": ")[2].startswith(word)),
+            (1.0, ""),
         )
         panel = name.replace("_", " ") + (f", {unit}" if unit else "")
         discarded = suite.discarded

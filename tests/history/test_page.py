@@ -16,7 +16,7 @@ from harness.record import Status
 from tests.history import nights
 from tests.history.nights import Night
 from tests.report.sessions import HOSTILE
-from tests.report.test_browser import BROWSER, framed, opened
+from tests.report.test_browser import BROWSER, framed, opened, violations
 
 SLOWER = [Night()] * 30 + [Night(factor=1.1, packages="2.0")] * 4
 
@@ -111,3 +111,12 @@ def test_it_opens_silently_and_fits_a_phone(tmp_path: Path, text: str) -> None:
     assert found
     assert int(found[1]) <= 375
     assert int(found[2]) >= 2
+
+
+@browser
+@pytest.mark.slow
+def test_axe_finds_nothing_to_complain_of(tmp_path: Path) -> None:
+    """WCAG 2.1 A and AA and axe's best practices, with everything folded out."""
+    listed = [Night()] * 12 + [Night(factor=1.5, status=Status.FAIL)] * 4
+    made = page(tmp_path / "store", listed)
+    assert violations(made, tmp_path) == []

@@ -11,7 +11,7 @@ from harness import between
 from harness.report import document, listing
 from tests.report import sessions
 from tests.report.pairs import calm, moved
-from tests.report.test_browser import framed, opened, pytestmark  # noqa: F401 - marks this file
+from tests.report.test_browser import framed, opened, pytestmark, violations  # noqa: F401 - marks this file
 
 HOSTILE = sessions.HOSTILE[0] + sessions.HOSTILE[1] + sessions.HOSTILE[-1]
 
@@ -40,3 +40,9 @@ def test_a_page_is_silent_and_fits_a_phone(tmp_path: Path, name: str, text: str)
     found = re.search(r"<title>wide (\d+)", narrow)
     assert found
     assert int(found[1]) <= 375
+
+
+@pytest.mark.parametrize("name", ["list", "comparison"])
+def test_axe_finds_nothing_to_complain_of(tmp_path: Path, name: str) -> None:
+    """WCAG 2.1 A and AA and axe's best practices."""
+    assert violations(pages(tmp_path, "")[name], tmp_path) == []

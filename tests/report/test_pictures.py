@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from harness.conditions import Conditions, DeviceConditions
 from harness.record import LimitResult, RecipeRecord, Status, SuiteRecord
 from harness.report import charts, charts_accuracy, charts_session, images, pictures, profiles
 from harness.report.page import render
@@ -215,3 +216,34 @@ def test_a_failed_recipe_has_no_pictures_of_its_own() -> None:
     suite = suite.model_copy(update={"conditions": ()})
     assert pictures.pictures(suite, METRICS) == []
     assert pictures.absent(suite) == []
+
+
+def test_a_gpu_is_in_the_pictures_of_the_machine() -> None:
+    """Clock, power, energy and temperature by launch, in units; what never changes is left out, and
+    two GPUs are told apart.
+    """
+    suite = sessions.healthy().suites[0]
+    devices = [
+        DeviceConditions(
+            name="A10",
+            sm_clock_mean=1.5e9 + at * 1e7,
+            energy=20.0 + at,
+            temperature=60.0,
+            others=at,
+        )
+        for at in range(3)
+    ]
+    launches = tuple(Conditions(index=at, devices=(device,)) for at, device in enumerate(devices))
+    drawn = charts_session.machine(suite.model_copy(update={"conditions": launches}))
+    assert drawn is not None
+    told = {each["panel"]: each["value"] for each in drawn["data"]["values"]}
+    assert told == {
+        "GPU: sm clock mean, GHz": pytest.approx(1.52),
+        "GPU: energy, J": 22.0,
+        "GPU: processes of others": 2.0,
+    }
+    two = tuple(each.model_copy(update={"devices": each.devices * 2}) for each in launches)
+    drawn = charts_session.machine(suite.model_copy(update={"conditions": two}))
+    assert drawn is not None
+    panels = {each["panel"] for each in drawn["data"]["values"]}
+    assert {"GPU 0: energy, J", "GPU 1: energy, J"} <= panels
