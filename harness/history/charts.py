@@ -17,6 +17,7 @@ from harness.units import Unit, show, show_percent
 _WIDTH, _HEIGHT = 370, 140
 _POINTS = 366  # of a chart; more nights than that are drawn by their medians
 _TOLD = 30  # nights of a chart that have a tooltip, the newest
+_LONG = 120.0  # seconds from which on a time is told in minutes
 _SMALL = (120, 24)  # width and height of a sparkline
 
 _SCALES = {
@@ -81,13 +82,15 @@ def trend_chart(found: Found, moves: Sequence[Move], nights: Sequence[Night]) ->
 
 
 def gate_chart(gate: Gate, nights: Sequence[Night]) -> dict[str, Any]:
-    """The minutes that the gate took, night by night."""
+    """The time that the gate took, night by night."""
+    long = float(np.median(gate.seconds)) >= _LONG
+    unit = 60.0 if long else 1.0
     rows = []
     fresh = len(gate.places) - _TOLD
     for at, (place, seconds) in enumerate(zip(gate.places, gate.seconds, strict=True)):
-        row: dict[str, Any] = {"t": nights[place].started.isoformat(), "y": _short(seconds / 60)}
+        row: dict[str, Any] = {"t": nights[place].started.isoformat(), "y": _short(seconds / unit)}
         if at >= fresh:
-            row["told"] = f"{nights[place].started:%Y-%m-%d}: {seconds / 60:.1f} min"
+            row["told"] = f"{nights[place].started:%Y-%m-%d}: {duration(seconds)}"
         rows.append(row)
     lines = [
         {
@@ -98,7 +101,7 @@ def gate_chart(gate: Gate, nights: Sequence[Night]) -> dict[str, Any]:
         }
         for step in gate.trend.steps
     ]
-    return _layers(rows, "minutes", lines, [], zero=True)
+    return _layers(rows, "minutes" if long else "seconds", lines, [], zero=True)
 
 
 def _layers(
@@ -175,6 +178,11 @@ def _layers(
             }
         )
     return {"width": _WIDTH, "height": _HEIGHT, "layer": layers}
+
+
+def duration(seconds: float) -> str:
+    """A time of the gate for people: minutes, where it is long."""
+    return f"{seconds / 60:.1f} min" if seconds >= _LONG else f"{seconds:.1f} s"
 
 
 def change(move: Move) -> str:

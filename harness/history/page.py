@@ -16,6 +16,7 @@ from harness.history.analysis import RED, Event, Findings, Found, Move, Turned, 
 from harness.history.charts import (
     amount,
     change,
+    duration,
     gate_chart,
     in_units,
     sparkline,
@@ -371,9 +372,12 @@ def _gate(gate: Any, findings: Findings) -> dict[str, Any]:
         "command": gate.command,
         "machine": gate.machine,
         "count": len(gate.places),
-        "last": gate.seconds[-1],
-        "middle": float(np.median(gate.seconds)),
-        "phases": sorted(last.phases.items(), key=lambda item: -item[1]),
+        "last": duration(gate.seconds[-1]),
+        "middle": duration(float(np.median(gate.seconds))),
+        "phases": [
+            f"{name} {duration(seconds)}"
+            for name, seconds in sorted(last.phases.items(), key=lambda item: -item[1])
+        ],
         "words": words,
         "chart": svg(gate_chart(gate, nights)),
     }
@@ -429,7 +433,7 @@ def _recipe(
 def _line(
     found: Found, moves: Sequence[Move], findings: Findings, bins: int
 ) -> tuple[int, float, Line]:
-    """One metric with its rank (0: red) and how much it got worse (the most first)."""
+    """One metric with its rank (0: red, 1: something happened) and how much it got worse (the most first)."""
     series = found.series
     nights = findings.past.nights
     did = [f"{change(move)} on {nights[move.night].started:%Y-%m-%d}" for move in moves[:2]]
@@ -446,7 +450,7 @@ def _line(
     status = found.status if current else None
     worse = [move for move in moves if move.worse]
     weight = -max((move.weight for move in worse), default=0.0)
-    rank = 0 if status in RED else 1
+    rank = 0 if status in RED else 1 if did else 2
     return (
         rank,
         weight,
