@@ -18,6 +18,7 @@ _WIDTH, _HEIGHT = 370, 140
 _POINTS = 366  # of a chart; more nights than that are drawn by their medians
 _TOLD = 30  # nights of a chart that have a tooltip, the newest
 _LONG = 120.0  # seconds from which on a time is told in minutes
+_GATE = 0.05  # the smallest step of the gate's time, as a log ratio, that anyone minds
 _SMALL = (120, 24)  # width and height of a sparkline
 
 _SCALES = {
@@ -100,6 +101,7 @@ def gate_chart(gate: Gate, nights: Sequence[Night]) -> dict[str, Any]:
             f"{nights[gate.places[step.at]].started:%Y-%m-%d}",
         }
         for step in gate.trend.steps
+        if abs(step.size) >= _GATE
     ]
     return _layers(rows, "minutes" if long else "seconds", lines, [], zero=True)
 

@@ -5,8 +5,7 @@ and what to run next; then everything else. One self-contained HTML file without
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from harness.history.charts import (
 )
 from harness.history.commits import between, next_command
 from harness.history.reading import STATUSES
+from harness.history.recipes import place, recipes
 from harness.history.tightening import propose
 from harness.record import Status
 from harness.report.charts import svg
@@ -33,8 +33,6 @@ _CARDS = 12  # changes that get a card with a chart, the newest and worst
 _EARLIER = 12  # charts of earlier steps
 _LINES = 8  # members of a change that are listed one by one
 _TABLE = 60  # rows of a table before it says how many more there are
-_POINTS = 150_000  # of all sparklines together, about: what a page can hold
-_FEWEST_BINS, _MOST_BINS = 16, 120
 
 SHAPES = {
     Status.ERROR: "✖",
@@ -44,35 +42,6 @@ SHAPES = {
     Status.SKIPPED: "·",
     Status.PASS: "✔",
 }
-
-
-@dataclass(frozen=True)
-class Line:
-    """One metric of a recipe in the list of all: what it is now and what it did."""
-
-    metric: str
-    spark: str
-    now: str
-    did: str
-    worse: bool
-    status: Status | None
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """One recipe in the list of all, its metrics with the worst first."""
-
-    name: str
-    suite: str
-    worst: Status | None
-    head: str
-    spark: str
-    lines: tuple[Line, ...]
-
-    @property
-    def notable(self) -> bool:
-        """Whether there is more to say than that all is as it was."""
-        return self.worst in RED or any(line.did for line in self.lines)
 
 
 def render(findings: Findings, root: Path | None) -> str:
@@ -138,14 +107,14 @@ def answer(findings: Findings) -> str:
         first = worse[0]
         parts.append(
             f"{_count(len(worse), 'budget', 'budgets')} turned red "
-            f"({_place(first.found, findings)}{' first' if len(worse) > 1 else ''})"
+            f"({place(first.found, findings)}{' first' if len(worse) > 1 else ''})"
         )
     outside = [move for move in findings.outside if move.worse]
     if outside:
         parts.append(
             f"{_count(len(outside), 'metric', 'metrics')} left "
             f"{'its' if len(outside) == 1 else 'their'} band for the worse "
-            f"({_place(outside[0].found, findings)} {change(outside[0])})"
+            f"({place(outside[0].found, findings)} {change(outside[0])})"
         )
     if better:
         parts.append(f"{_count(len(better), 'budget is', 'budgets are')} green again")
@@ -156,7 +125,7 @@ def answer(findings: Findings) -> str:
         night = nights[first_event.night]
         more = f", and {len(bad) - 1} more" if len(bad) > 1 else ""
         head += (
-            f" {_place(first_event.found, findings)} is {change(first_event)} since "
+            f" {place(first_event.found, findings)} is {change(first_event)} since "
             f"{night.started:%Y-%m-%d}{more}."
         )
     elif recent:
@@ -199,12 +168,6 @@ def _split(findings: Findings) -> tuple[list[Event], list[Event]]:
     return recent, earlier
 
 
-def _place(found: Found, findings: Findings) -> str:
-    series = found.series
-    name = f"{series.suite} {series.name}" if findings.several_suites else series.name
-    return f"{name} on {series.machine}" if len(findings.newest) > 1 else name
-
-
 def _card(event: Event, findings: Findings, root: Path | None, *, chart: bool) -> dict[str, Any]:
     """A change with its evidence, its picture and the next command."""
     nights = findings.past.nights
@@ -222,7 +185,7 @@ def _card(event: Event, findings: Findings, root: Path | None, *, chart: bool) -
         }
     )
     return {
-        "name": _place(lead.found, findings),
+        "name": place(lead.found, findings),
         "change": change(lead),
         "between": f"{_size(lead, lead.low)} … {_size(lead, lead.high)}",
         "worse": lead.worse,
@@ -277,7 +240,7 @@ def _move_row(move: Move, findings: Findings) -> dict[str, Any]:
     series = move.found.series
     middle, _, _ = in_units(move.found)
     return {
-        "name": _place(move.found, findings),
+        "name": place(move.found, findings),
         "change": change(move),
         "worse": move.worse,
         "now": show(float(middle[-1]), series.unit) if series.unit else "",
@@ -291,7 +254,7 @@ def _turned(turn: Turned, findings: Findings, root: Path | None) -> dict[str, An
     code = between(nights[turn.since], nights[turn.found.night], root)
     key = (series.machine, series.suite, series.recipe, series.metric)
     return {
-        "name": _place(turn.found, findings),
+        "name": place(turn.found, findings),
         "now": turn.now,
         "before": turn.before,
         "since": nights[turn.since].started,
@@ -313,14 +276,14 @@ def _red(findings: Findings) -> list[dict[str, Any]]:
         codes = [STATUSES.index(status) for status in RED]
         judged = np.flatnonzero(series.status >= 0)
         first = judged[-1]
-        for place in judged[::-1]:
-            if int(series.status[place]) not in codes:
+        for at in judged[::-1]:
+            if int(series.status[at]) not in codes:
                 break
-            first = place
+            first = at
         key = (series.machine, series.suite, series.recipe, series.metric)
         rows.append(
             {
-                "name": _place(each, findings),
+                "name": place(each, findings),
                 "status": each.status,
                 "since": nights[int(series.nights[first])].started,
                 "nights": int((judged >= first).sum()),
@@ -350,7 +313,7 @@ def _drift_row(group: Sequence[Found], findings: Findings) -> dict[str, Any]:
     total = drift.total if drift else 0.0
     relative = series.relative
     return {
-        "name": _place(found, findings),
+        "name": place(found, findings),
         "others": ", ".join(each.series.metric for each in group[1:]),
         "rate": amount(size, relative=relative),
         "between": f"{amount(low, relative=relative)} … {amount(high, relative=relative)}",
@@ -381,81 +344,6 @@ def _gate(gate: Any, findings: Findings) -> dict[str, Any]:
         "words": words,
         "chart": svg(gate_chart(gate, nights)),
     }
-
-
-def recipes(findings: Findings) -> list[Recipe]:
-    """Every recipe, worst first: red, then what changed most, then by name."""
-    bins = max(_FEWEST_BINS, min(_MOST_BINS, _POINTS // max(1, len(findings.found))))
-    grouped: dict[tuple[str, str, str], list[Found]] = {}
-    for each in findings.found:
-        key = (each.series.machine, each.series.suite, each.series.recipe)
-        grouped.setdefault(key, []).append(each)
-    moves: dict[int, list[Move]] = {}
-    for event in findings.events:
-        for move in event.moves:
-            moves.setdefault(id(move.found), []).append(move)
-    made = [
-        _recipe(key, mine, moves, findings, bins) for key, mine in grouped.items() if key[2] or mine
-    ]
-    return [recipe for _, recipe in sorted(made, key=lambda pair: pair[0])]
-
-
-def _recipe(
-    key: tuple[str, str, str],
-    mine: Iterable[Found],
-    moves: Mapping[int, list[Move]],
-    findings: Findings,
-    bins: int,
-) -> tuple[tuple[int, float, str, str], Recipe]:
-    lines = []
-    for each in mine:
-        rank, weight, line = _line(each, moves.get(id(each), []), findings, bins)
-        lines.append(((rank, weight, each.series.metric), line))
-    lines.sort(key=lambda pair: pair[0])
-    statuses = [line.status for _, line in lines if line.status is not None]
-    worst = min(statuses, key=lambda status: status.rank, default=None)
-    shown = lines[0][1]
-    if not any(line.did for _, line in lines):  # nothing happened: what people look at first
-        shown = next((line for _, line in lines if line.metric == "latency_p50"), shown)
-    machine, suite, name = key
-    place = suite if len(findings.newest) == 1 else f"{suite} · {machine}"
-    head = f"{shown.metric} {shown.now}" + (f", {shown.did}" if shown.did else "")
-    return (lines[0][0][0], lines[0][0][1], suite, name), Recipe(
-        name=name,
-        suite=place,
-        worst=worst,
-        head=head,
-        spark=shown.spark,
-        lines=tuple(line for _, line in lines),
-    )
-
-
-def _line(
-    found: Found, moves: Sequence[Move], findings: Findings, bins: int
-) -> tuple[int, float, Line]:
-    """One metric with its rank (0: red, 1: something happened) and how much it got worse (the most first)."""
-    series = found.series
-    nights = findings.past.nights
-    did = [f"{change(move)} on {nights[move.night].started:%Y-%m-%d}" for move in moves[:2]]
-    if len(moves) > 2:
-        did.append(f"{len(moves) - 2} more")
-    if found.trend.drift is not None and found in findings.drifting:
-        did.append(f"drifts {amount(found.trend.drift.total, relative=series.relative)}")
-    now = "not measured"
-    if len(found.places) and found.places[-1] == len(series.nights) - 1 and series.unit:
-        now = show(float(series.value[-1]), series.unit)
-    current = found.night == findings.newest[series.machine]
-    if not current:
-        did.append(f"not since {nights[found.night].started:%Y-%m-%d}")
-    status = found.status if current else None
-    worse = [move for move in moves if move.worse]
-    weight = -max((move.weight for move in worse), default=0.0)
-    rank = 0 if status in RED else 1 if did else 2
-    return (
-        rank,
-        weight,
-        Line(series.metric, sparkline(found, bins), now, ", ".join(did), bool(worse), status),
-    )
 
 
 def _count(number: int, one: str, many: str) -> str:
