@@ -21,7 +21,8 @@ from suites.digits import data
 if TYPE_CHECKING:
     from harness.tasks.detection import DetectionData
 
-PAIRS = list(combinations(data.SPLITS, 2))
+BOTH_FOR_TRAINING = {"train", "more"}
+PAIRS = [pair for pair in combinations(data.SPLITS, 2) if {*pair} != BOTH_FOR_TRAINING]
 
 
 @pytest.fixture(scope="module")
