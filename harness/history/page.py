@@ -25,7 +25,7 @@ from harness.history.commits import between, next_command
 from harness.history.reading import STATUSES
 from harness.history.recipes import place, recipes
 from harness.history.tightening import propose
-from harness.record import Status
+from harness.report import templating
 from harness.report.charts import svg
 from harness.units import show, show_percent
 
@@ -34,37 +34,19 @@ _EARLIER = 12  # charts of earlier steps
 _LINES = 8  # members of a change that are listed one by one
 _TABLE = 60  # rows of a table before it says how many more there are
 
-SHAPES = {
-    Status.ERROR: "✖",
-    Status.FAIL: "✖",
-    Status.INCONCLUSIVE: "?",
-    Status.NO_BASELINE: "∅",
-    Status.SKIPPED: "·",
-    Status.PASS: "✔",
-}
-
 
 def render(findings: Findings, root: Path | None) -> str:
     """The whole page. `root` is a folder of the repository that commits are looked up in, None for
     none.
     """
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("harness.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     nights = findings.past.nights
     recent, earlier = _split(findings)
     tightenings = propose(findings.past.held)
     drifting = _by_recipe(findings.drifting)
     listed = recipes(findings)
-    return environment.get_template("nightly.html").render(
+    return templating.page(
+        "nightly.html",
         answer=answer(findings),
-        shape=SHAPES,
         counts=judged_now(findings),
         nights=nights,
         machines=[(name, nights[index]) for name, index in findings.newest.items()],

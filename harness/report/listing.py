@@ -34,7 +34,7 @@ def write(folder: Path) -> tuple[Path, tuple[PerfgateError, ...]]:
     Raises:
         OSError: the page cannot be written.
     """
-    from harness.report.document import template
+    from harness.report import templating
     from harness.report.files import put, read_verdicts
 
     found: list[tuple[str, Entry]] = []
@@ -55,7 +55,7 @@ def write(folder: Path) -> tuple[Path, tuple[PerfgateError, ...]]:
     page = folder / NAME
     put(
         page,
-        template(
+        templating.page(
             "index.html",
             folder=folder.name,
             title=title,

@@ -20,19 +20,10 @@ from harness.record import (
     SuiteRecord,
     Verdict,
 )
-from harness.report import conditions, images, pictures, profiles
+from harness.report import conditions, images, pictures, profiles, templating
 from harness.report.since import since
 from harness.report.terminal import beside, limit_text
 from harness.units import Unit, show, show_percent
-
-_SHAPES = {
-    Status.ERROR: "✖",
-    Status.FAIL: "✖",
-    Status.INCONCLUSIVE: "?",
-    Status.NO_BASELINE: "∅",
-    Status.SKIPPED: "·",
-    Status.PASS: "✔",
-}
 
 
 @dataclass(frozen=True)
@@ -60,19 +51,10 @@ class Row:
 
 def render(session: SessionRecord, metrics: Mapping[str, Metric]) -> str:
     """The whole page."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("harness.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templating.environment()
     environment.filters["limit"] = _limit_text
     environment.filters["quantity"] = lambda value, unit: show(value, Unit(unit))
     environment.filters["measured"] = _measured
-    environment.globals["shape"] = _SHAPES
     verdicts = [verdict for suite in session.suites for verdict in suite.verdicts]
     found = Counter(verdict.status for verdict in verdicts)
     needs = _needs(session)
