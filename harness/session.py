@@ -159,7 +159,9 @@ class Session:
 
     def _run(self, plan: _Plan) -> dict[tuple[str, str], Verdict]:
         broken = _broken(plan)
-        if plan.read.suite is None:
+        suite = plan.read.suite
+        if suite is None or not plan.wanted.keys() & suite.recipes.keys():
+            # Nothing is to be measured, so that nobody is waited for.
             self._records.append(
                 SuiteRecord(
                     name=plan.read.file.parent.name,
@@ -170,11 +172,13 @@ class Session:
                     verdicts=tuple(verdict for _, verdict in broken),
                 )
             )
-            return {("", BROKEN): broken[0][1]}
+            if suite is None:
+                return {("", BROKEN): broken[0][1]}
+            return {(verdict.recipe, verdict.metric): verdict for _, verdict in broken}
         keep_out_of_git(self.settings.cache)
         with exclusive("cpu", self.settings.wait, self._show):
             record = SuiteRun(
-                plan.read.suite,
+                suite,
                 plan.wanted,
                 settings=self.settings,
                 machine=self.machine,
