@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import RECIPES, Project
+from tests.conftest import RECIPES, Project, said
 
 
 def test_strict_fails_what_has_no_baseline(project: Project) -> None:
@@ -51,6 +51,21 @@ def test_a_busy_device_is_refused(
         result = project.pytester.runpytest_subprocess("--perf", "-k", "plain-artifact")
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["*process 4711 is measuring*", "*--perf-wait SECONDS*"])
+
+
+def test_a_recipe_that_cannot_be_read_waits_for_nobody(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of it is measured: its own error is told, while another session measures."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    folder = tmp_path / f"pytest-perfgate-{os.getuid()}"
+    folder.mkdir(mode=0o700)
+    project.write(RECIPES.replace('runtime = "moody"', 'runtime = "mody"'))
+    with (folder / "cpu.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        result = project.pytester.runpytest_subprocess("--perf", "-k", "moody")
+    said(result, "mody", "moody")
+    assert "measuring on this machine" not in result.stdout.str()
 
 
 def test_reports_and_cache_go_where_they_are_told(project: Project) -> None:
