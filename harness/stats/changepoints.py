@@ -106,7 +106,10 @@ def trend(values: Array, alpha: float) -> Trend:
     sd = noise(array)
     if not sd and array.min() == array.max():
         return Trend((), None, 0.0)
-    unit = sd or _FLOOR * max(float(np.abs(array).max()), float(np.ptp(array)))
+    floor = _FLOOR * max(float(np.abs(array).max()), float(np.ptp(array)))
+    floor = max(floor, float(np.finfo(np.float64).tiny))  # of values next to zero it would be zero
+    sd = sd if sd > floor else 0.0  # rounding is no noise, and its square may be no number
+    unit = sd or floor
     scaled = _without_outliers((array - np.median(array)) / unit)
     price = penalty(count, alpha)
     edges = _pelt(scaled, price)
@@ -145,7 +148,7 @@ def _memory(scaled: Array) -> float:
     of an autoregressive noise, r from differences of neighbours and of next neighbours.
     """
     near, far = _apart(scaled, 1), _apart(scaled, 2)
-    if near <= 0:
+    if near <= _FLOOR:  # of what is left without outliers, rounding is no noise either
         return 1.0
     r = min(max((far / near) ** 2 - 1, 0.0), _MOST_MEMORY)
     return (1 + r) / (1 - r)
