@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import harness
-from harness import registry
+from harness import registry, tasks
 from harness.artifact import ONNX, TORCH, Artifact, OptionsModel
 from harness.errors import BuildError, PerfgateError, RecipeError
 from harness.machine import PACKAGES
+from harness.measure import suitedata
 from harness.measure.importing import Watch, resolve
 from harness.measure.store import ArtifactStore, Entry, Stored, Structure, digest_files, digest_of
 from harness.measure.suitedata import VALIDATION, SuiteData
@@ -360,6 +361,7 @@ def _step_key(before: str, step: Step, options: OptionsModel, suite: Suite) -> s
     if splits:
         asked["data"] = {split: suite.data.get(split) for split in sorted(splits)}
         asked["input"] = dict(suite.input)
+        asked["reading"] = [_code(Path(suitedata.__file__)), _folder(Path(tasks.__file__).parent)]
     if trains_with(step, options):
         asked["trainer"] = suite.trainer
         asked["training"] = _code(Path(training.__file__))
@@ -370,6 +372,10 @@ def _code(source: Path) -> str:
     """Digest of a step's module and of those beside it whose names begin with its own."""
     names = sorted(file.name for file in source.parent.glob(f"{source.stem}*.py"))
     return digest_files(source.parent, names)[0]
+
+
+def _folder(folder: Path) -> str:
+    return digest_files(folder, sorted(file.name for file in folder.glob("*.py")))[0]
 
 
 def versions_of(modules: Iterable[str]) -> dict[str, str]:

@@ -15,11 +15,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import harness
 from harness.errors import RecipeError
 
 _IGNORED = {".git", ".perfgate", "__pycache__", ".tox", ".venv", "reports", "node_modules"}
 _WEIGHTS = {".safetensors", ".pt", ".pth", ".onnx", ".npz", ".npy", ".bin", ".json", ".toml"}
 """Files beside an imported module that native loaders open without Python seeing it."""
+_HARNESS = Path(harness.__file__).parent
 
 
 def resolve(path: str, where: str) -> Callable[..., Any]:
@@ -51,7 +53,11 @@ def resolve(path: str, where: str) -> Callable[..., Any]:
 
 
 class Watch:
-    """Notes which files of the project (below `root`) this process has read."""
+    """Notes which files of the project (below `root`) this process has read.
+
+    The harness's own are not among them, also where they lie there: what of them shapes an artifact
+    is in its key.
+    """
 
     def __init__(self, root: Path) -> None:
         self._root = root.resolve()
@@ -82,6 +88,8 @@ class Watch:
                 found.update(other for other in file.parent.iterdir() if other.suffix in _WEIGHTS)
         listed = {}
         for file in found:
+            if file.is_relative_to(_HARNESS):
+                continue
             relative = file.relative_to(self._root)
             if _IGNORED.isdisjoint(relative.parts) and relative.name not in _OWN:
                 digest = self.digest(relative.as_posix())
