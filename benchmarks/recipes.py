@@ -39,7 +39,8 @@ class Row:
     Attributes:
         lost: points of mAP (0 to 100) less than the reference.
         speed, speed_inference: times as fast as torch eager fp32: latency, and inference alone.
-        own: times as fast as the plain fp32 recipe of the same runtime, None when there is none.
+        own, own_inference: times as fast as the plain fp32 recipe of the same runtime: latency, and
+            inference alone; None when there is none.
         problem: why it was not measured.
     """
 
@@ -52,6 +53,7 @@ class Row:
     speed: float = math.nan
     speed_inference: float = math.nan
     own: float | None = None
+    own_inference: float | None = None
     size: float = math.nan
     memory: float | None = None
     problem: str = ""
@@ -119,9 +121,11 @@ def _row(record: RecipeRecord, reference: RecipeRecord, plain: RecipeRecord | No
         problem = record.failure.problem if record.failure else "not measured"
         return Row(record.name, steps, runtime, problem=problem)
     speed = _speed(record, reference, "latency_p50")
-    own = None
+    inference = _speed(record, reference, "inference_p50")
+    own = own_inference = None
     if plain is not None and plain is not record:
         own = speed / _speed(plain, reference, "latency_p50")
+        own_inference = inference / _speed(plain, reference, "inference_p50")
     score, before = record.accuracy.values["map"], reference.accuracy.values["map"]
     return Row(
         name=record.name,
@@ -131,8 +135,9 @@ def _row(record: RecipeRecord, reference: RecipeRecord, plain: RecipeRecord | No
         lost=100 * (before - score),
         latency=level(record, PERFORMANCE["latency_p50"]) or math.nan,
         speed=speed,
-        speed_inference=_speed(record, reference, "inference_p50"),
+        speed_inference=inference,
         own=own,
+        own_inference=own_inference,
         size=level(record, PERFORMANCE["artifact_size"]) or math.nan,
         memory=level(record, PERFORMANCE["peak_memory"]),
     )
@@ -185,9 +190,11 @@ def bars(found: Sequence[Row]) -> list[str]:
             continue
         reached = (best.own or 0.0) if own else best.speed
         word = "kept" if reached >= factor else "missed"
+        alone = best.own_inference if own else best.speed_inference
         allowed = f" at {points:g} points" if points < math.inf else ""
         told.append(
-            f"{title}: {reached:.2f}x at {best.lost:+.2f} points ({best.name}); "
+            f"{title}: {reached:.2f}x ({alone:.2f}x in inference alone) "
+            f"at {best.lost:+.2f} points ({best.name}); "
             f"asked for {factor:g}x{allowed}: {word}"
         )
     return told

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 Boxes = npt.NDArray[np.float32]
+_BLOCK = 128
 
 
 def overlap(one: npt.NDArray[Any], many: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -34,8 +35,29 @@ def suppress(
     order = order[np.isfinite(boxes[order]).all(axis=1)]  # a box that is no number is no box
     kept: list[int] = []
     while len(order) and len(kept) < most:
-        best, rest = order[0], order[1:]
-        kept.append(int(best))
-        near = overlap(boxes[best : best + 1], boxes[rest])[0] > limit
-        order = rest[~(near & (categories[rest] == categories[best]))]
+        # Some at once: a box that is alone in a call costs as much as a hundred.
+        block, order = order[:_BLOCK], order[_BLOCK:]
+        hits = _suppresses(boxes, categories, block, block, limit)
+        alive = np.ones(len(block), dtype=bool)
+        chosen: list[int] = []
+        for row in range(len(block)):
+            if alive[row] and len(kept) + len(chosen) < most:
+                chosen.append(row)
+                alive &= ~hits[row]
+        kept += [int(each) for each in block[chosen]]
+        if len(order) and len(kept) < most:
+            order = order[~_suppresses(boxes, categories, block[chosen], order, limit).any(axis=0)]
     return np.array(kept, dtype=np.int64)
+
+
+def _suppresses(
+    boxes: Boxes,
+    categories: npt.NDArray[Any],
+    better: npt.NDArray[Any],
+    others: npt.NDArray[Any],
+    limit: float,
+) -> npt.NDArray[np.bool_]:
+    """Whether each box of `better` (A indices) takes away each of `others` (B): (A, B)."""
+    near = overlap(boxes[better], boxes[others]) > limit
+    hits: npt.NDArray[np.bool_] = near & (categories[better][:, None] == categories[others])
+    return hits
