@@ -26,6 +26,8 @@ from unittest import mock
 from benchmarks.workload import ROOT, prepare
 from harness.measure import arm, held, turns
 from harness.record import Launch, SessionRecord, SuiteRecord
+from harness.workloads import WorkContext
+from harness.workloads.images import Images
 
 TARGET_ADDED = 2e-6
 TARGET_SHARE = 0.5
@@ -71,6 +73,9 @@ IMAGE = object()
 class Idle:
     """A session and a pipeline that do nothing."""
 
+    def __init__(self) -> None:
+        self.facts: dict[str, Any] = {}
+
     def preprocess(self, images: Sequence[Any]) -> tuple[Any, Any]:
         """The images, as they are."""
         return images, None
@@ -83,23 +88,37 @@ class Idle:
         """No predictions."""
         return []
 
+    def close(self) -> None:
+        """Nothing is held."""
+
 
 class HarnessVisit(arm._RecipeVisit):
     """The harness's own visit, of a session and a pipeline that do nothing."""
 
     def __init__(self) -> None:
         arm._Visit.__init__(self)
-        self._session = self._pipeline = Idle()  # type: ignore[assignment]
-        self._images = [IMAGE]
+        idle = Idle()
+        context = WorkContext(
+            session=lambda: idle,
+            module=lambda: None,
+            pipeline=idle,
+            images=[IMAGE],
+            data=lambda _: None,
+            trainer=lambda: print,
+            batch=1,
+            threads=1,
+            flush=lambda _: None,
+        )
+        self._work = Images().open(Images.Options(), context)
         self._base = None
 
 
 class BareVisit(HarnessVisit):
     """The least there is: two readings of the clock around the call."""
 
-    def sample(self, number: int) -> tuple[float, float, float]:  # noqa: ARG002 - one image
+    def sample(self, number: int) -> Sequence[float]:  # noqa: ARG002 - one image
         """Its time as that of the inference."""
-        run, clock = self._session.run, time.perf_counter
+        run, clock = Idle().run, time.perf_counter
         start = clock()
         run(IMAGE)
         return 0.0, clock() - start, 0.0

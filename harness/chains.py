@@ -9,10 +9,11 @@ from typing import Any
 from harness import registry
 from harness.artifact import IMPORT_PATH
 from harness.errors import RecipeError
-from harness.recipe import RuntimeSpec, StepSpec
+from harness.recipe import RuntimeSpec, StepSpec, WorkloadSpec
 from harness.runtimes import Runtime
 from harness.steps import Step, splits_of, trains_with
 from harness.suitetables import NAME, Place, RecipeTable, SuiteTable
+from harness.workloads import IMAGES, Workload
 
 
 def one_per_runtime(place: Place, table: RecipeTable) -> list[tuple[RecipeTable, str]]:
@@ -134,3 +135,52 @@ def read_runtime(place: Place, asked: Any, where: str) -> RuntimeSpec:
     runtime: Runtime = place.find(registry.RUNTIMES, name, where)
     options = place.validate(runtime.Options, table, where)
     return RuntimeSpec(name, options.model_dump(mode="json"))
+
+
+def read_workload(place: Place, line: Sequence[RecipeTable]) -> tuple[WorkloadSpec, str]:
+    """What a recipe is measured by, and the key it stands at; `line` is its ancestors and itself,
+    the root first. Options that a recipe leaves out are its parent's.
+
+    Raises:
+        RecipeError: there is no such workload, an option is wrong, or it is not its reference's.
+    """
+    name, raw, options, where = (
+        IMAGES,
+        dict[str, Any](),
+        None,
+        f"recipe {line[-1].name!r}: workload",
+    )
+    for index, table in enumerate(line):
+        if table.workload is None:
+            continue
+        where = f"recipe {table.name!r}: workload"
+        asked = table.workload
+        written = {"name": asked} if isinstance(asked, str) else dict(asked)
+        found = written.pop("name", name)
+        if not isinstance(found, str):
+            raise place.error(f"{found!r} names no workload", where, valid='{ name = "training" }')
+        if index and found != name:
+            raise place.error(
+                f"it is measured by {found!r}, and its reference {line[0].name!r} by {name!r}: "
+                "what is compared must do the same work",
+                where,
+                next_step=f"give it a reference of its own: leave out `from` and set "
+                f'workload = "{found}"',
+            )
+        name, raw = found, raw | written
+        workload: Workload = place.find(registry.WORKLOADS, name, where)
+        options = place.validate(workload.Options, raw, where)
+    if options is None:
+        options = registry.find(registry.WORKLOADS, name).Options()
+    return WorkloadSpec(name, options.model_dump(mode="json")), where
+
+
+def steps_of_workload(spec: WorkloadSpec) -> list[dict[str, Any]]:
+    """The steps that a workload ends a chain on, as a suite file would have them."""
+    workload: Workload = registry.find(registry.WORKLOADS, spec.name)
+    found = []
+    for added in workload.adds(workload.Options.model_validate(dict(spec.options))):
+        options = dict(added.options)
+        first = options.pop(registry.find(registry.STEPS, added.name).argument)
+        found.append({added.name: first, **options})
+    return found

@@ -184,7 +184,7 @@ def _doctor(asked: argparse.Namespace) -> int:
     print(f"python    {environment.python}")
     for name, version in environment.packages.items():
         print(f"          {name} {version}")
-    for group in (registry.STEPS, registry.RUNTIMES, registry.TASKS):
+    for group in (registry.STEPS, registry.RUNTIMES, registry.WORKLOADS, registry.TASKS):
         for name in registry.names(group):
             kind = group.rpartition(".")[2].rstrip("s")
             needs = [each for each in registry.find(group, name).requires if each.missing]

@@ -212,3 +212,11 @@ _ALL = (
 
 PERFORMANCE: Mapping[str, Metric] = MappingProxyType({metric.name: metric for metric in _ALL})
 """The metrics of every task; a task adds its metrics of accuracy."""
+
+OF_EVERY_WORKLOAD = frozenset(
+    {"peak_memory", "artifact_size", "load_time", "device_memory", "load_time_cold", "build_time"}
+)
+"""Performance metrics that do not depend on what an arm does in its turn."""
+
+OF_IMAGES = frozenset(PERFORMANCE) - OF_EVERY_WORKLOAD
+"""Performance metrics of images through the model, one at a time or in batches."""

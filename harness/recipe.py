@@ -51,6 +51,14 @@ class RuntimeSpec:
 
 
 @dataclass(frozen=True)
+class WorkloadSpec:
+    """What a recipe is measured by: `"images"`, or `{ name = "training", steps = 100 }`."""
+
+    name: str = "images"
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Limit:
     """One limit of a budget; `value` is in the metric's base unit or a plain ratio.
 
@@ -95,6 +103,7 @@ class Recipe:
         reference: the root of its line; its own name for a reference.
         chain: every step from the model on, the inherited ones first.
         own_steps: how many of `chain`, from its end, the recipe added itself.
+        workload: what an arm does in its turn; of one kind in a whole line.
     """
 
     name: str
@@ -104,6 +113,7 @@ class Recipe:
     own_steps: int
     runtime: RuntimeSpec
     budgets: tuple[Budget, ...]
+    workload: WorkloadSpec = WorkloadSpec()
 
     @property
     def is_reference(self) -> bool:

@@ -1,4 +1,4 @@
-"""Finds what is open to extension: steps, runtimes, tasks and decoders, by entry point.
+"""Finds what is open to extension: steps, runtimes, workloads, tasks and decoders, by entry point.
 
 A package adds its own by declaring an entry point in one of the groups below; nothing here
 changes. An entry point names a class; it is made without arguments.
@@ -15,6 +15,7 @@ from harness.errors import MissingPackage, RecipeError, suggestion
 
 STEPS = "perfgate.steps"
 RUNTIMES = "perfgate.runtimes"
+WORKLOADS = "perfgate.workloads"
 TASKS = "perfgate.tasks"
 DECODERS = "perfgate.decoders"
 

@@ -35,6 +35,11 @@ def suite_schema() -> dict[str, Any]:
             {"type": "array", "minItems": 1, "items": {"oneOf": runtimes}},
         ],
     }
+    workloads = registry.names(registry.WORKLOADS)
+    recipe["properties"]["workload"] = {
+        "description": recipe["properties"]["workload"]["description"],
+        "anyOf": [{"enum": list(workloads)}, *(_workload(name) for name in workloads)],
+    }
     recipe["properties"]["budgets"] = {
         "type": "object",
         "description": "limits by metric",
@@ -72,6 +77,14 @@ def _runtime(name: str) -> dict[str, Any]:
     schema = _plain(registry.find(registry.RUNTIMES, name).Options)
     schema["properties"]["name"] = {"const": name}
     return {**schema, "title": name, "required": ["name"]}
+
+
+def _workload(name: str) -> dict[str, Any]:
+    """Its name and options may be the parent's: neither is required."""
+    schema = _plain(registry.find(registry.WORKLOADS, name).Options)
+    schema.pop("required", None)
+    schema["properties"] = {**schema.get("properties", {}), "name": {"const": name}}
+    return {**schema, "title": name}
 
 
 def _plain(model: type[OptionsModel]) -> dict[str, Any]:

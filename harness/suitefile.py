@@ -12,9 +12,16 @@ from typing import Any
 from harness import registry
 from harness.artifact import IMPORT_PATH, ONNX, TORCH
 from harness.budgets import read_budget
-from harness.chains import one_per_runtime, read_runtime, read_step, way_to
+from harness.chains import (
+    one_per_runtime,
+    read_runtime,
+    read_step,
+    read_workload,
+    steps_of_workload,
+    way_to,
+)
 from harness.errors import PerfgateError, RecipeError, suggestion
-from harness.metric import PARITY, PERFORMANCE, Metric
+from harness.metric import OF_EVERY_WORKLOAD, PARITY, PERFORMANCE, Metric
 from harness.recipe import (
     Recipe,
     RuntimeSpec,
@@ -27,6 +34,7 @@ from harness.record import SessionRecord
 from harness.registry import Requirement
 from harness.suitetables import NAME, Place, RecipeTable, SuiteTable
 from harness.tasks import Task
+from harness.workloads import Workload
 
 SPLITS = ("train", "calibration", "validation")
 
@@ -74,7 +82,16 @@ def task_of(name: str) -> Task:
 
 def metrics_of(task: str) -> Mapping[str, Metric]:
     """Every metric that a suite of this task may have budgets on, the task's own first."""
-    return {**task_of(task).metrics, **PERFORMANCE}
+    found = {**task_of(task).metrics, **PERFORMANCE}
+    for name in registry.names(registry.WORKLOADS):
+        found |= registry.find(registry.WORKLOADS, name).metrics
+    return found
+
+
+def metrics_of_workload(workload: Workload, task: Task) -> frozenset[str]:
+    """Names of the metrics that are measured of a recipe with this workload."""
+    own = workload.metrics.keys() | task.metrics.keys()
+    return OF_EVERY_WORKLOAD | workload.measures | own
 
 
 def metrics_of_session(session: SessionRecord) -> Mapping[str, Metric]:
@@ -92,6 +109,8 @@ def missing_packages(suite: Suite, recipe: Recipe) -> tuple[Requirement, ...]:
     needed: list[Requirement] = [*_required(runtime, recipe.runtime.options)]
     for spec in recipe.chain:
         needed += _required(registry.find(registry.STEPS, spec.name), spec.options)
+    workload = registry.find(registry.WORKLOADS, recipe.workload.name)
+    needed += _required(workload, recipe.workload.options)
     needed += task_of(suite.task).requires
     if any(budget.metric == PARITY for budget in recipe.budgets):
         needed.append(registry.from_extra("hypothesis", "parity"))
@@ -194,7 +213,7 @@ class _Reader:
             self._place.validate(
                 found.Options, table.output.get("options", {}), "suite.output.options"
             )
-        return table, {**task.metrics, **PERFORMANCE}
+        return table, metrics_of(table.task)
 
     def _check_model(self, model: str) -> None:
         if not model.endswith(".onnx"):
@@ -302,6 +321,11 @@ class _Reader:
             asked = tables[link].runtime
             if asked is not None:
                 runtime = read_runtime(self._place, asked, self._runtime_at[link])
+        measured_by, workload_at = read_workload(self._place, [tables[link] for link in line])
+        for raw in steps_of_workload(measured_by):
+            before = [each.name for each in chain]
+            spec, kind = read_step(self._place, raw, workload_at, kind, suite, before)
+            chain.append(spec)
         if runtime is None:
             raise self._place.error(
                 "there is no runtime",
@@ -316,6 +340,21 @@ class _Reader:
                 self._runtime_at.get(name, f"{where}: runtime"),
                 next_step=way_to(kind, accepts),
             )
+        workload: Workload = registry.find(registry.WORKLOADS, measured_by.name)
+        if workload.accepts is not None and kind not in workload.accepts:
+            raise self._place.error(
+                f"the workload {workload.name!r} takes {' or '.join(sorted(workload.accepts))}, "
+                f"and the chain ends on {kind}",
+                workload_at,
+            )
+        told = metrics_of_workload(workload, self._place.find(registry.TASKS, suite.task, where))
+        for metric in tables[name].budgets:
+            if metric in metrics and metric not in told:
+                raise self._place.error(
+                    f"{metric} is not measured by the workload {workload.name!r}",
+                    f"{where}: budgets.{metric}",
+                    valid=", ".join(each for each in metrics if each in told),
+                )
         root = line[0]
         budgets = tuple(
             read_budget(
@@ -328,9 +367,10 @@ class _Reader:
             parent=tables[name].parent,
             reference=root,
             chain=tuple(chain),
-            own_steps=len(tables[name].steps),
+            own_steps=len(tables[name].steps) + len(steps_of_workload(measured_by)),
             runtime=runtime,
             budgets=budgets,
+            workload=measured_by,
         )
 
     def _line(self, name: str, tables: Mapping[str, RecipeTable]) -> list[str]:

@@ -83,6 +83,9 @@ class RecipeTable(_Strict):
     runtime: str | dict[str, Any] | list[Any] | None = Field(
         None, description="what runs it; inherited when left out; a list makes a recipe of each"
     )
+    workload: str | dict[str, Any] | None = Field(
+        None, description="what it is measured by; inherited, option by option, when left out"
+    )
     budgets: dict[str, BudgetTable] = Field(default_factory=dict, description="by metric")
 
 

@@ -16,7 +16,8 @@ PEAKS = frozenset({"peak_memory", "device_memory"})
 def launch_value(launch: Launch, metric: str) -> float | None:
     """The value of one metric in one launch, in the metric's base unit; None: not measured.
 
-    Times are the launch's median or 95th percentile (linear between order statistics).
+    Times are the launch's median or 95th percentile (linear between order statistics), a
+    workload's other values their median.
     """
     samples, statistic = _samples(launch, metric)
     if samples is not None:
@@ -74,8 +75,11 @@ def launch_ratio(launch: Launch, other: Launch, metric: str) -> float | None:
 
 def _samples(launch: Launch, metric: str) -> tuple[tuple[float, ...] | None, str]:
     """The samples that a metric is a statistic of and that statistic; None for other metrics."""
+    if metric in launch.values:
+        return launch.values[metric], "p50"
     stage, _, statistic = metric.rpartition("_")
     stages = {
+        **launch.values,
         "latency": launch.latency,
         "preprocess": launch.preprocess,
         "inference": launch.inference,
@@ -152,6 +156,9 @@ def level(record: RecipeRecord, metric: Metric) -> float | None:
     if metric.name == "build_time":  # the first link is the model itself
         steps = record.lineage[1:]
         return math.fsum(link.seconds for link in steps) if record.lineage else None
+    if metric.rule is Rule.EXACT:  # what the last link says of itself
+        told = record.lineage[-1].effect.get(metric.name) if record.lineage else None
+        return None if told is None else float(told)
     values = list(launch_values(record, metric).values())
     return geometric_mean(values) if values else None
 

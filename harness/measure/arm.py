@@ -1,8 +1,9 @@
 """An arm's side of a launch: one process that waits for its turn, runs, and says how long.
 
 It is forked from the launch's parent, or, when two interpreters are compared, a program of its own.
-Turns arrive as a few bytes on a pipe; times leave as packed doubles. Nothing of this is inside the
-timed region. An arm imports the suite's code itself, at its own version: the parent never does.
+Turns arrive as a few bytes on a pipe; what they took leaves as packed doubles. Nothing of this is
+inside the timed region. An arm imports the suite's code itself, at its own version: the parent
+never does.
 """
 
 from __future__ import annotations
@@ -20,9 +21,12 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from harness import registry
 from harness.errors import RuntimeFault
 from harness.measure import memory, yardstick
 from harness.recipe import FLUSH, ROTATE, Suite
+from harness.workloads import Batches, Infers, Work, WorkContext, Workload
+from harness.workloads.images import Images
 
 SAMPLE, BATCH, ENERGY, FINISH = b"s", b"b", b"e", b"f"
 
@@ -31,18 +35,20 @@ TURN = struct.Struct("<cI")
 `ENERGY` how many milliseconds to run.
 """
 
-TIMES = struct.Struct("<4d")
-"""A turn's times in seconds: pre-process, inference, post-process, and of the inference the time on
-the device (NaN: not measured). A batch fills only the first; `ENERGY` the first, and how many
-inferences there were in it.
-"""
+STAGES = Images.columns
+"""The columns of images one at a time, and of the yardstick."""
 
-Sample = tuple[float, float, float]
+
+def answer(columns: int) -> struct.Struct:
+    """A turn's answer of an arm whose samples have so many columns: doubles; NaN: not measured. A
+    batch fills only the first; `ENERGY` the first with its seconds, and the second with how many
+    inferences there were in it.
+    """
+    return struct.Struct(f"<{max(2, columns)}d")
+
 
 _WARM_MIN, _WARM_MAX = 3, 12  # inferences before the first visit
 _WARM_SECONDS = 2.0
-
-_ENERGY_IMAGES = 8  # prepared before the energy of inferences is counted
 
 
 def serve(arm: dict[str, Any], images: Sequence[Any], turns: int, answers: int) -> None:
@@ -51,7 +57,8 @@ def serve(arm: dict[str, Any], images: Sequence[Any], turns: int, answers: int) 
     `arm` is plain data: its "kind", `yardstick.KIND` for the fixed workload, its "root", "" for no
     code of a project, and what a recipe needs. `images` are decoded, uint8 (H, W, 3).
 
-    Answers a line of JSON when ready, `TIMES` per `TURN`, and a line of JSON at the end.
+    Answers a line of JSON when ready, with the columns of its samples, an `answer` per `TURN`, and
+    a line of JSON at the end.
     """
     root = arm.get("root")
     if root:
@@ -60,19 +67,32 @@ def serve(arm: dict[str, Any], images: Sequence[Any], turns: int, answers: int) 
     visit: _Visit = (
         _YardstickVisit() if arm["kind"] == yardstick.KIND else _RecipeVisit(arm, images)
     )
-    _say(answers, {"type": "ready", "load_time": visit.load_time, "facts": visit.facts})
+    _say(
+        answers,
+        {
+            "type": "ready",
+            "load_time": visit.load_time,
+            "facts": visit.facts,
+            "columns": list(visit.columns),
+        },
+    )
+    packed = answer(len(visit.columns))
+    width = packed.size // 8
+
+    def give(values: Sequence[float]) -> None:
+        os.write(answers, packed.pack(*values, *[math.nan] * (width - len(values))))
+
     while True:
         asked = os.read(turns, TURN.size)
         if not asked:
             return  # the launch has ended
         turn, number = TURN.unpack(asked)
         if turn == SAMPLE:
-            times = visit.sample(number)
-            os.write(answers, TIMES.pack(*times, visit.device))
+            give(visit.sample(number))
         elif turn == BATCH:
-            os.write(answers, TIMES.pack(visit.batch(), 0.0, 0.0, math.nan))
+            give([visit.batch()])
         elif turn == ENERGY:
-            os.write(answers, TIMES.pack(*visit.inferences(number / 1e3), 0.0, math.nan))
+            give(visit.inferences(number / 1e3))
         else:
             break
     _say(
@@ -89,13 +109,13 @@ class _Visit:
     """What an arm does in its turn."""
 
     load_time = 0.0
-    device = math.nan  # seconds that the last sample's inference took on the device
+    columns: tuple[str, ...] = STAGES
 
     def __init__(self) -> None:
         self.facts: dict[str, Any] = {}
 
-    def sample(self, number: int) -> Sample:
-        """Seconds of each stage for the image of that number."""
+    def sample(self, number: int) -> Sequence[float]:
+        """A value for each column, of the image of that number."""
         raise NotImplementedError
 
     def batch(self) -> float:
@@ -119,7 +139,7 @@ class _YardstickVisit(_Visit):
         self._work = yardstick.workload()
         _warm(self.sample)
 
-    def sample(self, number: int) -> Sample:  # noqa: ARG002 - always the same work
+    def sample(self, number: int) -> Sequence[float]:  # noqa: ARG002 - always the same work
         start = time.perf_counter()
         self._work()
         return 0.0, time.perf_counter() - start, 0.0
@@ -132,73 +152,40 @@ class _YardstickVisit(_Visit):
 
 
 class _RecipeVisit(_Visit):
-    _flush: Callable[[], None] | None = None
-    _device_seconds: Callable[[], float] | None = None
+    """A recipe's workload, with what is measured of every workload."""
 
     def __init__(self, arm: dict[str, Any], images: Sequence[Any]) -> None:
         super().__init__()
-        from harness.measure.prepare import open_session
-        from harness.measure.suitedata import SuiteData
-
         suite = TypeAdapter(Suite).validate_python(arm["suite"])
-        self._pipeline = SuiteData(suite).pipeline
-        self._images = images
-        self._batched = False
-        self._batch_size = suite.batch
+        spec = suite.recipes[arm["recipe"]].workload
+        workload: Workload = registry.find(registry.WORKLOADS, spec.name)
+        options = workload.Options.model_validate(dict(spec.options))
+        context = _context(suite, arm, images)
+        self.columns = workload.columns
         self._base = memory.resident()
         memory.reset_peak()
         start = time.perf_counter()
-        self._session = open_session(suite, suite.recipes[arm["recipe"]], arm["reference"])
+        self._work: Work = workload.open(options, context)
         self.load_time = time.perf_counter() - start
-        self.facts = self._session.facts
-        self._device_seconds = getattr(self._session, "device_seconds", None)
-        self._flush = flush_of(self._session, suite.between_samples)
-        self._inputs: list[Any] = []
+        self.facts = self._work.facts
         _warm(self.sample)
         # What lives now lives to the end: later collections have less to look at.
         gc.collect()
         gc.freeze()
 
-    def sample(self, number: int) -> Sample:
-        image = self._images[number % len(self._images)]
-        if self._flush is not None:
-            self._flush()
-        clock = time.perf_counter
-        begin = clock()
-        batch, meta = self._pipeline.preprocess([image])
-        ready = clock()
-        outputs = self._session.run(batch)
-        done = clock()
-        self._pipeline.postprocess(outputs, meta)
-        end = clock()
-        if self._device_seconds is not None:
-            self.device = self._device_seconds()
-        return ready - begin, done - ready, end - done
+    def sample(self, number: int) -> Sequence[float]:
+        return self._work.sample(number)
 
     def batch(self) -> float:
-        count = len(self._images)
-        chosen = [self._images[index % count] for index in range(self._batch_size)]
-        if not self._batched:  # the first of its size asks the kernel for memory
-            self._batched = True
-            batch, meta = self._pipeline.preprocess(chosen)
-            self._pipeline.postprocess(self._session.run(batch), meta)
-        start = time.perf_counter()
-        batch, meta = self._pipeline.preprocess(chosen)
-        self._pipeline.postprocess(self._session.run(batch), meta)
-        return time.perf_counter() - start
+        return self._work.batch() if isinstance(self._work, Batches) else math.nan
 
     def inferences(self, seconds: float) -> tuple[float, float]:
-        if not self._inputs:
-            chosen = self._images[:_ENERGY_IMAGES]
-            self._inputs = [self._pipeline.preprocess([image])[0] for image in chosen]
-        start, count = time.perf_counter(), 0
-        while (passed := time.perf_counter() - start) < seconds:
-            self._session.run(self._inputs[count % len(self._inputs)])
-            count += 1
-        return passed, float(count)
+        if not isinstance(self._work, Infers):
+            return math.nan, 0.0
+        return self._work.inferences(seconds)
 
     def peak_device_memory(self) -> int | None:
-        ask = getattr(self._session, "peak_device_memory", None)
+        ask = getattr(self._work, "peak_device_memory", None)
         return None if ask is None else ask()
 
     def peak_memory(self) -> int | None:
@@ -206,6 +193,26 @@ class _RecipeVisit(_Visit):
         if peak is None or self._base is None:
             return None
         return max(0, peak - self._base)
+
+
+def _context(suite: Suite, arm: dict[str, Any], images: Sequence[Any]) -> WorkContext:
+    from harness.measure.build import load
+    from harness.measure.importing import resolve
+    from harness.measure.prepare import open_session
+    from harness.measure.suitedata import SuiteData
+
+    data = SuiteData(suite)
+    return WorkContext(
+        session=lambda: open_session(suite, suite.recipes[arm["recipe"]], arm["reference"]),
+        module=lambda: load(arm["reference"]).module,
+        pipeline=data.pipeline,
+        images=images,
+        data=data.split,
+        trainer=lambda: resolve(suite.trainer, "suite.trainer"),
+        batch=suite.batch,
+        threads=suite.threads,
+        flush=lambda session: flush_of(session, suite.between_samples),
+    )
 
 
 def flush_of(session: Any, policy: str) -> Callable[[], None] | None:

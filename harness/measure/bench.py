@@ -7,6 +7,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from types import TracebackType
 from typing import Any
 
@@ -17,7 +18,7 @@ from harness.measure.preparation import Arm, Jobs, Preparation, Progress, plain
 from harness.measure.settled import usable_cores
 from harness.measure.wall import Ended, Job, Pool
 from harness.operators import Profile
-from harness.recipe import Recipe
+from harness.recipe import Recipe, WorkloadSpec
 from harness.record import (
     Accuracy,
     ArtifactInfo,
@@ -292,8 +293,10 @@ class Bench:
     def _preload(self, labels: Sequence[str]) -> list[str]:
         modules: dict[str, None] = {"numpy": None, "pydantic": None}
         for label in labels:
-            runtime = registry.find(registry.RUNTIMES, self._arms[label].recipe.runtime.name)
-            modules |= dict.fromkeys(runtime.preload)
+            recipe = self._arms[label].recipe
+            runtime = registry.find(registry.RUNTIMES, recipe.runtime.name)
+            workload = registry.find(registry.WORKLOADS, recipe.workload.name)
+            modules |= dict.fromkeys((*runtime.preload, *workload.preload))
         return list(modules)
 
     def _turn_of_cores(self) -> list[int]:
@@ -313,7 +316,9 @@ def launch_seconds(blocks: int) -> float:
 
 def spec_of(recipe: Recipe) -> dict[str, Any]:
     """A recipe as it was asked for, as plain data."""
-    return {
+    workload = recipe.workload
+    told = {} if workload == WorkloadSpec() else {"workload": asdict(workload)}
+    return told | {
         "chain": [{"step": step.name, "options": dict(step.options)} for step in recipe.chain],
         "runtime": {"name": recipe.runtime.name, "options": dict(recipe.runtime.options)},
         "budgets": {

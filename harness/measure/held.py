@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.measure import gpu
-from harness.measure.arm import TIMES, TURN, serve
+from harness.measure.arm import STAGES, TURN, answer, serve
 from harness.measure.wall import describe_signal, worker_command
 from harness.measure.worker import Send, die_with, failure
 from harness.runtimes import on_device
@@ -41,6 +41,7 @@ class HeldArm:
     log: Path
     load_time: float = 0.0
     facts: dict[str, Any] = field(default_factory=dict)
+    columns: tuple[str, ...] = STAGES
     rounds: list[int] = field(default_factory=list)
     times: list[tuple[float, ...]] = field(default_factory=list)
     batches: list[float] = field(default_factory=list)
@@ -76,16 +77,16 @@ def ask(arm: HeldArm, turn: bytes, number: int = 0) -> None:
 
 
 def take_turn(arm: HeldArm, turn: bytes, number: int, silence: float) -> tuple[float, ...]:
-    """A turn's times, see `harness.measure.arm.TIMES`.
+    """What a turn gave, see `harness.measure.arm.answer`.
 
     Raises:
         ArmDied: it ended, or did not answer within `silence` seconds.
     """
     ask(arm, turn, number)
-    data = b""
-    while len(data) < TIMES.size:
-        data += _read(arm, TIMES.size - len(data), silence)
-    return TIMES.unpack(data)
+    packed, data = answer(len(arm.columns)), b""
+    while len(data) < packed.size:
+        data += _read(arm, packed.size - len(data), silence)
+    return packed.unpack(data)
 
 
 def hear_ready(arm: HeldArm, silence: float) -> None:
@@ -98,6 +99,7 @@ def hear_ready(arm: HeldArm, silence: float) -> None:
     if message["type"] == "failed":
         raise ArmDied(message)
     arm.load_time, arm.facts = message["load_time"], message["facts"]
+    arm.columns = tuple(message.get("columns", STAGES))  # an older program's arm has but those
 
 
 def hear_line(arm: HeldArm, silence: float) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from harness.measure import gpu
-from harness.measure.arm import FINISH, serve
+from harness.measure.arm import FINISH, STAGES, serve
 from harness.measure.held import (
     HeldArm,
     ask,
@@ -163,7 +163,8 @@ def _unmeasured(arm: HeldArm, devices: gpu.Devices) -> dict[str, str]:
         why = f"{_NO_DEVICE}; {devices.problem}" if devices.problem else _NO_DEVICE
         return dict.fromkeys(("device_time_p50", "device_memory", "energy"), why)
     found = {}
-    if any(math.isnan(row[3]) for row in arm.times):
+    told = {**_columns(arm)}.get("device_time", ())
+    if not told or any(map(math.isnan, told)):
         found["device_time_p50"] = "its runtime does not tell the time on the device"
     why = devices.problem or "NVML does not tell it of this device"
     if arm.device_memory_process is None and arm.device_memory_allocator is None:
@@ -173,23 +174,31 @@ def _unmeasured(arm: HeldArm, devices: gpu.Devices) -> dict[str, str]:
     return found
 
 
-def _measured(arm: HeldArm, work: dict[str, Any], devices: gpu.Devices) -> dict[str, Any]:
-    def column(index: int) -> tuple[float, ...]:
-        return tuple(float(f"{row[index]:.6g}") for row in arm.times)
+def _columns(arm: HeldArm) -> dict[str, tuple[float, ...]]:
+    return {
+        name: tuple(float(f"{row[index]:.6g}") for row in arm.times)
+        for index, name in enumerate(arm.columns)
+    }
 
+
+def _measured(arm: HeldArm, work: dict[str, Any], devices: gpu.Devices) -> dict[str, Any]:
+    columns = _columns(arm)
+    preprocess, inference, postprocess, device = (columns.pop(each, ()) for each in STAGES)
     measured = Launch(
         index=work["index"],
         core=work["cores"][0] if work["cores"] else -1,
         started=work["started"],
         load_time=float(f"{arm.load_time:.6g}"),
-        preprocess=column(0),
-        inference=column(1),
-        postprocess=column(2),
+        preprocess=preprocess,
+        inference=inference,
+        postprocess=postprocess,
+        # What was not measured in every round was not measured.
+        values={name: each for name, each in columns.items() if not any(map(math.isnan, each))},
         batches=tuple(float(f"{seconds:.6g}") for seconds in arm.batches),
         batch_size=work["batch_size"],
         rounds=tuple(arm.rounds),
         peak_memory=arm.peak_memory,
-        device=() if any(map(math.isnan, column(3))) else column(3),
+        device=() if any(map(math.isnan, device)) else device,
         device_memory_allocator=arm.device_memory_allocator,
         device_memory_process=arm.device_memory_process,
         sm_clock=devices.sm_clock(str(arm.facts.get(DEVICE_UUID, ""))),

@@ -114,7 +114,9 @@ class Turns:
         for arm in self._drawn(self._live):
             if arm.label in self._work["batches"]:
                 with failing(arm, self._live, self._send):
-                    arm.batches.append(take_turn(arm, BATCH, 0, self._silence)[0])
+                    seconds = take_turn(arm, BATCH, 0, self._silence)[0]
+                    if not math.isnan(seconds):  # its workload has no batches
+                        arm.batches.append(seconds)
 
     def energies(self, devices: Devices) -> None:
         """What the devices use while one arm infers, and the others wait."""

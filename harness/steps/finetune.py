@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -35,6 +35,9 @@ class Finetune:
         keep_zeros: bool = Field(
             True, description="weights that are zero before, as after `sparsify`, stay zero"
         )
+        autocast: Literal["bfloat16", "float16"] | None = Field(
+            None, description="the type that torch.autocast trains in; default: float32"
+        )
 
     def apply(self, artifact: Artifact, options: Any, context: BuildContext) -> Applied:
         """Trains, and counts the parameters that changed."""
@@ -50,7 +53,7 @@ class Finetune:
             for name, parameter in artifact.module.named_parameters()
             if name in masks
         ]
-        course = Course(context.progress, context.checkpoints)
+        course = Course(context.progress, context.checkpoints, autocast=options.autocast)
         data = context.data(options.data)
         module = train(context.trainer, artifact.module, data, options, context.seed, course)
         for hold in holds:
@@ -81,6 +84,7 @@ class Finetune:
 
     def prove(self, effect: Mapping[str, Any], options: Any) -> None:  # noqa: ARG002 - the Protocol's
         """Weights must have changed, to numbers."""
+        _prove_mixed(effect, self.name)
         expect(effect["finite"], self.name, "training ended in NaN or infinite weights")
         expect(effect["changed_parameters"] > 0, self.name, "no parameter has changed")
         expect(
@@ -92,6 +96,35 @@ class Finetune:
     def restore(self, module: Any, structure: Any, options: Any) -> Any:  # noqa: ARG002 - the Protocol's
         """Nothing: training changes weights, not structure."""
         return module
+
+
+def _prove_mixed(effect: Mapping[str, Any], step: str) -> None:
+    """Where autocast was asked for, layers must have computed in its type, and gradients of
+    float16 must have been scaled.
+
+    Raises:
+        NoEffect: they did not.
+    """
+    if "autocast" not in effect:
+        return
+    expect(
+        effect["autocast_layers"] > 0,
+        step,
+        f"none of {effect['layers']} convolutions and linear layers computed in "
+        f"{effect['autocast']}: the trainer must use `with course.precision():` around the forward "
+        "pass and the loss, and give `module=` to `course.steps`",
+    )
+    if "scaled_steps" in effect:
+        expect(
+            effect["scaled_steps"] > 0,
+            step,
+            "no gradient was scaled: the trainer must call `course.minimize(loss, optimizer)`",
+        )
+        expect(
+            effect["skipped_steps"] < effect["scaled_steps"],
+            step,
+            "the gradients of all steps overflowed, and none was taken",
+        )
 
 
 def _masks(module: Any) -> dict[str, Any]:

@@ -4,6 +4,7 @@ and what a step of a recipe adds to the loss.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import inspect
 import json
@@ -18,9 +19,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from harness.artifact import OptionsModel, data_source
 from harness.errors import BuildError
+from harness.steps.training_mixed import Mixed
 
 CONTRACT = "fit(module, data, *, steps, learning_rate, batch_size, seed, course) -> module"
 """How a suite's trainer is called."""
+
+TRAINING_LOSS = "training_loss"
 
 _STATE = "state.json"
 _RANDOM = "torch_random"
@@ -152,15 +156,27 @@ class Course:
         progress: Callable[[int, int, str], None] = lambda *_: None,
         checkpoints: Checkpoints | None = None,
         terms: Callable[[Any, Any], Any] | None = None,
+        autocast: str | None = None,
     ) -> None:
         self._progress = progress
         self._checkpoints = checkpoints
         self._terms = terms
+        self._mixed = Mixed(autocast) if autocast else None
         self._shown: float | None = None
         self.done = 0
         self.losses = 0
         self.resumed_at = 0
         self.note = ""
+
+    @property
+    def mean_loss(self) -> float | None:
+        """A running mean of the last losses, None when there was none."""
+        return self._shown
+
+    @property
+    def mixed(self) -> Mixed | None:
+        """What is known of mixed precision, where it was asked for."""
+        return self._mixed
 
     def steps(self, total: int, **state: Any) -> Iterator[int]:
         """The steps to do, 0 to `total` - 1; of a training that was cut off, those that are left.
@@ -170,6 +186,7 @@ class Course:
         is given out. torch's random generator is kept too; what else is random must follow from
         the seed and the number of the step.
         """
+        self.begin(state)
         self._resume(total, state)
         saved, cost = time.monotonic(), 0.0
         for step in range(self.resumed_at, total):
@@ -187,6 +204,41 @@ class Course:
                 saved = time.monotonic()
                 cost = saved - now if self._checkpoints.every else 0.0
 
+    def begin(self, state: Mapping[str, Any]) -> None:
+        """Before the first step: what is trained is known now."""
+        if self._mixed is not None and "module" in state:
+            self._mixed.watch(state["module"])
+
+    def precision(self) -> contextlib.AbstractContextManager[Any]:
+        """To be had around the forward pass and the loss: mixed precision, where asked for."""
+        return contextlib.nullcontext() if self._mixed is None else self._mixed.autocast()
+
+    def minimize(self, loss: Any, optimizer: Any, *, clip: float | None = None) -> None:
+        """One step of the optimizer down the gradient of `loss`, whose norm is kept to `clip`.
+
+        Under float16 the loss is scaled before and the gradients after, so that small ones do not
+        become zero; a step whose gradients are not finite is left out (Micikevicius et al. 2018,
+        "Mixed Precision Training").
+        """
+        import torch
+
+        scaler = None if self._mixed is None else self._mixed.scaler
+        optimizer.zero_grad(set_to_none=True)
+        (loss if scaler is None else scaler.scale(loss)).backward()
+        if scaler is not None:
+            scaler.unscale_(optimizer)
+        if clip is not None:
+            held = [each for group in optimizer.param_groups for each in group["params"]]
+            torch.nn.utils.clip_grad_norm_(held, clip)
+        if scaler is None:
+            optimizer.step()
+            return
+        before = scaler.get_scale()
+        scaler.step(optimizer)
+        scaler.update()
+        if self._mixed is not None:
+            self._mixed.count(before, scaler.get_scale())
+
     def loss(self, images: Any, loss: Any) -> Any:
         """The loss to minimize: `loss` is the trainer's own, a scalar, of the network's input
         `images` that the module has just been given.
@@ -202,7 +254,9 @@ class Course:
         import torch
 
         dicts = {name: each.state_dict() for name, each in state.items()}
-        random = {"state": torch.get_rng_state(), "loss": self._shown}
+        random: dict[str, Any] = {"state": torch.get_rng_state(), "loss": self._shown}
+        if self._mixed is not None:
+            random["mixed"] = self._mixed.state_dict()
         checkpoints.save(self.done, total, {**dicts, _RANDOM: random})
 
     def _resume(self, total: int, state: Mapping[str, Any]) -> None:
@@ -222,6 +276,8 @@ class Course:
             for name, each in state.items():
                 each.load_state_dict(kept[name])
             torch.set_rng_state(random["state"])
+            if self._mixed is not None:
+                self._mixed.load_state_dict(random["mixed"])
         except (RuntimeError, ValueError, KeyError, TypeError) as error:
             # Half of it may be loaded already, so there is no going on.
             raise BuildError(
@@ -278,6 +334,10 @@ def train(
 def told(course: Course) -> dict[str, Any]:
     """What a training's effect says of how it ran."""
     found: dict[str, Any] = {"steps": course.done, "resumed_at": course.resumed_at}
+    if course.mean_loss is not None:
+        found[TRAINING_LOSS] = float(f"{course.mean_loss:.6g}")
+    if course.mixed is not None:
+        found |= course.mixed.effect()
     return {**found, "checkpoint": course.note} if course.note else found
 
 

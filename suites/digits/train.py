@@ -74,11 +74,9 @@ def _train(
         steps, module=module, smooth=smooth, optimizer=optimizer, schedule=schedule
     ):
         images, *targets = batch(step)
-        loss = course.loss(images, _loss(module, images, *targets))
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(module.parameters(), 10.0)
-        optimizer.step()
+        with course.precision():
+            loss = course.loss(images, _loss(module, images, *targets))
+        course.minimize(loss, optimizer, clip=10.0)
         schedule.step()
         keep = min(average, (step + 1) / (step + 10))
         with torch.no_grad():
@@ -94,7 +92,7 @@ def _train(
 
 
 def _loss(module: nn.Module, images: Tensor, boxes: Tensor, labels: Tensor, real: Tensor) -> Tensor:
-    predicted, scores = module(images)
+    predicted, scores = (each.float() for each in module(images))
     logits = scores.logit(eps=1e-6)
     height, width = images.shape[2:]
     centres = torch.cat(

@@ -10,6 +10,7 @@ import math
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +37,12 @@ class DeviceVisit(arms._Visit):
         self.facts = {"device_uuid": UUID} if told else {"device": "cpu"}
         self._told = told
 
-    def sample(self, number: int) -> arms.Sample:  # noqa: ARG002 - always the same work
+    def sample(self, number: int) -> Sequence[float]:  # noqa: ARG002 - always the same work
         """Sleeps."""
         start = time.perf_counter()
         time.sleep(WORK)
-        if self._told:
-            self.device = ON_DEVICE
-        return 0.0, time.perf_counter() - start, 0.0
+        on_device = ON_DEVICE if self._told else math.nan
+        return 0.0, time.perf_counter() - start, 0.0, on_device
 
     def batch(self) -> float:
         """As long as four."""
@@ -202,8 +202,3 @@ def test_a_flush_that_a_runtime_cannot_do_is_a_fault() -> None:
     assert arms.flush_of(Flushed(), "flush_l2") is not None
     with pytest.raises(RuntimeFault, match="flushes no cache of a device"):
         arms.flush_of(object(), "flush_l2")
-
-
-def test_a_time_that_is_not_told_is_not_a_number_on_the_way() -> None:
-    """An arm without a device says so in every turn."""
-    assert math.isnan(arms._YardstickVisit().device)

@@ -425,9 +425,9 @@ def test_an_order_that_makes_no_sense_is_refused_with_the_reason(tmp_path):
     assert "change their order" in said
 
 
-@pytest.mark.parametrize("group", [registry.STEPS, registry.RUNTIMES])
+@pytest.mark.parametrize("group", [registry.STEPS, registry.RUNTIMES, registry.WORKLOADS])
 def test_options_are_the_same_after_a_journey(group):
-    """Those of every step and runtime are sent to workers whole, defaults included."""
+    """Those of every step, runtime and workload are sent to workers whole, defaults included."""
     for name in registry.names(group):
         found = registry.find(group, name)
         if group == registry.STEPS:
@@ -437,7 +437,7 @@ def test_options_are_the_same_after_a_journey(group):
             if name == "distil":
                 asked = {"student": "toy.model:small", "steps": 5, "features": [["a", "b"]]}
         else:
-            asked = {}
+            asked = {"steps": 5} if name == "training" else {}
         options = found.Options.model_validate(asked)
         assert found.Options.model_validate(options.model_dump(mode="json")) == options
 

@@ -66,6 +66,7 @@ def test_arms_of_the_yardstick_may_have_any_name_and_need_no_suite(tmp_path: Pat
     assert sorted(measured) == ["a0", "b0"]
     assert all(each.rounds == tuple(range(12)) for each in measured.values())
     assert all(len(each.inference) == 12 for each in measured.values())
+    assert all(each.device == () for each in measured.values())  # there is none
     told = [event["conditions"] for event in said if event["type"] == "conditions"]
     found = Conditions.model_validate(told[0])
     assert len(told) == 1
@@ -101,15 +102,18 @@ def test_arms_do_not_wait_for_each_other_in_the_middle_of_their_time(tmp_path: P
     """Handing over takes little: two arms that preempt each other wait for half of the time, and
     the best of up to eight launches stays far below that.
 
-    What else runs on the machine makes arms wait too: a quiet launch ends the search.
+    What else runs on the core makes arms wait too: such a launch says nothing of the arms.
     """
-    best = 1.0
+    waits = []
     for _ in range(8):
         said = messages(tmp_path, [{"label": each, "kind": yardstick.KIND} for each in "ab"], 20)
-        told = [event["conditions"]["waited"] for event in said if event["type"] == "conditions"]
-        if told == [None]:
+        (told,) = [event["conditions"] for event in said if event["type"] == "conditions"]
+        if told["waited"] is None:
             pytest.skip("the kernel keeps no schedstat")
-        best = min(best, *told)
-        if best < 0.3:
+        if (told["others"] or 0.0) < 0.1:
+            waits.append(told["waited"])
+        if waits and min(waits) < 0.3:
             return
-    pytest.fail(f"the arms waited for {best:.0%} of their time")
+    if not waits:
+        pytest.skip("other programs used more than a tenth of the core in every launch")
+    pytest.fail(f"the arms waited for {min(waits):.0%} of their time")
