@@ -16,7 +16,7 @@ from harness.errors import RecipeError, suggestion
 from harness.machine import this_environment, this_machine
 from harness.measure.device import exclusive
 from harness.measure.settled import allocator
-from harness.metric import Better, Metric
+from harness.metric import LEADING, Better, Metric
 from harness.recipe import Budget, LimitKind, Recipe, RuntimeSpec, Suite
 from harness.record import RecipeRecord, Status, SuiteRecord, Verdict
 from harness.runtimes import Runtime
@@ -28,7 +28,7 @@ from harness.values import level
 
 _WIDTH = 100
 _BESIDE = {LimitKind.DROP, LimitKind.SPEEDUP, LimitKind.GROWTH}
-_COLUMNS = ("latency_p50", "throughput", "peak_memory", "artifact_size")
+_COLUMNS = (*LEADING, "throughput", "peak_memory", "artifact_size")
 
 
 @dataclass(frozen=True)

@@ -84,12 +84,10 @@ def _samples(launch: Launch, metric: str) -> tuple[tuple[float, ...] | None, str
         "preprocess": launch.preprocess,
         "inference": launch.inference,
         "postprocess": launch.postprocess,
+        "device_time": launch.device,
     }
-    if launch.device:
-        stages["device_time"] = launch.device
-    return (
-        (stages[stage], statistic) if stage in stages and statistic in _STATISTICS else (None, "")
-    )
+    taken = stages.get(stage, ())  # none: the workload has no such stage
+    return (taken, statistic) if taken and statistic in _STATISTICS else (None, "")
 
 
 def _rounds(launch: Launch, samples: Sequence[float]) -> Sequence[int]:

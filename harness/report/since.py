@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from harness.metric import Better, Metric
+from harness.metric import LEADING, Better, Metric
 from harness.record import MetricSummary, SessionRecord
 from harness.units import Unit, show, show_percent
 
 _NOTICED = 0.01  # a smaller relative change is not worth a line
 _NAMED = 3  # changes for the worse, and as many suspects, at most
-_LISTED = ("latency_p50", "throughput", "peak_memory", "artifact_size")  # besides scores
+_LISTED = (*LEADING, "throughput", "peak_memory", "artifact_size")  # besides scores
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 from harness.changes import table as change_table
 from harness.compare import log_ratios
-from harness.metric import Better, Metric
+from harness.metric import LEADING, Better, Metric
 from harness.record import Failure, LimitResult, SessionRecord, Status, SuiteRecord, Verdict
 from harness.units import Unit, show, show_percent
 
@@ -31,9 +31,10 @@ _MARKUP = {
 _COLUMNS = (
     "map",
     "accuracy",
-    "latency_p50",
+    *LEADING,
     "latency_p95",
     "throughput",
+    "training_throughput",
     "peak_memory",
     "artifact_size",
 )
@@ -258,17 +259,19 @@ def beside(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> list[str]:
         lines.append(f"compared with the code of {name}, {how}")
         lines += [f"not compared: {text}" for text in suite.base.problems.values()]
     records = {record.name: record for record in suite.recipes}
-    metric = metrics.get("latency_p50")
     for copy in suite.controls:
         record = records.get(copy.name)
         counted = copy.without(suite.discarded)
-        ratios = log_ratios(metric, counted, record) if metric and record else []
-        if ratios:
+        for name in LEADING:
+            metric = metrics.get(name)
+            ratios = log_ratios(metric, counted, record) if metric and record else []
+            if not ratios:
+                continue
             ratios.sort()
             off = show_percent(math.expm1(ratios[len(ratios) // 2]))
             low, high = (show_percent(math.expm1(ratios[at])) for at in (0, -1))
             lines.append(
-                f"unchanged copy of {copy.name}: latency_p50 {off} to it ({low} … {high} over "
+                f"unchanged copy of {copy.name}: {name} {off} to it ({low} … {high} over "
                 f"{len(ratios)} launches)"
             )
     return lines
@@ -291,7 +294,7 @@ def table(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> list[str]:
                 continue
             metric = metrics[name]
             text = show(summary.value, metric.unit)
-            if name == "latency_p50" and summary.reference and summary.value:
+            if name in LEADING and summary.reference and summary.value:
                 ratio = summary.reference / summary.value
                 text += f" {ratio if metric.better is Better.LOWER else 1 / ratio:.2f}x"
             cells.append(text)
