@@ -98,7 +98,6 @@ def test_a_broken_recipe_leaves_the_others(project: Project) -> None:
     said(result, "'form' is not a key", "did you mean 'from'")
 
 
-@pytest.mark.alone
 @pytest.mark.slow
 def test_init_writes_a_suite_that_works(project: Project) -> None:
     """`perfgate init` in an empty folder, then `pytest --perf`: measured, nothing broken."""
