@@ -7,8 +7,10 @@ changes. An entry point names a class; it is made without arguments.
 from __future__ import annotations
 
 import importlib.util
+import sys
 from dataclasses import dataclass
-from importlib.metadata import entry_points
+from functools import lru_cache
+from importlib.metadata import EntryPoints, entry_points
 from typing import Any
 
 from harness.errors import MissingPackage, RecipeError, suggestion
@@ -47,9 +49,21 @@ def from_extra(module: str, name: str) -> Requirement:
     return Requirement(module, f"python -m pip install 'pytest-perfgate[{name}]'")
 
 
+def _registered(group: str) -> EntryPoints:
+    return _entries(group, tuple(sys.path))
+
+
+@lru_cache(maxsize=16)
+def _entries(group: str, _path: tuple[str, ...]) -> EntryPoints:
+    """What is installed where modules are looked for. Every package's files are read for it, and
+    a session asks dozens of times.
+    """
+    return entry_points(group=group)
+
+
 def names(group: str) -> tuple[str, ...]:
     """Every name that is registered in `group`, sorted."""
-    return tuple(sorted({entry.name for entry in entry_points(group=group)}))
+    return tuple(sorted({entry.name for entry in _registered(group)}))
 
 
 def find(group: str, name: str) -> Any:
@@ -59,7 +73,7 @@ def find(group: str, name: str) -> Any:
         RecipeError: nothing of that name, or its module does not import.
     """
     kind = group.rpartition(".")[2].rstrip("s")
-    for entry in entry_points(group=group, name=name):
+    for entry in _registered(group).select(name=name):
         try:
             return entry.load()()
         except (ImportError, AttributeError, TypeError) as error:

@@ -2,19 +2,61 @@
 
 Nothing of it needs torch, so that a whole session takes seconds. A runtime of its own, registered
 as any third party would, can be told by environment variables to misbehave.
+
+Before it, what lets tests run in several processes (pytest-xdist) though some of them measure: a
+test marked `alone` runs while no other test does.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keeps from inner pytest runs that they were started by a worker of pytest-xdist."""
+    if hasattr(config, "workerinput"):
+        for name in [name for name in os.environ if name.startswith("PYTEST_XDIST_")]:
+            del os.environ[name]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those that are alone come first: what is left then keeps every process busy to the end."""
+    items.sort(key=lambda item: item.get_closest_marker("alone") is None)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """A test, its fixtures included, beside those of other processes or without them."""
+    if not hasattr(item.config, "workerinput"):  # one process, one test at a time
+        return (yield)
+    mine: Path = item.config._tmp_path_factory.getbasetemp()
+    with _turn(mine.parent, alone=item.get_closest_marker("alone") is not None):
+        return (yield)
+
+
+@contextlib.contextmanager
+def _turn(shared: Path, *, alone: bool) -> Iterator[None]:
+    """Holds the room, alone or with others. Who waits for it keeps the door: nobody overtakes."""
+    with (shared / "door").open("a") as door, (shared / "room").open("a") as room:
+        fcntl.flock(door, fcntl.LOCK_EX)
+        fcntl.flock(room, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        fcntl.flock(door, fcntl.LOCK_UN)
+        try:
+            yield
+        finally:  # said, not left to the file's end: a process that the test forked has it too
+            fcntl.flock(room, fcntl.LOCK_UN)
+
 
 SIDE = 64
 WINDOW, STRIDE = 16, 8
@@ -262,9 +304,19 @@ def said(result: pytest.RunResult, *parts: str) -> None:
 
 @pytest.fixture
 def project(
-    pytester: pytest.Pytester, tiny_suite: Path, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest,
+    pytester: pytest.Pytester,
+    tiny_suite: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Project:
-    """The tiny project, with the moody runtime installed for it."""
+    """The tiny project, with the moody runtime installed for it.
+
+    Its sessions hold this machine's lock where the test is `alone`. The others, whose tests ask
+    for no time, hold one of their own, and measure beside each other.
+    """
+    if request.node.get_closest_marker("alone") is None:
+        monkeypatch.setenv("TMPDIR", str(tmp_path_factory.mktemp("own")))
     made = Project(pytester)
     made.suite.parent.mkdir()
     made.suite.mkdir()
@@ -279,7 +331,7 @@ def project(
             (made.suite / name / image.name).write_bytes(image.read_bytes())
     made.write()
     (made.suite / "test_tiny.py").write_text(TEST)
-    pytester.makeini("[pytest]\naddopts = -p no:randomly\n")
+    pytester.makeini("[pytest]\naddopts = -p no:randomly -p no:hypothesispytest\n")
     site = pytester.path / "site"
     (site / "moody-1.0.dist-info").mkdir(parents=True)
     (site / "moody.py").write_text(MOODY)

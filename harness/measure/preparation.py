@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -281,5 +282,10 @@ class Preparation:
 
 def plain(suite: Suite) -> dict[str, Any]:
     """A suite as plain data, for a worker."""
-    data: dict[str, Any] = json.loads(TypeAdapter(Suite).dump_json(suite))
+    data: dict[str, Any] = json.loads(_adapter().dump_json(suite))
     return data
+
+
+@cache
+def _adapter() -> TypeAdapter[Suite]:  # made once: it takes longer than what it does
+    return TypeAdapter(Suite)

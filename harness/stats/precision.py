@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special
 
 Array = npt.NDArray[Any]
 
@@ -155,7 +155,7 @@ class Estimate:
             raise ValueError(f"alpha {alpha!r} is not between 0 and 1")
         if self.error == 0.0:
             return self.value, self.value
-        wide = self.error * float(stats.t.isf(alpha / 2, self.freedom))
+        wide = self.error * -float(special.stdtrit(self.freedom, alpha / 2))
         return self.value - wide, self.value + wide
 
 

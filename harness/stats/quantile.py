@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special
 
 Floats = npt.NDArray[np.float64]
 
@@ -45,7 +45,7 @@ def quantile_bounds(
             raise ValueError(f"alpha {alpha!r} is not between 0 and 1")
     count = len(ordered)
     # The chance that at most, and more than, 0 … count - 1 samples are at or below the quantile.
-    at_most, more = (part(np.arange(count), count, q) for part in (stats.binom.cdf, stats.binom.sf))
+    at_most, more = (part(np.arange(count), count, q) for part in (special.bdtr, special.bdtrc))
     low_rank = int(np.count_nonzero(at_most <= alpha_low))
     high_rank = 1 + int(np.count_nonzero(more > alpha_high))
     estimate = _linear(ordered, q)

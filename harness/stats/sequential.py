@@ -49,7 +49,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special, stats
+from scipy import special
 
 Floats = npt.NDArray[np.float64]
 
@@ -289,7 +289,7 @@ def two_sample_bounds(
     wide = math.hypot(
         _half_width(seen, look.alpha, least_sd),
         _half_width(old, look.alpha, least_sd),
-        transfer_sd * min(TRANSFER_LIMIT, float(stats.norm.isf(alpha))),
+        transfer_sd * min(TRANSFER_LIMIT, -float(special.ndtri(alpha))),
     )
     estimate = float(seen.mean() - old.mean())
     return estimate, estimate - wide, estimate + wide

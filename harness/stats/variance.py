@@ -9,7 +9,7 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special, stats
+from scipy import special
 
 from harness.stats.sequential import KEEPING, agreeing
 
@@ -102,8 +102,8 @@ def smallest_provable(sd: float, launches: int, alpha: float) -> float:
     if needed is None:
         return math.inf
     # The chance per launch that makes `needed` of them come out in half of the sessions.
-    chance = float(stats.beta.ppf(0.5, needed, launches - needed + 1))
-    wide = sd * float(stats.norm.ppf(chance))
+    chance = float(special.betaincinv(needed, launches - needed + 1, 0.5))
+    wide = sd * float(special.ndtri(chance))
     return math.expm1(max(0.0, wide)) if wide < 700 else math.inf
 
 
@@ -121,8 +121,8 @@ def launches_needed(sd: float, margin: float, alpha: float, power: float = 0.8) 
             not between 0 and 1.
     """
     _check(sd, margin, power)
-    chance = float(stats.norm.cdf(math.log1p(margin) / sd)) if sd > 0 else 1.0
-    proven = stats.binom.sf(_agreeing(alpha) - 1, np.arange(1, _MOST + 1), chance) >= power
+    chance = float(special.ndtr(math.log1p(margin) / sd)) if sd > 0 else 1.0
+    proven = special.bdtrc(_agreeing(alpha) - 1, np.arange(1, _MOST + 1), chance) >= power
     return int(proven.argmax()) + 1 if proven.any() else None
 
 
@@ -170,7 +170,8 @@ def _noncentral(needed: float, freedom: int, shift: float) -> float:
 
 @lru_cache(maxsize=256)
 def _spreads(freedom: int) -> Floats:
-    found: Floats = np.sqrt(stats.chi2.ppf((np.arange(400) + 0.5) / 400, freedom) / freedom)
+    chances = (np.arange(400) + 0.5) / 400  # of chi-squared
+    found: Floats = np.sqrt(2 * special.gammaincinv(freedom / 2, chances) / freedom)
     return found
 
 

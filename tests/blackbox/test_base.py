@@ -108,6 +108,7 @@ def suite(project: Project) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.alone
 def test_a_change_that_slows_the_code_down_is_red_without_a_baseline(versions: Project) -> None:
     """30 % slower than the last commit: FAIL, with the commit named, and no trace is left."""
     before = trace_before(versions)
@@ -130,6 +131,7 @@ def trace_before(project: Project) -> tuple[str, ...]:
     return trace(project.root)
 
 
+@pytest.mark.alone
 def test_an_unchanged_tree_is_green(versions: Project) -> None:
     """The same code on both sides: PASS, and both arms are in the record with equal launches."""
     versions.run("--perf-base", "main", "--perf-seconds", "60")
@@ -140,6 +142,7 @@ def test_an_unchanged_tree_is_green(versions: Project) -> None:
     ]
 
 
+@pytest.mark.alone
 def test_each_arm_imports_its_own_version(versions: Project) -> None:
     """What the code is slower by shows in that arm only, whichever side it is on."""
     write_slow(versions, 0.008)
@@ -250,6 +253,7 @@ def test_what_a_killed_session_left_is_cleared_by_the_next(versions: Project) ->
     living.rmdir()
 
 
+@pytest.mark.alone
 def test_another_interpreter_makes_every_arm_a_program_of_its_own(versions: Project) -> None:
     """A slow-down is found between two programs too, and the report says how it was measured."""
     link = versions.root / "site" / "python"

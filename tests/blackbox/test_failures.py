@@ -108,6 +108,7 @@ def test_a_provider_that_falls_back_is_an_error(project: Project) -> None:
     said(result, "CUDAExecutionProvider was asked for, and ONNX Runtime uses CPUExecutionProvider")
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_a_pruned_model_that_is_slower_is_red(project: Project) -> None:
     """31 channels are fewer than 32 and take longer: they fill no vector. The step did what it

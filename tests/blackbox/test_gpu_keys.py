@@ -18,7 +18,7 @@ def test_a_budget_on_energy_is_not_passed_without_a_device(project: Project) -> 
             'energy = { max = "100 J" }\nartifact_size = { max = "1 MB" }',
         )
     )
-    result = project.run("-k", "plain-energy", "--perf-seconds", "20")
+    result = project.run("-k", "plain-energy")
     result.assert_outcomes(errors=1)
     assert project.verdicts()["plain-energy"] == "ERROR"
     result.stdout.fnmatch_lines(["*energy was not measured: the recipe ran on no NVIDIA GPU*"])
@@ -30,7 +30,7 @@ def test_a_budget_on_energy_is_not_passed_without_a_device(project: Project) -> 
 def test_a_flush_that_cannot_be_done_is_an_error(project: Project) -> None:
     """Not a measurement with warm caches under another name."""
     project.write(RECIPES.replace("batch = 4", 'batch = 4\nbetween_samples = "flush_l2"'))
-    result = project.run("-k", "plain-latency", "--perf-seconds", "20")
+    result = project.run("-k", "plain-latency")
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(
         ['*between_samples = "flush_l2" was asked for, and this runtime flushes no cache of a*']
@@ -40,7 +40,7 @@ def test_a_flush_that_cannot_be_done_is_an_error(project: Project) -> None:
 def test_blocked_turns_are_recorded(project: Project) -> None:
     """The session's file has the policy that the suite asked for."""
     project.write(RECIPES.replace("batch = 4", 'batch = 4\nturns = "blocked"'))
-    project.run("-k", "plain-latency", "--perf-seconds", "20")
+    project.run("-k", "plain-latency")
     suite = project.sessions()[-1]["suites"][0]
     assert suite["policy"] == {"between_samples": "rotate", "turns": "blocked"}
     assert suite["recipes"][0]["launches"]

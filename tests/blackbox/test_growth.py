@@ -16,6 +16,7 @@ def test_a_leak_is_red_and_its_size_is_told(
     is over a few dozen.
     """
     project.write(SUITE)
+    monkeypatch.setenv("MOODY_SECONDS", "0")
     project.run("-k", "memory_growth")
     assert project.verdicts() == {"moody-memory_growth": "PASS"}
     monkeypatch.setenv("MOODY_KEEP", "20000")

@@ -88,6 +88,7 @@ def test_a_leak_turns_memory_red_and_nothing_else(
     ]
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_a_slow_down_turns_latency_red_and_undoing_it_green(
     project: Project, moody: Callable[..., None]

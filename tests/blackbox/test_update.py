@@ -65,6 +65,7 @@ def test_noise_moves_no_baseline(recorded: Project) -> None:
     assert json.loads(stored(recorded)["plain"].read_text())["metrics"]["map"] == before
 
 
+@pytest.mark.alone
 def test_a_loosening_needs_a_reason_and_keeps_it(
     recorded: Project, moody: Callable[..., None]
 ) -> None:

@@ -220,6 +220,7 @@ def run(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.alone
 def test_a_real_run_measures_says_and_writes(tmp_path: Path) -> None:
     """Three seconds on this machine, calm or not: the file and the code agree."""
     file = tmp_path / "found.json"
@@ -236,6 +237,7 @@ def test_a_real_run_measures_says_and_writes(tmp_path: Path) -> None:
     assert done.stderr == ""  # no progress where there is no terminal
 
 
+@pytest.mark.alone
 def test_seconds_says_how_long_it_measures(tmp_path: Path) -> None:
     """However short the time, there are two launches; a longer one has more."""
     counts = []

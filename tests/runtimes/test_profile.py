@@ -141,6 +141,7 @@ def test_a_planted_layer_of_torch_is_named(context: OpenContext) -> None:
     assert found.graph == ()  # the layers are the same
 
 
+@pytest.mark.alone
 def test_the_rows_of_torch_add_up(context: OpenContext) -> None:
     """No second is in two rows: all of them together are no more than the inference took."""
     torch = pytest.importorskip("torch", reason="python -m pip install 'pytest-perfgate[torch]'")
