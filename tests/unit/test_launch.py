@@ -97,6 +97,7 @@ def test_an_arm_that_is_not_asked_for_any_more_leaves(tmp_path: Path, ahead: boo
     assert not [event for event in said if event["type"] == "arm_failed"]
 
 
+@pytest.mark.alone
 @pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="the kernel has no batch class")
 def test_arms_do_not_wait_for_each_other_in_the_middle_of_their_time(tmp_path: Path) -> None:
     """Handing over takes little: two arms that preempt each other wait for half of the time, and
