@@ -124,6 +124,15 @@ class OnnxRuntime:
         graph_optimization: Literal["disable", "basic", "extended", "all"] = Field(
             "all", description="graph optimization level"
         )
+        enable_cpu_mem_arena: bool = Field(
+            True, description="keep the host memory that an inference used for the next one"
+        )
+        enable_mem_pattern: bool = Field(
+            True, description="plan an inference's host memory by the shapes of the one before"
+        )
+        arena_shrinkage: bool = Field(
+            False, description="give the arena's unused host memory back after every inference"
+        )
         threads: int | None = Field(None, ge=1, description="intra-op threads; default: suite's")
 
         @model_validator(mode="after")
@@ -142,6 +151,10 @@ class OnnxRuntime:
                 for name in ("cuda_graph", "fallback_ops"):
                     if getattr(self, name):
                         raise ValueError(f"{name} says nothing of the provider 'cpu'")
+            if self.arena_shrinkage and not self.enable_cpu_mem_arena:
+                raise ValueError("arena_shrinkage says nothing without enable_cpu_mem_arena")
+            if self.arena_shrinkage and (self.io_binding or self.provider != "cpu"):
+                raise ValueError("arena_shrinkage is of plain runs on the provider 'cpu'")
             if self.cuda_graph and self.io_binding is False:
                 raise ValueError("cuda_graph needs io_binding: a graph is of fixed addresses")
             return self
@@ -189,12 +202,21 @@ class OnnxSession:
         self._input = asked_of.name
         self._half = asked_of.type == "tensor(float16)"
         self._binding = self._bound(options)
+        self._run_options = None
+        if options.arena_shrinkage:
+            self._run_options = onnxruntime.RunOptions()
+            self._run_options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
         self.facts: dict[str, Any] = {
             "provider": used[0],
             "threads": asked.intra_op_num_threads,
             "graph_optimization": options.graph_optimization,
             "version": onnxruntime.__version__,
         }
+        for name in ("enable_cpu_mem_arena", "enable_mem_pattern"):
+            if not getattr(asked, name):
+                self.facts[name] = False
+        if options.arena_shrinkage:
+            self.facts["arena_shrinkage"] = True
         if nodes is not None:
             self.facts["nodes"] = {name: sum(ops.values()) for name, ops in nodes.items()}
         if self._binding is not None:
@@ -222,7 +244,7 @@ class OnnxSession:
         if self._binding is not None:
             outputs = self._binding.run(self._input, fed)
         else:
-            outputs = self._session.run(None, {self._input: fed})
+            outputs = self._session.run(None, {self._input: fed}, self._run_options)
         return tuple(
             each.astype("float32") if each.dtype == "float16" else each for each in outputs
         )
@@ -336,6 +358,8 @@ def _asked(options: Any, context: OpenContext) -> Any:
     asked.log_severity_level = 3
     asked.add_session_config_entry("session.intra_op.allow_spinning", "0")
     asked.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    asked.enable_cpu_mem_arena = options.enable_cpu_mem_arena
+    asked.enable_mem_pattern = options.enable_mem_pattern
     asked.graph_optimization_level = {
         "disable": levels.ORT_DISABLE_ALL,
         "basic": levels.ORT_ENABLE_BASIC,

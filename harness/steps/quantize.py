@@ -17,6 +17,7 @@ from harness.artifact import ONNX, Artifact, OptionsModel
 from harness.errors import BuildError, suggestion
 from harness.registry import Requirement
 from harness.steps import Applied, BuildContext, expect
+from harness.steps.calibration import Ranges
 from harness.steps.quantize_accuracy import SENSITIVITY_IMAGES, held
 
 _CALIBRATION = "calibration"
@@ -202,6 +203,11 @@ def _static(
         "percentile": quantization.CalibrationMethod.Percentile,
     }
     reader = _reader(plain, context, options.samples)
+    ranges = Ranges(
+        context.cache, plain, options, lambda: context.inputs(_CALIBRATION, options.samples)
+    )
+    if kept := ranges.kept:
+        context.progress(ranges.images, ranges.images, "calibrated before")
     quantization.quantize_static(
         str(plain),
         str(path),
@@ -218,8 +224,9 @@ def _static(
             "ActivationSymmetric": options.activation_symmetric,
             "QuantizeBias": options.quantize_bias,
         },
+        **ranges.arguments,
     )
-    return {"calibration_images": reader.used}
+    return {"calibration_images": ranges.images if kept else reader.used}
 
 
 def _type(name: str) -> Any:

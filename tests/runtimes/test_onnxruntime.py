@@ -5,6 +5,8 @@ What needs no GPU runs for real on the CPU's provider: bindings are the same for
 
 from __future__ import annotations
 
+import resource
+import sys
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
@@ -55,6 +57,8 @@ def opened(artifact: Artifact, tmp_path: Path, **options: Any) -> Any:
     ("values", "word"),
     [
         ({"provider": "rocm"}, "'cpu', 'cuda' or 'tensorrt'"),
+        ({"arena_shrinkage": True, "enable_cpu_mem_arena": False}, "arena_shrinkage says nothing"),
+        ({"arena_shrinkage": True, "io_binding": True}, "arena_shrinkage is of plain runs"),
         ({"provider_options": {"device_id": 1}}, "'cpu' has no option 'device_id'"),
         ({"provider": "cuda", "provider_options": {"use_tf23": 0}}, "did you mean 'use_tf32'"),
         ({"provider": "cuda", "provider_options": {"trt_fp16_enable": True}}, "has no option"),
@@ -177,6 +181,57 @@ def test_bound_memory_gives_the_numbers_of_plain_calls(squares: Artifact, tmp_pa
         for one, other in zip(expected, found, strict=True):
             np.testing.assert_array_equal(one, other)
     bound.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc says how much memory is in use")
+@pytest.mark.parametrize("options", [{"arena_shrinkage": True}, {"enable_cpu_mem_arena": False}])
+def test_memory_is_given_back_where_a_recipe_asks_for_it(
+    tmp_path: Path, options: dict[str, bool]
+) -> None:
+    """After a large batch the arena holds on to what the batch needed; these do not."""
+    curves, large = wide_model(tmp_path / "curves.onnx"), batch(1000)
+    kept = held(curves, tmp_path, large)
+    back = held(curves, tmp_path, large, **options)
+    assert kept > large.nbytes / 2
+    assert back < kept / 2
+
+
+def wide_model(path: Path) -> Artifact:
+    """A graph whose layers give as much as they take."""
+    import onnx
+    from onnx import TensorProto, helper
+
+    shape = ["batch", 3, SIDE, SIDE]
+    graph = helper.make_graph(
+        [
+            helper.make_node("Sin", ["x"], ["a"]),
+            helper.make_node("Cos", ["a"], ["b"]),
+            helper.make_node("ReduceMean", ["b"], ["y"]),
+        ],
+        "curves",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 1, 1, 1])],
+    )
+    opset = [helper.make_opsetid("", 18)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=9), path)
+    return Artifact(ONNX, path=path)
+
+
+def held(artifact: Artifact, tmp_path: Path, large: Any, **options: bool) -> int:
+    """Bytes that a session has more in use after a large batch than before it."""
+    session = opened(artifact, tmp_path, **options)
+    session.run(batch(1))
+    before = resident()
+    session.run(large)
+    after = resident()
+    assert session.facts.items() >= options.items()
+    session.close()
+    return after - before
+
+
+def resident() -> int:
+    """Bytes of this process in memory."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 def test_outputs_of_a_graph_stay_at_one_address_for_each_batch(
