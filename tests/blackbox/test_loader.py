@@ -83,7 +83,7 @@ def test_who_loads_ahead_or_keeps_images_waits_less(loading: Project) -> None:
         for each in suite["recipes"]
     }
     assert found["loaded"]["wait_share"] > 0.8
-    assert found["kept"]["wait_share"] < 0.5
+    assert found["kept"]["wait_share"] < found["loaded"]["wait_share"]
     assert found["ahead"]["loader_throughput"] > 1.2 * found["loaded"]["loader_throughput"]
     facts = {each["name"]: each["runtime_facts"] for each in suite["recipes"]}
     assert [facts[name]["loading processes"] for name in ("loaded", "ahead")] == [0, 2]
@@ -101,7 +101,7 @@ def test_a_decoder_that_got_slower_is_red(
     loading.run("--perf-seconds", "30")
     assert loading.verdicts() == {"loaded-loader_throughput": "PASS"}
     monkeypatch.setenv("DECODING", "0.05")
-    result = loading.run("--perf-seconds", "60")
+    result = loading.run("--perf-seconds", "120")
     assert loading.verdicts() == {"loaded-loader_throughput": "FAIL"}
     said(result, "min 40 images/s is broken")
 

@@ -83,7 +83,7 @@ def test_overlap_that_wins_too_little_is_red(
 ) -> None:
     """A model that no longer waits gains nothing from others beside it on the same cores."""
     monkeypatch.setenv("SLEEP", "0")
-    sleeping.run("--perf-seconds", "30")
+    sleeping.run("--perf-seconds", "120")
     assert sleeping.verdicts()["together-pipeline_throughput"] == "FAIL"
 
 
