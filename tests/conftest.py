@@ -268,9 +268,13 @@ class Project:
         """Sets the suite file."""
         (self.suite / "recipes.toml").write_text(recipes)
 
-    def run(self, *arguments: str, perf: bool = True) -> pytest.RunResult:
-        """`pytest --perf` in a process of its own; short, and patient with other sessions."""
+    def run(self, *arguments: str, perf: bool = True, history: bool = False) -> pytest.RunResult:
+        """`pytest --perf` in a process of its own; short, patient with other sessions, and
+        without the history that few tests are about.
+        """
         more = ("--perf", "--perf-wait", "300") if perf else ()
+        if perf and not history:
+            more += ("--perf-history", "off")
         if perf and "--perf-seconds" not in arguments:
             more += ("--perf-seconds", "1")  # four launches, enough for what is no timing
         return self.pytester.runpytest_subprocess(*more, "-p", "no:cacheprovider", *arguments)

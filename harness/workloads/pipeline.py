@@ -23,7 +23,7 @@ from harness.metric import Better, Metric, Rule
 from harness.recipe import StepSpec
 from harness.registry import Requirement
 from harness.units import Unit
-from harness.workloads import WorkContext
+from harness.workloads import Work, WorkContext
 
 _TOLERANCE = 1e-3  # of the largest value: threads add in another order
 
@@ -105,13 +105,44 @@ class Pipeline:
         """Nothing: what is under way beside an image does not change its result."""
         return ()
 
-    def open(self, options: Any, context: WorkContext) -> _Work:
-        """Starts the stages' threads; a session is opened by the thread that runs it.
+    def open(self, options: Any, context: WorkContext) -> Work:
+        """Starts the stages' threads; a session is opened by the thread that runs it. One image
+        after the other needs no threads, and pays for none.
 
         Raises:
             RuntimeFault: results are not those of one image after the other, or nothing overlaps.
         """
-        return _Work(options, context)
+        return _Work(options, context) if options.depth > 1 else _OneByOne(options, context)
+
+
+class _OneByOne:
+    """What a pipeline is held against: the stages in turn, in one thread."""
+
+    def __init__(self, options: Any, context: WorkContext) -> None:
+        self._count = options.images
+        self._images = context.images
+        self._stages = context.pipeline
+        self._session = context.session()
+        self.facts: dict[str, Any] = dict(self._session.facts)
+
+    def sample(self, number: int) -> Sequence[float]:
+        """A stretch of images."""
+        times, start = [], time.perf_counter()
+        for index in range(self._count):
+            admitted = time.perf_counter()
+            image = self._images[(number * self._count + index) % len(self._images)]
+            batch, meta = self._stages.preprocess([image])
+            self._stages.postprocess(self._session.run(batch), meta)
+            times.append(time.perf_counter() - admitted)
+        return _values(times, time.perf_counter() - start)
+
+
+def _values(times: Sequence[float], whole: float) -> tuple[float, float, float]:
+    """Of a stretch, by its images' seconds and its own: the workload's columns."""
+    import numpy as np
+
+    median, slow = np.quantile(times, (0.5, 0.95))
+    return len(times) / whole, float(median), float(slow)
 
 
 @dataclass
@@ -189,14 +220,10 @@ class _Work:
 
     def sample(self, number: int) -> Sequence[float]:
         """A stretch of images."""
-        import numpy as np
-
         start = time.perf_counter()
         items = self._stretch(number * self._options.images)
         whole = time.perf_counter() - start
-        times = [item.spans[-1][1] - item.admitted for item in items]
-        median, slow = np.quantile(times, (0.5, 0.95))
-        return len(items) / whole, float(median), float(slow)
+        return _values([item.spans[-1][1] - item.admitted for item in items], whole)
 
     def _stretch(self, first: int, depth: int | None = None) -> list[_Item]:
         """Images from `first`, and as many under way as are asked for: what became of them."""
@@ -236,7 +263,7 @@ class _Work:
                     )
         overlap = _overlap([span for item in together for span in item.spans])
         used = len({item.session for item in together})
-        if self._options.depth > 1 and not overlap:
+        if not overlap:
             raise RuntimeFault(
                 f"depth = {self._options.depth} was asked for, and no two stages were ever at work "
                 "at once",

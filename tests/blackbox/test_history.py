@@ -13,7 +13,7 @@ from tests.conftest import Project
 def test_sessions_are_added_and_the_nightly_page_shows_them(project: Project) -> None:
     """Without an option, into reports/history; the page is made from there."""
     for _ in range(2):
-        result = project.run("-k", "plain-artifact")
+        result = project.run("-k", "plain-artifact", history=True)
         result.assert_outcomes(passed=1)
         result.stdout.fnmatch_lines(["history: perfgate report --history shows the nights"])
     assert len(list((project.root / "reports" / "history").glob("month=*/*.parquet"))) == 2
@@ -34,7 +34,7 @@ def test_sessions_are_added_and_the_nightly_page_shows_them(project: Project) ->
 def test_an_unwritable_history_is_a_warning(project: Project) -> None:
     """The session stays green, the message names the folder and the option."""
     (project.root / "taken").write_text("a file where a folder should be")
-    result = project.run("-k", "plain-artifact", "--perf-history", "taken")
+    result = project.run("-k", "plain-artifact", "--perf-history", "taken", history=True)
     result.assert_outcomes(passed=1)
     assert result.ret == 0
     result.stdout.fnmatch_lines(["warning: */taken*: the history cannot be written*"])
@@ -45,10 +45,10 @@ def test_off_and_not_installed(project: Project, missing: str) -> None:
     """`off` keeps no history and says nothing; without duckdb one line says how to get it."""
     if missing:
         (project.root / "conftest.py").write_text(f"import sys\nsys.modules[{missing!r}] = None\n")
-        result = project.run("-k", "plain-artifact")
+        result = project.run("-k", "plain-artifact", history=True)
         result.stdout.fnmatch_lines(["history: not kept, duckdb is not installed*[[]history[]]*"])
     else:
-        result = project.run("-k", "plain-artifact", "--perf-history", "off")
+        result = project.run("-k", "plain-artifact", "--perf-history", "off", history=True)
         result.stdout.no_fnmatch_line("*history:*")
     result.assert_outcomes(passed=1)
     assert result.ret == 0

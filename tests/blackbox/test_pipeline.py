@@ -72,8 +72,8 @@ def test_sessions_side_by_side_are_faster_where_each_waits(sleeping: Project) ->
     assert set(sleeping.verdicts().values()) == {"PASS"}, sleeping.verdicts()
     (suite,) = sleeping.sessions()[-1]["suites"]
     facts = {each["name"]: each["runtime_facts"] for each in suite["recipes"]}
-    assert [facts[name]["sessions that inferred"] for name in ("alone", "together")] == [1, 4]
-    assert facts["alone"]["stages overlapped"] == "0% of the time"
+    assert "stages overlapped" not in facts["alone"]
+    assert facts["together"]["sessions that inferred"] == 4
     assert facts["together"]["stages overlapped"] != "0% of the time"
 
 
