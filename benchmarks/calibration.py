@@ -24,7 +24,7 @@ from scipy import stats
 
 from benchmarks import peers, simulated
 from benchmarks.sessions import Project, Told, across, of_copies
-from benchmarks.workload import KINDS, Kind
+from benchmarks.workload import DEVICE_KINDS, KINDS, Kind, missing
 from harness.record import Status
 
 ALPHA = 0.01
@@ -56,12 +56,20 @@ def main() -> None:
     parser.add_argument("--sessions", type=int, default=20, help="per case (default: 20)")
     parser.add_argument("--peers", type=int, default=6, help="runs of each peer (default: 6)")
     parser.add_argument("--simulated", type=int, default=2000, help="per noise (default: 2000)")
-    parser.add_argument("--workload", choices=KINDS, action="append", help="default: both")
+    parser.add_argument(
+        "--workload",
+        choices=(*KINDS, *DEVICE_KINDS),
+        action="append",
+        help=f"default: {' and '.join(KINDS)}; the others need a GPU",
+    )
     parser.add_argument("--quick", action="store_true", help="a look, under a minute")
     parser.add_argument("--benchmatrix", metavar="PYTHON", help="an interpreter that has it")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every answer there")
     asked = parser.parse_args()
     kinds: Sequence[Kind] = asked.workload or (("onnx",) if asked.quick else KINDS)
+    for kind in kinds:
+        for needed in missing(kind):
+            parser.error(f"{kind} needs {needed.module}: {needed.install}")
     if asked.quick:
         asked.sessions, asked.peers, asked.simulated = 1, 1, 40
     told, answers = real(kinds, QUICK_CASES if asked.quick else CASES, asked.sessions, asked.json)
@@ -112,7 +120,7 @@ def beside(told: Sequence[Told]) -> list[Answer]:
                 Answer("copy", one.kind, 0.0, limit, verdict.status.value, one.seconds, count)
             )
     for limit in (0.05, 0.10):
-        for kind in KINDS:
+        for kind in sorted({one.kind for one in told}):
             mine = [one for one in told if one.kind == kind]
             answers += [
                 Answer("stored baseline", kind, 0.0, limit, verdict.status.value, 0.0)
@@ -144,7 +152,7 @@ def ask_peers(
 def print_answers(answers: Sequence[Answer]) -> None:
     """A row for each method, workload, truth and budget."""
     print(
-        f"{'method':<17}{'workload':<9}{'truth':>6}{'budget':>7}{'n':>6}  {'FAIL':>6}{'PASS':>6}"
+        f"{'method':<17}{'workload':<11}{'truth':>6}{'budget':>7}{'n':>6}  {'FAIL':>6}{'PASS':>6}"
         f"{'INCONCL.':>9}  median seconds (launches)"
     )
     groups: dict[tuple[str, str, float, float], list[Answer]] = {}
@@ -159,7 +167,7 @@ def print_answers(answers: Sequence[Answer]) -> None:
         launches = statistics.median(each.launches for each in mine)
         text = f"{seconds:.1f}" + (f" ({launches:.0f})" if launches else "") if seconds else "-"
         print(
-            f"{method:<17}{workload:<9}{factor:>6.0%}{limit:>7.0%}{len(mine):>6}  "
+            f"{method:<17}{workload:<11}{factor:>6.0%}{limit:>7.0%}{len(mine):>6}  "
             f"{shares[0]:>6.0%}{shares[1]:>6.0%}{shares[2]:>9.0%}  {text}"
         )
     unchanged = [

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks.workload import ROOT, Kind, prepare
+from benchmarks.workload import OPTIONS, ROOT, Kind, prepare
 from harness import suitefile
 from harness.arms import BaseTree
 from harness.conclusion import baseline_of
@@ -104,7 +104,7 @@ model = "{model}"
 validation = "calibrated_model:validation"
 [[recipe]]
 name    = "detector"
-runtime = "calibrated_{kind}"
+runtime = {runtime}
 [recipe.budgets]
 latency_p50 = {{ regression = "{limit:g}%" }}
 """
@@ -163,10 +163,13 @@ class Project:
     ) -> Told:
         """One session with one budget: `regression` of the median latency, `limit` allowed."""
         (self._now / "calibrated.py").write_text(_RUNTIME.format(factor=factor))
-        model = "detector.onnx" if kind == "onnx" else "calibrated_model:build"
+        family = kind.partition("_")[0]
+        model = "detector.onnx" if family == "onnx" else "calibrated_model:build"
+        options = "".join(f', {name} = "{value}"' for name, value in OPTIONS[kind].items())
+        runtime = f'{{ name = "calibrated_{family}"{options} }}'
         for root in (self._base, self._now):
             (root / "suites" / "detector" / "recipes.toml").write_text(
-                _RECIPES.format(model=model, kind=kind, limit=limit * 100)
+                _RECIPES.format(model=model, runtime=runtime, limit=limit * 100)
             )
         read = suitefile.read(self._now / "suites" / "detector" / "recipes.toml", self._now)
         if read.suite is None or read.problems:

@@ -1,8 +1,8 @@
 """The inference that every method under comparison measures, with a true slow-down where asked.
 
-It is the demo detector on one validation image, one thread, in torch or ONNX Runtime, opened as
-the harness opens it. `prepare` writes what `make` needs into a cache folder, once, so that
-nobody's measured time includes an export or the making of a data set.
+It is the demo detector on one validation image, one thread, in torch or ONNX Runtime, on the CPU
+or a GPU, opened as the harness opens it. `prepare` writes what `make` needs into a cache folder,
+once, so that nobody's measured time includes an export or the making of a data set.
 """
 
 from __future__ import annotations
@@ -14,10 +14,25 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
-Kind = Literal["torch", "onnx"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
+from harness import registry
+from harness.registry import Requirement
+
+Kind = Literal["torch", "onnx", "torch_cuda", "onnx_cuda"]
+KINDS: tuple[Kind, ...] = ("torch", "onnx")
+"""Those of a CPU."""
+
+DEVICE_KINDS: tuple[Kind, ...] = ("torch_cuda", "onnx_cuda")
+"""Those of a GPU; they are measured when they are asked for."""
+
+OPTIONS: dict[Kind, dict[str, str]] = {
+    "torch": {},
+    "onnx": {},
+    "torch_cuda": {"device": "cuda"},
+    "onnx_cuda": {"provider": "cuda"},
+}
+"""The runtime's options for each."""
 
 CACHE = "PERFGATE_BENCHMARK_CACHE"
 """Environment variable that names the cache folder."""
@@ -82,20 +97,38 @@ def slowed(work: Callable[[], Any], factor: float) -> Callable[[], None]:
     return call
 
 
+def missing(kind: Kind) -> list[Requirement]:
+    """What this machine lacks for it."""
+    runtime, options = _runtime(kind)
+    return [each for each in registry.requires_of(runtime, options) if each.missing]
+
+
+def _runtime(kind: Kind) -> tuple[Any, Any]:
+    """The runtime, and its options."""
+    runtime: Any
+    if kind.startswith("onnx"):
+        from harness.runtimes.onnxruntime import OnnxRuntime
+
+        runtime = OnnxRuntime()
+    else:
+        from harness.runtimes.torch import Torch
+
+        runtime = Torch()
+    return runtime, runtime.Options.model_validate(OPTIONS[kind])
+
+
 def _open(kind: Kind, folder: Path) -> Any:
     from harness.artifact import ONNX, TORCH, Artifact
     from harness.runtimes import OpenContext
 
-    context = OpenContext(threads=1, folder=folder)
-    if kind == "onnx":
-        from harness.runtimes.onnxruntime import OnnxRuntime
+    runtime, options = _runtime(kind)
+    if kind.startswith("onnx"):
+        artifact = Artifact(ONNX, path=folder / "model.onnx")
+    else:
+        from suites.digits.model import build
 
-        path = folder / "model.onnx"
-        return OnnxRuntime().open(Artifact(ONNX, path=path), OnnxRuntime.Options(), context)
-    from harness.runtimes.torch import Torch
-    from suites.digits.model import build
-
-    return Torch().open(Artifact(TORCH, module=build()), Torch.Options(), context)
+        artifact = Artifact(TORCH, module=build())
+    return runtime.open(artifact, options, OpenContext(threads=1, folder=folder))
 
 
 def _write(folder: Path) -> None:

@@ -16,7 +16,7 @@ from harness.artifact import EXPORTED, TORCH, Artifact, OptionsModel, dtype_of
 from harness.errors import RuntimeFault
 from harness.operators import Operator
 from harness.registry import Requirement
-from harness.runtimes import OpenContext, torch_profile
+from harness.runtimes import OpenContext, torch_engines, torch_profile
 from harness.runtimes.cuda import GPU
 
 if TYPE_CHECKING:
@@ -66,6 +66,9 @@ class Torch:
         compile_mode: Literal[
             "default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs"
         ] = Field("default", description="the mode of torch.compile")
+        compile_backend: Literal["inductor", "tensorrt"] = Field(
+            "inductor", description="what compiles; `tensorrt` is Torch-TensorRT, on `cuda`"
+        )
         device: Literal["cpu", "cuda"] = Field(
             "cpu", description="where it runs; another device than asked for is an error"
         )
@@ -81,8 +84,16 @@ class Torch:
             for name in ("tf32", "cuda_graph"):
                 if getattr(self, name) and self.device != "cuda":
                     raise _unfit(f"{name} is of a GPU", 'device = "cuda"')
-            if self.compile_mode != "default" and not self.compile:
-                raise _unfit("compile_mode is that of torch.compile", "compile = true")
+            for name, usual in (("compile_mode", "default"), ("compile_backend", "inductor")):
+                if getattr(self, name) != usual and not self.compile:
+                    raise _unfit(f"{name} is that of torch.compile", "compile = true")
+            if self.compile_backend == "tensorrt":
+                if self.device != "cuda":
+                    raise _unfit('compile_backend = "tensorrt" is of a GPU', 'device = "cuda"')
+                if self.compile_mode != "default":
+                    raise _unfit("compile_mode is Inductor's", 'compile_backend = "inductor"')
+                if self.autocast:
+                    raise _unfit("engines compute in the types of the module", "{ cast = ... }")
             if self.cuda_graph and self.compile_mode in {"reduce-overhead", "max-autotune"}:
                 raise _unfit(
                     f"compile_mode = {self.compile_mode!r} captures graphs by itself",
@@ -93,7 +104,9 @@ class Torch:
         @property
         def requires(self) -> tuple[Requirement, ...]:
             """What these options need."""
-            needed = (registry.from_extra("torch", "torch"),)
+            needed: tuple[Requirement, ...] = (registry.from_extra("torch", "torch"),)
+            if self.compile_backend == "tensorrt":
+                needed = (*needed, torch_engines.TORCH_TENSORRT)
             return needed if self.device == "cpu" else (*needed, WITH_CUDA, GPU)
 
     def open(self, artifact: Artifact, options: Any, context: OpenContext) -> TorchSession:
@@ -143,7 +156,7 @@ class TorchSession:
         self._autocast = options.autocast
         self._layers = module  # until autocast was seen to work
         self._compiled = (
-            _Compiled(module, context.folder, mode=options.compile_mode, freezing=exported)
+            _Compiled(module, context.folder, options, freezing=exported)
             if options.compile
             else None
         )
@@ -250,9 +263,7 @@ class _Compiled:
     `freezing` makes weights constants: Inductor finds 8-bit operators only then.
     """
 
-    def __init__(
-        self, module: Any, folder: Path, *, mode: str = "default", freezing: bool = False
-    ) -> None:
+    def __init__(self, module: Any, folder: Path, options: Any, *, freezing: bool = False) -> None:
         import torch
         import torch._inductor.config as inductor_config
         from torch._dynamo.backends.registry import lookup_backend
@@ -264,11 +275,17 @@ class _Compiled:
         self._breaks_before = sum(counters["graph_break"].values())
         self._graphs = self._calls = 0
         inductor: Any = lookup_backend("inductor")  # typed without its keywords
-        patches = torch._inductor.list_mode_options(mode)
+        patches = torch._inductor.list_mode_options(options.compile_mode)
         self._marks = patches.get("triton.cudagraphs", False)
+        self._engines: int | None = None
+        self._has_engines = options.compile_backend == "tensorrt"
+        compiler = torch_engines.backend() if self._has_engines else None
 
         def counting(graph: Any, inputs: Any) -> Any:
-            code = inductor(graph, inputs, config_patches=dict(patches))
+            if compiler is not None:
+                code = compiler(graph, inputs)
+            else:
+                code = inductor(graph, inputs, config_patches=dict(patches))
             self._graphs += 1
 
             def run(*arguments: Any) -> Any:
@@ -285,7 +302,8 @@ class _Compiled:
     def facts(self) -> dict[str, Any]:
         """Graphs that were compiled so far, and the places at which tracing had to stop."""
         breaks = sum(self._counters["graph_break"].values()) - self._breaks_before
-        return {"graphs": self._graphs, "graph_breaks": breaks}
+        engines = {} if self._engines is None else {"engines_run": self._engines}
+        return {"graphs": self._graphs, "graph_breaks": breaks, **engines}
 
     def __call__(self, x: Any) -> Any:
         """The module's outputs, by compiled code.
@@ -309,6 +327,8 @@ class _Compiled:
                 "compile = true was asked for, and none of the model ran as compiled code",
                 next_step="TORCH_LOGS=graph_breaks,recompiles says why; or leave `compile` out",
             )
+        if self._has_engines and self._engines is None:
+            self._engines = torch_engines.engines_run(lambda: self._module(x))
         return outputs
 
 

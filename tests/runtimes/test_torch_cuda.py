@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -12,7 +15,7 @@ from pydantic import ValidationError
 from harness import registry, suitefile
 from harness.artifact import TORCH, Artifact
 from harness.errors import RuntimeFault
-from harness.runtimes import DEVICE_UUID, OpenContext
+from harness.runtimes import DEVICE_UUID, OpenContext, torch_engines
 from harness.runtimes import torch as runtime
 from harness.runtimes.cuda import GPU
 from harness.runtimes.torch import WITH_CUDA, Torch
@@ -33,12 +36,19 @@ def convolution() -> Any:
     return torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.ReLU())
 
 
+ENGINES = {"compile": True, "compile_backend": "tensorrt", "device": "cuda"}
+
+
 @pytest.mark.parametrize(
     ("values", "words"),
     [
         ({"tf32": True}, "tf32 is of a GPU"),
         ({"cuda_graph": True}, "cuda_graph is of a GPU"),
         ({"compile_mode": "max-autotune"}, "compile_mode is that of torch.compile"),
+        ({"compile_backend": "tensorrt"}, "compile_backend is that of torch.compile"),
+        ({"compile_backend": "tensorrt", "compile": True}, "is of a GPU"),
+        ({**ENGINES, "compile_mode": "max-autotune"}, "compile_mode is Inductor's"),
+        ({**ENGINES, "autocast": "float16"}, "engines compute in the types of the module"),
         ({"device": "mps"}, "'cpu' or 'cuda'"),
         (
             {"device": "cuda", "cuda_graph": True, "compile": True, "compile_mode": "max-autotune"},
@@ -113,6 +123,60 @@ def test_a_compile_mode_is_handed_to_the_compiler(tmp_path: Path) -> None:
     torch._dynamo.reset()
 
 
+def test_torch_tensorrt_is_needed_only_where_it_is_asked_for() -> None:
+    """With how to get it."""
+    needs = registry.requires_of(Torch(), Torch.Options(**ENGINES))
+    assert torch_engines.TORCH_TENSORRT in needs
+    assert torch_engines.TORCH_TENSORRT.install == "python -m pip install torch-tensorrt"
+
+
+@pytest.fixture
+def engines(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, bool]]:
+    """A compiler under Torch-TensorRT's name, whose engines are operators of that name."""
+    if not torch_engines.TORCH_TENSORRT.missing:
+        pytest.skip("the real one is installed")
+    library = torch.library.Library("tensorrt", "FRAGMENT")
+    library.define("execute_engine(Tensor x) -> Tensor")
+    library.impl("execute_engine", lambda x: x.clone(), "CompositeExplicitAutograd")
+    builds = {"engines": True}
+
+    def compiler(graph: Any, inputs: Any, *, options: dict[str, Any]) -> Any:  # noqa: ARG001
+        assert options["pass_through_build_failures"]
+
+        def run(*arguments: Any) -> Any:
+            (output,) = graph(*arguments)
+            engine = torch.ops.tensorrt.execute_engine
+            return (engine(output) if builds["engines"] else output,)
+
+        return run
+
+    monkeypatch.setitem(sys.modules, "torch_tensorrt", ModuleType("torch_tensorrt"))
+    torch._dynamo.reset()
+    torch._dynamo.register_backend(compiler_fn=compiler, name="torch_tensorrt")
+    yield builds
+    torch._dynamo.reset()
+    del torch._dynamo.backends.registry._BACKENDS["torch_tensorrt"]
+    torch._dynamo.backends.registry._COMPILER_FNS.pop("torch_tensorrt", None)
+    library._destroy()
+
+
+@pytest.mark.parametrize("built", [True, False])
+def test_engines_of_torch_tensorrt_are_counted_as_they_run(
+    engines: dict[str, bool], tmp_path: Path, built: bool
+) -> None:
+    """Code in which everything was left to torch is a fault."""
+    engines["engines"] = built
+    options = Torch.Options(compile=True).model_copy(update={"compile_backend": "tensorrt"})
+    context = OpenContext(threads=1, folder=tmp_path)
+    session = runtime.TorchSession(convolution().eval(), options, context)
+    if built:
+        session.run(batch(1))
+        assert session.facts["engines_run"] == 1
+    else:
+        with pytest.raises(RuntimeFault, match="an inference ran none of its engines"):
+            session.run(batch(1))
+
+
 needs_gpu = pytest.mark.skipif(
     GPU.missing or WITH_CUDA.missing, reason=f"needs {GPU.module} and {WITH_CUDA.module}"
 )
@@ -167,3 +231,21 @@ def test_a_model_that_leaves_the_device_is_a_fault(tmp_path: Path) -> None:
     session = opened(Leaves(), tmp_path, device="cuda")
     with pytest.raises(RuntimeFault, match="an output of the model is on cpu"):
         session.run(batch(1))
+
+
+@pytest.mark.gpu
+@needs_gpu
+@pytest.mark.skipif(
+    torch_engines.TORCH_TENSORRT.missing, reason=torch_engines.TORCH_TENSORRT.install
+)
+def test_torch_tensorrt_runs_engines_and_gives_the_cpus_numbers(tmp_path: Path) -> None:
+    """A module that is large enough for a block of its own."""
+    torch.manual_seed(0)
+    layers = [convolution()] + [torch.nn.Sequential(torch.nn.Conv2d(8, 8, 3), torch.nn.ReLU())] * 3
+    model = torch.nn.Sequential(*layers).eval()
+    wanted = model(torch.from_numpy(batch(2))).detach().numpy()
+    session = opened(model, tmp_path, **ENGINES)
+    (found,) = session.run(batch(2))
+    np.testing.assert_allclose(found, wanted, rtol=2e-2, atol=2e-2)
+    assert session.facts["engines_run"] > 0
+    session.close()
