@@ -16,7 +16,7 @@ from harness.errors import RecipeError, suggestion
 from harness.machine import this_environment, this_machine
 from harness.measure.device import exclusive
 from harness.measure.settled import allocator
-from harness.metric import LEADING, Better, Metric
+from harness.metric import Better, Metric, leading
 from harness.recipe import Budget, LimitKind, Recipe, RuntimeSpec, Suite
 from harness.record import RecipeRecord, Status, SuiteRecord, Verdict
 from harness.runtimes import Runtime
@@ -28,7 +28,7 @@ from harness.values import level
 
 _WIDTH = 100
 _BESIDE = {LimitKind.DROP, LimitKind.SPEEDUP, LimitKind.GROWTH}
-_COLUMNS = (*LEADING, "throughput", "peak_memory", "artifact_size")
+_COLUMNS = ("throughput", "peak_memory", "artifact_size")
 
 
 @dataclass(frozen=True)
@@ -192,7 +192,7 @@ def _shown(
     pieces: Sequence[Cut], metrics: Mapping[str, Metric], record: RecipeRecord
 ) -> list[Metric]:
     main = next(iter(metrics))
-    names = dict.fromkeys((main, *_COLUMNS, *_budgets(pieces)))
+    names = dict.fromkeys((main, *leading(metrics), *_COLUMNS, *_budgets(pieces)))
     return [metrics[name] for name in names if level(record, metrics[name]) is not None]
 
 

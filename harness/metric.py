@@ -40,6 +40,7 @@ class Metric:
         optional: some data have no such value, and that is no error until a budget asks for it.
         beside: it compares with the reference's own predictions, so the reference has none.
         device: it is of the device alone: what the host's cores do does not move it.
+        leading: it stands for its workload's speed where there is room for one number.
         meaning: what the value includes, in one or two sentences; shown in docs and report.
     """
 
@@ -52,6 +53,7 @@ class Metric:
     beside: bool = False
     optional: bool = False
     device: bool = False
+    leading: bool = False
 
     @property
     def alone(self) -> bool:
@@ -59,8 +61,17 @@ class Metric:
         return self.rule in {Rule.ONCE, Rule.STRETCHES}
 
 
-def _time(name: str, meaning: str, *, device: bool = False) -> Metric:
-    return Metric(name, Unit.SECONDS, Better.LOWER, Rule.LAUNCHES, True, meaning, device=device)
+def _time(name: str, meaning: str, *, device: bool = False, leading: bool = False) -> Metric:
+    return Metric(
+        name,
+        Unit.SECONDS,
+        Better.LOWER,
+        Rule.LAUNCHES,
+        True,
+        meaning,
+        device=device,
+        leading=leading,
+    )
 
 
 def _once(name: str, meaning: str) -> Metric:
@@ -86,6 +97,7 @@ _ALL = (
         "latency_p50",
         "Median time of one image from decoded pixels to final result: pre-process, inference and "
         f"post-process. {_TURNS}",
+        leading=True,
     ),
     _time(
         "latency_p95",
@@ -221,5 +233,7 @@ OF_EVERY_WORKLOAD = frozenset(
 OF_IMAGES = frozenset(PERFORMANCE) - OF_EVERY_WORKLOAD
 """Performance metrics of images through the model, one at a time or in batches."""
 
-LEADING = ("latency_p50", "step_time_p50")
-"""What stands for a recipe where there is room for one time: that of its workload."""
+
+def leading(metrics: Mapping[str, Metric]) -> tuple[str, ...]:
+    """Names of those that stand for a workload's speed."""
+    return tuple(name for name, metric in metrics.items() if metric.leading)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -53,8 +54,20 @@ def svg(spec: Mapping[str, Any]) -> str:
     """A specification drawn as an SVG element; text in it is escaped by the renderer."""
     import vl_convert
 
-    text: str = vl_convert.vegalite_to_svg(json.dumps(_drawable({"config": _CONFIG, **spec})))
+    drawable = json.dumps(_drawable({"config": _CONFIG, **spec}), ensure_ascii=False)
+    try:
+        text: str = vl_convert.vegalite_to_svg(drawable)
+    except ValueError:
+        # A label that is too long may be cut between the two halves of such a character.
+        plain = _BEYOND.sub("\N{WHITE SQUARE}", drawable)
+        if plain == drawable:
+            raise
+        text = vl_convert.vegalite_to_svg(plain)
     return _with_titles(text)
+
+
+_BEYOND = re.compile("[\U00010000-\U0010ffff]")
+"""Characters that JavaScript keeps in two halves."""
 
 
 _REACHED = 80  # marks of a picture that the keyboard visits one by one, at most

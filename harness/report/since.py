@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from harness.metric import LEADING, Better, Metric
+from harness.metric import Better, Metric
 from harness.record import MetricSummary, SessionRecord
 from harness.units import Unit, show, show_percent
 
 _NOTICED = 0.01  # a smaller relative change is not worth a line
 _NAMED = 3  # changes for the worse, and as many suspects, at most
-_LISTED = (*LEADING, "throughput", "peak_memory", "artifact_size")  # besides scores
+_LISTED = ("throughput", "peak_memory", "artifact_size")  # besides scores and what leads
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,9 @@ def since(session: SessionRecord, metrics: Mapping[str, Metric]) -> Since:
         for name, summaries in suite.summaries.items():
             for each in summaries:
                 metric = metrics.get(each.metric)
-                if metric is not None and (metric.unit is Unit.SCORE or metric.name in _LISTED):
+                if metric is not None and (
+                    metric.leading or metric.unit is Unit.SCORE or metric.name in _LISTED
+                ):
                     change = _worse_by(metric, each)
                     if abs(change) >= _NOTICED:
                         text = f"{suite.name} {name} {metric.name} {_words(metric, each)}"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 from harness.changes import table as change_table
 from harness.compare import log_ratios
-from harness.metric import LEADING, Better, Metric
+from harness.metric import Better, Metric, leading
 from harness.record import Failure, LimitResult, SessionRecord, Status, SuiteRecord, Verdict
 from harness.units import Unit, show, show_percent
 
@@ -28,10 +28,8 @@ _MARKUP = {
     Status.PASS: {"green": True},
 }
 
+_SCORES = ("map", "accuracy")
 _COLUMNS = (
-    "map",
-    "accuracy",
-    *LEADING,
     "latency_p95",
     "throughput",
     "training_throughput",
@@ -262,9 +260,8 @@ def beside(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> list[str]:
     for copy in suite.controls:
         record = records.get(copy.name)
         counted = copy.without(suite.discarded)
-        for name in LEADING:
-            metric = metrics.get(name)
-            ratios = log_ratios(metric, counted, record) if metric and record else []
+        for name in leading(metrics):
+            ratios = log_ratios(metrics[name], counted, record) if record else []
             if not ratios:
                 continue
             ratios.sort()
@@ -280,7 +277,8 @@ def beside(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> list[str]:
 def table(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> list[str]:
     """Recipe by metric; a time shows its speed-up over the reference."""
     known = {each.metric for found in suite.summaries.values() for each in found}
-    columns = [name for name in _COLUMNS if name in metrics and name in known]
+    shown = (*_SCORES, *leading(metrics), *_COLUMNS)
+    columns = [name for name in shown if name in metrics and name in known]
     rows = []
     for record in suite.recipes:
         if record.failure is not None:
@@ -294,7 +292,7 @@ def table(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> list[str]:
                 continue
             metric = metrics[name]
             text = show(summary.value, metric.unit)
-            if name in LEADING and summary.reference and summary.value:
+            if metric.leading and summary.reference and summary.value:
                 ratio = summary.reference / summary.value
                 text += f" {ratio if metric.better is Better.LOWER else 1 / ratio:.2f}x"
             cells.append(text)

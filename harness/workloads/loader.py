@@ -40,6 +40,7 @@ _METRICS = (
         "Images per second through loader and model, median over stretches of batches: decoding, "
         "pre-process and inference. The loader's processes use the launch's own cores.",
         optional=True,
+        leading=True,
     ),
     Metric(
         "wait_share",

@@ -37,6 +37,7 @@ _METRICS = (
         "Images per second through all stages with several under way at once, median over "
         "stretches of images. A stretch begins and ends empty.",
         optional=True,
+        leading=True,
     ),
     Metric(
         "response_time_p50",

@@ -31,9 +31,16 @@ _SEED = 0
 _TURNS = "Arms that are compared take turns at every step, on the same batches."
 
 
-def _time(name: str, meaning: str) -> Metric:
+def _time(name: str, meaning: str, *, leading: bool = False) -> Metric:
     return Metric(
-        name, Unit.SECONDS, Better.LOWER, Rule.LAUNCHES, True, f"{meaning} {_TURNS}", optional=True
+        name,
+        Unit.SECONDS,
+        Better.LOWER,
+        Rule.LAUNCHES,
+        True,
+        f"{meaning} {_TURNS}",
+        optional=True,
+        leading=leading,
     )
 
 
@@ -41,6 +48,7 @@ _METRICS = (
     _time(
         "step_time_p50",
         "Median time of one training step: batch, forward pass, loss, backward pass and optimizer.",
+        leading=True,
     ),
     _time("step_time_p95", "95th percentile of the time of one training step."),
     _time("forward_time_p50", "Median time of a step from its begin to its loss."),

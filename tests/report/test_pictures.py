@@ -247,3 +247,20 @@ def test_a_gpu_is_in_the_pictures_of_the_machine() -> None:
     assert drawn is not None
     panels = {each["panel"] for each in drawn["data"]["values"]}
     assert {"GPU 0: energy, J", "GPU 1: energy, J"} <= panels
+
+
+@pytest.mark.parametrize("before", range(4))
+def test_a_long_name_of_rare_characters_is_drawn(before: int) -> None:
+    """It is cut to the width there is, wherever that falls."""
+    name = "a" * before + "\N{TURTLE}" * 60
+    drawn = charts.svg(
+        {
+            "data": {"values": [{"recipe": name, "value": 1}]},
+            "mark": "bar",
+            "encoding": {
+                "y": {"field": "recipe", "type": "nominal"},
+                "x": {"field": "value", "type": "quantitative"},
+            },
+        }
+    )
+    assert drawn.count("\N{TURTLE}") + drawn.count("\N{WHITE SQUARE}") > 5
