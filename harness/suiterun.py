@@ -50,6 +50,7 @@ _TOLD = 2  # launches that measure throughput and energy which no budget asks fo
 _HOPELESS = 8  # launches before a recipe that will not be decided in time may leave
 _LOAD_SECONDS = 0.5  # what it takes to start an arm, for the plan
 _PARENT_SECONDS = 1.0  # what a launch takes besides
+_FAR = 2.0  # times as long as was guessed, and people are told
 
 Show = Callable[[str], None]
 
@@ -194,26 +195,30 @@ class SuiteRun:
 
     # -- launches --------------------------------------------------------------------------
 
-    def _announce(self) -> None:
-        """Says what is expected, before the first launch."""
+    def _announce(self, took: float | None = None) -> None:
+        """Says what is expected before the first launch, and again when that took far longer."""
         from harness.stats.sequential import fewest
 
         blocks = self._arms.blocks()
         live = self._bench.alive(self._bench.labels)
         if not live:
             return
-        each = self._expected(blocks)
+        guess = self._expected(blocks)
+        if took is not None and took < _FAR * guess:
+            return
+        each = took or guess
         to_break = fewest(self._risk.fail)
         seconds = self._settings.seconds
-        now = datetime.now().astimezone()
+        now = datetime.now().astimezone() - timedelta(seconds=took or 0.0)
         kept = (now + timedelta(seconds=min(seconds, self._fewest * each))).strftime("%H:%M:%S")
         late = (now + timedelta(seconds=seconds)).strftime("%H:%M:%S")
         self._plan = (
-            f"{len(live)} arms, launches of about {each:.0f} s; {self._fewest} when all budgets "
+            f"{len(live)} arms, launches {'take' if took else 'of about'} {each:.0f} s; "
+            f"{self._fewest} when all budgets "
             f"are clearly kept ({kept}), {to_break} to prove one broken; {late} at the latest "
             f"(--perf-seconds {seconds:g})"
         )
-        few = self._expected(blocks[:2])
+        few = self._expected(blocks[:2]) * each / guess
         if self._fewest * each + (to_break - self._fewest) * few > seconds:
             asked = math.ceil((self._fewest * each + (to_break - self._fewest) * few) / 10) * 10
             self._plan += f"; too short to prove any budget broken: --perf-seconds {asked}"
@@ -247,6 +252,8 @@ class SuiteRun:
             )
             now = time.monotonic()
             self._pace = now - before
+            if count == 1:
+                self._announce(self._pace)
             left = self._settings.seconds - (now - start)
             late = left < self._pace
             if count >= _TOLD and not (self._settings.update or self._asks(_OF_BATCHES)):
