@@ -61,7 +61,7 @@ class Loader:
     class Options(OptionsModel):
         """Options of torch's data loader, by its own names, and what is kept."""
 
-        batch_size: int = Field(8, ge=1, description="images in a batch")
+        batch_size: int = Field(4, ge=1, description="images in a batch")
         num_workers: int = Field(
             0, ge=0, le=64, description="processes that load; 0: the model's own does"
         )
@@ -69,7 +69,9 @@ class Loader:
         pin_memory: bool = Field(
             False, description="batches in page-locked memory, for copies to a GPU"
         )
-        cache: bool = Field(False, description="each process keeps the images that it has decoded")
+        cache: bool = Field(
+            False, description="all images are decoded as the arm loads, and kept for all processes"
+        )
         data: str = Field(
             "validation", description="images to load: a split, or an import path for others"
         )
@@ -133,7 +135,7 @@ class _Work:
             **self._session.facts,
             "loading processes": len(found - {os.getpid()}),
             "batch_size": options.batch_size,
-            "decoded images kept": options.cache,
+            "decoded images kept": len(data.images) if options.cache else 0,
         }
 
     def _check(self, found: set[int]) -> None:
@@ -192,8 +194,9 @@ class _Decoded:
     """Decoded images by their numbers, uint8 (H, W, 3) each."""
 
     def __init__(self, images: Sequence[Any], *, keep: bool) -> None:
-        self._images = images
-        self._kept: dict[int, Any] | None = {} if keep else None
+        import numpy as np
+
+        self._images = [np.array(images[index]) for index in range(len(images))] if keep else images
 
     def __len__(self) -> int:
         return len(self._images)
@@ -201,11 +204,7 @@ class _Decoded:
     def __getitem__(self, index: int) -> Any:
         import numpy as np
 
-        if self._kept is None:
-            return np.array(self._images[index])
-        if index not in self._kept:
-            self._kept[index] = np.array(self._images[index])
-        return self._kept[index]
+        return np.asarray(self._images[index])
 
 
 class _Collate:

@@ -76,7 +76,7 @@ class Pipeline:
         )
         preprocess_threads: int = Field(1, ge=1, le=64, description="threads that pre-process")
         postprocess_threads: int = Field(1, ge=1, le=64, description="threads that post-process")
-        images: int = Field(32, ge=2, description="images in a stretch")
+        images: int = Field(16, ge=2, description="images in a stretch")
 
         @model_validator(mode="after")
         def _fits(self) -> Pipeline.Options:
