@@ -23,7 +23,8 @@ from typing import Any
 from harness.measure import gpu
 from harness.measure.arm import STAGES, TURN, answer, serve
 from harness.measure.wall import describe_signal, worker_command
-from harness.measure.worker import Send, die_with, failure
+from harness.measure.worker import Send, failure
+from harness.orphans import die_with
 from harness.runtimes import on_device
 
 _LAST_WORDS = 2000

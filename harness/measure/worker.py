@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import faulthandler
 import json
 import os
@@ -14,19 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import PerfgateError
+from harness.orphans import die_with
 
 Send = Callable[[dict[str, Any]], None]
-
-_PR_SET_PDEATHSIG = 1
-
-
-def die_with(parent: int) -> None:
-    """Arranges that this process is killed when its parent ends, even when that is killed."""
-    if sys.platform != "linux":
-        return
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it ended before the line above
-        os._exit(1)
 
 
 def failure(error: BaseException) -> dict[str, Any]:
