@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 import pytest
 
 import harness
+from harness import shares
 from harness.conclusion import conclude
 from harness.errors import PerfgateError
 from harness.history.appending import Appended, appended
@@ -110,12 +111,15 @@ class PerfHooks:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:
-        """All perf tests go to one worker, whatever spreads the others; `each` is left alone."""
+        """All perf tests go to one worker, whatever spreads the others, or with `--perf-spread`
+        each suite to one; `each` is left alone.
+        """
         if config.getoption("dist", "no") == "each":
             return None
-        from harness.xdist import OneWorkerScheduling
+        from harness.xdist import OneWorkerScheduling, SpreadScheduling
 
-        return OneWorkerScheduling(config, log)
+        spread = config.getoption(shares.SPREAD)
+        return (SpreadScheduling if spread else OneWorkerScheduling)(config, log)
 
     # -- one test --------------------------------------------------------------------------
 
@@ -309,7 +313,31 @@ def _settings(config: pytest.Config) -> Settings:
         step_summary=_step_summary(option("--perf-step-summary")),
         profile=option("--perf-profile"),
         mlflow=_mlflow(option("--perf-mlflow")),
+        share=_share(config),
     )
+
+
+def _share(config: pytest.Config) -> shares.Share | None:
+    """What the session has for itself, checked before any long work; None for the whole host. Where
+    suites are spread, a worker has its part, and the controller measures nothing.
+    """
+    asked = shares.read(config.getoption(shares.CORES), config.getoption(shares.GPUS))
+    if not config.getoption(shares.SPREAD):
+        return asked
+    every = asked or shares.whole()
+    worker = getattr(config, "workerinput", None)
+    if worker is not None:
+        count = int(worker["workercount"])
+        # A worker that takes the place of one that crashed is counted on.
+        return every.part(int(worker["workerid"].removeprefix("gw")) % count, count)
+    count = config.getoption("numprocesses", None) or 0
+    if count < 2:
+        raise pytest.UsageError(
+            f"{shares.SPREAD}: suites are spread over the workers of pytest-xdist, of which there "
+            f"are {count}. Valid: -n 2 or more"
+        )
+    every.part(0, count)
+    return None
 
 
 def _file(root: Path, text: str, name: str) -> Path | None:

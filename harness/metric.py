@@ -221,5 +221,5 @@ OF_EVERY_WORKLOAD = frozenset(
 OF_IMAGES = frozenset(PERFORMANCE) - OF_EVERY_WORKLOAD
 """Performance metrics of images through the model, one at a time or in batches."""
 
-LEADING = ("latency_p50", "step_time_p50")
+LEADING = ("latency_p50", "step_time_p50", "replica_latency_p50")
 """What stands for a recipe where there is room for one time: that of its workload."""

@@ -1,0 +1,124 @@
+"""`workload = "replicas"`: several processes at once, one per device, on sets of cores."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.conftest import RECIPES, Project, said
+
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+
+pytestmark = pytest.mark.skipif(CORES < 2, reason="two replicas need two cores")
+
+HEAD = RECIPES.partition("[[recipe]]")[0]
+
+TWO = """\
+[[recipe]]
+name     = "two"
+runtime  = "moody"
+workload = { name = "replicas", devices = 2, batch_size = 2, batches = 2 }
+[recipe.budgets]
+replica_throughput  = { min = "1 images/s" }
+replica_latency_p99 = { max = "2 s" }
+scaling_efficiency  = { min = "70%" }
+peak_memory         = { max = "400 MB" }
+
+[[recipe]]
+name    = "more"
+from    = "two"
+workload = { batches = 3 }
+[recipe.budgets]
+map                 = { drop = 0.02 }
+replica_throughput  = { speedup = 0.2 }
+"""
+
+
+def suite(recipes: str) -> str:
+    """A suite of the tiny model with these recipes."""
+    return HEAD + recipes
+
+
+def record(project: Project, name: str = "two") -> dict[str, Any]:
+    """What the last session measured of a recipe."""
+    (found,) = project.sessions()[-1]["suites"]
+    return next(each for each in found["recipes"] if each["name"] == name)
+
+
+@pytest.mark.slow
+@pytest.mark.alone
+def test_replicas_are_measured_at_once_and_alone(
+    project: Project, moody: Callable[..., None]
+) -> None:
+    """Each on a core of its own; then with a lock that all of them need the budget on efficiency
+    is red, and one replica alone is as fast as before.
+    """
+    project.write(suite(TWO))
+    moody(seconds="0.01")
+    project.run("--perf-seconds", "30")
+    assert set(project.verdicts().values()) == {"PASS"}, project.verdicts()
+    found = record(project)
+    first, second = found["runtime_facts"]["places"]
+    assert first.startswith("core ")
+    assert first != second
+    launch = found["launches"][0]
+    rounds = len(launch["rounds"])
+    assert len(launch["values"]["scaling_efficiency"]) == rounds > 0
+    assert len(launch["values"]["replica_latency"]) == rounds * 2 * 2
+    assert launch["inference"] == []
+    assert launch["peak_memory"] > 0
+    moody("one at a time", seconds="0.01")
+    red = project.run("--perf-seconds", "60", "--perf-alpha", "0.2", "-k", "two-scaling")
+    assert project.verdicts() == {"two-scaling_efficiency": "FAIL"}
+    values = record(project)["launches"][0]["values"]["scaling_efficiency"]
+    assert sorted(values)[len(values) // 2] == pytest.approx(0.5, abs=0.12)
+    said(red, "scaling_efficiency")
+
+
+def test_more_devices_than_there_are_is_skipped_with_the_numbers(project: Project) -> None:
+    """Cores of the host, and GPUs where the runtime needs one; other recipes go on."""
+    many = TWO.partition("\n\n")[0].replace("devices = 2", "devices = 512")
+    gpu = many.replace('"two"', '"gpus"').replace('"moody"', '{ name = "tensorrt" }')
+    gpu = gpu.replace(
+        "[recipe.budgets]", 'steps = [{ tensorrt = "tensorrt_rtx" }]\n[recipe.budgets]'
+    )
+    plain = '\n\n[[recipe]]\nname = "plain"\nruntime = "onnxruntime"\n'
+    project.write(suite(many + "\n\n" + gpu + plain))
+    result = project.run("-rs", "-k", "two-replica_throughput or gpus-replica_throughput or plain")
+    assert project.verdicts() == {
+        "two-replica_throughput": "SKIPPED",
+        "gpus-replica_throughput": "SKIPPED",
+        "plain-measured": "PASS",
+    }
+    asked = f"it asks for 512 cores (512 devices of 1), and {CORES} were found"
+    said(result, asked, "it asks for 512 GPUs, and 0 were found", "--perf-cores")
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ("second dies", "died: it was ended by SIGKILL"),
+        ("second raises", "it raised ValueError: the second is moody"),
+        ("second hangs", "no answer for"),
+        ("together", "replicas 0 and 1 share a device"),
+    ],
+)
+def test_a_replica_that_fails_ends_its_recipe_and_is_named(
+    project: Project, moody: Callable[..., None], how: str, words: str
+) -> None:
+    """With its own last words; whoever is not on a device of its own has failed, too. The others
+    are not waited for.
+    """
+    plain = '\n[[recipe]]\nname = "plain"\nruntime = "onnxruntime"\n'
+    project.write(suite(TWO + plain))
+    moody(how)
+    result = project.run("-k", "two-replica_throughput or plain", "--perf-timeout", "12")
+    assert project.verdicts() == {"two-replica_throughput": "ERROR", "plain-measured": "PASS"}
+    said(result, words)
+    if how != "together":
+        said(result, "replica 1")
+    if how == "second dies":
+        assert "these are its last words" in record(project)["failure"]["last_words"]
