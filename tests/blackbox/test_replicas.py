@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from tests.blackbox.test_workers import until, workers
 from tests.conftest import RECIPES, Project, said
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
@@ -97,28 +100,52 @@ def test_more_devices_than_there_are_is_skipped_with_the_numbers(project: Projec
     said(result, asked, "it asks for 512 GPUs, and 0 were found", "--perf-cores")
 
 
+def test_a_replica_that_dies_ends_its_recipe_and_is_named(
+    project: Project, moody: Callable[..., None]
+) -> None:
+    """With its own last words; other recipes go on."""
+    plain = '\n[[recipe]]\nname = "plain"\nruntime = "onnxruntime"\n'
+    project.write(suite(TWO + plain))
+    moody("second dies")
+    result = project.run("-k", "two-replica_throughput or plain")
+    assert project.verdicts() == {"two-replica_throughput": "ERROR", "plain-measured": "PASS"}
+    said(result, "replica 1 (core", "died: it was ended by SIGKILL")
+    assert "these are its last words" in record(project)["failure"]["last_words"]
+
+
 @pytest.mark.parametrize(
     ("how", "words"),
     [
-        ("second dies", "died: it was ended by SIGKILL"),
-        ("second raises", "it raised ValueError: the second is moody"),
         ("second hangs", "no answer for"),
         ("together", "replicas 0 and 1 share a device"),
     ],
 )
-def test_a_replica_that_fails_ends_its_recipe_and_is_named(
+def test_replicas_that_hang_or_share_a_device_are_no_measurement(
     project: Project, moody: Callable[..., None], how: str, words: str
 ) -> None:
-    """With its own last words; whoever is not on a device of its own has failed, too. The others
-    are not waited for.
-    """
-    plain = '\n[[recipe]]\nname = "plain"\nruntime = "onnxruntime"\n'
-    project.write(suite(TWO + plain))
+    """Whoever hangs is not waited for; whoever is not on a device of its own has failed, too."""
+    project.write(suite(TWO))
     moody(how)
-    result = project.run("-k", "two-replica_throughput or plain", "--perf-timeout", "12")
-    assert project.verdicts() == {"two-replica_throughput": "ERROR", "plain-measured": "PASS"}
+    result = project.run("-k", "two-replica_throughput", "--perf-timeout", "12")
+    assert project.verdicts() == {"two-replica_throughput": "ERROR"}
     said(result, words)
-    if how != "together":
-        said(result, "replica 1")
-    if how == "second dies":
-        assert "these are its last words" in record(project)["failure"]["last_words"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for orphans in /proc")
+def test_replicas_end_with_a_session_that_is_killed(
+    project: Project, moody: Callable[..., None]
+) -> None:
+    """Each of them, though their own parent is a child of a child of it."""
+    project.write(suite(TWO))
+    moody("second hangs")
+    command = [sys.executable, "-m", "pytest", "--perf", "--perf-wait", "300", "-k", "two-peak"]
+    process = subprocess.Popen(
+        command, cwd=project.root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        until(lambda: len(workers(project)) >= 4, 60)  # a launch, an arm and two replicas
+        process.kill()
+        process.wait(30)
+        until(lambda: not workers(project), 15)
+    finally:
+        process.kill()
