@@ -27,7 +27,7 @@ workload = { name = "replicas", devices = 2, batch_size = 2, batches = 2 }
 [recipe.budgets]
 replica_throughput  = { min = "1 images/s" }
 replica_latency_p99 = { max = "2 s" }
-scaling_efficiency  = { min = "70%" }
+scaling_efficiency  = { min = "75%" }
 peak_memory         = { max = "400 MB" }
 
 [[recipe]]
