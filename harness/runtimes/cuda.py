@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from harness import gpus
 from harness.errors import MissingPackage, RuntimeFault
 from harness.registry import Requirement
 
@@ -79,7 +80,8 @@ def refuse_opened(fds: Path = _OPENED) -> None:
 
 def device_key(index: int = 0) -> dict[str, Any] | None:
     """What a build for a GPU depends on: its name, compute capability and driver; None without
-    one. Read through NVML, which opens no CUDA context.
+    one. Read through NVML, which opens no CUDA context; `index` is CUDA's, among those that are
+    visible.
 
     Raises:
         MissingPackage: there is a GPU, and nothing that could tell which.
@@ -97,7 +99,16 @@ def device_key(index: int = 0) -> dict[str, Any] | None:
     try:
         pynvml.nvmlInit()
         try:
-            handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+            if gpus.VISIBLE in os.environ:  # NVML counts all of them
+                shown = gpus.uuids()
+                if index >= len(shown):
+                    raise RuntimeFault(
+                        f"there is no GPU {index} among the {len(shown)} of {gpus.VISIBLE}",
+                        next_step="nvidia-smi -L",
+                    )
+                handle = pynvml.nvmlDeviceGetHandleByUUID(shown[index])
+            else:
+                handle = pynvml.nvmlDeviceGetHandleByIndex(index)
             major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
             return {
                 "gpu": str(pynvml.nvmlDeviceGetName(handle)),

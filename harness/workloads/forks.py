@@ -128,8 +128,9 @@ class Forks:
                 _serve(begin, ask_read, answer_write)
                 status = 0
             finally:
-                sys.stdout.flush()
-                sys.stderr.flush()
+                with contextlib.suppress(Exception):
+                    sys.stdout.flush()
+                    sys.stderr.flush()
                 os._exit(status)
         os.close(ask_read)
         os.close(answer_write)
