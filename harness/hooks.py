@@ -318,26 +318,14 @@ def _settings(config: pytest.Config) -> Settings:
 
 
 def _share(config: pytest.Config) -> shares.Share | None:
-    """What the session has for itself, checked before any long work; None for the whole host. Where
-    suites are spread, a worker has its part, and the controller measures nothing.
-    """
-    asked = shares.read(config.getoption(shares.CORES), config.getoption(shares.GPUS))
-    if not config.getoption(shares.SPREAD):
+    """What the session has for itself, checked before any long work."""
+    option = config.getoption
+    asked = shares.read(option(shares.CORES), option(shares.GPUS))
+    if not option(shares.SPREAD):
         return asked
-    every = asked or shares.whole()
-    worker = getattr(config, "workerinput", None)
-    if worker is not None:
-        count = int(worker["workercount"])
-        # A worker that takes the place of one that crashed is counted on.
-        return every.part(int(worker["workerid"].removeprefix("gw")) % count, count)
-    count = config.getoption("numprocesses", None) or 0
-    if count < 2:
-        raise pytest.UsageError(
-            f"{shares.SPREAD}: suites are spread over the workers of pytest-xdist, of which there "
-            f"are {count}. Valid: -n 2 or more"
-        )
-    every.part(0, count)
-    return None
+    worker = getattr(config, "workerinput", {})
+    count = int(worker.get("workercount") or option("numprocesses", None) or 0)
+    return shares.spread(asked or shares.whole(), count, worker.get("workerid", ""))
 
 
 def _file(root: Path, text: str, name: str) -> Path | None:

@@ -104,6 +104,23 @@ def whole() -> Share:
     return Share(tuple(physical(_usable())), _gpus())
 
 
+def spread(every: Share, count: int, worker: str) -> Share | None:
+    """The part of one of `count` workers of pytest-xdist ("gw0" is the first); None for their
+    controller, which measures nothing.
+
+    Raises:
+        PerfgateError: there are no workers, or too little for so many.
+    """
+    if count < 2:
+        raise PerfgateError(
+            f"{SPREAD}: suites are spread over the workers of pytest-xdist, and there are {count}",
+            valid="-n 2 or more",
+        )
+    # A worker that takes the place of one that crashed is counted on.
+    part = every.part(int(worker.removeprefix("gw") or 0) % count, count)
+    return part if worker else None
+
+
 @contextlib.contextmanager
 def kept(share: Share | None) -> Iterator[None]:
     """Keeps this process, and all that it starts, to a share while the block runs."""

@@ -113,6 +113,11 @@ def test_parts_are_equal_and_have_nothing_in_common() -> None:
     with pytest.raises(PerfgateError, match=r"not alike \(NVIDIA A10, NVIDIA L4\)"):
         unlike.part(0, 2)
     assert Share(every.cores).part(1, 4).numbers == (2, 3)
+    assert shares.spread(every, 2, "gw3") == every.part(1, 2)
+    assert shares.spread(every, 2, "") is None
+    for count, said in ((1, "there are 1"), (5, "4 GPUs for 5 workers")):
+        with pytest.raises(PerfgateError, match=said):
+            shares.spread(every, count, "")
 
 
 def test_threads_of_a_core_stay_together(tmp_path: Path) -> None:
