@@ -82,7 +82,7 @@ def measure(names: Sequence[str], seconds: float) -> SuiteRecord:
         ci=False,
         command="python -m benchmarks.recipes",
     )
-    with exclusive("cpu", settings.wait, _show):
+    with exclusive(None, settings.wait, _show):
         return SuiteRun(
             read.suite,
             wanted,

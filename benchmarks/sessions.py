@@ -176,7 +176,7 @@ class Project:
             raise RuntimeError(f"the suite cannot be read: {read.suite_problems or read.problems}")
         settings = self._settings(seconds, alpha)
         start = time.monotonic()
-        with exclusive("cpu", 600.0, lambda _: None):
+        with exclusive(None, 600.0, lambda _: None):
             record = SuiteRun(
                 read.suite,
                 {"detector": [METRIC]},

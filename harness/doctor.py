@@ -116,7 +116,7 @@ def examine(seconds: float, wait: float, tell: Show) -> Examination:
         PerfgateError: a launch could not be measured.
     """
     with (
-        exclusive("cpu", wait, tell, option="--wait SECONDS"),
+        exclusive(None, wait, tell, option="--wait SECONDS"),
         tempfile.TemporaryDirectory(prefix="perfgate-doctor-") as folder,
         contextlib.ExitStack() as opened,
     ):

@@ -151,7 +151,7 @@ def measure(suite: Suite, pieces: Sequence[Cut], settings: Settings, show: Show)
         for name, recipe in recipes.items()
     }
     limits = sum(len(budget.limits) for piece in pieces[1:] for budget in piece.recipe.budgets)
-    with exclusive("cpu", settings.wait, show):
+    with exclusive(None, settings.wait, show):
         return SuiteRun(
             replace(suite, recipes=recipes),
             wanted,
@@ -275,13 +275,11 @@ def run(name: str, settings: Settings, folder: Path, show: Show, out: Callable[[
     """
     suite, recipe = find(name, settings.root, folder)
     pieces = cuts(suite, recipe)
-    missing = {
-        each.install for piece in pieces for each in suitefile.missing_packages(suite, piece.recipe)
-    }
+    missing = [each for piece in pieces for each in suitefile.missing_packages(suite, piece.recipe)]
     if missing:
         raise RecipeError(
-            f"a package that {name!r} needs is not installed",
-            next_step=" && ".join(sorted(missing)),
+            f"{name!r} cannot be measured here: {registry.lacks(missing)}",
+            next_step=" && ".join(sorted({each.install for each in missing})),
         )
     record = measure(suite, pieces, settings, show)
     out(f"{suite.name}/{recipe.name}: what each link did, {len(record.yardstick)} launches")

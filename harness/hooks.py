@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 import pytest
 
 import harness
+from harness import shares
 from harness.conclusion import conclude
 from harness.errors import PerfgateError
 from harness.history.appending import Appended, appended
@@ -110,12 +111,15 @@ class PerfHooks:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:
-        """All perf tests go to one worker, whatever spreads the others; `each` is left alone."""
+        """All perf tests go to one worker, whatever spreads the others, or with `--perf-spread`
+        each suite to one; `each` is left alone.
+        """
         if config.getoption("dist", "no") == "each":
             return None
-        from harness.xdist import OneWorkerScheduling
+        from harness.xdist import OneWorkerScheduling, SpreadScheduling
 
-        return OneWorkerScheduling(config, log)
+        spread = config.getoption(shares.SPREAD)
+        return (SpreadScheduling if spread else OneWorkerScheduling)(config, log)
 
     # -- one test --------------------------------------------------------------------------
 
@@ -309,7 +313,19 @@ def _settings(config: pytest.Config) -> Settings:
         step_summary=_step_summary(option("--perf-step-summary")),
         profile=option("--perf-profile"),
         mlflow=_mlflow(option("--perf-mlflow")),
+        share=_share(config),
     )
+
+
+def _share(config: pytest.Config) -> shares.Share | None:
+    """What the session has for itself, checked before any long work."""
+    option = config.getoption
+    asked = shares.read(option(shares.CORES), option(shares.GPUS))
+    if not option(shares.SPREAD):
+        return asked
+    worker = getattr(config, "workerinput", {})
+    count = int(worker.get("workercount") or option("numprocesses", None) or 0)
+    return shares.spread(asked or shares.whole(), count, worker.get("workerid", ""))
 
 
 def _file(root: Path, text: str, name: str) -> Path | None:

@@ -17,7 +17,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from harness import nvml
+from harness import gpus, nvml
+from harness.errors import RuntimeFault
 
 _CPUINFO = Path("/proc/cpuinfo")
 _OS_RELEASE = Path("/etc/os-release")
@@ -220,9 +221,9 @@ def _gpus() -> tuple[Gpu, ...]:
 
 
 def gpus_of(library: nvml.Library) -> tuple[Gpu, ...]:
-    """The GPUs that NVML knows: those of one model that are set up alike are counted."""
+    """The GPUs that this process may use: those of one model that are set up alike are counted."""
     counted: dict[Gpu, int] = {}
-    for device in nvml.devices(library):
+    for device in _visible(library):
         setup = device.setup()
         gpu = Gpu(
             name=setup.name,
@@ -237,3 +238,11 @@ def gpus_of(library: nvml.Library) -> tuple[Gpu, ...]:
     return tuple(
         gpu.model_copy(update={"count": count}) for gpu, count in sorted(counted.items(), key=str)
     )
+
+
+def _visible(library: nvml.Library) -> list[nvml.Device]:
+    """Where it cannot be told which of several models are visible, all are."""
+    try:
+        return gpus.visible(library)
+    except RuntimeFault:
+        return nvml.devices(library)

@@ -72,6 +72,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="wait for another session that measures on this machine (default: 0, refuse)",
     )
     add(
+        "--perf-cores",
+        metavar="LIST",
+        default="",
+        help="measure on these cores, such as 0-7, and leave the others to other sessions, which "
+        "may measure at the same time (default: the whole host)",
+    )
+    add(
+        "--perf-gpus",
+        metavar="LIST",
+        default="",
+        help="measure on these GPUs, by number or UUID, or `none`; without --perf-cores on their "
+        "part of the cores, too",
+    )
+    add(
+        "--perf-spread",
+        action="store_true",
+        help="with pytest-xdist: suites are spread over its workers, each on a share of the host's "
+        "cores and GPUs that is its own",
+    )
+    add(
         "--perf-profile",
         choices=("failed", "all", "none"),
         default="failed",

@@ -166,8 +166,8 @@ class Launch(Frozen):
         device_memory_process: the most that the process had on the device, in bytes.
         energies: joules per inference, one entry for each time that they were counted.
         sm_clock: of its device, Hz, mean over the rounds.
-        values: columns of a workload that is not images one at a time, by name; one entry each per
-            turn of a round.
+        values: columns of a workload that is not images one at a time, by name; for each round
+            one entry, or equally many.
         started: seconds since the suite's first launch.
     """
 

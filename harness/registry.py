@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import EntryPoints, entry_points
@@ -36,6 +37,19 @@ class Requirement:
             return importlib.util.find_spec(self.module) is None
         except (ImportError, ValueError):
             return True
+
+    @property
+    def reason(self) -> str:
+        """What to say when it is missing, "" for: not installed."""
+        return ""
+
+
+def lacks(missing: Collection[Requirement]) -> str:
+    """What is missing, in words."""
+    reasons = dict.fromkeys(each.reason for each in missing)
+    installed = ", ".join(dict.fromkeys(each.module for each in missing if not each.reason))
+    said = [f"not installed: {installed}"] if installed else []
+    return "; ".join([*said, *(each for each in reasons if each)])
 
 
 def requires_of(piece: Any, options: Any) -> tuple[Requirement, ...]:

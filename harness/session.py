@@ -27,6 +27,7 @@ from harness.record import (
     Verdict,
 )
 from harness.settings import Settings
+from harness.shares import kept
 from harness.suitefile import SuiteFile
 from harness.suiterun import MEASURED, Show, SuiteRun
 
@@ -61,6 +62,7 @@ class Session:
         self._base = find(settings.root, settings.base) if settings.base else None
         self._tree: BaseTree | None = None
         self._open = contextlib.ExitStack()
+        self._open.enter_context(kept(settings.share))
         self._plans: dict[Path, _Plan] = {}
         self._done: dict[Path, dict[tuple[str, str], Verdict]] = {}
         self._records: list[SuiteRecord] = []
@@ -176,7 +178,7 @@ class Session:
                 return {("", BROKEN): broken[0][1]}
             return {(verdict.recipe, verdict.metric): verdict for _, verdict in broken}
         keep_out_of_git(self.settings.cache)
-        with exclusive("cpu", self.settings.wait, self._show):
+        with exclusive(self.settings.share, self.settings.wait, self._show):
             record = SuiteRun(
                 suite,
                 plan.wanted,
@@ -207,7 +209,7 @@ class Session:
     # -- the end ---------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Removes what the session laid beside the working tree."""
+        """Removes what the session laid beside the working tree, and leaves its share."""
         self._open.close()
 
     def record(self) -> SessionRecord | None:

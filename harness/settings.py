@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.shares import Share
+
 SUITE_FILE = "recipes.toml"
 """Beside the test module of a suite."""
 
@@ -32,6 +34,7 @@ class Settings:
         ci: whether this is a continuous integration run.
         rounds: timed turns of an arm beside those it is compared with, per launch, at most.
         base: the commit that `--perf-base` names, "" for none.
+        share: of the host, what the session has for itself; None for all of it.
         history: the folder of the history store, None for none.
         base_python: the interpreter of the base's arms, "" for this one.
         markdown, openmetrics: files that the session is written into too, None for none.
@@ -63,3 +66,4 @@ class Settings:
     profile: str = "failed"
     mlflow: str = ""
     history: Path | None = None
+    share: Share | None = None

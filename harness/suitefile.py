@@ -34,7 +34,7 @@ from harness.record import SessionRecord
 from harness.registry import Requirement
 from harness.suitetables import NAME, Place, RecipeTable, SuiteTable
 from harness.tasks import Task
-from harness.workloads import Workload
+from harness.workloads import Workload, places
 
 SPLITS = ("train", "calibration", "validation")
 
@@ -111,6 +111,7 @@ def missing_packages(suite: Suite, recipe: Recipe) -> tuple[Requirement, ...]:
         needed += _required(registry.find(registry.STEPS, spec.name), spec.options)
     workload = registry.find(registry.WORKLOADS, recipe.workload.name)
     needed += _required(workload, recipe.workload.options)
+    needed += places.needs(recipe, suite.threads)
     needed += task_of(suite.task).requires
     if any(budget.metric == PARITY for budget in recipe.budgets):
         needed.append(registry.from_extra("hypothesis", "parity"))

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from harness import steadiness, suitefile
+from harness import registry, steadiness, suitefile
 from harness.accuracy import collapsed
 from harness.arms import Arms, BaseTree, at_base, copy_of, relative
 from harness.baselines import Baseline, Store
@@ -175,10 +175,9 @@ class SuiteRun:
         for recipe in self._recipes:
             missing = suitefile.missing_packages(self._suite, recipe)
             if missing:
-                listed = ", ".join(dict.fromkeys(each.module for each in missing))
                 self._skipped[recipe.name] = Failure(
                     stage="build",
-                    problem=f"not installed: {listed}",
+                    problem=registry.lacks(missing),
                     next_step=" && ".join(dict.fromkeys(each.install for each in missing)),
                     missing_package=True,
                 )

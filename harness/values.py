@@ -16,7 +16,7 @@ PEAKS = frozenset({"peak_memory", "device_memory"})
 def launch_value(launch: Launch, metric: str) -> float | None:
     """The value of one metric in one launch, in the metric's base unit; None: not measured.
 
-    Times are the launch's median or 95th percentile (linear between order statistics), a
+    Times are the launch's median, 95th or 99th percentile (linear between order statistics), a
     workload's other values their median.
     """
     samples, statistic = _samples(launch, metric)
@@ -52,21 +52,23 @@ def launch_ratio(launch: Launch, other: Launch, metric: str) -> float | None:
     mine, statistic = _samples(launch, metric)
     theirs, _ = _samples(other, metric)
     if mine is not None and theirs is not None:
-        beside = dict(zip(_rounds(other, theirs), theirs, strict=True))
+        beside = _by_round(other, theirs)
         both = [
-            (sample, beside[number])
-            for number, sample in zip(_rounds(launch, mine), mine, strict=True)
+            (samples, beside[number])
+            for number, samples in _by_round(launch, mine).items()
             if number in beside
         ]
         if not both:
             return None
         if statistic == "p50":
-            logs = sorted(_log(a) - _log(b) for a, b in both)
+            logs = sorted(_log(_quantile(a, 0.5)) - _log(_quantile(b, 0.5)) for a, b in both)
             cut = len(logs) // 4
             middle = logs[cut : len(logs) - cut]
             return math.fsum(middle) / len(middle)
         q = _STATISTICS[statistic]
-        return _log(_quantile([a for a, _ in both], q)) - _log(_quantile([b for _, b in both], q))
+        sides = ([each for pair in both for each in pair[side]] for side in (0, 1))
+        above, below = (_log(_quantile(side, q)) for side in sides)
+        return above - below
     one, two = launch_value(launch, metric), launch_value(other, metric)
     if one is None or two is None or not (math.isfinite(one) and math.isfinite(two)):
         return None
@@ -90,11 +92,16 @@ def _samples(launch: Launch, metric: str) -> tuple[tuple[float, ...] | None, str
     return (taken, statistic) if taken and statistic in _STATISTICS else (None, "")
 
 
-def _rounds(launch: Launch, samples: Sequence[float]) -> Sequence[int]:
-    return launch.rounds or range(len(samples))
+def _by_round(launch: Launch, samples: Sequence[float]) -> dict[int, Sequence[float]]:
+    """Round to its samples: one, or equally many in every round."""
+    rounds = launch.rounds or range(len(samples))
+    each, left = divmod(len(samples), max(1, len(rounds)))
+    if left:
+        raise ValueError(f"{len(samples)} samples of {len(rounds)} rounds")
+    return {number: samples[at * each : (at + 1) * each] for at, number in enumerate(rounds)}
 
 
-_STATISTICS = {"p50": 0.5, "p95": 0.95}
+_STATISTICS = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 _TINY = 1e-12
 
 

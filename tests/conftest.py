@@ -99,6 +99,7 @@ MOODY = '''\
 """A runtime that does what ONNX Runtime does, unless the environment says otherwise."""
 
 import ctypes
+import fcntl
 import os
 import time
 
@@ -125,6 +126,9 @@ class MoodySession(OnnxSession):
     def __init__(self, artifact, options, context):
         super().__init__(artifact, options, context)
         self.kept = []
+        self.runs = 0
+        basic = options.graph_optimization == "basic"
+        self.held = basic and os.environ.get("MOODY") == "one at a time"
         self.leaked = bytearray(int(float(os.environ.get("MOODY_LEAK", "0"))))
         for page in range(0, len(self.leaked), 4096):
             self.leaked[page] = 1
@@ -145,6 +149,25 @@ class MoodySession(OnnxSession):
             os._exit(3)
 
     def run(self, batch):
+        how = os.environ.get("MOODY", "")
+        if self.held:  # a lock that every process needs
+            with open("moody.lock", "w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                return self.infer(batch)
+        if in_launch() and how == "together":
+            os.sched_setaffinity(0, {0})
+        if how.startswith("second") and in_launch() and 0 not in os.sched_getaffinity(0):
+            self.runs += 1
+            if self.runs > 4:
+                if how == "second dies":
+                    print("these are its last words", flush=True)
+                    os.kill(os.getpid(), 9)
+                if how == "second hangs":
+                    time.sleep(600)
+                raise ValueError("the second is moody")
+        return self.infer(batch)
+
+    def infer(self, batch):
         start = time.perf_counter()
         outputs = super().run(batch)
         self.kept.append(bytearray(b"x" * int(os.environ.get("MOODY_KEEP", "0"))))

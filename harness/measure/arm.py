@@ -25,7 +25,7 @@ from harness import registry
 from harness.errors import RuntimeFault
 from harness.measure import memory, yardstick
 from harness.recipe import FLUSH, ROTATE, Suite
-from harness.workloads import Batches, Infers, Work, WorkContext, Workload
+from harness.workloads import Batches, Infers, Work, WorkContext, Workload, places
 from harness.workloads.images import Images
 
 SAMPLE, BATCH, ENERGY, FINISH = b"s", b"b", b"e", b"f"
@@ -55,11 +55,13 @@ def serve(arm: dict[str, Any], images: Sequence[Any], turns: int, answers: int) 
     """Opens what the arm measures, says so, and then takes turns until told to finish.
 
     `arm` is plain data: its "kind", `yardstick.KIND` for the fixed workload, its "root", "" for no
-    code of a project, and what a recipe needs. `images` are decoded, uint8 (H, W, 3).
+    code of a project, its "width", how many cores it works on, and what a recipe needs. `images`
+    are decoded, uint8 (H, W, 3).
 
     Answers a line of JSON when ready, with the columns of its samples, an `answer` per `TURN`, and
     a line of JSON at the end.
     """
+    _stay_on(arm.get("width"))
     root = arm.get("root")
     if root:
         os.chdir(root)
@@ -74,6 +76,7 @@ def serve(arm: dict[str, Any], images: Sequence[Any], turns: int, answers: int) 
             "load_time": visit.load_time,
             "facts": visit.facts,
             "columns": list(visit.columns),
+            "processes": list(visit.processes),
         },
     )
     packed = answer(len(visit.columns))
@@ -105,11 +108,18 @@ def serve(arm: dict[str, Any], images: Sequence[Any], turns: int, answers: int) 
     )
 
 
+def _stay_on(width: int | None) -> None:
+    """Keeps to the first cores of the launch: others of its arms may work on more."""
+    if width and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:width])
+
+
 class _Visit:
     """What an arm does in its turn."""
 
     load_time = 0.0
     columns: tuple[str, ...] = STAGES
+    processes: Sequence[int] = ()
 
     def __init__(self) -> None:
         self.facts: dict[str, Any] = {}
@@ -161,13 +171,13 @@ class _RecipeVisit(_Visit):
         workload: Workload = registry.find(registry.WORKLOADS, spec.name)
         options = workload.Options.model_validate(dict(spec.options))
         context = _context(suite, arm, images)
-        self.columns = workload.columns
-        self._base = memory.resident()
-        memory.reset_peak()
+        self._grown = memory.grown()
         start = time.perf_counter()
         self._work: Work = workload.open(options, context)
         self.load_time = time.perf_counter() - start
         self.facts = self._work.facts
+        self.columns = tuple(getattr(self._work, "columns", workload.columns))
+        self.processes = getattr(self._work, "processes", ())
         _warm(self.sample)
         # What lives now lives to the end: later collections have less to look at.
         gc.collect()
@@ -189,10 +199,11 @@ class _RecipeVisit(_Visit):
         return None if ask is None else ask()
 
     def peak_memory(self) -> int | None:
-        peak = memory.peak()
-        if peak is None or self._base is None:
-            return None
-        return max(0, peak - self._base)
+        own, ask = self._grown(), getattr(self._work, "peak_memory", None)
+        if ask is None:
+            return own
+        others = ask()
+        return None if own is None or others is None else own + others
 
 
 def _context(suite: Suite, arm: dict[str, Any], images: Sequence[Any]) -> WorkContext:
@@ -212,6 +223,9 @@ def _context(suite: Suite, arm: dict[str, Any], images: Sequence[Any]) -> WorkCo
         batch=suite.batch,
         threads=suite.threads,
         flush=lambda session: flush_of(session, suite.between_samples),
+        gpu=places.on_gpu(suite.recipes[arm["recipe"]]),
+        grown=memory.grown,
+        silence=arm.get("silence", 300.0),
     )
 
 

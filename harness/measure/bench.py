@@ -30,6 +30,7 @@ from harness.record import (
 )
 from harness.runtimes import on_device
 from harness.settings import Settings
+from harness.workloads.places import cores_of
 from harness.worse import Thumbnail
 
 _LAUNCH_SECONDS, _BLOCK_SECONDS = 1.5, 0.3
@@ -160,7 +161,7 @@ class Bench:
         }
         self._count += 1
         events = self._pool.release(rest)
-        if not last and len(usable_cores()) > self._jobs.threads:
+        if not last and len(usable_cores()) > self._jobs.cores:
             self._pool.hold(self._launch_job(live, ahead=self._may_load_ahead(live)))
         for _, event in events:
             self._hear(event, live, note)
@@ -223,6 +224,8 @@ class Bench:
             "root": str(arm.suite.root),
             "images": self._jobs.images(arm),
             "python": arm.python,
+            "width": cores_of(arm.recipe, arm.suite.threads),
+            "silence": self._settings.timeout,
         }
 
     def _yardstick_arm(self) -> dict[str, Any]:
@@ -232,6 +235,7 @@ class Bench:
             "root": "",
             "images": "",
             "python": sys.executable,
+            "width": self._jobs.threads,
         }
 
     def record(self, label: str) -> RecipeRecord:
@@ -300,13 +304,13 @@ class Bench:
         return list(modules)
 
     def _turn_of_cores(self) -> list[int]:
-        """The cores of the next launch: launches go round all cores, arms of a launch share."""
+        """The cores of the next launch: launches go round all cores, and its arms share."""
         cores = usable_cores()
         if not hasattr(os, "sched_setaffinity"):
             return []
-        threads = min(self._jobs.threads, len(cores))
-        begin = (self._count * threads) % max(1, len(cores) - threads + 1)
-        return cores[begin : begin + threads]
+        width = min(self._jobs.cores, len(cores))
+        begin = (self._count * width) % max(1, len(cores) - width + 1)
+        return cores[begin : begin + width]
 
 
 def launch_seconds(blocks: int) -> float:

@@ -6,10 +6,8 @@ runs on no core of the launch. Nothing of it is inside a timed region; no CUDA c
 
 from __future__ import annotations
 
-import contextlib
 import os
 import statistics
-import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -18,8 +16,10 @@ from pathlib import Path
 
 from harness import nvml
 from harness.conditions import DeviceConditions
-from harness.errors import RuntimeFault
 from harness.measure.settled import usable_cores
+from harness.runtimes.cuda import refuse_opened
+
+__all__ = ["Devices", "refuse_opened", "steady", "summary", "throttled_rounds", "watch"]
 
 _DRIVER = Path("/dev/nvidiactl")  # what NVML opens
 
@@ -288,35 +288,3 @@ def _known(values: Iterable[float | None]) -> list[float]:
 def _passed(begin: float | None, end: float | None) -> float | None:
     """Joules between two states of a counter; None where it is not told, or began anew."""
     return None if begin is None or end is None or end < begin else end - begin
-
-
-_OPENED = Path("/proc/self/fd")
-_CUDA_FILE = "/dev/nvidia-uvm"  # CUDA opens it when it starts; NVML does not
-
-
-def refuse_opened(fds: Path = _OPENED) -> None:
-    """Nothing, when this process has not opened CUDA: only then may it fork arms that do.
-
-    A CUDA context does not survive a fork, and what an arm does then is undefined (CUDA C++
-    Programming Guide, "Initialization"); so it is looked at, not hoped for.
-
-    Raises:
-        RuntimeFault: it has.
-    """
-    signs = []
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_initialized():
-        signs.append("torch.cuda.is_initialized() is true")
-    links: list[Path] = []
-    with contextlib.suppress(OSError):  # no /proc: there is torch's own word
-        links = list(fds.iterdir())
-    for link in links:
-        with contextlib.suppress(OSError):  # closed in between
-            if str(link.readlink()).startswith(_CUDA_FILE):
-                signs.append(f"{_CUDA_FILE} is open")
-                break
-    if signs:
-        raise RuntimeFault(
-            "the launch's parent has opened CUDA before it forked its arms: " + ", ".join(signs),
-            next_step="a runtime's `preload` may name no module whose import opens the device",
-        )

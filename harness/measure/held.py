@@ -43,6 +43,7 @@ class HeldArm:
     load_time: float = 0.0
     facts: dict[str, Any] = field(default_factory=dict)
     columns: tuple[str, ...] = STAGES
+    processes: tuple[int, ...] = ()
     rounds: list[int] = field(default_factory=list)
     times: list[tuple[float, ...]] = field(default_factory=list)
     batches: list[float] = field(default_factory=list)
@@ -50,6 +51,11 @@ class HeldArm:
     peak_memory: int | None = None
     device_memory_allocator: int | None = None
     device_memory_process: int | None = None
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """Its process, and those that it works in besides."""
+        return (self.pid, *self.processes)
 
     @property
     def on_device(self) -> bool:
@@ -101,6 +107,7 @@ def hear_ready(arm: HeldArm, silence: float) -> None:
         raise ArmDied(message)
     arm.load_time, arm.facts = message["load_time"], message["facts"]
     arm.columns = tuple(message.get("columns", STAGES))  # an older program's arm has but those
+    arm.processes = tuple(message.get("processes", ()))
 
 
 def hear_line(arm: HeldArm, silence: float) -> dict[str, Any]:

@@ -35,7 +35,7 @@ from harness.measure.sensors import Sensors
 from harness.measure.turns import Turns
 from harness.measure.worker import Send
 from harness.record import Launch
-from harness.runtimes import DEVICE_UUID
+from harness.runtimes import uuids_of
 
 _LONGEST_WARM_UP = 5.0  # seconds until a device's clocks are steady
 
@@ -84,8 +84,8 @@ def launch(work: dict[str, Any], more: Callable[[], dict[str, Any]], send: Send)
                 live.remove(each)
                 end_arm(each)
         turns = Turns(live, work, order, send)
-        pids = [each.pid for each in live]
-        uuids = [str(each.facts[DEVICE_UUID]) for each in live if each.on_device]
+        pids = [pid for each in live for pid in each.pids]
+        uuids = [uuid for each in live for uuid in uuids_of(each.facts)]
         devices = gpu.watch(uuids, pids, work["cores"])
         devices.settle(turns.untimed, _LONGEST_WARM_UP)
         sensors = Sensors(work["cores"], pids, orderly=orderly)
@@ -103,7 +103,7 @@ def launch(work: dict[str, Any], more: Callable[[], dict[str, Any]], send: Send)
         turns.energies(devices)
         for each in list(live):
             with failing(each, live, send):
-                each.device_memory_process = devices.peak(each.pid)
+                each.device_memory_process = _device_memory(each, devices)
                 ask(each, FINISH)
                 last = hear_line(each, work["silence"])
                 each.peak_memory = last["peak_memory"]
@@ -174,10 +174,28 @@ def _unmeasured(arm: HeldArm, devices: gpu.Devices) -> dict[str, str]:
     return found
 
 
+def _device_memory(arm: HeldArm, devices: gpu.Devices) -> int | None:
+    """Of all processes that the arm works in, None when it is not told of one of them."""
+    found = [devices.peak(pid) for pid in arm.processes or (arm.pid,)]
+    known = [each for each in found if each is not None]
+    return sum(known) if len(known) == len(found) else None
+
+
+def _sm_clock(arm: HeldArm, devices: gpu.Devices) -> float | None:
+    """The mean over the arm's devices, None when it is not told of one of them."""
+    found = [devices.sm_clock(uuid) for uuid in uuids_of(arm.facts)]
+    known = [each for each in found if each is not None]
+    return math.fsum(known) / len(known) if known and len(known) == len(found) else None
+
+
 def _columns(arm: HeldArm) -> dict[str, tuple[float, ...]]:
+    """Each column's values, turn by turn; a name that stands several times has so many each."""
+    places: dict[str, list[int]] = {}
+    for index, name in enumerate(arm.columns):
+        places.setdefault(name, []).append(index)
     return {
-        name: tuple(float(f"{row[index]:.6g}") for row in arm.times)
-        for index, name in enumerate(arm.columns)
+        name: tuple(float(f"{row[index]:.6g}") for row in arm.times for index in indices)
+        for name, indices in places.items()
     }
 
 
@@ -201,7 +219,7 @@ def _measured(arm: HeldArm, work: dict[str, Any], devices: gpu.Devices) -> dict[
         device=() if any(map(math.isnan, device)) else device,
         device_memory_allocator=arm.device_memory_allocator,
         device_memory_process=arm.device_memory_process,
-        sm_clock=devices.sm_clock(str(arm.facts.get(DEVICE_UUID, ""))),
+        sm_clock=_sm_clock(arm, devices),
         energies=tuple(float(f"{joules:.6g}") for joules in arm.energies),
     )
     return {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 _PR_SET_THP_DISABLE = 41
@@ -47,6 +48,20 @@ def reset_peak() -> None:
         _CLEAR_REFS.write_text("5")
     except OSError:
         return
+
+
+def grown() -> Callable[[], int | None]:
+    """Watches this process from now on; what it gives tells the most bytes that became resident
+    since, None where the kernel does not tell.
+    """
+    begin = resident()
+    reset_peak()
+
+    def most() -> int | None:
+        highest = peak()
+        return None if highest is None or begin is None else max(0, highest - begin)
+
+    return most
 
 
 def _field(name: str) -> int | None:

@@ -18,6 +18,7 @@ from harness.measure.wall import Ended, Job, Pool
 from harness.recipe import Recipe, Suite
 from harness.record import Failure
 from harness.settings import Settings
+from harness.workloads.places import cores_of
 from harness.worse import Thumbnail
 
 Progress = Callable[[str], None]
@@ -52,12 +53,18 @@ class Arm:
 
 
 class Jobs:
-    """What all work on one suite has in common."""
+    """What all work on one suite has in common.
+
+    Attributes:
+        threads: of an arm, at each of its places.
+        cores: of a launch.
+    """
 
     def __init__(self, arms: Sequence[Arm], settings: Settings, logs: Path) -> None:
         self._settings = settings
         self.logs = logs
         self.threads = max((arm.suite.threads for arm in arms), default=1)
+        self.cores = max((cores_of(arm.recipe, arm.suite.threads) for arm in arms), default=1)
 
     def job(
         self, kind: str, name: str, work: dict[str, Any], arm: Arm, patience: float = 1.0

@@ -33,6 +33,8 @@ _COLUMNS = (
     "latency_p95",
     "throughput",
     "training_throughput",
+    "replica_throughput",
+    "scaling_efficiency",
     "peak_memory",
     "artifact_size",
 )

@@ -18,12 +18,19 @@ if TYPE_CHECKING:
 
 
 DEVICE_UUID = "device_uuid"
-"""The fact that a session on a GPU tells which it is by, as NVML and CUDA name it."""
+"""The fact that a session on a GPU tells which it is by, as NVML and CUDA name it; a list where
+the work is on several."""
 
 
 def on_device(facts: Mapping[str, Any]) -> bool:
     """Whether these facts are of a session on a GPU that NVML knows."""
-    return bool(facts.get(DEVICE_UUID))
+    return bool(uuids_of(facts))
+
+
+def uuids_of(facts: Mapping[str, Any]) -> list[str]:
+    """The GPUs that these facts are of."""
+    told = facts.get(DEVICE_UUID) or []
+    return [told] if isinstance(told, str) else [str(each) for each in told]
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,17 @@ Nothing here opens a device before it is asked to; looking for one imports nothi
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import ctypes.util
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from harness import gpus
 from harness.errors import MissingPackage, RuntimeFault
 from harness.registry import Requirement
 
@@ -43,9 +46,42 @@ GPU = NvidiaGpu(
 """The requirement of everything that runs on a GPU."""
 
 
+_OPENED = Path("/proc/self/fd")
+_CUDA_FILE = "/dev/nvidia-uvm"  # CUDA opens it when it starts; NVML does not
+
+
+def refuse_opened(fds: Path = _OPENED) -> None:
+    """Nothing, when this process has not opened CUDA: only then may it fork arms that do.
+
+    A CUDA context does not survive a fork, and what an arm does then is undefined (CUDA C++
+    Programming Guide, "Initialization"); so it is looked at, not hoped for.
+
+    Raises:
+        RuntimeFault: it has.
+    """
+    signs = []
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        signs.append("torch.cuda.is_initialized() is true")
+    links: list[Path] = []
+    with contextlib.suppress(OSError):  # no /proc: there is torch's own word
+        links = list(fds.iterdir())
+    for link in links:
+        with contextlib.suppress(OSError):  # closed in between
+            if str(link.readlink()).startswith(_CUDA_FILE):
+                signs.append(f"{_CUDA_FILE} is open")
+                break
+    if signs:
+        raise RuntimeFault(
+            "this process has opened CUDA before it forked those that measure: " + ", ".join(signs),
+            next_step="a runtime's `preload` may name no module whose import opens the device",
+        )
+
+
 def device_key(index: int = 0) -> dict[str, Any] | None:
     """What a build for a GPU depends on: its name, compute capability and driver; None without
-    one. Read through NVML, which opens no CUDA context.
+    one. Read through NVML, which opens no CUDA context; `index` is CUDA's, among those that are
+    visible.
 
     Raises:
         MissingPackage: there is a GPU, and nothing that could tell which.
@@ -63,7 +99,16 @@ def device_key(index: int = 0) -> dict[str, Any] | None:
     try:
         pynvml.nvmlInit()
         try:
-            handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+            if gpus.VISIBLE in os.environ:  # NVML counts all of them
+                shown = gpus.uuids()
+                if index >= len(shown):
+                    raise RuntimeFault(
+                        f"there is no GPU {index} among the {len(shown)} of {gpus.VISIBLE}",
+                        next_step="nvidia-smi -L",
+                    )
+                handle = pynvml.nvmlDeviceGetHandleByUUID(shown[index])
+            else:
+                handle = pynvml.nvmlDeviceGetHandleByIndex(index)
             major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
             return {
                 "gpu": str(pynvml.nvmlDeviceGetName(handle)),

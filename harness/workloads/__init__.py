@@ -34,8 +34,12 @@ class WorkContext:
         data: a split's data, by its name or by an import path.
         trainer: imports the suite's trainer.
         batch: the suite's images in a batch.
-        threads: threads that the arm may use.
+        threads: threads that the arm may use, at each of its places (`harness.workloads.places`).
+        gpu: whether the recipe's runtime needs an NVIDIA GPU.
         flush: for a session, what is done before every sample outside of its time, or None.
+        grown: watches the memory of the process that calls it, for work in other processes; what
+            it gives tells the most bytes that became resident since.
+        silence: seconds without an answer after which an arm counts as hung.
     """
 
     session: Callable[[], InferenceSession]
@@ -47,6 +51,9 @@ class WorkContext:
     batch: int
     threads: int
     flush: Callable[[InferenceSession], Callable[[], None] | None]
+    gpu: bool = False
+    grown: Callable[[], Callable[[], int | None]] = lambda: lambda: None
+    silence: float = 300.0
 
 
 class Work(Protocol):
@@ -60,6 +67,11 @@ class Work(Protocol):
 
     # Work on a device may have more, asked for where it is there:
     #   peak_device_memory() -> int | None     the most that its allocator held, in bytes
+    # Work in other processes has:
+    #   processes: Sequence[int]               their ids
+    #   peak_memory() -> int | None            what became resident in them at the most
+    # Work with several values of a column in a turn has:
+    #   columns: Sequence[str]                 the workload's, each as often as it has values
 
     def sample(self, number: int) -> Sequence[float]:
         """One turn: a value for each of the workload's `columns`; NaN: not measured.
@@ -92,9 +104,10 @@ class Workload(Protocol):
 
     Attributes:
         name: as written in a suite file.
-        Options: its options, checked before any work starts.
-        columns: what a sample's values are, by name. Of a time `x`, metrics `x_p50` and `x_p95`
-            may be had; of anything else, the metric of the same name is the median.
+        Options: its options, checked before any work starts; `devices` among them is how many
+            places it works at.
+        columns: what a sample's values are, by name. Of a time `x`, metrics `x_p50`, `x_p95`
+            and `x_p99` may be had; of anything else, the metric of the same name is the median.
         metrics: its own metrics, by name, each of one of its columns.
         measures: names of the performance metrics that it measures besides those of every
             workload, see `harness.metric.OF_EVERY_WORKLOAD`.

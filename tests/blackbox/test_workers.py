@@ -73,15 +73,15 @@ def test_no_orphan_is_left(
         preexec_fn=hear_ctrl_c,  # noqa: PLW1509 - no threads here
     )
     try:
-        _until(lambda: len(_workers(project)) >= 3, 60)  # a launch and two arms
+        until(lambda: len(workers(project)) >= 3, 60)  # a launch and two arms
         process.send_signal(number)
         process.wait(30)
-        _until(lambda: not _workers(project), 15)
+        until(lambda: not workers(project), 15)
     finally:
         process.kill()
 
 
-def _workers(project: Project) -> list[int]:
+def workers(project: Project) -> list[int]:
     """Processes whose working folder is the project and that run a worker."""
     found = []
     for process in Path("/proc").iterdir():
@@ -96,7 +96,8 @@ def _workers(project: Project) -> list[int]:
     return found
 
 
-def _until(holds: Callable[[], bool], seconds: float) -> None:
+def until(holds: Callable[[], bool], seconds: float) -> None:
+    """Waits for it; fails when it does not come to pass."""
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, "it did not come to pass in time"

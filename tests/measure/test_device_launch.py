@@ -23,7 +23,7 @@ from harness.measure import arm as arms
 from harness.measure import launch
 from harness.measure.settled import usable_cores
 from harness.record import Launch
-from tests.unit.recorded import THERMAL, UUID, Recorded, Turns
+from tests.unit.recorded import THERMAL, UUID, Host, Recorded, Turns, process, uuid
 
 WORK = 2e-3  # seconds of an inference
 ON_DEVICE = 1.5e-3
@@ -139,6 +139,44 @@ def test_an_arm_without_a_device_has_no_energy_of_the_others(measure: Any) -> No
     said = measure(Recorded(), "a", "cpu")
     assert Launch.model_validate(said["measured cpu"]["launch"]).energies == ()
     assert said["measured cpu"]["unmeasured"]["energy"] == "the recipe ran on no NVIDIA GPU"
+
+
+class SeveralVisit(DeviceVisit):
+    """An arm that works in two other processes, each on a device, with two times in a turn."""
+
+    columns = ("replica_throughput", "replica_latency", "replica_latency")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.facts = {"device_uuid": [uuid(0), uuid(1)]}
+        self.processes = (101, 102)
+
+    def sample(self, number: int) -> Sequence[float]:
+        """The number of the round is in it."""
+        return 7.0, float(number), number + 0.5
+
+
+def test_an_arm_on_several_devices_is_told_of_all_of_them(
+    measure: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory of its processes is added up, none of them is somebody else's, and each of a round's
+    times is kept.
+    """
+    monkeypatch.setattr(arms, "_RecipeVisit", lambda *_: SeveralVisit())
+    listed = [process(101, 10**9), process(102, 2 * 10**9)]
+    library = Host("NVIDIA A10", "NVIDIA A10", DeviceGetComputeRunningProcesses=listed)
+    said = measure(library, "a")
+    found = Launch.model_validate(said["measured a"]["launch"])
+    assert found.values["replica_throughput"] == (7.0,) * 8
+    assert found.values["replica_latency"] == tuple(each / 2 for each in range(16))
+    assert found.device_memory_process == 2 * 3 * 10**9  # both devices list both
+    assert found.sm_clock == 1695e6
+    seen = Conditions.model_validate(said["conditions"]["conditions"]).devices
+    assert [device.uuid for device in seen] == [uuid(0), uuid(1)]
+    assert [device.others for device in seen] == [0, 0]
+    listed.pop()
+    said = measure(library, "a")
+    assert Launch.model_validate(said["measured a"]["launch"]).device_memory_process is None
 
 
 def test_throttled_rounds_do_not_count_for_any_arm(measure: Any) -> None:

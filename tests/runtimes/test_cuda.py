@@ -12,6 +12,7 @@ import pytest
 from harness.errors import MissingPackage, RuntimeFault
 from harness.runtimes import cuda
 from tests.runtimes.fake_gpu import LibCuda
+from tests.unit.recorded import Host, uuid
 
 
 @pytest.fixture
@@ -87,6 +88,22 @@ def test_a_build_for_a_gpu_is_told_by_name_capability_and_driver(
     monkeypatch.setitem(sys.modules, "pynvml", None)
     with pytest.raises(MissingPackage, match="pynvml"):
         cuda.device_key()
+
+
+def test_a_build_is_for_the_gpu_that_is_visible(
+    devices: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NVML counts those that are hidden, too."""
+    (devices / "nvidia0").touch()
+    library = Host("NVIDIA A10", "NVIDIA L4")
+    monkeypatch.setattr("harness.nvml.connect", lambda: (library, ""))
+    names = {uuid(0): "NVIDIA A10", uuid(1): "NVIDIA L4"}
+    told = nvml(nvmlDeviceGetHandleByUUID=lambda name: name, nvmlDeviceGetName=names.get)
+    monkeypatch.setitem(sys.modules, "pynvml", told)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", uuid(1))
+    assert (cuda.device_key() or {})["gpu"] == "NVIDIA L4"
+    with pytest.raises(RuntimeFault, match="no GPU 1 among the 1"):
+        cuda.device_key(1)
 
 
 @pytest.mark.parametrize(

@@ -437,7 +437,7 @@ def test_options_are_the_same_after_a_journey(group):
             if name == "distil":
                 asked = {"student": "toy.model:small", "steps": 5, "features": [["a", "b"]]}
         else:
-            asked = {"steps": 5} if name == "training" else {}
+            asked = {"training": {"steps": 5}, "replicas": {"devices": 2}}.get(name, {})
         options = found.Options.model_validate(asked)
         assert found.Options.model_validate(options.model_dump(mode="json")) == options
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from harness import registry
 from harness.suitefile import metrics_of, metrics_of_workload, task_of
 from harness.workloads.images import Images
 from harness.workloads.training import Training
@@ -88,10 +89,32 @@ def test_an_unknown_workload_or_option_is_explained(tmp_path: Path) -> None:
     assert "autocast" in said
 
 
+def test_replicas_are_several_and_their_number_is_a_recipes_own(tmp_path: Path) -> None:
+    """Two at the least; a recipe may ask for more than its reference."""
+    asked = 'workload = { name = "replicas", devices = %d, batches = 2 }\n'
+    assert "'devices' is missing" in problem(
+        read(tmp_path, SUITE + FP32 + 'workload = "replicas"\n'), "fp32"
+    )
+    assert "greater than or equal to 2" in problem(read(tmp_path, SUITE + FP32 + asked % 1), "fp32")
+    budget = '[recipe.budgets]\nscaling_efficiency = { min = "90%" }\n'
+    more = '[[recipe]]\nname = "m"\nfrom = "fp32"\nworkload = { devices = 4 }\n'
+    found = read(tmp_path, SUITE + FP32 + asked % 2 + more + budget)
+    assert found.suite is not None, found.problems
+    assert not found.problems
+    assert found.suite.recipes["m"].workload.options == {
+        "devices": 4,
+        "batches": 2,
+        "batch_size": None,
+    }
+    assert found.suite.recipes["m"].budgets[0].limits[0].value == 0.9
+
+
 def test_every_metric_of_a_task_is_measured_by_some_workload() -> None:
     """None is promised that nothing gives; recipes without `workload` keep all they had."""
     task = task_of("detection")
+    every = [registry.find(registry.WORKLOADS, each) for each in registry.names(registry.WORKLOADS)]
+    told = [metrics_of_workload(each, task) for each in every]
+    assert frozenset().union(*told) == set(metrics_of("detection"))
     images, training = (metrics_of_workload(each, task) for each in (Images(), Training()))
-    assert images | training == set(metrics_of("detection"))
     assert {"latency_p50", "throughput", "parity", "energy", "memory_growth"} <= images
     assert not {"latency_p50", "throughput"} & training

@@ -76,3 +76,28 @@ class Recorded:
     def close(self) -> None:
         """As NVML's shutdown."""
         self.closed = True
+
+
+class Host(Recorded):
+    """A library with several devices, by their names; their UUIDs are `uuid(0)`, `uuid(1)` …"""
+
+    def __init__(self, *names: str, **changed: Any) -> None:
+        super().__init__(**changed)
+        self._names = names
+
+    def call(self, function: str, *arguments: Any) -> Any:
+        """What the device of that handle would say."""
+        if function == "DeviceGetCount":
+            return len(self._names)
+        if function == "DeviceGetHandleByIndex":
+            return arguments[0]
+        if function == "DeviceGetUUID":
+            return uuid(arguments[0])
+        if function == "DeviceGetName":
+            return self._names[arguments[0]]
+        return super().call(function, *arguments)
+
+
+def uuid(number: int) -> str:
+    """That of a device of a `Host`."""
+    return f"GPU-{number}a1b3c2d-0000-4444-8888-123456789abc"

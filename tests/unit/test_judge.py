@@ -23,6 +23,7 @@ from harness.metric import PERFORMANCE
 from harness.recipe import Budget, Condition, Limit, LimitKind
 from harness.record import ArtifactInfo, Failure, Launch, Link, RecipeRecord, Status, Verdict
 from harness.units import Unit
+from harness.workloads.replicas import Replicas
 
 Noise = Callable[[np.random.Generator, tuple[int, int]], Any]
 
@@ -108,6 +109,33 @@ def test_each_limit_keeps_what_is_good_and_breaks_what_is_bad(
     assert broken.status is Status.FAIL
     assert "is broken" in broken.reason
     assert broken.next_step
+
+
+@pytest.mark.parametrize(("level", "status"), [(0.97, Status.PASS), (0.55, Status.FAIL)])
+def test_a_budget_on_scaling_efficiency_is_judged_by_launches(level: float, status: Status) -> None:
+    """Of each launch the median over its turns; 75 % is the limit."""
+    found = recipe("replicas", 0.01)
+    turns = (level * 0.8, level, level * 1.1)
+    measured = tuple(
+        each.model_copy(
+            update={
+                "preprocess": (),
+                "inference": (),
+                "postprocess": (),
+                "rounds": (0, 1, 2),
+                "values": {
+                    "scaling_efficiency": tuple(turn * SPREAD[each.index % 10] for turn in turns)
+                },
+            }
+        )
+        for each in found.launches
+    )
+    record = found.model_copy(update={"launches": measured})
+    budget = Budget("scaling_efficiency", (Limit(LimitKind.MIN, 0.75, "75%"),))
+    metric = Replicas.metrics["scaling_efficiency"]
+    verdict = judge(budget, metric, Evidence(record=record), RISK, NOW)
+    assert verdict.status is status
+    assert verdict.value == pytest.approx(level, rel=0.01)
 
 
 def test_the_machines_drift_is_taken_out() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from harness.metric import PERFORMANCE
 from harness.record import Launch, RecipeRecord
-from harness.values import launch_ratio, launch_values
+from harness.values import launch_ratio, launch_value, launch_values
 
 TIMES = st.lists(st.floats(1e-4, 10.0), min_size=1, max_size=40)
 
@@ -77,3 +77,24 @@ def test_a_disturbance_of_both_arms_cancels(times: list[float]) -> None:
     """Whatever the machine did to a round, an arm that takes 5 % longer is seen to do so."""
     found = launch_ratio(arm([1.05 * time for time in times]), arm(times), "latency_p50")
     assert found == pytest.approx(math.log(1.05))
+
+
+def stretches(*rounds: Sequence[float], numbers: Sequence[int] = ()) -> Launch:
+    """A launch of an arm with several times in each round."""
+    values = {"replica_latency": tuple(each for times in rounds for each in times)}
+    return arm([], numbers or range(len(rounds))).model_copy(update={"values": values})
+
+
+def test_several_values_of_a_round_are_one_sample_of_tails_and_one_pair_of_medians() -> None:
+    """The 99th percentile is of all of them; medians are compared round by round, also with
+    another number of values in the other arm.
+    """
+    mine = stretches([1.0, 2.0, 9.0], [2.0, 4.0, 6.0], [8.0, 8.0, 8.0], numbers=[0, 2, 3])
+    other = stretches([1.0, 1.0], [5.0, 5.0], [2.0, 2.0], numbers=[0, 1, 2])
+    assert launch_value(mine, "replica_latency_p50") == 6.0
+    assert launch_value(mine, "replica_latency_p99") == pytest.approx(8.92)
+    # Rounds 0 and 2: 2 beside 1, and 4 beside 2.
+    assert launch_ratio(mine, other, "replica_latency_p50") == pytest.approx(math.log(2))
+    assert launch_ratio(mine, other, "replica_latency_p95") == pytest.approx(math.log(8.25 / 2.0))
+    with pytest.raises(ValueError, match="8 samples of 3 rounds"):
+        launch_ratio(stretches([1.0] * 8, numbers=[0, 1, 2]), other, "replica_latency_p50")
