@@ -309,6 +309,7 @@ def _settings(config: pytest.Config) -> Settings:
         step_summary=_step_summary(option("--perf-step-summary")),
         profile=option("--perf-profile"),
         mlflow=_mlflow(option("--perf-mlflow")),
+        search=option("--perf-search"),
     )
 
 

@@ -39,6 +39,7 @@ class Metric:
         relative: two values compare as a ratio (time, memory); else as a difference (scores).
         optional: some data have no such value, and that is no error until a budget asks for it.
         beside: it compares with the reference's own predictions, so the reference has none.
+        apart: recipes may differ in what one value is of, so that none compares with a reference's.
         device: it is of the device alone: what the host's cores do does not move it.
         meaning: what the value includes, in one or two sentences; shown in docs and report.
     """
@@ -52,6 +53,7 @@ class Metric:
     beside: bool = False
     optional: bool = False
     device: bool = False
+    apart: bool = False
 
     @property
     def alone(self) -> bool:
@@ -221,5 +223,5 @@ OF_EVERY_WORKLOAD = frozenset(
 OF_IMAGES = frozenset(PERFORMANCE) - OF_EVERY_WORKLOAD
 """Performance metrics of images through the model, one at a time or in batches."""
 
-LEADING = ("latency_p50", "step_time_p50")
+LEADING = ("latency_p50", "step_time_p50", "batch_latency_p50")
 """What stands for a recipe where there is room for one time: that of its workload."""
