@@ -176,14 +176,15 @@ def _goal(
         and each.rule is Rule.LAUNCHES
         and each.unit in {Unit.SECONDS, Unit.IMAGES_PER_SECOND}
     ]
-    name = asked or registry.find(registry.WORKLOADS, recipe.workload.name).goal
+    workload = registry.find(registry.WORKLOADS, recipe.workload.name)
+    name = asked or str(getattr(workload, "goal", ""))
     if name not in known:
         raise place.error(
             f"{name!r} is no time or rate that is measured of it",
             where,
             valid=suggestion(name, known),
         )
-    return str(name)
+    return name
 
 
 def _options(table: RecipeTable) -> Iterator[tuple[str, Any]]:

@@ -59,7 +59,14 @@ def tables(suite: SuiteRecord) -> list[Table]:
     found = []
     for name, search in _searches(suite).items():
         places = list(dict.fromkeys(place for each in search.trials for place in each.values))
-        heads = (*places, search.metric, f"x {search.reference}", search.score, "seconds", "")
+        heads = (
+            *places,
+            search.metric,
+            f"as fast as {search.reference}",
+            search.score,
+            "seconds",
+            "",
+        )
         trials = sorted(search.trials, key=lambda each: (each.ratio is None, each.ratio or 0.0))
         rows = tuple(
             Row(
@@ -145,7 +152,7 @@ def _cells(trial: Trial, places: list[str], search: Search) -> tuple[str, ...]:
     return (
         *known,
         show(trial.level, Unit(search.unit)) if trial.level is not None else "",
-        f"{trial.ratio:.2f}" if trial.ratio is not None else "",
+        f"{1 / trial.ratio:.2f}x" if trial.ratio is not None else "",
         f"{trial.score:.4f}" if trial.score is not None else "",
         f"{trial.seconds:.0f}",
         "won" if trial.number == search.winner else trial.reason,
@@ -238,12 +245,13 @@ def _scatter(search: Search) -> dict[str, Any] | None:
         why = f"; {each.reason}" if each.reason else ""
         points.append(
             {
-                "x": each.ratio,
+                "x": 1.0 / each.ratio,
                 "y": each.score,
                 "state": _state(each, search),
                 "front": each.number in search.front,
                 "told": f"trial {each.number}: {show(each.level, Unit(search.unit))}, "
-                f"{each.ratio:.2f}x, {search.score} {each.score:.4f}; {_values(each.values)}{why}",
+                f"{1 / each.ratio:.2f}x as fast, {search.score} {each.score:.4f}; "
+                f"{_values(each.values)}{why}",
             }
         )
     if not points:
@@ -251,7 +259,7 @@ def _scatter(search: Search) -> dict[str, Any] | None:
     x = {
         "field": "x",
         "type": "quantitative",
-        "title": f"{search.metric}, times that of {search.reference} (left is better)",
+        "title": f"times as fast as {search.reference} by {search.metric} (right is better)",
         "scale": {"zero": False, "padding": 20},
     }
     y = {

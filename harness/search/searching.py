@@ -233,7 +233,7 @@ class _OneSearch:
     def _where(self) -> str:
         done = self._study.trials
         best = winner(done)
-        fastest = f", best {best.ratio:.2f}x" if best and best.ratio else ""
+        fastest = f", best {1 / best.ratio:.2f}x as fast" if best and best.ratio else ""
         return f"trial {len(done) + 1} of {self._study.asked}{fastest} "
 
     def _told(self, trial: Trial) -> str:
@@ -243,7 +243,8 @@ class _OneSearch:
             what = "not measured"
         else:
             unit = self._goal.metric.unit
-            what = f"{self._goal.metric.name} {show(trial.level, unit)} ({trial.ratio:.2f}x)"
+            times = f"{1 / trial.ratio:.2f}x as fast"
+            what = f"{self._goal.metric.name} {show(trial.level, unit)} ({times})"
         if trial.score is not None:
             what += f", {self._goal.score.name} {trial.score:.4f}"
         done = f"trial {trial.number} of {self._study.asked}"

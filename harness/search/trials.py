@@ -22,7 +22,7 @@ from harness.measure.preparation import Arm
 from harness.metric import PARITY, Better, Metric, Rule
 from harness.recipe import Budget, Limit, LimitKind, Recipe, SearchSpec, Suite
 from harness.record import LimitResult, RecipeRecord, Status, Trial
-from harness.units import Unit
+from harness.units import Unit, show, show_percent
 from harness.values import PEAKS, level
 
 _OF_BATCHES = frozenset({"throughput", *PEAKS})
@@ -181,8 +181,18 @@ class Trials:
                 kept, away = _kept(limit, metric, result)
                 distances[f"{metric.name} {limit.kind.value}"] = -away if kept else max(away, 1e-9)
                 if not kept:
-                    reasons.append(result.reason)
+                    reasons.append(_why(limit, metric, result))
         return distances, reasons
+
+
+def _why(limit: Limit, metric: Metric, result: LimitResult) -> str:
+    """Why a limit is not kept."""
+    if metric.rule is not Rule.LAUNCHES or result.estimate is None:
+        return result.reason
+    ratio = result.scale == "ratio"
+    found = show_percent(result.estimate - 1) if ratio else show(result.estimate, metric.unit)
+    beside = " to the reference" if ratio else ""
+    return f"{metric.name} is {found}{beside}: {limit.kind.value} {limit.text} is broken"
 
 
 def _kept(limit: Limit, metric: Metric, result: LimitResult) -> tuple[bool, float]:
