@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.metric import LEADING, Metric
-from harness.record import Search, SuiteRecord, Trial
+from harness.record import SuiteRecord
 from harness.report.charts import BLUE, GREEN, GREY
+from harness.tried import Search, Trial
 from harness.units import Unit, show
 
 _STATES = ["won", "kept", "broken"]

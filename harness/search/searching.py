@@ -23,11 +23,12 @@ from harness.measure.preparation import Arm
 from harness.measure.store import digest_of
 from harness.metric import Metric
 from harness.recipe import Recipe, SearchSpec, Suite
-from harness.record import Failure, Search, Trial
+from harness.record import Failure
 from harness.search.study import Study, front, winner
 from harness.search.trials import Goal, Trials, goal_of
 from harness.settings import Settings
 from harness.suitefile import SuiteFile
+from harness.tried import Search, Trial
 from harness.units import show
 
 _FILES = "files.json"

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from harness.errors import PerfgateError
 from harness.ranges import count, exact
 from harness.recipe import Range, SearchSpec
-from harness.record import Trial
+from harness.tried import Trial
 
 if TYPE_CHECKING:
     import optuna

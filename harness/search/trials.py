@@ -21,7 +21,8 @@ from harness.measure.bench import Bench
 from harness.measure.preparation import Arm
 from harness.metric import PARITY, Better, Metric, Rule
 from harness.recipe import Budget, Limit, LimitKind, Recipe, SearchSpec, Suite
-from harness.record import LimitResult, RecipeRecord, Status, Trial
+from harness.record import LimitResult, RecipeRecord, Status
+from harness.tried import Trial
 from harness.units import Unit, show, show_percent
 from harness.values import PEAKS, level
 

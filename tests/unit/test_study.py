@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from harness.errors import PerfgateError
 from harness.metric import PERFORMANCE
 from harness.recipe import Limit, LimitKind, Range, SearchSpec
-from harness.record import LimitResult, Status, Trial
+from harness.record import LimitResult, Status
 from harness.search.study import Study, front, winner
 from harness.search.trials import _kept
+from harness.tried import Trial
 
 pytest.importorskip("optuna", reason="python -m pip install 'pytest-perfgate[search]'")
 
