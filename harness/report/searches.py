@@ -131,8 +131,8 @@ def _words(search: Search) -> str:
     fit = sum(each.feasible for each in search.trials)
     spent = sum(each.seconds for each in search.trials)
     what = (
-        f"{len(search.trials)} of {search.asked} trials in {spent:.0f} s, {fit} keep the budgets"
-        f"{f', {search.fresh} of them tried now' if search.fresh else ', all found before'}"
+        f"{len(search.trials)} of {search.asked} trials in {spent:.0f} s "
+        f"({search.fresh or 'none'} of them in this session), {fit} keep the budgets"
     )
     best = next((each for each in search.trials if each.number == search.winner), None)
     if best is None:

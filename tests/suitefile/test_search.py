@@ -13,10 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness import suitefile
+from harness.machine import this_machine
+from harness.measure.importing import Digests
+from harness.measure.store import digest_of
 from harness.ranges import count, ends, exact
 from harness.recipe import Range
 from harness.schema import suite_schema
 from harness.search.frozen import frozen, toml
+from harness.search.searching import _asked, _folder, _write_files
+from harness.search.trials import goal_of
+from harness.settings import for_command
 from tests.suitefile.test_suitefile import FP32, SUITE, problem, read
 
 optuna = pytest.importorskip("optuna", reason="python -m pip install 'pytest-perfgate[search]'")
@@ -239,3 +245,41 @@ def test_editors_know_ranges() -> None:
     data["recipe"][1]["steps"][1]["samples"]["search"]["hgih"] = 8
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(data, schema)
+
+
+def test_another_range_or_budget_is_another_study_and_more_trials_are_not(tmp_path: Path) -> None:
+    """What was found for something else is never taken for this."""
+
+    def key(text: str) -> str:
+        suite = read(tmp_path, text).suite
+        assert suite is not None
+        found = suite.recipes["found"]
+        goal = goal_of(found, suitefile.metrics_of(suite.task), this_machine())
+        return digest_of(_asked(suite, found, goal, this_machine()))
+
+    text = DATA + SEARCHED
+    assert key(text) == key(text.replace("trials = 12", "trials = 30").replace("10 min", "1 min"))
+    changed = [
+        text.replace("high = 64", "high = 48"),
+        text.replace("drop = 0.02", "drop = 0.03"),
+        text.replace("seed = 3", "seed = 4"),
+        text.replace('"static"', '"static", per_channel = false'),
+        text.replace("demo.model:build", "demo.model:other"),
+        text.replace("trials = 12", 'trials = 12, metric = "throughput"'),
+        text.replace('"torch"', '{ name = "torch", threads = 2 }', 1),
+    ]
+    assert len({key(each) for each in [text, *changed]}) == 1 + len(changed)
+
+
+def test_files_that_have_changed_begin_another_study(tmp_path: Path) -> None:
+    """And the first one is there again when they are as they were."""
+    asked = for_command(tmp_path, "test")
+    (tmp_path / "model.py").write_text("one")
+    first = _folder(asked, "key")
+    first.mkdir(parents=True)
+    _write_files(first, {"model.py": Digests(tmp_path).digest("model.py")})
+    assert _folder(asked, "key") == first
+    (tmp_path / "model.py").write_text("two")
+    assert _folder(asked, "key") != first
+    (tmp_path / "model.py").write_text("one")
+    assert _folder(asked, "key") == first
