@@ -19,6 +19,7 @@ from harness.measure.device import exclusive
 from harness.measure.settled import allocator
 from harness.metric import PERFORMANCE
 from harness.record import RecipeRecord, SuiteRecord
+from harness.search.searching import Found
 from harness.settings import Settings
 from harness.suiterun import MEASURED, SuiteRun
 from harness.units import show
@@ -84,7 +85,7 @@ def measure(names: Sequence[str], seconds: float) -> SuiteRecord:
     )
     with exclusive(None, settings.wait, _show):
         return SuiteRun(
-            read.suite,
+            Found(read.suite),
             wanted,
             settings=settings,
             machine=this_machine(),

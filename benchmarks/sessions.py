@@ -30,6 +30,7 @@ from harness.measure.settled import allocator
 from harness.metric import PERFORMANCE
 from harness.recipe import Budget, Limit, LimitKind
 from harness.record import RecipeRecord, SessionRecord, SuiteRecord, Verdict
+from harness.search.searching import Found
 from harness.settings import Settings
 from harness.suiterun import SuiteRun
 
@@ -178,7 +179,7 @@ class Project:
         start = time.monotonic()
         with exclusive(None, 600.0, lambda _: None):
             record = SuiteRun(
-                read.suite,
+                Found(read.suite),
                 {"detector": [METRIC]},
                 settings=settings,
                 machine=this_machine(),

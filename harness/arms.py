@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from harness import suitefile
+from harness.errors import PerfgateError
 from harness.measure.checkout import Commit
 from harness.measure.preparation import Arm
 from harness.metric import MEMORY_GROWTH, PARITY, Metric, Rule
@@ -34,6 +36,8 @@ class Arms:
         wanted: recipe names and the metrics asked of them.
         metrics: those of the suite's task, by name.
         base: the other version of the code, None for none.
+        hopeless: recipes that will not be measured, so that nothing is needed beside them.
+        values: of recipes whose ranges were filled in, by their places: the base gets the same.
 
     Attributes:
         recipes: those asked for and the references that they are compared with.
@@ -46,13 +50,19 @@ class Arms:
         wanted: Mapping[str, Sequence[str]],
         metrics: Mapping[str, Metric],
         base: BaseTree | None,
+        *,
+        hopeless: Collection[str] = (),
+        values: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         self._suite = suite
         self._wanted = wanted
         self._metrics = metrics
         self._base = base
+        self._values = values or {}
         self.problems: dict[str, str] = {}
-        names = dict.fromkeys(wanted) | {suite.recipes[name].reference: None for name in wanted}
+        names = dict.fromkeys(wanted) | {
+            suite.recipes[name].reference: None for name in wanted if name not in hopeless
+        }
         self.recipes = [recipe for name, recipe in suite.recipes.items() if name in names]
 
     @property
@@ -98,9 +108,19 @@ class Arms:
             if recipe is None or read is None or read.suite is None:
                 self.problems[name] = problem or _not_at_base(name, base, read)
                 continue
-            arms.append(
-                Arm(at_base(name), read.suite, recipe, python=base.python or sys.executable)
-            )
+            suite = read.suite
+            if recipe.search is not None:
+                try:
+                    values = self._values.get(name, {})
+                    recipe = suitefile.filled(read, base.root, name, values)
+                except PerfgateError as error:
+                    self.problems[name] = (
+                        f"values are searched for it at {base.found.name}, and those of here do "
+                        f"not fit: {error.problem}"
+                    )
+                    continue
+                suite = replace(suite, recipes={**suite.recipes, name: recipe})
+            arms.append(Arm(at_base(name), suite, recipe, python=base.python or sys.executable))
         return arms
 
     def blocks(self, verdicts: Iterable[Verdict] | None = None) -> list[tuple[str, ...]]:

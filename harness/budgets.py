@@ -20,7 +20,9 @@ def allowed_limits(metric: Metric) -> tuple[LimitKind, ...]:
         return tuple(allowed)
     if metric.alone:  # a ratio of two of them would prove nothing
         return tuple(allowed)
-    if metric.beside:  # it is a comparison with the reference itself
+    if (
+        metric.apart or metric.beside
+    ):  # recipes differ in what it is of, or it is a comparison with the reference itself
         return (*allowed, LimitKind.REGRESSION)
     if not metric.relative:
         allowed.append(LimitKind.DROP)
@@ -90,6 +92,8 @@ def _limit(
             + (
                 "(nothing is compared with it)"
                 if metric.alone
+                else "(the reference's may be of other work)"
+                if metric.apart
                 else f"({metric.better.value} is better)"
             ),
             where,

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness import __version__, cli_baselines, cli_history, cli_report
+from harness import __version__, cli_baselines, cli_history, cli_report, cli_search
 from harness.errors import PerfgateError, ReportError
 
 
@@ -96,6 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     explain.set_defaults(run=_explain)
 
+    cli_search.add_command(commands)
     cli_report.add_command(commands)
     cli_history.add_commands(commands)
     cli_baselines.add_commands(commands, _store_option)
@@ -228,23 +229,11 @@ def _examine(asked: argparse.Namespace) -> int:
 
 def _explain(asked: argparse.Namespace) -> int:
     from harness import explain
-    from harness.settings import Settings
+    from harness.settings import for_command
 
     root = Path.cwd()
-    settings = Settings(
-        root=root,
-        alpha=0.01,
-        seconds=asked.seconds,
-        strict=False,
-        update=False,
-        reason="",
-        reports=root / "reports",
-        baselines=root / "baselines",
-        cache=root / ".perfgate",
-        timeout=600.0,
-        wait=asked.wait,
-        ci=False,
-        command=f"perfgate explain {asked.recipe}",
+    settings = for_command(
+        root, f"perfgate explain {asked.recipe}", seconds=asked.seconds, wait=asked.wait
     )
     show = _Line()
     said: list[str] = []

@@ -101,10 +101,13 @@ def _clocks(record: RecipeRecord, launches: Collection[int]) -> list[float]:
 
 
 def spec_digest(record: RecipeRecord) -> str:
-    """Digest of what a recipe is built from: its chain and runtime, not its budgets."""
+    """Digest of what a recipe is built from and measured by, not of its budgets."""
     from harness.measure.store import digest_of
 
-    return digest_of({key: record.spec.get(key) for key in ("chain", "runtime")})[:16]
+    asked = {key: record.spec.get(key) for key in ("chain", "runtime")}
+    if "workload" in record.spec:
+        asked["workload"] = record.spec["workload"]
+    return digest_of(asked)[:16]
 
 
 def _short(value: float) -> float:

@@ -20,6 +20,7 @@ from harness.metric import Better, Metric, leading
 from harness.recipe import Budget, LimitKind, Recipe, RuntimeSpec, Suite
 from harness.record import RecipeRecord, Status, SuiteRecord, Verdict
 from harness.runtimes import Runtime
+from harness.search.searching import Found, found_for
 from harness.settings import SUITE_FILE, Settings
 from harness.steps import Step
 from harness.suiterun import MEASURED, Show, SuiteRun
@@ -44,7 +45,9 @@ class Cut:
     recipe: Recipe
 
 
-def find(name: str, root: Path, folder: Path) -> tuple[Suite, Recipe]:
+def find(
+    name: str, root: Path, folder: Path, *, command: str = "perfgate explain"
+) -> tuple[Suite, Recipe]:
     """The recipe `name`, or "suite/recipe", in the suite files below `folder`.
 
     Raises:
@@ -70,12 +73,28 @@ def find(name: str, root: Path, folder: Path) -> tuple[Suite, Recipe]:
             f"there is no recipe {name!r}",
             where=str(folder),
             valid=suggestion(name, known) if known else "",
-            next_step="perfgate explain RECIPE --suites DIR",
+            next_step=f"{command} RECIPE --suites DIR",
         )
     if len(found) > 1:
         listed = ", ".join(f"{suite.name}/{wanted}" for suite, _ in found)
         raise RecipeError(f"there are several recipes {name!r}", valid=listed)
     return found[0]
+
+
+def _searched(suite: Suite, recipe: Recipe, settings: Settings, show: Show) -> tuple[Suite, Recipe]:
+    """The same with the values that a finished search found.
+
+    Raises:
+        RecipeError: there are none.
+    """
+    read = suitefile.read(suite.file, settings.root)
+    machine = this_machine()
+    names = {recipe.name}
+    found = found_for(read, names, settings=settings, machine=machine, show=show, say=show)
+    failed = found.failures.get(recipe.name)
+    if failed is not None:
+        raise RecipeError(f"{recipe.name}: {failed.problem}", next_step=failed.next_step)
+    return found.suite, found.suite.recipes[recipe.name]
 
 
 def cuts(suite: Suite, recipe: Recipe) -> list[Cut]:
@@ -153,7 +172,7 @@ def measure(suite: Suite, pieces: Sequence[Cut], settings: Settings, show: Show)
     limits = sum(len(budget.limits) for piece in pieces[1:] for budget in piece.recipe.budgets)
     with exclusive(None, settings.wait, show):
         return SuiteRun(
-            replace(suite, recipes=recipes),
+            Found(replace(suite, recipes=recipes)),
             wanted,
             settings=settings,
             machine=this_machine(),
@@ -274,6 +293,8 @@ def run(name: str, settings: Settings, folder: Path, show: Show, out: Callable[[
     measured.
     """
     suite, recipe = find(name, settings.root, folder)
+    if recipe.search is not None:
+        suite, recipe = _searched(suite, recipe, settings, show)
     pieces = cuts(suite, recipe)
     missing = [each for piece in pieces for each in suitefile.missing_packages(suite, piece.recipe)]
     if missing:

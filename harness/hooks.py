@@ -314,6 +314,7 @@ def _settings(config: pytest.Config) -> Settings:
         profile=option("--perf-profile"),
         mlflow=_mlflow(option("--perf-mlflow")),
         share=_share(config),
+        search=option("--perf-search"),
     )
 
 

@@ -221,7 +221,7 @@ def _decide(limit: Limit, metric: Metric, compared: Compared, risk: Risk) -> Lim
     """Which side of the limit the bounds are on. On every scale here, `worse` says which way is
     bad; a limit that is exactly met is kept. What the estimate itself breaks is never kept.
     """
-    bound, worse_is_more = _bound(limit, metric)
+    bound, worse_is_more = bound_of(limit, metric)
     if worse_is_more:
         broken = compared.fail_low > bound
         kept = max(compared.keep_high, compared.estimate) <= bound
@@ -263,7 +263,7 @@ def _decide(limit: Limit, metric: Metric, compared: Compared, risk: Risk) -> Lim
     )
 
 
-def _bound(limit: Limit, metric: Metric) -> tuple[float, bool]:
+def bound_of(limit: Limit, metric: Metric) -> tuple[float, bool]:
     """The limit on the scale of what is compared, and whether more is worse there.
 
     Ratios are value / other; differences are value - other.

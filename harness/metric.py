@@ -39,6 +39,7 @@ class Metric:
         relative: two values compare as a ratio (time, memory); else as a difference (scores).
         optional: some data have no such value, and that is no error until a budget asks for it.
         beside: it compares with the reference's own predictions, so the reference has none.
+        apart: recipes may differ in what one value is of, so that none compares with a reference's.
         device: it is of the device alone: what the host's cores do does not move it.
         leading: it stands for its workload's speed where there is room for one number.
         meaning: what the value includes, in one or two sentences; shown in docs and report.
@@ -54,6 +55,7 @@ class Metric:
     optional: bool = False
     device: bool = False
     leading: bool = False
+    apart: bool = False
 
     @property
     def alone(self) -> bool:

@@ -29,6 +29,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="write the proposed baselines at the end (refused in CI)",
     )
+    add(
+        "--perf-search",
+        action="store_true",
+        help="search the values of recipes that have ranges, or go on where a search was ended; "
+        "without it, only what a finished search found is used",
+    )
     add("--perf-reason", metavar="TEXT", default="", help="why a baseline may become worse")
     add(
         "--perf-seconds",

@@ -95,6 +95,40 @@ class Budget:
 
 
 @dataclass(frozen=True)
+class Range:
+    """What stands in place of an option's value: `{ search = { low = 0.1, high = 0.8 } }`.
+
+    Attributes:
+        place: the option in the recipe's own table: "steps[0].pruning_ratio".
+        low, high, step, log: of numbers; `step` None: any number between, or any whole one where
+            both ends are written as whole numbers.
+        choices: values to choose from, in place of numbers.
+    """
+
+    place: str
+    low: int | float = 0
+    high: int | float = 0
+    step: int | float | None = None
+    log: bool = False
+    choices: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True)
+class SearchSpec:
+    """How the values of a recipe are looked for, and the ranges that they come from.
+
+    `metric` is what becomes as good as it can; `seconds` the time after which no trial begins, None
+    for as long as it takes.
+    """
+
+    ranges: tuple[Range, ...]
+    trials: int
+    metric: str = "latency_p50"
+    seconds: float | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
 class Recipe:
     """One recipe with everything it inherits resolved.
 
@@ -104,6 +138,8 @@ class Recipe:
         chain: every step from the model on, the inherited ones first.
         own_steps: how many of `chain`, from its end, the recipe added itself.
         workload: what an arm does in its turn; of one kind in a whole line.
+        search: the ranges that stand in it, None for none; it is built only once values are in
+            their places, until then the first value of each stands there.
     """
 
     name: str
@@ -114,6 +150,7 @@ class Recipe:
     runtime: RuntimeSpec
     budgets: tuple[Budget, ...]
     workload: WorkloadSpec = WorkloadSpec()
+    search: SearchSpec | None = None
 
     @property
     def is_reference(self) -> bool:

@@ -19,6 +19,7 @@ from harness.conditions import Conditions
 from harness.frozen import Frozen
 from harness.machine import Environment, Machine
 from harness.operators import Profile
+from harness.tried import Search
 from harness.worse import Thumbnail, WorseImage
 
 if TYPE_CHECKING:
@@ -202,7 +203,7 @@ class Failure(Frozen):
     """Why a recipe has no measurement.
 
     Attributes:
-        stage: "recipe", "build", "evaluate" or "measure".
+        stage: "recipe", "search", "build", "evaluate" or "measure".
         problem: one or a few sentences.
         last_words: the end of what the worker wrote before it ended, "" when it said nothing.
         next_step: what to do.
@@ -254,7 +255,8 @@ class RecipeRecord(Frozen):
     `load_time_cold` is in seconds, see the metric of that name; None: not measured.
     `worse` are the images that the recipe does worse than its reference, the worst first; None:
     not looked at. `profile` is where the time of an inference goes; None: not taken.
-    `unmeasured` says of metrics why they have no value.
+    `unmeasured` says of metrics why they have no value. `search` is how values of its chain were
+    found; None: they stand in the suite file.
     """
 
     name: str
@@ -273,6 +275,7 @@ class RecipeRecord(Frozen):
     failure: Failure | None = None
     worse: tuple[WorseImage, ...] | None = None
     profile: Profile | None = None
+    search: Search | None = None
 
     def without(self, launches: Collection[int]) -> RecipeRecord:
         """The same record less some launches, by their index."""

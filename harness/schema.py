@@ -7,9 +7,10 @@ from typing import Any
 from harness import registry
 from harness.artifact import OptionsModel
 from harness.budgets import allowed_limits
+from harness.ranges import MARK
 from harness.steps import Step
 from harness.suitefile import metrics_of
-from harness.suitetables import NAME, RecipeTable, SuiteTable
+from harness.suitetables import NAME, ChoicesTable, NumbersTable, RecipeTable, SuiteTable
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -19,6 +20,7 @@ def suite_schema() -> dict[str, Any]:
     suite = SuiteTable.model_json_schema()
     recipe = RecipeTable.model_json_schema(by_alias=True)
     definitions = {**suite.pop("$defs", {}), **recipe.pop("$defs", {})}
+    definitions["Range"] = _range()
     tasks = registry.names(registry.TASKS)
     suite["properties"]["task"]["enum"] = list(tasks)
     suite["properties"]["data"]["propertyNames"] = {"enum": ["train", "calibration", "validation"]}
@@ -90,7 +92,26 @@ def _workload(name: str) -> dict[str, Any]:
 def _plain(model: type[OptionsModel]) -> dict[str, Any]:
     schema = model.model_json_schema()
     schema.pop("description", None)
+    schema["properties"] = {
+        name: {
+            **{key: each[key] for key in ("description", "default") if key in each},
+            "anyOf": [each, {"$ref": "#/$defs/Range"}],
+        }
+        for name, each in schema.get("properties", {}).items()
+    }
     return schema
+
+
+def _range() -> dict[str, Any]:
+    """What may stand in place of any option."""
+    kinds = [NumbersTable.model_json_schema(), ChoicesTable.model_json_schema()]
+    return {
+        "type": "object",
+        "description": "a range in place of a value; pytest --perf --perf-search looks for one",
+        "properties": {MARK: {"anyOf": kinds}},
+        "required": [MARK],
+        "additionalProperties": False,
+    }
 
 
 def _budget(name: str, task: str) -> dict[str, Any]:

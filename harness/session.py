@@ -26,6 +26,7 @@ from harness.record import (
     SuiteRecord,
     Verdict,
 )
+from harness.search.searching import found_for
 from harness.settings import Settings
 from harness.shares import kept
 from harness.suitefile import SuiteFile
@@ -179,8 +180,16 @@ class Session:
             return {(verdict.recipe, verdict.metric): verdict for _, verdict in broken}
         keep_out_of_git(self.settings.cache)
         with exclusive(self.settings.share, self.settings.wait, self._show):
+            found = found_for(
+                plan.read,
+                plan.wanted,
+                settings=self.settings,
+                machine=self.machine,
+                show=self._show,
+                say=self._say,
+            )
             record = SuiteRun(
-                suite,
+                found,
                 plan.wanted,
                 settings=self.settings,
                 machine=self.machine,

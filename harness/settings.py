@@ -42,6 +42,7 @@ class Settings:
         step_summary: the summary of the CI job's step, None for none.
         profile: whose operators are profiled after the measuring: "failed", those whose budget on
             time is broken, "all", or "none".
+        search: begin searches for values of recipes that have ranges, and go on with them.
     """
 
     root: Path
@@ -65,5 +66,32 @@ class Settings:
     step_summary: Path | None = None
     profile: str = "failed"
     mlflow: str = ""
+    search: bool = False
     history: Path | None = None
     share: Share | None = None
+
+
+def for_command(
+    root: Path,
+    command: str,
+    *,
+    cache: Path | None = None,
+    seconds: float = 60.0,
+    wait: float = 0.0,
+) -> Settings:
+    """Settings of a command that is no run of pytest: nothing is written but the cache."""
+    return Settings(
+        root=root,
+        alpha=0.01,
+        seconds=seconds,
+        strict=False,
+        update=False,
+        reason="",
+        reports=root / "reports",
+        baselines=root / "baselines",
+        cache=cache or root / ".perfgate",
+        timeout=600.0,
+        wait=wait,
+        ci=False,
+        command=command,
+    )

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from harness import registry
+from harness import ranges, registry
 from harness.artifact import IMPORT_PATH, ONNX, TORCH
 from harness.budgets import read_budget
 from harness.chains import (
@@ -23,6 +23,7 @@ from harness.chains import (
 from harness.errors import PerfgateError, RecipeError, suggestion
 from harness.metric import OF_EVERY_WORKLOAD, PARITY, PERFORMANCE, Metric
 from harness.recipe import (
+    Range,
     Recipe,
     RuntimeSpec,
     StepSpec,
@@ -49,6 +50,7 @@ class SuiteFile:
     suite: Suite | None
     suite_problems: tuple[PerfgateError, ...] = ()
     problems: Mapping[str, tuple[PerfgateError, ...]] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)  # the file as it was then
 
 
 def read(file: Path, root: Path) -> SuiteFile:
@@ -68,6 +70,19 @@ def read(file: Path, root: Path) -> SuiteFile:
         )
         return SuiteFile(file, None, (problem,))
     return _Reader(file, root, Place(place), data).read()
+
+
+def filled(read: SuiteFile, root: Path, name: str, values: Mapping[str, Any]) -> Recipe:
+    """The recipe `name` with values in place of its ranges: as ordinary as if they stood there.
+
+    Raises:
+        RecipeError: they do not fit its ranges, or not together.
+    """
+    place = Place(_relative(read.file, root))
+    found = _Reader(read.file, root, place, dict(read.data), {name: values}).read()
+    if found.suite is None or name not in found.suite.recipes:
+        raise found.problems.get(name, found.suite_problems)[0]
+    return found.suite.recipes[name]
 
 
 def task_of(name: str) -> Task:
@@ -115,6 +130,8 @@ def missing_packages(suite: Suite, recipe: Recipe) -> tuple[Requirement, ...]:
     needed += task_of(suite.task).requires
     if any(budget.metric == PARITY for budget in recipe.budgets):
         needed.append(registry.from_extra("hypothesis", "parity"))
+    if recipe.search is not None:
+        needed.append(registry.from_extra("optuna", "search"))
     package = model_package(suite.model)
     if package:
         needed.append(Requirement(package, f"python -m pip install {package}"))
@@ -128,7 +145,14 @@ def _required(piece: Any, options: Mapping[str, Any]) -> tuple[Requirement, ...]
 
 
 class _Reader:
-    def __init__(self, file: Path, root: Path, place: Place, data: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        file: Path,
+        root: Path,
+        place: Place,
+        data: dict[str, Any],
+        values: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
         self._file = file
         self._root = root
         self._place = place
@@ -136,6 +160,8 @@ class _Reader:
         self._problems: dict[str, list[PerfgateError]] = {}
         self._names: dict[str, list[str]] = {}  # of the recipes that one table makes
         self._runtime_at: dict[str, str] = {}  # the key that a recipe's runtime stands at
+        self._values = values or {}  # of recipes whose ranges are filled in
+        self._ranges: dict[str, tuple[Range, ...]] = {}
 
     def read(self) -> SuiteFile:
         try:
@@ -171,7 +197,7 @@ class _Reader:
             )
             return SuiteFile(self._file, None, (problem,))
         frozen = {name: tuple(errors) for name, errors in self._problems.items()}
-        return SuiteFile(self._file, suite, (), frozen)
+        return SuiteFile(self._file, suite, (), frozen, self._data)
 
     # -- the suite -------------------------------------------------------------------------
 
@@ -278,23 +304,59 @@ class _Reader:
                     )
                     self._problems.setdefault(each.name, []).append(problem)
                     continue
-                tables[each.name] = each
                 self._runtime_at[each.name] = key
+                try:
+                    tables[each.name] = self._without_ranges(each)
+                except PerfgateError as error:
+                    self._problems.setdefault(each.name, []).append(error)
             seen.add(name)
         return tables
+
+    def _without_ranges(self, table: RecipeTable) -> RecipeTable:
+        """The table with values at the places of its ranges, which are kept beside it."""
+        taken, found = ranges.taken(self._place, table)
+        values = self._values.get(table.name)
+        if values is None:
+            self._ranges[table.name] = found
+            return taken
+        if values.keys() != {each.place for each in found}:
+            raise self._place.error(
+                "the values that were found belong to other ranges than stand there now",
+                f"recipe {table.name!r}: search",
+            )
+        return ranges.filled(taken, values).model_copy(update={"search": None})
 
     def _guarded(
         self,
         name: str,
-        tables: Mapping[str, RecipeTable],
+        tables: dict[str, RecipeTable],
         suite: SuiteTable,
         metrics: Mapping[str, Metric],
     ) -> Recipe | None:
         try:
-            return self._recipe(name, tables, suite, metrics)
+            return self._searched(name, tables, suite, metrics)
         except PerfgateError as error:
             self._problems.setdefault(name, []).append(error)
             return None
+
+    def _searched(
+        self,
+        name: str,
+        tables: dict[str, RecipeTable],
+        suite: SuiteTable,
+        metrics: Mapping[str, Metric],
+    ) -> Recipe:
+        """The recipe; where it has ranges, every end of each is read as if it stood there."""
+        recipe = self._recipe(name, tables, suite, metrics)
+        found = self._ranges.get(name, ())
+        workload: Workload = registry.find(registry.WORKLOADS, recipe.workload.name)
+        told = metrics_of_workload(workload, task_of(suite.task))
+        search = ranges.read_search(self._place, tables[name], found, recipe, metrics, told)
+        for each in found:
+            for value in ranges.ends(each)[1:]:
+                other = ranges.filled(tables[name], {each.place: value})
+                self._recipe(name, {**tables, name: other}, suite, metrics)
+        return replace(recipe, search=search)
 
     def _recipe(
         self,
@@ -387,6 +449,12 @@ class _Reader:
                     f"it is derived from {parent!r}, which has errors",
                     where,
                     next_step=f"mend {parent!r} first",
+                )
+            if self._ranges.get(parent):
+                raise self._place.error(
+                    f"it is derived from {parent!r}, whose values are searched",
+                    where,
+                    next_step=f"perfgate freeze {parent}, and derive from what that writes",
                 )
             if parent not in tables and parent in self._names:
                 raise self._place.error(

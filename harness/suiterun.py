@@ -21,7 +21,7 @@ from harness.judge import judge, measured, summarise, why_not
 from harness.machine import Environment, Machine, differences
 from harness.measure.bench import Bench, launch_seconds
 from harness.metric import Metric, Rule
-from harness.recipe import Budget, LimitKind, Recipe, Suite
+from harness.recipe import Budget, LimitKind, Recipe
 from harness.record import (
     BaseRecord,
     Failure,
@@ -31,6 +31,7 @@ from harness.record import (
     SuiteRecord,
     Verdict,
 )
+from harness.search.searching import Found
 from harness.settings import Settings
 from harness.slowness import Slowness
 from harness.values import PEAKS, spread_of
@@ -60,7 +61,7 @@ class SuiteRun:
 
     def __init__(
         self,
-        suite: Suite,
+        found: Found,
         wanted: Mapping[str, list[str]],
         *,
         settings: Settings,
@@ -71,7 +72,8 @@ class SuiteRun:
         show: Show,
         say: Show,
     ) -> None:
-        self._suite = suite
+        self._suite = suite = found.suite
+        self._found = found
         self._settings = settings
         self._machine = machine
         self._environment = environment
@@ -82,13 +84,20 @@ class SuiteRun:
         self._store = Store(settings.baselines)
         self._stored: dict[str, Baseline] = {}
         self._unreadable: dict[str, PerfgateError] = {}
-        self._skipped: dict[str, Failure] = {}
+        self._skipped: dict[str, Failure] = dict(found.failures)
         self._risk = Risk(fail=settings.alpha / limits)
         self._now = datetime.now(UTC)
         self._pace: float | None = None
         self._plan = ""
         self._base = base
-        self._arms = Arms(suite, self._wanted, self._metrics, base)
+        self._arms = Arms(
+            suite,
+            self._wanted,
+            self._metrics,
+            base,
+            hopeless=found.failures,
+            values=found.values,
+        )
         self._recipes = self._arms.recipes
         self._find_missing()
         self._bench = Bench(self._arms.all(self._skipped), settings, self._show)
@@ -173,6 +182,8 @@ class SuiteRun:
 
     def _find_missing(self) -> None:
         for recipe in self._recipes:
+            if recipe.name in self._skipped:
+                continue
             missing = suitefile.missing_packages(self._suite, recipe)
             if missing:
                 self._skipped[recipe.name] = Failure(
@@ -369,12 +380,17 @@ class SuiteRun:
         return f"perfgate explain {recipe.name} shows which link of its chain lost it"
 
     def _record(self, name: str) -> RecipeRecord:
-        skipped = self._skipped.get(name)
-        if skipped is None:
-            return self._bench.record(name)
+        skipped, search = self._skipped.get(name), self._found.searches.get(name)
+        if skipped is None and name in self._bench.labels:
+            record = self._bench.record(name)
+            return record if search is None else record.model_copy(update={"search": search})
         recipe = self._suite.recipes[name]
         return RecipeRecord(
-            name=name, reference=recipe.reference, parent=recipe.parent, failure=skipped
+            name=name,
+            reference=recipe.reference,
+            parent=recipe.parent,
+            failure=skipped,
+            search=search,
         )
 
     def _discarded(self) -> frozenset[int]:
@@ -431,7 +447,6 @@ class SuiteRun:
                 found[line] = None
         for name, baseline in self._stored.items():
             if baseline.spec != spec_digest(self._record(name)):
-                found[f"the recipe {name} has other steps or another runtime than its baseline"] = (
-                    None
-                )
+                other = "other steps, another runtime or other work"
+                found[f"the recipe {name} has {other} than its baseline"] = None
         return tuple(found)

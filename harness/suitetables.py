@@ -72,6 +72,34 @@ class BudgetTable(_Strict):
     when: WhenTable | None = Field(None, description="machines that the budget applies to")
 
 
+class SearchTable(_Strict):
+    """How long the values of a recipe's ranges are looked for."""
+
+    trials: int = Field(ge=1, description="how many sets of values are tried, at the most")
+    seconds: str | None = Field(
+        None, description='time after which no trial begins, such as "10 min"'
+    )
+    metric: str | None = Field(
+        None, description="the time or rate that becomes as good as it can; default: the workload's"
+    )
+    seed: int = Field(0, ge=0, description="of everything random in the search")
+
+
+class NumbersTable(_Strict):
+    """A range of numbers in place of an option's value."""
+
+    low: StrictInt | StrictFloat = Field(description="lower end, included")
+    high: StrictInt | StrictFloat = Field(description="upper end, included")
+    step: StrictInt | StrictFloat | None = Field(None, gt=0, description="from one to the next")
+    log: bool = Field(False, description="spread out by orders of magnitude")
+
+
+class ChoicesTable(_Strict):
+    """Values to choose from in place of an option's value."""
+
+    choices: list[Any] = Field(min_length=2, description="values")
+
+
 class RecipeTable(_Strict):
     """One `[[recipe]]`."""
 
@@ -85,6 +113,9 @@ class RecipeTable(_Strict):
     )
     workload: str | dict[str, Any] | None = Field(
         None, description="what it is measured by; inherited, option by option, when left out"
+    )
+    search: SearchTable | None = Field(
+        None, description="how long values are looked for in the ranges that stand in its options"
     )
     budgets: dict[str, BudgetTable] = Field(default_factory=dict, description="by metric")
 

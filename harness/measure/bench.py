@@ -88,10 +88,20 @@ class Bench:
         """Builds and evaluates the arms, as many at a time as there are cores for."""
         self._preparation.run()
 
+    def add(self, arms: Sequence[Arm]) -> None:
+        """More arms of the same suite, prepared at once; those of before stay as they are."""
+        self._arms |= {arm.label: arm for arm in arms}
+        self._preparation.run(arms)
+
     @property
     def failures(self) -> dict[str, Failure]:
         """Arms that could not be built, evaluated or measured."""
         return dict(self._preparation.failures)
+
+    def files(self, label: str) -> dict[str, str]:
+        """The project's files that a prepared arm was made of, with their digests."""
+        prepared = self._preparation.found.get(self._arms[label].source, {})
+        return dict(prepared.get("files", {}))
 
     @property
     def thumbnails(self) -> dict[int, Thumbnail]:

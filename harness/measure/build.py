@@ -37,12 +37,14 @@ _OWN_PACKAGES = {"pytest-perfgate", "faster-coco-eval"}  # these do not change a
 class Built:
     """A built recipe: where its artifact is, what it is, and how it came about.
 
-    `reference` is plain data from which `load` opens the artifact in another process.
+    `reference` is plain data from which `load` opens the artifact in another process; `files` are
+    the project's that its links read when they were built, with their digests.
     """
 
     reference: dict[str, Any]
     info: ArtifactInfo
     lineage: tuple[Link, ...]
+    files: Mapping[str, str]
 
 
 def build(
@@ -59,6 +61,11 @@ def build(
     Raises:
         BuildError: a step could not be applied, or had no effect.
     """
+    if recipe.search is not None:  # what stands in its place is a range's first value, no choice
+        raise BuildError(
+            f"values of {recipe.name!r} are still searched for",
+            next_step="pytest --perf --perf-search",
+        )
     chain = _Chain(suite, recipe, store, watch, data, progress)
     return chain.build()
 
@@ -136,7 +143,7 @@ class _Chain:
                 checkpoints.delete()
             step.prove(link.effect, options)
             lineage.append(link)
-        return Built(self._reference(entry), self._info(entry), tuple(lineage))
+        return Built(self._reference(entry), self._info(entry), tuple(lineage), entry.stored.files)
 
     def _link(
         self,

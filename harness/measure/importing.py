@@ -52,7 +52,28 @@ def resolve(path: str, where: str) -> Callable[..., Any]:
     return function  # type: ignore[no-any-return] # callable() does not narrow Any
 
 
-class Watch:
+class Digests:
+    """What the project's files (below `root`) hold now, each read once."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.resolve()
+        self._digests: dict[str, str] = {}
+
+    def unchanged(self, files: Mapping[str, str]) -> bool:
+        """Whether every one of `files` still has the digest that it had."""
+        return all(self.digest(name) == digest for name, digest in files.items())
+
+    def digest(self, name: str) -> str:
+        """SHA-256 of a file below the root, "" when there is none."""
+        if name not in self._digests:
+            file = self._root / name
+            self._digests[name] = (
+                hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
+            )
+        return self._digests[name]
+
+
+class Watch(Digests):
     """Notes which files of the project (below `root`) this process has read.
 
     The harness's own are not among them, also where they lie there: what of them shapes an artifact
@@ -60,10 +81,9 @@ class Watch:
     """
 
     def __init__(self, root: Path) -> None:
-        self._root = root.resolve()
+        super().__init__(root)
         self._prefix = str(self._root) + os.sep
         self._opened: set[str] = set()
-        self._digests: dict[str, str] = {}
         sys.addaudithook(self._hear)
 
     def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
@@ -96,19 +116,6 @@ class Watch:
                 if digest:
                     listed[relative.as_posix()] = digest
         return dict(sorted(listed.items()))
-
-    def unchanged(self, files: Mapping[str, str]) -> bool:
-        """Whether every one of `files` still has the digest that it had."""
-        return all(self.digest(name) == digest for name, digest in files.items())
-
-    def digest(self, name: str) -> str:
-        """SHA-256 of a file below the root, "" when there is none; read once per process."""
-        if name not in self._digests:
-            file = self._root / name
-            self._digests[name] = (
-                hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
-            )
-        return self._digests[name]
 
 
 _OWN = {"recipes.toml", "pyproject.toml"}

@@ -103,9 +103,11 @@ class Preparation:
         self.thumbnails: dict[int, Thumbnail] = {}
         self.notes: list[str] = []
 
-    def run(self) -> None:
-        """Builds and evaluates the arms, as many at a time as there are cores for."""
-        arms = [arm for arm in self._arms if not arm.copy_of]
+    def run(self, more: Sequence[Arm] | None = None) -> None:
+        """Builds and evaluates the arms, or `more` that come later, as many at a time as there are
+        cores for.
+        """
+        arms = [arm for arm in (self._arms if more is None else more) if not arm.copy_of]
         if not arms:
             return
         size = max(1, len(usable_cores()) // max(arm.suite.threads for arm in arms))

@@ -78,6 +78,7 @@ def prepare(work: dict[str, Any], send: Send) -> None:
             "facts": found.facts,
             "load_time_cold": found.load_time_cold,
             "predictions": str(predictions),
+            "files": {**built.files, **watch.files()},
         }
     )
 

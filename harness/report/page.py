@@ -20,7 +20,7 @@ from harness.record import (
     SuiteRecord,
     Verdict,
 )
-from harness.report import conditions, images, pictures, profiles, templating
+from harness.report import conditions, images, pictures, profiles, searches, templating
 from harness.report.since import since
 from harness.report.terminal import beside, limit_text
 from harness.units import Unit, show, show_percent
@@ -162,6 +162,7 @@ def _suite(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> dict[str, Any]:
         "classes": _classes(suite),
         "profiles": profiles.tables(suite),
         "clock": profiles.clock(suite),
+        "searches": searches.tables(suite),
         "worse": images.worse(suite),
         "thumbnails": images.used(suite),
         "broken_accuracy": {

@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.metric import Metric
 from harness.record import SuiteRecord
-from harness.report import charts, charts_accuracy, charts_session
+from harness.report import charts, charts_accuracy, charts_session, searches
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ def pictures(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> list[Chart]:
             "Dots are recipes; the dashed line joins those that no other beats in both. Diamonds "
             "are stored baselines; dotted lines are budgets, where they are near.",
         ),
+        *searches.pictures(suite, metrics),
         (
             "Latency, every sample",
             "Strip plot of all latency samples, a band per recipe, in it a line per launch.",

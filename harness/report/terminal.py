@@ -12,6 +12,7 @@ from harness.changes import table as change_table
 from harness.compare import log_ratios
 from harness.metric import Better, Metric, leading
 from harness.record import Failure, LimitResult, SessionRecord, Status, SuiteRecord, Verdict
+from harness.report import searches
 from harness.units import Unit, show, show_percent
 
 WIDTH = 100
@@ -33,7 +34,6 @@ _COLUMNS = (
     "latency_p95",
     "throughput",
     "training_throughput",
-    "replica_throughput",
     "scaling_efficiency",
     "peak_memory",
     "artifact_size",
@@ -247,8 +247,10 @@ def _every_number(suite: SuiteRecord, out: Write, metrics: Mapping[str, Metric])
 
 
 def beside(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> list[str]:
-    """What was measured beside the recipes: other code, and unchanged copies, each in a line."""
-    lines = []
+    """How values were found, and what was measured beside the recipes (other code, unchanged
+    copies), each in a line.
+    """
+    lines = searches.lines(suite)
     if suite.base is not None:
         how = "in the same launches"
         if suite.base.python:
@@ -294,7 +296,7 @@ def table(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> list[str]:
                 continue
             metric = metrics[name]
             text = show(summary.value, metric.unit)
-            if metric.leading and summary.reference and summary.value:
+            if metric.leading and summary.reference and summary.value and not metric.apart:
                 ratio = summary.reference / summary.value
                 text += f" {ratio if metric.better is Better.LOWER else 1 / ratio:.2f}x"
             cells.append(text)

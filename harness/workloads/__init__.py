@@ -109,6 +109,7 @@ class Workload(Protocol):
         columns: what a sample's values are, by name. Of a time `x`, metrics `x_p50`, `x_p95`
             and `x_p99` may be had; of anything else, the metric of the same name is the median.
         metrics: its own metrics, by name, each of one of its columns.
+        goal: the metric that a search makes as good as it can, unless it is told another.
         measures: names of the performance metrics that it measures besides those of every
             workload, see `harness.metric.OF_EVERY_WORKLOAD`.
         accepts: kinds of artifact; None for any.
@@ -121,6 +122,7 @@ class Workload(Protocol):
     columns: tuple[str, ...]
     metrics: Mapping[str, Metric]
     measures: frozenset[str]
+    goal: str
     accepts: frozenset[str] | None
     requires: tuple[Requirement, ...]
     preload: tuple[str, ...]

@@ -26,6 +26,7 @@ class Images:
     columns = ("preprocess", "inference", "postprocess", "device_time")
     metrics: Mapping[str, Metric] = {}
     measures = OF_IMAGES
+    goal = "latency_p50"
     accepts: frozenset[str] | None = None
     requires: tuple[Requirement, ...] = ()
     preload: tuple[str, ...] = ()

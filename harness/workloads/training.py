@@ -89,6 +89,7 @@ class Training:
     columns = ("step_time", "forward_time", "backward_time", "training_throughput")
     metrics: Mapping[str, Metric] = {metric.name: metric for metric in _METRICS}
     measures: frozenset[str] = frozenset()
+    goal = "step_time_p50"
     accepts: frozenset[str] | None = frozenset({TORCH})
     requires: tuple[Requirement, ...] = (registry.from_extra("torch", "torch"),)
     preload: tuple[str, ...] = ("torch",)

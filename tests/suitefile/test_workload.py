@@ -4,6 +4,7 @@ from pathlib import Path
 
 from harness import registry
 from harness.suitefile import metrics_of, metrics_of_workload, task_of
+from harness.workloads.batches import Batches
 from harness.workloads.images import Images
 from harness.workloads.training import Training
 from tests.suitefile.test_suitefile import FP32, SUITE, problem, read
@@ -115,6 +116,22 @@ def test_every_metric_of_a_task_is_measured_by_some_workload() -> None:
     every = [registry.find(registry.WORKLOADS, each) for each in registry.names(registry.WORKLOADS)]
     told = [metrics_of_workload(each, task) for each in every]
     assert frozenset().union(*told) == set(metrics_of("detection"))
-    images, training = (metrics_of_workload(each, task) for each in (Images(), Training()))
+    images, training, batches = (
+        metrics_of_workload(each, task) for each in (Images(), Training(), Batches())
+    )
     assert {"latency_p50", "throughput", "parity", "energy", "memory_growth"} <= images
-    assert not {"latency_p50", "throughput"} & training
+    assert not {"latency_p50", "throughput"} & (training | batches)
+
+
+def test_a_batch_is_not_compared_with_a_reference_of_another_size(tmp_path: Path) -> None:
+    """Seconds of eight images are no slower than those of one; images per second are compared."""
+    one = '[[recipe]]\nname = "one"\nruntime = "torch"\nworkload = "batches"\n'
+    eight = '[[recipe]]\nname = "eight"\nfrom = "one"\nworkload = { size = 8 }\n[recipe.budgets]\n'
+    latency = "batch_latency_p50 = { speedup = 1.1 }\n"
+    said = problem(read(tmp_path, SUITE + one + eight + latency), "eight")
+    assert "speedup does not fit batch_latency_p50" in said
+    assert "of other work" in said
+    rate = 'batch_throughput = { speedup = 1.1 }\nbatch_latency_p50 = { max = "1 s" }\n'
+    suite = read(tmp_path, SUITE + one + eight + rate).suite
+    assert suite is not None
+    assert suite.recipes["eight"].workload.options == {"size": 8}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -122,3 +123,61 @@ def test_every_arm_of_a_block_exists(tmp_path: Path) -> None:
         found = arms(tmp_path, {"fast": ["latency_p50"]}, base=base)
         labels = {arm.label for arm in found.all(())}
         assert {label for block in found.blocks() for label in block} <= labels
+
+
+SEARCHED = (
+    SUITE
+    + """
+[[recipe]]
+name = "found"
+from = "fp32"
+runtime = { name = "torch", threads = { search = { choices = [1, 2] } } }
+search = { trials = 2 }
+[recipe.budgets]
+map = { drop = 0.01 }
+"""
+)
+
+
+@pytest.mark.parametrize(
+    ("option", "same"), [("threads = {", True), ("threads = 1, compile = {", False)]
+)
+def test_the_base_gets_the_values_that_were_found_here(
+    tmp_path: Path, option: str, same: bool
+) -> None:
+    """Two versions of the code are compared by one recipe; where it has no such ranges, not."""
+    (tmp_path / "base").mkdir()
+    base = SEARCHED.replace("threads = {", option)
+    if not same:
+        base = base.replace("[1, 2]", "[true, false]")
+    (tmp_path / "base" / "recipes.toml").write_text(base)
+    file = tmp_path / "recipes.toml"
+    file.write_text(SEARCHED)
+    read = suitefile.read(file, tmp_path)
+    assert read.suite is not None
+    values = {"runtime.threads": 2}
+    found = suitefile.filled(read, tmp_path, "found", values)
+    suite = replace(read.suite, recipes={**read.suite.recipes, "found": found})
+    tree = BaseTree(Commit("main", "0" * 40, tmp_path, ""), tmp_path / "base")
+    metrics = suitefile.metrics_of(suite.task)
+    mine = Arms(suite, {"found": ["map"]}, metrics, tree, values={"found": values})
+    other = [arm for arm in mine.all([]) if arm.label == "found@base"]
+    if same:
+        assert [arm.recipe for arm in other] == [found]
+        assert [arm.suite.recipes["found"] for arm in other] == [found]
+    else:
+        assert other == []
+        assert "do not fit" in mine.problems["found"]
+
+
+def test_nothing_is_needed_beside_a_recipe_that_will_not_be_measured(tmp_path: Path) -> None:
+    """Its reference neither; one that is asked for itself stays."""
+    file = tmp_path / "recipes.toml"
+    file.write_text(SEARCHED)
+    suite = suitefile.read(file, tmp_path).suite
+    assert suite is not None
+    metrics = suitefile.metrics_of(suite.task)
+    for wanted in ({"found": ["map"]}, {"found": ["map"], "plain": ["latency_p50"]}):
+        mine = Arms(suite, wanted, metrics, None, hopeless=["found"])
+        beside = {"fp32"} if "plain" in wanted else set()
+        assert {each.name for each in mine.recipes} == {*wanted, *beside}

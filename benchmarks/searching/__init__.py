@@ -1,0 +1,1 @@
+"""A search on the demo detector, for `docs/steps.md`."""

@@ -1,0 +1,8 @@
+"""The search of `docs/steps.md`."""
+
+from harness.hooks import BudgetCheck
+
+
+def test_budget(budget: BudgetCheck) -> None:
+    """What was found keeps every one of its budgets."""
+    budget.check()

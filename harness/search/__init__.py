@@ -1,0 +1,1 @@
+"""The search for a recipe's values: trials, the study that keeps them, and what wins."""

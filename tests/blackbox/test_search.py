@@ -1,0 +1,220 @@
+"""Ranges in a recipe: searched where that is asked, reused, continued, and never best effort."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import suitefile
+from harness.cli import main
+from tests.conftest import Project, said
+
+pytest.importorskip("optuna", reason="python -m pip install 'pytest-perfgate[search]'")
+
+PACED = '''\
+"""A runtime whose options are its speed, its accuracy, and whether it opens at all."""
+
+import time
+
+from harness.runtimes.onnxruntime import OnnxRuntime, OnnxSession
+
+
+class Paced(OnnxRuntime):
+    name = "paced"
+
+    class Options(OnnxRuntime.Options):
+        pace: float = 0.002
+        shift: int = 0
+        breaks: bool = False
+
+    def open(self, artifact, options, context):
+        if options.breaks:
+            raise ValueError("it broke")
+        return PacedSession(artifact, options, context)
+
+
+class PacedSession(OnnxSession):
+    def __init__(self, artifact, options, context):
+        super().__init__(artifact, options, context)
+        self.asked = options
+
+    def run(self, batch):
+        end = time.perf_counter() + self.asked.pace
+        outputs = super().run(batch)
+        while time.perf_counter() < end:
+            pass
+        return outputs[0] + float(self.asked.shift), outputs[1]
+'''
+
+SUITE = """\
+[suite]
+task  = "detection"
+model = "squares.onnx"
+batch = 4
+
+[suite.data]
+validation  = { images = "validation", annotations = "validation.json" }
+
+[[recipe]]
+name    = "plain"
+runtime = "onnxruntime"
+
+# Which pace is best is not known yet.
+[[recipe]]
+name    = "searched"
+from    = "plain"
+runtime = { name = "paced", pace = PACE, shift = { search = { choices = [0, 9] } } } # two
+search  = { trials = 20, seed = 1 }
+[recipe.budgets]
+map = { drop = 0.05 }
+""".replace("PACE", "{ search = { low = 0.002, high = 0.008, step = 0.006 } }")
+
+
+@pytest.fixture
+def searched(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """The tiny project with a recipe whose runtime has ranges."""
+    site = project.root / "site"
+    (site / "paced.py").write_text(PACED)
+    info = site / "paced-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: paced\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[perfgate.runtimes]\npaced = paced:Paced\n")
+    monkeypatch.syspath_prepend(site)
+    project.write(SUITE)
+    return project
+
+
+def recipe(project: Project, name: str = "searched") -> dict[str, Any]:
+    """What the last session recorded of it."""
+    (suite,) = project.sessions()[-1]["suites"]
+    return next(each for each in suite["recipes"] if each["name"] == name)
+
+
+def studied(project: Project) -> list[dict[str, Any]]:
+    """Every trial that the cache has whole, from the lines of its journals."""
+    found = []
+    for journal in sorted((project.root / ".perfgate" / "searches").rglob("journal.log")):
+        for line in journal.read_text().splitlines():
+            trial = json.loads(line).get("user_attr", {}).get("trial")
+            found += [trial] if trial else []
+    return found
+
+
+@pytest.fixture
+def freeze(searched: Project, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
+    """`perfgate freeze searched` in the project: its exit code, and what it said."""
+    assert Path.cwd() == searched.root
+
+    def command(*arguments: str) -> tuple[int, str]:
+        capsys.readouterr()
+        code = main(["freeze", "searched", *arguments])
+        said = capsys.readouterr()
+        return code, said.out + said.err
+
+    return command
+
+
+@pytest.mark.slow
+@pytest.mark.alone
+def test_a_search_that_was_killed_goes_on_and_what_wins_is_a_recipe_like_any_other(
+    searched: Project, freeze: Callable[..., tuple[int, str]]
+) -> None:
+    """Killed after its first trials, it makes the others, repeats none, and is reused then."""
+    command = [sys.executable, "-m", "pytest", "--perf", "--perf-search", "--perf-wait", "300"]
+    options = {"cwd": searched.root, "stdout": subprocess.DEVNULL, "start_new_session": True}
+    with subprocess.Popen([*command, "-k", "searched"], **options) as process:  # type: ignore[call-overload] # as a dict, mypy does not see the overload
+        deadline = time.monotonic() + 120
+        while not studied(searched) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGKILL)
+    before = studied(searched)
+    assert 1 <= len(before) < 4
+    assert f"{len(before)} of 4 trials" in freeze()[1]
+
+    result = searched.run("--perf-search", "-k", "searched")
+    found = recipe(searched)["search"]
+    assert found["trials"][: len(before)] == before
+    assert len({json.dumps(each["values"]) for each in found["trials"]}) == 4 == found["asked"]
+    assert found["fresh"] == 4 - len(before)
+    said(result, "trial 4 of 4", "which won")
+    won = found["trials"][found["winner"] - 1]
+    assert won["values"] == {"runtime.pace": 0.002, "runtime.shift": 0}
+    shifted = [each for each in found["trials"] if each["values"]["runtime.shift"] == 9]
+    assert all("drop 0.05 is broken" in each["reason"] for each in shifted)
+    assert found["winner"] in found["front"]
+    assert recipe(searched)["spec"]["runtime"]["options"]["pace"] == 0.002
+    assert len(recipe(searched)["launches"]) >= 4  # measured anew, in the ordinary rounds
+    assert searched.verdicts() == {"searched-map": "PASS"}
+    (page,) = (searched.root / "reports").glob("2*.html")
+    assert "Trials of searched" in page.read_text()
+
+    searched.run("-k", "searched")
+    assert recipe(searched)["search"]["fresh"] == 0
+    assert recipe(searched)["search"]["trials"] == found["trials"]
+
+    file = searched.suite / "recipes.toml"
+    code, printed = freeze()
+    assert code == 0, printed
+    assert "pace = 0.002, shift = 0 } # two" in printed
+    assert file.read_text() == SUITE
+    read = suitefile.read(file, searched.root)
+    filled = suitefile.filled(read, searched.root, "searched", won["values"])
+    assert freeze("--write")[0] == 0
+    frozen = suitefile.read(file, searched.root).suite
+    assert frozen is not None
+    assert frozen.recipes["searched"] == filled
+    assert "# Which pace is best is not known yet." in file.read_text()
+    assert "is a range" in freeze()[1]
+
+
+def test_nothing_is_searched_unless_that_is_asked(
+    searched: Project, freeze: Callable[..., tuple[int, str]]
+) -> None:
+    """A gate must not take ten minutes by surprise: without a study the recipe is an error."""
+    result = searched.run("-k", "searched")
+    assert searched.verdicts() == {"searched-map": "ERROR"}
+    assert studied(searched) == []
+    said(result, "its values are still to be searched: none was tried", "--perf-search")
+    assert "still to be searched" in freeze()[1]
+
+
+@pytest.mark.slow
+def test_no_trial_that_keeps_the_budgets_is_an_error_with_every_reason(
+    searched: Project, freeze: Callable[..., tuple[int, str]]
+) -> None:
+    """Never the best of what is not good enough."""
+    broken = SUITE.replace("[0, 9]", "[9, 12]").replace(
+        "{ search = { low = 0.002, high = 0.008, step = 0.006 } }",
+        "0.002, breaks = { search = { choices = [true, false] } }",
+    )
+    searched.write(broken)
+    result = searched.run("--perf-search", "-k", "searched")
+    assert searched.verdicts() == {"searched-map": "ERROR"}
+    said(result, "none of 4 trials keeps the budgets", "it broke (2 times)")
+    told = recipe(searched)
+    assert told["launches"] == []
+    assert told["search"]["winner"] is None
+    unbuilt = [each for each in told["search"]["trials"] if not each["built"]]
+    assert [each["values"]["runtime.breaks"] for each in unbuilt] == [True, True]
+    measured = [each for each in told["search"]["trials"] if each["built"]]
+    assert all(each["level"] > 0 and each["score"] < 0.5 for each in measured)
+    assert "none of 4 trials" in freeze("--write")[1]
+    assert (searched.suite / "recipes.toml").read_text() == broken
+
+
+@pytest.mark.slow
+def test_a_search_that_chose_nothing_had_no_effect(searched: Project) -> None:
+    """Time for one trial is no search: the proof fails, and the recipe with it."""
+    searched.write(SUITE.replace("seed = 1", 'seconds = "100 ms"'))
+    result = searched.run("--perf-search", "-k", "searched")
+    assert searched.verdicts() == {"searched-map": "ERROR"}
+    said(result, "the search had no effect: 1 of 4 trials ended in 0.1 s")
