@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
-from functools import lru_cache
-from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +13,15 @@ import harness
 from harness import registry, tasks
 from harness.artifact import TORCH, Artifact, OptionsModel
 from harness.errors import BuildError, PerfgateError
-from harness.machine import PACKAGES
 from harness.measure import suitedata
 from harness.measure.importing import Watch, resolve
+from harness.measure.models import MODEL, asked_of, fence_of, make
 from harness.measure.store import ArtifactStore, Entry, Stored, Structure, digest_files, digest_of
 from harness.measure.suitedata import VALIDATION, SuiteData
+from harness.measure.versions import versions_of
 from harness.recipe import ModelSpec, Recipe, StepSpec, Suite
 from harness.record import ArtifactInfo, Link
 from harness.registry import requires_of
-from harness.sources import Fence, Made, Source, SourceContext, source_of
 from harness.steps import BuildContext, Step, machine_of, splits_of, training, trains_with
 from harness.steps.training import Checkpoints
 
@@ -31,8 +29,6 @@ SEED = 0
 CHECKPOINT_SECONDS = 30.0  # a training that is cut off loses no more than about this
 _FORMAT = 1  # of the store's entries; part of every key
 _WEIGHTS = "weights.safetensors"
-_MODEL = "suite.model"
-_OWN_PACKAGES = {"pytest-perfgate", "faster-coco-eval"}  # these do not change an artifact
 
 
 @dataclass(frozen=True)
@@ -71,9 +67,9 @@ def load(reference: dict[str, Any]) -> Artifact:
     if reference["kind"] != TORCH:
         return Artifact(reference["kind"], path=path)
     model = ModelSpec(**reference["model"])
-    source, name, options = _source_of(model)
+    source, name, options = asked_of(model)
     module = source.restore(
-        name, options, reference["made"] or {}, lambda path: resolve(path, _MODEL)
+        name, options, reference["made"] or {}, lambda path: resolve(path, MODEL)
     )
     for item in reference["structures"]:
         structure = Structure.model_validate(item)
@@ -85,23 +81,6 @@ def load(reference: dict[str, Any]) -> Artifact:
 
         load_model(module, path)
     return Artifact(TORCH, module=module.eval())
-
-
-def _source_of(model: ModelSpec) -> tuple[Source, str, Any]:
-    """The source of a model, what that calls it, and its options."""
-    source, name = source_of(model.name)
-    return source, name, source.Options.model_validate(dict(model.options))
-
-
-def _make(model: ModelSpec, fence: Fence, where: str) -> Made:
-    """A model with its weights; what is wrong with it is said of `where`."""
-    source, name, options = _source_of(model)
-    registry.require(source.requires(name, options), f"the model {model}")
-    context = SourceContext(fence, lambda path: resolve(path, where))
-    try:
-        return source.build(name, options, context)
-    except PerfgateError as error:
-        raise (error if error.where else error.at(where)) from error
 
 
 class _Chain:
@@ -174,7 +153,7 @@ class _Chain:
 
     def _source(self, folder: Path) -> Stored:
         start = time.perf_counter()
-        made = _make(self._suite.model, _fence(self._suite), _MODEL)
+        made = make(self._suite.model, fence_of(self._suite), MODEL)
         effect = {"source": str(self._suite.model), **made.effect}
         if made.artifact.path is not None:
             name = f"model{made.artifact.path.suffix}"
@@ -261,7 +240,7 @@ class _Chain:
         )
 
     def _other_model(self, name: str, where: str) -> Any:
-        made = _make(ModelSpec(name), _fence(self._suite), where)
+        made = make(ModelSpec(name), fence_of(self._suite), where)
         if made.artifact.kind != TORCH:
             raise BuildError(f"{name!r} is {made.artifact.kind}", where=where, valid=TORCH)
         return made.artifact.module
@@ -346,13 +325,9 @@ def _deployed(entry: Entry) -> Iterator[str]:
             yield file.name
 
 
-def _fence(suite: Suite) -> Fence:
-    return Fence(suite.folder, suite.root)
-
-
 def _source_key(suite: Suite) -> str:
-    source, name, options = _source_of(suite.model)
-    files = source.files(name, options, _fence(suite))
+    source, name, options = asked_of(suite.model)
+    files = source.files(name, options, fence_of(suite))
     needed = source.requires(name, options) if source.gives == TORCH else ()
     asked: dict[str, Any] = {
         "format": _FORMAT,
@@ -412,30 +387,3 @@ def _code(source: Path) -> str:
 
 def _folder(folder: Path) -> str:
     return digest_files(folder, sorted(file.name for file in folder.glob("*.py")))[0]
-
-
-def versions_of(modules: Iterable[str]) -> dict[str, str]:
-    """Of the packages that these modules come from, and of numpy, which is in all of them. What a
-    link does not use does not make it anew: it may be hours of training.
-    """
-    known = _distributions()
-    names = {name for module in (*modules, "numpy") for name in known.get(module, ())}
-    return {name: version(name) for name in sorted(names)}
-
-
-@lru_cache(maxsize=1)
-def _distributions() -> Mapping[str, Sequence[str]]:
-    return packages_distributions()
-
-
-def versions() -> dict[str, str]:
-    """Of the packages that an artifact, or what it computes, may depend on."""
-    found = {}
-    for name in PACKAGES:
-        if name in _OWN_PACKAGES:
-            continue
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found

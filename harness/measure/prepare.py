@@ -17,13 +17,14 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 from harness import registry
 from harness.errors import PerfgateError
 from harness.machine import this_machine
-from harness.measure.build import Built, build, load, versions
+from harness.measure.build import Built, build, load
 from harness.measure.frameworks import preloads
 from harness.measure.importing import Watch
 from harness.measure.launch import preload
 from harness.measure.store import ArtifactStore, Stored, digest_files, digest_of
 from harness.measure.suitedata import VALIDATION, SuiteData
 from harness.measure.thumbnails import thumbnail
+from harness.measure.versions import versions
 from harness.measure.worker import Send, failure
 from harness.metric import Better
 from harness.recipe import Recipe, Suite

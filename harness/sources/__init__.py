@@ -116,8 +116,7 @@ class Backbone:
 
     Attributes:
         module: a torch module, (N, 3, H, W) to (N, C, h, w).
-        model, arguments: what `HasBackbones.backbone` makes the same structure of, without
-            anybody's weights.
+        model, arguments: what `HasBackbones.restore_backbone` makes the same structure of.
     """
 
     module: Any
@@ -135,6 +134,10 @@ class HasBackbones(Protocol):
         Raises:
             BuildError: there is no such model, or it has no such part.
         """
+        ...
+
+    def restore_backbone(self, model: str, arguments: Mapping[str, Any]) -> Any:
+        """The same module again, its weights still to be loaded."""
         ...
 
 

@@ -74,6 +74,10 @@ class Timm:
         )
         return Backbone(_last(module), model, arguments)
 
+    def restore_backbone(self, model: str, arguments: Mapping[str, Any]) -> Any:
+        """The same part with random weights."""
+        return self.backbone(model, arguments, pretrained=False).module
+
 
 def _created(
     model: str, arguments: Mapping[str, Any], pretrained: bool, classes: int | None

@@ -78,9 +78,24 @@ class Torchvision:
         if pretrained:
             _fetch(module, model)
         features = getattr(module, "features", None)
-        if isinstance(features, torch.nn.Module):
-            return Backbone(features.eval(), model, arguments)
-        return Backbone(_before_head(module, model), model, arguments)
+        if not isinstance(features, torch.nn.Module):
+            features = _before_head(module)
+            _check(module, features, model)
+        return Backbone(features.eval(), model, arguments)
+
+    def restore_backbone(self, model: str, arguments: Mapping[str, Any]) -> Any:
+        """The same part without the head, which may be many times as large and is in no memory."""
+        import torch
+
+        try:
+            with torch.device("meta"):
+                module = _created(model, arguments, None)
+            features = getattr(module, "features", None) or _before_head(module)
+            if not any(each._non_persistent_buffers_set for each in features.modules()):
+                return features.to_empty(device="cpu").eval()
+        except (NotImplementedError, RuntimeError):
+            pass  # its builder looks at numbers
+        return self.backbone(model, arguments, pretrained=False).module
 
 
 def _created(model: str, arguments: Mapping[str, Any], classes: int | None) -> Any:
@@ -110,12 +125,22 @@ def _fetch(module: Any, model: str) -> int:
     return fill_all_but(module, state, _HEADS, f"torchvision's {best}")
 
 
-def _before_head(module: Any, model: str) -> Any:
-    """The layers before pooling, one after the other, when the head reads just what they give."""
+def _before_head(module: Any) -> Any:
+    """The layers before pooling, one after the other."""
     import torch
 
     layers = OrderedDict((n, each) for n, each in module.named_children() if n not in _AFTER)
-    features = torch.nn.Sequential(layers).eval()
+    return torch.nn.Sequential(layers)
+
+
+def _check(module: Any, features: Any, model: str) -> None:
+    """Nothing, when a model's head reads the mean of just what `features` give.
+
+    Raises:
+        BuildError: it does not.
+    """
+    import torch
+
     head = getattr(module, "fc", None)
     seen: list[Any] = []
     problem = "its head is not one linear layer behind a pooling"
@@ -125,9 +150,9 @@ def _before_head(module: Any, model: str) -> Any:
         try:
             with torch.inference_mode():
                 module(images)
-                found = features(images).mean((2, 3))
+                found = features.eval()(images).mean((2, 3))
             if torch.allclose(found, seen[0], rtol=1e-4, atol=1e-5):
-                return features
+                return
         except (RuntimeError, IndexError, TypeError, NotImplementedError) as error:
             problem = str(error)
         finally:

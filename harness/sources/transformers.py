@@ -119,6 +119,10 @@ class Transformers:
         kept = _kept(found)
         return Backbone(_plain(found, ("last_hidden_state",)), kept.pop("model_type"), kept)
 
+    def restore_backbone(self, model: str, arguments: Mapping[str, Any]) -> Any:
+        """The same part with random weights."""
+        return self.backbone(model, arguments, pretrained=False).module
+
 
 def _fetched(
     kind: str, model: str, arguments: Mapping[str, Any], revision: str, *, other_head: bool

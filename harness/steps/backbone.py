@@ -124,7 +124,7 @@ class Backbone:
         data = context.data(options.data)
         module = train(context.trainer, module, data, options, context.seed, course).eval()
         after = dict(module.named_parameters())
-        fresh = source_of(asked).backbone(made.model, made.arguments, pretrained=False).module
+        fresh = source_of(asked).restore_backbone(made.model, made.arguments)
         effect |= {
             **told(course),
             **_sizes(module, example, ""),
@@ -161,8 +161,8 @@ class Backbone:
     def restore(self, module: Any, structure: Any, options: Any) -> Any:
         """Puts the same network into a fresh module."""
         source = registry.find(registry.SOURCES, structure["source"])
-        made = source.backbone(structure["model"], structure["arguments"], pretrained=False)
-        _put(module, options.at, fitted(made.module, structure["origin"], structure["fit"]))
+        features = source.restore_backbone(structure["model"], structure["arguments"])
+        _put(module, options.at, fitted(features, structure["origin"], structure["fit"]))
         return module
 
 

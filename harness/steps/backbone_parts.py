@@ -183,10 +183,16 @@ def fit_of(features: Any, wanted: Seam) -> dict[str, int]:
     """
     import torch
 
+    batch, channels, *sides = wanted.takes
     with torch.inference_mode():
         found = features(torch.zeros(wanted.takes))
-    if not isinstance(found, torch.Tensor) or found.dim() != 4:
-        raise BuildError("the new backbone gives no map of features", valid="(N, C, h, w)")
+        larger = features(torch.zeros(batch, channels, *(2 * side for side in sides)))
+    if not isinstance(found, torch.Tensor) or found.dim() != 4 or found.shape[1] != larger.shape[1]:
+        shown = list(found.shape) if isinstance(found, torch.Tensor) else type(found).__name__
+        raise BuildError(
+            f"the new backbone gives {shown}, no map of features",
+            valid="channels first, (N, C, h, w)",
+        )
     fit = {"channels": int(found.shape[1]), "wanted": int(wanted.gives[1]), "repeat": 1, "pool": 1}
     if len(wanted.gives) == 2:
         return {**fit, "pool": 0}

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from harness.artifact import TORCH, Artifact
 from harness.errors import BuildError, NoEffect
 from harness.steps.backbone import Backbone
+from harness.steps.backbone_parts import Seam, fit_of
 from harness.steps.training import Course
 from tests.steps.conftest import SIDE, example
 
@@ -166,6 +167,17 @@ def test_what_does_not_fit_is_said(make_context: Any) -> None:
     for module, options, said in cases:
         with pytest.raises(BuildError, match=said):
             put(module, context, asked_for(**options))
+
+
+def test_maps_are_channels_first() -> None:
+    """A network whose channels come last, as some transformers' do, is refused."""
+
+    class Last(torch.nn.Module):
+        def forward(self, images: Any) -> Any:
+            return images[:, :, ::8, ::8].permute(0, 2, 3, 1)
+
+    with pytest.raises(BuildError, match="no map of features"):
+        fit_of(Last(), Seam((1, 3, 32, 32), (1, 16, 4, 4)))
 
 
 @pytest.mark.parametrize(
