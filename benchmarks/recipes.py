@@ -60,9 +60,11 @@ class Row:
     problem: str = ""
 
 
-def measure(names: Sequence[str], seconds: float) -> SuiteRecord:
-    """The recipes of the nightly suite, all if none is named, in one session."""
-    read = suitefile.read(FILE, ROOT)
+def measure(
+    names: Sequence[str], seconds: float, file: Path = FILE, program: str = "recipes"
+) -> SuiteRecord:
+    """The recipes of a suite, all if none is named, in one session."""
+    read = suitefile.read(file, ROOT)
     for errors in read.problems.values():
         raise errors[0]
     if read.suite is None:
@@ -81,7 +83,7 @@ def measure(names: Sequence[str], seconds: float) -> SuiteRecord:
         timeout=900.0,
         wait=600.0,
         ci=False,
-        command="python -m benchmarks.recipes",
+        command=f"python -m benchmarks.{program}",
     )
     with exclusive(None, settings.wait, _show):
         return SuiteRun(

@@ -1,4 +1,6 @@
-"""The links of a recipe as a suite file has them: steps and runtimes, and what may follow what."""
+"""The links of a recipe as a suite file has them: model, steps and runtimes, and what may follow
+what.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,9 @@ from typing import Any
 from harness import registry
 from harness.artifact import IMPORT_PATH
 from harness.errors import RecipeError
-from harness.recipe import RuntimeSpec, StepSpec, WorkloadSpec
+from harness.recipe import ModelSpec, RuntimeSpec, StepSpec, WorkloadSpec
 from harness.runtimes import Runtime
+from harness.sources import Fence, source_of, valid_names
 from harness.steps import Step, splits_of, trains_with
 from harness.suitetables import NAME, Place, RecipeTable, SuiteTable
 from harness.workloads import IMAGES, Workload
@@ -63,6 +66,26 @@ def way_to(kind: str, accepts: frozenset[str]) -> str:
             value = json.dumps(step.Options.model_fields[step.argument].get_default())
             return f"add {{ {name} = {value} }} to the steps before"
     return ""
+
+
+def read_model(place: Place, asked: Any, fence: Fence) -> ModelSpec:
+    """What a suite's chains begin with, and its options.
+
+    Raises:
+        RecipeError: it has no form that is known, an option is wrong, or a file is not there.
+    """
+    key = "suite.model"
+    table = {"name": asked} if isinstance(asked, str) else dict(asked)
+    written = table.pop("name", None)
+    if not isinstance(written, str):
+        raise place.error("the model has no name", key, valid=valid_names())
+    try:
+        source, name = source_of(written)
+        options = place.validate(source.Options, table, key)
+        source.check(name, options, fence)
+    except RecipeError as error:
+        raise (error if error.where else error.at(f"{place.file}: {key}")) from None
+    return ModelSpec(written, options.model_dump(mode="json", exclude_defaults=True))
 
 
 def read_step(

@@ -5,7 +5,6 @@ Reading them from `recipes.toml` is `harness.suitefile`'s work.
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -40,6 +39,20 @@ class StepSpec:
     def __str__(self) -> str:
         listed = ", ".join(f"{key}={value}" for key, value in self.options.items())
         return f"{self.name}({listed})"
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What a chain begins with: `"suites.digits.model:build"`, `"detector.onnx"`, or
+    `{ name = "timm:resnet18", num_classes = 10 }`.
+    """
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        listed = ", ".join(f"{key}={value}" for key, value in self.options.items())
+        return f"{self.name}({listed})" if listed else self.name
 
 
 @dataclass(frozen=True)
@@ -180,7 +193,7 @@ class Suite:
     file: Path
     root: Path
     task: str
-    model: str
+    model: ModelSpec
     data: Mapping[str, str | Mapping[str, Any]]
     trainer: str
     input: Mapping[str, Any]
@@ -195,30 +208,3 @@ class Suite:
     def folder(self) -> Path:
         """The folder that holds the suite file."""
         return self.file.parent
-
-    @property
-    def model_file(self) -> Path | None:
-        """The ONNX file that `model` names, None when it names a function."""
-        return model_file(self.model, self.folder)
-
-
-def model_package(model: str) -> str:
-    """The package of "package:path/in/it.onnx", "" for every other way to name a model."""
-    package, colon, _ = model.partition(":")
-    return package if colon and model.endswith(".onnx") else ""
-
-
-def model_file(model: str, folder: Path) -> Path | None:
-    """The ONNX file that `model` names: beside the suite file, or inside an installed package.
-
-    None for an import path, and for a package that is not installed. Nothing is imported.
-    """
-    if not model.endswith(".onnx"):
-        return None
-    package = model_package(model)
-    if not package:
-        return (folder / model).resolve()
-    spec = importlib.util.find_spec(package)
-    if spec is None or not spec.submodule_search_locations:
-        return None
-    return (Path(spec.submodule_search_locations[0]) / model.partition(":")[2]).resolve()

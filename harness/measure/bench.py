@@ -11,9 +11,9 @@ from dataclasses import asdict
 from types import TracebackType
 from typing import Any
 
-from harness import registry
 from harness.conditions import Conditions
 from harness.measure import yardstick
+from harness.measure.frameworks import preloads
 from harness.measure.preparation import Arm, Jobs, Preparation, Progress, plain
 from harness.measure.settled import usable_cores
 from harness.measure.wall import Ended, Job, Pool
@@ -307,10 +307,8 @@ class Bench:
     def _preload(self, labels: Sequence[str]) -> list[str]:
         modules: dict[str, None] = {"numpy": None, "pydantic": None}
         for label in labels:
-            recipe = self._arms[label].recipe
-            runtime = registry.find(registry.RUNTIMES, recipe.runtime.name)
-            workload = registry.find(registry.WORKLOADS, recipe.workload.name)
-            modules |= dict.fromkeys((*runtime.preload, *workload.preload))
+            arm = self._arms[label]
+            modules |= dict.fromkeys(preloads(arm.suite, arm.recipe))
         return list(modules)
 
     def _turn_of_cores(self) -> list[int]:

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
-from importlib.metadata import PackageNotFoundError, packages_distributions, version
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import harness
 from harness import registry, tasks
-from harness.artifact import ONNX, TORCH, Artifact, OptionsModel
-from harness.errors import BuildError, PerfgateError, RecipeError
-from harness.machine import PACKAGES
+from harness.artifact import TORCH, Artifact, OptionsModel
+from harness.errors import BuildError, PerfgateError
 from harness.measure import suitedata
 from harness.measure.importing import Watch, resolve
+from harness.measure.models import MODEL, asked_of, fence_of, make
 from harness.measure.store import ArtifactStore, Entry, Stored, Structure, digest_files, digest_of
 from harness.measure.suitedata import VALIDATION, SuiteData
-from harness.recipe import Recipe, StepSpec, Suite
+from harness.measure.versions import versions_of
+from harness.recipe import ModelSpec, Recipe, StepSpec, Suite
 from harness.record import ArtifactInfo, Link
 from harness.registry import requires_of
 from harness.steps import BuildContext, Step, machine_of, splits_of, training, trains_with
@@ -30,7 +29,6 @@ SEED = 0
 CHECKPOINT_SECONDS = 30.0  # a training that is cut off loses no more than about this
 _FORMAT = 1  # of the store's entries; part of every key
 _WEIGHTS = "weights.safetensors"
-_OWN_PACKAGES = {"pytest-perfgate", "faster-coco-eval"}  # these do not change an artifact
 
 
 @dataclass(frozen=True)
@@ -75,32 +73,21 @@ def load(reference: dict[str, Any]) -> Artifact:
     path = Path(reference["path"]) if reference["path"] else None
     if reference["kind"] != TORCH:
         return Artifact(reference["kind"], path=path)
-    structures = tuple(Structure.model_validate(item) for item in reference["structures"])
-    return Artifact(TORCH, module=_module(reference["model"], structures, path))
-
-
-def _module(
-    model: str, structures: tuple[Structure, ...], weights: Path | None, where: str = "suite.model"
-) -> Any:
-    import torch
-
-    module = resolve(model, where)()
-    if not isinstance(module, torch.nn.Module):
-        raise RecipeError(
-            f"{model!r} returned {type(module).__name__}",
-            where=where,
-            valid="a torch.nn.Module in eval mode",
-        )
-    module.eval()
-    for structure in structures:
+    model = ModelSpec(**reference["model"])
+    source, name, options = asked_of(model)
+    module = source.restore(
+        name, options, reference["made"] or {}, lambda path: resolve(path, MODEL)
+    )
+    for item in reference["structures"]:
+        structure = Structure.model_validate(item)
         step: Step = registry.find(registry.STEPS, structure.step)
-        options = step.Options.model_validate(structure.options)
-        module = step.restore(module, structure.data, options)
-    if structures and weights is not None:
+        asked = step.Options.model_validate(structure.options)
+        module = step.restore(module, structure.data, asked)
+    if (reference["structures"] or reference["made"] is not None) and path is not None:
         from safetensors.torch import load_model
 
-        load_model(module, weights)
-    return module.eval()
+        load_model(module, path)
+    return Artifact(TORCH, module=module.eval())
 
 
 class _Chain:
@@ -173,21 +160,17 @@ class _Chain:
 
     def _source(self, folder: Path) -> Stored:
         start = time.perf_counter()
-        if self._suite.model.endswith(".onnx"):
-            file = self._suite.model_file
-            if file is None:
-                raise BuildError(f"the model {self._suite.model!r} is not there")
-            (folder / "model.onnx").write_bytes(file.read_bytes())
-            files: dict[str, str] = {}
-            effect = {"source": self._suite.model}
-            return self._stored(ONNX, "model.onnx", effect, (), start, files)
-        self._module = _module(self._suite.model, (), None)
+        made = make(self._suite.model, fence_of(self._suite), MODEL)
+        effect = {"source": str(self._suite.model), **made.effect}
+        if made.artifact.path is not None:
+            name = f"model{made.artifact.path.suffix}"
+            (folder / name).write_bytes(made.artifact.path.read_bytes())
+            return self._stored(made.artifact.kind, name, effect, (), start, {})
+        self._module = made.artifact.module
         self._save(folder)
-        effect = {
-            "source": self._suite.model,
-            "parameters": sum(p.numel() for p in self._module.parameters()),
-        }
-        return self._stored(TORCH, _WEIGHTS, effect, (), start, self._watch.files())
+        effect["parameters"] = sum(p.numel() for p in self._module.parameters())
+        files = self._watch.files()
+        return self._stored(TORCH, _WEIGHTS, effect, (), start, files, made=made.structure)
 
     def _checkpoints(self, key: str, before: Entry) -> Checkpoints:
         """Those of the link `key`; a changed file of the project makes them another training's."""
@@ -225,7 +208,7 @@ class _Chain:
                 done, total, f"{spec.name}: {note}" if note else spec.name
             ),
             score=self._score,
-            model=lambda path: _module(path, (), None, f"step {spec.name}"),
+            model=lambda name: self._other_model(name, f"step {spec.name}"),
             checkpoints=checkpoints,
             cache=self._store.cache(step.name),
         )
@@ -240,8 +223,9 @@ class _Chain:
         effect = dict(applied.effect)
         step.prove(effect, options)
         structures, model = before.stored.structures, before.stored.model
+        made = before.stored.made
         if applied.model:
-            structures, model = (), applied.model
+            structures, model, made = (), applied.model, None
         if applied.artifact.kind == TORCH:
             self._module = applied.artifact.module.eval()
             structures += (
@@ -258,7 +242,15 @@ class _Chain:
             name = applied.artifact.path.name
             structures = ()
         files = {**before.stored.files, **self._watch.files()}
-        return self._stored(applied.artifact.kind, name, effect, structures, start, files, model)
+        return self._stored(
+            applied.artifact.kind, name, effect, structures, start, files, model, made
+        )
+
+    def _other_model(self, name: str, where: str) -> Any:
+        made = make(ModelSpec(name), fence_of(self._suite), where)
+        if made.artifact.kind != TORCH:
+            raise BuildError(f"{name!r} is {made.artifact.kind}", where=where, valid=TORCH)
+        return made.artifact.module
 
     def _score(self, artifact: Artifact, split: str) -> float:
         """The task's first metric over a split that is not the one that budgets are judged on."""
@@ -301,6 +293,7 @@ class _Chain:
         start: float,
         files: dict[str, str],
         model: str = "",
+        made: Any = None,
     ) -> Stored:
         return Stored(
             kind=kind,
@@ -310,13 +303,17 @@ class _Chain:
             seconds=time.perf_counter() - start,
             files=files,
             model=model,
+            made=made,
         )
 
     def _reference(self, entry: Entry) -> dict[str, Any]:
         return {
             "kind": entry.stored.kind,
             "path": str(entry.path) if entry.path else "",
-            "model": entry.stored.model or self._suite.model,
+            "model": asdict(
+                ModelSpec(entry.stored.model) if entry.stored.model else self._suite.model
+            ),
+            "made": entry.stored.made,
             "structures": [item.model_dump(mode="json") for item in entry.stored.structures],
         }
 
@@ -336,18 +333,29 @@ def _deployed(entry: Entry) -> Iterator[str]:
 
 
 def _source_key(suite: Suite) -> str:
-    file = suite.model_file
-    return digest_of(
-        {
-            "format": _FORMAT,
-            "harness": harness.__version__,
-            "python": list(sys.version_info[:2]),
-            "packages": versions_of(("torch", "numpy") if not file else ()),
-            "suite": suite.name,
-            "model": suite.model,
-            "file": digest_files(file.parent, [file.name])[0] if file else "",
-        }
-    )
+    source, name, options = asked_of(suite.model)
+    files = source.files(name, options, fence_of(suite))
+    needed = source.requires(name, options) if source.gives == TORCH else ()
+    asked: dict[str, Any] = {
+        "format": _FORMAT,
+        "harness": harness.__version__,
+        "python": list(sys.version_info[:2]),
+        "packages": versions_of([each.module for each in needed]),
+        "suite": suite.name,
+        "model": suite.model.name,
+        "file": digest_files(files[0].parent, [each.name for each in files])[0] if files else "",
+    }
+    if source.name:  # what the suite names itself is as it is
+        asked["options"] = options.model_dump(mode="json")
+        asked["code"] = _sources([source.name])
+    return digest_of(asked)
+
+
+def _sources(names: Iterable[str]) -> list[str]:
+    """Digests of the code of sources."""
+    kinds = [type(registry.find(registry.SOURCES, name)) for name in names]
+    files = [sys.modules[kind.__module__].__file__ for kind in kinds]
+    return [_code(Path(file)) for file in files if file]
 
 
 def _step_key(before: str, step: Step, options: OptionsModel, suite: Suite) -> str:
@@ -364,6 +372,9 @@ def _step_key(before: str, step: Step, options: OptionsModel, suite: Suite) -> s
     machine = machine_of(step, options)
     if machine is not None:
         asked["machine"] = machine
+    built_by = getattr(options, "sources", ())
+    if built_by:
+        asked["sources"] = _sources(built_by)
     splits = splits_of(step, options)
     if splits:
         asked["data"] = {split: suite.data.get(split) for split in sorted(splits)}
@@ -383,30 +394,3 @@ def _code(source: Path) -> str:
 
 def _folder(folder: Path) -> str:
     return digest_files(folder, sorted(file.name for file in folder.glob("*.py")))[0]
-
-
-def versions_of(modules: Iterable[str]) -> dict[str, str]:
-    """Of the packages that these modules come from, and of numpy, which is in all of them. What a
-    link does not use does not make it anew: it may be hours of training.
-    """
-    known = _distributions()
-    names = {name for module in (*modules, "numpy") for name in known.get(module, ())}
-    return {name: version(name) for name in sorted(names)}
-
-
-@lru_cache(maxsize=1)
-def _distributions() -> Mapping[str, Sequence[str]]:
-    return packages_distributions()
-
-
-def versions() -> dict[str, str]:
-    """Of the packages that an artifact, or what it computes, may depend on."""
-    found = {}
-    for name in PACKAGES:
-        if name in _OWN_PACKAGES:
-            continue
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found

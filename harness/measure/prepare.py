@@ -17,12 +17,14 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 from harness import registry
 from harness.errors import PerfgateError
 from harness.machine import this_machine
-from harness.measure.build import Built, build, load, versions
+from harness.measure.build import Built, build, load
+from harness.measure.frameworks import preloads
 from harness.measure.importing import Watch
 from harness.measure.launch import preload
 from harness.measure.store import ArtifactStore, Stored, digest_files, digest_of
 from harness.measure.suitedata import VALIDATION, SuiteData
 from harness.measure.thumbnails import thumbnail
+from harness.measure.versions import versions
 from harness.measure.worker import Send, failure
 from harness.metric import Better
 from harness.recipe import Recipe, Suite
@@ -204,6 +206,7 @@ def _evaluation_key(suite: Suite, recipe: Recipe, built: Built, data: SuiteData)
             "artifact": built.info.digest,
             "structures": built.reference["structures"],
             "model": built.reference["model"],
+            "made": built.reference["made"],
             "runtime": recipe.runtime.name,
             "options": dict(recipe.runtime.options),
             "code": digest_files(Path(source).parent, [Path(source).name])[0] if source else "",
@@ -278,8 +281,7 @@ def _open_cold(
     suite: Suite, recipe: Recipe, reference: dict[str, Any], data: SuiteData
 ) -> tuple[InferenceSession, float]:
     """A session after its first inference, and the seconds from nothing to there."""
-    runtime: Runtime = registry.find(registry.RUNTIMES, recipe.runtime.name)
-    preload(runtime.preload)
+    preload(preloads(suite, recipe))
     batch = data.example(1)
     shutil.rmtree(reference["compiled"], ignore_errors=True)
     start = time.perf_counter()

@@ -43,7 +43,9 @@ class Stored(BaseModel):
         file: the artifact's main file, relative to the entry's folder; "" when the model's own
             source is all there is.
         files: the project files that the build read, with their digests.
-        model: import path of the function that builds the torch module, "" for the suite's own.
+        model: what names the torch module that is built, "" for the suite's own.
+        made: of a torch module whose weights are loaded, what its source makes it again from; see
+            `harness.sources.Made`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -55,6 +57,7 @@ class Stored(BaseModel):
     seconds: float
     files: dict[str, str]
     model: str = ""
+    made: Any = None
 
 
 @dataclass(frozen=True)

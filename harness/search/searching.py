@@ -17,10 +17,10 @@ from harness import suitefile
 from harness.errors import PerfgateError
 from harness.machine import Machine
 from harness.measure.bench import Bench, spec_of
-from harness.measure.build import versions
 from harness.measure.importing import Digests
 from harness.measure.preparation import Arm
 from harness.measure.store import digest_of
+from harness.measure.versions import versions
 from harness.metric import Metric
 from harness.recipe import Recipe, SearchSpec, Suite
 from harness.record import Failure
@@ -289,7 +289,14 @@ def _asked(suite: Suite, recipe: Recipe, goal: Goal, machine: Machine) -> dict[s
         "harness": harness.__version__,
         "versions": versions(),
         "machine": machine.id,
-        "suite": [suite.name, suite.task, suite.model, dict(suite.data), suite.trainer],
+        "suite": [
+            suite.name,
+            suite.task,
+            suite.model.name,
+            dict(suite.model.options),
+            dict(suite.data),
+            suite.trainer,
+        ],
         "images": [dict(suite.input), dict(suite.output)],
         "measured": [suite.batch, suite.threads, suite.between_samples, suite.turns],
         "recipe": spec_of(recipe) | {"budgets": budgets},

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness import suitefile
-from harness.measure import build
+from harness.measure import build, versions
 from harness.recipe import Suite
 from harness.registry import STEPS, find
 
@@ -61,7 +61,7 @@ def test_another_version_builds_what_uses_the_package(
     package: str, anew: set[str], suite: Suite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Hours of training are not lost because another runtime was updated."""
-    before, real = keys(suite), build.version
-    monkeypatch.setattr(build, "version", lambda name: "0" if name == package else real(name))
+    before, real = keys(suite), versions.version
+    monkeypatch.setattr(versions, "version", lambda name: "0" if name == package else real(name))
     after = keys(suite)
     assert {name for name in before if before[name] != after[name]} == anew

@@ -231,7 +231,7 @@ def test_a_student_is_restored_from_its_own_import_path(project: Path, undisturb
     first = undisturbed["taught"]
     again = build(project, "undisturbed", "taught")["taught"]
     assert again["cached"] == [True] * 4
-    assert again["model"] == "toy:small"
+    assert again["model"]["name"] == "toy:small"
     assert again["parameters"] == first["effects"][2]["parameters"] < 200
     assert again["output"] == first["output"]
 

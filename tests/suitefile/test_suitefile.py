@@ -434,6 +434,8 @@ def test_options_are_the_same_after_a_journey(group):
             examples = {"finetune": 5, "sparsify": "2:4", "quantize": "dynamic"}
             default = found.Options.model_fields[found.argument].get_default()
             asked = {found.argument: examples.get(name, default)}
+            if name == "backbone":
+                asked = {"backbone": "resnet18", "steps": 5}
             if name == "distil":
                 asked = {"student": "toy.model:small", "steps": 5, "features": [["a", "b"]]}
         else:

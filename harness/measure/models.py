@@ -1,0 +1,36 @@
+"""The model that a chain begins with, in a worker: what its source makes of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness import registry
+from harness.errors import PerfgateError
+from harness.measure.importing import resolve
+from harness.recipe import ModelSpec, Suite
+from harness.sources import Fence, Made, Source, SourceContext, source_of
+
+MODEL = "suite.model"
+"""Where a suite file names it."""
+
+
+def asked_of(model: ModelSpec) -> tuple[Source, str, Any]:
+    """The source of a model, what that calls it, and its options."""
+    source, name = source_of(model.name)
+    return source, name, source.Options.model_validate(dict(model.options))
+
+
+def make(model: ModelSpec, fence: Fence, where: str) -> Made:
+    """A model with its weights; what is wrong with it is said of `where`."""
+    source, name, options = asked_of(model)
+    registry.require(source.requires(name, options), f"the model {model}")
+    context = SourceContext(fence, lambda path: resolve(path, where))
+    try:
+        return source.build(name, options, context)
+    except PerfgateError as error:
+        raise (error if error.where else error.at(where)) from error
+
+
+def fence_of(suite: Suite) -> Fence:
+    """Where the files of a suite's model are."""
+    return Fence(suite.folder, suite.root)

@@ -1,0 +1,1 @@
+"""Handwritten digits told apart by one head behind the backbones of a family of networks."""

@@ -1,0 +1,8 @@
+"""Holds the family of backbones to its budgets."""
+
+from harness.hooks import BudgetCheck
+
+
+def test_budget(budget: BudgetCheck) -> None:
+    """Every recipe keeps every one of its budgets."""
+    budget.check()

@@ -1,0 +1,123 @@
+"""Suites whose model a package builds, measured and judged; and another backbone in one."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness import registry
+from tests.blackbox.test_classification import colours
+from tests.conftest import Project, said
+
+SUITE = """\
+[suite]
+task    = "classification"
+model   = MODEL
+trainer = "trainer:fit"
+batch   = 4
+input   = { size = [32, 32] }
+
+[suite.data]
+train      = { images = "train" }
+validation = { images = "validation" }
+
+[[recipe]]
+name    = "plain"
+runtime = "torch"
+budgets = { accuracy = { min = 0.0 } }
+"""
+
+SMALL = """\
+{ name = "transformers:resnet", num_classes = 3, arguments = { layer_type = "basic", \
+embedding_size = 8, hidden_sizes = [8, 12], depths = [1, 1] } }"""
+
+ANOTHER = """
+[[recipe]]
+name  = "another"
+from  = "plain"
+steps = [{ backbone = "transformers:mobilenet_v2", at = "model.resnet.embedder.embedder", \
+steps = 8, learning_rate = 3e-3, arguments = { depth_multiplier = 0.35 } }]
+budgets = { accuracy = { min = 0.0 } }
+
+[[recipe]]
+name    = "exported"
+from    = "another"
+steps   = [{ export = "onnx" }]
+runtime = "onnxruntime"
+budgets = { accuracy = { min = 0.0 }, agreement = { min = 0.0 } }
+
+[[recipe]]
+name  = "nowhere"
+from  = "plain"
+steps = [{ backbone = "transformers:mobilenet_v2", at = "neck", steps = 1 }]
+"""
+
+TRAIN = '''\
+"""A trainer of classifiers."""
+
+import numpy as np
+import torch
+
+
+def fit(module, data, *, steps, learning_rate, batch_size, seed, course):
+    optimizer = torch.optim.AdamW(module.parameters(), lr=learning_rate)
+    module.train()
+    for step in course.steps(steps, module=module, optimizer=optimizer):
+        rows = np.random.default_rng((seed, step)).integers(0, len(data.labels), batch_size)
+        pixels = np.stack([np.asarray(data.images[row]).repeat(2, 0).repeat(2, 1) for row in rows])
+        images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
+        labels = torch.tensor([data.labels[row] for row in rows])
+        loss = torch.nn.functional.cross_entropy(module(images), labels)
+        course.minimize(course.loss(images, loss), optimizer)
+    return module.eval()
+'''
+
+
+@pytest.fixture
+def classifiers(project: Project) -> Project:
+    """The project with images of colours, and a trainer."""
+    colours(project.suite, "train", 2)
+    for old in (project.suite / "validation").iterdir():
+        old.unlink()
+    colours(project.suite, "validation", 1)
+    (project.root / "trainer.py").write_text(TRAIN)
+    return project
+
+
+@pytest.mark.slow
+def test_a_model_of_a_package_is_measured_and_takes_another_backbone(classifiers: Project) -> None:
+    """Without a line of the user's code; each link says what is there."""
+    needed = registry.find(registry.SOURCES, "transformers").requires("resnet", None)
+    if any(each.missing for each in needed):
+        pytest.skip("pip install 'pytest-perfgate[transformers,classification,onnx]'")
+    classifiers.write(SUITE.replace("MODEL", SMALL) + ANOTHER)
+    result = classifiers.run()
+    assert classifiers.verdicts() == {
+        "plain-accuracy": "PASS",
+        "another-accuracy": "PASS",
+        "exported-accuracy": "PASS",
+        "exported-agreement": "PASS",
+        "nowhere-measured": "ERROR",
+    }
+    said(result, "the model has no module 'neck'")
+    suite = classifiers.sessions()[-1]["suites"][0]
+    assert suite["model"].startswith("transformers:resnet(num_classes=3")
+    plain, another, exported = suite["recipes"][:3]
+    assert plain["lineage"][0]["effect"]["weights"] == "random"
+    link = another["lineage"][1]["effect"]
+    assert link["backbone"] == link["asked"] == "transformers:mobilenet_v2"
+    assert link["macs"] != link["macs_before"]
+    assert link["parameters"] > link["backbone_parameters"] > link["parameters_before"] > 0
+    assert exported["lineage"][1]["cached"]  # built once
+    both = [each["accuracy"]["values"]["accuracy"] for each in (another, exported)]
+    assert both[0] == both[1]
+
+
+def test_a_package_that_is_not_installed_skips_with_the_command(classifiers: Project) -> None:
+    """And nothing of the suite is started."""
+    needed = registry.find(registry.SOURCES, "timm").requires("resnet18", None)
+    if not any(each.missing for each in needed):
+        pytest.skip("timm is installed here")
+    classifiers.write(SUITE.replace("MODEL", '"timm:resnet18"'))
+    result = classifiers.run("-rs")
+    result.assert_outcomes(skipped=1)
+    said(result, "not installed: ", "timm", "pip install 'pytest-perfgate[timm]'")
