@@ -1,0 +1,1 @@
+"""What is around a model, each as a recipe."""

@@ -1,0 +1,8 @@
+"""Holds what is around the digit detector to its budgets: loading, pipelines, batches, replicas."""
+
+from harness.hooks import BudgetCheck
+
+
+def test_budget(budget: BudgetCheck) -> None:
+    """Every recipe keeps every one of its budgets."""
+    budget.check()
