@@ -1,4 +1,4 @@
-"""Holds what is around the digit detector to its budgets: loading, pipelines, batches, replicas."""
+"""Holds what is around the digit detector to its budgets: loading, pipelines, batches."""
 
 from harness.hooks import BudgetCheck
 
