@@ -101,7 +101,7 @@ def test_a_decoder_that_got_slower_is_red(
     loading.run("--perf-seconds", "30")
     assert loading.verdicts() == {"loaded-loader_throughput": "PASS"}
     monkeypatch.setenv("DECODING", "0.05")
-    result = loading.run("--perf-seconds", "120")
+    result = loading.run("--perf-seconds", "120", "--perf-alpha", "0.2")
     assert loading.verdicts() == {"loaded-loader_throughput": "FAIL"}
     said(result, "min 40 images/s is broken")
 

@@ -86,7 +86,7 @@ def test_overlap_that_wins_too_little_is_red(
 ) -> None:
     """Sessions that wait for each other gain nothing."""
     monkeypatch.setenv("ONE", "1")
-    sleeping.run("--perf-seconds", "120")
+    sleeping.run("--perf-seconds", "120", "--perf-alpha", "0.2")
     assert sleeping.verdicts()["together-pipeline_throughput"] == "FAIL"
 
 
