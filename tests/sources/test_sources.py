@@ -138,8 +138,8 @@ def test_pretrained_weights_that_cannot_be_had_say_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without a network, the way round is named."""
-    huggingface_hub = pytest.importorskip("huggingface_hub")
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    constants = pytest.importorskip("huggingface_hub.constants")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(BuildError, match="cannot be had") as caught:
         made("transformers:nobody/nothing", tmp_path, {}, pretrained=True)
