@@ -189,10 +189,11 @@ _ALL = (
         Rule.EXACT,
         True,
         "Largest difference of an output to the reference's, relative to the largest value of "
-        "either, over inputs drawn by hypothesis: batch sizes, resolutions that both take, "
-        "constant, gradient and noise images of all value ranges, validation images. The inputs "
-        "are always the same ones. 2 when the recipe raises, or gives something that is not finite "
-        "or of another shape. Measured when a budget asks for it.",
+        "either, or of the reference on the suite's images where that is larger, over inputs drawn "
+        "by hypothesis: batch sizes, resolutions that both take, constant, gradient and noise "
+        "images of all value ranges, validation images. The inputs are always the same ones. 2 "
+        "when the recipe raises, or gives something that is not finite or of another shape. "
+        "Measured when a budget asks for it.",
         beside=True,
         optional=True,
     ),

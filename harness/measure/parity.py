@@ -100,13 +100,14 @@ def search(
     from hypothesis.errors import NoSuchExample
 
     tried: dict[Drawn, tuple[float, str]] = {}
+    usual = _largest(reference, images)
 
     def difference_of(drawn: Drawn) -> float:
         if drawn not in tried:
             if len(tried) >= _MOST:
                 return 0.0  # the search ends: nothing simpler is looked for any more
             inputs = drawn.array(images)
-            tried[drawn] = _beside(reference, mine, inputs)
+            tried[drawn] = _beside(reference, mine, inputs, usual)
         return tried[drawn][0]
 
     sizes = _sizes(reference, mine, images)
@@ -188,8 +189,17 @@ def _takes(session: InferenceSession, inputs: Inputs) -> bool:
     return True
 
 
+def _largest(reference: InferenceSession, images: Inputs) -> list[float]:
+    """The largest value of each of the reference's outputs on the suite's own images."""
+    found = []
+    for output in reference.run(images.copy()):
+        values = np.abs(np.asarray(output, dtype=np.float64))
+        found.append(float(np.max(values, initial=0.0, where=np.isfinite(values))))
+    return found
+
+
 def _beside(
-    reference: InferenceSession, mine: InferenceSession, inputs: Inputs
+    reference: InferenceSession, mine: InferenceSession, inputs: Inputs, usual: Sequence[float]
 ) -> tuple[float, str]:
     """How far the outputs are apart, and what is wrong when it is more than numbers."""
     expected = reference.run(inputs.copy())
@@ -209,13 +219,15 @@ def _beside(
             return NOTHING_IN_COMMON, f"output {number} has the shape {shapes}"
         if np.isfinite(theirs).all() and not np.isfinite(ours).all():
             return NOTHING_IN_COMMON, f"output {number} is not finite"
-        worst = max(worst, difference(ours, theirs))
+        worst = max(worst, difference(ours, theirs, usual[number]))
     return worst, ""
 
 
-def difference(ours: Any, theirs: Any) -> float:
-    """The largest difference of two arrays of one shape, relative to the largest value of either:
-    0 for equal ones, `NOTHING_IN_COMMON` at the most.
+def difference(ours: Any, theirs: Any, usual: float = 0.0) -> float:
+    """The largest difference of two arrays of one shape, relative to the largest value of either,
+    or to what is `usual` where both are small: 0 for equal ones, `NOTHING_IN_COMMON` at the most.
+
+    Scores of an image with nothing on it are of the size of a sigmoid's rounding.
     """
     mine, other = np.asarray(ours, dtype=np.float64), np.asarray(theirs, dtype=np.float64)
     if not mine.size:
@@ -226,5 +238,5 @@ def difference(ours: Any, theirs: Any) -> float:
         return 0.0
     if not np.isfinite(mine).all():
         return NOTHING_IN_COMMON
-    scale = max(float(np.abs(mine).max()), float(np.abs(other).max()))
+    scale = max(float(np.abs(mine).max()), float(np.abs(other).max()), usual)
     return float(np.abs(mine - other).max()) / scale if scale else 0.0

@@ -90,6 +90,25 @@ def test_a_difference_does_not_depend_on_the_scale(one: Any, other: Any, power: 
     assert found == pytest.approx(difference(one, other))
 
 
+def flat(batch: Any, outputs: Any) -> Any:
+    """Next to nothing where there is nothing to see."""
+    return outputs * np.where(batch.std() < 1e-6, np.float32(1e-6), 1)
+
+
+def test_rounding_where_nothing_is_seen_is_no_difference() -> None:
+    """Outputs of flat images are held to the size of those of the suite's own."""
+    rounded = Session(lambda batch, outputs: flat(batch, outputs) + np.float32(1e-7))
+    assert search(Session(flat), rounded, IMAGES, 0.001).value < 1e-6
+
+
+def test_what_is_seen_where_nothing_is_breaks_it() -> None:
+    """Half of the usual size on flat images is not rounding."""
+    sees = Session(lambda batch, outputs: outputs / 2 if batch.std() < 1e-6 else outputs)
+    found = search(Session(flat), sees, IMAGES, 0.001)
+    assert found.value > 0.01
+    assert "all values" in found.smallest
+
+
 def test_an_image_is_a_validation_image_at_its_own_resolution_only() -> None:
     """At another one there is none, and noise takes its place."""
     own = Drawn(2, 64, 64, "image", 0.0, 1.0, 0).array(IMAGES)
