@@ -144,7 +144,7 @@ def _suite(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> dict[str, Any]:
     measured = {each.metric for summaries in suite.summaries.values() for each in summaries} | {
         verdict.metric for verdict in suite.verdicts
     }
-    columns = [metric for metric in metrics.values() if metric.name in measured]
+    columns = _ordered([each for each in metrics.values() if each.name in measured], suite)
     by_place = {(verdict.recipe, verdict.metric): verdict for verdict in suite.verdicts}
     return {
         "record": suite,
@@ -218,6 +218,17 @@ def _spread(found: Spread) -> tuple[str, ...]:
         str(found.launches),
         *(f"{math.expm1(part) * 100:.2f} %" for part in parts),
     )
+
+
+def _ordered(columns: list[Metric], suite: SuiteRecord) -> list[Metric]:
+    """The task's first score, what budgets hold, what stands for speed, and then the others."""
+    judged = {verdict.metric for verdict in suite.verdicts}
+
+    def place(metric: Metric) -> int:
+        held = (metric is columns[0], metric.name in judged, metric.leading)
+        return held.index(True) if any(held) else len(held)
+
+    return sorted(columns, key=place)
 
 
 def _row(
