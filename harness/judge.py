@@ -138,13 +138,14 @@ def summarise(evidence: Evidence) -> tuple[MetricSummary, ...]:
         if value is None:
             continue
         stored = evidence.baseline.metrics.get(metric.name) if evidence.baseline else None
+        beside = None if metric.apart else evidence.reference
         found.append(
             MetricSummary(
                 metric=metric.name,
                 value=value,
                 low=low,
                 high=high,
-                reference=level(evidence.reference, metric) if evidence.reference else None,
+                reference=level(beside, metric) if beside else None,
                 baseline=stored.value if stored else None,
                 base=level(base, metric) if base else None,
             )

@@ -296,7 +296,7 @@ def table(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> list[str]:
                 continue
             metric = metrics[name]
             text = show(summary.value, metric.unit)
-            if metric.leading and summary.reference and summary.value and not metric.apart:
+            if metric.leading and summary.reference and summary.value:
                 ratio = summary.reference / summary.value
                 text += f" {ratio if metric.better is Better.LOWER else 1 / ratio:.2f}x"
             cells.append(text)

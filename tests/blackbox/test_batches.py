@@ -92,6 +92,9 @@ def test_the_size_with_the_most_images_per_second_within_the_limit_wins(batches:
     assert best["runtime_facts"]["batch_size"] == 4
     assert len(best["launches"][0]["values"]["batch_latency"]) > 0
     assert set(batches.verdicts().values()) <= {"PASS", "INCONCLUSIVE"}
+    told = {each["metric"]: each["reference"] for each in suite["summaries"]["best"]}
+    assert told["batch_throughput"] > 0
+    assert told["batch_latency_p50"] is None  # of batches of another size
     said(result, "which won", "batch_throughput")
     (page,) = (batches.root / "reports").glob("2*.html")
     assert "best over workload.size" in page.read_text()
