@@ -8,11 +8,12 @@ import argparse
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pytest_perfgate.metric import PERFORMANCE
+from pytest_perfgate.records.launch_values import level
+from pytest_perfgate.records.session import RecipeRecord
+from pytest_perfgate.units import show
+
 from benchmarks.recipes import ROOT, measure
-from harness.metric import PERFORMANCE
-from harness.record import RecipeRecord
-from harness.units import show
-from harness.values import level
 
 FILE = ROOT / "suites" / "backbones" / "recipes.toml"
 _SCORES = ("accuracy", "precision", "recall", "f1")

@@ -20,12 +20,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pytest_perfgate.records.session import Status
 from scipy import stats
 
 from benchmarks import peers, simulated
 from benchmarks.sessions import Project, Told, across, of_copies
 from benchmarks.workload import DEVICE_KINDS, KINDS, Kind, missing
-from harness.record import Status
 
 ALPHA = 0.01
 CASES = ((0.0, 0.05), (0.0, 0.02), (0.02, 0.02), (0.05, 0.02), (0.10, 0.02), (0.20, 0.02))

@@ -22,14 +22,15 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from harness import nvml, registry
-from harness.artifact import ONNX, TORCH, Artifact
-from harness.machine import this_environment, this_machine
-from harness.report.files import put
-from harness.runtimes import DEVICE_UUID, OpenContext
-from harness.runtimes.cuda import GPU
-from harness.runtimes.torch import WITH_CUDA
-from harness.units import Unit, show
+from pytest_perfgate import registry
+from pytest_perfgate.artifact import ONNX, TORCH, Artifact
+from pytest_perfgate.files import put
+from pytest_perfgate.machine import nvml
+from pytest_perfgate.machine.fingerprint import this_environment, this_machine
+from pytest_perfgate.runtimes import DEVICE_UUID, OpenContext
+from pytest_perfgate.runtimes.cuda import GPU
+from pytest_perfgate.runtimes.torch import WITH_CUDA
+from pytest_perfgate.units import Unit, show
 
 NO_GPU = 3
 """The exit code that says: there is no GPU, and so nothing was measured."""
@@ -168,7 +169,7 @@ def _measured(asked: Asked, line: Line, session: Any, inputs: Sequence[Any]) -> 
 
 
 def _session(asked: Asked) -> Any:
-    from harness.measure.importing import resolve
+    from pytest_perfgate.building.project_code import resolve
 
     runtime = registry.find(registry.RUNTIMES, asked.runtime)
     change, options, _ = MODES[asked.mode]

@@ -23,16 +23,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-from harness.history.analysis import Choices, analyse
-from harness.history.page import render
-from harness.history.reading import Series, read
-from harness.history.rows import COLUMNS, YARDSTICK
-from harness.history.store import History
-from harness.machine import this_environment, this_machine
-from harness.metric import PERFORMANCE, Better, Metric, Rule
-from harness.report.files import put
-from harness.units import Unit
+from pytest_perfgate.files import put
+from pytest_perfgate.history.analysis import Choices, analyse
+from pytest_perfgate.history.nights import Series, read
+from pytest_perfgate.history.page import render
+from pytest_perfgate.history.rows import COLUMNS, YARDSTICK
+from pytest_perfgate.history.store import History
+from pytest_perfgate.machine.fingerprint import this_environment, this_machine
+from pytest_perfgate.metric import PERFORMANCE, Better, Metric, Rule
+from pytest_perfgate.units import Unit
 
 TARGET_SECONDS, TARGET_BYTES = 20.0, 10_000_000
 

@@ -23,11 +23,12 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from pytest_perfgate.records.session import Launch, SessionRecord, SuiteRecord
+from pytest_perfgate.worker import arm, arm_process, turns
+from pytest_perfgate.workloads import WorkContext
+from pytest_perfgate.workloads.images import Images
+
 from benchmarks.workload import ROOT, prepare
-from harness.measure import arm, held, turns
-from harness.record import Launch, SessionRecord, SuiteRecord
-from harness.workloads import WorkContext
-from harness.workloads.images import Images
 
 TARGET_ADDED = 2e-6
 TARGET_SHARE = 0.5
@@ -238,19 +239,21 @@ def _turns(count: int) -> dict[str, list[tuple[float, ...]]]:
                 os.sched_setaffinity(0, {min(cores)})
             for name in visits:
                 arms.append(
-                    held.fork_arm({"label": name, "kind": "recipe", "images": ""}, {}, logs, arms)
+                    arm_process.fork_arm(
+                        {"label": name, "kind": "recipe", "images": ""}, {}, logs, arms
+                    )
                 )
-                held.hear_ready(arms[-1], _SILENCE)
+                arm_process.hear_ready(arms[-1], _SILENCE)
             for turn in range(count + 100):
                 for each in arms if turn % 2 else reversed(arms):
                     start = time.perf_counter()
-                    times = held.take_turn(each, arm.SAMPLE, turn, _SILENCE)
+                    times = arm_process.take_turn(each, arm.SAMPLE, turn, _SILENCE)
                     took = time.perf_counter() - start
                     if turn >= 100:
                         found[each.label].append((*times[:3], took))
         finally:
             for each in arms:
-                held.end_arm(each)
+                arm_process.end_arm(each)
             if cores:
                 os.sched_setaffinity(0, cores)
     return found

@@ -12,18 +12,18 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from harness import suitefile
-from harness.compare import log_ratios
-from harness.machine import this_environment, this_machine
-from harness.measure.device import exclusive
-from harness.measure.settled import allocator
-from harness.metric import PERFORMANCE
-from harness.record import RecipeRecord, SuiteRecord
-from harness.search.searching import Found
-from harness.settings import Settings
-from harness.suiterun import MEASURED, SuiteRun
-from harness.units import show
-from harness.values import level
+from pytest_perfgate.machine.fingerprint import this_environment, this_machine
+from pytest_perfgate.machine.locks import exclusive
+from pytest_perfgate.measure.worker_environment import allocator
+from pytest_perfgate.metric import PERFORMANCE
+from pytest_perfgate.records.launch_values import level
+from pytest_perfgate.records.session import RecipeRecord, SuiteRecord
+from pytest_perfgate.records.settings import Settings
+from pytest_perfgate.search.run import Found
+from pytest_perfgate.session.suite_run import MEASURED, SuiteRun
+from pytest_perfgate.suite import reading
+from pytest_perfgate.units import show
+from pytest_perfgate.verdicts.limit_bounds import log_ratios
 
 ROOT = Path(__file__).parents[1]
 FILE = ROOT / "suites" / "nightly" / "recipes.toml"
@@ -64,7 +64,7 @@ def measure(
     names: Sequence[str], seconds: float, file: Path = FILE, program: str = "recipes"
 ) -> SuiteRecord:
     """The recipes of a suite, all if none is named, in one session."""
-    read = suitefile.read(file, ROOT)
+    read = reading.read(file, ROOT)
     for errors in read.problems.values():
         raise errors[0]
     if read.suite is None:

@@ -17,30 +17,31 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pytest_perfgate.baselines.update import baseline_of
+from pytest_perfgate.machine.fingerprint import this_environment, this_machine
+from pytest_perfgate.machine.locks import exclusive
+from pytest_perfgate.measure.base_checkout import Commit
+from pytest_perfgate.measure.worker_environment import allocator
+from pytest_perfgate.metric import PERFORMANCE
+from pytest_perfgate.records.recipe import Budget, Limit, LimitKind
+from pytest_perfgate.records.session import RecipeRecord, SessionRecord, SuiteRecord, Verdict
+from pytest_perfgate.records.settings import Settings
+from pytest_perfgate.search.run import Found
+from pytest_perfgate.session.arms import BaseTree
+from pytest_perfgate.session.suite_run import SuiteRun
+from pytest_perfgate.suite import reading
+from pytest_perfgate.verdicts.evidence import Evidence, Risk
+from pytest_perfgate.verdicts.judge import judge
+
 from benchmarks.workload import OPTIONS, ROOT, Kind, prepare
-from harness import suitefile
-from harness.arms import BaseTree
-from harness.conclusion import baseline_of
-from harness.evidence import Evidence, Risk
-from harness.judge import judge
-from harness.machine import this_environment, this_machine
-from harness.measure.checkout import Commit
-from harness.measure.device import exclusive
-from harness.measure.settled import allocator
-from harness.metric import PERFORMANCE
-from harness.recipe import Budget, Limit, LimitKind
-from harness.record import RecipeRecord, SessionRecord, SuiteRecord, Verdict
-from harness.search.searching import Found
-from harness.settings import Settings
-from harness.suiterun import SuiteRun
 
 METRIC = "latency_p50"
 _IMAGES = 24  # of the validation set: accuracy is not what is judged here
 _RUNTIME = '''\
 """The runtimes of the demo, slower by a factor that each version of the code has of its own."""
 
-from harness.runtimes.onnxruntime import OnnxRuntime
-from harness.runtimes.torch import Torch
+from pytest_perfgate.runtimes.onnxruntime import OnnxRuntime
+from pytest_perfgate.runtimes.torch import Torch
 
 FACTOR = {factor!r}
 
@@ -89,7 +90,7 @@ def build():
 def validation():
     import numpy as np
 
-    from harness.tasks.detection import DetectionData
+    from pytest_perfgate.tasks.detection import DetectionData
     from suites.digits.data import SPLITS, Composer, instances
 
     split = SPLITS["validation"]
@@ -110,7 +111,7 @@ runtime = {runtime}
 latency_p50 = {{ regression = "{limit:g}%" }}
 """
 _POINTS = """\
-[perfgate.runtimes]
+[pytest_perfgate.runtimes]
 calibrated_torch = calibrated:CalibratedTorch
 calibrated_onnx = calibrated:CalibratedOnnx
 """
@@ -172,7 +173,7 @@ class Project:
             (root / "suites" / "detector" / "recipes.toml").write_text(
                 _RECIPES.format(model=model, runtime=runtime, limit=limit * 100)
             )
-        read = suitefile.read(self._now / "suites" / "detector" / "recipes.toml", self._now)
+        read = reading.read(self._now / "suites" / "detector" / "recipes.toml", self._now)
         if read.suite is None or read.problems:
             raise RuntimeError(f"the suite cannot be read: {read.suite_problems or read.problems}")
         settings = self._settings(seconds, alpha)

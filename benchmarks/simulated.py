@@ -13,12 +13,11 @@ from datetime import UTC, datetime
 
 import numpy as np
 import numpy.typing as npt
-
-from harness.evidence import Base, Evidence, Risk
-from harness.judge import judge
-from harness.metric import PERFORMANCE
-from harness.recipe import Budget, Limit, LimitKind
-from harness.record import Launch, RecipeRecord, Status
+from pytest_perfgate.metric import PERFORMANCE
+from pytest_perfgate.records.recipe import Budget, Limit, LimitKind
+from pytest_perfgate.records.session import Launch, RecipeRecord, Status
+from pytest_perfgate.verdicts.evidence import Base, Evidence, Risk
+from pytest_perfgate.verdicts.judge import judge
 
 MOST, FEWEST = 30, 4
 _ARMS = 3  # base, candidate, copy; the reference is the base: the same code

@@ -16,8 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from harness import registry
-from harness.registry import Requirement
+from pytest_perfgate import registry
+from pytest_perfgate.registry import Requirement
 
 Kind = Literal["torch", "onnx", "torch_cuda", "onnx_cuda"]
 KINDS: tuple[Kind, ...] = ("torch", "onnx")
@@ -107,19 +107,19 @@ def _runtime(kind: Kind) -> tuple[Any, Any]:
     """The runtime, and its options."""
     runtime: Any
     if kind.startswith("onnx"):
-        from harness.runtimes.onnxruntime import OnnxRuntime
+        from pytest_perfgate.runtimes.onnxruntime import OnnxRuntime
 
         runtime = OnnxRuntime()
     else:
-        from harness.runtimes.torch import Torch
+        from pytest_perfgate.runtimes.torch import Torch
 
         runtime = Torch()
     return runtime, runtime.Options.model_validate(OPTIONS[kind])
 
 
 def _open(kind: Kind, folder: Path) -> Any:
-    from harness.artifact import ONNX, TORCH, Artifact
-    from harness.runtimes import OpenContext
+    from pytest_perfgate.artifact import ONNX, TORCH, Artifact
+    from pytest_perfgate.runtimes import OpenContext
 
     runtime, options = _runtime(kind)
     if kind.startswith("onnx"):
@@ -133,10 +133,10 @@ def _open(kind: Kind, folder: Path) -> Any:
 
 def _write(folder: Path) -> None:
     import numpy as np
+    from pytest_perfgate.artifact import TORCH, Artifact
+    from pytest_perfgate.steps import BuildContext
+    from pytest_perfgate.steps.export import Export
 
-    from harness.artifact import TORCH, Artifact
-    from harness.steps import BuildContext
-    from harness.steps.export import Export
     from suites.digits.data import SPLITS, Composer
     from suites.digits.model import build
 
@@ -166,7 +166,7 @@ def _version() -> str:
     found = hashlib.sha256()
     for name in ("model.py", "data.py", "weights.safetensors"):
         found.update((ROOT / "suites" / "digits" / name).read_bytes())
-    found.update((ROOT / "harness" / "steps" / "export.py").read_bytes())
+    found.update((ROOT / "harness" / "pytest_perfgate" / "steps" / "export.py").read_bytes())
     for package in ("torch", "onnx", "onnxscript"):
         found.update(f"{package} {version(package)}".encode())
     return f"detector-{found.hexdigest()[:16]}"

@@ -103,7 +103,7 @@ import fcntl
 import os
 import time
 
-from harness.runtimes.onnxruntime import OnnxRuntime, OnnxSession
+from pytest_perfgate.runtimes.onnxruntime import OnnxRuntime, OnnxSession
 
 
 def in_launch():
@@ -366,7 +366,7 @@ def project(
         "Metadata-Version: 2.1\nName: moody\nVersion: 1.0\n"
     )
     (site / "moody-1.0.dist-info" / "entry_points.txt").write_text(
-        "[perfgate.runtimes]\nmoody = moody:Moody\n"
+        "[pytest_perfgate.runtimes]\nmoody = moody:Moody\n"
     )
     before = os.environ.get("PYTHONPATH", "")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(site), before])))

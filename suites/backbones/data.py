@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from harness.tasks.classification import ClassificationData
+    from pytest_perfgate.tasks.classification_data import ClassificationData
 
 SIDE = 32
 CLASSES = tuple("0123456789")
@@ -28,9 +28,8 @@ def validation() -> ClassificationData:
 
 
 def _split(begin: float, end: float) -> ClassificationData:
+    from pytest_perfgate.tasks.classification_data import ClassificationData
     from sklearn.datasets import load_digits
-
-    from harness.tasks.classification import ClassificationData
 
     known = load_digits()
     chosen: list[int] = []

@@ -1,6 +1,6 @@
 """Holds the family of backbones to its budgets."""
 
-from harness.hooks import BudgetCheck
+from pytest_perfgate.plugin.hooks import BudgetCheck
 
 
 def test_budget(budget: BudgetCheck) -> None:

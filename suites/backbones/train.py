@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from pytest_perfgate.steps.training import Course
 from torch import Tensor, nn
 
-from harness.steps.training import Course
-
 if TYPE_CHECKING:
-    from harness.tasks.classification import ClassificationData
+    from pytest_perfgate.tasks.classification_data import ClassificationData
 
 
 _SETTLING = 128  # images in a batch

@@ -21,14 +21,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from pytest_perfgate.steps.training import Course
 from torch import Tensor, nn
 
-from harness.steps.training import Course
 from suites.digits.data import SPLITS, Composer
 from suites.digits.model import STRIDES, WEIGHTS, Detector
 
 if TYPE_CHECKING:
-    from harness.tasks.detection import DetectionData
+    from pytest_perfgate.tasks.detection_data import DetectionData
 
 Batch = tuple[Tensor, Tensor, Tensor, Tensor]
 """Images (N, 3, H, W) in [0, 1]; boxes (N, M, 4) corners; labels (N, M); which of M are real."""

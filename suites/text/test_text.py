@@ -1,6 +1,6 @@
 """Holds the recipes of the text detector to their budgets."""
 
-from harness.hooks import BudgetCheck
+from pytest_perfgate.plugin.hooks import BudgetCheck
 
 
 def test_budget(budget: BudgetCheck) -> None:

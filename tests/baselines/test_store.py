@@ -8,15 +8,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from harness import changes
-from harness.baselines import Baseline, Store, StoredMetric, read_file, render
-from harness.errors import BaselineError
-from harness.machine import Environment, Machine
-from harness.metric import PERFORMANCE
-from harness.record import Accuracy, Change, Matches, Packed
-from harness.tasks.detection import METRICS
-from harness.units import Unit
+from pytest_perfgate.baselines import changes
+from pytest_perfgate.baselines.store import Baseline, Store, StoredMetric, read_file, render
+from pytest_perfgate.errors import BaselineError
+from pytest_perfgate.machine.fingerprint import Environment, Machine
+from pytest_perfgate.metric import PERFORMANCE
+from pytest_perfgate.records.session import Accuracy, Change, Matches, Packed
+from pytest_perfgate.tasks.detection import METRICS
+from pytest_perfgate.units import Unit
 
 ALL = {**METRICS, **PERFORMANCE}
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -200,7 +199,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("harness.baselines.os.fsync", full)
+    monkeypatch.setattr("pytest_perfgate.baselines.store.os.fsync", full)
     with pytest.raises(BaselineError, match="No space left"):
         store.write(baseline(times=scaled(2)))
     assert file.read_bytes() == before

@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
+from pytest_perfgate.runtimes.cuda import GPU
+from pytest_perfgate.runtimes.torch import WITH_CUDA
 
 from benchmarks import gpu
-from harness.runtimes.cuda import GPU
-from harness.runtimes.torch import WITH_CUDA
 
 torch = pytest.importorskip("torch", reason="python -m pip install 'pytest-perfgate[torch]'")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pytest_perfgate.records.session import Launch, RecipeRecord, SuiteRecord
 
 from benchmarks import overhead
-from harness.record import Launch, RecipeRecord, SuiteRecord
 
 
 def launch(index: int, inference: float, *, load: float = 0.0, batches: int = 0) -> Launch:

@@ -19,7 +19,7 @@ SLOW = '''\
 
 import time
 
-from harness.runtimes.onnxruntime import OnnxRuntime, OnnxSession
+from pytest_perfgate.runtimes.onnxruntime import OnnxRuntime, OnnxSession
 
 SECONDS = {seconds}
 
@@ -73,7 +73,7 @@ def versions(project: Project) -> Project:
     site = project.root / "site" / "slow-1.0.dist-info"
     site.mkdir()
     (site / "METADATA").write_text("Metadata-Version: 2.1\nName: slow\nVersion: 1.0\n")
-    (site / "entry_points.txt").write_text("[perfgate.runtimes]\nslow = slow:Slow\n")
+    (site / "entry_points.txt").write_text("[pytest_perfgate.runtimes]\nslow = slow:Slow\n")
     project.write(RECIPES)
     write_slow(project, 0.004)
     (project.root / ".gitignore").write_text(

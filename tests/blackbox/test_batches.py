@@ -17,7 +17,7 @@ SLOW = '''\
 
 import time
 
-from harness.runtimes.onnxruntime import OnnxRuntime, OnnxSession
+from pytest_perfgate.runtimes.onnxruntime import OnnxRuntime, OnnxSession
 
 
 class Slow(OnnxRuntime):
@@ -68,7 +68,7 @@ def batches(project: Project) -> Project:
     info = site / "slow-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: slow\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[perfgate.runtimes]\nslow = slow:Slow\n")
+    (info / "entry_points.txt").write_text("[pytest_perfgate.runtimes]\nslow = slow:Slow\n")
     assert os.environ["PYTHONPATH"].startswith(str(site))
     return project
 

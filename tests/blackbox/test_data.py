@@ -100,7 +100,7 @@ def test_a_broken_recipe_leaves_the_others(project: Project) -> None:
 
 @pytest.mark.slow
 def test_init_writes_a_suite_that_works(project: Project) -> None:
-    """`perfgate init` in an empty folder, then `pytest --perf`: measured, nothing broken."""
+    """`pytest-perfgate init` in an empty folder, then `pytest --perf`: measured, nothing broken."""
     pytest.importorskip("torch", reason="python -m pip install 'pytest-perfgate[torch]'")
     pytest.importorskip("onnxscript", reason="python -m pip install 'pytest-perfgate[onnx]'")
     fresh = project.pytester.mkdir("fresh")

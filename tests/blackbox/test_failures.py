@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from pytest_perfgate.runtimes import cuda
 
-from harness.runtimes import cuda
 from tests.conftest import RECIPES, SIDE, Project, said
 
 INT8 = """
@@ -90,7 +90,7 @@ def test_int8_that_loses_its_accuracy_is_red(project: Project) -> None:
     darken(project)
     result = project.run("-k", "int8")
     assert project.verdicts() == {"int8-map": "FAIL"}
-    said(result, "drop 0.05 is broken", "perfgate explain int8")
+    said(result, "drop 0.05 is broken", "pytest-perfgate explain int8")
     found = project.sessions()[-1]["suites"][0]["recipes"]
     before, after = (each["accuracy"]["values"]["map"] for each in found)
     assert before - after > 0.1

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from pytest_perfgate.runtimes.cuda import GPU
 
-from harness.runtimes.cuda import GPU
 from tests.conftest import RECIPES, Project
 
 pytestmark = pytest.mark.skipif(not GPU.missing, reason="this machine has a GPU")

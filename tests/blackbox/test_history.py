@@ -15,10 +15,10 @@ def test_sessions_are_added_and_the_nightly_page_shows_them(project: Project) ->
     for _ in range(2):
         result = project.run("-k", "plain-artifact", history=True)
         result.assert_outcomes(passed=1)
-        result.stdout.fnmatch_lines(["history: perfgate report --history shows the nights"])
+        result.stdout.fnmatch_lines(["history: pytest-perfgate report --history shows the nights"])
     assert len(list((project.root / "reports" / "history").glob("month=*/*.parquet"))) == 2
     done = subprocess.run(
-        [sys.executable, "-m", "harness.cli", "report", "--history"],
+        [sys.executable, "-m", "pytest_perfgate.cli.main", "report", "--history"],
         cwd=project.root,
         capture_output=True,
         text=True,

@@ -15,7 +15,7 @@ import os
 import time
 
 import numpy as np
-from harness.tasks.detection import DetectionData
+from pytest_perfgate.tasks.detection import DetectionData
 
 
 class Images(list):

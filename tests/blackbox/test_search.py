@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pytest_perfgate.cli.main import main
+from pytest_perfgate.suite import reading
 
-from harness import suitefile
-from harness.cli import main
 from tests.conftest import Project, said
 
 pytest.importorskip("optuna", reason="python -m pip install 'pytest-perfgate[search]'")
@@ -25,7 +25,7 @@ PACED = '''\
 
 import time
 
-from harness.runtimes.onnxruntime import OnnxRuntime, OnnxSession
+from pytest_perfgate.runtimes.onnxruntime import OnnxRuntime, OnnxSession
 
 
 class Paced(OnnxRuntime):
@@ -87,7 +87,7 @@ def searched(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
     info = site / "paced-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: paced\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[perfgate.runtimes]\npaced = paced:Paced\n")
+    (info / "entry_points.txt").write_text("[pytest_perfgate.runtimes]\npaced = paced:Paced\n")
     monkeypatch.syspath_prepend(site)
     project.write(SUITE)
     return project
@@ -111,7 +111,7 @@ def studied(project: Project) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def freeze(searched: Project, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
-    """`perfgate freeze searched` in the project: its exit code, and what it said."""
+    """`pytest-perfgate freeze searched` in the project: its exit code, and what it said."""
     assert Path.cwd() == searched.root
 
     def command(*arguments: str) -> tuple[int, str]:
@@ -166,10 +166,10 @@ def test_a_search_that_was_killed_goes_on_and_what_wins_is_a_recipe_like_any_oth
     assert code == 0, printed
     assert "pace = 0.002, shift = 0 } # two" in printed
     assert file.read_text() == SUITE
-    read = suitefile.read(file, searched.root)
-    filled = suitefile.filled(read, searched.root, "searched", won["values"])
+    read = reading.read(file, searched.root)
+    filled = reading.filled(read, searched.root, "searched", won["values"])
     assert freeze("--write")[0] == 0
-    frozen = suitefile.read(file, searched.root).suite
+    frozen = reading.read(file, searched.root).suite
     assert frozen is not None
     assert frozen.recipes["searched"] == filled
     assert "# Which pace is best is not known yet." in file.read_text()

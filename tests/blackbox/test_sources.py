@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from pytest_perfgate import registry
 
-from harness import registry
 from tests.blackbox.test_classification import colours
 from tests.conftest import Project, said
 

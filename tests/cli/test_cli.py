@@ -6,13 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from harness import suitefile
-from harness.baselines import Baseline, Store, StoredMetric
-from harness.cli import main
-from harness.machine import Environment, Machine
-from harness.record import SessionRecord
-from harness.units import Unit
+from pytest_perfgate.baselines.store import Baseline, Store, StoredMetric
+from pytest_perfgate.cli.main import main
+from pytest_perfgate.machine.fingerprint import Environment, Machine
+from pytest_perfgate.records.session import SessionRecord
+from pytest_perfgate.suite import reading
+from pytest_perfgate.units import Unit
 
 MACHINE = Machine(cpu="Test CPU", features=(), cores=2, memory=8, os="Linux")
 ENVIRONMENT = Environment(python="3.11.1", kernel="6", packages={})
@@ -72,7 +71,7 @@ def test_init_writes_a_suite_that_reads_without_a_problem(project, capsys):
     """A fresh project has a readable suite, and is told the next command."""
     assert main(["init"]) == 0
     assert "next: pytest --perf suites/example" in capsys.readouterr().out
-    found = suitefile.read(project / "suites" / "example" / "recipes.toml", project)
+    found = reading.read(project / "suites" / "example" / "recipes.toml", project)
     assert (found.suite_problems, dict(found.problems)) == ((), {})
     assert set(found.suite.recipes) == {"fp32", "onnx"}
 
@@ -133,7 +132,7 @@ def test_schema_is_json(capsys):
 def test_the_command_imports_no_framework():
     """Reading suites and printing the schema loads neither a framework nor numpy."""
     code = (
-        "import sys; from harness.cli import main; main(['schema'])\n"
+        "import sys; from pytest_perfgate.cli.main import main; main(['schema'])\n"
         "heavy = {'torch', 'onnx', 'onnxruntime', 'openvino', 'numpy'} & set(sys.modules)\n"
         "print(heavy, file=sys.stderr); sys.exit(bool(heavy))"
     )

@@ -1,4 +1,4 @@
-"""`perfgate doctor`: what it measures, computes, advises and says, and how it ends."""
+"""`pytest-perfgate doctor`: what it measures, computes, advises and says, and how it ends."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ import time
 from pathlib import Path
 
 import pytest
+from pytest_perfgate.cli import doctor
+from pytest_perfgate.cli.doctor import Examination, answer, noise_of, words
+from pytest_perfgate.cli.doctor_advice import advice
+from pytest_perfgate.cli.main import main
+from pytest_perfgate.machine.conditions import Conditions
+from pytest_perfgate.machine.fingerprint import Machine
+from pytest_perfgate.machine.host_setup import Busy, Surroundings
+from pytest_perfgate.records.session import Launch
+from pytest_perfgate.stats.variance import launches_needed, launches_to_keep
+from pytest_perfgate.verdicts.limit_bounds import LEAST_SD
 
-from harness import doctor
-from harness.advice import advice
-from harness.cli import main
-from harness.compare import LEAST_SD
-from harness.conditions import Conditions
-from harness.doctor import Examination, answer, noise_of, words
-from harness.machine import Machine
-from harness.measure.surroundings import Busy, Surroundings
-from harness.record import Launch
-from harness.stats.variance import launches_needed, launches_to_keep
 from tests.conftest import hear_ctrl_c
 
 PATIENT = ("--wait", "300")
@@ -212,7 +212,7 @@ def test_a_file_that_cannot_be_written_is_said_before_measuring(
 def run(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     """The command in a process of its own."""
     return subprocess.run(
-        [sys.executable, "-m", "harness.cli", "doctor", *arguments],
+        [sys.executable, "-m", "pytest_perfgate.cli.main", "doctor", *arguments],
         capture_output=True,
         text=True,
         check=False,
@@ -274,7 +274,16 @@ def test_beside_a_session_it_refuses(tmp_path: Path) -> None:
 def test_wait_lets_a_session_finish(tmp_path: Path) -> None:
     """`--wait` measures as soon as the lock is free."""
     handle = hold(tmp_path)
-    command = [sys.executable, "-m", "harness.cli", "doctor", "--seconds", "0", "--wait", "60"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest_perfgate.cli.main",
+        "doctor",
+        "--seconds",
+        "0",
+        "--wait",
+        "60",
+    ]
     started = subprocess.Popen(
         command, env={**os.environ, "TMPDIR": str(tmp_path)}, stdout=subprocess.PIPE, text=True
     )
@@ -289,7 +298,7 @@ def test_wait_lets_a_session_finish(tmp_path: Path) -> None:
 def test_an_interrupt_leaves_nothing_behind(tmp_path: Path) -> None:
     """Ctrl-C ends it at once with 130; no process and no folder stays, and the lock is free."""
     started = subprocess.Popen(
-        [sys.executable, "-m", "harness.cli", "doctor", "--seconds", "60"],
+        [sys.executable, "-m", "pytest_perfgate.cli.main", "doctor", "--seconds", "60"],
         env={**os.environ, "TMPDIR": str(tmp_path)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -308,7 +317,9 @@ def test_an_interrupt_leaves_nothing_behind(tmp_path: Path) -> None:
     assert "Traceback" not in said
     assert [each.name for each in tmp_path.iterdir()] == [f"pytest-perfgate-{os.getuid()}"]
     left = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=False)
-    workers = [line for line in left.stdout.splitlines() if "harness.measure.worker" in line]
+    workers = [
+        line for line in left.stdout.splitlines() if "pytest_perfgate.worker.__main__" in line
+    ]
     assert not [line for line in workers if line.split()[-1] == str(started.pid)]
     with (tmp_path / f"pytest-perfgate-{os.getuid()}" / "cpu.lock").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""`perfgate history` and `perfgate report --history`."""
+"""`pytest-perfgate history` and `pytest-perfgate report --history`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from pytest_perfgate.cli.main import main
 
-from harness.cli import main
 from tests.history import nights
 from tests.history.nights import Night
 
@@ -86,7 +86,7 @@ def test_no_history_says_how_to_get_one(
     assert main(words) == 1
     error = capsys.readouterr().err
     assert "there is no history here" in error
-    assert "perfgate history import" in error
+    assert "pytest-perfgate history import" in error
 
 
 @pytest.mark.usefixtures("project")

@@ -1,13 +1,13 @@
-"""`perfgate report`: pages again, comparisons, and the list of sessions."""
+"""`pytest-perfgate report`: pages again, comparisons, and the list of sessions."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+from pytest_perfgate.cli.main import main
+from pytest_perfgate.records.session import SessionRecord
 
-from harness.cli import main
-from harness.record import SessionRecord
 from tests.report import sessions
 from tests.report.pairs import calm, moved
 

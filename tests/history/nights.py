@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from harness.history.store import History
-from harness.machine import Environment, Machine
-from harness.record import (
+from pytest_perfgate.files import put
+from pytest_perfgate.history.store import History
+from pytest_perfgate.machine.fingerprint import Environment, Machine
+from pytest_perfgate.records.launch_values import level
+from pytest_perfgate.records.session import (
     Launch,
     LimitResult,
     MetricSummary,
@@ -20,8 +22,7 @@ from harness.record import (
     SuiteRecord,
     Verdict,
 )
-from harness.report import files
-from harness.values import level
+
 from tests.report.sessions import METRICS
 
 FIRST = datetime(2026, 1, 1, 2, tzinfo=UTC)
@@ -145,5 +146,5 @@ def write(folder: Path, nights: Sequence[Night]) -> list[Path]:
     for number, night in enumerate(nights):
         record = session(number, night)
         found.append(folder / f"{record.id}.json")
-        files.put(found[-1], record.model_dump_json())
+        put(found[-1], record.model_dump_json())
     return found

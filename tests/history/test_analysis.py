@@ -8,15 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pytest_perfgate.history.analysis import Choices, Findings, Move, analyse
+from pytest_perfgate.history.charts import in_units, sparkline, trend_chart
+from pytest_perfgate.history.commits import between, next_command
+from pytest_perfgate.history.nights import Held, read
+from pytest_perfgate.history.store import History
+from pytest_perfgate.history.tighter_limits import propose
+from pytest_perfgate.records.session import Status
+from pytest_perfgate.report.charts import svg
 
-from harness.history.analysis import Choices, Findings, Move, analyse
-from harness.history.charts import in_units, sparkline, trend_chart
-from harness.history.commits import between, next_command
-from harness.history.reading import Held, read
-from harness.history.store import History
-from harness.history.tightening import propose
-from harness.record import Status
-from harness.report.charts import svg
 from tests.history import nights
 from tests.history.nights import Night
 
@@ -246,7 +246,7 @@ def test_the_commits_between_come_from_git(tmp_path: Path) -> None:
     )
     same = between(after, after, tmp_path)
     assert "it was not the code" in same.words
-    assert next_command(same, "int8", "latency_p50", budget=True) == "perfgate doctor"
+    assert next_command(same, "int8", "latency_p50", budget=True) == "pytest-perfgate doctor"
 
 
 @pytest.mark.parametrize("commit", ["", "--output=/tmp/x", "abc; touch x", "HEAD"])

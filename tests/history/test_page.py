@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from pytest_perfgate.history.analysis import Choices, analyse
+from pytest_perfgate.history.nights import read
+from pytest_perfgate.history.page import answer, render
+from pytest_perfgate.history.store import History
+from pytest_perfgate.records.session import Status
 
-from harness.history.analysis import Choices, analyse
-from harness.history.page import answer, render
-from harness.history.reading import read
-from harness.history.store import History
-from harness.record import Status
 from tests.history import nights
 from tests.history.nights import Night
 from tests.report.sessions import HOSTILE

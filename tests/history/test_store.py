@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pytest_perfgate.errors import HistoryError
+from pytest_perfgate.history.nights import read
+from pytest_perfgate.history.rows import COLUMNS, YARDSTICK
+from pytest_perfgate.history.store import History
+from pytest_perfgate.metric import PERFORMANCE
+from pytest_perfgate.records.session import MetricSummary, RecipeRecord, SessionRecord, SuiteRecord
 
-from harness.errors import HistoryError
-from harness.history.reading import read
-from harness.history.rows import COLUMNS, YARDSTICK
-from harness.history.store import History
-from harness.metric import PERFORMANCE
-from harness.record import MetricSummary, RecipeRecord, SessionRecord, SuiteRecord
 from tests.history import nights
 from tests.history.nights import Night
 from tests.report import sessions

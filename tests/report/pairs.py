@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from harness.record import Launch, RecipeRecord, SessionRecord
+from pytest_perfgate.records.session import Launch, RecipeRecord, SessionRecord
+
 from tests.report import sessions
 
 

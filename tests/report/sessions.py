@@ -6,12 +6,12 @@ import random
 from collections.abc import Mapping
 
 import numpy as np
-
-from harness.conditions import Conditions
-from harness.machine import Environment, Gpu, Machine
-from harness.metric import PERFORMANCE, Better, Metric, Rule
-from harness.operators import Operator, Profile
-from harness.record import (
+from pytest_perfgate.machine.conditions import Conditions
+from pytest_perfgate.machine.fingerprint import Environment, Gpu, Machine
+from pytest_perfgate.metric import PERFORMANCE, Better, Metric, Rule
+from pytest_perfgate.records.image_losses import SeenBox, Thumbnail, WorseImage
+from pytest_perfgate.records.profile import Operator, Profile
+from pytest_perfgate.records.session import (
     Accuracy,
     ArtifactInfo,
     Change,
@@ -28,8 +28,7 @@ from harness.record import (
     SuiteRecord,
     Verdict,
 )
-from harness.units import Unit
-from harness.worse import SeenBox, Thumbnail, WorseImage
+from pytest_perfgate.units import Unit
 
 MAP = Metric(
     "map", Unit.SCORE, Better.HIGHER, Rule.IMAGES, False, "Mean average precision over IoU."
@@ -131,7 +130,7 @@ def weaker(box: SeenBox) -> SeenBox:
 
 def thumbnail(text: str) -> Thumbnail:
     """A small real picture with two objects."""
-    from harness.measure.thumbnails import thumbnail as small
+    from pytest_perfgate.worker.thumbnails import thumbnail as small
 
     pixels = np.linspace(0, 255, 200 * 100 * 3).reshape(100, 200, 3).astype(np.uint8)
     media, data = small(pixels)

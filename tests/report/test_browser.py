@@ -10,8 +10,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from pytest_perfgate.report.page import render
 
-from harness.report.page import render
 from tests.report import sessions
 from tests.report.sessions import HOSTILE, METRICS
 

@@ -6,9 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
+from pytest_perfgate.report import compare_sessions, comparison_page, index_page
 
-from harness import between
-from harness.report import document, listing
 from tests.report import sessions
 from tests.report.pairs import calm, moved
 from tests.report.test_browser import framed, opened, pytestmark, violations  # noqa: F401 - marks this file
@@ -20,11 +19,11 @@ def pages(folder: Path, text: str) -> dict[str, str]:
     """Both pages, with a user's words in them."""
     (folder / "one.json").write_text(sessions.broken(text).model_dump_json(), encoding="utf-8")
     (folder / "cut.json").write_text("{", encoding="utf-8")
-    page, _ = listing.write(folder)
+    page, _ = index_page.write(folder)
     after = moved(calm(), {"int8": 1.3}).model_copy(update={"command": "pytest " + text})
     return {
         "list": page.read_text(encoding="utf-8"),
-        "comparison": document.differences(between.sessions(calm(), after)),
+        "comparison": comparison_page.differences(compare_sessions.sessions(calm(), after)),
     }
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pytest_perfgate.errors import ReportError
+from pytest_perfgate.records.session import SessionRecord, Status
+from pytest_perfgate.report import markdown
+from pytest_perfgate.report.answer import answer
+from pytest_perfgate.report.markdown import COMMENT, SUMMARY, append_summary, code, escape, render
 
-from harness.errors import ReportError
-from harness.record import SessionRecord, Status
-from harness.report import markdown
-from harness.report.markdown import COMMENT, SUMMARY, append_summary, code, escape, render
-from harness.report.page import answer
 from tests.report import sessions
 from tests.report.sessions import HOSTILE, METRICS
 

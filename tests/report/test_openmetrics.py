@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pytest_perfgate.errors import ReportError
+from pytest_perfgate.metric import PERFORMANCE
+from pytest_perfgate.records.session import Status
+from pytest_perfgate.report.openmetrics import render, write
+from pytest_perfgate.suite.reading import metrics_of
 
-from harness.errors import ReportError
-from harness.metric import PERFORMANCE
-from harness.record import Status
-from harness.report.openmetrics import render, write
-from harness.suitefile import metrics_of
 from tests.report import sessions
 from tests.report.sessions import METRICS
 

@@ -11,10 +11,11 @@ from html.parser import HTMLParser
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pytest_perfgate.records.session import SessionRecord, Status
+from pytest_perfgate.report import charts
+from pytest_perfgate.report.answer import answer
+from pytest_perfgate.report.page import render
 
-from harness.record import SessionRecord, Status
-from harness.report import charts
-from harness.report.page import answer, render
 from tests.report import sessions
 from tests.report.sessions import HOSTILE, MAP, METRICS
 
@@ -205,7 +206,7 @@ def test_a_control_character_in_a_label_does_not_end_the_process() -> None:
     """A label that XML cannot hold is drawn without it; the renderer would abort the process."""
     program = (
         "from tests.report import sessions\n"
-        "from harness.report.page import render\n"
+        "from pytest_perfgate.report.page import render\n"
         "render(sessions.session(text='\\x1b[31m'), sessions.METRICS)\n"
     )
     done = subprocess.run(

@@ -7,11 +7,12 @@ import unicodedata
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pytest_perfgate.records.session import SessionRecord, Status
+from pytest_perfgate.report import terminal
+from pytest_perfgate.report.answer import answer
+from pytest_perfgate.report.terminal import explain, printable
+from pytest_perfgate.report.text import WIDTH
 
-from harness.record import SessionRecord, Status
-from harness.report import terminal
-from harness.report.page import answer
-from harness.report.terminal import WIDTH, explain, printable
 from tests.report import sessions
 from tests.report.sessions import METRICS
 

@@ -8,11 +8,11 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from pytest_perfgate.errors import MissingPackage, RuntimeFault
+from pytest_perfgate.runtimes import cuda
 
-from harness.errors import MissingPackage, RuntimeFault
-from harness.runtimes import cuda
+from tests.machine.recorded import Host, uuid
 from tests.runtimes.fake_gpu import LibCuda
-from tests.unit.recorded import Host, uuid
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def test_a_build_is_for_the_gpu_that_is_visible(
     """NVML counts those that are hidden, too."""
     (devices / "nvidia0").touch()
     library = Host("NVIDIA A10", "NVIDIA L4")
-    monkeypatch.setattr("harness.nvml.connect", lambda: (library, ""))
+    monkeypatch.setattr("pytest_perfgate.machine.nvml.connect", lambda: (library, ""))
     names = {uuid(0): "NVIDIA A10", uuid(1): "NVIDIA L4"}
     told = nvml(nvmlDeviceGetHandleByUUID=lambda name: name, nvmlDeviceGetName=names.get)
     monkeypatch.setitem(sys.modules, "pynvml", told)

@@ -15,17 +15,17 @@ from typing import Any
 import numpy as np
 import pytest
 from pydantic import ValidationError
-
-from harness.artifact import ONNX, Artifact
-from harness.errors import RuntimeFault
-from harness.runtimes import OpenContext, cuda
-from harness.runtimes.onnxruntime import (
+from pytest_perfgate.artifact import ONNX, Artifact
+from pytest_perfgate.errors import RuntimeFault
+from pytest_perfgate.runtimes import OpenContext, cuda
+from pytest_perfgate.runtimes.onnxruntime import (
     OnnxRuntime,
     assignment,
     provider_settings,
     refuse_fallback,
 )
-from harness.runtimes.onnxruntime_binding import Binding
+from pytest_perfgate.runtimes.onnxruntime_binding import Binding
+
 from tests.conftest import SIDE, squares_model
 
 onnxruntime = pytest.importorskip(

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 from pydantic import ValidationError
+from pytest_perfgate.artifact import ONNX, Artifact
+from pytest_perfgate.errors import RuntimeFault
+from pytest_perfgate.runtimes import OpenContext
+from pytest_perfgate.runtimes.onnxruntime import OnnxRuntime
+from pytest_perfgate.runtimes.opencv import OpenCv
 
-from harness.artifact import ONNX, Artifact
-from harness.errors import RuntimeFault
-from harness.runtimes import OpenContext
-from harness.runtimes.onnxruntime import OnnxRuntime
-from harness.runtimes.opencv import OpenCv
 from tests.conftest import squares_model
 from tests.runtimes.test_runtimes import batch
 

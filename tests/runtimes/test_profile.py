@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-from harness import registry
-from harness.artifact import ONNX, TORCH, Artifact
-from harness.operators import Operator, Profile
-from harness.record import RecipeRecord
-from harness.runtimes import OpenContext, Profiles
-from harness.slower import beside
+from pytest_perfgate import registry
+from pytest_perfgate.artifact import ONNX, TORCH, Artifact
+from pytest_perfgate.records.profile import Operator, Profile
+from pytest_perfgate.records.session import RecipeRecord
+from pytest_perfgate.runtimes import OpenContext, Profiles
+from pytest_perfgate.verdicts.slowdown import beside
 
 SIDE = 48
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pytest_perfgate import registry
+from pytest_perfgate.artifact import ONNX, TORCH, Artifact
+from pytest_perfgate.errors import RuntimeFault
+from pytest_perfgate.runtimes import OpenContext
 
-from harness import registry
-from harness.artifact import ONNX, TORCH, Artifact
-from harness.errors import RuntimeFault
-from harness.runtimes import OpenContext
 from tests.conftest import SIDE, squares_model
 
 NEEDS = {
@@ -187,9 +187,9 @@ FORK = """
 import importlib, json, multiprocessing, sys
 from pathlib import Path
 import numpy as np
-from harness import registry
-from harness.artifact import Artifact
-from harness.runtimes import OpenContext
+from pytest_perfgate import registry
+from pytest_perfgate.artifact import Artifact
+from pytest_perfgate.runtimes import OpenContext
 
 name, path, folder = sys.argv[1:]
 runtime = registry.find(registry.RUNTIMES, name)

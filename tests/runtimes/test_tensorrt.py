@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 from pydantic import ValidationError
+from pytest_perfgate.artifact import TENSORRT, Artifact
+from pytest_perfgate.errors import RuntimeFault
+from pytest_perfgate.runtimes import OpenContext, cuda
+from pytest_perfgate.runtimes import tensorrt as runtime_module
+from pytest_perfgate.runtimes.tensorrt import TensorRt as Runtime
+from pytest_perfgate.runtimes.tensorrt_package import EngineNote
 
-from harness.artifact import TENSORRT, Artifact
-from harness.errors import RuntimeFault
-from harness.runtimes import OpenContext, cuda
-from harness.runtimes import tensorrt as runtime_module
-from harness.runtimes.tensorrt import TensorRt as Runtime
-from harness.runtimes.tensorrt_package import EngineNote
 from tests.runtimes import fake_gpu
 from tests.runtimes.fake_gpu import Driver, LibCuda, Memory
 
@@ -279,7 +279,7 @@ def test_options_are_checked_before_any_work(values: dict[str, Any]) -> None:
 def test_neither_the_runtime_nor_its_preload_imports_anything_of_cuda() -> None:
     """The parent of a launch forks its arms: it must not have opened the driver."""
     code = (
-        "import importlib, sys; from harness import registry\n"
+        "import importlib, sys; from pytest_perfgate import registry\n"
         "found = registry.find(registry.RUNTIMES, 'tensorrt')\n"
         "[importlib.import_module(name) for name in found.preload]\n"
         "found.Options(); registry.find(registry.STEPS, 'tensorrt').Options()\n"
@@ -300,10 +300,11 @@ def test_a_real_engine_gives_the_numbers_of_onnx_runtime(
     """Built, opened and run on the GPU that is here, at several batches, twice each."""
     pytest.importorskip("pycuda", reason="python -m pip install 'pytest-perfgate[gpu]'")
     pytest.importorskip(name, reason="python -m pip install 'pytest-perfgate[gpu]'")
-    from harness.artifact import ONNX
-    from harness.runtimes.onnxruntime import OnnxRuntime
-    from harness.steps import BuildContext
-    from harness.steps.tensorrt import TensorRt as Step
+    from pytest_perfgate.artifact import ONNX
+    from pytest_perfgate.runtimes.onnxruntime import OnnxRuntime
+    from pytest_perfgate.steps import BuildContext
+    from pytest_perfgate.steps.tensorrt import TensorRt as Step
+
     from tests.conftest import SIDE, squares_model
 
     squares_model(tmp_path / "squares.onnx")

@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 from pydantic import ValidationError
+from pytest_perfgate import registry
+from pytest_perfgate.artifact import TORCH, Artifact
+from pytest_perfgate.errors import RuntimeFault
+from pytest_perfgate.runtimes import DEVICE_UUID, OpenContext, torch_session, torch_tensorrt
+from pytest_perfgate.runtimes import torch as runtime
+from pytest_perfgate.runtimes.cuda import GPU
+from pytest_perfgate.runtimes.torch import WITH_CUDA, Torch
+from pytest_perfgate.suite import reading
 
-from harness import registry, suitefile
-from harness.artifact import TORCH, Artifact
-from harness.errors import RuntimeFault
-from harness.runtimes import DEVICE_UUID, OpenContext, torch_engines
-from harness.runtimes import torch as runtime
-from harness.runtimes.cuda import GPU
-from harness.runtimes.torch import WITH_CUDA, Torch
 from tests.runtimes.test_runtimes import batch
 
 torch = pytest.importorskip("torch", reason="python -m pip install 'pytest-perfgate[torch]'")
@@ -78,9 +79,9 @@ def test_a_recipe_on_a_gpu_is_skipped_without_one(
         '[suite]\ntask = "detection"\nmodel = "a.b:c"\ndata = { validation = "a.b:d" }\n'
         '[[recipe]]\nname = "gpu"\nruntime = { name = "torch", device = "cuda" }\n'
     )
-    suite = suitefile.read(tmp_path / "recipes.toml", tmp_path).suite
+    suite = reading.read(tmp_path / "recipes.toml", tmp_path).suite
     assert suite is not None
-    missing = suitefile.missing_packages(suite, suite.recipes["gpu"])
+    missing = reading.missing_packages(suite, suite.recipes["gpu"])
     assert GPU in missing
     assert "nvidia-smi" in GPU.install
 
@@ -102,7 +103,7 @@ def test_torch_without_a_gpu_is_a_fault_not_a_run_on_the_cpu(tmp_path: Path) -> 
 
 def test_a_tensor_that_is_elsewhere_is_a_fault() -> None:
     """A model that does part of its work on another device than asked for."""
-    from harness.runtimes.torch_cuda import prove_device
+    from pytest_perfgate.runtimes.torch_cuda import prove_device
 
     here, there = torch.zeros(1), torch.zeros(1, device="meta")
     prove_device([here], torch.device("cpu"), "an output")
@@ -126,14 +127,14 @@ def test_a_compile_mode_is_handed_to_the_compiler(tmp_path: Path) -> None:
 def test_torch_tensorrt_is_needed_only_where_it_is_asked_for() -> None:
     """With how to get it."""
     needs = registry.requires_of(Torch(), Torch.Options(**ENGINES))
-    assert torch_engines.TORCH_TENSORRT in needs
-    assert torch_engines.TORCH_TENSORRT.install == "python -m pip install torch-tensorrt"
+    assert torch_tensorrt.TORCH_TENSORRT in needs
+    assert torch_tensorrt.TORCH_TENSORRT.install == "python -m pip install torch-tensorrt"
 
 
 @pytest.fixture
 def engines(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, bool]]:
     """A compiler under Torch-TensorRT's name, whose engines are operators of that name."""
-    if not torch_engines.TORCH_TENSORRT.missing:
+    if not torch_tensorrt.TORCH_TENSORRT.missing:
         pytest.skip("the real one is installed")
     library = torch.library.Library("tensorrt", "FRAGMENT")
     library.define("execute_engine(Tensor x) -> Tensor")
@@ -168,7 +169,7 @@ def test_engines_of_torch_tensorrt_are_counted_as_they_run(
     engines["engines"] = built
     options = Torch.Options(compile=True).model_copy(update={"compile_backend": "tensorrt"})
     context = OpenContext(threads=1, folder=tmp_path)
-    session = runtime.TorchSession(convolution().eval(), options, context)
+    session = torch_session.TorchSession(convolution().eval(), options, context)
     if built:
         session.run(batch(1))
         assert session.facts["engines_run"] == 1
@@ -236,7 +237,7 @@ def test_a_model_that_leaves_the_device_is_a_fault(tmp_path: Path) -> None:
 @pytest.mark.gpu
 @needs_gpu
 @pytest.mark.skipif(
-    torch_engines.TORCH_TENSORRT.missing, reason=torch_engines.TORCH_TENSORRT.install
+    torch_tensorrt.TORCH_TENSORRT.missing, reason=torch_tensorrt.TORCH_TENSORRT.install
 )
 def test_torch_tensorrt_runs_engines_and_gives_the_cpus_numbers(tmp_path: Path) -> None:
     """A module that is large enough for a block of its own."""

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 from pydantic import ValidationError
+from pytest_perfgate.artifact import TORCH, Artifact
+from pytest_perfgate.errors import RuntimeFault
+from pytest_perfgate.runtimes import OpenContext
+from pytest_perfgate.runtimes.torch import Torch
 
-from harness.artifact import TORCH, Artifact
-from harness.errors import RuntimeFault
-from harness.runtimes import OpenContext
-from harness.runtimes.torch import Torch
 from tests.runtimes.test_runtimes import batch
 
 torch = pytest.importorskip("torch", reason="python -m pip install 'pytest-perfgate[torch]'")

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from harness import registry, suitefile
-from harness.errors import BuildError, PerfgateError
-from harness.sources import Fence, Made, SourceContext, source_of
+from pytest_perfgate import registry
+from pytest_perfgate.errors import BuildError, PerfgateError
+from pytest_perfgate.sources import Fence, Made, SourceContext
+from pytest_perfgate.sources.naming import source_of
+from pytest_perfgate.suite import reading
 
 torch = pytest.importorskip("torch", reason="python -m pip install 'pytest-perfgate[torch]'")
 
@@ -251,12 +252,12 @@ def test_a_name_that_cannot_be_one_is_told(model: str, said: str, tmp_path: Path
 
 def test_the_weights_of_a_model_are_in_the_key_of_its_build(tmp_path: Path) -> None:
     """Other bytes, another option: another model. A suite's own function is as it was."""
-    from harness.measure.build import _source_key
+    from pytest_perfgate.building.builder import _source_key
 
     def key(model: str, content: bytes = b"") -> str:
         (tmp_path / "best.safetensors").write_bytes(content)
         (tmp_path / "recipes.toml").write_text(SUITE.format(model=model))
-        suite = suitefile.read(tmp_path / "recipes.toml", tmp_path).suite
+        suite = reading.read(tmp_path / "recipes.toml", tmp_path).suite
         assert suite is not None
         return _source_key(suite)
 
@@ -270,8 +271,6 @@ def test_the_weights_of_a_model_are_in_the_key_of_its_build(tmp_path: Path) -> N
 def problem(folder: Path, text: str) -> str:
     """What is said of a suite file that is of no use."""
     (folder / "recipes.toml").write_text(text)
-    found: tuple[PerfgateError, ...] = suitefile.read(
-        folder / "recipes.toml", folder
-    ).suite_problems
+    found: tuple[PerfgateError, ...] = reading.read(folder / "recipes.toml", folder).suite_problems
     assert "recipes.toml: suite.model" in str(found[0])
     return str(found[0])

@@ -10,8 +10,7 @@ import ruptures
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-
-from harness.stats.changepoints import (
+from pytest_perfgate.stats.changepoints import (
     FEWEST,
     SHORTEST,
     _may_have_levels,

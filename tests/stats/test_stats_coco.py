@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
-
-from harness.stats.precision import Table, average_precision, mean_average_precision
+from pytest_perfgate.stats.average_precision import Table, average_precision, mean_average_precision
 
 
 def coco_case(seed: int, images: int = 30, categories: int = 4) -> tuple[dict[str, Any], Any]:

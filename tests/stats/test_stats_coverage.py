@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
-from harness.stats.precision import Table, bootstrap, mean_average_precision, paired_bootstrap
+from pytest_perfgate.stats.average_precision import (
+    Table,
+    bootstrap,
+    mean_average_precision,
+    paired_bootstrap,
+)
 
 
 def detectors(random: np.random.Generator, images: int) -> tuple[Table, Table]:

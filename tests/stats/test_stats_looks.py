@@ -8,9 +8,8 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 import pytest
+from pytest_perfgate.stats.sequential import BREAKING, mean_bounds, two_sample_bounds
 from scipy import stats
-
-from harness.stats.sequential import BREAKING, mean_bounds, two_sample_bounds
 
 Floats = npt.NDArray[np.float64]
 Noise = Callable[[np.random.Generator, tuple[int, int]], Floats]

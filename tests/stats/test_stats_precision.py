@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from harness.stats.precision import (
+from pytest_perfgate.stats.average_precision import (
     Estimate,
     Table,
     average_precision,

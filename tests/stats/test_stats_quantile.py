@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pytest_perfgate.stats.quantile import quantile, quantile_bounds
 from scipy import stats
-
-from harness.stats.quantile import quantile, quantile_bounds
 
 samples = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=60)
 inside = st.floats(0.01, 0.99)

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from harness.stats.reliability import reliability
+from pytest_perfgate.stats.reliability import reliability
 
 
 def test_scores_that_are_right_as_often_as_they_say_have_no_error() -> None:

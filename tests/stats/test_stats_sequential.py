@@ -10,9 +10,7 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats
-
-from harness.stats.sequential import (
+from pytest_perfgate.stats.sequential import (
     BREAKING,
     KEEPING,
     TRANSFER_LIMIT,
@@ -25,6 +23,7 @@ from harness.stats.sequential import (
     sign_evidence,
     two_sample_bounds,
 )
+from scipy import stats
 
 Floats = npt.NDArray[np.float64]
 Noise = Callable[[np.random.Generator, tuple[int, int]], Floats]

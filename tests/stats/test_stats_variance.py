@@ -8,16 +8,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats
-
-from harness.stats.sequential import fewest, median_bounds
-from harness.stats.variance import (
+from pytest_perfgate.stats.sequential import fewest, median_bounds
+from pytest_perfgate.stats.variance import (
     _noncentral,
     components,
     launches_needed,
     launches_to_keep,
     smallest_provable,
 )
+from scipy import stats
 
 rows = st.lists(
     st.lists(st.floats(-100, 100).map(lambda value: round(value, 4)), min_size=2, max_size=6),

@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-from harness.artifact import TORCH, Artifact
-from harness.steps import BuildContext
-from harness.steps.export import Export
+from pytest_perfgate.artifact import TORCH, Artifact
+from pytest_perfgate.steps import BuildContext
+from pytest_perfgate.steps.export import Export
 
 SIDE = 32
 

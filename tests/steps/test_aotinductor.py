@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 from pydantic import ValidationError
+from pytest_perfgate.artifact import AOTI, CPU_FEATURES, TORCH, Artifact
+from pytest_perfgate.errors import BuildError, NoEffect, RuntimeFault
+from pytest_perfgate.runtimes import OpenContext
+from pytest_perfgate.runtimes import aotinductor as runtime_module
+from pytest_perfgate.runtimes.aotinductor import AotInductor as Runtime
+from pytest_perfgate.steps.aotinductor import AotInductor as Step
 
-from harness.artifact import AOTI, CPU_FEATURES, TORCH, Artifact
-from harness.errors import BuildError, NoEffect, RuntimeFault
-from harness.runtimes import OpenContext
-from harness.runtimes import aotinductor as runtime_module
-from harness.runtimes.aotinductor import AotInductor as Runtime
-from harness.steps.aotinductor import AotInductor as Step
 from tests.steps.conftest import example
 
 torch = pytest.importorskip("torch", reason="python -m pip install 'pytest-perfgate[torch]'")

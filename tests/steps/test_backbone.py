@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from pytest_perfgate.artifact import TORCH, Artifact
+from pytest_perfgate.errors import BuildError, NoEffect
+from pytest_perfgate.steps.backbone import Backbone
+from pytest_perfgate.steps.backbone_parts import Seam, fit_of
+from pytest_perfgate.steps.training import Course
 
-from harness.artifact import TORCH, Artifact
-from harness.errors import BuildError, NoEffect
-from harness.steps.backbone import Backbone
-from harness.steps.backbone_parts import Seam, fit_of
-from harness.steps.training import Course
 from tests.steps.conftest import SIDE, example
 
 torch = pytest.importorskip("torch", reason="python -m pip install 'pytest-perfgate[torch]'")
@@ -199,7 +199,7 @@ def test_options_are_checked_before_any_work(options: dict[str, Any], said: str)
 
 def test_a_name_means_the_first_package_that_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     """And where none is, the first that could be, so that its command is told."""
-    from harness.registry import Requirement
+    from pytest_perfgate.registry import Requirement
 
     here: set[str] = set()
     monkeypatch.setattr(Requirement, "missing", property(lambda each: each.module not in here))
@@ -228,7 +228,7 @@ FAMILY = [
 @pytest.mark.parametrize("name", FAMILY)
 def test_every_family_goes_in_by_its_name(source: str, name: str, make_context: Any) -> None:
     """Through each package that has it; where that is not installed, it is skipped."""
-    from harness.steps.backbone_parts import KNOWN
+    from pytest_perfgate.steps.backbone_parts import KNOWN
 
     if source not in KNOWN[name]:
         pytest.skip(f"{source} has no {name}")

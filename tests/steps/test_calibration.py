@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pytest_perfgate.artifact import Artifact
+from pytest_perfgate.steps.quantize import Quantize
 
-from harness.artifact import Artifact
-from harness.steps.quantize import Quantize
 from tests.steps.conftest import example
 
 pytest.importorskip("torch", reason="python -m pip install 'pytest-perfgate[torch]'")

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from pytest_perfgate.artifact import TORCH, Artifact
+from pytest_perfgate.errors import BuildError, NoEffect
+from pytest_perfgate.runtimes import OpenContext
+from pytest_perfgate.runtimes.torch import Torch
+from pytest_perfgate.steps.cast import Cast
+from pytest_perfgate.steps.export import Export
 
-from harness.artifact import TORCH, Artifact
-from harness.errors import BuildError, NoEffect
-from harness.runtimes import OpenContext
-from harness.runtimes.torch import Torch
-from harness.steps.cast import Cast
-from harness.steps.export import Export
 from tests.steps.conftest import example
 
 torch = pytest.importorskip("torch", reason="python -m pip install 'pytest-perfgate[torch]'")

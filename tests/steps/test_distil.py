@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from pytest_perfgate.artifact import TORCH, Artifact
+from pytest_perfgate.errors import BuildError, NoEffect
+from pytest_perfgate.steps.distil import Distil
+from pytest_perfgate.steps.distil_loss import Terms, distance, feature_loss, logit_loss
+from pytest_perfgate.steps.training import Course
 
-from harness.artifact import TORCH, Artifact
-from harness.errors import BuildError, NoEffect
-from harness.steps.distil import Distil
-from harness.steps.distil_terms import Terms, distance, feature_loss, logit_loss
-from harness.steps.training import Course
 from tests.steps.conftest import example
 
 torch = pytest.importorskip("torch", reason="python -m pip install 'pytest-perfgate[torch]'")

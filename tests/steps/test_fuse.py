@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from pytest_perfgate.artifact import TORCH, Artifact
+from pytest_perfgate.errors import NoEffect
+from pytest_perfgate.steps.fuse import Fuse
 
-from harness.artifact import TORCH, Artifact
-from harness.errors import NoEffect
-from harness.steps.fuse import Fuse
 from tests.steps.conftest import example
 
 torch = pytest.importorskip("torch", reason="python -m pip install 'pytest-perfgate[torch]'")

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 from pydantic import ValidationError
+from pytest_perfgate.artifact import ONNX, TORCH, Artifact
+from pytest_perfgate.errors import BuildError, NoEffect
+from pytest_perfgate.runtimes import OpenContext
+from pytest_perfgate.runtimes.onnxruntime import OnnxRuntime
+from pytest_perfgate.steps.export import Export
+from pytest_perfgate.steps.half import Half
 
-from harness.artifact import ONNX, TORCH, Artifact
-from harness.errors import BuildError, NoEffect
-from harness.runtimes import OpenContext
-from harness.runtimes.onnxruntime import OnnxRuntime
-from harness.steps.export import Export
-from harness.steps.half import Half
 from tests.steps.conftest import example
 
 torch = pytest.importorskip("torch", reason="python -m pip install 'pytest-perfgate[torch]'")

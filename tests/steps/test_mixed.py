@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pytest_perfgate.artifact import TORCH, Artifact
+from pytest_perfgate.errors import NoEffect
+from pytest_perfgate.steps.finetune import Finetune
+from pytest_perfgate.steps.training import Checkpoints, Course
 
-from harness.artifact import TORCH, Artifact
-from harness.errors import NoEffect
-from harness.steps.finetune import Finetune
-from harness.steps.training import Checkpoints, Course
 from tests.steps.conftest import example
 
 torch = pytest.importorskip("torch", reason="python -m pip install 'pytest-perfgate[torch]'")

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 from pydantic import ValidationError
+from pytest_perfgate.artifact import NCNN, ONNX, TORCH, Artifact
+from pytest_perfgate.errors import BuildError, NoEffect, RuntimeFault
+from pytest_perfgate.runtimes import OpenContext
+from pytest_perfgate.runtimes.ncnn import Ncnn as Runtime
+from pytest_perfgate.runtimes.onnxruntime import OnnxRuntime
+from pytest_perfgate.steps.export import Export
+from pytest_perfgate.steps.ncnn import Ncnn as Step
 
-from harness.artifact import NCNN, ONNX, TORCH, Artifact
-from harness.errors import BuildError, NoEffect, RuntimeFault
-from harness.runtimes import OpenContext
-from harness.runtimes.ncnn import Ncnn as Runtime
-from harness.runtimes.onnxruntime import OnnxRuntime
-from harness.steps.export import Export
-from harness.steps.ncnn import Ncnn as Step
 from tests.steps.conftest import example
 
 pytest.importorskip("torch", reason="python -m pip install 'pytest-perfgate[torch]'")

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 from pydantic import ValidationError
+from pytest_perfgate.artifact import ONNX, OPENVINO, Artifact
+from pytest_perfgate.errors import BuildError, NoEffect
+from pytest_perfgate.runtimes import OpenContext
+from pytest_perfgate.runtimes.openvino import OpenVino
+from pytest_perfgate.steps import splits_of
+from pytest_perfgate.steps.nncf import Nncf
 
-from harness.artifact import ONNX, OPENVINO, Artifact
-from harness.errors import BuildError, NoEffect
-from harness.runtimes import OpenContext
-from harness.runtimes.openvino import OpenVino
-from harness.steps import splits_of
-from harness.steps.nncf import Nncf
 from tests.steps.conftest import example, infer
 
 needs_nncf = pytest.mark.skipif(
@@ -102,7 +102,7 @@ def test_ignored_operators_stay_in_float(exported: Artifact, make_context: Any) 
 @needs_nncf
 def test_weights_alone_are_no_quantized_operators(exported: Artifact, make_context: Any) -> None:
     """An IR with float activations does not pass for a quantized one."""
-    from harness.steps import nncf
+    from pytest_perfgate.steps import nncf
 
     pytest.importorskip("openvino")
     import openvino

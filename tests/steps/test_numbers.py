@@ -9,9 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from harness.errors import BuildError
-from harness.steps.numbers import batches, largest_difference, onnx_outputs, onnx_session
+from pytest_perfgate.errors import BuildError
+from pytest_perfgate.steps.output_check import (
+    batches,
+    largest_difference,
+    onnx_outputs,
+    onnx_session,
+)
 
 ROWS = st.lists(st.floats(-1e6, 1e6, width=32), min_size=1, max_size=8)
 

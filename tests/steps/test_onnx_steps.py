@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pytest_perfgate.artifact import ONNX, TORCH, Artifact
+from pytest_perfgate.errors import BuildError, NoEffect
+from pytest_perfgate.steps.export import Export
+from pytest_perfgate.steps.quantize import Quantize
 
-from harness.artifact import ONNX, TORCH, Artifact
-from harness.errors import BuildError, NoEffect
-from harness.steps.export import Export
-from harness.steps.quantize import Quantize
 from tests.steps.conftest import example, infer
 
 torch = pytest.importorskip("torch", reason="python -m pip install 'pytest-perfgate[torch]'")

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 from pydantic import ValidationError
+from pytest_perfgate.artifact import EXPORTED, TORCH, Artifact
+from pytest_perfgate.errors import BuildError, NoEffect, RuntimeFault
+from pytest_perfgate.runtimes import OpenContext
+from pytest_perfgate.runtimes.torch import Torch
+from pytest_perfgate.steps import splits_of, trains_with
+from pytest_perfgate.steps.output_check import module_outputs
+from pytest_perfgate.steps.pt2e import Pt2e, count
+from pytest_perfgate.steps.training import Course
 
-from harness.artifact import EXPORTED, TORCH, Artifact
-from harness.errors import BuildError, NoEffect, RuntimeFault
-from harness.runtimes import OpenContext
-from harness.runtimes.torch import Torch
-from harness.steps import splits_of, trains_with
-from harness.steps.numbers import module_outputs
-from harness.steps.pt2e import Pt2e, count
-from harness.steps.training import Course
 from tests.steps.conftest import example
 from tests.steps.test_training import kept
 

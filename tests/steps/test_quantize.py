@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 from pydantic import ValidationError
+from pytest_perfgate.artifact import ONNX, Artifact
+from pytest_perfgate.errors import BuildError, NoEffect
+from pytest_perfgate.steps.quantize import Quantize
 
-from harness.artifact import ONNX, Artifact
-from harness.errors import BuildError, NoEffect
-from harness.steps.quantize import Quantize
 from tests.steps.conftest import example, infer
 
 torch = pytest.importorskip("torch", reason="python -m pip install 'pytest-perfgate[torch]'")

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 from pydantic import ValidationError
+from pytest_perfgate.artifact import ONNX, Artifact
+from pytest_perfgate.errors import BuildError, NoEffect
+from pytest_perfgate.steps.output_check import onnx_outputs, onnx_session
+from pytest_perfgate.steps.simplify import Simplify
 
-from harness.artifact import ONNX, Artifact
-from harness.errors import BuildError, NoEffect
-from harness.steps.numbers import onnx_outputs, onnx_session
-from harness.steps.simplify import Simplify
 from tests.steps.conftest import SIDE, example
 
 onnx = pytest.importorskip("onnx", reason="python -m pip install 'pytest-perfgate[onnx]'")

@@ -8,12 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
-
-from harness.artifact import TORCH, Artifact
-from harness.errors import BuildError, NoEffect
-from harness.steps.finetune import Finetune
-from harness.steps.sparsify import Sparsify, two_of_four
-from harness.steps.training import Course
+from pytest_perfgate.artifact import TORCH, Artifact
+from pytest_perfgate.errors import BuildError, NoEffect
+from pytest_perfgate.steps.finetune import Finetune
+from pytest_perfgate.steps.sparsify import Sparsify, two_of_four
+from pytest_perfgate.steps.training import Course
 
 torch = pytest.importorskip("torch", reason="python -m pip install 'pytest-perfgate[torch]'")
 

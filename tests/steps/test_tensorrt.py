@@ -10,19 +10,19 @@ from typing import Any
 import numpy as np
 import pytest
 from pydantic import ValidationError
+from pytest_perfgate.artifact import ONNX, TENSORRT, TORCH, Artifact
+from pytest_perfgate.building.builder import _step_key
+from pytest_perfgate.errors import BuildError, NoEffect, PerfgateError
+from pytest_perfgate.runtimes import cuda, tensorrt_package
+from pytest_perfgate.runtimes.tensorrt_package import EngineNote
+from pytest_perfgate.steps import tensorrt_build
+from pytest_perfgate.steps.aotinductor import AotInductor
+from pytest_perfgate.steps.export import Export
+from pytest_perfgate.steps.half import Half
+from pytest_perfgate.steps.quantize import Quantize
+from pytest_perfgate.steps.tensorrt import TensorRt as Step
+from pytest_perfgate.steps.tensorrt_build import precision_of
 
-from harness.artifact import ONNX, TENSORRT, TORCH, Artifact
-from harness.errors import BuildError, NoEffect, PerfgateError
-from harness.measure.build import _step_key
-from harness.runtimes import cuda, tensorrt_package
-from harness.runtimes.tensorrt_package import EngineNote
-from harness.steps import tensorrt_build
-from harness.steps.aotinductor import AotInductor
-from harness.steps.export import Export
-from harness.steps.half import Half
-from harness.steps.quantize import Quantize
-from harness.steps.tensorrt import TensorRt as Step
-from harness.steps.tensorrt_build import precision_of
 from tests.steps.conftest import SIDE
 
 INSTALL = "python -m pip install 'pytest-perfgate[torch,onnx,tensorrt_rtx]'"
@@ -62,8 +62,8 @@ def detector(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Engines of the demo detector in three precisions, and their steps' effects."""
     pytest.importorskip("skimage", reason="python -m pip install 'pytest-perfgate[demo]'")
     import torch
+    from pytest_perfgate.steps import BuildContext
 
-    from harness.steps import BuildContext
     from suites.digits.data import calibration
     from suites.digits.model import build
 
@@ -455,7 +455,7 @@ def test_another_cpu_builds_its_own_package_of_compiled_code(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The key of `aotinductor` has the CPU's features; that of `half` does not depend on it."""
-    from harness.steps import aotinductor
+    from pytest_perfgate.steps import aotinductor
 
     def keys() -> list[str]:
         steps: list[Any] = [AotInductor(), Half()]

@@ -6,9 +6,8 @@ import json
 from typing import Any
 
 import pytest
-
-from harness.errors import BuildError
-from harness.steps.tensorrt_layers import as_json, from_inspector, from_log, summary
+from pytest_perfgate.errors import BuildError
+from pytest_perfgate.steps.tensorrt_layers import as_json, from_inspector, from_log, summary
 
 Tensor = dict[str, Any]
 

@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 import pytest
 from pydantic import ValidationError
+from pytest_perfgate.artifact import TFLITE, TORCH, Artifact
+from pytest_perfgate.errors import BuildError, NoEffect, RuntimeFault
+from pytest_perfgate.runtimes import OpenContext
+from pytest_perfgate.runtimes.litert import LiteRt
+from pytest_perfgate.steps.tflite import Tflite
 
-from harness.artifact import TFLITE, TORCH, Artifact
-from harness.errors import BuildError, NoEffect, RuntimeFault
-from harness.runtimes import OpenContext
-from harness.runtimes.litert import LiteRt
-from harness.steps.tflite import Tflite
 from tests.steps.conftest import example
 
 torch = pytest.importorskip("torch", reason="python -m pip install 'pytest-perfgate[torch]'")

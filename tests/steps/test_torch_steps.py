@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from pytest_perfgate.artifact import TORCH, Artifact
+from pytest_perfgate.errors import BuildError, NoEffect
+from pytest_perfgate.steps import splits_of
+from pytest_perfgate.steps.channels_last import ChannelsLast
+from pytest_perfgate.steps.finetune import Finetune
+from pytest_perfgate.steps.prune import Prune
+from pytest_perfgate.steps.training import Course
 
-from harness.artifact import TORCH, Artifact
-from harness.errors import BuildError, NoEffect
-from harness.steps import splits_of
-from harness.steps.channels_last import ChannelsLast
-from harness.steps.finetune import Finetune
-from harness.steps.prune import Prune
-from harness.steps.training import Course
 from tests.steps.conftest import example
 
 torch = pytest.importorskip("torch", reason="python -m pip install 'pytest-perfgate[torch]'")

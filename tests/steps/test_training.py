@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pytest_perfgate.errors import BuildError
+from pytest_perfgate.steps.training import Checkpoints, Course, TrainingOptions, train
 
-from harness.errors import BuildError
-from harness.steps.training import Checkpoints, Course, TrainingOptions, train
 from tests.steps.conftest import example
 
 torch = pytest.importorskip("torch", reason="python -m pip install 'pytest-perfgate[torch]'")

@@ -94,7 +94,8 @@ def test_fine_tuning_repeats_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     """The same seed gives the same weights, another one does not."""
     pytest.importorskip("sklearn")
     pytest.importorskip("skimage")
-    from harness.steps.training import Course
+    from pytest_perfgate.steps.training import Course
+
     from suites.digits import data
     from suites.digits.train import fit
 

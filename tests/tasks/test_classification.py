@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from harness.accuracy import accuracy_difference, accuracy_interval
-from harness.errors import DataError
-from harness.tasks.calls import compare, macro_shares
-from harness.tasks.classification import Called, Classification, ClassificationData, Input, Output
+from pytest_perfgate.errors import DataError
+from pytest_perfgate.tasks.classification import Classification, Input, Output
+from pytest_perfgate.tasks.classification_data import Called, ClassificationData
+from pytest_perfgate.tasks.classification_scores import compare, macro_shares
+from pytest_perfgate.verdicts.accuracy_intervals import accuracy_difference, accuracy_interval
 
 sklearn = pytest.importorskip("sklearn", reason="pip install 'pytest-perfgate[classification]'")
 

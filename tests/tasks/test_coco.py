@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-from harness.errors import DataError
-from harness.record import Matches
-from harness.stats.precision import Table, mean_average_precision
-from harness.tasks.coco import Prediction, evaluate
-from harness.tasks.detection import Detection, DetectionData
+from pytest_perfgate.errors import DataError
+from pytest_perfgate.records.session import Matches
+from pytest_perfgate.stats.average_precision import Table, mean_average_precision
+from pytest_perfgate.tasks.coco import evaluate
+from pytest_perfgate.tasks.detection import Detection
+from pytest_perfgate.tasks.detection_data import DetectionData, Prediction
 
 pytest.importorskip("faster_coco_eval", reason="pip install 'pytest-perfgate[detection]'")
 METRICS = ("map", "map50", "map75")

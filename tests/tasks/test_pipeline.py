@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from harness.errors import DataError, RecipeError
-from harness.tasks.boxes import overlap, suppress
-from harness.tasks.detection import Detection, Input, Output
+from pytest_perfgate.errors import DataError, RecipeError
+from pytest_perfgate.tasks.boxes import overlap, suppress
+from pytest_perfgate.tasks.detection import Detection, Input, Output
 
 
 def pipeline(output: dict[str, Any] | None = None, **options: Any) -> Any:

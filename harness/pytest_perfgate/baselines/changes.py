@@ -1,0 +1,165 @@
+"""Proposed edits of the stored baselines: data first, shown as a table, written at the end.
+
+A baseline moves only when what was measured is clearly not what is stored: noise moves none.
+Nothing here deletes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from pytest_perfgate.baselines.store import Baseline, Reason, Store, StoredMetric
+from pytest_perfgate.errors import BaselineError
+from pytest_perfgate.metric import Better, Metric, Rule
+from pytest_perfgate.records.session import Change, Status, SuiteRecord
+from pytest_perfgate.units import Unit, show, show_percent
+
+
+def propose(
+    stored: Mapping[str, Baseline], new: Mapping[str, Baseline], metrics: Mapping[str, Metric]
+) -> tuple[Change, ...]:
+    """What the new records would change in the stored ones, by recipe and metric."""
+    changes = []
+    for recipe, fresh in new.items():
+        old = stored.get(recipe)
+        for name, measured in fresh.metrics.items():
+            before = old.metrics.get(name) if old else None
+            kind = "create" if before is None else _kind(metrics[name], before, measured)
+            if kind:
+                changes.append(
+                    Change(
+                        kind=kind,
+                        recipe=recipe,
+                        metric=name,
+                        unit=measured.unit.value,
+                        before=before.value if before else None,
+                        after=measured.value,
+                    )
+                )
+    return tuple(changes)
+
+
+def write(
+    changes: Sequence[Change],
+    *,
+    new: Mapping[str, Baseline],
+    stored: Mapping[str, Baseline],
+    store: Store,
+    reason: str,
+    now: datetime,
+) -> tuple[Change, ...]:
+    """The changes as written.
+
+    Raises:
+        BaselineError: a loosening without a reason, or a file that cannot be written; nothing
+            was changed.
+    """
+    loosened = [change for change in changes if change.kind == "loosen"]
+    if loosened and not reason.strip():
+        listed = ", ".join(f"{change.recipe} {change.metric}" for change in loosened)
+        raise BaselineError(
+            f"{len(loosened)} baselines would become worse: {listed}",
+            next_step="say why: pytest --perf --perf-update --perf-reason 'why'",
+        )
+    merged = []
+    for recipe in dict.fromkeys(change.recipe for change in changes):
+        mine = [change for change in changes if change.recipe == recipe]
+        merged.append(_merged(mine, new[recipe], stored.get(recipe), reason, now))
+    store.write_all(merged)
+    return tuple(
+        change.model_copy(
+            update={"written": True, "reason": reason if change.kind == "loosen" else ""}
+        )
+        for change in changes
+    )
+
+
+def refusals(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> dict[str, str]:
+    """Recipes whose baselines must not be written from this session, each with the reason."""
+    found = {}
+    for record in suite.recipes:
+        if record.failure is not None:
+            found[record.name] = record.failure.problem
+    for verdict in suite.verdicts:
+        metric = metrics.get(verdict.metric)
+        accuracy = metric is not None and metric.rule is Rule.IMAGES
+        if verdict.status is Status.ERROR:
+            found.setdefault(verdict.recipe, verdict.reason)
+        elif verdict.status is Status.FAIL and accuracy:
+            found.setdefault(verdict.recipe, f"its accuracy is broken: {verdict.reason}")
+    return found
+
+
+def table(changes: Sequence[Change]) -> list[str]:
+    """The changes as lines of at most 100 columns."""
+    if not changes:
+        return ["the stored baselines stay as they are"]
+    lines = [f"{'change':8} {'recipe':24} {'metric':16} {'stored':>13} {'measured':>13} {'':>9}"]
+    for change in changes:
+        unit = Unit(change.unit)
+        moved = ""
+        if change.before and change.after is not None:
+            moved = show_percent(change.after / change.before - 1)
+        lines.append(
+            f"{change.kind:8} {change.recipe[:24]:24} {change.metric[:16]:16} "
+            f"{show(change.before, unit) if change.before is not None else '-':>13} "
+            f"{show(change.after, unit):>13} {moved:>9}".rstrip()[:100]
+        )
+    return lines
+
+
+def _kind(metric: Metric, before: StoredMetric, after: StoredMetric) -> str:
+    """Which kind of change it is: "tighten", "loosen", or "" when the two cannot be told apart."""
+    if metric.rule is Rule.LAUNCHES:
+        old, new = _comparable(metric, before), _comparable(metric, after)
+        if len(old) < 2 or len(new) < 2:
+            return ""
+        moved = (min(new) > max(old)) - (max(new) < min(old))
+    else:
+        moved = (after.value > before.value) - (after.value < before.value)
+    if not moved:
+        return ""
+    improved = (moved < 0) == (metric.better is Better.LOWER)
+    return "tighten" if improved else "loosen"
+
+
+def _comparable(metric: Metric, stored: StoredMetric) -> list[float]:
+    """The launches' values, without the machine's drift where the yardstick was measured."""
+    if len(stored.yardstick) != len(stored.launches):
+        return list(stored.launches)
+    pairs = zip(stored.launches, stored.yardstick, strict=True)
+    if metric.unit is Unit.SECONDS:
+        return [value / yard for value, yard in pairs]
+    if metric.unit is Unit.IMAGES_PER_SECOND:
+        return [value * yard for value, yard in pairs]
+    return list(stored.launches)
+
+
+def _merged(
+    changes: Sequence[Change], new: Baseline, old: Baseline | None, reason: str, now: datetime
+) -> Baseline:
+    """A recipe's baseline after some changes; what they do not name stays as it is stored."""
+    if old is None:
+        return new
+    moved = {change.metric for change in changes}
+    metrics = {**old.metrics, **{name: new.metrics[name] for name in moved}}
+    loosened = tuple(
+        Reason(
+            metric=change.metric,
+            date=now.isoformat(timespec="seconds"),
+            reason=reason,
+            before=change.before or 0.0,
+            after=change.after or 0.0,
+        )
+        for change in changes
+        if change.kind == "loosen"
+    )
+    scores = moved & (new.accuracy.values.keys() if new.accuracy else set())
+    return new.model_copy(
+        update={
+            "metrics": metrics,
+            "reasons": old.reasons + loosened,
+            "accuracy": new.accuracy if scores or old.accuracy is None else old.accuracy,
+        }
+    )

@@ -1,0 +1,282 @@
+"""The store of baselines: `baselines/<machine>/<suite>/<recipe>.json`, one accepted record each.
+
+A file holds what was measured and where, per launch, so that it can be judged again later; the
+tolerance lives with the recipe. A file that cannot be read is left as it is.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from pytest_perfgate.errors import BaselineError
+from pytest_perfgate.machine.fingerprint import Environment, Machine
+from pytest_perfgate.records.session import Accuracy
+from pytest_perfgate.units import Unit
+
+VERSION = 1
+
+_MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+"""Version to the function that makes its data into the next version's."""
+
+
+class StoredMetric(BaseModel):
+    """One metric of a baseline: its level, and the launches that it comes from (none for scores
+    and sizes), in the base unit of `unit`; beside each launch the yardstick's time in it, seconds,
+    and the SM clock of its GPU, Hz.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    unit: Unit
+    value: float = Field(ge=0)
+    launches: tuple[float, ...] = ()
+    yardstick: tuple[float, ...] = ()
+    clocks: tuple[float, ...] = ()
+
+    @field_validator("launches")
+    @classmethod
+    def _positive(cls, values: tuple[float, ...]) -> tuple[float, ...]:
+        if any(value < 0 for value in values):
+            raise ValueError("a measured value is not negative")
+        return values
+
+    @field_validator("yardstick")
+    @classmethod
+    def _takes_time(cls, values: tuple[float, ...]) -> tuple[float, ...]:
+        if any(value <= 0 for value in values):
+            raise ValueError("the yardstick takes some time")
+        return values
+
+
+class Reason(BaseModel):
+    """Why a metric was once allowed to become worse."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    metric: str
+    date: str
+    reason: str
+    before: float
+    after: float
+
+
+class Baseline(BaseModel):
+    """An accepted record of one recipe on one machine.
+
+    Attributes:
+        recorded: ISO 8601, UTC.
+        spec: digest of the recipe's chain and runtime.
+        reasons: of every loosening, the newest last.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    version: int = VERSION
+    suite: str
+    recipe: str
+    recorded: str
+    commit: str = ""
+    dirty: bool = False
+    machine: Machine
+    environment: Environment
+    spec: str
+    metrics: dict[str, StoredMetric]
+    reasons: tuple[Reason, ...] = ()
+    accuracy: Accuracy | None = None
+
+    @field_validator("recorded")
+    @classmethod
+    def _is_date(cls, text: str) -> str:
+        if datetime.fromisoformat(text).tzinfo is None:
+            raise ValueError("a time with its zone is asked for")
+        return text
+
+    def age_days(self, now: datetime) -> float:
+        """Days from its recording to `now`, never negative."""
+        return max(0.0, (now - datetime.fromisoformat(self.recorded)).total_seconds() / 86400)
+
+
+class Store:
+    """The baselines below a folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def path(self, machine: str, suite: str, recipe: str) -> Path:
+        """Where one baseline is kept.
+
+        Raises:
+            BaselineError: a name would leave the folder.
+        """
+        for name in (machine, suite, recipe):
+            if not name or name in {".", ".."} or "/" in name or "\\" in name or "\0" in name:
+                raise BaselineError(f"{name!r} cannot be the name of a file or folder")
+        return self.root / machine / suite / f"{recipe}.json"
+
+    def read(self, machine: Machine, suite: str, recipe: str) -> Baseline | None:
+        """The baseline of a recipe on a machine, None when none is stored.
+
+        Raises:
+            BaselineError: the file cannot be used; it is left as it is.
+        """
+        file = self.path(machine.id, suite, recipe)
+        if not file.exists():
+            return None
+        baseline = read_file(file)
+        if baseline.machine != machine:
+            raise _unusable(
+                file, "the machine inside is not the one that its folder is named after"
+            )
+        if (baseline.suite, baseline.recipe) != (suite, recipe):
+            raise _unusable(
+                file, f"it is of {baseline.suite}/{baseline.recipe}, not of {suite}/{recipe}"
+            )
+        return baseline
+
+    def write_all(self, baselines: Sequence[Baseline]) -> None:
+        """Stores several baselines: when one cannot be written, those before it are put back.
+
+        Raises:
+            BaselineError: one of them cannot be written; nothing was changed.
+        """
+        before: list[tuple[Path, str | None]] = []
+        try:
+            for baseline in baselines:
+                file = self.path(baseline.machine.id, baseline.suite, baseline.recipe)
+                before.append((file, file.read_text(encoding="utf-8") if file.is_file() else None))
+                self.write(baseline)
+        except BaselineError:
+            for file, text in before[:-1]:
+                if text is None:
+                    file.unlink(missing_ok=True)
+                else:
+                    file.write_text(text, encoding="utf-8")
+            raise
+
+    def write(self, baseline: Baseline) -> Path:
+        """Stores a baseline, whole or not at all.
+
+        Raises:
+            BaselineError: it cannot be written.
+        """
+        file = self.path(baseline.machine.id, baseline.suite, baseline.recipe)
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            handle, part = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
+            try:
+                with os.fdopen(handle, "w", encoding="utf-8") as out:
+                    out.write(render(baseline))
+                    out.flush()
+                    os.fsync(out.fileno())
+                Path(part).chmod(0o644)
+                Path(part).replace(file)
+            except BaseException:
+                Path(part).unlink(missing_ok=True)
+                raise
+        except OSError as error:
+            raise BaselineError(
+                f"the baseline cannot be written: {error.strerror}",
+                where=str(file),
+                next_step="free the disk, or make the folder writable; nothing was changed",
+            ) from error
+        return file
+
+    def files(self) -> Iterator[Path]:
+        """Every stored file, by machine, suite and recipe."""
+        yield from sorted(self.root.glob("*/*/*.json"))
+
+
+def read_file(file: Path) -> Baseline:
+    """One baseline from its file.
+
+    Raises:
+        BaselineError: not readable, truncated, of a newer version, or nonsense.
+    """
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise _unusable(file, f"it cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise _unusable(file, f"it is not JSON, perhaps cut short: {error}") from error
+    if not isinstance(data, dict) or not isinstance(data.get("version"), int):
+        raise _unusable(file, "it is not a baseline: there is no version")
+    if data["version"] > VERSION:
+        raise BaselineError(
+            f"the baseline is of version {data['version']}, and this program reads up to {VERSION}",
+            where=str(file),
+            next_step="python -m pip install --upgrade pytest-perfgate",
+        )
+    while data["version"] < VERSION:
+        if data["version"] not in _MIGRATIONS:
+            raise _unusable(file, f"version {data['version']} never was")
+        data = _MIGRATIONS[data["version"]](data)
+    try:
+        baseline = Baseline.model_validate_json(json.dumps(data))
+        if baseline.accuracy and baseline.accuracy.matches:
+            matches = baseline.accuracy.matches
+            for packed in (
+                matches.image,
+                matches.category,
+                matches.score,
+                matches.hits,
+                matches.ignored,
+                matches.truth,
+            ):
+                packed.array()
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise _unusable(file, f"{place}: {first['msg']} (it is {first['input']!r:.80})") from error
+    except ValueError as error:
+        raise _unusable(file, f"accuracy.matches does not unpack: {error}") from error
+    return baseline
+
+
+def render(baseline: Baseline) -> str:
+    """The text of a baseline's file: stable order, one list of numbers per line."""
+    data = baseline.model_dump(mode="json")
+    data["metrics"] = {name: data["metrics"][name] for name in sorted(data["metrics"])}
+    for metric in data["metrics"].values():
+        if not metric["clocks"]:
+            del metric["clocks"]  # nothing was measured on a GPU
+    return _json(_rounded(data), 0) + "\n"
+
+
+def _rounded(data: Any) -> Any:
+    if isinstance(data, float):
+        return float(f"{data:.7g}") if math.isfinite(data) else data
+    if isinstance(data, dict):
+        return {key: _rounded(value) for key, value in data.items()}
+    if isinstance(data, list):
+        return [_rounded(value) for value in data]
+    return data
+
+
+def _json(data: Any, depth: int) -> str:
+    pad, end = "  " * (depth + 1), "  " * depth
+    if isinstance(data, dict) and data:
+        rows = (
+            f"{pad}{json.dumps(str(key))}: {_json(value, depth + 1)}" for key, value in data.items()
+        )
+        return "{\n" + ",\n".join(rows) + f"\n{end}}}"
+    if isinstance(data, list) and any(isinstance(item, dict) for item in data):
+        return "[\n" + ",\n".join(pad + _json(item, depth + 1) for item in data) + f"\n{end}]"
+    return json.dumps(data)
+
+
+def _unusable(file: Path, what: str) -> BaselineError:
+    return BaselineError(
+        f"the baseline cannot be used: {what}",
+        where=str(file),
+        next_step=f"git checkout -- {file.name} in its folder, or delete it and record a new one "
+        "with pytest --perf --perf-update",
+    )

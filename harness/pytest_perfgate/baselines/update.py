@@ -1,0 +1,114 @@
+"""The end of a session: what its records would change in the stored baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+
+from pytest_perfgate.baselines import changes as edits
+from pytest_perfgate.baselines.store import Baseline, Store, StoredMetric
+from pytest_perfgate.errors import PerfgateError
+from pytest_perfgate.metric import Metric, Rule
+from pytest_perfgate.records.launch_values import launch_values, level, yardstick_values
+from pytest_perfgate.records.session import RecipeRecord, SessionRecord, SuiteRecord
+from pytest_perfgate.records.settings import Settings
+from pytest_perfgate.suite import reading
+
+
+def conclude(
+    record: SessionRecord, settings: Settings, now: datetime
+) -> tuple[SessionRecord, tuple[PerfgateError, ...]]:
+    """Proposes the changes of the stored baselines, and writes them when that was asked for.
+
+    Returns the record with its changes, and what stood in the way.
+    """
+    store = Store(settings.baselines)
+    problems: list[PerfgateError] = []
+    suites = []
+    for suite in record.suites:
+        if not suite.task:
+            suites.append(suite)
+            continue
+        metrics = reading.metrics_of(suite.task)
+        refused = edits.refusals(suite, metrics)
+        new = {
+            each.name: baseline_of(record, suite, each.without(suite.discarded), metrics)
+            for each in suite.recipes
+            if each.name not in refused
+        }
+        stored = {}
+        for name in list(new):
+            try:
+                found = store.read(record.machine, suite.name, name)
+            except PerfgateError:
+                del new[name]  # its verdict says so already; the file stays as it is
+                continue
+            if found is not None:
+                stored[name] = found
+        proposed = edits.propose(stored, new, metrics)
+        if settings.update and record.complete:
+            try:
+                proposed = edits.write(
+                    proposed, new=new, stored=stored, store=store, reason=settings.reason, now=now
+                )
+            except PerfgateError as error:
+                problems.append(error)
+        suites.append(suite.model_copy(update={"changes": proposed}))
+    return record.model_copy(update={"suites": tuple(suites)}), tuple(problems)
+
+
+def baseline_of(
+    session: SessionRecord,
+    suite: SuiteRecord,
+    record: RecipeRecord,
+    metrics: Mapping[str, Metric],
+) -> Baseline:
+    """What would be stored of a recipe."""
+    yard = yardstick_values(suite.yardstick)
+    stored = {}
+    for metric in metrics.values():
+        value = level(record, metric)
+        if value is None or metric.alone:  # nothing is compared with it
+            continue
+        launches = launch_values(record, metric) if metric.rule is Rule.LAUNCHES else {}
+        known = all(index in yard for index in launches)
+        stored[metric.name] = StoredMetric(
+            unit=metric.unit,
+            value=_short(value),
+            launches=tuple(_short(each) for each in launches.values()),
+            yardstick=tuple(_short(yard[index]) for index in launches) if known else (),
+            clocks=tuple(map(_short, _clocks(record, launches))),
+        )
+    return Baseline(
+        suite=suite.name,
+        recipe=record.name,
+        recorded=session.started,
+        commit=session.commit,
+        dirty=session.dirty,
+        machine=session.machine,
+        environment=session.environment,
+        spec=spec_digest(record),
+        metrics=stored,
+        accuracy=record.accuracy,
+    )
+
+
+def _clocks(record: RecipeRecord, launches: Collection[int]) -> list[float]:
+    """The SM clock of each of these launches; none when one of them is not known."""
+    clocks = {launch.index: launch.sm_clock for launch in record.launches}
+    found = [clock for index in launches if (clock := clocks.get(index))]
+    return found if len(found) == len(launches) else []
+
+
+def spec_digest(record: RecipeRecord) -> str:
+    """Digest of what a recipe is built from and measured by, not of its budgets."""
+    from pytest_perfgate.files import digest_of
+
+    asked = {key: record.spec.get(key) for key in ("chain", "runtime")}
+    if "workload" in record.spec:
+        asked["workload"] = record.spec["workload"]
+    return digest_of(asked)[:16]
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.7g}")

@@ -1,0 +1,397 @@
+"""Builds a recipe's artifact link by link, in a worker: each link proven, and cached."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest_perfgate
+from pytest_perfgate import registry, tasks
+from pytest_perfgate.artifact import TORCH, Artifact, OptionsModel
+from pytest_perfgate.building import suite_data
+from pytest_perfgate.building.artifact_cache import ArtifactStore, Entry, Stored, Structure
+from pytest_perfgate.building.package_versions import versions_of
+from pytest_perfgate.building.project_code import Watch, resolve
+from pytest_perfgate.building.source_model import MODEL, asked_of, fence_of, make
+from pytest_perfgate.building.suite_data import VALIDATION, SuiteData
+from pytest_perfgate.errors import BuildError, PerfgateError
+from pytest_perfgate.files import digest_files, digest_of
+from pytest_perfgate.records.recipe import ModelSpec, Recipe, StepSpec, Suite
+from pytest_perfgate.records.session import ArtifactInfo, Link
+from pytest_perfgate.registry import requires_of
+from pytest_perfgate.steps import BuildContext, Step, machine_of, splits_of, training, trains_with
+from pytest_perfgate.steps.training import Checkpoints
+
+SEED = 0
+CHECKPOINT_SECONDS = 30.0  # a training that is cut off loses no more than about this
+_FORMAT = 1  # of the store's entries; part of every key
+_WEIGHTS = "weights.safetensors"
+
+
+@dataclass(frozen=True)
+class Built:
+    """A built recipe: where its artifact is, what it is, and how it came about.
+
+    `reference` is plain data from which `load` opens the artifact in another process; `files` are
+    the project's that its links read when they were built, with their digests.
+    """
+
+    reference: dict[str, Any]
+    info: ArtifactInfo
+    lineage: tuple[Link, ...]
+    files: Mapping[str, str]
+
+
+def build(
+    suite: Suite,
+    recipe: Recipe,
+    *,
+    store: ArtifactStore,
+    watch: Watch,
+    data: SuiteData,
+    progress: Callable[[int, int, str], None],
+) -> Built:
+    """The artifact of `recipe`; links that the store holds are not built again.
+
+    Raises:
+        BuildError: a step could not be applied, or had no effect.
+    """
+    if recipe.search is not None:  # what stands in its place is a range's first value, no choice
+        raise BuildError(
+            f"values of {recipe.name!r} are still searched for",
+            next_step="pytest --perf --perf-search",
+        )
+    chain = _Chain(suite, recipe, store, watch, data, progress)
+    return chain.build()
+
+
+def load(reference: dict[str, Any]) -> Artifact:
+    """The artifact that `Built.reference` describes, opened in this process."""
+    path = Path(reference["path"]) if reference["path"] else None
+    if reference["kind"] != TORCH:
+        return Artifact(reference["kind"], path=path)
+    model = ModelSpec(**reference["model"])
+    source, name, options = asked_of(model)
+    module = source.restore(
+        name, options, reference["made"] or {}, lambda path: resolve(path, MODEL)
+    )
+    for item in reference["structures"]:
+        structure = Structure.model_validate(item)
+        step: Step = registry.find(registry.STEPS, structure.step)
+        asked = step.Options.model_validate(structure.options)
+        module = step.restore(module, structure.data, asked)
+    if (reference["structures"] or reference["made"] is not None) and path is not None:
+        from safetensors.torch import load_model
+
+        load_model(module, path)
+    return Artifact(TORCH, module=module.eval())
+
+
+class _Chain:
+    """One build: the links so far, and the live module when there is one."""
+
+    def __init__(
+        self,
+        suite: Suite,
+        recipe: Recipe,
+        store: ArtifactStore,
+        watch: Watch,
+        data: SuiteData,
+        progress: Callable[[int, int, str], None],
+    ) -> None:
+        self._suite = suite
+        self._recipe = recipe
+        self._store = store
+        self._watch = watch
+        self._data = data
+        self._progress = progress
+        self._module: Any = None  # of the last link, while it is known to be up to date
+
+    def build(self) -> Built:
+        entry, link = self._link(_source_key(self._suite), "model", {}, self._source)
+        lineage = [link]
+        for spec in self._recipe.chain:
+            step: Step = registry.find(registry.STEPS, spec.name)
+            options = step.Options.model_validate(dict(spec.options))
+            before, key = entry, _step_key(link.key, step, options, self._suite)
+            checkpoints = self._checkpoints(key, before) if trains_with(step, options) else None
+            entry, link = self._link(
+                key,
+                spec.name,
+                options.model_dump(mode="json"),
+                lambda folder, s=step, o=options, e=before, p=spec, c=checkpoints: self._apply(  # type: ignore[misc]
+                    s, o, e, folder, p, c
+                ),  # mypy cannot infer a lambda's defaults
+            )
+            if checkpoints is not None:
+                checkpoints.delete()
+            step.prove(link.effect, options)
+            lineage.append(link)
+        return Built(self._reference(entry), self._info(entry), tuple(lineage), entry.stored.files)
+
+    def _link(
+        self,
+        key: str,
+        name: str,
+        options: dict[str, Any],
+        make: Callable[[Path], Stored],
+    ) -> tuple[Entry, Link]:
+        with self._store.lock(key):
+            found = self._store.find(key, self._watch)
+            cached = found is not None
+            if found is None:
+                with self._store.scratch() as folder:
+                    found = self._store.add(key, folder, make(folder))
+            else:
+                self._module = None
+        stored = found.stored
+        link = Link(
+            step=name,
+            options=options,
+            effect=stored.effect,
+            seconds=round(stored.seconds, 3),
+            cached=cached,
+            key=key,
+        )
+        return found, link
+
+    def _source(self, folder: Path) -> Stored:
+        start = time.perf_counter()
+        made = make(self._suite.model, fence_of(self._suite), MODEL)
+        effect = {"source": str(self._suite.model), **made.effect}
+        if made.artifact.path is not None:
+            name = f"model{made.artifact.path.suffix}"
+            (folder / name).write_bytes(made.artifact.path.read_bytes())
+            return self._stored(made.artifact.kind, name, effect, (), start, {})
+        self._module = made.artifact.module
+        self._save(folder)
+        effect["parameters"] = sum(p.numel() for p in self._module.parameters())
+        files = self._watch.files()
+        return self._stored(TORCH, _WEIGHTS, effect, (), start, files, made=made.structure)
+
+    def _checkpoints(self, key: str, before: Entry) -> Checkpoints:
+        """Those of the link `key`; a changed file of the project makes them another training's."""
+        return Checkpoints(
+            folder=self._store.training(key),
+            files=lambda: {**before.stored.files, **self._watch.files()},
+            unchanged=self._watch.unchanged,
+            every=CHECKPOINT_SECONDS,
+        )
+
+    def _apply(
+        self,
+        step: Step,
+        options: OptionsModel,
+        before: Entry,
+        folder: Path,
+        spec: StepSpec,
+        checkpoints: Checkpoints | None,
+    ) -> Stored:
+        self._progress(0, 0, f"{spec.name} …")
+        start = time.perf_counter()
+        context = BuildContext(
+            folder=folder,
+            example=self._data.example,
+            inputs=self._data.inputs,
+            data=self._data.split,
+            trainer=(
+                resolve(self._suite.trainer, "suite.trainer")
+                if trains_with(step, options)
+                else None
+            ),
+            seed=SEED,
+            threads=self._suite.threads,
+            progress=lambda done, total, note: self._progress(
+                done, total, f"{spec.name}: {note}" if note else spec.name
+            ),
+            score=self._score,
+            model=lambda name: self._other_model(name, f"step {spec.name}"),
+            checkpoints=checkpoints,
+            cache=self._store.cache(step.name),
+        )
+        try:
+            applied = step.apply(self._open(before), options, context)
+        except PerfgateError:
+            raise
+        except Exception as error:
+            raise BuildError(
+                f"step {spec} could not be applied: {type(error).__name__}: {error}"
+            ) from error
+        effect = dict(applied.effect)
+        step.prove(effect, options)
+        structures, model = before.stored.structures, before.stored.model
+        made = before.stored.made
+        if applied.model:
+            structures, model, made = (), applied.model, None
+        if applied.artifact.kind == TORCH:
+            self._module = applied.artifact.module.eval()
+            structures += (
+                Structure(
+                    step=spec.name, options=options.model_dump(mode="json"), data=applied.structure
+                ),
+            )
+            self._save(folder)
+            name = _WEIGHTS
+        else:
+            self._module = None
+            if applied.artifact.path is None or applied.artifact.path.parent != folder:
+                raise BuildError(f"step {spec.name!r} left no file in the folder that it was given")
+            name = applied.artifact.path.name
+            structures = ()
+        files = {**before.stored.files, **self._watch.files()}
+        return self._stored(
+            applied.artifact.kind, name, effect, structures, start, files, model, made
+        )
+
+    def _other_model(self, name: str, where: str) -> Any:
+        made = make(ModelSpec(name), fence_of(self._suite), where)
+        if made.artifact.kind != TORCH:
+            raise BuildError(f"{name!r} is {made.artifact.kind}", where=where, valid=TORCH)
+        return made.artifact.module
+
+    def _score(self, artifact: Artifact, split: str) -> float:
+        """The task's first metric over a split that is not the one that budgets are judged on."""
+        from pytest_perfgate.runtimes import OpenContext, Runtime
+
+        if split == VALIDATION:
+            raise BuildError("validation images judge what was built, they do not shape it")
+        names = registry.names(registry.RUNTIMES)
+        runtimes: list[Runtime] = [registry.find(registry.RUNTIMES, name) for name in names]
+        runtime = next(each for each in runtimes if artifact.kind in each.accepts)
+        context = OpenContext(threads=self._suite.threads, folder=self._store.root)
+        session = runtime.open(artifact, runtime.Options(), context)
+        try:
+            data, pipeline = self._data.split(split), self._data.pipeline
+            predictions = []
+            for index in range(len(data.images)):
+                batch, meta = pipeline.preprocess(self._data.images(split, [index]))
+                predictions += pipeline.postprocess(session.run(batch), meta)
+        finally:
+            session.close()
+        values = self._data.task.evaluate(data, predictions).values
+        return values[next(iter(self._data.task.metrics))]
+
+    def _open(self, entry: Entry) -> Artifact:
+        if entry.stored.kind == TORCH and self._module is not None:
+            return Artifact(TORCH, module=self._module)
+        return load(self._reference(entry))
+
+    def _save(self, folder: Path) -> None:
+        from safetensors.torch import save_model
+
+        save_model(self._module, str(folder / _WEIGHTS), force_contiguous=True)
+
+    @staticmethod
+    def _stored(
+        kind: str,
+        file: str,
+        effect: dict[str, Any],
+        structures: tuple[Structure, ...],
+        start: float,
+        files: dict[str, str],
+        model: str = "",
+        made: Any = None,
+    ) -> Stored:
+        return Stored(
+            kind=kind,
+            file=file,
+            effect=effect,
+            structures=structures,
+            seconds=time.perf_counter() - start,
+            files=files,
+            model=model,
+            made=made,
+        )
+
+    def _reference(self, entry: Entry) -> dict[str, Any]:
+        return {
+            "kind": entry.stored.kind,
+            "path": str(entry.path) if entry.path else "",
+            "model": asdict(
+                ModelSpec(entry.stored.model) if entry.stored.model else self._suite.model
+            ),
+            "made": entry.stored.made,
+            "structures": [item.model_dump(mode="json") for item in entry.stored.structures],
+        }
+
+    @staticmethod
+    def _info(entry: Entry) -> ArtifactInfo:
+        names = list(_deployed(entry))
+        digest, sizes = digest_files(entry.folder, names)
+        return ArtifactInfo(
+            kind=entry.stored.kind, digest=digest, size=sum(sizes.values()), files=sizes
+        )
+
+
+def _deployed(entry: Entry) -> Iterator[str]:
+    for file in entry.folder.iterdir():
+        if file.is_file() and file.name != "link.json":
+            yield file.name
+
+
+def _source_key(suite: Suite) -> str:
+    source, name, options = asked_of(suite.model)
+    files = source.files(name, options, fence_of(suite))
+    needed = source.requires(name, options) if source.gives == TORCH else ()
+    asked: dict[str, Any] = {
+        "format": _FORMAT,
+        "pytest_perfgate": pytest_perfgate.__version__,
+        "python": list(sys.version_info[:2]),
+        "packages": versions_of([each.module for each in needed]),
+        "suite": suite.name,
+        "model": suite.model.name,
+        "file": digest_files(files[0].parent, [each.name for each in files])[0] if files else "",
+    }
+    if source.name:  # what the suite names itself is as it is
+        asked["options"] = options.model_dump(mode="json")
+        asked["code"] = _sources([source.name])
+    return digest_of(asked)
+
+
+def _sources(names: Iterable[str]) -> list[str]:
+    """Digests of the code of sources."""
+    kinds = [type(registry.find(registry.SOURCES, name)) for name in names]
+    files = [sys.modules[kind.__module__].__file__ for kind in kinds]
+    return [_code(Path(file)) for file in files if file]
+
+
+def _step_key(before: str, step: Step, options: OptionsModel, suite: Suite) -> str:
+    source = sys.modules[type(step).__module__].__file__
+    asked: dict[str, Any] = {
+        "before": before,
+        "step": step.name,
+        "code": _code(Path(source)) if source else "",
+        "options": options.model_dump(mode="json"),
+        "packages": versions_of([each.module for each in requires_of(step, options)]),
+        "seed": SEED,
+        "threads": suite.threads,
+    }
+    machine = machine_of(step, options)
+    if machine is not None:
+        asked["machine"] = machine
+    built_by = getattr(options, "sources", ())
+    if built_by:
+        asked["sources"] = _sources(built_by)
+    splits = splits_of(step, options)
+    if splits:
+        asked["data"] = {split: suite.data.get(split) for split in sorted(splits)}
+        asked["input"] = dict(suite.input)
+        asked["reading"] = [_code(Path(suite_data.__file__)), _folder(Path(tasks.__file__).parent)]
+    if trains_with(step, options):
+        asked["trainer"] = suite.trainer
+        asked["training"] = _code(Path(training.__file__))
+    return digest_of(asked)
+
+
+def _code(source: Path) -> str:
+    """Digest of a step's module and of those beside it whose names begin with its own."""
+    names = sorted(file.name for file in source.parent.glob(f"{source.stem}*.py"))
+    return digest_files(source.parent, names)[0]
+
+
+def _folder(folder: Path) -> str:
+    return digest_files(folder, sorted(file.name for file in folder.glob("*.py")))[0]

@@ -1,0 +1,105 @@
+"""A suite's data and its pipeline, in a worker: splits loaded once, examples, inputs, leaks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from pytest_perfgate import registry
+from pytest_perfgate.artifact import IMPORT_PATH
+from pytest_perfgate.building.project_code import resolve
+from pytest_perfgate.errors import DataError
+from pytest_perfgate.records.recipe import Suite
+from pytest_perfgate.tasks import Pipeline, Task
+
+VALIDATION = "validation"
+
+
+class SuiteData:
+    """The splits of one suite, each loaded at first use and kept."""
+
+    def __init__(self, suite: Suite) -> None:
+        self._suite = suite
+        self._splits: dict[str, Any] = {}
+        self.task: Task = registry.find(registry.TASKS, suite.task)
+        registry.require(self.task.requires, f"the task {suite.task!r}")
+        self.pipeline: Pipeline = self.task.pipeline(
+            self.task.Input.model_validate(dict(suite.input)),
+            self.task.Output.model_validate(dict(suite.output)),
+        )
+
+    def split(self, name: str) -> Any:
+        """The task's data object of a split, or of what an import path in a step's options names.
+
+        Raises:
+            DataError: the suite names no such split, or it cannot be used.
+        """
+        if name not in self._splits:
+            named = IMPORT_PATH.fullmatch(name) is not None
+            where = name if named else f"suite.data.{name}"
+            source = name if named else self._suite.data.get(name)
+            if source is None:
+                raise DataError(
+                    f"the suite {self._suite.name!r} names no {name!r} data",
+                    where=where,
+                    valid=", ".join(sorted(self._suite.data)),
+                )
+            made = resolve(source, where) if isinstance(source, str) else source
+            data = self.task.load(made, self._suite.folder, self._suite.root)
+            if not len(data.images):
+                raise DataError("there are no images", where=where)
+            self._splits[name] = data
+        return self._splits[name]
+
+    def images(self, split: str, indices: Sequence[int]) -> list[Any]:
+        """Some decoded images of a split, uint8 (H, W, 3), as arrays of their own in memory."""
+        import numpy as np
+
+        data = self.split(split)
+        return [np.array(data.images[index]) for index in indices]
+
+    def example(self, count: int) -> Any:
+        """A network input of batch `count` from validation images of one size, in order."""
+        import numpy as np
+
+        data = self.split(VALIDATION)
+        image = np.array(data.images[0])
+        rows = [image]
+        for index in range(1, min(len(data.images), 16 * count)):
+            if len(rows) == count:
+                break
+            other = np.array(data.images[index])
+            if other.shape == image.shape:
+                rows.append(other)
+        while len(rows) < count:
+            rows.append(rows[-1])
+        return self.pipeline.preprocess(rows)[0]
+
+    def inputs(self, split: str, limit: int) -> Iterator[Any]:
+        """Network inputs of the first `limit` images of a split, one by one, batch 1."""
+        import numpy as np
+
+        data = self.split(split)
+        for index in range(min(limit, len(data.images))):
+            yield self.pipeline.preprocess([np.array(data.images[index])])[0]
+
+    def refuse_leak(self, split: str) -> None:
+        """Nothing, when no image of `split` is a validation image.
+
+        Raises:
+            DataError: names how many are, and the first.
+        """
+        validation = {text: index for index, text in enumerate(self.split(VALIDATION).digests)}
+        shared = [
+            (index, validation[text])
+            for index, text in enumerate(self.split(split).digests)
+            if text in validation
+        ]
+        if shared:
+            here, there = shared[0]
+            raise DataError(
+                f"{len(shared)} of the {split} images are validation images too (the first: "
+                f"{split} image {here} is validation image {there}): accuracy would be flattered",
+                where=f"suite.data.{split}",
+                next_step="take these images out of one of the two splits",
+            )

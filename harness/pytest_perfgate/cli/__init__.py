@@ -1,0 +1,1 @@
+"""The command `pytest-perfgate`: one file per word that a user types."""

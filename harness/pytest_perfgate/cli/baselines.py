@@ -1,0 +1,147 @@
+"""`pytest-perfgate baselines`: what is stored, looked at, compared, and tidied up."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pytest_perfgate.errors import PerfgateError
+
+
+def add_commands(commands: Any, store_option: Callable[[argparse.ArgumentParser], None]) -> None:
+    """Adds the command and its actions to the subparsers of `perfgate`."""
+    baselines = commands.add_parser("baselines", help="look at the stored baselines")
+    actions = baselines.add_subparsers(title="actions", metavar="ACTION", required=True)
+    listed = actions.add_parser("list", help="every stored baseline, one line each")
+    listed.set_defaults(run=_list)
+    shown = actions.add_parser("show", help="one baseline in full")
+    shown.add_argument("recipe", help="its recipe, or suite/recipe")
+    shown.set_defaults(run=_show)
+    diff = actions.add_parser("diff", help="compare two baseline files")
+    diff.add_argument("old", type=Path)
+    diff.add_argument("new", type=Path)
+    diff.set_defaults(run=_diff)
+    prune = actions.add_parser(
+        "prune", help="find baselines whose recipe is gone; delete them with --yes"
+    )
+    prune.add_argument("--yes", action="store_true", help="delete what is listed")
+    prune.add_argument("--suites", type=Path, default=Path("suites"), help="default: suites")
+    prune.set_defaults(run=_prune)
+    for action in (listed, shown, diff, prune):
+        store_option(action)
+
+
+def _list(asked: argparse.Namespace) -> int:
+    from pytest_perfgate.baselines.store import Store, read_file
+    from pytest_perfgate.machine.fingerprint import this_machine
+
+    here = this_machine().id
+    now = datetime.now(UTC)
+    count = problems = 0
+    for file in Store(asked.baselines).files():
+        count += 1
+        try:
+            baseline = read_file(file)
+        except PerfgateError as error:
+            problems += 1
+            print(error, file=sys.stderr)
+            continue
+        mark = "this machine" if file.parts[-3] == here else file.parts[-3]
+        age = baseline.age_days(now)
+        print(
+            f"{baseline.suite}/{baseline.recipe:<20} {age:5.0f} days  {len(baseline.metrics):3} "
+            f"metrics  {baseline.commit[:10] or '-':<10}  {mark}"
+        )
+    if not count:
+        print(f"no baselines in {asked.baselines}; pytest --perf --perf-update records some")
+    return 1 if problems else 0
+
+
+def _show(asked: argparse.Namespace) -> int:
+    from pytest_perfgate.baselines.store import Store, read_file
+    from pytest_perfgate.units import show
+
+    suite, _, recipe = asked.recipe.rpartition("/")
+    found = [
+        file
+        for file in Store(asked.baselines).files()
+        if file.stem == recipe and suite in {"", file.parts[-2]}
+    ]
+    if not found:
+        known = ", ".join(
+            f"{file.parts[-2]}/{file.stem}" for file in Store(asked.baselines).files()
+        )
+        raise PerfgateError(
+            f"there is no baseline of {asked.recipe!r}",
+            where=str(asked.baselines),
+            valid=known or "none is stored",
+            next_step="pytest-perfgate baselines list",
+        )
+    for file in found:
+        baseline = read_file(file)
+        print(file)
+        print(f"  recorded  {baseline.recorded}, commit {baseline.commit[:10] or '-'}")
+        print(f"  machine   {baseline.machine.cpu}, {baseline.machine.cores} cores")
+        for name, metric in baseline.metrics.items():
+            launches = f"  {len(metric.launches)} launches" if metric.launches else ""
+            print(f"  {name:<16}  {show(metric.value, metric.unit):>14}{launches}")
+        for reason in baseline.reasons:
+            print(f"  loosened  {reason.metric} on {reason.date[:10]}: {reason.reason}")
+    return 0
+
+
+def _diff(asked: argparse.Namespace) -> int:
+    from pytest_perfgate.baselines.store import read_file
+    from pytest_perfgate.units import show, show_percent
+
+    old, new = read_file(asked.old), read_file(asked.new)
+    if old.machine != new.machine:
+        print(f"different machines: {old.machine.id} and {new.machine.id}")
+    for name in sorted(old.metrics.keys() | new.metrics.keys()):
+        before, after = old.metrics.get(name), new.metrics.get(name)
+        moved = ""
+        if before and after and before.value:
+            moved = show_percent(after.value / before.value - 1)
+        left = show(before.value, before.unit) if before else "-"
+        right = show(after.value, after.unit) if after else "-"
+        print(f"{name:<16} {left:>14} {right:>14} {moved:>9}".rstrip())
+    return 0
+
+
+def _prune(asked: argparse.Namespace) -> int:
+    from pytest_perfgate.baselines.store import Store
+    from pytest_perfgate.suite import reading
+
+    known: dict[str, set[str]] = {}
+    for file in sorted(asked.suites.rglob("recipes.toml")):
+        read = reading.read(file, Path.cwd())
+        if read.suite is None or read.problems:
+            raise PerfgateError(
+                "it has errors, so what is gone cannot be told",
+                where=str(file),
+                next_step="pytest --perf --collect-only, and mend it first",
+            )
+        known.setdefault(read.suite.name, set()).update(read.suite.recipes)
+    if not known:
+        raise PerfgateError(
+            f"there is no suite below {asked.suites}",
+            next_step="pytest-perfgate baselines prune --suites DIR",
+        )
+    gone = [
+        file
+        for file in Store(asked.baselines).files()
+        if file.stem not in known.get(file.parts[-2], set())
+    ]
+    for file in gone:
+        if asked.yes:
+            file.unlink()
+        print(f"{'deleted' if asked.yes else 'would delete'} {file}")
+    if gone and not asked.yes:
+        print("pytest-perfgate baselines prune --yes deletes them")
+    if not gone:
+        print("every baseline belongs to a recipe")
+    return 0

@@ -1,0 +1,89 @@
+"""`pytest-perfgate freeze`: the recipe that a search found, as an entry of its suite file."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from pytest_perfgate.errors import RecipeError
+
+_FREEZE = """\
+Prints the recipe with the values that its finished search found in place of its ranges:
+an ordinary recipe, which needs no search and no cache. With --write it takes the place of
+the one with ranges in the suite file; comments and other entries stay as they are. It
+searches nothing: pytest --perf --perf-search does.
+
+exit code: 0 the entry was printed, or written
+           1 the search is not finished, found nothing, or the file cannot be written
+           2 wrong usage"""
+
+
+def add_command(commands: Any) -> None:
+    """Adds the command to the subparsers of `perfgate`."""
+    freeze = commands.add_parser(
+        "freeze",
+        help="print the recipe that a search found, with its values in place of its ranges",
+        description=_FREEZE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    freeze.add_argument("recipe", help="its name, or suite/recipe")
+    freeze.add_argument(
+        "--suites", type=Path, default=Path("suites"), metavar="DIR", help="default: suites"
+    )
+    freeze.add_argument(
+        "--cache", type=Path, default=Path(".perfgate"), metavar="DIR", help="default: .perfgate"
+    )
+    freeze.add_argument("--write", action="store_true", help="write it into the suite file")
+    freeze.set_defaults(run=_freeze)
+
+
+def _freeze(asked: argparse.Namespace) -> int:
+    from pytest_perfgate.cli.explain import find
+    from pytest_perfgate.files import put
+    from pytest_perfgate.machine.fingerprint import this_machine
+    from pytest_perfgate.records.settings import for_command
+    from pytest_perfgate.search.freeze import frozen
+    from pytest_perfgate.search.run import found_for
+    from pytest_perfgate.suite import reading
+
+    root = Path.cwd()
+    suite, recipe = find(asked.recipe, root, root / asked.suites, command="pytest-perfgate freeze")
+    if recipe.search is None:
+        raise RecipeError(f"no option of {recipe.name!r} is a range: it is as it is")
+    missing = reading.missing_packages(suite, recipe)
+    if missing:
+        raise RecipeError(f"{missing[0].module!r} is not installed", next_step=missing[0].install)
+    settings = for_command(root, f"pytest-perfgate freeze {asked.recipe}", cache=root / asked.cache)
+    found = found_for(
+        reading.read(suite.file, root),
+        {recipe.name},
+        settings=settings,
+        machine=this_machine(),
+        show=lambda _: None,
+        say=lambda _: None,
+    )
+    failed = found.failures.get(recipe.name)
+    if failed is not None:
+        raise RecipeError(f"{recipe.name}: {failed.problem}", next_step=failed.next_step)
+    search = found.searches[recipe.name]
+    text = suite.file.read_bytes().decode()  # line ends as they are
+    note = (
+        f"Values found by a search: the fastest by {search.metric} of {len(search.trials)} trials"
+        f", seed {search.seed}."
+    )
+    made = frozen(text, recipe.name, found.values[recipe.name], note)
+    place = suite.file.relative_to(root) if suite.file.is_relative_to(root) else suite.file
+    if asked.write and not made.file:
+        raise RecipeError(
+            "its entry cannot be edited where it stands (one table makes several recipes, or it "
+            "is spread over tables of its own)",
+            where=str(place),
+            next_step=f"pytest-perfgate freeze {asked.recipe} prints an entry to put there",
+        )
+    print(made.entry, end="")
+    if asked.write:
+        put(suite.file, made.file)
+        print(f"wrote {place}", file=sys.stderr)
+    return 0

@@ -1,0 +1,142 @@
+"""`pytest-perfgate history` and `pytest-perfgate report --history`: the store of all sessions."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pytest_perfgate.errors import HistoryError, PerfgateError, ReportError
+
+FOLDER = Path("reports/history")
+
+
+def add_commands(commands: Any) -> None:
+    """Adds the command and its actions to the subparsers of `perfgate`."""
+    history = commands.add_parser("history", help="fill and tidy the history of sessions")
+    actions = history.add_subparsers(title="actions", metavar="ACTION", required=True)
+    imported = actions.add_parser("import", help="add sessions from their JSON files")
+    imported.add_argument("files", nargs="+", type=Path, help="JSON files of reports/")
+    imported.set_defaults(run=_import)
+    listed = actions.add_parser("list", help="every stored session, one line each")
+    listed.set_defaults(run=_list)
+    compact = actions.add_parser("compact", help="one file for each month that is over")
+    compact.set_defaults(run=_compact)
+    for action in (imported, listed, compact):
+        folder_option(action, "--history")
+
+
+def folder_option(parser: argparse.ArgumentParser, name: str) -> None:
+    """The option that names the store."""
+    parser.add_argument(
+        name, type=Path, default=FOLDER, metavar="DIR", help=f"the store (default: {FOLDER})"
+    )
+
+
+def report(folder: Path, output: Path | None) -> int:
+    """Writes the nightly page; 0 when it is written.
+
+    Raises:
+        PerfgateError: there is no store, or the page cannot be written.
+    """
+    from pytest_perfgate.files import put
+    from pytest_perfgate.history.analysis import Choices, analyse
+    from pytest_perfgate.history.nights import read
+    from pytest_perfgate.history.page import render
+    from pytest_perfgate.history.store import History
+
+    _there(folder)
+    choices = Choices()
+    with History(folder) as store:
+        past = read(store, choices.days, choices.held_for)
+    _say_unread(past.unread)
+    page = output or folder.parent / "nightly.html"
+    try:
+        put(page, render(analyse(past, choices), Path.cwd()))
+    except OSError as error:
+        raise ReportError(
+            f"the page cannot be written: {error.strerror}",
+            where=str(page),
+            next_step="name a file in a folder that exists: -o FILE",
+        ) from error
+    print(f"report: {page}")
+    return 0
+
+
+def _import(asked: argparse.Namespace) -> int:
+    from pytest_perfgate.history.store import History
+    from pytest_perfgate.report.session_files import read
+    from pytest_perfgate.suite.reading import metrics_of_session
+
+    added = known = problems = 0
+    with History(asked.history) as store:
+        for file in asked.files:
+            try:
+                session = read(file)
+                metrics = metrics_of_session(session)
+            except PerfgateError as error:
+                problems += 1
+                print(error if error.where else error.at(str(file)), file=sys.stderr)
+                continue
+            if store.append(session, metrics) is None:
+                known += 1
+            else:
+                added += 1
+    print(f"{added} added to {asked.history}, {known} there already, {problems} not read")
+    return 1 if problems else 0
+
+
+def _list(asked: argparse.Namespace) -> int:
+    from pytest_perfgate.history.store import History
+
+    _there(asked.history)
+    with History(asked.history) as store:
+        store.view("history")
+        rows = store.query(
+            """
+            SELECT session, machine, any_value(started) AS started, any_value(seconds),
+                any_value(commit), any_value(dirty), count(metric)
+            FROM history GROUP BY session, machine ORDER BY started, machine, session
+            """
+        ).fetchall()
+    _say_unread(store.unread)
+    for session, machine, started, seconds, commit, dirty, count in rows:
+        mark = f"{(commit or '-')[:10]}{'+' if dirty else ''}"
+        print(
+            f"{session:<20} {started:%Y-%m-%d %H:%M}  {mark:<11} {seconds:6.0f} s "
+            f"{count:6} values  {machine}"
+        )
+    if not rows:
+        print(f"no sessions in {asked.history}; pytest --perf adds one")
+    return 1 if store.unread else 0
+
+
+def _compact(asked: argparse.Namespace) -> int:
+    from pytest_perfgate.history.store import History
+
+    _there(asked.history)
+    with History(asked.history) as store:
+        done = store.compact(datetime.now(UTC))
+    _say_unread(store.unread)
+    for month in done:
+        print(f"{month.month}: {month.sessions} sessions of {month.files} files in one")
+    if not done:
+        print("nothing to do: every month that is over is one file")
+    return 1 if store.unread else 0
+
+
+def _there(folder: Path) -> None:
+    if not folder.is_dir():
+        raise HistoryError(
+            "there is no history here",
+            where=str(folder),
+            next_step="pytest --perf adds its session; "
+            "pytest-perfgate history import reports/*.json adds earlier ones",
+        )
+
+
+def _say_unread(unread: Any) -> None:
+    for each in unread:
+        print(f"{each.file}: {each.problem}", file=sys.stderr)

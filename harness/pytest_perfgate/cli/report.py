@@ -1,0 +1,165 @@
+"""`pytest-perfgate report`: pages made from the JSON files that sessions left behind."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from pytest_perfgate.cli import history
+from pytest_perfgate.errors import PerfgateError, ReportError
+from pytest_perfgate.records.session import SessionRecord
+
+_ABOUT = """\
+One file: the session's page is made again. Two files: the second session is compared
+with the first, in the terminal and on a page: what moved in which direction, with its
+interval, and what else differs: commit, versions, settings, recipes. More: each is
+compared with the first. A file that cannot be read is named; the others are reported.
+
+With --history: the nightly page, of all sessions in the history.
+
+exit code: 0 all is well
+           1 a file could not be read or written
+           2 wrong usage"""
+
+
+def add_command(commands: Any) -> None:
+    """Adds the command to the subparsers of `perfgate`."""
+    report = commands.add_parser(
+        "report",
+        help="make a session's page again, compare sessions, list them",
+        description=_ABOUT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    report.add_argument("files", type=Path, nargs="*", metavar="FILE", help="JSON, in reports/")
+    report.add_argument(
+        "-o", "--output", type=Path, metavar="PAGE", help="default: beside the last file"
+    )
+    report.add_argument(
+        "--index", action="store_true", help="write index.html, the list of a folder's sessions"
+    )
+    report.add_argument(
+        "--reports", type=Path, default=Path("reports"), metavar="DIR", help="default: reports"
+    )
+    report.add_argument(
+        "--markdown", type=Path, metavar="FILE", help="write one session as Markdown, too"
+    )
+    report.add_argument(
+        "--openmetrics", type=Path, metavar="FILE", help="write one session as OpenMetrics, too"
+    )
+    report.add_argument(
+        "--history",
+        nargs="?",
+        type=Path,
+        const=history.FOLDER,
+        metavar="DIR",
+        help=f"write the nightly page of a history (default: {history.FOLDER})",
+    )
+    report.set_defaults(run=lambda asked: _report(asked, report))
+
+
+def _report(asked: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
+    if not asked.files and not asked.index and asked.history is None:
+        parser.error("name a session's JSON file, or say --index or --history")
+    if asked.history is not None:
+        if asked.files or asked.index:
+            parser.error("--history writes a page of its own: say it alone")
+        return history.report(asked.history, asked.output)
+    if asked.output and len(asked.files) not in {1, 2}:
+        parser.error("--output names one page: it goes with one file or with two")
+    if (asked.markdown or asked.openmetrics) and len(asked.files) != 1:
+        parser.error("--markdown and --openmetrics are of one session: name one file")
+    code = 0
+    if asked.files:
+        code = _files(asked.files, asked.output)
+    if code == 0 and (asked.markdown or asked.openmetrics):
+        _exports(asked)
+    return max(code, _index(asked.reports)) if asked.index else code
+
+
+def _files(files: list[Path], output: Path | None) -> int:
+    from pytest_perfgate.report.session_files import read
+
+    sessions: list[tuple[Path, SessionRecord]] = []
+    for file in files:
+        try:
+            sessions.append((file, read(file)))
+        except PerfgateError as error:
+            print(error, file=sys.stderr)
+    if len(sessions) == 1:
+        _page(*sessions[0], output if len(files) == 1 else None)
+    for after in sessions[1:]:
+        _comparison(sessions[0], after, output if len(files) == 2 else None)
+    return 0 if len(sessions) == len(files) else 1
+
+
+def _page(file: Path, session: SessionRecord, output: Path | None) -> None:
+    from pytest_perfgate.report.page import render
+    from pytest_perfgate.suite.reading import metrics_of_session
+
+    _put(output or file.with_suffix(".html"), render(session, metrics_of_session(session)))
+
+
+def _exports(asked: argparse.Namespace) -> None:
+    from pytest_perfgate.report import markdown, openmetrics
+    from pytest_perfgate.report.session_files import read
+    from pytest_perfgate.suite.reading import metrics_of_session
+
+    session = read(asked.files[0])
+    metrics = metrics_of_session(session)
+    page = asked.output or asked.files[0].with_suffix(".html")
+    if asked.markdown:
+        _put(asked.markdown, markdown.render(session, metrics, report=str(page)))
+    if asked.openmetrics:
+        openmetrics.write(asked.openmetrics, session, metrics)
+        print(f"openmetrics: {asked.openmetrics}")
+
+
+def _comparison(
+    before: tuple[Path, SessionRecord], after: tuple[Path, SessionRecord], output: Path | None
+) -> None:
+    from pytest_perfgate.report import compare_sessions, comparison_page
+    from pytest_perfgate.report.comparison import write
+
+    found = compare_sessions.sessions(before[1], after[1])
+    write(found, lambda text, **_: print(text))
+    name = f"{before[0].stem}-to-{after[0].stem}.html"
+    _put(output or after[0].with_name(name), comparison_page.differences(found))
+
+
+def _index(folder: Path) -> int:
+    from pytest_perfgate.report import index_page
+
+    if not folder.is_dir():
+        raise ReportError(
+            "there is no such folder",
+            where=str(folder),
+            next_step="pytest --perf writes one, or name another: --reports DIR",
+        )
+    try:
+        page, problems = index_page.write(folder)
+    except OSError as error:
+        raise _unwritten(folder / index_page.NAME, error) from error
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    print(f"sessions: {page}")
+    return 1 if problems else 0
+
+
+def _put(page: Path, text: str) -> None:
+    from pytest_perfgate.files import put
+
+    try:
+        put(page, text)
+    except OSError as error:
+        raise _unwritten(page, error) from error
+    print(f"report: {page}")
+
+
+def _unwritten(page: Path, error: OSError) -> ReportError:
+    return ReportError(
+        f"the page cannot be written: {error.strerror}",
+        where=str(page),
+        next_step="name a file in a folder that exists: -o FILE",
+    )

@@ -1,0 +1,158 @@
+"""`pytest-perfgate init`: a small working suite, written into an empty project."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pytest_perfgate.errors import PerfgateError
+
+_RECIPES = """\
+# docs: https://pypi.org/project/pytest-perfgate
+[suite]
+task  = "detection"
+model = "suites.example.model:build"
+
+[suite.data]
+calibration = "suites.example.data:calibration"
+validation  = "suites.example.data:validation"
+
+[[recipe]]
+name    = "fp32"
+runtime = "torch"
+[recipe.budgets]
+map         = { min = 0.2, regression = 0.01 }
+latency_p50 = { max = "500 ms", regression = "10%" }
+
+[[recipe]]
+name    = "onnx"
+from    = "fp32"
+steps   = [{ export = "onnx" }]
+runtime = "onnxruntime"
+[recipe.budgets]
+map         = { drop = 0.01 }
+latency_p50 = { regression = "10%" }
+"""
+
+_TEST = '''\
+"""Holds the recipes beside this file to their budgets: pytest --perf."""
+
+
+def test_budget(budget):
+    """Every recipe keeps every one of its budgets."""
+    budget.check()
+'''
+
+_MODEL = '''\
+"""A detector of bright squares that needs no training; put your own model here."""
+
+import torch
+from torch import nn
+
+
+class Squares(nn.Module):
+    """In: float32 (N, 3, H, W) in [0, 1]. Out: boxes (N, A, 4) corners, scores (N, A, 1)."""
+
+    def __init__(self, side: int = 32, stride: int = 16) -> None:
+        super().__init__()
+        self.side, self.stride = side, stride
+        self.mean = nn.Conv2d(3, 1, side, stride, bias=False)
+        nn.init.constant_(self.mean.weight, 1.0 / (3 * side * side))
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Windows that are bright on the whole."""
+        bright = self.mean(x)
+        rows, columns = bright.shape[2], bright.shape[3]
+        top = torch.arange(rows, dtype=torch.float32)[:, None].expand(rows, columns) * self.stride
+        left = torch.arange(columns, dtype=torch.float32)[None].expand(rows, columns) * self.stride
+        boxes = torch.stack([left, top, left + self.side, top + self.side], -1).flatten(0, 1)
+        scores = torch.sigmoid(20 * (bright - 0.6)).flatten(1)[..., None]
+        return boxes[None].expand(x.shape[0], -1, -1), scores
+
+
+def build() -> nn.Module:
+    """The model, in eval mode."""
+    return Squares().eval()
+'''
+
+_DATA = '''\
+"""Grey images with bright squares; put your own data here."""
+
+import numpy as np
+
+from pytest_perfgate.tasks.detection import DetectionData
+
+
+def _images(count: int, seed: int) -> DetectionData:
+    random = np.random.default_rng(seed)
+    images, annotations = [], []
+    for image in range(count):
+        pixels = random.integers(0, 80, (128, 128, 3), dtype=np.uint8)
+        for _ in range(random.integers(1, 4)):
+            x, y = (int(side) * 16 for side in random.integers(0, 7, 2))
+            pixels[y : y + 32, x : x + 32] = random.integers(200, 255)
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": image + 1,
+                    "category_id": 1,
+                    "bbox": [x, y, 32, 32],
+                }
+            )
+        images.append(pixels)
+    return DetectionData(
+        images=images,
+        coco={
+            "images": [{"id": image + 1, "width": 128, "height": 128} for image in range(count)],
+            "annotations": annotations,
+            "categories": [{"id": 1, "name": "square"}],
+        },
+    )
+
+
+def calibration() -> DetectionData:
+    """Images for calibrating quantizers."""
+    return _images(16, seed=1)
+
+
+def validation() -> DetectionData:
+    """Images for measuring accuracy; none of them is a calibration image."""
+    return _images(60, seed=2)
+'''
+
+_FILES = {
+    "suites/__init__.py": "",
+    "suites/example/__init__.py": "",
+    "suites/example/recipes.toml": _RECIPES,
+    "suites/example/test_example.py": _TEST,
+    "suites/example/model.py": _MODEL,
+    "suites/example/data.py": _DATA,
+}
+
+
+def write(folder: Path) -> list[Path]:
+    """Writes the suite below `folder`; returns the files, relative to it.
+
+    Raises:
+        PerfgateError: one of them is there already; nothing was written.
+    """
+    there = [name for name, text in _FILES.items() if text and (folder / name).exists()]
+    if there:
+        raise PerfgateError(
+            f"{there[0]} is there already, and nothing is written over it",
+            where=str(folder),
+            next_step="pytest-perfgate init OTHER_FOLDER",
+        )
+    written = []
+    for name, text in _FILES.items():
+        file = folder / name
+        if file.exists():
+            continue
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise PerfgateError(
+                f"the file cannot be written: {error.strerror}", where=str(file)
+            ) from error
+        written.append(Path(name))
+    return written

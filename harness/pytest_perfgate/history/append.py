@@ -1,0 +1,37 @@
+"""The end of a session: its record goes into the history, and nothing of that turns it red."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pytest_perfgate.errors import MissingPackage, PerfgateError
+from pytest_perfgate.records.session import SessionRecord
+from pytest_perfgate.records.settings import Settings
+
+
+@dataclass(frozen=True)
+class Appended:
+    """What the terminal says of it: lines, and warnings."""
+
+    lines: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def appended(record: SessionRecord, settings: Settings) -> Appended:
+    """Adds a session to the history, where one is asked for; whatever fails is a warning."""
+    if settings.history is None:
+        return Appended()
+    from pytest_perfgate.history.store import History
+    from pytest_perfgate.suite.reading import metrics_of_session
+
+    try:
+        with History(settings.history) as store:
+            store.append(record, metrics_of_session(record))
+    except MissingPackage as error:
+        return Appended((f"history: not kept, duckdb is not installed ({error.next_step})",))
+    except PerfgateError as error:
+        return Appended(warnings=(f"warning: {error}",))
+    except Exception as error:  # noqa: BLE001 - verdicts stand, whatever befalls the store
+        kind = type(error).__name__
+        return Appended(warnings=(f"warning: the history was not written: {kind}: {error}",))
+    return Appended(("history: pytest-perfgate report --history shows the nights",))

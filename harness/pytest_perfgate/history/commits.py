@@ -1,0 +1,87 @@
+"""The commits between two nights, as git knows them, and what to run to find the one."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_perfgate.history.nights import Night
+
+_COMMIT = re.compile(r"[0-9a-f]{7,64}")
+_LISTED = 12
+_SHOWN = 10  # characters of a commit
+
+
+@dataclass(frozen=True)
+class Between:
+    """What is known of the code between two nights.
+
+    Attributes:
+        words: one line for people.
+        listed: the commits, newest first, a dozen at most; () where git does not know them.
+        more: how many more there are at least, 0 for none.
+        command: shows them; "" when there is nothing to show.
+        base: the last commit of before, "" when it is not known or the same.
+    """
+
+    words: str
+    listed: tuple[str, ...] = ()
+    more: int = 0
+    command: str = ""
+    base: str = ""
+
+
+def between(before: Night, after: Night, root: Path | None) -> Between:
+    """The commits after `before`'s up to `after`'s. What a store holds is checked before git is
+    given it; `root` None asks no repository.
+    """
+    old, new = before.commit, after.commit
+    if not (_COMMIT.fullmatch(old) and _COMMIT.fullmatch(new)):
+        return Between("the commits were not recorded")
+    local = before.dirty or after.dirty
+    note = ", one of them with local changes" if local else ""
+    if old == new:
+        if local:
+            return Between(f"both of {new[:_SHOWN]}{note}")
+        return Between(f"the same commit {new[:_SHOWN]} on both sides: it was not the code")
+    names = f"{old[:_SHOWN]}..{new[:_SHOWN]}"
+    listed = _log(root, old, new) if root is not None else ()
+    return Between(
+        f"{names}{note}",
+        listed[:_LISTED],
+        max(0, len(listed) - _LISTED),
+        f"git log --oneline {names}",
+        old[:_SHOWN],
+    )
+
+
+def next_command(found: Between, recipe: str, metric: str, *, budget: bool) -> str:
+    """What to run to be sure."""
+    chosen = shlex.quote(f"{recipe}-{metric}" if budget else recipe)
+    if found.base:
+        return f"pytest --perf -k {chosen} --perf-base {found.base}"
+    if "not the code" in found.words:
+        return "pytest-perfgate doctor"
+    return f"pytest --perf -k {chosen}"
+
+
+def _log(root: Path, old: str, new: str) -> tuple[str, ...]:
+    try:
+        done = subprocess.run(
+            [
+                *("git", "log", "--oneline", "--no-decorate", "--no-show-signature"),
+                *("-n", str(_LISTED + 50), f"{old}..{new}", "--"),
+            ],
+            cwd=root,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=20,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ()
+    return tuple(done.stdout.splitlines())

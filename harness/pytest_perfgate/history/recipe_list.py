@@ -1,0 +1,125 @@
+"""Every recipe of the nightly page in a few lines each, worst first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from pytest_perfgate.history.analysis import RED, Findings, Found, Move
+from pytest_perfgate.history.charts import amount, change, sparkline
+from pytest_perfgate.records.session import Status
+from pytest_perfgate.units import show
+
+_POINTS = 150_000  # of all sparklines together, about: what a page can hold
+_FEWEST_BINS, _MOST_BINS = 16, 120
+
+
+@dataclass(frozen=True)
+class Line:
+    """One metric of a recipe in the list of all: what it is now and what it did."""
+
+    metric: str
+    spark: str
+    now: str
+    did: str
+    worse: bool
+    status: Status | None
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One recipe in the list of all, its metrics with the worst first."""
+
+    name: str
+    suite: str
+    worst: Status | None
+    head: str
+    spark: str
+    lines: tuple[Line, ...]
+
+    @property
+    def notable(self) -> bool:
+        """Whether there is more to say than that all is as it was."""
+        return self.worst in RED or any(line.did for line in self.lines)
+
+
+def recipes(findings: Findings) -> list[Recipe]:
+    """Every recipe, worst first: red, then what changed most, then by name."""
+    bins = max(_FEWEST_BINS, min(_MOST_BINS, _POINTS // max(1, len(findings.found))))
+    grouped: dict[tuple[str, str, str], list[Found]] = {}
+    for each in findings.found:
+        key = (each.series.machine, each.series.suite, each.series.recipe)
+        grouped.setdefault(key, []).append(each)
+    moves: dict[int, list[Move]] = {}
+    for event in findings.events:
+        for move in event.moves:
+            moves.setdefault(id(move.found), []).append(move)
+    made = [
+        _recipe(key, mine, moves, findings, bins) for key, mine in grouped.items() if key[2] or mine
+    ]
+    return [recipe for _, recipe in sorted(made, key=lambda pair: pair[0])]
+
+
+def _recipe(
+    key: tuple[str, str, str],
+    mine: Iterable[Found],
+    moves: Mapping[int, list[Move]],
+    findings: Findings,
+    bins: int,
+) -> tuple[tuple[int, float, str, str], Recipe]:
+    lines = []
+    for each in mine:
+        rank, weight, line = _line(each, moves.get(id(each), []), findings, bins)
+        lines.append(((rank, weight, each.series.metric), line))
+    lines.sort(key=lambda pair: pair[0])
+    statuses = [line.status for _, line in lines if line.status is not None]
+    worst = min(statuses, key=lambda status: status.rank, default=None)
+    shown = lines[0][1]
+    if not any(line.did for _, line in lines):  # nothing happened: what people look at first
+        shown = next((line for _, line in lines if line.metric == "latency_p50"), shown)
+    machine, suite, name = key
+    where = suite if len(findings.newest) == 1 else f"{suite} · {machine}"
+    head = f"{shown.metric} {shown.now}" + (f", {shown.did}" if shown.did else "")
+    return (lines[0][0][0], lines[0][0][1], suite, name), Recipe(
+        name=name,
+        suite=where,
+        worst=worst,
+        head=head,
+        spark=shown.spark,
+        lines=tuple(line for _, line in lines),
+    )
+
+
+def _line(
+    found: Found, moves: Sequence[Move], findings: Findings, bins: int
+) -> tuple[int, float, Line]:
+    """One metric with its rank (0: red, 1: something happened) and how much worse it got."""
+    series = found.series
+    nights = findings.past.nights
+    did = [f"{change(move)} on {nights[move.night].started:%Y-%m-%d}" for move in moves[:2]]
+    if len(moves) > 2:
+        did.append(f"{len(moves) - 2} more")
+    if found.trend.drift is not None and found in findings.drifting:
+        did.append(f"drifts {amount(found.trend.drift.total, relative=series.relative)}")
+    now = "not measured"
+    if len(found.places) and found.places[-1] == len(series.nights) - 1 and series.unit:
+        now = show(float(series.value[-1]), series.unit)
+    current = found.night == findings.newest[series.machine]
+    if not current:
+        did.append(f"not since {nights[found.night].started:%Y-%m-%d}")
+    status = found.status if current else None
+    worse = [move for move in moves if move.worse]
+    weight = -max((move.weight for move in worse), default=0.0)
+    rank = 0 if status in RED else 1 if did else 2
+    return (
+        rank,
+        weight,
+        Line(series.metric, sparkline(found, bins), now, ", ".join(did), bool(worse), status),
+    )
+
+
+def place(found: Found, findings: Findings) -> str:
+    """The name of a series, with its suite and machine where there are several."""
+    series = found.series
+    name = f"{series.suite} {series.name}" if findings.several_suites else series.name
+    return f"{name} on {series.machine}" if len(findings.newest) > 1 else name

@@ -1,0 +1,317 @@
+"""The history store: one immutable Parquet file per session, read by DuckDB.
+
+    <folder>/month=2026-11/<session>-<machine>.parquet
+    <folder>/month=2026-10/compacted-<digest>.parquet
+
+Files of several machines, CI caches or shared folders are merged by copying: a session that is in
+two files counts once. Reading runs no code and loads no extension of DuckDB.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from pytest_perfgate.errors import HistoryError, MissingPackage
+from pytest_perfgate.history.rows import COLUMNS, of_session
+from pytest_perfgate.metric import Metric
+from pytest_perfgate.records.session import SessionRecord
+
+if TYPE_CHECKING:
+    import duckdb
+    from numpy.typing import NDArray
+
+VERSION = 1
+"""Of the files: one more where a column changes its meaning. New columns need no new version."""
+
+_MARK = "perfgate_history"  # the key in a file's metadata that tells it from foreign ones
+_NAME = re.compile(r"[^A-Za-z0-9._-]+")
+INSTALL = "python -m pip install 'pytest-perfgate[history]'"
+
+
+@dataclass(frozen=True)
+class Unread:
+    """A file below the folder that is none of the history's, or cannot be read."""
+
+    file: Path
+    problem: str
+
+
+@dataclass(frozen=True)
+class Compacted:
+    """What `compact` did to one month: the sessions of so many files are in one."""
+
+    month: str
+    files: int
+    sessions: int
+
+
+@dataclass
+class History(AbstractContextManager["History"]):
+    """The store below a folder, with the engine that reads it; a context manager.
+
+    Raises:
+        MissingPackage: DuckDB is not installed.
+    """
+
+    folder: Path
+    unread: list[Unread] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._engine = connect()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._engine.close()
+
+    # -- writing ---------------------------------------------------------------------------
+
+    def append(self, session: SessionRecord, metrics: Mapping[str, Metric]) -> Path | None:
+        """Writes a session's file, whole or not at all; None when the session is there already.
+
+        Raises:
+            HistoryError: the folder cannot be written to.
+        """
+        file = self.file_of(session)
+        if file.exists() or self._holds(file.parent, session):
+            return None
+        rows = "".join(json.dumps(row) + "\n" for row in of_session(session, metrics))
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory() as scratch:
+                lines = Path(scratch, "rows.json")
+                lines.write_text(rows, encoding="utf-8")
+                self.export(
+                    "FROM read_json(?, format = 'newline_delimited', columns = "
+                    f"{_struct(COLUMNS)})",
+                    [str(lines)],
+                    file,
+                )
+        except OSError as error:
+            raise _unwritable(self.folder, error) from error
+        return file
+
+    def export(self, query: str, values: Sequence[Any], file: Path) -> None:
+        """Writes what a query gives into a file of the store, whole or not at all. The query's
+        columns are `COLUMNS`.
+
+        Raises:
+            HistoryError: the file cannot be written.
+        """
+        import duckdb
+
+        part = file.with_name(f".{file.name}.{os.getpid()}.part")
+        try:
+            self._engine.execute(
+                f"COPY (SELECT {_names()} FROM ({query})) TO {_quoted(part)} (FORMAT parquet, "  # noqa: S608 - columns and quoted paths
+                f"COMPRESSION zstd, KV_METADATA {{{_MARK}: '{VERSION}'}})",
+                list(values),
+            )
+            part.replace(file)
+        except (duckdb.IOException, OSError) as error:
+            raise _unwritable(file.parent, error) from error
+        finally:
+            part.unlink(missing_ok=True)
+
+    @contextmanager
+    def registered(self, name: str, columns: Mapping[str, NDArray[Any]]) -> Iterator[None]:
+        """Makes arrays of one length a table for `export`, for as long as the context is open."""
+        self._engine.register(name, dict(columns))
+        try:
+            yield
+        finally:
+            self._engine.unregister(name)
+
+    def file_of(self, session: SessionRecord) -> Path:
+        """Where a session's file is: in the month of its start, by session and machine."""
+        month = datetime.fromisoformat(session.started).astimezone(UTC).strftime("%Y-%m")
+        name = _NAME.sub("-", session.id).strip(".-")[:64] or "session"
+        apart = hashlib.sha256(f"{session.id}\n{session.machine.id}".encode()).hexdigest()[:12]
+        return self.folder / f"month={month}" / f"{name}-{apart}.parquet"
+
+    def compact(self, now: datetime) -> list[Compacted]:
+        """Puts the sessions of each month before `now`'s into one file; a month that is one file
+        already stays. The old files are deleted when the new one is written: what goes wrong in
+        between leaves sessions twice, which count once.
+
+        Raises:
+            HistoryError: a file cannot be written or deleted.
+        """
+        done = []
+        for folder in sorted(self.folder.glob("month=*")):
+            month = folder.name.removeprefix("month=")
+            mine = [file for file in self.files() if file.parent == folder]
+            if month >= now.astimezone(UTC).strftime("%Y-%m") or len(mine) < 2:
+                continue
+            keys = self._keys(mine)
+            digest = hashlib.sha256(repr(keys).encode()).hexdigest()[:12]
+            whole = folder / f"compacted-{digest}.parquet"
+            if whole not in mine:
+                self.export(f"FROM ({_ONCE}) ORDER BY ALL", [_texts(mine)] * 2, whole)
+            try:
+                for file in mine:
+                    if file != whole:
+                        file.unlink()
+            except OSError as error:
+                raise _unwritable(folder, error) from error
+            done.append(Compacted(month, len(mine), len(keys)))
+        return done
+
+    # -- reading ---------------------------------------------------------------------------
+
+    def files(self) -> list[Path]:
+        """The store's files that can be read; what else is there is added to `unread`."""
+        import duckdb
+
+        found = sorted(self.folder.glob("month=*/[!.]*.parquet"))
+        if not found:
+            return []
+        known = {each.file for each in self.unread}
+        found = [file for file in found if file not in known]
+        try:
+            versions = self._versions(found)
+        except duckdb.Error:  # one of them spoils the query for all
+            versions = {}
+            for file in found:
+                try:
+                    versions |= self._versions([file])
+                except duckdb.Error as error:
+                    text = str(error).partition("\n")[0].replace(f"'{file}'", "it")
+                    self.unread.append(Unread(file, f"it cannot be read: {text}"))
+        read = []
+        known = {each.file for each in self.unread}
+        for file in found:
+            version = versions.get(file, "")
+            if version == str(VERSION):
+                read.append(file)
+            elif file not in known:
+                problem = "it is no history of pytest-perfgate"
+                if version:
+                    problem = f"it is of version {version}, and this program reads {VERSION}"
+                self.unread.append(Unread(file, problem))
+        return read
+
+    def view(self, name: str) -> int:
+        """Makes a view of all sessions, each once, with the columns of `COLUMNS`; returns how many
+        files it reads.
+        """
+        files = self.files()
+        if files:
+            quoted = "[" + ", ".join(_quoted(file) for file in files) + "]"
+            rows = _ONCE if self._twice(files) else _ALL
+            self._engine.execute(f"CREATE OR REPLACE VIEW {name} AS {rows.replace('?', quoted)}")
+        else:
+            empty = ", ".join(f'NULL::{kind} AS "{column}"' for column, kind in COLUMNS.items())
+            self._engine.execute(f"CREATE OR REPLACE VIEW {name} AS SELECT {empty} WHERE false")
+        return len(files)
+
+    def query(self, text: str, values: Sequence[Any] = ()) -> duckdb.DuckDBPyConnection:
+        """The result of a query over views of `view`."""
+        return self._engine.execute(text, list(values))
+
+    def _versions(self, files: Sequence[Path]) -> dict[Path, str]:
+        if not files:
+            return {}
+        rows = self._engine.execute(
+            "SELECT file_name, decode(value) FROM parquet_kv_metadata(?) WHERE decode(key) = ?",
+            [_texts(files), _MARK],
+        ).fetchall()
+        return {Path(file): version for file, version in rows}
+
+    def _twice(self, files: Sequence[Path]) -> bool:
+        """Whether any session is in two files."""
+        found = self._engine.execute(
+            "SELECT 1 FROM read_parquet(?, filename = true) GROUP BY session, machine "
+            "HAVING count(DISTINCT filename) > 1 LIMIT 1",
+            [_texts(files)],
+        ).fetchone()
+        return found is not None
+
+    def _holds(self, folder: Path, session: SessionRecord) -> bool:
+        """Whether a session is in a compacted file of its month."""
+        whole = [file for file in folder.glob("compacted-*.parquet") if file in self.files()]
+        return (session.id, session.machine.id) in self._keys(whole)
+
+    def _keys(self, files: Sequence[Path]) -> list[tuple[str, str]]:
+        if not files:
+            return []
+        found: list[tuple[str, str]] = self._engine.execute(
+            "SELECT DISTINCT session, machine FROM read_parquet(?) ORDER BY ALL", [_texts(files)]
+        ).fetchall()
+        return found
+
+
+_COLUMNS = ", ".join(f'"{name}"' for name in COLUMNS)
+
+_ALL = f"""
+    SELECT {_COLUMNS}
+    FROM read_parquet(?, union_by_name = true, hive_partitioning = false)
+"""  # noqa: S608 - names of columns
+
+_ONCE = f"""
+    SELECT {_COLUMNS}
+    FROM read_parquet(?, union_by_name = true, filename = true, hive_partitioning = false) AS every
+    SEMI JOIN (
+        SELECT session, machine, min(filename) AS filename
+        FROM read_parquet(?, union_by_name = true, filename = true, hive_partitioning = false)
+        GROUP BY session, machine
+    ) AS first USING (session, machine, filename)
+"""  # noqa: S608 - the same
+"""Every row of some files, a session that is in several from the first of them only."""
+
+
+def connect() -> duckdb.DuckDBPyConnection:
+    """An engine in memory that loads no extension and reads nothing by itself.
+
+    Raises:
+        MissingPackage: DuckDB is not installed.
+    """
+    try:
+        import duckdb
+    except ImportError as error:
+        raise MissingPackage("the history needs duckdb", next_step=INSTALL) from error
+    return duckdb.connect(
+        config={
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+        }
+    )
+
+
+def _unwritable(folder: Path, error: Exception) -> HistoryError:
+    why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return HistoryError(
+        f"the history cannot be written: {why}",
+        where=str(folder),
+        next_step="free the disk or make the folder writable, or name another: --perf-history DIR",
+    )
+
+
+def _names() -> str:
+    return ", ".join(f'"{name}"::{kind} AS "{name}"' for name, kind in COLUMNS.items())
+
+
+def _struct(columns: Mapping[str, str]) -> str:
+    return "{" + ", ".join(f"'{name}': '{kind}'" for name, kind in columns.items()) + "}"
+
+
+def _texts(files: Iterable[Path]) -> list[str]:
+    return [str(file) for file in files]
+
+
+def _quoted(file: Path) -> str:
+    return "'" + str(file).replace("'", "''") + "'"

@@ -1,0 +1,1 @@
+"""The host: its fingerprint, cores, GPUs, sensors, locks and conditions."""

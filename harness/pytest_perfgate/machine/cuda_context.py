@@ -1,0 +1,42 @@
+"""Whether this process has opened CUDA: only one that has not may fork arms that do."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from pathlib import Path
+
+from pytest_perfgate.errors import RuntimeFault
+
+_OPENED = Path("/proc/self/fd")
+
+
+_CUDA_FILE = "/dev/nvidia-uvm"  # CUDA opens it when it starts; NVML does not
+
+
+def refuse_opened(fds: Path = _OPENED) -> None:
+    """Nothing, when this process has not opened CUDA: only then may it fork arms that do.
+
+    A CUDA context does not survive a fork, and what an arm does then is undefined (CUDA C++
+    Programming Guide, "Initialization"); so it is looked at, not hoped for.
+
+    Raises:
+        RuntimeFault: it has.
+    """
+    signs = []
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        signs.append("torch.cuda.is_initialized() is true")
+    links: list[Path] = []
+    with contextlib.suppress(OSError):  # no /proc: there is torch's own word
+        links = list(fds.iterdir())
+    for link in links:
+        with contextlib.suppress(OSError):  # closed in between
+            if str(link.readlink()).startswith(_CUDA_FILE):
+                signs.append(f"{_CUDA_FILE} is open")
+                break
+    if signs:
+        raise RuntimeFault(
+            "this process has opened CUDA before it forked those that measure: " + ", ".join(signs),
+            next_step="a runtime's `preload` may name no module whose import opens the device",
+        )

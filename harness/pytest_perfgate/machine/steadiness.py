@@ -1,0 +1,249 @@
+"""Which launches a machine has disturbed: pure functions over what its kernel told.
+
+No timing is looked at, only conditions that all arms of a launch had in common, so leaving a launch
+out cannot favour one of them. A condition may still be an arm's own doing (memory so large that the
+machine swaps, instructions that heat the cores); that is why few launches may ever be left out, and
+why a disturbance of most launches stays in the evidence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from pytest_perfgate.machine.conditions import Conditions, DeviceConditions
+
+MOST_STOLEN = 0.05
+"""Share of the cores' time: a hypervisor that takes more moves medians, not only tails."""
+
+MOST_OTHERS = 0.10
+"""Share of the cores' time used by others: what turns are taken on is not the launch's own."""
+
+MOST_WAITED = 0.10
+"""Share of the time that the launch stood in line for its core."""
+
+MOST_SWAPPED = 256
+"""Pages in and out, of the whole machine: 1 MiB of the usual 4 KiB. Less is somebody's old page."""
+
+MOST_MAJOR_FAULTS = 100
+"""Page faults that read a disk: after the warm-up an arm has no business with it."""
+
+MOST_QUOTA_STOPPED = 0.05
+"""Share of the time that the control group's quota had the launch stopped."""
+
+MOST_MEMORY_PRESSURE = 0.05
+"""Share of the time that some process waited for memory."""
+
+MOST_SLOWED = 0.20
+"""How far the lowest frequency between rounds may lie below their mean."""
+
+LARGEST_SHARE = 0.25
+"""Of a suite's launches, at most this share may be left out …"""
+
+FEWEST_LEFT = 4
+"""… and never so many that fewer than this remain."""
+
+MOST_THROTTLED = 0.25
+"""Share of the readings in which a GPU was slower than it could be, for its heat or its power."""
+
+_ANY = 0.5  # the limit of a count that should be zero
+
+
+@dataclass(frozen=True)
+class _Cause:
+    """One way to be disturbed: how much of it there was, what is allowed, and how it is said."""
+
+    amount: Callable[[Conditions], float | None]
+    most: float
+    words: str
+    show: Callable[[float], str]
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:.1f} %"
+
+
+def _whole(count: float) -> str:
+    return f"{count:,.0f}"
+
+
+def _swapped(seen: Conditions) -> float | None:
+    known = [pages for pages in (seen.swapped_in, seen.swapped_out) if pages is not None]
+    return float(sum(known)) if known else None
+
+
+def _slowed(seen: Conditions) -> float | None:
+    if seen.frequency_lowest is None or not seen.frequency_mean:
+        return None
+    return 1.0 - seen.frequency_lowest / seen.frequency_mean
+
+
+def _worst_device(
+    seen: Conditions, amount: Callable[[DeviceConditions], float | None]
+) -> float | None:
+    known = [value for device in seen.devices if (value := amount(device)) is not None]
+    return max(known, default=None)
+
+
+_CAUSES = (
+    _Cause(
+        lambda seen: seen.stolen,
+        MOST_STOLEN,
+        "the hypervisor gave {} of the cores' time to other guests",
+        _percent,
+    ),
+    _Cause(
+        lambda seen: seen.others,
+        MOST_OTHERS,
+        "other processes used {} of the cores' time",
+        _percent,
+    ),
+    _Cause(
+        lambda seen: seen.waited, MOST_WAITED, "it waited {} of the time for its core", _percent
+    ),
+    _Cause(_swapped, MOST_SWAPPED, "the machine swapped {} pages", _whole),
+    _Cause(
+        lambda seen: seen.major_faults,
+        MOST_MAJOR_FAULTS,
+        "{} page faults had to read a disk",
+        _whole,
+    ),
+    _Cause(
+        lambda seen: seen.quota_stopped,
+        MOST_QUOTA_STOPPED,
+        "the control group's CPU quota stopped it {} of the time",
+        _percent,
+    ),
+    _Cause(
+        lambda seen: seen.memory_pressure,
+        MOST_MEMORY_PRESSURE,
+        "processes waited {} of the time for memory",
+        _percent,
+    ),
+    _Cause(
+        lambda seen: seen.throttle_events,
+        _ANY,
+        "the cores were slowed down {} times for their heat",
+        _whole,
+    ),
+    _Cause(
+        lambda seen: _worst_device(seen, lambda device: device.throttled),
+        MOST_THROTTLED,
+        "the GPU was throttled in {} of the readings",
+        _percent,
+    ),
+    _Cause(_slowed, MOST_SLOWED, "the cores' frequency fell {} below its mean", _percent),
+)
+
+
+def severity(seen: Conditions) -> float:
+    """The worst condition as a multiple of what is allowed: above 1 is not steady. What was not
+    measured counts as 0, so it neither excuses nor accuses.
+    """
+    return max(_excess(cause, seen) for cause in _CAUSES)
+
+
+def unsteady(seen: Conditions) -> str:
+    """Why the launch with these conditions is not to be trusted, the worst first; "" when it is."""
+    broken = sorted(
+        (cause for cause in _CAUSES if _excess(cause, seen) > 1),
+        key=lambda cause: -_excess(cause, seen),
+    )
+    return "; ".join(_say(cause, seen) for cause in broken)
+
+
+def discards(conditions: Sequence[Conditions]) -> dict[int, str]:
+    """The launches to leave out, by their index, and why; `conditions` are of all launches of a
+    suite, in any order.
+
+    The worst go first, of equally bad ones the earlier. At most `LARGEST_SHARE` of the launches go,
+    and at least `FEWEST_LEFT` stay, however bad they are: what is left is judged as it is.
+    """
+    most = min(int(len(conditions) * LARGEST_SHARE), len(conditions) - FEWEST_LEFT)
+    found = sorted((-severity(seen), seen.index) for seen in conditions if severity(seen) > 1)
+    chosen = {index for _, index in found[: max(0, most)]}
+    return {seen.index: unsteady(seen) for seen in conditions if seen.index in chosen}
+
+
+def mark(conditions: Sequence[Conditions]) -> tuple[Conditions, ...]:
+    """The same conditions in the same order, `discarded` set by `discards`."""
+    reasons = discards(conditions)
+    return tuple(
+        seen.model_copy(update={"discarded": reasons.get(seen.index, "")}) for seen in conditions
+    )
+
+
+def notes(conditions: Sequence[Conditions]) -> tuple[str, ...]:
+    """What was seen, one line each, for the evidence; nothing when all was steady and measured."""
+    ordered = sorted(conditions, key=lambda seen: seen.index)
+    if not ordered:
+        return ()
+    lines = []
+    rough = [seen for seen in ordered if severity(seen) > 1]
+    if rough:
+        lines.append(f"{len(rough)} of {len(ordered)} launches ran while the machine was unsteady")
+    for cause in _CAUSES:
+        hit = [seen for seen in rough if _excess(cause, seen) > 1]
+        if hit:
+            worst = max(hit, key=lambda seen: _excess(cause, seen))
+            most = "" if len(hit) == 1 else ", at most"
+            lines.append(f"{_launches(hit)}{most}: {_say(cause, worst)}")
+    means = [seen.frequency_mean for seen in ordered if seen.frequency_mean]
+    if means and min(means) < (1 - MOST_SLOWED) * max(means):
+        low, high = min(means) / 1e9, max(means) / 1e9
+        lines.append(f"the cores ran at {low:.2f} GHz in one launch and at {high:.2f} in another")
+    if all(seen.others is None and seen.waited is None for seen in ordered):
+        lines.append("whether other processes used the cores could not be measured")
+    lines += _of_devices(ordered)
+    lines += [
+        f"launch {seen.index} does not count: {seen.discarded}"
+        for seen in ordered
+        if seen.discarded
+    ]
+    return tuple(lines)
+
+
+def _of_devices(ordered: Sequence[Conditions]) -> list[str]:
+    """What was seen of GPUs that is no cause to leave a launch out, but a reason to look."""
+    seen = [(each, device) for each in ordered for device in each.devices]
+    lines = [
+        f"nothing could be read of the GPU {uuid}: {problem}"
+        for uuid, problem in dict.fromkeys(
+            (device.uuid, device.problem) for _, device in seen if device.problem
+        )
+    ]
+    left = [(each, device) for each, device in seen if device.rounds_left_out]
+    if left:
+        out = {each.index: (device.rounds_left_out, device.rounds) for each, device in left}
+        words = sorted({word for _, device in left for word in device.throttles})
+        lost, whole = (sum(column) for column in zip(*out.values(), strict=True))
+        lines.append(
+            f"{lost} of {whole} rounds of {_launches([each for each, _ in left])} do not "
+            f"count: the GPU was throttled ({', '.join(words) or 'not told what for'})"
+        )
+    unsettled = [each for each, device in seen if device.settled is False]
+    if unsettled:
+        lines.append(f"the GPU's clocks were not steady before {_launches(unsettled)} began")
+    others = [device.others for _, device in seen if device.others]
+    if others:
+        lines.append(f"{max(others)} other processes were on the GPU")
+    if any(device.mig for _, device in seen):
+        lines.append("the GPU is divided (MIG): energy and clocks are those of the whole device")
+    return lines
+
+
+def _excess(cause: _Cause, seen: Conditions) -> float:
+    amount = cause.amount(seen)
+    return 0.0 if amount is None else amount / cause.most
+
+
+def _say(cause: _Cause, seen: Conditions) -> str:
+    text = cause.words.format(cause.show(cause.amount(seen) or 0.0))
+    allowed = "none" if cause.most == _ANY else f"at most {cause.show(cause.most)}"
+    return f"{text} (allowed: {allowed})"
+
+
+def _launches(hit: Sequence[Conditions]) -> str:
+    if len(hit) == 1:
+        return f"launch {hit[0].index}"
+    return f"launches {', '.join(str(seen.index) for seen in hit)}"

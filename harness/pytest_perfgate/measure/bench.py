@@ -1,0 +1,344 @@
+"""Measures the arms of one suite, from the pytest process: one launch after the other."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from types import TracebackType
+from typing import Any
+
+from pytest_perfgate.machine.conditions import Conditions
+from pytest_perfgate.machine.cores import usable_cores
+from pytest_perfgate.measure.preparation import Arm, Jobs, Preparation, Progress, plain
+from pytest_perfgate.measure.worker_pool import Ended, Job, Pool
+from pytest_perfgate.records.image_losses import Thumbnail
+from pytest_perfgate.records.profile import Profile
+from pytest_perfgate.records.recipe import Recipe, WorkloadSpec
+from pytest_perfgate.records.session import (
+    Accuracy,
+    ArtifactInfo,
+    Failure,
+    Launch,
+    Link,
+    Parity,
+    RecipeRecord,
+)
+from pytest_perfgate.records.settings import Settings
+from pytest_perfgate.runtimes import on_device
+from pytest_perfgate.suite.requirements import preloads
+from pytest_perfgate.worker.protocol import YARDSTICK, YARDSTICK_KIND
+from pytest_perfgate.workloads.placement import cores_of
+
+_LAUNCH_SECONDS, _BLOCK_SECONDS = 1.5, 0.3
+"""Rounds of a launch stop after this, and this for every block of arms, when arms are slow:
+verdicts count launches, not samples. Shorter would be no faster: meanwhile the next launch imports
+its frameworks and loads its arms."""
+
+_SHARE_AHEAD = 0.5  # of the free memory, at most, may go into arms that are loaded ahead
+
+
+class Bench:
+    """The work on one suite: first `prepare`, then one `launch` after the other.
+
+    Use as a context manager: on the way out, every process that it started is gone.
+    """
+
+    def __init__(self, arms: Sequence[Arm], settings: Settings, progress: Progress) -> None:
+        self._arms = {arm.label: arm for arm in arms}
+        self._settings = settings
+        self._progress = progress
+        self._separate = any(arm.python != sys.executable for arm in arms)
+        self._logs = settings.cache / "logs" / str(os.getpid())
+        self._jobs = Jobs(arms, settings, self._logs)
+        self._preparation = Preparation(arms, self._jobs, settings, progress)
+        self._launches: dict[str, list[Launch]] = {}
+        self._facts: dict[str, dict[str, Any]] = {}
+        self._profiles: dict[str, Profile] = {}
+        self._unmeasured: dict[str, dict[str, str]] = {}
+        self.yardstick: list[Launch] = []
+        self.conditions: list[Conditions] = []
+        self._count = 0
+        self._start = 0.0
+        self._pool = Pool(1, self._logs)
+
+    def __enter__(self) -> Bench:
+        self._logs.mkdir(parents=True, exist_ok=True)
+        self._pool.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._pool.__exit__(kind, error, trace)
+        shutil.rmtree(self._logs, ignore_errors=True)
+
+    @property
+    def labels(self) -> list[str]:
+        """Every arm, in the order it was given."""
+        return list(self._arms)
+
+    def prepare(self) -> None:
+        """Builds and evaluates the arms, as many at a time as there are cores for."""
+        self._preparation.run()
+
+    def add(self, arms: Sequence[Arm]) -> None:
+        """More arms of the same suite, prepared at once; those of before stay as they are."""
+        self._arms |= {arm.label: arm for arm in arms}
+        self._preparation.run(arms)
+
+    @property
+    def failures(self) -> dict[str, Failure]:
+        """Arms that could not be built, evaluated or measured."""
+        return dict(self._preparation.failures)
+
+    def files(self, label: str) -> dict[str, str]:
+        """The project's files that a prepared arm was made of, with their digests."""
+        prepared = self._preparation.found.get(self._arms[label].source, {})
+        return dict(prepared.get("files", {}))
+
+    @property
+    def thumbnails(self) -> dict[int, Thumbnail]:
+        """Index to the validation images that recipes do worse than their references."""
+        return dict(self._preparation.thumbnails)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What people should know of how the arms were prepared."""
+        return tuple(self._preparation.notes)
+
+    def alive(self, labels: Iterable[str]) -> list[str]:
+        """Those of the arms that can still be measured."""
+        return [
+            label
+            for label in labels
+            if label in self._arms
+            and self._arms[label].source in self._preparation.found
+            and not {label, self._arms[label].source} & self._preparation.failures.keys()
+        ]
+
+    def seconds_per_inference(self, label: str) -> float:
+        """What one image took while accuracy was evaluated, as a first guess; 0: not known."""
+        arm = self._arms.get(label)  # a recipe that is skipped here has none
+        prepared = self._preparation.found.get(arm.source) if arm is not None else None
+        if prepared is None:
+            return 0.0
+        accuracy = prepared["accuracy"]
+        return float(accuracy["seconds"]) / max(1, int(accuracy["images"]))
+
+    def launch(
+        self,
+        blocks: Sequence[Sequence[str]],
+        note: str,
+        *,
+        batches: Sequence[str],
+        energies: Sequence[str] = (),
+        last: bool,
+    ) -> None:
+        """One launch of these blocks of arms and the yardstick.
+
+        Args:
+            blocks: labels of arms that are compared with each other, and therefore take turns at
+                every inference; those that failed are left out.
+            note: what progress says before its own words.
+            batches: the arms whose throughput is measured too.
+            energies: the arms whose energy is counted too, where they run on a device.
+            last: whether no launch will follow; else the next one is started ahead, on other
+                cores, and loads its arms while this one measures.
+        """
+        alive = [tuple(self.alive(block)) for block in blocks]
+        asked = list(dict.fromkeys(block for block in alive if block))
+        live = list(dict.fromkeys(label for block in asked for label in block))
+        if not live:
+            return
+        self._start = self._start or time.monotonic()
+        self._pool.hold(self._launch_job(live, ahead=False))
+        rest = {
+            "blocks": [[YARDSTICK], *asked],
+            "rounds": self._settings.rounds,
+            "batches": [label for label in live if label in batches],
+            "energies": [label for label in live if label in energies],
+            "turns": self._arms[live[0]].suite.turns,
+            "seconds": launch_seconds(len(asked)),
+            "started": round(time.monotonic() - self._start, 3),
+            "batch_size": self._arms[live[0]].suite.batch,
+        }
+        self._count += 1
+        events = self._pool.release(rest)
+        if not last and len(usable_cores()) > self._jobs.cores:
+            self._pool.hold(self._launch_job(live, ahead=self._may_load_ahead(live)))
+        for _, event in events:
+            self._hear(event, live, note)
+
+    def _may_load_ahead(self, labels: Sequence[str]) -> bool:
+        """Not on a device: loading would take it from the arms that are measured on it now."""
+        return self._fits_twice(labels) and not any(
+            on_device(self._facts.get(label, {})) for label in labels
+        )
+
+    def _fits_twice(self, labels: Sequence[str]) -> bool:
+        """Whether there is memory for these arms while they are still loaded in this launch."""
+        launches = [self._launches.get(label) for label in labels]
+        peaks = [each[-1].peak_memory for each in launches if each]
+        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        known = [peak for peak in peaks if peak is not None]
+        return len(known) == len(labels) and sum(known) < _SHARE_AHEAD * free
+
+    def _launch_job(self, live: Sequence[str], *, ahead: bool) -> Job:
+        arm = self._arms[live[0]]
+        work = {
+            "index": self._count,
+            "cores": self._turn_of_cores(),
+            "preload": self._preload(live),
+            "exec": self._separate,
+            "arms": [self._yardstick_arm(), *map(self._arm, live)],
+            "ahead": ahead,
+            "silence": self._settings.timeout,
+            "logs": str(self._logs),
+        }
+        return self._jobs.job("launch", f"launch {self._count}", work, arm, patience=1.5)
+
+    def profile(self, labels: Iterable[str]) -> None:
+        """Profiles these arms, one after the other, each in a process of its own."""
+        asked = [label for label in self.alive(labels) if label not in self._profiles]
+        jobs = []
+        for label in asked:
+            arm = self._arms[label]
+            work = self._arm(label) | {"cores": usable_cores()[: arm.suite.threads]}
+            jobs.append(self._jobs.job("profile", label, work, arm))
+        with Pool(1, self._logs / "profile") as pool:
+            for job, event in pool.run(jobs):
+                self._progress(f"profiling {job.name}")
+                if isinstance(event, Ended):
+                    problem = event.problem or "the worker ended without an answer"
+                    self._profiles.setdefault(job.name, Profile(problem=problem))
+                elif event["type"] == "profiled":
+                    self._profiles[job.name] = Profile.model_validate(event["profile"])
+                else:
+                    self._profiles[job.name] = Profile(problem=event["problem"])
+
+    def _arm(self, label: str) -> dict[str, Any]:
+        arm = self._arms[label]
+        return {
+            "label": label,
+            "kind": "recipe",
+            "suite": plain(arm.suite),
+            "recipe": arm.recipe.name,
+            "reference": self._preparation.found[arm.source]["reference"],
+            "root": str(arm.suite.root),
+            "images": self._jobs.images(arm),
+            "python": arm.python,
+            "width": cores_of(arm.recipe, arm.suite.threads),
+            "silence": self._settings.timeout,
+        }
+
+    def _yardstick_arm(self) -> dict[str, Any]:
+        return {
+            "label": YARDSTICK,
+            "kind": YARDSTICK_KIND,
+            "root": "",
+            "images": "",
+            "python": sys.executable,
+            "width": self._jobs.threads,
+        }
+
+    def record(self, label: str) -> RecipeRecord:
+        """All that was measured of an arm so far."""
+        arm = self._arms[label]
+        recipe, prepared = arm.recipe, self._preparation.found.get(arm.source)
+        common: dict[str, Any] = {
+            "name": recipe.name,
+            "reference": recipe.reference,
+            "parent": recipe.parent,
+            "spec": spec_of(recipe),
+            "failure": self._preparation.failures.get(label)
+            or self._preparation.failures.get(arm.source),
+            "launches": tuple(self._launches.get(label, ())),
+            "profile": self._profiles.get(label),
+            "unmeasured": self._unmeasured.get(label, {}),
+        }
+        if prepared:
+            common |= {
+                "lineage": tuple(Link.model_validate(link) for link in prepared["lineage"]),
+                "artifact": ArtifactInfo.model_validate(prepared["artifact"]),
+                "accuracy": Accuracy.model_validate(prepared["accuracy"]),
+                "parity": _parity_of(prepared),
+                "growth": prepared.get("growth"),
+                "load_time_cold": prepared.get("load_time_cold"),
+                "worse": prepared.get("worse"),
+                "runtime_facts": self._facts.get(label, prepared["facts"]),
+            }
+        return RecipeRecord(**common)
+
+    def _hear(self, event: dict[str, Any] | Ended, live: list[str], note: str) -> None:
+        if isinstance(event, Ended):
+            if event.problem:  # the parent itself ended: what it had not sent is lost
+                for name in live:
+                    mine = self._launches.get(name)
+                    if not mine or mine[-1].index < self._count - 1:
+                        self._preparation.ended(name, "measure", event, False)
+            return
+        if event["type"] == "measured":
+            launch = Launch.model_validate(event["launch"])
+            if event["arm"] == YARDSTICK:
+                self.yardstick.append(launch)
+            else:
+                self._launches.setdefault(event["arm"], []).append(launch)
+                self._facts[event["arm"]] = event["facts"]
+                self._unmeasured[event["arm"]] = event["unmeasured"]
+        elif event["type"] == "conditions":
+            self.conditions.append(Conditions.model_validate(event["conditions"]))
+        elif event["type"] == "arm_failed":
+            if event["arm"] != YARDSTICK:
+                self._preparation.fail(event["arm"], "measure", event)
+        elif event["type"] == "failed":
+            for name in live:
+                self._preparation.fail(name, "measure", event)
+        else:
+            total = f" {event['done']}/{event['total']}" if event["total"] else ""
+            self._progress(f"{note}  {event['note']}{total}")
+
+    def _preload(self, labels: Sequence[str]) -> list[str]:
+        modules: dict[str, None] = {"numpy": None, "pydantic": None}
+        for label in labels:
+            arm = self._arms[label]
+            modules |= dict.fromkeys(preloads(arm.suite, arm.recipe))
+        return list(modules)
+
+    def _turn_of_cores(self) -> list[int]:
+        """The cores of the next launch: launches go round all cores, and its arms share."""
+        cores = usable_cores()
+        if not hasattr(os, "sched_setaffinity"):
+            return []
+        width = min(self._jobs.cores, len(cores))
+        begin = (self._count * width) % max(1, len(cores) - width + 1)
+        return cores[begin : begin + width]
+
+
+def launch_seconds(blocks: int) -> float:
+    """How long the rounds of a launch may take, when its arms are slow."""
+    return _LAUNCH_SECONDS + _BLOCK_SECONDS * blocks
+
+
+def spec_of(recipe: Recipe) -> dict[str, Any]:
+    """A recipe as it was asked for, as plain data."""
+    workload = recipe.workload
+    told = {} if workload == WorkloadSpec() else {"workload": asdict(workload)}
+    return told | {
+        "chain": [{"step": step.name, "options": dict(step.options)} for step in recipe.chain],
+        "runtime": {"name": recipe.runtime.name, "options": dict(recipe.runtime.options)},
+        "budgets": {
+            budget.metric: {limit.kind.value: str(limit) for limit in budget.limits}
+            for budget in recipe.budgets
+        },
+    }
+
+
+def _parity_of(prepared: dict[str, Any]) -> Parity | None:
+    return Parity.model_validate(prepared["parity"]) if "parity" in prepared else None

@@ -1,0 +1,1 @@
+"""Frozen data that crosses between processes or is kept."""

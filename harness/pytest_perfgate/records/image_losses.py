@@ -1,0 +1,62 @@
+"""The images that a recipe does worse than its reference, as plain data: boxes and thumbnails."""
+
+from __future__ import annotations
+
+from pytest_perfgate.frozen import Frozen
+
+WORSE_MOST = 4
+"""Images of one recipe that are handed over, at most."""
+
+THUMBNAIL_BYTES = 40_000
+"""Of a thumbnail's base64 text, at most."""
+
+
+class SeenBox(Frozen):
+    """One box in an image.
+
+    Attributes:
+        box: left, top, right, bottom in pixels of the original image.
+        category: its name.
+        score: of a detection, 0 to 1; None: it is an object of the ground truth.
+        object: the index of the object that a detection is paired with, None for none.
+    """
+
+    box: tuple[float, float, float, float]
+    category: str
+    score: float | None = None
+    object: int | None = None
+
+
+class WorseImage(Frozen):
+    """One image that a recipe does worse than its reference.
+
+    Attributes:
+        image: its index among the validation images.
+        loss: by how much the scores of the detections that are paired with an object fell, summed
+            over the image's objects; one that is no longer found counts with its whole score.
+        reference, recipe: what each of the two detected: what is paired or confident, best first.
+    """
+
+    image: int
+    loss: float
+    reference: tuple[SeenBox, ...]
+    recipe: tuple[SeenBox, ...]
+
+
+class Thumbnail(Frozen):
+    """One validation image, made small.
+
+    Attributes:
+        name: its file's name, "" when it has none.
+        width, height: of the original, in pixels: the scale that boxes are in.
+        objects: the ground truth.
+        media: "image/webp" or "image/jpeg".
+        data: the file's bytes, base64.
+    """
+
+    name: str
+    width: int
+    height: int
+    objects: tuple[SeenBox, ...]
+    media: str
+    data: str

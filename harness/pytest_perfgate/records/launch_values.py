@@ -1,0 +1,218 @@
+"""One value per launch and metric, read from a record: what the rules of a verdict work on."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+
+from pytest_perfgate.metric import PARITY, Metric, Rule
+from pytest_perfgate.records.session import Growth, Launch, RecipeRecord, Spread
+
+PEAKS = frozenset({"peak_memory", "device_memory"})
+"""Metrics that are the highest of what a launch did, so that it matters what it did."""
+
+
+def launch_value(launch: Launch, metric: str) -> float | None:
+    """The value of one metric in one launch, in the metric's base unit; None: not measured.
+
+    Times are the launch's median, 95th or 99th percentile (linear between order statistics), a
+    workload's other values their median.
+    """
+    samples, statistic = _samples(launch, metric)
+    if samples is not None:
+        return _quantile(samples, _STATISTICS[statistic]) if samples else None
+    if metric == "throughput":
+        if not launch.batches or not launch.batch_size:
+            return None
+        return launch.batch_size / _quantile(launch.batches, 0.5)
+    if metric == "peak_memory":
+        return None if launch.peak_memory is None else float(launch.peak_memory)
+    if metric == "load_time":
+        return launch.load_time
+    if metric == "device_memory":
+        known = launch.device_memory_process
+        size = launch.device_memory_allocator if known is None else known
+        return None if size is None else float(size)
+    if metric == "energy":
+        return _quantile(launch.energies, 0.5) if launch.energies else None
+    return None
+
+
+def launch_ratio(launch: Launch, other: Launch, metric: str) -> float | None:
+    """Log of the ratio of one metric in two arms of one launch; None: not measured in both.
+
+    Times are compared over the rounds in which both arms had their turn. Medians are compared
+    round by round: its samples are of the same image and of the same moment, so what disturbs
+    both cancels, which the ratio of two medians leaves in. The result is the mean of the middle
+    half of the rounds' log ratios (the midmean: Tukey 1977, "Exploratory Data Analysis"); on a
+    machine in bursts of other guests' work its spread between identical arms was a half to two
+    thirds of that of medians. Everything else is compared by its value.
+    """
+    mine, statistic = _samples(launch, metric)
+    theirs, _ = _samples(other, metric)
+    if mine is not None and theirs is not None:
+        beside = _by_round(other, theirs)
+        both = [
+            (samples, beside[number])
+            for number, samples in _by_round(launch, mine).items()
+            if number in beside
+        ]
+        if not both:
+            return None
+        if statistic == "p50":
+            logs = sorted(_log(_quantile(a, 0.5)) - _log(_quantile(b, 0.5)) for a, b in both)
+            cut = len(logs) // 4
+            middle = logs[cut : len(logs) - cut]
+            return math.fsum(middle) / len(middle)
+        q = _STATISTICS[statistic]
+        sides = ([each for pair in both for each in pair[side]] for side in (0, 1))
+        above, below = (_log(_quantile(side, q)) for side in sides)
+        return above - below
+    one, two = launch_value(launch, metric), launch_value(other, metric)
+    if one is None or two is None or not (math.isfinite(one) and math.isfinite(two)):
+        return None
+    return _log(one) - _log(two) if min(one, two) >= 0 else None
+
+
+def _samples(launch: Launch, metric: str) -> tuple[tuple[float, ...] | None, str]:
+    """The samples that a metric is a statistic of and that statistic; None for other metrics."""
+    if metric in launch.values:
+        return launch.values[metric], "p50"
+    stage, _, statistic = metric.rpartition("_")
+    stages = {
+        **launch.values,
+        "latency": launch.latency,
+        "preprocess": launch.preprocess,
+        "inference": launch.inference,
+        "postprocess": launch.postprocess,
+        "device_time": launch.device,
+    }
+    taken = stages.get(stage, ())  # none: the workload has no such stage
+    return (taken, statistic) if taken and statistic in _STATISTICS else (None, "")
+
+
+def _by_round(launch: Launch, samples: Sequence[float]) -> dict[int, Sequence[float]]:
+    """Round to its samples: one, or equally many in every round."""
+    rounds = launch.rounds or range(len(samples))
+    each, left = divmod(len(samples), max(1, len(rounds)))
+    if left:
+        raise ValueError(f"{len(samples)} samples of {len(rounds)} rounds")
+    return {number: samples[at * each : (at + 1) * each] for at, number in enumerate(rounds)}
+
+
+_STATISTICS = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+_TINY = 1e-12
+
+
+def _log(value: float) -> float:
+    return math.log(max(value, _TINY))
+
+
+def _quantile(samples: Sequence[float], q: float) -> float:
+    """The sample quantile with linear interpolation (Hyndman & Fan, 1996, type 7)."""
+    ordered = sorted(samples)
+    at = (len(ordered) - 1) * q
+    left = int(at)
+    right = min(left + 1, len(ordered) - 1)
+    return ordered[left] + (at - left) * (ordered[right] - ordered[left])
+
+
+def launch_values(record: RecipeRecord, metric: Metric) -> dict[int, float]:
+    """Launch number to value, for the launches in which the metric was measured.
+
+    A batch takes the most memory: where some launches ran one, its peak is that of those.
+    """
+    found = {}
+    launches = record.launches
+    if metric.name in PEAKS:
+        launches = tuple(each for each in launches if each.batches) or launches
+    for launch in launches:
+        value = launch_value(launch, metric.name)
+        if value is not None and math.isfinite(value) and value >= 0:
+            found[launch.index] = value
+    return found
+
+
+def yardstick_values(launches: Sequence[Launch]) -> dict[int, float]:
+    """Launch number to the yardstick's median time, seconds."""
+    found = {}
+    for launch in launches:
+        value = launch_value(launch, "inference_p50")
+        if value:
+            found[launch.index] = value
+    return found
+
+
+def level(record: RecipeRecord, metric: Metric) -> float | None:
+    """The value of one metric over the whole session: the geometric mean over launches, the
+    evaluator's value, the artifact's size, what was observed once; None when it was not measured.
+    """
+    if metric.rule is Rule.IMAGES:
+        return record.accuracy.values.get(metric.name) if record.accuracy else None
+    if metric.name == "artifact_size":
+        return float(record.artifact.size) if record.artifact else None
+    if metric.name == PARITY:
+        return record.parity.value if record.parity else None
+    if metric.rule is Rule.STRETCHES:
+        return statistics.fmean(record.growth.stretches) if record.growth else None
+    if metric.name == "load_time_cold":
+        return record.load_time_cold
+    if metric.name == "build_time":  # the first link is the model itself
+        steps = record.lineage[1:]
+        return math.fsum(link.seconds for link in steps) if record.lineage else None
+    if metric.rule is Rule.EXACT:  # what the last link says of itself
+        told = record.lineage[-1].effect.get(metric.name) if record.lineage else None
+        return None if told is None else float(told)
+    values = list(launch_values(record, metric).values())
+    return geometric_mean(values) if values else None
+
+
+_PAGE = 4096
+
+
+def growth_resolution(growth: Growth) -> float:
+    """Standard deviation of a stretch's growth, in bytes per 1,000 images, below which memory
+    cannot be told: it is counted in pages.
+    """
+    return _PAGE * 1000.0 * len(growth.stretches) / max(1, growth.images)
+
+
+LEAST_CLOCK_EFFECT = 0.03
+"""Relative differences of time below this are not worth a line."""
+
+EQUAL_CYCLES = 1 / 3
+"""Cycles count as equal when they differ by at most this share of what the times differ."""
+
+
+def equal_cycles(times: float, clocks: float) -> bool:
+    """Whether a difference of times is the clock's; both are logs of ratios of the same two
+    things, `times` seconds and `clocks` Hz.
+    """
+    return abs(times) >= math.log1p(LEAST_CLOCK_EFFECT) and abs(
+        times + clocks
+    ) <= EQUAL_CYCLES * abs(times)
+
+
+def geometric_mean(values: Sequence[float]) -> float:
+    """Exp of the mean of logs; 0 when any value is 0."""
+    if min(values) <= 0:
+        return 0.0
+    return math.exp(math.fsum(math.log(value) for value in values) / len(values))
+
+
+def spread_of(record: RecipeRecord) -> Spread | None:
+    """The variance of a recipe's latency, None when there are too few launches."""
+    from pytest_perfgate.stats.variance import components
+
+    rows = [[math.log(max(each, 1e-12)) for each in launch.latency] for launch in record.launches]
+    if sum(len(row) > 1 for row in rows) < 2 or not all(rows):
+        return None
+    found = components(rows)
+    return Spread(
+        within=math.sqrt(found.within),
+        between=math.sqrt(found.between),
+        launch=found.sd,
+        samples=found.samples,
+        launches=found.launches,
+    )

@@ -1,0 +1,210 @@
+"""What was asked for: suites, recipes, steps, runtimes and budgets, as frozen data.
+
+Reading them from `recipes.toml` is `pytest_perfgate.suite.reading`'s work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+ROTATE, FLUSH = "rotate", "flush_l2"
+"""What lies between two samples: the next image, or that and a flush of the device's L2 cache."""
+
+ALTERNATE, BLOCKED = "alternate", "blocked"
+"""How arms that are compared take turns: at every inference, or at every visit of several."""
+
+
+class LimitKind(StrEnum):
+    """What a limit compares the measured value with."""
+
+    MAX = "max"  # absolute, upper
+    MIN = "min"  # absolute, lower
+    DROP = "drop"  # against the reference: a score may be lower by this much
+    SPEEDUP = "speedup"  # against the reference: at least this many times faster
+    GROWTH = "growth"  # against the reference: at most this much more (negative: less)
+    REGRESSION = "regression"  # against the baseline: worse by this much at the most
+
+
+@dataclass(frozen=True)
+class StepSpec:
+    """One link of a chain as the suite file has it: `{ quantize = "static", weights = "int8" }`."""
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        listed = ", ".join(f"{key}={value}" for key, value in self.options.items())
+        return f"{self.name}({listed})"
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What a chain begins with: `"suites.digits.model:build"`, `"detector.onnx"`, or
+    `{ name = "timm:resnet18", num_classes = 10 }`.
+    """
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        listed = ", ".join(f"{key}={value}" for key, value in self.options.items())
+        return f"{self.name}({listed})" if listed else self.name
+
+
+@dataclass(frozen=True)
+class RuntimeSpec:
+    """What ends a chain: `"onnxruntime"` or `{ name = "onnxruntime", threads = 2 }`."""
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class WorkloadSpec:
+    """What a recipe is measured by: `"images"`, or `{ name = "training", steps = 100 }`."""
+
+    name: str = "images"
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Limit:
+    """One limit of a budget; `value` is in the metric's base unit or a plain ratio.
+
+    `text` is what the user wrote. `stored` takes its place against a stored baseline, where the
+    user asked for another limit there.
+    """
+
+    kind: LimitKind
+    value: float
+    text: str
+    stored: Limit | None = None
+
+    def __str__(self) -> str:
+        return f"{self.text}, stored {self.stored.text}" if self.stored else self.text
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What a machine must have for a budget to apply; empty fields ask for nothing."""
+
+    cpu: str = ""  # a CPU feature ("avx512_vnni")
+    gpu: str = ""  # a pattern of the GPU's name ("*A10*")
+    cores: int = 0  # at least this many
+    memory: float = 0.0  # at least this many bytes
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The limits on one metric of one recipe."""
+
+    metric: str
+    limits: tuple[Limit, ...]
+    when: Condition | None = None
+
+
+@dataclass(frozen=True)
+class Range:
+    """What stands in place of an option's value: `{ search = { low = 0.1, high = 0.8 } }`.
+
+    Attributes:
+        place: the option in the recipe's own table: "steps[0].pruning_ratio".
+        low, high, step, log: of numbers; `step` None: any number between, or any whole one where
+            both ends are written as whole numbers.
+        choices: values to choose from, in place of numbers.
+    """
+
+    place: str
+    low: int | float = 0
+    high: int | float = 0
+    step: int | float | None = None
+    log: bool = False
+    choices: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True)
+class SearchSpec:
+    """How the values of a recipe are looked for, and the ranges that they come from.
+
+    `metric` is what becomes as good as it can; `seconds` the time after which no trial begins, None
+    for as long as it takes.
+    """
+
+    ranges: tuple[Range, ...]
+    trials: int
+    metric: str = "latency_p50"
+    seconds: float | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One recipe with everything it inherits resolved.
+
+    Attributes:
+        parent: the recipe it is derived from, "" for a reference.
+        reference: the root of its line; its own name for a reference.
+        chain: every step from the model on, the inherited ones first.
+        own_steps: how many of `chain`, from its end, the recipe added itself.
+        workload: what an arm does in its turn; of one kind in a whole line.
+        search: the ranges that stand in it, None for none; it is built only once values are in
+            their places, until then the first value of each stands there.
+    """
+
+    name: str
+    parent: str
+    reference: str
+    chain: tuple[StepSpec, ...]
+    own_steps: int
+    runtime: RuntimeSpec
+    budgets: tuple[Budget, ...]
+    workload: WorkloadSpec = WorkloadSpec()
+    search: SearchSpec | None = None
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether this recipe is the root that others are compared with."""
+        return not self.parent
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A model, its data and its recipes.
+
+    Attributes:
+        folder: the folder of `recipes.toml`.
+        root: the project's root; import paths and data paths are resolved from `folder` and `root`.
+        data: split name ("train", "calibration", "validation") to an import path
+            ("package.module:function") or to a table of a declared data set.
+        trainer: import path of the function that `finetune` and `distil` train with, or "".
+        input, output: the task's declared pre- and post-processing options.
+        batch: images in a batch for `throughput`.
+        threads: threads that an arm may use, unless its runtime says otherwise.
+        between_samples: `ROTATE` or `FLUSH`.
+        turns: `ALTERNATE` or `BLOCKED`.
+        recipes: the readable recipes, in the file's order.
+    """
+
+    name: str
+    file: Path
+    root: Path
+    task: str
+    model: ModelSpec
+    data: Mapping[str, str | Mapping[str, Any]]
+    trainer: str
+    input: Mapping[str, Any]
+    output: Mapping[str, Any]
+    batch: int
+    threads: int
+    recipes: Mapping[str, Recipe]
+    between_samples: str = ROTATE
+    turns: str = ALTERNATE
+
+    @property
+    def folder(self) -> Path:
+        """The folder that holds the suite file."""
+        return self.file.parent

@@ -1,0 +1,97 @@
+"""The options of one session, as one frozen object made at the edge."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_perfgate.machine.host_share import Share
+
+SUITE_FILE = "recipes.toml"
+"""Beside the test module of a suite."""
+
+FIXTURE = "budget"
+"""The fixture that a perf test asks for."""
+
+OFF = "off"
+"""In place of a folder: none."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What was asked for on the command line and in the project's configuration.
+
+    Attributes:
+        root: the project's root.
+        alpha: the chance that any budget of an unchanged session turns red.
+        seconds: wall time for measuring one suite, builds not counted.
+        strict: INCONCLUSIVE and NO BASELINE fail too.
+        update: write the proposed baselines at the end.
+        reason: why a baseline may be loosened, "" for none.
+        reports, baselines, cache: folders.
+        timeout: seconds of a worker's silence after which it counts as hung.
+        wait: seconds to wait while another session measures on this machine.
+        ci: whether this is a continuous integration run.
+        rounds: timed turns of an arm beside those it is compared with, per launch, at most.
+        base: the commit that `--perf-base` names, "" for none.
+        share: of the host, what the session has for itself; None for all of it.
+        history: the folder of the history store, None for none.
+        base_python: the interpreter of the base's arms, "" for this one.
+        markdown, openmetrics: files that the session is written into too, None for none.
+        mlflow: the MLflow tracking store that the session is logged to, "" for none.
+        step_summary: the summary of the CI job's step, None for none.
+        profile: whose operators are profiled after the measuring: "failed", those whose budget on
+            time is broken, "all", or "none".
+        search: begin searches for values of recipes that have ranges, and go on with them.
+    """
+
+    root: Path
+    alpha: float
+    seconds: float
+    strict: bool
+    update: bool
+    reason: str
+    reports: Path
+    baselines: Path
+    cache: Path
+    timeout: float
+    wait: float
+    ci: bool
+    command: str
+    rounds: int = 32
+    base: str = ""
+    base_python: str = ""
+    markdown: Path | None = None
+    openmetrics: Path | None = None
+    step_summary: Path | None = None
+    profile: str = "failed"
+    mlflow: str = ""
+    search: bool = False
+    history: Path | None = None
+    share: Share | None = None
+
+
+def for_command(
+    root: Path,
+    command: str,
+    *,
+    cache: Path | None = None,
+    seconds: float = 60.0,
+    wait: float = 0.0,
+) -> Settings:
+    """Settings of a command that is no run of pytest: nothing is written but the cache."""
+    return Settings(
+        root=root,
+        alpha=0.01,
+        seconds=seconds,
+        strict=False,
+        update=False,
+        reason="",
+        reports=root / "reports",
+        baselines=root / "baselines",
+        cache=cache or root / ".perfgate",
+        timeout=600.0,
+        wait=wait,
+        ci=False,
+        command=command,
+    )

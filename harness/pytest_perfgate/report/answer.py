@@ -1,0 +1,57 @@
+"""The answer of a session in one sentence: may this be merged?"""
+
+from __future__ import annotations
+
+from pytest_perfgate.records.session import SessionRecord, Status
+
+
+def answer(session: SessionRecord) -> str:
+    """May this be merged? One sentence."""
+    verdicts = [verdict for suite in session.suites for verdict in suite.verdicts]
+    total = len(verdicts)
+    broken = [verdict for verdict in verdicts if verdict.status is Status.FAIL]
+    errors = [verdict for verdict in verdicts if verdict.status is Status.ERROR]
+    unsure = sum(verdict.status is Status.INCONCLUSIVE for verdict in verdicts)
+    unknown = sum(verdict.status is Status.NO_BASELINE for verdict in verdicts)
+    skipped = sum(verdict.status is Status.SKIPPED for verdict in verdicts)
+    if not session.complete:
+        whole = "The session was interrupted: what is below is not the whole."
+        if not broken:
+            return whole
+        first = broken[0]
+        found = _count(len(broken), "budget is", "budgets are")
+        return f"{whole} {found} broken: {first.recipe} {first.metric}: {first.reason}."
+    if not total:
+        return "Nothing was judged: no budget was selected."
+    if broken:
+        first = broken[0]
+        more = f", and {len(errors)} could not be measured" if errors else ""
+        return (
+            f"{_count(len(broken), 'budget is', 'budgets are')} broken of {total}{more}. "
+            f"{first.recipe} {first.metric}: {first.reason}."
+        )
+    if errors:
+        return (
+            f"{_count(len(errors), 'budget', 'budgets')} of {total} could not be measured, and "
+            "what is not measured does not pass."
+        )
+    if unsure or unknown:
+        parts = [
+            text
+            for count, text in (
+                (unsure, f"{unsure} could not be decided"),
+                (unknown, f"{unknown} have no baseline on this machine yet"),
+            )
+            if count
+        ]
+        return f"Nothing is broken among {total} budgets; {' and '.join(parts)}."
+    if skipped == total:
+        return f"Nothing was judged: {_count(total, 'budget was', 'budgets were')} skipped."
+    if skipped:
+        kept = _count(total - skipped, "budget is", "budgets are")
+        return f"{kept} kept; {_count(skipped, 'was', 'were')} skipped."
+    return f"All {_count(total, 'budget is', 'budgets are')} kept."
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"

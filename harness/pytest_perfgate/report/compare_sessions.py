@@ -1,0 +1,311 @@
+"""Two stored sessions compared: what moved, in which direction, and what else is different.
+
+The earlier session is taken as a baseline of the later one, by the same rule as a stored baseline:
+times of either through the yardstick of its own launches, the reference recipe's change beside it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pytest_perfgate.baselines.store import Baseline
+from pytest_perfgate.baselines.update import baseline_of
+from pytest_perfgate.machine.fingerprint import Machine, differences
+from pytest_perfgate.metric import Better, Metric, Rule
+from pytest_perfgate.records.launch_values import launch_values, level
+from pytest_perfgate.records.session import RecipeRecord, SessionRecord, Status, SuiteRecord
+from pytest_perfgate.report.comparison import Differences, Direction, Fact, Moved, Row
+from pytest_perfgate.suite.reading import metrics_of_session
+from pytest_perfgate.verdicts import limit_bounds
+from pytest_perfgate.verdicts.evidence import Compared, Evidence, Risk
+
+CHANCE = 0.05
+"""That any direction of an unchanged pair of sessions is wrong; shared out over all metrics."""
+
+_PER_LAUNCH = {"throughput", "peak_memory"}  # what the suite's batch is part of
+
+
+def sessions(before: SessionRecord, after: SessionRecord) -> Differences:
+    """What differs between two sessions, the worst first.
+
+    Measurements of two machines are never compared; their values stand beside each other.
+    """
+    metrics = {**metrics_of_session(before), **metrics_of_session(after)}
+    refused = _machines(before.machine, after.machine)
+    pairs = [
+        pair
+        for suite in after.suites
+        for other in before.suites
+        if other.name == suite.name
+        for pair in _pairs(before, other, suite, metrics)
+    ]
+    reasons = [refused or pair.obstacle for pair in pairs]
+    risk = Risk(*[CHANCE / 2 / max(1, reasons.count(""))] * 2)
+    now = datetime.fromisoformat(after.started)
+    rows = [pair.row(reason, risk, now) for pair, reason in zip(pairs, reasons, strict=True)]
+    return Differences(
+        before=before,
+        after=after,
+        refused=refused,
+        chance=CHANCE,
+        rows=tuple(sorted(rows, key=lambda row: row.direction.rank)),
+        facts=tuple(_facts(before, after)),
+    )
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """One metric of one recipe that at least one of the two sessions measured."""
+
+    suite: SuiteRecord
+    old_suite: SuiteRecord
+    metric: Metric
+    old: RecipeRecord
+    new: RecipeRecord
+    baseline: Baseline
+    reference: RecipeRecord | None
+    reference_baseline: Baseline | None
+
+    @property
+    def obstacle(self) -> str:
+        """Why it cannot be compared, "" when it can."""
+        metric = self.metric
+        for word, record in (("before", self.old), ("after", self.new)):
+            if level(record, metric) is None:
+                return f"not measured {word}"
+        if metric.alone:
+            return "it is of one session, and nothing is compared with it"
+        if metric.rule is Rule.IMAGES:
+            mine, theirs = self.new.accuracy, self.old.accuracy
+            if mine and theirs and mine.data_digest != theirs.data_digest:
+                return "the validation images are not the same"
+            return ""
+        if metric.rule is Rule.EXACT:
+            return ""
+        if metric.name in _PER_LAUNCH and self.suite.batch != self.old_suite.batch:
+            return f"batches of {self.old_suite.batch} before and of {self.suite.batch} after"
+        for word, record in (("before", self.old), ("after", self.new)):
+            if len(launch_values(record, metric)) < 2:
+                return f"fewer than two launches {word}"
+        return ""
+
+    def row(self, reason: str, risk: Risk, now: datetime) -> Row:
+        """The row of this metric; `reason`: why it is not compared."""
+        compared = None if reason else self._compared(risk, now)
+        moved = None if compared is None else _moved(compared)
+        return Row(
+            suite=self.suite.name,
+            recipe=self.new.name,
+            metric=self.metric,
+            before=level(self.old, self.metric),
+            after=level(self.new, self.metric),
+            direction=_direction(self.metric, moved),
+            moved=moved,
+            reason="" if moved else reason or "nothing says how far apart the two are",
+            verdicts=(
+                _verdict(self.old_suite, self.new.name, self.metric.name),
+                _verdict(self.suite, self.new.name, self.metric.name),
+            ),
+        )
+
+    def _compared(self, risk: Risk, now: datetime) -> Compared | None:
+        if self.metric.name not in self.baseline.metrics:
+            return None
+        evidence = Evidence(
+            record=self.new,
+            reference=self.reference,
+            baseline=self.baseline,
+            reference_baseline=self.reference_baseline,
+            yardstick=self.suite.yardstick,
+        )
+        return limit_bounds.against_baseline(self.metric, evidence, risk, now)
+
+
+def _pairs(
+    before: SessionRecord,
+    old: SuiteRecord,
+    new: SuiteRecord,
+    metrics: Mapping[str, Metric],
+) -> list[_Pair]:
+    """Every metric that either suite measured of a recipe that both have."""
+    theirs = {each.name: each.without(old.discarded) for each in old.recipes}
+    mine = {each.name: each.without(new.discarded) for each in new.recipes}
+    both = [name for name in mine if name in theirs]
+    stored = {name: baseline_of(before, old, theirs[name], metrics) for name in both}
+    return [
+        _Pair(
+            suite=new,
+            old_suite=old,
+            metric=metric,
+            old=theirs[name],
+            new=mine[name],
+            baseline=stored[name],
+            reference=mine.get(mine[name].reference) if _has_other(mine[name]) else None,
+            reference_baseline=stored.get(mine[name].reference) if _has_other(mine[name]) else None,
+        )
+        for name in both
+        for metric in metrics.values()
+        if level(mine[name], metric) is not None or level(theirs[name], metric) is not None
+    ]
+
+
+def _has_other(record: RecipeRecord) -> bool:
+    return bool(record.reference) and record.reference != record.name
+
+
+def _moved(compared: Compared) -> Moved:
+    return Moved(
+        estimate=compared.estimate,
+        low=compared.fail_low,
+        high=compared.fail_high,
+        relative=compared.scale == "ratio",
+        method=compared.method,
+        notes=tuple(note for note in (compared.note, *compared.notes) if note),
+    )
+
+
+def _direction(metric: Metric, moved: Moved | None) -> Direction:
+    if moved is None:
+        return Direction.REFUSED
+    still = 1.0 if moved.relative else 0.0
+    if moved.low <= still <= moved.high:
+        return Direction.UNTOLD
+    more = moved.low > still
+    return Direction.WORSE if more == (metric.better is Better.LOWER) else Direction.BETTER
+
+
+def _verdict(suite: SuiteRecord, recipe: str, metric: str) -> Status | None:
+    for verdict in suite.verdicts:
+        if (verdict.recipe, verdict.metric) == (recipe, metric):
+            return verdict.status
+    return None
+
+
+def _machines(before: Machine, after: Machine) -> str:
+    """What keeps two machines apart, "" when they are of one fingerprint."""
+    if before == after:
+        return ""
+    old, new = before.model_dump(mode="json"), after.model_dump(mode="json")
+    parts = [
+        f"{key} {_plain(old[key])} -> {_plain(new[key])}" for key in old if old[key] != new[key]
+    ]
+    return f"they were taken on different machines ({'; '.join(parts)})"
+
+
+def _facts(before: SessionRecord, after: SessionRecord) -> list[Fact]:
+    """What else differs, the likeliest causes of a difference first."""
+    found = []
+    if after.started < before.started:
+        found.append(Fact("order", "the session named second was taken before the first"))
+    if (before.commit, before.dirty) != (after.commit, after.dirty):
+        found.append(Fact("commit", f"{_commit(before)} -> {_commit(after)}"))
+    elif after.dirty:
+        found.append(Fact("commit", f"{_commit(after)}, and the changes may not be the same"))
+    found += [
+        Fact("toolchain", line) for line in differences(before.environment, after.environment)
+    ]
+    found += [
+        Fact("settings", f"{key} {_plain(old)} -> {_plain(new)}")
+        for key, old, new in _changed(before.settings, after.settings)
+    ]
+    for word, session in (("before", before), ("after", after)):
+        if not session.complete:
+            found.append(Fact("session", f"the one {word} was interrupted: it is not whole"))
+    if before.id == after.id and before == after:
+        found.append(Fact("session", "both files hold the same session"))
+    old_suites = {suite.name: suite for suite in before.suites}
+    new_suites = {suite.name: suite for suite in after.suites}
+    for name in dict.fromkeys((*new_suites, *old_suites)):
+        if name not in old_suites:
+            found.append(Fact(name, "this suite is in the later session only"))
+        elif name not in new_suites:
+            found.append(Fact(name, "this suite is in the earlier session only"))
+        else:
+            found += _suite_facts(old_suites[name], new_suites[name])
+    return found
+
+
+def _suite_facts(old: SuiteRecord, new: SuiteRecord) -> list[Fact]:
+    found = [
+        Fact(new.name, f"{key} {_plain(before)} -> {_plain(after)}")
+        for key in ("task", "model", "data", "batch")
+        if (before := getattr(old, key)) != (after := getattr(new, key))
+    ]
+    theirs = {record.name: record for record in old.recipes}
+    mine = {record.name: record for record in new.recipes}
+    for name in dict.fromkeys((*mine, *theirs)):
+        place = f"{new.name} {name}"
+        if name not in theirs:
+            found.append(Fact(place, "this recipe is in the later session only"))
+        elif name not in mine:
+            found.append(Fact(place, "this recipe is in the earlier session only"))
+        else:
+            found += [Fact(place, line) for line in _recipe_facts(theirs[name], mine[name])]
+    return found
+
+
+def _recipe_facts(old: RecipeRecord, new: RecipeRecord) -> list[str]:
+    lines = []
+    for word, record in (("before", old), ("after", new)):
+        if record.failure is not None:
+            lines.append(f"not measured {word}: {record.failure.problem}")
+    for key, before, after in _changed(_flat(old.spec), _flat(new.spec)):
+        lines.append(f"{key} {_plain(before)} -> {_plain(after)}")
+    if old.failure or new.failure:
+        return lines
+    for key, before, after in _changed(old.runtime_facts, new.runtime_facts):
+        lines.append(f"runtime: {key} {_plain(before)} -> {_plain(after)}")
+    for before, after in zip(old.lineage, new.lineage, strict=False):
+        if before.step == after.step:
+            for key, one, two in _changed(before.effect, after.effect):
+                lines.append(f"step {after.step}: {key} {_plain(one)} -> {_plain(two)}")
+    if old.artifact and new.artifact and old.artifact.digest != new.artifact.digest:
+        lines.append(f"artifact {old.artifact.digest[:12]} -> {new.artifact.digest[:12]}")
+    mine, theirs = new.accuracy, old.accuracy
+    if mine and theirs and mine.predictions_digest != theirs.predictions_digest:
+        lines.append("its predictions are not the same ones")
+    return lines
+
+
+def _changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    """Keys whose values differ, with both; a key that one of them lacks has None there."""
+    return [
+        (key, old.get(key), new.get(key))
+        for key in dict.fromkeys((*new, *old))
+        if old.get(key) != new.get(key)
+    ]
+
+
+def _flat(data: Mapping[str, Any], place: str = "") -> dict[str, Any]:
+    """Tables inside tables as one, keys joined by dots."""
+    found: dict[str, Any] = {}
+    for key, value in data.items():
+        if isinstance(value, dict) and value:
+            found |= _flat(value, f"{place}{key}.")
+        else:
+            found[f"{place}{key}"] = value
+    return found
+
+
+def _plain(value: Any) -> str:
+    """A value for people, short."""
+    if value is None or (isinstance(value, (list, tuple)) and not value):
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float) and math.isfinite(value):
+        return f"{value:.6g}"
+    if isinstance(value, dict):
+        return ", ".join(f"{key}={_plain(each)}" for key, each in value.items()) or "none"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_plain, value))
+    return str(value)
+
+
+def _commit(session: SessionRecord) -> str:
+    name = session.commit[:10] or "none"
+    return f"{name} with local changes" if session.dirty else name

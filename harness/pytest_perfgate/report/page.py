@@ -1,0 +1,278 @@
+"""The page: one self-contained HTML file that says what is broken first, and works offline."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pytest_perfgate.metric import Better, Metric, Rule
+from pytest_perfgate.records.session import (
+    Failure,
+    Link,
+    MetricSummary,
+    RecipeRecord,
+    SessionRecord,
+    Spread,
+    Status,
+    SuiteRecord,
+    Verdict,
+)
+from pytest_perfgate.report import (
+    chart_list,
+    conditions_table,
+    profile_table,
+    search_tables,
+    templating,
+    worst_images,
+)
+from pytest_perfgate.report.answer import answer
+from pytest_perfgate.report.changes_since import since
+from pytest_perfgate.report.text import beside, limit_text
+from pytest_perfgate.units import Unit, show, show_percent
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One metric of one recipe in the table."""
+
+    value: str
+    interval: str
+    to_reference: str
+    to_baseline: str
+    to_base: str
+    limits: str
+    status: Status | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One recipe in the table; `problem` when it was not measured."""
+
+    name: str
+    is_reference: bool
+    cells: tuple[Cell | None, ...]
+    problem: str
+
+
+def render(session: SessionRecord, metrics: Mapping[str, Metric]) -> str:
+    """The whole page."""
+    environment = templating.environment()
+    environment.filters["limit"] = _limit_text
+    environment.filters["quantity"] = lambda value, unit: show(value, Unit(unit))
+    environment.filters["measured"] = _measured
+    verdicts = [verdict for suite in session.suites for verdict in suite.verdicts]
+    found = Counter(verdict.status for verdict in verdicts)
+    needs = _needs(session)
+    return environment.get_template("page.html").render(
+        session=session,
+        answer=answer(session),
+        worst=min((verdict.status for verdict in verdicts), key=lambda s: s.rank, default=None),
+        counts=[(status, found[status]) for status in Status if found[status]],
+        since=since(session, metrics),
+        needs=[each for each in needs if each[1].status is not Status.INCONCLUSIVE],
+        undecided=[each for each in needs if each[1].status is Status.INCONCLUSIVE],
+        suites=[_suite(suite, metrics) for suite in session.suites],
+        metrics=list(metrics.values()),
+    )
+
+
+def _needs(session: SessionRecord) -> list[tuple[str, Verdict, Failure | None]]:
+    """What is not as it should be, worst first over all suites: suite, verdict, failure."""
+    found = []
+    for suite in session.suites:
+        failures = {record.name: record.failure for record in suite.recipes}
+        found += [
+            (suite.name, verdict, failures.get(verdict.recipe))
+            for verdict in suite.verdicts
+            if verdict.status in {Status.ERROR, Status.FAIL, Status.INCONCLUSIVE}
+        ]
+    return sorted(found, key=lambda each: each[1].status.rank)
+
+
+def _measured(verdict: Verdict) -> str:
+    text = show(verdict.value, Unit(verdict.unit))
+    if verdict.low is None or verdict.high is None:
+        return text
+    low, high = (show(each, Unit(verdict.unit)) for each in (verdict.low, verdict.high))
+    return f"{text} ({low} … {high})"
+
+
+def _suite(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> dict[str, Any]:
+    measured = {each.metric for summaries in suite.summaries.values() for each in summaries} | {
+        verdict.metric for verdict in suite.verdicts
+    }
+    columns = _ordered([each for each in metrics.values() if each.name in measured], suite)
+    by_place = {(verdict.recipe, verdict.metric): verdict for verdict in suite.verdicts}
+    return {
+        "record": suite,
+        "columns": columns,
+        "rows": [_row(record, suite, columns, by_place) for record in suite.recipes],
+        "charts": chart_list.pictures(suite, metrics),
+        "absent": chart_list.absent(suite),
+        "conditions": conditions_table.table(suite),
+        "policy": conditions_table.policy(suite),
+        "lineage": [
+            (record, [_link(link) for link in record.lineage], _to_parent(record, suite, columns))
+            for record in suite.recipes
+        ],
+        "beside": beside(suite, metrics),
+        "classes": _classes(suite),
+        "profiles": profile_table.tables(suite),
+        "clock": profile_table.clock(suite),
+        "searches": search_tables.tables(suite),
+        "worse": worst_images.worse(suite),
+        "thumbnails": worst_images.used(suite),
+        "broken_accuracy": {
+            verdict.recipe
+            for verdict in suite.verdicts
+            if verdict.status is Status.FAIL and verdict.unit == Unit.SCORE.value
+        },
+        "spreads": [(name, _spread(found)) for name, found in suite.spreads.items()],
+        "evidence": sorted(
+            (verdict for verdict in suite.verdicts if verdict.limits),
+            key=lambda verdict: verdict.status.rank,
+        ),
+    }
+
+
+def _classes(suite: SuiteRecord) -> dict[str, Any] | None:
+    """Average precision by recipe and class, with the difference to the reference; None: none.
+
+    A class that a recipe has no value for has an empty cell.
+    """
+    scores = {
+        record.name: record.accuracy.per_category for record in suite.recipes if record.accuracy
+    }
+    names = list(dict.fromkeys(name for found in scores.values() for name in found))
+    if not names:
+        return None
+    rows = []
+    for record in suite.recipes:
+        mine = scores.get(record.name)
+        if not mine:
+            continue
+        its = scores.get(record.reference, {}) if record.reference != record.name else {}
+        rows.append(
+            (
+                record.name,
+                [
+                    (
+                        f"{mine[name]:.4f}" if name in mine else "",
+                        f"{mine[name] - its[name]:+.4f}" if name in mine and name in its else "",
+                    )
+                    for name in names
+                ],
+            )
+        )
+    return {"heads": names, "rows": rows}
+
+
+def _spread(found: Spread) -> tuple[str, ...]:
+    """Cells: samples of a launch, launches, and three standard deviations in percent."""
+    parts = (found.within, found.between, found.launch)
+    return (
+        f"{found.samples:.0f}",
+        str(found.launches),
+        *(f"{math.expm1(part) * 100:.2f} %" for part in parts),
+    )
+
+
+def _ordered(columns: list[Metric], suite: SuiteRecord) -> list[Metric]:
+    """The task's first score, what budgets hold, what stands for speed, and then the others."""
+    judged = {verdict.metric for verdict in suite.verdicts}
+
+    def place(metric: Metric) -> int:
+        held = (metric is columns[0], metric.name in judged, metric.leading)
+        return held.index(True) if any(held) else len(held)
+
+    return sorted(columns, key=place)
+
+
+def _row(
+    record: RecipeRecord,
+    suite: SuiteRecord,
+    columns: list[Metric],
+    by_place: Mapping[tuple[str, str], Verdict],
+) -> Row:
+    found = {each.metric: each for each in suite.summaries.get(record.name, ())}
+    return Row(
+        name=record.name,
+        is_reference=bool(record.reference) and not record.parent,
+        cells=tuple(
+            _cell(metric, found.get(metric.name), by_place.get((record.name, metric.name)))
+            for metric in columns
+        ),
+        problem=record.failure.problem if record.failure else "",
+    )
+
+
+def _cell(metric: Metric, summary: MetricSummary | None, verdict: Verdict | None) -> Cell | None:
+    if summary is None and verdict is None:
+        return None
+    interval = ""
+    if summary is not None and summary.low is not None and summary.high is not None:
+        interval = f"{show(summary.low, metric.unit)} … {show(summary.high, metric.unit)}"
+    limits = ""
+    if verdict is not None:
+        limits = ", ".join(f"{limit.kind} {limit.text}" for limit in verdict.limits)
+    return Cell(
+        value=show(summary.value, metric.unit) if summary else "not measured",
+        interval=interval,
+        to_reference=_moved(metric, summary, summary.reference if summary else None),
+        to_baseline=_moved(metric, summary, summary.baseline if summary else None),
+        to_base=_moved(metric, summary, summary.base if summary else None),
+        limits=limits,
+        status=verdict.status if verdict else None,
+    )
+
+
+def _moved(metric: Metric, summary: MetricSummary | None, other: float | None) -> str:
+    """How a value stands to another: a factor for speed, a percentage or a difference else."""
+    if summary is None or other is None or metric.alone:
+        return ""
+    if not metric.relative:
+        return f"{summary.value - other:+.4f}"
+    if not other or not summary.value:
+        return ""
+    if metric.unit in {Unit.SECONDS, Unit.IMAGES_PER_SECOND} and metric.rule is Rule.LAUNCHES:
+        faster = other / summary.value if metric.better is Better.LOWER else summary.value / other
+        return f"{faster:.2f}x as fast"
+    return show_percent(summary.value / other - 1)
+
+
+def _link(link: Link) -> dict[str, Any]:
+    return {
+        "step": link.step,
+        "options": ", ".join(f"{key}={value}" for key, value in link.options.items()),
+        "effect": [(key.replace("_", " "), _effect(value)) for key, value in link.effect.items()],
+        "seconds": link.seconds,
+        "cached": link.cached,
+    }
+
+
+def _to_parent(
+    record: RecipeRecord, suite: SuiteRecord, columns: list[Metric]
+) -> list[tuple[str, str]]:
+    """What the recipe's own steps did to every metric that it and its parent have."""
+    mine = {each.metric: each for each in suite.summaries.get(record.name, ())}
+    theirs = {each.metric: each.value for each in suite.summaries.get(record.parent, ())}
+    moved = [
+        (metric.name, _moved(metric, mine.get(metric.name), theirs.get(metric.name)))
+        for metric in columns
+    ]
+    return [(name, text) for name, text in moved if text]
+
+
+def _effect(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (int, float)):
+        return f"{value:,.0f}" if value == int(value) else f"{value:,.4g}"
+    return str(value)
+
+
+def _limit_text(limit: Any, unit: str) -> str:
+    return limit_text(limit, Unit(unit) if unit else None)

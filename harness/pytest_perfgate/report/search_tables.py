@@ -1,0 +1,293 @@
+"""Searches as people read them: a line for each, a table of its trials, and a picture of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pytest_perfgate.metric import Metric, leading
+from pytest_perfgate.records.search import Search, Trial
+from pytest_perfgate.records.session import SuiteRecord
+from pytest_perfgate.report.charts import BLUE, GREEN, GREY
+from pytest_perfgate.units import Unit, show
+
+_STATES = ["won", "kept", "broken"]
+_MARKS = {
+    "color": {
+        "field": "state",
+        "scale": {"domain": _STATES, "range": [GREEN, BLUE, GREY]},
+        "legend": {"orient": "top", "title": None},
+    },
+    "shape": {
+        "field": "state",
+        "scale": {"domain": _STATES, "range": ["diamond", "circle", "cross"]},
+        "legend": {"orient": "top", "title": None},
+    },
+}
+_SCALES = {Unit.SECONDS: (1e3, "ms"), Unit.BYTES: (1e-6, "MB")}
+_DECADE = 8  # numbers this far apart are spread out by orders of magnitude
+
+
+@dataclass(frozen=True)
+class Row:
+    """One trial, as text."""
+
+    number: int
+    cells: tuple[str, ...]
+    wins: bool
+    fits: bool
+
+
+@dataclass(frozen=True)
+class Table:
+    """One recipe's trials, the fastest first; those that were not measured last."""
+
+    recipe: str
+    words: str
+    heads: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+
+def lines(suite: SuiteRecord) -> list[str]:
+    """What every search came to, one line each."""
+    return [f"{name}: {_words(found)}" for name, found in _searches(suite).items()]
+
+
+def tables(suite: SuiteRecord) -> list[Table]:
+    """Every search with its trials."""
+    found = []
+    for name, search in _searches(suite).items():
+        places = list(dict.fromkeys(place for each in search.trials for place in each.values))
+        heads = (
+            *places,
+            search.metric,
+            f"as fast as {search.reference}",
+            search.score,
+            "seconds",
+            "",
+        )
+        trials = sorted(search.trials, key=lambda each: (each.ratio is None, each.ratio or 0.0))
+        rows = tuple(
+            Row(
+                each.number,
+                _cells(each, places, search),
+                each.number == search.winner,
+                each.feasible,
+            )
+            for each in trials
+        )
+        found.append(Table(name, _words(search), heads, rows))
+    return found
+
+
+Picture = tuple[str, str, dict[str, Any] | None, str]
+
+
+def pictures(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> list[Picture]:
+    """Title, alternative text, specification and note of the pictures of each search."""
+    return [*_scatters(suite), *_sweeps(suite, metrics)]
+
+
+def _sweeps(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> list[Picture]:
+    found: list[Picture] = []
+    for name, search in _searches(suite).items():
+        places = {place for each in search.trials for place in each.values}
+        if len(places) == 1:
+            (place,) = places
+            found.append(
+                (
+                    f"{name} over {place}",
+                    f"Small plots of what trials of {name} were measured by over {place}; the "
+                    "numbers are in the table of trials below.",
+                    _curves(search, place, metrics),
+                    "Blue trials keep the budgets, grey ones do not; the green one won.",
+                )
+            )
+    return found
+
+
+def _scatters(suite: SuiteRecord) -> list[Picture]:
+    return [
+        (
+            f"Trials of {name}",
+            f"Scatter plot of {search.score} over {search.metric}, one point per trial; the "
+            "numbers are in the table of trials below.",
+            _scatter(search),
+            "Blue trials keep the budgets, grey ones do not; the green one won. The dashed line "
+            "joins those that no other beats in both. Times are of a trial's two launches: they "
+            "choose, and judge nothing.",
+        )
+        for name, search in _searches(suite).items()
+    ]
+
+
+def _searches(suite: SuiteRecord) -> Mapping[str, Search]:
+    return {each.name: each.search for each in suite.recipes if each.search is not None}
+
+
+def _words(search: Search) -> str:
+    fit = sum(each.feasible for each in search.trials)
+    spent = sum(each.seconds for each in search.trials)
+    what = (
+        f"{len(search.trials)} of {search.asked} trials in {spent:.0f} s "
+        f"({search.fresh or 'none'} of them in this session), {fit} keep the budgets"
+    )
+    best = next((each for each in search.trials if each.number == search.winner), None)
+    if best is None:
+        return f"its values were searched, and none won: {what}"
+    return f"values of trial {best.number} ({_values(best.values)}), which won: {what}"
+
+
+def _values(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{place} {_plain(value)}" for place, value in values.items())
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _cells(trial: Trial, places: list[str], search: Search) -> tuple[str, ...]:
+    known = [_plain(trial.values[place]) if place in trial.values else "" for place in places]
+    return (
+        *known,
+        show(trial.level, Unit(search.unit)) if trial.level is not None else "",
+        f"{1 / trial.ratio:.2f}x" if trial.ratio is not None else "",
+        f"{trial.score:.4f}" if trial.score is not None else "",
+        f"{trial.seconds:.0f}",
+        "won" if trial.number == search.winner else trial.reason,
+    )
+
+
+def _curves(search: Search, place: str, metrics: Mapping[str, Metric]) -> dict[str, Any] | None:
+    """What trials were measured by over the one number in which they differ; None: it is none."""
+    numbers = {
+        each.number: value
+        for each in search.trials
+        if isinstance(value := each.values[place], (int, float)) and not isinstance(value, bool)
+    }
+    if len(set(numbers.values())) < 2:
+        return None
+    held = [limit.partition(" ")[0] for each in search.trials for limit in each.constraints]
+    names = dict.fromkeys((search.metric, *leading(metrics), "peak_memory", *held))
+    points = []
+    for name in names:
+        metric = metrics.get(name)
+        scale, unit = _SCALES.get(metric.unit, (1.0, metric.unit.value)) if metric else (1.0, "")
+        points += [
+            {
+                "at": numbers[each.number],
+                "value": each.levels[name] * scale,
+                "panel": f"{name}, {unit}",
+                "state": _state(each, search),
+                "told": f"{place} {_plain(each.values[place])}: {name} "
+                + (show(each.levels[name], metric.unit) if metric else str(each.levels[name]))
+                + (f"; {each.reason}" if each.reason else ""),
+            }
+            for each in search.trials
+            if name in each.levels and each.number in numbers
+        ]
+    if not points:
+        return None
+    ticks = sorted(set(numbers.values()))
+    apart = ticks[0] > 0 and ticks[-1] / ticks[0] >= _DECADE
+    encoding = {
+        "x": {
+            "field": "at",
+            "type": "quantitative",
+            "title": place,
+            "scale": {"type": "log", "base": 2, "nice": False} if apart else {"zero": False},
+            "axis": {"values": ticks, "format": "~g"},
+        },
+        "y": {"field": "value", "type": "quantitative", "title": None},
+    }
+    return {
+        "data": {"values": points},
+        "facet": {
+            "field": "panel",
+            "type": "nominal",
+            "sort": list(dict.fromkeys(each["panel"] for each in points)),
+            "title": None,
+            "header": {"labelColor": "currentColor", "labelFontSize": 12},
+        },
+        "columns": 2,
+        "spacing": 24,
+        "resolve": {"scale": {"y": "independent"}},
+        "spec": {
+            "width": 250,
+            "height": 150,
+            "layer": [
+                {
+                    "mark": {"type": "line", "color": BLUE, "opacity": 0.5, "strokeWidth": 1.2},
+                    "encoding": encoding,
+                },
+                {
+                    "mark": {"type": "point", "filled": True, "size": 60, "opacity": 1},
+                    "encoding": {**encoding, **_MARKS, "description": {"field": "told"}},
+                },
+            ],
+        },
+    }
+
+
+def _state(trial: Trial, search: Search) -> str:
+    if trial.number == search.winner:
+        return "won"
+    return "kept" if trial.feasible else "broken"
+
+
+def _scatter(search: Search) -> dict[str, Any] | None:
+    """Every measured trial, feasible or not; None: there is none."""
+    points = []
+    for each in search.trials:
+        if each.ratio is None or each.score is None:
+            continue
+        why = f"; {each.reason}" if each.reason else ""
+        points.append(
+            {
+                "x": 1.0 / each.ratio,
+                "y": each.score,
+                "state": _state(each, search),
+                "front": each.number in search.front,
+                "told": f"trial {each.number}: {show(each.level, Unit(search.unit))}, "
+                f"{1 / each.ratio:.2f}x as fast, {search.score} {each.score:.4f}; "
+                f"{_values(each.values)}{why}",
+            }
+        )
+    if not points:
+        return None
+    x = {
+        "field": "x",
+        "type": "quantitative",
+        "title": f"times as fast as {search.reference} by {search.metric} (right is better)",
+        "scale": {"zero": False, "padding": 20},
+    }
+    y = {
+        "field": "y",
+        "type": "quantitative",
+        "title": f"{search.score} (up is better)",
+        "scale": {"zero": False, "padding": 20},
+        "axis": {"format": ".3f"},
+    }
+    return {
+        "width": 560,
+        "height": 280,
+        "layer": [
+            {
+                "data": {"values": [each for each in points if each["front"]]},
+                "mark": {"type": "line", "color": BLUE, "opacity": 0.6, "strokeDash": [5, 4]},
+                "encoding": {"x": x, "y": y},
+            },
+            {
+                "data": {"values": points},
+                "mark": {"type": "point", "filled": True, "size": 80, "opacity": 1},
+                "encoding": {
+                    "x": x,
+                    "y": y,
+                    **_MARKS,
+                    "description": {"field": "told"},
+                },
+            },
+        ],
+    }

@@ -1,0 +1,55 @@
+"""Sessions of earlier versions, carried up a version at a time, as plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import ValidationError
+
+from pytest_perfgate.records.session import Packed
+
+
+def from_1(data: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 grew while it was written; version 2 is what it came to.
+
+    Its first files have no `ignored` beside the matches: detections on objects that are to be
+    ignored were left out of them, so none of those that are there is ignored. Later ones say how
+    many samples a round has, `per_round`; sample k was compared with sample k, as it is without.
+    """
+    for record in _records(data):
+        for launch in _dicts(record.get("launches")):
+            launch.pop("per_round", None)
+        _add_ignored(record.get("accuracy"))
+    for suite in _dicts(data.get("suites")):
+        for launch in _dicts(suite.get("yardstick")):
+            launch.pop("per_round", None)
+    return {**data, "version": 2}
+
+
+def _add_ignored(accuracy: Any) -> None:
+    matches = accuracy.get("matches") if isinstance(accuracy, dict) else None
+    if not isinstance(matches, dict) or "ignored" in matches:
+        return
+    import numpy as np
+
+    try:
+        hits = Packed.model_validate(matches.get("hits")).array()
+    except (ValidationError, ValueError):
+        return  # it is not what it should be; reading it says so
+    matches["ignored"] = Packed.of(np.zeros(hits.shape, dtype=np.uint16)).model_dump(mode="json")
+
+
+def _records(data: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Every recipe, copy and base recipe of every suite."""
+    for suite in _dicts(data.get("suites")):
+        yield from _dicts(suite.get("recipes"))
+        yield from _dicts(suite.get("controls"))
+        base = suite.get("base")
+        yield from _dicts(base.get("recipes") if isinstance(base, dict) else None)
+
+
+def _dicts(found: Any) -> Iterator[dict[str, Any]]:
+    yield from (
+        each for each in (found if isinstance(found, list) else ()) if isinstance(each, dict)
+    )

@@ -1,0 +1,44 @@
+"""How every page is made of its template: all values are escaped, a missing one is an error."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from pytest_perfgate.records.session import Status
+
+if TYPE_CHECKING:
+    import jinja2
+
+SHAPES: Mapping[Status, str] = MappingProxyType(
+    {
+        Status.ERROR: "✖",
+        Status.FAIL: "✖",
+        Status.INCONCLUSIVE: "?",
+        Status.NO_BASELINE: "∅",
+        Status.SKIPPED: "·",
+        Status.PASS: "✔",
+    }
+)
+"""A sign beside the word of a verdict, for whoever does not tell colours apart."""
+
+
+def environment() -> jinja2.Environment:
+    """A new environment over the templates; a page may add filters of its own."""
+    import jinja2
+
+    made = jinja2.Environment(
+        loader=jinja2.PackageLoader("pytest_perfgate.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.globals["shape"] = SHAPES
+    return made
+
+
+def page(name: str, **values: Any) -> str:
+    """A page from its template."""
+    return environment().get_template(name).render(**values)

@@ -1,0 +1,217 @@
+"""What a terminal shows: worst first, at most 100 columns, the page's words and numbers."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections import Counter
+from collections.abc import Mapping
+
+from pytest_perfgate.baselines.changes import table as change_table
+from pytest_perfgate.metric import Metric
+from pytest_perfgate.records.session import (
+    Failure,
+    SessionRecord,
+    Status,
+    SuiteRecord,
+    Verdict,
+)
+from pytest_perfgate.report.text import WIDTH, Write, beside, limit_text, measured_text, table
+from pytest_perfgate.units import Unit, show
+
+_MARKUP = {
+    Status.ERROR: {"red": True, "bold": True},
+    Status.FAIL: {"red": True, "bold": True},
+    Status.INCONCLUSIVE: {"yellow": True},
+    Status.NO_BASELINE: {"yellow": True},
+    Status.SKIPPED: {},
+    Status.PASS: {"green": True},
+}
+
+
+def write(
+    session: SessionRecord,
+    out: Write,
+    *,
+    metrics: Mapping[str, Metric],
+    verbosity: int,
+    update: bool,
+) -> None:
+    """The summary of a session: counts with `-q`; else the answer, what needs somebody, the worst
+    first over all suites, then each suite's numbers; every verdict and every number with `-vv`.
+    """
+    from pytest_perfgate.report.answer import answer
+
+    def line(text: str, **markup: bool) -> None:
+        for each in text.split("\n"):
+            out(printable(each), **markup)
+
+    pairs = [(suite, verdict) for suite in session.suites for verdict in suite.verdicts]
+    pairs.sort(key=lambda pair: pair[1].status.rank)
+    if verbosity >= 0:
+        markup = _MARKUP[pairs[0][1].status] if pairs else {}
+        for part in _wrapped(answer(session)):
+            line(part, **markup)
+        _verdicts(pairs, line, verbosity, update, several=len(session.suites) > 1)
+        for suite in session.suites:
+            _suite(suite, line, metrics, verbosity)
+            _changes(suite, line, update, verbosity)
+    line(counts([verdict for _, verdict in pairs]))
+
+
+def printable(text: str) -> str:
+    """`text` without the signs that steer a terminal or hide and reorder text; lines stay."""
+    return _CONTROL.sub(" ", _ESCAPE.sub("", text))
+
+
+_ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-_])")
+_CONTROL = re.compile(
+    "[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
+)
+
+
+def counts(verdicts: list[Verdict]) -> str:
+    """How many verdicts there are of each kind, worst first."""
+    found = Counter(verdict.status for verdict in verdicts)
+    return "verdicts: " + ", ".join(
+        f"{found[status]} {status.value}" for status in Status if found[status]
+    )
+
+
+def explain(verdict: Verdict, failure: Failure | None) -> str:
+    """The short table that a failing test prints."""
+    unit = Unit(verdict.unit) if verdict.unit else None
+    rows: list[tuple[str, str]] = [("metric", verdict.metric)]
+    if unit is not None and verdict.value is not None:
+        rows.append(("measured", measured_text(verdict)))
+    for limit in verdict.limits:
+        rows.append((limit.status.value, limit_text(limit, unit)))
+    if unit is not None and verdict.baseline is not None:
+        age = "" if verdict.baseline_age is None else f", {verdict.baseline_age:.0f} days old"
+        rows.append(("baseline", f"{show(verdict.baseline, unit)}{age}"))
+    rows.append(("why", verdict.reason))
+    rows += [("slower" if index == 0 else "", line) for index, line in enumerate(verdict.slower)]
+    if failure is not None and failure.last_words:
+        rows.append(("last words", failure.last_words))
+    if verdict.next_step:
+        rows.append(("next", verdict.next_step))
+    head = f"{verdict.status.value}  {verdict.recipe or 'suite'}  {verdict.metric}"
+    if len(head) > WIDTH:
+        head = "\n".join(_wrapped(head))
+    return printable("\n".join([head, *(_row(name, text) for name, text in rows)]))
+
+
+def _row(name: str, text: str) -> str:
+    wide = WIDTH - 14
+    lines = [
+        part
+        for line in text.splitlines()
+        for part in (textwrap.wrap(line, wide, break_on_hyphens=False) or [""])
+    ]
+    return "\n".join(
+        f"  {name if index == 0 else '':<12}{line}" for index, line in enumerate(lines or [""])
+    )
+
+
+def _wrapped(text: str, indent: str = "  ") -> list[str]:
+    return textwrap.wrap(
+        printable(text), WIDTH, subsequent_indent=indent, break_on_hyphens=False
+    ) or [""]
+
+
+def _verdicts(
+    pairs: list[tuple[SuiteRecord, Verdict]],
+    out: Write,
+    verbosity: int,
+    update: bool,
+    *,
+    several: bool,
+) -> None:
+    """What needs somebody, with evidence and the next command; with `-vv` every verdict."""
+    said: set[tuple[str, str, str]] = set()
+    alike = Counter(
+        (suite.name, verdict.recipe, verdict.reason)
+        for suite, verdict in pairs
+        if verdict.status is Status.ERROR
+    )
+    for suite, verdict in pairs:
+        if verdict.status in {Status.PASS, Status.SKIPPED} and verbosity < 2:
+            continue
+        if verdict.status is Status.NO_BASELINE and verbosity < 1:
+            continue
+        # One reason for a whole recipe is said once.
+        key = (suite.name, verdict.recipe, verdict.reason)
+        if verdict.status is Status.ERROR and key in said:
+            continue
+        said.add(key)
+        names = (suite.name if several else "", verdict.recipe, verdict.metric)
+        head = f"{verdict.status.value:<13} {' '.join(filter(None, names))}"
+        if alike[key] > 1 and verdict.status is Status.ERROR:
+            head += f" and {alike[key] - 1} more of its budgets"
+        for part in _wrapped(head, " " * 14):
+            out(part, **_MARKUP[verdict.status])
+        out(_row("", verdict.reason))
+        if verdict.status in {Status.FAIL, Status.INCONCLUSIVE} or verbosity > 1:
+            unit = Unit(verdict.unit) if verdict.unit else None
+            for limit in verdict.limits:
+                if limit.estimate is not None and (limit.status is verdict.status or verbosity > 1):
+                    out(_row("compared", limit_text(limit, unit)))
+        for index, text in enumerate(verdict.slower):
+            out(_row("" if index else "slower", text))
+        if verdict.next_step and verdict.status is not Status.PASS:
+            out(_row("next", verdict.next_step))
+    missing = sum(verdict.status is Status.NO_BASELINE for _, verdict in pairs)
+    if missing and verbosity < 1 and not update:
+        budgets = "1 budget" if missing == 1 else f"{missing} budgets"
+        text = (
+            f"NO BASELINE   for {budgets} on this machine; pytest --perf --perf-update records them"
+        )
+        out(text, **_MARKUP[Status.NO_BASELINE])
+
+
+def _suite(suite: SuiteRecord, out: Write, metrics: Mapping[str, Metric], verbosity: int) -> None:
+    """The numbers of a suite, how they were measured, and what differs from the baselines'."""
+    seconds = ", ".join(f"{name} {value:.0f} s" for name, value in suite.phases.items())
+    launches = len(suite.yardstick)
+    head = f"suite {suite.name}" + (f": {launches} launches ({seconds})" if seconds else "")
+    for line in (*_wrapped(head), *table(suite, metrics)):
+        out(line)
+    if verbosity > 1:
+        _every_number(suite, out, metrics)
+    for text in (*beside(suite, metrics), *suite.notes):
+        for line in _wrapped(text):
+            out(line)
+    if suite.suspects:
+        for line in _wrapped(f"differs from the baselines: {'; '.join(suite.suspects)}"):
+            out(line)
+
+
+def _every_number(suite: SuiteRecord, out: Write, metrics: Mapping[str, Metric]) -> None:
+    """Every metric of every recipe with its interval."""
+    for name, summaries in suite.summaries.items():
+        for line in _wrapped(f"{name}:"):
+            out(line)
+        for summary in summaries:
+            if summary.metric not in metrics:
+                continue
+            unit = metrics[summary.metric].unit
+            text = show(summary.value, unit)
+            if summary.low is not None and summary.high is not None:
+                text += f" ({show(summary.low, unit)} … {show(summary.high, unit)})"
+            out(f"  {summary.metric:<16} {text}")
+
+
+def _changes(suite: SuiteRecord, out: Write, update: bool, verbosity: int) -> None:
+    if not suite.changes:
+        return
+    notable = [change for change in suite.changes if change.kind != "create" or verbosity > 1]
+    created = Counter(change.recipe for change in suite.changes if change.kind == "create")
+    if not update and not notable:
+        return
+    out("baselines written:" if update else "baselines that could be written (--perf-update):")
+    if created and verbosity <= 1:
+        listed = ", ".join(f"{name} ({count} metrics)" for name, count in created.items())
+        out(_row("create", listed))
+    if notable:
+        for line in change_table(notable):
+            out("  " + line)

@@ -1,0 +1,154 @@
+"""The images that got worse, laid out for the page: two pictures of each, and what was lost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pytest_perfgate.records.image_losses import SeenBox, Thumbnail, WorseImage
+from pytest_perfgate.records.session import RecipeRecord, SuiteRecord
+
+_TEXT = 13  # pixels of a label's letters at the size that pictures are shown in
+_SHOWN = 300  # pixels that a picture is shown wide
+
+
+@dataclass(frozen=True)
+class DrawnBox:
+    """One box, in the original image's pixels; `label` is "" where none is drawn."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    label: str
+    label_x: float
+    label_y: float
+    anchor: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One picture: what one side detected, over the ground truth."""
+
+    title: str
+    alt: str
+    boxes: tuple[DrawnBox, ...]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One image: the reference's picture, the recipe's picture, and the losses in words.
+
+    `text` and `stroke` are sizes in the image's own pixels.
+    """
+
+    image: int
+    title: str
+    thumbnail: Thumbnail
+    panels: tuple[Panel, Panel]
+    lost: tuple[str, ...]
+    text: float
+    stroke: float
+
+
+def worse(suite: SuiteRecord) -> list[tuple[RecipeRecord, list[Shown]]]:
+    """The recipes that were looked at, each with its images that got worse, worst first."""
+    found = []
+    for record in suite.recipes:
+        if record.worse is None:
+            continue
+        shown = [
+            _shown(record, each, suite.thumbnails[each.image])
+            for each in record.worse
+            if each.image in suite.thumbnails
+        ]
+        found.append((record, shown))
+    return found
+
+
+def used(suite: SuiteRecord) -> dict[int, Thumbnail]:
+    """The thumbnails that the page needs, each once."""
+    asked = {each.image for record in suite.recipes for each in record.worse or ()}
+    return {index: each for index, each in suite.thumbnails.items() if index in asked}
+
+
+def _shown(record: RecipeRecord, image: WorseImage, thumbnail: Thumbnail) -> Shown:
+    scale = max(thumbnail.width, 1) / _SHOWN
+    name = f" ({thumbnail.name})" if thumbnail.name else ""
+    lost = _lost(thumbnail.objects, image)
+    return Shown(
+        image=image.image,
+        title=f"image {image.image}{name}: scores fell by {image.loss:.2f} in all",
+        thumbnail=thumbnail,
+        panels=(
+            _panel(record.reference, "reference", thumbnail, image.reference, scale, lost),
+            _panel(record.name, "recipe", thumbnail, image.recipe, scale, lost),
+        ),
+        lost=tuple(text for _, text in lost),
+        text=_TEXT * scale,
+        stroke=2 * scale,
+    )
+
+
+def _panel(
+    title: str,
+    kind: str,
+    thumbnail: Thumbnail,
+    boxes: Sequence[SeenBox],
+    scale: float,
+    lost: Sequence[tuple[int, str]],
+) -> Panel:
+    wide = thumbnail.width
+    objects = [_drawn(each, "truth", "", scale, wide) for each in thumbnail.objects]
+    drawn = []
+    for each in boxes:
+        score = "" if each.score is None else f" {each.score:.2f}"
+        drawn.append(_drawn(each, kind, f"{each.category}{score}", scale, wide))
+    found = {each.object for each in boxes if each.object is not None}
+    missing = [index for index, _ in lost if index not in found]
+    for index in missing:  # drawn again on top: what was there and is not found
+        objects.append(_drawn(thumbnail.objects[index], "missing", "not found", scale, wide))
+    alt = (
+        f"what {title} detects: {len(boxes)} boxes over {len(thumbnail.objects)} objects, "
+        f"{len(found)} of which are found"
+    )
+    return Panel(title=title, alt=alt, boxes=(*objects, *drawn))
+
+
+def _drawn(seen: SeenBox, kind: str, label: str, scale: float, wide: float) -> DrawnBox:
+    left, top, right, bottom = seen.box
+    # Near the right edge a label ends where its box does, else it begins there.
+    at_end = left + 0.62 * _TEXT * scale * len(label) > wide
+    above = top - 4 * scale
+    inside = above < _TEXT * scale  # no room above: the label goes into the box
+    return DrawnBox(
+        x=left,
+        y=top,
+        width=max(0.0, right - left),
+        height=max(0.0, bottom - top),
+        label=label,
+        label_x=right if at_end else left,
+        anchor="end" if at_end else "start",
+        label_y=round(top + (_TEXT + 1) * scale if inside else above, 1),
+        kind=kind,
+    )
+
+
+def _lost(objects: Sequence[SeenBox], image: WorseImage) -> list[tuple[int, str]]:
+    """Objects whose score fell, the most first: index and words."""
+    before = {each.object: each.score or 0.0 for each in image.reference if each.object is not None}
+    after = {each.object: each.score or 0.0 for each in image.recipe if each.object is not None}
+    fell = sorted(
+        (after.get(index, 0.0) - score, index)
+        for index, score in before.items()
+        if after.get(index, 0.0) < score - 0.01 and 0 <= index < len(objects)
+    )
+    return [
+        (
+            index,
+            f"{objects[index].category}: {before[index]:.2f} → "
+            + (f"{after[index]:.2f}" if index in after else "not found"),
+        )
+        for _, index in fell
+    ]

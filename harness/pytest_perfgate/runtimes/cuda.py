@@ -1,0 +1,159 @@
+"""NVIDIA's driver: whether it is here, which device a build is for, and graphs of a stream.
+
+Nothing here opens a device before it is asked to; looking for one imports nothing of CUDA.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from pytest_perfgate.errors import MissingPackage, RuntimeFault
+from pytest_perfgate.machine import visible_gpus
+from pytest_perfgate.registry import Requirement
+
+_DEVICES = ("dev/nvidia[0-9]*", "dev/dxg", "dev/nvhost-gpu", "dev/nvgpu")
+"""Device files of a GPU: on Linux, under WSL, on Jetson boards (older and newer kernels)."""
+
+_WSL_DRIVER = Path("/usr/lib/wsl/lib/libcuda.so.1")
+
+
+class NvidiaGpu(Requirement):
+    """A GPU that CUDA can use, with its driver. Found by files, without opening either."""
+
+    @property
+    def missing(self) -> bool:
+        """Whether there is none, or it is hidden by CUDA_VISIBLE_DEVICES."""
+        if os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in {"", "-1"}:
+            return True
+        root = Path("/")
+        if not any(True for pattern in _DEVICES for _ in root.glob(pattern)):
+            return True
+        return ctypes.util.find_library("cuda") is None and not _WSL_DRIVER.exists()
+
+
+GPU = NvidiaGpu(
+    "an NVIDIA GPU with its driver (libcuda.so.1)",
+    "nvidia-smi  # must list a GPU: use a machine that has one",
+)
+"""The requirement of everything that runs on a GPU."""
+
+
+def device_key(index: int = 0) -> dict[str, Any] | None:
+    """What a build for a GPU depends on: its name, compute capability and driver; None without
+    one. Read through NVML, which opens no CUDA context; `index` is CUDA's, among those that are
+    visible.
+
+    Raises:
+        MissingPackage: there is a GPU, and nothing that could tell which.
+        RuntimeFault: NVML does not answer.
+    """
+    if GPU.missing:
+        return None
+    try:
+        import pynvml
+    except ImportError as error:
+        raise MissingPackage(
+            "which GPU this is cannot be told: the package 'pynvml' is not installed",
+            next_step="python -m pip install 'pytest-perfgate[gpu]'",
+        ) from error
+    try:
+        pynvml.nvmlInit()
+        try:
+            if visible_gpus.VISIBLE in os.environ:  # NVML counts all of them
+                shown = visible_gpus.uuids()
+                if index >= len(shown):
+                    raise RuntimeFault(
+                        f"there is no GPU {index} among the {len(shown)} of {visible_gpus.VISIBLE}",
+                        next_step="nvidia-smi -L",
+                    )
+                handle = pynvml.nvmlDeviceGetHandleByUUID(shown[index])
+            else:
+                handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+            major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
+            return {
+                "gpu": str(pynvml.nvmlDeviceGetName(handle)),
+                "compute_capability": f"{major}.{minor}",
+                "driver": str(pynvml.nvmlSystemGetDriverVersion()),
+            }
+        finally:
+            pynvml.nvmlShutdown()
+    except pynvml.NVMLError as error:
+        raise RuntimeFault(
+            f"NVML does not tell which GPU this is: {error}", next_step="nvidia-smi"
+        ) from error
+
+
+def device_uuid(index: int = 0, *, driver: Any = None) -> str:
+    """The UUID of the device that this process calls `index`, as NVML writes it. Opens the driver,
+    and so belongs into the process that runs on it.
+
+    Raises:
+        RuntimeFault: the driver does not tell.
+    """
+    library = driver or ctypes.CDLL("libcuda.so.1")
+    device, raw = ctypes.c_int(), (ctypes.c_ubyte * 16)()
+    for name, arguments in (
+        ("cuInit", (0,)),
+        ("cuDeviceGet", (ctypes.byref(device), index)),
+        ("cuDeviceGetUuid_v2", (ctypes.byref(raw), device)),
+    ):
+        code = getattr(library, name)(*arguments)
+        if code:
+            raise RuntimeFault(
+                f"the CUDA driver's {name} failed (CUresult {code})", next_step="nvidia-smi"
+            )
+    return f"GPU-{UUID(bytes=bytes(raw))}"
+
+
+class Graph:
+    """What was put on a stream once, to be replayed: a CUDA graph, by six functions of the driver.
+
+    pycuda has no stream capture. The driver's API is C, and pycuda has loaded it already.
+    """
+
+    _THREAD_LOCAL = 1  # CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
+
+    def __init__(self, stream: int, work: Callable[[], None], *, driver: Any = None) -> None:
+        """Captures `work`, which puts its work on `stream` (a CUstream) and waits for nothing.
+
+        Raises:
+            RuntimeFault: the work cannot be captured.
+        """
+        self._driver = driver or ctypes.CDLL("libcuda.so.1")
+        self._stream = ctypes.c_void_p(stream)
+        self._graph, self._ready = ctypes.c_void_p(), ctypes.c_void_p()
+        self._call("cuStreamBeginCapture_v2", self._stream, self._THREAD_LOCAL)
+        try:
+            work()
+        finally:
+            # A capture must be ended even when it failed: the stream takes nothing else before.
+            self._call("cuStreamEndCapture", self._stream, ctypes.byref(self._graph))
+        self._call(
+            "cuGraphInstantiateWithFlags",
+            ctypes.byref(self._ready),
+            self._graph,
+            ctypes.c_ulonglong(0),
+        )
+
+    def launch(self) -> None:
+        """Puts the captured work on the stream."""
+        self._call("cuGraphLaunch", self._ready, self._stream)
+
+    def close(self) -> None:
+        """Frees the graph."""
+        self._call("cuGraphExecDestroy", self._ready)
+        self._call("cuGraphDestroy", self._graph)
+
+    def _call(self, name: str, *arguments: Any) -> None:
+        code = getattr(self._driver, name)(*arguments)
+        if code:
+            raise RuntimeFault(
+                f"the CUDA driver's {name} failed (CUresult {code})",
+                next_step="set cuda_graph = false",
+            )

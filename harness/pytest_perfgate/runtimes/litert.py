@@ -1,0 +1,114 @@
+"""LiteRT on the CPU, from .tflite files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from pytest_perfgate import registry
+from pytest_perfgate.artifact import TFLITE, Artifact, OptionsModel
+from pytest_perfgate.errors import RuntimeFault
+from pytest_perfgate.registry import Requirement
+from pytest_perfgate.runtimes import OpenContext
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class LiteRt:
+    """The runtime `litert`; takes what the step `tflite` made."""
+
+    name = "litert"
+    accepts = frozenset({TFLITE})
+    requires: tuple[Requirement, ...] = (registry.from_extra("ai_edge_litert", "litert"),)
+    preload: tuple[str, ...] = ("numpy", "ai_edge_litert.interpreter")
+
+    class Options(OptionsModel):
+        """Options of ai_edge_litert's Interpreter."""
+
+        threads: int | None = Field(None, ge=1, description="num_threads; default: suite's")
+
+    def open(self, artifact: Artifact, options: Any, context: OpenContext) -> LiteRtSession:
+        """A session on the .tflite file."""
+        return LiteRtSession(artifact, options, context)
+
+
+class LiteRtSession:
+    """An interpreter with the batch that the file was converted for; a larger one runs in parts."""
+
+    def __init__(self, artifact: Artifact, options: Any, context: OpenContext) -> None:
+        from importlib.metadata import version
+
+        from ai_edge_litert.interpreter import Interpreter
+
+        threads = options.threads or context.threads
+        try:
+            self._interpreter: Any = Interpreter(model_path=str(artifact.path), num_threads=threads)
+            self._interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            raise RuntimeFault(
+                f"LiteRT does not load the file: {error}", where=str(artifact.path)
+            ) from error
+        inputs = self._interpreter.get_input_details()
+        shape = [int(each) for each in inputs[0]["shape"]]
+        if len(inputs) != 1 or len(shape) != 4 or shape[1] != 3:
+            raise RuntimeFault(
+                f"the file's inputs have the shapes {[list(each['shape']) for each in inputs]}",
+                where=str(artifact.path),
+                valid="one input (N, 3, H, W)",
+            )
+        self._input = inputs[0]["index"]
+        self._size = shape[0]
+        self._outputs = _outputs(self._interpreter)
+        operators = [each["op_name"] for each in self._interpreter._get_ops_details()]
+        self.facts: dict[str, Any] = {
+            "device": "cpu",
+            "precision": str(inputs[0]["dtype"].__name__),
+            "delegate": "XNNPACK" if "DELEGATE" in operators else "none",
+            "threads": threads,
+            "batch": f"{self._size} at a time",
+            "version": version("ai-edge-litert"),
+        }
+
+    def run(self, batch: np.ndarray[Any, Any]) -> tuple[Any, ...]:
+        """See `runtimes.InferenceSession`.
+
+        Raises:
+            RuntimeFault: the batch is no multiple of the file's own.
+        """
+        import numpy as np
+
+        if len(batch) % self._size:
+            raise RuntimeFault(
+                f"a batch of {len(batch)} does not go into parts of {self._size}, the batch that "
+                "the file was converted for",
+                next_step="choose another `batch` in [suite]",
+            )
+        rows = []
+        for start in range(0, len(batch), self._size):
+            self._interpreter.set_tensor(self._input, batch[start : start + self._size])
+            self._interpreter.invoke()
+            rows.append([self._interpreter.get_tensor(index) for index in self._outputs])
+        return tuple(np.concatenate(column) for column in zip(*rows, strict=True))
+
+    def close(self) -> None:
+        """Lets the interpreter go."""
+        self._interpreter = None
+
+
+def _outputs(interpreter: Any) -> list[int]:
+    """The outputs in the model's order: that of the signature's names, where there is one."""
+    signatures = interpreter.get_signature_list()
+    details = {each["name"]: each["index"] for each in interpreter.get_output_details()}
+    if len(signatures) == 1:
+        (name,) = signatures
+        runner = interpreter.get_signature_runner(name)
+        named = runner.get_output_details()
+        return [named[key]["index"] for key in sorted(named, key=_number)]
+    return list(details.values())
+
+
+def _number(name: str) -> tuple[int, str]:
+    digits = "".join(each for each in name if each.isdigit())
+    return int(digits or 0), name

@@ -1,0 +1,107 @@
+"""ncnn on the CPU: one image at a time, whatever the batch."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from pytest_perfgate import registry
+from pytest_perfgate.artifact import NCNN, Artifact, OptionsModel
+from pytest_perfgate.errors import RuntimeFault
+from pytest_perfgate.registry import Requirement
+from pytest_perfgate.runtimes import OpenContext
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_OPTIONS = ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic", "use_bf16_storage")
+
+
+class Ncnn:
+    """The runtime `ncnn`; takes what the step of that name made."""
+
+    name = "ncnn"
+    accepts = frozenset({NCNN})
+    requires: tuple[Requirement, ...] = (registry.from_extra("ncnn", "ncnn"),)
+    preload: tuple[str, ...] = ("numpy", "ncnn")
+
+    class Options(OptionsModel):
+        """Options of ncnn.Option. ncnn's own default is 16 bits wherever the CPU has it."""
+
+        use_fp16_packed: bool = Field(False, description="16-bit floats between layers, packed")
+        use_fp16_storage: bool = Field(False, description="16-bit floats between layers")
+        use_fp16_arithmetic: bool = Field(False, description="16-bit floats inside layers")
+        use_bf16_storage: bool = Field(False, description="bfloat16 between layers")
+        threads: int | None = Field(None, ge=1, description="threads; default: suite's")
+
+    def open(self, artifact: Artifact, options: Any, context: OpenContext) -> NcnnSession:
+        """A session on the files."""
+        return NcnnSession(artifact, options, context)
+
+
+class NcnnSession:
+    """A network of ncnn, which knows no batch: it is called once for each image."""
+
+    def __init__(self, artifact: Artifact, options: Any, context: OpenContext) -> None:
+        import ncnn
+
+        self._ncnn = ncnn
+        self._net: Any = ncnn.Net()
+        threads = options.threads or context.threads
+        self._net.opt.num_threads = threads
+        self._net.opt.use_vulkan_compute = False
+        for name in _OPTIONS:
+            setattr(self._net.opt, name, getattr(options, name))
+        path = artifact.path
+        if path is None or not path.is_file() or not path.with_suffix(".bin").is_file():
+            raise RuntimeFault("ncnn's two files are not there", where=str(path))
+        if self._net.load_param(str(path)) or self._net.load_model(str(path.with_suffix(".bin"))):
+            raise RuntimeFault("ncnn does not load the files", where=str(path))
+        self._inputs = list(self._net.input_names())
+        self._outputs = sorted(self._net.output_names(), key=_number)
+        if len(self._inputs) != 1 or not self._outputs:
+            raise RuntimeFault(
+                f"the network has the inputs {self._inputs} and the outputs {self._outputs}",
+                where=str(path),
+                valid="one input, and outputs",
+            )
+        used = [name for name in _OPTIONS if getattr(self._net.opt, name)]
+        self.facts: dict[str, Any] = {
+            "device": "cpu",
+            "precision": ", ".join(used) if used else "float32",
+            "threads": int(self._net.opt.num_threads),
+            "batch": "one image at a time",
+            "version": ncnn.__version__,
+        }
+
+    def run(self, batch: np.ndarray[Any, Any]) -> tuple[Any, ...]:
+        """See `runtimes.InferenceSession`."""
+        import numpy as np
+
+        rows = [self._one(image) for image in batch]
+        return tuple(np.stack(column) for column in zip(*rows, strict=True))
+
+    def _one(self, image: np.ndarray[Any, Any]) -> list[Any]:
+        import numpy as np
+
+        found = []
+        with self._net.create_extractor() as extractor:
+            extractor.input(self._inputs[0], self._ncnn.Mat(np.ascontiguousarray(image)))
+            for name in self._outputs:
+                code, output = extractor.extract(name)
+                if code:
+                    raise RuntimeFault(f"ncnn does not compute the output {name!r} (code {code})")
+                found.append(np.array(output))
+        return found
+
+    def close(self) -> None:
+        """Lets the network go."""
+        self._net = None
+
+
+def _number(name: str) -> tuple[int, str]:
+    """The names that pnnx gives are out0, out1, … in the model's order: the number in one."""
+    digits = re.search(r"(\d+)$", name)
+    return int(digits.group(1)) if digits else 0, name

@@ -1,0 +1,391 @@
+"""ONNX Runtime, with proof of the provider that it really uses, node by node."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field, model_validator
+
+from pytest_perfgate import registry
+from pytest_perfgate.artifact import ONNX, Artifact, OptionsModel
+from pytest_perfgate.errors import RuntimeFault, suggestion
+from pytest_perfgate.records.profile import Operator
+from pytest_perfgate.registry import Requirement
+from pytest_perfgate.runtimes import DEVICE_UUID, OpenContext, cuda
+from pytest_perfgate.runtimes.onnxruntime_binding import Binding
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_PROVIDERS = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+}
+
+_GRAPH_OPTION = {"cuda": "enable_cuda_graph", "tensorrt": "trt_cuda_graph_enable"}
+"""What a provider calls the option that captures CUDA graphs."""
+
+_KNOWN: dict[str, frozenset[str]] = {
+    "cpu": frozenset(),
+    "cuda": frozenset(
+        {
+            "device_id",
+            "gpu_mem_limit",
+            "arena_extend_strategy",
+            "cudnn_conv_algo_search",
+            "do_copy_in_default_stream",
+            "cudnn_conv_use_max_workspace",
+            "cudnn_conv1d_pad_to_nc1d",
+            "tunable_op_enable",
+            "tunable_op_tuning_enable",
+            "tunable_op_max_tuning_duration_ms",
+            "enable_skip_layer_norm_strict_mode",
+            "prefer_nhwc",
+            "use_ep_level_unified_stream",
+            "use_tf32",
+            "fuse_conv_bias",
+            "sdpa_kernel",
+        }
+    ),
+    "tensorrt": frozenset(
+        {
+            "device_id",
+            "trt_max_partition_iterations",
+            "trt_min_subgraph_size",
+            "trt_max_workspace_size",
+            "trt_fp16_enable",
+            "trt_bf16_enable",
+            "trt_int8_enable",
+            "trt_int8_calibration_table_name",
+            "trt_int8_use_native_calibration_table",
+            "trt_dla_enable",
+            "trt_dla_core",
+            "trt_engine_cache_enable",
+            "trt_engine_cache_path",
+            "trt_engine_cache_prefix",
+            "trt_force_sequential_engine_build",
+            "trt_context_memory_sharing_enable",
+            "trt_layer_norm_fp32_fallback",
+            "trt_timing_cache_enable",
+            "trt_timing_cache_path",
+            "trt_force_timing_cache",
+            "trt_detailed_build_log",
+            "trt_sparsity_enable",
+            "trt_builder_optimization_level",
+            "trt_auxiliary_streams",
+            "trt_tactic_sources",
+            "trt_profile_min_shapes",
+            "trt_profile_opt_shapes",
+            "trt_profile_max_shapes",
+            "trt_engine_hw_compatible",
+            "trt_op_types_to_exclude",
+            "trt_preview_features",
+        }
+    ),
+}
+"""Provider options by their own names, but for those that this runtime sets by an option of its
+own, and those that hand over a stream or a library."""
+
+
+class OnnxRuntime:
+    """The runtime `onnxruntime`."""
+
+    name = "onnxruntime"
+    accepts = frozenset({ONNX})
+    requires: tuple[Requirement, ...] = (registry.from_extra("onnxruntime", "onnx"),)
+    preload: tuple[str, ...] = ("numpy", "onnxruntime")
+
+    class Options(OptionsModel):
+        """Options of ONNX Runtime."""
+
+        provider: Literal["cpu", "cuda", "tensorrt"] = Field(
+            "cpu", description="the execution provider; another one than asked for is an error"
+        )
+        provider_options: dict[str, bool | int | float | str] = Field(
+            default_factory=dict, description="options of the provider, by its own names"
+        )
+        fallback_ops: tuple[str, ...] = Field(
+            (),
+            description="operators that may run on the CPU's provider; any other that does is an "
+            "error",
+        )
+        io_binding: bool | None = Field(
+            None, description="bind inputs and outputs to the device's memory; default: on a GPU"
+        )
+        cuda_graph: bool = Field(
+            False, description="capture an inference once for each batch size, and replay it"
+        )
+        graph_optimization: Literal["disable", "basic", "extended", "all"] = Field(
+            "all", description="graph optimization level"
+        )
+        enable_cpu_mem_arena: bool = Field(
+            True, description="keep the host memory that an inference used for the next one"
+        )
+        enable_mem_pattern: bool = Field(
+            True, description="plan an inference's host memory by the shapes of the one before"
+        )
+        arena_shrinkage: bool = Field(
+            False, description="give the arena's unused host memory back after every inference"
+        )
+        threads: int | None = Field(None, ge=1, description="intra-op threads; default: suite's")
+
+        @model_validator(mode="after")
+        def _fits(self) -> OnnxRuntime.Options:
+            """An option that the provider has not is an error here, before anything is built."""
+            known = _KNOWN[self.provider]
+            for name in self.provider_options:
+                if name == _GRAPH_OPTION.get(self.provider):
+                    raise ValueError(f"{name} is set by cuda_graph = true")
+                if name not in known:
+                    raise ValueError(
+                        f"the provider {self.provider!r} has no option {name!r}; valid: "
+                        f"{suggestion(name, known)}"
+                    )
+            if self.provider == "cpu":
+                for name in ("cuda_graph", "fallback_ops"):
+                    if getattr(self, name):
+                        raise ValueError(f"{name} says nothing of the provider 'cpu'")
+            if self.arena_shrinkage and not self.enable_cpu_mem_arena:
+                raise ValueError("arena_shrinkage says nothing without enable_cpu_mem_arena")
+            if self.arena_shrinkage and (self.io_binding or self.provider != "cpu"):
+                raise ValueError("arena_shrinkage is of plain runs on the provider 'cpu'")
+            if self.cuda_graph and self.io_binding is False:
+                raise ValueError("cuda_graph needs io_binding: a graph is of fixed addresses")
+            return self
+
+        @property
+        def requires(self) -> tuple[Requirement, ...]:
+            """With a provider for GPUs, one of these too."""
+            if self.provider == "cpu":
+                return OnnxRuntime.requires
+            return (registry.from_extra("onnxruntime", "gpu"), cuda.GPU)
+
+    def open(self, artifact: Artifact, options: Any, context: OpenContext) -> OnnxSession:
+        """A session on the ONNX file."""
+        return OnnxSession(artifact, options, context)
+
+
+class OnnxSession:
+    """An inference session on one provider."""
+
+    def __init__(self, artifact: Artifact, options: Any, context: OpenContext) -> None:
+        import onnxruntime
+
+        self._opened = artifact, options, context
+        asked = _asked(options, context)
+        provider = _PROVIDERS[options.provider]
+        self._provider = (provider, provider_settings(options, context.folder))
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(artifact.path), asked, providers=[self._provider], enable_fallback=0
+            )
+        except Exception as error:
+            raise RuntimeFault(
+                f"ONNX Runtime does not load the file: {error}", where=str(artifact.path)
+            ) from error
+        used = self._session.get_providers()
+        if not used or used[0] != provider:
+            raise RuntimeFault(
+                f"the provider {provider} was asked for, and ONNX Runtime uses {', '.join(used)}",
+                valid=", ".join(onnxruntime.get_available_providers()),
+                next_step="install what the provider needs, or ask for another",
+            )
+        nodes = assignment(self._session)
+        refuse_fallback(nodes, provider, options.fallback_ops, str(artifact.path))
+        asked_of = self._session.get_inputs()[0]
+        self._input = asked_of.name
+        self._half = asked_of.type == "tensor(float16)"
+        self._binding = self._bound(options)
+        self._run_options = None
+        if options.arena_shrinkage:
+            self._run_options = onnxruntime.RunOptions()
+            self._run_options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+        self.facts: dict[str, Any] = {
+            "provider": used[0],
+            "threads": asked.intra_op_num_threads,
+            "graph_optimization": options.graph_optimization,
+            "version": onnxruntime.__version__,
+        }
+        for name in ("enable_cpu_mem_arena", "enable_mem_pattern"):
+            if not getattr(asked, name):
+                self.facts[name] = False
+        if options.arena_shrinkage:
+            self.facts["arena_shrinkage"] = True
+        if nodes is not None:
+            self.facts["nodes"] = {name: sum(ops.values()) for name, ops in nodes.items()}
+        if self._binding is not None:
+            self.facts |= {"io_binding": self._binding.device, "cuda_graph": options.cuda_graph}
+        if options.provider != "cpu":
+            number = int(options.provider_options.get("device_id", 0))
+            self.facts[DEVICE_UUID] = cuda.device_uuid(number)
+        if options.provider_options:
+            self.facts["provider_options"] = dict(options.provider_options)
+
+    def _bound(self, options: Any) -> Binding | None:
+        gpu = options.provider != "cpu"
+        if not (gpu if options.io_binding is None else options.io_binding):
+            return None
+        return Binding(
+            self._session,
+            device="cuda" if gpu else "cpu",
+            number=int(options.provider_options.get("device_id", 0)),
+            graph=options.cuda_graph,
+        )
+
+    def run(self, batch: np.ndarray[Any, Any]) -> tuple[Any, ...]:
+        """See `runtimes.InferenceSession`."""
+        fed = batch.astype("float16") if self._half else batch
+        if self._binding is not None:
+            outputs = self._binding.run(self._input, fed)
+        else:
+            outputs = self._session.run(None, {self._input: fed}, self._run_options)
+        return tuple(
+            each.astype("float32") if each.dtype == "float16" else each for each in outputs
+        )
+
+    profiler = "ONNX Runtime's profiling"
+
+    def profile(self, batch: np.ndarray[Any, Any], count: int) -> list[Operator]:
+        """See `runtimes.Profiles`: a second session like this one, with profiling on."""
+        import onnxruntime
+
+        artifact, options, context = self._opened
+        asked = _asked(options, context)
+        asked.enable_profiling = True
+        x = batch.astype("float16") if self._half else batch
+        with tempfile.TemporaryDirectory() as folder:
+            asked.profile_file_prefix = str(Path(folder) / "profile")
+            session = onnxruntime.InferenceSession(
+                str(artifact.path), asked, providers=[self._provider], enable_fallback=0
+            )
+            for _ in range(_WARM + count):
+                session.run(None, {self._input: x})
+            events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
+        return _operators(events, count)
+
+    def close(self) -> None:
+        """Lets the session go."""
+        self._binding = None
+        del self._session
+
+
+_ASSIGNMENT = "get_provider_graph_assignment_info"
+"""ONNX Runtime's word on which provider runs which node; older versions have it not."""
+
+
+def provider_settings(options: Any, folder: Path) -> dict[str, str]:
+    """A provider's options as ONNX Runtime takes them, all texts. Engines that its TensorRT
+    provider builds are kept in `folder`, unless the recipe says otherwise.
+    """
+    given: dict[str, Any] = dict(options.provider_options)
+    if options.provider == "tensorrt":
+        for what in ("engine_cache", "timing_cache"):
+            given.setdefault(f"trt_{what}_enable", True)
+            given.setdefault(f"trt_{what}_path", str(folder / f"trt_{what}"))
+    if options.cuda_graph:
+        given[_GRAPH_OPTION[options.provider]] = True
+    return {
+        name: str(int(value)) if isinstance(value, bool) else str(value)
+        for name, value in given.items()
+    }
+
+
+def assignment(session: Any) -> dict[str, Counter[str]] | None:
+    """Which operators each provider runs, and how many of each; None where this version of ONNX
+    Runtime does not tell.
+    """
+    if not hasattr(session, _ASSIGNMENT):
+        return None
+    found: dict[str, Counter[str]] = {}
+    for part in getattr(session, _ASSIGNMENT)():
+        found.setdefault(part.ep_name, Counter()).update(each.op_type for each in part.get_nodes())
+    return found
+
+
+def refuse_fallback(
+    nodes: Mapping[str, Counter[str]] | None,
+    provider: str,
+    allowed: tuple[str, ...],
+    where: str,
+) -> None:
+    """Nothing, when `provider` runs every node but those whose operator is `allowed` elsewhere.
+
+    Raises:
+        RuntimeFault: names the operators that another provider runs, and how many of each.
+    """
+    if nodes is None:
+        if allowed:
+            raise RuntimeFault(
+                "this version of ONNX Runtime does not tell which operators fell back, so that "
+                "fallback_ops cannot be held",
+                where=where,
+                next_step="python -m pip install -U 'onnxruntime-gpu>=1.24', or leave it out",
+            )
+        return
+    stray: Counter[str] = Counter()
+    for name, operators in nodes.items():
+        if name != provider:
+            stray.update({op: count for op, count in operators.items() if op not in allowed})
+    if stray:
+        listed = ", ".join(f"{count} {op}" for op, count in sorted(stray.items()))
+        total = sum(sum(operators.values()) for operators in nodes.values())
+        names = ", ".join(f'"{op}"' for op in sorted({*stray, *allowed}))
+        raise RuntimeFault(
+            f"of {total} nodes, {sum(stray.values())} do not run on {provider}: {listed}",
+            where=where,
+            next_step=f"where that is meant, as with shapes: fallback_ops = [{names}]",
+        )
+
+
+_WARM = 2  # inferences before those that are counted: the first one allocates
+_SUFFIX = "_kernel_time"
+
+
+def _asked(options: Any, context: OpenContext) -> Any:
+    """The session options of ONNX Runtime."""
+    import onnxruntime
+
+    levels = onnxruntime.GraphOptimizationLevel
+    asked = onnxruntime.SessionOptions()
+    asked.intra_op_num_threads = options.threads or context.threads
+    asked.inter_op_num_threads = 1
+    asked.log_severity_level = 3
+    asked.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    asked.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    asked.enable_cpu_mem_arena = options.enable_cpu_mem_arena
+    asked.enable_mem_pattern = options.enable_mem_pattern
+    asked.graph_optimization_level = {
+        "disable": levels.ORT_DISABLE_ALL,
+        "basic": levels.ORT_ENABLE_BASIC,
+        "extended": levels.ORT_ENABLE_EXTENDED,
+        "all": levels.ORT_ENABLE_ALL,
+    }[options.graph_optimization]
+    if options.provider != "cpu" and not options.fallback_ops:
+        # Versions that do not tell the assignment refuse by themselves.
+        refuse = not hasattr(onnxruntime.InferenceSession, _ASSIGNMENT)
+        asked.add_session_config_entry("session.disable_cpu_ep_fallback", str(int(refuse)))
+    if options.provider != "cpu" and hasattr(onnxruntime, "preload_dlls"):
+        onnxruntime.preload_dlls()  # CUDA's libraries, where they were installed by pip
+    return asked
+
+
+def _operators(events: Sequence[Mapping[str, Any]], count: int) -> list[Operator]:
+    """One row per node of the optimized graph, from the events of the last `count` inferences."""
+    runs = [event for event in events if event.get("name") == "model_run"]
+    begin = float(runs[-count]["ts"])
+    rows: dict[tuple[str, str], list[float]] = {}
+    for event in events:
+        name = str(event.get("name", ""))
+        if name.endswith(_SUFFIX) and float(event["ts"]) >= begin:
+            kind = str(event["args"].get("op_name", ""))
+            rows.setdefault((name.removesuffix(_SUFFIX), kind), []).append(float(event["dur"]))
+    return [
+        Operator(name=name, kind=kind, calls=len(took) / count, seconds=sum(took) * 1e-6 / count)
+        for (name, kind), took in rows.items()
+    ]

@@ -1,0 +1,94 @@
+"""OpenCV's dnn module on the CPU, from ONNX files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from pytest_perfgate import registry
+from pytest_perfgate.artifact import ONNX, Artifact, OptionsModel
+from pytest_perfgate.errors import RuntimeFault
+from pytest_perfgate.registry import Requirement
+from pytest_perfgate.runtimes import OpenContext
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class OpenCv:
+    """The runtime `opencv`; reads ONNX files."""
+
+    name = "opencv"
+    accepts = frozenset({ONNX})
+    requires: tuple[Requirement, ...] = (
+        registry.from_extra("cv2", "opencv"),
+        registry.from_extra("onnx", "onnx"),
+    )
+    preload: tuple[str, ...] = ("numpy", "cv2")
+
+    class Options(OptionsModel):
+        """Options of cv2.dnn."""
+
+        engine: Literal["auto", "new", "classic"] = Field(
+            "auto", description="the graph engine; auto takes the new one where it reads the file"
+        )
+        threads: int | None = Field(None, ge=1, description="threads; default: suite's")
+
+    def open(self, artifact: Artifact, options: Any, context: OpenContext) -> OpenCvSession:
+        """A session on the ONNX file."""
+        return OpenCvSession(artifact, options, context)
+
+
+class OpenCvSession:
+    """A network of cv2.dnn."""
+
+    def __init__(self, artifact: Artifact, options: Any, context: OpenContext) -> None:
+        import cv2
+
+        threads = options.threads or context.threads
+        cv2.setNumThreads(threads)
+        engines = {
+            "auto": cv2.dnn.ENGINE_AUTO,
+            "new": cv2.dnn.ENGINE_NEW,
+            "classic": cv2.dnn.ENGINE_CLASSIC,
+        }
+        try:
+            self._outputs = _outputs(str(artifact.path))
+            self._net: Any = cv2.dnn.readNetFromONNX(
+                str(artifact.path), engine=engines[options.engine]
+            )
+        except Exception as error:
+            raise RuntimeFault(
+                f"OpenCV does not load the file: {error}", where=str(artifact.path)
+            ) from error
+        known = set(self._net.getUnconnectedOutLayersNames())
+        if not set(self._outputs) <= known:
+            raise RuntimeFault(
+                f"OpenCV gives the outputs {', '.join(sorted(known))}",
+                where=str(artifact.path),
+                valid=", ".join(self._outputs),
+            )
+        self.facts: dict[str, Any] = {
+            "device": "cpu",
+            "precision": "float32",
+            "threads": cv2.getNumThreads(),
+            "version": cv2.__version__,
+        }
+
+    def run(self, batch: np.ndarray[Any, Any]) -> tuple[Any, ...]:
+        """See `runtimes.InferenceSession`."""
+        self._net.setInput(batch)
+        # The arrays are the network's own, which the next inference writes to.
+        return tuple(each.copy() for each in self._net.forward(self._outputs))
+
+    def close(self) -> None:
+        """Lets the network go."""
+        self._net = None
+
+
+def _outputs(path: str) -> list[str]:
+    """The names of the graph's outputs, in its order, which is not always OpenCV's."""
+    import onnx
+
+    return [each.name for each in onnx.load(path, load_external_data=False).graph.output]

@@ -1,0 +1,128 @@
+"""OpenVINO, with the inference precision stated and read back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from pytest_perfgate import registry
+from pytest_perfgate.artifact import ONNX, OPENVINO, Artifact, OptionsModel
+from pytest_perfgate.errors import RuntimeFault
+from pytest_perfgate.records.profile import Operator
+from pytest_perfgate.registry import Requirement
+from pytest_perfgate.runtimes import OpenContext
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class OpenVino:
+    """The runtime `openvino`; reads ONNX files and its own."""
+
+    name = "openvino"
+    accepts = frozenset({ONNX, OPENVINO})
+    requires: tuple[Requirement, ...] = (registry.from_extra("openvino", "openvino"),)
+    preload: tuple[str, ...] = ("numpy", "openvino")
+
+    class Options(OptionsModel):
+        """Options of OpenVINO."""
+
+        precision: Literal["f32", "bf16", "f16"] = Field(
+            "f32",
+            description="INFERENCE_PRECISION_HINT; OpenVINO's own default is bf16 on some CPUs",
+        )
+        device: str = Field("CPU", description="the device; another one than asked for is an error")
+        threads: int | None = Field(None, ge=1, description="inference threads; default: suite's")
+
+    def open(self, artifact: Artifact, options: Any, context: OpenContext) -> OpenVinoSession:
+        """A session on the file."""
+        return OpenVinoSession(artifact, options, context)
+
+
+class OpenVinoSession:
+    """A compiled model with one stream."""
+
+    def __init__(self, artifact: Artifact, options: Any, context: OpenContext) -> None:
+        import openvino
+
+        threads = options.threads or context.threads
+        config = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": "1",
+            "INFERENCE_PRECISION_HINT": options.precision,
+        }
+        if options.device.startswith("CPU"):
+            # The arm is pinned already; OpenVINO's own pinning would undo that.
+            config |= {"INFERENCE_NUM_THREADS": str(threads), "ENABLE_CPU_PINNING": "NO"}
+        self._opened = str(artifact.path), options.device, config
+        try:
+            model = openvino.Core().compile_model(*self._opened)
+        except Exception as error:
+            raise RuntimeFault(
+                f"OpenVINO does not load the file: {error}", where=str(artifact.path)
+            ) from error
+        used = list(model.get_property("EXECUTION_DEVICES"))
+        if not any(str(device).startswith(options.device) for device in used):
+            raise RuntimeFault(
+                f"the device {options.device} was asked for, and OpenVINO uses {used}",
+                next_step="see `openvino.Core().available_devices`",
+            )
+        precision = _plain(model.get_property("INFERENCE_PRECISION_HINT"))
+        if precision != options.precision:
+            raise RuntimeFault(
+                f"the precision {options.precision} was asked for, and OpenVINO uses {precision}",
+                next_step=f'precision = "{precision}" is what this device has',
+            )
+        self._request = model.create_infer_request()
+        self._outputs = len(model.outputs)
+        self.facts: dict[str, Any] = {
+            "device": ",".join(str(device) for device in used),
+            "precision": precision,
+            "threads": int(model.get_property("INFERENCE_NUM_THREADS") or threads),
+            "version": openvino.__version__,
+        }
+
+    def run(self, batch: np.ndarray[Any, Any]) -> tuple[Any, ...]:
+        """See `runtimes.InferenceSession`."""
+        self._request.infer([batch], share_inputs=True)
+        return tuple(
+            self._request.get_output_tensor(index).data.copy() for index in range(self._outputs)
+        )
+
+    profiler = "OpenVINO's PERF_COUNT"
+
+    def profile(self, batch: np.ndarray[Any, Any], count: int) -> list[Operator]:
+        """See `runtimes.Profiles`: the model compiled once more, with its counters on."""
+        import openvino
+
+        path, device, config = self._opened
+        counting = openvino.Core().compile_model(path, device, {**config, "PERF_COUNT": "YES"})
+        request = counting.create_infer_request()
+        for _ in range(_WARM):
+            request.infer([batch], share_inputs=True)
+        rows: dict[tuple[str, str], list[float]] = {}
+        for _ in range(count):
+            request.infer([batch], share_inputs=True)
+            for each in request.profiling_info:
+                if str(each.status).endswith(".EXECUTED"):
+                    key = str(each.node_name), str(each.node_type)
+                    rows.setdefault(key, []).append(each.real_time.total_seconds())
+        return [
+            Operator(name=name, kind=kind, calls=len(took) / count, seconds=sum(took) / count)
+            for (name, kind), took in rows.items()
+        ]
+
+    def close(self) -> None:
+        """Lets the compiled model go."""
+        del self._request
+
+
+_WARM = 2  # inferences before those that are counted
+_NAMES = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
+
+
+def _plain(value: Any) -> str:
+    text = str(value.get_type_name()) if hasattr(value, "get_type_name") else str(value)
+    text = text.replace("<Type: '", "").replace("'>", "")
+    return _NAMES.get(text, text)

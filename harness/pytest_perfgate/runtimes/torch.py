@@ -1,0 +1,116 @@
+"""PyTorch on the CPU or a GPU, eager or compiled, with proof that this is what runs."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from pytest_perfgate import registry
+from pytest_perfgate.artifact import EXPORTED, TORCH, Artifact, OptionsModel
+from pytest_perfgate.registry import Requirement
+from pytest_perfgate.runtimes import OpenContext, torch_tensorrt
+from pytest_perfgate.runtimes.cuda import GPU
+from pytest_perfgate.runtimes.torch_session import TorchSession, _program
+
+if TYPE_CHECKING:
+    pass
+
+
+class CudaBuild(Requirement):
+    """A torch that was built with CUDA, told by its version: torch itself is not imported."""
+
+    @property
+    def missing(self) -> bool:
+        """Whether it is a build for the CPU alone; one that is not there is said to be missing."""
+        try:
+            return "+cpu" in version("torch")
+        except PackageNotFoundError:
+            return True
+
+
+WITH_CUDA = CudaBuild(
+    "a torch that is built with CUDA",
+    "python -m pip install --force-reinstall torch --index-url https://download.pytorch.org/whl/cu126",
+)
+
+
+def _unfit(problem: str, valid: str) -> PydanticCustomError:
+    return PydanticCustomError("unfit", "{problem}", {"problem": problem, "expected": valid})
+
+
+class Torch:
+    """The runtime `torch`."""
+
+    name = "torch"
+    accepts = frozenset({TORCH, EXPORTED})
+    requires: tuple[Requirement, ...] = (registry.from_extra("torch", "torch"),)
+    preload: tuple[str, ...] = ("numpy", "torch")
+
+    class Options(OptionsModel):
+        """Options of torch."""
+
+        threads: int | None = Field(None, ge=1, description="intra-op threads; default: suite's")
+        compile: bool = Field(
+            False, description="run torch.compile's code instead of eager; eager is an error then"
+        )
+        autocast: Literal["bfloat16", "float16"] | None = Field(
+            None, description="the type that torch.autocast computes in; default: no autocast"
+        )
+        compile_mode: Literal[
+            "default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs"
+        ] = Field("default", description="the mode of torch.compile")
+        compile_backend: Literal["inductor", "tensorrt"] = Field(
+            "inductor", description="what compiles; `tensorrt` is Torch-TensorRT, on `cuda`"
+        )
+        device: Literal["cpu", "cuda"] = Field(
+            "cpu", description="where it runs; another device than asked for is an error"
+        )
+        tf32: bool = Field(
+            False, description="float32 products and convolutions in TF32; on `cuda` only"
+        )
+        cuda_graph: bool = Field(
+            False, description="capture an inference once for each shape, and replay it; on `cuda`"
+        )
+
+        @model_validator(mode="after")
+        def _fit(self) -> Self:
+            for name in ("tf32", "cuda_graph"):
+                if getattr(self, name) and self.device != "cuda":
+                    raise _unfit(f"{name} is of a GPU", 'device = "cuda"')
+            for name, usual in (("compile_mode", "default"), ("compile_backend", "inductor")):
+                if getattr(self, name) != usual and not self.compile:
+                    raise _unfit(f"{name} is that of torch.compile", "compile = true")
+            if self.compile_backend == "tensorrt":
+                if self.device != "cuda":
+                    raise _unfit('compile_backend = "tensorrt" is of a GPU', 'device = "cuda"')
+                if self.compile_mode != "default":
+                    raise _unfit("compile_mode is Inductor's", 'compile_backend = "inductor"')
+                if self.autocast:
+                    raise _unfit("engines compute in the types of the module", "{ cast = ... }")
+            if self.cuda_graph and self.compile_mode in {"reduce-overhead", "max-autotune"}:
+                raise _unfit(
+                    f"compile_mode = {self.compile_mode!r} captures graphs by itself",
+                    "cuda_graph = false",
+                )
+            return self
+
+        @property
+        def requires(self) -> tuple[Requirement, ...]:
+            """What these options need."""
+            needed: tuple[Requirement, ...] = (registry.from_extra("torch", "torch"),)
+            if self.compile_backend == "tensorrt":
+                needed = (*needed, torch_tensorrt.TORCH_TENSORRT)
+            return needed if self.device == "cpu" else (*needed, WITH_CUDA, GPU)
+
+    def open(self, artifact: Artifact, options: Any, context: OpenContext) -> TorchSession:
+        """A session on the live module, or on the exported program in the project's cache."""
+        exported = artifact.kind == EXPORTED
+        module = _program(artifact.path) if exported else artifact.module
+        if options.device == "cuda":
+            from pytest_perfgate.runtimes.torch_cuda import CudaSession
+
+            return CudaSession(module, options, context, exported=exported)
+        return TorchSession(module, options, context, exported=exported)

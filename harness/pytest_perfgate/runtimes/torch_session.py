@@ -1,0 +1,250 @@
+"""An open model of PyTorch on the CPU, eager or compiled; the GPU's derives from it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_perfgate.artifact import dtype_of
+from pytest_perfgate.errors import RuntimeFault
+from pytest_perfgate.records.profile import Operator
+from pytest_perfgate.runtimes import OpenContext, torch_profile, torch_tensorrt
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class TorchSession:
+    """A module in eval mode, called without gradients.
+
+    Code is compiled at the first inference of its kind, and what autocast does is seen there, so
+    that the facts about both are there after it.
+    """
+
+    def __init__(
+        self, module: Any, options: Any, context: OpenContext, *, exported: bool = False
+    ) -> None:
+        import torch
+
+        threads = options.threads or context.threads
+        torch.set_num_threads(threads)
+        self._torch = torch
+        module = self._place(module, options)
+        self._dtype = dtype_of(module)
+        self._channels_last = any(
+            parameter.dim() == 4
+            and parameter.shape[1] > 1
+            and parameter.is_contiguous(memory_format=torch.channels_last)
+            and not parameter.is_contiguous()
+            for parameter in module.parameters()
+        )
+        first = next(module.parameters(), None)
+        self.facts: dict[str, Any] = {
+            "device": "cpu" if first is None else str(first.device),
+            "dtype": "none" if self._dtype is None else str(self._dtype).removeprefix("torch."),
+            "layout": "channels_last" if self._channels_last else "contiguous",
+            "compiled": bool(options.compile),
+            "threads": torch.get_num_threads(),
+            "version": torch.__version__,
+        }
+        self._autocast = options.autocast
+        self._layers = module  # until autocast was seen to work
+        self._compiled = (
+            _Compiled(module, context.folder, options, freezing=exported)
+            if options.compile
+            else None
+        )
+        self._module = self._compiled or module
+
+    def run(self, batch: np.ndarray[Any, Any]) -> tuple[Any, ...]:
+        """See `runtimes.InferenceSession`."""
+        torch = self._torch
+        autocast = (
+            torch.autocast(
+                self._kind,
+                dtype=getattr(torch, self._autocast),
+                cache_enabled=self._keeps_casts,
+            )
+            if self._autocast
+            else contextlib.nullcontext()
+        )
+        with torch.inference_mode(), autocast:
+            x = self._input(batch)
+            if self._dtype is not None and self._dtype != x.dtype:
+                x = x.to(self._dtype)
+            if self._channels_last:
+                x = x.contiguous(memory_format=torch.channels_last)
+            if self._autocast and "autocast" not in self.facts:
+                self.facts |= _cast_layers(self._layers, x, self._autocast)
+            outputs = self._forward(x)
+        if self._compiled is not None:
+            self.facts |= self._compiled.facts
+        if isinstance(outputs, torch.Tensor):
+            outputs = (outputs,)
+        if not isinstance(outputs, (tuple, list)):
+            raise RuntimeFault(
+                f"the model returned {type(outputs).__name__}", valid="a tensor or a tuple of them"
+            )
+        return tuple(self._host(output) for output in outputs)
+
+    _kind = "cpu"
+    _keeps_casts = True  # of the weights, by autocast, for as long as an inference takes
+
+    def _place(self, module: Any, options: Any) -> Any:  # noqa: ARG002 - other devices ask for more
+        """The module where it is to run."""
+        return module
+
+    def _input(self, batch: np.ndarray[Any, Any]) -> Any:
+        """The batch where the module is."""
+        return self._torch.from_numpy(batch)
+
+    def _forward(self, x: Any) -> Any:
+        return self._module(x)
+
+    def _host(self, output: Any) -> Any:
+        return (output.float() if output.is_floating_point() else output).numpy()
+
+    profiler = torch_profile.PROFILER
+
+    def profile(self, batch: np.ndarray[Any, Any], count: int) -> list[Operator]:
+        """See `runtimes.Profiles`. Compiled code has no layers: a graph of it is one row,
+        because torch.profiler does not see the kernels that Inductor writes for CPUs.
+        """
+        layers = None if self._compiled is not None else self._module
+        return torch_profile.profile(lambda: self.run(batch), count, layers)
+
+    def close(self) -> None:
+        """Lets the module go."""
+        self._module = self._compiled = self._layers = None
+
+
+def _cast_layers(module: Any, x: Any, dtype: str) -> dict[str, Any]:
+    """One eager inference under autocast: in how many of the convolutions and linear layers it
+    computes in the type that was asked for.
+
+    Raises:
+        RuntimeFault: in none.
+    """
+    import torch
+
+    kinds = (torch.nn.modules.conv._ConvNd, torch.nn.Linear)
+    layers = [each for each in module.modules() if isinstance(each, kinds)]
+    cast: set[Any] = set()
+
+    def hear(layer: Any, _inputs: Any, output: Any) -> None:
+        if output.dtype == getattr(torch, dtype):
+            cast.add(layer)
+
+    hooks = [layer.register_forward_hook(hear) for layer in layers]
+    try:
+        module(x)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if not cast:
+        raise RuntimeFault(
+            f"autocast to {dtype} was asked for, and none of {len(layers)} convolutions and linear "
+            "layers computes in it",
+            next_step="leave `autocast` out",
+        )
+    return {"autocast": dtype, "autocast_layers": len(cast), "layers": len(layers)}
+
+
+class _Compiled:
+    """A module under torch.compile. Each call of its code is counted: a call of the module in which
+    none of it ran was eager, whatever the reason, and is a fault.
+
+    `freezing` makes weights constants: Inductor finds 8-bit operators only then.
+    """
+
+    def __init__(self, module: Any, folder: Path, options: Any, *, freezing: bool = False) -> None:
+        import torch
+        import torch._inductor.config as inductor_config
+        from torch._dynamo.backends.registry import lookup_backend
+        from torch._dynamo.utils import counters
+
+        # Where compiled code is kept from one process to the next.
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder / "inductor")
+        self._counters = counters
+        self._breaks_before = sum(counters["graph_break"].values())
+        self._graphs = self._calls = 0
+        inductor: Any = lookup_backend("inductor")  # typed without its keywords
+        patches = torch._inductor.list_mode_options(options.compile_mode)
+        self._marks = patches.get("triton.cudagraphs", False)
+        self._engines: int | None = None
+        self._has_engines = options.compile_backend == "tensorrt"
+        compiler = torch_tensorrt.backend() if self._has_engines else None
+
+        def counting(graph: Any, inputs: Any) -> Any:
+            if compiler is not None:
+                code = compiler(graph, inputs)
+            else:
+                code = inductor(graph, inputs, config_patches=dict(patches))
+            self._graphs += 1
+
+            def run(*arguments: Any) -> Any:
+                self._calls += 1
+                return code(*arguments)
+
+            return run
+
+        self._module: Any = torch.compile(module, backend=counting)
+        self._freezing = inductor_config.patch(freezing=True) if freezing else None
+        self._shapes: set[tuple[int, ...]] = set()  # those that nothing is compiled for any more
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Graphs that were compiled so far, and the places at which tracing had to stop."""
+        breaks = sum(self._counters["graph_break"].values()) - self._breaks_before
+        engines = {} if self._engines is None else {"engines_run": self._engines}
+        return {"graphs": self._graphs, "graph_breaks": breaks, **engines}
+
+    def __call__(self, x: Any) -> Any:
+        """The module's outputs, by compiled code.
+
+        Raises:
+            RuntimeFault: none of it ran.
+        """
+        import torch
+
+        before = self._calls
+        shape = tuple(x.shape)
+        if self._marks:  # the outputs before have been copied: their memory is free
+            compiler: Any = torch.compiler  # of which torch has no types
+            compiler.cudagraph_mark_step_begin()
+        new = self._freezing is not None and shape not in self._shapes
+        with self._freezing if new and self._freezing else contextlib.nullcontext():
+            outputs = self._module(x)
+        self._shapes.add(shape)
+        if self._calls == before:
+            raise RuntimeFault(
+                "compile = true was asked for, and none of the model ran as compiled code",
+                next_step="TORCH_LOGS=graph_breaks,recompiles says why; or leave `compile` out",
+            )
+        if self._has_engines and self._engines is None:
+            self._engines = torch_tensorrt.engines_run(lambda: self._module(x))
+        return outputs
+
+
+def _program(path: Path | None) -> Any:
+    """The module of an exported program.
+
+    Such a file can carry code: `path` is always that of an artifact which this project's own steps
+    wrote to its cache.
+
+    Raises:
+        RuntimeFault: it does not load.
+    """
+    import torch
+    import torch.ao.quantization.fx._decomposed  # the operators of quantized programs
+
+    if path is None:
+        raise RuntimeFault("there is no exported program to run")
+    try:
+        return torch.export.load(path).module()
+    except Exception as error:
+        raise RuntimeFault(
+            f"the exported program does not load: {type(error).__name__}: {error}", where=str(path)
+        ) from error

@@ -1,0 +1,337 @@
+"""Values for the recipes that have ranges: from their finished studies, or searched for now.
+
+A search is long, and begins or goes on only where that was asked for. What it finds becomes a
+recipe like any other; a recipe for which nothing was found is a failure with its reason.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest_perfgate
+from pytest_perfgate.building.package_versions import versions
+from pytest_perfgate.building.project_code import Digests
+from pytest_perfgate.errors import PerfgateError
+from pytest_perfgate.files import digest_of
+from pytest_perfgate.machine.fingerprint import Machine
+from pytest_perfgate.measure.bench import Bench, spec_of
+from pytest_perfgate.measure.preparation import Arm
+from pytest_perfgate.metric import Metric
+from pytest_perfgate.records.recipe import Recipe, SearchSpec, Suite
+from pytest_perfgate.records.search import Search, Trial
+from pytest_perfgate.records.session import Failure
+from pytest_perfgate.records.settings import Settings
+from pytest_perfgate.search.study import Study, front, winner
+from pytest_perfgate.search.trials import Goal, Trials, goal_of
+from pytest_perfgate.suite import reading
+from pytest_perfgate.suite.reading import SuiteFile
+from pytest_perfgate.units import show
+
+_FILES = "files.json"
+_FEWEST = 2  # trials that make a search: of one, nothing was chosen
+_ASK = "pytest --perf --perf-search"
+
+Show = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What became of a suite's ranges.
+
+    Attributes:
+        suite: the suite with values in their places; recipes in `failures` have none.
+        values: recipe name to the values, by their places.
+        searches: recipe name to how they were found, or were not.
+        failures: recipe name to why there are none.
+    """
+
+    suite: Suite
+    values: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    searches: Mapping[str, Search] = field(default_factory=dict)
+    failures: Mapping[str, Failure] = field(default_factory=dict)
+
+
+def found_for(
+    read: SuiteFile,
+    wanted: Collection[str],
+    *,
+    settings: Settings,
+    machine: Machine,
+    show: Show,
+    say: Show,
+) -> Found:
+    """Values for every wanted recipe with ranges; one that lacks a package is left as it is.
+
+    Where `settings.search` says so, studies are begun, or go on, until they are complete.
+    """
+    suite = read.suite
+    if suite is None:
+        return Found(_no_suite(read))
+    values: dict[str, Mapping[str, Any]] = {}
+    searches: dict[str, Search] = {}
+    failures: dict[str, Failure] = {}
+    recipes = dict(suite.recipes)
+    for name, recipe in suite.recipes.items():
+        if name not in wanted or recipe.search is None:
+            continue
+        if reading.missing_packages(suite, recipe):
+            continue
+        one = _OneSearch(read, suite, recipe, recipe.search, settings, machine, show, say)
+        try:
+            searches[name] = one.run()
+            values[name] = one.values(searches[name])
+            recipes[name] = reading.filled(read, settings.root, name, values[name])
+        except PerfgateError as error:
+            failures[name] = Failure(
+                stage="search", problem=error.problem, next_step=error.next_step
+            )
+    return Found(replace(suite, recipes=recipes), values, searches, failures)
+
+
+def _no_suite(read: SuiteFile) -> Suite:
+    raise read.suite_problems[0]
+
+
+class _OneSearch:
+    """The search of one recipe: its study, and what is still to do on it."""
+
+    def __init__(
+        self,
+        read: SuiteFile,
+        suite: Suite,
+        recipe: Recipe,
+        spec: SearchSpec,
+        settings: Settings,
+        machine: Machine,
+        show: Show,
+        say: Show,
+    ) -> None:
+        self._read = read
+        self._suite = suite
+        self._recipe = recipe
+        self._spec = spec
+        self._settings = settings
+        self._show = show
+        self._say = say
+        self._metrics: Mapping[str, Metric] = reading.metrics_of(suite.task)
+        self._goal: Goal = goal_of(recipe, self._metrics, machine)
+        self._key = digest_of(_asked(suite, recipe, self._goal, machine))[:32]
+        self._folder = _folder(settings, self._key)
+        self._study = Study(self._folder, spec)
+        self._fresh = 0
+
+    def run(self) -> Search:
+        """The study as far as it is, continued where that was asked for.
+
+        Raises:
+            PerfgateError: it is not complete, and nothing more was asked for.
+        """
+        if not self._study.complete and self._settings.search:
+            self._search()
+        elif not self._study.complete:
+            done = len(self._study.trials)
+            so_far = f"{done} of {self._study.asked} trials are done" if done else "none was tried"
+            raise PerfgateError(
+                f"its values are still to be searched: {so_far}",
+                next_step=f"{_ASK}, or write values in place of its ranges",
+            )
+        trials = self._study.trials
+        best = winner(trials)
+        return Search(
+            asked=self._study.asked,
+            limit=self._spec.seconds,
+            seed=self._spec.seed,
+            metric=self._goal.metric.name,
+            unit=self._goal.metric.unit.value,
+            score=self._goal.score.name,
+            reference=self._recipe.reference,
+            trials=trials,
+            winner=best.number if best else None,
+            front=front(trials),
+            fresh=self._fresh,
+            key=self._key,
+        )
+
+    def values(self, found: Search) -> Mapping[str, Any]:
+        """Those that won: the proof that the search had an effect.
+
+        Raises:
+            PerfgateError: nothing was chosen, because there was nothing to choose from.
+        """
+        if len(found.trials) < min(_FEWEST, self._study.asked):
+            raise PerfgateError(
+                f"the search had no effect: {len(found.trials)} of {found.asked} trials ended in "
+                f"{found.limit or 0:g} s, and nothing was chosen",
+                next_step="give it more `seconds`",
+            )
+        best = next((each for each in found.trials if each.number == found.winner), None)
+        if best is not None:
+            return best.values
+        raise PerfgateError(
+            f"none of {len(found.trials)} trials keeps the budgets: {_reasons(found.trials)}",
+            next_step="widen the ranges, or loosen a budget; every trial's reason is in the report",
+        )
+
+    def _search(self) -> None:
+        """Trials until the study is complete, each beside the reference."""
+        self._study.take_up()
+        reference = self._suite.recipes[self._recipe.reference]
+        pair = {reference.name: reference}
+        arm = Arm(reference.name, replace(self._suite, recipes=pair), reference)
+        name = f"{self._suite.name}/{self._recipe.name}"
+        self._say(
+            f"perfgate {name}: searching for the lowest {self._goal.metric.name}"
+            if self._goal.metric.better.value == "lower"
+            else f"perfgate {name}: searching for the highest {self._goal.metric.name}"
+        )
+        with Bench([arm], self._settings, self._progress) as bench:
+            bench.prepare()
+            self._refuse(bench, reference.name)
+            trials = Trials(
+                bench,
+                self._suite,
+                self._goal,
+                self._metrics,
+                self._settings.alpha,
+                self._study.asked,
+            )
+            files = _read_files(self._folder)
+            while not self._study.complete:
+                asked = self._study.ask()
+                if asked is None:
+                    break
+                number, values = asked
+                made, used = trials.measure(
+                    number,
+                    values,
+                    lambda v=values: reading.filled(  # type: ignore[misc] # of this round
+                        self._read, self._settings.root, self._recipe.name, v
+                    ),
+                    self._where(),
+                )
+                self._refuse(bench, reference.name)
+                used = bench.files(reference.name) | used
+                changed = sorted(each for each in used if files.get(each, used[each]) != used[each])
+                if changed:
+                    raise PerfgateError(
+                        f"{changed[0]} has changed since the search began, and trials of two "
+                        "versions of the code say nothing of either",
+                        next_step=f"{_ASK} searches anew",
+                    )
+                files |= used
+                _write_files(self._folder, files)
+                self._study.tell(made)
+                self._fresh += 1
+                self._say(f"perfgate {name}: {self._told(made)}")
+
+    def _progress(self, text: str) -> None:
+        self._show(f"{self._recipe.name}: {self._where()}  {text}")
+
+    def _where(self) -> str:
+        done = self._study.trials
+        best = winner(done)
+        fastest = f", best {1 / best.ratio:.2f}x as fast" if best and best.ratio else ""
+        return f"trial {len(done) + 1} of {self._study.asked}{fastest} "
+
+    def _told(self, trial: Trial) -> str:
+        """A finished trial in a line."""
+        listed = ", ".join(f"{place} {_plain(value)}" for place, value in trial.values.items())
+        if trial.level is None or trial.ratio is None:
+            what = "not measured"
+        else:
+            unit = self._goal.metric.unit
+            times = f"{1 / trial.ratio:.2f}x as fast"
+            what = f"{self._goal.metric.name} {show(trial.level, unit)} ({times})"
+        if trial.score is not None:
+            what += f", {self._goal.score.name} {trial.score:.4f}"
+        done = f"trial {trial.number} of {self._study.asked}"
+        return f"{done}: {listed}: {what}" + (f"; {trial.reason}" if trial.reason else "")
+
+    def _refuse(self, bench: Bench, reference: str) -> None:
+        """Ends a search whose reference is lost: what it is looked for with, not what it found."""
+        failed = bench.failures.get(reference)
+        if failed is not None:
+            raise PerfgateError(
+                f"the reference {reference!r}, which trials are measured beside, failed: "
+                f"{failed.problem}",
+                next_step=failed.next_step,
+            )
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _reasons(trials: Collection[Trial]) -> str:
+    """Why trials cannot win, the most frequent first, each once."""
+    found: dict[str, int] = {}
+    for each in trials:
+        broken = [name for name, away in each.constraints.items() if away > 0]
+        reason = f"{' and '.join(broken)} not kept" if broken else each.reason
+        found[reason] = found.get(reason, 0) + 1
+    listed = sorted(found.items(), key=lambda pair: -pair[1])
+    return "; ".join(f"{reason} ({times} times)" for reason, times in listed[:3])
+
+
+def _asked(suite: Suite, recipe: Recipe, goal: Goal, machine: Machine) -> dict[str, Any]:
+    """What a study is of: whatever of it changes, values found before are no longer its own."""
+    reference = suite.recipes[recipe.reference]
+    budgets = {
+        budget.metric: {limit.kind.value: limit.value for limit in budget.limits}
+        for budget in goal.budgets
+    }
+    spec = recipe.search
+    return {
+        "pytest_perfgate": pytest_perfgate.__version__,
+        "versions": versions(),
+        "machine": machine.id,
+        "suite": [
+            suite.name,
+            suite.task,
+            suite.model.name,
+            dict(suite.model.options),
+            dict(suite.data),
+            suite.trainer,
+        ],
+        "images": [dict(suite.input), dict(suite.output)],
+        "measured": [suite.batch, suite.threads, suite.between_samples, suite.turns],
+        "recipe": spec_of(recipe) | {"budgets": budgets},
+        "reference": spec_of(reference) | {"budgets": {}},
+        "ranges": [vars(each) for each in spec.ranges] if spec else [],
+        "seed": spec.seed if spec else 0,
+        "goal": goal.metric.name,
+    }
+
+
+def _folder(settings: Settings, key: str) -> Path:
+    """Of the study under a key whose trials read the project's files as they are now."""
+    above = settings.cache / "searches" / key
+    now = Digests(settings.root)
+    number = 0
+    while not now.unchanged(_read_files(above / str(number))):
+        number += 1
+    return above / str(number)
+
+
+def _read_files(folder: Path) -> dict[str, str]:
+    try:
+        found: dict[str, str] = json.loads((folder / _FILES).read_text())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise PerfgateError(
+            f"the study cannot be read: {error}",
+            where=str(folder),
+            next_step=f"rm -r {folder}, and search anew",
+        ) from error
+    return found
+
+
+def _write_files(folder: Path, files: Mapping[str, str]) -> None:
+    part = folder / f"{_FILES}.part"
+    part.write_text(json.dumps(files))
+    part.replace(folder / _FILES)

@@ -1,0 +1,1 @@
+"""One run: which suites and arms, measured, judged and handed on."""

@@ -1,0 +1,217 @@
+"""The arms of one suite: which there are, and which of them take turns beside which."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pytest_perfgate.errors import PerfgateError
+from pytest_perfgate.measure.base_checkout import Commit
+from pytest_perfgate.measure.preparation import Arm
+from pytest_perfgate.metric import MEMORY_GROWTH, PARITY, Metric, Rule
+from pytest_perfgate.records.recipe import LimitKind, Recipe, Suite
+from pytest_perfgate.records.session import Status, Verdict
+from pytest_perfgate.suite import reading
+
+_BESIDE = LimitKind.SPEEDUP, LimitKind.GROWTH, LimitKind.DROP
+
+
+@dataclass(frozen=True)
+class BaseTree:
+    """The other version of the code: which it is, where it lies, and what interprets it."""
+
+    found: Commit
+    root: Path
+    python: str = ""
+
+
+class Arms:
+    """Every recipe that is asked for, their references and an unchanged copy of each, and every
+    recipe at the base.
+
+    Args:
+        wanted: recipe names and the metrics asked of them.
+        metrics: those of the suite's task, by name.
+        base: the other version of the code, None for none.
+        hopeless: recipes that will not be measured, so that nothing is needed beside them.
+        values: of recipes whose ranges were filled in, by their places: the base gets the same.
+
+    Attributes:
+        recipes: those asked for and the references that they are compared with.
+        problems: recipe name to why it has no arm at the base.
+    """
+
+    def __init__(
+        self,
+        suite: Suite,
+        wanted: Mapping[str, Sequence[str]],
+        metrics: Mapping[str, Metric],
+        base: BaseTree | None,
+        *,
+        hopeless: Collection[str] = (),
+        values: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
+        self._suite = suite
+        self._wanted = wanted
+        self._metrics = metrics
+        self._base = base
+        self._values = values or {}
+        self.problems: dict[str, str] = {}
+        names = dict.fromkeys(wanted) | {
+            suite.recipes[name].reference: None for name in wanted if name not in hopeless
+        }
+        self.recipes = [recipe for name, recipe in suite.recipes.items() if name in names]
+
+    @property
+    def references(self) -> list[str]:
+        """The recipes that others are compared with."""
+        return list(dict.fromkeys(recipe.reference for recipe in self.recipes))
+
+    def all(self, skipped: Collection[str]) -> list[Arm]:
+        """Every arm, but for recipes that cannot run here."""
+        arms = [
+            Arm(
+                recipe.name,
+                self._suite,
+                recipe,
+                parity=self._parity(recipe),
+                growth=MEMORY_GROWTH in self._wanted.get(recipe.name, ()),
+            )
+            for recipe in self.recipes
+            if recipe.name not in skipped
+        ]
+        arms += [
+            Arm(copy_of(arm.label), arm.suite, arm.recipe, copy_of=arm.label)
+            for arm in arms
+            if arm.label in self.references
+        ]
+        return arms + (self._at_base(self._base, skipped) if self._base else [])
+
+    def _at_base(self, base: BaseTree, skipped: Collection[str]) -> list[Arm]:
+        file = base.root / relative(self._suite.folder, self._suite.root) / self._suite.file.name
+        problem, read = "", None
+        if file.is_file():
+            read = reading.read(file, base.root)
+        else:
+            problem = f"the suite is not there at {base.found.name}"
+        if read is not None and read.suite is None:
+            first = read.suite_problems[0]
+            problem = f"its suite file cannot be read at {base.found.name}: {first.problem}"
+        arms = []
+        for name in self._wanted:
+            if name in skipped:
+                continue
+            recipe = read.suite.recipes.get(name) if read and read.suite else None
+            if recipe is None or read is None or read.suite is None:
+                self.problems[name] = problem or _not_at_base(name, base, read)
+                continue
+            suite = read.suite
+            if recipe.search is not None:
+                try:
+                    values = self._values.get(name, {})
+                    recipe = reading.filled(read, base.root, name, values)
+                except PerfgateError as error:
+                    self.problems[name] = (
+                        f"values are searched for it at {base.found.name}, and those of here do "
+                        f"not fit: {error.problem}"
+                    )
+                    continue
+                suite = replace(suite, recipes={**suite.recipes, name: recipe})
+            arms.append(Arm(at_base(name), suite, recipe, python=base.python or sys.executable))
+        return arms
+
+    def blocks(self, verdicts: Iterable[Verdict] | None = None) -> list[tuple[str, ...]]:
+        """Labels of arms that take turns at every inference: those that a limit compares.
+
+        Args:
+            verdicts: only what these, still open, rest on; None for everything.
+        """
+        compared = self._open(verdicts) if verdicts is not None else self._asked()
+        blocks: dict[tuple[str, ...], None] = {}
+        for recipe in self.recipes:
+            if recipe.name not in compared:
+                continue
+            reference, base = compared[recipe.name]
+            block = [recipe.name]
+            if base and recipe.name not in self.problems:
+                block.append(at_base(recipe.name))
+            if not recipe.is_reference and reference:
+                block.append(recipe.reference)
+            if recipe.is_reference:
+                block.append(copy_of(recipe.name))
+            blocks[tuple(block)] = None
+        # An unchanged copy runs in every launch, beside what it is a copy of.
+        for name in dict.fromkeys(self._suite.recipes[each].reference for each in compared):
+            if name not in compared:
+                blocks[name, copy_of(name)] = None
+        return list(blocks)
+
+    def _asked(self) -> dict[str, tuple[bool, bool]]:
+        """Recipe name to whether it is compared with its reference, and with its base."""
+        found = {}
+        for recipe in self.recipes:
+            asked = self._wanted.get(recipe.name, ())
+            kinds = {
+                limit.kind
+                for budget in recipe.budgets
+                if budget.metric in asked and self._by_launches(budget.metric)
+                for limit in budget.limits
+            }
+            base = self._base is not None and recipe.name in self._wanted
+            # What is stored is stored beside the reference's.
+            found[recipe.name] = (not base or bool(kinds.intersection(_BESIDE)), base)
+        return found
+
+    def _open(self, verdicts: Iterable[Verdict]) -> dict[str, tuple[bool, bool]]:
+        found: dict[str, tuple[bool, bool]] = {}
+        for verdict in verdicts:
+            kinds = {limit.kind for limit in verdict.limits if limit.status is Status.INCONCLUSIVE}
+            reference, base = found.get(verdict.recipe, (False, False))
+            against_base = self._base is not None and LimitKind.REGRESSION.value in kinds
+            against_stored = self._base is None and LimitKind.REGRESSION.value in kinds
+            beside = against_stored or bool(kinds.intersection(each.value for each in _BESIDE))
+            found[verdict.recipe] = (reference or beside, base or against_base)
+        return found
+
+    def _parity(self, recipe: Recipe) -> float | None:
+        """The limit on a recipe's parity, None when no verdict on it is asked for."""
+        asked = PARITY in self._wanted.get(recipe.name, ())
+        limits = [
+            limit.value
+            for budget in recipe.budgets
+            if asked and budget.metric == PARITY
+            for limit in budget.limits
+        ]
+        return min(limits, default=None)
+
+    def _by_launches(self, metric: str) -> bool:
+        found = self._metrics.get(metric)
+        return found is not None and found.rule is Rule.LAUNCHES
+
+
+def copy_of(reference: str) -> str:
+    """The label of a reference's unchanged copy; no recipe's name has an @."""
+    return f"{reference}@copy"
+
+
+def at_base(name: str) -> str:
+    """The label of a recipe at the base's version of the code."""
+    return f"{name}@base"
+
+
+def relative(path: Path, root: Path) -> str:
+    """`path` below `root` with forward slashes; as it is when it is not."""
+    try:
+        return path.resolve().relative_to(root.resolve()).as_posix()
+    except ValueError:
+        return path.as_posix()
+
+
+def _not_at_base(name: str, base: BaseTree, read: reading.SuiteFile | None) -> str:
+    problems = read.problems.get(name) if read else None
+    if problems:
+        return f"the recipe cannot be read at {base.found.name}: {problems[0].problem}"
+    return f"there is no recipe {name!r} at {base.found.name}"

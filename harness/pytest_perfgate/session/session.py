@@ -1,0 +1,306 @@
+"""One session: plan, measure, judge, and at the end report and changes."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pytest_perfgate.errors import PerfgateError
+from pytest_perfgate.machine.fingerprint import Environment, Machine, this_environment, this_machine
+from pytest_perfgate.machine.host_share import kept
+from pytest_perfgate.machine.locks import exclusive
+from pytest_perfgate.measure.base_checkout import checked_out, find
+from pytest_perfgate.measure.worker_environment import allocator
+from pytest_perfgate.metric import Rule
+from pytest_perfgate.records.session import (
+    Failure,
+    RecipeRecord,
+    SessionRecord,
+    Status,
+    SuiteRecord,
+    Verdict,
+)
+from pytest_perfgate.records.settings import Settings
+from pytest_perfgate.search.run import found_for
+from pytest_perfgate.session.arms import BaseTree, relative
+from pytest_perfgate.session.suite_run import MEASURED, Show, SuiteRun
+from pytest_perfgate.suite import reading
+from pytest_perfgate.suite.reading import SuiteFile
+
+BROKEN = "recipe"
+"""The test of a recipe that cannot be read."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One test: a budget of a recipe, or what stands in for it."""
+
+    file: Path
+    recipe: str
+    metric: str
+
+
+@dataclass
+class _Plan:
+    """What was selected of one suite: recipe name to the metrics asked for."""
+
+    read: SuiteFile
+    wanted: dict[str, list[str]] = field(default_factory=dict)
+
+
+class Session:
+    """Measures each suite once, when the first of its tests asks for a verdict."""
+
+    def __init__(self, settings: Settings, show: Show, say: Show) -> None:
+        self.settings = settings
+        self._show = show
+        self._say = say
+        self._base = find(settings.root, settings.base) if settings.base else None
+        self._tree: BaseTree | None = None
+        self._open = contextlib.ExitStack()
+        self._open.enter_context(kept(settings.share))
+        self._plans: dict[Path, _Plan] = {}
+        self._done: dict[Path, dict[tuple[str, str], Verdict]] = {}
+        self._records: list[SuiteRecord] = []
+        self._started = datetime.now(UTC)
+        self._clock = time.monotonic()
+        self._machine: Machine | None = None
+        self._environment: Environment | None = None
+        self.complete = True
+
+    # -- the plan --------------------------------------------------------------------------
+
+    def read(self, file: Path) -> SuiteFile:
+        """The suite file, read once."""
+        if file not in self._plans:
+            self._plans[file] = _Plan(reading.read(file, self.settings.root))
+        return self._plans[file].read
+
+    def cases(self, file: Path) -> list[Case]:
+        """Every test of a suite file."""
+        read = self.read(file)
+        if read.suite is None:
+            return [Case(file, "", BROKEN)]
+        found = [Case(file, name, BROKEN) for name in read.problems]
+        for recipe in read.suite.recipes.values():
+            names = [budget.metric for budget in recipe.budgets] or [MEASURED]
+            found += [Case(file, recipe.name, name) for name in names]
+        return found
+
+    def select(self, cases: Sequence[Case]) -> None:
+        """Tells which tests will run; their recipes and those' references are measured."""
+        for case in cases:
+            self.read(case.file)
+            self._plans[case.file].wanted.setdefault(case.recipe, []).append(case.metric)
+
+    @property
+    def limits(self) -> int:
+        """How many limits share the session's alpha: all whose uncertainty is known."""
+        total = 0
+        for plan in self._plans.values():
+            if plan.read.suite is None:
+                continue
+            metrics = reading.metrics_of(plan.read.suite.task)
+            for name, asked in plan.wanted.items():
+                recipe = plan.read.suite.recipes.get(name)
+                for budget in recipe.budgets if recipe else ():
+                    rule = metrics[budget.metric].rule
+                    if budget.metric in asked and rule not in {Rule.EXACT, Rule.ONCE}:
+                        total += len(budget.limits)
+        return max(1, total)
+
+    # -- verdicts --------------------------------------------------------------------------
+
+    def verdict(self, case: Case) -> Verdict:
+        """The verdict on one test; measures its suite first when that was not done yet.
+
+        Raises:
+            PerfgateError: the suite could not be measured at all.
+        """
+        if case.file not in self._done:
+            plan = self._plans[case.file]
+            if not plan.wanted:
+                self.select([case])
+            self._done[case.file] = self._run(plan)
+        found = self._done[case.file].get((case.recipe, case.metric))
+        if found is None:
+            raise PerfgateError(f"no verdict was reached on {case.recipe} {case.metric}")
+        return found
+
+    @property
+    def id(self) -> str:
+        """The name of the session's files: when it began, UTC."""
+        return self._started.strftime("%Y%m%d-%H%M%S")
+
+    @property
+    def machine(self) -> Machine:
+        """The fingerprint of this machine, read once."""
+        if self._machine is None:
+            self._machine = this_machine()
+        return self._machine
+
+    @property
+    def environment(self) -> Environment:
+        """What else the measurements depend on, read once."""
+        if self._environment is None:
+            self._environment = this_environment(allocator=allocator())
+        return self._environment
+
+    def recipe(self, case: Case) -> RecipeRecord | None:
+        """What was measured of a test's recipe, None before its suite was."""
+        folder = relative(case.file.parent, self.settings.root)
+        for suite in self._records:
+            for record in suite.recipes:
+                if (suite.folder, record.name) == (folder, case.recipe):
+                    return record
+        return None
+
+    def _run(self, plan: _Plan) -> dict[tuple[str, str], Verdict]:
+        broken = _broken(plan)
+        suite = plan.read.suite
+        if suite is None or not plan.wanted.keys() & suite.recipes.keys():
+            # Nothing is to be measured, so that nobody is waited for.
+            self._records.append(
+                SuiteRecord(
+                    name=plan.read.file.parent.name,
+                    folder=relative(plan.read.file.parent, self.settings.root),
+                    task="",
+                    model="",
+                    recipes=tuple(record for record, _ in broken),
+                    verdicts=tuple(verdict for _, verdict in broken),
+                )
+            )
+            if suite is None:
+                return {("", BROKEN): broken[0][1]}
+            return {(verdict.recipe, verdict.metric): verdict for _, verdict in broken}
+        keep_out_of_git(self.settings.cache)
+        with exclusive(self.settings.share, self.settings.wait, self._show):
+            found = found_for(
+                plan.read,
+                plan.wanted,
+                settings=self.settings,
+                machine=self.machine,
+                show=self._show,
+                say=self._say,
+            )
+            record = SuiteRun(
+                found,
+                plan.wanted,
+                settings=self.settings,
+                machine=self.machine,
+                environment=self.environment,
+                limits=self.limits,
+                base=self._base_tree(),
+                show=self._show,
+                say=self._say,
+            ).run()
+        record = record.model_copy(
+            update={
+                "recipes": record.recipes + tuple(each for each, _ in broken),
+                "verdicts": record.verdicts + tuple(verdict for _, verdict in broken),
+            }
+        )
+        self._records.append(record)
+        return {(verdict.recipe, verdict.metric): verdict for verdict in record.verdicts}
+
+    def _base_tree(self) -> BaseTree | None:
+        """The other version of the code, checked out when it is first needed."""
+        if self._base is not None and self._tree is None:
+            root = self._open.enter_context(checked_out(self._base, self.settings.cache))
+            self._tree = BaseTree(self._base, root, self.settings.base_python)
+        return self._tree
+
+    # -- the end ---------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Removes what the session laid beside the working tree, and leaves its share."""
+        self._open.close()
+
+    def record(self) -> SessionRecord | None:
+        """All that was measured so far; None when no suite was."""
+        if not self._records:
+            return None
+        settings = self.settings
+        commit, dirty = _commit(settings.root)
+        return SessionRecord(
+            id=self.id,
+            started=self._started.isoformat(timespec="seconds"),
+            seconds=round(time.monotonic() - self._clock, 1),
+            command=settings.command,
+            commit=commit,
+            dirty=dirty,
+            machine=self.machine,
+            environment=self.environment,
+            settings={
+                "alpha": settings.alpha,
+                "limits": self.limits,
+                "seconds": settings.seconds,
+                "strict": settings.strict,
+                "rounds": settings.rounds,
+                **({"base": self._base.name} if self._base else {}),
+            },
+            complete=self.complete,
+            suites=tuple(self._records),
+        )
+
+
+def keep_out_of_git(cache: Path) -> None:
+    """Makes the cache's folder, and tells git to see nothing in it."""
+    cache.mkdir(parents=True, exist_ok=True)
+    ignore = cache / ".gitignore"
+    if not ignore.exists():
+        ignore.write_text("*\n", encoding="utf-8")
+
+
+def _broken(plan: _Plan) -> list[tuple[RecipeRecord, Verdict]]:
+    """Records and verdicts of what could not be read, as far as it was asked for."""
+    found = []
+    problems = dict(plan.read.problems)
+    if plan.read.suite is None:
+        problems = {"": plan.read.suite_problems}
+    for name, errors in problems.items():
+        if name not in plan.wanted:
+            continue
+        text = "\n".join(
+            f"{error.where}: {error.problem}" + (f" (valid: {error.valid})" if error.valid else "")
+            for error in errors
+        )
+        steps = [error.next_step for error in errors if error.next_step]
+        failure = Failure(stage="recipe", problem=text, next_step=steps[0] if steps else "")
+        found.append(
+            (
+                RecipeRecord(name=name or "recipes.toml", reference="", failure=failure),
+                Verdict(
+                    recipe=name,
+                    metric=BROKEN,
+                    status=Status.ERROR,
+                    unit="",
+                    reason=text,
+                    next_step=failure.next_step,
+                ),
+            )
+        )
+    return found
+
+
+def _commit(root: Path) -> tuple[str, bool]:
+    """The commit of the working tree and whether it has changes; "" outside a repository."""
+    try:
+        head = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=True
+        )
+        state = subprocess.run(
+            ["git", "status", "--porcelain", "--untracked-files=no"],
+            cwd=root,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "", False
+    return head.stdout.strip(), bool(state.stdout.strip())

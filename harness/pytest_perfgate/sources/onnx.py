@@ -1,0 +1,80 @@
+"""An ONNX file: "file.onnx" beside the suite file, "package:path/in/it.onnx" in a package."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+from typing import Any
+
+from pytest_perfgate.artifact import ONNX, Artifact, OptionsModel
+from pytest_perfgate.errors import BuildError, RecipeError
+from pytest_perfgate.registry import Requirement
+from pytest_perfgate.sources import Fence, Made, Resolve, SourceContext, inside
+
+
+class Onnx:
+    """The source of a model whose name ends in .onnx."""
+
+    name = ""
+    gives = ONNX
+    example = "file.onnx"
+    preload: tuple[str, ...] = ()
+
+    class Options(OptionsModel):
+        """None: a file is as it is."""
+
+    def requires(self, model: str, options: Any) -> tuple[Requirement, ...]:  # noqa: ARG002 - the Protocol's
+        """The package that the file lies in."""
+        package = _package(model)
+        return (Requirement(package, f"python -m pip install {package}"),) if package else ()
+
+    def check(self, model: str, options: Any, fence: Fence) -> None:  # noqa: ARG002 - the Protocol's
+        """The file must be there, unless its package is not installed, which skips."""
+        package = _package(model)
+        if not package:
+            inside(model, fence)
+            return
+        if not re.fullmatch(r"[A-Za-z_]\w*", package):
+            raise RecipeError(f"{package!r} is not a package", valid='"package:path/in/it.onnx"')
+        file = _file(model, fence)
+        if file is None:
+            return
+        path = Path(model.partition(":")[2])
+        above = file.parents[len(path.parts) - 1]
+        if ".." in path.parts or above.name != package or not file.is_relative_to(above):
+            raise RecipeError(f"the path {model!r} leaves its package")
+        if not file.is_file():
+            raise RecipeError(f"the file {model!r} is not there", next_step=f"put it at {file}")
+
+    def files(self, model: str, options: Any, fence: Fence) -> tuple[Path, ...]:  # noqa: ARG002 - the Protocol's
+        """The file."""
+        file = _file(model, fence)
+        return () if file is None else (file,)
+
+    def build(self, model: str, options: Any, context: SourceContext) -> Made:  # noqa: ARG002 - the Protocol's
+        """The file."""
+        file = _file(model, context.fence)
+        if file is None:
+            raise BuildError(f"the model {model!r} is not there")
+        return Made(Artifact(ONNX, path=file), {})
+
+    def restore(self, model: str, options: Any, structure: Any, resolve: Resolve) -> Any:  # noqa: ARG002 - the Protocol's
+        """Never asked for: a file is no module."""
+        raise BuildError(f"{model!r} is a file, not a torch module", valid="a torch module")
+
+
+def _package(model: str) -> str:
+    """The package of "package:path/in/it.onnx", "" for a file beside the suite file."""
+    return model.partition(":")[0] if ":" in model else ""
+
+
+def _file(model: str, fence: Fence) -> Path | None:
+    """The file; None for a package that is not installed. Nothing is imported."""
+    package = _package(model)
+    if not package:
+        return (fence.folder / model).resolve()
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    return (Path(spec.submodule_search_locations[0]) / model.partition(":")[2]).resolve()

@@ -1,0 +1,105 @@
+"""Weights from files, without running what is in them: safetensors, or torch's `weights_only`."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pytest_perfgate.errors import BuildError
+
+SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
+_WRAPPED = ("state_dict", "model")
+"""Keys under which a training's checkpoint has its weights."""
+
+
+def weight_files(path: Path) -> tuple[Path, ...]:
+    """The files of weights that `path` names; of a folder its safetensors."""
+    if path.is_dir():
+        return tuple(sorted(path.glob("*.safetensors")))
+    return (path,) if path.suffix in SUFFIXES else ()
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The tensors in a file, or in all safetensors of a folder, by name.
+
+    Raises:
+        BuildError: a file holds something else.
+    """
+    found: dict[str, Any] = {}
+    for file in weight_files(path):
+        found |= _tensors(file)
+    return found
+
+
+def fill(module: Any, state: Mapping[str, Any], where: str) -> None:
+    """Loads all of a module's weights.
+
+    Raises:
+        BuildError: some are missing, of another shape, or for another module.
+    """
+    own = module.state_dict()
+    missing = [name for name in own if name not in state]
+    foreign = [name for name in state if name not in own]
+    shapes = [
+        f"{name} {list(state[name].shape)} for {list(own[name].shape)}"
+        for name in own
+        if name in state and state[name].shape != own[name].shape
+    ]
+    told = [
+        f"{len(names)} {what} ({', '.join(names[:3])})"
+        for what, names in (("missing", missing), ("unknown", foreign), ("misshapen", shapes))
+        if names
+    ]
+    if told:
+        raise BuildError(
+            f"the weights are of another model: {'; '.join(told)}",
+            where=where,
+            next_step="name the model, and num_classes, that they were saved from",
+        )
+    module.load_state_dict(dict(state))
+
+
+def fill_all_but(module: Any, state: Mapping[str, Any], heads: Sequence[str], where: str) -> int:
+    """Loads weights of a model whose head knows other classes: those below `heads` that do not
+    fit stay as they are. How many tensors stayed.
+
+    Raises:
+        BuildError: others do not fit.
+    """
+    own = module.state_dict()
+    stay = [
+        name
+        for name in own
+        if name.startswith(tuple(heads))
+        and (name not in state or state[name].shape != own[name].shape)
+    ]
+    fill(module, {**state, **{name: own[name] for name in stay}}, where)
+    return len(stay)
+
+
+def _tensors(file: Path) -> dict[str, Any]:
+    import torch
+
+    content = file.read_bytes()
+    try:
+        if file.suffix == ".safetensors":
+            from safetensors.torch import load
+
+            return dict(load(content))
+        found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except Exception as error:  # each reader has errors of its own
+        raise BuildError(
+            f"it is not a file of weights alone: {type(error).__name__}: {error}",
+            where=str(file),
+            next_step="save them again: safetensors.torch.save_file(model.state_dict(), file)",
+        ) from error
+    for key in _WRAPPED:
+        if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
+            found = found[key]
+    if not isinstance(found, Mapping) or not all(
+        isinstance(each, torch.Tensor) for each in found.values()
+    ):
+        raise BuildError("it holds other things than tensors by name", where=str(file))
+    return dict(found)

@@ -1,0 +1,192 @@
+"""backbone: another network in place of the one that makes a model's features, and some training
+by the suite's own trainer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from pytest_perfgate import registry
+from pytest_perfgate.artifact import TORCH, Artifact
+from pytest_perfgate.errors import RecipeError
+from pytest_perfgate.registry import Requirement
+from pytest_perfgate.sources import Fence
+from pytest_perfgate.steps import Applied, BuildContext, expect
+from pytest_perfgate.steps.backbone_parts import (
+    Chosen,
+    chosen,
+    fit_of,
+    fitted,
+    named,
+    seam,
+    source_of,
+    there,
+)
+from pytest_perfgate.steps.training import Course, TrainingOptions, told, train
+
+
+class Backbone:
+    """The step `backbone`."""
+
+    name = "backbone"
+    argument = "backbone"
+    accepts = frozenset({TORCH})
+    produces = TORCH
+    requires: tuple[Requirement, ...] = ()  # see the options
+    splits = frozenset({"train"})
+    trains = True
+    not_after: Mapping[str, str] = {
+        "cast": "a trainer works in float32",
+        "sparsify": "zeros would be trained away",
+    }
+
+    class Options(TrainingOptions):
+        """Which network, where it goes, and options of the training."""
+
+        backbone: str = Field(
+            description="a network's name, from the first package installed that has it, or "
+            '"source:model"'
+        )
+        at: str = Field("backbone", description="the model's module that makes way for it")
+        pretrained: bool = Field(
+            False, description="the package's own weights, which it may fetch; default: random ones"
+        )
+        arguments: dict[str, Any] = Field(
+            default_factory=dict, description="what else the package's own builder takes"
+        )
+
+        @model_validator(mode="after")
+        def _can_be(self) -> Backbone.Options:
+            try:
+                found = self.chosen
+                source = source_of(found)
+                asked = source.Options(pretrained=self.pretrained, arguments=self.arguments)
+                if ":" in self.backbone:
+                    source.check(found.model, asked, Fence(Path(), Path()))
+            except RecipeError as error:
+                raise ValueError("; ".join(filter(None, (error.problem, error.valid)))) from error
+            if self.pretrained and ":" not in self.backbone and found.source == "transformers":
+                raise ValueError(
+                    'pretrained: name the weights, as "transformers:organisation/model"'
+                )
+            return self
+
+        @property
+        def chosen(self) -> Chosen:
+            """The network as the source that is installed here names it."""
+            return chosen(self.backbone, self.arguments)
+
+        @property
+        def sources(self) -> tuple[str, ...]:
+            """Sources whose code makes the artifact."""
+            return (self.chosen.source,)
+
+        @property
+        def requires(self) -> tuple[Requirement, ...]:
+            """What the network's source needs, and what counts multiplications."""
+            found = self.chosen
+            needed: tuple[Requirement, ...] = source_of(found).requires(found.model, None)
+            return (*needed, registry.from_extra("torch_pruning", "torch"))
+
+    def apply(self, artifact: Artifact, options: Any, context: BuildContext) -> Applied:
+        """Puts the network in, and trains the whole model."""
+        import torch
+
+        torch.set_num_threads(context.threads)
+        torch.manual_seed(context.seed)
+        module, example = artifact.module, context.example(1)
+        asked = options.chosen
+        wanted = seam(module, options.at, example)
+        effect = {
+            "backbone_before": type(named(module, options.at)).__name__,
+            **_sizes(module, example, "_before"),
+        }
+        made = source_of(asked).backbone(
+            asked.model, asked.arguments, pretrained=options.pretrained
+        )
+        structure = {
+            "source": asked.source,
+            "model": made.model,
+            "arguments": dict(made.arguments),
+            "origin": str(asked),
+            "fit": fit_of(made.module, wanted),
+        }
+        torch.manual_seed(context.seed)
+        _put(module, options.at, fitted(made.module, str(asked), structure["fit"]))
+        for parameter in module.parameters():
+            parameter.requires_grad_(True)
+        before = {name: value.detach().clone() for name, value in module.named_parameters()}
+        course = Course(context.progress, context.checkpoints)
+        data = context.data(options.data)
+        module = train(context.trainer, module, data, options, context.seed, course).eval()
+        after = dict(module.named_parameters())
+        fresh = source_of(asked).restore_backbone(made.model, made.arguments)
+        effect |= {
+            **told(course),
+            **_sizes(module, example, ""),
+            "asked": str(asked),
+            "backbone": there(module, options.at, fresh),
+            "backbone_parameters": sum(value.numel() for value in fresh.parameters()),
+            "changed_parameters": sum(
+                int((value != before[name]).sum())
+                for name, value in after.items()
+                if name in before
+            ),
+            "finite": _finite(module, example),
+        }
+        return Applied(Artifact(TORCH, module=module), effect, structure=structure)
+
+    def prove(self, effect: Mapping[str, Any], options: Any) -> None:  # noqa: ARG002 - the Protocol's
+        """The network that was asked for must be in the model, which is another one than before in
+        its parameters or its work, and was trained.
+        """
+        expect(
+            effect["backbone"] == effect["asked"],
+            self.name,
+            f"the model's backbone is {effect['backbone']}, not {effect['asked']}",
+        )
+        expect(
+            any(effect[what] != effect[f"{what}_before"] for what in ("parameters", "macs")),
+            self.name,
+            f"the model has {effect['parameters']:,} parameters and {effect['macs']:,.0f} "
+            "multiplications, as before",
+        )
+        expect(effect["finite"], self.name, "training ended in NaN or infinite weights, or outputs")
+        expect(effect["changed_parameters"] > 0, self.name, "no parameter was trained")
+
+    def restore(self, module: Any, structure: Any, options: Any) -> Any:
+        """Puts the same network into a fresh module."""
+        source = registry.find(registry.SOURCES, structure["source"])
+        features = source.restore_backbone(structure["model"], structure["arguments"])
+        _put(module, options.at, fitted(features, structure["origin"], structure["fit"]))
+        return module
+
+
+def _put(module: Any, at: str, part: Any) -> None:
+    above, _, name = at.rpartition(".")
+    setattr(named(module, above) if above else module, name, part)
+
+
+def _finite(module: Any, example: Any) -> bool:
+    """Whether weights are numbers, and what the model gives for an example."""
+    import torch
+
+    with torch.inference_mode():
+        output = module(torch.from_numpy(example))
+    outputs = (output,) if isinstance(output, torch.Tensor) else tuple(output)
+    return all(
+        bool(torch.isfinite(each).all()) for each in (*module.state_dict().values(), *outputs)
+    )
+
+
+def _sizes(module: Any, example: Any, suffix: str) -> dict[str, float]:
+    """Parameters, and multiplications of one image."""
+    import torch
+    import torch_pruning
+
+    macs, parameters = torch_pruning.utils.count_ops_and_params(module, torch.from_numpy(example))
+    return {f"parameters{suffix}": int(parameters), f"macs{suffix}": float(macs)}

@@ -1,0 +1,93 @@
+"""cast: a torch module whose parameters are 16-bit floating point."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field
+
+from pytest_perfgate import registry
+from pytest_perfgate.artifact import TORCH, Artifact, OptionsModel
+from pytest_perfgate.registry import Requirement
+from pytest_perfgate.steps import Applied, BuildContext, expect
+from pytest_perfgate.steps.output_check import largest_difference, module_outputs, short
+
+
+class Cast:
+    """The step `cast`. The runtime feeds the module its own type, and gives float32 back."""
+
+    name = "cast"
+    argument = "dtype"
+    accepts = frozenset({TORCH})
+    produces = TORCH
+    requires: tuple[Requirement, ...] = (registry.from_extra("torch", "torch"),)
+    splits: frozenset[str] = frozenset()
+    trains = False
+
+    class Options(OptionsModel):
+        """Options in torch's words."""
+
+        dtype: Literal["bfloat16", "float16"] = Field(
+            "bfloat16", description="the type of parameters and buffers"
+        )
+        tolerance: float = Field(
+            0.1,
+            gt=0,
+            description="largest relative difference of an output, to the output's largest value",
+        )
+
+    def apply(self, artifact: Artifact, options: Any, context: BuildContext) -> Applied:
+        """Casts, and compares the outputs with those of before."""
+        import torch
+
+        torch.set_num_threads(context.threads)
+        module = artifact.module.eval()
+        batch = context.example(2)
+        wanted = module_outputs(module, batch)
+        before = _share(module, options.dtype)
+        module = self.restore(module, {}, options)
+        difference = largest_difference(wanted, module_outputs(module, batch))
+        effect = {
+            "share_before": before,
+            "share": _share(module, options.dtype),
+            "largest_difference": short(difference) if math.isfinite(difference) else None,
+        }
+        return Applied(Artifact(TORCH, module=module), effect, structure={})
+
+    def prove(self, effect: Mapping[str, Any], options: Any) -> None:
+        """All parameters must have the type, which not all had before, and the numbers be near."""
+        expect(
+            effect["share"] == 1.0 > effect["share_before"],
+            self.name,
+            f"{effect['share']:.0%} of the parameters are {options.dtype}, and "
+            f"{effect['share_before']:.0%} were",
+        )
+        difference = effect["largest_difference"]
+        expect(
+            difference is not None,
+            self.name,
+            f"an output is not finite: a value overflows {options.dtype}",
+        )
+        expect(
+            difference <= options.tolerance,
+            self.name,
+            f"outputs differ by {difference} from those before, more than {options.tolerance}",
+        )
+
+    def restore(self, module: Any, structure: Any, options: Any) -> Any:  # noqa: ARG002 - the Protocol's
+        """The same type for a fresh module's parameters and buffers."""
+        import torch
+
+        return module.to(getattr(torch, options.dtype))
+
+
+def _share(module: Any, dtype: str) -> float:
+    """The share of floating-point parameters that have the type."""
+    import torch
+
+    found = [each for each in module.parameters() if each.is_floating_point()]
+    total: int = sum(each.numel() for each in found)
+    same: int = sum(each.numel() for each in found if each.dtype == getattr(torch, dtype))
+    return same / max(1, total)

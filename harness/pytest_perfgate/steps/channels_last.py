@@ -1,0 +1,58 @@
+"""channels_last: a torch module's 4-D weights stored with the channels innermost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import Field
+
+from pytest_perfgate import registry
+from pytest_perfgate.artifact import TORCH, Artifact, OptionsModel
+from pytest_perfgate.registry import Requirement
+from pytest_perfgate.steps import Applied, BuildContext, expect
+
+
+class ChannelsLast:
+    """The step `channels_last`."""
+
+    name = "channels_last"
+    argument = "enabled"
+    accepts = frozenset({TORCH})
+    produces = TORCH
+    requires: tuple[Requirement, ...] = (registry.from_extra("torch", "torch"),)
+    splits: frozenset[str] = frozenset()
+    trains = False
+
+    class Options(OptionsModel):
+        """Options."""
+
+        enabled: bool = Field(True, description="true")
+
+    def apply(self, artifact: Artifact, options: Any, context: BuildContext) -> Applied:  # noqa: ARG002 - the Protocol's
+        """Changes the layout, no value."""
+        module = self.restore(artifact.module, {}, options)
+        return Applied(Artifact(TORCH, module=module), self._effect(module), structure={})
+
+    def prove(self, effect: Mapping[str, Any], options: Any) -> None:  # noqa: ARG002 - the Protocol's
+        """Some weights must have the layout."""
+        expect(effect["channels_last_weights"] > 0, self.name, "no weight is stored channels-last")
+
+    def restore(self, module: Any, structure: Any, options: Any) -> Any:  # noqa: ARG002 - the Protocol's
+        """The same layout on a fresh module."""
+        import torch
+
+        return module.to(memory_format=torch.channels_last) if options.enabled else module
+
+    @staticmethod
+    def _effect(module: Any) -> dict[str, Any]:
+        import torch
+
+        weights = [parameter for parameter in module.parameters() if parameter.dim() == 4]
+        moved = [
+            weight
+            for weight in weights
+            if weight.is_contiguous(memory_format=torch.channels_last)
+            and not weight.is_contiguous()
+        ]
+        return {"channels_last_weights": len(moved), "weights": len(weights)}

@@ -1,0 +1,166 @@
+"""distil: a model trained by the suite's trainer to do what its teacher does: a smaller one to do
+what the chain's model so far does, or the chain's own, which steps made smaller, to do what the
+original did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from pytest_perfgate import registry
+from pytest_perfgate.artifact import TORCH, Artifact, import_path
+from pytest_perfgate.errors import BuildError
+from pytest_perfgate.registry import Requirement
+from pytest_perfgate.steps import Applied, BuildContext, expect
+from pytest_perfgate.steps.distil_loss import Pairs, Terms, distance
+from pytest_perfgate.steps.output_check import short
+from pytest_perfgate.steps.training import Course, TrainingOptions, told, train
+
+_SELF = "self"
+"""The chain's model so far, as the student."""
+
+
+class Distil:
+    """The step `distil`. What comes after it has the student."""
+
+    name = "distil"
+    argument = "student"
+    accepts = frozenset({TORCH})
+    produces = TORCH
+    requires: tuple[Requirement, ...] = (registry.from_extra("torch", "torch"),)
+    splits = frozenset({"train"})
+    trains = True
+    not_after: Mapping[str, str] = {
+        "cast": "the teacher would be in 16 bits, and a trainer works on float32 images",
+    }
+
+    class Options(TrainingOptions):
+        """Options of the training and of what is added to its loss."""
+
+        student: str = Field(
+            description="import path of the function that builds the student, or self: the chain's "
+            "model so far, as steps have left it"
+        )
+        teacher: str = Field(
+            "",
+            description="self: import path of the function that builds the teacher; otherwise the "
+            "chain's model so far is the teacher",
+        )
+        temperature: float = Field(2.0, gt=0, description="softens both sides' logits")
+        alpha: float = Field(
+            0.5, ge=0, le=1, description="weight of the logits; the trainer's own loss has the rest"
+        )
+        logits: Pairs = Field(
+            (("", ""),),
+            description="layers that give logits, student's and teacher's; '' is the whole model",
+        )
+        activation: Literal["softmax", "sigmoid"] = Field(
+            "softmax", description="what makes logits probabilities; sigmoid: independent classes"
+        )
+        features: Pairs = Field(
+            (), description="layers whose features are compared, student's and teacher's"
+        )
+        beta: float = Field(1.0, gt=0, description="weight of the features")
+        images: int = Field(
+            32, ge=1, description="training images that student and teacher are compared on"
+        )
+
+        @field_validator("student")
+        @classmethod
+        def _student(cls, value: str) -> str:
+            return value if value == _SELF else import_path(value)
+
+        @field_validator("teacher")
+        @classmethod
+        def _teacher(cls, value: str) -> str:
+            return import_path(value) if value else ""
+
+        @model_validator(mode="after")
+        def _something(self) -> Distil.Options:
+            if self.student == _SELF and not self.teacher:
+                raise ValueError('student = "self" needs a teacher')
+            if self.student != _SELF and self.teacher:
+                raise ValueError("the chain's model so far is the teacher of another model")
+            if not self.features and (self.alpha == 0 or not self.logits):
+                raise ValueError("nothing is distilled: neither logits nor features")
+            return self
+
+    def apply(self, artifact: Artifact, options: Any, context: BuildContext) -> Applied:
+        """Trains the student beside the frozen teacher."""
+        import torch
+
+        torch.set_num_threads(context.threads)
+        torch.manual_seed(context.seed)
+        goes_on = options.student == _SELF
+        if goes_on:
+            teacher, student = context.model(options.teacher), artifact.module
+        else:
+            teacher, student = artifact.module, context.model(options.student)
+        teacher = teacher.eval().requires_grad_(False)
+        student = student.requires_grad_(True)
+        example = context.example(1)
+        effect = {**_sizes(teacher, example, "_before"), **_sizes(student, example, "")}
+
+        def compared() -> float:
+            return short(distance(student, teacher, context.inputs(options.data, options.images)))
+
+        effect["distance_before"] = compared()
+        terms = Terms(student, teacher, options, torch.from_numpy(example))
+        course = Course(context.progress, context.checkpoints, terms)
+        trained = None
+        try:
+            data = context.data(options.data)
+            trained = train(context.trainer, student, data, options, context.seed, course)
+        finally:
+            terms.close(trained)
+        if course.losses < course.done - course.resumed_at:
+            raise BuildError(
+                f"the trainer gave {course.losses} of {course.done - course.resumed_at} losses to "
+                "`course.loss`, so not every step was distilled",
+                where="suite.trainer",
+                next_step="minimize `course.loss(images, loss)` in place of `loss`",
+            )
+        student = trained.eval()
+        effect |= told(course)
+        effect["distance"] = compared()
+        effect["images"] = options.images
+        model = "" if goes_on else options.student
+        return Applied(Artifact(TORCH, module=student), effect, structure={}, model=model)
+
+    def prove(self, effect: Mapping[str, Any], options: Any) -> None:
+        """The student must have come closer to its teacher; one of its own must be smaller."""
+        for what in ("parameters", "macs"):
+            if what in effect and options.student != _SELF:
+                before = effect[f"{what}_before"]
+                expect(
+                    effect[what] < before,
+                    self.name,
+                    f"the student has {effect[what]:,.0f} {what}, its teacher {before:,.0f}",
+                )
+        expect(
+            effect["distance"] < effect["distance_before"],
+            self.name,
+            f"the student's outputs are {effect['distance']} away from its teacher's, and were "
+            f"{effect['distance_before']} before",
+        )
+
+    def restore(self, module: Any, structure: Any, options: Any) -> Any:  # noqa: ARG002 - the Protocol's
+        """Nothing: `module` is the student, built from its import path or by the steps before."""
+        return module
+
+
+def _sizes(module: Any, example: Any, suffix: str) -> dict[str, float]:
+    """Parameters, and multiplications of one image where torch-pruning is there to count them."""
+    import torch
+
+    parameters = sum(each.numel() for each in module.parameters())
+    found: dict[str, float] = {f"parameters{suffix}": parameters}
+    if not registry.from_extra("torch_pruning", "torch").missing:
+        import torch_pruning
+
+        macs, _ = torch_pruning.utils.count_ops_and_params(module, torch.from_numpy(example))
+        found[f"macs{suffix}"] = float(macs)
+    return found

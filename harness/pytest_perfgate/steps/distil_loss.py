@@ -1,0 +1,250 @@
+"""What distillation adds to a trainer's loss: a student's softened logits and features held to its
+teacher's.
+
+Logits: the Kullback-Leibler divergence between both sides' outputs, softened by a temperature T and
+multiplied by its square (Hinton, Vinyals & Dean 2015, arXiv 1503.02531, sections 2 and 2.1). For
+independent classes, as in detectors, a sigmoid takes the softmax's place, and the divergence is
+that of each class by itself. It is summed, and divided by the sum of the teacher's own
+probabilities: with a softmax these are the positions, so it is the mean over them; with a sigmoid
+the number of objects that the teacher expects (1 at the least), as detectors divide their own loss
+by the number of positives (Lin et al. 2017, arXiv 1708.02002).
+
+Features: the mean squared difference between a layer of the student and one of the teacher, through
+a 1 x 1 convolution of its own where the student's layer is narrower or wider (Romero et al. 2015,
+arXiv 1412.6550, equation 3, its regressor made 1 x 1). It is divided by the mean square of the
+teacher's layer, so that layers of any scale weigh the same.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pytest_perfgate.errors import BuildError, suggestion
+
+Pairs = tuple[tuple[str, str], ...]
+"""Names of layers, the student's and the teacher's; "" is the model itself."""
+
+_PROJECTOR = "distil_projector"
+_PARTS = ("weight", "bias")
+
+
+def logit_loss(student: Any, teacher: Any, temperature: float, activation: str) -> Any:
+    """A scalar: softened divergence of logits of one shape; classes are on axis 1 of (N, C, H, W),
+    and on the last axis otherwise.
+    """
+    import torch
+    from torch.nn import functional
+
+    axis = 1 if student.dim() == 4 else -1
+    mine, other = student / temperature, teacher / temperature
+    if activation == "softmax":
+        wanted = functional.log_softmax(other, axis)
+        found = functional.log_softmax(mine, axis)
+        apart = (wanted.exp() * (wanted - found)).sum()
+        expected = torch.tensor(float(teacher.numel() // teacher.shape[axis]))
+    else:
+        chance = other.sigmoid()
+        apart = (
+            chance * (functional.logsigmoid(other) - functional.logsigmoid(mine))
+            + (1 - chance) * (functional.logsigmoid(-other) - functional.logsigmoid(-mine))
+        ).sum()
+        expected = teacher.sigmoid().sum().clamp(min=1.0)
+    return temperature**2 * apart / expected
+
+
+def feature_loss(student: Any, teacher: Any) -> Any:
+    """A scalar: mean squared difference over the teacher's mean square."""
+    return (student - teacher).square().mean() / teacher.square().mean().clamp(min=1e-12)
+
+
+class Terms:
+    """The loss of a student beside its teacher; the callable of a `Course`.
+
+    Hooks hear the layers of both; `close` takes them, and the projectors, away.
+    """
+
+    def __init__(self, student: Any, teacher: Any, options: Any, example: Any) -> None:
+        import torch
+
+        self._student, self._teacher, self._options = student, teacher, options
+        self._heard: dict[str, dict[str, Any]] = {"student": {}, "teacher": {}}
+        self._hooks: list[Any] = []
+        pairs = (*options.logits, *options.features)
+        self._listen("student", student, (mine for mine, _ in pairs))
+        self._listen("teacher", teacher, (other for _, other in pairs))
+        with torch.no_grad():
+            student(example)
+            teacher(example)
+        self._projected = [
+            self._projector(index, *pair) for index, pair in enumerate(options.features)
+        ]
+        for mine, other in options.logits:
+            self._same(mine, other)
+        self._forget()
+
+    def __call__(self, images: Any, loss: Any) -> Any:
+        """The trainer's loss, weighted, and what distillation adds.
+
+        Raises:
+            BuildError: the trainer did not run the student just before.
+        """
+        import torch
+
+        with torch.no_grad():
+            self._teacher(images)
+        options, student, teacher = self._options, self._heard["student"], self._heard["teacher"]
+        missing = [mine for mine, _ in (*options.logits, *options.features) if mine not in student]
+        if missing:
+            raise BuildError(
+                f"the trainer did not run the student's layer {missing[0]!r} before `course.loss`",
+                where="suite.trainer",
+                next_step="call `course.loss(images, loss)` once after each `module(images)`",
+            )
+        total = (1 - options.alpha) * loss
+        for mine, other in options.logits:
+            apart = logit_loss(
+                student[mine], teacher[other], options.temperature, options.activation
+            )
+            total = total + options.alpha * apart / len(options.logits)
+        for index, (mine, other) in enumerate(options.features):
+            apart = feature_loss(self._project(index, student[mine]), teacher[other])
+            total = total + options.beta * apart / len(options.features)
+        self._forget()
+        return total
+
+    def close(self, trained: Any) -> None:
+        """Leaves `trained` and the teacher as models of their own."""
+        for hook in self._hooks:
+            hook.remove()
+        for module in (self._student, trained):
+            for index in range(len(self._projected)):
+                for what in _PARTS:
+                    if hasattr(module, f"{_PROJECTOR}{index}_{what}"):
+                        delattr(module, f"{_PROJECTOR}{index}_{what}")
+
+    def _forget(self) -> None:
+        for heard in self._heard.values():
+            heard.clear()
+
+    def _listen(self, side: str, module: Any, names: Iterable[str]) -> None:
+        layers = dict(module.named_modules())
+        for name in dict.fromkeys(names):
+            if name not in layers:
+                raise BuildError(
+                    f"the {side} has no layer {name!r}", valid=suggestion(name, layers)
+                )
+            heard, layer = self._heard[side], layers[name]
+
+            def hear(
+                this: Any,
+                _inputs: Any,
+                output: Any,
+                name: str = name,
+                layer: Any = layer,
+                heard: dict[str, Any] = heard,
+            ) -> None:
+                if this is layer:  # and not a copy's, whose averages a trainer may look at
+                    heard[name] = output
+
+            self._hooks.append(layer.register_forward_hook(hear))
+
+    def _pair(self, mine: str, other: str) -> tuple[Any, Any]:
+        import torch
+
+        found = (
+            _output(self._heard["student"], mine, "student"),
+            _output(self._heard["teacher"], other, "teacher"),
+        )
+        if not all(isinstance(each, torch.Tensor) for each in found):
+            raise BuildError(
+                f"the layers {mine!r} and {other!r} do not both give one tensor",
+                valid="names of layers that do; for logits, of those before softmax or sigmoid",
+            )
+        return found
+
+    def _same(self, mine: str, other: str) -> None:
+        student, teacher = self._pair(mine, other)
+        if student.shape != teacher.shape:
+            raise BuildError(
+                f"logits of the student's {mine!r} are {list(student.shape)}, of the teacher's "
+                f"{other!r} {list(teacher.shape)}"
+            )
+
+    def _projector(self, index: int, mine: str, other: str) -> bool:
+        """Whether the student's features need to be taken to another width, the teacher's. The
+        parameters for it are the student's then, where the trainer's optimizer finds them.
+        """
+        import torch
+
+        student, teacher = self._pair(mine, other)
+        axis = 1 if student.dim() == 4 else -1
+        shapes = [list(each.shape) for each in (student, teacher)]
+        for shape in shapes:
+            shape[axis] = 0
+        if shapes[0] != shapes[1]:
+            raise BuildError(
+                f"features of the student's {mine!r} are {list(student.shape)}, of the teacher's "
+                f"{other!r} {list(teacher.shape)}: only their width may differ"
+            )
+        width, wanted = student.shape[axis], teacher.shape[axis]
+        if width != wanted:
+            made = torch.nn.Linear(width, wanted)
+            for what in _PARTS:
+                name = f"{_PROJECTOR}{index}_{what}"
+                self._student.register_parameter(name, getattr(made, what))
+        return bool(width != wanted)
+
+    def _project(self, index: int, features: Any) -> Any:
+        from torch.nn import functional
+
+        if not self._projected[index]:
+            return features
+        weight, bias = (getattr(self._student, f"{_PROJECTOR}{index}_{what}") for what in _PARTS)
+        if features.dim() == 4:
+            return functional.conv2d(features, weight[:, :, None, None], bias)
+        return functional.linear(features, weight, bias)
+
+
+def _output(heard: Mapping[str, Any], name: str, side: str) -> Any:
+    if name not in heard:
+        raise BuildError(f"the {side}'s layer {name!r} does not run in a forward pass")
+    return heard[name]
+
+
+def distance(student: Any, teacher: Any, inputs: Iterable[Any]) -> float:
+    """How far a student's outputs are from its teacher's: the root of the summed squared
+    differences over that of the teacher's squares, over all inputs, mean over the outputs.
+
+    Raises:
+        BuildError: the two give other outputs.
+    """
+    import torch
+
+    apart: list[float] = []
+    whole: list[float] = []
+    with torch.inference_mode():
+        for batch in inputs:
+            x = torch.from_numpy(batch)
+            sides = [_tensors(module(x)) for module in (student, teacher)]
+            shapes = [[list(each.shape) for each in side] for side in sides]
+            if shapes[0] != shapes[1]:
+                raise BuildError(
+                    f"the student's outputs are {shapes[0]}", valid=f"the teacher's: {shapes[1]}"
+                )
+            apart = apart or [0.0] * len(sides[0])
+            whole = whole or [0.0] * len(sides[0])
+            for index, (mine, other) in enumerate(zip(*sides, strict=True)):
+                apart[index] += float((mine - other).double().square().sum())
+                whole[index] += float(other.double().square().sum())
+    if not apart:
+        raise BuildError("there is no image to compare student and teacher on")
+    ratios = [math.sqrt(a / max(b, 1e-30)) for a, b in zip(apart, whole, strict=True)]
+    return sum(ratios) / len(ratios)
+
+
+def _tensors(outputs: Any) -> list[Any]:
+    import torch
+
+    return [outputs] if isinstance(outputs, torch.Tensor) else list(outputs)

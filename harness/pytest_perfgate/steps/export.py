@@ -1,0 +1,177 @@
+"""export: a torch module as an ONNX file, its batch dynamic, its numbers checked."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from pytest_perfgate import registry
+from pytest_perfgate.artifact import ONNX, TORCH, Artifact, OptionsModel, dtype_of
+from pytest_perfgate.errors import BuildError
+from pytest_perfgate.registry import Requirement
+from pytest_perfgate.steps import Applied, BuildContext, expect
+from pytest_perfgate.steps.output_check import (
+    CHECKED,
+    largest_difference,
+    module_outputs,
+    onnx_outputs,
+    onnx_session,
+)
+
+
+class Export:
+    """The step `export`."""
+
+    name = "export"
+    argument = "format"
+    accepts = frozenset({TORCH})
+    produces = ONNX
+    requires: tuple[Requirement, ...] = (
+        registry.from_extra("torch", "torch"),
+        registry.from_extra("onnx", "onnx"),
+        registry.from_extra("onnxscript", "onnx"),
+        registry.from_extra("onnxruntime", "onnx"),
+    )
+    splits: frozenset[str] = frozenset()
+    trains = False
+    not_after: Mapping[str, str] = {
+        "cast": "a graph is exported in float32, and `half` makes it 16-bit",
+    }
+
+    class Options(OptionsModel):
+        """Options in torch.onnx.export's words."""
+
+        format: Literal["onnx"] = Field("onnx", description="the file format")
+        opset_version: int = Field(18, ge=17, le=25, description="ONNX operator set")
+        tolerance: float = Field(
+            1e-3,
+            gt=0,
+            description="largest relative difference of an output, to the output's largest value",
+        )
+
+    def apply(self, artifact: Artifact, options: Any, context: BuildContext) -> Applied:
+        """Exports with a dynamic batch and compares ONNX Runtime's outputs with the module's."""
+        import onnx
+        import torch
+
+        torch.set_num_threads(context.threads)
+        path = context.folder / "model.onnx"
+        module = artifact.module.eval().to(memory_format=torch.contiguous_format)
+        example = torch.from_numpy(context.example(2))
+        if dtype_of(module) not in {None, torch.float32}:
+            raise BuildError(
+                f"the module is in {dtype_of(module)}, and an ONNX graph is exported in float32",
+                next_step='leave { cast = … } out, and add { half = "float16" } after the export',
+            )
+        with _quiet():
+            try:
+                program = torch.onnx.export(
+                    module,
+                    (example,),
+                    dynamo=True,
+                    opset_version=options.opset_version,
+                    dynamic_shapes=({0: torch.export.Dim("batch")},),
+                    external_data=False,
+                    verbose=False,
+                )
+            except Exception as error:
+                raise BuildError(
+                    f"the module does not export with a dynamic batch: {_first(error)}",
+                    next_step="look in `forward` for a shape that fixes the batch, such as "
+                    "reshape(1, …), and write x.shape[0] there",
+                ) from error
+            if program is None:
+                raise BuildError("torch.onnx.export gave nothing")
+            program.save(str(path), external_data=False)
+        _forget_source(path)
+        difference = self._compare(module, path, options, context)
+        graph = onnx.load(path).graph
+        batch = graph.input[0].type.tensor_type.shape.dim[0]
+        effect = {
+            "nodes": len(graph.node),
+            "opset_version": options.opset_version,
+            "dynamic_batch": not batch.HasField("dim_value"),
+            "largest_difference": float(f"{difference:.3g}"),
+        }
+        return Applied(Artifact(ONNX, path=path), effect)
+
+    def prove(self, effect: Mapping[str, Any], options: Any) -> None:
+        """There must be a graph, its batch dynamic, its numbers the module's."""
+        expect(effect["nodes"] > 0, self.name, "the graph is empty")
+        expect(effect["dynamic_batch"], self.name, "the batch is frozen in the exported graph")
+        expect(
+            effect["largest_difference"] <= options.tolerance,
+            self.name,
+            f"outputs differ by {effect['largest_difference']} from the module's, more than "
+            f"{options.tolerance}",
+        )
+
+    def restore(self, module: Any, structure: Any, options: Any) -> Any:  # noqa: ARG002 - the Protocol's
+        """Nothing: an ONNX file is whole."""
+        return module
+
+    @staticmethod
+    def _compare(module: Any, path: Path, options: Any, context: BuildContext) -> float:
+        session = onnx_session(path, context.threads)
+        worst = 0.0
+        for count in CHECKED:
+            batch = context.example(count)
+            found = onnx_outputs(session, batch)
+            worst = max(worst, largest_difference(module_outputs(module, batch), found))
+        if not worst <= options.tolerance:
+            raise BuildError(
+                f"the exported graph's outputs differ by {worst:.3g} (relative) from the module's",
+                valid=f"at most {options.tolerance}",
+                next_step="raise `tolerance`, or look for an operator that exports differently",
+            )
+        return worst
+
+
+def _first(error: BaseException) -> str:
+    """What went wrong first, in the exporter's words: it wraps that in its own report."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {' '.join(lines)[:600]}"
+
+
+def _forget_source(path: Path) -> None:
+    """Takes out where in the source each node comes from: the same model exported from another
+    folder must give the same file.
+    """
+    import onnx
+
+    model = onnx.load(path)
+    graph = model.graph
+    graph.doc_string = ""
+    for each in (*graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
+        each.doc_string = ""
+        del each.metadata_props[:]
+    for holder in (model, graph, *model.functions):
+        del holder.metadata_props[:]
+    onnx.save(model, path)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter's own progress, notes and warnings are of no use in a report."""
+    logger = logging.getLogger("torch.onnx")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with (
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+        ):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(before)

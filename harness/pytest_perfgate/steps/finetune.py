@@ -1,0 +1,136 @@
+"""finetune: some steps of training, by the suite's own trainer, on its data or another domain's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field
+
+from pytest_perfgate import registry
+from pytest_perfgate.artifact import TORCH, Artifact
+from pytest_perfgate.registry import Requirement
+from pytest_perfgate.steps import Applied, BuildContext, expect
+from pytest_perfgate.steps.training import Course, TrainingOptions, told, train
+
+
+class Finetune:
+    """The step `finetune`; `steps.training.CONTRACT` says how the trainer is called."""
+
+    name = "finetune"
+    argument = "steps"
+    accepts = frozenset({TORCH})
+    produces = TORCH
+    requires: tuple[Requirement, ...] = (registry.from_extra("torch", "torch"),)
+    splits = frozenset({"train"})
+    trains = True
+    not_after: Mapping[str, str] = {
+        "cast": "a trainer works in float32",
+        "fuse": "batch normalisation, which training needs, is gone",
+    }
+
+    class Options(TrainingOptions):
+        """Options of the training."""
+
+        keep_zeros: bool = Field(
+            True, description="weights that are zero before, as after `sparsify`, stay zero"
+        )
+        autocast: Literal["bfloat16", "float16"] | None = Field(
+            None, description="the type that torch.autocast trains in; default: float32"
+        )
+
+    def apply(self, artifact: Artifact, options: Any, context: BuildContext) -> Applied:
+        """Trains, and counts the parameters that changed."""
+        import torch
+
+        torch.set_num_threads(context.threads)
+        before = {name: value.clone() for name, value in artifact.module.named_parameters()}
+        for parameter in artifact.module.parameters():
+            parameter.requires_grad_(True)
+        masks = _masks(artifact.module) if options.keep_zeros else {}
+        holds = [
+            parameter.register_hook(lambda gradient, mask=masks[name]: gradient * mask)
+            for name, parameter in artifact.module.named_parameters()
+            if name in masks
+        ]
+        course = Course(context.progress, context.checkpoints, autocast=options.autocast)
+        data = context.data(options.data)
+        module = train(context.trainer, artifact.module, data, options, context.seed, course)
+        for hold in holds:
+            hold.remove()
+        after = dict(module.named_parameters())
+        with torch.no_grad():  # whatever the trainer did besides: averages, weight decay
+            for name, mask in masks.items():
+                if name in after and after[name].shape == mask.shape:
+                    after[name].mul_(mask)
+        changed = sum(
+            int((value != before[name]).sum()) if name in before else value.numel()
+            for name, value in after.items()
+        )
+        finite = all(bool(torch.isfinite(value).all()) for value in module.state_dict().values())
+        effect = {
+            **told(course),
+            "changed_parameters": changed,
+            "parameters": sum(value.numel() for value in after.values()),
+            "finite": finite,
+            "kept_zeros": sum(
+                int((after[name][mask == 0] == 0).sum())
+                for name, mask in masks.items()
+                if name in after and after[name].shape == mask.shape
+            ),
+            "zeros_before": sum(int((mask == 0).sum()) for mask in masks.values()),
+        }
+        return Applied(Artifact(TORCH, module=module.eval()), effect, structure={})
+
+    def prove(self, effect: Mapping[str, Any], options: Any) -> None:  # noqa: ARG002 - the Protocol's
+        """Weights must have changed, to numbers."""
+        _prove_mixed(effect, self.name)
+        expect(effect["finite"], self.name, "training ended in NaN or infinite weights")
+        expect(effect["changed_parameters"] > 0, self.name, "no parameter has changed")
+        expect(
+            effect["kept_zeros"] == effect["zeros_before"],
+            self.name,
+            f"{effect['kept_zeros']} of {effect['zeros_before']} zeros are left",
+        )
+
+    def restore(self, module: Any, structure: Any, options: Any) -> Any:  # noqa: ARG002 - the Protocol's
+        """Nothing: training changes weights, not structure."""
+        return module
+
+
+def _prove_mixed(effect: Mapping[str, Any], step: str) -> None:
+    """Where autocast was asked for, layers must have computed in its type, and gradients of
+    float16 must have been scaled.
+
+    Raises:
+        NoEffect: they did not.
+    """
+    if "autocast" not in effect:
+        return
+    expect(
+        effect["autocast_layers"] > 0,
+        step,
+        f"none of {effect['layers']} convolutions and linear layers computed in "
+        f"{effect['autocast']}: the trainer must use `with course.precision():` around the forward "
+        "pass and the loss, and give `module=` to `course.steps`",
+    )
+    if "scaled_steps" in effect:
+        expect(
+            effect["scaled_steps"] > 0,
+            step,
+            "no gradient was scaled: the trainer must call `course.minimize(loss, optimizer)`",
+        )
+        expect(
+            effect["skipped_steps"] < effect["scaled_steps"],
+            step,
+            "the gradients of all steps overflowed, and none was taken",
+        )
+
+
+def _masks(module: Any) -> dict[str, Any]:
+    """Ones where a weight is not zero, for weights that have zeros; biases may start at zero."""
+    return {
+        name: (parameter.detach() != 0).to(parameter.dtype)
+        for name, parameter in module.named_parameters()
+        if parameter.dim() > 1 and bool((parameter == 0).any())
+    }

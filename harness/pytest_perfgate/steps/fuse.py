@@ -1,0 +1,142 @@
+"""fuse: batch normalisation folded into the convolution before it, in a torch module."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import Field
+
+from pytest_perfgate import registry
+from pytest_perfgate.artifact import TORCH, Artifact, OptionsModel
+from pytest_perfgate.registry import Requirement
+from pytest_perfgate.steps import Applied, BuildContext, expect
+from pytest_perfgate.steps.output_check import largest_difference, module_outputs, short
+
+
+class Fuse:
+    """The step `fuse`."""
+
+    name = "fuse"
+    argument = "enabled"
+    accepts = frozenset({TORCH})
+    produces = TORCH
+    requires: tuple[Requirement, ...] = (registry.from_extra("torch", "torch"),)
+    splits: frozenset[str] = frozenset()
+    trains = False
+
+    class Options(OptionsModel):
+        """Options."""
+
+        enabled: bool = Field(True, description="true")
+        tolerance: float = Field(
+            1e-3,
+            gt=0,
+            description="largest relative difference of an output, to the output's largest value",
+        )
+
+    def apply(self, artifact: Artifact, options: Any, context: BuildContext) -> Applied:
+        """Folds by torch.nn.utils.fusion, and compares the outputs with those of before."""
+        import torch
+
+        torch.set_num_threads(context.threads)
+        module = artifact.module.eval()
+        batch = context.example(2)
+        before, wanted = _norms(module), module_outputs(module, batch)
+        pairs = _pairs(module, batch) if options.enabled else []
+        module = self.restore(module, {"pairs": pairs}, options)
+        effect = {
+            "fused_pairs": len(pairs),
+            "batch_norms_before": before,
+            "batch_norms": _norms(module),
+            "largest_difference": short(largest_difference(wanted, module_outputs(module, batch))),
+        }
+        return Applied(Artifact(TORCH, module=module), effect, structure={"pairs": pairs})
+
+    def prove(self, effect: Mapping[str, Any], options: Any) -> None:
+        """There must be fewer batch normalisations, and the same numbers."""
+        expect(
+            effect["fused_pairs"] > 0 and effect["batch_norms"] < effect["batch_norms_before"],
+            self.name,
+            "no convolution is followed by a batch normalisation that could be folded into it "
+            f"(the model has {effect['batch_norms_before']})",
+        )
+        expect(
+            effect["largest_difference"] <= options.tolerance,
+            self.name,
+            f"outputs differ by {effect['largest_difference']} from those before, more than "
+            f"{options.tolerance}",
+        )
+
+    def restore(self, module: Any, structure: Any, options: Any) -> Any:  # noqa: ARG002 - the Protocol's
+        """The same pairs folded in a fresh module; the values come with the weights."""
+        import torch
+        from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+        found = dict(module.named_modules())
+        for conv_name, norm_name in structure["pairs"]:
+            conv, norm = found[conv_name], found[norm_name]
+            _replace(module, conv, fuse_conv_bn_eval(conv, norm, transpose=conv.transposed))
+            _replace(module, norm, torch.nn.Identity())
+        return module
+
+
+def _norms(module: Any) -> int:
+    import torch
+
+    kind = torch.nn.modules.batchnorm._BatchNorm
+    return sum(isinstance(each, kind) for each in module.modules())
+
+
+def _pairs(module: Any, batch: Any) -> list[list[str]]:
+    """Names of convolutions and of the batch normalisations that alone read their outputs.
+
+    They are found in the exported graph: what is called in which order, and what else reads an
+    output, stands in no module.
+    """
+    import torch
+
+    from pytest_perfgate.artifact import dtype_of
+
+    x = torch.from_numpy(batch)
+    dtype = dtype_of(module)
+    program = torch.export.export(module, (x if dtype is None else x.to(dtype),))
+    signature = program.graph_signature
+    owners = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
+    modules = dict(module.named_modules(remove_duplicate=False))
+    names_of = {each: name for name, each in module.named_modules()}  # one name of several
+
+    def owner(node: Any, argument: int, suffix: str) -> str:
+        """The module whose `suffix` an argument of a call is, "" for none."""
+        given = node.args[argument] if len(node.args) > argument else None
+        name = owners.get(getattr(given, "name", ""), "")
+        place, _, last = name.rpartition(".")
+        return names_of[modules[place]] if last == suffix and place in modules else ""
+
+    convolutions: dict[str, list[Any]] = {}
+    norms: dict[str, list[Any]] = {}
+    for node in program.graph.nodes:
+        if node.op != "call_function":
+            continue
+        conv, norm = owner(node, 1, "weight"), owner(node, 3, "running_mean")
+        if conv and isinstance(modules[conv], torch.nn.modules.conv._ConvNd):
+            convolutions.setdefault(conv, []).append(node)
+        elif norm and isinstance(modules[norm], torch.nn.modules.batchnorm._BatchNorm):
+            norms.setdefault(norm, []).append(node)
+    names = {node: name for name, nodes in norms.items() for node in nodes}
+    pairs = []
+    for conv, nodes in convolutions.items():
+        readers = {reader for node in nodes for reader in node.users}
+        found = {names.get(reader, "") for reader in readers}
+        alone = all(len(node.users) == 1 for node in nodes)
+        if alone and len(found) == 1 and (name := found.pop()) and readers == set(norms[name]):
+            pairs.append([conv, name])
+    return pairs
+
+
+def _replace(module: Any, old: Any, new: Any) -> None:
+    """`new` wherever `old` stands: a module may be used under two names."""
+    for parent in list(module.modules()):
+        for name, child in list(parent._modules.items()):  # named_children tells one name of two
+            if child is old:
+                setattr(parent, name, new)

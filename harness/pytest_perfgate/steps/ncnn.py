@@ -1,0 +1,139 @@
+"""ncnn: an ONNX graph as ncnn's two files, by pnnx."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from pytest_perfgate import registry
+from pytest_perfgate.artifact import NCNN, ONNX, Artifact, OptionsModel
+from pytest_perfgate.errors import BuildError
+from pytest_perfgate.registry import Requirement
+from pytest_perfgate.runtimes import OpenContext
+from pytest_perfgate.runtimes.ncnn import Ncnn as Runtime
+from pytest_perfgate.steps import Applied, BuildContext, expect
+from pytest_perfgate.steps.output_check import largest_difference, onnx_outputs, onnx_session, short
+
+
+class Ncnn:
+    """The step `ncnn`."""
+
+    name = "ncnn"
+    argument = "converter"
+    accepts = frozenset({ONNX})
+    produces = NCNN
+    requires: tuple[Requirement, ...] = (
+        registry.from_extra("onnx", "onnx"),
+        registry.from_extra("onnxruntime", "onnx"),
+        registry.from_extra("pnnx", "ncnn"),
+        registry.from_extra("ncnn", "ncnn"),
+    )
+    splits: frozenset[str] = frozenset()
+    trains = False
+    not_after: Mapping[str, str] = {
+        "quantize": "ncnn knows nothing of Q/DQ operators",
+        "half": "pnnx reads float32 graphs; `fp16` makes the weights 16-bit",
+    }
+
+    class Options(OptionsModel):
+        """Options in pnnx's words."""
+
+        converter: Literal["pnnx"] = Field("pnnx", description="what converts")
+        fp16: bool = Field(False, description="weights are stored in 16 bits")
+        optlevel: Literal[0, 1, 2] = Field(2, description="how much the graph is optimized")
+        tolerance: float = Field(
+            1e-3,
+            gt=0,
+            description="largest relative difference of an output, to the output's largest value",
+        )
+
+    def apply(self, artifact: Artifact, options: Any, context: BuildContext) -> Applied:
+        """Converts for the size of the example, and compares the outputs of two images."""
+        if artifact.path is None:
+            raise BuildError("there is no ONNX file to convert")
+        path = context.folder / "model.param"
+        batch = context.example(2)
+        _convert(artifact.path, path, batch.shape, options)
+        wanted = [
+            onnx_outputs(onnx_session(artifact.path, context.threads), image[None])
+            for image in batch
+        ]
+        session = Runtime().open(
+            Artifact(NCNN, path=path),
+            Runtime.Options(),
+            OpenContext(threads=context.threads, folder=context.folder),
+        )
+        difference = max(
+            largest_difference(expected, session.run(image[None]))
+            for expected, image in zip(wanted, batch, strict=True)
+        )
+        session.close()
+        effect = {
+            "layers": int(path.read_text().split(maxsplit=2)[1]),
+            "fp16_weights": options.fp16,
+            "weights_bytes": path.with_suffix(".bin").stat().st_size,
+            "input": list(batch.shape[1:]),
+            "largest_difference": short(difference) if math.isfinite(difference) else None,
+        }
+        return Applied(Artifact(NCNN, path=path), effect)
+
+    def prove(self, effect: Mapping[str, Any], options: Any) -> None:
+        """There must be a network with weights, and the same numbers."""
+        expect(
+            effect["layers"] > 0 and effect["weights_bytes"] > 0,
+            self.name,
+            f"the network has {effect['layers']} layers and {effect['weights_bytes']} B of weights",
+        )
+        difference = effect["largest_difference"]
+        expect(
+            difference is not None and difference <= options.tolerance,
+            self.name,
+            f"outputs differ by {'infinity' if difference is None else difference} from the ONNX "
+            f"file's, more than {options.tolerance}",
+        )
+
+    def restore(self, module: Any, structure: Any, options: Any) -> Any:  # noqa: ARG002 - the Protocol's
+        """Nothing: the files are whole."""
+        return module
+
+
+def _convert(source: Path, path: Path, shape: tuple[int, ...], options: Any) -> None:
+    """Writes `path` and the weights beside it; pnnx's other files go with its folder."""
+    import pnnx
+
+    program = pnnx.EXEC_PATH
+    size = ",".join(str(each) for each in (1, *shape[1:]))
+    with tempfile.TemporaryDirectory() as scratch:
+        shutil.copy(source, Path(scratch) / "model.onnx")
+        done = subprocess.run(
+            [
+                str(program),
+                "model.onnx",
+                f"inputshape=[{size}]f32",
+                f"fp16={int(options.fp16)}",
+                f"optlevel={options.optlevel}",
+                "ncnnparam=model.param",
+                "ncnnbin=model.bin",
+            ],
+            cwd=scratch,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+        made = [Path(scratch) / name for name in ("model.param", "model.bin")]
+        if done.returncode or not all(each.is_file() for each in made):
+            words = (done.stdout + done.stderr).strip()[-600:]
+            raise BuildError(
+                f"pnnx does not convert the graph (exit code {done.returncode}): {words}",
+                next_step="look for an operator that ncnn lacks",
+            )
+        for each in made:
+            shutil.copy(each, path.with_name(each.name))

@@ -1,0 +1,254 @@
+"""nncf: an ONNX graph as an OpenVINO IR with 8-bit operators or weights, by NNCF."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from pytest_perfgate import registry
+from pytest_perfgate.artifact import ONNX, OPENVINO, Artifact, OptionsModel
+from pytest_perfgate.errors import BuildError, suggestion
+from pytest_perfgate.registry import Requirement
+from pytest_perfgate.steps import Applied, BuildContext, expect
+
+_CALIBRATION = "calibration"
+_BELONGS = {
+    "preset": "quantize",
+    "subset_size": "quantize",
+    "fast_bias_correction": "quantize",
+    "mode": "compress_weights",
+}
+
+
+class Nncf:
+    """The step `nncf`."""
+
+    name = "nncf"
+    argument = "method"
+    accepts = frozenset({ONNX})
+    produces = OPENVINO
+    requires: tuple[Requirement, ...] = (
+        registry.from_extra("nncf", "nncf"),
+        registry.from_extra("openvino", "nncf"),
+    )
+    splits = frozenset({_CALIBRATION})
+    trains = False
+    not_after: Mapping[str, str] = {
+        "quantize": "its operators are 8-bit already",
+        "half": "8-bit operators take their scales and biases in float32",
+    }
+
+    class Options(OptionsModel):
+        """Options in NNCF's words."""
+
+        method: Literal["quantize", "compress_weights"] = Field(
+            "quantize", description="weights and activations in 8 bits, or weights only"
+        )
+        preset: Literal["performance", "mixed"] = Field(
+            "performance", description="quantize: activations symmetric, or (mixed) asymmetric"
+        )
+        subset_size: int = Field(300, ge=1, description="quantize: calibration images")
+        fast_bias_correction: bool = Field(
+            True, description="quantize: biases are corrected fast, else layer by layer"
+        )
+        mode: Literal["int8_sym", "int8_asym"] = Field(
+            "int8_asym", description="compress_weights: zero points of weights are 0, or not"
+        )
+        ignored_names: tuple[str, ...] = Field((), description="operators that stay in float")
+        ignored_types: tuple[str, ...] = Field(
+            (), description="types of operators that stay in float, in OpenVINO's words"
+        )
+
+        @model_validator(mode="after")
+        def _fits(self) -> Nncf.Options:
+            """An option of another method is an error, not ignored."""
+            for name in sorted(self.changed):
+                if _BELONGS.get(name, self.method) != self.method:
+                    raise ValueError(
+                        f"{name} is an option of {_BELONGS[name]!r}, not of {self.method!r}"
+                    )
+            return self
+
+        @property
+        def splits(self) -> frozenset[str]:
+            """The images that ranges come from, for a method that has any."""
+            return frozenset({_CALIBRATION} if self.method == "quantize" else ())
+
+    def apply(self, artifact: Artifact, options: Any, context: BuildContext) -> Applied:
+        """Quantizes or compresses, writes the IR, and reads from it what is 8-bit."""
+        import openvino
+
+        if artifact.path is None:
+            raise BuildError("there is no ONNX file to quantize")
+        path = context.folder / "model.xml"
+        core = openvino.Core()
+        model = core.read_model(str(artifact.path))
+        known = _all(model, "get_friendly_name")
+        _require("ignored_names", options.ignored_names, known)
+        _require("ignored_types", options.ignored_types, _all(model, "get_type_name"))
+        images = _Images(context, options.subset_size if options.method == "quantize" else 0)
+        with _quiet():
+            made = _METHODS[options.method](model, options, images)
+            _rename(made)
+            openvino.save_model(made, str(path), compress_to_fp16=False)
+        found = core.read_model(str(path))
+        listed = [each for each in found.get_ops() if each.get_type_name() in _WEIGHTED]
+        is_quantized = _weights_are if options.method == "compress_weights" else _both_are
+        quantized = sum(map(is_quantized, listed))
+        effect = {
+            "quantized_ops": quantized,
+            "quantizable_ops": len(listed),
+            "quantized_share": round(quantized / max(1, len(listed)), 4),
+            "bytes_before": artifact.path.stat().st_size,
+            "bytes": path.stat().st_size + path.with_suffix(".bin").stat().st_size,
+        }
+        if options.method == "quantize":
+            effect["calibration_images"] = images.used
+        return Applied(Artifact(OPENVINO, path=path), effect)
+
+    def prove(self, effect: Mapping[str, Any], options: Any) -> None:
+        """Operators must have become 8-bit, on the images that were asked for."""
+        expect(
+            effect["quantized_ops"] > 0,
+            self.name,
+            f"of {effect['quantizable_ops']} operators with weights none is in 8 bits",
+        )
+        if options.method == "quantize":
+            expect(effect["calibration_images"] > 0, self.name, "no calibration image was used")
+
+    def restore(self, module: Any, structure: Any, options: Any) -> Any:  # noqa: ARG002 - the Protocol's
+        """Nothing: an IR is whole."""
+        return module
+
+
+class _Images:
+    """The calibration images, as often as they are asked for; `used` is how many came."""
+
+    def __init__(self, context: BuildContext, most: int) -> None:
+        self._context = context
+        self._most = most
+        self.used = 0
+
+    def __iter__(self) -> Iterator[Any]:
+        for count, batch in enumerate(self._context.inputs(_CALIBRATION, self._most), 1):
+            self.used = max(self.used, count)
+            self._context.progress(count, self._most, "calibrating")
+            yield batch
+
+
+def _quantize(model: Any, options: Any, images: _Images) -> Any:
+    import nncf
+
+    return nncf.quantize(
+        model,
+        nncf.Dataset(images),
+        preset=nncf.QuantizationPreset(options.preset),
+        subset_size=options.subset_size,
+        fast_bias_correction=options.fast_bias_correction,
+        ignored_scope=_ignored(options),
+    )
+
+
+def _compress_weights(model: Any, options: Any, _images: _Images) -> Any:
+    import nncf
+
+    return nncf.compress_weights(
+        model, mode=nncf.CompressWeightsMode(options.mode), ignored_scope=_ignored(options)
+    )
+
+
+_METHODS: Mapping[str, Callable[[Any, Any, _Images], Any]] = {
+    "quantize": _quantize,
+    "compress_weights": _compress_weights,
+}
+
+
+def _ignored(options: Any) -> Any:
+    import nncf
+
+    return nncf.IgnoredScope(names=list(options.ignored_names), types=list(options.ignored_types))
+
+
+def _all(model: Any, what: str) -> set[str]:
+    return {getattr(each, what)() for each in model.get_ops()}
+
+
+def _rename(model: Any) -> None:
+    """Numbers operators without a name of their own by their place: OpenVINO counts them over the
+    whole process, so that the same model would give another file.
+    """
+    for place, each in enumerate(model.get_ordered_ops()):
+        kind, _, number = each.get_friendly_name().rpartition("_")
+        if kind == each.get_type_name() and number.isdecimal():
+            each.set_friendly_name(f"{kind}_{place}")
+
+
+def _require(option: str, asked: Iterable[str], known: set[str]) -> None:
+    for name in asked:
+        if name not in known:
+            raise BuildError(f"{option}: the model has no {name!r}", valid=suggestion(name, known))
+
+
+# -- what of an IR is 8-bit ----------------------------------------------------------------
+
+_WEIGHTED = {
+    "Convolution",
+    "GroupConvolution",
+    "ConvolutionBackpropData",
+    "GroupConvolutionBackpropData",
+    "MatMul",
+}
+_MOVING = {  # operators that move values and do not change them: 8-bit values stay 8-bit
+    *("Reshape", "Transpose", "Squeeze", "Unsqueeze", "Concat", "Split", "VariadicSplit"),
+    *("Slice", "StridedSlice", "MaxPool", "Gather", "Interpolate", "ShuffleChannels"),
+}
+
+
+def _both_are(operator: Any) -> bool:
+    return _activations_are(_before(operator, 0)) and _weights_are(operator)
+
+
+def _activations_are(node: Any) -> bool:
+    """Whether what `node` gives was quantized, at once or before it was only moved."""
+    if node.get_type_name() == "FakeQuantize":
+        return True
+    if node.get_type_name() not in _MOVING:
+        return False
+    inputs = range(len(node.inputs()) if node.get_type_name() == "Concat" else 1)
+    return all(_activations_are(_before(node, index)) for index in inputs)
+
+
+def _weights_are(operator: Any) -> bool:
+    """Whether the second input comes from 8-bit constants, or is quantized on its way."""
+    node = _before(operator, 1)
+    while node.inputs():
+        if node.get_type_name() == "FakeQuantize":
+            return True
+        node = _before(node, 0)
+    return node.get_type_name() == "Constant" and node.get_output_element_type(
+        0
+    ).get_type_name() in {
+        "i8",
+        "u8",
+    }
+
+
+def _before(node: Any, index: int) -> Any:
+    return node.input(index).get_source_output().get_node()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """NNCF's own progress, notes and warnings are of no use in a report."""
+    before = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        logging.disable(before)

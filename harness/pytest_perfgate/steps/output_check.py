@@ -1,0 +1,93 @@
+"""The outputs of a model in its several forms, and how far two sets of them are apart.
+
+For steps that promise to keep the numbers. Outputs are float32 arrays, whatever computed them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pytest_perfgate.artifact import dtype_of
+from pytest_perfgate.errors import BuildError
+
+CHECKED = (1, 3)
+"""Batch sizes: one that tracing specialises on, and one that no step takes as its example."""
+
+
+def module_outputs(module: Any, batch: Any) -> tuple[Any, ...]:
+    """The outputs of a torch module for `batch`, float32 (N, 3, H, W), in the module's own type."""
+    import torch
+
+    with torch.inference_mode():
+        x = torch.from_numpy(batch)
+        dtype = dtype_of(module)
+        outputs = module(x if dtype is None else x.to(dtype))
+    outputs = (outputs,) if isinstance(outputs, torch.Tensor) else tuple(outputs)
+    return tuple((each.float() if each.is_floating_point() else each).numpy() for each in outputs)
+
+
+def batches(model: Any) -> tuple[int, ...]:
+    """The batch sizes to check an ONNX model at: its own where that is fixed."""
+    first = model.graph.input[0].type.tensor_type.shape.dim[0]
+    return (first.dim_value,) if first.HasField("dim_value") else CHECKED
+
+
+def onnx_session(model: Path | bytes, threads: int) -> Any:
+    """ONNX Runtime on a CPU, silent, on a file or on a model's bytes."""
+    import onnxruntime
+
+    asked = onnxruntime.SessionOptions()
+    asked.intra_op_num_threads = threads
+    asked.log_severity_level = 3
+    source = model if isinstance(model, bytes) else str(model)
+    return onnxruntime.InferenceSession(source, asked, providers=["CPUExecutionProvider"])
+
+
+def onnx_outputs(session: Any, batch: Any) -> tuple[Any, ...]:
+    """The outputs of an `onnx_session` for `batch`.
+
+    Raises:
+        BuildError: the graph does not run a batch of this size.
+    """
+    import numpy as np
+
+    asked = session.get_inputs()[0]
+    fed = batch.astype(np.float16) if asked.type == "tensor(float16)" else batch
+    try:
+        found = session.run(None, {asked.name: fed})
+    except Exception as error:
+        raise BuildError(
+            f"the graph does not run a batch of {len(batch)}: {error}",
+            next_step="look for a shape that was fixed when the graph was made",
+        ) from error
+    return tuple(each.astype(np.float32) if each.dtype == np.float16 else each for each in found)
+
+
+def largest_difference(expected: Sequence[Any], found: Sequence[Any]) -> float:
+    """The largest difference of any output, relative to that output's largest value (1 at the
+    least); infinite when anything is not finite.
+
+    Raises:
+        BuildError: there are not as many outputs, or not of the same shapes.
+    """
+    import numpy as np
+
+    shapes = [[list(each.shape) for each in side] for side in (expected, found)]
+    if shapes[0] != shapes[1]:
+        raise BuildError(f"the outputs have the shapes {shapes[1]}", valid=str(shapes[0]))
+    worst = 0.0
+    for ours, theirs in zip(expected, found, strict=True):
+        if not (np.isfinite(ours).all() and np.isfinite(theirs).all()):
+            return math.inf
+        scale = max(1.0, float(np.abs(ours).max(initial=0.0)))
+        apart = np.abs(ours.astype(np.float64) - theirs.astype(np.float64))
+        worst = max(worst, float(apart.max(initial=0.0)) / scale)
+    return worst
+
+
+def short(value: float) -> float:
+    """Three digits, which is what a difference is worth."""
+    return float(f"{value:.3g}")

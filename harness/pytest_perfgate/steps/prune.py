@@ -1,0 +1,205 @@
+"""prune: whole channels removed from a torch module, by torch-pruning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field
+
+from pytest_perfgate import registry
+from pytest_perfgate.artifact import TORCH, Artifact, OptionsModel
+from pytest_perfgate.errors import BuildError, suggestion
+from pytest_perfgate.registry import Requirement
+from pytest_perfgate.steps import Applied, BuildContext, expect
+
+
+class Prune:
+    """The step `prune`."""
+
+    name = "prune"
+    argument = "method"
+    accepts = frozenset({TORCH})
+    produces = TORCH
+    requires: tuple[Requirement, ...] = (
+        registry.from_extra("torch", "torch"),
+        registry.from_extra("torch_pruning", "torch"),
+    )
+    splits: frozenset[str] = frozenset()
+    trains = False
+    not_after: Mapping[str, str] = {
+        "cast": "channels are ranked and traced in float32",
+        "sparsify": "removing channels breaks the pattern of zeros: remove them first",
+    }
+
+    class Options(OptionsModel):
+        """Options in torch-pruning's words."""
+
+        method: Literal["structured"] = Field("structured", description="what is removed: channels")
+        pruning_ratio: float = Field(0.5, gt=0, lt=1, description="share of channels to remove")
+        round_to: int = Field(8, ge=1, description="channels stay a multiple of this")
+        global_pruning: bool = Field(
+            False, description="rank channels over the whole model, not layer by layer"
+        )
+        p: int = Field(2, ge=1, le=2, description="norm that ranks channels")
+        ignored_layers: tuple[str, ...] = Field(
+            (), description="modules whose outputs stay, besides those of the model itself"
+        )
+
+    def apply(self, artifact: Artifact, options: Any, context: BuildContext) -> Applied:
+        """Removes channels of least norm, and what depends on them."""
+        import torch
+        import torch_pruning
+
+        torch.set_num_threads(context.threads)
+        torch.manual_seed(context.seed)
+        module = artifact.module.eval()
+        example = torch.from_numpy(context.example(1))
+        macs_before, parameters_before = torch_pruning.utils.count_ops_and_params(module, example)
+        for parameter in module.parameters():
+            parameter.requires_grad_(True)  # the way back from the outputs is that of gradients
+        ignored = _output_layers(module, example) | _named(module, options.ignored_layers)
+        with _Ends(module) as ends:
+            pruner = torch_pruning.pruner.BasePruner(
+                module,
+                example,
+                importance=torch_pruning.importance.GroupMagnitudeImportance(p=options.p),
+                pruning_ratio=options.pruning_ratio,
+                round_to=options.round_to,
+                global_pruning=options.global_pruning,
+                ignored_layers=list(ignored),
+                output_transform=ends,
+            )
+        pruner.step()
+        history = [
+            [name, bool(is_output), [int(index) for index in indices]]
+            for name, is_output, indices in pruner.pruning_history()
+        ]
+        macs, parameters = torch_pruning.utils.count_ops_and_params(module, example)
+        effect = {
+            "macs_before": float(macs_before),
+            "macs": float(macs),
+            "parameters_before": int(parameters_before),
+            "parameters": int(parameters),
+        }
+        return Applied(
+            Artifact(TORCH, module=module),
+            effect,
+            structure={"history": history, "input": list(example.shape)},
+        )
+
+    def prove(self, effect: Mapping[str, Any], options: Any) -> None:  # noqa: ARG002 - the Protocol's
+        """Both work and weights must have become fewer."""
+        expect(
+            effect["macs"] < effect["macs_before"],
+            self.name,
+            "the model does as much work as before",
+        )
+        expect(
+            effect["parameters"] < effect["parameters_before"],
+            self.name,
+            "the model has as many parameters as before",
+        )
+
+    def restore(self, module: Any, structure: Any, options: Any) -> Any:  # noqa: ARG002 - the Protocol's
+        """Removes the same channels from a fresh module."""
+        import torch
+        import torch_pruning
+
+        modules = dict(module.named_modules())
+        graph = torch_pruning.DependencyGraph()
+        for parameter in module.parameters():
+            parameter.requires_grad_(True)
+        with _Ends(module) as ends:
+            graph.build_dependency(
+                module, example_inputs=torch.zeros(structure["input"]), output_transform=ends
+            )
+        for name, is_output, indices in structure["history"]:
+            layer = modules[name]
+            functions = graph.get_pruner_of_module(layer)
+            function = functions.prune_out_channels if is_output else functions.prune_in_channels
+            graph.get_pruning_group(layer, function, indices).prune()
+        return module
+
+
+def _output_layers(module: Any, example: Any) -> set[Any]:
+    """The convolution and linear layers whose channels are the model's outputs: the last ones on
+    the way from each output back to the input.
+    """
+    import torch
+
+    outputs = module(example)
+    outputs = (outputs,) if isinstance(outputs, torch.Tensor) else tuple(outputs)
+    kinds = (torch.nn.modules.conv._ConvNd, torch.nn.Linear)
+    owners = {}
+    for layer in module.modules():
+        if isinstance(layer, kinds):
+            for parameter in layer.parameters(recurse=False):
+                owners[id(parameter)] = layer
+    found: set[Any] = set()
+    seen = set()
+    waiting = [output.grad_fn for output in outputs]
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        before = [after for after, _ in node.next_functions if after is not None]
+        # A linear layer's weight is transposed on the way.
+        before += [deep for after in before for deep, _ in after.next_functions if _turns(after)]
+        variables = [getattr(after, "variable", None) for after in before]
+        mine = {owners[id(each)] for each in variables if id(each) in owners}
+        if mine:
+            found |= mine  # and no further: what lies before it may be pruned
+            continue
+        waiting += [after for after, _ in node.next_functions]
+    if not found:
+        raise BuildError("no layer was found whose channels are the model's outputs")
+    return found
+
+
+class _Ends:
+    """Gives the tracer every layer's output besides the model's own, while it is entered.
+
+    The tracer walks back from outputs, so a layer whose output nothing uses would stay unseen, and
+    lose the channels that it reads.
+    """
+
+    def __init__(self, module: Any) -> None:
+        self._module = module
+        self._outputs: list[Any] = []
+        self._hooks: list[Any] = []
+
+    def __enter__(self) -> _Ends:
+        for layer in self._module.modules():
+            if next(layer.children(), None) is None:
+                self._hooks.append(layer.register_forward_hook(self._hear))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for hook in self._hooks:
+            hook.remove()
+
+    def _hear(self, _layer: Any, _inputs: Any, output: Any) -> None:
+        if getattr(output, "grad_fn", None) is not None:
+            self._outputs.append(output)
+
+    def __call__(self, outputs: Any) -> list[Any]:
+        """The model's outputs and, after them, those of its layers in the last run."""
+        own = list(outputs) if isinstance(outputs, (tuple, list)) else [outputs]
+        found, self._outputs = self._outputs, []
+        return own + found
+
+
+def _turns(node: Any) -> bool:
+    return str(node.name()).startswith(("TBackward", "TransposeBackward", "PermuteBackward"))
+
+
+def _named(module: Any, names: tuple[str, ...]) -> set[Any]:
+    modules = dict(module.named_modules())
+    for name in names:
+        if name not in modules:
+            raise BuildError(
+                f"ignored_layers: the model has no module {name!r}", valid=suggestion(name, modules)
+            )
+    return {modules[name] for name in names}

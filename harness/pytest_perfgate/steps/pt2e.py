@@ -1,0 +1,269 @@
+"""pt2e: a torch.export program with 8-bit operators, by torchao's PT2E quantization."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from pytest_perfgate import registry
+from pytest_perfgate.artifact import EXPORTED, TORCH, Artifact
+from pytest_perfgate.errors import BuildError
+from pytest_perfgate.registry import Requirement
+from pytest_perfgate.steps import Applied, BuildContext, expect
+from pytest_perfgate.steps.output_check import largest_difference, module_outputs, short
+from pytest_perfgate.steps.training import Course, TrainingOptions, told, train
+
+_CALIBRATION = "calibration"
+_LARGEST_BATCH = 1024
+_STATIC_ONLY = frozenset({"samples"})
+_QAT_ONLY = frozenset({"steps", "learning_rate", "batch_size", "data"})
+
+
+_QUANTIZABLE = frozenset({"conv1d", "conv2d", "conv3d", "linear"})
+
+
+class Pt2e:
+    """The step `pt2e`. Its file is written and read by torch.export alone, below the project's own
+    cache: such a file can carry code, so none from elsewhere is ever loaded.
+    """
+
+    name = "pt2e"
+    argument = "method"
+    accepts = frozenset({TORCH})
+    produces = EXPORTED
+    requires: tuple[Requirement, ...] = (
+        registry.from_extra("torch", "torch"),
+        registry.from_extra("torchao", "torchao"),
+    )
+    splits = frozenset({_CALIBRATION})
+    trains = False  # the method qat does, see `trains_with`
+    not_after: Mapping[str, str] = {
+        "cast": "the quantizer observes float32",
+        "channels_last": "compiled code chooses the layout of 8-bit weights itself",
+    }
+
+    class Options(TrainingOptions):
+        """Options in torchao's words."""
+
+        method: Literal["static", "qat"] = Field(
+            "static",
+            description="ranges come from calibration images, or from training with rounding "
+            "simulated",
+        )
+        samples: int = Field(64, ge=1, description="static: calibration images")
+        reduce_range: bool = Field(
+            False, description="activations use 7 bits, for CPUs without VNNI"
+        )
+        steps: int = Field(100, ge=1, description="qat: optimizer steps")
+        learning_rate: float = Field(1e-4, gt=0, description="qat: highest learning rate")
+        batch_size: int = Field(8, ge=1, description="qat: images per step")
+        data: str = Field("train", description="qat: a split, or an import path of training data")
+
+        @model_validator(mode="after")
+        def _fits(self) -> Pt2e.Options:
+            """An option of the other method is an error, not ignored."""
+            other = _QAT_ONLY if self.method == "static" else _STATIC_ONLY
+            wrong = sorted(self.changed & other)
+            if wrong:
+                raise ValueError(f"{wrong[0]} is not an option of {self.method!r}")
+            return self
+
+        @property
+        def splits(self) -> frozenset[str]:
+            """The data that this method needs."""
+            return frozenset({_CALIBRATION if self.method == "static" else self.data})
+
+        @property
+        def trains(self) -> bool:
+            """Whether this method needs the suite's trainer."""
+            return self.method == "qat"
+
+    def apply(self, artifact: Artifact, options: Any, context: BuildContext) -> Applied:
+        """Exports with a dynamic batch, quantizes, and exports again what came of it."""
+        import torch
+
+        torch.set_num_threads(context.threads)
+        torch.manual_seed(context.seed)
+        module = artifact.module.eval()
+        batch = context.example(2)
+        expected = module_outputs(module, batch)
+        example = torch.from_numpy(batch)
+        qat = options.method == "qat"
+        with _quiet():
+            prepared = self._prepare(_export(module, example), options)
+            if qat:
+                prepared, more = self._trained(prepared, options, context)
+            else:
+                more = {"calibration_images": self._calibrated(prepared, options, context)}
+            converted = self._convert(prepared)
+            program = _program(converted, example)
+            path = context.folder / "model.pt2"
+            torch.export.save(program, path)
+        quantized, quantizable = count(program.graph_module.graph)
+        found = module_outputs(program.module(), batch)
+        effect = {
+            "quantized_ops": quantized,
+            "quantizable_ops": quantizable,
+            "quantized_share": round(quantized / max(1, quantizable), 4),
+            **more,
+            "difference": short(largest_difference(expected, found)),
+            "bytes": path.stat().st_size,
+        }
+        return Applied(Artifact(EXPORTED, path=path), effect)
+
+    def prove(self, effect: Mapping[str, Any], options: Any) -> None:
+        """Operators must have become 8-bit, on images or after the steps that were asked for."""
+        expect(
+            effect["quantized_ops"] > 0,
+            self.name,
+            f"none of {effect['quantizable_ops']} convolutions and linear layers was quantized",
+        )
+        if options.method == "qat":
+            expect(effect["steps"] == options.steps, self.name, "it was not trained")
+        else:
+            expect(effect["calibration_images"] > 0, self.name, "no calibration image was used")
+
+    def restore(self, module: Any, structure: Any, options: Any) -> Any:  # noqa: ARG002 - the Protocol's
+        """Nothing: an exported program is whole."""
+        return module
+
+    def _prepare(self, graph: Any, options: Any) -> Any:
+        from torchao.quantization.pt2e.quantize_pt2e import prepare_pt2e, prepare_qat_pt2e
+        from torchao.quantization.pt2e.quantizer import x86_inductor_quantizer as x86
+
+        qat = options.method == "qat"
+        quantizer = x86.X86InductorQuantizer()
+        quantizer.set_global(
+            x86.get_default_x86_inductor_quantization_config(
+                is_qat=qat, reduce_range=options.reduce_range
+            )
+        )
+        try:
+            return (prepare_qat_pt2e if qat else prepare_pt2e)(graph, quantizer)
+        except Exception as error:
+            shared = _shared(graph.graph)
+            if shared:
+                raise BuildError(
+                    f"torchao cannot quantize layers that run more than once, as a head that "
+                    f"several pyramid levels share: {', '.join(shared)} ({error})",
+                    next_step="give each level a copy of its own, or quantize an ONNX export: "
+                    '{ export = "onnx" }, { quantize = "static" }',
+                ) from error
+            raise
+
+    @staticmethod
+    def _convert(prepared: Any) -> Any:
+        from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e
+
+        return convert_pt2e(prepared)
+
+    @staticmethod
+    def _calibrated(prepared: Any, options: Any, context: BuildContext) -> int:
+        import torch
+
+        used = 0
+        with torch.no_grad():
+            for batch in context.inputs(_CALIBRATION, options.samples):
+                prepared(torch.from_numpy(batch))
+                used += 1
+                context.progress(used, options.samples, "calibrating")
+        return used
+
+    @staticmethod
+    def _trained(prepared: Any, options: Any, context: BuildContext) -> tuple[Any, dict[str, Any]]:
+        """The suite's trainer on the module that simulates rounding."""
+        import torch
+
+        wrapped = _trainable(prepared).eval()
+        with torch.no_grad():  # ranges start from images, not from infinity
+            for batch in context.inputs(options.data, options.batch_size):
+                wrapped(torch.from_numpy(batch))
+        course = Course(context.progress, context.checkpoints)
+        data = context.data(options.data)
+        trained = train(context.trainer, wrapped, data, options, context.seed, course).eval()
+        finite = all(bool(torch.isfinite(each).all()) for each in trained.parameters())
+        expect(finite, Pt2e.name, "training ended in NaN or infinite weights")
+        return trained.graph, told(course)
+
+
+def count(graph: Any) -> tuple[int, int]:
+    """Convolutions and linear layers of an exported graph: those whose input and weight both come
+    out of a dequantization, and all.
+    """
+    listed = [node for node in graph.nodes if _base(node) in _QUANTIZABLE]
+    quantized = [
+        node
+        for node in listed
+        if all(_base(each).startswith("dequantize") for each in node.args[:2])
+    ]
+    return len(quantized), len(listed)
+
+
+def _base(node: Any) -> str:
+    """The "conv2d" of a call of `aten.conv2d.default`; "" of what is no such call."""
+    if getattr(node, "op", "") != "call_function" or str(node.target).count(".") != 2:
+        return ""
+    return str(node.target).split(".")[1]
+
+
+def _shared(graph: Any) -> list[str]:
+    """Names of layers whose weights more than one operator of a graph reads."""
+    return sorted(
+        str(node.target).rpartition(".")[0]
+        for node in graph.nodes
+        if node.op == "get_attr"
+        and str(node.target).endswith(".weight")
+        and sum(_base(user) in _QUANTIZABLE for user in node.users) > 1
+    )
+
+
+def _program(module: Any, example: Any) -> Any:
+    import torch
+
+    batch = torch.export.Dim("batch", min=1, max=_LARGEST_BATCH)
+    with torch.no_grad():
+        return torch.export.export(module, (example,), dynamic_shapes=({0: batch},))
+
+
+def _export(module: Any, example: Any) -> Any:
+    return _program(module, example).module()
+
+
+def _trainable(graph: Any) -> Any:
+    """An exported graph as a module that `train`, `eval` and a deep copy work on: the graph's own
+    refuse.
+    """
+    import torch
+    from torchao.quantization.pt2e import move_exported_model_to_eval, move_exported_model_to_train
+
+    class Trainable(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.graph = graph
+
+        def forward(self, x: Any) -> Any:
+            return self.graph(x)
+
+        def train(self, mode: bool = True) -> Any:
+            (move_exported_model_to_train if mode else move_exported_model_to_eval)(self.graph)
+            self.training = mode
+            return self
+
+    return Trainable()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

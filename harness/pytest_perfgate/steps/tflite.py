@@ -1,0 +1,123 @@
+"""tflite: a torch module as a .tflite file, by a converter in an environment of its own."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from pytest_perfgate import registry
+from pytest_perfgate.artifact import TFLITE, TORCH, Artifact, OptionsModel
+from pytest_perfgate.errors import BuildError
+from pytest_perfgate.registry import Requirement
+from pytest_perfgate.runtimes import OpenContext
+from pytest_perfgate.runtimes.litert import LiteRt as Runtime
+from pytest_perfgate.steps import Applied, BuildContext, expect
+from pytest_perfgate.steps.output_check import largest_difference, module_outputs, short
+
+_INSTALL = "python -m venv .litert && .litert/bin/python -m pip install litert-torch"
+
+_CONVERT = """
+import sys
+import litert_torch, torch
+program = torch.export.load(sys.argv[1])
+(example,), _ = program.example_inputs
+litert_torch.convert(program.module(), (example,)).export(sys.argv[2])
+"""
+
+
+class Tflite:
+    """The step `tflite`. litert-torch does not install beside what else is used here, so that a
+    process of another interpreter converts the exported program.
+    """
+
+    name = "tflite"
+    argument = "converter"
+    accepts = frozenset({TORCH})
+    produces = TFLITE
+    requires: tuple[Requirement, ...] = (
+        registry.from_extra("torch", "torch"),
+        registry.from_extra("ai_edge_litert", "litert"),
+    )
+    splits: frozenset[str] = frozenset()
+    trains = False
+
+    class Options(OptionsModel):
+        """Options."""
+
+        converter: Literal["litert_torch"] = Field("litert_torch", description="what converts")
+        python: str = Field(
+            ".litert/bin/python",
+            min_length=1,
+            description="the interpreter of an environment that has the converter",
+        )
+        batch: int = Field(1, ge=1, description="the batch of the file, which is fixed")
+        tolerance: float = Field(
+            1e-3,
+            gt=0,
+            description="largest relative difference of an output, to the output's largest value",
+        )
+
+    def apply(self, artifact: Artifact, options: Any, context: BuildContext) -> Applied:
+        """Exports, converts in another process, and compares the outputs with the module's."""
+        import torch
+
+        torch.set_num_threads(context.threads)
+        python = shutil.which(options.python)
+        if python is None:
+            raise BuildError(
+                f"there is no interpreter {options.python!r}", where="python", next_step=_INSTALL
+            )
+        module = artifact.module.eval().to(memory_format=torch.contiguous_format)
+        batch = context.example(options.batch)
+        path = context.folder / "model.tflite"
+        with tempfile.TemporaryDirectory() as scratch:
+            program = Path(scratch) / "program.pt2"
+            torch.export.save(torch.export.export(module, (torch.from_numpy(batch),)), program)
+            _run([python, "-c", _CONVERT, str(program), str(path)], path)
+        session = Runtime().open(
+            Artifact(TFLITE, path=path),
+            Runtime.Options(),
+            OpenContext(threads=context.threads, folder=context.folder),
+        )
+        difference = largest_difference(module_outputs(module, batch), session.run(batch))
+        session.close()
+        effect = {
+            "bytes": path.stat().st_size,
+            "batch": options.batch,
+            "largest_difference": short(difference) if math.isfinite(difference) else None,
+        }
+        return Applied(Artifact(TFLITE, path=path), effect)
+
+    def prove(self, effect: Mapping[str, Any], options: Any) -> None:
+        """The file must give the module's numbers."""
+        expect(effect["batch"] == options.batch, self.name, f"the batch is {effect['batch']}")
+        difference = effect["largest_difference"]
+        expect(
+            difference is not None and difference <= options.tolerance,
+            self.name,
+            f"outputs differ by {'infinity' if difference is None else difference} from the "
+            f"module's, more than {options.tolerance}",
+        )
+
+    def restore(self, module: Any, structure: Any, options: Any) -> Any:  # noqa: ARG002 - the Protocol's
+        """Nothing: the file is whole."""
+        return module
+
+
+def _run(command: list[str], made: Path) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    if done.returncode or not made.is_file():
+        words = (done.stderr or done.stdout).strip()[-600:]
+        missing = "No module named 'litert_torch'" in words
+        raise BuildError(
+            f"the converter ended with exit code {done.returncode}: {words}",
+            where=command[0],
+            next_step=_INSTALL if missing else "look for an operator that it lacks",
+        )

@@ -1,0 +1,136 @@
+"""Budgets as a suite file has them: which limits fit which metric, and their values read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from pytest_perfgate.errors import PerfgateError, suggestion
+from pytest_perfgate.metric import PARITY, Better, Metric
+from pytest_perfgate.records.recipe import Budget, Condition, Limit, LimitKind
+from pytest_perfgate.suite.tables import BudgetTable, Place, Quantity, RegressionTable, WhenTable
+from pytest_perfgate.units import Unit, parse
+
+
+def allowed_limits(metric: Metric) -> tuple[LimitKind, ...]:
+    """The limits that make sense for a metric."""
+    lower = metric.better is Better.LOWER
+    allowed = [LimitKind.MAX if lower else LimitKind.MIN]
+    if metric.name == PARITY:  # its inputs are looked for with the limit in mind
+        return tuple(allowed)
+    if metric.alone:  # a ratio of two of them would prove nothing
+        return tuple(allowed)
+    if (
+        metric.apart or metric.beside
+    ):  # recipes differ in what it is of, or it is a comparison with the reference itself
+        return (*allowed, LimitKind.REGRESSION)
+    if not metric.relative:
+        allowed.append(LimitKind.DROP)
+    if metric.unit in {Unit.SECONDS, Unit.IMAGES_PER_SECOND}:
+        allowed.append(LimitKind.SPEEDUP)
+    if metric.relative and lower:
+        allowed.append(LimitKind.GROWTH)
+    return (*allowed, LimitKind.REGRESSION)
+
+
+def read_budget(
+    place: Place,
+    name: str,
+    table: BudgetTable,
+    where: str,
+    metrics: Mapping[str, Metric],
+    is_reference: bool,
+) -> Budget:
+    """The budget on one metric.
+
+    Raises:
+        RecipeError: the metric is unknown, or a limit makes no sense for it.
+    """
+    metric = metrics.get(name)
+    if metric is None:
+        raise place.error(
+            f"there is no metric {name!r} in this task", where, valid=suggestion(name, metrics)
+        )
+    if metric.beside and is_reference:
+        raise place.error(
+            f"{name} compares with the reference, and this recipe is the reference",
+            where,
+            valid=", ".join(each for each in metrics if not metrics[each].beside),
+        )
+    limits = []
+    for kind in LimitKind:
+        written = getattr(table, kind.value)
+        if isinstance(written, RegressionTable):
+            sides = [
+                _limit(place, kind, each, metric, f"{where}.{kind.value}.{side}", is_reference)
+                for side, each in (("base", written.base), ("stored", written.stored))
+            ]
+            limits.append(replace(sides[0], stored=sides[1]))
+        elif written is not None:
+            limits.append(
+                _limit(place, kind, written, metric, f"{where}.{kind.value}", is_reference)
+            )
+    if not limits:
+        raise place.error(
+            "the budget has no limit", where, valid=", ".join(kind.value for kind in LimitKind)
+        )
+    return Budget(name, tuple(limits), _when(place, table.when, f"{where}.when"))
+
+
+def _limit(
+    place: Place,
+    kind: LimitKind,
+    written: Quantity,
+    metric: Metric,
+    where: str,
+    is_reference: bool,
+) -> Limit:
+    allowed = allowed_limits(metric)
+    if kind not in allowed:
+        raise place.error(
+            f"{kind.value} does not fit {metric.name} "
+            + (
+                "(nothing is compared with it)"
+                if metric.alone
+                else "(the reference's may be of other work)"
+                if metric.apart
+                else f"({metric.better.value} is better)"
+            ),
+            where,
+            valid=", ".join(each.value for each in allowed),
+        )
+    if is_reference and kind in {LimitKind.DROP, LimitKind.SPEEDUP, LimitKind.GROWTH}:
+        raise place.error(
+            f"{kind.value} compares with the reference, and this recipe is the reference",
+            where,
+            valid="max, min, regression",
+        )
+    unit = metric.unit
+    relative = kind is LimitKind.GROWTH or (kind is LimitKind.REGRESSION and metric.relative)
+    if kind is LimitKind.SPEEDUP or relative:
+        unit = Unit.RATIO
+    percent = isinstance(written, str) and written.rstrip().endswith("%")
+    if relative and not percent:
+        raise place.error(f"{written!r} is not a percentage", where, valid='"5%"')
+    if kind is LimitKind.SPEEDUP and percent:
+        raise place.error(
+            f"{written!r} is a percentage, and a factor is asked for", where, valid="1.5"
+        )
+    try:
+        value = parse(written, unit)
+    except PerfgateError as error:
+        raise place.error(error.problem, where, valid=error.valid) from None
+    floor = -1.0 if kind is LimitKind.GROWTH else 0.0
+    if value < floor or (value <= floor and kind in {LimitKind.SPEEDUP, LimitKind.GROWTH}):
+        raise place.error(f"{written!r} is too small for {kind.value}", where)
+    return Limit(kind, value, str(written))
+
+
+def _when(place: Place, table: WhenTable | None, where: str) -> Condition | None:
+    if table is None:
+        return None
+    try:
+        memory = parse(table.memory, Unit.BYTES) if table.memory else 0.0
+    except PerfgateError as error:
+        raise place.error(error.problem, f"{where}.memory", valid=error.valid) from None
+    return Condition(cpu=table.cpu, gpu=table.gpu, cores=table.cores, memory=memory)

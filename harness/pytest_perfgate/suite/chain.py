@@ -1,0 +1,210 @@
+"""The links of a recipe as a suite file has them: model, steps and runtimes, and what may follow
+what.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pytest_perfgate import registry
+from pytest_perfgate.artifact import IMPORT_PATH
+from pytest_perfgate.errors import RecipeError
+from pytest_perfgate.records.recipe import ModelSpec, RuntimeSpec, StepSpec, WorkloadSpec
+from pytest_perfgate.runtimes import Runtime
+from pytest_perfgate.sources import Fence
+from pytest_perfgate.sources.naming import source_of, valid_names
+from pytest_perfgate.steps import Step, splits_of, trains_with
+from pytest_perfgate.suite.tables import NAME, Place, RecipeTable, SuiteTable
+from pytest_perfgate.workloads import IMAGES, Workload
+
+
+def one_per_runtime(place: Place, table: RecipeTable) -> list[tuple[RecipeTable, str]]:
+    """The recipes of one table, each with the key of its runtime: the table itself, or, when its
+    runtime is a list, one for each, named `<recipe>-<runtime>`.
+
+    Raises:
+        RecipeError: the list has no runtime in it, or one twice.
+    """
+    key = f"recipe {table.name!r}: runtime"
+    if not isinstance(table.runtime, list):
+        return [(table, key)]
+    valid = '["onnxruntime", { name = "openvino", precision = "f32" }]'
+    if not table.runtime:
+        raise place.error("the list of runtimes is empty", key, valid=valid)
+    found: dict[str, tuple[RecipeTable, str]] = {}
+    for index, asked in enumerate(table.runtime):
+        at = f"{key}[{index}]"
+        runtime = asked.get("name") if isinstance(asked, dict) else asked
+        if not isinstance(runtime, str):
+            raise place.error(f"{asked!r} names no runtime", at, valid=valid)
+        name = f"{table.name}-{runtime}"
+        if name in found:
+            raise place.error(
+                f"the runtime {runtime!r} is in the list twice, and both recipes would be {name!r}",
+                at,
+                next_step="give one of them a [[recipe]] of its own",
+            )
+        if not NAME.fullmatch(name):
+            raise place.error(
+                f"{name!r} cannot be a recipe's name", at, valid="at most 64 characters"
+            )
+        found[name] = (table.model_copy(update={"name": name, "runtime": asked}), at)
+    return list(found.values())
+
+
+def way_to(kind: str, accepts: frozenset[str]) -> str:
+    """The step that makes one of `accepts` of an artifact of `kind`, as advice; "": there is
+    none.
+    """
+    for name in registry.names(registry.STEPS):
+        try:
+            step: Step = registry.find(registry.STEPS, name)
+        except RecipeError:
+            continue  # it cannot be advised
+        if kind in step.accepts and step.produces in accepts and step.produces != kind:
+            value = json.dumps(step.Options.model_fields[step.argument].get_default())
+            return f"add {{ {name} = {value} }} to the steps before"
+    return ""
+
+
+def read_model(place: Place, asked: Any, fence: Fence) -> ModelSpec:
+    """What a suite's chains begin with, and its options.
+
+    Raises:
+        RecipeError: it has no form that is known, an option is wrong, or a file is not there.
+    """
+    key = "suite.model"
+    table = {"name": asked} if isinstance(asked, str) else dict(asked)
+    written = table.pop("name", None)
+    if not isinstance(written, str):
+        raise place.error("the model has no name", key, valid=valid_names())
+    try:
+        source, name = source_of(written)
+        options = place.validate(source.Options, table, key)
+        source.check(name, options, fence)
+    except RecipeError as error:
+        raise (error if error.where else error.at(f"{place.file}: {key}")) from None
+    return ModelSpec(written, options.model_dump(mode="json", exclude_defaults=True))
+
+
+def read_step(
+    place: Place,
+    raw: dict[str, Any],
+    where: str,
+    kind: str,
+    suite: SuiteTable,
+    before: Sequence[str] = (),
+) -> tuple[StepSpec, str]:
+    """One link of a chain and the kind of artifact it gives; `kind` is what comes before it,
+    and `before` the names of all steps before it.
+
+    Raises:
+        RecipeError: there is no such step, an option is wrong, or it does not fit here.
+    """
+    if not raw:
+        raise place.error("the step is empty", where, valid='{ export = "onnx" }')
+    name, *others = raw
+    step: Step = place.find(registry.STEPS, name, where)
+    if step.argument in others:
+        raise place.error(
+            f"{step.argument!r} is what {name!r} itself is set to, and stands there twice",
+            f"{where}.{step.argument}",
+            next_step=f"leave {step.argument!r} out",
+        )
+    asked = {step.argument: raw[name], **{key: raw[key] for key in others}}
+    options = place.validate(step.Options, asked, where)
+    if kind not in step.accepts:
+        raise place.error(
+            f"the step {name!r} takes {' or '.join(sorted(step.accepts))}, and what comes "
+            f"before it gives {kind}",
+            where,
+            next_step=way_to(kind, step.accepts) or "put it earlier",
+        )
+    refused: Mapping[str, str] = getattr(step, "not_after", {})
+    for earlier in before:
+        if earlier in refused:
+            raise place.error(
+                f"the step {name!r} makes no sense after {earlier!r}: {refused[earlier]}",
+                where,
+                next_step="leave one of the two out, or change their order",
+            )
+    for split in sorted(splits_of(step, options)):
+        if split not in suite.data and not IMPORT_PATH.fullmatch(split):
+            raise place.error(
+                f"the step {name!r} needs {split} data",
+                where,
+                next_step=f"add {split} to [suite] data",
+            )
+    if trains_with(step, options) and not suite.trainer:
+        raise place.error(
+            f"the step {name!r} needs a trainer",
+            where,
+            next_step='add trainer = "package.module:function" to [suite]',
+        )
+    return StepSpec(name, options.model_dump(mode="json")), step.produces
+
+
+def read_runtime(place: Place, asked: Any, where: str) -> RuntimeSpec:
+    """A runtime with its options.
+
+    Raises:
+        RecipeError: there is no such runtime, or an option is wrong.
+    """
+    table = {"name": asked} if isinstance(asked, str) else dict(asked)  # a table or a name
+    name = table.pop("name", None)
+    if not isinstance(name, str):
+        raise place.error("the runtime has no name", where, valid='{ name = "onnxruntime" }')
+    runtime: Runtime = place.find(registry.RUNTIMES, name, where)
+    options = place.validate(runtime.Options, table, where)
+    return RuntimeSpec(name, options.model_dump(mode="json"))
+
+
+def read_workload(place: Place, line: Sequence[RecipeTable]) -> tuple[WorkloadSpec, str]:
+    """What a recipe is measured by, and the key it stands at; `line` is its ancestors and itself,
+    the root first. Options that a recipe leaves out are its parent's.
+
+    Raises:
+        RecipeError: there is no such workload, an option is wrong, or it is not its reference's.
+    """
+    name, raw, options, where = (
+        IMAGES,
+        dict[str, Any](),
+        None,
+        f"recipe {line[-1].name!r}: workload",
+    )
+    for index, table in enumerate(line):
+        if table.workload is None:
+            continue
+        where = f"recipe {table.name!r}: workload"
+        asked = table.workload
+        written = {"name": asked} if isinstance(asked, str) else dict(asked)
+        found = written.pop("name", name)
+        if not isinstance(found, str):
+            raise place.error(f"{found!r} names no workload", where, valid='{ name = "training" }')
+        if index and found != name:
+            raise place.error(
+                f"it is measured by {found!r}, and its reference {line[0].name!r} by {name!r}: "
+                "what is compared must do the same work",
+                where,
+                next_step=f"give it a reference of its own: leave out `from` and set "
+                f'workload = "{found}"',
+            )
+        name, raw = found, raw | written
+        workload: Workload = place.find(registry.WORKLOADS, name, where)
+        options = place.validate(workload.Options, raw, where)
+    if options is None:
+        options = registry.find(registry.WORKLOADS, name).Options()
+    return WorkloadSpec(name, options.model_dump(mode="json")), where
+
+
+def steps_of_workload(spec: WorkloadSpec) -> list[dict[str, Any]]:
+    """The steps that a workload ends a chain on, as a suite file would have them."""
+    workload: Workload = registry.find(registry.WORKLOADS, spec.name)
+    found = []
+    for added in workload.adds(workload.Options.model_validate(dict(spec.options))):
+        options = dict(added.options)
+        first = options.pop(registry.find(registry.STEPS, added.name).argument)
+        found.append({added.name: first, **options})
+    return found

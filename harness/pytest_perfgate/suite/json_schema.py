@@ -1,0 +1,126 @@
+"""The JSON schema of `recipes.toml`, for editors: made from what is installed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pytest_perfgate import registry
+from pytest_perfgate.artifact import OptionsModel
+from pytest_perfgate.steps import Step
+from pytest_perfgate.suite.budgets import allowed_limits
+from pytest_perfgate.suite.ranges import MARK
+from pytest_perfgate.suite.reading import metrics_of
+from pytest_perfgate.suite.tables import NAME, ChoicesTable, NumbersTable, RecipeTable, SuiteTable
+
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def suite_schema() -> dict[str, Any]:
+    """The schema, with every step, runtime, task and metric that can be found here."""
+    suite = SuiteTable.model_json_schema()
+    recipe = RecipeTable.model_json_schema(by_alias=True)
+    definitions = {**suite.pop("$defs", {}), **recipe.pop("$defs", {})}
+    definitions["Range"] = _range()
+    tasks = registry.names(registry.TASKS)
+    suite["properties"]["task"]["enum"] = list(tasks)
+    suite["properties"]["data"]["propertyNames"] = {"enum": ["train", "calibration", "validation"]}
+    recipe["properties"]["name"]["pattern"] = f"^{NAME.pattern}$"
+    recipe["properties"]["steps"]["items"] = {"oneOf": [_step(name) for name in _names()]}
+    runtimes = [
+        {"enum": list(registry.names(registry.RUNTIMES))},
+        *(_runtime(name) for name in registry.names(registry.RUNTIMES)),
+    ]
+    recipe["properties"]["runtime"] = {
+        "description": recipe["properties"]["runtime"]["description"],
+        "oneOf": [
+            *runtimes,
+            {"type": "array", "minItems": 1, "items": {"oneOf": runtimes}},
+        ],
+    }
+    workloads = registry.names(registry.WORKLOADS)
+    recipe["properties"]["workload"] = {
+        "description": recipe["properties"]["workload"]["description"],
+        "anyOf": [{"enum": list(workloads)}, *(_workload(name) for name in workloads)],
+    }
+    recipe["properties"]["budgets"] = {
+        "type": "object",
+        "description": "limits by metric",
+        "properties": {name: _budget(name, task) for task in tasks for name in metrics_of(task)},
+        "additionalProperties": False,
+    }
+    return {
+        "$schema": _DIALECT,
+        "title": "recipes.toml of pytest-perfgate",
+        "type": "object",
+        "properties": {
+            "suite": suite,
+            "recipe": {"type": "array", "minItems": 1, "items": recipe},
+        },
+        "required": ["suite", "recipe"],
+        "additionalProperties": False,
+        "$defs": definitions,
+    }
+
+
+def _names() -> tuple[str, ...]:
+    return registry.names(registry.STEPS)
+
+
+def _step(name: str) -> dict[str, Any]:
+    step: Step = registry.find(registry.STEPS, name)
+    schema = _plain(step.Options)
+    properties = schema["properties"]
+    properties[name] = properties.pop(step.argument)
+    required = [each for each in schema.get("required", []) if each != step.argument]
+    return {**schema, "title": name, "required": [name, *required]}
+
+
+def _runtime(name: str) -> dict[str, Any]:
+    schema = _plain(registry.find(registry.RUNTIMES, name).Options)
+    schema["properties"]["name"] = {"const": name}
+    return {**schema, "title": name, "required": ["name"]}
+
+
+def _workload(name: str) -> dict[str, Any]:
+    """Its name and options may be the parent's: neither is required."""
+    schema = _plain(registry.find(registry.WORKLOADS, name).Options)
+    schema.pop("required", None)
+    schema["properties"] = {**schema.get("properties", {}), "name": {"const": name}}
+    return {**schema, "title": name}
+
+
+def _plain(model: type[OptionsModel]) -> dict[str, Any]:
+    schema = model.model_json_schema()
+    schema.pop("description", None)
+    schema["properties"] = {
+        name: {
+            **{key: each[key] for key in ("description", "default") if key in each},
+            "anyOf": [each, {"$ref": "#/$defs/Range"}],
+        }
+        for name, each in schema.get("properties", {}).items()
+    }
+    return schema
+
+
+def _range() -> dict[str, Any]:
+    """What may stand in place of any option."""
+    kinds = [NumbersTable.model_json_schema(), ChoicesTable.model_json_schema()]
+    return {
+        "type": "object",
+        "description": "a range in place of a value; pytest --perf --perf-search looks for one",
+        "properties": {MARK: {"anyOf": kinds}},
+        "required": [MARK],
+        "additionalProperties": False,
+    }
+
+
+def _budget(name: str, task: str) -> dict[str, Any]:
+    metric = metrics_of(task)[name]
+    limits = [limit.value for limit in allowed_limits(metric)]
+    return {
+        "description": metric.meaning,
+        "allOf": [
+            {"$ref": "#/$defs/BudgetTable"},
+            {"propertyNames": {"enum": [*limits, "when"]}, "minProperties": 1},
+        ],
+    }

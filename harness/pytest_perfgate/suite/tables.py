@@ -1,0 +1,222 @@
+"""The tables of `recipes.toml` as pydantic checks them, and how what is wrong is said."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+)
+
+from pytest_perfgate import registry
+from pytest_perfgate.errors import RecipeError, suggestion
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_TABLE_TAG = "RegressionTable"
+_UNION_TAGS = {"str", "int", "float", "dict[str,any]", "list[any]", _TABLE_TAG}
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+Quantity = StrictStr | StrictInt | StrictFloat
+
+
+class WhenTable(_Strict):
+    """What a machine must have for a budget to apply."""
+
+    cpu: str = Field("", description="a CPU feature, such as avx512_vnni")
+    gpu: str = Field("", description="a pattern of the GPU's name, such as *A10*")
+    cores: int = Field(0, ge=0, description="at least this many cores")
+    memory: str = Field("", description='at least this much memory, such as "16 GB"')
+
+
+class RegressionTable(_Strict):
+    """How much worse a recipe may be, by what it is compared with."""
+
+    base: Quantity = Field(description="than --perf-base, in the same launches")
+    stored: Quantity = Field(
+        description="than the stored baseline, of another session: what the machine does in "
+        "between is in it"
+    )
+
+
+class BudgetTable(_Strict):
+    """The limits on one metric."""
+
+    max: Quantity | None = Field(None, description="absolute upper limit, with its unit")
+    min: Quantity | None = Field(None, description="absolute lower limit, with its unit")
+    drop: Quantity | None = Field(
+        None, description="how much lower a score may be than the reference's"
+    )
+    speedup: Quantity | None = Field(
+        None, description="at least this many times the reference's speed"
+    )
+    growth: Quantity | None = Field(
+        None, description='at most this much more than the reference, such as "10%"; negative: less'
+    )
+    regression: Quantity | RegressionTable | None = Field(
+        None,
+        description='how much worse than the stored baseline or --perf-base, such as "5%"; or '
+        '{ base = "5%", stored = "20%" }',
+    )
+    when: WhenTable | None = Field(None, description="machines that the budget applies to")
+
+
+class SearchTable(_Strict):
+    """How long the values of a recipe's ranges are looked for."""
+
+    trials: int = Field(ge=1, description="how many sets of values are tried, at the most")
+    seconds: str | None = Field(
+        None, description='time after which no trial begins, such as "10 min"'
+    )
+    metric: str | None = Field(
+        None, description="the time or rate that becomes as good as it can; default: the workload's"
+    )
+    seed: int = Field(0, ge=0, description="of everything random in the search")
+
+
+class NumbersTable(_Strict):
+    """A range of numbers in place of an option's value."""
+
+    low: StrictInt | StrictFloat = Field(description="lower end, included")
+    high: StrictInt | StrictFloat = Field(description="upper end, included")
+    step: StrictInt | StrictFloat | None = Field(None, gt=0, description="from one to the next")
+    log: bool = Field(False, description="spread out by orders of magnitude")
+
+
+class ChoicesTable(_Strict):
+    """Values to choose from in place of an option's value."""
+
+    choices: list[Any] = Field(min_length=2, description="values")
+
+
+class RecipeTable(_Strict):
+    """One `[[recipe]]`."""
+
+    name: str = Field(description="letters, digits, '.', '_', '-'")
+    parent: str = Field("", alias="from", description="the recipe that this one continues")
+    steps: list[dict[str, Any]] = Field(
+        default_factory=list, description="what it adds; the first key names the step"
+    )
+    runtime: str | dict[str, Any] | list[Any] | None = Field(
+        None, description="what runs it; inherited when left out; a list makes a recipe of each"
+    )
+    workload: str | dict[str, Any] | None = Field(
+        None, description="what it is measured by; inherited, option by option, when left out"
+    )
+    search: SearchTable | None = Field(
+        None, description="how long values are looked for in the ranges that stand in its options"
+    )
+    budgets: dict[str, BudgetTable] = Field(default_factory=dict, description="by metric")
+
+
+class SuiteTable(_Strict):
+    """The `[suite]` table."""
+
+    name: str = Field("", description="default: the folder's name")
+    task: str = Field(description="the kind of vision work")
+    model: str | dict[str, Any] = Field(
+        description='"package.module:function", a file ending in .onnx, or "source:name"; or '
+        "a table of such a name and its options"
+    )
+    data: dict[str, str | dict[str, Any]] = Field(description="train, calibration, validation")
+    trainer: str = Field("", description='"package.module:function" that training steps call')
+    batch: int = Field(8, ge=1, description="images in a batch for throughput")
+    threads: int = Field(1, ge=1, description="threads that a recipe may use")
+    between_samples: Literal["rotate", "flush_l2"] = Field(
+        "rotate", description="the next image, or that and a flush of the device's L2 cache"
+    )
+    turns: Literal["alternate", "blocked"] = Field(
+        "alternate", description="arms that are compared take turns at every inference, or visit"
+    )
+    input: dict[str, Any] = Field(default_factory=dict, description="the task's pre-processing")
+    output: dict[str, Any] = Field(default_factory=dict, description="the task's post-processing")
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A suite file, relative to the project's root: every problem is said with it and its key."""
+
+    file: str
+
+    def error(self, problem: str, key: str, *, valid: str = "", next_step: str = "") -> RecipeError:
+        """The problem of one key, to be raised."""
+        return RecipeError(problem, where=f"{self.file}: {key}", valid=valid, next_step=next_step)
+
+    def find(self, group: str, name: str, key: str) -> Any:
+        """What is registered under a name that stands at `key`.
+
+        Raises:
+            RecipeError: there is none.
+        """
+        try:
+            return registry.find(group, name)
+        except RecipeError as error:
+            raise error.at(f"{self.file}: {key}") from None
+
+    def validate(self, model: type[Model], data: Any, key: str) -> Model:
+        """What stands at `key`, checked.
+
+        Raises:
+            RecipeError: names the first key that is wrong.
+        """
+        try:
+            return model.model_validate(data)
+        except ValidationError as error:
+            raise self._translated(error, model, key) from None
+
+    def _translated(self, error: ValidationError, model: type[BaseModel], key: str) -> RecipeError:
+        """Pydantic's first finding in this project's words."""
+        first = _first(error)
+        # pydantic names the member of a union that did not fit; a file has no such key.
+        keys = tuple(part for part in first["loc"] if part not in _UNION_TAGS)
+        path = "".join(
+            f"[{part}]" if isinstance(part, int) else f".{part}" for part in keys
+        ).lstrip(".")
+        place = (
+            f"{key}: {path}"
+            if path and not key.startswith("suite")
+            else f"{key}.{path}".rstrip(".")
+        )
+        last = str(first["loc"][-1]) if first["loc"] else ""
+        if first["type"] == "extra_forbidden":
+            known = _keys_at(model, first["loc"][:-1])
+            return self.error(f"{last!r} is not a key", place, valid=suggestion(last, known))
+        if first["type"] == "missing":
+            return self.error(f"{last!r} is missing", place)
+        expected = first.get("ctx", {}).get("expected", "")
+        problem = f"{first['input']!r}: {first['msg'][:1].lower()}{first['msg'][1:]}"
+        return self.error(problem, place, valid=str(expected))
+
+
+def _first(error: ValidationError) -> Any:
+    """Its first finding; of a table where a quantity might stand, what is wrong in the table."""
+    found = error.errors()
+    loc = found[0]["loc"]
+    if loc and loc[-1] in _UNION_TAGS and isinstance(found[0]["input"], dict):
+        table = (*loc[:-1], _TABLE_TAG)
+        return next((each for each in found if each["loc"][: len(table)] == table), found[0])
+    return found[0]
+
+
+def _keys_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
+    """The keys that `model` knows at a place inside it."""
+    if not path:
+        return [info.alias or name for name, info in model.model_fields.items()]
+    if model is RecipeTable and path[0] == "budgets":
+        tables: dict[str, type[BaseModel]] = {"when": WhenTable, _TABLE_TAG: RegressionTable}
+        return list(tables.get(str(path[-1]), BudgetTable).model_fields)
+    return []

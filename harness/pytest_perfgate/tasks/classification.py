@@ -1,0 +1,194 @@
+"""Classification: one class an image, held to accuracy, precision, recall and F1."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from pytest_perfgate import registry
+from pytest_perfgate.artifact import OptionsModel
+from pytest_perfgate.errors import DataError
+from pytest_perfgate.metric import Better, Metric, Rule
+from pytest_perfgate.registry import Requirement
+from pytest_perfgate.tasks.classification_data import Called, ClassificationData
+from pytest_perfgate.tasks.preprocessing import Input, Pixels
+from pytest_perfgate.units import Unit
+
+if TYPE_CHECKING:
+    from pytest_perfgate.records.session import Accuracy
+
+_TYPES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
+
+_MACRO = "Mean over the classes that the data has; each counts the same, however frequent."
+
+
+def _score(name: str, meaning: str, better: Better = Better.HIGHER, **more: bool) -> Metric:
+    return Metric(name, Unit.SCORE, better, Rule.IMAGES, False, meaning, **more)
+
+
+METRICS: Mapping[str, Metric] = MappingProxyType(
+    {
+        metric.name: metric
+        for metric in (
+            _score("accuracy", "Share of validation images whose best class is the right one."),
+            _score(
+                "top5",
+                "Share of validation images whose right class is among the best five. Not measured "
+                "with five classes or fewer.",
+                optional=True,
+            ),
+            _score(
+                "precision",
+                f"Of the images that are called a class, the share that are of it. {_MACRO} A "
+                "class that no image is called has 0.",
+            ),
+            _score("recall", f"Of the images of a class, the share that are called it. {_MACRO}"),
+            _score(
+                "f1",
+                "Twice the right calls of a class, over the images that are called it and those "
+                f"that are of it. {_MACRO}",
+            ),
+            _score(
+                "agreement",
+                "Share of validation images to which recipe and reference give the same class. No "
+                "labels are used.",
+                beside=True,
+            ),
+            _score(
+                "score_shift",
+                "Mean absolute difference between the scores that recipe and reference give to the "
+                "reference's class. A collapse of scores that keeps their order moves this, and "
+                "not accuracy.",
+                Better.LOWER,
+                beside=True,
+            ),
+        )
+    }
+)
+
+
+class Output(OptionsModel):
+    """How the network's first output becomes scores: `[suite.output]`."""
+
+    activation: Literal["softmax", "sigmoid", "none"] = Field(
+        "softmax", description="what makes scores of the network's output (N, C); none: they are"
+    )
+    classes: tuple[int, ...] = Field(
+        (),
+        description="the network's classes in the order of the data's, for a network that knows "
+        "others. Default: they are the same",
+    )
+
+
+class Classification:
+    """The task `classification`."""
+
+    name = "classification"
+    metrics = METRICS
+    Input = Input
+    Output = Output
+    requires: tuple[Requirement, ...] = (
+        registry.from_extra("sklearn", "classification"),
+        registry.from_extra("PIL", "classification"),
+    )
+
+    def load(
+        self, source: Callable[[], Any] | Mapping[str, Any], folder: Path, root: Path
+    ) -> ClassificationData:
+        """See `tasks.Task.load`; a declared data set is `{ images = "folder" }`, with a
+        folder of images for each class, in the order of their names.
+        """
+        if callable(source):
+            data = source()
+            if not isinstance(data, ClassificationData):
+                name = f"{source.__module__}:{source.__qualname__}"
+                raise DataError(
+                    f"{name} returned {type(data).__name__}",
+                    valid="a pytest_perfgate.tasks.classification.ClassificationData",
+                )
+            return data
+        return _folders(source, folder, root)
+
+    def pipeline(self, input_options: Any, output_options: Any) -> ClassificationPipeline:
+        """The stages around inference."""
+        return ClassificationPipeline(input_options, output_options)
+
+    def evaluate(self, data: ClassificationData, predictions: Sequence[Called]) -> Accuracy:
+        """The metrics of one prediction per image."""
+        from pytest_perfgate.tasks.classification_scores import evaluate
+
+        return evaluate(data, predictions)
+
+    def pack(self, predictions: Sequence[Called]) -> dict[str, Any]:
+        """Predictions as one array, scores float32 (images, C)."""
+        import numpy as np
+
+        return {"scores": np.stack([each.scores for each in predictions]).astype(np.float32)}
+
+    def compare(self, mine: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+        """`agreement` and `score_shift`: numerator and denominator per image."""
+        from pytest_perfgate.tasks.classification_scores import compare
+
+        return compare(mine["scores"], other["scores"])
+
+
+class ClassificationPipeline:
+    """Pre-process and post-process as declared."""
+
+    def __init__(self, asked: Input, wanted: Output) -> None:
+        self._pixels = Pixels(asked)
+        self._wanted = wanted
+
+    def preprocess(self, images: Sequence[Any]) -> tuple[Any, Any]:
+        """See `tasks.preprocessing.Pixels.read`."""
+        return self._pixels.read(images)
+
+    def postprocess(self, outputs: tuple[Any, ...], meta: Any) -> list[Called]:
+        """The network's first output, (N, C), to scores."""
+        import numpy as np
+        from scipy.special import expit, softmax
+
+        given = np.asarray(outputs[0], dtype=np.float32)
+        if given.ndim != 2 or given.shape[0] != len(meta):
+            raise DataError(
+                f"the output has shape {given.shape}",
+                where="suite.output",
+                valid=f"(N, C), and N = {len(meta)}",
+            )
+        how = self._wanted.activation
+        scores = softmax(given, axis=1) if how == "softmax" else given
+        scores = expit(given) if how == "sigmoid" else scores
+        if wanted := self._wanted.classes:
+            if not all(0 <= each < given.shape[1] for each in wanted):
+                raise DataError(
+                    f"the network has {given.shape[1]} classes, and {list(wanted)} are asked for",
+                    where="suite.output.classes",
+                )
+            scores = scores[:, list(wanted)]
+        return [Called(row) for row in scores]
+
+
+def _folders(source: Mapping[str, Any], folder: Path, root: Path) -> ClassificationData:
+    """One folder of images per class."""
+    from pytest_perfgate.tasks.image_files import ImageFiles, inside
+
+    if source.keys() != {"images"}:
+        raise DataError(f"the data set has the keys {sorted(source)}", valid="images")
+    place = inside(folder, str(source["images"]), root)
+    if not place.is_dir():
+        raise DataError("there is no such folder", where=str(place))
+    classes = sorted(each.name for each in place.iterdir() if each.is_dir())
+    files, labels = [], []
+    for label, name in enumerate(classes):
+        found = sorted(each for each in (place / name).iterdir() if each.suffix.lower() in _TYPES)
+        files += [inside(place, str(each.relative_to(place)), place) for each in found]
+        labels += [label] * len(found)
+    if not files:
+        raise DataError(
+            "there are no images", where=str(place), valid="a folder of images for each class"
+        )
+    return ClassificationData(ImageFiles(files), labels, classes)

@@ -1,0 +1,63 @@
+"""Classification: labelled images, and the scores that a network gives them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from pytest_perfgate.errors import DataError
+
+
+@dataclass(frozen=True)
+class ClassificationData:
+    """Images and the class of each.
+
+    Attributes:
+        images: uint8 (H, W, 3) RGB each.
+        labels: index into `classes` of each image.
+        classes: their names, in the order of the network's outputs.
+
+    Raises:
+        DataError: they do not fit together; names the image.
+    """
+
+    images: Sequence[Any]
+    labels: Sequence[int]
+    classes: Sequence[str]
+
+    def __post_init__(self) -> None:
+        if len(self.labels) != len(self.images):
+            raise DataError(f"there are {len(self.images)} images and {len(self.labels)} labels")
+        if len(set(self.classes)) != len(self.classes) or len(self.classes) < 2:
+            raise DataError(
+                f"the classes are {list(self.classes)}", valid="two or more, each with its own name"
+            )
+        for index, label in enumerate(self.labels):
+            if not 0 <= int(label) < len(self.classes):
+                raise DataError(
+                    f"image {index} is of class {label}", valid=f"0 to {len(self.classes) - 1}"
+                )
+
+    @cached_property
+    def digests(self) -> tuple[str, ...]:
+        """One text per image, equal only for equal pixels."""
+        from pytest_perfgate.tasks.image_files import digest
+
+        return tuple(digest(self.images[index]) for index in range(len(self.images)))
+
+    @cached_property
+    def digest(self) -> str:
+        """One text for all images and labels, equal only when all of them are."""
+        known = json.dumps([[int(label) for label in self.labels], list(self.classes)])
+        return hashlib.sha256(("\n".join(self.digests) + known).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Called:
+    """What one image was called: scores in [0, 1] of all classes, (C,) float32."""
+
+    scores: Any

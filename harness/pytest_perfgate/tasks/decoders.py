@@ -1,0 +1,130 @@
+"""Decoders: a network's output arrays to boxes, scores and categories, one convention each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pydantic import Field
+
+from pytest_perfgate.artifact import OptionsModel
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Decoded = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.int64]]
+    """Boxes (M, 4) corners in network pixels, scores (M,), category indices (M,)."""
+
+
+class Decoder(Protocol):
+    """One output convention."""
+
+    Options: type[OptionsModel]
+    suppresses: bool  # whether overlapping results are to be suppressed afterwards
+    # A decoder whose boxes are from 0 to 1 of the network's input has `relative = True`.
+
+    def decode(self, outputs: tuple[Any, ...], floor: float, options: Any) -> list[Decoded]:
+        """What each image of the batch holds, with scores of at least `floor`."""
+        ...
+
+
+class BoxesScores:
+    """Two outputs: boxes (N, A, 4) as corners in network pixels, and scores (N, A, C) in [0, 1].
+
+    An anchor may answer for several categories.
+    """
+
+    class Options(OptionsModel):
+        """None."""
+
+    suppresses = True
+
+    def decode(self, outputs: tuple[Any, ...], floor: float, options: Any) -> list[Decoded]:  # noqa: ARG002 - the Protocol's
+        """See the class."""
+        import numpy as np
+
+        from pytest_perfgate.errors import DataError
+
+        fits = (
+            len(outputs) >= 2
+            and outputs[0].ndim == outputs[1].ndim == 3
+            and outputs[0].shape[2] == 4
+            and outputs[0].shape[:2] == outputs[1].shape[:2]
+        )
+        if not fits:
+            shapes = [tuple(output.shape) for output in outputs]
+            raise DataError(
+                f"the outputs have shapes {shapes}",
+                where="suite.output.decode = 'boxes_scores'",
+                valid="boxes (N, A, 4) and scores (N, A, C)",
+            )
+        found = []
+        for boxes, scores in zip(outputs[0], outputs[1], strict=True):
+            anchors, categories = np.nonzero(scores >= floor)
+            found.append(
+                (
+                    boxes[anchors].astype(np.float32, copy=False),
+                    scores[anchors, categories].astype(np.float32, copy=False),
+                    categories.astype(np.int64),
+                )
+            )
+        return found
+
+
+class TextMap:
+    """One output: a probability map (N, 1, h, w) of text, as differentiable binarization gives it
+    (Liao et al. 2020). Connected regions become axis-aligned boxes of one category; a region is
+    grown by area * `unclip` / perimeter, which undoes the shrinking that such models train on.
+    """
+
+    class Options(OptionsModel):
+        """Thresholds of the map."""
+
+        threshold: float = Field(0.3, gt=0, lt=1, description="a pixel is text from here on")
+        unclip: float = Field(1.6, ge=0, description="how far a region is grown")
+        min_size: float = Field(3.0, ge=0, description="regions with a shorter side are noise")
+
+    suppresses = False
+
+    def decode(self, outputs: tuple[Any, ...], floor: float, options: Any) -> list[Decoded]:
+        """See the class."""
+        import numpy as np
+        from scipy import ndimage
+
+        from pytest_perfgate.errors import DataError
+
+        if outputs[0].ndim != 4 or outputs[0].shape[1] != 1:
+            raise DataError(
+                f"the output has shape {tuple(outputs[0].shape)}",
+                where="suite.output.decode = 'text_map'",
+                valid="a probability map (N, 1, h, w)",
+            )
+        found = []
+        for page in outputs[0][:, 0]:
+            labels, count = ndimage.label(page > options.threshold, structure=np.ones((3, 3)))
+            regions = ndimage.find_objects(labels)
+            means = ndimage.mean(page, labels, np.arange(1, count + 1)) if count else []
+            boxes, scores = [], []
+            for region, mean in zip(regions, means, strict=True):
+                height = region[0].stop - region[0].start
+                width = region[1].stop - region[1].start
+                if min(height, width) < options.min_size or mean < floor:
+                    continue
+                grow = height * width * options.unclip / (2.0 * (height + width))
+                boxes.append(
+                    (
+                        max(0.0, region[1].start - grow),
+                        max(0.0, region[0].start - grow),
+                        min(float(page.shape[1]), region[1].stop + grow),
+                        min(float(page.shape[0]), region[0].stop + grow),
+                    )
+                )
+                scores.append(mean)
+            found.append(
+                (
+                    np.array(boxes, dtype=np.float32).reshape(-1, 4),
+                    np.array(scores, dtype=np.float32),
+                    np.zeros(len(scores), dtype=np.int64),
+                )
+            )
+        return found

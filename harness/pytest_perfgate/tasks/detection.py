@@ -1,0 +1,211 @@
+"""Detection: boxes of some categories, held to COCO's mean average precision."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from pytest_perfgate import registry
+from pytest_perfgate.artifact import OptionsModel
+from pytest_perfgate.errors import DataError
+from pytest_perfgate.metric import Better, Metric, Rule
+from pytest_perfgate.registry import Requirement
+from pytest_perfgate.tasks.detection_data import DetectionData
+from pytest_perfgate.tasks.preprocessing import Input, Pixels
+from pytest_perfgate.units import Unit
+
+if TYPE_CHECKING:
+    from pytest_perfgate.records.image_losses import SeenBox, WorseImage
+    from pytest_perfgate.records.session import Accuracy
+    from pytest_perfgate.tasks.decoders import Decoder
+    from pytest_perfgate.tasks.detection_data import Prediction
+
+
+def _score(name: str, meaning: str, optional: bool = False) -> Metric:
+    unit, better = Unit.SCORE, Better.HIGHER
+    return Metric(name, unit, better, Rule.IMAGES, False, meaning, optional=optional)
+
+
+METRICS: Mapping[str, Metric] = MappingProxyType(
+    {
+        metric.name: metric
+        for metric in (
+            _score(
+                "map",
+                "COCO mean average precision over all validation images, mean over categories and "
+                "intersection over union from 0.50 to 0.95, at most 100 detections an image.",
+            ),
+            _score("map50", "As map, at an intersection over union of 0.50 only."),
+            _score("map75", "As map, at an intersection over union of 0.75 only."),
+            *(
+                _score(
+                    f"map_{size}",
+                    f"As map, of objects {words} alone: COCO's areas in pixels. Not measured when "
+                    "there is none. It has no interval: two recipes are told apart by it only when "
+                    "their predictions are identical.",
+                    optional=True,
+                )
+                for size, words in (
+                    ("small", "of at most 32 x 32"),
+                    ("medium", "from 32 x 32 to 96 x 96"),
+                    ("large", "of at least 96 x 96"),
+                )
+            ),
+            Metric(
+                "agreement",
+                Unit.SCORE,
+                Better.HIGHER,
+                Rule.IMAGES,
+                False,
+                "How far recipe and reference find the same: twice the pairs of detections that "
+                "both have with a score of at least 0.3, over all such detections of both; a pair "
+                "is of one category and overlaps by at least 0.5. No annotations are used.",
+                beside=True,
+            ),
+            Metric(
+                "score_shift",
+                Unit.SCORE,
+                Better.LOWER,
+                Rule.IMAGES,
+                False,
+                "Mean absolute difference between the scores of recipe and reference, over pairs "
+                "of detections of which one at least has a score of 0.3; such a detection without "
+                "a partner counts with its whole score. A collapse of scores that keeps their "
+                "order moves this, and not map.",
+                beside=True,
+            ),
+        )
+    }
+)
+
+
+class Output(OptionsModel):
+    """How the network's outputs become boxes: `[suite.output]`."""
+
+    decode: str = Field("boxes_scores", description="the output convention, a decoder's name")
+    options: dict[str, Any] = Field(default_factory=dict, description="the decoder's own options")
+    score_threshold: float = Field(0.05, ge=0, le=1, description="lower scores are left out")
+    iou_threshold: float = Field(0.6, gt=0, le=1, description="overlap that suppresses")
+    max_detections: int = Field(100, ge=1, description="per image, best first")
+
+
+class Detection:
+    """The task `detection`."""
+
+    name = "detection"
+    metrics = METRICS
+    Input = Input
+    Output = Output
+    requires: tuple[Requirement, ...] = (
+        registry.from_extra("faster_coco_eval", "detection"),
+        registry.from_extra("PIL", "detection"),
+    )
+
+    def load(
+        self, source: Callable[[], Any] | Mapping[str, Any], folder: Path, root: Path
+    ) -> DetectionData:
+        """See `tasks.Task.load`; a declared data set is `{ images = "folder",
+        annotations = "instances.json" }`.
+        """
+        if callable(source):
+            data = source()
+            if not isinstance(data, DetectionData):
+                name = f"{source.__module__}:{source.__qualname__}"
+                raise DataError(
+                    f"{name} returned {type(data).__name__}",
+                    valid="a pytest_perfgate.tasks.detection.DetectionData",
+                )
+            return data
+        from pytest_perfgate.tasks.coco import read_folder
+
+        images, coco = read_folder(source, folder, root)
+        return DetectionData(images=images, coco=coco)
+
+    def pipeline(self, input_options: Any, output_options: Any) -> DetectionPipeline:
+        """The stages around inference."""
+        return DetectionPipeline(input_options, output_options)
+
+    def evaluate(self, data: DetectionData, predictions: Sequence[Prediction]) -> Accuracy:
+        """COCO metrics of one prediction per image."""
+        from pytest_perfgate.tasks.coco import evaluate
+
+        return evaluate(data, predictions)
+
+    def pack(self, predictions: Sequence[Prediction]) -> dict[str, Any]:
+        """Predictions as arrays, to be kept."""
+        from pytest_perfgate.tasks.detection_agreement import pack
+
+        return pack(predictions)
+
+    def compare(self, mine: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+        """`agreement` and `score_shift` of two packed predictions: numerator and denominator per
+        image.
+        """
+        from pytest_perfgate.tasks.detection_agreement import compare, unpack
+
+        return compare(unpack(mine), unpack(other))
+
+    def worse(
+        self, data: DetectionData, mine: Mapping[str, Any], other: Mapping[str, Any], most: int
+    ) -> list[WorseImage]:
+        """See `tasks.ShowsImages`: the images whose objects lost most of their scores."""
+        from pytest_perfgate.tasks.detection_agreement import unpack
+        from pytest_perfgate.tasks.detection_losses import truth, worse_images
+
+        names = [str(entry["name"]) for entry in data.coco["categories"]]
+        return worse_images(truth(data), unpack(mine), unpack(other), names, most)
+
+    def objects(self, data: DetectionData, index: int) -> tuple[str, tuple[SeenBox, ...]]:
+        """See `tasks.ShowsImages`."""
+        from pytest_perfgate.tasks.detection_losses import object_boxes, truth
+
+        names = [str(entry["name"]) for entry in data.coco["categories"]]
+        name = str(data.coco["images"][index].get("file_name", ""))
+        return name, object_boxes(truth(data)[index], names)
+
+
+class DetectionPipeline:
+    """Pre-process and post-process as declared."""
+
+    def __init__(self, asked: Input, wanted: Output) -> None:
+        self._pixels = Pixels(asked)
+        self._wanted = wanted
+        self._decoder: Decoder = registry.find(registry.DECODERS, wanted.decode)
+        self._decoder_options = self._decoder.Options.model_validate(wanted.options)
+
+    def preprocess(self, images: Sequence[Any]) -> tuple[Any, Any]:
+        """See `tasks.preprocessing.Pixels.read`."""
+        return self._pixels.read(images)
+
+    def postprocess(self, outputs: tuple[Any, ...], meta: Any) -> list[Prediction]:
+        """The network's outputs to one prediction per image, in pixels of the original image."""
+        import numpy as np
+
+        from pytest_perfgate.tasks.boxes import suppress
+        from pytest_perfgate.tasks.detection_data import Prediction
+
+        wanted = self._wanted
+        decoded = self._decoder.decode(outputs, wanted.score_threshold, self._decoder_options)
+        predictions = []
+        relative = getattr(self._decoder, "relative", False)
+        for (boxes, scores, categories), where in zip(decoded, meta, strict=True):
+            if relative:
+                boxes = boxes * np.array([*where.network[::-1]] * 2, dtype=np.float32)  # noqa: PLW2901 - in its own unit from here on
+            if self._decoder.suppresses:
+                kept = suppress(
+                    boxes, scores, categories, wanted.iou_threshold, wanted.max_detections
+                )
+            else:
+                kept = np.argsort(-scores, kind="stable")[: wanted.max_detections]
+            x_scale, y_scale = where.scale
+            height, width = where.original
+            mapped: Any = boxes[kept] / np.array([x_scale, y_scale] * 2, dtype=np.float32)
+            mapped = np.clip(mapped, 0, np.array([width, height] * 2, dtype=np.float32))
+            whole = (mapped[:, 2:] > mapped[:, :2]).all(axis=1)  # an empty box is no box
+            kept = kept[whole]
+            predictions.append(Prediction(mapped[whole], scores[kept], categories[kept]))
+        return predictions

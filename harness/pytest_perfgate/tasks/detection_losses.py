@@ -1,0 +1,108 @@
+"""Finds the images that a recipe does worse than its reference, by the objects that it lost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pytest_perfgate.records.image_losses import SeenBox, WorseImage
+from pytest_perfgate.tasks.detection_agreement import CONFIDENT, pairs
+from pytest_perfgate.tasks.detection_data import Prediction
+
+if TYPE_CHECKING:
+    from pytest_perfgate.tasks.detection_data import DetectionData
+
+NOTICEABLE = 0.1
+"""An image that lost less than this in all is not called worse."""
+
+_BOXES = 40  # of one side that are handed over, at most
+
+
+def truth(data: DetectionData) -> list[Prediction]:
+    """The objects of every image, in the order of images; crowds are left out. All scores are 1."""
+    rows = {entry["id"]: index for index, entry in enumerate(data.coco["images"])}
+    categories = {entry["id"]: index for index, entry in enumerate(data.coco["categories"])}
+    found: list[list[tuple[list[float], int]]] = [[] for _ in rows]
+    for entry in data.coco["annotations"]:
+        if not entry.get("iscrowd"):
+            x, y, width, height = entry["bbox"]
+            corners = [x, y, x + width, y + height]
+            found[rows[entry["image_id"]]].append((corners, categories[entry["category_id"]]))
+    return [
+        Prediction(
+            boxes=np.array([box for box, _ in each], dtype=np.float32).reshape(-1, 4),
+            scores=np.ones(len(each), dtype=np.float32),
+            categories=np.array([category for _, category in each], dtype=np.int64),
+        )
+        for each in found
+    ]
+
+
+def worse_images(
+    objects: Sequence[Prediction],
+    mine: Sequence[Prediction],
+    other: Sequence[Prediction],
+    names: Sequence[str],
+    most: int,
+) -> list[WorseImage]:
+    """The images in which `mine` lost most beside `other`, its reference; worst first.
+
+    An object's score is that of the detection it is paired with: one to one, of its category, those
+    that overlap most first, from an intersection over union of 0.5 on; 0 without one. An image's
+    loss is the sum, over its objects, of what the reference's score is higher by.
+
+    `objects`, `mine` and `other` have one entry per image, in the same order; `names` are those of
+    the categories; at most `most` images are told.
+    """
+    lost = []
+    for index, (there, left, right) in enumerate(zip(objects, mine, other, strict=True)):
+        found, before = _scores(there, left), _scores(there, right)
+        loss = float(np.clip(before - found, 0.0, None).sum())
+        if loss >= NOTICEABLE:
+            lost.append((loss, index))
+    lost.sort(key=lambda each: (-each[0], each[1]))
+    return [
+        WorseImage(
+            image=index,
+            loss=round(loss, 4),
+            reference=_seen(objects[index], other[index], names),
+            recipe=_seen(objects[index], mine[index], names),
+        )
+        for loss, index in lost[:most]
+    ]
+
+
+def object_boxes(objects: Prediction, names: Sequence[str]) -> tuple[SeenBox, ...]:
+    """The ground truth of one image, in its order."""
+    rows = zip(objects.boxes.tolist(), objects.categories.tolist(), strict=True)
+    return tuple(SeenBox(box=_corners(box), category=names[category]) for box, category in rows)
+
+
+def _scores(objects: Prediction, found: Prediction) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """Of every object: the score of its detection, 0 without one."""
+    scores = np.zeros(len(objects.scores), dtype=np.float64)
+    for row, column in pairs(objects, found):
+        scores[row] = float(found.scores[column])
+    return scores
+
+
+def _seen(objects: Prediction, found: Prediction, names: Sequence[str]) -> tuple[SeenBox, ...]:
+    paired = {column: row for row, column in pairs(objects, found)}
+    order = np.argsort(-found.scores, kind="stable").tolist()
+    shown = [each for each in order if each in paired or found.scores[each] >= CONFIDENT]
+    return tuple(
+        SeenBox(
+            box=_corners(found.boxes[each].tolist()),
+            category=names[int(found.categories[each])],
+            score=round(float(found.scores[each]), 4),
+            object=paired.get(each),
+        )
+        for each in shown[:_BOXES]
+    )
+
+
+def _corners(box: Sequence[float]) -> tuple[float, float, float, float]:
+    left, top, right, bottom = (round(float(side), 1) for side in box)
+    return left, top, right, bottom

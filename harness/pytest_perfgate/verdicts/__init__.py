@@ -1,0 +1,1 @@
+"""Numbers in; verdicts with their bounds and words out. Nothing here reads a file or a clock."""

@@ -1,0 +1,175 @@
+"""Accuracy compared: differences and intervals from a paired bootstrap over images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from pytest_perfgate.records.session import Accuracy, Matches, RecipeRecord
+
+if TYPE_CHECKING:
+    from pytest_perfgate.stats.average_precision import Estimate, Table
+
+_BITS = {"map": tuple(range(10)), "map50": (0,), "map75": (5,)}
+"""Which thresholds of the matches a metric is over."""
+
+
+_UNMOVED = {"agreement": 1.0, "score_shift": 0.0}
+"""What two recipes have that predict the same."""
+
+FLAGGED_SHIFT = 0.1
+"""A recipe whose scores move by this much on average is named, budget or not …"""
+
+FLAGGED_DROP = 0.01
+"""… when its map or accuracy is within this of the reference's: nothing else would show it."""
+
+_MAIN = ("map", "accuracy")
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate and its two-sided interval. `identical`: both sides predicted the same."""
+
+    estimate: float
+    low: float
+    high: float
+    identical: bool = False
+
+
+def accuracy_interval(accuracy: Accuracy, metric: str, alpha: float) -> Interval:
+    """The value of one metric with alpha / 2 on each side; the value alone where the record does
+    not hold what an interval is made from.
+    """
+    if metric in accuracy.ratios:
+        value = accuracy.values[metric]
+        if value == _UNMOVED.get(metric):  # as good as identical predictions
+            return Interval(value, value, value, identical=True)
+        estimate = _ratio(accuracy.ratios[metric].model_dump_json())
+        low, high = estimate.bounds(alpha)
+        return Interval(value, max(0.0, low), min(1.0, high))
+    if accuracy.matches is None or metric not in _BITS:
+        value = accuracy.values[metric]
+        return Interval(value, value, value)
+    estimate = _one(accuracy.matches.model_dump_json(), metric)
+    low, high = estimate.bounds(alpha)
+    return Interval(accuracy.values[metric], max(0.0, low), min(1.0, high))
+
+
+def accuracy_difference(
+    one: Accuracy, other: Accuracy, metric: str, alpha: float
+) -> Interval | None:
+    """One - other with alpha / 2 on each side; None when they cannot be compared: other images,
+    or no matches. Identical predictions differ by exactly nothing.
+    """
+    if one.data_digest != other.data_digest:
+        return None
+    if metric not in one.values or metric not in other.values:
+        return None
+    difference = one.values[metric] - other.values[metric]
+    if metric in one.ratios and metric in other.ratios:
+        if one.ratios[metric] == other.ratios[metric]:
+            return Interval(0.0, 0.0, 0.0, identical=True)
+        pair = (one.ratios[metric].model_dump_json(), other.ratios[metric].model_dump_json())
+        low, high = _ratio(*pair).bounds(alpha)
+        return Interval(difference, low, high)
+    if one.predictions_digest == other.predictions_digest:
+        return Interval(0.0, 0.0, 0.0, identical=True)
+    if one.matches is None or other.matches is None or metric not in _BITS:
+        return Interval(difference, -math.inf, math.inf)  # nobody knows how sure it is
+    if _same_ranking(one.matches, other.matches):
+        return Interval(0.0, 0.0, 0.0, identical=True)
+    estimate = _pair(one.matches.model_dump_json(), other.matches.model_dump_json(), metric)
+    low, high = estimate.bounds(alpha)
+    return Interval(difference, low, high)
+
+
+def collapsed(recipes: Sequence[RecipeRecord]) -> tuple[str, ...]:
+    """Recipes whose map or accuracy holds while their scores do not, a line each; a budget on
+    `score_shift` says so already.
+    """
+    found = {record.name: record for record in recipes}
+    lines = []
+    for record in recipes:
+        reference = found.get(record.reference)
+        if record.accuracy is None or reference is None or reference.accuracy is None:
+            continue
+        values, before = record.accuracy.values, reference.accuracy.values
+        main = next((name for name in _MAIN if name in values and name in before), None)
+        if main is None:
+            continue
+        shift = values.get("score_shift", 0.0)
+        held = before[main] - values[main] <= FLAGGED_DROP
+        asked = record.spec.get("budgets", {})
+        if held and shift > FLAGGED_SHIFT and "score_shift" not in asked:
+            lines.append(
+                f"{record.name} keeps its {main} and moves its scores by {shift:.2f} on average: "
+                "whoever compares them with a threshold sees something else. A budget on "
+                "score_shift holds them"
+            )
+    return tuple(lines)
+
+
+def _same_ranking(one: Matches, other: Matches) -> bool:
+    """Whether both rank the same hits and misses of the same images alike, whatever the scores.
+
+    Then every draw of images scores the same. Runtimes differ in the last bits of a score.
+    """
+    import numpy as np
+
+    sides = []
+    for matches in (one, other):
+        category, score = matches.category.array(), matches.score.array()
+        order = np.lexsort((matches.image.array(), -score.astype(np.float64), category))
+        columns = (matches.image, matches.category, matches.hits, matches.ignored)
+        sides.append([column.array()[order] for column in columns] + [matches.truth.array()])
+    return all(np.array_equal(left, right) for left, right in zip(*sides, strict=True))
+
+
+@lru_cache(maxsize=256)
+def _ratio(one: str, other: str | None = None) -> Estimate:
+    from pytest_perfgate.records.session import Ratio
+    from pytest_perfgate.stats.average_precision import Estimate
+    from pytest_perfgate.stats.ratio import bootstrap
+
+    parts = [Ratio.model_validate_json(each) for each in (one, other) if each is not None]
+    sums = [(part.numerator.array(), part.denominator.array()) for part in parts]
+    if min(float(bottom.sum()) for _, bottom in sums) <= 0:
+        return Estimate(0.0, float("inf"), 1.0)  # nothing to divide by says nothing
+    return bootstrap(sums[0], sums[1] if len(sums) > 1 else None)
+
+
+def _table(matches: Matches) -> Table:
+    from pytest_perfgate.stats.average_precision import Table
+
+    ignored = matches.ignored.array()
+    return Table(
+        image=matches.image.array(),
+        category=matches.category.array(),
+        score=matches.score.array(),
+        hits=matches.hits.array(),
+        truth=matches.truth.array(),
+        thresholds=len(matches.thresholds),
+        ignored=ignored if ignored.any() else None,
+    )
+
+
+# The same comparison is asked for at several levels, and once more after every launch.
+@lru_cache(maxsize=256)
+def _one(matches: str, metric: str) -> Estimate:
+    from pytest_perfgate.stats.average_precision import bootstrap
+
+    return bootstrap(_table(Matches.model_validate_json(matches)), _BITS[metric])
+
+
+@lru_cache(maxsize=256)
+def _pair(one: str, other: str, metric: str) -> Estimate:
+    from pytest_perfgate.stats.average_precision import paired_bootstrap
+
+    return paired_bootstrap(
+        _table(Matches.model_validate_json(one)),
+        _table(Matches.model_validate_json(other)),
+        _BITS[metric],
+    )

@@ -1,0 +1,293 @@
+"""From what was measured to a verdict: pure functions, no clock, no files.
+
+Three answers. FAIL when the evidence says that a limit is broken, PASS when it says that it is
+kept, INCONCLUSIVE otherwise. The chance of a wrong FAIL is `Risk.fail` per limit; a session
+shares its alpha out over all its limits (Bonferroni), so that it bounds the chance of any.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+from fnmatch import fnmatchcase
+
+from pytest_perfgate.machine.fingerprint import Machine
+from pytest_perfgate.metric import Better, Metric, Rule
+from pytest_perfgate.records.launch_values import growth_resolution, launch_values, level
+from pytest_perfgate.records.recipe import Budget, Condition, Limit, LimitKind
+from pytest_perfgate.records.session import (
+    LimitResult,
+    MetricSummary,
+    RecipeRecord,
+    Status,
+    Verdict,
+)
+from pytest_perfgate.units import Unit, show
+from pytest_perfgate.verdicts import limit_bounds, wording
+from pytest_perfgate.verdicts.evidence import Compared, Evidence, Risk
+
+SHOWN = 0.05
+"""Intervals that are only shown are 95 % intervals."""
+
+
+_SEE_WORKER = "see the worker's messages in the report; what is not measured never passes"
+_ON_A_DEVICE = (
+    "measure it on an NVIDIA GPU, with its driver and nvidia-ml-py: python -m pip install "
+    "'pytest-perfgate[gpu]'; elsewhere `when = { gpu = \"*\" }` skips the budget"
+)
+
+
+def judge(budget: Budget, metric: Metric, evidence: Evidence, risk: Risk, now: datetime) -> Verdict:
+    """The verdict on one budget: that of its worst limit."""
+    record, baseline = evidence.record, evidence.baseline
+    value, low, high = shown(metric, record)
+    stored = baseline.metrics.get(metric.name) if baseline else None
+    common = {
+        "recipe": record.name,
+        "metric": metric.name,
+        "unit": metric.unit.value,
+        "value": value,
+        "low": low,
+        "high": high,
+        "baseline": stored.value if stored else None,
+        "baseline_age": baseline.age_days(now) if baseline and stored else None,
+    }
+    if record.failure is not None:
+        failed = record.failure
+        status = Status.SKIPPED if failed.missing_package else Status.ERROR
+        return Verdict(**common, status=status, reason=failed.problem, next_step=failed.next_step)
+    if value is None:
+        why = record.unmeasured.get(metric.name, "")
+        return Verdict(
+            **common,
+            status=Status.ERROR,
+            reason=f"{metric.name} was not measured" + (f": {why}" if why else ""),
+            next_step=_ON_A_DEVICE if why else _SEE_WORKER,
+        )
+    results = tuple(_limit(limit, metric, evidence, risk, now) for limit in budget.limits)
+    worst = min(results, key=lambda result: result.status.rank)
+    return Verdict(
+        **common,
+        status=worst.status,
+        limits=results,
+        reason=worst.reason,
+        next_step=wording.next_step(worst, metric, record.name, evidence.pace),
+    )
+
+
+def measured(record: RecipeRecord, metric: str) -> Verdict:
+    """The verdict on a recipe without budgets: whether it was measured."""
+    failed = record.failure
+    if failed is None and record.launches:
+        return Verdict(
+            recipe=record.name, metric=metric, status=Status.PASS, unit="", reason="it was measured"
+        )
+    return Verdict(
+        recipe=record.name,
+        metric=metric,
+        status=Status.SKIPPED if failed and failed.missing_package else Status.ERROR,
+        unit="",
+        reason=failed.problem if failed else "it was not measured",
+        next_step=failed.next_step if failed else "",
+    )
+
+
+def why_not(condition: Condition | None, machine: Machine) -> str:
+    """Why a budget does not apply on a machine, "" when it does."""
+    if condition is None:
+        return ""
+    if condition.cpu and condition.cpu not in machine.features:
+        return f"the CPU has no {condition.cpu}"
+    if condition.gpu and not any(fnmatchcase(gpu.name, condition.gpu) for gpu in machine.gpus):
+        return f"there is no GPU like {condition.gpu}"
+    if machine.cores < condition.cores:
+        return f"there are {machine.cores} cores, and it asks for {condition.cores}"
+    if machine.memory * 2**30 < condition.memory:
+        asked = show(condition.memory, Unit.BYTES)
+        return f"there are {machine.memory} GiB of memory, and it asks for {asked}"
+    return ""
+
+
+def shown(metric: Metric, record: RecipeRecord) -> tuple[float | None, float | None, float | None]:
+    """Value and 95 % interval of one metric of one recipe, for people; None: not measured."""
+    value = level(record, metric)
+    if value is None or metric.rule in {Rule.EXACT, Rule.ONCE}:
+        return value, None, None
+    if metric.rule is Rule.IMAGES:
+        if record.accuracy is None:
+            return value, None, None
+        from pytest_perfgate.verdicts.accuracy_intervals import accuracy_interval
+
+        interval = accuracy_interval(record.accuracy, metric.name, SHOWN)
+        if interval.low == interval.high:
+            return value, None, None
+        return value, _finite(interval.low), _finite(interval.high)
+    from pytest_perfgate.stats.sequential import fixed_bounds
+
+    if metric.rule is Rule.STRETCHES and record.growth is not None:
+        least = growth_resolution(record.growth)
+        _, low, high = fixed_bounds(record.growth.stretches, SHOWN / 2, least_sd=least)
+        return value, low, high
+    values = list(launch_values(record, metric).values())
+    if len(values) < 2 or min(values) <= 0:
+        return value, None, None
+    _, low, high = fixed_bounds([math.log(each) for each in values], SHOWN / 2)
+    return value, math.exp(low), math.exp(high)
+
+
+def summarise(evidence: Evidence) -> tuple[MetricSummary, ...]:
+    """Every metric that was measured of a recipe, with its reference's and baseline's value."""
+    found = []
+    base = evidence.base.record if evidence.base else None
+    for metric in evidence.metrics.values():
+        value, low, high = shown(metric, evidence.record)
+        if value is None:
+            continue
+        stored = evidence.baseline.metrics.get(metric.name) if evidence.baseline else None
+        beside = None if metric.apart else evidence.reference
+        found.append(
+            MetricSummary(
+                metric=metric.name,
+                value=value,
+                low=low,
+                high=high,
+                reference=level(beside, metric) if beside else None,
+                baseline=stored.value if stored else None,
+                base=level(base, metric) if base else None,
+            )
+        )
+    return tuple(found)
+
+
+def _limit(
+    limit: Limit, metric: Metric, evidence: Evidence, risk: Risk, now: datetime
+) -> LimitResult:
+    if limit.stored is not None and evidence.base is None:
+        limit = limit.stored
+
+    def without(status: Status, reason: str, against: str = "") -> LimitResult:
+        return LimitResult(
+            kind=limit.kind.value,
+            text=limit.text,
+            status=status,
+            limit=limit.value,
+            reason=reason,
+            against=against,
+        )
+
+    if limit.kind in {LimitKind.MAX, LimitKind.MIN}:
+        compared = limit_bounds.absolute(metric, evidence, risk)
+    elif limit.kind is LimitKind.REGRESSION and evidence.base is not None:
+        base = evidence.base
+        if base.record is None or base.problem:
+            return without(Status.NO_BASELINE, base.problem, f"base {base.name}")
+        compared = limit_bounds.against_arm(
+            metric, evidence.record, base.record, f"base {base.name}", risk
+        )
+    elif limit.kind is LimitKind.REGRESSION:
+        if evidence.baseline is None or metric.name not in evidence.baseline.metrics:
+            return without(
+                Status.NO_BASELINE, f"no baseline of {metric.name} is stored for this machine"
+            )
+        compared = limit_bounds.against_baseline(metric, evidence, risk, now)
+    else:
+        reference = evidence.reference
+        if reference is None or reference.failure is not None:
+            why = reference.failure if reference else None
+            return without(
+                Status.ERROR,
+                f"the reference {evidence.record.reference!r} was not measured"
+                + (f": {why.problem}" if why else ""),
+            )
+        compared = limit_bounds.against_arm(
+            metric, evidence.record, reference, f"reference {reference.name}", risk
+        )
+    if compared is None:
+        return without(
+            Status.ERROR, f"what {limit.kind.value} compares was not measured on both sides"
+        )
+    result = _decide(limit, metric, compared, risk)
+    if result.status is not Status.FAIL or metric.rule is not Rule.LAUNCHES:
+        return result
+    suspect = limit_bounds.control_difference(metric, evidence)
+    if not suspect:
+        return result
+    return result.model_copy(
+        update={
+            "status": Status.INCONCLUSIVE,
+            "reason": f"{suspect}: this session cannot be trusted to call anything worse "
+            f"({result.reason})",
+        }
+    )
+
+
+_HOPE = 2.0  # standard errors: one truth in forty lies farther out
+
+
+def _decide(limit: Limit, metric: Metric, compared: Compared, risk: Risk) -> LimitResult:
+    """Which side of the limit the bounds are on. On every scale here, `worse` says which way is
+    bad; a limit that is exactly met is kept. What the estimate itself breaks is never kept.
+    """
+    bound, worse_is_more = bound_of(limit, metric)
+    if worse_is_more:
+        broken = compared.fail_low > bound
+        kept = max(compared.keep_high, compared.estimate) <= bound
+    else:
+        broken = compared.fail_high < bound
+        kept = min(compared.keep_low, compared.estimate) >= bound
+    if broken:
+        status = Status.FAIL
+    elif kept:
+        status = Status.PASS
+    else:
+        status = Status.INCONCLUSIVE
+    low, high = compared.fail_low, compared.fail_high
+    if status is Status.PASS:
+        low, high = compared.keep_low, compared.keep_high
+    return LimitResult(
+        kind=limit.kind.value,
+        text=limit.text,
+        status=status,
+        limit=bound,
+        estimate=compared.estimate,
+        low=_finite(min(low, compared.estimate)),
+        high=_finite(max(high, compared.estimate)),
+        scale=compared.scale,
+        against=compared.against,
+        sample=compared.sample,
+        reason=wording.reason(limit, metric, compared, status),
+        method=compared.method,
+        spread=compared.spread,
+        smallest=wording.smallest(compared) if status is Status.INCONCLUSIVE else None,
+        needed=wording.launches_needed(compared, bound, worse_is_more, risk)
+        if status is Status.INCONCLUSIVE
+        else None,
+        possible=wording.launches_needed(compared, bound, worse_is_more, risk, hope=_HOPE)
+        if status is Status.INCONCLUSIVE
+        else None,
+        kept=_finite(compared.keep_high if worse_is_more else compared.keep_low),
+        notes=compared.notes,
+    )
+
+
+def bound_of(limit: Limit, metric: Metric) -> tuple[float, bool]:
+    """The limit on the scale of what is compared, and whether more is worse there.
+
+    Ratios are value / other; differences are value - other.
+    """
+    lower_is_better = metric.better is Better.LOWER
+    if limit.kind is LimitKind.MAX:
+        return limit.value, True
+    if limit.kind is LimitKind.MIN:
+        return limit.value, False
+    if limit.kind is LimitKind.GROWTH:
+        return 1.0 + limit.value, True
+    if limit.kind is LimitKind.SPEEDUP:
+        return (1.0 / limit.value, True) if lower_is_better else (limit.value, False)
+    if not metric.relative:  # drop, or a score's regression
+        return (limit.value, True) if lower_is_better else (-limit.value, False)
+    return (1.0 + limit.value, True) if lower_is_better else (1.0 / (1.0 + limit.value), False)
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,171 @@
+"""A verdict in words: why, what this session could have seen, and what to do next."""
+
+from __future__ import annotations
+
+import math
+
+from pytest_perfgate.metric import Metric, Rule
+from pytest_perfgate.records.recipe import Limit, LimitKind
+from pytest_perfgate.records.session import LimitResult, Status
+from pytest_perfgate.units import Unit, show, show_percent
+from pytest_perfgate.verdicts.evidence import SIGNS, TWO_SESSIONS, Compared, Risk
+
+_POWER = 0.8  # the chance that what is called enough launches is enough
+
+
+def reason(limit: Limit, metric: Metric, compared: Compared, status: Status) -> str:
+    """One sentence: what was measured, and what that says of the limit."""
+    measured = _measured(metric, compared)
+    asked = f"{limit.kind.value} {limit.text}"
+    note = f"; {compared.note}" if compared.note else ""
+    if status is Status.FAIL:
+        return f"{measured}: {asked} is broken{note}"
+    if status is Status.PASS:
+        return f"{measured}: {asked} is kept{note}"
+    sample = {Rule.IMAGES: "images", Rule.STRETCHES: "stretches"}.get(metric.rule, "launches")
+    few = f"{measured}: {compared.sample} {sample} are too few to decide {asked}"
+    seen = smallest(compared)
+    if seen is None:
+        return few + note
+    text = show_percent(seen) if compared.scale == "ratio" else _amount(metric, compared, seen)
+    return (
+        f"{measured}: {compared.sample} {sample} cannot decide {asked}; the smallest change they "
+        f"could have proven is about {text.lstrip('+')}{note}"
+    )
+
+
+def smallest(compared: Compared) -> float | None:
+    """The smallest change that this session could have proven, on the scale of what is compared
+    (values and ratios: relative to the estimate); None: none, however large.
+    """
+    low, high = compared.fail_low, compared.fail_high
+    if (
+        not math.isfinite(low)
+        or not math.isfinite(high)
+        or (low <= 0 and compared.scale != "difference")
+    ):
+        return None
+    if compared.scale == "difference" or not compared.estimate:
+        return (high - low) / 2
+    return math.sqrt(high / low) - 1
+
+
+def launches_needed(
+    compared: Compared, bound: float, worse_is_more: bool, risk: Risk, hope: float = 0.0
+) -> int | None:
+    """How many launches would likely decide, at the spread that was seen; None: no number, or
+    launches are not what it rests on.
+
+    `hope` is how many standard errors the truth may lie farther from the limit than it was seen
+    to, on either side: the number is then the fewest that may well do.
+    """
+    if compared.spread is None or compared.estimate <= 0 or bound <= 0:
+        return None
+    spread = max(compared.spread, 1e-4)
+    off = math.log(compared.estimate / bound)
+    error = hope * spread / math.sqrt(max(1, compared.sample))
+    found = [
+        _launches_to_decide(compared, spread, truth, worse_is_more, risk, 0.5 if hope else _POWER)
+        for truth in {off - error, off + error}
+    ]
+    return min((count for count in found if count is not None), default=None)
+
+
+def _launches_to_decide(
+    compared: Compared, spread: float, off: float, worse_is_more: bool, risk: Risk, power: float
+) -> int | None:
+    """The same for a truth that is `off` the limit, as a log ratio."""
+    from pytest_perfgate.stats import variance
+
+    broken = off > 0 if worse_is_more else off < 0
+    margin = abs(off)
+    if compared.method == TWO_SESSIONS:
+        from pytest_perfgate.stats.sequential import TRANSFER_LIMIT
+
+        margin -= TRANSFER_LIMIT * compared.doubt  # what no launch takes away
+    if margin <= 1e-4:
+        return None
+    if broken:
+        return variance.launches_needed(spread, math.expm1(margin), risk.fail, power)
+    return variance.launches_to_keep(spread, math.expm1(margin), risk.keep, power)
+
+
+def next_step(worst: LimitResult, metric: Metric, recipe: str, pace: float | None) -> str:
+    """What to do about the worst limit of a budget."""
+    if worst.status is Status.NO_BASELINE:
+        if worst.against:
+            return "nothing, when the recipe is new; its other limits are judged"
+        return "pytest --perf --perf-update records one for this machine"
+    if worst.status is Status.INCONCLUSIVE:
+        return _to_decide(worst, metric, pace)
+    if worst.status is Status.FAIL:
+        if worst.against.startswith("base "):
+            commit = worst.against.rstrip(")").rpartition("(")[2].removeprefix("base ")
+            return f"git diff {commit} shows what changed; or change the budget in recipes.toml"
+        if worst.kind == LimitKind.REGRESSION.value:
+            return (
+                f"find the change that did it; if it is meant: pytest --perf -k {recipe} "
+                "--perf-update --perf-reason 'why'"
+            )
+        return f"change the recipe {recipe!r}, or its budget in recipes.toml"
+    if worst.status is Status.ERROR:
+        return "see what the report says of the recipe that was not measured"
+    return ""
+
+
+def _to_decide(worst: LimitResult, metric: Metric, pace: float | None) -> str:
+    if metric.rule is Rule.IMAGES:
+        return "more validation images, or a wider budget"
+    if metric.rule is Rule.STRETCHES:
+        return "a wider budget; what lies within the noise of one run is no leak that it can tell"
+    helps = []
+    if worst.needed is not None:
+        more = max(1, worst.needed - worst.sample)
+        text = f"about {_count(more, 'launch', 'launches')} more would decide it"
+        if pace:
+            text += f" ({more * pace:.0f} s: a larger --perf-seconds)"
+        helps.append(text)
+    if worst.kind == LimitKind.REGRESSION.value and worst.method == TWO_SESSIONS:
+        if worst.needed is None:
+            helps.append("no number of launches decides it across two sessions")
+        helps.append("--perf-base REF measures both versions in one session")
+    if worst.needed is None and worst.method == SIGNS:
+        helps.append("the value lies on the limit as far as this machine can tell")
+    helps.append("a quieter machine (pytest-perfgate doctor)")
+    kept = kept_limit(worst, metric.unit)
+    helps.append(f"a wider budget{f' ({kept} would have been kept)' if kept else ''}")
+    return "; ".join(helps)
+
+
+def kept_limit(worst: LimitResult, unit: Unit) -> str:
+    """The limit that would have been called kept, "" when there is none."""
+    if worst.kept is None:
+        return ""
+    if worst.kind in {LimitKind.MAX.value, LimitKind.MIN.value}:
+        return f"{worst.kind} {show(worst.kept, unit)}"
+    if worst.kind == LimitKind.SPEEDUP.value:
+        lower = worst.limit < 1 or worst.kept < 1
+        factor = 1 / worst.kept if lower and worst.kept else worst.kept
+        return f"speedup {factor:.2f}" if factor > 0 else ""
+    if worst.scale == "ratio":
+        change = max(worst.kept - 1, 1 / worst.kept - 1) if worst.kept > 0 else 0.0
+        return f"{worst.kind} {math.ceil(change * 1000) / 10:g}%" if 0 < change < 10 else ""
+    return ""
+
+
+def _measured(metric: Metric, compared: Compared) -> str:
+    if compared.scale == "ratio":
+        return f"{metric.name} is {show_percent(compared.estimate - 1)} to its {compared.against}"
+    if compared.scale == "difference":
+        return f"{metric.name} is {compared.estimate:+.4f} to its {compared.against}"
+    return f"{metric.name} is {show(compared.estimate, metric.unit)}"
+
+
+def _amount(metric: Metric, compared: Compared, value: float) -> str:
+    if compared.scale == "difference" or metric.unit is Unit.SCORE:
+        return f"{value:.4f}"
+    return show_percent(value)
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"

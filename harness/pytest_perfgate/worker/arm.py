@@ -1,0 +1,272 @@
+"""An arm's side of a launch: one process that waits for its turn, runs, and says how long.
+
+It is forked from the launch's parent, or, when two interpreters are compared, a program of its own.
+Turns arrive as a few bytes on a pipe; what they took leaves as packed doubles. Nothing of this is
+inside the timed region. An arm imports the suite's code itself, at its own version: the parent
+never does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import math
+import os
+import struct
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from pytest_perfgate import registry
+from pytest_perfgate.errors import RuntimeFault
+from pytest_perfgate.machine import process_memory
+from pytest_perfgate.records.recipe import FLUSH, ROTATE, Suite
+from pytest_perfgate.worker import yardstick
+from pytest_perfgate.worker.protocol import YARDSTICK_KIND
+from pytest_perfgate.workloads import Batches, Infers, Work, WorkContext, Workload, placement
+from pytest_perfgate.workloads.images import Images
+
+SAMPLE, BATCH, ENERGY, FINISH = b"s", b"b", b"e", b"f"
+
+TURN = struct.Struct("<cI")
+"""What an arm is asked for: one of the above, and the number of the image to begin with; for
+`ENERGY` how many milliseconds to run.
+"""
+
+STAGES = Images.columns
+"""The columns of images one at a time, and of the yardstick."""
+
+
+def answer(columns: int) -> struct.Struct:
+    """A turn's answer of an arm whose samples have so many columns: doubles; NaN: not measured. A
+    batch fills only the first; `ENERGY` the first with its seconds, and the second with how many
+    inferences there were in it.
+    """
+    return struct.Struct(f"<{max(2, columns)}d")
+
+
+_WARM_MIN, _WARM_MAX = 3, 12  # inferences before the first visit
+_WARM_SECONDS = 2.0
+
+
+def serve(arm: dict[str, Any], images: Sequence[Any], turns: int, answers: int) -> None:
+    """Opens what the arm measures, says so, and then takes turns until told to finish.
+
+    `arm` is plain data: its "kind", `YARDSTICK_KIND` for the fixed workload, its "root", "" for no
+    code of a project, its "width", how many cores it works on, and what a recipe needs. `images`
+    are decoded, uint8 (H, W, 3).
+
+    Answers a line of JSON when ready, with the columns of its samples, an `answer` per `TURN`, and
+    a line of JSON at the end.
+    """
+    _stay_on(arm.get("width"))
+    root = arm.get("root")
+    if root:
+        os.chdir(root)
+        sys.path.insert(0, root)
+    visit: _Visit = (
+        _YardstickVisit() if arm["kind"] == YARDSTICK_KIND else _RecipeVisit(arm, images)
+    )
+    _say(
+        answers,
+        {
+            "type": "ready",
+            "load_time": visit.load_time,
+            "facts": visit.facts,
+            "columns": list(visit.columns),
+            "processes": list(visit.processes),
+        },
+    )
+    packed = answer(len(visit.columns))
+    width = packed.size // 8
+
+    def give(values: Sequence[float]) -> None:
+        os.write(answers, packed.pack(*values, *[math.nan] * (width - len(values))))
+
+    while True:
+        asked = os.read(turns, TURN.size)
+        if not asked:
+            return  # the launch has ended
+        turn, number = TURN.unpack(asked)
+        if turn == SAMPLE:
+            give(visit.sample(number))
+        elif turn == BATCH:
+            give([visit.batch()])
+        elif turn == ENERGY:
+            give(visit.inferences(number / 1e3))
+        else:
+            break
+    _say(
+        answers,
+        {
+            "type": "finished",
+            "peak_memory": visit.peak_memory(),
+            "device_memory": visit.peak_device_memory(),
+        },
+    )
+
+
+def _stay_on(width: int | None) -> None:
+    """Keeps to the first cores of the launch: others of its arms may work on more."""
+    if width and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:width])
+
+
+class _Visit:
+    """What an arm does in its turn."""
+
+    load_time = 0.0
+    columns: tuple[str, ...] = STAGES
+    processes: Sequence[int] = ()
+
+    def __init__(self) -> None:
+        self.facts: dict[str, Any] = {}
+
+    def sample(self, number: int) -> Sequence[float]:
+        """A value for each column, of the image of that number."""
+        raise NotImplementedError
+
+    def batch(self) -> float:
+        raise NotImplementedError
+
+    def inferences(self, seconds: float) -> tuple[float, float]:
+        """Runs inferences of one image for so long: seconds, and how many they were."""
+        raise NotImplementedError
+
+    def peak_memory(self) -> int | None:
+        raise NotImplementedError
+
+    def peak_device_memory(self) -> int | None:
+        """The allocator's own word, in bytes; None where it has none."""
+        return None
+
+
+class _YardstickVisit(_Visit):
+    def __init__(self) -> None:
+        super().__init__()
+        self._work = yardstick.workload()
+        _warm(self.sample)
+
+    def sample(self, number: int) -> Sequence[float]:  # noqa: ARG002 - always the same work
+        start = time.perf_counter()
+        self._work()
+        return 0.0, time.perf_counter() - start, 0.0
+
+    def batch(self) -> float:
+        raise NotImplementedError  # nobody asks for it
+
+    def peak_memory(self) -> int | None:
+        return None
+
+
+class _RecipeVisit(_Visit):
+    """A recipe's workload, with what is measured of every workload."""
+
+    def __init__(self, arm: dict[str, Any], images: Sequence[Any]) -> None:
+        super().__init__()
+        suite = TypeAdapter(Suite).validate_python(arm["suite"])
+        spec = suite.recipes[arm["recipe"]].workload
+        workload: Workload = registry.find(registry.WORKLOADS, spec.name)
+        options = workload.Options.model_validate(dict(spec.options))
+        context = _context(suite, arm, images)
+        self._grown = process_memory.grown()
+        start = time.perf_counter()
+        self._work: Work = workload.open(options, context)
+        self.load_time = time.perf_counter() - start
+        self.facts = self._work.facts
+        self.columns = tuple(getattr(self._work, "columns", workload.columns))
+        self.processes = getattr(self._work, "processes", ())
+        _warm(self.sample)
+        # What lives now lives to the end: later collections have less to look at.
+        gc.collect()
+        gc.freeze()
+
+    def sample(self, number: int) -> Sequence[float]:
+        return self._work.sample(number)
+
+    def batch(self) -> float:
+        return self._work.batch() if isinstance(self._work, Batches) else math.nan
+
+    def inferences(self, seconds: float) -> tuple[float, float]:
+        if not isinstance(self._work, Infers):
+            return math.nan, 0.0
+        return self._work.inferences(seconds)
+
+    def peak_device_memory(self) -> int | None:
+        ask = getattr(self._work, "peak_device_memory", None)
+        return None if ask is None else ask()
+
+    def peak_memory(self) -> int | None:
+        own, ask = self._grown(), getattr(self._work, "peak_memory", None)
+        if ask is None:
+            return own
+        others = ask()
+        return None if own is None or others is None else own + others
+
+
+def _context(suite: Suite, arm: dict[str, Any], images: Sequence[Any]) -> WorkContext:
+    from pytest_perfgate.building.builder import load
+    from pytest_perfgate.building.opening import open_session
+    from pytest_perfgate.building.project_code import resolve
+    from pytest_perfgate.building.suite_data import SuiteData
+
+    data = SuiteData(suite)
+    return WorkContext(
+        session=lambda: open_session(suite, suite.recipes[arm["recipe"]], arm["reference"]),
+        module=lambda: load(arm["reference"]).module,
+        pipeline=data.pipeline,
+        images=images,
+        data=data.split,
+        trainer=lambda: resolve(suite.trainer, "suite.trainer"),
+        batch=suite.batch,
+        threads=suite.threads,
+        flush=lambda session: flush_of(session, suite.between_samples),
+        gpu=placement.on_gpu(suite.recipes[arm["recipe"]]),
+        grown=process_memory.grown,
+        silence=arm.get("silence", 300.0),
+    )
+
+
+def flush_of(session: Any, policy: str) -> Callable[[], None] | None:
+    """What is done before every sample, outside of its time; None for nothing.
+
+    Raises:
+        RuntimeFault: the policy asks for what this session cannot do.
+    """
+    if policy != FLUSH:
+        return None
+    flush: Callable[[], None] | None = getattr(session, "flush_cache", None)
+    if flush is None:
+        raise RuntimeFault(
+            f'between_samples = "{FLUSH}" was asked for, and this runtime flushes no cache of a '
+            "device here",
+            valid=f'"{ROTATE}"',
+            next_step="run the recipe on a device, or leave `between_samples` out",
+        )
+    return flush
+
+
+def _warm(work: Callable[[int], Any]) -> None:
+    """Runs `work` until it has settled: no longer faster than the time before, or the cap."""
+    start = time.perf_counter()
+    fastest = float("inf")
+    for count in range(_WARM_MAX):
+        before = time.perf_counter()
+        work(count)
+        took = time.perf_counter() - before
+        settled = took > fastest * 0.95
+        fastest = min(fastest, took)
+        late = time.perf_counter() - start > _WARM_SECONDS
+        if count + 1 >= _WARM_MIN and (settled or late):
+            return
+
+
+def _say(answers: int, message: dict[str, Any]) -> None:
+    data = json.dumps(message).encode() + b"\n"
+    with contextlib.suppress(BrokenPipeError):
+        while data:
+            data = data[os.write(answers, data) :]

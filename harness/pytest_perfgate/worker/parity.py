@@ -1,0 +1,242 @@
+"""The "parity" job: a recipe's outputs beside its reference's, over inputs drawn by hypothesis.
+
+Validation images are alike: a recipe that is right on them may be wrong on a batch of two, on a
+white image, or at another resolution. Inputs are drawn from all of these, always the same ones, and
+the smallest that breaks the limit is looked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import TypeAdapter
+
+from pytest_perfgate.building.opening import open_session
+from pytest_perfgate.building.suite_data import SuiteData
+from pytest_perfgate.records.recipe import Suite
+from pytest_perfgate.records.session import Parity
+from pytest_perfgate.runtimes import InferenceSession
+from pytest_perfgate.worker.protocol import Send
+
+Inputs = npt.NDArray[np.float32]
+
+NOTHING_IN_COMMON = 2.0
+"""The largest difference there is; what raises, is not finite or has another shape counts so."""
+
+_EXAMPLES = 40
+_MOST = 160  # inputs that are tried at all, those that make a broken one smaller included
+_GRID = 32  # other resolutions are multiples of this
+_KINDS = ("constant", "gradient", "noise", "image")  # the first is the simplest
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """One input, told rather than kept: `array` makes it.
+
+    Attributes:
+        batch, height, width: of the input, which is float32 (batch, 3, height, width).
+        kind: "constant" (all `low`), "gradient" (from `low` at the left to `high`), "noise"
+            (uniform between them), or "image" (validation images, between their own bounds).
+        low, high: bounds of the values.
+        seed: of the noise.
+    """
+
+    batch: int
+    height: int
+    width: int
+    kind: str
+    low: float
+    high: float
+    seed: int
+
+    def array(self, images: Inputs) -> Inputs:
+        """The input; `images` are those of the kind "image", at the suite's own resolution."""
+        shape = (self.batch, 3, self.height, self.width)
+        if self.kind == "image" and images.shape[1:] == shape[1:]:
+            return np.ascontiguousarray(np.resize(images, shape), dtype=np.float32)
+        if self.kind == "constant":
+            return np.full(shape, self.low, dtype=np.float32)
+        if self.kind == "gradient":
+            ramp = np.linspace(self.low, self.high, self.width, dtype=np.float32)
+            return np.ascontiguousarray(np.broadcast_to(ramp, shape))
+        noise = np.random.default_rng(self.seed).random(shape, dtype=np.float32)
+        return np.asarray(self.low + (self.high - self.low) * noise, dtype=np.float32)
+
+    def __str__(self) -> str:
+        what = {
+            "constant": f"all values {self.low:g}",
+            "gradient": f"a gradient from {self.low:g} to {self.high:g}",
+            "image": "validation images",
+        }.get(self.kind, f"noise from {self.low:g} to {self.high:g}, seed {self.seed}")
+        return f"batch {self.batch}, {self.height} x {self.width}, {what}"
+
+
+def parity(work: dict[str, Any], send: Send) -> None:
+    """Compares the recipe `work["recipe"]`, opened from `work["mine"]`, with its reference, opened
+    from `work["reference"]`, against `work["limit"]`; sends one "parity".
+    """
+    suite = TypeAdapter(Suite).validate_python(work["suite"])
+    recipe = suite.recipes[work["recipe"]]
+    data = SuiteData(suite)
+    reference = open_session(suite, suite.recipes[recipe.reference], work["reference"])
+    mine = open_session(suite, recipe, work["mine"])
+    images = np.asarray(data.example(max(2, suite.batch)), dtype=np.float32)
+    found = search(reference, mine, images, float(work["limit"]))
+    send({"type": "parity", "label": work["label"], "parity": found.model_dump(mode="json")})
+
+
+def search(
+    reference: InferenceSession, mine: InferenceSession, images: Inputs, limit: float
+) -> Parity:
+    """The largest difference over drawn inputs, and the smallest input that breaks `limit`.
+
+    `images` is float32 (N, 3, H, W): examples, the largest batch and the bounds of the values.
+    """
+    from hypothesis import Phase, find, settings
+    from hypothesis.errors import NoSuchExample
+
+    tried: dict[Drawn, tuple[float, str]] = {}
+    usual = _largest(reference, images)
+
+    def difference_of(drawn: Drawn) -> float:
+        if drawn not in tried:
+            if len(tried) >= _MOST:
+                return 0.0  # the search ends: nothing simpler is looked for any more
+            inputs = drawn.array(images)
+            tried[drawn] = _beside(reference, mine, inputs, usual)
+        return tried[drawn][0]
+
+    sizes = _sizes(reference, mine, images)
+    smallest = ""
+    try:
+        broken = find(
+            _inputs(sizes, images),
+            lambda drawn: difference_of(drawn) > limit,
+            settings=settings(
+                max_examples=_EXAMPLES,
+                database=None,
+                deadline=None,
+                derandomize=True,
+                phases=(Phase.generate, Phase.shrink),
+            ),
+        )
+    except NoSuchExample:
+        pass
+    else:
+        found, problem = tried[broken]
+        smallest = f"{broken}: {problem or f'the outputs differ by {found:.3g}'}"
+    return Parity(
+        value=max(difference for difference, _ in tried.values()),
+        tried=len(tried),
+        sizes=sizes,
+        smallest=smallest,
+    )
+
+
+def _inputs(sizes: Sequence[tuple[int, int]], images: Inputs) -> Any:
+    """The strategy; what comes first in each choice is what a broken input is reduced to."""
+    from hypothesis import strategies as st
+
+    low, high = float(images.min()), float(images.max())
+    # Black and white are where things break, and a draw between them seldom comes near.
+    ends = st.sampled_from((low, high))
+    values = ends | st.floats(low, high, width=32, allow_subnormal=False)
+
+    def drawn(
+        batch: int, size: tuple[int, int], kind: str, bounds: tuple[float, float], seed: int
+    ) -> Drawn:
+        first, last = bounds
+        if kind == "constant":
+            last = first
+        seed = seed if kind == "noise" else 0
+        return Drawn(batch, *size, kind, min(first, last), max(first, last), seed)
+
+    return st.builds(
+        drawn,
+        st.integers(1, len(images)),
+        st.sampled_from(list(sizes)),
+        st.sampled_from(_KINDS),
+        st.tuples(values, values),
+        st.integers(0, 7),
+    )
+
+
+def _sizes(
+    reference: InferenceSession, mine: InferenceSession, images: Inputs
+) -> tuple[tuple[int, int], ...]:
+    """Resolutions that both take: the suite's own, and half and one and a half of it where the
+    graph leaves them open. The suite's own is first, whether it works or not.
+    """
+    height, width = images.shape[2:]
+    found = [(height, width)]
+    for factor in (0.5, 1.5):
+        size = tuple(max(_GRID, round(factor * side / _GRID) * _GRID) for side in (height, width))
+        blank = np.zeros((1, 3, *size), dtype=np.float32)
+        if size not in found and all(_takes(each, blank) for each in (reference, mine)):
+            found.append((size[0], size[1]))
+    return tuple(found)
+
+
+def _takes(session: InferenceSession, inputs: Inputs) -> bool:
+    try:
+        session.run(inputs)
+    except Exception:  # noqa: BLE001 - runtimes refuse in many ways; that they do is all that counts
+        return False
+    return True
+
+
+def _largest(reference: InferenceSession, images: Inputs) -> list[float]:
+    """The largest value of each of the reference's outputs on the suite's own images."""
+    found = []
+    for output in reference.run(images.copy()):
+        values = np.abs(np.asarray(output, dtype=np.float64))
+        found.append(float(np.max(values, initial=0.0, where=np.isfinite(values))))
+    return found
+
+
+def _beside(
+    reference: InferenceSession, mine: InferenceSession, inputs: Inputs, usual: Sequence[float]
+) -> tuple[float, str]:
+    """How far the outputs are apart, and what is wrong when it is more than numbers."""
+    expected = reference.run(inputs.copy())
+    try:
+        outputs = mine.run(inputs.copy())
+    except Exception as error:  # noqa: BLE001 - whatever a runtime raises is the finding
+        text = str(error).strip().splitlines()
+        said = f"{type(error).__name__}: {text[0][:200] if text else ''}"
+        return NOTHING_IN_COMMON, f"the recipe raised {said}"
+    if len(outputs) != len(expected):
+        problem = f"{len(outputs)} outputs where the reference has {len(expected)}"
+        return NOTHING_IN_COMMON, problem
+    worst = 0.0
+    for number, (ours, theirs) in enumerate(zip(outputs, expected, strict=True)):
+        if np.shape(ours) != np.shape(theirs):
+            shapes = f"{np.shape(ours)} where the reference's is {np.shape(theirs)}"
+            return NOTHING_IN_COMMON, f"output {number} has the shape {shapes}"
+        if np.isfinite(theirs).all() and not np.isfinite(ours).all():
+            return NOTHING_IN_COMMON, f"output {number} is not finite"
+        worst = max(worst, difference(ours, theirs, usual[number]))
+    return worst, ""
+
+
+def difference(ours: Any, theirs: Any, usual: float = 0.0) -> float:
+    """The largest difference of two arrays of one shape, relative to the largest value of either,
+    or to what is `usual` where both are small: 0 for equal ones, `NOTHING_IN_COMMON` at the most.
+
+    Scores of an image with nothing on it are of the size of a sigmoid's rounding.
+    """
+    mine, other = np.asarray(ours, dtype=np.float64), np.asarray(theirs, dtype=np.float64)
+    if not mine.size:
+        return 0.0
+    known = np.isfinite(other)
+    mine, other = mine[known], other[known]
+    if not mine.size:
+        return 0.0
+    if not np.isfinite(mine).all():
+        return NOTHING_IN_COMMON
+    scale = max(float(np.abs(mine).max()), float(np.abs(other).max()), usual)
+    return float(np.abs(mine - other).max()) / scale if scale else 0.0

@@ -1,0 +1,68 @@
+"""The "profile" job: where the time of one recipe's inferences goes, in a process of its own.
+
+It runs after the measuring: a profiler slows down what it looks at, and no time that is judged was
+taken under one.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from pytest_perfgate.building.opening import open_session
+from pytest_perfgate.building.suite_data import SuiteData
+from pytest_perfgate.records.profile import Profile
+from pytest_perfgate.records.recipe import Suite
+from pytest_perfgate.runtimes import Profiles
+from pytest_perfgate.worker.loading import read_images
+from pytest_perfgate.worker.protocol import Send
+
+_PLAIN = 5  # inferences without the profiler: to know what one takes
+_FEWEST, _MOST = 5, 50
+_SECONDS = 2.0  # of profiled inferences
+_ROWS = 400  # operators that are handed over, at most: the slowest
+
+
+def profile(work: dict[str, Any], send: Send) -> None:
+    """Profiles the recipe `work["recipe"]` of `work["suite"]`, opened from `work["reference"]`, on
+    the first of `work["images"]` (a file), pinned to `work["cores"]`. Sends one "profiled".
+    """
+    if work["cores"] and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, work["cores"])
+    suite = TypeAdapter(Suite).validate_python(work["suite"])
+    session = open_session(suite, suite.recipes[work["recipe"]], work["reference"])
+    try:
+        if not isinstance(session, Profiles):
+            found = Profile(problem="its runtime has no profiler")
+        else:
+            batch, _ = SuiteData(suite).pipeline.preprocess(read_images(work["images"])[:1])
+            found = _profiled(session, batch)
+    finally:
+        session.close()
+    send({"type": "profiled", "profile": found.model_dump(mode="json")})
+
+
+def _profiled(session: Any, batch: Any) -> Profile:
+    took = []
+    for _ in range(_PLAIN + 1):
+        start = time.perf_counter()
+        session.run(batch)
+        took.append(time.perf_counter() - start)
+    plain = statistics.median(took[1:])  # the first one allocates
+    count = min(_MOST, max(_FEWEST, int(_SECONDS / max(plain, 1e-6))))
+    rows = session.profile(batch, count)
+    rows.sort(key=lambda row: -row.seconds)
+    if not rows:
+        return Profile(tool=session.profiler, problem=f"{session.profiler} saw no operator")
+    return Profile(
+        tool=session.profiler,
+        inferences=count,
+        seconds=plain,
+        operators=tuple(
+            row.model_copy(update={"seconds": float(f"{row.seconds:.4g}")}) for row in rows[:_ROWS]
+        ),
+    )

@@ -1,0 +1,138 @@
+"""The turns of a launch's arms: rounds, visits, batches, and the energy of inferences.
+
+Arms that are compared with each other make a *block*: they take turns at every single inference,
+so that what disturbs one disturbs the other. A round is one timed turn of every arm of a block, in
+random order. A launch visits its blocks again and again, some rounds at a time; the first turn of a
+visit is not timed, because the blocks before it have left the caches to it, and how many they are
+must not matter. An arm may be in several blocks. Blocked turns, which a suite may ask for, are the
+same visits with each arm's turns in a row.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from typing import Any
+
+from pytest_perfgate.machine.cpu_sensors import Sensors
+from pytest_perfgate.machine.gpu_sensors import Devices
+from pytest_perfgate.records.recipe import BLOCKED
+from pytest_perfgate.worker.arm import BATCH, ENERGY, SAMPLE
+from pytest_perfgate.worker.arm_process import HeldArm, failing, take_turn
+from pytest_perfgate.worker.protocol import Send
+
+ROUNDS = 4
+"""Rounds of a visit, after the turn that is not timed."""
+
+_FEW_VISITS = 2  # of every block, however slow its arms are
+
+_ENERGY_SECONDS = 1.0  # of inferences: a device's energy counter moves a few times a second
+
+Span = tuple[int, float, float]
+"""A round's number, begin and end, in seconds of `time.monotonic`."""
+
+
+class Turns:
+    """Asks arms for their turns; one that dies leaves `live`, and the others go on.
+
+    Args:
+        live: the arms of the launch; shared with it.
+        work: the launch's plain data.
+        order: in which turns are drawn.
+    """
+
+    def __init__(
+        self, live: list[HeldArm], work: dict[str, Any], order: random.Random, send: Send
+    ) -> None:
+        self._live = live
+        self._work = work
+        self._order = order
+        self._send = send
+        self._silence: float = work["silence"]
+
+    def untimed(self) -> None:
+        """A turn of every arm that counts for nothing."""
+        for arm in self._drawn(self._live):
+            with failing(arm, self._live, self._send):
+                take_turn(arm, SAMPLE, 0, self._silence)
+
+    def visits(self, sensors: Sensors, devices: Devices) -> list[Span]:
+        """All visits of all blocks; gives when each of their rounds was."""
+        spans: list[Span] = []
+        visit = self._visit_blocked if self._work.get("turns") == BLOCKED else self._visit
+        start = time.monotonic()
+        blocks: list[list[str]] = self._work["blocks"]
+        visits = math.ceil(self._work["rounds"] / ROUNDS)
+        first = 0
+        for number in range(visits):
+            if number >= _FEW_VISITS and time.monotonic() - start > self._work["seconds"]:
+                break
+            for block in self._order.sample(blocks, len(blocks)):
+                spans += visit([arm for arm in self._live if arm.label in block], first)
+                first += ROUNDS
+            sensors.look()
+            devices.look()
+            self._send({"type": "progress", "done": number + 1, "total": visits, "note": "visits"})
+        return spans
+
+    def _visit(self, block: list[HeldArm], first: int) -> list[Span]:
+        """A turn of each arm that is not timed, and then the rounds from number `first` on."""
+        spans = []
+        for turn in range(ROUNDS + 1):
+            number, begin = first + max(0, turn - 1), time.monotonic()
+            for arm in self._drawn(block):
+                self._one(arm, number, timed=turn > 0)
+            if turn:
+                spans.append((number, begin, time.monotonic()))
+        return spans
+
+    def _visit_blocked(self, block: list[HeldArm], first: int) -> list[Span]:
+        """As `_visit`, one arm after the other: what another has left behind is gone by an arm's
+        second turn.
+        """
+        spans = []
+        for arm in self._drawn(block):
+            for turn in range(ROUNDS + 1):
+                number, begin = first + max(0, turn - 1), time.monotonic()
+                self._one(arm, number, timed=turn > 0)
+                if turn:
+                    spans.append((number, begin, time.monotonic()))
+        return spans
+
+    def _one(self, arm: HeldArm, number: int, *, timed: bool) -> None:
+        if arm not in self._live:
+            return
+        with failing(arm, self._live, self._send):
+            times = take_turn(arm, SAMPLE, number, self._silence)
+            if timed:
+                arm.rounds.append(number)
+                arm.times.append(times)
+
+    def batches(self) -> None:
+        """A batch of every arm that one is asked of, however few the rounds were."""
+        for arm in self._drawn(self._live):
+            if arm.label in self._work["batches"]:
+                with failing(arm, self._live, self._send):
+                    seconds = take_turn(arm, BATCH, 0, self._silence)[0]
+                    if not math.isnan(seconds):  # its workload has no batches
+                        arm.batches.append(seconds)
+
+    def energies(self, devices: Devices) -> None:
+        """What the devices use while one arm infers, and the others wait."""
+        for arm in self._drawn(self._live):
+            if arm.label not in self._work.get("energies", ()) or not arm.on_device:
+                continue
+            with failing(arm, self._live, self._send):
+                take_turn(arm, ENERGY, 0, self._silence)  # its inputs are prepared
+                before = devices.energy()
+                if before is None:
+                    continue
+                asked = round(_ENERGY_SECONDS * 1e3)
+                _, count, *_ = take_turn(arm, ENERGY, asked, self._silence)
+                after = devices.energy()
+                if after is not None and after > before and count:
+                    arm.energies.append((after - before) / count)
+
+    def _drawn(self, arms: list[HeldArm]) -> list[HeldArm]:
+        return self._order.sample(arms, len(arms))

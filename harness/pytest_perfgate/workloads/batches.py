@@ -1,0 +1,105 @@
+"""Batches of one size through the model: a turn is one batch, all stages.
+
+Which size is the best is a question for a search: `size = { search = { choices = [1, 8] } }`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import Field
+
+from pytest_perfgate.artifact import OptionsModel
+from pytest_perfgate.metric import Better, Metric, Rule
+from pytest_perfgate.records.recipe import StepSpec
+from pytest_perfgate.registry import Requirement
+from pytest_perfgate.units import Unit
+from pytest_perfgate.workloads import WorkContext
+
+_TURN = "pre-process, inference and post-process; arms that are compared take turns at every batch."
+
+
+def _latency(name: str, meaning: str) -> Metric:
+    return Metric(
+        name,
+        Unit.SECONDS,
+        Better.LOWER,
+        Rule.LAUNCHES,
+        True,
+        f"{meaning} time of one batch of the recipe's size: {_TURN}",
+        optional=True,
+        apart=True,
+        leading=name == "batch_latency_p50",
+    )
+
+
+_METRICS = (
+    Metric(
+        "batch_throughput",
+        Unit.IMAGES_PER_SECOND,
+        Better.HIGHER,
+        Rule.LAUNCHES,
+        True,
+        f"Images of a batch of the recipe's size per second, median over batches: {_TURN}",
+        optional=True,
+        leading=True,
+    ),
+    _latency("batch_latency_p50", "Median"),
+    _latency("batch_latency_p95", "95th percentile of the"),
+)
+
+
+class Batches:
+    """The workload of this file."""
+
+    class Options(OptionsModel):
+        """How many images."""
+
+        size: int = Field(1, ge=1, description="images in a batch")
+
+    name = "batches"
+    columns = ("batch_throughput", "batch_latency")
+    metrics: Mapping[str, Metric] = {metric.name: metric for metric in _METRICS}
+    measures: frozenset[str] = frozenset()
+    goal = "batch_throughput"
+    accepts: frozenset[str] | None = None
+    requires: tuple[Requirement, ...] = ()
+    preload: tuple[str, ...] = ()
+
+    def adds(self, options: Any) -> tuple[StepSpec, ...]:  # noqa: ARG002 - the Protocol's
+        """Nothing: what the model gives does not depend on it."""
+        return ()
+
+    def open(self, options: Any, context: WorkContext) -> _Work:
+        """A session, and the stages around it."""
+        return _Work(options.size, context)
+
+
+class _Work:
+    def __init__(self, size: int, context: WorkContext) -> None:
+        self._session = context.session()
+        self._pipeline = context.pipeline
+        self._images = context.images
+        self._size = size
+        self.facts = {**self._session.facts, "batch_size": size}
+        self._flush = context.flush(self._session)
+
+    def sample(self, number: int) -> Sequence[float]:
+        """The batch of that number: images per second, and its seconds."""
+        count = len(self._images)
+        first = number * self._size
+        chosen = [self._images[(first + index) % count] for index in range(self._size)]
+        if self._flush is not None:
+            self._flush()
+        start = time.perf_counter()
+        batch, meta = self._pipeline.preprocess(chosen)
+        self._pipeline.postprocess(self._session.run(batch), meta)
+        seconds = time.perf_counter() - start
+        return self._size / seconds, seconds
+
+    def peak_device_memory(self) -> int | None:
+        """The allocator's own word, in bytes; None where it has none."""
+        ask = getattr(self._session, "peak_device_memory", None)
+        return None if ask is None else ask()

@@ -1,0 +1,234 @@
+"""Loading: a turn is a stretch of batches, decoded and pre-processed by a data loader, and run.
+
+What counts is how long the model waits. Between turns the loader's processes stand still, and the
+batches that they had ready are used up before the clock starts: what was fetched while others were
+measured is no one's gain.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pydantic import Field, field_validator
+
+from pytest_perfgate import registry
+from pytest_perfgate.artifact import OptionsModel, data_source
+from pytest_perfgate.errors import RuntimeFault
+from pytest_perfgate.machine.parent_death import die_with
+from pytest_perfgate.metric import Better, Metric, Rule
+from pytest_perfgate.records.recipe import StepSpec
+from pytest_perfgate.registry import Requirement
+from pytest_perfgate.units import Unit
+from pytest_perfgate.workloads import WorkContext
+
+_LEAST_SHARE = 1e-6  # of time: what did not wait at all has no logarithm
+
+_METRICS = (
+    Metric(
+        "loader_throughput",
+        Unit.IMAGES_PER_SECOND,
+        Better.HIGHER,
+        Rule.LAUNCHES,
+        True,
+        "Images per second through loader and model, median over stretches of batches: decoding, "
+        "pre-process and inference. The loader's processes use the launch's own cores.",
+        optional=True,
+        leading=True,
+    ),
+    Metric(
+        "wait_share",
+        Unit.SCORE,
+        Better.LOWER,
+        Rule.LAUNCHES,
+        True,
+        "Share of the time in which the model waited for its next batch, median over stretches of "
+        "batches: 1 means that nothing but loading takes time.",
+        optional=True,
+    ),
+)
+
+
+class Loader:
+    """The workload of this file."""
+
+    class Options(OptionsModel):
+        """Options of torch's data loader, by its own names, and what is kept."""
+
+        batch_size: int = Field(4, ge=1, description="images in a batch")
+        num_workers: int = Field(
+            0, ge=0, le=64, description="processes that load; 0: the model's own does"
+        )
+        prefetch_factor: int = Field(2, ge=1, description="batches that each process loads ahead")
+        pin_memory: bool = Field(
+            False, description="batches in page-locked memory, for copies to a GPU"
+        )
+        cache: bool = Field(
+            False, description="all images are decoded as the arm loads, and kept for all processes"
+        )
+        data: str = Field(
+            "validation", description="images to load: a split, or an import path for others"
+        )
+        batches: int = Field(4, ge=1, description="batches in a stretch")
+
+        @field_validator("data")
+        @classmethod
+        def _known(cls, value: str) -> str:
+            return value if value == "validation" else data_source(value)
+
+    name = "loader"
+    columns = ("stretch_time", "wait_share", "loader_throughput")
+    metrics: Mapping[str, Metric] = {metric.name: metric for metric in _METRICS}
+    measures: frozenset[str] = frozenset()
+    accepts: frozenset[str] | None = None
+    requires: tuple[Requirement, ...] = (registry.from_extra("torch", "torch"),)
+    preload: tuple[str, ...] = ("torch", "torch.utils.data")
+
+    def adds(self, options: Any) -> tuple[StepSpec, ...]:  # noqa: ARG002 - the Protocol's
+        """Nothing: how images arrive changes no accuracy."""
+        return ()
+
+    def open(self, options: Any, context: WorkContext) -> _Work:
+        """Starts the loader's processes, and then the session."""
+        return _Work(options, context)
+
+
+class _Work:
+    def __init__(self, options: Any, context: WorkContext) -> None:
+        import torch
+
+        if options.pin_memory and not torch.cuda.is_available():
+            raise RuntimeFault(
+                "pin_memory = true was asked for, and torch finds no CUDA device here",
+                where="workload.pin_memory",
+                next_step="leave `pin_memory` out, or run the recipe on a GPU",
+            )
+        data = context.data(options.data)
+        self._options = options
+        images: Any = _Decoded(data.images, keep=options.cache)  # a dataset by its methods
+        loader: Any = torch.utils.data.DataLoader(
+            images,
+            batch_size=options.batch_size,
+            sampler=_Forever(len(data.images)),
+            num_workers=options.num_workers,
+            prefetch_factor=options.prefetch_factor if options.num_workers else None,
+            collate_fn=_Collate(context.pipeline),
+            pin_memory=options.pin_memory,
+            worker_init_fn=_DieWith(os.getpid()),  # they stand still: nothing else reaches them
+            # Processes are started before the session has threads, which no fork would keep.
+            multiprocessing_context="fork" if options.num_workers else None,
+        )
+        self._batches: Iterator[tuple[Any, int]] = iter(loader)
+        found = {next(self._batches)[1] for _ in range(max(1, 2 * options.num_workers))}
+        self._check(found)
+        self._workers = [each.pid for each in multiprocessing.active_children()]
+        self._signal(signal.SIGSTOP)
+        atexit.register(self._signal, signal.SIGCONT)  # torch waits for them as a program ends
+        self._session = context.session()
+        self.facts: dict[str, Any] = {
+            **self._session.facts,
+            "loading processes": len(found - {os.getpid()}),
+            "batch_size": options.batch_size,
+            "decoded images kept": len(data.images) if options.cache else 0,
+        }
+
+    def _check(self, found: set[int]) -> None:
+        """Whoever loads must be who was asked to."""
+        others = found - {os.getpid()}
+        if bool(others) != bool(self._options.num_workers):
+            raise RuntimeFault(
+                f"num_workers = {self._options.num_workers} was asked for, and {len(others)} other "
+                "processes loaded"
+            )
+
+    def sample(self, number: int) -> Sequence[float]:  # noqa: ARG002 - batches come in their own order
+        """A stretch of batches."""
+        asked, clock = self._options, time.perf_counter
+        self._signal(signal.SIGCONT)
+        for _ in range(asked.num_workers * asked.prefetch_factor):
+            self._session.run(self._next())  # what was ready when the turn came
+        waited, start = 0.0, clock()
+        for _ in range(asked.batches):
+            before = clock()
+            batch = self._next()
+            waited += clock() - before
+            self._session.run(batch)
+        whole = clock() - start
+        self._signal(signal.SIGSTOP)
+        images = asked.batches * asked.batch_size
+        return whole, max(waited / whole, _LEAST_SHARE), images / whole
+
+    def _next(self) -> Any:
+        batch, _ = next(self._batches)
+        return batch.numpy()
+
+    def _signal(self, what: signal.Signals) -> None:
+        for pid in self._workers:
+            if pid is not None:
+                with contextlib.suppress(ProcessLookupError):  # its end is the loader's to tell
+                    os.kill(pid, what)
+
+    def peak_device_memory(self) -> int | None:
+        """The allocator's own word, in bytes; None where it has none."""
+        ask = getattr(self._session, "peak_device_memory", None)
+        return None if ask is None else ask()
+
+
+class _DieWith:
+    """What each loading process does first."""
+
+    def __init__(self, parent: int) -> None:
+        self._parent = parent
+
+    def __call__(self, number: int) -> None:  # noqa: ARG002 - torch's
+        die_with(self._parent)
+
+
+class _Decoded:
+    """Decoded images by their numbers, uint8 (H, W, 3) each."""
+
+    def __init__(self, images: Sequence[Any], *, keep: bool) -> None:
+        import numpy as np
+
+        self._images = [np.array(images[index]) for index in range(len(images))] if keep else images
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, index: int) -> Any:
+        import numpy as np
+
+        return np.asarray(self._images[index])
+
+
+class _Collate:
+    """Images to a network's input, and the process that made it."""
+
+    def __init__(self, pipeline: Any) -> None:
+        self._pipeline = pipeline
+
+    def __call__(self, images: list[Any]) -> tuple[Any, int]:
+        import torch
+
+        batch, _ = self._pipeline.preprocess(images)
+        return torch.from_numpy(batch), os.getpid()
+
+
+class _Forever:
+    """The numbers of all images in order, again and again."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+
+    def __iter__(self) -> Iterator[int]:
+        while True:
+            yield from range(self._count)
+
+    def __len__(self) -> int:
+        return self._count

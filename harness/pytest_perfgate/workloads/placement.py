@@ -1,0 +1,158 @@
+"""What a recipe works on at once: places, each some cores, and a GPU where its runtime needs one.
+
+Options of a workload may have `devices`, how many places it asks for; others ask for one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pytest_perfgate import registry
+from pytest_perfgate.errors import RuntimeFault
+from pytest_perfgate.machine import nvml, visible_gpus
+from pytest_perfgate.records.recipe import Recipe
+from pytest_perfgate.registry import Requirement
+from pytest_perfgate.runtimes import DEVICE_UUID
+from pytest_perfgate.runtimes.cuda import GPU
+
+_THREADS = Path("/proc/self/task")
+
+
+def devices_of(recipe: Recipe) -> int:
+    """How many places the recipe's workload asks for."""
+    return int(recipe.workload.options.get("devices") or 1)
+
+
+def on_gpu(recipe: Recipe) -> bool:
+    """Whether the recipe's runtime needs an NVIDIA GPU, with the options it has."""
+    runtime = registry.find(registry.RUNTIMES, recipe.runtime.name)
+    options = runtime.Options.model_validate(dict(recipe.runtime.options))
+    return GPU in registry.requires_of(runtime, options)
+
+
+def cores_of(recipe: Recipe, threads: int) -> int:
+    """How many cores an arm of the recipe works on: `threads` at each place."""
+    return threads * devices_of(recipe)
+
+
+@dataclass(frozen=True)
+class Enough(Requirement):
+    """So many of something that a recipe works on at once."""
+
+    asked: int = 1
+    found: int = 0
+    why: str = ""
+
+    @property
+    def missing(self) -> bool:
+        """Whether there are fewer."""
+        return self.found < self.asked
+
+    @property
+    def reason(self) -> str:
+        """How many are asked for, and how many there are."""
+        were = "was" if self.found == 1 else "were"
+        text = f"it asks for {self.asked} {self.module}, and {self.found} {were} found"
+        return f"{text} ({self.why})" if self.why else text
+
+
+def needs(recipe: Recipe, threads: int) -> tuple[Requirement, ...]:
+    """What must be here for the places of a recipe that asks for several."""
+    asked = devices_of(recipe)
+    if asked < 2:
+        return ()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+    found: list[Requirement] = []
+    if on_gpu(recipe):
+        known, why = visible_gpus.count()
+        found.append(Enough("GPUs", "nvidia-smi  # must list as many", asked, known, why))
+    each = f" ({asked} devices of {threads})"
+    why = "" if cores else "this system pins no process to cores"
+    step = "use a machine with as many, or give the session more: --perf-cores"
+    return (*found, Enough(f"cores{each}", step, asked * threads, cores, why))
+
+
+@dataclass(frozen=True)
+class Place:
+    """What one process has for itself: cores, and the UUID of a GPU or ""."""
+
+    cores: tuple[int, ...]
+    gpu: str = ""
+
+    def __str__(self) -> str:
+        cores = ", ".join(map(str, self.cores))
+        on = f"core{'s' if len(self.cores) > 1 else ''} {cores}"
+        return f"{self.gpu} with {on}" if self.gpu else on
+
+    def enter(self) -> None:
+        """Goes there with this process: before anything of a runtime has been opened."""
+        os.sched_setaffinity(0, self.cores)
+        if self.gpu:
+            os.environ[visible_gpus.VISIBLE] = self.gpu
+
+
+def take(count: int, threads: int, *, gpu: bool) -> list[Place]:
+    """Places that share nothing, of this process's own cores and of the GPUs that it may use.
+
+    Raises:
+        RuntimeFault: there are fewer.
+    """
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    devices: Sequence[str] = visible_gpus.uuids() if gpu else [""] * count
+    for what, found, asked in (
+        ("GPUs", len(devices), count),
+        ("cores", len(cores), count * threads),
+    ):
+        if found < asked:
+            raise RuntimeFault(f"it asks for {asked} {what}, and {found} were found")
+    return [
+        Place(tuple(cores[each * threads : (each + 1) * threads]), devices[each])
+        for each in range(count)
+    ]
+
+
+def seen(facts: Mapping[str, Any]) -> Place:
+    """Where this process really is: the cores that one of its threads may run on, and the GPU that
+    its session tells of.
+    """
+    cores: set[int] = set()
+    for thread in _THREADS.iterdir():
+        try:
+            cores |= os.sched_getaffinity(int(thread.name))
+        except ProcessLookupError:
+            continue  # it has ended
+    return Place(tuple(sorted(cores)), str(facts.get(DEVICE_UUID, "")))
+
+
+def prove_apart(given: Sequence[Place], found: Sequence[Place]) -> None:
+    """Nothing, when each of several processes is at the place that it was given.
+
+    Raises:
+        RuntimeFault: two of them share one, or one is elsewhere.
+    """
+    for number, (place, real) in enumerate(zip(given, found, strict=True)):
+        for other, beside in enumerate(found[:number]):
+            same = (
+                bool(real.gpu) and nvml.same(real.gpu, beside.gpu)
+                if place.gpu
+                else set(real.cores) & set(beside.cores)
+            )
+            if same:
+                raise RuntimeFault(
+                    f"replicas {other} and {number} share a device: they are on {beside} and on "
+                    f"{real}",
+                    valid=", ".join(map(str, given)),
+                    next_step="what runs them moves them, or chooses its device by itself",
+                )
+    for number, (place, real) in enumerate(zip(given, found, strict=True)):
+        there = nvml.same(real.gpu, place.gpu) if place.gpu else set(real.cores) <= set(place.cores)
+        if not there or bool(real.gpu) != bool(place.gpu):
+            told = str(real) if real.gpu or not place.gpu else "a device that it does not tell"
+            raise RuntimeFault(
+                f"replica {number} was given {place}, and is on {told}",
+                next_step="what runs it moves it, or chooses its device by itself",
+            )

@@ -1,0 +1,255 @@
+"""Replicas: a turn is a stretch in which several processes work at once, and one of them alone.
+
+Each replica is a process with a session of its own on a device of its own: a GPU where the runtime
+needs one, else cores that no other has. What the others cost is told by the stretch alone, which is
+of the same turn: a machine that slows down between turns moves both.
+"""
+
+from __future__ import annotations
+
+import functools
+import gc
+import math
+import mmap
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from pydantic import Field
+
+from pytest_perfgate.artifact import OptionsModel
+from pytest_perfgate.machine.cuda_context import refuse_opened
+from pytest_perfgate.metric import Better, Metric, Rule
+from pytest_perfgate.records.recipe import StepSpec
+from pytest_perfgate.registry import Requirement
+from pytest_perfgate.runtimes import DEVICE_UUID
+from pytest_perfgate.units import Unit
+from pytest_perfgate.workloads import WorkContext
+from pytest_perfgate.workloads.child_processes import Answer, Forks
+from pytest_perfgate.workloads.placement import Place, prove_apart, seen, take
+
+_BATCH = (
+    "Time of a batch from decoded pixels to final results, over all replicas, while all of them "
+    "work"
+)
+
+_WAITS = 50e-6  # seconds between looks for those that are not there yet
+_SPINS = 200  # looks before it
+
+
+def _latency(name: str, which: str) -> Metric:
+    return Metric(
+        name, Unit.SECONDS, Better.LOWER, Rule.LAUNCHES, True, f"{_BATCH}: {which}.", optional=True
+    )
+
+
+_METRICS = (
+    Metric(
+        "replica_throughput",
+        Unit.IMAGES_PER_SECOND,
+        Better.HIGHER,
+        Rule.LAUNCHES,
+        True,
+        "Images per second of all replicas together: the sum of each one's, over its own batches, "
+        "while all of them work. Median over turns.",
+        optional=True,
+        leading=True,
+    ),
+    Metric(
+        "scaling_efficiency",
+        Unit.RATIO,
+        Better.HIGHER,
+        Rule.LAUNCHES,
+        True,
+        "`replica_throughput` over as many times the images per second of one replica alone, in "
+        "the same turn, each replica in its turn: 1 when they cost each other nothing. Median "
+        "over turns.",
+        optional=True,
+    ),
+    _latency("replica_latency_p50", "median"),
+    _latency("replica_latency_p95", "95th percentile"),
+    _latency("replica_latency_p99", "99th percentile"),
+)
+
+
+class Replicas:
+    """The workload of this file."""
+
+    class Options(OptionsModel):
+        """Options of replicas."""
+
+        devices: int = Field(ge=2, description="replicas, each a process on a device of its own")
+        batch_size: int | None = Field(
+            None, ge=1, description="images in a batch; default: the suite's `batch`"
+        )
+        batches: int = Field(4, ge=1, description="batches of a replica in a stretch")
+
+    name = "replicas"
+    columns = ("replica_throughput", "scaling_efficiency", "replica_latency")
+    metrics: Mapping[str, Metric] = {metric.name: metric for metric in _METRICS}
+    measures: frozenset[str] = frozenset()
+    accepts: frozenset[str] | None = None
+    requires: tuple[Requirement, ...] = ()
+    preload: tuple[str, ...] = ()
+
+    def adds(self, options: Any) -> tuple[StepSpec, ...]:  # noqa: ARG002 - the Protocol's
+        """Nothing."""
+        return ()
+
+    def open(self, options: Any, context: WorkContext) -> _Work:
+        """The replicas, each with its session open and after its first batch."""
+        return _Work(options, context)
+
+
+class _Work:
+    def __init__(self, options: Any, context: WorkContext) -> None:
+        count = options.devices
+        self._size = options.batch_size or context.batch
+        self._batches = options.batches
+        self._places = take(count, context.threads, gpu=context.gpu)
+        refuse_opened()
+        meeting = _Meeting(count)
+        begins: list[Callable[[], tuple[dict[str, Any], Answer]]] = [
+            functools.partial(
+                _begin, number, place, meeting, context, size=self._size, batches=self._batches
+            )
+            for number, place in enumerate(self._places)
+        ]
+        names = [f"replica {number} ({place})" for number, place in enumerate(self._places)]
+        # A turn has two stretches, and its own end.
+        self._forks = Forks(names, begins, 0.4 * context.silence)
+        self._all = range(count)
+        self._serial = 0
+        self.columns = ("replica_throughput", "scaling_efficiency") + ("replica_latency",) * (
+            count * self._batches
+        )
+        self.processes: Sequence[int] = self._forks.pids
+        told = self._forks.first()
+        self._prove(told)
+        first = dict(told[0]["facts"])
+        self.facts: dict[str, Any] = first | {
+            "replicas": count,
+            "batch_size": self._size,
+            "places": [str(_place(each)) for each in told],
+        }
+        if context.gpu:
+            self.facts[DEVICE_UUID] = [place.gpu for place in self._places]
+
+    def sample(self, number: int) -> Sequence[float]:
+        """All replicas at once, and one alone, in turns before and after it."""
+        alone = (number // 2) % len(self._all)
+        if number % 2:
+            one, every = self._stretch([alone], number), self._stretch(self._all, number)
+        else:
+            every, one = self._stretch(self._all, number), self._stretch([alone], number)
+        images = self._size * self._batches
+        together = math.fsum(images / math.fsum(times) for times in every)
+        single = images / math.fsum(one[0])
+        return (
+            together,
+            together / (len(every) * single),
+            *(seconds for times in every for seconds in times),
+        )
+
+    def peak_memory(self) -> int | None:
+        """What the replicas have come to hold, added up, in bytes."""
+        return self._sum("memory")
+
+    def peak_device_memory(self) -> int | None:
+        """What the replicas' allocators held, added up, in bytes."""
+        return self._sum("device_memory")
+
+    def _sum(self, what: str) -> int | None:
+        known = [each[what] for each in self._forks.ask(self._all, {"what": "memory"})]
+        return None if any(each is None for each in known) else sum(known)
+
+    def _stretch(self, active: Sequence[int], number: int) -> list[list[float]]:
+        """Seconds of each batch of these replicas, which begin together."""
+        self._serial = self._serial % _Meeting.LAST + 1
+        asked = {
+            "what": "stretch",
+            "serial": self._serial,
+            "number": number,
+            "active": list(active),
+        }
+        told = self._forks.ask(active, asked)
+        self._prove(told, active)
+        return [each["times"] for each in told]
+
+    def _prove(self, told: Sequence[Mapping[str, Any]], active: Sequence[int] = ()) -> None:
+        given = [self._places[each] for each in active or self._all]
+        prove_apart(given, [_place(each) for each in told])
+
+
+def _place(told: Mapping[str, Any]) -> Place:
+    return Place(tuple(told["cores"]), told["gpu"])
+
+
+class _Meeting:
+    """Memory that replicas share: which of them have come to a stretch, and which are through."""
+
+    LAST = 255
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._marks = mmap.mmap(-1, 2 * count)
+
+    def begin(self, number: int, active: Sequence[int], serial: int) -> None:
+        """Waits until all of `active` are here."""
+        self._marks[number] = serial
+        looks = 0
+        while any(self._marks[each] != serial for each in active):
+            looks += 1
+            if looks > _SPINS:
+                time.sleep(_WAITS)
+
+    def through(self, number: int, serial: int) -> None:
+        """Says that this one has done its batches."""
+        self._marks[self._count + number] = serial
+
+    def over(self, active: Sequence[int], serial: int) -> bool:
+        """Whether all of `active` have."""
+        return all(self._marks[self._count + each] == serial for each in active)
+
+
+def _begin(
+    number: int, place: Place, meeting: _Meeting, context: WorkContext, *, size: int, batches: int
+) -> tuple[dict[str, Any], Answer]:
+    """A replica, in its process: goes to its place, and opens its session there."""
+    place.enter()
+    memory = context.grown()
+    session = context.session()
+    flush = context.flush(session)
+    images = context.images
+
+    def batch(first: int) -> float:
+        chosen = [images[(first + each) % len(images)] for each in range(size)]
+        if flush is not None:
+            flush()
+        start = time.perf_counter()
+        pixels, meta = context.pipeline.preprocess(chosen)
+        context.pipeline.postprocess(session.run(pixels), meta)
+        return time.perf_counter() - start
+
+    def here() -> dict[str, Any]:
+        found = seen(session.facts)
+        return {"cores": list(found.cores), "gpu": found.gpu}
+
+    def answer(request: dict[str, Any]) -> dict[str, Any]:
+        if request["what"] == "memory":
+            ask = getattr(session, "peak_device_memory", None)
+            return {"memory": memory(), "device_memory": None if ask is None else ask()}
+        active, serial = request["active"], request["serial"]
+        # No two replicas have the same images at once, and no two batches of a turn.
+        first = (request["number"] * len(active) + number) * batches * size
+        meeting.begin(number, active, serial)
+        times = [batch(first + each * size) for each in range(batches)]
+        meeting.through(number, serial)
+        while not meeting.over(active, serial):  # whoever is slower has all beside it to its end
+            batch(first)
+        return {"times": times, **here()}
+
+    batch(0)
+    gc.collect()
+    gc.freeze()
+    return {"facts": session.facts, **here()}, answer

@@ -1,0 +1,189 @@
+"""Training: a turn is one step of the optimizer, on the next batch.
+
+What the recipe is measured by is what it is built by as well: its chain ends on the same training,
+for as many steps as are asked for, and accuracy is of what comes out. So a recipe that trains under
+autocast is held to the speed of its steps, to its loss and to its accuracy beside float32.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+from pydantic import Field
+
+from pytest_perfgate import registry
+from pytest_perfgate.artifact import TORCH
+from pytest_perfgate.errors import RuntimeFault
+from pytest_perfgate.metric import Better, Metric, Rule
+from pytest_perfgate.records.recipe import StepSpec
+from pytest_perfgate.registry import Requirement
+from pytest_perfgate.steps.training import TRAINING_LOSS, Course, TrainingOptions, train
+from pytest_perfgate.units import Unit
+from pytest_perfgate.workloads import WorkContext
+
+_STEPS = 1_000_000  # of a training that is never finished: so many turns no session has
+_SEED = 0
+
+_TURNS = "Arms that are compared take turns at every step, on the same batches."
+
+
+def _time(name: str, meaning: str, *, leading: bool = False) -> Metric:
+    return Metric(
+        name,
+        Unit.SECONDS,
+        Better.LOWER,
+        Rule.LAUNCHES,
+        True,
+        f"{meaning} {_TURNS}",
+        optional=True,
+        leading=leading,
+    )
+
+
+_METRICS = (
+    _time(
+        "step_time_p50",
+        "Median time of one training step: batch, forward pass, loss, backward pass and optimizer.",
+        leading=True,
+    ),
+    _time("step_time_p95", "95th percentile of the time of one training step."),
+    _time("forward_time_p50", "Median time of a step from its begin to its loss."),
+    _time("backward_time_p50", "Median time of a step from its loss to its end."),
+    Metric(
+        "training_throughput",
+        Unit.IMAGES_PER_SECOND,
+        Better.HIGHER,
+        Rule.LAUNCHES,
+        True,
+        f"Images of a batch per second of its step, median. {_TURNS}",
+        optional=True,
+    ),
+    Metric(
+        TRAINING_LOSS,
+        Unit.SCORE,
+        Better.LOWER,
+        Rule.EXACT,
+        True,
+        "Running mean of the loss over about the last 20 steps of the training that the recipe's "
+        "artifact comes from. The seed is fixed: the same code gives the same value on a machine.",
+        optional=True,
+    ),
+)
+
+
+class Training:
+    """The workload of this file."""
+
+    class Options(TrainingOptions):
+        """Options of the training, as `finetune` has them."""
+
+        autocast: Literal["bfloat16", "float16"] | None = Field(
+            None, description="the type that torch.autocast trains in; default: float32"
+        )
+
+    name = "training"
+    columns = ("step_time", "forward_time", "backward_time", "training_throughput")
+    metrics: Mapping[str, Metric] = {metric.name: metric for metric in _METRICS}
+    measures: frozenset[str] = frozenset()
+    goal = "step_time_p50"
+    accepts: frozenset[str] | None = frozenset({TORCH})
+    requires: tuple[Requirement, ...] = (registry.from_extra("torch", "torch"),)
+    preload: tuple[str, ...] = ("torch",)
+
+    def adds(self, options: Any) -> tuple[StepSpec, ...]:
+        """The training that accuracy and loss are of."""
+        return (StepSpec("finetune", options.model_dump(mode="json")),)
+
+    def open(self, options: Any, context: WorkContext) -> _Work:
+        """Begins a training of the recipe's artifact, up to before its first step."""
+        return _Work(options, context)
+
+
+class _Work:
+    """A trainer in a thread of its own, which waits for its turn at every step."""
+
+    def __init__(self, options: Any, context: WorkContext) -> None:
+        import torch
+
+        torch.set_num_threads(context.threads)
+        self._course = _TurnedCourse(options.autocast)
+        self._error: BaseException | None = None
+        module, data, trainer = context.module(), context.data(options.data), context.trainer()
+        for parameter in module.parameters():
+            parameter.requires_grad_(True)
+        asked = options.model_copy(update={"steps": _STEPS})
+
+        def run() -> None:
+            torch.set_num_threads(context.threads)  # it is a setting of each thread
+            try:
+                train(trainer, module, data, asked, _SEED, self._course)
+            except BaseException as error:  # noqa: BLE001 - raised again in the arm's own thread
+                self._error = error
+            finally:
+                self._course.ended.release()
+
+        self._thread = threading.Thread(target=run, name="training", daemon=True)
+        self._thread.start()
+        self.facts: dict[str, Any] = {
+            "trains in": options.autocast or "float32",
+            "batch_size": options.batch_size,
+            "threads": context.threads,
+        }
+
+    def sample(self, number: int) -> Sequence[float]:  # noqa: ARG002 - batches come in their own order
+        """One step of the training."""
+        self._course.turn.release()
+        self._course.ended.acquire()
+        if self._error is not None:
+            raise self._error
+        if not self._thread.is_alive():
+            raise RuntimeFault("the trainer left before the end of its steps")
+        whole, forward, images = self._course.took
+        return whole, forward, whole - forward, images / whole
+
+
+class _TurnedCourse(Course):
+    """A course whose steps wait for a turn each."""
+
+    def __init__(self, autocast: str | None) -> None:
+        super().__init__(autocast=autocast)
+        self.turn = threading.Semaphore(0)
+        self.ended = threading.Semaphore(0)
+        self.took = (math.nan, math.nan, math.nan)
+        self._at_loss = math.nan
+        self._images = math.nan
+
+    def steps(self, total: int, **state: Any) -> Iterator[int]:
+        """See `Course.steps`; a step begins when its turn comes."""
+        self.begin(state)
+        wait = _waits(state.get("module"))
+        for step in range(total):
+            self.turn.acquire()
+            self._at_loss = self._images = math.nan
+            start = time.perf_counter()
+            yield step
+            wait()
+            whole = time.perf_counter() - start
+            self.done = step + 1
+            self.took = (whole, self._at_loss - start, self._images)
+            self.ended.release()
+
+    def loss(self, images: Any, loss: Any) -> Any:
+        """See `Course.loss`."""
+        found = super().loss(images, loss)
+        self._at_loss, self._images = time.perf_counter(), float(len(images))
+        return found
+
+
+def _waits(module: Any) -> Any:
+    """Waits for the device that a module is on: a step goes on there after its call is back."""
+    import torch
+
+    first = next(module.parameters(), None) if module is not None else None
+    if first is not None and first.is_cuda:
+        return torch.cuda.synchronize
+    return lambda: None

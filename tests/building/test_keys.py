@@ -1,0 +1,68 @@
+"""What makes a link of a chain be built anew: its own packages, and no others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pytest_perfgate.building import builder, package_versions
+from pytest_perfgate.records.recipe import Suite
+from pytest_perfgate.registry import STEPS, find
+from pytest_perfgate.suite import reading
+
+pytest.importorskip("torch_pruning", reason="python -m pip install 'pytest-perfgate[torch]'")
+pytest.importorskip("onnxruntime", reason="python -m pip install 'pytest-perfgate[onnx]'")
+
+SUITE = """\
+[suite]
+task = "detection"
+model = "demo.model:build"
+[suite.data]
+validation = "demo.data:validation"
+[[recipe]]
+name = "fp32"
+runtime = "torch"
+"""
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> Suite:
+    """A suite of one torch recipe."""
+    (tmp_path / "recipes.toml").write_text(SUITE)
+    found = reading.read(tmp_path / "recipes.toml", tmp_path).suite
+    assert found is not None
+    return found
+
+
+def keys(suite: Suite) -> dict[str, str]:
+    """The key of the model, and of some steps right after it."""
+    source = builder._source_key(suite)
+    found = {"model": source}
+    for name in ("prune", "export"):
+        step = find(STEPS, name)
+        found[name] = builder._step_key(source, step, step.Options(), suite)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("package", "anew"),
+    [
+        ("openvino", set()),
+        ("pydantic", set()),
+        ("torch-pruning", {"prune"}),
+        ("onnx", {"export"}),
+        ("onnxscript", {"export"}),
+        ("torch", {"model", "prune", "export"}),
+        ("numpy", {"model", "prune", "export"}),
+    ],
+)
+def test_another_version_builds_what_uses_the_package(
+    package: str, anew: set[str], suite: Suite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hours of training are not lost because another runtime was updated."""
+    before, real = keys(suite), package_versions.version
+    monkeypatch.setattr(
+        package_versions, "version", lambda name: "0" if name == package else real(name)
+    )
+    after = keys(suite)
+    assert {name for name in before if before[name] != after[name]} == anew

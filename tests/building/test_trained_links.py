@@ -1,0 +1,242 @@
+"""Links that train, built as a session builds them: continued when killed, restored, moved."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import coco_folder
+
+pytest.importorskip("torch", reason="python -m pip install 'pytest-perfgate[torch]'")
+pytest.importorskip("safetensors", reason="python -m pip install 'pytest-perfgate[torch]'")
+pytest.importorskip("PIL", reason="python -m pip install 'pytest-perfgate[detection]'")
+
+pytestmark = pytest.mark.slow
+
+SUITE = """\
+[suite]
+task = "detection"
+model = "toy:build"
+trainer = "toy:fit"
+[suite.data]
+train = { images = "train", annotations = "train.json" }
+validation = { images = "validation", annotations = "validation.json" }
+
+[[recipe]]
+name = "tuned"
+runtime = "torch"
+steps = [{ finetune = 8, learning_rate = 0.01, batch_size = 2 }]
+
+[[recipe]]
+name = "moved"
+runtime = "torch"
+steps = [{ finetune = 8, learning_rate = 0.01, batch_size = 2, data = "toy:night" }]
+
+[[recipe]]
+name = "leaking"
+runtime = "torch"
+steps = [{ finetune = 8, data = "toy:leak" }]
+
+[[recipe]]
+name = "taught"
+runtime = "torch"
+steps = [
+    { finetune = 2 },
+    { distil = "toy:small", steps = 8, learning_rate = 0.02, features = [["2", "2"]] },
+    { finetune = 2, learning_rate = 1e-4 },
+]
+"""
+
+TOY = """\
+import os
+import signal
+
+import numpy as np
+import torch
+from pytest_perfgate.tasks.detection import DetectionData
+
+
+def net(width):
+    torch.manual_seed(width)
+    nn = torch.nn
+    return nn.Sequential(
+        nn.Conv2d(3, width, 3, 2, 1), nn.BatchNorm2d(width), nn.ReLU(), nn.Dropout(0.2),
+        nn.Conv2d(width, 4, 1),
+    ).eval()
+
+
+def build():
+    return net(16)
+
+
+def small():
+    return net(4)
+
+
+def dark(seed):
+    images = [np.full((64, 64, 3), seed + each, np.uint8) for each in range(4)]
+    coco = {
+        "images": [{"id": each, "width": 64, "height": 64} for each in range(4)],
+        "annotations": [
+            {"id": 1, "image_id": 0, "category_id": 1, "bbox": [0, 0, 8, 8]}
+        ],
+        "categories": [{"id": 1, "name": "square"}],
+    }
+    return DetectionData(images, coco)
+
+
+def night():
+    return dark(0)
+
+
+def leak():
+    from PIL import Image
+    images = [np.array(Image.open("validation/0.png").convert("RGB"))] * 4
+    return DetectionData(images, dark(0).coco)
+
+
+def fit(module, data, *, steps, learning_rate, batch_size, seed, course):
+    optimizer = torch.optim.AdamW(module.parameters(), lr=learning_rate)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=steps)
+    module.train()
+    state = {"module": module, "optimizer": optimizer, "schedule": schedule}
+    for step in course.steps(steps, **state):
+        if os.environ.get("DIE_AT") == str(step):
+            os.kill(os.getpid(), signal.SIGKILL)
+        rows = np.random.default_rng((seed, step)).integers(0, len(data.images), batch_size)
+        pixels = np.stack([np.array(data.images[row]) for row in rows])
+        images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
+        loss = course.loss(images, (module(images) - images.mean()).square().mean())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    return module.eval()
+"""
+
+CHILD = """\
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pytest_perfgate.errors import PerfgateError
+from pytest_perfgate.measure import build as building
+from pytest_perfgate.building.project_code import Watch
+from pytest_perfgate.worker.prepare import _splits_used
+from pytest_perfgate.building.artifact_cache import ArtifactStore
+from pytest_perfgate.building.suite_data import SuiteData
+from pytest_perfgate.suite.reading import read
+
+building.CHECKPOINT_SECONDS = 0.0
+root = Path.cwd()
+suite = read(root / "recipes.toml", root).suite
+
+
+def build(name):
+    recipe = suite.recipes[name]
+    data = SuiteData(suite)
+    for split in _splits_used(recipe):
+        data.refuse_leak(split)
+    store = ArtifactStore(root / ".perfgate" / sys.argv[1])
+    built = building.build(
+        suite, recipe, store=store, watch=Watch(root), data=data, progress=lambda *_: None
+    )
+    module = building.load(built.reference).module
+    with torch.inference_mode():
+        output = module(torch.from_numpy(data.example(1)))
+    return {
+        "effects": [dict(link.effect) for link in built.lineage],
+        "cached": [link.cached for link in built.lineage],
+        "digest": built.info.digest,
+        "model": built.reference["model"],
+        "parameters": sum(each.numel() for each in module.parameters()),
+        "output": float(output.double().sum()),
+        "left": [each.name for each in (store.root / "training").glob("*")],
+    }
+
+
+def told(name):
+    try:
+        return build(name)
+    except PerfgateError as error:
+        return {"error": str(error)}
+
+
+print(json.dumps({name: told(name) for name in sys.argv[2:]}))
+"""
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A suite whose model, trainer and data are a module of its own."""
+    folder = tmp_path_factory.mktemp("toy")
+    (folder / "recipes.toml").write_text(SUITE)
+    (folder / "toy.py").write_text(TOY)
+    coco_folder(folder, "train", 6, seed=1)
+    coco_folder(folder, "validation", 4, seed=2)
+    return folder
+
+
+def build(project: Path, cache: str, *recipes: str, die_at: int | None = None) -> Any:
+    """What a process of its own built, by recipe; None when it was killed."""
+    environment = {**os.environ, **({} if die_at is None else {"DIE_AT": str(die_at)})}
+    done = subprocess.run(
+        [sys.executable, "-c", CHILD, cache, *recipes],
+        cwd=project,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if die_at is not None:
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        return None
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def undisturbed(project: Path) -> Any:
+    """Every recipe as one process builds it that nobody kills; importing torch takes the time."""
+    return build(project, "undisturbed", "tuned", "moved", "leaking", "taught")
+
+
+@pytest.mark.parametrize(("recipe", "link"), [("tuned", 1), ("taught", 2)])
+def test_a_killed_training_is_continued_by_the_next_session(
+    project: Path, undisturbed: Any, recipe: str, link: int
+) -> None:
+    """It ends in the weights of one that nobody disturbed, and leaves no checkpoint behind."""
+    whole = undisturbed[recipe]
+    assert whole["effects"][link]["resumed_at"] == 0
+    build(project, f"{recipe}-cut", recipe, die_at=5)
+    continued = build(project, f"{recipe}-cut", recipe)[recipe]
+    assert continued["effects"][link]["resumed_at"] == 5
+    assert continued["digest"] == whole["digest"]
+    assert continued["output"] == whole["output"]
+    assert continued["left"] == []
+
+
+def test_a_student_is_restored_from_its_own_import_path(project: Path, undisturbed: Any) -> None:
+    """In another process, from the cache: the student's structure with the trained weights."""
+    first = undisturbed["taught"]
+    again = build(project, "undisturbed", "taught")["taught"]
+    assert again["cached"] == [True] * 4
+    assert again["model"]["name"] == "toy:small"
+    assert again["parameters"] == first["effects"][2]["parameters"] < 200
+    assert again["output"] == first["output"]
+
+
+def test_fine_tuning_moves_to_the_data_of_an_import_path(undisturbed: Any) -> None:
+    """Another domain gives other weights; images that validation has are refused there too."""
+    assert undisturbed["tuned"]["digest"] != undisturbed["moved"]["digest"]
+    assert "toy:leak images are validation images too" in undisturbed["leaking"]["error"]

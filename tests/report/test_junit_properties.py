@@ -1,0 +1,35 @@
+"""Properties of a test: what JUnit readers get of a verdict."""
+
+from __future__ import annotations
+
+from pytest_perfgate.records.session import Status
+from pytest_perfgate.report.junit_properties import of
+
+from tests.report import sessions
+
+
+def test_a_broken_budget_has_its_evidence() -> None:
+    """Value, interval, unit, limit with what was compared, and the page's path."""
+    found = dict(of(sessions.verdict("onnx", "latency_p95", Status.FAIL), "reports/x.html"))
+    assert found["verdict"] == "FAIL"
+    assert (found["recipe"], found["metric"]) == ("onnx", "latency_p95")
+    assert (found["value"], found["unit"]) == (0.0369, "s")
+    assert found["low"] < found["value"] < found["high"]
+    assert found["baseline"] == 0.030
+    assert found["limit.regression"] == "5%"
+    assert found["limit.regression.verdict"] == "FAIL"
+    assert found["limit.regression.scale"] == "ratio"
+    assert [found[f"limit.regression.{end}"] for end in ("estimate", "low", "high")] == [
+        1.23,
+        1.21,
+        1.25,
+    ]
+    assert found["limit.regression.against"] == "baseline of 2026-11-11"
+    assert found["report"] == "reports/x.html"
+
+
+def test_what_was_not_measured_has_no_number() -> None:
+    """No value, no interval, no estimate: absent, never zero."""
+    found = dict(of(sessions.verdict("int8", "latency_p50", Status.ERROR), "x"))
+    assert found["verdict"] == "ERROR"
+    assert not {"value", "low", "high", "limit.regression.estimate"} & found.keys()

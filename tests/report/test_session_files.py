@@ -1,0 +1,207 @@
+"""The report's files: whole or not there, and read back only when they are what they say."""
+
+from __future__ import annotations
+
+import errno
+import json
+from pathlib import Path
+
+import pytest
+from pytest_perfgate.errors import ReportError
+from pytest_perfgate.files import put
+from pytest_perfgate.records.session import SESSION_VERSION, Status
+from pytest_perfgate.report import compare_sessions, session_files
+from pytest_perfgate.report.page import render
+from pytest_perfgate.report.publish import write
+from pytest_perfgate.report.session_files import read, read_verdicts
+
+from tests.report import sessions
+from tests.report.sessions import METRICS
+
+
+def test_a_session_comes_back_as_it_was(tmp_path: Path) -> None:
+    """The JSON file holds everything, also unicode and markup."""
+    session = sessions.broken(sessions.HOSTILE[7] + sessions.HOSTILE[0])
+    page = write(session, tmp_path / "new" / "reports", METRICS)
+    assert page.name == f"{session.id}.html"
+    assert read(page.with_suffix(".json")) == session
+    written = sorted(file.name for file in page.parent.iterdir())
+    assert written == [page.name, f"{session.id}.json", "index.html"]
+
+
+def test_a_full_disk_leaves_nothing_half_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No part stays behind, an older file keeps its text, and the error names the folder."""
+    session = sessions.session()
+    older = tmp_path / f"{session.id}.json"
+    older.write_text("older")
+
+    def full(_file: Path, _target: Path) -> Path:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(ReportError, match="No space left") as caught:
+        write(session, tmp_path, METRICS)
+    assert str(tmp_path) in caught.value.where
+    assert "--perf-reports" in caught.value.next_step
+    assert [file.name for file in tmp_path.iterdir()] == [older.name]
+    assert older.read_text() == "older"
+
+
+def test_a_folder_that_is_a_file_is_an_error_that_names_it(tmp_path: Path) -> None:
+    """A place that cannot be a folder is a ReportError, not a traceback."""
+    place = tmp_path / "reports"
+    place.write_text("")
+    with pytest.raises(ReportError) as caught:
+        write(sessions.session(), place, METRICS)
+    assert caught.value.where == str(place)
+
+
+def test_a_page_that_cannot_be_made_whole_leaves_the_older_one(tmp_path: Path) -> None:
+    """An interruption while writing keeps what was there."""
+    file = tmp_path / "page.html"
+    file.write_text("older")
+    with pytest.raises(UnicodeEncodeError):
+        put(file, "half \udc80")
+    assert file.read_text() == "older"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "cut short"),
+        ('{"version": 1, "suites": [', "cut short"),
+        ("[1, 2]", "not a session"),
+        ('{"version": 1}', "not a session"),
+        ('{"version": "1", "suites": []}', "not a session"),
+        ('{"version": 1, "suites": [], "id": "x"}', "started"),
+        ('{"version": 99, "suites": []}', "version 99"),
+        ('{"version": 0, "suites": []}', "version 0"),
+    ],
+)
+def test_a_file_that_is_no_session_is_refused_by_name(tmp_path: Path, text: str, says: str) -> None:
+    """Truncated, foreign, incomplete and newer files each say what they are."""
+    file = tmp_path / "some.json"
+    file.write_text(text)
+    with pytest.raises(ReportError, match=says) as caught:
+        read(file)
+    assert caught.value.where == str(file)
+
+
+def test_bytes_that_are_no_text_and_files_that_are_not_there(tmp_path: Path) -> None:
+    """Neither is a traceback."""
+    file = tmp_path / "some.json"
+    with pytest.raises(ReportError, match="cannot be read"):
+        read(file)
+    file.write_bytes(b"\xff\xfe\x00{")
+    with pytest.raises(ReportError, match="not JSON"):
+        read(file)
+    with pytest.raises(ReportError, match="cannot be read"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("cut", [0.2, 0.5, 0.9, 0.999])
+def test_a_session_cut_short_anywhere_is_refused(tmp_path: Path, cut: float) -> None:
+    """A file that lost its end is never read as a smaller session."""
+    text = sessions.broken().model_dump_json()
+    file = tmp_path / "cut.json"
+    file.write_text(text[: int(len(text) * cut)])
+    with pytest.raises(ReportError, match="cut short"):
+        read(file)
+
+
+def test_an_unknown_key_or_a_number_that_is_none_is_refused(tmp_path: Path) -> None:
+    """A foreign key and NaN are named by their place."""
+    data = json.loads(sessions.healthy().model_dump_json())
+    file = tmp_path / "some.json"
+    file.write_text(json.dumps({**data, "extra": 1}))
+    with pytest.raises(ReportError, match="extra"):
+        read(file)
+    file.write_text(json.dumps({**data, "seconds": float("nan")}))
+    with pytest.raises(ReportError, match="seconds"):
+        read(file)
+
+
+def test_an_older_version_is_carried_up_step_by_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each migration makes the next version; all of them run, in order."""
+    data = json.loads(sessions.healthy().model_dump_json())
+    old = {**data, "version": -1, "took": data["seconds"]}
+    del old["seconds"]
+    seen = []
+
+    def first(session: dict[str, object]) -> dict[str, object]:
+        seen.append(-1)
+        return {**session, "version": 0, "seconds_taken": session.pop("took")}
+
+    def second(session: dict[str, object]) -> dict[str, object]:
+        seen.append(0)
+        session = dict(session, version=SESSION_VERSION, seconds=session["seconds_taken"])
+        del session["seconds_taken"]
+        session.pop("took", None)
+        return session
+
+    monkeypatch.setattr(session_files, "_MIGRATIONS", {-1: first, 0: second})
+    file = tmp_path / "old.json"
+    file.write_text(json.dumps(old))
+    assert read(file) == sessions.healthy()
+    assert seen == [-1, 0]
+
+
+STORED = sorted((Path(__file__).parent / "stored").glob("*.json"))
+"""Sessions of a tiny suite, each written by the program of the commit that it is named after."""
+
+
+def test_there_are_sessions_of_every_version() -> None:
+    """Each version that this program says it reads has a file that was truly written by it."""
+    versions = {json.loads(file.read_text())["version"] for file in STORED}
+    assert versions == set(range(1, SESSION_VERSION + 1))
+
+
+@pytest.mark.parametrize("file", STORED, ids=lambda file: file.stem)
+def test_a_report_is_made_of_what_earlier_programs_wrote(file: Path) -> None:
+    """The page holds its recipes and verdicts; the light reading has the same verdicts."""
+    session = read(file)
+    assert session.version == SESSION_VERSION
+    (suite,) = session.suites
+    page = render(session, METRICS)
+    for verdict in suite.verdicts:
+        assert verdict.metric in page
+    assert {verdict.status for verdict in suite.verdicts} >= {Status.PASS, Status.NO_BASELINE}
+    (light,) = read_verdicts(file).suites
+    assert light.verdicts == suite.verdicts
+    assert not light.recipes
+
+
+@pytest.mark.parametrize("file", STORED, ids=lambda file: file.stem)
+def test_sessions_of_different_versions_compare(file: Path) -> None:
+    """The recipe's predictions were the same all along, so its score is the same exactly."""
+    found = compare_sessions.sessions(read(file), read(STORED[-1]))
+    (row,) = [row for row in found.rows if row.metric.name == "map"]
+    assert row.moved is not None
+    assert (row.moved.estimate, row.moved.method) == (0.0, "exact")
+
+
+@pytest.mark.parametrize("broken", ["hits", "suites", "launches"])
+def test_an_old_session_that_is_damaged_is_refused_by_its_place(
+    tmp_path: Path, broken: str
+) -> None:
+    """What a migration cannot make sense of is left to be named, without a traceback."""
+    data = json.loads(STORED[1].read_text())
+    recipe = data["suites"][0]["recipes"][0]
+    if broken == "hits":
+        recipe["accuracy"]["matches"].pop("ignored", None)
+        recipe["accuracy"]["matches"]["hits"]["data"] = "!"
+    elif broken == "suites":
+        data["suites"] = {"a": 1}
+    else:
+        recipe["launches"] = ["a"]
+    data["version"] = 1
+    file = tmp_path / "old.json"
+    file.write_text(json.dumps(data))
+    with pytest.raises(ReportError, match=broken if broken != "hits" else "ignored") as caught:
+        read(file)
+    assert caught.value.where == str(file)

@@ -1,0 +1,128 @@
+"""Budgets on what only a device has: kept, broken, and never passed where nothing was measured."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pytest_perfgate.baselines.store import StoredMetric
+from pytest_perfgate.machine import gpu_sensors
+from pytest_perfgate.metric import PERFORMANCE
+from pytest_perfgate.records.launch_values import launch_value
+from pytest_perfgate.records.recipe import Budget, Limit, LimitKind
+from pytest_perfgate.records.session import RecipeRecord, Status, Verdict
+from pytest_perfgate.units import Unit
+from pytest_perfgate.verdicts.evidence import Evidence
+from pytest_perfgate.verdicts.judge import judge
+from pytest_perfgate.worker import launch
+from pytest_perfgate.worker.arm_process import HeldArm
+
+from tests.machine.recorded import UUID, Recorded
+from tests.verdicts.test_judge import NOW, RISK, SPREAD, launches, recipe, stored
+
+VALUES: dict[str, dict[str, Any]] = {
+    "device_memory": {"device_memory_process": 800_000_000, "device_memory_allocator": 10},
+    "energy": {"energies": (0.9, 1.0, 1.4)},
+    "device_time_p50": {"device": (0.008,) * 3},
+}
+
+
+def on_a_device(**scaled: Any) -> RecipeRecord:
+    """A recipe with these values in every launch."""
+    record = recipe("candidate", 0.010)
+    return record.model_copy(
+        update={"launches": tuple(each.model_copy(update=scaled) for each in record.launches)}
+    )
+
+
+def verdict(metric: str, record: RecipeRecord, limit: float, kind: LimitKind) -> Verdict:
+    """On one limit, without a reference."""
+    budget = Budget(metric, (Limit(kind, limit, str(limit)),))
+    return judge(budget, PERFORMANCE[metric], Evidence(record=record), RISK, NOW)
+
+
+@pytest.mark.parametrize(
+    ("metric", "value"), [("device_memory", 8e8), ("energy", 1.0), ("device_time_p50", 0.008)]
+)
+def test_a_budget_is_kept_and_broken(metric: str, value: float) -> None:
+    """Of energy the median of a launch counts, of memory the process's where it is known."""
+    record = on_a_device(**VALUES[metric])
+    assert launch_value(record.launches[0], metric) == value
+    assert verdict(metric, record, value * 1.1, LimitKind.MAX).status is Status.PASS
+    assert verdict(metric, record, value * 0.9, LimitKind.MAX).status is Status.FAIL
+
+
+@pytest.mark.parametrize("metric", VALUES)
+def test_what_was_not_measured_never_passes_and_says_what_is_missing(metric: str) -> None:
+    """On a machine without a GPU: ERROR, the reason, and what to do."""
+    record = recipe("candidate", 0.010).model_copy(
+        update={"unmeasured": {metric: "the recipe ran on no NVIDIA GPU"}}
+    )
+    found = verdict(metric, record, 1e12, LimitKind.MAX)
+    assert found.status is Status.ERROR
+    assert found.value is None
+    assert found.reason == f"{metric} was not measured: the recipe ran on no NVIDIA GPU"
+    assert "pip install 'pytest-perfgate[gpu]'" in found.next_step
+
+
+def test_where_no_process_is_told_the_allocators_memory_counts() -> None:
+    """As in many containers; without either there is no value."""
+    (first, *_) = on_a_device(device_memory_allocator=5_000_000).launches
+    assert launch_value(first, "device_memory") == 5e6
+    assert launch_value(launches(0.01)[0], "device_memory") is None
+
+
+def test_a_launch_says_why_it_has_no_value() -> None:
+    """No device; a runtime that does not tell its time; a device without a counter."""
+    arm = HeldArm("a", "recipe", 4711, 0, 0, log=None)  # type: ignore[arg-type] # it says nothing
+    nowhere = gpu_sensors.Devices(None, [], [], problem="nvidia-ml-py is not installed")
+    found = launch._unmeasured(arm, nowhere)
+    assert found.keys() == VALUES.keys()
+    assert found["energy"] == "the recipe ran on no NVIDIA GPU; nvidia-ml-py is not installed"
+    arm.facts = {"device_uuid": UUID}
+    arm.times = [(0.0, 0.01, 0.0, float("nan"))]
+    here = gpu_sensors.Devices(Recorded(DeviceGetTotalEnergyConsumption=None), [UUID], [4711])
+    assert launch._unmeasured(arm, here) == {
+        "device_time_p50": "its runtime does not tell the time on the device",
+        "device_memory": "NVML does not tell it of this device",
+        "energy": "NVML does not tell it of this device",
+    }
+    arm.times, arm.device_memory_process = [(0.0, 0.01, 0.0, 0.009)], 10**9
+    assert launch._unmeasured(arm, gpu_sensors.Devices(Recorded(), [UUID], [4711])) == {}
+
+
+def test_a_regression_at_equal_cycles_is_named_as_the_clocks() -> None:
+    """10 ms when it was stored at 1.6 GHz, 12.5 ms now at 1.28 GHz."""
+    metric = "device_time_p50"
+    record = on_a_device(device=(0.0125,) * 3, sm_clock=1.28e9)
+    values = tuple(0.010 * each for each in SPREAD)
+    before = StoredMetric(
+        unit=Unit.SECONDS, value=0.010, launches=values, clocks=(1.6e9,) * len(values)
+    )
+    evidence = Evidence(
+        record=record, baseline=stored(0.010).model_copy(update={"metrics": {metric: before}})
+    )
+    budget = Budget(metric, (Limit(LimitKind.REGRESSION, 0.05, "5%"),))
+    (limit,) = judge(budget, PERFORMANCE[metric], evidence, RISK, NOW).limits
+    assert limit.status is Status.FAIL
+    assert any(
+        "in cycles of the GPU" in line and "+0.0 %: a clock effect" in line for line in limit.notes
+    )
+    assert not any("yardstick" in line for line in limit.notes)  # that is work of the cores
+
+
+def test_equal_cycles_are_not_claimed_of_another_machine_state() -> None:
+    """At the same clock the same difference is the code's."""
+    record = on_a_device(device=(0.0125,) * 3, sm_clock=1.6e9)
+    values = tuple(0.010 * each for each in SPREAD)
+    before = StoredMetric(unit=Unit.SECONDS, value=0.010, launches=values, clocks=(1.6e9,) * 10)
+    baseline = stored(0.010).model_copy(update={"metrics": {"device_time_p50": before}})
+    budget = Budget("device_time_p50", (Limit(LimitKind.REGRESSION, 0.05, "5%"),))
+    found = judge(
+        budget,
+        PERFORMANCE["device_time_p50"],
+        Evidence(record=record, baseline=baseline),
+        RISK,
+        NOW,
+    )
+    assert not any("clock effect" in line for line in found.limits[0].notes)

@@ -1,0 +1,64 @@
+"""A recipe that is pruned, quantized or exported for nothing is told."""
+
+from __future__ import annotations
+
+import pytest
+from pytest_perfgate.records.session import Failure, Launch, Link, RecipeRecord
+from pytest_perfgate.verdicts.no_gain import without_gain
+
+
+def record(name: str, times: list[float], *steps: str) -> RecipeRecord:
+    """A recipe of the line of fp32 with one launch per time."""
+    return RecipeRecord(
+        name=name,
+        reference="fp32",
+        lineage=tuple(
+            Link(step=step, options={}, effect={}, seconds=0.0, cached=True, key=step)
+            for step in ("model", *steps)
+        ),
+        launches=tuple(
+            Launch(
+                index=index,
+                core=0,
+                started=0.0,
+                load_time=0.1,
+                preprocess=(0.0,) * 3,
+                inference=(time, time * 1.01, time * 0.99),
+                postprocess=(0.0,) * 3,
+            )
+            for index, time in enumerate(times)
+        ),
+    )
+
+
+FP32 = record("fp32", [0.0100, 0.0101, 0.0099, 0.0100])
+
+
+@pytest.mark.parametrize(
+    ("times", "word"),
+    [
+        ([0.0100, 0.0101, 0.0099, 0.0100], "no faster"),
+        ([0.0120, 0.0121, 0.0119, 0.0120], "slower"),
+    ],
+)
+def test_a_step_without_gain_is_named(times: list[float], word: str) -> None:
+    """What was done, and what it came to."""
+    (line,) = without_gain([FP32, record("sparse", times, "sparsify")])
+    assert line.startswith(f"sparse is {word} than fp32")
+    assert "sparsify" in line
+
+
+def test_a_gain_is_no_note() -> None:
+    """Half the time: nothing to say. Nor when launches differ so much that it may be faster."""
+    assert not without_gain([FP32, record("fast", [0.005] * 4, "prune")])
+    assert not without_gain([FP32, record("unsure", [0.006, 0.014, 0.008, 0.012], "prune")])
+
+
+def test_what_was_not_measured_says_nothing() -> None:
+    """A recipe that failed, one launch, a recipe without steps, and the reference itself."""
+    failed = record("broken", [0.01] * 4, "prune").model_copy(
+        update={"failure": Failure(stage="measure", problem="it died")}
+    )
+    once = record("once", [0.01], "prune")
+    other_runtime = record("other", [0.01] * 4)
+    assert not without_gain([FP32, failed, once, other_runtime])
