@@ -88,7 +88,7 @@ def workers(project: Project) -> list[int]:
         if not process.name.isdigit():
             continue
         try:  # a process may vanish meanwhile
-            mine = b"pytest_perfgate.worker.__main__" in (process / "cmdline").read_bytes()
+            mine = b"pytest_perfgate.worker" in (process / "cmdline").read_bytes()
             if mine and (process / "cwd").readlink() == project.root:
                 found.append(int(process.name))
         except OSError:

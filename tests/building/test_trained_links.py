@@ -130,7 +130,7 @@ import numpy as np
 import torch
 
 from pytest_perfgate.errors import PerfgateError
-from pytest_perfgate.measure import build as building
+from pytest_perfgate.building import builder as building
 from pytest_perfgate.building.project_code import Watch
 from pytest_perfgate.worker.prepare import _splits_used
 from pytest_perfgate.building.artifact_cache import ArtifactStore

@@ -318,7 +318,7 @@ def test_an_interrupt_leaves_nothing_behind(tmp_path: Path) -> None:
     assert [each.name for each in tmp_path.iterdir()] == [f"pytest-perfgate-{os.getuid()}"]
     left = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=False)
     workers = [
-        line for line in left.stdout.splitlines() if "pytest_perfgate.worker.__main__" in line
+        line for line in left.stdout.splitlines() if "pytest_perfgate.worker" in line
     ]
     assert not [line for line in workers if line.split()[-1] == str(started.pid)]
     with (tmp_path / f"pytest-perfgate-{os.getuid()}" / "cpu.lock").open() as lock:

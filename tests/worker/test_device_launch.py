@@ -221,7 +221,7 @@ def test_a_parent_that_has_opened_the_device_measures_nothing(
     def opened() -> None:
         raise RuntimeFault("the launch's parent has opened CUDA before it forked its arms")
 
-    monkeypatch.setattr("pytest_perfgate.machine.gpu_sensors.refuse_opened", opened)
+    monkeypatch.setattr("pytest_perfgate.worker.arm_process.refuse_opened", opened)
     with pytest.raises(RuntimeFault, match="opened CUDA"):
         measure(None, "a")
 

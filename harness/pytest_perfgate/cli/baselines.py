@@ -13,7 +13,7 @@ from pytest_perfgate.errors import PerfgateError
 
 
 def add_commands(commands: Any, store_option: Callable[[argparse.ArgumentParser], None]) -> None:
-    """Adds the command and its actions to the subparsers of `perfgate`."""
+    """Adds the command and its actions to the subparsers of `pytest-perfgate`."""
     baselines = commands.add_parser("baselines", help="look at the stored baselines")
     actions = baselines.add_subparsers(title="actions", metavar="ACTION", required=True)
     listed = actions.add_parser("list", help="every stored baseline, one line each")

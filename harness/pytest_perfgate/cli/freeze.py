@@ -21,7 +21,7 @@ exit code: 0 the entry was printed, or written
 
 
 def add_command(commands: Any) -> None:
-    """Adds the command to the subparsers of `perfgate`."""
+    """Adds the command to the subparsers of `pytest-perfgate`."""
     freeze = commands.add_parser(
         "freeze",
         help="print the recipe that a search found, with its values in place of its ranges",

@@ -14,7 +14,7 @@ FOLDER = Path("reports/history")
 
 
 def add_commands(commands: Any) -> None:
-    """Adds the command and its actions to the subparsers of `perfgate`."""
+    """Adds the command and its actions to the subparsers of `pytest-perfgate`."""
     history = commands.add_parser("history", help="fill and tidy the history of sessions")
     actions = history.add_subparsers(title="actions", metavar="ACTION", required=True)
     imported = actions.add_parser("import", help="add sessions from their JSON files")

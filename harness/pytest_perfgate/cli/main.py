@@ -1,4 +1,4 @@
-"""The command `perfgate`: what is done beside a run of pytest."""
+"""The command `pytest-perfgate`: what is done beside a run of pytest."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="perfgate",
+        prog="pytest-perfgate",
         description="Helps with suites, baselines and reports. Measuring is done by pytest --perf.",
     )
-    parser.add_argument("--version", action="version", version=f"perfgate {__version__}")
+    parser.add_argument("--version", action="version", version=f"pytest-perfgate {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
 
     init = commands.add_parser("init", help="write a small working suite into a project")

@@ -25,7 +25,7 @@ exit code: 0 all is well
 
 
 def add_command(commands: Any) -> None:
-    """Adds the command to the subparsers of `perfgate`."""
+    """Adds the command to the subparsers of `pytest-perfgate`."""
     report = commands.add_parser(
         "report",
         help="make a session's page again, compare sessions, list them",
