@@ -10,7 +10,7 @@ from typing import Any
 
 from pytest_perfgate.metric import PERFORMANCE
 from pytest_perfgate.records.launch_values import level
-from pytest_perfgate.records.session import RecipeRecord
+from pytest_perfgate.records.recipe_record import RecipeRecord
 from pytest_perfgate.units import show
 
 from benchmarks.recipes import ROOT, measure

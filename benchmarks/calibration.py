@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pytest_perfgate.records.session import Status
+from pytest_perfgate.records.verdict import Status
 from scipy import stats
 
 from benchmarks import peers, simulated

@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from pytest_perfgate.records.session import Launch, SessionRecord, SuiteRecord
+from pytest_perfgate.records.launch import Launch
+from pytest_perfgate.records.session import SessionRecord, SuiteRecord
 from pytest_perfgate.worker import arm, arm_process, turns
 from pytest_perfgate.workloads import WorkContext
 from pytest_perfgate.workloads.images import Images

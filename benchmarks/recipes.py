@@ -17,7 +17,8 @@ from pytest_perfgate.machine.locks import exclusive
 from pytest_perfgate.measure.worker_environment import allocator
 from pytest_perfgate.metric import PERFORMANCE
 from pytest_perfgate.records.launch_values import level
-from pytest_perfgate.records.session import RecipeRecord, SuiteRecord
+from pytest_perfgate.records.recipe_record import RecipeRecord
+from pytest_perfgate.records.session import SuiteRecord
 from pytest_perfgate.records.settings import Settings
 from pytest_perfgate.search.run import Found
 from pytest_perfgate.session.suite_run import MEASURED, SuiteRun

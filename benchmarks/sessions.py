@@ -24,8 +24,10 @@ from pytest_perfgate.measure.base_checkout import Commit
 from pytest_perfgate.measure.worker_environment import allocator
 from pytest_perfgate.metric import PERFORMANCE
 from pytest_perfgate.records.recipe import Budget, Limit, LimitKind
-from pytest_perfgate.records.session import RecipeRecord, SessionRecord, SuiteRecord, Verdict
+from pytest_perfgate.records.recipe_record import RecipeRecord
+from pytest_perfgate.records.session import SessionRecord, SuiteRecord
 from pytest_perfgate.records.settings import Settings
+from pytest_perfgate.records.verdict import Verdict
 from pytest_perfgate.search.run import Found
 from pytest_perfgate.session.arms import BaseTree
 from pytest_perfgate.session.suite_run import SuiteRun

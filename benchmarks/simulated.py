@@ -14,8 +14,10 @@ from datetime import UTC, datetime
 import numpy as np
 import numpy.typing as npt
 from pytest_perfgate.metric import PERFORMANCE
+from pytest_perfgate.records.launch import Launch
 from pytest_perfgate.records.recipe import Budget, Limit, LimitKind
-from pytest_perfgate.records.session import Launch, RecipeRecord, Status
+from pytest_perfgate.records.recipe_record import RecipeRecord
+from pytest_perfgate.records.verdict import Status
 from pytest_perfgate.verdicts.evidence import Base, Evidence, Risk
 from pytest_perfgate.verdicts.judge import judge
 

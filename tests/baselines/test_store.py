@@ -13,7 +13,8 @@ from pytest_perfgate.baselines.store import Baseline, Store, StoredMetric, read_
 from pytest_perfgate.errors import BaselineError
 from pytest_perfgate.machine.fingerprint import Environment, Machine
 from pytest_perfgate.metric import PERFORMANCE
-from pytest_perfgate.records.session import Accuracy, Change, Matches, Packed
+from pytest_perfgate.records.accuracy import Accuracy, Matches, Packed
+from pytest_perfgate.records.verdict import Change
 from pytest_perfgate.tasks.detection import METRICS
 from pytest_perfgate.units import Unit
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from pytest_perfgate.records.session import Launch, RecipeRecord, SuiteRecord
+from pytest_perfgate.records.launch import Launch
+from pytest_perfgate.records.recipe_record import RecipeRecord
+from pytest_perfgate.records.session import SuiteRecord
 
 from benchmarks import overhead
 

@@ -22,7 +22,7 @@ from pytest_perfgate.cli.main import main
 from pytest_perfgate.machine.conditions import Conditions
 from pytest_perfgate.machine.fingerprint import Machine
 from pytest_perfgate.machine.host_setup import Busy, Surroundings
-from pytest_perfgate.records.session import Launch
+from pytest_perfgate.records.launch import Launch
 from pytest_perfgate.stats.variance import launches_needed, launches_to_keep
 from pytest_perfgate.verdicts.limit_bounds import LEAST_SD
 
@@ -317,9 +317,7 @@ def test_an_interrupt_leaves_nothing_behind(tmp_path: Path) -> None:
     assert "Traceback" not in said
     assert [each.name for each in tmp_path.iterdir()] == [f"pytest-perfgate-{os.getuid()}"]
     left = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=False)
-    workers = [
-        line for line in left.stdout.splitlines() if "pytest_perfgate.worker" in line
-    ]
+    workers = [line for line in left.stdout.splitlines() if "pytest_perfgate.worker" in line]
     assert not [line for line in workers if line.split()[-1] == str(started.pid)]
     with (tmp_path / f"pytest-perfgate-{os.getuid()}" / "cpu.lock").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from pytest_perfgate.cli.explain import cuts, find, lines
 from pytest_perfgate.errors import RecipeError
-from pytest_perfgate.records.session import RecipeRecord, Status, SuiteRecord, Verdict
+from pytest_perfgate.records.recipe_record import RecipeRecord
+from pytest_perfgate.records.session import SuiteRecord
+from pytest_perfgate.records.verdict import Status, Verdict
 from pytest_perfgate.suite.reading import metrics_of
 
 SUITE = """

@@ -11,17 +11,11 @@ from pathlib import Path
 from pytest_perfgate.files import put
 from pytest_perfgate.history.store import History
 from pytest_perfgate.machine.fingerprint import Environment, Machine
+from pytest_perfgate.records.launch import Launch
 from pytest_perfgate.records.launch_values import level
-from pytest_perfgate.records.session import (
-    Launch,
-    LimitResult,
-    MetricSummary,
-    RecipeRecord,
-    SessionRecord,
-    Status,
-    SuiteRecord,
-    Verdict,
-)
+from pytest_perfgate.records.recipe_record import RecipeRecord
+from pytest_perfgate.records.session import SessionRecord, SuiteRecord
+from pytest_perfgate.records.verdict import LimitResult, MetricSummary, Status, Verdict
 
 from tests.report.sessions import METRICS
 

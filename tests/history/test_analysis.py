@@ -14,7 +14,7 @@ from pytest_perfgate.history.commits import between, next_command
 from pytest_perfgate.history.nights import Held, read
 from pytest_perfgate.history.store import History
 from pytest_perfgate.history.tighter_limits import propose
-from pytest_perfgate.records.session import Status
+from pytest_perfgate.records.verdict import Status
 from pytest_perfgate.report.charts import svg
 
 from tests.history import nights

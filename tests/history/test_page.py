@@ -11,7 +11,7 @@ from pytest_perfgate.history.analysis import Choices, analyse
 from pytest_perfgate.history.nights import read
 from pytest_perfgate.history.page import answer, render
 from pytest_perfgate.history.store import History
-from pytest_perfgate.records.session import Status
+from pytest_perfgate.records.verdict import Status
 
 from tests.history import nights
 from tests.history.nights import Night

@@ -15,7 +15,9 @@ from pytest_perfgate.history.nights import read
 from pytest_perfgate.history.rows import COLUMNS, YARDSTICK
 from pytest_perfgate.history.store import History
 from pytest_perfgate.metric import PERFORMANCE
-from pytest_perfgate.records.session import MetricSummary, RecipeRecord, SessionRecord, SuiteRecord
+from pytest_perfgate.records.recipe_record import RecipeRecord
+from pytest_perfgate.records.session import SessionRecord, SuiteRecord
+from pytest_perfgate.records.verdict import MetricSummary
 
 from tests.history import nights
 from tests.history.nights import Night

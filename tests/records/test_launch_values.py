@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pytest_perfgate.metric import PERFORMANCE
+from pytest_perfgate.records.launch import Launch
 from pytest_perfgate.records.launch_values import launch_ratio, launch_value, launch_values
-from pytest_perfgate.records.session import Launch, RecipeRecord
+from pytest_perfgate.records.recipe_record import RecipeRecord
 
 TIMES = st.lists(st.floats(1e-4, 10.0), min_size=1, max_size=40)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pytest_perfgate.records.session import Launch, RecipeRecord, SessionRecord
+from pytest_perfgate.records.launch import Launch
+from pytest_perfgate.records.recipe_record import RecipeRecord
+from pytest_perfgate.records.session import SessionRecord
 
 from tests.report import sessions
 

@@ -9,25 +9,13 @@ import numpy as np
 from pytest_perfgate.machine.conditions import Conditions
 from pytest_perfgate.machine.fingerprint import Environment, Gpu, Machine
 from pytest_perfgate.metric import PERFORMANCE, Better, Metric, Rule
+from pytest_perfgate.records.accuracy import Accuracy, Matches, Packed
 from pytest_perfgate.records.image_losses import SeenBox, Thumbnail, WorseImage
+from pytest_perfgate.records.launch import Launch
 from pytest_perfgate.records.profile import Operator, Profile
-from pytest_perfgate.records.session import (
-    Accuracy,
-    ArtifactInfo,
-    Change,
-    Failure,
-    Launch,
-    LimitResult,
-    Link,
-    Matches,
-    MetricSummary,
-    Packed,
-    RecipeRecord,
-    SessionRecord,
-    Status,
-    SuiteRecord,
-    Verdict,
-)
+from pytest_perfgate.records.recipe_record import ArtifactInfo, Failure, Link, RecipeRecord
+from pytest_perfgate.records.session import SessionRecord, SuiteRecord
+from pytest_perfgate.records.verdict import Change, LimitResult, MetricSummary, Status, Verdict
 from pytest_perfgate.units import Unit
 
 MAP = Metric(

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 from pytest_perfgate.machine.conditions import Conditions, DeviceConditions
-from pytest_perfgate.records.session import LimitResult, RecipeRecord, Status, SuiteRecord
+from pytest_perfgate.records.recipe_record import RecipeRecord
+from pytest_perfgate.records.session import SuiteRecord
+from pytest_perfgate.records.verdict import LimitResult, Status
 from pytest_perfgate.report import (
     chart_list,
     charts,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from pytest_perfgate.records.session import Status
+from pytest_perfgate.records.verdict import Status
 from pytest_perfgate.report import compare_sessions, comparison
 from pytest_perfgate.report.comparison import Differences, Direction, Row
 

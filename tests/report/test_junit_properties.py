@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_perfgate.records.session import Status
+from pytest_perfgate.records.verdict import Status
 from pytest_perfgate.report.junit_properties import of
 
 from tests.report import sessions

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pytest_perfgate.errors import ReportError
-from pytest_perfgate.records.session import SessionRecord, Status
+from pytest_perfgate.records.session import SessionRecord
+from pytest_perfgate.records.verdict import Status
 from pytest_perfgate.report import markdown
 from pytest_perfgate.report.answer import answer
 from pytest_perfgate.report.markdown import COMMENT, SUMMARY, append_summary, code, escape, render

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from pytest_perfgate.errors import ReportError
-from pytest_perfgate.records.session import Status
 from pytest_perfgate.records.settings import Settings
+from pytest_perfgate.records.verdict import Status
 from pytest_perfgate.report import exports, mlflow_run
 
 from tests.report import sessions

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pytest_perfgate.errors import ReportError
 from pytest_perfgate.metric import PERFORMANCE
-from pytest_perfgate.records.session import Status
+from pytest_perfgate.records.verdict import Status
 from pytest_perfgate.report.openmetrics import render, write
 from pytest_perfgate.suite.reading import metrics_of
 

@@ -11,7 +11,8 @@ from html.parser import HTMLParser
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pytest_perfgate.records.session import SessionRecord, Status
+from pytest_perfgate.records.session import SessionRecord
+from pytest_perfgate.records.verdict import Status
 from pytest_perfgate.report import charts
 from pytest_perfgate.report.answer import answer
 from pytest_perfgate.report.page import render

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from pytest_perfgate.errors import ReportError
 from pytest_perfgate.files import put
-from pytest_perfgate.records.session import SESSION_VERSION, Status
+from pytest_perfgate.records.session import SESSION_VERSION
+from pytest_perfgate.records.verdict import Status
 from pytest_perfgate.report import compare_sessions, session_files
 from pytest_perfgate.report.page import render
 from pytest_perfgate.report.publish import write

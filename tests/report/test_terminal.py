@@ -7,7 +7,8 @@ import unicodedata
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pytest_perfgate.records.session import SessionRecord, Status
+from pytest_perfgate.records.session import SessionRecord
+from pytest_perfgate.records.verdict import Status
 from pytest_perfgate.report import terminal
 from pytest_perfgate.report.answer import answer
 from pytest_perfgate.report.terminal import explain, printable

@@ -12,7 +12,7 @@ import pytest
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import ONNX, TORCH, Artifact
 from pytest_perfgate.records.profile import Operator, Profile
-from pytest_perfgate.records.session import RecipeRecord
+from pytest_perfgate.records.recipe_record import RecipeRecord
 from pytest_perfgate.runtimes import OpenContext, Profiles
 from pytest_perfgate.verdicts.slowdown import beside
 

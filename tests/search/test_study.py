@@ -12,7 +12,7 @@ from pytest_perfgate.errors import PerfgateError
 from pytest_perfgate.metric import PERFORMANCE
 from pytest_perfgate.records.recipe import Limit, LimitKind, Range, SearchSpec
 from pytest_perfgate.records.search import Trial
-from pytest_perfgate.records.session import LimitResult, Status
+from pytest_perfgate.records.verdict import LimitResult, Status
 from pytest_perfgate.search.study import Study, front, winner
 from pytest_perfgate.search.trials import _kept
 

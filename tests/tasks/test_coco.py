@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from pytest_perfgate.errors import DataError
-from pytest_perfgate.records.session import Matches
+from pytest_perfgate.records.accuracy import Matches
 from pytest_perfgate.stats.average_precision import Table, mean_average_precision
 from pytest_perfgate.tasks.coco import evaluate
 from pytest_perfgate.tasks.detection import Detection

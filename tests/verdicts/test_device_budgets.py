@@ -10,7 +10,8 @@ from pytest_perfgate.machine import gpu_sensors
 from pytest_perfgate.metric import PERFORMANCE
 from pytest_perfgate.records.launch_values import launch_value
 from pytest_perfgate.records.recipe import Budget, Limit, LimitKind
-from pytest_perfgate.records.session import RecipeRecord, Status, Verdict
+from pytest_perfgate.records.recipe_record import RecipeRecord
+from pytest_perfgate.records.verdict import Status, Verdict
 from pytest_perfgate.units import Unit
 from pytest_perfgate.verdicts.evidence import Evidence
 from pytest_perfgate.verdicts.judge import judge

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pytest_perfgate.records.session import Launch, RecipeRecord
+from pytest_perfgate.records.launch import Launch
+from pytest_perfgate.records.recipe_record import RecipeRecord
 from pytest_perfgate.verdicts.gpu_clock import clock_effects, launch_gaps
 
 

@@ -15,16 +15,10 @@ from hypothesis import strategies as st
 from pytest_perfgate.baselines.store import Baseline, StoredMetric
 from pytest_perfgate.machine.fingerprint import Environment, Gpu, Machine
 from pytest_perfgate.metric import PERFORMANCE
+from pytest_perfgate.records.launch import Launch
 from pytest_perfgate.records.recipe import Budget, Condition, Limit, LimitKind
-from pytest_perfgate.records.session import (
-    ArtifactInfo,
-    Failure,
-    Launch,
-    Link,
-    RecipeRecord,
-    Status,
-    Verdict,
-)
+from pytest_perfgate.records.recipe_record import ArtifactInfo, Failure, Link, RecipeRecord
+from pytest_perfgate.records.verdict import Status, Verdict
 from pytest_perfgate.units import Unit
 from pytest_perfgate.verdicts import limit_bounds
 from pytest_perfgate.verdicts.evidence import SIGNS, Base, Evidence, Risk

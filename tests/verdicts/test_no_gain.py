@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from pytest_perfgate.records.session import Failure, Launch, Link, RecipeRecord
+from pytest_perfgate.records.launch import Launch
+from pytest_perfgate.records.recipe_record import Failure, Link, RecipeRecord
 from pytest_perfgate.verdicts.no_gain import without_gain
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pytest_perfgate.records.session import Accuracy
+from pytest_perfgate.records.accuracy import Accuracy
 from pytest_perfgate.stats.average_precision import (
     Table,
     average_precision,

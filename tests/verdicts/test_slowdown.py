@@ -7,8 +7,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 from pytest_perfgate.metric import PERFORMANCE
+from pytest_perfgate.records.launch import Launch
 from pytest_perfgate.records.profile import Operator, Profile
-from pytest_perfgate.records.session import Launch, RecipeRecord
+from pytest_perfgate.records.recipe_record import RecipeRecord
 from pytest_perfgate.verdicts.slowdown import alone, beside, family_of, is_of_time
 
 

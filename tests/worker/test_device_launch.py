@@ -19,7 +19,7 @@ from pytest_perfgate.errors import RuntimeFault
 from pytest_perfgate.machine import nvml
 from pytest_perfgate.machine.conditions import Conditions
 from pytest_perfgate.machine.cores import usable_cores
-from pytest_perfgate.records.session import Launch
+from pytest_perfgate.records.launch import Launch
 from pytest_perfgate.worker import arm as arms
 from pytest_perfgate.worker import launch
 

@@ -12,7 +12,7 @@ from pytest_perfgate.machine.conditions import Conditions
 from pytest_perfgate.machine.cores import usable_cores
 from pytest_perfgate.measure.worker_environment import worker_env
 from pytest_perfgate.measure.worker_pool import Ended, Job, Pool
-from pytest_perfgate.records.session import Launch
+from pytest_perfgate.records.launch import Launch
 from pytest_perfgate.worker import protocol
 
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from pytest_perfgate.errors import PerfgateError
 from pytest_perfgate.machine import process_memory
 from pytest_perfgate.metric import MEMORY_GROWTH, PERFORMANCE
-from pytest_perfgate.records.session import Growth, RecipeRecord
+from pytest_perfgate.records.launch import Growth
+from pytest_perfgate.records.recipe_record import RecipeRecord
 from pytest_perfgate.verdicts.evidence import Evidence, Risk
 from pytest_perfgate.verdicts.limit_bounds import absolute
 from pytest_perfgate.worker.memory_growth import STRETCHES, watch

@@ -12,7 +12,8 @@ from datetime import datetime
 from pytest_perfgate.baselines.store import Baseline, Reason, Store, StoredMetric
 from pytest_perfgate.errors import BaselineError
 from pytest_perfgate.metric import Better, Metric, Rule
-from pytest_perfgate.records.session import Change, Status, SuiteRecord
+from pytest_perfgate.records.session import SuiteRecord
+from pytest_perfgate.records.verdict import Change, Status
 from pytest_perfgate.units import Unit, show, show_percent
 
 

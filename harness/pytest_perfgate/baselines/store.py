@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from pytest_perfgate.errors import BaselineError
 from pytest_perfgate.machine.fingerprint import Environment, Machine
-from pytest_perfgate.records.session import Accuracy
+from pytest_perfgate.records.accuracy import Accuracy
 from pytest_perfgate.units import Unit
 
 VERSION = 1

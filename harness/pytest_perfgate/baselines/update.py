@@ -10,7 +10,8 @@ from pytest_perfgate.baselines.store import Baseline, Store, StoredMetric
 from pytest_perfgate.errors import PerfgateError
 from pytest_perfgate.metric import Metric, Rule
 from pytest_perfgate.records.launch_values import launch_values, level, yardstick_values
-from pytest_perfgate.records.session import RecipeRecord, SessionRecord, SuiteRecord
+from pytest_perfgate.records.recipe_record import RecipeRecord
+from pytest_perfgate.records.session import SessionRecord, SuiteRecord
 from pytest_perfgate.records.settings import Settings
 from pytest_perfgate.suite import reading
 

@@ -21,7 +21,7 @@ from pytest_perfgate.building.suite_data import VALIDATION, SuiteData
 from pytest_perfgate.errors import BuildError, PerfgateError
 from pytest_perfgate.files import digest_files, digest_of
 from pytest_perfgate.records.recipe import ModelSpec, Recipe, StepSpec, Suite
-from pytest_perfgate.records.session import ArtifactInfo, Link
+from pytest_perfgate.records.recipe_record import ArtifactInfo, Link
 from pytest_perfgate.registry import requires_of
 from pytest_perfgate.steps import BuildContext, Step, machine_of, splits_of, training, trains_with
 from pytest_perfgate.steps.training import Checkpoints

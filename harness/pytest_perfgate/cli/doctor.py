@@ -26,8 +26,8 @@ from pytest_perfgate.machine.host_setup import Busy, Neighbours, Surroundings, s
 from pytest_perfgate.machine.locks import exclusive
 from pytest_perfgate.measure.worker_environment import worker_env
 from pytest_perfgate.measure.worker_pool import Ended, Job, Pool
+from pytest_perfgate.records.launch import Launch
 from pytest_perfgate.records.launch_values import launch_value
-from pytest_perfgate.records.session import Launch
 from pytest_perfgate.records.settings import Settings
 from pytest_perfgate.report.conditions_table import frequency, percent
 from pytest_perfgate.stats.variance import components, launches_needed, launches_to_keep

@@ -19,8 +19,10 @@ from pytest_perfgate.measure.worker_environment import allocator
 from pytest_perfgate.metric import Better, Metric, leading
 from pytest_perfgate.records.launch_values import level
 from pytest_perfgate.records.recipe import Budget, LimitKind, Recipe, RuntimeSpec, Suite
-from pytest_perfgate.records.session import RecipeRecord, Status, SuiteRecord, Verdict
+from pytest_perfgate.records.recipe_record import RecipeRecord
+from pytest_perfgate.records.session import SuiteRecord
 from pytest_perfgate.records.settings import SUITE_FILE, Settings
+from pytest_perfgate.records.verdict import Status, Verdict
 from pytest_perfgate.runtimes import Runtime
 from pytest_perfgate.search.run import Found, found_for
 from pytest_perfgate.session.suite_run import MEASURED, Show, SuiteRun

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pytest_perfgate.history.nights import STATUSES, Array, Night, Past, Series
 from pytest_perfgate.machine.fingerprint import Environment, differences
 from pytest_perfgate.metric import Better, Rule
-from pytest_perfgate.records.session import Status
+from pytest_perfgate.records.verdict import Status
 from pytest_perfgate.stats.changepoints import FEWEST, Step, Trend, band, trend
 
 RED = frozenset({Status.FAIL, Status.ERROR})

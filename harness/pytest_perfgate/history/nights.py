@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pytest_perfgate.history.store import History, Unread
 from pytest_perfgate.metric import Better, Rule
-from pytest_perfgate.records.session import Status
+from pytest_perfgate.records.verdict import Status
 from pytest_perfgate.units import Unit
 
 Array = NDArray[np.float64]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pytest_perfgate.history.analysis import RED, Findings, Found, Move
 from pytest_perfgate.history.charts import amount, change, sparkline
-from pytest_perfgate.records.session import Status
+from pytest_perfgate.records.verdict import Status
 from pytest_perfgate.units import show
 
 _POINTS = 150_000  # of all sparklines together, about: what a page can hold

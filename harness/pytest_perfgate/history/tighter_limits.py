@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pytest_perfgate.history.nights import Held
-from pytest_perfgate.records.session import LimitResult, Status
+from pytest_perfgate.records.verdict import LimitResult, Status
 from pytest_perfgate.units import Unit, show_percent
 from pytest_perfgate.verdicts.wording import kept_limit
 

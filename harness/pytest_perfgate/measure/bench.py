@@ -15,18 +15,12 @@ from pytest_perfgate.machine.conditions import Conditions
 from pytest_perfgate.machine.cores import usable_cores
 from pytest_perfgate.measure.preparation import Arm, Jobs, Preparation, Progress, plain
 from pytest_perfgate.measure.worker_pool import Ended, Job, Pool
+from pytest_perfgate.records.accuracy import Accuracy
 from pytest_perfgate.records.image_losses import Thumbnail
+from pytest_perfgate.records.launch import Launch, Parity
 from pytest_perfgate.records.profile import Profile
 from pytest_perfgate.records.recipe import Recipe, WorkloadSpec
-from pytest_perfgate.records.session import (
-    Accuracy,
-    ArtifactInfo,
-    Failure,
-    Launch,
-    Link,
-    Parity,
-    RecipeRecord,
-)
+from pytest_perfgate.records.recipe_record import ArtifactInfo, Failure, Link, RecipeRecord
 from pytest_perfgate.records.settings import Settings
 from pytest_perfgate.runtimes import on_device
 from pytest_perfgate.suite.requirements import preloads

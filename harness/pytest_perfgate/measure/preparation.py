@@ -18,7 +18,7 @@ from pytest_perfgate.measure.worker_environment import worker_env
 from pytest_perfgate.measure.worker_pool import Ended, Job, Pool
 from pytest_perfgate.records.image_losses import Thumbnail
 from pytest_perfgate.records.recipe import Recipe, Suite
-from pytest_perfgate.records.session import Failure
+from pytest_perfgate.records.recipe_record import Failure
 from pytest_perfgate.records.settings import Settings
 from pytest_perfgate.workloads.placement import cores_of
 

@@ -24,8 +24,10 @@ from pytest_perfgate.baselines.update import conclude
 from pytest_perfgate.errors import PerfgateError
 from pytest_perfgate.history.append import Appended, appended
 from pytest_perfgate.machine import host_share
-from pytest_perfgate.records.session import RecipeRecord, SessionRecord, Status, Verdict
+from pytest_perfgate.records.recipe_record import RecipeRecord
+from pytest_perfgate.records.session import SessionRecord
 from pytest_perfgate.records.settings import FIXTURE, OFF, SUITE_FILE, Settings
+from pytest_perfgate.records.verdict import Status, Verdict
 from pytest_perfgate.report import exports, junit_properties, terminal
 from pytest_perfgate.report.text import WIDTH
 from pytest_perfgate.session.session import BROKEN, Case, Session

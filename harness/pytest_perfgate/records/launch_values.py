@@ -7,7 +7,9 @@ import statistics
 from collections.abc import Sequence
 
 from pytest_perfgate.metric import PARITY, Metric, Rule
-from pytest_perfgate.records.session import Growth, Launch, RecipeRecord, Spread
+from pytest_perfgate.records.launch import Growth, Launch
+from pytest_perfgate.records.recipe_record import RecipeRecord
+from pytest_perfgate.records.session import Spread
 
 PEAKS = frozenset({"peak_memory", "device_memory"})
 """Metrics that are the highest of what a launch did, so that it matters what it did."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pytest_perfgate.records.session import SessionRecord, Status
+from pytest_perfgate.records.session import SessionRecord
+from pytest_perfgate.records.verdict import Status
 
 
 def answer(session: SessionRecord) -> str:

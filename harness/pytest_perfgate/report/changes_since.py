@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pytest_perfgate.metric import Better, Metric
-from pytest_perfgate.records.session import MetricSummary, SessionRecord
+from pytest_perfgate.records.session import SessionRecord
+from pytest_perfgate.records.verdict import MetricSummary
 from pytest_perfgate.units import Unit, show, show_percent
 
 _NOTICED = 0.01  # a smaller relative change is not worth a line

@@ -10,7 +10,8 @@ from typing import Any
 
 from pytest_perfgate.metric import Metric
 from pytest_perfgate.records.launch_values import launch_value
-from pytest_perfgate.records.session import RecipeRecord, SuiteRecord
+from pytest_perfgate.records.recipe_record import RecipeRecord
+from pytest_perfgate.records.session import SuiteRecord
 from pytest_perfgate.units import Unit, show
 
 # Okabe & Ito's palette: told apart by the colour-blind, and readable on light and dark.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from pytest_perfgate.records.session import Matches, RecipeRecord, SuiteRecord
+from pytest_perfgate.records.accuracy import Matches
+from pytest_perfgate.records.recipe_record import RecipeRecord
+from pytest_perfgate.records.session import SuiteRecord
 from pytest_perfgate.report.charts import BLUE, GREY, ORANGE
 from pytest_perfgate.stats.reliability import BINS, Reliability, reliability
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from pytest_perfgate.machine.conditions import Conditions
 from pytest_perfgate.metric import Metric
-from pytest_perfgate.records.session import RecipeRecord, SuiteRecord
+from pytest_perfgate.records.recipe_record import RecipeRecord
+from pytest_perfgate.records.session import SuiteRecord
 from pytest_perfgate.report.charts import BLUE, GREY, ORANGE, PALETTE
 from pytest_perfgate.units import show_percent
 

@@ -17,7 +17,9 @@ from pytest_perfgate.baselines.update import baseline_of
 from pytest_perfgate.machine.fingerprint import Machine, differences
 from pytest_perfgate.metric import Better, Metric, Rule
 from pytest_perfgate.records.launch_values import launch_values, level
-from pytest_perfgate.records.session import RecipeRecord, SessionRecord, Status, SuiteRecord
+from pytest_perfgate.records.recipe_record import RecipeRecord
+from pytest_perfgate.records.session import SessionRecord, SuiteRecord
+from pytest_perfgate.records.verdict import Status
 from pytest_perfgate.report.comparison import Differences, Direction, Fact, Moved, Row
 from pytest_perfgate.suite.reading import metrics_of_session
 from pytest_perfgate.verdicts import limit_bounds

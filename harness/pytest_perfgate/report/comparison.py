@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from pytest_perfgate.metric import Metric
-from pytest_perfgate.records.session import SessionRecord, Status
+from pytest_perfgate.records.session import SessionRecord
+from pytest_perfgate.records.verdict import Status
 from pytest_perfgate.report.text import WIDTH, Write
 from pytest_perfgate.units import show, show_percent
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_perfgate.errors import PerfgateError
-from pytest_perfgate.records.session import SessionRecord, Status
+from pytest_perfgate.records.session import SessionRecord
+from pytest_perfgate.records.verdict import Status
 
 NAME = "index.html"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_perfgate.records.session import Verdict
+from pytest_perfgate.records.verdict import Verdict
 
 VERDICT = "verdict"
 

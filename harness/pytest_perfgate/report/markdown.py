@@ -13,7 +13,8 @@ from pathlib import Path
 
 from pytest_perfgate.errors import ReportError
 from pytest_perfgate.metric import Metric
-from pytest_perfgate.records.session import SessionRecord, Status, SuiteRecord, Verdict
+from pytest_perfgate.records.session import SessionRecord, SuiteRecord
+from pytest_perfgate.records.verdict import Status, Verdict
 from pytest_perfgate.report.text import beside, limit_text, measured_text, table
 from pytest_perfgate.units import Unit
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from pytest_perfgate.errors import ReportError
-from pytest_perfgate.records.session import RecipeRecord, SessionRecord, SuiteRecord
+from pytest_perfgate.records.recipe_record import RecipeRecord
+from pytest_perfgate.records.session import SessionRecord, SuiteRecord
 
 EXPERIMENT = "perfgate"
 """The experiment, unless MLFLOW_EXPERIMENT_NAME names another."""

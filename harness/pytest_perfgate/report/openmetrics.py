@@ -14,7 +14,8 @@ from pathlib import Path
 
 from pytest_perfgate.errors import ReportError
 from pytest_perfgate.metric import Metric
-from pytest_perfgate.records.session import SessionRecord, Status
+from pytest_perfgate.records.session import SessionRecord
+from pytest_perfgate.records.verdict import Status
 from pytest_perfgate.units import Unit
 
 _UNITS = {

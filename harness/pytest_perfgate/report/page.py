@@ -9,17 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_perfgate.metric import Better, Metric, Rule
-from pytest_perfgate.records.session import (
-    Failure,
-    Link,
-    MetricSummary,
-    RecipeRecord,
-    SessionRecord,
-    Spread,
-    Status,
-    SuiteRecord,
-    Verdict,
-)
+from pytest_perfgate.records.recipe_record import Failure, Link, RecipeRecord
+from pytest_perfgate.records.session import SessionRecord, Spread, SuiteRecord
+from pytest_perfgate.records.verdict import MetricSummary, Status, Verdict
 from pytest_perfgate.report import (
     chart_list,
     conditions_table,

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pytest_perfgate.records.session import Packed
+from pytest_perfgate.records.accuracy import Packed
 
 
 def from_1(data: dict[str, Any]) -> dict[str, Any]:

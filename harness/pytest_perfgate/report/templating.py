@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from pytest_perfgate.records.session import Status
+from pytest_perfgate.records.verdict import Status
 
 if TYPE_CHECKING:
     import jinja2

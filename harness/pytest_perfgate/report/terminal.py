@@ -9,13 +9,9 @@ from collections.abc import Mapping
 
 from pytest_perfgate.baselines.changes import table as change_table
 from pytest_perfgate.metric import Metric
-from pytest_perfgate.records.session import (
-    Failure,
-    SessionRecord,
-    Status,
-    SuiteRecord,
-    Verdict,
-)
+from pytest_perfgate.records.recipe_record import Failure
+from pytest_perfgate.records.session import SessionRecord, SuiteRecord
+from pytest_perfgate.records.verdict import Status, Verdict
 from pytest_perfgate.report.text import WIDTH, Write, beside, limit_text, measured_text, table
 from pytest_perfgate.units import Unit, show
 

@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable, Mapping
 
 from pytest_perfgate.metric import Better, Metric, leading
-from pytest_perfgate.records.session import LimitResult, SuiteRecord, Verdict
+from pytest_perfgate.records.session import SuiteRecord
+from pytest_perfgate.records.verdict import LimitResult, Verdict
 from pytest_perfgate.report import search_tables
 from pytest_perfgate.units import Unit, show, show_percent
 from pytest_perfgate.verdicts.limit_bounds import log_ratios

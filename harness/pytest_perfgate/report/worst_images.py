@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pytest_perfgate.records.image_losses import SeenBox, Thumbnail, WorseImage
-from pytest_perfgate.records.session import RecipeRecord, SuiteRecord
+from pytest_perfgate.records.recipe_record import RecipeRecord
+from pytest_perfgate.records.session import SuiteRecord
 
 _TEXT = 13  # pixels of a label's letters at the size that pictures are shown in
 _SHOWN = 300  # pixels that a picture is shown wide

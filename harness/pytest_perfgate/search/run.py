@@ -22,8 +22,8 @@ from pytest_perfgate.measure.bench import Bench, spec_of
 from pytest_perfgate.measure.preparation import Arm
 from pytest_perfgate.metric import Metric
 from pytest_perfgate.records.recipe import Recipe, SearchSpec, Suite
+from pytest_perfgate.records.recipe_record import Failure
 from pytest_perfgate.records.search import Search, Trial
-from pytest_perfgate.records.session import Failure
 from pytest_perfgate.records.settings import Settings
 from pytest_perfgate.search.study import Study, front, winner
 from pytest_perfgate.search.trials import Goal, Trials, goal_of

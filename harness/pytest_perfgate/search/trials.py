@@ -19,8 +19,9 @@ from pytest_perfgate.measure.preparation import Arm
 from pytest_perfgate.metric import PARITY, Better, Metric, Rule
 from pytest_perfgate.records.launch_values import PEAKS, level
 from pytest_perfgate.records.recipe import Budget, Limit, LimitKind, Recipe, SearchSpec, Suite
+from pytest_perfgate.records.recipe_record import RecipeRecord
 from pytest_perfgate.records.search import Trial
-from pytest_perfgate.records.session import LimitResult, RecipeRecord, Status
+from pytest_perfgate.records.verdict import LimitResult, Status
 from pytest_perfgate.units import Unit, show, show_percent
 from pytest_perfgate.verdicts.evidence import Evidence, Risk
 from pytest_perfgate.verdicts.judge import bound_of, judge, why_not

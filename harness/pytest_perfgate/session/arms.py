@@ -13,7 +13,7 @@ from pytest_perfgate.measure.base_checkout import Commit
 from pytest_perfgate.measure.preparation import Arm
 from pytest_perfgate.metric import MEMORY_GROWTH, PARITY, Metric, Rule
 from pytest_perfgate.records.recipe import LimitKind, Recipe, Suite
-from pytest_perfgate.records.session import Status, Verdict
+from pytest_perfgate.records.verdict import Status, Verdict
 from pytest_perfgate.suite import reading
 
 _BESIDE = LimitKind.SPEEDUP, LimitKind.GROWTH, LimitKind.DROP

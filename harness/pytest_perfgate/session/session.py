@@ -17,15 +17,10 @@ from pytest_perfgate.machine.locks import exclusive
 from pytest_perfgate.measure.base_checkout import checked_out, find
 from pytest_perfgate.measure.worker_environment import allocator
 from pytest_perfgate.metric import Rule
-from pytest_perfgate.records.session import (
-    Failure,
-    RecipeRecord,
-    SessionRecord,
-    Status,
-    SuiteRecord,
-    Verdict,
-)
+from pytest_perfgate.records.recipe_record import Failure, RecipeRecord
+from pytest_perfgate.records.session import SessionRecord, SuiteRecord
 from pytest_perfgate.records.settings import Settings
+from pytest_perfgate.records.verdict import Status, Verdict
 from pytest_perfgate.search.run import found_for
 from pytest_perfgate.session.arms import BaseTree, relative
 from pytest_perfgate.session.suite_run import MEASURED, Show, SuiteRun

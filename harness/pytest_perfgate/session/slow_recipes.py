@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pytest_perfgate.measure.bench import Bench
 from pytest_perfgate.metric import Metric
 from pytest_perfgate.records.recipe import LimitKind, Suite
-from pytest_perfgate.records.session import Status, Verdict
+from pytest_perfgate.records.verdict import Status, Verdict
 from pytest_perfgate.session.arms import at_base
 from pytest_perfgate.verdicts import slowdown
 

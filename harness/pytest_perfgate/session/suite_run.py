@@ -18,16 +18,10 @@ from pytest_perfgate.measure.bench import Bench, launch_seconds
 from pytest_perfgate.metric import Metric, Rule
 from pytest_perfgate.records.launch_values import PEAKS, spread_of
 from pytest_perfgate.records.recipe import Budget, LimitKind, Recipe
-from pytest_perfgate.records.session import (
-    BaseRecord,
-    Failure,
-    LimitResult,
-    RecipeRecord,
-    Status,
-    SuiteRecord,
-    Verdict,
-)
+from pytest_perfgate.records.recipe_record import Failure, RecipeRecord
+from pytest_perfgate.records.session import BaseRecord, SuiteRecord
 from pytest_perfgate.records.settings import Settings
+from pytest_perfgate.records.verdict import LimitResult, Status, Verdict
 from pytest_perfgate.search.run import Found
 from pytest_perfgate.session.arms import Arms, BaseTree, at_base, copy_of, relative
 from pytest_perfgate.session.slow_recipes import Slowness

@@ -14,8 +14,8 @@ from pytest_perfgate.registry import Requirement
 
 if TYPE_CHECKING:
     from pytest_perfgate.artifact import OptionsModel
+    from pytest_perfgate.records.accuracy import Accuracy
     from pytest_perfgate.records.image_losses import SeenBox, WorseImage
-    from pytest_perfgate.records.session import Accuracy
 
 
 class Pipeline(Protocol):

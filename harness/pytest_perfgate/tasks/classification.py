@@ -19,7 +19,7 @@ from pytest_perfgate.tasks.preprocessing import Input, Pixels
 from pytest_perfgate.units import Unit
 
 if TYPE_CHECKING:
-    from pytest_perfgate.records.session import Accuracy
+    from pytest_perfgate.records.accuracy import Accuracy
 
 _TYPES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
 

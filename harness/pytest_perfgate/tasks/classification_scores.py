@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_perfgate.errors import DataError
-from pytest_perfgate.records.session import Accuracy, Packed, Ratio
+from pytest_perfgate.records.accuracy import Accuracy, Packed, Ratio
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_perfgate.errors import DataError
-from pytest_perfgate.records.session import Accuracy, Matches, Packed
+from pytest_perfgate.records.accuracy import Accuracy, Matches, Packed
 from pytest_perfgate.tasks.detection_data import Prediction, check
 from pytest_perfgate.tasks.image_files import ImageFiles, inside
 

@@ -19,8 +19,8 @@ from pytest_perfgate.tasks.preprocessing import Input, Pixels
 from pytest_perfgate.units import Unit
 
 if TYPE_CHECKING:
+    from pytest_perfgate.records.accuracy import Accuracy
     from pytest_perfgate.records.image_losses import SeenBox, WorseImage
-    from pytest_perfgate.records.session import Accuracy
     from pytest_perfgate.tasks.decoders import Decoder
     from pytest_perfgate.tasks.detection_data import Prediction
 

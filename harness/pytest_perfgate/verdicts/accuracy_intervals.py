@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from pytest_perfgate.records.session import Accuracy, Matches, RecipeRecord
+from pytest_perfgate.records.accuracy import Accuracy, Matches
+from pytest_perfgate.records.recipe_record import RecipeRecord
 
 if TYPE_CHECKING:
     from pytest_perfgate.stats.average_precision import Estimate, Table
@@ -130,7 +131,7 @@ def _same_ranking(one: Matches, other: Matches) -> bool:
 
 @lru_cache(maxsize=256)
 def _ratio(one: str, other: str | None = None) -> Estimate:
-    from pytest_perfgate.records.session import Ratio
+    from pytest_perfgate.records.accuracy import Ratio
     from pytest_perfgate.stats.average_precision import Estimate
     from pytest_perfgate.stats.ratio import bootstrap
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from pytest_perfgate.baselines.store import Baseline
 from pytest_perfgate.metric import Metric
-from pytest_perfgate.records.session import Launch, RecipeRecord
+from pytest_perfgate.records.launch import Launch
+from pytest_perfgate.records.recipe_record import RecipeRecord
 
 SIGNS = "signs of launches (e-process)"
 TWO_SESSIONS = "Student's t over the launches of two sessions"

@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from pytest_perfgate.records.launch import Launch
 from pytest_perfgate.records.launch_values import equal_cycles, launch_value
-from pytest_perfgate.records.session import Launch, RecipeRecord
+from pytest_perfgate.records.recipe_record import RecipeRecord
 from pytest_perfgate.units import show_percent
 
 

@@ -15,13 +15,8 @@ from pytest_perfgate.machine.fingerprint import Machine
 from pytest_perfgate.metric import Better, Metric, Rule
 from pytest_perfgate.records.launch_values import growth_resolution, launch_values, level
 from pytest_perfgate.records.recipe import Budget, Condition, Limit, LimitKind
-from pytest_perfgate.records.session import (
-    LimitResult,
-    MetricSummary,
-    RecipeRecord,
-    Status,
-    Verdict,
-)
+from pytest_perfgate.records.recipe_record import RecipeRecord
+from pytest_perfgate.records.verdict import LimitResult, MetricSummary, Status, Verdict
 from pytest_perfgate.units import Unit, show
 from pytest_perfgate.verdicts import limit_bounds, wording
 from pytest_perfgate.verdicts.evidence import Compared, Evidence, Risk

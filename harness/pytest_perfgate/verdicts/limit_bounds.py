@@ -15,6 +15,7 @@ from datetime import datetime
 
 from pytest_perfgate.baselines.store import StoredMetric
 from pytest_perfgate.metric import PARITY, Better, Metric, Rule
+from pytest_perfgate.records.launch import Launch
 from pytest_perfgate.records.launch_values import (
     equal_cycles,
     growth_resolution,
@@ -23,7 +24,7 @@ from pytest_perfgate.records.launch_values import (
     level,
     yardstick_values,
 )
-from pytest_perfgate.records.session import Launch, RecipeRecord
+from pytest_perfgate.records.recipe_record import RecipeRecord
 from pytest_perfgate.units import Unit, show_percent
 from pytest_perfgate.verdicts.evidence import (
     BOOTSTRAP,
@@ -341,7 +342,7 @@ def _accuracy_absolute(metric: Metric, record: RecipeRecord, risk: Risk) -> Comp
 def _accuracy_difference(
     metric: Metric, record: RecipeRecord, other: object, risk: Risk, against: str
 ) -> Compared | None:
-    from pytest_perfgate.records.session import Accuracy
+    from pytest_perfgate.records.accuracy import Accuracy
     from pytest_perfgate.verdicts.accuracy_intervals import accuracy_difference
 
     if record.accuracy is None or not isinstance(other, Accuracy):

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from pytest_perfgate.metric import PERFORMANCE
-from pytest_perfgate.records.session import RecipeRecord
+from pytest_perfgate.records.recipe_record import RecipeRecord
 from pytest_perfgate.units import show_percent
 from pytest_perfgate.verdicts.limit_bounds import log_ratios
 

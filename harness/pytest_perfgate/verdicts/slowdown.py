@@ -13,7 +13,7 @@ from itertools import zip_longest
 from pytest_perfgate.metric import PERFORMANCE, Metric, Rule
 from pytest_perfgate.records.launch_values import level
 from pytest_perfgate.records.profile import Operator, Profile
-from pytest_perfgate.records.session import RecipeRecord
+from pytest_perfgate.records.recipe_record import RecipeRecord
 from pytest_perfgate.units import Unit, show
 
 STAGES = ("preprocess", "inference", "postprocess")

@@ -6,7 +6,7 @@ import math
 
 from pytest_perfgate.metric import Metric, Rule
 from pytest_perfgate.records.recipe import Limit, LimitKind
-from pytest_perfgate.records.session import LimitResult, Status
+from pytest_perfgate.records.verdict import LimitResult, Status
 from pytest_perfgate.units import Unit, show, show_percent
 from pytest_perfgate.verdicts.evidence import SIGNS, TWO_SESSIONS, Compared, Risk
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from pytest_perfgate.machine import gpu_sensors
 from pytest_perfgate.machine.cpu_sensors import Sensors
-from pytest_perfgate.records.session import Launch
+from pytest_perfgate.records.launch import Launch
 from pytest_perfgate.runtimes import uuids_of
 from pytest_perfgate.worker.arm import FINISH, STAGES, serve
 from pytest_perfgate.worker.arm_process import (

@@ -18,8 +18,8 @@ from pytest_perfgate.building.opening import open_session
 from pytest_perfgate.building.suite_data import VALIDATION, SuiteData
 from pytest_perfgate.errors import PerfgateError
 from pytest_perfgate.machine import process_memory
+from pytest_perfgate.records.launch import Growth
 from pytest_perfgate.records.recipe import Suite
-from pytest_perfgate.records.session import Growth
 from pytest_perfgate.worker.protocol import Send
 
 STRETCHES = 20

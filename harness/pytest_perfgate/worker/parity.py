@@ -17,8 +17,8 @@ from pydantic import TypeAdapter
 
 from pytest_perfgate.building.opening import open_session
 from pytest_perfgate.building.suite_data import SuiteData
+from pytest_perfgate.records.launch import Parity
 from pytest_perfgate.records.recipe import Suite
-from pytest_perfgate.records.session import Parity
 from pytest_perfgate.runtimes import InferenceSession
 from pytest_perfgate.worker.protocol import Send
 

@@ -25,9 +25,9 @@ from pytest_perfgate.errors import PerfgateError
 from pytest_perfgate.files import digest_files, digest_of
 from pytest_perfgate.machine.fingerprint import this_machine
 from pytest_perfgate.metric import Better
+from pytest_perfgate.records.accuracy import Accuracy, Packed, Ratio
 from pytest_perfgate.records.image_losses import WORSE_MOST, Thumbnail
 from pytest_perfgate.records.recipe import Recipe, Suite
-from pytest_perfgate.records.session import Accuracy, Packed, Ratio
 from pytest_perfgate.runtimes import InferenceSession, Runtime
 from pytest_perfgate.steps import splits_of
 from pytest_perfgate.suite.requirements import preloads

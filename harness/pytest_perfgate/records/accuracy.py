@@ -1,0 +1,100 @@
+"""The result of an evaluation, with what its uncertainty is computed from."""
+
+from __future__ import annotations
+
+import base64
+import math
+import zlib
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from pytest_perfgate.frozen import Frozen
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class Packed(Frozen):
+    """A numeric array in one line of text: zlib and base64 over little-endian C order."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    data: str
+
+    @classmethod
+    def of(cls, array: np.ndarray[Any, Any]) -> Packed:
+        """`array` packed; its dtype must have a fixed size."""
+        plain = array.astype(array.dtype.newbyteorder("<"))
+        text = base64.b64encode(zlib.compress(plain.tobytes(), 9)).decode("ascii")
+        return cls(dtype=plain.dtype.str, shape=plain.shape, data=text)
+
+    def array(self) -> np.ndarray[Any, Any]:
+        """The array again.
+
+        Raises:
+            ValueError: the text is not what `of` writes.
+        """
+        import numpy as np
+
+        try:
+            dtype = np.dtype(self.dtype)
+            packed = base64.b64decode(self.data, validate=True)
+            count = math.prod(self.shape)
+            # No more is unpacked than the shape asks for, whatever the text holds.
+            raw = zlib.decompressobj().decompress(packed, count * dtype.itemsize + 1)
+        except (TypeError, zlib.error) as error:
+            raise ValueError(f"the array does not unpack: {error}") from error
+        if dtype.hasobject or min(self.shape, default=0) < 0:
+            raise ValueError(f"dtype {self.dtype!r} and shape {self.shape} cannot be packed")
+        return np.frombuffer(raw, dtype=dtype).reshape(self.shape)
+
+
+class Matches(Frozen):
+    """Which detections matched which objects, enough to compute average precision again.
+
+    One row per detection:
+    `image` index int32, `category` index int16, `score` float32, and two of uint16 whose bit i is
+    about `thresholds[i]`: `hits`, the detection is a true positive; `ignored`, it does not count,
+    because it lies on an object that is to be ignored. `truth` int32 (images,
+    categories) counts the objects to find.
+    """
+
+    thresholds: tuple[float, ...]
+    categories: tuple[str, ...]
+    image: Packed
+    category: Packed
+    score: Packed
+    hits: Packed
+    ignored: Packed
+    truth: Packed
+
+
+class Ratio(Frozen):
+    """A ratio of sums over images: float64 (images,) each."""
+
+    numerator: Packed
+    denominator: Packed
+
+
+class Accuracy(Frozen):
+    """The result of one evaluation over all validation images.
+
+    Attributes:
+        values: metric name to value.
+        per_category: category to average precision (or the task's main score).
+        images: validation images evaluated.
+        data_digest: of the validation images and annotations.
+        predictions_digest: of all predictions; equal digests mean equal predictions.
+        matches: what a paired bootstrap needs; None for a task that has none.
+        ratios: metric name to what it is made of, for those that are ratios of sums over images.
+    """
+
+    values: dict[str, float]
+    per_category: dict[str, float] = Field(default_factory=dict)
+    images: int
+    data_digest: str
+    predictions_digest: str
+    matches: Matches | None = None
+    ratios: dict[str, Ratio] = Field(default_factory=dict)
+    seconds: float = 0.0

@@ -1,0 +1,91 @@
+"""All that one session measured of one arm."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from pydantic import Field
+
+from pytest_perfgate.frozen import Frozen
+from pytest_perfgate.records.accuracy import Accuracy
+from pytest_perfgate.records.image_losses import WorseImage
+from pytest_perfgate.records.launch import Growth, Launch, Parity
+from pytest_perfgate.records.profile import Profile
+from pytest_perfgate.records.search import Search
+
+
+class Link(Frozen):
+    """One step of a chain, applied: what it was asked, what it changed, and what that took."""
+
+    step: str
+    options: dict[str, Any]
+    effect: dict[str, Any]
+    seconds: float
+    cached: bool
+    key: str
+
+
+class ArtifactInfo(Frozen):
+    """The artifact that is measured. `digest` is over the bytes of its files."""
+
+    kind: str
+    digest: str
+    size: int
+    files: dict[str, int]
+
+
+class Failure(Frozen):
+    """Why a recipe has no measurement.
+
+    Attributes:
+        stage: "recipe", "search", "build", "evaluate" or "measure".
+        problem: one or a few sentences.
+        last_words: the end of what the worker wrote before it ended, "" when it said nothing.
+        next_step: what to do.
+        missing_package: True when installing something is all that is asked.
+    """
+
+    stage: str
+    problem: str
+    last_words: str = ""
+    next_step: str = ""
+    missing_package: bool = False
+
+
+class RecipeRecord(Frozen):
+    """All that one session measured of one arm.
+
+    `spec` is the recipe as it was asked for: parent, chain, runtime, budgets in the user's words.
+    `runtime_facts` are what the runtime says of itself: provider, precision, threads, version.
+    `load_time_cold` is in seconds, see the metric of that name; None: not measured.
+    `worse` are the images that the recipe does worse than its reference, the worst first; None:
+    not looked at. `profile` is where the time of an inference goes; None: not taken.
+    `unmeasured` says of metrics why they have no value. `search` is how values of its chain were
+    found; None: they stand in the suite file.
+    """
+
+    name: str
+    reference: str
+    parent: str = ""
+    spec: dict[str, Any] = Field(default_factory=dict)
+    lineage: tuple[Link, ...] = ()
+    artifact: ArtifactInfo | None = None
+    runtime_facts: dict[str, Any] = Field(default_factory=dict)
+    accuracy: Accuracy | None = None
+    parity: Parity | None = None
+    growth: Growth | None = None
+    load_time_cold: float | None = None
+    launches: tuple[Launch, ...] = ()
+    unmeasured: dict[str, str] = Field(default_factory=dict)
+    failure: Failure | None = None
+    worse: tuple[WorseImage, ...] | None = None
+    profile: Profile | None = None
+    search: Search | None = None
+
+    def without(self, launches: Collection[int]) -> RecipeRecord:
+        """The same record less some launches, by their index."""
+        if not launches:
+            return self
+        kept = tuple(each for each in self.launches if each.index not in launches)
+        return self.model_copy(update={"launches": kept})

@@ -1,0 +1,113 @@
+"""Verdicts on budgets and proposed edits of baselines, with their evidence."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pytest_perfgate.frozen import Frozen
+
+
+class Status(StrEnum):
+    """The words of a verdict, worst first."""
+
+    ERROR = "ERROR"
+    FAIL = "FAIL"
+    INCONCLUSIVE = "INCONCLUSIVE"
+    NO_BASELINE = "NO BASELINE"
+    SKIPPED = "SKIPPED"  # does not apply on this machine, or a package is missing
+    PASS = "PASS"  # noqa: S105 - a verdict, not a password
+
+    @property
+    def rank(self) -> int:
+        """0 for the worst."""
+        return list(Status).index(self)
+
+
+class LimitResult(Frozen):
+    """One limit, compared.
+
+    Attributes:
+        kind, text: of the limit as written.
+        limit: the value that must not be crossed, on the scale of `estimate`.
+        estimate, low, high: what was compared and its confidence interval; null when nothing was.
+        scale: "value" (the metric's own unit), "ratio", or "difference".
+        against: what it was compared with, in words ("reference fp32", "baseline of 2026-11-20").
+        reason: one sentence.
+        sample: how many launches or images it rests on.
+        method: the rule that the interval comes from, in words.
+        spread: standard deviation of one launch's log value.
+        smallest: when nothing was decided, the smallest change that could have been proven: a
+            difference for scores, else relative; null: none, however large.
+        needed: when nothing was decided, about how many launches would do; null: no number, or
+            launches are not the sample.
+        possible: the same, were the truth as far from the limit as these launches allow.
+        kept: the bound up to which the limit could have been moved to be called kept.
+        notes: what else was compared, for people.
+    """
+
+    kind: str
+    text: str
+    status: Status
+    limit: float
+    estimate: float | None = None
+    low: float | None = None
+    high: float | None = None
+    scale: str = "value"
+    against: str = ""
+    reason: str
+    sample: int = 0
+    method: str = ""
+    spread: float | None = None
+    smallest: float | None = None
+    needed: int | None = None
+    possible: int | None = None
+    kept: float | None = None
+    notes: tuple[str, ...] = ()
+
+
+class Verdict(Frozen):
+    """The answer to one budget, with the evidence that led to it.
+
+    `value`, `low`, `high` are of the metric itself, in its base unit; `baseline` is the stored
+    value and `baseline_age` its age in days. `next_step` says what to do. `slower` says, for a
+    broken budget on time, where the time went: the stages first, then the operators.
+    """
+
+    recipe: str
+    metric: str
+    status: Status
+    unit: str
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    baseline: float | None = None
+    baseline_age: float | None = None
+    limits: tuple[LimitResult, ...] = ()
+    reason: str
+    next_step: str = ""
+    slower: tuple[str, ...] = ()
+
+
+class MetricSummary(Frozen):
+    """One metric of one recipe for tables: value, interval, and the values it is compared with."""
+
+    metric: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+    reference: float | None = None  # the reference's value
+    baseline: float | None = None  # the stored value
+    base: float | None = None  # the value at the version that --perf-base names
+
+
+class Change(Frozen):
+    """A proposed edit of the stored baselines; `kind` is create, tighten, loosen or prune."""
+
+    kind: str
+    recipe: str
+    metric: str
+    unit: str
+    before: float | None
+    after: float | None
+    reason: str = ""
+    written: bool = False
