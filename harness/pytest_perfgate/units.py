@@ -25,6 +25,9 @@ class Unit(StrEnum):
     JOULES = "J"
 
 
+NOT_MEASURED = "not measured"
+"""In place of a value, wherever people read one."""
+
 _SCALES: dict[Unit, dict[str, float]] = {
     Unit.SECONDS: {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0},
     Unit.BYTES: {
@@ -78,7 +81,7 @@ def parse(value: object, unit: Unit) -> float:
 def show(value: float | None, unit: Unit) -> str:
     """`value` for people, three significant digits: `show(0.0251, SECONDS)` is "25.1 ms"."""
     if value is None:
-        return "not measured"
+        return NOT_MEASURED
     if not math.isfinite(value):
         return str(value)
     if unit is Unit.SECONDS:
@@ -99,6 +102,16 @@ def show(value: float | None, unit: Unit) -> str:
 def show_percent(change: float) -> str:
     """A relative change with its sign: 0.0512 is "+5.1 %"."""
     return f"{change * 100:+.1f} %"
+
+
+def percent(share: float | None) -> str:
+    """A share for people: 0.034 is "3.4 %"."""
+    return NOT_MEASURED if share is None else f"{share * 100:.1f} %"
+
+
+def frequency(hertz: float | None) -> str:
+    """A frequency for people: 2.5e9 is "2.50 GHz"."""
+    return NOT_MEASURED if hertz is None else f"{hertz / 1e9:.2f} GHz"
 
 
 def _scaled(value: float, steps: tuple[tuple[str, float], ...]) -> str:

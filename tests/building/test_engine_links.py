@@ -13,7 +13,8 @@ from pytest_perfgate.building.project_code import Watch
 from pytest_perfgate.building.suite_data import SuiteData
 from pytest_perfgate.runtimes import cuda
 from pytest_perfgate.runtimes.tensorrt_package import EngineNote
-from pytest_perfgate.suite.reading import missing_packages, read
+from pytest_perfgate.suite.reading import read
+from pytest_perfgate.suite.requirements import missing_packages
 
 from tests.conftest import RECIPES
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from pytest_perfgate.cli.explain import cuts, find, lines
+from pytest_perfgate.cli.explain import cuts, lines
 from pytest_perfgate.errors import RecipeError
 from pytest_perfgate.records.recipe_record import RecipeRecord
 from pytest_perfgate.records.session import SuiteRecord
 from pytest_perfgate.records.verdict import Status, Verdict
-from pytest_perfgate.suite.reading import metrics_of
+from pytest_perfgate.suite.lookup import find
+from pytest_perfgate.suite.metrics import metrics_of
 
 SUITE = """
 [suite]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from pytest_perfgate import registry
-from pytest_perfgate.suite.reading import metrics_of
+from pytest_perfgate.suite.metrics import metrics_of
 from pytest_perfgate.suite.tables import BudgetTable, RecipeTable, SuiteTable
 
 ROOT = Path(__file__).parents[2]

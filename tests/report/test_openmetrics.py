@@ -9,7 +9,7 @@ from pytest_perfgate.errors import ReportError
 from pytest_perfgate.metric import PERFORMANCE
 from pytest_perfgate.records.verdict import Status
 from pytest_perfgate.report.openmetrics import render, write
-from pytest_perfgate.suite.reading import metrics_of
+from pytest_perfgate.suite.metrics import metrics_of
 
 from tests.report import sessions
 from tests.report.sessions import METRICS

@@ -19,6 +19,7 @@ from pytest_perfgate.runtimes import torch as runtime
 from pytest_perfgate.runtimes.cuda import GPU
 from pytest_perfgate.runtimes.torch import WITH_CUDA, Torch
 from pytest_perfgate.suite import reading
+from pytest_perfgate.suite.requirements import missing_packages
 
 from tests.runtimes.test_runtimes import batch
 
@@ -81,7 +82,7 @@ def test_a_recipe_on_a_gpu_is_skipped_without_one(
     )
     suite = reading.read(tmp_path / "recipes.toml", tmp_path).suite
     assert suite is not None
-    missing = reading.missing_packages(suite, suite.recipes["gpu"])
+    missing = missing_packages(suite, suite.recipes["gpu"])
     assert GPU in missing
     assert "nvidia-smi" in GPU.install
 

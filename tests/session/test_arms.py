@@ -10,6 +10,7 @@ from pytest_perfgate.measure.base_checkout import Commit
 from pytest_perfgate.records.verdict import LimitResult, Status, Verdict
 from pytest_perfgate.session.arms import Arms, BaseTree
 from pytest_perfgate.suite import reading
+from pytest_perfgate.suite.metrics import metrics_of
 
 SUITE = """
 [suite]
@@ -47,7 +48,7 @@ def arms(folder: Path, wanted: dict[str, list[str]], *, base: bool = False) -> A
     suite = reading.read(file, folder).suite
     assert suite is not None
     tree = BaseTree(Commit("main", "0" * 40, folder, ""), folder) if base else None
-    return Arms(suite, wanted, reading.metrics_of(suite.task), tree)
+    return Arms(suite, wanted, metrics_of(suite.task), tree)
 
 
 def open_verdict(recipe: str, kind: str) -> Verdict:
@@ -158,7 +159,7 @@ def test_the_base_gets_the_values_that_were_found_here(
     found = reading.filled(read, tmp_path, "found", values)
     suite = replace(read.suite, recipes={**read.suite.recipes, "found": found})
     tree = BaseTree(Commit("main", "0" * 40, tmp_path, ""), tmp_path / "base")
-    metrics = reading.metrics_of(suite.task)
+    metrics = metrics_of(suite.task)
     mine = Arms(suite, {"found": ["map"]}, metrics, tree, values={"found": values})
     other = [arm for arm in mine.all([]) if arm.label == "found@base"]
     if same:
@@ -175,7 +176,7 @@ def test_nothing_is_needed_beside_a_recipe_that_will_not_be_measured(tmp_path: P
     file.write_text(SEARCHED)
     suite = reading.read(file, tmp_path).suite
     assert suite is not None
-    metrics = reading.metrics_of(suite.task)
+    metrics = metrics_of(suite.task)
     for wanted in ({"found": ["map"]}, {"found": ["map"], "plain": ["latency_p50"]}):
         mine = Arms(suite, wanted, metrics, None, hopeless=["found"])
         beside = {"fp32"} if "plain" in wanted else set()

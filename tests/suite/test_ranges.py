@@ -21,6 +21,7 @@ from pytest_perfgate.search.run import _asked, _folder, _write_files
 from pytest_perfgate.search.trials import goal_of
 from pytest_perfgate.suite import reading
 from pytest_perfgate.suite.json_schema import suite_schema
+from pytest_perfgate.suite.metrics import metrics_of
 from pytest_perfgate.suite.ranges import count, ends, exact
 
 from tests.suite.test_reading import FP32, SUITE, problem, read
@@ -254,7 +255,7 @@ def test_another_range_or_budget_is_another_study_and_more_trials_are_not(tmp_pa
         suite = read(tmp_path, text).suite
         assert suite is not None
         found = suite.recipes["found"]
-        goal = goal_of(found, reading.metrics_of(suite.task), this_machine())
+        goal = goal_of(found, metrics_of(suite.task), this_machine())
         return digest_of(_asked(suite, found, goal, this_machine()))
 
     text = DATA + SEARCHED

@@ -8,6 +8,7 @@ from pytest_perfgate import registry
 from pytest_perfgate.records.recipe import LimitKind
 from pytest_perfgate.suite import reading
 from pytest_perfgate.suite.json_schema import suite_schema
+from pytest_perfgate.suite.requirements import missing_packages
 
 SUITE = """\
 [suite]
@@ -458,7 +459,7 @@ def test_a_step_of_another_package_is_found(tmp_path):
     assert not found.problems
     recipe = found.suite.recipes["x"]
     assert dict(recipe.chain[0].options) == {"radius": 3}
-    missing = [each.install for each in reading.missing_packages(found.suite, recipe)]
+    missing = [each.install for each in missing_packages(found.suite, recipe)]
     assert "pip install blur-kit" in missing
 
 

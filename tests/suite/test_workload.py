@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pytest_perfgate import registry
-from pytest_perfgate.suite.reading import metrics_of, metrics_of_workload, task_of
+from pytest_perfgate.suite.metrics import metrics_of, metrics_of_workload, task_of
 from pytest_perfgate.workloads.batches import Batches
 from pytest_perfgate.workloads.images import Images
 from pytest_perfgate.workloads.training import Training

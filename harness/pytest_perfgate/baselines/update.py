@@ -13,7 +13,7 @@ from pytest_perfgate.records.launch_values import launch_values, level, yardstic
 from pytest_perfgate.records.recipe_record import RecipeRecord
 from pytest_perfgate.records.session import SessionRecord, SuiteRecord
 from pytest_perfgate.records.settings import Settings
-from pytest_perfgate.suite import reading
+from pytest_perfgate.suite.metrics import metrics_of
 
 
 def conclude(
@@ -30,7 +30,7 @@ def conclude(
         if not suite.task:
             suites.append(suite)
             continue
-        metrics = reading.metrics_of(suite.task)
+        metrics = metrics_of(suite.task)
         refused = edits.refusals(suite, metrics)
         new = {
             each.name: baseline_of(record, suite, each.without(suite.discarded), metrics)

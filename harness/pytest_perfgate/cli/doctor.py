@@ -29,9 +29,8 @@ from pytest_perfgate.measure.worker_pool import Ended, Job, Pool
 from pytest_perfgate.records.launch import Launch
 from pytest_perfgate.records.launch_values import launch_value
 from pytest_perfgate.records.settings import Settings
-from pytest_perfgate.report.conditions_table import frequency, percent
 from pytest_perfgate.stats.variance import components, launches_needed, launches_to_keep
-from pytest_perfgate.units import Unit, show
+from pytest_perfgate.units import Unit, frequency, percent, show
 from pytest_perfgate.verdicts.evidence import Risk
 from pytest_perfgate.verdicts.limit_bounds import LEAST_SD
 from pytest_perfgate.worker.protocol import YARDSTICK_KIND

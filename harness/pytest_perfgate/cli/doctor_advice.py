@@ -7,8 +7,7 @@ from collections.abc import Sequence
 
 from pytest_perfgate.machine.conditions import Conditions
 from pytest_perfgate.machine.host_setup import Busy, Surroundings
-from pytest_perfgate.report.conditions_table import percent
-from pytest_perfgate.units import Unit, show
+from pytest_perfgate.units import Unit, percent, show
 
 
 def advice(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pytest_perfgate import registry
-from pytest_perfgate.errors import RecipeError, suggestion
+from pytest_perfgate.errors import RecipeError
 from pytest_perfgate.machine.fingerprint import this_environment, this_machine
 from pytest_perfgate.machine.locks import exclusive
 from pytest_perfgate.measure.worker_environment import allocator
@@ -21,13 +21,16 @@ from pytest_perfgate.records.launch_values import level
 from pytest_perfgate.records.recipe import Budget, LimitKind, Recipe, RuntimeSpec, Suite
 from pytest_perfgate.records.recipe_record import RecipeRecord
 from pytest_perfgate.records.session import SuiteRecord
-from pytest_perfgate.records.settings import SUITE_FILE, Settings
+from pytest_perfgate.records.settings import Settings
 from pytest_perfgate.records.verdict import Status, Verdict
 from pytest_perfgate.runtimes import Runtime
 from pytest_perfgate.search.run import Found, found_for
 from pytest_perfgate.session.suite_run import MEASURED, Show, SuiteRun
 from pytest_perfgate.steps import Step
 from pytest_perfgate.suite import reading
+from pytest_perfgate.suite.lookup import find
+from pytest_perfgate.suite.metrics import metrics_of
+from pytest_perfgate.suite.requirements import missing_packages
 from pytest_perfgate.units import show, show_percent
 
 _WIDTH = 100
@@ -46,42 +49,6 @@ class Cut:
 
     link: str
     recipe: Recipe
-
-
-def find(
-    name: str, root: Path, folder: Path, *, command: str = "pytest-perfgate explain"
-) -> tuple[Suite, Recipe]:
-    """The recipe `name`, or "suite/recipe", in the suite files below `folder`.
-
-    Raises:
-        RecipeError: there is none of that name, more than one, or it has errors.
-    """
-    asked, _, wanted = name.rpartition("/")
-    found, known = [], []
-    files = [folder / SUITE_FILE] if (folder / SUITE_FILE).is_file() else []
-    for file in files or sorted(folder.rglob(SUITE_FILE)):
-        read = reading.read(file, root)
-        title = read.suite.name if read.suite else file.parent.name
-        if asked not in {"", title}:
-            continue
-        problems = read.problems.get(wanted) or (() if read.suite else read.suite_problems)
-        if problems:
-            raise problems[0]
-        if read.suite is not None:
-            known += [f"{title}/{each}" for each in read.suite.recipes]
-            if wanted in read.suite.recipes:
-                found.append((read.suite, read.suite.recipes[wanted]))
-    if not found:
-        raise RecipeError(
-            f"there is no recipe {name!r}",
-            where=str(folder),
-            valid=suggestion(name, known) if known else "",
-            next_step=f"{command} RECIPE --suites DIR",
-        )
-    if len(found) > 1:
-        listed = ", ".join(f"{suite.name}/{wanted}" for suite, _ in found)
-        raise RecipeError(f"there are several recipes {name!r}", valid=listed)
-    return found[0]
 
 
 def _searched(suite: Suite, recipe: Recipe, settings: Settings, show: Show) -> tuple[Suite, Recipe]:
@@ -299,7 +266,7 @@ def run(name: str, settings: Settings, folder: Path, show: Show, out: Callable[[
     if recipe.search is not None:
         suite, recipe = _searched(suite, recipe, settings, show)
     pieces = cuts(suite, recipe)
-    missing = [each for piece in pieces for each in reading.missing_packages(suite, piece.recipe)]
+    missing = [each for piece in pieces for each in missing_packages(suite, piece.recipe)]
     if missing:
         raise RecipeError(
             f"{name!r} cannot be measured here: {registry.lacks(missing)}",
@@ -307,7 +274,7 @@ def run(name: str, settings: Settings, folder: Path, show: Show, out: Callable[[
         )
     record = measure(suite, pieces, settings, show)
     out(f"{suite.name}/{recipe.name}: what each link did, {len(record.yardstick)} launches")
-    for line in lines(pieces, record, reading.metrics_of(suite.task)):
+    for line in lines(pieces, record, metrics_of(suite.task)):
         out(line)
     bad = [each for each in record.verdicts if each.status in {Status.FAIL, Status.ERROR}]
     final = [each for each in bad if each.recipe == pieces[-1].recipe.name]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_perfgate.errors import RecipeError
+from pytest_perfgate.suite.requirements import missing_packages
 
 _FREEZE = """\
 Prints the recipe with the values that its finished search found in place of its ranges:
@@ -40,19 +41,19 @@ def add_command(commands: Any) -> None:
 
 
 def _freeze(asked: argparse.Namespace) -> int:
-    from pytest_perfgate.cli.explain import find
     from pytest_perfgate.files import put
     from pytest_perfgate.machine.fingerprint import this_machine
     from pytest_perfgate.records.settings import for_command
     from pytest_perfgate.search.freeze import frozen
     from pytest_perfgate.search.run import found_for
     from pytest_perfgate.suite import reading
+    from pytest_perfgate.suite.lookup import find
 
     root = Path.cwd()
     suite, recipe = find(asked.recipe, root, root / asked.suites, command="pytest-perfgate freeze")
     if recipe.search is None:
         raise RecipeError(f"no option of {recipe.name!r} is a range: it is as it is")
-    missing = reading.missing_packages(suite, recipe)
+    missing = missing_packages(suite, recipe)
     if missing:
         raise RecipeError(f"{missing[0].module!r} is not installed", next_step=missing[0].install)
     settings = for_command(root, f"pytest-perfgate freeze {asked.recipe}", cache=root / asked.cache)

@@ -68,7 +68,7 @@ def report(folder: Path, output: Path | None) -> int:
 def _import(asked: argparse.Namespace) -> int:
     from pytest_perfgate.history.store import History
     from pytest_perfgate.report.session_files import read
-    from pytest_perfgate.suite.reading import metrics_of_session
+    from pytest_perfgate.suite.metrics import metrics_of_session
 
     added = known = problems = 0
     with History(asked.history) as store:

@@ -145,6 +145,7 @@ def _store_option(parser: argparse.ArgumentParser) -> None:
 def _init(asked: argparse.Namespace) -> int:
     from pytest_perfgate.cli import scaffold
     from pytest_perfgate.suite import reading
+    from pytest_perfgate.suite.requirements import missing_packages
 
     written = scaffold.write(asked.folder)
     for file in written:
@@ -156,7 +157,7 @@ def _init(asked: argparse.Namespace) -> int:
         missing = {
             each.install
             for recipe in read.suite.recipes.values()
-            for each in reading.missing_packages(read.suite, recipe)
+            for each in missing_packages(read.suite, recipe)
         }
         for command in sorted(missing):
             print(f"install first: {command}")

@@ -96,7 +96,7 @@ def _files(files: list[Path], output: Path | None) -> int:
 
 def _page(file: Path, session: SessionRecord, output: Path | None) -> None:
     from pytest_perfgate.report.page import render
-    from pytest_perfgate.suite.reading import metrics_of_session
+    from pytest_perfgate.suite.metrics import metrics_of_session
 
     _put(output or file.with_suffix(".html"), render(session, metrics_of_session(session)))
 
@@ -104,7 +104,7 @@ def _page(file: Path, session: SessionRecord, output: Path | None) -> None:
 def _exports(asked: argparse.Namespace) -> None:
     from pytest_perfgate.report import markdown, openmetrics
     from pytest_perfgate.report.session_files import read
-    from pytest_perfgate.suite.reading import metrics_of_session
+    from pytest_perfgate.suite.metrics import metrics_of_session
 
     session = read(asked.files[0])
     metrics = metrics_of_session(session)

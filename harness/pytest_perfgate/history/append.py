@@ -22,7 +22,7 @@ def appended(record: SessionRecord, settings: Settings) -> Appended:
     if settings.history is None:
         return Appended()
     from pytest_perfgate.history.store import History
-    from pytest_perfgate.suite.reading import metrics_of_session
+    from pytest_perfgate.suite.metrics import metrics_of_session
 
     try:
         with History(settings.history) as store:

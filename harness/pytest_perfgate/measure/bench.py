@@ -23,7 +23,7 @@ from pytest_perfgate.records.recipe import Recipe, WorkloadSpec
 from pytest_perfgate.records.recipe_record import ArtifactInfo, Failure, Link, RecipeRecord
 from pytest_perfgate.records.settings import Settings
 from pytest_perfgate.runtimes import on_device
-from pytest_perfgate.suite.requirements import preloads
+from pytest_perfgate.suite.preloads import preloads
 from pytest_perfgate.worker.protocol import YARDSTICK, YARDSTICK_KIND
 from pytest_perfgate.workloads.placement import cores_of
 

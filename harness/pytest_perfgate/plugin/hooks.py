@@ -31,7 +31,7 @@ from pytest_perfgate.records.verdict import Status, Verdict
 from pytest_perfgate.report import exports, junit_properties, terminal
 from pytest_perfgate.report.text import WIDTH
 from pytest_perfgate.session.session import BROKEN, Case, Session
-from pytest_perfgate.suite.reading import metrics_of_session
+from pytest_perfgate.suite.metrics import metrics_of_session
 
 _OUTPUT = "perfgate"  # what an xdist worker sends to its controller
 

@@ -21,7 +21,7 @@ from pytest_perfgate.records.recipe_record import RecipeRecord
 from pytest_perfgate.records.session import SessionRecord, SuiteRecord
 from pytest_perfgate.records.verdict import Status
 from pytest_perfgate.report.comparison import Differences, Direction, Fact, Moved, Row
-from pytest_perfgate.suite.reading import metrics_of_session
+from pytest_perfgate.suite.metrics import metrics_of_session
 from pytest_perfgate.verdicts import limit_bounds
 from pytest_perfgate.verdicts.evidence import Compared, Evidence, Risk
 

@@ -9,9 +9,7 @@ from pytest_perfgate.machine import steadiness
 from pytest_perfgate.machine.conditions import Conditions, DeviceConditions
 from pytest_perfgate.records.recipe import ALTERNATE, BLOCKED, FLUSH, ROTATE
 from pytest_perfgate.records.session import SuiteRecord
-from pytest_perfgate.units import Unit, show
-
-NOT_MEASURED = "not measured"
+from pytest_perfgate.units import NOT_MEASURED, Unit, frequency, percent, show
 
 
 @dataclass(frozen=True)
@@ -137,16 +135,6 @@ def cells(seen: Conditions) -> tuple[str, ...]:
         stops,
         _both(percent(seen.cpu_pressure), percent(seen.memory_pressure)),
     )
-
-
-def percent(share: float | None) -> str:
-    """A share for people: 0.034 is "3.4 %"."""
-    return NOT_MEASURED if share is None else f"{share * 100:.1f} %"
-
-
-def frequency(hertz: float | None) -> str:
-    """A frequency for people: 2.5e9 is "2.50 GHz"."""
-    return NOT_MEASURED if hertz is None else f"{hertz / 1e9:.2f} GHz"
 
 
 def _count(number: int | None, what: str) -> str:

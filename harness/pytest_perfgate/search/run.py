@@ -28,7 +28,9 @@ from pytest_perfgate.records.settings import Settings
 from pytest_perfgate.search.study import Study, front, winner
 from pytest_perfgate.search.trials import Goal, Trials, goal_of
 from pytest_perfgate.suite import reading
+from pytest_perfgate.suite.metrics import metrics_of
 from pytest_perfgate.suite.reading import SuiteFile
+from pytest_perfgate.suite.requirements import missing_packages
 from pytest_perfgate.units import show
 
 _FILES = "files.json"
@@ -78,7 +80,7 @@ def found_for(
     for name, recipe in suite.recipes.items():
         if name not in wanted or recipe.search is None:
             continue
-        if reading.missing_packages(suite, recipe):
+        if missing_packages(suite, recipe):
             continue
         one = _OneSearch(read, suite, recipe, recipe.search, settings, machine, show, say)
         try:
@@ -117,7 +119,7 @@ class _OneSearch:
         self._settings = settings
         self._show = show
         self._say = say
-        self._metrics: Mapping[str, Metric] = reading.metrics_of(suite.task)
+        self._metrics: Mapping[str, Metric] = metrics_of(suite.task)
         self._goal: Goal = goal_of(recipe, self._metrics, machine)
         self._key = digest_of(_asked(suite, recipe, self._goal, machine))[:32]
         self._folder = _folder(settings, self._key)

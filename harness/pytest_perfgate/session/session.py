@@ -25,6 +25,7 @@ from pytest_perfgate.search.run import found_for
 from pytest_perfgate.session.arms import BaseTree, relative
 from pytest_perfgate.session.suite_run import MEASURED, Show, SuiteRun
 from pytest_perfgate.suite import reading
+from pytest_perfgate.suite.metrics import metrics_of
 from pytest_perfgate.suite.reading import SuiteFile
 
 BROKEN = "recipe"
@@ -100,7 +101,7 @@ class Session:
         for plan in self._plans.values():
             if plan.read.suite is None:
                 continue
-            metrics = reading.metrics_of(plan.read.suite.task)
+            metrics = metrics_of(plan.read.suite.task)
             for name, asked in plan.wanted.items():
                 recipe = plan.read.suite.recipes.get(name)
                 for budget in recipe.budgets if recipe else ():

@@ -25,7 +25,8 @@ from pytest_perfgate.records.verdict import LimitResult, Status, Verdict
 from pytest_perfgate.search.run import Found
 from pytest_perfgate.session.arms import Arms, BaseTree, at_base, copy_of, relative
 from pytest_perfgate.session.slow_recipes import Slowness
-from pytest_perfgate.suite import reading
+from pytest_perfgate.suite.metrics import metrics_of
+from pytest_perfgate.suite.requirements import missing_packages
 from pytest_perfgate.verdicts.accuracy_intervals import collapsed
 from pytest_perfgate.verdicts.evidence import Base, Evidence, Risk
 from pytest_perfgate.verdicts.gpu_clock import clock_effects, launch_gaps
@@ -76,7 +77,7 @@ class SuiteRun:
         self._wanted = {name: wanted[name] for name in suite.recipes if name in wanted}
         self._say = say
         self._show: Show = lambda text: show(f"{suite.name}: {text}")
-        self._metrics = reading.metrics_of(suite.task)
+        self._metrics = metrics_of(suite.task)
         self._store = Store(settings.baselines)
         self._stored: dict[str, Baseline] = {}
         self._unreadable: dict[str, PerfgateError] = {}
@@ -180,7 +181,7 @@ class SuiteRun:
         for recipe in self._recipes:
             if recipe.name in self._skipped:
                 continue
-            missing = reading.missing_packages(self._suite, recipe)
+            missing = missing_packages(self._suite, recipe)
             if missing:
                 self._skipped[recipe.name] = Failure(
                     stage="build",

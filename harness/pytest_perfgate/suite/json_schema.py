@@ -8,8 +8,8 @@ from pytest_perfgate import registry
 from pytest_perfgate.artifact import OptionsModel
 from pytest_perfgate.steps import Step
 from pytest_perfgate.suite.budgets import allowed_limits
+from pytest_perfgate.suite.metrics import metrics_of
 from pytest_perfgate.suite.ranges import MARK
-from pytest_perfgate.suite.reading import metrics_of
 from pytest_perfgate.suite.tables import NAME, ChoicesTable, NumbersTable, RecipeTable, SuiteTable
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"

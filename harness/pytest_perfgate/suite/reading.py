@@ -11,10 +11,8 @@ from typing import Any
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import IMPORT_PATH
 from pytest_perfgate.errors import PerfgateError, RecipeError, suggestion
-from pytest_perfgate.metric import OF_EVERY_WORKLOAD, PARITY, PERFORMANCE, Metric
+from pytest_perfgate.metric import Metric
 from pytest_perfgate.records.recipe import ModelSpec, Range, Recipe, RuntimeSpec, StepSpec, Suite
-from pytest_perfgate.records.session import SessionRecord
-from pytest_perfgate.registry import Requirement
 from pytest_perfgate.sources import Fence
 from pytest_perfgate.sources.naming import source_of
 from pytest_perfgate.suite import ranges
@@ -28,9 +26,9 @@ from pytest_perfgate.suite.chain import (
     steps_of_workload,
     way_to,
 )
+from pytest_perfgate.suite.metrics import metrics_of, metrics_of_workload, task_of
 from pytest_perfgate.suite.tables import NAME, Place, RecipeTable, SuiteTable
-from pytest_perfgate.tasks import Task
-from pytest_perfgate.workloads import Workload, placement
+from pytest_perfgate.workloads import Workload
 
 SPLITS = ("train", "calibration", "validation")
 
@@ -78,62 +76,6 @@ def filled(read: SuiteFile, root: Path, name: str, values: Mapping[str, Any]) ->
     if found.suite is None or name not in found.suite.recipes:
         raise found.problems.get(name, found.suite_problems)[0]
     return found.suite.recipes[name]
-
-
-def task_of(name: str) -> Task:
-    """The task of that name.
-
-    Raises:
-        RecipeError: there is none.
-    """
-    task: Task = registry.find(registry.TASKS, name)
-    return task
-
-
-def metrics_of(task: str) -> Mapping[str, Metric]:
-    """Every metric that a suite of this task may have budgets on, the task's own first."""
-    found = {**task_of(task).metrics, **PERFORMANCE}
-    for name in registry.names(registry.WORKLOADS):
-        found |= registry.find(registry.WORKLOADS, name).metrics
-    return found
-
-
-def metrics_of_workload(workload: Workload, task: Task) -> frozenset[str]:
-    """Names of the metrics that are measured of a recipe with this workload."""
-    own = workload.metrics.keys() | task.metrics.keys()
-    return OF_EVERY_WORKLOAD | workload.measures | own
-
-
-def metrics_of_session(session: SessionRecord) -> Mapping[str, Metric]:
-    """Every metric of the tasks of a session's suites."""
-    found: dict[str, Metric] = {}
-    for suite in session.suites:
-        if suite.task:
-            found |= metrics_of(suite.task)
-    return found or PERFORMANCE
-
-
-def missing_packages(suite: Suite, recipe: Recipe) -> tuple[Requirement, ...]:
-    """What must be installed before this recipe can be built and measured here."""
-    runtime = registry.find(registry.RUNTIMES, recipe.runtime.name)
-    needed: list[Requirement] = [*_required(runtime, recipe.runtime.options)]
-    for spec in recipe.chain:
-        needed += _required(registry.find(registry.STEPS, spec.name), spec.options)
-    workload = registry.find(registry.WORKLOADS, recipe.workload.name)
-    needed += _required(workload, recipe.workload.options)
-    needed += placement.needs(recipe, suite.threads)
-    needed += task_of(suite.task).requires
-    if any(budget.metric == PARITY for budget in recipe.budgets):
-        needed.append(registry.from_extra("hypothesis", "parity"))
-    if recipe.search is not None:
-        needed.append(registry.from_extra("optuna", "search"))
-    source, name = source_of(suite.model.name)
-    needed += source.requires(name, source.Options.model_validate(dict(suite.model.options)))
-    return tuple(dict.fromkeys(each for each in needed if each.missing))
-
-
-def _required(piece: Any, options: Mapping[str, Any]) -> tuple[Requirement, ...]:
-    return registry.requires_of(piece, piece.Options.model_validate(dict(options)))
 
 
 class _Reader:

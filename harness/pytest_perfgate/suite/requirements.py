@@ -1,24 +1,37 @@
-"""Which modules are imported before the time of an arm begins."""
+"""Packages that a recipe needs on this machine, and which of them are missing."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from pytest_perfgate import registry
-from pytest_perfgate.artifact import TORCH
+from pytest_perfgate.metric import PARITY
 from pytest_perfgate.records.recipe import Recipe, Suite
+from pytest_perfgate.registry import Requirement
 from pytest_perfgate.sources.naming import source_of
+from pytest_perfgate.suite.metrics import task_of
+from pytest_perfgate.workloads import placement
 
 
-def preloads(suite: Suite, recipe: Recipe) -> tuple[str, ...]:
-    """Those of the recipe's runtime and workload, and, where the model itself runs, of the sources
-    that make it.
-    """
+def missing_packages(suite: Suite, recipe: Recipe) -> tuple[Requirement, ...]:
+    """What must be installed before this recipe can be built and measured here."""
     runtime = registry.find(registry.RUNTIMES, recipe.runtime.name)
+    needed: list[Requirement] = [*_required(runtime, recipe.runtime.options)]
+    for spec in recipe.chain:
+        needed += _required(registry.find(registry.STEPS, spec.name), spec.options)
     workload = registry.find(registry.WORKLOADS, recipe.workload.name)
-    found = dict.fromkeys((*runtime.preload, *workload.preload))
-    if TORCH in runtime.accepts:
-        found |= dict.fromkeys(source_of(suite.model.name)[0].preload)
-        for spec in recipe.chain:
-            options = registry.find(registry.STEPS, spec.name).Options
-            for name in getattr(options.model_validate(dict(spec.options)), "sources", ()):
-                found |= dict.fromkeys(registry.find(registry.SOURCES, name).preload)
-    return tuple(found)
+    needed += _required(workload, recipe.workload.options)
+    needed += placement.needs(recipe, suite.threads)
+    needed += task_of(suite.task).requires
+    if any(budget.metric == PARITY for budget in recipe.budgets):
+        needed.append(registry.from_extra("hypothesis", "parity"))
+    if recipe.search is not None:
+        needed.append(registry.from_extra("optuna", "search"))
+    source, name = source_of(suite.model.name)
+    needed += source.requires(name, source.Options.model_validate(dict(suite.model.options)))
+    return tuple(dict.fromkeys(each for each in needed if each.missing))
+
+
+def _required(piece: Any, options: Mapping[str, Any]) -> tuple[Requirement, ...]:
+    return registry.requires_of(piece, piece.Options.model_validate(dict(options)))

@@ -30,7 +30,7 @@ from pytest_perfgate.records.image_losses import WORSE_MOST, Thumbnail
 from pytest_perfgate.records.recipe import Recipe, Suite
 from pytest_perfgate.runtimes import InferenceSession, Runtime
 from pytest_perfgate.steps import splits_of
-from pytest_perfgate.suite.requirements import preloads
+from pytest_perfgate.suite.preloads import preloads
 from pytest_perfgate.tasks import ShowsImages, Task
 from pytest_perfgate.worker.loading import preload
 from pytest_perfgate.worker.protocol import Send, failure

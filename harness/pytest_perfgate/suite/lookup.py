@@ -1,0 +1,46 @@
+"""Finds a recipe by its name in the suite files below a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pytest_perfgate.errors import RecipeError, suggestion
+from pytest_perfgate.records.recipe import Recipe, Suite
+from pytest_perfgate.records.settings import SUITE_FILE
+from pytest_perfgate.suite import reading
+
+
+def find(
+    name: str, root: Path, folder: Path, *, command: str = "pytest-perfgate explain"
+) -> tuple[Suite, Recipe]:
+    """The recipe `name`, or "suite/recipe", in the suite files below `folder`.
+
+    Raises:
+        RecipeError: there is none of that name, more than one, or it has errors.
+    """
+    asked, _, wanted = name.rpartition("/")
+    found, known = [], []
+    files = [folder / SUITE_FILE] if (folder / SUITE_FILE).is_file() else []
+    for file in files or sorted(folder.rglob(SUITE_FILE)):
+        read = reading.read(file, root)
+        title = read.suite.name if read.suite else file.parent.name
+        if asked not in {"", title}:
+            continue
+        problems = read.problems.get(wanted) or (() if read.suite else read.suite_problems)
+        if problems:
+            raise problems[0]
+        if read.suite is not None:
+            known += [f"{title}/{each}" for each in read.suite.recipes]
+            if wanted in read.suite.recipes:
+                found.append((read.suite, read.suite.recipes[wanted]))
+    if not found:
+        raise RecipeError(
+            f"there is no recipe {name!r}",
+            where=str(folder),
+            valid=suggestion(name, known) if known else "",
+            next_step=f"{command} RECIPE --suites DIR",
+        )
+    if len(found) > 1:
+        listed = ", ".join(f"{suite.name}/{wanted}" for suite, _ in found)
+        raise RecipeError(f"there are several recipes {name!r}", valid=listed)
+    return found[0]

@@ -1,0 +1,44 @@
+"""Tasks by name, and the metrics that a suite, a workload or a session has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pytest_perfgate import registry
+from pytest_perfgate.metric import OF_EVERY_WORKLOAD, PERFORMANCE, Metric
+from pytest_perfgate.records.session import SessionRecord
+from pytest_perfgate.tasks import Task
+from pytest_perfgate.workloads import Workload
+
+
+def task_of(name: str) -> Task:
+    """The task of that name.
+
+    Raises:
+        RecipeError: there is none.
+    """
+    task: Task = registry.find(registry.TASKS, name)
+    return task
+
+
+def metrics_of(task: str) -> Mapping[str, Metric]:
+    """Every metric that a suite of this task may have budgets on, the task's own first."""
+    found = {**task_of(task).metrics, **PERFORMANCE}
+    for name in registry.names(registry.WORKLOADS):
+        found |= registry.find(registry.WORKLOADS, name).metrics
+    return found
+
+
+def metrics_of_workload(workload: Workload, task: Task) -> frozenset[str]:
+    """Names of the metrics that are measured of a recipe with this workload."""
+    own = workload.metrics.keys() | task.metrics.keys()
+    return OF_EVERY_WORKLOAD | workload.measures | own
+
+
+def metrics_of_session(session: SessionRecord) -> Mapping[str, Metric]:
+    """Every metric of the tasks of a session's suites."""
+    found: dict[str, Metric] = {}
+    for suite in session.suites:
+        if suite.task:
+            found |= metrics_of(suite.task)
+    return found or PERFORMANCE
