@@ -1,4 +1,4 @@
-"""Metrics: what is measured, in which unit, which way is better, and how two values compare."""
+"""Metrics: name, unit, good direction, source of uncertainty, and how two values compare."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
+from typing import TypedDict, Unpack
 
 from pytest_perfgate.units import Unit
 
 
 class Better(StrEnum):
-    """Which direction of a metric is the good one."""
+    """The good direction of a metric."""
 
     LOWER = "lower"
     HIGHER = "higher"
 
 
 class Rule(StrEnum):
-    """Where the uncertainty of a metric comes from, and so how it is judged."""
+    """The source of a metric's uncertainty, which decides how it is judged."""
 
     LAUNCHES = "launches"  # one value per launch; the launches are the sample
     IMAGES = "images"  # one set of predictions; the images are the sample
@@ -27,22 +28,34 @@ class Rule(StrEnum):
     STRETCHES = "stretches"  # one long run; its stretches are the sample
 
 
+class Flags(TypedDict, total=False):
+    """The flags of a `Metric`, for its constructors."""
+
+    against_reference: bool
+    optional: bool
+    device_only: bool
+    headline: bool
+    incomparable_across_recipes: bool
+
+
 @dataclass(frozen=True)
 class Metric:
-    """One thing that is measured.
+    """One measured quantity.
 
     Attributes:
         name: as written in a budget.
         unit: the dimension; values are kept in its base unit.
         better: the good direction.
-        rule: where its uncertainty comes from.
+        rule: the source of its uncertainty.
         relative: two values compare as a ratio (time, memory); else as a difference (scores).
-        optional: some data have no such value, and that is no error until a budget asks for it.
-        beside: it compares with the reference's own predictions, so the reference has none.
-        apart: recipes may differ in what one value is of, so that none compares with a reference's.
-        device: it is of the device alone: what the host's cores do does not move it.
-        leading: it stands for its workload's speed where there is room for one number.
         meaning: what the value includes, in one or two sentences; shown in docs and report.
+        against_reference: it compares with the reference's own predictions; the reference has no
+            value.
+        optional: data without a value are no error, unless a budget asks for the metric.
+        device_only: it depends on the device alone; load on the host's cores does not change it.
+        headline: it stands for its workload's speed where there is room for one number.
+        incomparable_across_recipes: recipes may differ in the amount of work behind one value, so
+            a value is never compared with the reference's.
     """
 
     name: str
@@ -51,29 +64,39 @@ class Metric:
     rule: Rule
     relative: bool
     meaning: str
-    beside: bool = False
+    against_reference: bool = False
     optional: bool = False
-    device: bool = False
-    leading: bool = False
-    apart: bool = False
+    device_only: bool = False
+    headline: bool = False
+    incomparable_across_recipes: bool = False
 
     @property
     def alone(self) -> bool:
-        """Whether nothing is compared with it: no reference's value, no stored one."""
+        """Whether it is compared with nothing: no reference's value, no stored one."""
         return self.rule in {Rule.ONCE, Rule.STRETCHES}
 
+    @classmethod
+    def seconds(cls, name: str, meaning: str, **flags: Unpack[Flags]) -> Metric:
+        """A time: lower is better, one value per launch, compared as a ratio."""
+        return cls(name, Unit.SECONDS, Better.LOWER, Rule.LAUNCHES, True, meaning, **flags)
 
-def _time(name: str, meaning: str, *, device: bool = False, leading: bool = False) -> Metric:
-    return Metric(
-        name,
-        Unit.SECONDS,
-        Better.LOWER,
-        Rule.LAUNCHES,
-        True,
-        meaning,
-        device=device,
-        leading=leading,
-    )
+    @classmethod
+    def rate(cls, name: str, meaning: str, **flags: Unpack[Flags]) -> Metric:
+        """Images per second: higher is better, one value per launch, compared as a ratio."""
+        unit = Unit.IMAGES_PER_SECOND
+        return cls(name, unit, Better.HIGHER, Rule.LAUNCHES, True, meaning, **flags)
+
+    @classmethod
+    def score(
+        cls, name: str, meaning: str, better: Better = Better.HIGHER, **flags: Unpack[Flags]
+    ) -> Metric:
+        """A score of predictions: the images are the sample, compared as a difference."""
+        return cls(name, Unit.SCORE, better, Rule.IMAGES, False, meaning, **flags)
+
+
+def by_name(*metrics: Metric) -> Mapping[str, Metric]:
+    """Metrics by their names, read-only."""
+    return MappingProxyType({metric.name: metric for metric in metrics})
 
 
 def _once(name: str, meaning: str) -> Metric:
@@ -82,52 +105,50 @@ def _once(name: str, meaning: str) -> Metric:
 
 
 _ONCE = (
-    "Observed once, beside other recipes' builds, and remembered with the cache: it has no "
-    "interval, and takes no limit but max."
+    "Observed once, while other recipes may build, and kept in the cache: the value has no "
+    "interval, and `max` is its only limit."
 )
 
 _TURNS = (
-    "One image at a time, the recipe's threads, after warm-up; arms that are compared take turns "
-    "at every inference."
+    "One image at a time, with the recipe's threads, after warm-up; compared arms take turns at "
+    "every inference."
 )
 
 PARITY = "parity"
 MEMORY_GROWTH = "memory_growth"
 
 _ALL = (
-    _time(
+    Metric.seconds(
         "latency_p50",
         "Median time of one image from decoded pixels to final result: pre-process, inference and "
         f"post-process. {_TURNS}",
-        leading=True,
+        headline=True,
     ),
-    _time(
+    Metric.seconds(
         "latency_p95",
         "95th percentile of the time of one image from decoded pixels to final result: "
         f"pre-process, inference and post-process. {_TURNS}",
     ),
-    _time("preprocess_p50", f"Median time from decoded pixels to the network's input. {_TURNS}"),
-    _time(
+    Metric.seconds(
+        "preprocess_p50", f"Median time from decoded pixels to the network's input. {_TURNS}"
+    ),
+    Metric.seconds(
         "inference_p50",
         "Median time from the network's input to its output arrays, both in host memory. " + _TURNS,
     ),
-    _time(
+    Metric.seconds(
         "inference_p95",
         "95th percentile of the time from the network's input to its output arrays, both in host "
         f"memory. {_TURNS}",
     ),
-    _time(
+    Metric.seconds(
         "postprocess_p50",
         f"Median time from the network's output arrays to the final result. {_TURNS}",
     ),
-    Metric(
+    Metric.rate(
         "throughput",
-        Unit.IMAGES_PER_SECOND,
-        Better.HIGHER,
-        Rule.LAUNCHES,
-        True,
         "Images per second through pre-process, inference and post-process in batches of the "
-        "suite's `batch`, the recipe's threads, one process.",
+        "suite's `batch`, with the recipe's threads, in one process.",
     ),
     Metric(
         "peak_memory",
@@ -135,9 +156,9 @@ _ALL = (
         Better.LOWER,
         Rule.LAUNCHES,
         True,
-        "Highest resident memory of the arm's process while it loads the artifact, warms up and "
-        "runs all timed work, less what was resident when the arm was forked with the frameworks "
-        "already imported. A high-water mark: it shows that a peak was reached, not how often.",
+        "Peak resident memory of the arm's process while it loads the artifact, warms up and runs "
+        "all timed work, minus the resident memory at its fork, after the frameworks' imports. A "
+        "peak shows that a size was reached, not how often.",
     ),
     Metric(
         "artifact_size",
@@ -145,20 +166,20 @@ _ALL = (
         Better.LOWER,
         Rule.EXACT,
         True,
-        "Bytes of the files that a deployment needs to load the recipe's artifact.",
+        "Size of the files that a deployment needs to load the recipe's artifact.",
     ),
-    _time(
+    Metric.seconds(
         "load_time",
         "Time from the artifact on disk (in the page cache) to a session ready for its first "
         "inference; framework import and warm-up are not included.",
     ),
-    _time(
+    Metric.seconds(
         "device_time_p50",
         "Median time on the device from the network's input there to its outputs there, between "
         "two events of the device around the network's own work: copies to and from the host, and "
-        f"what the host does, are outside. {_TURNS} Not measured where the runtime has no device "
-        "or does not tell it.",
-        device=True,
+        f"work of the host, are not included. {_TURNS} Not measured where the runtime has no "
+        "device, or reports no device time.",
+        device_only=True,
     ),
     Metric(
         "device_memory",
@@ -166,10 +187,10 @@ _ALL = (
         Better.LOWER,
         Rule.LAUNCHES,
         True,
-        "Highest memory of the arm's process on the device, as NVML tells it: artifact, warm-up "
-        "and all timed work, with what CUDA takes for itself. Where NVML tells of no process (in "
-        "many containers), the highest that the runtime's allocator held.",
-        device=True,
+        "Peak memory of the arm's process on the device, as NVML reports it: artifact, warm-up and "
+        "all timed work, with CUDA's own share. Where NVML reports no processes (in many "
+        "containers), the peak of the runtime's allocator.",
+        device_only=True,
     ),
     Metric(
         "energy",
@@ -177,10 +198,10 @@ _ALL = (
         Better.LOWER,
         Rule.LAUNCHES,
         True,
-        "Energy of the device per inference of one image: the difference of its counter over at "
-        "least a second of inferences one after the other, divided by their number. What the "
-        "device uses when idle, for as long as an inference takes, is included; the host is not.",
-        device=True,
+        "Energy of the device per inference of one image: the increase of its counter over at "
+        "least a second of consecutive inferences, divided by their number. The device's idle "
+        "power is included; the host is not.",
+        device_only=True,
     ),
     Metric(
         PARITY,
@@ -188,13 +209,13 @@ _ALL = (
         Better.LOWER,
         Rule.EXACT,
         True,
-        "Largest difference of an output to the reference's, relative to the largest value of "
-        "either, or of the reference on the suite's images where that is larger, over inputs drawn "
-        "by hypothesis: batch sizes, resolutions that both take, constant, gradient and noise "
-        "images of all value ranges, validation images. The inputs are always the same ones. 2 "
-        "when the recipe raises, or gives something that is not finite or of another shape. "
-        "Measured when a budget asks for it.",
-        beside=True,
+        "Largest difference between an output and the reference's, relative to the largest value "
+        "of either (or of the reference on the suite's images, if that is larger), over inputs "
+        "drawn by hypothesis: batch sizes, resolutions that both accept, constant, gradient and "
+        "noise images of all value ranges, validation images. The inputs are the same in every "
+        "session. 2 when the recipe raises, or an output is not finite or has another shape. "
+        "Measured only when a budget asks for it.",
+        against_reference=True,
         optional=True,
     ),
     Metric(
@@ -203,40 +224,38 @@ _ALL = (
         Better.LOWER,
         Rule.STRETCHES,
         False,
-        "Anonymous memory that the recipe's process gains in 1,000 images, pre-process and "
-        "post-process included: 3,000 images, one at a time, or as many as a minute has, of which "
-        "the first quarter is warm-up and the rest is cut into 20 stretches. What grows once and "
-        "stays is within the noise; a leak is in most stretches. Measured when a budget asks for "
-        "it, and takes no limit but max.",
+        "Growth of the recipe's process in anonymous memory per 1,000 images, pre-process and "
+        "post-process included: over 3,000 images, one at a time, or over one minute. The first "
+        "quarter is warm-up; the rest is cut into 20 stretches. A single step of growth is within "
+        "the noise; a leak shows in most stretches. Measured only when a budget asks for it; `max` "
+        "is its only limit.",
         optional=True,
     ),
     _once(
         "load_time_cold",
         "Time from the artifact on disk to the outputs of the first inference of one image, with "
-        "the runtime's caches empty: what is compiled at the first inference is included; the "
-        "import of the runtime's framework, and what the recipe's steps have loaded into the same "
-        "process before, are not.",
+        "empty caches of the runtime. Compilation at the first inference is included; the import "
+        "of the runtime's framework, and modules that the recipe's steps loaded before, are not.",
     ),
     _once(
         "build_time",
-        "Time that the recipe's steps took when they were built, added up from the model on, none "
-        "of it from the cache; imports that a step was the first to need are included. Zero for a "
-        "recipe without steps.",
+        "Total time of the recipe's steps when they were built, without the cache; a step's first "
+        "imports are included. Zero for a recipe without steps.",
     ),
 )
 
-PERFORMANCE: Mapping[str, Metric] = MappingProxyType({metric.name: metric for metric in _ALL})
+PERFORMANCE: Mapping[str, Metric] = by_name(*_ALL)
 """The metrics of every task; a task adds its metrics of accuracy."""
 
 OF_EVERY_WORKLOAD = frozenset(
     {"peak_memory", "artifact_size", "load_time", "device_memory", "load_time_cold", "build_time"}
 )
-"""Performance metrics that do not depend on what an arm does in its turn."""
+"""Performance metrics of every workload: they do not depend on the work of a turn."""
 
 OF_IMAGES = frozenset(PERFORMANCE) - OF_EVERY_WORKLOAD
 """Performance metrics of images through the model, one at a time or in batches."""
 
 
-def leading(metrics: Mapping[str, Metric]) -> tuple[str, ...]:
-    """Names of those that stand for a workload's speed."""
-    return tuple(name for name, metric in metrics.items() if metric.leading)
+def headlines(metrics: Mapping[str, Metric]) -> tuple[str, ...]:
+    """Names of the metrics that stand for a workload's speed."""
+    return tuple(name for name, metric in metrics.items() if metric.headline)

@@ -35,7 +35,7 @@ def test_what_became_slower_is_worse_and_what_did_not_is_not() -> None:
     assert slow.direction is Direction.WORSE
     assert slow.moved is not None
     assert slow.moved.low < 1.26 < slow.moved.high
-    assert row(found, "fp32", "latency_p50").direction is Direction.UNTOLD
+    assert row(found, "fp32", "latency_p50").direction is Direction.NO_DIFFERENCE
     assert found.rows[0].direction is Direction.WORSE
     assert "worse" in found.answer
     assert any("int8 latency_p50" in line for line in terminal(found))
@@ -52,13 +52,13 @@ def test_rates_that_rise_are_better_and_times_that_fall_too() -> None:
 def test_a_slower_machine_is_not_a_slower_recipe() -> None:
     """Where the yardstick moved with the recipes, its drift is taken out."""
     found = compare_sessions.sessions(calm(), moved(calm(), {}, machine=1.1))
-    assert row(found, "fp32", "latency_p50").direction is Direction.UNTOLD
+    assert row(found, "fp32", "latency_p50").direction is Direction.NO_DIFFERENCE
 
 
 def test_the_same_session_twice_has_no_difference() -> None:
     """Nothing is worse or better than itself."""
     found = compare_sessions.sessions(calm(), calm())
-    assert {each.direction for each in found.rows} <= {Direction.UNTOLD, Direction.REFUSED}
+    assert {each.direction for each in found.rows} <= {Direction.NO_DIFFERENCE, Direction.REFUSED}
     assert "both files hold the same session" in facts(found)
     assert found.answer.startswith("No difference of")
 
@@ -102,7 +102,7 @@ def test_scores_of_other_images_are_not_compared() -> None:
     after = after.model_copy(update={"suites": (suite.model_copy(update={"recipes": records}),)})
     found = compare_sessions.sessions(calm(), after)
     assert row(found, "int8", "map").reason == "the validation images are not the same"
-    assert row(found, "int8", "latency_p50").direction is Direction.UNTOLD
+    assert row(found, "int8", "latency_p50").direction is Direction.NO_DIFFERENCE
 
 
 def test_a_single_launch_and_another_batch_are_refused() -> None:
@@ -112,7 +112,7 @@ def test_a_single_launch_and_another_batch_are_refused() -> None:
     suite = calm().suites[0].model_copy(update={"batch": 8})
     found = compare_sessions.sessions(calm(), calm().model_copy(update={"suites": (suite,)}))
     assert row(found, "int8", "throughput").reason == "batches of 4 before and of 8 after"
-    assert row(found, "int8", "latency_p50").direction is Direction.UNTOLD
+    assert row(found, "int8", "latency_p50").direction is Direction.NO_DIFFERENCE
 
 
 def test_versions_commits_settings_and_recipes_that_differ_are_named() -> None:

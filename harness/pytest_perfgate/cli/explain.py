@@ -16,7 +16,7 @@ from pytest_perfgate.errors import RecipeError
 from pytest_perfgate.machine.fingerprint import this_environment, this_machine
 from pytest_perfgate.machine.locks import exclusive
 from pytest_perfgate.measure.worker_environment import allocator
-from pytest_perfgate.metric import Better, Metric, leading
+from pytest_perfgate.metric import Better, Metric, headlines
 from pytest_perfgate.records.launch_values import level
 from pytest_perfgate.records.recipe import Budget, LimitKind, Recipe, RuntimeSpec, Suite
 from pytest_perfgate.records.recipe_record import RecipeRecord
@@ -181,7 +181,7 @@ def _shown(
     pieces: Sequence[Cut], metrics: Mapping[str, Metric], record: RecipeRecord
 ) -> list[Metric]:
     main = next(iter(metrics))
-    names = dict.fromkeys((main, *leading(metrics), *_COLUMNS, *_budgets(pieces)))
+    names = dict.fromkeys((main, *headlines(metrics), *_COLUMNS, *_budgets(pieces)))
     return [metrics[name] for name in names if level(record, metrics[name]) is not None]
 
 

@@ -39,7 +39,7 @@ def since(session: SessionRecord, metrics: Mapping[str, Metric]) -> Since:
             for each in summaries:
                 metric = metrics.get(each.metric)
                 if metric is not None and (
-                    metric.leading or metric.unit is Unit.SCORE or metric.name in _LISTED
+                    metric.headline or metric.unit is Unit.SCORE or metric.name in _LISTED
                 ):
                     change = _worse_by(metric, each)
                     if abs(change) >= _NOTICED:

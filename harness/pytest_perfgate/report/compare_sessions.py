@@ -175,7 +175,7 @@ def _direction(metric: Metric, moved: Moved | None) -> Direction:
         return Direction.REFUSED
     still = 1.0 if moved.relative else 0.0
     if moved.low <= still <= moved.high:
-        return Direction.UNTOLD
+        return Direction.NO_DIFFERENCE
     more = moved.low > still
     return Direction.WORSE if more == (metric.better is Better.LOWER) else Direction.BETTER
 

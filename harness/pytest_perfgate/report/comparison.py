@@ -21,7 +21,7 @@ class Direction(StrEnum):
 
     WORSE = "WORSE"
     BETTER = "BETTER"
-    UNTOLD = "NO DIFFERENCE"  # none that these two sessions can tell
+    NO_DIFFERENCE = "NO DIFFERENCE"  # none that these two sessions can prove
     REFUSED = "NOT COMPARED"
 
     @property
@@ -143,7 +143,7 @@ class Differences:
         worse, better = found[Direction.WORSE], found[Direction.BETTER]
         if not worse and not better:
             return f"No difference of {_count(compared)} that these two sessions could tell."
-        first = next(row for row in self.rows if row.direction is not Direction.UNTOLD)
+        first = next(row for row in self.rows if row.direction is not Direction.NO_DIFFERENCE)
         said = f"{worse} worse" if worse else "nothing worse"
         return (
             f"Of {_count(compared)}, {said} and {better} better than before. "
@@ -154,7 +154,7 @@ class Differences:
 _MARKUP: dict[Direction, dict[str, bool]] = {
     Direction.WORSE: {"red": True, "bold": True},
     Direction.BETTER: {"green": True},
-    Direction.UNTOLD: {},
+    Direction.NO_DIFFERENCE: {},
     Direction.REFUSED: {"yellow": True},
 }
 

@@ -177,7 +177,7 @@ def _ordered(columns: list[Metric], suite: SuiteRecord) -> list[Metric]:
     judged = {verdict.metric for verdict in suite.verdicts}
 
     def place(metric: Metric) -> int:
-        held = (metric is columns[0], metric.name in judged, metric.leading)
+        held = (metric is columns[0], metric.name in judged, metric.headline)
         return held.index(True) if any(held) else len(held)
 
     return sorted(columns, key=place)

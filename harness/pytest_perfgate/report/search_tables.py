@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pytest_perfgate.metric import Metric, leading
+from pytest_perfgate.metric import Metric, headlines
 from pytest_perfgate.records.search import Search, Trial
 from pytest_perfgate.records.session import SuiteRecord
 from pytest_perfgate.report.charts import BLUE, GREEN, GREY
@@ -170,7 +170,7 @@ def _curves(search: Search, place: str, metrics: Mapping[str, Metric]) -> dict[s
     if len(set(numbers.values())) < 2:
         return None
     held = [limit.partition(" ")[0] for each in search.trials for limit in each.constraints]
-    names = dict.fromkeys((search.metric, *leading(metrics), "peak_memory", *held))
+    names = dict.fromkeys((search.metric, *headlines(metrics), "peak_memory", *held))
     points = []
     for name in names:
         metric = metrics.get(name)

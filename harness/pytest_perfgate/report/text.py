@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 
-from pytest_perfgate.metric import Better, Metric, leading
+from pytest_perfgate.metric import Better, Metric, headlines
 from pytest_perfgate.records.session import SuiteRecord
 from pytest_perfgate.records.verdict import LimitResult, Verdict
 from pytest_perfgate.report import search_tables
@@ -84,7 +84,7 @@ def beside(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> list[str]:
     for copy in suite.controls:
         record = records.get(copy.name)
         counted = copy.without(suite.discarded)
-        for name in leading(metrics):
+        for name in headlines(metrics):
             ratios = log_ratios(metrics[name], counted, record) if record else []
             if not ratios:
                 continue
@@ -101,7 +101,7 @@ def beside(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> list[str]:
 def table(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> list[str]:
     """Recipe by metric; a time shows its speed-up over the reference."""
     known = {each.metric for found in suite.summaries.values() for each in found}
-    shown = (*_SCORES, *leading(metrics), *_COLUMNS)
+    shown = (*_SCORES, *headlines(metrics), *_COLUMNS)
     columns = [name for name in shown if name in metrics and name in known]
     rows = []
     for record in suite.recipes:
@@ -116,7 +116,7 @@ def table(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> list[str]:
                 continue
             metric = metrics[name]
             text = show(summary.value, metric.unit)
-            if metric.leading and summary.reference and summary.value:
+            if metric.headline and summary.reference and summary.value:
                 ratio = summary.reference / summary.value
                 text += f" {ratio if metric.better is Better.LOWER else 1 / ratio:.2f}x"
             cells.append(text)

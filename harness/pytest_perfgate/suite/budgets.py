@@ -20,9 +20,8 @@ def allowed_limits(metric: Metric) -> tuple[LimitKind, ...]:
         return tuple(allowed)
     if metric.alone:  # a ratio of two of them would prove nothing
         return tuple(allowed)
-    if (
-        metric.apart or metric.beside
-    ):  # recipes differ in what it is of, or it is a comparison with the reference itself
+    # Recipes differ in the work behind a value, or a value is a comparison with the reference.
+    if metric.incomparable_across_recipes or metric.against_reference:
         return (*allowed, LimitKind.REGRESSION)
     if not metric.relative:
         allowed.append(LimitKind.DROP)
@@ -51,11 +50,11 @@ def read_budget(
         raise place.error(
             f"there is no metric {name!r} in this task", where, valid=suggestion(name, metrics)
         )
-    if metric.beside and is_reference:
+    if metric.against_reference and is_reference:
         raise place.error(
             f"{name} compares with the reference, and this recipe is the reference",
             where,
-            valid=", ".join(each for each in metrics if not metrics[each].beside),
+            valid=", ".join(each for each in metrics if not metrics[each].against_reference),
         )
     limits = []
     for kind in LimitKind:
@@ -93,7 +92,7 @@ def _limit(
                 "(nothing is compared with it)"
                 if metric.alone
                 else "(the reference's may be of other work)"
-                if metric.apart
+                if metric.incomparable_across_recipes
                 else f"({metric.better.value} is better)"
             ),
             where,

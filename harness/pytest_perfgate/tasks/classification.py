@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
@@ -12,62 +11,50 @@ from pydantic import Field
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import OptionsModel
 from pytest_perfgate.errors import DataError
-from pytest_perfgate.metric import Better, Metric, Rule
+from pytest_perfgate.metric import Better, Metric, by_name
 from pytest_perfgate.registry import Requirement
 from pytest_perfgate.tasks.classification_data import Called, ClassificationData
 from pytest_perfgate.tasks.preprocessing import Input, Pixels
-from pytest_perfgate.units import Unit
 
 if TYPE_CHECKING:
     from pytest_perfgate.records.accuracy import Accuracy
 
 _TYPES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
 
-_MACRO = "Mean over the classes that the data has; each counts the same, however frequent."
+_MACRO = "Mean over the classes in the data, all of equal weight."
 
-
-def _score(name: str, meaning: str, better: Better = Better.HIGHER, **more: bool) -> Metric:
-    return Metric(name, Unit.SCORE, better, Rule.IMAGES, False, meaning, **more)
-
-
-METRICS: Mapping[str, Metric] = MappingProxyType(
-    {
-        metric.name: metric
-        for metric in (
-            _score("accuracy", "Share of validation images whose best class is the right one."),
-            _score(
-                "top5",
-                "Share of validation images whose right class is among the best five. Not measured "
-                "with five classes or fewer.",
-                optional=True,
-            ),
-            _score(
-                "precision",
-                f"Of the images that are called a class, the share that are of it. {_MACRO} A "
-                "class that no image is called has 0.",
-            ),
-            _score("recall", f"Of the images of a class, the share that are called it. {_MACRO}"),
-            _score(
-                "f1",
-                "Twice the right calls of a class, over the images that are called it and those "
-                f"that are of it. {_MACRO}",
-            ),
-            _score(
-                "agreement",
-                "Share of validation images to which recipe and reference give the same class. No "
-                "labels are used.",
-                beside=True,
-            ),
-            _score(
-                "score_shift",
-                "Mean absolute difference between the scores that recipe and reference give to the "
-                "reference's class. A collapse of scores that keeps their order moves this, and "
-                "not accuracy.",
-                Better.LOWER,
-                beside=True,
-            ),
-        )
-    }
+METRICS = by_name(
+    Metric.score("accuracy", "Share of validation images whose top class is the true class."),
+    Metric.score(
+        "top5",
+        "Share of validation images whose true class is among the top five. Not measured with five "
+        "classes or fewer.",
+        optional=True,
+    ),
+    Metric.score(
+        "precision",
+        f"Of the images predicted as a class, the share that truly belong to it. {_MACRO} A class "
+        "without predictions has 0.",
+    ),
+    Metric.score(
+        "recall",
+        f"Of the images that truly belong to a class, the share predicted as that class. {_MACRO}",
+    ),
+    Metric.score("f1", f"Harmonic mean of a class's precision and recall. {_MACRO}"),
+    Metric.score(
+        "agreement",
+        "Share of validation images for which recipe and reference predict the same class. No "
+        "labels are used.",
+        against_reference=True,
+    ),
+    Metric.score(
+        "score_shift",
+        "Mean absolute difference between the scores that recipe and reference give to the class "
+        "that the reference predicts. It changes when all scores collapse in the same order, "
+        "accuracy does not.",
+        Better.LOWER,
+        against_reference=True,
+    ),
 )
 
 

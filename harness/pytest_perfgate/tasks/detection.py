@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
@@ -12,11 +11,10 @@ from pydantic import Field
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import OptionsModel
 from pytest_perfgate.errors import DataError
-from pytest_perfgate.metric import Better, Metric, Rule
+from pytest_perfgate.metric import Better, Metric, by_name
 from pytest_perfgate.registry import Requirement
 from pytest_perfgate.tasks.detection_data import DetectionData
 from pytest_perfgate.tasks.preprocessing import Input, Pixels
-from pytest_perfgate.units import Unit
 
 if TYPE_CHECKING:
     from pytest_perfgate.records.accuracy import Accuracy
@@ -25,61 +23,47 @@ if TYPE_CHECKING:
     from pytest_perfgate.tasks.detection_data import Prediction
 
 
-def _score(name: str, meaning: str, optional: bool = False) -> Metric:
-    unit, better = Unit.SCORE, Better.HIGHER
-    return Metric(name, unit, better, Rule.IMAGES, False, meaning, optional=optional)
+_IOU = "intersection over union (IoU)"
 
-
-METRICS: Mapping[str, Metric] = MappingProxyType(
-    {
-        metric.name: metric
-        for metric in (
-            _score(
-                "map",
-                "COCO mean average precision over all validation images, mean over categories and "
-                "intersection over union from 0.50 to 0.95, at most 100 detections an image.",
-            ),
-            _score("map50", "As map, at an intersection over union of 0.50 only."),
-            _score("map75", "As map, at an intersection over union of 0.75 only."),
-            *(
-                _score(
-                    f"map_{size}",
-                    f"As map, of objects {words} alone: COCO's areas in pixels. Not measured when "
-                    "there is none. It has no interval: two recipes are told apart by it only when "
-                    "their predictions are identical.",
-                    optional=True,
-                )
-                for size, words in (
-                    ("small", "of at most 32 x 32"),
-                    ("medium", "from 32 x 32 to 96 x 96"),
-                    ("large", "of at least 96 x 96"),
-                )
-            ),
-            Metric(
-                "agreement",
-                Unit.SCORE,
-                Better.HIGHER,
-                Rule.IMAGES,
-                False,
-                "How far recipe and reference find the same: twice the pairs of detections that "
-                "both have with a score of at least 0.3, over all such detections of both; a pair "
-                "is of one category and overlaps by at least 0.5. No annotations are used.",
-                beside=True,
-            ),
-            Metric(
-                "score_shift",
-                Unit.SCORE,
-                Better.LOWER,
-                Rule.IMAGES,
-                False,
-                "Mean absolute difference between the scores of recipe and reference, over pairs "
-                "of detections of which one at least has a score of 0.3; such a detection without "
-                "a partner counts with its whole score. A collapse of scores that keeps their "
-                "order moves this, and not map.",
-                beside=True,
-            ),
+METRICS = by_name(
+    Metric.score(
+        "map",
+        f"COCO mean average precision over all validation images: mean over categories and {_IOU} "
+        "from 0.50 to 0.95, at most 100 detections per image.",
+    ),
+    Metric.score("map50", "map at an IoU of 0.50."),
+    Metric.score("map75", "map at an IoU of 0.75."),
+    *(
+        Metric.score(
+            f"map_{size}",
+            f"map of objects {words} pixels, by COCO's areas. Not measured without such objects. "
+            "It has no interval: two recipes compare as equal only when their predictions are "
+            "identical.",
+            optional=True,
         )
-    }
+        for size, words in (
+            ("small", "of at most 32 x 32"),
+            ("medium", "from 32 x 32 to 96 x 96"),
+            ("large", "of at least 96 x 96"),
+        )
+    ),
+    Metric.score(
+        "agreement",
+        "Share of detections that recipe and reference have in common: twice the number of matched "
+        "pairs, divided by all detections of both with a score of at least 0.3. Two detections "
+        "match when they have the same category and an IoU of at least 0.5. No annotations are "
+        "used.",
+        against_reference=True,
+    ),
+    Metric.score(
+        "score_shift",
+        "Mean absolute difference between the scores of recipe and reference, over matched pairs "
+        "of detections in which at least one score is 0.3 or more; such a detection without a "
+        "match counts with its whole score. It changes when all scores collapse in the same order, "
+        "map does not.",
+        Better.LOWER,
+        against_reference=True,
+    ),
 )
 
 

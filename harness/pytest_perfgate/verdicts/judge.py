@@ -139,7 +139,7 @@ def summarise(evidence: Evidence) -> tuple[MetricSummary, ...]:
         if value is None:
             continue
         stored = evidence.baseline.metrics.get(metric.name) if evidence.baseline else None
-        beside = None if metric.apart else evidence.reference
+        beside = None if metric.incomparable_across_recipes else evidence.reference
         found.append(
             MetricSummary(
                 metric=metric.name,

@@ -294,7 +294,7 @@ def _at_equal_cycles(metric: Metric, record: RecipeRecord, stored: StoredMetric)
 
 def _yardstick_sign(metric: Metric) -> int:
     """How a metric moves when the machine slows down: times with it, rates against it."""
-    if metric.device:  # the yardstick is work of the cores
+    if metric.device_only:  # the yardstick is work of the cores
         return 0
     if metric.unit is Unit.SECONDS:
         return 1

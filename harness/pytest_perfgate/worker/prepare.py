@@ -256,7 +256,9 @@ def _evaluate(
         session.close()
     accuracy = data.task.evaluate(validation, predictions)
     asked = {
-        name for name, metric in data.task.metrics.items() if not (metric.beside or metric.optional)
+        name
+        for name, metric in data.task.metrics.items()
+        if not (metric.against_reference or metric.optional)
     }
     missing = sorted(asked - accuracy.values.keys())
     if missing:

@@ -6,48 +6,40 @@ Which size is the best is a question for a search: `size = { search = { choices 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import Field
 
 from pytest_perfgate.artifact import OptionsModel
-from pytest_perfgate.metric import Better, Metric, Rule
+from pytest_perfgate.metric import Metric, by_name
 from pytest_perfgate.records.recipe import StepSpec
 from pytest_perfgate.registry import Requirement
-from pytest_perfgate.units import Unit
 from pytest_perfgate.workloads import WorkContext
 
-_TURN = "pre-process, inference and post-process; arms that are compared take turns at every batch."
+_TURN = "pre-process, inference and post-process; compared arms take turns at every batch."
 
 
-def _latency(name: str, meaning: str) -> Metric:
-    return Metric(
-        name,
-        Unit.SECONDS,
-        Better.LOWER,
-        Rule.LAUNCHES,
-        True,
-        f"{meaning} time of one batch of the recipe's size: {_TURN}",
-        optional=True,
-        apart=True,
-        leading=name == "batch_latency_p50",
-    )
-
-
-_METRICS = (
-    Metric(
+_METRICS = by_name(
+    Metric.rate(
         "batch_throughput",
-        Unit.IMAGES_PER_SECOND,
-        Better.HIGHER,
-        Rule.LAUNCHES,
-        True,
-        f"Images of a batch of the recipe's size per second, median over batches: {_TURN}",
+        f"Images per second in batches of the recipe's size, median over batches: {_TURN}",
         optional=True,
-        leading=True,
+        headline=True,
     ),
-    _latency("batch_latency_p50", "Median"),
-    _latency("batch_latency_p95", "95th percentile of the"),
+    Metric.seconds(
+        "batch_latency_p50",
+        f"Median time of one batch of the recipe's size: {_TURN}",
+        optional=True,
+        incomparable_across_recipes=True,
+        headline=True,
+    ),
+    Metric.seconds(
+        "batch_latency_p95",
+        f"95th percentile of the time of one batch of the recipe's size: {_TURN}",
+        optional=True,
+        incomparable_across_recipes=True,
+    ),
 )
 
 
@@ -61,7 +53,7 @@ class Batches:
 
     name = "batches"
     columns = ("batch_throughput", "batch_latency")
-    metrics: Mapping[str, Metric] = {metric.name: metric for metric in _METRICS}
+    metrics = _METRICS
     measures: frozenset[str] = frozenset()
     goal = "batch_throughput"
     accepts: frozenset[str] | None = None

@@ -13,7 +13,7 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pydantic import Field, field_validator
@@ -22,7 +22,7 @@ from pytest_perfgate import registry
 from pytest_perfgate.artifact import OptionsModel, data_source
 from pytest_perfgate.errors import RuntimeFault
 from pytest_perfgate.machine.parent_death import die_with
-from pytest_perfgate.metric import Better, Metric, Rule
+from pytest_perfgate.metric import Better, Metric, Rule, by_name
 from pytest_perfgate.records.recipe import StepSpec
 from pytest_perfgate.registry import Requirement
 from pytest_perfgate.units import Unit
@@ -30,17 +30,13 @@ from pytest_perfgate.workloads import WorkContext
 
 _LEAST_SHARE = 1e-6  # of time: what did not wait at all has no logarithm
 
-_METRICS = (
-    Metric(
+_METRICS = by_name(
+    Metric.rate(
         "loader_throughput",
-        Unit.IMAGES_PER_SECOND,
-        Better.HIGHER,
-        Rule.LAUNCHES,
-        True,
         "Images per second through loader and model, median over stretches of batches: decoding, "
         "pre-process and inference. The loader's processes use the launch's own cores.",
         optional=True,
-        leading=True,
+        headline=True,
     ),
     Metric(
         "wait_share",
@@ -48,8 +44,8 @@ _METRICS = (
         Better.LOWER,
         Rule.LAUNCHES,
         True,
-        "Share of the time in which the model waited for its next batch, median over stretches of "
-        "batches: 1 means that nothing but loading takes time.",
+        "Share of the time that the model waits for its next batch, median over stretches of "
+        "batches. At 1, loading takes all the time.",
         optional=True,
     ),
 )
@@ -84,7 +80,7 @@ class Loader:
 
     name = "loader"
     columns = ("stretch_time", "wait_share", "loader_throughput")
-    metrics: Mapping[str, Metric] = {metric.name: metric for metric in _METRICS}
+    metrics = _METRICS
     measures: frozenset[str] = frozenset()
     accepts: frozenset[str] | None = None
     requires: tuple[Requirement, ...] = (registry.from_extra("torch", "torch"),)

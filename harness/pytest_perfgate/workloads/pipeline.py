@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from queue import SimpleQueue
@@ -19,42 +19,29 @@ from pydantic import Field, model_validator
 
 from pytest_perfgate.artifact import OptionsModel
 from pytest_perfgate.errors import RuntimeFault
-from pytest_perfgate.metric import Better, Metric, Rule
+from pytest_perfgate.metric import Metric, by_name
 from pytest_perfgate.records.recipe import StepSpec
 from pytest_perfgate.registry import Requirement
-from pytest_perfgate.units import Unit
 from pytest_perfgate.workloads import Work, WorkContext
 
 _TOLERANCE = 1e-3  # of the largest value: threads add in another order
 
-_METRICS = (
-    Metric(
+_METRICS = by_name(
+    Metric.rate(
         "pipeline_throughput",
-        Unit.IMAGES_PER_SECOND,
-        Better.HIGHER,
-        Rule.LAUNCHES,
-        True,
-        "Images per second through all stages with several under way at once, median over "
-        "stretches of images. A stretch begins and ends empty.",
+        "Images per second through all stages with several images in flight, median over stretches "
+        "of images. A stretch begins and ends with an empty pipeline.",
         optional=True,
-        leading=True,
+        headline=True,
     ),
-    Metric(
+    Metric.seconds(
         "response_time_p50",
-        Unit.SECONDS,
-        Better.LOWER,
-        Rule.LAUNCHES,
-        True,
         "Median time from an image's admission to its result, waiting included, median over "
         "stretches of images.",
         optional=True,
     ),
-    Metric(
+    Metric.seconds(
         "response_time_p95",
-        Unit.SECONDS,
-        Better.LOWER,
-        Rule.LAUNCHES,
-        True,
         "95th percentile of the time from an image's admission to its result, waiting included, "
         "median over stretches of images.",
         optional=True,
@@ -96,7 +83,7 @@ class Pipeline:
 
     name = "pipeline"
     columns = ("pipeline_throughput", "response_time_p50", "response_time_p95")
-    metrics: Mapping[str, Metric] = {metric.name: metric for metric in _METRICS}
+    metrics = _METRICS
     measures: frozenset[str] = frozenset()
     accepts: frozenset[str] | None = None
     requires: tuple[Requirement, ...] = ()

@@ -19,7 +19,7 @@ from pydantic import Field
 
 from pytest_perfgate.artifact import OptionsModel
 from pytest_perfgate.machine.cuda_context import refuse_opened
-from pytest_perfgate.metric import Better, Metric, Rule
+from pytest_perfgate.metric import Better, Metric, Rule, by_name
 from pytest_perfgate.records.recipe import StepSpec
 from pytest_perfgate.registry import Requirement
 from pytest_perfgate.runtimes import DEVICE_UUID
@@ -37,23 +37,13 @@ _WAITS = 50e-6  # seconds between looks for those that are not there yet
 _SPINS = 200  # looks before it
 
 
-def _latency(name: str, which: str) -> Metric:
-    return Metric(
-        name, Unit.SECONDS, Better.LOWER, Rule.LAUNCHES, True, f"{_BATCH}: {which}.", optional=True
-    )
-
-
-_METRICS = (
-    Metric(
+_METRICS = by_name(
+    Metric.rate(
         "replica_throughput",
-        Unit.IMAGES_PER_SECOND,
-        Better.HIGHER,
-        Rule.LAUNCHES,
-        True,
-        "Images per second of all replicas together: the sum of each one's, over its own batches, "
-        "while all of them work. Median over turns.",
+        "Images per second of all replicas together: the sum of their own rates while all of them "
+        "work. Median over turns.",
         optional=True,
-        leading=True,
+        headline=True,
     ),
     Metric(
         "scaling_efficiency",
@@ -61,14 +51,15 @@ _METRICS = (
         Better.HIGHER,
         Rule.LAUNCHES,
         True,
-        "`replica_throughput` over as many times the images per second of one replica alone, in "
-        "the same turn, each replica in its turn: 1 when they cost each other nothing. Median "
-        "over turns.",
+        "`replica_throughput` divided by the number of replicas times the images per second of one "
+        "replica alone, measured in the same turn, each replica in its turn: 1 when they do not "
+        "slow each other down. Median over turns.",
         optional=True,
     ),
-    _latency("replica_latency_p50", "median"),
-    _latency("replica_latency_p95", "95th percentile"),
-    _latency("replica_latency_p99", "99th percentile"),
+    *(
+        Metric.seconds(f"replica_latency_p{level}", f"{_BATCH}: {words}.", optional=True)
+        for level, words in ((50, "median"), (95, "95th percentile"), (99, "99th percentile"))
+    ),
 )
 
 
@@ -86,7 +77,7 @@ class Replicas:
 
     name = "replicas"
     columns = ("replica_throughput", "scaling_efficiency", "replica_latency")
-    metrics: Mapping[str, Metric] = {metric.name: metric for metric in _METRICS}
+    metrics = _METRICS
     measures: frozenset[str] = frozenset()
     accepts: frozenset[str] | None = None
     requires: tuple[Requirement, ...] = ()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 from pydantic import Field
@@ -18,7 +18,7 @@ from pydantic import Field
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import TORCH
 from pytest_perfgate.errors import RuntimeFault
-from pytest_perfgate.metric import Better, Metric, Rule
+from pytest_perfgate.metric import Better, Metric, Rule, by_name
 from pytest_perfgate.records.recipe import StepSpec
 from pytest_perfgate.registry import Requirement
 from pytest_perfgate.steps.training import TRAINING_LOSS, Course, TrainingOptions, train
@@ -28,38 +28,27 @@ from pytest_perfgate.workloads import WorkContext
 _STEPS = 1_000_000  # of a training that is never finished: so many turns no session has
 _SEED = 0
 
-_TURNS = "Arms that are compared take turns at every step, on the same batches."
+_TURNS = "Compared arms take turns at every step, on the same batches."
 
-
-def _time(name: str, meaning: str, *, leading: bool = False) -> Metric:
-    return Metric(
-        name,
-        Unit.SECONDS,
-        Better.LOWER,
-        Rule.LAUNCHES,
-        True,
-        f"{meaning} {_TURNS}",
-        optional=True,
-        leading=leading,
-    )
-
-
-_METRICS = (
-    _time(
+_METRICS = by_name(
+    Metric.seconds(
         "step_time_p50",
-        "Median time of one training step: batch, forward pass, loss, backward pass and optimizer.",
-        leading=True,
+        "Median time of one training step: batch, forward pass, loss, backward pass and optimizer. "
+        + _TURNS,
+        optional=True,
+        headline=True,
     ),
-    _time("step_time_p95", "95th percentile of the time of one training step."),
-    _time("forward_time_p50", "Median time of a step from its begin to its loss."),
-    _time("backward_time_p50", "Median time of a step from its loss to its end."),
-    Metric(
+    *(
+        Metric.seconds(name, f"{meaning} {_TURNS}", optional=True)
+        for name, meaning in (
+            ("step_time_p95", "95th percentile of the time of one training step."),
+            ("forward_time_p50", "Median time from the beginning of a step to its loss."),
+            ("backward_time_p50", "Median time from the loss of a step to its end."),
+        )
+    ),
+    Metric.rate(
         "training_throughput",
-        Unit.IMAGES_PER_SECOND,
-        Better.HIGHER,
-        Rule.LAUNCHES,
-        True,
-        f"Images of a batch per second of its step, median. {_TURNS}",
+        f"Images of a batch divided by the time of its step, median. {_TURNS}",
         optional=True,
     ),
     Metric(
@@ -68,8 +57,8 @@ _METRICS = (
         Better.LOWER,
         Rule.EXACT,
         True,
-        "Running mean of the loss over about the last 20 steps of the training that the recipe's "
-        "artifact comes from. The seed is fixed: the same code gives the same value on a machine.",
+        "Running mean of the loss over about the last 20 steps of the training that gives the "
+        "recipe's artifact. The seed is fixed: on one machine, the same code gives the same value.",
         optional=True,
     ),
 )
@@ -87,7 +76,7 @@ class Training:
 
     name = "training"
     columns = ("step_time", "forward_time", "backward_time", "training_throughput")
-    metrics: Mapping[str, Metric] = {metric.name: metric for metric in _METRICS}
+    metrics = _METRICS
     measures: frozenset[str] = frozenset()
     goal = "step_time_p50"
     accepts: frozenset[str] | None = frozenset({TORCH})
