@@ -28,6 +28,14 @@ def put(file: Path, text: str) -> None:
         raise
 
 
+def short_path(path: Path, root: Path) -> str:
+    """`path` below `root`, with forward slashes; the whole path where it is elsewhere."""
+    try:
+        return path.resolve().relative_to(root.resolve()).as_posix()
+    except ValueError:
+        return path.as_posix()
+
+
 def digest_of(data: Mapping[str, Any] | list[Any] | str) -> str:
     """SHA-256 over the canonical JSON of plain data."""
     text = json.dumps(data, sort_keys=True, separators=(",", ":"), default=str)

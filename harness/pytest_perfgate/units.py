@@ -104,6 +104,13 @@ def show_percent(change: float) -> str:
     return f"{change * 100:+.1f} %"
 
 
+def count_of(number: int, one: str, many: str = "") -> str:
+    """A number of things for people: `count_of(1200, "launch", "launches")` is "1,200 launches";
+    `many` defaults to `one` with an s.
+    """
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
 def percent(share: float | None) -> str:
     """A share for people: 0.034 is "3.4 %"."""
     return NOT_MEASURED if share is None else f"{share * 100:.1f} %"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_perfgate.errors import PerfgateError
+from pytest_perfgate.files import short_path
 from pytest_perfgate.measure.base_checkout import Commit
 from pytest_perfgate.measure.preparation import Arm
 from pytest_perfgate.metric import MEMORY_GROWTH, PARITY, Metric, Rule
@@ -91,7 +92,7 @@ class Arms:
         return arms + (self._at_base(self._base, skipped) if self._base else [])
 
     def _at_base(self, base: BaseTree, skipped: Collection[str]) -> list[Arm]:
-        file = base.root / relative(self._suite.folder, self._suite.root) / self._suite.file.name
+        file = base.root / short_path(self._suite.folder, self._suite.root) / self._suite.file.name
         problem, read = "", None
         if file.is_file():
             read = reading.read(file, base.root)
@@ -200,14 +201,6 @@ def copy_of(reference: str) -> str:
 def at_base(name: str) -> str:
     """The label of a recipe at the base's version of the code."""
     return f"{name}@base"
-
-
-def relative(path: Path, root: Path) -> str:
-    """`path` below `root` with forward slashes; as it is when it is not."""
-    try:
-        return path.resolve().relative_to(root.resolve()).as_posix()
-    except ValueError:
-        return path.as_posix()
 
 
 def _not_at_base(name: str, base: BaseTree, read: reading.SuiteFile | None) -> str:

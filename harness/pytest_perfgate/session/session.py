@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pytest_perfgate.errors import PerfgateError
+from pytest_perfgate.files import short_path
 from pytest_perfgate.machine.fingerprint import Environment, Machine, this_environment, this_machine
 from pytest_perfgate.machine.host_share import kept
 from pytest_perfgate.machine.locks import exclusive
@@ -22,7 +23,7 @@ from pytest_perfgate.records.session import SessionRecord, SuiteRecord
 from pytest_perfgate.records.settings import Settings
 from pytest_perfgate.records.verdict import Status, Verdict
 from pytest_perfgate.search.run import found_for
-from pytest_perfgate.session.arms import BaseTree, relative
+from pytest_perfgate.session.arms import BaseTree
 from pytest_perfgate.session.suite_run import MEASURED, Show, SuiteRun
 from pytest_perfgate.suite import reading
 from pytest_perfgate.suite.metrics import metrics_of
@@ -149,7 +150,7 @@ class Session:
 
     def recipe(self, case: Case) -> RecipeRecord | None:
         """What was measured of a test's recipe, None before its suite was."""
-        folder = relative(case.file.parent, self.settings.root)
+        folder = short_path(case.file.parent, self.settings.root)
         for suite in self._records:
             for record in suite.recipes:
                 if (suite.folder, record.name) == (folder, case.recipe):
@@ -164,7 +165,7 @@ class Session:
             self._records.append(
                 SuiteRecord(
                     name=plan.read.file.parent.name,
-                    folder=relative(plan.read.file.parent, self.settings.root),
+                    folder=short_path(plan.read.file.parent, self.settings.root),
                     task="",
                     model="",
                     recipes=tuple(record for record, _ in broken),

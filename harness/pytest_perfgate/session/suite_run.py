@@ -11,6 +11,7 @@ from pytest_perfgate import registry
 from pytest_perfgate.baselines.store import Baseline, Store
 from pytest_perfgate.baselines.update import spec_digest
 from pytest_perfgate.errors import PerfgateError
+from pytest_perfgate.files import short_path
 from pytest_perfgate.machine import steadiness
 from pytest_perfgate.machine.conditions import Conditions
 from pytest_perfgate.machine.fingerprint import Environment, Machine, differences
@@ -23,7 +24,7 @@ from pytest_perfgate.records.session import BaseRecord, SuiteRecord
 from pytest_perfgate.records.settings import Settings
 from pytest_perfgate.records.verdict import LimitResult, Status, Verdict
 from pytest_perfgate.search.run import Found
-from pytest_perfgate.session.arms import Arms, BaseTree, at_base, copy_of, relative
+from pytest_perfgate.session.arms import Arms, BaseTree, at_base, copy_of
 from pytest_perfgate.session.slow_recipes import Slowness
 from pytest_perfgate.suite.metrics import metrics_of
 from pytest_perfgate.suite.requirements import missing_packages
@@ -126,7 +127,7 @@ class SuiteRun:
         conditions = steadiness.mark(self._bench.conditions)
         return SuiteRecord(
             name=self._suite.name,
-            folder=relative(self._suite.folder, self._settings.root),
+            folder=short_path(self._suite.folder, self._settings.root),
             task=self._suite.task,
             model=str(self._suite.model),
             data=dict(self._suite.data),

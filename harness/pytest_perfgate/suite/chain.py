@@ -5,7 +5,8 @@ what.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pytest_perfgate import registry
@@ -95,10 +96,10 @@ def read_step(
     where: str,
     kind: str,
     suite: SuiteTable,
-    before: Sequence[str] = (),
+    before: Collection[str] = (),
 ) -> tuple[StepSpec, str]:
     """One link of a chain and the kind of artifact it gives; `kind` is what comes before it,
-    and `before` the names of all steps before it.
+    and `before` the names of the steps before it.
 
     Raises:
         RecipeError: there is no such step, an option is wrong, or it does not fit here.
@@ -123,10 +124,10 @@ def read_step(
             next_step=way_to(kind, step.accepts) or "put it earlier",
         )
     refused: Mapping[str, str] = getattr(step, "not_after", {})
-    for earlier in before:
-        if earlier in refused:
+    for earlier, why in refused.items():
+        if earlier in before:
             raise place.error(
-                f"the step {name!r} makes no sense after {earlier!r}: {refused[earlier]}",
+                f"the step {name!r} makes no sense after {earlier!r}: {why}",
                 where,
                 next_step="leave one of the two out, or change their order",
             )
@@ -161,42 +162,48 @@ def read_runtime(place: Place, asked: Any, where: str) -> RuntimeSpec:
     return RuntimeSpec(name, options.model_dump(mode="json"))
 
 
-def read_workload(place: Place, line: Sequence[RecipeTable]) -> tuple[WorkloadSpec, str]:
-    """What a recipe is measured by, and the key it stands at; `line` is its ancestors and itself,
-    the root first. Options that a recipe leaves out are its parent's.
+@dataclass(frozen=True)
+class WorkloadAt:
+    """A workload and the key that it stands at; `written` are its options as the file has them."""
+
+    spec: WorkloadSpec
+    written: Mapping[str, Any]
+    where: str
+
+
+def read_workload(
+    place: Place, table: RecipeTable, inherited: WorkloadAt | None, reference: str
+) -> WorkloadAt:
+    """What a recipe is measured by. Options that it leaves out are those of its parent, whose
+    workload is `inherited`; None: it is a reference, whose name is `reference`.
 
     Raises:
         RecipeError: there is no such workload, an option is wrong, or it is not its reference's.
     """
-    name, raw, options, where = (
-        IMAGES,
-        dict[str, Any](),
-        None,
-        f"recipe {line[-1].name!r}: workload",
-    )
-    for index, table in enumerate(line):
-        if table.workload is None:
-            continue
-        where = f"recipe {table.name!r}: workload"
-        asked = table.workload
-        written = {"name": asked} if isinstance(asked, str) else dict(asked)
-        found = written.pop("name", name)
-        if not isinstance(found, str):
-            raise place.error(f"{found!r} names no workload", where, valid='{ name = "training" }')
-        if index and found != name:
-            raise place.error(
-                f"it is measured by {found!r}, and its reference {line[0].name!r} by {name!r}: "
-                "what is compared must do the same work",
-                where,
-                next_step=f"give it a reference of its own: leave out `from` and set "
-                f'workload = "{found}"',
-            )
-        name, raw = found, raw | written
-        workload: Workload = place.find(registry.WORKLOADS, name, where)
-        options = place.validate(workload.Options, raw, where)
-    if options is None:
+    where = f"recipe {table.name!r}: workload"
+    name = inherited.spec.name if inherited else IMAGES
+    if table.workload is None:
+        if inherited:
+            return inherited
         options = registry.find(registry.WORKLOADS, name).Options()
-    return WorkloadSpec(name, options.model_dump(mode="json")), where
+        return WorkloadAt(WorkloadSpec(name, options.model_dump(mode="json")), {}, where)
+    raw = table.workload
+    written = {"name": raw} if isinstance(raw, str) else dict(raw)
+    own = written.pop("name", name)
+    if not isinstance(own, str):
+        raise place.error(f"{own!r} names no workload", where, valid='{ name = "training" }')
+    if inherited and own != name:
+        raise place.error(
+            f"it is measured by {own!r}, and its reference {reference!r} by {name!r}: "
+            "what is compared must do the same work",
+            where,
+            next_step="give it a reference of its own: leave out `from` and set "
+            f'workload = "{own}"',
+        )
+    written = {**(inherited.written if inherited else {}), **written}
+    workload: Workload = place.find(registry.WORKLOADS, own, where)
+    options = place.validate(workload.Options, written, where)
+    return WorkloadAt(WorkloadSpec(own, options.model_dump(mode="json")), written, where)
 
 
 def steps_of_workload(spec: WorkloadSpec) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ import math
 from pytest_perfgate.metric import Metric, Rule
 from pytest_perfgate.records.recipe import Limit, LimitKind
 from pytest_perfgate.records.verdict import LimitResult, Status
-from pytest_perfgate.units import Unit, show, show_percent
+from pytest_perfgate.units import Unit, count_of, show, show_percent
 from pytest_perfgate.verdicts.evidence import SIGNS, TWO_SESSIONS, Compared, Risk
 
 _POWER = 0.8  # the chance that what is called enough launches is enough
@@ -121,7 +121,7 @@ def _to_decide(worst: LimitResult, metric: Metric, pace: float | None) -> str:
     helps = []
     if worst.needed is not None:
         more = max(1, worst.needed - worst.sample)
-        text = f"about {_count(more, 'launch', 'launches')} more would decide it"
+        text = f"about {count_of(more, 'launch', 'launches')} more would decide it"
         if pace:
             text += f" ({more * pace:.0f} s: a larger --perf-seconds)"
         helps.append(text)
@@ -165,7 +165,3 @@ def _amount(metric: Metric, compared: Compared, value: float) -> str:
     if compared.scale == "difference" or metric.unit is Unit.SCORE:
         return f"{value:.4f}"
     return show_percent(value)
-
-
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number} {one if number == 1 else many}"

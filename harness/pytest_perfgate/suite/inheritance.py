@@ -1,0 +1,221 @@
+"""Resolves what recipes inherit along `from`: the chain, the runtime and the workload.
+
+A recipe continues its parent's resolved prefix, so a table is read once however many continue it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pytest_perfgate import registry
+from pytest_perfgate.errors import PerfgateError, suggestion
+from pytest_perfgate.metric import Metric
+from pytest_perfgate.records.recipe import ModelSpec, Recipe, RuntimeSpec, StepSpec
+from pytest_perfgate.sources.naming import source_of
+from pytest_perfgate.suite.budgets import read_budget
+from pytest_perfgate.suite.chain import (
+    WorkloadAt,
+    read_runtime,
+    read_step,
+    read_workload,
+    steps_of_workload,
+    way_to,
+)
+from pytest_perfgate.suite.metrics import metrics_of_workload, task_of
+from pytest_perfgate.suite.recipe_tables import RecipeTables
+from pytest_perfgate.suite.tables import Place, RecipeTable, SuiteTable
+from pytest_perfgate.workloads import Workload
+
+
+@dataclass(frozen=True)
+class _Prefix:
+    """A recipe without what its workload adds at the end: what others continue.
+
+    Attributes:
+        reference: the root of the line.
+        steps: the names of the steps of `chain`.
+        kind: what the chain gives, see `pytest_perfgate.artifact`.
+        runtime: None: none has been named so far.
+        runtime_at: the key at which the runtime stands.
+    """
+
+    reference: str
+    chain: tuple[StepSpec, ...]
+    steps: frozenset[str]
+    kind: str
+    runtime: RuntimeSpec | None
+    runtime_at: str
+    workload: WorkloadAt
+
+
+class Inheritance:
+    """The recipes of one suite, resolved parent first."""
+
+    def __init__(
+        self,
+        place: Place,
+        suite: SuiteTable,
+        model: ModelSpec,
+        metrics: Mapping[str, Metric],
+        recipes: RecipeTables,
+    ) -> None:
+        self._place = place
+        self._suite = suite
+        self._gives = source_of(model.name)[0].gives
+        self._metrics = metrics
+        self._recipes = recipes
+        self._prefixes: dict[str, _Prefix] = {}
+
+    def order(self) -> list[str]:
+        """The recipes' names, every parent before those that continue it."""
+        tables = self._recipes.tables
+        depths: dict[str, int] = {}
+        for start in tables:
+            line, name = [], start
+            while name in tables and name not in depths and name not in line:
+                line.append(name)
+                name = tables[name].parent
+            if name in line:  # a circle has no root: it comes before all that hang on it
+                circle = line.index(name)
+                depths |= dict.fromkeys(line[circle:], 1)
+                line = line[:circle]
+            for member in reversed(line):
+                depths[member] = depths.get(tables[member].parent, 0) + 1
+        return sorted(tables, key=lambda name: depths[name])
+
+    def resolve(self, name: str, table: RecipeTable | None = None) -> Recipe:
+        """The recipe with all that it inherits; `table` stands in for its own, for a trial.
+
+        Raises:
+            RecipeError: a key is wrong, or what it continues does not exist or has errors.
+        """
+        trial = table is not None
+        table = table or self._recipes.tables[name]
+        prefix = self._prefix(name, table)
+        recipe = self._complete(name, table, prefix)
+        if not trial:
+            self._prefixes[name] = prefix
+        return recipe
+
+    def _prefix(self, name: str, table: RecipeTable) -> _Prefix:
+        parent = self._parent(name, table.parent) if table.parent else None
+        chain = list(parent.chain) if parent else []
+        steps = parent.steps if parent else frozenset()
+        kind = parent.kind if parent else self._gives
+        for index, raw in enumerate(table.steps):
+            where = f"recipe {name!r}: steps[{index}]"
+            spec, kind = read_step(self._place, raw, where, kind, self._suite, steps)
+            chain.append(spec)
+            steps |= {spec.name}
+        runtime = parent.runtime if parent else None
+        runtime_at = parent.runtime_at if parent else f"recipe {name!r}: runtime"
+        if table.runtime is not None:
+            runtime_at = self._recipes.runtime_at[name]
+            runtime = read_runtime(self._place, table.runtime, runtime_at)
+        reference = parent.reference if parent else name
+        workload = read_workload(self._place, table, parent.workload if parent else None, reference)
+        return _Prefix(reference, tuple(chain), steps, kind, runtime, runtime_at, workload)
+
+    def _parent(self, name: str, parent: str) -> _Prefix:
+        """What the parent has been resolved to."""
+        if parent in self._prefixes and parent not in self._recipes.problems:
+            if self._recipes.ranges.get(parent):
+                raise self._place.error(
+                    f"it is derived from {parent!r}, whose values are searched",
+                    f"recipe {name!r}: from",
+                    next_step=f"pytest-perfgate freeze {parent}, then derive from the recipe that "
+                    "it writes",
+                )
+            return self._prefixes[parent]
+        raise self._no_parent(name, parent)
+
+    def _no_parent(self, name: str, parent: str) -> PerfgateError:
+        where, tables = f"recipe {name!r}: from", self._recipes.tables
+        if parent in self._recipes.problems:
+            return self._place.error(
+                f"it is derived from {parent!r}, which has errors",
+                where,
+                next_step=f"fix {parent!r} first",
+            )
+        if parent not in tables and parent in self._recipes.variants:
+            return self._place.error(
+                f"{parent!r} has several runtimes, and each of them makes a recipe",
+                where,
+                valid=", ".join(self._recipes.variants[parent]),
+            )
+        if parent not in tables:
+            return self._place.error(
+                f"there is no recipe {parent!r}", where, valid=suggestion(parent, tables)
+            )
+        circle = [name]
+        while circle[-1] not in circle[:-1]:
+            circle.append(tables[circle[-1]].parent)
+        return self._place.error(f"`from` goes in a circle: {' -> '.join(circle)}", where)
+
+    def _complete(self, name: str, table: RecipeTable, prefix: _Prefix) -> Recipe:
+        where = f"recipe {name!r}"
+        chain, kind, steps = list(prefix.chain), prefix.kind, prefix.steps
+        added = steps_of_workload(prefix.workload.spec)
+        for raw in added:
+            spec, kind = read_step(
+                self._place, raw, prefix.workload.where, kind, self._suite, steps
+            )
+            chain.append(spec)
+            steps |= {spec.name}
+        if prefix.runtime is None:
+            raise self._place.error(
+                "there is no runtime",
+                f"{where}: runtime",
+                valid=", ".join(registry.names(registry.RUNTIMES)),
+            )
+        accepts = registry.find(registry.RUNTIMES, prefix.runtime.name).accepts
+        if kind not in accepts:
+            raise self._place.error(
+                f"the runtime {prefix.runtime.name!r} takes {' or '.join(sorted(accepts))}, and "
+                f"the chain ends on {kind}",
+                self._recipes.runtime_at.get(name, f"{where}: runtime"),
+                next_step=way_to(kind, accepts),
+            )
+        self._check_workload(name, table, prefix.workload, kind)
+        budgets = tuple(
+            read_budget(
+                self._place,
+                metric,
+                limits,
+                f"{where}: budgets.{metric}",
+                self._metrics,
+                name == prefix.reference,
+            )
+            for metric, limits in table.budgets.items()
+        )
+        return Recipe(
+            name=name,
+            parent=table.parent,
+            reference=prefix.reference,
+            chain=tuple(chain),
+            own_steps=len(table.steps) + len(added),
+            runtime=prefix.runtime,
+            budgets=budgets,
+            workload=prefix.workload.spec,
+        )
+
+    def _check_workload(
+        self, name: str, table: RecipeTable, measured_by: WorkloadAt, kind: str
+    ) -> None:
+        """Check that the workload takes what the chain gives and measures what budgets are on."""
+        workload: Workload = registry.find(registry.WORKLOADS, measured_by.spec.name)
+        if workload.accepts is not None and kind not in workload.accepts:
+            raise self._place.error(
+                f"the workload {workload.name!r} takes {' or '.join(sorted(workload.accepts))}, "
+                f"and the chain ends on {kind}",
+                measured_by.where,
+            )
+        measured = metrics_of_workload(workload, task_of(self._suite.task))
+        for metric in table.budgets:
+            if metric in self._metrics and metric not in measured:
+                raise self._place.error(
+                    f"{metric} is not measured by the workload {workload.name!r}",
+                    f"recipe {name!r}: budgets.{metric}",
+                    valid=", ".join(known for known in self._metrics if known in measured),
+                )

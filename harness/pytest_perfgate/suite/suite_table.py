@@ -1,0 +1,78 @@
+"""Reads the `[suite]` table: the task, the model, the data, and options of input and output."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pytest_perfgate import registry
+from pytest_perfgate.artifact import IMPORT_PATH
+from pytest_perfgate.errors import suggestion
+from pytest_perfgate.records.recipe import ModelSpec
+from pytest_perfgate.sources import Fence
+from pytest_perfgate.suite.chain import read_model
+from pytest_perfgate.suite.tables import NAME, Place, SuiteTable
+
+SPLITS = ("train", "calibration", "validation")
+
+
+def read_suite_table(
+    place: Place, data: Mapping[str, Any], file: Path, root: Path
+) -> tuple[SuiteTable, ModelSpec]:
+    """The suite's table, checked, and its model; `data` is the whole file.
+
+    Raises:
+        RecipeError: the first key that is wrong.
+    """
+    unknown = sorted(data.keys() - {"suite", "recipe"})
+    if unknown:
+        raise place.error(
+            f"{unknown[0]!r} is not a key of the file", unknown[0], valid="suite, recipe"
+        )
+    if not isinstance(data.get("suite"), dict):
+        raise place.error(
+            "there is no [suite] table", "suite", next_step="pytest-perfgate init writes an example"
+        )
+    table = place.validate(SuiteTable, data["suite"], "suite")
+    name = table.name or file.parent.name
+    if not NAME.fullmatch(name):
+        raise place.error(f"{name!r} cannot be a suite's name", "suite.name", valid=NAME.pattern)
+    place.find(registry.TASKS, table.task, "suite.task")
+    model = read_model(place, table.model, Fence(file.parent, root))
+    _check_data(place, table)
+    if table.trainer:
+        _check_import(place, table.trainer, "suite.trainer")
+    _check_task_options(place, table)
+    return table, model
+
+
+def _check_data(place: Place, table: SuiteTable) -> None:
+    for split, source in table.data.items():
+        if split not in SPLITS:
+            raise place.error(
+                f"{split!r} is not a split", f"suite.data.{split}", valid=suggestion(split, SPLITS)
+            )
+        if isinstance(source, str):
+            _check_import(place, source, f"suite.data.{split}")
+    if "validation" not in table.data:
+        raise place.error(
+            "there is no validation data",
+            "suite.data.validation",
+            valid='validation = "package.module:function", or a table of a data set',
+        )
+
+
+def _check_task_options(place: Place, table: SuiteTable) -> None:
+    task = place.find(registry.TASKS, table.task, "suite.task")
+    place.validate(task.Input, table.input, "suite.input")
+    place.validate(task.Output, table.output, "suite.output")
+    if "decode" in task.Output.model_fields:
+        name = table.output.get("decode", "boxes_scores")
+        decoder = place.find(registry.DECODERS, name, "suite.output.decode")
+        place.validate(decoder.Options, table.output.get("options", {}), "suite.output.options")
+
+
+def _check_import(place: Place, path: str, key: str) -> None:
+    if not IMPORT_PATH.fullmatch(path):
+        raise place.error(f"{path!r} is not an import path", key, valid='"package.module:function"')
