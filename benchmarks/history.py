@@ -28,7 +28,7 @@ from pytest_perfgate.history.analysis import Choices, analyse
 from pytest_perfgate.history.nights import Series, read
 from pytest_perfgate.history.page import render
 from pytest_perfgate.history.rows import COLUMNS, YARDSTICK
-from pytest_perfgate.history.store import History
+from pytest_perfgate.history.store import History, connect
 from pytest_perfgate.machine.fingerprint import this_environment, this_machine
 from pytest_perfgate.metric import PERFORMANCE, Better, Metric, Rule
 from pytest_perfgate.units import Unit
@@ -216,10 +216,13 @@ def _write(store: History, head: dict[str, Any], columns: dict[str, NDArray[Any]
     listed = ", ".join(f'{made.get(name, name)} AS "{name}"' for name in COLUMNS)
     month = f"month={head['started'][:7]}"
     (store.folder / month).mkdir(parents=True, exist_ok=True)
-    with store.registered("night_rows", columns):
-        values = [head[name] for name in COLUMNS if name in head]
-        file = store.folder / month / f"{head['session']}-synthetic.parquet"
-        store.export(f"SELECT {listed} FROM night_rows", values, file)  # noqa: S608 - words of this file
+    values = [head[name] for name in COLUMNS if name in head]
+    file = store.folder / month / f"{head['session']}-synthetic.parquet"
+    with tempfile.TemporaryDirectory() as scratch, connect() as engine:
+        rows = Path(scratch, "rows.parquet")
+        engine.register("night_rows", columns)
+        engine.execute(f"COPY night_rows TO '{rows}' (FORMAT parquet)")
+        store.export(f"SELECT {listed} FROM read_parquet(?)", [*values, str(rows)], file)  # noqa: S608 - words of this file
 
 
 @dataclass(frozen=True)

@@ -2,30 +2,70 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import json
 import os
-import tempfile
-from collections.abc import Mapping
+import secrets
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from pytest_perfgate.errors import PerfgateError
+
 
 def put(file: Path, text: str) -> None:
-    """Writes a text file, whole or not at all.
+    """Writes a text file, whole or not at all, with the permissions that the umask leaves.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: it cannot be written, or another kind of file has its name: a device, a pipe, a
+            folder.
     """
-    handle, part = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
+    # Opened exclusively: a part of another process is never written into.
+    with replacing(file) as part, part.open("x", encoding="utf-8", newline="") as out:
+        out.write(text)
+        out.flush()
+        os.fsync(out.fileno())
+
+
+@contextlib.contextmanager
+def replacing(file: Path) -> Iterator[Path]:
+    """A free name beside `file` for the new content, which takes the place of `file` at the end;
+    on an error `file` stays as it was and nothing is left beside it.
+
+    Raises:
+        OSError: as `put`.
+    """
+    if file.exists() and not file.is_file():
+        # A rename would replace even /dev/null.
+        raise OSError(errno.EEXIST, "another kind of file has its name", str(file))
+    part = file.with_name(f".{file.name[:200]}.{secrets.token_hex(8)}.part")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as out:
-            out.write(text)
-        Path(part).chmod(0o644)
-        Path(part).replace(file)
+        yield part
+        part.replace(file)
     except BaseException:
-        Path(part).unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
         raise
+
+
+@contextlib.contextmanager
+def writing(
+    where: Path, what: str, error: type[PerfgateError], *, next_step: str = ""
+) -> Iterator[None]:
+    """Turns an `OSError` inside into "<what> cannot be written" with its place.
+
+    Raises:
+        PerfgateError: of the type `error`.
+    """
+    try:
+        yield
+    except OSError as problem:
+        raise error(
+            f"{what} cannot be written: {problem.strerror or problem}",
+            where=str(where),
+            next_step=next_step,
+        ) from problem
 
 
 def short_path(path: Path, root: Path) -> str:

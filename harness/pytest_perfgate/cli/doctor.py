@@ -12,7 +12,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from pytest_perfgate.cli.doctor_advice import advice, mean
@@ -24,6 +24,7 @@ from pytest_perfgate.machine.cores import usable_cores
 from pytest_perfgate.machine.fingerprint import Machine, this_machine
 from pytest_perfgate.machine.host_setup import Busy, Neighbours, Surroundings, surroundings
 from pytest_perfgate.machine.locks import exclusive
+from pytest_perfgate.measure.preparation import Progress
 from pytest_perfgate.measure.worker_environment import worker_env
 from pytest_perfgate.measure.worker_pool import Ended, Job, Pool
 from pytest_perfgate.records.launch import Launch
@@ -105,10 +106,7 @@ class Examination(Frozen):
     calm: bool
 
 
-Show = Callable[[str], None]
-
-
-def examine(seconds: float, wait: float, tell: Show) -> Examination:
+def examine(seconds: float, wait: float, tell: Progress) -> Examination:
     """Measures this machine for about so many seconds.
 
     Raises:

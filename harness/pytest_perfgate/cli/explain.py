@@ -15,6 +15,7 @@ from pytest_perfgate import registry
 from pytest_perfgate.errors import RecipeError
 from pytest_perfgate.machine.fingerprint import this_environment, this_machine
 from pytest_perfgate.machine.locks import exclusive
+from pytest_perfgate.measure.preparation import Progress
 from pytest_perfgate.measure.worker_environment import allocator
 from pytest_perfgate.metric import Better, Metric, headlines
 from pytest_perfgate.records.launch_values import level
@@ -25,7 +26,7 @@ from pytest_perfgate.records.settings import Settings
 from pytest_perfgate.records.verdict import Status, Verdict
 from pytest_perfgate.runtimes import Runtime
 from pytest_perfgate.search.run import Found, found_for
-from pytest_perfgate.session.suite_run import MEASURED, Show, SuiteRun
+from pytest_perfgate.session.suite_run import MEASURED, SuiteRun
 from pytest_perfgate.steps import Step
 from pytest_perfgate.suite import reading
 from pytest_perfgate.suite.lookup import find
@@ -51,7 +52,9 @@ class Cut:
     recipe: Recipe
 
 
-def _searched(suite: Suite, recipe: Recipe, settings: Settings, show: Show) -> tuple[Suite, Recipe]:
+def _searched(
+    suite: Suite, recipe: Recipe, settings: Settings, show: Progress
+) -> tuple[Suite, Recipe]:
     """The same with the values that a finished search found.
 
     Raises:
@@ -125,7 +128,7 @@ def _accepts(name: str) -> frozenset[str]:
     return runtime.accepts
 
 
-def measure(suite: Suite, pieces: Sequence[Cut], settings: Settings, show: Show) -> SuiteRecord:
+def measure(suite: Suite, pieces: Sequence[Cut], settings: Settings, show: Progress) -> SuiteRecord:
     """All pieces in one session, each with the budgets of the whole recipe.
 
     Raises:
@@ -258,7 +261,9 @@ def _wrapped(text: str) -> list[str]:
     )
 
 
-def run(name: str, settings: Settings, folder: Path, show: Show, out: Callable[[str], None]) -> int:
+def run(
+    name: str, settings: Settings, folder: Path, show: Progress, out: Callable[[str], None]
+) -> int:
     """Measures the recipe's pieces and tells; 0 unless a budget is broken, or a piece was not
     measured.
     """

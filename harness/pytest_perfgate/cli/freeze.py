@@ -41,7 +41,7 @@ def add_command(commands: Any) -> None:
 
 
 def _freeze(asked: argparse.Namespace) -> int:
-    from pytest_perfgate.files import put
+    from pytest_perfgate.files import put, short_path, writing
     from pytest_perfgate.machine.fingerprint import this_machine
     from pytest_perfgate.records.settings import for_command
     from pytest_perfgate.search.freeze import frozen
@@ -75,16 +75,17 @@ def _freeze(asked: argparse.Namespace) -> int:
         f", seed {search.seed}."
     )
     made = frozen(text, recipe.name, found.values[recipe.name], note)
-    place = suite.file.relative_to(root) if suite.file.is_relative_to(root) else suite.file
+    place = short_path(suite.file, root)
     if asked.write and not made.file:
         raise RecipeError(
             "its entry cannot be edited where it stands (one table makes several recipes, or it "
             "is spread over tables of its own)",
-            where=str(place),
+            where=place,
             next_step=f"pytest-perfgate freeze {asked.recipe} prints an entry to put there",
         )
     print(made.entry, end="")
     if asked.write:
-        put(suite.file, made.file)
+        with writing(suite.file, "the suite file", RecipeError):
+            put(suite.file, made.file)
         print(f"wrote {place}", file=sys.stderr)
     return 0

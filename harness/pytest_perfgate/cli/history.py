@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_perfgate.errors import HistoryError, PerfgateError, ReportError
+from pytest_perfgate.files import put, writing
 
 FOLDER = Path("reports/history")
 
@@ -41,7 +42,6 @@ def report(folder: Path, output: Path | None) -> int:
     Raises:
         PerfgateError: there is no store, or the page cannot be written.
     """
-    from pytest_perfgate.files import put
     from pytest_perfgate.history.analysis import Choices, analyse
     from pytest_perfgate.history.nights import read
     from pytest_perfgate.history.page import render
@@ -53,14 +53,10 @@ def report(folder: Path, output: Path | None) -> int:
         past = read(store, choices.days, choices.held_for)
     _say_unread(past.unread)
     page = output or folder.parent / "nightly.html"
-    try:
-        put(page, render(analyse(past, choices), Path.cwd()))
-    except OSError as error:
-        raise ReportError(
-            f"the page cannot be written: {error.strerror}",
-            where=str(page),
-            next_step="name a file in a folder that exists: -o FILE",
-        ) from error
+    text = render(analyse(past, choices), Path.cwd())
+    remedy = "name a file in a folder that exists: -o FILE"
+    with writing(page, "the page", ReportError, next_step=remedy):
+        put(page, text)
     print(f"report: {page}")
     return 0
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from pytest_perfgate import __version__
 from pytest_perfgate.cli import baselines, freeze, history, report
 from pytest_perfgate.errors import PerfgateError, ReportError
+from pytest_perfgate.files import put, writing
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -204,7 +205,6 @@ def _doctor(asked: argparse.Namespace) -> int:
 def _examine(asked: argparse.Namespace) -> int:
     """Measures the machine, shows what was found, and writes it where that was asked for."""
     from pytest_perfgate.cli.doctor import examine, words
-    from pytest_perfgate.files import put
 
     if asked.json is not None and not asked.json.absolute().parent.is_dir():
         raise ReportError(
@@ -221,12 +221,8 @@ def _examine(asked: argparse.Namespace) -> int:
     print()
     print("\n".join(words(found)))
     if asked.json is not None:
-        try:
+        with writing(asked.json, "the JSON file", ReportError):
             put(asked.json, found.model_dump_json(indent=1))
-        except OSError as error:
-            raise ReportError(
-                f"it cannot be written: {error.strerror}", where=str(asked.json)
-            ) from error
     return 0 if found.calm else 1
 
 

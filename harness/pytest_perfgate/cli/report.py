@@ -9,6 +9,7 @@ from typing import Any
 
 from pytest_perfgate.cli import history
 from pytest_perfgate.errors import PerfgateError, ReportError
+from pytest_perfgate.files import put, writing
 from pytest_perfgate.records.session import SessionRecord
 
 _ABOUT = """\
@@ -137,10 +138,8 @@ def _index(folder: Path) -> int:
             where=str(folder),
             next_step="pytest --perf writes one, or name another: --reports DIR",
         )
-    try:
+    with writing(folder / index_page.NAME, "the page", ReportError):
         page, problems = index_page.write(folder)
-    except OSError as error:
-        raise _unwritten(folder / index_page.NAME, error) from error
     for problem in problems:
         print(problem, file=sys.stderr)
     print(f"sessions: {page}")
@@ -148,18 +147,7 @@ def _index(folder: Path) -> int:
 
 
 def _put(page: Path, text: str) -> None:
-    from pytest_perfgate.files import put
-
-    try:
+    remedy = "name a file in a folder that exists: -o FILE"
+    with writing(page, "the page", ReportError, next_step=remedy):
         put(page, text)
-    except OSError as error:
-        raise _unwritten(page, error) from error
     print(f"report: {page}")
-
-
-def _unwritten(page: Path, error: OSError) -> ReportError:
-    return ReportError(
-        f"the page cannot be written: {error.strerror}",
-        where=str(page),
-        next_step="name a file in a folder that exists: -o FILE",
-    )

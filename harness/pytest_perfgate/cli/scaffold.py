@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pytest_perfgate.errors import PerfgateError
+from pytest_perfgate.files import put, writing
 
 _RECIPES = """\
 # docs: https://pypi.org/project/pytest-perfgate
@@ -147,12 +148,8 @@ def write(folder: Path) -> list[Path]:
         file = folder / name
         if file.exists():
             continue
-        try:
+        with writing(file, "the file", PerfgateError):
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise PerfgateError(
-                f"the file cannot be written: {error.strerror}", where=str(file)
-            ) from error
+            put(file, text)
         written.append(Path(name))
     return written

@@ -27,7 +27,7 @@ from pytest_perfgate.history.recipe_list import place, recipes
 from pytest_perfgate.history.tighter_limits import propose
 from pytest_perfgate.report import templating
 from pytest_perfgate.report.charts import svg
-from pytest_perfgate.units import show, show_percent
+from pytest_perfgate.units import count_of, show, show_percent
 
 _CARDS = 12  # changes that get a card with a chart, the newest and worst
 _EARLIER = 12  # charts of earlier steps
@@ -88,18 +88,18 @@ def answer(findings: Findings) -> str:
     if worse:
         first = worse[0]
         parts.append(
-            f"{_count(len(worse), 'budget', 'budgets')} turned red "
+            f"{count_of(len(worse), 'budget')} turned red "
             f"({place(first.found, findings)}{' first' if len(worse) > 1 else ''})"
         )
     outside = [move for move in findings.outside if move.worse]
     if outside:
         parts.append(
-            f"{_count(len(outside), 'metric', 'metrics')} left "
+            f"{count_of(len(outside), 'metric')} left "
             f"{'its' if len(outside) == 1 else 'their'} band for the worse "
             f"({place(outside[0].found, findings)} {change(outside[0])})"
         )
     if better:
-        parts.append(f"{_count(len(better), 'budget is', 'budgets are')} green again")
+        parts.append(f"{count_of(len(better), 'budget is', 'budgets are')} green again")
     head = f"{since}: {'; '.join(parts)}." if parts else f"{since}, nothing turned red."
     bad = [event for event in recent if event.worse]
     if bad:
@@ -111,7 +111,7 @@ def answer(findings: Findings) -> str:
             f"{night.started:%Y-%m-%d}{more}."
         )
     elif recent:
-        head += f" {_count(len(recent), 'change', 'changes')} for the better in the last nights."
+        head += f" {count_of(len(recent), 'change')} for the better in the last nights."
     elif earlier:
         last = earlier_last(earlier)
         head += f" The last step was on {nights[last.night].started:%Y-%m-%d}."
@@ -326,7 +326,3 @@ def _gate(gate: Any, findings: Findings) -> dict[str, Any]:
         "words": words,
         "chart": svg(gate_chart(gate, nights)),
     }
-
-
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number} {one if number == 1 else many}"

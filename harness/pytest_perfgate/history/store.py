@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,13 +22,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from pytest_perfgate.errors import HistoryError, MissingPackage
+from pytest_perfgate.files import replacing, writing
 from pytest_perfgate.history.rows import COLUMNS, of_session
 from pytest_perfgate.metric import Metric
 from pytest_perfgate.records.session import SessionRecord
 
 if TYPE_CHECKING:
     import duckdb
-    from numpy.typing import NDArray
 
 VERSION = 1
 """Of the files: one more where a column changes its meaning. New columns need no new version."""
@@ -90,19 +89,15 @@ class History(AbstractContextManager["History"]):
         if file.exists() or self._holds(file.parent, session):
             return None
         rows = "".join(json.dumps(row) + "\n" for row in of_session(session, metrics))
-        try:
+        with _writing(self.folder), tempfile.TemporaryDirectory() as scratch:
             file.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory() as scratch:
-                lines = Path(scratch, "rows.json")
-                lines.write_text(rows, encoding="utf-8")
-                self.export(
-                    "FROM read_json(?, format = 'newline_delimited', columns = "
-                    f"{_struct(COLUMNS)})",
-                    [str(lines)],
-                    file,
-                )
-        except OSError as error:
-            raise _unwritable(self.folder, error) from error
+            lines = Path(scratch, "rows.json")
+            lines.write_text(rows, encoding="utf-8")
+            self.export(
+                f"FROM read_json(?, format = 'newline_delimited', columns = {_struct(COLUMNS)})",
+                [str(lines)],
+                file,
+            )
         return file
 
     def export(self, query: str, values: Sequence[Any], file: Path) -> None:
@@ -114,27 +109,15 @@ class History(AbstractContextManager["History"]):
         """
         import duckdb
 
-        part = file.with_name(f".{file.name}.{os.getpid()}.part")
-        try:
-            self._engine.execute(
-                f"COPY (SELECT {_names()} FROM ({query})) TO {_quoted(part)} (FORMAT parquet, "  # noqa: S608 - columns and quoted paths
-                f"COMPRESSION zstd, KV_METADATA {{{_MARK}: '{VERSION}'}})",
-                list(values),
-            )
-            part.replace(file)
-        except (duckdb.IOException, OSError) as error:
-            raise _unwritable(file.parent, error) from error
-        finally:
-            part.unlink(missing_ok=True)
-
-    @contextmanager
-    def registered(self, name: str, columns: Mapping[str, NDArray[Any]]) -> Iterator[None]:
-        """Makes arrays of one length a table for `export`, for as long as the context is open."""
-        self._engine.register(name, dict(columns))
-        try:
-            yield
-        finally:
-            self._engine.unregister(name)
+        with _writing(file.parent), replacing(file) as part:
+            try:
+                self._engine.execute(
+                    f"COPY (SELECT {_names()} FROM ({query})) TO {_quoted(part)} (FORMAT parquet, "  # noqa: S608 - columns and quoted paths
+                    f"COMPRESSION zstd, KV_METADATA {{{_MARK}: '{VERSION}'}})",
+                    list(values),
+                )
+            except duckdb.IOException as error:
+                raise OSError(str(error)) from error
 
     def file_of(self, session: SessionRecord) -> Path:
         """Where a session's file is: in the month of its start, by session and machine."""
@@ -162,12 +145,10 @@ class History(AbstractContextManager["History"]):
             whole = folder / f"compacted-{digest}.parquet"
             if whole not in mine:
                 self.export(f"FROM ({_ONCE}) ORDER BY ALL", [_texts(mine)] * 2, whole)
-            try:
+            with _writing(folder):
                 for file in mine:
                     if file != whole:
                         file.unlink()
-            except OSError as error:
-                raise _unwritable(folder, error) from error
             done.append(Compacted(month, len(mine), len(keys)))
         return done
 
@@ -292,13 +273,9 @@ def connect() -> duckdb.DuckDBPyConnection:
     )
 
 
-def _unwritable(folder: Path, error: Exception) -> HistoryError:
-    why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return HistoryError(
-        f"the history cannot be written: {why}",
-        where=str(folder),
-        next_step="free the disk or make the folder writable, or name another: --perf-history DIR",
-    )
+def _writing(folder: Path) -> AbstractContextManager[None]:
+    remedy = "free the disk or make the folder writable, or name another: --perf-history DIR"
+    return writing(folder, "the history", HistoryError, next_step=remedy)
 
 
 def _names() -> str:

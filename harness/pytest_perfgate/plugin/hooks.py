@@ -22,6 +22,7 @@ import pytest
 import pytest_perfgate
 from pytest_perfgate.baselines.update import conclude
 from pytest_perfgate.errors import PerfgateError
+from pytest_perfgate.files import short_path
 from pytest_perfgate.history.append import Appended, appended
 from pytest_perfgate.machine import host_share
 from pytest_perfgate.records.recipe_record import RecipeRecord
@@ -150,7 +151,7 @@ class PerfHooks:
     def _tell(self, item: pytest.Item, verdict: Verdict) -> None:
         """The verdict as properties of the test, for JUnit and other readers of reports."""
         page = self._session.settings.reports / f"{self._session.id}.html"
-        item.user_properties += junit_properties.of(verdict, _short(page))
+        item.user_properties += junit_properties.of(verdict, short_path(page, Path.cwd()))
 
     def pytest_report_teststatus(self, report: Any) -> tuple[str, str, Any] | None:
         """INCONCLUSIVE and NO BASELINE by their own words, not as "skipped"."""
@@ -237,7 +238,7 @@ class PerfHooks:
         for problem in self._problems:
             writer.write_line(str(problem), red=True)
         if self._report is not None:
-            writer.write_line(f"report: {_short(self._report)}")
+            writer.write_line(f"report: {short_path(self._report, Path.cwd())}")
         for line in (*self._told.lines, *self._history.lines):
             writer.write_line(line)
         for warning in (*self._told.warnings, *self._history.warnings):
@@ -407,10 +408,3 @@ def _joined(own: SessionRecord | None, received: list[SessionRecord]) -> Session
     return every[0].model_copy(
         update={"suites": suites, "complete": all(record.complete for record in every)}
     )
-
-
-def _short(path: Path) -> str:
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pytest_perfgate.records.session import SessionRecord
 from pytest_perfgate.records.verdict import Status
+from pytest_perfgate.units import count_of
 
 
 def answer(session: SessionRecord) -> str:
@@ -20,7 +21,7 @@ def answer(session: SessionRecord) -> str:
         if not broken:
             return whole
         first = broken[0]
-        found = _count(len(broken), "budget is", "budgets are")
+        found = count_of(len(broken), "budget is", "budgets are")
         return f"{whole} {found} broken: {first.recipe} {first.metric}: {first.reason}."
     if not total:
         return "Nothing was judged: no budget was selected."
@@ -28,12 +29,12 @@ def answer(session: SessionRecord) -> str:
         first = broken[0]
         more = f", and {len(errors)} could not be measured" if errors else ""
         return (
-            f"{_count(len(broken), 'budget is', 'budgets are')} broken of {total}{more}. "
+            f"{count_of(len(broken), 'budget is', 'budgets are')} broken of {total}{more}. "
             f"{first.recipe} {first.metric}: {first.reason}."
         )
     if errors:
         return (
-            f"{_count(len(errors), 'budget', 'budgets')} of {total} could not be measured, and "
+            f"{count_of(len(errors), 'budget')} of {total} could not be measured, and "
             "what is not measured does not pass."
         )
     if unsure or unknown:
@@ -47,12 +48,8 @@ def answer(session: SessionRecord) -> str:
         ]
         return f"Nothing is broken among {total} budgets; {' and '.join(parts)}."
     if skipped == total:
-        return f"Nothing was judged: {_count(total, 'budget was', 'budgets were')} skipped."
+        return f"Nothing was judged: {count_of(total, 'budget was', 'budgets were')} skipped."
     if skipped:
-        kept = _count(total - skipped, "budget is", "budgets are")
-        return f"{kept} kept; {_count(skipped, 'was', 'were')} skipped."
-    return f"All {_count(total, 'budget is', 'budgets are')} kept."
-
-
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number} {one if number == 1 else many}"
+        kept = count_of(total - skipped, "budget is", "budgets are")
+        return f"{kept} kept; {count_of(skipped, 'was', 'were')} skipped."
+    return f"All {count_of(total, 'budget is', 'budgets are')} kept."

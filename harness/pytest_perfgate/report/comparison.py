@@ -13,7 +13,7 @@ from pytest_perfgate.metric import Metric
 from pytest_perfgate.records.session import SessionRecord
 from pytest_perfgate.records.verdict import Status
 from pytest_perfgate.report.text import WIDTH, Write
-from pytest_perfgate.units import show, show_percent
+from pytest_perfgate.units import count_of, show, show_percent
 
 
 class Direction(StrEnum):
@@ -142,11 +142,12 @@ class Differences:
             return "The two sessions have no measurement in common that can be compared."
         worse, better = found[Direction.WORSE], found[Direction.BETTER]
         if not worse and not better:
-            return f"No difference of {_count(compared)} that these two sessions could tell."
+            metrics = count_of(compared, "metric")
+            return f"No difference of {metrics} that these two sessions could show."
         first = next(row for row in self.rows if row.direction is not Direction.NO_DIFFERENCE)
         said = f"{worse} worse" if worse else "nothing worse"
         return (
-            f"Of {_count(compared)}, {said} and {better} better than before. "
+            f"Of {count_of(compared, 'metric')}, {said} and {better} better than before. "
             f"{first.recipe} {first.metric.name}: {first.moved.text if first.moved else ''}."
         )
 
@@ -227,7 +228,3 @@ def _percent(ratio: float) -> str:
 
 def _signed(difference: float) -> str:
     return f"{difference:+.4f}"
-
-
-def _count(number: int) -> str:
-    return f"{number} {'metric' if number == 1 else 'metrics'}"

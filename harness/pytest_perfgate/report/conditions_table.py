@@ -9,7 +9,7 @@ from pytest_perfgate.machine import steadiness
 from pytest_perfgate.machine.conditions import Conditions, DeviceConditions
 from pytest_perfgate.records.recipe import ALTERNATE, BLOCKED, FLUSH, ROTATE
 from pytest_perfgate.records.session import SuiteRecord
-from pytest_perfgate.units import NOT_MEASURED, Unit, frequency, percent, show
+from pytest_perfgate.units import NOT_MEASURED, Unit, count_of, frequency, percent, show
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def cells(seen: Conditions) -> tuple[str, ...]:
 def _count(number: int | None, what: str) -> str:
     if number is None:
         return NOT_MEASURED
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
+    return count_of(number, what)
 
 
 def _both(first: str, second: str) -> str:

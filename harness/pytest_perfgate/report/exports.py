@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_perfgate.errors import PerfgateError, ReportError
+from pytest_perfgate.files import put, short_path, writing
 from pytest_perfgate.metric import Metric
 from pytest_perfgate.records.session import SessionRecord
 from pytest_perfgate.records.settings import Settings
@@ -33,20 +34,20 @@ def write(
     """Writes what `settings` ask for; `page` is that of the session, None when there is none."""
     from pytest_perfgate.report import markdown, openmetrics
 
-    report = str(_short(page, settings.root)) if page else ""
+    report = short_path(page, settings.root) if page else ""
     lines: list[str] = []
     problems: list[PerfgateError] = []
     warnings: list[str] = []
     if settings.markdown is not None:
         try:
             _markdown(settings.markdown, markdown.render(session, metrics, report=report))
-            lines.append(f"markdown: {_short(settings.markdown, settings.root)}")
+            lines.append(f"markdown: {short_path(settings.markdown, settings.root)}")
         except PerfgateError as error:
             problems.append(error)
     if settings.openmetrics is not None:
         try:
             openmetrics.write(settings.openmetrics, session, metrics)
-            lines.append(f"openmetrics: {_short(settings.openmetrics, settings.root)}")
+            lines.append(f"openmetrics: {short_path(settings.openmetrics, settings.root)}")
         except PerfgateError as error:
             problems.append(error)
     if settings.step_summary is not None:
@@ -65,18 +66,7 @@ def write(
 
 
 def _markdown(file: Path, text: str) -> None:
-    from pytest_perfgate.files import put
-
-    try:
+    remedy = "make its folder writable, or name another: --perf-markdown FILE"
+    with writing(file, "the Markdown file", ReportError, next_step=remedy):
         file.parent.mkdir(parents=True, exist_ok=True)
         put(file, text)
-    except OSError as error:
-        raise ReportError(
-            f"it cannot be written: {error.strerror}",
-            where=str(file),
-            next_step="make its folder writable, or name another: --perf-markdown FILE",
-        ) from error
-
-
-def _short(file: Path, root: Path) -> Path:
-    return file.relative_to(root) if file.is_relative_to(root) else file

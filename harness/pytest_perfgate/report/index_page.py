@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_perfgate.errors import PerfgateError
+from pytest_perfgate.files import put
 from pytest_perfgate.records.session import SessionRecord
 from pytest_perfgate.records.verdict import Status
 
@@ -35,7 +36,6 @@ def write(folder: Path) -> tuple[Path, tuple[PerfgateError, ...]]:
     Raises:
         OSError: the page cannot be written.
     """
-    from pytest_perfgate.files import put
     from pytest_perfgate.report import templating
     from pytest_perfgate.report.session_files import read_verdicts
 

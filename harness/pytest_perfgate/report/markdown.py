@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from pytest_perfgate.errors import ReportError
+from pytest_perfgate.files import writing
 from pytest_perfgate.metric import Metric
 from pytest_perfgate.records.session import SessionRecord, SuiteRecord
 from pytest_perfgate.records.verdict import Status, Verdict
@@ -79,7 +80,8 @@ def append_summary(
     Raises:
         ReportError: the file cannot be written, or is full.
     """
-    try:
+    remedy = "--perf-step-summary never leaves it alone"
+    with writing(file, "the summary", ReportError, next_step=remedy):
         used = file.stat().st_size if file.exists() else 0
         limit = SUMMARY - used - 2
         if limit < _LEAST:
@@ -87,12 +89,6 @@ def append_summary(
         text = render(session, metrics, report=report, limit=limit)
         with file.open("a", encoding="utf-8") as out:
             out.write(("\n\n" if used else "") + text)
-    except OSError as error:
-        raise ReportError(
-            f"the summary cannot be written: {error.strerror}",
-            where=str(file),
-            next_step="--perf-step-summary never leaves it alone",
-        ) from error
 
 
 def escape(text: str) -> str:

@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 from pytest_perfgate.errors import ReportError
+from pytest_perfgate.files import put, writing
 from pytest_perfgate.metric import Metric
 from pytest_perfgate.records.session import SessionRecord
 from pytest_perfgate.records.verdict import Status
@@ -55,17 +56,10 @@ def write(file: Path, session: SessionRecord, metrics: Mapping[str, Metric]) -> 
     Raises:
         ReportError: it cannot be written.
     """
-    from pytest_perfgate.files import put
-
-    try:
+    remedy = "make its folder writable, or name another: --perf-openmetrics FILE"
+    with writing(file, "the OpenMetrics file", ReportError, next_step=remedy):
         file.parent.mkdir(parents=True, exist_ok=True)
         put(file, render(session, metrics))
-    except OSError as error:
-        raise ReportError(
-            f"it cannot be written: {error.strerror}",
-            where=str(file),
-            next_step="make its folder writable, or name another: --perf-openmetrics FILE",
-        ) from error
 
 
 def render(session: SessionRecord, metrics: Mapping[str, Metric]) -> str:

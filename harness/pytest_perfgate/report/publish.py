@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pytest_perfgate.errors import ReportError
-from pytest_perfgate.files import put
+from pytest_perfgate.files import put, writing
 from pytest_perfgate.metric import Metric
 from pytest_perfgate.records.session import SessionRecord
 
@@ -21,16 +21,10 @@ def write(session: SessionRecord, folder: Path, metrics: Mapping[str, Metric]) -
     from pytest_perfgate.report.page import render
 
     page = folder / f"{session.id}.html"
-    try:
+    remedy = "free the disk or make the folder writable, or name another: --perf-reports DIR"
+    with writing(folder, "the report", ReportError, next_step=remedy):
         folder.mkdir(parents=True, exist_ok=True)
         put(folder / f"{session.id}.json", session.model_dump_json(indent=1))
         put(page, render(session, metrics))
         index_page.write(folder)
-    except OSError as error:
-        raise ReportError(
-            f"the report cannot be written: {error.strerror}",
-            where=str(folder),
-            next_step="free the disk or make the folder writable, or name another: "
-            "--perf-reports DIR",
-        ) from error
     return page

@@ -13,7 +13,7 @@ from pytest_perfgate.records.recipe_record import Failure
 from pytest_perfgate.records.session import SessionRecord, SuiteRecord
 from pytest_perfgate.records.verdict import Status, Verdict
 from pytest_perfgate.report.text import WIDTH, Write, beside, limit_text, measured_text, table
-from pytest_perfgate.units import Unit, show
+from pytest_perfgate.units import Unit, count_of, show
 
 _MARKUP = {
     Status.ERROR: {"red": True, "bold": True},
@@ -158,7 +158,7 @@ def _verdicts(
             out(_row("next", verdict.next_step))
     missing = sum(verdict.status is Status.NO_BASELINE for _, verdict in pairs)
     if missing and verbosity < 1 and not update:
-        budgets = "1 budget" if missing == 1 else f"{missing} budgets"
+        budgets = count_of(missing, "budget")
         text = (
             f"NO BASELINE   for {budgets} on this machine; pytest --perf --perf-update records them"
         )

@@ -7,7 +7,7 @@ recipe like any other; a recipe for which nothing was found is a failure with it
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,10 @@ import pytest_perfgate
 from pytest_perfgate.building.package_versions import versions
 from pytest_perfgate.building.project_code import Digests
 from pytest_perfgate.errors import PerfgateError
-from pytest_perfgate.files import digest_of
+from pytest_perfgate.files import digest_of, put
 from pytest_perfgate.machine.fingerprint import Machine
 from pytest_perfgate.measure.bench import Bench, spec_of
-from pytest_perfgate.measure.preparation import Arm
+from pytest_perfgate.measure.preparation import Arm, Progress
 from pytest_perfgate.metric import Metric
 from pytest_perfgate.records.recipe import Recipe, SearchSpec, Suite
 from pytest_perfgate.records.recipe_record import Failure
@@ -36,8 +36,6 @@ from pytest_perfgate.units import show
 _FILES = "files.json"
 _FEWEST = 2  # trials that make a search: of one, nothing was chosen
 _ASK = "pytest --perf --perf-search"
-
-Show = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -63,8 +61,8 @@ def found_for(
     *,
     settings: Settings,
     machine: Machine,
-    show: Show,
-    say: Show,
+    show: Progress,
+    say: Progress,
 ) -> Found:
     """Values for every wanted recipe with ranges; one that lacks a package is left as it is.
 
@@ -109,8 +107,8 @@ class _OneSearch:
         spec: SearchSpec,
         settings: Settings,
         machine: Machine,
-        show: Show,
-        say: Show,
+        show: Progress,
+        say: Progress,
     ) -> None:
         self._read = read
         self._suite = suite
@@ -334,6 +332,4 @@ def _read_files(folder: Path) -> dict[str, str]:
 
 
 def _write_files(folder: Path, files: Mapping[str, str]) -> None:
-    part = folder / f"{_FILES}.part"
-    part.write_text(json.dumps(files))
-    part.replace(folder / _FILES)
+    put(folder / _FILES, json.dumps(files))

@@ -16,6 +16,7 @@ from pytest_perfgate.machine.fingerprint import Environment, Machine, this_envir
 from pytest_perfgate.machine.host_share import kept
 from pytest_perfgate.machine.locks import exclusive
 from pytest_perfgate.measure.base_checkout import checked_out, find
+from pytest_perfgate.measure.preparation import Progress
 from pytest_perfgate.measure.worker_environment import allocator
 from pytest_perfgate.metric import Rule
 from pytest_perfgate.records.recipe_record import Failure, RecipeRecord
@@ -24,7 +25,7 @@ from pytest_perfgate.records.settings import Settings
 from pytest_perfgate.records.verdict import Status, Verdict
 from pytest_perfgate.search.run import found_for
 from pytest_perfgate.session.arms import BaseTree
-from pytest_perfgate.session.suite_run import MEASURED, Show, SuiteRun
+from pytest_perfgate.session.suite_run import MEASURED, SuiteRun
 from pytest_perfgate.suite import reading
 from pytest_perfgate.suite.metrics import metrics_of
 from pytest_perfgate.suite.reading import SuiteFile
@@ -53,7 +54,7 @@ class _Plan:
 class Session:
     """Measures each suite once, when the first of its tests asks for a verdict."""
 
-    def __init__(self, settings: Settings, show: Show, say: Show) -> None:
+    def __init__(self, settings: Settings, show: Progress, say: Progress) -> None:
         self.settings = settings
         self._show = show
         self._say = say

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from pytest_perfgate import registry
@@ -16,6 +16,7 @@ from pytest_perfgate.machine import steadiness
 from pytest_perfgate.machine.conditions import Conditions
 from pytest_perfgate.machine.fingerprint import Environment, Machine, differences
 from pytest_perfgate.measure.bench import Bench, launch_seconds
+from pytest_perfgate.measure.preparation import Progress
 from pytest_perfgate.metric import Metric, Rule
 from pytest_perfgate.records.launch_values import PEAKS, spread_of
 from pytest_perfgate.records.recipe import Budget, LimitKind, Recipe
@@ -51,8 +52,6 @@ _LOAD_SECONDS = 0.5  # what it takes to start an arm, for the plan
 _PARENT_SECONDS = 1.0  # what a launch takes besides
 _FAR = 2.0  # times as long as was guessed, and people are told
 
-Show = Callable[[str], None]
-
 
 class SuiteRun:
     """One suite of one session, from build to verdicts."""
@@ -67,8 +66,8 @@ class SuiteRun:
         environment: Environment,
         limits: int,
         base: BaseTree | None,
-        show: Show,
-        say: Show,
+        show: Progress,
+        say: Progress,
     ) -> None:
         self._suite = suite = found.suite
         self._found = found
@@ -77,7 +76,7 @@ class SuiteRun:
         self._environment = environment
         self._wanted = {name: wanted[name] for name in suite.recipes if name in wanted}
         self._say = say
-        self._show: Show = lambda text: show(f"{suite.name}: {text}")
+        self._show: Progress = lambda text: show(f"{suite.name}: {text}")
         self._metrics = metrics_of(suite.task)
         self._store = Store(settings.baselines)
         self._stored: dict[str, Baseline] = {}
