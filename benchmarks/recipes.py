@@ -21,7 +21,8 @@ from pytest_perfgate.records.recipe_record import RecipeRecord
 from pytest_perfgate.records.session import SuiteRecord
 from pytest_perfgate.records.settings import Settings
 from pytest_perfgate.search.run import Found
-from pytest_perfgate.session.suite_run import MEASURED, SuiteRun
+from pytest_perfgate.session.suite_judge import MEASURED
+from pytest_perfgate.session.suite_run import SuiteRun
 from pytest_perfgate.suite import reading
 from pytest_perfgate.units import show
 from pytest_perfgate.verdicts.limit_bounds import log_ratios

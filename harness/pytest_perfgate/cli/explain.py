@@ -26,7 +26,8 @@ from pytest_perfgate.records.settings import Settings
 from pytest_perfgate.records.verdict import Status, Verdict
 from pytest_perfgate.runtimes import Runtime
 from pytest_perfgate.search.run import Found, found_for
-from pytest_perfgate.session.suite_run import MEASURED, SuiteRun
+from pytest_perfgate.session.suite_judge import MEASURED
+from pytest_perfgate.session.suite_run import SuiteRun
 from pytest_perfgate.steps import Step
 from pytest_perfgate.suite import reading
 from pytest_perfgate.suite.lookup import find

@@ -25,7 +25,8 @@ from pytest_perfgate.records.settings import Settings
 from pytest_perfgate.records.verdict import Status, Verdict
 from pytest_perfgate.search.run import found_for
 from pytest_perfgate.session.arms import BaseTree
-from pytest_perfgate.session.suite_run import MEASURED, SuiteRun
+from pytest_perfgate.session.suite_judge import MEASURED
+from pytest_perfgate.session.suite_run import SuiteRun
 from pytest_perfgate.suite import reading
 from pytest_perfgate.suite.metrics import metrics_of
 from pytest_perfgate.suite.reading import SuiteFile

@@ -1,0 +1,177 @@
+"""The launches of one suite: announced, and added until every budget is decided or time is up."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+from pytest_perfgate.measure.bench import Bench, launch_seconds
+from pytest_perfgate.measure.preparation import Progress
+from pytest_perfgate.metric import Metric, Rule
+from pytest_perfgate.records.launch_values import PEAKS
+from pytest_perfgate.records.settings import Settings
+from pytest_perfgate.records.verdict import LimitResult, Status, Verdict
+from pytest_perfgate.session.arms import Arms
+from pytest_perfgate.session.suite_judge import SuiteJudge
+from pytest_perfgate.verdicts.evidence import Risk
+
+_FEWEST = 4  # launches before a session may end
+_FEWEST_TO_STORE = 8  # the same when baselines are written: they are compared with for long
+_MOST = 60
+
+_OF_BATCHES = frozenset({"throughput", *PEAKS})  # a batch is what takes the most memory
+_ENERGY = frozenset({"energy"})
+
+_UNASKED = 2  # launches that measure throughput and energy which no budget is on
+
+_HOPELESS = 8  # launches before a recipe that will not be decided in time may leave
+_LOAD_SECONDS = 0.5  # to start an arm, for the plan
+_PARENT_SECONDS = 1.0  # of a launch besides
+_FAR = 2.0  # times the announced length, from which on the plan is announced anew
+
+
+class SuiteLaunches:
+    """The launches of one suite.
+
+    Attributes:
+        plan: what was expected before the first launch, in words.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        wanted: Mapping[str, Sequence[str]],
+        metrics: Mapping[str, Metric],
+        arms: Arms,
+        bench: Bench,
+        judge: SuiteJudge,
+        *,
+        settings: Settings,
+        risk: Risk,
+        say: Progress,
+    ) -> None:
+        self._name = name
+        self._wanted = wanted
+        self._metrics = metrics
+        self._arms = arms
+        self._bench = bench
+        self._judge = judge
+        self._settings = settings
+        self._risk = risk
+        self._say = say
+        self.plan = ""
+
+    def announce(self, launch_took: float | None = None) -> None:
+        """Says what is expected before the first launch, and again when that took far longer than
+        expected; `launch_took` is in seconds.
+        """
+        from pytest_perfgate.stats.sequential import fewest
+
+        blocks = self._arms.blocks()
+        live = self._bench.alive(self._bench.labels)
+        if not live:
+            return
+        guess = self._expected(blocks)
+        if launch_took is not None and launch_took < _FAR * guess:
+            return
+        one = launch_took or guess
+        to_break = fewest(self._risk.fail)
+        seconds = self._settings.seconds
+        start = datetime.now().astimezone() - timedelta(seconds=launch_took or 0.0)
+        kept = (start + timedelta(seconds=min(seconds, self._fewest * one))).strftime("%H:%M:%S")
+        last = (start + timedelta(seconds=seconds)).strftime("%H:%M:%S")
+        self.plan = (
+            f"{len(live)} arms, launches {'take' if launch_took else 'of about'} {one:.0f} s; "
+            f"{self._fewest} when all budgets "
+            f"are clearly kept ({kept}), {to_break} to prove one broken; {last} at the latest "
+            f"(--perf-seconds {seconds:g})"
+        )
+        few = self._expected(blocks[:2]) * one / guess
+        needed = self._fewest * one + (to_break - self._fewest) * few
+        if needed > seconds:
+            self.plan += (
+                "; too short to prove any budget broken: --perf-seconds "
+                f"{math.ceil(needed / 10) * 10}"
+            )
+        self._say(f"perfgate {self._name}: {self.plan}")
+
+    def run(self) -> list[Verdict]:
+        """Adds launches until every budget is decided or the time is up; the verdicts then."""
+        start = time.monotonic()
+        blocks = self._arms.blocks()
+        batches, energies = self._batched(), self._bench.labels
+        for count in range(1, _MOST + 1):
+            before = time.monotonic()
+            self._bench.launch(
+                blocks,
+                f"launch {count}, {len(blocks)} blocks of arms, {before - start:.0f} of "
+                f"{self._settings.seconds:.0f} s ",
+                batches=batches,
+                energies=energies,
+                last=count == _MOST,
+            )
+            now = time.monotonic()
+            self._judge.pace = pace = now - before
+            if count == 1:
+                self.announce(pace)
+            left = self._settings.seconds - (now - start)
+            if count >= _UNASKED and not (self._settings.update or self._has_budget(_OF_BATCHES)):
+                batches = []
+            if count >= _UNASKED and not (self._settings.update or self._has_budget(_ENERGY)):
+                energies = []
+            if count - len(self._judge.discarded()) >= self._fewest:
+                verdicts = self._judge.verdicts()
+                undecided = self._undecided(verdicts, count, left)
+                blocks = self._arms.blocks(undecided)
+                rates = [verdict for verdict in undecided if verdict.metric in _OF_BATCHES]
+                batches = [label for block in self._arms.blocks(rates) for label in block]
+                if left < pace or not blocks:
+                    return verdicts
+            if not any(self._bench.alive(block) for block in blocks):
+                break
+        return self._judge.verdicts()
+
+    def _expected(self, blocks: Sequence[Sequence[str]]) -> float:
+        """A guess at the seconds of a launch, from how long evaluation took."""
+        loads = len({label for block in blocks for label in block}) * _LOAD_SECONDS
+        turns = [self._bench.seconds_per_inference(label) for block in blocks for label in block]
+        rounds = 1.25 * self._settings.rounds * sum(turns)
+        return _PARENT_SECONDS + loads + min(rounds, launch_seconds(len(blocks)))
+
+    @property
+    def _fewest(self) -> int:
+        return _FEWEST_TO_STORE if self._settings.update else _FEWEST
+
+    def _batched(self) -> list[str]:
+        """Labels of arms that run batches: every recipe; copies and the base for a budget only."""
+        if self._has_budget(_OF_BATCHES):
+            return self._bench.labels
+        return [recipe.name for recipe in self._arms.recipes]
+
+    def _has_budget(self, names: frozenset[str]) -> bool:
+        return any(names.intersection(metrics) for metrics in self._wanted.values())
+
+    def _undecided(self, verdicts: Sequence[Verdict], count: int, left: float) -> list[Verdict]:
+        """Verdicts that more launches may decide in the `left` seconds."""
+        undecided = []
+        for verdict in verdicts:
+            metric = self._metrics.get(verdict.metric)
+            if verdict.status is not Status.INCONCLUSIVE or metric is None:
+                continue
+            if metric.rule is Rule.LAUNCHES and (
+                count < _HOPELESS
+                or any(
+                    self._within_reach(limit, left)
+                    for limit in verdict.limits
+                    if limit.status is Status.INCONCLUSIVE
+                )
+            ):
+                undecided.append(verdict)
+        return undecided
+
+    def _within_reach(self, limit: LimitResult, left: float) -> bool:
+        if limit.possible is None:
+            return False
+        return (limit.possible - limit.sample) * (self._judge.pace or 0.0) <= left
