@@ -5,12 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pytest_perfgate.metric import PERFORMANCE
 from pytest_perfgate.records.launch import Launch
-from pytest_perfgate.records.launch_values import launch_ratio, launch_value, launch_values
+from pytest_perfgate.records.launch_values import (
+    launch_ratio,
+    launch_value,
+    launch_values,
+    quantile,
+)
 from pytest_perfgate.records.recipe_record import RecipeRecord
 
 TIMES = st.lists(st.floats(1e-4, 10.0), min_size=1, max_size=40)
@@ -29,6 +35,14 @@ def arm(times: Sequence[float], rounds: Sequence[int] = ()) -> Launch:
         postprocess=none,
         rounds=tuple(rounds),
     )
+
+
+@given(samples=st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=60), q=st.floats(0, 1))
+def test_quantiles_are_numpys_and_never_outside_the_samples(samples: list[float], q: float) -> None:
+    """Linear between order statistics, numpy's default."""
+    value = quantile(samples, q)
+    assert value == pytest.approx(np.quantile(samples, q), rel=1e-9, abs=1e-6)
+    assert min(samples) <= value <= max(samples)
 
 
 def test_only_rounds_that_both_arms_took_part_in_are_compared() -> None:

@@ -23,11 +23,11 @@ def launch_value(launch: Launch, metric: str) -> float | None:
     """
     samples, statistic = _samples(launch, metric)
     if samples is not None:
-        return _quantile(samples, _STATISTICS[statistic]) if samples else None
+        return quantile(samples, _STATISTICS[statistic]) if samples else None
     if metric == "throughput":
         if not launch.batches or not launch.batch_size:
             return None
-        return launch.batch_size / _quantile(launch.batches, 0.5)
+        return launch.batch_size / quantile(launch.batches, 0.5)
     if metric == "peak_memory":
         return None if launch.peak_memory is None else float(launch.peak_memory)
     if metric == "load_time":
@@ -37,7 +37,7 @@ def launch_value(launch: Launch, metric: str) -> float | None:
         size = launch.device_memory_allocator if known is None else known
         return None if size is None else float(size)
     if metric == "energy":
-        return _quantile(launch.energies, 0.5) if launch.energies else None
+        return quantile(launch.energies, 0.5) if launch.energies else None
     return None
 
 
@@ -63,13 +63,13 @@ def launch_ratio(launch: Launch, other: Launch, metric: str) -> float | None:
         if not both:
             return None
         if statistic == "p50":
-            logs = sorted(_log(_quantile(a, 0.5)) - _log(_quantile(b, 0.5)) for a, b in both)
+            logs = sorted(_log(quantile(a, 0.5)) - _log(quantile(b, 0.5)) for a, b in both)
             cut = len(logs) // 4
             middle = logs[cut : len(logs) - cut]
             return math.fsum(middle) / len(middle)
         q = _STATISTICS[statistic]
         sides = ([each for pair in both for each in pair[side]] for side in (0, 1))
-        above, below = (_log(_quantile(side, q)) for side in sides)
+        above, below = (_log(quantile(side, q)) for side in sides)
         return above - below
     one, two = launch_value(launch, metric), launch_value(other, metric)
     if one is None or two is None or not (math.isfinite(one) and math.isfinite(two)):
@@ -111,13 +111,19 @@ def _log(value: float) -> float:
     return math.log(max(value, _TINY))
 
 
-def _quantile(samples: Sequence[float], q: float) -> float:
-    """The sample quantile with linear interpolation (Hyndman & Fan, 1996, type 7)."""
+def quantile(samples: Sequence[float], q: float) -> float:
+    """The q-quantile of samples, linear between order statistics (Hyndman & Fan 1996, "Sample
+    Quantiles in Statistical Packages", type 7; numpy's default). A verdict asks
+    for one per round of every launch, where numpy's function takes 40 to 100 times as long.
+    """
     ordered = sorted(samples)
     at = (len(ordered) - 1) * q
     left = int(at)
     right = min(left + 1, len(ordered) - 1)
-    return ordered[left] + (at - left) * (ordered[right] - ordered[left])
+    # Weighing both keeps the result between them; a step from one side can round past the other.
+    share = at - left
+    value = (1.0 - share) * ordered[left] + share * ordered[right]
+    return min(max(value, ordered[left]), ordered[right])
 
 
 def launch_values(record: RecipeRecord, metric: Metric) -> dict[int, float]:

@@ -159,29 +159,14 @@ class Estimate:
         return self.value - wide, self.value + wide
 
 
-def average_precision(table: Table, weights: Array | None = None) -> Array:
-    """Average precision (categories, thresholds); NaN for a category without objects.
-
-    `weights` (images,) are whole numbers: how often each image counts.
+def mean_average_precision(table: Table, metric: Metric = "map") -> float:
+    """The mean over categories with objects and over the metric's thresholds.
 
     Raises:
-        ValueError: the weights are not one whole number of at least 0 for each image.
+        ValueError: unknown metric, or there is no object to find.
     """
-    scored = _Ranked(table, tuple(range(table.thresholds))).score(_checked_weights(table, weights))
-    result: Array = scored[:, :, 0]
-    return result
-
-
-def mean_average_precision(
-    table: Table, metric: Metric = "map", weights: Array | None = None
-) -> float:
-    """The mean of `average_precision` over categories with objects and the metric's thresholds.
-
-    Raises:
-        ValueError: unknown metric, wrong weights, or there is no object to find.
-    """
-    ranked = _Ranked(table, _bits(metric, table.thresholds))
-    value = float(ranked.means(_checked_weights(table, weights))[0])
+    ranked = Ranked(table, _bits(metric, table.thresholds))
+    value = float(ranked.means(np.ones((table.truth.shape[0], 1), dtype=np.int64))[0])
     if math.isnan(value):
         raise ValueError("there is no object to find, so there is no precision")
     return value
@@ -198,7 +183,7 @@ def bootstrap(
         ValueError: unknown metric, no object to find, fewer than two draws.
     """
     bits = _bits(metric, table.thresholds)
-    return _estimate((_Ranked(table, bits),), (1.0,), draws, seed)
+    return _estimate((Ranked(table, bits),), (1.0,), draws, seed)
 
 
 def paired_bootstrap(
@@ -218,10 +203,10 @@ def paired_bootstrap(
     if one.equals(other):
         mean_average_precision(one, metric)  # there must be something to compare
         return Estimate(0.0, 0.0)
-    return _estimate((_Ranked(one, bits), _Ranked(other, bits)), (1.0, -1.0), draws, seed)
+    return _estimate((Ranked(one, bits), Ranked(other, bits)), (1.0, -1.0), draws, seed)
 
 
-class _Ranked:
+class Ranked:
     """One table, sorted once, so that many draws of its images are scored quickly."""
 
     def __init__(self, table: Table, bits: tuple[int, ...]) -> None:
@@ -241,7 +226,9 @@ class _Ranked:
         self._bits = len(bits)
 
     def score(self, weights: Array) -> Array:
-        """Average precision (categories, bits, draws) under `weights` int64 (images, draws)."""
+        """Average precision (categories, bits, draws) under `weights` int64 (images, draws): how
+        often each image counts. NaN for a category without objects.
+        """
         objects = self.truth.T @ weights
         result = np.zeros((len(self._groups), self._bits, weights.shape[1]))
         for row, (image, at, counts) in enumerate(self._groups):
@@ -299,7 +286,7 @@ def _reached(totals: Array) -> Array:
 
 
 def _estimate(
-    sides: tuple[_Ranked, ...], signs: tuple[float, ...], draws: int | None, seed: int
+    sides: tuple[Ranked, ...], signs: tuple[float, ...], draws: int | None, seed: int
 ) -> Estimate:
     """The signed sum of the sides' means, its error and its degrees of freedom."""
     images = sides[0].truth.shape[0]
@@ -378,15 +365,3 @@ def _bits(metric: Metric, thresholds: int) -> tuple[int, ...]:
     if min(bits) < 0 or max(bits) >= thresholds:
         raise ValueError(f"{metric!r} needs more than {thresholds} thresholds")
     return bits
-
-
-def _checked_weights(table: Table, weights: Array | None) -> Array:
-    images = table.truth.shape[0]
-    if weights is None:
-        return np.ones((images, 1), dtype=np.int64)
-    whole = np.asarray(weights)
-    if whole.shape != (images,) or not np.isfinite(whole).all():
-        raise ValueError(f"weights must be {images} whole numbers")
-    if (whole < 0).any() or (whole != np.floor(whole)).any():
-        raise ValueError("weights must be whole numbers of at least 0")
-    return whole.astype(np.int64)[:, None]

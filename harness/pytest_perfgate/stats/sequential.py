@@ -4,7 +4,7 @@ Launches are added until something is decided, so data are looked at more than o
 is wrong at one look with probability a is wrong at one of many looks far more often. The unit is
 the launch: what varies inside a launch says little about the next one.
 
-**That a limit is broken** (`median_bounds`, `sign_evidence`) is said by an e-process on signs.
+**That a limit is broken** (`median_bounds`) is said by an e-process on signs.
 When a limit is kept, a launch lies beyond it with a chance of at most one half: the median of
 launches is on the good side. In particular, for two arms of the same code whose order is drawn
 anew in every launch the sign of their difference is a fair coin, whatever noise there is: heavy
@@ -63,7 +63,7 @@ TRANSFER_LIMIT = 3.0
 """What stands between two sessions is taken to be at most so many of its standard deviations: it
 is a rough figure, and no tail of it is known."""
 
-_STAKES = ((0.5, 0.15), (0.8, 0.25), (0.97, 0.6))
+STAKES = ((0.5, 0.15), (0.8, 0.25), (0.97, 0.6))
 """Shares that are bet on a sign, each with its part of what is held at the start. The bold ones
 decide early when all launches agree; the careful ones survive launches that do not."""
 
@@ -71,18 +71,6 @@ _MOST = 4096  # launches; `fewest` and ranks are searched up to here
 
 
 # -- signs ---------------------------------------------------------------------------------
-
-
-def sign_evidence(beyond: int, launches: int) -> float:
-    """The e-value against "a launch is beyond the limit with a chance of at most one half", when
-    `beyond` of so many launches were. It rises with `beyond`; 1 before the first launch.
-
-    Raises:
-        ValueError: not 0 <= beyond <= launches.
-    """
-    if not 0 <= beyond <= launches:
-        raise ValueError(f"{beyond} of {launches} launches")
-    return math.exp(min(_held(beyond, launches), 700.0))
 
 
 def fewest(alpha: float) -> int:
@@ -142,10 +130,10 @@ def median_bounds(values: Sequence[float], alpha_low: float, alpha_high: float) 
 
 
 def _held(beyond: int, launches: int) -> float:
-    """The log of `sign_evidence`."""
+    """The log of what is held after so many launches, `beyond` of them beyond the limit."""
     parts = [
         math.log(part) + beyond * math.log1p(share) + (launches - beyond) * math.log1p(-share)
-        for share, part in _STAKES
+        for share, part in STAKES
     ]
     largest = max(parts)
     return largest + math.log(math.fsum(math.exp(each - largest) for each in parts))

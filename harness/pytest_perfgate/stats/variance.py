@@ -87,26 +87,6 @@ def components(launches: Sequence[Sequence[float] | Floats]) -> Components:
     )
 
 
-def smallest_provable(sd: float, launches: int, alpha: float) -> float:
-    """The smallest relative change that so many launches could have proven: 0.05 is 5 % more.
-
-    A true change of this size is proven in half of the sessions, by the rule of
-    `sequential.median_bounds` under normal noise. `sd` is the standard deviation of one launch's
-    log value (or log ratio). Infinite below `sequential.fewest`.
-
-    Raises:
-        ValueError: `sd` is negative or not finite.
-    """
-    _check_sd(sd)
-    needed = agreeing(launches, alpha)
-    if needed is None:
-        return math.inf
-    # The chance per launch that makes `needed` of them come out in half of the sessions.
-    chance = float(special.betaincinv(needed, launches - needed + 1, 0.5))
-    wide = sd * float(special.ndtri(chance))
-    return math.expm1(max(0.0, wide)) if wide < 700 else math.inf
-
-
 def launches_needed(sd: float, margin: float, alpha: float, power: float = 0.8) -> int | None:
     """The fewest launches after which a true change is likely proven by `median_bounds`; None:
     more than hundreds.
