@@ -1,6 +1,6 @@
 """The search of `docs/steps.md`."""
 
-from pytest_perfgate.plugin.hooks import BudgetCheck
+from pytest_perfgate.plugin.outcome import BudgetCheck
 
 
 def test_budget(budget: BudgetCheck) -> None:

@@ -1,6 +1,6 @@
 """Holds the family of backbones to its budgets."""
 
-from pytest_perfgate.plugin.hooks import BudgetCheck
+from pytest_perfgate.plugin.outcome import BudgetCheck
 
 
 def test_budget(budget: BudgetCheck) -> None:

@@ -1,6 +1,6 @@
 """Holds what is around the digit detector to its budgets: loading, pipelines, batches."""
 
-from pytest_perfgate.plugin.hooks import BudgetCheck
+from pytest_perfgate.plugin.outcome import BudgetCheck
 
 
 def test_budget(budget: BudgetCheck) -> None:

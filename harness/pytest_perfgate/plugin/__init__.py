@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_perfgate.records.settings import FIXTURE
+from pytest_perfgate.plugin.options import FIXTURE, OPTIONS
 
 if TYPE_CHECKING:
-    from pytest_perfgate.plugin.hooks import BudgetCheck
+    from pytest_perfgate.plugin.outcome import BudgetCheck
 
 NAME = "perfgate-session"
 
@@ -17,128 +17,8 @@ NAME = "perfgate-session"
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Declares the options; `pytest --help` shows them in a group of their own."""
     group = parser.getgroup("perfgate", "performance gate for optimised vision models")
-    add = group.addoption
-    add("--perf", action="store_true", help="build, measure and judge the recipes of the suites")
-    add(
-        "--perf-strict",
-        action="store_true",
-        help="INCONCLUSIVE and NO BASELINE fail too (for merge gates)",
-    )
-    add(
-        "--perf-update",
-        action="store_true",
-        help="write the proposed baselines at the end (refused in CI)",
-    )
-    add(
-        "--perf-search",
-        action="store_true",
-        help="search the values of recipes that have ranges, or go on where a search was ended; "
-        "without it, only what a finished search found is used",
-    )
-    add("--perf-reason", metavar="TEXT", default="", help="why a baseline may become worse")
-    add(
-        "--perf-seconds",
-        metavar="SECONDS",
-        type=float,
-        default=120.0,
-        help="wall time for measuring one suite, builds not counted (default: 120)",
-    )
-    add(
-        "--perf-alpha",
-        metavar="P",
-        type=float,
-        default=0.01,
-        help="chance that any budget of an unchanged session turns red (default: 0.01)",
-    )
-    add(
-        "--perf-base",
-        metavar="REF",
-        default="",
-        help="measure the code of this git ref too, in the same launches; `regression` budgets are "
-        "then judged against it",
-    )
-    add(
-        "--perf-base-python",
-        metavar="PROGRAM",
-        default="",
-        help="the base's interpreter, when it needs other framework versions",
-    )
-    add(
-        "--perf-timeout",
-        metavar="SECONDS",
-        type=float,
-        default=300.0,
-        help="a worker that says nothing for so long counts as hung (default: 300)",
-    )
-    add(
-        "--perf-wait",
-        metavar="SECONDS",
-        type=float,
-        default=0.0,
-        help="wait for another session that measures on this machine (default: 0, refuse)",
-    )
-    add(
-        "--perf-cores",
-        metavar="LIST",
-        default="",
-        help="measure on these cores, such as 0-7, and leave the others to other sessions, which "
-        "may measure at the same time (default: the whole host)",
-    )
-    add(
-        "--perf-gpus",
-        metavar="LIST",
-        default="",
-        help="measure on these GPUs, by number or UUID, or `none`; without --perf-cores on their "
-        "part of the cores, too",
-    )
-    add(
-        "--perf-spread",
-        action="store_true",
-        help="with pytest-xdist: suites are spread over its workers, each on a share of the host's "
-        "cores and GPUs that is its own",
-    )
-    add(
-        "--perf-profile",
-        choices=("failed", "all", "none"),
-        default="failed",
-        help="whose operators are profiled after the measuring: of recipes that break a budget on "
-        "time, of all, or of none (default: failed)",
-    )
-    add("--perf-reports", metavar="DIR", default="reports", help="default: reports")
-    add(
-        "--perf-markdown",
-        metavar="FILE",
-        default="",
-        help="write the answer as Markdown too, for a comment on a pull request",
-    )
-    add(
-        "--perf-step-summary",
-        choices=("auto", "never"),
-        default="auto",
-        help="append that to the file which $GITHUB_STEP_SUMMARY names, when it is set "
-        "(default: auto)",
-    )
-    add(
-        "--perf-openmetrics",
-        metavar="FILE",
-        default="",
-        help="write an OpenMetrics file too, for a node exporter's textfile folder (*.prom)",
-    )
-    add(
-        "--perf-mlflow",
-        metavar="URI",
-        default="",
-        help="log the session to this MLflow tracking store, such as sqlite:///mlflow.db",
-    )
-    add(
-        "--perf-history",
-        metavar="DIR",
-        default="",
-        help="the store that each session is added to, `off` for none (default: history in the "
-        "folder of reports; it needs duckdb)",
-    )
-    add("--perf-baselines", metavar="DIR", default="baselines", help="default: baselines")
-    add("--perf-cache", metavar="DIR", default=".perfgate", help="default: .perfgate")
+    for option in OPTIONS:
+        group.addoption(option.name, **option.arguments)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -151,11 +31,34 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Without `--perf`, one skipped test stands for all budgets of a suite."""
-    if FIXTURE in metafunc.fixturenames and not metafunc.config.getoption("--perf"):
-        skip = pytest.mark.skip(reason="perf tests run with: pytest --perf")
-        parameter = pytest.param(None, marks=[skip, pytest.mark.perf], id="not-run")
-        metafunc.parametrize(FIXTURE, [parameter], indirect=True)
+    """Parametrizes tests that use this plugin's fixture `budget`; a project's own fixture or
+    parameter of that name stays as it is.
+
+    Without `--perf`, one skipped test stands for all budgets of a suite.
+    """
+    if not _uses_budget(metafunc):
+        return
+    hooks: Any = metafunc.config.pluginmanager.get_plugin(NAME)
+    if hooks is not None:
+        hooks.parametrize(metafunc)
+        return
+    skip = pytest.mark.skip(reason="perf tests run with: pytest --perf")
+    parameter = pytest.param(None, marks=[skip, pytest.mark.perf], id="not-run")
+    metafunc.parametrize(FIXTURE, [parameter], indirect=True)
+
+
+def _uses_budget(metafunc: pytest.Metafunc) -> bool:
+    """Whether the test's `budget` is this plugin's fixture, or a project's that builds on it.
+
+    pytest has no public way to ask. Definitions are listed from the least to the most specific;
+    one that takes an argument of its own name gets the definition before it.
+    """
+    for definition in reversed(metafunc._arg2fixturedefs.get(FIXTURE, ())):
+        if definition.baseid == "" and definition.func.__module__ == __name__:
+            return True
+        if FIXTURE not in definition.argnames:
+            return False
+    return False
 
 
 @pytest.fixture

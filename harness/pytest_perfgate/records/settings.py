@@ -10,16 +10,13 @@ from pytest_perfgate.machine.host_share import Share
 SUITE_FILE = "recipes.toml"
 """Beside the test module of a suite."""
 
-FIXTURE = "budget"
-"""The fixture that a perf test asks for."""
-
 OFF = "off"
 """In place of a folder: none."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What was asked for on the command line and in the project's configuration.
+    """The options of a session, checked.
 
     Attributes:
         root: the project's root.
@@ -33,16 +30,16 @@ class Settings:
         wait: seconds to wait while another session measures on this machine.
         ci: whether this is a continuous integration run.
         rounds: timed turns of an arm beside those it is compared with, per launch, at most.
-        base: the commit that `--perf-base` names, "" for none.
+        base: the git ref that `--perf-base` names, "" for none.
         share: of the host, what the session has for itself; None for all of it.
         history: the folder of the history store, None for none.
         base_python: the interpreter of the base's arms, "" for this one.
         markdown, openmetrics: files that the session is written into too, None for none.
         mlflow: the MLflow tracking store that the session is logged to, "" for none.
         step_summary: the summary of the CI job's step, None for none.
-        profile: whose operators are profiled after the measuring: "failed", those whose budget on
-            time is broken, "all", or "none".
-        search: begin searches for values of recipes that have ranges, and go on with them.
+        profile: which recipes to profile after measuring: "failed" (a time budget is broken),
+            "all", or "none".
+        search: search values for recipes with ranges, resuming an interrupted search.
     """
 
     root: Path

@@ -1,0 +1,96 @@
+"""The end of a session: baselines, report, exports and history are written, then shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from pytest_perfgate.baselines.update import conclude
+from pytest_perfgate.errors import PerfgateError
+from pytest_perfgate.files import short_path
+from pytest_perfgate.history.append import Appended, appended
+from pytest_perfgate.records.session import SessionRecord
+from pytest_perfgate.records.settings import Settings
+from pytest_perfgate.report import exports, terminal
+from pytest_perfgate.suite.metrics import metrics_of_session
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What was written of a session.
+
+    Attributes:
+        record: the session with its changes of baselines.
+        report: the page, None where it could not be written.
+        problems: what was asked for and failed; they turn the session red.
+        exported, history: the other places.
+    """
+
+    record: SessionRecord
+    report: Path | None
+    problems: tuple[PerfgateError, ...]
+    exported: exports.Told
+    history: Appended
+
+
+def write(record: SessionRecord, settings: Settings) -> Ending:
+    """Writes a session wherever the settings name a place; what fails is kept as a problem."""
+    record, problems = conclude(record, settings, datetime.now(UTC))
+    metrics = metrics_of_session(record)
+    from pytest_perfgate.report import publish
+
+    report = None
+    try:
+        report = publish.write(record, settings.reports, metrics)
+    except PerfgateError as error:
+        problems += (error,)
+    exported = exports.write(record, metrics, settings, report)
+    history = appended(record, settings)
+    return Ending(record, report, problems + exported.problems, exported, history)
+
+
+def show(
+    ending: Ending,
+    write_line: Callable[..., None],
+    *,
+    verbosity: int,
+    update: bool,
+) -> None:
+    """The verdicts, worst first, and where the report is."""
+    terminal.write(
+        ending.record,
+        write_line,
+        metrics=metrics_of_session(ending.record),
+        verbosity=verbosity,
+        update=update,
+    )
+    for problem in ending.problems:
+        write_line(str(problem), red=True)
+    if ending.report is not None:
+        write_line(f"report: {short_path(ending.report, Path.cwd())}")
+    for line in (*ending.exported.lines, *ending.history.lines):
+        write_line(line)
+    for warning in (*ending.exported.warnings, *ending.history.warnings):
+        write_line(warning, yellow=True)
+
+
+def joined(own: SessionRecord | None, received: list[SessionRecord]) -> SessionRecord | None:
+    """One record of what this process and its workers of pytest-xdist measured."""
+    records = ([own] if own else []) + received
+    if not records:
+        return None
+    suites = tuple(suite for record in records for suite in record.suites)
+    return records[0].model_copy(
+        update={"suites": suites, "complete": all(record.complete for record in records)}
+    )
+
+
+def benchmarks(config: pytest.Config, ending: Ending) -> None:
+    """Hands samples to pytest-benchmark, which saves them."""
+    from pytest_perfgate.report import pytest_benchmark
+
+    pytest_benchmark.export(config, ending.record)

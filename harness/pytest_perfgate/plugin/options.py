@@ -1,0 +1,207 @@
+"""The options of `pytest --perf` in one table, which makes parser, settings and docs.
+
+Nothing but the standard library is imported: every run of pytest loads this module.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+FIXTURE = "budget"
+"""The fixture that a perf test asks for."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option of the command line.
+
+    Attributes:
+        name: as it is typed.
+        help: one phrase, without the default.
+        default: its type is the option's: a switch, a number or a text.
+        field: the field of `records.settings.Settings` that is read from it, "" for none.
+        metavar: a word for the value.
+        choices: valid values, empty for any.
+        unset: what applies while the default is an empty text, "" for nothing.
+    """
+
+    name: str
+    help: str
+    default: bool | float | str = False
+    field: str = ""
+    metavar: str = ""
+    choices: tuple[str, ...] = ()
+    unset: str = ""
+
+    @property
+    def default_text(self) -> str:
+        """The default in words, "" where it is to do nothing."""
+        if isinstance(self.default, bool):
+            return ""
+        return self.unset if self.default == "" else f"{self.default:{self._format}}"
+
+    @property
+    def _format(self) -> str:
+        return "g" if isinstance(self.default, float) else ""
+
+    @property
+    def arguments(self) -> dict[str, object]:
+        """Keywords of `argparse.ArgumentParser.add_argument`."""
+        text = f"{self.help} (default: {self.default_text})" if self.default_text else self.help
+        if isinstance(self.default, bool):
+            return {"action": "store_true", "help": text}
+        kind = {"type": float} if isinstance(self.default, float) else {}
+        shown = {"choices": self.choices} if self.choices else {"metavar": self.metavar}
+        return {"default": self.default, "help": text, **kind, **shown}
+
+
+OPTIONS = (
+    Option("--perf", "build, measure and judge the recipes of the suites"),
+    Option(
+        "--perf-strict", "fail on INCONCLUSIVE and NO BASELINE, for merge gates", field="strict"
+    ),
+    Option(
+        "--perf-update",
+        "write the proposed baselines at the end (refused in CI)",
+        field="update",
+    ),
+    Option(
+        "--perf-reason",
+        "reason for accepting a worse baseline, stored with it",
+        default="",
+        field="reason",
+        metavar="TEXT",
+    ),
+    Option(
+        "--perf-search",
+        "search values for recipes with ranges, resuming an interrupted search; without this "
+        "option only finished searches are used",
+        field="search",
+    ),
+    Option(
+        "--perf-seconds",
+        "time for measuring one suite, builds not counted",
+        default=120.0,
+        field="seconds",
+        metavar="SECONDS",
+    ),
+    Option(
+        "--perf-alpha",
+        "probability that any budget of an unchanged session fails",
+        default=0.01,
+        field="alpha",
+        metavar="P",
+    ),
+    Option(
+        "--perf-base",
+        "measure the code of this git ref in the same launches, and judge `regression` budgets "
+        "against it",
+        default="",
+        field="base",
+        metavar="REF",
+    ),
+    Option(
+        "--perf-base-python",
+        "interpreter of the base, when it needs other framework versions",
+        default="",
+        field="base_python",
+        metavar="PROGRAM",
+    ),
+    Option(
+        "--perf-timeout",
+        "a worker that sends nothing for this time counts as hung",
+        default=300.0,
+        field="timeout",
+        metavar="SECONDS",
+    ),
+    Option(
+        "--perf-wait",
+        "how long to wait for another session that measures on this machine; 0 refuses at once",
+        default=0.0,
+        field="wait",
+        metavar="SECONDS",
+    ),
+    Option(
+        "--perf-cores",
+        "measure on these cores only, such as 0-7; other sessions may measure on the rest",
+        default="",
+        field="share",
+        metavar="LIST",
+        unset="the whole host",
+    ),
+    Option(
+        "--perf-gpus",
+        "measure on these GPUs only, by number or UUID, or `none`; without --perf-cores also on "
+        "their part of the cores",
+        default="",
+        field="share",
+        metavar="LIST",
+        unset="all",
+    ),
+    Option(
+        "--perf-spread",
+        "with pytest-xdist: spread suites over its workers, each on its own share of the host's "
+        "cores and GPUs",
+        field="share",
+    ),
+    Option(
+        "--perf-profile",
+        "which recipes to profile after measuring: those that fail a time budget, all, or none",
+        default="failed",
+        field="profile",
+        choices=("failed", "all", "none"),
+    ),
+    Option(
+        "--perf-reports", "folder of the reports", default="reports", field="reports", metavar="DIR"
+    ),
+    Option(
+        "--perf-markdown",
+        "write the summary as Markdown too, for a comment on a pull request",
+        default="",
+        field="markdown",
+        metavar="FILE",
+    ),
+    Option(
+        "--perf-step-summary",
+        "append the Markdown to the file that $GITHUB_STEP_SUMMARY names, when it is set",
+        default="auto",
+        field="step_summary",
+        choices=("auto", "never"),
+    ),
+    Option(
+        "--perf-openmetrics",
+        "write an OpenMetrics file (*.prom) too, for the textfile folder of a node exporter",
+        default="",
+        field="openmetrics",
+        metavar="FILE",
+    ),
+    Option(
+        "--perf-mlflow",
+        "log the session to this MLflow tracking store, such as sqlite:///mlflow.db",
+        default="",
+        field="mlflow",
+        metavar="URI",
+    ),
+    Option(
+        "--perf-history",
+        "store that every session is added to, or `off`; needs duckdb",
+        default="",
+        field="history",
+        metavar="DIR",
+        unset="history in the folder of the reports",
+    ),
+    Option(
+        "--perf-baselines",
+        "folder of the baselines",
+        default="baselines",
+        field="baselines",
+        metavar="DIR",
+    ),
+    Option(
+        "--perf-cache",
+        "folder of built artifacts and searches",
+        default=".perfgate",
+        field="cache",
+        metavar="DIR",
+    ),
+)

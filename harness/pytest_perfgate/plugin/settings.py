@@ -1,0 +1,185 @@
+"""From the command line to `Settings`: every option of the table is read and checked once."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shlex
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+import pytest_perfgate
+from pytest_perfgate.machine import host_share
+from pytest_perfgate.plugin.options import OPTIONS
+from pytest_perfgate.records.settings import OFF, Settings
+
+
+@dataclass(frozen=True)
+class _Given:
+    """The value of an option, and what its check needs beside it."""
+
+    name: str
+    value: Any
+    config: pytest.Config
+
+    @property
+    def root(self) -> Path:
+        return self.config.rootpath
+
+    def other(self, name: str) -> Any:
+        return self.config.getoption(name)
+
+    def refused(self, reason: str) -> pytest.UsageError:
+        return pytest.UsageError(f"{self.name} {self.value}: {reason}")
+
+
+def settings_of(config: pytest.Config) -> Settings:
+    """The settings of a run.
+
+    Raises:
+        pytest.UsageError: it names the option, the value and what is valid.
+        PerfgateError: the cores or GPUs of the session are not there.
+    """
+    values = {}
+    for option in OPTIONS:
+        if option.field:
+            given = _Given(option.name, config.getoption(option.name), config)
+            values[option.field] = _READERS.get(option.field, _plain)(given)
+    return Settings(
+        root=config.rootpath,
+        ci=_is_ci(),
+        command=shlex.join(["pytest", *config.invocation_params.args]),
+        **values,
+    )
+
+
+def _is_ci() -> bool:
+    return os.environ.get("CI", "").lower() in {"1", "true", "yes"}
+
+
+def _plain(given: _Given) -> Any:
+    return given.value
+
+
+def _text(given: _Given) -> str:
+    return str(given.value).strip()
+
+
+def _update(given: _Given) -> bool:
+    if given.value and _is_ci():
+        raise pytest.UsageError(
+            "--perf-update is refused in CI (the variable CI is set): baselines are changed by a "
+            "person and reviewed. Run it on the machine, and commit baselines/"
+        )
+    return bool(given.value)
+
+
+def _probability(given: _Given) -> float:
+    if not 0 < given.value < 0.5:
+        raise given.refused("valid: more than 0, less than 0.5")
+    return float(given.value)
+
+
+def _positive(given: _Given) -> float:
+    if not given.value > 0:
+        raise given.refused("valid: more than 0")
+    return float(given.value)
+
+
+def _folder(given: _Given) -> Path:
+    return given.root / str(given.value)
+
+
+def _file(given: _Given) -> Path | None:
+    """A file that is to be written at the end, checked before any long work."""
+    if not given.value:
+        return None
+    file = given.root / str(given.value)
+    if file.is_dir():
+        raise given.refused("it is a folder; valid: the path of a file")
+    above = next(folder for folder in file.parents if folder.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise given.refused(f"nothing can be written into {above}")
+    return file
+
+
+def _history(given: _Given) -> Path | None:
+    if given.value == OFF:
+        return None
+    return given.root / str(given.value or Path(given.other("--perf-reports"), "history"))
+
+
+def _step_summary(given: _Given) -> Path | None:
+    text = os.environ.get("GITHUB_STEP_SUMMARY", "")
+    return Path(text) if text and given.value == "auto" else None
+
+
+def _mlflow(given: _Given) -> str:
+    """The tracking store, checked before any long work."""
+    uri = str(given.value)
+    if uri and importlib.util.find_spec("mlflow") is None:
+        raise given.refused(
+            "mlflow is not installed. python -m pip install 'pytest-perfgate[mlflow]'"
+        )
+    if urlsplit(uri).password:
+        raise pytest.UsageError(
+            "--perf-mlflow: no password belongs there, the command is kept in the report. Valid: "
+            "the variables MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+        )
+    return uri
+
+
+def _share(given: _Given) -> host_share.Share | None:
+    """What the session has for itself, checked before any long work."""
+    requested = host_share.read(given.other(host_share.CORES), given.other(host_share.GPUS))
+    if not given.other(host_share.SPREAD):
+        return requested
+    worker = getattr(given.config, "workerinput", {})
+    count = int(worker.get("workercount") or given.config.getoption("numprocesses", None) or 0)
+    return host_share.spread(requested or host_share.whole(), count, worker.get("workerid", ""))
+
+
+def _interpreter(given: _Given) -> str:
+    """The interpreter of the base, checked before any long work."""
+    if not given.value:
+        return ""
+    if not given.other("--perf-base"):
+        raise given.refused("it interprets the code of --perf-base, which is not set")
+    program = shutil.which(str(given.value))
+    if program is None:
+        raise given.refused("there is no such program")
+    code = "import pytest_perfgate; print(pytest_perfgate.__version__)"
+    done = subprocess.run([program, "-P", "-c", code], capture_output=True, text=True, check=False)
+    needed, version = pytest_perfgate.__version__, done.stdout.strip()
+    if done.returncode or version != needed:
+        raise given.refused(
+            f"it needs pytest-perfgate {needed}, and has {version or 'none'}. Install it there: "
+            f"{program} -m pip install pytest-perfgate=={needed}"
+        )
+    return program
+
+
+_READERS: Mapping[str, Callable[[_Given], Any]] = {
+    "update": _update,
+    "reason": _text,
+    "alpha": _probability,
+    "seconds": _positive,
+    "timeout": _positive,
+    "reports": _folder,
+    "baselines": _folder,
+    "cache": _folder,
+    "markdown": _file,
+    "openmetrics": _file,
+    "history": _history,
+    "step_summary": _step_summary,
+    "mlflow": _mlflow,
+    "share": _share,
+    "base_python": _interpreter,
+}
