@@ -20,12 +20,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from unittest import mock
 
 from pytest_perfgate.records.launch import Launch
 from pytest_perfgate.records.session import SessionRecord, SuiteRecord
 from pytest_perfgate.worker import arm, arm_process, turns
+from pytest_perfgate.worker.protocol import ArmSpec
 from pytest_perfgate.workloads import WorkContext
 from pytest_perfgate.workloads.images import Images
 
@@ -92,6 +93,15 @@ class Idle:
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+@dataclass(frozen=True)
+class IdleWork:
+    """What an arm of this benchmark works on: a visit of that name."""
+
+    name: str
+    root: Path = ROOT
+    images: Path = Path()
 
 
 class HarnessVisit(arm._RecipeVisit):
@@ -233,17 +243,15 @@ def _turns(count: int) -> dict[str, list[tuple[float, ...]]]:
     arms: list[Any] = []
     with (
         tempfile.TemporaryDirectory() as logs,
-        mock.patch.object(arm, "_RecipeVisit", lambda asked, _: visits[asked["label"]]()),
+        mock.patch.object(arm, "_RecipeVisit", lambda work, _: visits[work.name]()),
     ):
         try:
             if cores:
                 os.sched_setaffinity(0, {min(cores)})
             for name in visits:
-                arms.append(
-                    arm_process.fork_arm(
-                        {"label": name, "kind": "recipe", "images": ""}, {}, logs, arms
-                    )
-                )
+                # What it works on is only handed through to the visit above.
+                spec = ArmSpec(name, sys.executable, work=cast("Any", IdleWork(name)))
+                arms.append(arm_process.fork_arm(spec, {Path(): []}, Path(logs), arms))
                 arm_process.hear_ready(arms[-1], _SILENCE)
             for turn in range(count + 100):
                 for each in arms if turn % 2 else reversed(arms):

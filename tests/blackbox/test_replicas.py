@@ -114,7 +114,7 @@ def test_a_replica_that_dies_ends_its_recipe_and_is_named(
     moody("second dies")
     result = project.run("-k", "two-replica_throughput or plain")
     assert project.verdicts() == {"two-replica_throughput": "ERROR", "plain-measured": "PASS"}
-    said(result, "replica 1 (core", "died: it was ended by SIGKILL")
+    said(result, "replica 1 (core", "died: it was killed (SIGKILL)")
     assert "these are its last words" in record(project)["failure"]["last_words"]
 
 

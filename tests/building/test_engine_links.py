@@ -67,7 +67,7 @@ def test_an_engine_is_found_again_for_the_same_gpu_only(
     assert [link.cached for link in first.lineage] == [False, False]
     assert first.info.kind == "tensorrt"
     assert set(first.info.files) == {"model.engine", "model.json"}
-    engine = Path(first.reference["path"])
+    engine = first.artifact.path
     assert EngineNote.read(engine).batch == (1, 1, 4)
     assert (engine.parent / "inspector" / "layers.json").is_file()
     assert [link.cached for link in built(suite).lineage] == [True, True]
@@ -76,7 +76,7 @@ def test_an_engine_is_found_again_for_the_same_gpu_only(
     monkeypatch.setattr(cuda, "device_key", lambda: other)
     there = built(suite)
     assert [link.cached for link in there.lineage] == [True, False]
-    assert EngineNote.read(Path(there.reference["path"])).device == other
+    assert EngineNote.read(there.artifact.path).device == other
     monkeypatch.undo()
     assert [link.cached for link in built(suite).lineage] == [True, True]
 

@@ -122,6 +122,7 @@ def fit(module, data, *, steps, learning_rate, batch_size, seed, course):
 """
 
 CHILD = """\
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -151,14 +152,14 @@ def build(name):
     built = building.build(
         suite, recipe, store=store, watch=Watch(root), data=data, progress=lambda *_: None
     )
-    module = building.load(built.reference).module
+    module = building.load(built.artifact).module
     with torch.inference_mode():
         output = module(torch.from_numpy(data.example(1)))
     return {
         "effects": [dict(link.effect) for link in built.lineage],
         "cached": [link.cached for link in built.lineage],
         "digest": built.info.digest,
-        "model": built.reference["model"],
+        "model": dataclasses.asdict(built.artifact.model),
         "parameters": sum(each.numel() for each in module.parameters()),
         "output": float(output.double().sum()),
         "left": [each.name for each in (store.root / "training").glob("*")],

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from pytest_perfgate.baselines.store import StoredMetric
 from pytest_perfgate.machine import gpu_sensors
+from pytest_perfgate.machine.pipes import PipeReader
 from pytest_perfgate.metric import PERFORMANCE
 from pytest_perfgate.records.launch_values import launch_value
 from pytest_perfgate.records.recipe import Budget, Limit, LimitKind
@@ -75,7 +78,8 @@ def test_where_no_process_is_told_the_allocators_memory_counts() -> None:
 
 def test_a_launch_says_why_it_has_no_value() -> None:
     """No device; a runtime that does not tell its time; a device without a counter."""
-    arm = HeldArm("a", "recipe", 4711, 0, 0, log=None)  # type: ignore[arg-type] # it says nothing
+    process: Any = SimpleNamespace(pid=4711)
+    arm = HeldArm("a", process, 0, PipeReader(0), Path())  # it says nothing
     nowhere = gpu_sensors.Devices(None, [], [], problem="nvidia-ml-py is not installed")
     found = launch._unmeasured(arm, nowhere)
     assert found.keys() == VALUES.keys()

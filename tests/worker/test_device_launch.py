@@ -5,23 +5,22 @@ The launch runs in this process, and forks its arms; their sessions are of this 
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from pytest_perfgate.errors import RuntimeFault
 from pytest_perfgate.machine import nvml
-from pytest_perfgate.machine.conditions import Conditions
 from pytest_perfgate.machine.cores import usable_cores
-from pytest_perfgate.records.launch import Launch
 from pytest_perfgate.worker import arm as arms
-from pytest_perfgate.worker import launch
+from pytest_perfgate.worker import launch, protocol
 
 from tests.machine.recorded import THERMAL, UUID, Host, Recorded, Turns, process, uuid
 
@@ -61,44 +60,53 @@ class DeviceVisit(arms._Visit):
         return 5 * 10**8 if self._told else None
 
 
+def recipe_work(label: str, folder: Path) -> protocol.RecipeWork:
+    """Work that only names its visit: a file without images, and nothing to open."""
+    images = folder / "images.npz"
+    np.savez(images)
+    nothing: Any = None
+    return protocol.RecipeWork(nothing, label, nothing, folder, images, 20.0)
+
+
 @pytest.fixture
 def measure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Runs a launch of arms of these labels; gives all that it says, by type and arm."""
-    monkeypatch.setattr(arms, "_RecipeVisit", lambda asked, _: DeviceVisit(asked["label"] != "cpu"))
+    monkeypatch.setattr(arms, "_RecipeVisit", lambda work, _: DeviceVisit(work.recipe != "cpu"))
     affinity = os.sched_getaffinity(0)
 
     def run(library: nvml.Library | None, *labels: str, **more: Any) -> dict[str, Any]:
         monkeypatch.setattr(nvml, "connect", lambda: (library, "" if library else "no driver"))
-        work = {
-            "index": 2,
-            "cores": usable_cores()[:1],
-            "preload": [],
-            "exec": False,
-            "arms": [
-                {"label": each, "kind": "recipe", "images": "", "python": sys.executable}
-                for each in labels
-            ],
-            "ahead": False,
-            "silence": 20.0,
-            "logs": str(tmp_path),
-        }
-        rest = {
-            "blocks": [list(labels)],
-            "rounds": 8,
-            "batches": list(labels),
-            "energies": list(labels),
-            "seconds": 10.0,
-            "started": 0.0,
-            "batch_size": 4,
-        } | more
-        said: dict[str, Any] = {}
+        job = protocol.LaunchJob(
+            index=2,
+            cores=tuple(usable_cores()[:1]),
+            preload=(),
+            separate=False,
+            arms=tuple(
+                protocol.ArmSpec(label, sys.executable, work=recipe_work(label, tmp_path))
+                for label in labels
+            ),
+            ahead=False,
+            silence=20.0,
+            logs=tmp_path,
+        )
+        plan = protocol.LaunchPlan(
+            blocks=(labels,),
+            rounds=8,
+            batches=labels,
+            energies=labels,
+            seconds=10.0,
+            started=0.0,
+            batch_size=4,
+        )
+        received: dict[str, Any] = {}
 
-        def hear(message: dict[str, Any]) -> None:
-            json.dumps(message, allow_nan=False)  # it crosses the wall
-            said[f"{message['type']} {message.get('arm', '')}".strip()] = message
+        def hear(message: protocol.Message) -> None:
+            protocol.MESSAGES.encode(message)  # it crosses the wall
+            kind = type(message).__name__
+            received[f"{kind} {getattr(message, 'label', '')}".strip()] = message
 
-        launch.launch(work, lambda: rest, hear)
-        return said
+        launch.launch(job, lambda: replace(plan, **more), hear)
+        return received
 
     yield run
     os.sched_setaffinity(0, affinity)
@@ -108,15 +116,15 @@ def test_times_memory_and_energy_of_a_device(measure: Any) -> None:
     """Host and device times beside each other; joules are the counter's over the inferences."""
     counter = Turns([1_000_000, 1_400_000, 1_500_000, 1_600_000, 1_600_000])
     said = measure(Recorded(DeviceGetTotalEnergyConsumption=counter), "a")
-    found = Launch.model_validate(said["measured a"]["launch"])
+    found = said["ArmMeasured a"].launch
     assert found.device == (ON_DEVICE,) * 8
     assert len(found.inference) == 8
     assert min(found.inference) >= WORK
     assert found.device_memory_allocator == 5 * 10**8
     assert found.energies == (2.0,)  # 100 J over 50 inferences
     assert found.sm_clock == 1695e6
-    assert said["measured a"]["unmeasured"] == {}
-    seen = Conditions.model_validate(said["conditions"]["conditions"]).devices
+    assert said["ArmMeasured a"].unmeasured == {}
+    seen = said["LaunchConditions"].conditions.devices
     assert [device.uuid for device in seen] == [UUID]
     assert seen[0].energy == pytest.approx(400.0)
     assert seen[0].settled is True
@@ -125,20 +133,20 @@ def test_times_memory_and_energy_of_a_device(measure: Any) -> None:
 def test_a_launch_without_a_device_measures_none_of_it(measure: Any) -> None:
     """Its values are absent, and why they are is told."""
     said = measure(None, "cpu")
-    found = Launch.model_validate(said["measured cpu"]["launch"])
+    found = said["ArmMeasured cpu"].launch
     assert (found.device, found.energies) == ((), ())
     assert found.device_memory_allocator is found.device_memory_process is found.sm_clock is None
-    assert said["measured cpu"]["unmeasured"]["energy"].startswith(
-        "the recipe ran on no NVIDIA GPU; "
+    assert (
+        said["ArmMeasured cpu"].unmeasured["energy"].startswith("the recipe ran on no NVIDIA GPU; ")
     )
-    assert said["conditions"]["conditions"]["devices"] == []
+    assert said["LaunchConditions"].conditions.devices == ()
 
 
 def test_an_arm_without_a_device_has_no_energy_of_the_others(measure: Any) -> None:
     """The counter is the device's: an arm on the cores is not asked for it."""
     said = measure(Recorded(), "a", "cpu")
-    assert Launch.model_validate(said["measured cpu"]["launch"]).energies == ()
-    assert said["measured cpu"]["unmeasured"]["energy"] == "the recipe ran on no NVIDIA GPU"
+    assert said["ArmMeasured cpu"].launch.energies == ()
+    assert said["ArmMeasured cpu"].unmeasured["energy"] == "the recipe ran on no NVIDIA GPU"
 
 
 class SeveralVisit(DeviceVisit):
@@ -166,17 +174,17 @@ def test_an_arm_on_several_devices_is_told_of_all_of_them(
     listed = [process(101, 10**9), process(102, 2 * 10**9)]
     library = Host("NVIDIA A10", "NVIDIA A10", DeviceGetComputeRunningProcesses=listed)
     said = measure(library, "a")
-    found = Launch.model_validate(said["measured a"]["launch"])
+    found = said["ArmMeasured a"].launch
     assert found.values["replica_throughput"] == (7.0,) * 8
     assert found.values["replica_latency"] == tuple(each / 2 for each in range(16))
     assert found.device_memory_process == 2 * 3 * 10**9  # both devices list both
     assert found.sm_clock == 1695e6
-    seen = Conditions.model_validate(said["conditions"]["conditions"]).devices
+    seen = said["LaunchConditions"].conditions.devices
     assert [device.uuid for device in seen] == [uuid(0), uuid(1)]
     assert [device.others for device in seen] == [0, 0]
     listed.pop()
     said = measure(library, "a")
-    assert Launch.model_validate(said["measured a"]["launch"]).device_memory_process is None
+    assert said["ArmMeasured a"].launch.device_memory_process is None
 
 
 def test_throttled_rounds_do_not_count_for_any_arm(measure: Any) -> None:
@@ -185,8 +193,8 @@ def test_throttled_rounds_do_not_count_for_any_arm(measure: Any) -> None:
         DeviceGetCurrentClocksEventReasons=Turns([THERMAL, THERMAL, *[0] * 10_000]),
     )
     said = measure(library, "a", "b", rounds=32)
-    one, two = (Launch.model_validate(said[f"measured {name}"]["launch"]) for name in "ab")
-    seen = Conditions.model_validate(said["conditions"]["conditions"]).devices[0]
+    one, two = (said[f"ArmMeasured {name}"].launch for name in "ab")
+    seen = said["LaunchConditions"].conditions.devices[0]
     assert one.rounds == two.rounds
     assert len(one.inference) == len(one.rounds) == 32 - seen.rounds_left_out
     assert seen.throttled
@@ -206,7 +214,7 @@ def test_blocked_turns_are_an_arms_own_in_a_row(
     monkeypatch.setattr(launch.Turns, "_one", noted)
     said = measure(None, "a", "b", turns="blocked")
     assert [len(set(asked[at : at + 5])) for at in range(0, len(asked), 5)] == [1] * 4
-    one, two = (Launch.model_validate(said[f"measured {name}"]["launch"]) for name in "ab")
+    one, two = (said[f"ArmMeasured {name}"].launch for name in "ab")
     assert one.rounds == two.rounds == tuple(range(8))
     asked.clear()
     measure(None, "a", "b")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,7 +16,7 @@ from pytest_perfgate.machine import nvml, visible_gpus
 from pytest_perfgate.records.recipe import Recipe, RuntimeSpec, WorkloadSpec
 from pytest_perfgate.registry import lacks
 from pytest_perfgate.workloads import WorkContext, placement, replicas
-from pytest_perfgate.workloads.child_processes import Forks
+from pytest_perfgate.workloads.child_processes import Dialogue, Forks
 from pytest_perfgate.workloads.placement import Place, prove_apart
 from pytest_perfgate.workloads.replicas import Replicas
 
@@ -177,12 +178,22 @@ def test_two_replicas_on_one_gpu_are_no_measurement(opened: Callable[..., Any]) 
         opened(stuck=True)
 
 
+@dataclass(frozen=True)
+class Said:
+    """A request or an answer of the tests below."""
+
+    word: str
+
+
+DIALOGUE: Dialogue[Any, Any] = Dialogue.of([Said], [Said, Place])
+
+
 @pytest.mark.parametrize(
     ("does", "said"),
     [
         (lambda: 1 / 0, "one: it raised ZeroDivisionError: division by zero"),
         (lambda: os._exit(3), "one died: it ended with exit code 3"),
-        (lambda: os.kill(os.getpid(), 9), "one died: it was ended by SIGKILL"),
+        (lambda: os.kill(os.getpid(), 9), "one died: it was killed \\(SIGKILL\\)"),
         (lambda: time.sleep(60), "one: no answer for 1 s"),
     ],
 )
@@ -192,13 +203,13 @@ def test_a_child_that_fails_is_told_at_once_and_not_waited_for(
     """Another may be waiting for it, for ever."""
 
     def begin(answer: Callable[[], Any]) -> Any:
-        return lambda: ({"ready": True}, lambda _: answer() or {"done": True})
+        return lambda: (Said("ready"), lambda _: answer() or Said("done"))
 
-    forks = Forks(["one", "two"], [begin(does), begin(lambda: time.sleep(30))], 1.0)
+    forks = Forks(["one", "two"], [begin(does), begin(lambda: time.sleep(30))], DIALOGUE, 1.0)
     try:
-        assert forks.first() == [{"ready": True}] * 2
+        assert forks.first() == [Said("ready")] * 2
         with pytest.raises(RuntimeFault, match=said):
-            forks.ask([0], {"what": "now"})
+            forks.ask([0], Said("now"))
     finally:
         forks.close()
 
@@ -217,14 +228,13 @@ def test_replicas_on_real_gpus() -> None:
         def start() -> Any:
             place.enter()
             facts = {"device_uuid": str(torch.cuda.get_device_properties(0).uuid)}
-            real = placement.seen(facts)
-            return {"cores": list(real.cores), "gpu": real.gpu}, lambda asked: asked
+            return placement.seen(facts), lambda request: request
 
         return start
 
     given = placement.take(2, 1, gpu=True)
-    forks = Forks(["one", "two"], [begin(each) for each in given], 60.0)
+    forks = Forks(["one", "two"], [begin(each) for each in given], DIALOGUE, 60.0)
     try:
-        prove_apart(given, [Place(tuple(each["cores"]), each["gpu"]) for each in forks.first()])
+        prove_apart(given, forks.first())
     finally:
         forks.close()

@@ -2,7 +2,7 @@
 
 A key says what was asked for: the model, the steps with their options, the versions of the
 frameworks. Under a key lie variants, one for each state of the project's files that the build
-read (see `importing.Watch`). An entry appears whole or not at all.
+read (see `building.project_code.Watch`). An entry appears whole or not at all.
 """
 
 from __future__ import annotations
@@ -18,20 +18,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from pytest_perfgate.building.artifact_handle import Structure
 from pytest_perfgate.building.project_code import Watch
 from pytest_perfgate.files import digest_of
 
 _ENTRY = "link.json"
-
-
-class Structure(BaseModel):
-    """One structural change of a torch module, to be repeated before weights are loaded."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    step: str
-    options: dict[str, Any]
-    data: Any
 
 
 class Stored(BaseModel):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,14 @@ import pytest_perfgate
 from pytest_perfgate import registry, tasks
 from pytest_perfgate.artifact import TORCH, Artifact, OptionsModel
 from pytest_perfgate.building import suite_data
-from pytest_perfgate.building.artifact_cache import ArtifactStore, Entry, Stored, Structure
+from pytest_perfgate.building.artifact_cache import ArtifactStore, Entry, Stored
+from pytest_perfgate.building.artifact_handle import ArtifactHandle, Structure
+from pytest_perfgate.building.implementation_code import (
+    digest_folder,
+    digest_module,
+    own_code,
+    source_code,
+)
 from pytest_perfgate.building.package_versions import versions_of
 from pytest_perfgate.building.project_code import Watch, resolve
 from pytest_perfgate.building.source_model import MODEL, asked_of, fence_of, make
@@ -36,11 +43,11 @@ _WEIGHTS = "weights.safetensors"
 class Built:
     """A built recipe: where its artifact is, what it is, and how it came about.
 
-    `reference` is plain data from which `load` opens the artifact in another process; `files` are
-    the project's that its links read when they were built, with their digests.
+    From `artifact`, `load` opens it in any process; `files` are the project's that its links read
+    when they were built, with their digests.
     """
 
-    reference: dict[str, Any]
+    artifact: ArtifactHandle
     info: ArtifactInfo
     lineage: tuple[Link, ...]
     files: Mapping[str, str]
@@ -69,25 +76,20 @@ def build(
     return chain.build()
 
 
-def load(reference: dict[str, Any]) -> Artifact:
-    """The artifact that `Built.reference` describes, opened in this process."""
-    path = Path(reference["path"]) if reference["path"] else None
-    if reference["kind"] != TORCH:
-        return Artifact(reference["kind"], path=path)
-    model = ModelSpec(**reference["model"])
-    source, name, options = asked_of(model)
-    module = source.restore(
-        name, options, reference["made"] or {}, lambda path: resolve(path, MODEL)
-    )
-    for item in reference["structures"]:
-        structure = Structure.model_validate(item)
+def load(artifact: ArtifactHandle) -> Artifact:
+    """A built artifact, opened in this process."""
+    if artifact.kind != TORCH:
+        return Artifact(artifact.kind, path=artifact.path)
+    source, name, options = asked_of(artifact.model)
+    module = source.restore(name, options, artifact.made or {}, lambda path: resolve(path, MODEL))
+    for structure in artifact.structures:
         step: Step = registry.find(registry.STEPS, structure.step)
-        asked = step.Options.model_validate(structure.options)
-        module = step.restore(module, structure.data, asked)
-    if (reference["structures"] or reference["made"] is not None) and path is not None:
+        step_options = step.Options.model_validate(structure.options)
+        module = step.restore(module, structure.data, step_options)
+    if (artifact.structures or artifact.made is not None) and artifact.path is not None:
         from safetensors.torch import load_model
 
-        load_model(module, path)
+        load_model(module, artifact.path)
     return Artifact(TORCH, module=module.eval())
 
 
@@ -131,7 +133,7 @@ class _Chain:
                 checkpoints.delete()
             step.prove(link.effect, options)
             lineage.append(link)
-        return Built(self._reference(entry), self._info(entry), tuple(lineage), entry.stored.files)
+        return Built(self._handle(entry), self._info(entry), tuple(lineage), entry.stored.files)
 
     def _link(
         self,
@@ -278,7 +280,7 @@ class _Chain:
     def _open(self, entry: Entry) -> Artifact:
         if entry.stored.kind == TORCH and self._module is not None:
             return Artifact(TORCH, module=self._module)
-        return load(self._reference(entry))
+        return load(self._handle(entry))
 
     def _save(self, folder: Path) -> None:
         from safetensors.torch import save_model
@@ -307,16 +309,15 @@ class _Chain:
             made=made,
         )
 
-    def _reference(self, entry: Entry) -> dict[str, Any]:
-        return {
-            "kind": entry.stored.kind,
-            "path": str(entry.path) if entry.path else "",
-            "model": asdict(
-                ModelSpec(entry.stored.model) if entry.stored.model else self._suite.model
-            ),
-            "made": entry.stored.made,
-            "structures": [item.model_dump(mode="json") for item in entry.stored.structures],
-        }
+    def _handle(self, entry: Entry) -> ArtifactHandle:
+        stored = entry.stored
+        return ArtifactHandle(
+            kind=stored.kind,
+            path=entry.path,
+            model=ModelSpec(stored.model) if stored.model else self._suite.model,
+            made=stored.made,
+            structures=stored.structures,
+        )
 
     @staticmethod
     def _info(entry: Entry) -> ArtifactInfo:
@@ -348,23 +349,15 @@ def _source_key(suite: Suite) -> str:
     }
     if source.name:  # what the suite names itself is as it is
         asked["options"] = options.model_dump(mode="json")
-        asked["code"] = _sources([source.name])
+        asked["code"] = source_code([source.name])
     return digest_of(asked)
 
 
-def _sources(names: Iterable[str]) -> list[str]:
-    """Digests of the code of sources."""
-    kinds = [type(registry.find(registry.SOURCES, name)) for name in names]
-    files = [sys.modules[kind.__module__].__file__ for kind in kinds]
-    return [_code(Path(file)) for file in files if file]
-
-
 def _step_key(before: str, step: Step, options: OptionsModel, suite: Suite) -> str:
-    source = sys.modules[type(step).__module__].__file__
     asked: dict[str, Any] = {
         "before": before,
         "step": step.name,
-        "code": _code(Path(source)) if source else "",
+        "code": own_code(step),
         "options": options.model_dump(mode="json"),
         "packages": versions_of([each.module for each in requires_of(step, options)]),
         "seed": SEED,
@@ -375,23 +368,16 @@ def _step_key(before: str, step: Step, options: OptionsModel, suite: Suite) -> s
         asked["machine"] = machine
     built_by = getattr(options, "sources", ())
     if built_by:
-        asked["sources"] = _sources(built_by)
+        asked["sources"] = source_code(built_by)
     splits = splits_of(step, options)
     if splits:
         asked["data"] = {split: suite.data.get(split) for split in sorted(splits)}
         asked["input"] = dict(suite.input)
-        asked["reading"] = [_code(Path(suite_data.__file__)), _folder(Path(tasks.__file__).parent)]
+        asked["reading"] = [
+            digest_module(Path(suite_data.__file__)),
+            digest_folder(Path(tasks.__file__).parent),
+        ]
     if trains_with(step, options):
         asked["trainer"] = suite.trainer
-        asked["training"] = _code(Path(training.__file__))
+        asked["training"] = digest_module(Path(training.__file__))
     return digest_of(asked)
-
-
-def _code(source: Path) -> str:
-    """Digest of a step's module and of those beside it whose names begin with its own."""
-    names = sorted(file.name for file in source.parent.glob(f"{source.stem}*.py"))
-    return digest_files(source.parent, names)[0]
-
-
-def _folder(folder: Path) -> str:
-    return digest_files(folder, sorted(file.name for file in folder.glob("*.py")))[0]

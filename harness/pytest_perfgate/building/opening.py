@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 from pytest_perfgate import registry
+from pytest_perfgate.building.artifact_handle import ArtifactHandle
 from pytest_perfgate.building.builder import load
+from pytest_perfgate.errors import BuildError
 from pytest_perfgate.records.recipe import Recipe, Suite
 from pytest_perfgate.runtimes import InferenceSession, OpenContext, Runtime
 
 
-def open_session(suite: Suite, recipe: Recipe, reference: dict[str, Any]) -> InferenceSession:
+def open_session(suite: Suite, recipe: Recipe, artifact: ArtifactHandle) -> InferenceSession:
     """A session of the recipe's runtime on a built artifact. What the runtime compiled when the
     artifact was evaluated is found again.
+
+    Raises:
+        BuildError: the artifact was not evaluated.
     """
+    if artifact.compiled is None:
+        raise BuildError("the artifact has no folder for what its runtime compiles")
     runtime: Runtime = registry.find(registry.RUNTIMES, recipe.runtime.name)
     options = runtime.Options.model_validate(dict(recipe.runtime.options))
-    folder = Path(reference["compiled"])
-    folder.mkdir(parents=True, exist_ok=True)
-    context = OpenContext(threads=suite.threads, folder=folder)
-    return runtime.open(load(reference), options, context)
+    artifact.compiled.mkdir(parents=True, exist_ok=True)
+    context = OpenContext(threads=suite.threads, folder=artifact.compiled)
+    return runtime.open(load(artifact), options, context)

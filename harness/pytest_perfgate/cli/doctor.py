@@ -34,7 +34,15 @@ from pytest_perfgate.stats.variance import components, launches_needed, launches
 from pytest_perfgate.units import Unit, frequency, percent, show
 from pytest_perfgate.verdicts.evidence import Risk
 from pytest_perfgate.verdicts.limit_bounds import LEAST_SD
-from pytest_perfgate.worker.protocol import YARDSTICK_KIND
+from pytest_perfgate.worker.protocol import (
+    ArmFailed,
+    ArmMeasured,
+    ArmSpec,
+    Failed,
+    LaunchConditions,
+    LaunchJob,
+    LaunchPlan,
+)
 
 TOLERANCES = (0.01, 0.02, 0.05, 0.10, 0.20)
 
@@ -167,68 +175,59 @@ class _Taken:
     def launch(self, started: float) -> None:
         """One more, on the next core."""
         count = len(self.walls)
-        rest = {
-            "blocks": _BLOCKS,
-            "rounds": Settings.rounds,
-            "batches": [],
-            "seconds": _SILENCE,
-            "started": round(started, 3),
-            "batch_size": 0,
-        }
-        found: dict[str, Launch] = {}
+        plan = LaunchPlan(
+            blocks=_BLOCKS,
+            rounds=Settings.rounds,
+            batches=(),
+            seconds=_SILENCE,
+            started=round(started, 3),
+            batch_size=0,
+        )
+        launches: dict[str, Launch] = {}
         start = time.monotonic()
         loaded = 0.0
         self._pool.hold(self._job(count))
-        events = self._pool.release(rest)
+        events = self._pool.release(plan)
         if len(self._cores) > 1:  # as in a session: the next one starts while this one loads
             self._pool.hold(self._job(count + 1))
         for _, event in events:
-            if isinstance(event, Ended):
+            if isinstance(event, ArmMeasured):
+                launches[event.label] = event.launch
+            elif isinstance(event, LaunchConditions):
+                self.conditions.append(event.conditions)
+            elif isinstance(event, ArmFailed):
+                raise _broken(event.failure)
+            elif isinstance(event, Failed):
+                raise _broken(event)
+            elif isinstance(event, Ended):
                 if event.problem:
-                    raise _broken(event.problem, event.last_words, event.next_step)
-            elif event["type"] == "measured":
-                found[event["arm"]] = Launch.model_validate(event["launch"])
-            elif event["type"] == "conditions":
-                self.conditions.append(Conditions.model_validate(event["conditions"]))
-            elif event["type"] in {"failed", "arm_failed"}:
-                words = event.get("last_words", "")
-                raise _broken(event["problem"], words, event.get("next_step", ""))
+                    raise _broken(Failed(event.problem, event.next_step, event.last_words))
             else:
                 loaded = loaded or time.monotonic() - start
-        if found.keys() != set(_ARMS):
-            raise _broken("the worker ended without an answer", "", "")
+        if launches.keys() != set(_ARMS):
+            raise _broken(Failed("the worker exited without an answer"))
         turns = time.monotonic() - start - loaded
         self.walls.append(loaded + turns * _VERDICT_ARMS / len(_ARMS))
-        self.launches.append(found)
+        self.launches.append(launches)
 
     def _job(self, count: int) -> Job:
-        work = {
-            "index": count,
-            "cores": [self._cores[count % len(self._cores)]],
-            "preload": ["numpy", "pydantic"],
-            "exec": False,
-            "arms": [
-                {
-                    "label": name,
-                    "kind": YARDSTICK_KIND,
-                    "root": "",
-                    "images": "",
-                    "python": sys.executable,
-                }
-                for name in _ARMS
-            ],
-            "ahead": count > 0,
-            "silence": _SILENCE,
-            "logs": str(self._folder),
-        }
-        env = worker_env(1)
-        return Job("launch", f"launch {count}", work, self._folder, env, _SILENCE * 1.5)
+        work = LaunchJob(
+            index=count,
+            cores=(self._cores[count % len(self._cores)],),
+            preload=("numpy", "pydantic"),
+            separate=False,
+            arms=tuple(ArmSpec(label, sys.executable) for label in _ARMS),
+            ahead=count > 0,
+            silence=_SILENCE,
+            logs=self._folder,
+        )
+        return Job(f"launch {count}", work, self._folder, worker_env(1), _SILENCE * 1.5)
 
 
-def _broken(problem: str, last_words: str, next_step: str) -> PerfgateError:
-    words = f"\n{last_words}" if last_words else ""
+def _broken(failed: Failed) -> PerfgateError:
+    words = f"\n{failed.last_words}" if failed.last_words else ""
     return PerfgateError(
-        f"the machine could not be measured: {problem}{words}", next_step=next_step
+        f"the machine could not be measured: {failed.problem}{words}", next_step=failed.next_step
     )
 
 

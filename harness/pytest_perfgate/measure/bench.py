@@ -13,18 +13,31 @@ from typing import Any
 
 from pytest_perfgate.machine.conditions import Conditions
 from pytest_perfgate.machine.cores import usable_cores
-from pytest_perfgate.measure.preparation import Arm, Jobs, Preparation, Progress, plain
+from pytest_perfgate.measure.preparation import Arm, Jobs, Preparation, PreparedArm, Progress
 from pytest_perfgate.measure.worker_pool import Ended, Job, Pool
-from pytest_perfgate.records.accuracy import Accuracy
 from pytest_perfgate.records.image_losses import Thumbnail
-from pytest_perfgate.records.launch import Launch, Parity
+from pytest_perfgate.records.launch import Launch
 from pytest_perfgate.records.profile import Profile
 from pytest_perfgate.records.recipe import Recipe, WorkloadSpec
-from pytest_perfgate.records.recipe_record import ArtifactInfo, Failure, Link, RecipeRecord
+from pytest_perfgate.records.recipe_record import Failure, RecipeRecord
 from pytest_perfgate.records.settings import Settings
 from pytest_perfgate.runtimes import on_device
 from pytest_perfgate.suite.preloads import preloads
-from pytest_perfgate.worker.protocol import YARDSTICK, YARDSTICK_KIND
+from pytest_perfgate.worker.protocol import (
+    YARDSTICK,
+    ArmFailed,
+    ArmMeasured,
+    ArmSpec,
+    Failed,
+    LaunchConditions,
+    LaunchJob,
+    LaunchPlan,
+    Message,
+    Profiled,
+    ProfileJob,
+    RecipeWork,
+    WorkProgress,
+)
 from pytest_perfgate.workloads.placement import cores_of
 
 _LAUNCH_SECONDS, _BLOCK_SECONDS = 1.5, 0.3
@@ -94,8 +107,8 @@ class Bench:
 
     def files(self, label: str) -> dict[str, str]:
         """The project's files that a prepared arm was made of, with their digests."""
-        prepared = self._preparation.found.get(self._arms[label].source, {})
-        return dict(prepared.get("files", {}))
+        prepared = self._prepared(label)
+        return {} if prepared is None else dict(prepared.answer.files)
 
     @property
     def thumbnails(self) -> dict[int, Thumbnail]:
@@ -113,18 +126,20 @@ class Bench:
             label
             for label in labels
             if label in self._arms
-            and self._arms[label].source in self._preparation.found
+            and self._arms[label].source in self._preparation.prepared
             and not {label, self._arms[label].source} & self._preparation.failures.keys()
         ]
 
     def seconds_per_inference(self, label: str) -> float:
         """What one image took while accuracy was evaluated, as a first guess; 0: not known."""
-        arm = self._arms.get(label)  # a recipe that is skipped here has none
-        prepared = self._preparation.found.get(arm.source) if arm is not None else None
+        prepared = self._prepared(label)
         if prepared is None:
             return 0.0
-        accuracy = prepared["accuracy"]
-        return float(accuracy["seconds"]) / max(1, int(accuracy["images"]))
+        return prepared.accuracy.seconds / max(1, prepared.accuracy.images)
+
+    def _prepared(self, label: str) -> PreparedArm | None:
+        arm = self._arms.get(label)  # a recipe that is skipped here has none
+        return None if arm is None else self._preparation.prepared.get(arm.source)
 
     def launch(
         self,
@@ -147,24 +162,24 @@ class Bench:
                 cores, and loads its arms while this one measures.
         """
         alive = [tuple(self.alive(block)) for block in blocks]
-        asked = list(dict.fromkeys(block for block in alive if block))
-        live = list(dict.fromkeys(label for block in asked for label in block))
+        measured = list(dict.fromkeys(block for block in alive if block))
+        live = list(dict.fromkeys(label for block in measured for label in block))
         if not live:
             return
         self._start = self._start or time.monotonic()
         self._pool.hold(self._launch_job(live, ahead=False))
-        rest = {
-            "blocks": [[YARDSTICK], *asked],
-            "rounds": self._settings.rounds,
-            "batches": [label for label in live if label in batches],
-            "energies": [label for label in live if label in energies],
-            "turns": self._arms[live[0]].suite.turns,
-            "seconds": launch_seconds(len(asked)),
-            "started": round(time.monotonic() - self._start, 3),
-            "batch_size": self._arms[live[0]].suite.batch,
-        }
+        plan = LaunchPlan(
+            blocks=((YARDSTICK,), *measured),
+            rounds=self._settings.rounds,
+            batches=tuple(label for label in live if label in batches),
+            energies=tuple(label for label in live if label in energies),
+            turns=self._arms[live[0]].suite.turns,
+            seconds=launch_seconds(len(measured)),
+            started=round(time.monotonic() - self._start, 3),
+            batch_size=self._arms[live[0]].suite.batch,
+        )
         self._count += 1
-        events = self._pool.release(rest)
+        events = self._pool.release(plan)
         if not last and len(usable_cores()) > self._jobs.cores:
             self._pool.hold(self._launch_job(live, ahead=self._may_load_ahead(live)))
         for _, event in events:
@@ -179,73 +194,75 @@ class Bench:
     def _fits_twice(self, labels: Sequence[str]) -> bool:
         """Whether there is memory for these arms while they are still loaded in this launch."""
         launches = [self._launches.get(label) for label in labels]
-        peaks = [each[-1].peak_memory for each in launches if each]
+        peaks = [of_arm[-1].peak_memory for of_arm in launches if of_arm]
         free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         known = [peak for peak in peaks if peak is not None]
         return len(known) == len(labels) and sum(known) < _SHARE_AHEAD * free
 
     def _launch_job(self, live: Sequence[str], *, ahead: bool) -> Job:
         arm = self._arms[live[0]]
-        work = {
-            "index": self._count,
-            "cores": self._turn_of_cores(),
-            "preload": self._preload(live),
-            "exec": self._separate,
-            "arms": [self._yardstick_arm(), *map(self._arm, live)],
-            "ahead": ahead,
-            "silence": self._settings.timeout,
-            "logs": str(self._logs),
-        }
-        return self._jobs.job("launch", f"launch {self._count}", work, arm, patience=1.5)
+        work = LaunchJob(
+            index=self._count,
+            cores=tuple(self._turn_of_cores()),
+            preload=tuple(self._preload(live)),
+            separate=self._separate,
+            arms=(self._yardstick_arm(), *map(self._arm, live)),
+            ahead=ahead,
+            silence=self._settings.timeout,
+            logs=self._logs,
+        )
+        # The launch itself stops an arm that is silent for so long: it must be heard saying so.
+        return self._jobs.job(f"launch {self._count}", work, arm, patience=1.5)
 
     def profile(self, labels: Iterable[str]) -> None:
         """Profiles these arms, one after the other, each in a process of its own."""
-        asked = [label for label in self.alive(labels) if label not in self._profiles]
         jobs = []
-        for label in asked:
-            arm = self._arms[label]
-            work = self._arm(label) | {"cores": usable_cores()[: arm.suite.threads]}
-            jobs.append(self._jobs.job("profile", label, work, arm))
+        for label in self.alive(labels):
+            if label in self._profiles:
+                continue
+            arm, prepared = self._arms[label], self._ready(label)
+            work = ProfileJob(
+                suite=arm.suite,
+                recipe=arm.recipe.name,
+                artifact=prepared.answer.artifact,
+                images=self._jobs.images(arm),
+                cores=tuple(usable_cores()[: arm.suite.threads]),
+            )
+            jobs.append(self._jobs.job(label, work, arm))
         with Pool(1, self._logs / "profile") as pool:
             for job, event in pool.run(jobs):
                 self._progress(f"profiling {job.name}")
-                if isinstance(event, Ended):
-                    problem = event.problem or "the worker ended without an answer"
+                if isinstance(event, Profiled):
+                    self._profiles[job.name] = event.profile
+                elif isinstance(event, Failed):
+                    self._profiles[job.name] = Profile(problem=event.problem)
+                elif isinstance(event, Ended):
+                    problem = event.problem or "the worker exited without an answer"
                     self._profiles.setdefault(job.name, Profile(problem=problem))
-                elif event["type"] == "profiled":
-                    self._profiles[job.name] = Profile.model_validate(event["profile"])
-                else:
-                    self._profiles[job.name] = Profile(problem=event["problem"])
 
-    def _arm(self, label: str) -> dict[str, Any]:
+    def _ready(self, label: str) -> PreparedArm:
+        """What was prepared for an arm that is alive."""
+        return self._preparation.prepared[self._arms[label].source]
+
+    def _arm(self, label: str) -> ArmSpec:
         arm = self._arms[label]
-        return {
-            "label": label,
-            "kind": "recipe",
-            "suite": plain(arm.suite),
-            "recipe": arm.recipe.name,
-            "reference": self._preparation.found[arm.source]["reference"],
-            "root": str(arm.suite.root),
-            "images": self._jobs.images(arm),
-            "python": arm.python,
-            "width": cores_of(arm.recipe, arm.suite.threads),
-            "silence": self._settings.timeout,
-        }
+        work = RecipeWork(
+            suite=arm.suite,
+            recipe=arm.recipe.name,
+            artifact=self._ready(label).answer.artifact,
+            root=arm.suite.root,
+            images=self._jobs.images(arm),
+            silence=self._settings.timeout,
+        )
+        return ArmSpec(label, arm.python, cores_of(arm.recipe, arm.suite.threads), work)
 
-    def _yardstick_arm(self) -> dict[str, Any]:
-        return {
-            "label": YARDSTICK,
-            "kind": YARDSTICK_KIND,
-            "root": "",
-            "images": "",
-            "python": sys.executable,
-            "width": self._jobs.threads,
-        }
+    def _yardstick_arm(self) -> ArmSpec:
+        return ArmSpec(YARDSTICK, sys.executable, self._jobs.threads)
 
     def record(self, label: str) -> RecipeRecord:
         """All that was measured of an arm so far."""
         arm = self._arms[label]
-        recipe, prepared = arm.recipe, self._preparation.found.get(arm.source)
+        recipe, prepared = arm.recipe, self._prepared(label)
         common: dict[str, Any] = {
             "name": recipe.name,
             "reference": recipe.reference,
@@ -257,46 +274,45 @@ class Bench:
             "profile": self._profiles.get(label),
             "unmeasured": self._unmeasured.get(label, {}),
         }
-        if prepared:
+        if prepared is not None:
+            answer = prepared.answer
             common |= {
-                "lineage": tuple(Link.model_validate(link) for link in prepared["lineage"]),
-                "artifact": ArtifactInfo.model_validate(prepared["artifact"]),
-                "accuracy": Accuracy.model_validate(prepared["accuracy"]),
-                "parity": _parity_of(prepared),
-                "growth": prepared.get("growth"),
-                "load_time_cold": prepared.get("load_time_cold"),
-                "worse": prepared.get("worse"),
-                "runtime_facts": self._facts.get(label, prepared["facts"]),
+                "lineage": answer.lineage,
+                "artifact": answer.info,
+                "accuracy": prepared.accuracy,
+                "parity": prepared.parity,
+                "growth": prepared.growth,
+                "load_time_cold": answer.load_time_cold,
+                "worse": prepared.worse,
+                "runtime_facts": self._facts.get(label, answer.facts),
             }
         return RecipeRecord(**common)
 
-    def _hear(self, event: dict[str, Any] | Ended, live: list[str], note: str) -> None:
+    def _hear(self, event: Message | Ended, live: list[str], note: str) -> None:
         if isinstance(event, Ended):
             if event.problem:  # the parent itself ended: what it had not sent is lost
                 for name in live:
-                    mine = self._launches.get(name)
-                    if not mine or mine[-1].index < self._count - 1:
+                    ours = self._launches.get(name)
+                    if not ours or ours[-1].index < self._count - 1:
                         self._preparation.ended(name, "measure", event, False)
-            return
-        if event["type"] == "measured":
-            launch = Launch.model_validate(event["launch"])
-            if event["arm"] == YARDSTICK:
-                self.yardstick.append(launch)
+        elif isinstance(event, ArmMeasured):
+            if event.label == YARDSTICK:
+                self.yardstick.append(event.launch)
             else:
-                self._launches.setdefault(event["arm"], []).append(launch)
-                self._facts[event["arm"]] = event["facts"]
-                self._unmeasured[event["arm"]] = event["unmeasured"]
-        elif event["type"] == "conditions":
-            self.conditions.append(Conditions.model_validate(event["conditions"]))
-        elif event["type"] == "arm_failed":
-            if event["arm"] != YARDSTICK:
-                self._preparation.fail(event["arm"], "measure", event)
-        elif event["type"] == "failed":
+                self._launches.setdefault(event.label, []).append(event.launch)
+                self._facts[event.label] = event.facts
+                self._unmeasured[event.label] = event.unmeasured
+        elif isinstance(event, LaunchConditions):
+            self.conditions.append(event.conditions)
+        elif isinstance(event, ArmFailed):
+            if event.label != YARDSTICK:
+                self._preparation.fail(event.label, "measure", event.failure)
+        elif isinstance(event, WorkProgress):
+            total = f" {event.done}/{event.total}" if event.total else ""
+            self._progress(f"{note}  {event.note}{total}")
+        else:
             for name in live:
                 self._preparation.fail(name, "measure", event)
-        else:
-            total = f" {event['done']}/{event['total']}" if event["total"] else ""
-            self._progress(f"{note}  {event['note']}{total}")
 
     def _preload(self, labels: Sequence[str]) -> list[str]:
         modules: dict[str, None] = {"numpy": None, "pydantic": None}
@@ -323,8 +339,8 @@ def launch_seconds(blocks: int) -> float:
 def spec_of(recipe: Recipe) -> dict[str, Any]:
     """A recipe as it was asked for, as plain data."""
     workload = recipe.workload
-    told = {} if workload == WorkloadSpec() else {"workload": asdict(workload)}
-    return told | {
+    named = {} if workload == WorkloadSpec() else {"workload": asdict(workload)}
+    return named | {
         "chain": [{"step": step.name, "options": dict(step.options)} for step in recipe.chain],
         "runtime": {"name": recipe.runtime.name, "options": dict(recipe.runtime.options)},
         "budgets": {
@@ -332,7 +348,3 @@ def spec_of(recipe: Recipe) -> dict[str, Any]:
             for budget in recipe.budgets
         },
     }
-
-
-def _parity_of(prepared: dict[str, Any]) -> Parity | None:
-    return Parity.model_validate(prepared["parity"]) if "parity" in prepared else None

@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import Any
 
-from pydantic import TypeAdapter
-
+from pytest_perfgate.building.artifact_handle import ArtifactHandle
 from pytest_perfgate.files import digest_of
 from pytest_perfgate.machine.cores import usable_cores
 from pytest_perfgate.measure.worker_environment import worker_env
 from pytest_perfgate.measure.worker_pool import Ended, Job, Pool
-from pytest_perfgate.records.image_losses import Thumbnail
+from pytest_perfgate.records.accuracy import Accuracy
+from pytest_perfgate.records.image_losses import Thumbnail, WorseImage
+from pytest_perfgate.records.launch import Growth, Parity
 from pytest_perfgate.records.recipe import Recipe, Suite
 from pytest_perfgate.records.recipe_record import Failure
 from pytest_perfgate.records.settings import Settings
+from pytest_perfgate.worker.protocol import (
+    Compared,
+    CompareJob,
+    Failed,
+    GrowthJob,
+    GrowthMeasured,
+    LaunchJob,
+    Message,
+    ParityJob,
+    ParityMeasured,
+    PredictionPair,
+    Prepared,
+    PrepareJob,
+    Work,
+    WorkProgress,
+    WorseImages,
+)
 from pytest_perfgate.workloads.placement import cores_of
 
 Progress = Callable[[str], None]
@@ -67,25 +82,42 @@ class Jobs:
         self.threads = max((arm.suite.threads for arm in arms), default=1)
         self.cores = max((cores_of(arm.recipe, arm.suite.threads) for arm in arms), default=1)
 
-    def job(
-        self, kind: str, name: str, work: dict[str, Any], arm: Arm, patience: float = 1.0
-    ) -> Job:
+    def job(self, name: str, work: Work, arm: Arm, patience: float = 1.0) -> Job:
         """A job for a worker that runs this version of the code."""
-        python = sys.executable if kind == "launch" else arm.python
+        # A launch's parent imports nothing of the project; arms of another interpreter start it.
+        python = sys.executable if isinstance(work, LaunchJob) else arm.python
         env = {**worker_env(self.threads), "PERFGATE_CACHE": str(self._settings.cache)}
         silence = self._settings.timeout * patience
-        return Job(kind, name, work, arm.suite.root, env, silence, python)
+        return Job(name, work, arm.suite.root, env, silence, python)
 
-    def images(self, arm: Arm) -> str:
+    def images(self, arm: Arm) -> Path:
         """The file of the images that arms of this version of the code cycle through."""
-        return str(self.logs / f"images-{digest_of(str(arm.suite.root))[:16]}.npz")
+        return self.logs / f"images-{digest_of(str(arm.suite.root))[:16]}.npz"
+
+
+@dataclass
+class PreparedArm:
+    """An arm that is ready, with what is added to the worker's answer later.
+
+    Attributes:
+        accuracy: with what was compared with the reference.
+        compared: whether it was.
+        worse: the images that it does worse than its reference; None: not looked for.
+    """
+
+    answer: Prepared
+    accuracy: Accuracy
+    compared: bool = False
+    worse: tuple[WorseImage, ...] | None = None
+    parity: Parity | None = None
+    growth: Growth | None = None
 
 
 class Preparation:
     """Builds, evaluates and compares arms.
 
     Attributes:
-        found: label to what the worker told of an arm that is ready.
+        prepared: label to an arm that is ready.
         failures: label to why an arm is not.
         thumbnails: index to the validation images that recipes do worse.
         notes: what people should know of how it went.
@@ -99,7 +131,7 @@ class Preparation:
         self._settings = settings
         self._progress = progress
         self._logs = jobs.logs
-        self.found: dict[str, dict[str, Any]] = {}
+        self.prepared: dict[str, PreparedArm] = {}
         self.failures: dict[str, Failure] = {}
         self.thumbnails: dict[int, Thumbnail] = {}
         self.notes: list[str] = []
@@ -120,14 +152,14 @@ class Preparation:
                 if isinstance(event, Ended):
                     done += 1
                     doing.pop(job.name, None)
-                    self.ended(job.name, "build", event, job.name in self.found)
-                elif event["type"] == "progress":
-                    total = f" {event['done']}/{event['total']}" if event["total"] else ""
-                    doing[job.name] = f"{job.name}: {event['note']}{total}"
-                elif event["type"] == "prepared":
-                    self.found[job.name] = event
+                    self.ended(job.name, "build", event, job.name in self.prepared)
+                elif isinstance(event, WorkProgress):
+                    total = f" {event.done}/{event.total}" if event.total else ""
+                    doing[job.name] = f"{job.name}: {event.note}{total}"
+                elif isinstance(event, Prepared):
+                    self.prepared[job.name] = PreparedArm(event, event.accuracy)
                 else:
-                    self.fail(job.name, event.get("stage", "build"), event)
+                    self.fail(job.name, "build", event)
                 now = "; ".join(doing.values())
                 self._progress(f"build {done}/{len(jobs)}  {now}")
 
@@ -141,140 +173,118 @@ class Preparation:
         """
         pairs = []
         for arm in arms:
-            reference = self.found.get(arm.recipe.reference)
-            mine = self.found.get(arm.label)
-            if mine and reference and not arm.recipe.is_reference:
-                same = mine["accuracy"]["data_digest"] == reference["accuracy"]["data_digest"]
-                if same:
-                    pairs.append([arm.label, mine["predictions"], reference["predictions"]])
+            reference = self.prepared.get(arm.recipe.reference)
+            ours = self.prepared.get(arm.label)
+            if ours is None or reference is None or arm.recipe.is_reference:
+                continue
+            if ours.accuracy.data_digest == reference.accuracy.data_digest:
+                files = ours.answer.predictions, reference.answer.predictions
+                pairs.append(PredictionPair(arm.label, *files))
         if not pairs:
             return
         self._progress("comparing predictions with the references'")
         # Images are those of the working tree's own data: its arms are named after recipes.
         here = next((arm for arm in arms if arm.label == arm.recipe.name), arms[0])
         own = {arm.label for arm in arms if arm.label == arm.recipe.name}
-        work = {
-            "suite": plain(here.suite),
-            "pairs": pairs,
-            "shown": [label for label, *_ in pairs if label in own],
-        }
-        job = self._jobs.job("compare", "compare", work, here)
+        shown = frozenset(pair.label for pair in pairs if pair.label in own)
+        work = CompareJob(here.suite, tuple(pairs), shown)
         with Pool(1, self._logs / "compare") as pool:
-            for _, event in pool.run([job]):
-                if isinstance(event, Ended):
-                    left = [label for label, *_ in pairs if "agreed" not in self.found[label]]
+            for _, event in pool.run([self._jobs.job("compare", work, here)]):
+                left = [pair.label for pair in pairs if not self.prepared[pair.label].compared]
+                if isinstance(event, Compared):
+                    self._add_compared(event)
+                elif isinstance(event, WorseImages):
+                    self.prepared[event.label].worse = event.images
+                    self.thumbnails |= event.thumbnails
+                elif isinstance(event, Ended):
                     for label in left if event.problem else ():
                         self.ended(label, "evaluate", event, False)
                     if event.problem and not left:
                         self._not_shown(event.problem)
-                elif event["type"] == "compared":
-                    self._compared(event)
-                elif event["type"] == "worse":
-                    self.found[event["label"]]["worse"] = event["images"]
-                    found = {int(at): each for at, each in event["thumbnails"].items()}
-                    self.thumbnails |= {
-                        at: Thumbnail.model_validate(each) for at, each in found.items()
-                    }
                 else:
-                    left = [label for label, *_ in pairs if "agreed" not in self.found[label]]
                     for label in left:
                         self.fail(label, "evaluate", event)
                     if not left:
-                        self._not_shown(event["problem"])
+                        self._not_shown(_failed(event).problem)
 
     def _not_shown(self, problem: str) -> None:
         """Pictures are no verdict: recipes are judged without them, and people are told."""
         self.notes.append(f"the images that got worse could not be looked for: {problem}")
 
-    def _compared(self, event: dict[str, Any]) -> None:
-        prepared = self.found[event["label"]]
-        accuracy, found = prepared["accuracy"], event["values"]
-        prepared["agreed"] = True
-        prepared["accuracy"] = accuracy | {
-            "values": accuracy["values"] | {name: each["value"] for name, each in found.items()},
-            "ratios": accuracy.get("ratios", {})
-            | {name: each["ratio"] for name, each in found.items()},
-        }
+    def _add_compared(self, event: Compared) -> None:
+        prepared = self.prepared[event.label]
+        accuracy = prepared.accuracy
+        values = {name: metric.value for name, metric in event.metrics.items()}
+        ratios = {name: metric.ratio for name, metric in event.metrics.items()}
+        prepared.compared = True
+        prepared.accuracy = accuracy.model_copy(
+            update={"values": accuracy.values | values, "ratios": accuracy.ratios | ratios}
+        )
 
     def _let_grow(self, arms: Sequence[Arm]) -> None:
         """Watches the memory of recipes over a long run, one after the other, where a budget on
         its growth asks for it.
         """
         jobs = [
-            self._jobs.job(
-                "growth",
-                arm.label,
-                {
-                    "suite": plain(arm.suite),
-                    "recipe": arm.recipe.name,
-                    "mine": self.found[arm.label]["reference"],
-                },
-                arm,
-            )
+            self._jobs.job(arm.label, GrowthJob(arm.suite, arm.recipe.name, artifact), arm)
             for arm in arms
-            if arm.label in self.found
+            if (artifact := self.artifact(arm.label)) is not None
         ]
         with Pool(1, self._logs / "growth") as pool:
             for job, event in pool.run(jobs):
+                prepared = self.prepared[job.name]
                 if isinstance(event, Ended):
-                    self.ended(job.name, "measure", event, "growth" in self.found[job.name])
-                elif event["type"] == "progress":
-                    done = f"{event['done']}/{event['total']} images"
-                    self._progress(f"watching the memory of {job.name}: {done}")
-                elif event["type"] == "growth":
-                    self.found[job.name]["growth"] = event["growth"]
+                    self.ended(job.name, "measure", event, prepared.growth is not None)
+                elif isinstance(event, WorkProgress):
+                    images = f"{event.done}/{event.total} images"
+                    self._progress(f"watching the memory of {job.name}: {images}")
+                elif isinstance(event, GrowthMeasured):
+                    prepared.growth = event.growth
                 else:
                     self.fail(job.name, "measure", event)
 
     def _hold_to_references(self, arms: Sequence[Arm]) -> None:
         """Compares outputs with the references' where a budget on parity asks for it."""
-        jobs = [
-            self._jobs.job(
-                "parity",
-                arm.label,
-                {
-                    "suite": plain(arm.suite),
-                    "recipe": arm.recipe.name,
-                    "label": arm.label,
-                    "mine": self.found[arm.label]["reference"],
-                    "reference": self.found[arm.recipe.reference]["reference"],
-                    "limit": arm.parity,
-                },
-                arm,
-            )
-            for arm in arms
-            if {arm.label, arm.recipe.reference} <= self.found.keys()
-        ]
+        jobs = []
+        for arm in arms:
+            ours, theirs = self.artifact(arm.label), self.artifact(arm.recipe.reference)
+            if ours is not None and theirs is not None and arm.parity is not None:
+                work = ParityJob(arm.suite, arm.recipe.name, ours, theirs, arm.parity)
+                jobs.append(self._jobs.job(arm.label, work, arm))
         size = max(1, len(usable_cores()) // self._jobs.threads)
         with Pool(size, self._logs / "parity") as pool:
             for job, event in pool.run(jobs):
+                prepared = self.prepared[job.name]
                 if isinstance(event, Ended):
-                    done = "parity" in self.found[job.name]
-                    self.ended(job.name, "evaluate", event, done)
-                elif event["type"] == "parity":
-                    self.found[job.name]["parity"] = event["parity"]
+                    self.ended(job.name, "evaluate", event, prepared.parity is not None)
+                elif isinstance(event, ParityMeasured):
+                    prepared.parity = event.parity
                 else:
                     self.fail(job.name, "evaluate", event)
                 self._progress(f"comparing outputs with the reference's: {job.name}")
 
     def _prepare_job(self, arm: Arm) -> Job:
-        work = {
-            "suite": plain(arm.suite),
-            "recipe": arm.recipe.name,
-            "cache": str(self._settings.cache),
-            "images": self._jobs.images(arm),
-        }
-        return self._jobs.job("prepare", arm.label, work, arm)
+        cache, images = self._settings.cache, self._jobs.images(arm)
+        return self._jobs.job(arm.label, PrepareJob(arm.suite, arm.recipe.name, cache, images), arm)
 
-    def fail(self, name: str, stage: str, event: dict[str, Any]) -> None:
-        """An arm's own word that it failed; the first counts."""
+    def artifact(self, label: str) -> ArtifactHandle | None:
+        """The artifact of an arm, None when the arm is not ready."""
+        prepared = self.prepared.get(label)
+        return None if prepared is None else prepared.answer.artifact
+
+    def fail(self, name: str, stage: str, event: Message) -> None:
+        """Notes that an arm failed, in its own words; the first failure counts.
+
+        `stage` is where it failed, unless the message names that.
+        """
+        failed = _failed(event)
         self.failures.setdefault(
             name,
             Failure(
-                stage=stage,
-                problem=event["problem"],
-                last_words=event.get("last_words", ""),
-                next_step=event.get("next_step", ""),
+                stage=failed.stage or stage,
+                problem=failed.problem,
+                last_words=failed.last_words,
+                next_step=failed.next_step,
             ),
         )
 
@@ -290,12 +300,8 @@ class Preparation:
         )
 
 
-def plain(suite: Suite) -> dict[str, Any]:
-    """A suite as plain data, for a worker."""
-    data: dict[str, Any] = json.loads(_adapter().dump_json(suite))
-    return data
-
-
-@cache
-def _adapter() -> TypeAdapter[Suite]:  # made once: it takes longer than what it does
-    return TypeAdapter(Suite)
+def _failed(message: Message) -> Failed:
+    """The message, when it is a failure; any other is one of the worker, which sent it."""
+    if isinstance(message, Failed):
+        return message
+    return Failed(f"the worker sent {type(message).__name__}, which answers no such job")

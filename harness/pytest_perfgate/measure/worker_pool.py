@@ -1,14 +1,13 @@
 """The wall: worker processes, seen from the pytest process.
 
-A worker is one exec'd Python process in a process group of its own. It reads one job (JSON) and
-sends messages (a line of JSON each) until it ends. Whatever else it or its frameworks print goes
-to a log file, whose end is quoted when the worker dies: its last words.
+A worker is one exec'd Python process in a process group of its own. It reads one job and sends
+messages (`worker.protocol`) until it ends. Whatever else it or its frameworks print goes to a log
+file, whose end is quoted when the worker dies: its last words.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import selectors
 import signal
@@ -19,11 +18,19 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
 
-from pytest_perfgate.worker.protocol import describe_signal, worker_command
+from pytest_perfgate.machine.pipes import PipeReader, UnknownMessage, write_whole
+from pytest_perfgate.machine.processes import last_words, obituary
+from pytest_perfgate.worker.protocol import (
+    JOBS,
+    MESSAGES,
+    PLANS,
+    LaunchPlan,
+    Message,
+    Work,
+    worker_command,
+)
 
-_LAST_WORDS = 2000  # characters of the log that are quoted
 _POLL = 0.5  # seconds between looks at workers that say nothing
 
 
@@ -32,18 +39,16 @@ class Job:
     """One piece of work for one worker.
 
     Attributes:
-        kind: "prepare", "compare", "parity", "growth", "launch" or "profile".
         name: what it is for, shown to people.
-        work: the job's plain data.
+        work: what the worker is sent.
         root: the project's root, the worker's working directory and first import path.
         env: environment variables set beside the inherited ones.
         silence: seconds without a message after which the worker counts as hung.
         python: the interpreter.
     """
 
-    kind: str
     name: str
-    work: Mapping[str, Any]
+    work: Work
     root: Path
     env: Mapping[str, str] = field(default_factory=dict)
     silence: float = 300.0
@@ -63,10 +68,9 @@ class _Worker:
     def __init__(self, job: Job, log: Path, held: bool = False) -> None:
         self.job = job
         self.log = log
-        self._pipe: BinaryIO | None = None
+        self._job_fd = -1
         job_read, job_write = os.pipe()
-        self.fd, message_write = os.pipe()
-        os.set_blocking(self.fd, False)
+        message_read, message_write = os.pipe()
         try:
             with log.open("wb") as out:
                 self.process = subprocess.Popen(
@@ -77,73 +81,61 @@ class _Worker:
                     stdout=out,
                     stderr=subprocess.STDOUT,
                     pass_fds=(job_read, message_write),
+                    # A group of its own: Ctrl-C reaches the pytest process alone, and everything
+                    # that the worker starts is killed with it.
                     start_new_session=True,
                 )
         except BaseException:
             os.close(job_write)
-            os.close(self.fd)
+            os.close(message_read)
             raise
         finally:
             os.close(job_read)
             os.close(message_write)
         self.heard = time.monotonic()
-        self._rest = b""
-        self._pipe = os.fdopen(job_write, "wb")
-        self.tell({"kind": job.kind, "work": job.work}, last=not held)
+        self._job_fd = job_write
+        self.messages = PipeReader(message_read)
+        self._send(JOBS.encode(job.work))
+        if not held:
+            self._hang_up()
 
-    def tell(self, data: Mapping[str, Any], last: bool = True) -> None:
-        """Sends a line; after the last one the worker waits for no more."""
-        if self._pipe is None:
-            return
+    def send_plan(self, plan: LaunchPlan) -> None:
+        """Sends the plan to a launch that was started ahead; it waits for no more."""
+        self._send(PLANS.encode(plan))
+        self._hang_up()
+
+    def _send(self, line: bytes) -> None:
         self.heard = time.monotonic()
         # A worker that dies before it has read its job is noticed when its messages end.
         with contextlib.suppress(BrokenPipeError):
-            self._pipe.write(json.dumps(data).encode() + b"\n")
-            self._pipe.flush()
-        if last:
-            self._close()
+            write_whole(self._job_fd, line)
 
-    def _close(self) -> None:
-        if self._pipe is not None:
-            with contextlib.suppress(BrokenPipeError):
-                self._pipe.close()
-            self._pipe = None
+    def _hang_up(self) -> None:
+        if self._job_fd >= 0:
+            os.close(self._job_fd)
+            self._job_fd = -1
 
-    def read(self) -> tuple[list[dict[str, Any]], bool]:
-        """The messages that have arrived, and whether the worker has closed its side."""
-        closed = False
-        while True:
-            try:
-                chunk = os.read(self.fd, 1 << 16)
-            except BlockingIOError:
-                break
-            if not chunk:
-                closed = True
-                break
-            self._rest += chunk
-        *lines, self._rest = self._rest.split(b"\n")
+    def read(self) -> tuple[list[Message], bool]:
+        """The messages that have arrived, and whether the worker has closed its side.
+
+        Raises:
+            UnknownMessage: it sent what is none.
+        """
+        lines, closed = self.messages.receive()
         if lines:
             self.heard = time.monotonic()
-        return [json.loads(line) for line in lines if line], closed
+        return [MESSAGES.decode(line) for line in lines if line], closed
 
     def kill(self) -> None:
         """Ends the worker and everything it started."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
-        self._close()
-        if self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1
-
-    def last_words(self) -> str:
-        with contextlib.suppress(OSError):
-            text = self.log.read_text(errors="replace").strip()
-            return text if len(text) <= _LAST_WORDS else "… " + text[-_LAST_WORDS:]
-        return ""
+        self._hang_up()
+        self.messages.close()
 
 
-Event = tuple[Job, dict[str, Any] | Ended]
+Event = tuple[Job, Message | Ended]
 
 
 class Pool:
@@ -188,59 +180,59 @@ class Pool:
             for worker in list(self._workers):
                 quiet = time.monotonic() - worker.heard
                 if quiet > worker.job.silence:
-                    words = worker.last_words()
-                    self._drop(worker)
-                    yield (
-                        worker.job,
-                        Ended(
-                            f"the worker said nothing for {quiet:.0f} s and was stopped",
-                            words,
-                            "find what hangs, or give it longer: --perf-timeout SECONDS",
-                        ),
+                    yield self._stop(
+                        worker,
+                        f"the worker said nothing for {quiet:.0f} s and was stopped",
+                        "find what hangs, or give it longer: --perf-timeout SECONDS",
                     )
             tick()
 
     def hold(self, job: Job) -> None:
-        """Starts a job that will wait for the rest of its work; one at a time."""
+        """Starts a launch that will wait for its plan; one at a time."""
         if self._held is None:
             self._held = self._start(job, held=True)
 
-    def release(self, rest: Mapping[str, Any]) -> Iterator[Event]:
-        """Gives the job that is held the rest of its work, at once; yields as `run` does."""
+    def release(self, plan: LaunchPlan) -> Iterator[Event]:
+        """Sends the launch that is held its plan, at once; yields as `run` does."""
         worker, self._held = self._held, None
         if worker is not None:
-            worker.tell(rest)
+            worker.send_plan(plan)
             self._add(worker)
         return self.run(())
 
     def _start(self, job: Job, held: bool = False) -> _Worker:
         self._count += 1
-        return _Worker(job, self._logs / f"{self._count:04d}-{job.kind}.log", held)
+        kind = type(job.work).__name__
+        return _Worker(job, self._logs / f"{self._count:04d}-{kind}.log", held)
 
     def _add(self, worker: _Worker) -> None:
         self._workers.append(worker)
-        self._selector.register(worker.fd, selectors.EVENT_READ, worker)
+        self._selector.register(worker.messages.fd, selectors.EVENT_READ, worker)
 
     def _hear(self, worker: _Worker) -> Iterator[Event]:
-        messages, closed = worker.read()
+        try:
+            messages, closed = worker.read()
+        except UnknownMessage as error:
+            problem = f"the worker sent no valid message: {error.problem}"
+            yield self._stop(worker, problem, "use one version of pytest-perfgate on both sides")
+            return
         for message in messages:
             yield worker.job, message
         if closed:
             code = worker.process.wait()
-            words = worker.last_words()
-            self._drop(worker)
-            yield worker.job, Ended(*_obituary(code, words))
+            if code == 0:
+                self._drop(worker)
+                yield worker.job, Ended()
+            else:
+                problem, next_step = obituary(code)
+                yield self._stop(worker, f"the worker died: {problem}", next_step)
+
+    def _stop(self, worker: _Worker, problem: str, next_step: str) -> Event:
+        ended = Ended(problem, last_words(worker.log), next_step)
+        self._drop(worker)
+        return worker.job, ended
 
     def _drop(self, worker: _Worker) -> None:
-        self._selector.unregister(worker.fd)
+        self._selector.unregister(worker.messages.fd)
         self._workers.remove(worker)
         worker.kill()
-
-
-def _obituary(code: int, words: str) -> tuple[str, str, str]:
-    if code == 0:
-        return "", "", ""
-    if code < 0:
-        problem, next_step = describe_signal(-code)
-        return f"the worker died: {problem}", words, next_step
-    return f"the worker ended with exit code {code}", words, ""

@@ -2,69 +2,91 @@
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
-import json
+import importlib
 import os
 import signal
 import sys
 from pathlib import Path
-from typing import Any
 
 from pytest_perfgate.machine.parent_death import die_with
-from pytest_perfgate.worker.protocol import failure
+from pytest_perfgate.machine.pipes import PipeClosed, PipeReader, write_whole
+from pytest_perfgate.worker.protocol import (
+    ARM_MESSAGES,
+    JOBS,
+    MESSAGES,
+    PLANS,
+    ArmJob,
+    CompareJob,
+    Failed,
+    GrowthJob,
+    LaunchJob,
+    LaunchPlan,
+    Message,
+    ParityJob,
+    PrepareJob,
+    ProfileJob,
+    failure,
+)
+
+_MODULES = {
+    PrepareJob: ("prepare", "prepare"),
+    CompareJob: ("compare", "compare"),
+    ParityJob: ("parity", "parity"),
+    GrowthJob: ("memory_growth", "growth"),
+    ProfileJob: ("profile", "profile"),
+}
+"""Module and function of the jobs that build or open a recipe in this very process."""
 
 
 def main() -> int:
-    """Reads the job, does it, sends what there is to say."""
+    """Reads the job, does it, and sends what comes of it."""
     job_fd, message_fd, parent = (int(text) for text in sys.argv[1:4])
     die_with(parent)
     faulthandler.enable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the pytest process decides when this one ends
-    pipe = os.fdopen(job_fd, "rb")
-    job = json.loads(pipe.readline())
+    # They were inherited by this program on purpose; a program that user code starts must not keep
+    # the pytest process waiting for the end of the pipe.
     os.set_inheritable(job_fd, False)
     os.set_inheritable(message_fd, False)
+    pipe = PipeReader(job_fd)
 
-    def send(message: dict[str, Any]) -> None:
-        data = json.dumps(message, allow_nan=False).encode() + b"\n"
-        while data:
-            data = data[os.write(message_fd, data) :]
+    def send(message: Message) -> None:
+        write_whole(message_fd, MESSAGES.encode(message))
 
-    def more() -> dict[str, Any]:
-        line = pipe.readline()
-        if not line:  # it was started ahead, and is not needed any more
+    def plan() -> LaunchPlan:
+        try:
+            return PLANS.decode(pipe.line())
+        except PipeClosed:  # it was started ahead, and is not needed any more
             os._exit(0)
-        rest: dict[str, Any] = json.loads(line)
-        return rest
 
-    kind, work = job["kind"], job["work"]
+    job = JOBS.decode(pipe.line())
     try:
-        if kind == "launch":
+        # Imported here: a launch must not wait for what only a build needs.
+        if isinstance(job, LaunchJob):
             from pytest_perfgate.worker.launch import launch
 
-            launch(work, more, send)
-        elif kind == "arm":
+            launch(job, plan, send)
+        elif isinstance(job, ArmJob):
             from pytest_perfgate.worker.launch import run_arm
 
-            run_arm(work, message_fd)
+            run_arm(job, message_fd)
         else:
-            from pytest_perfgate.worker.memory_growth import growth
-            from pytest_perfgate.worker.parity import parity
-            from pytest_perfgate.worker.prepare import compare, prepare
-            from pytest_perfgate.worker.profile import profile
-
             sys.path.insert(0, str(Path.cwd()))
-            does = {
-                "prepare": prepare,
-                "compare": compare,
-                "parity": parity,
-                "growth": growth,
-                "profile": profile,
-            }
-            does[kind](work, send)
+            module, function = _MODULES[type(job)]
+            getattr(importlib.import_module(f"pytest_perfgate.worker.{module}"), function)(
+                job, send
+            )
     except Exception as error:  # noqa: BLE001 - whatever user code raises ends this recipe only
-        send(failure(error))
+        _report(failure(error), message_fd, arm=isinstance(job, ArmJob))
     return 0
+
+
+def _report(failed: Failed, message_fd: int, *, arm: bool) -> None:
+    line = ARM_MESSAGES.encode(failed) if arm else MESSAGES.encode(failed)
+    with contextlib.suppress(BrokenPipeError):  # nobody listens any more
+        write_whole(message_fd, line)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import json
 import math
 import os
 import struct
@@ -19,14 +18,20 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pydantic import TypeAdapter
-
 from pytest_perfgate import registry
 from pytest_perfgate.errors import RuntimeFault
 from pytest_perfgate.machine import process_memory
-from pytest_perfgate.records.recipe import FLUSH, ROTATE, Suite
+from pytest_perfgate.machine.pipes import write_whole
+from pytest_perfgate.records.recipe import FLUSH, ROTATE
 from pytest_perfgate.worker import yardstick
-from pytest_perfgate.worker.protocol import YARDSTICK_KIND
+from pytest_perfgate.worker.protocol import (
+    ARM_MESSAGES,
+    ArmFinished,
+    ArmMessage,
+    ArmReady,
+    ArmSpec,
+    RecipeWork,
+)
 from pytest_perfgate.workloads import Batches, Infers, Work, WorkContext, Workload, placement
 from pytest_perfgate.workloads.images import Images
 
@@ -34,64 +39,62 @@ SAMPLE, BATCH, ENERGY, FINISH = b"s", b"b", b"e", b"f"
 
 TURN = struct.Struct("<cI")
 """What an arm is asked for: one of the above, and the number of the image to begin with; for
-`ENERGY` how many milliseconds to run.
+`ENERGY` how many milliseconds to run. It is shorter than PIPE_BUF: one write, one read.
 """
+
+TIMES = b"="
+"""The first byte of an answer with times. A line begins with the name of its type instead: an
+error that is raised in a turn arrives where times are awaited."""
 
 STAGES = Images.columns
 """The columns of images one at a time, and of the yardstick."""
 
 
 def answer(columns: int) -> struct.Struct:
-    """A turn's answer of an arm whose samples have so many columns: doubles; NaN: not measured. A
-    batch fills only the first; `ENERGY` the first with its seconds, and the second with how many
-    inferences there were in it.
+    """The answer of an arm whose samples have so many columns: `TIMES`, then doubles; NaN: not
+    measured. A batch fills only the first double; `ENERGY` the first with its seconds, and the
+    second with the number of inferences in them.
     """
-    return struct.Struct(f"<{max(2, columns)}d")
+    return struct.Struct(f"<c{max(2, columns)}d")
 
 
 _WARM_MIN, _WARM_MAX = 3, 12  # inferences before the first visit
 _WARM_SECONDS = 2.0
 
 
-def serve(arm: dict[str, Any], images: Sequence[Any], turns: int, answers: int) -> None:
+def serve(arm: ArmSpec, images: Sequence[Any], turns: int, answers: int) -> None:
     """Opens what the arm measures, says so, and then takes turns until told to finish.
 
-    `arm` is plain data: its "kind", `YARDSTICK_KIND` for the fixed workload, its "root", "" for no
-    code of a project, its "width", how many cores it works on, and what a recipe needs. `images`
-    are decoded, uint8 (H, W, 3).
+    Sends an `ArmReady`, an `answer` per `TURN`, and an `ArmFinished` at the end.
 
-    Answers a line of JSON when ready, with the columns of its samples, an `answer` per `TURN`, and
-    a line of JSON at the end.
+    Args:
+        arm: what it is.
+        images: decoded, uint8 (H, W, 3) each.
+        turns: descriptor of the pipe that turns arrive by.
+        answers: descriptor of the pipe that answers leave by.
     """
-    _stay_on(arm.get("width"))
-    root = arm.get("root")
-    if root:
-        os.chdir(root)
-        sys.path.insert(0, root)
-    visit: _Visit = (
-        _YardstickVisit() if arm["kind"] == YARDSTICK_KIND else _RecipeVisit(arm, images)
-    )
+    _stay_on(arm.cores)
+    if arm.work is not None:
+        # The launch's parent imports nothing of the project: modules are those of this arm's root.
+        os.chdir(arm.work.root)
+        sys.path.insert(0, str(arm.work.root))
+    visit: _Visit = _YardstickVisit() if arm.work is None else _RecipeVisit(arm.work, images)
     _say(
         answers,
-        {
-            "type": "ready",
-            "load_time": visit.load_time,
-            "facts": visit.facts,
-            "columns": list(visit.columns),
-            "processes": list(visit.processes),
-        },
+        ArmReady(visit.load_time, visit.facts, tuple(visit.columns), tuple(visit.processes)),
     )
     packed = answer(len(visit.columns))
-    width = packed.size // 8
+    width = max(2, len(visit.columns))
 
     def give(values: Sequence[float]) -> None:
-        os.write(answers, packed.pack(*values, *[math.nan] * (width - len(values))))
+        write_whole(answers, packed.pack(TIMES, *values, *[math.nan] * (width - len(values))))
 
     while True:
-        asked = os.read(turns, TURN.size)
-        if not asked:
+        # The arm sleeps here while others have their turns; nothing polls, nothing spins.
+        request = os.read(turns, TURN.size)
+        if not request:
             return  # the launch has ended
-        turn, number = TURN.unpack(asked)
+        turn, number = TURN.unpack(request)
         if turn == SAMPLE:
             give(visit.sample(number))
         elif turn == BATCH:
@@ -100,14 +103,7 @@ def serve(arm: dict[str, Any], images: Sequence[Any], turns: int, answers: int) 
             give(visit.inferences(number / 1e3))
         else:
             break
-    _say(
-        answers,
-        {
-            "type": "finished",
-            "peak_memory": visit.peak_memory(),
-            "device_memory": visit.peak_device_memory(),
-        },
-    )
+    _say(answers, ArmFinished(visit.peak_memory(), visit.peak_device_memory()))
 
 
 def _stay_on(width: int | None) -> None:
@@ -166,13 +162,12 @@ class _YardstickVisit(_Visit):
 class _RecipeVisit(_Visit):
     """A recipe's workload, with what is measured of every workload."""
 
-    def __init__(self, arm: dict[str, Any], images: Sequence[Any]) -> None:
+    def __init__(self, work: RecipeWork, images: Sequence[Any]) -> None:
         super().__init__()
-        suite = TypeAdapter(Suite).validate_python(arm["suite"])
-        spec = suite.recipes[arm["recipe"]].workload
+        spec = work.suite.recipes[work.recipe].workload
         workload: Workload = registry.find(registry.WORKLOADS, spec.name)
         options = workload.Options.model_validate(dict(spec.options))
-        context = _context(suite, arm, images)
+        context = _context(work, images)
         self._grown = process_memory.grown()
         start = time.perf_counter()
         self._work: Work = workload.open(options, context)
@@ -208,16 +203,17 @@ class _RecipeVisit(_Visit):
         return None if own is None or others is None else own + others
 
 
-def _context(suite: Suite, arm: dict[str, Any], images: Sequence[Any]) -> WorkContext:
+def _context(work: RecipeWork, images: Sequence[Any]) -> WorkContext:
     from pytest_perfgate.building.builder import load
     from pytest_perfgate.building.opening import open_session
     from pytest_perfgate.building.project_code import resolve
     from pytest_perfgate.building.suite_data import SuiteData
 
+    suite, recipe = work.suite, work.suite.recipes[work.recipe]
     data = SuiteData(suite)
     return WorkContext(
-        session=lambda: open_session(suite, suite.recipes[arm["recipe"]], arm["reference"]),
-        module=lambda: load(arm["reference"]).module,
+        session=lambda: open_session(suite, recipe, work.artifact),
+        module=lambda: load(work.artifact).module,
         pipeline=data.pipeline,
         images=images,
         data=data.split,
@@ -225,9 +221,9 @@ def _context(suite: Suite, arm: dict[str, Any], images: Sequence[Any]) -> WorkCo
         batch=suite.batch,
         threads=suite.threads,
         flush=lambda session: flush_of(session, suite.between_samples),
-        gpu=placement.on_gpu(suite.recipes[arm["recipe"]]),
+        gpu=placement.on_gpu(recipe),
         grown=process_memory.grown,
-        silence=arm.get("silence", 300.0),
+        silence=work.silence,
     )
 
 
@@ -265,8 +261,6 @@ def _warm(work: Callable[[int], Any]) -> None:
             return
 
 
-def _say(answers: int, message: dict[str, Any]) -> None:
-    data = json.dumps(message).encode() + b"\n"
-    with contextlib.suppress(BrokenPipeError):
-        while data:
-            data = data[os.write(answers, data) :]
+def _say(answers: int, message: ArmMessage) -> None:
+    with contextlib.suppress(BrokenPipeError):  # the launch has ended: the next read tells it
+        write_whole(answers, ARM_MESSAGES.encode(message))

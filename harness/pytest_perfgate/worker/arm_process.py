@@ -7,37 +7,51 @@ own. The parent never opens a device, and forks no arm once it has: each opens i
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import select
-import signal
 import subprocess
-import sys
 import time
 import traceback
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from pytest_perfgate.machine.cuda_context import refuse_opened
-from pytest_perfgate.machine.parent_death import die_with
+from pytest_perfgate.machine.pipes import PipeClosed, PipeReader, PipeSilent, write_whole
+from pytest_perfgate.machine.processes import Forked, last_words, obituary
 from pytest_perfgate.runtimes import on_device
-from pytest_perfgate.worker.arm import STAGES, TURN, answer, serve
-from pytest_perfgate.worker.protocol import Send, describe_signal, failure, worker_command
-
-_LAST_WORDS = 2000
+from pytest_perfgate.worker.arm import STAGES, TIMES, TURN, answer, serve
+from pytest_perfgate.worker.protocol import (
+    ARM_MESSAGES,
+    JOBS,
+    ArmFailed,
+    ArmFinished,
+    ArmJob,
+    ArmMessage,
+    ArmReady,
+    ArmSpec,
+    Failed,
+    LaunchJob,
+    Send,
+    failure,
+    worker_command,
+)
 
 
 @dataclass
 class HeldArm:
-    """The parent's hold on one arm."""
+    """The parent's hold on one arm.
+
+    Attributes:
+        turns: descriptor of the pipe that turns leave by.
+        answers: the pipe that its answers arrive by.
+        rounds, times: number and values of each timed turn.
+    """
 
     label: str
-    kind: str
-    pid: int
+    process: Forked | subprocess.Popen[bytes]
     turns: int
-    answers: int
+    answers: PipeReader
     log: Path
     load_time: float = 0.0
     facts: dict[str, Any] = field(default_factory=dict)
@@ -54,7 +68,7 @@ class HeldArm:
     @property
     def pids(self) -> tuple[int, ...]:
         """Its process, and those that it works in besides."""
-        return (self.pid, *self.processes)
+        return (self.process.pid, *self.processes)
 
     @property
     def on_device(self) -> bool:
@@ -69,78 +83,87 @@ class HeldArm:
 
 
 class ArmDied(Exception):
-    """An arm ended, or did not answer in time; its message says how."""
+    """An arm ended, or did not answer in time."""
 
-    def __init__(self, message: dict[str, Any]) -> None:
-        super().__init__(message["problem"])
-        self.message = message
+    def __init__(self, failed: Failed) -> None:
+        super().__init__(failed.problem)
+        self.failed = failed
 
 
 def ask(arm: HeldArm, turn: bytes, number: int = 0) -> None:
-    """Asks for a turn; the arm's end, if it has ended, is told by what it answers."""
+    """Asks for a turn; an arm that has ended is noticed when its answer is read."""
     with contextlib.suppress(BrokenPipeError):
-        os.write(arm.turns, TURN.pack(turn, number))
+        write_whole(arm.turns, TURN.pack(turn, number))
 
 
 def take_turn(arm: HeldArm, turn: bytes, number: int, silence: float) -> tuple[float, ...]:
-    """What a turn gave, see `pytest_perfgate.worker.arm.answer`.
+    """The values of a turn, see `pytest_perfgate.worker.arm.answer`.
 
     Raises:
-        ArmDied: it ended, or did not answer within `silence` seconds.
+        ArmDied: it ended, failed, or did not answer within `silence` seconds.
     """
     ask(arm, turn, number)
-    packed, data = answer(len(arm.columns)), b""
-    while len(data) < packed.size:
-        data += _read(arm, packed.size - len(data), silence)
-    return packed.unpack(data)
+    packed = answer(len(arm.columns))
+    with _heard(arm, silence):
+        data = arm.answers.frame(packed.size, TIMES, silence)
+        if data is not None:
+            _, *values = packed.unpack(data)
+            return tuple(values)
+        raise ArmDied(_failed(ARM_MESSAGES.decode(arm.answers.line(silence))))
 
 
 def hear_ready(arm: HeldArm, silence: float) -> None:
     """Waits until the arm has loaded what it measures.
 
     Raises:
-        ArmDied: it ended, or did not answer within `silence` seconds.
+        ArmDied: it ended, failed, or did not answer within `silence` seconds.
     """
-    message = hear_line(arm, silence)
-    if message["type"] == "failed":
-        raise ArmDied(message)
-    arm.load_time, arm.facts = message["load_time"], message["facts"]
-    arm.columns = tuple(message.get("columns", STAGES))  # an older program's arm has but those
-    arm.processes = tuple(message.get("processes", ()))
+    message = _message(arm, silence)
+    if not isinstance(message, ArmReady):
+        raise ArmDied(_failed(message))
+    arm.load_time, arm.facts = message.load_time, message.facts
+    arm.columns, arm.processes = message.columns, message.processes
 
 
-def hear_line(arm: HeldArm, silence: float) -> dict[str, Any]:
-    """The arm's next line.
+def finish(arm: HeldArm, turn: bytes, silence: float) -> ArmFinished:
+    """Asks the arm to finish, and waits for its last line.
 
     Raises:
-        ArmDied: it ended, or did not answer within `silence` seconds.
+        ArmDied: it ended, failed, or did not answer within `silence` seconds.
     """
-    data = b""
-    while not data.endswith(b"\n"):
-        data += _read(arm, 1 << 16, silence)
-    message: dict[str, Any] = json.loads(data)
+    ask(arm, turn)
+    message = _message(arm, silence)
+    if not isinstance(message, ArmFinished):
+        raise ArmDied(_failed(message))
     return message
 
 
-def _read(arm: HeldArm, size: int, silence: float) -> bytes:
-    ready, _, _ = select.select([arm.answers], [], [], silence)
-    if not ready:
+def _message(arm: HeldArm, silence: float) -> ArmMessage:
+    with _heard(arm, silence):
+        return ARM_MESSAGES.decode(arm.answers.line(silence))
+
+
+def _failed(message: ArmMessage) -> Failed:
+    if isinstance(message, Failed):
+        return message
+    return Failed(f"the arm sent {type(message).__name__} out of turn")
+
+
+@contextlib.contextmanager
+def _heard(arm: HeldArm, silence: float) -> Iterator[None]:
+    """Turns the end and the silence of a pipe into those of its arm."""
+    try:
+        yield
+    except PipeSilent:
         raise ArmDied(
-            {
-                "type": "failed",
-                "problem": f"the arm did not answer for {silence:.0f} s and was stopped",
-                "last_words": _words(arm),
-                "next_step": "find what hangs, or give it longer: --perf-timeout SECONDS",
-            }
-        )
-    chunk = os.read(arm.answers, size)
-    if not chunk:
-        raise ArmDied(_obituary(arm))
-    if chunk.startswith(b'{"type": "failed"'):  # raised in its turn, where times were awaited
-        while not chunk.endswith(b"\n"):
-            chunk += os.read(arm.answers, 1 << 16)
-        raise ArmDied(json.loads(chunk))
-    return chunk
+            Failed(
+                f"the arm did not answer for {silence:.0f} s and was stopped",
+                "find what hangs, or give it longer: --perf-timeout SECONDS",
+            )
+        ) from None
+    except PipeClosed:
+        problem, next_step = obituary(arm.process.wait())
+        raise ArmDied(Failed(f"the arm died while it was measured: {problem}", next_step)) from None
 
 
 @contextlib.contextmanager
@@ -152,111 +175,78 @@ def failing(arm: HeldArm, live: list[HeldArm], send: Send) -> Iterator[None]:
         if arm in live:
             live.remove(arm)
         end_arm(arm)
-        message = dict(died.message)
-        if not message.get("last_words"):
-            message["last_words"] = _words(arm)
-        send({**message, "type": "arm_failed", "arm": arm.label})
+        failed = died.failed
+        if not failed.last_words:
+            failed = replace(failed, last_words=last_words(arm.log))
+        send(ArmFailed(arm.label, failed))
 
 
 def fork_arm(
-    arm: dict[str, Any], images: dict[str, list[Any]], logs: str, live: Sequence[HeldArm]
+    arm: ArmSpec, images: Mapping[Path, list[Any]], logs: Path, live: Sequence[HeldArm]
 ) -> HeldArm:
     """An arm forked from this process; `live` are those that were before.
 
     Raises:
         RuntimeFault: this process has opened a device.
     """
+    # A CUDA context does not survive a fork: the child's first call fails, or hangs.
     refuse_opened()
     turns_read, turns_write = os.pipe()
     answers_read, answers_write = os.pipe()
     log = _log_file(logs)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    parent = os.getpid()
-    pid = os.fork()
-    if pid == 0:
-        status = 1
+
+    def body() -> None:
+        out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        os.dup2(out, 1)
+        os.dup2(out, 2)
         try:
-            die_with(parent)
-            os.close(turns_write)
-            os.close(answers_read)
-            for other in live:  # else an arm would not notice that the launch has ended
-                os.close(other.turns)
-                os.close(other.answers)
-            out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            os.dup2(out, 1)
-            os.dup2(out, 2)
-            try:
-                serve(arm, images.get(arm["images"], []), turns_read, answers_write)
-                status = 0
-            except Exception as error:  # noqa: BLE001 - whatever an arm raises ends this arm only
-                traceback.print_exc()
-                os.write(answers_write, json.dumps(failure(error)).encode() + b"\n")
-        finally:
-            with contextlib.suppress(Exception):
-                sys.stdout.flush()
-                sys.stderr.flush()
-            os._exit(status)
+            serve(arm, images[arm.work.images] if arm.work else [], turns_read, answers_write)
+        except Exception as error:
+            traceback.print_exc()
+            write_whole(answers_write, ARM_MESSAGES.encode(failure(error)))
+            raise
+
+    # An arm that held its elders' ends would keep them waiting for turns after the launch has died.
+    elders = [fd for other in live for fd in (other.turns, other.answers.fd)]
+    process = Forked(body, [turns_write, answers_read, *elders])
     os.close(turns_read)
     os.close(answers_write)
-    return HeldArm(arm["label"], arm["kind"], pid, turns_write, answers_read, log)
+    return HeldArm(arm.label, process, turns_write, PipeReader(answers_read), log)
 
 
-def exec_arm(arm: dict[str, Any], work: dict[str, Any]) -> HeldArm:
+def exec_arm(arm: ArmSpec, launch: LaunchJob) -> HeldArm:
     """An arm as a program of its own, run by the interpreter of its version of the code."""
     turns_read, turns_write = os.pipe()
     answers_read, answers_write = os.pipe()
     job_read, job_write = os.pipe()
-    log = _log_file(work["logs"])
-    job = {"arm": arm, "turns": turns_read, "preload": work["preload"]}
+    log = _log_file(launch.logs)
     with log.open("wb") as out:
         process = subprocess.Popen(
-            worker_command(arm["python"], job_read, answers_write),
-            cwd=arm["root"] or None,
+            worker_command(arm.python, job_read, answers_write),
+            cwd=arm.work.root if arm.work else None,
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,
             pass_fds=(job_read, turns_read, answers_write),
         )
+    # With a copy of its own left open here, the end of the arm would never show in the pipe.
     for fd in (job_read, turns_read, answers_write):
         os.close(fd)
-    with contextlib.suppress(BrokenPipeError), os.fdopen(job_write, "wb") as pipe:
-        pipe.write(json.dumps({"kind": "arm", "work": job}).encode() + b"\n")
-    return HeldArm(arm["label"], arm["kind"], process.pid, turns_write, answers_read, log)
+    with contextlib.suppress(BrokenPipeError):
+        write_whole(job_write, JOBS.encode(ArmJob(arm, turns_read, launch.preload)))
+    os.close(job_write)
+    return HeldArm(arm.label, process, turns_write, PipeReader(answers_read), log)
 
 
-def _log_file(logs: str) -> Path:
-    return Path(logs) / f"arm-{os.getpid()}-{time.monotonic_ns()}.log"
+def _log_file(logs: Path) -> Path:
+    return logs / f"arm-{os.getpid()}-{time.monotonic_ns()}.log"
 
 
 def end_arm(arm: HeldArm) -> None:
     """Kills an arm and closes its pipes."""
-    with contextlib.suppress(ProcessLookupError, ChildProcessError):
-        os.kill(arm.pid, signal.SIGKILL)
-        os.waitpid(arm.pid, 0)
-    for fd in (arm.turns, arm.answers):
-        with contextlib.suppress(OSError):
-            os.close(fd)
-
-
-def _obituary(arm: HeldArm) -> dict[str, Any]:
-    problem, next_step = "it ended without a word", ""
-    with contextlib.suppress(ChildProcessError):
-        _, status = os.waitpid(arm.pid, 0)
-        if os.WIFSIGNALED(status):
-            problem, next_step = describe_signal(os.WTERMSIG(status))
-        else:
-            problem = f"it ended with exit code {os.waitstatus_to_exitcode(status)}"
-    return {
-        "type": "failed",
-        "problem": f"the arm died while it was measured: {problem}",
-        "last_words": _words(arm),
-        "next_step": next_step,
-    }
-
-
-def _words(arm: HeldArm) -> str:
-    with contextlib.suppress(OSError):
-        text = arm.log.read_text(errors="replace").strip()
-        return text if len(text) <= _LAST_WORDS else "… " + text[-_LAST_WORDS:]
-    return ""
+    arm.process.kill()
+    arm.process.wait()
+    if arm.turns >= 0:
+        os.close(arm.turns)
+        arm.turns = -1
+    arm.answers.close()

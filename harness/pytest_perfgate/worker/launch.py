@@ -15,8 +15,7 @@ import contextlib
 import math
 import os
 import random
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from pytest_perfgate.machine import gpu_sensors
 from pytest_perfgate.machine.cpu_sensors import Sensors
@@ -25,16 +24,24 @@ from pytest_perfgate.runtimes import uuids_of
 from pytest_perfgate.worker.arm import FINISH, STAGES, serve
 from pytest_perfgate.worker.arm_process import (
     HeldArm,
-    ask,
     end_arm,
     exec_arm,
     failing,
+    finish,
     fork_arm,
-    hear_line,
     hear_ready,
 )
 from pytest_perfgate.worker.loading import preload, read_images
-from pytest_perfgate.worker.protocol import Send
+from pytest_perfgate.worker.protocol import (
+    ArmJob,
+    ArmMeasured,
+    ArmSpec,
+    LaunchConditions,
+    LaunchJob,
+    LaunchPlan,
+    Send,
+    WorkProgress,
+)
 from pytest_perfgate.worker.turns import Turns
 
 _LONGEST_WARM_UP = 5.0  # seconds until a device's clocks are steady
@@ -42,82 +49,105 @@ _LONGEST_WARM_UP = 5.0  # seconds until a device's clocks are steady
 _NO_DEVICE = "the recipe ran on no NVIDIA GPU"
 
 
-def launch(work: dict[str, Any], more: Callable[[], dict[str, Any]], send: Send) -> None:
-    """Measures arms for some rounds. It is started ahead of its time, while another launch
-    measures on other cores: `more` waits for the rest of its work, and until then the frameworks
-    are imported and, where `ahead` says so, the arms loaded.
+def launch(job: LaunchJob, read_plan: Callable[[], LaunchPlan], send: Send) -> None:
+    """Measures arms for some rounds.
 
-    Sends one "measured" or "arm_failed" per arm, and one "conditions". Keys of `work`: index,
-    cores (list), preload, exec, arms, ahead, silence, logs. Of what `more` returns: blocks (lists
-    of labels; an arm in none of them leaves), rounds (of a block), batches and energies (labels),
-    turns, seconds, started, batch_size. Of an arm: label, kind, root, images (a file), python, and
-    what `serve` asks for.
+    It is started ahead of its time, while another launch measures on other cores: `read_plan`
+    waits for what is to be measured, and until then the frameworks are imported and, where the job
+    says `ahead`, the arms loaded.
+
+    Sends one `ArmMeasured` or `ArmFailed` per arm, and one `LaunchConditions`.
     """
-    if work["cores"] and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, work["cores"])
+    if job.cores and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, job.cores)
     orderly = _hand_over_in_order()
-    if not work["exec"]:  # arms that are programs of their own import for themselves
-        preload(work["preload"])
-    order = random.Random(work["index"])  # noqa: S311 - an order of turns, nothing secret
+    if not job.separate:  # arms that are programs of their own import for themselves
+        preload(job.preload)
+    order = random.Random(job.index)  # noqa: S311 - an order of turns, nothing secret
     live: list[HeldArm] = []
     try:
-        if not work["ahead"]:
-            work = work | more()
-            asked = _labels(work)
-            work["arms"] = [arm for arm in work["arms"] if arm["label"] in asked]
-        files = {arm["images"] for arm in work["arms"] if arm["images"]}
-        images = {file: read_images(file) for file in files}
-        # In an order of its own in every launch: whoever comes first may get the better memory.
-        for arm in order.sample(work["arms"], len(work["arms"])):
-            # One after the other: loading beside a neighbour would be measured with it.
-            started = (
-                exec_arm(arm, work) if work["exec"] else fork_arm(arm, images, work["logs"], live)
-            )
-            live.append(started)
-            with failing(started, live, send):
-                hear_ready(started, work["silence"])
-                send({"type": "progress", "done": 0, "total": 0, "note": f"{arm['label']} loaded"})
-        if work["ahead"]:
-            work = work | more()
-            asked = _labels(work)
-            for each in [each for each in live if each.label not in asked]:
-                live.remove(each)
-                end_arm(each)
-        turns = Turns(live, work, order, send)
-        pids = [pid for each in live for pid in each.pids]
-        uuids = [uuid for each in live for uuid in uuids_of(each.facts)]
-        devices = gpu_sensors.watch(uuids, pids, work["cores"])
-        devices.settle(turns.untimed, _LONGEST_WARM_UP)
-        sensors = Sensors(work["cores"], pids, orderly=orderly)
-        devices.start()
-        spans = turns.visits(sensors, devices)
-        seen = sensors.stop(work["index"])
-        devices.stop()
-        left_out = devices.left_out(spans)
-        for each in live:
-            each.leave_out(left_out)
-        rounds = len({number for number, _, _ in spans})
-        seen = seen.model_copy(update={"devices": devices.conditions(rounds, len(left_out))})
-        send({"type": "conditions", "conditions": seen.model_dump(mode="json")})
-        turns.batches()
-        turns.energies(devices)
-        for each in list(live):
-            with failing(each, live, send):
-                each.device_memory_process = _device_memory(each, devices)
-                ask(each, FINISH)
-                last = hear_line(each, work["silence"])
-                each.peak_memory = last["peak_memory"]
-                # An arm of another version of this program may not tell it.
-                each.device_memory_allocator = last.get("device_memory")
-        for each in live:
-            send(_measured(each, work, devices))
+        if job.ahead:
+            _load(job, job.arms, order, live, send)
+            plan = read_plan()
+        else:
+            plan = read_plan()
+            wanted = {label for block in plan.blocks for label in block}
+            _load(job, [arm for arm in job.arms if arm.label in wanted], order, live, send)
+        _dismiss(live, plan)
+        devices = _take_turns(job, plan, order, live, send, orderly=orderly)
+        for arm in list(live):
+            with failing(arm, live, send):
+                arm.device_memory_process = _device_memory(arm, devices)
+                last = finish(arm, FINISH, job.silence)
+                arm.peak_memory = last.peak_memory
+                arm.device_memory_allocator = last.device_memory
+        for arm in live:
+            send(_measured(arm, job, plan, devices))
     finally:
-        for each in live:
-            end_arm(each)
+        for arm in live:
+            end_arm(arm)
 
 
-def _labels(work: dict[str, Any]) -> set[str]:
-    return {label for block in work["blocks"] for label in block}
+def _load(
+    job: LaunchJob,
+    arms: Sequence[ArmSpec],
+    order: random.Random,
+    live: list[HeldArm],
+    send: Send,
+) -> None:
+    """Starts the arms, one after the other, and waits for each."""
+    files = {arm.work.images for arm in arms if arm.work}
+    images = {file: read_images(file) for file in files}
+    # In an order of its own in every launch: whoever comes first may get the better memory.
+    for spec in order.sample(arms, len(arms)):
+        # One after the other: loading beside a neighbour would be measured with it.
+        arm = exec_arm(spec, job) if job.separate else fork_arm(spec, images, job.logs, live)
+        live.append(arm)
+        with failing(arm, live, send):
+            hear_ready(arm, job.silence)
+            send(WorkProgress(0, 0, f"{arm.label} loaded"))
+
+
+def _dismiss(live: list[HeldArm], plan: LaunchPlan) -> None:
+    """Ends the arms that were loaded ahead and are in no block of the plan."""
+    wanted = {label for block in plan.blocks for label in block}
+    for arm in [arm for arm in live if arm.label not in wanted]:
+        live.remove(arm)
+        end_arm(arm)
+
+
+def _take_turns(
+    job: LaunchJob,
+    plan: LaunchPlan,
+    order: random.Random,
+    live: list[HeldArm],
+    send: Send,
+    *,
+    orderly: bool,
+) -> gpu_sensors.Devices:
+    """All turns of the arms, and what the machine did meanwhile."""
+    turns = Turns(live, plan, job.silence, order, send)
+    pids = [pid for arm in live for pid in arm.pids]
+    uuids = [uuid for arm in live for uuid in uuids_of(arm.facts)]
+    devices = gpu_sensors.watch(uuids, pids, job.cores)
+    # Before the sensors start: a device that is still speeding up is no condition of the rounds.
+    devices.settle(turns.untimed, _LONGEST_WARM_UP)
+    sensors = Sensors(job.cores, pids, orderly=orderly)
+    devices.start()
+    spans = turns.visits(sensors, devices)
+    conditions = sensors.stop(job.index)
+    devices.stop()
+    # Rounds in which a device was throttled are left out of all arms, to keep them paired.
+    left_out = devices.left_out(spans)
+    for arm in live:
+        arm.leave_out(left_out)
+    rounds = len({number for number, _, _ in spans})
+    of_devices = devices.conditions(rounds, len(left_out))
+    send(LaunchConditions(conditions.model_copy(update={"devices": of_devices})))
+    # After the sensors have stopped: a batch is another load, and no part of the rounds.
+    turns.batches()
+    turns.energies(devices)
+    return devices
 
 
 def _hand_over_in_order() -> bool:
@@ -134,12 +164,11 @@ def _hand_over_in_order() -> bool:
     return os.sched_getscheduler(0) == os.SCHED_BATCH
 
 
-def run_arm(work: dict[str, Any], answers: int) -> None:
+def run_arm(job: ArmJob, answers: int) -> None:
     """The "arm" job: what `exec_arm` started, up to the end of its launch."""
-    arm = work["arm"]
-    preload(work["preload"])
-    images = read_images(arm["images"]) if arm["images"] else []
-    serve(arm, images, work["turns"], answers)
+    preload(job.preload)
+    images = read_images(job.arm.work.images) if job.arm.work else []
+    serve(job.arm, images, job.turns, answers)
 
 
 def _unmeasured(arm: HeldArm, devices: gpu_sensors.Devices) -> dict[str, str]:
@@ -147,30 +176,30 @@ def _unmeasured(arm: HeldArm, devices: gpu_sensors.Devices) -> dict[str, str]:
     if not arm.on_device:
         why = f"{_NO_DEVICE}; {devices.problem}" if devices.problem else _NO_DEVICE
         return dict.fromkeys(("device_time_p50", "device_memory", "energy"), why)
-    found = {}
-    told = {**_columns(arm)}.get("device_time", ())
-    if not told or any(map(math.isnan, told)):
-        found["device_time_p50"] = "its runtime does not tell the time on the device"
+    reasons = {}
+    times = _columns(arm).get("device_time", ())
+    if not times or any(map(math.isnan, times)):
+        reasons["device_time_p50"] = "its runtime does not tell the time on the device"
     why = devices.problem or "NVML does not tell it of this device"
     if arm.device_memory_process is None and arm.device_memory_allocator is None:
-        found["device_memory"] = why
+        reasons["device_memory"] = why
     if devices.energy() is None:
-        found["energy"] = why
-    return found
+        reasons["energy"] = why
+    return reasons
 
 
 def _device_memory(arm: HeldArm, devices: gpu_sensors.Devices) -> int | None:
     """Of all processes that the arm works in, None when it is not told of one of them."""
-    found = [devices.peak(pid) for pid in arm.processes or (arm.pid,)]
-    known = [each for each in found if each is not None]
-    return sum(known) if len(known) == len(found) else None
+    peaks = [devices.peak(pid) for pid in arm.processes or (arm.process.pid,)]
+    known = [peak for peak in peaks if peak is not None]
+    return sum(known) if len(known) == len(peaks) else None
 
 
 def _sm_clock(arm: HeldArm, devices: gpu_sensors.Devices) -> float | None:
     """The mean over the arm's devices, None when it is not told of one of them."""
-    found = [devices.sm_clock(uuid) for uuid in uuids_of(arm.facts)]
-    known = [each for each in found if each is not None]
-    return math.fsum(known) / len(known) if known and len(known) == len(found) else None
+    clocks = [devices.sm_clock(uuid) for uuid in uuids_of(arm.facts)]
+    known = [clock for clock in clocks if clock is not None]
+    return math.fsum(known) / len(known) if known and len(known) == len(clocks) else None
 
 
 def _columns(arm: HeldArm) -> dict[str, tuple[float, ...]]:
@@ -184,21 +213,23 @@ def _columns(arm: HeldArm) -> dict[str, tuple[float, ...]]:
     }
 
 
-def _measured(arm: HeldArm, work: dict[str, Any], devices: gpu_sensors.Devices) -> dict[str, Any]:
+def _measured(
+    arm: HeldArm, job: LaunchJob, plan: LaunchPlan, devices: gpu_sensors.Devices
+) -> ArmMeasured:
     columns = _columns(arm)
-    preprocess, inference, postprocess, device = (columns.pop(each, ()) for each in STAGES)
+    preprocess, inference, postprocess, device = (columns.pop(name, ()) for name in STAGES)
     measured = Launch(
-        index=work["index"],
-        core=work["cores"][0] if work["cores"] else -1,
-        started=work["started"],
+        index=job.index,
+        core=job.cores[0] if job.cores else -1,
+        started=plan.started,
         load_time=float(f"{arm.load_time:.6g}"),
         preprocess=preprocess,
         inference=inference,
         postprocess=postprocess,
         # What was not measured in every round was not measured.
-        values={name: each for name, each in columns.items() if not any(map(math.isnan, each))},
+        values={name: row for name, row in columns.items() if not any(map(math.isnan, row))},
         batches=tuple(float(f"{seconds:.6g}") for seconds in arm.batches),
-        batch_size=work["batch_size"],
+        batch_size=plan.batch_size,
         rounds=tuple(arm.rounds),
         peak_memory=arm.peak_memory,
         device=() if any(map(math.isnan, device)) else device,
@@ -207,10 +238,4 @@ def _measured(arm: HeldArm, work: dict[str, Any], devices: gpu_sensors.Devices) 
         sm_clock=_sm_clock(arm, devices),
         energies=tuple(float(f"{joules:.6g}") for joules in arm.energies),
     )
-    return {
-        "type": "measured",
-        "arm": arm.label,
-        "launch": measured.model_dump(mode="json"),
-        "facts": arm.facts,
-        "unmeasured": _unmeasured(arm, devices),
-    }
+    return ArmMeasured(arm.label, measured, arm.facts, _unmeasured(arm, devices))

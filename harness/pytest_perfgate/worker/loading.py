@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 
@@ -15,7 +16,7 @@ def preload(modules: Sequence[str]) -> None:
             importlib.import_module(name)
 
 
-def read_images(file: str) -> list[Any]:
+def read_images(file: Path) -> list[Any]:
     """Images that a "prepare" job wrote: uint8 (H, W, 3) each."""
     import numpy as np
 

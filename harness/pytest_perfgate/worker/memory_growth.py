@@ -10,17 +10,13 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable
-from typing import Any
-
-from pydantic import TypeAdapter
 
 from pytest_perfgate.building.opening import open_session
 from pytest_perfgate.building.suite_data import VALIDATION, SuiteData
 from pytest_perfgate.errors import PerfgateError
 from pytest_perfgate.machine import process_memory
 from pytest_perfgate.records.launch import Growth
-from pytest_perfgate.records.recipe import Suite
-from pytest_perfgate.worker.protocol import Send
+from pytest_perfgate.worker.protocol import GrowthJob, GrowthMeasured, Send, WorkProgress
 
 STRETCHES = 20
 _MOST = 3000  # images of a run, warm-up included
@@ -30,24 +26,21 @@ _LEAST = 5  # images of a stretch
 _IMAGES = 16  # different ones that are cycled through
 
 
-def growth(work: dict[str, Any], send: Send) -> None:
-    """Runs the recipe `work["recipe"]`, opened from `work["mine"]`; sends one "growth"."""
+def growth(job: GrowthJob, send: Send) -> None:
+    """Runs a recipe again and again; sends one `GrowthMeasured`."""
     process_memory.small_pages()
-    suite = TypeAdapter(Suite).validate_python(work["suite"])
-    recipe = suite.recipes[work["recipe"]]
-    data = SuiteData(suite)
+    data = SuiteData(job.suite)
     images = data.images(VALIDATION, range(min(_IMAGES, len(data.split(VALIDATION).images))))
-    session = open_session(suite, recipe, work["mine"])
+    session = open_session(job.suite, job.suite.recipes[job.recipe], job.artifact)
 
     def infer(index: int) -> None:
         batch, meta = data.pipeline.preprocess([images[index % len(images)]])
         data.pipeline.postprocess(session.run(batch), meta)
 
     def show(done: int, total: int) -> None:
-        send({"type": "progress", "done": done, "total": total, "note": "growth"})
+        send(WorkProgress(done, total, "growth"))
 
-    found = watch(infer, process_memory.held, show)
-    send({"type": "growth", "growth": found.model_dump(mode="json")})
+    send(GrowthMeasured(watch(infer, process_memory.held, show)))
 
 
 def watch(

@@ -13,14 +13,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import TypeAdapter
 
 from pytest_perfgate.building.opening import open_session
 from pytest_perfgate.building.suite_data import SuiteData
 from pytest_perfgate.records.launch import Parity
-from pytest_perfgate.records.recipe import Suite
 from pytest_perfgate.runtimes import InferenceSession
-from pytest_perfgate.worker.protocol import Send
+from pytest_perfgate.worker.protocol import ParityJob, ParityMeasured, Send
 
 Inputs = npt.NDArray[np.float32]
 
@@ -75,18 +73,14 @@ class Drawn:
         return f"batch {self.batch}, {self.height} x {self.width}, {what}"
 
 
-def parity(work: dict[str, Any], send: Send) -> None:
-    """Compares the recipe `work["recipe"]`, opened from `work["mine"]`, with its reference, opened
-    from `work["reference"]`, against `work["limit"]`; sends one "parity".
-    """
-    suite = TypeAdapter(Suite).validate_python(work["suite"])
-    recipe = suite.recipes[work["recipe"]]
+def parity(job: ParityJob, send: Send) -> None:
+    """Compares outputs of a recipe with its reference's; sends one `ParityMeasured`."""
+    suite, recipe = job.suite, job.suite.recipes[job.recipe]
     data = SuiteData(suite)
-    reference = open_session(suite, suite.recipes[recipe.reference], work["reference"])
-    mine = open_session(suite, recipe, work["mine"])
+    reference = open_session(suite, suite.recipes[recipe.reference], job.reference)
+    ours = open_session(suite, recipe, job.artifact)
     images = np.asarray(data.example(max(2, suite.batch)), dtype=np.float32)
-    found = search(reference, mine, images, float(work["limit"]))
-    send({"type": "parity", "label": work["label"], "parity": found.model_dump(mode="json")})
+    send(ParityMeasured(search(reference, ours, images, job.limit)))
 
 
 def search(

@@ -2,39 +2,35 @@
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
-import sys
 import time
-from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic import BaseModel, ConfigDict
 
 from pytest_perfgate import registry
 from pytest_perfgate.building.artifact_cache import ArtifactStore, Stored
+from pytest_perfgate.building.artifact_handle import ArtifactHandle
 from pytest_perfgate.building.builder import Built, build
+from pytest_perfgate.building.implementation_code import whole_code
 from pytest_perfgate.building.opening import open_session
 from pytest_perfgate.building.package_versions import versions
 from pytest_perfgate.building.project_code import Watch
 from pytest_perfgate.building.suite_data import VALIDATION, SuiteData
 from pytest_perfgate.errors import PerfgateError
-from pytest_perfgate.files import digest_files, digest_of
+from pytest_perfgate.files import digest_of, replacing
 from pytest_perfgate.machine.fingerprint import this_machine
-from pytest_perfgate.metric import Better
-from pytest_perfgate.records.accuracy import Accuracy, Packed, Ratio
-from pytest_perfgate.records.image_losses import WORSE_MOST, Thumbnail
+from pytest_perfgate.records.accuracy import Accuracy
 from pytest_perfgate.records.recipe import Recipe, Suite
 from pytest_perfgate.runtimes import InferenceSession, Runtime
 from pytest_perfgate.steps import splits_of
 from pytest_perfgate.suite.preloads import preloads
-from pytest_perfgate.tasks import ShowsImages, Task
 from pytest_perfgate.worker.loading import preload
-from pytest_perfgate.worker.protocol import Send, failure
-from pytest_perfgate.worker.thumbnails import thumbnail
+from pytest_perfgate.worker.protocol import Prepared, PrepareJob, Send, WorkProgress, failure
 
 _EVERY = 0.5  # seconds between progress messages
 _IMAGES = 24  # validation images that every arm cycles through
@@ -42,18 +38,17 @@ _EVALUATION = "evaluation.json"
 _PREDICTIONS = "predictions.npz"
 
 
-def prepare(work: dict[str, Any], send: Send) -> None:
-    """Builds and evaluates the recipe `work["recipe"]` of `work["suite"]`.
-
-    Sends "progress" messages, then "prepared", or "failed" with the stage that failed.
+def prepare(job: PrepareJob, send: Send) -> None:
+    """Builds and evaluates a recipe; sends `WorkProgress`, then `Prepared`, or `Failed` with the
+    stage that failed.
     """
-    suite = TypeAdapter(Suite).validate_python(work["suite"])
-    recipe = suite.recipes[work["recipe"]]
+    suite = job.suite
+    recipe = suite.recipes[job.recipe]
     progress = _Progress(send)
     stage = "build"
     try:
         watch = Watch(suite.root)
-        store = ArtifactStore(Path(work["cache"]))
+        store = ArtifactStore(job.cache)
         data = SuiteData(suite)
         for split in _splits_used(recipe):
             progress(0, 0, f"comparing {split} with validation images")
@@ -67,89 +62,23 @@ def prepare(work: dict[str, Any], send: Send) -> None:
             progress=progress,
         )
         stage = "evaluate"
-        found, predictions = _evaluation(suite, recipe, built, store, watch, data, progress)
-        _write_images(data, Path(work["images"]))
+        evaluated = _evaluation(suite, recipe, built, store, watch, data, progress)
+        _write_images(data, job.images)
     except Exception as error:  # noqa: BLE001 - whatever a step raises ends this recipe only
-        send({**failure(error), "stage": stage})
+        send(failure(error, stage))
         return
     send(
-        {
-            "type": "prepared",
-            "reference": built.reference,
-            "artifact": built.info.model_dump(mode="json"),
-            "lineage": [link.model_dump(mode="json") for link in built.lineage],
-            "accuracy": found.accuracy.model_dump(mode="json"),
-            "facts": found.facts,
-            "load_time_cold": found.load_time_cold,
-            "predictions": str(predictions),
-            "files": {**built.files, **watch.files()},
-        }
-    )
-
-
-def compare(work: dict[str, Any], send: Send) -> None:
-    """The "compare" job: recipes' predictions beside their reference's; `work["pairs"]` are label,
-    file of predictions, file of the reference's, and `work["suite"]` is the suite.
-
-    Sends "compared" for each: metric name to value and what it is made of. Then, for a task that
-    can tell, "worse" for each of `work["shown"]`, with the images that it does worse.
-    """
-    from pytest_perfgate.stats.ratio import ratio
-
-    suite = TypeAdapter(Suite).validate_python(work["suite"])
-    task: Task = registry.find(registry.TASKS, suite.task)
-    kept: dict[str, dict[str, Any]] = {}
-    for label, *files in work["pairs"]:
-        for file in files:
-            if file not in kept:
-                with np.load(file, allow_pickle=False) as stored:
-                    kept[file] = {name: stored[name] for name in stored.files}
-        found = task.compare(kept[files[0]], kept[files[1]])
-        values = {}
-        for name, (top, bottom) in found.items():
-            better = task.metrics[name].better
-            parts = Ratio(numerator=Packed.of(top), denominator=Packed.of(bottom))
-            values[name] = {
-                # Nothing confident on either side: they agree.
-                "value": ratio((top, bottom), 1.0 if better is Better.HIGHER else 0.0),
-                "ratio": parts.model_dump(mode="json"),
-            }
-        send({"type": "compared", "label": label, "values": values})
-    shown = [each for each in work["pairs"] if each[0] in work["shown"]]
-    if shown and isinstance(task, ShowsImages):
-        _send_worse(SuiteData(suite), task, shown, kept, send)
-
-
-def _send_worse(
-    data: SuiteData,
-    task: ShowsImages,
-    shown: Sequence[Sequence[str]],
-    kept: Mapping[str, Mapping[str, Any]],
-    send: Send,
-) -> None:
-    """For each recipe the images that it does worse, and every such image once, made small."""
-    validation = data.split(VALIDATION)
-    sent: set[int] = set()
-    for label, mine, other in shown:
-        found = task.worse(validation, kept[mine], kept[other], WORSE_MOST)
-        thumbnails = {}
-        for index in sorted({each.image for each in found} - sent):
-            sent.add(index)
-            (image,) = data.images(VALIDATION, [index])
-            name, objects = task.objects(validation, index)
-            media, text = thumbnail(image)
-            height, width = image.shape[:2]
-            thumbnails[index] = Thumbnail(
-                name=name, width=width, height=height, objects=objects, media=media, data=text
-            ).model_dump(mode="json")
-        send(
-            {
-                "type": "worse",
-                "label": label,
-                "images": [each.model_dump(mode="json") for each in found],
-                "thumbnails": thumbnails,
-            }
+        Prepared(
+            artifact=evaluated.artifact,
+            info=built.info,
+            lineage=built.lineage,
+            accuracy=evaluated.evaluation.accuracy,
+            facts=evaluated.evaluation.facts,
+            load_time_cold=evaluated.evaluation.load_time_cold,
+            predictions=evaluated.predictions,
+            files={**built.files, **watch.files()},
         )
+    )
 
 
 class _Evaluation(BaseModel):
@@ -162,6 +91,15 @@ class _Evaluation(BaseModel):
     load_time_cold: float
 
 
+@dataclass(frozen=True)
+class _Evaluated:
+    """An evaluation, the file with its predictions, and the artifact that an arm will open."""
+
+    evaluation: _Evaluation
+    predictions: Path
+    artifact: ArtifactHandle
+
+
 def _evaluation(
     suite: Suite,
     recipe: Recipe,
@@ -170,21 +108,21 @@ def _evaluation(
     watch: Watch,
     data: SuiteData,
     progress: _Progress,
-) -> tuple[_Evaluation, Path]:
+) -> _Evaluated:
     """Accuracy from the store, or from all validation images when anything it rests on changed."""
     key = _evaluation_key(suite, recipe, built, data)
     # What the runtime compiles during the evaluation is there for the arms of the same artifact.
-    built.reference["compiled"] = str(store.root / "runtime" / key[:16])
+    artifact = replace(built.artifact, compiled=store.root / "runtime" / key[:16])
     with store.lock(key):
         entry = store.find(key, watch)
         if entry is not None and entry.path is not None:
             known = _Evaluation.model_validate_json(entry.path.read_bytes())
-            return known, entry.folder / _PREDICTIONS
+            return _Evaluated(known, entry.folder / _PREDICTIONS, artifact)
         start = time.perf_counter()
-        found, packed = _evaluate(suite, recipe, built, data, progress)
+        evaluation, packed = _evaluate(suite, recipe, artifact, data, progress)
         with store.scratch() as folder:
             np.savez(folder / _PREDICTIONS, **packed)
-            (folder / _EVALUATION).write_text(found.model_dump_json())
+            (folder / _EVALUATION).write_text(evaluation.model_dump_json())
             stored = Stored(
                 kind="evaluation",
                 file=_EVALUATION,
@@ -194,24 +132,24 @@ def _evaluation(
                 files=watch.files(),
             )
             entry = store.add(key, folder, stored)
-        return found, entry.folder / _PREDICTIONS
+        return _Evaluated(evaluation, entry.folder / _PREDICTIONS, artifact)
 
 
 def _evaluation_key(suite: Suite, recipe: Recipe, built: Built, data: SuiteData) -> str:
     """What was asked for; the project's files that are read on the way are compared besides."""
     runtime: Runtime = registry.find(registry.RUNTIMES, recipe.runtime.name)
-    source = sys.modules[type(runtime).__module__].__file__
+    artifact = built.artifact
     return digest_of(
         {
             "what": "evaluation with predictions and cold load",
             "versions": versions(),
             "artifact": built.info.digest,
-            "structures": built.reference["structures"],
-            "model": built.reference["model"],
-            "made": built.reference["made"],
+            "structures": [each.model_dump(mode="json") for each in artifact.structures],
+            "model": asdict(artifact.model),
+            "made": artifact.made,
             "runtime": recipe.runtime.name,
             "options": dict(recipe.runtime.options),
-            "code": digest_files(Path(source).parent, [Path(source).name])[0] if source else "",
+            "code": whole_code(runtime),
             "task": suite.task,
             "data": data.split(VALIDATION).digest,  # whatever it was read from
             "input": dict(suite.input),
@@ -228,20 +166,18 @@ def _write_images(data: SuiteData, file: Path) -> None:
         return
     total = len(data.split(VALIDATION).images)
     chosen = random.Random(0).sample(range(total), min(_IMAGES, total))  # noqa: S311 - no secret
-    part = file.with_name(f"{os.getpid()}-{file.name}")
-    with part.open("wb") as out:
+    with replacing(file) as part, part.open("xb") as out:
         np.savez(out, *data.images(VALIDATION, sorted(chosen)))
-    part.replace(file)
 
 
 def _evaluate(
     suite: Suite,
     recipe: Recipe,
-    built: Built,
+    artifact: ArtifactHandle,
     data: SuiteData,
     progress: _Progress,
 ) -> tuple[_Evaluation, dict[str, Any]]:
-    session, cold = _open_cold(suite, recipe, built.reference, data)
+    session, cold = _open_cold(suite, recipe, artifact, data)
     start = time.perf_counter()
     try:
         validation = data.split(VALIDATION)
@@ -255,29 +191,31 @@ def _evaluate(
     finally:
         session.close()
     accuracy = data.task.evaluate(validation, predictions)
-    asked = {
+    needed = {
         name
         for name, metric in data.task.metrics.items()
         if not (metric.against_reference or metric.optional)
     }
-    missing = sorted(asked - accuracy.values.keys())
+    missing = sorted(needed - accuracy.values.keys())
     if missing:
         raise PerfgateError(f"the evaluator gave no value for {', '.join(missing)}")
     seconds = round(time.perf_counter() - start, 3)
     accuracy = accuracy.model_copy(update={"seconds": seconds})
-    found = _Evaluation(accuracy=accuracy, facts=facts, load_time_cold=cold)
-    return found, data.task.pack(predictions)
+    evaluation = _Evaluation(accuracy=accuracy, facts=facts, load_time_cold=cold)
+    return evaluation, data.task.pack(predictions)
 
 
 def _open_cold(
-    suite: Suite, recipe: Recipe, reference: dict[str, Any], data: SuiteData
+    suite: Suite, recipe: Recipe, artifact: ArtifactHandle, data: SuiteData
 ) -> tuple[InferenceSession, float]:
     """A session after its first inference, and the seconds from nothing to there."""
     preload(preloads(suite, recipe))
     batch = data.example(1)
-    shutil.rmtree(reference["compiled"], ignore_errors=True)
+    if artifact.compiled is not None:
+        # What an earlier evaluation has compiled would make a cold load look warm.
+        shutil.rmtree(artifact.compiled, ignore_errors=True)
     start = time.perf_counter()
-    session = open_session(suite, recipe, reference)
+    session = open_session(suite, recipe, artifact)
     try:
         session.run(batch)
     except BaseException:
@@ -307,4 +245,4 @@ class _Progress:
         if now - self._last < _EVERY and note == self._note:
             return
         self._last, self._note = now, note
-        self._send({"type": "progress", "done": done, "total": total, "note": note})
+        self._send(WorkProgress(done, total, note))

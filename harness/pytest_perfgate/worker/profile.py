@@ -11,15 +11,12 @@ import statistics
 import time
 from typing import Any
 
-from pydantic import TypeAdapter
-
 from pytest_perfgate.building.opening import open_session
 from pytest_perfgate.building.suite_data import SuiteData
 from pytest_perfgate.records.profile import Profile
-from pytest_perfgate.records.recipe import Suite
 from pytest_perfgate.runtimes import Profiles
 from pytest_perfgate.worker.loading import read_images
-from pytest_perfgate.worker.protocol import Send
+from pytest_perfgate.worker.protocol import Profiled, ProfileJob, Send
 
 _PLAIN = 5  # inferences without the profiler: to know what one takes
 _FEWEST, _MOST = 5, 50
@@ -27,23 +24,20 @@ _SECONDS = 2.0  # of profiled inferences
 _ROWS = 400  # operators that are handed over, at most: the slowest
 
 
-def profile(work: dict[str, Any], send: Send) -> None:
-    """Profiles the recipe `work["recipe"]` of `work["suite"]`, opened from `work["reference"]`, on
-    the first of `work["images"]` (a file), pinned to `work["cores"]`. Sends one "profiled".
-    """
-    if work["cores"] and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, work["cores"])
-    suite = TypeAdapter(Suite).validate_python(work["suite"])
-    session = open_session(suite, suite.recipes[work["recipe"]], work["reference"])
+def profile(job: ProfileJob, send: Send) -> None:
+    """Profiles a recipe on the first of its images; sends one `Profiled`."""
+    if job.cores and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, job.cores)
+    session = open_session(job.suite, job.suite.recipes[job.recipe], job.artifact)
     try:
         if not isinstance(session, Profiles):
-            found = Profile(problem="its runtime has no profiler")
+            operators = Profile(problem="its runtime has no profiler")
         else:
-            batch, _ = SuiteData(suite).pipeline.preprocess(read_images(work["images"])[:1])
-            found = _profiled(session, batch)
+            batch, _ = SuiteData(job.suite).pipeline.preprocess(read_images(job.images)[:1])
+            operators = _profiled(session, batch)
     finally:
         session.close()
-    send({"type": "profiled", "profile": found.model_dump(mode="json")})
+    send(Profiled(operators))
 
 
 def _profiled(session: Any, batch: Any) -> Profile:

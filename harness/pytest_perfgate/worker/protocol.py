@@ -1,70 +1,380 @@
-"""What the two sides of the wall say to each other; all else of this package is the workers'."""
+"""What the two sides of the wall say to each other; all else of this package is the workers'.
+
+A worker reads a job; a "launch" also reads a plan later, because it is started ahead of its time.
+It answers with messages until it ends. Each is a frozen dataclass, and what arrives is validated.
+"""
 
 from __future__ import annotations
 
 import os
-import signal
 import traceback
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
 
+from pytest_perfgate.building.artifact_handle import ArtifactHandle
 from pytest_perfgate.errors import PerfgateError
+from pytest_perfgate.machine.conditions import Conditions
+from pytest_perfgate.machine.pipes import Vocabulary
+from pytest_perfgate.machine.processes import problem_of
+from pytest_perfgate.records.accuracy import Accuracy, Ratio
+from pytest_perfgate.records.image_losses import Thumbnail, WorseImage
+from pytest_perfgate.records.launch import Growth, Launch, Parity
+from pytest_perfgate.records.profile import Profile
+from pytest_perfgate.records.recipe import ALTERNATE, Suite
+from pytest_perfgate.records.recipe_record import ArtifactInfo, Link
 
-Send = Callable[[dict[str, Any]], None]
+YARDSTICK = "yardstick"
+"""The label of the yardstick's arm in a suite's launches."""
 
 
-def failure(error: BaseException) -> dict[str, Any]:
+# Jobs: from the pytest process to a worker.
+
+
+@dataclass(frozen=True)
+class PrepareJob:
+    """Build and evaluate a recipe.
+
+    Attributes:
+        cache: the folder of the artifact cache.
+        images: the file for the images that arms of this version of the code cycle through.
+    """
+
+    suite: Suite
+    recipe: str
+    cache: Path
+    images: Path
+
+
+@dataclass(frozen=True)
+class PredictionPair:
+    """Files with the predictions of an arm and of its reference."""
+
+    label: str
+    recipe: Path
+    reference: Path
+
+
+@dataclass(frozen=True)
+class CompareJob:
+    """Compare predictions of recipes with those of their references.
+
+    Attributes:
+        shown: the labels whose worse images are sent too.
+    """
+
+    suite: Suite
+    pairs: tuple[PredictionPair, ...]
+    shown: frozenset[str]
+
+
+@dataclass(frozen=True)
+class ParityJob:
+    """Compare outputs of a recipe with those of its reference, over drawn inputs, with `limit`."""
+
+    suite: Suite
+    recipe: str
+    artifact: ArtifactHandle
+    reference: ArtifactHandle
+    limit: float
+
+
+@dataclass(frozen=True)
+class GrowthJob:
+    """Watch the memory of a recipe over a long run."""
+
+    suite: Suite
+    recipe: str
+    artifact: ArtifactHandle
+
+
+@dataclass(frozen=True)
+class ProfileJob:
+    """Profile the operators of a recipe, on `cores`, with the first image of the file `images`."""
+
+    suite: Suite
+    recipe: str
+    artifact: ArtifactHandle
+    images: Path
+    cores: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class RecipeWork:
+    """What a recipe's arm opens.
+
+    Attributes:
+        root: the project's root, at the arm's version of the code.
+        images: the file of the decoded images that it cycles through.
+        silence: seconds without an answer after which a process of the arm counts as hung.
+    """
+
+    suite: Suite
+    recipe: str
+    artifact: ArtifactHandle
+    root: Path
+    images: Path
+    silence: float
+
+
+@dataclass(frozen=True)
+class ArmSpec:
+    """One arm of a launch.
+
+    Attributes:
+        python: its interpreter, where arms are programs of their own.
+        cores: how many of the launch's cores it works on; None for all.
+        work: what it measures; None for the yardstick's fixed work.
+    """
+
+    label: str
+    python: str
+    cores: int | None = None
+    work: RecipeWork | None = None
+
+
+@dataclass(frozen=True)
+class LaunchJob:
+    """Load arms, which then take turns.
+
+    Attributes:
+        index: number of the launch in its suite.
+        cores: that its processes are pinned to; empty for no pinning.
+        preload: modules to import before the arms are forked.
+        separate: whether each arm is a program of its own, not forked.
+        ahead: whether arms are loaded before the plan is there.
+        silence: seconds without an answer after which an arm counts as hung.
+        logs: the folder of the arms' logs.
+    """
+
+    index: int
+    cores: tuple[int, ...]
+    preload: tuple[str, ...]
+    separate: bool
+    arms: tuple[ArmSpec, ...]
+    ahead: bool
+    silence: float
+    logs: Path
+
+
+@dataclass(frozen=True)
+class LaunchPlan:
+    """The second line of a launch: what is measured, and how.
+
+    Attributes:
+        blocks: labels of arms that take turns with each other; an arm in none of them leaves.
+        rounds: of a block.
+        batches, energies: labels of the arms whose batches or energy are measured too.
+        seconds: after which no visit begins, however few the rounds were.
+        started: seconds since the suite's first launch.
+        batch_size: images in a batch.
+        turns: `ALTERNATE` or `BLOCKED`.
+    """
+
+    blocks: tuple[tuple[str, ...], ...]
+    rounds: int
+    batches: tuple[str, ...]
+    seconds: float
+    started: float
+    batch_size: int
+    energies: tuple[str, ...] = ()
+    turns: str = ALTERNATE
+
+
+@dataclass(frozen=True)
+class ArmJob:
+    """Be one arm of a launch, as a program of its own; `turns` is the pipe that turns come by."""
+
+    arm: ArmSpec
+    turns: int
+    preload: tuple[str, ...]
+
+
+# Messages: from a worker to the pytest process, and from an arm to its launch.
+
+
+@dataclass(frozen=True)
+class WorkProgress:
+    """What is being done: `done` of `total`, 0 where there is no total."""
+
+    done: int
+    total: int
+    note: str
+
+
+@dataclass(frozen=True)
+class Failed:
+    """An error that ended the work.
+
+    Attributes:
+        stage: "build", "evaluate" or "measure"; "" where the reader knows it.
+    """
+
+    problem: str
+    next_step: str = ""
+    last_words: str = ""
+    stage: str = ""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A recipe that is built and evaluated.
+
+    Attributes:
+        load_time_cold: seconds, see the metric of that name.
+        predictions: the file with the predictions.
+        files: the project's files that the artifact rests on, with their digests.
+    """
+
+    artifact: ArtifactHandle
+    info: ArtifactInfo
+    lineage: tuple[Link, ...]
+    accuracy: Accuracy
+    facts: dict[str, Any]
+    load_time_cold: float
+    predictions: Path
+    files: dict[str, str]
+
+
+@dataclass(frozen=True)
+class ComparedMetric:
+    """A metric against the reference, and the sums that it is the ratio of."""
+
+    value: float
+    ratio: Ratio
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Metrics of an arm against its reference, by name."""
+
+    label: str
+    metrics: dict[str, ComparedMetric]
+
+
+@dataclass(frozen=True)
+class WorseImages:
+    """The images that an arm does worse than its reference, the worst first, and thumbnails of
+    those that were in no message before, by index.
+    """
+
+    label: str
+    images: tuple[WorseImage, ...]
+    thumbnails: dict[int, Thumbnail]
+
+
+@dataclass(frozen=True)
+class ParityMeasured:
+    """The answer to a `ParityJob`."""
+
+    parity: Parity
+
+
+@dataclass(frozen=True)
+class GrowthMeasured:
+    """The answer to a `GrowthJob`."""
+
+    growth: Growth
+
+
+@dataclass(frozen=True)
+class Profiled:
+    """The answer to a `ProfileJob`."""
+
+    profile: Profile
+
+
+@dataclass(frozen=True)
+class LaunchConditions:
+    """What the machine did during the timed rounds of a launch."""
+
+    conditions: Conditions
+
+
+@dataclass(frozen=True)
+class ArmMeasured:
+    """What a launch measured of one arm.
+
+    Attributes:
+        facts: what the runtime says of itself.
+        unmeasured: metrics without a value, with the reason.
+    """
+
+    label: str
+    launch: Launch
+    facts: dict[str, Any]
+    unmeasured: dict[str, str]
+
+
+@dataclass(frozen=True)
+class ArmFailed:
+    """An arm that left its launch before the end."""
+
+    label: str
+    failure: Failed
+
+
+@dataclass(frozen=True)
+class ArmReady:
+    """The first line of an arm: it has loaded what it measures.
+
+    Attributes:
+        load_time: seconds.
+        columns: names of the values of a sample, in order.
+        processes: ids of the processes that it works in besides its own.
+    """
+
+    load_time: float
+    facts: dict[str, Any]
+    columns: tuple[str, ...]
+    processes: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class ArmFinished:
+    """The last line of an arm: bytes, None where they were not measured."""
+
+    peak_memory: int | None
+    device_memory: int | None = None
+
+
+Work = PrepareJob | CompareJob | ParityJob | GrowthJob | ProfileJob | LaunchJob | ArmJob
+Message = (
+    WorkProgress
+    | Failed
+    | Prepared
+    | Compared
+    | WorseImages
+    | ParityMeasured
+    | GrowthMeasured
+    | Profiled
+    | LaunchConditions
+    | ArmMeasured
+    | ArmFailed
+)
+ArmMessage = ArmReady | ArmFinished | Failed
+
+Send = Callable[[Message], None]
+
+JOBS = Vocabulary[Work](get_args(Work))
+PLANS = Vocabulary[LaunchPlan]([LaunchPlan])
+MESSAGES = Vocabulary[Message](get_args(Message))
+ARM_MESSAGES = Vocabulary[ArmMessage](get_args(ArmMessage))
+
+
+def failure(error: BaseException, stage: str = "") -> Failed:
     """An error as a message: a `PerfgateError` in its own words, anything else with its trace."""
-    if isinstance(error, PerfgateError):
-        problem = f"{error.where}: {error.problem}" if error.where else error.problem
-        if error.valid:
-            problem += f" (valid: {error.valid})"
-        return {
-            "type": "failed",
-            "problem": problem,
-            "next_step": error.next_step,
-            "last_words": "",
-        }
-    if isinstance(error, MemoryError):
-        return {
-            "type": "failed",
-            "problem": "it ran out of memory",
-            "next_step": "free memory, or make the recipe smaller",
-            "last_words": traceback.format_exc(limit=-4),
-        }
-    return {
-        "type": "failed",
-        "problem": f"it raised {type(error).__name__}: {error}",
-        "next_step": "the last words show where",
-        "last_words": traceback.format_exc(limit=-6),
-    }
+    problem, next_step = problem_of(error)
+    # Frames near the raise, not those of this package around it.
+    trace = "" if isinstance(error, PerfgateError) else traceback.format_exc(limit=-6)
+    return Failed(problem, next_step, trace, stage)
 
 
 def worker_command(python: str, job_fd: int, message_fd: int) -> list[str]:
-    """The command line of a worker of this process."""
+    """The command line of a worker of this process: it reads jobs from one descriptor, writes
+    messages to the other, and ends with its parent.
+    """
+    # -P: the working folder is the project's, and a module there must not hide one of ours.
     fds = [str(job_fd), str(message_fd), str(os.getpid())]
     return [python, "-P", "-m", "pytest_perfgate.worker", *fds]
-
-
-def describe_signal(number: int) -> tuple[str, str]:
-    """What a signal means for a worker that it ended, and what to do about it."""
-    name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
-    if number == signal.SIGKILL:
-        return (
-            f"it was killed ({name}), most often by the kernel for want of memory",
-            "free memory, or make the recipe smaller; `dmesg | grep -i oom` tells more",
-        )
-    if number in {signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT}:
-        return (
-            f"it crashed in native code ({name})",
-            "the last words show where; the versions of the frameworks are the first suspect",
-        )
-    return f"it was ended by {name}", ""
-
-
-YARDSTICK = "yardstick"
-"""The arm's name in a suite's launches."""
-
-
-YARDSTICK_KIND = "yardstick"
-"""What an arm of any name says to run this workload."""

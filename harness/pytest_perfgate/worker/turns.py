@@ -13,14 +13,13 @@ from __future__ import annotations
 import math
 import random
 import time
-from typing import Any
 
 from pytest_perfgate.machine.cpu_sensors import Sensors
 from pytest_perfgate.machine.gpu_sensors import Devices
 from pytest_perfgate.records.recipe import BLOCKED
 from pytest_perfgate.worker.arm import BATCH, ENERGY, SAMPLE
 from pytest_perfgate.worker.arm_process import HeldArm, failing, take_turn
-from pytest_perfgate.worker.protocol import Send
+from pytest_perfgate.worker.protocol import LaunchPlan, Send, WorkProgress
 
 ROUNDS = 4
 """Rounds of a visit, after the turn that is not timed."""
@@ -38,18 +37,24 @@ class Turns:
 
     Args:
         live: the arms of the launch; shared with it.
-        work: the launch's plain data.
+        plan: what is measured.
+        silence: seconds without an answer after which an arm counts as hung.
         order: in which turns are drawn.
     """
 
     def __init__(
-        self, live: list[HeldArm], work: dict[str, Any], order: random.Random, send: Send
+        self,
+        live: list[HeldArm],
+        plan: LaunchPlan,
+        silence: float,
+        order: random.Random,
+        send: Send,
     ) -> None:
         self._live = live
-        self._work = work
+        self._plan = plan
+        self._silence = silence
         self._order = order
         self._send = send
-        self._silence: float = work["silence"]
 
     def untimed(self) -> None:
         """A turn of every arm that counts for nothing."""
@@ -60,20 +65,20 @@ class Turns:
     def visits(self, sensors: Sensors, devices: Devices) -> list[Span]:
         """All visits of all blocks; gives when each of their rounds was."""
         spans: list[Span] = []
-        visit = self._visit_blocked if self._work.get("turns") == BLOCKED else self._visit
+        visit = self._visit_blocked if self._plan.turns == BLOCKED else self._visit
         start = time.monotonic()
-        blocks: list[list[str]] = self._work["blocks"]
-        visits = math.ceil(self._work["rounds"] / ROUNDS)
+        blocks = self._plan.blocks
+        visits = math.ceil(self._plan.rounds / ROUNDS)
         first = 0
         for number in range(visits):
-            if number >= _FEW_VISITS and time.monotonic() - start > self._work["seconds"]:
+            if number >= _FEW_VISITS and time.monotonic() - start > self._plan.seconds:
                 break
             for block in self._order.sample(blocks, len(blocks)):
                 spans += visit([arm for arm in self._live if arm.label in block], first)
                 first += ROUNDS
             sensors.look()
             devices.look()
-            self._send({"type": "progress", "done": number + 1, "total": visits, "note": "visits"})
+            self._send(WorkProgress(number + 1, visits, "visits"))
         return spans
 
     def _visit(self, block: list[HeldArm], first: int) -> list[Span]:
@@ -112,7 +117,7 @@ class Turns:
     def batches(self) -> None:
         """A batch of every arm that one is asked of, however few the rounds were."""
         for arm in self._drawn(self._live):
-            if arm.label in self._work["batches"]:
+            if arm.label in self._plan.batches:
                 with failing(arm, self._live, self._send):
                     seconds = take_turn(arm, BATCH, 0, self._silence)[0]
                     if not math.isnan(seconds):  # its workload has no batches
@@ -121,15 +126,15 @@ class Turns:
     def energies(self, devices: Devices) -> None:
         """What the devices use while one arm infers, and the others wait."""
         for arm in self._drawn(self._live):
-            if arm.label not in self._work.get("energies", ()) or not arm.on_device:
+            if arm.label not in self._plan.energies or not arm.on_device:
                 continue
             with failing(arm, self._live, self._send):
                 take_turn(arm, ENERGY, 0, self._silence)  # its inputs are prepared
                 before = devices.energy()
                 if before is None:
                     continue
-                asked = round(_ENERGY_SECONDS * 1e3)
-                _, count, *_ = take_turn(arm, ENERGY, asked, self._silence)
+                milliseconds = round(_ENERGY_SECONDS * 1e3)
+                _, count, *_ = take_turn(arm, ENERGY, milliseconds, self._silence)
                 after = devices.energy()
                 if after is not None and after > before and count:
                     arm.energies.append((after - before) / count)

@@ -12,8 +12,9 @@ import gc
 import math
 import mmap
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
 
 from pydantic import Field
 
@@ -25,7 +26,7 @@ from pytest_perfgate.registry import Requirement
 from pytest_perfgate.runtimes import DEVICE_UUID
 from pytest_perfgate.units import Unit
 from pytest_perfgate.workloads import WorkContext
-from pytest_perfgate.workloads.child_processes import Answer, Forks
+from pytest_perfgate.workloads.child_processes import Begin, Dialogue, Forks
 from pytest_perfgate.workloads.placement import Place, prove_apart, seen, take
 
 _BATCH = (
@@ -92,6 +93,54 @@ class Replicas:
         return _Work(options, context)
 
 
+@dataclass(frozen=True)
+class _Stretch:
+    """A request: run a stretch.
+
+    Attributes:
+        serial: of the stretch, by which replicas find each other.
+        number: of the turn.
+        active: the replicas that take part.
+    """
+
+    serial: int
+    number: int
+    active: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _AskMemory:
+    """A request: how much memory is held."""
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """The first answer: what the runtime says of itself, and where it really is."""
+
+    facts: dict[str, Any]
+    place: Place
+
+
+@dataclass(frozen=True)
+class _Times:
+    """Seconds of each batch of a stretch, and where it ran."""
+
+    times: tuple[float, ...]
+    place: Place
+
+
+@dataclass(frozen=True)
+class _Memory:
+    """Bytes, None where they are not measured."""
+
+    resident: int | None
+    device: int | None
+
+
+_Request = _Stretch | _AskMemory
+_Answer = _Ready | _Times | _Memory
+
+
 class _Work:
     def __init__(self, options: Any, context: WorkContext) -> None:
         count = options.devices
@@ -100,7 +149,7 @@ class _Work:
         self._places = take(count, context.threads, gpu=context.gpu)
         refuse_opened()
         meeting = _Meeting(count)
-        begins: list[Callable[[], tuple[dict[str, Any], Answer]]] = [
+        begins: list[Begin[_Answer, _Request]] = [
             functools.partial(
                 _begin, number, place, meeting, context, size=self._size, batches=self._batches
             )
@@ -108,20 +157,21 @@ class _Work:
         ]
         names = [f"replica {number} ({place})" for number, place in enumerate(self._places)]
         # A turn has two stretches, and its own end.
-        self._forks = Forks(names, begins, 0.4 * context.silence)
+        dialogue: Dialogue[_Request, _Answer] = Dialogue.of(get_args(_Request), get_args(_Answer))
+        self._forks = Forks(names, begins, dialogue, 0.4 * context.silence)
         self._all = range(count)
         self._serial = 0
         self.columns = ("replica_throughput", "scaling_efficiency") + ("replica_latency",) * (
             count * self._batches
         )
         self.processes: Sequence[int] = self._forks.pids
-        told = self._forks.first()
-        self._prove(told)
-        first = dict(told[0]["facts"])
+        ready = [answer for answer in self._forks.first() if isinstance(answer, _Ready)]
+        prove_apart(self._places, [answer.place for answer in ready])
+        first = dict(ready[0].facts)
         self.facts: dict[str, Any] = first | {
             "replicas": count,
             "batch_size": self._size,
-            "places": [str(_place(each)) for each in told],
+            "places": [str(answer.place) for answer in ready],
         }
         if context.gpu:
             self.facts[DEVICE_UUID] = [place.gpu for place in self._places]
@@ -144,36 +194,33 @@ class _Work:
 
     def peak_memory(self) -> int | None:
         """What the replicas have come to hold, added up, in bytes."""
-        return self._sum("memory")
+        return _sum(answer.resident for answer in self._memories())
 
     def peak_device_memory(self) -> int | None:
         """What the replicas' allocators held, added up, in bytes."""
-        return self._sum("device_memory")
+        return _sum(answer.device for answer in self._memories())
 
-    def _sum(self, what: str) -> int | None:
-        known = [each[what] for each in self._forks.ask(self._all, {"what": "memory"})]
-        return None if any(each is None for each in known) else sum(known)
+    def _memories(self) -> list[_Memory]:
+        answers = self._forks.ask(self._all, _AskMemory())
+        return [answer for answer in answers if isinstance(answer, _Memory)]
 
-    def _stretch(self, active: Sequence[int], number: int) -> list[list[float]]:
+    def _stretch(self, active: Sequence[int], number: int) -> list[tuple[float, ...]]:
         """Seconds of each batch of these replicas, which begin together."""
         self._serial = self._serial % _Meeting.LAST + 1
-        asked = {
-            "what": "stretch",
-            "serial": self._serial,
-            "number": number,
-            "active": list(active),
-        }
-        told = self._forks.ask(active, asked)
-        self._prove(told, active)
-        return [each["times"] for each in told]
-
-    def _prove(self, told: Sequence[Mapping[str, Any]], active: Sequence[int] = ()) -> None:
-        given = [self._places[each] for each in active or self._all]
-        prove_apart(given, [_place(each) for each in told])
+        answers = self._forks.ask(active, _Stretch(self._serial, number, tuple(active)))
+        times = [answer for answer in answers if isinstance(answer, _Times)]
+        prove_apart([self._places[at] for at in active], [answer.place for answer in times])
+        return [answer.times for answer in times]
 
 
-def _place(told: Mapping[str, Any]) -> Place:
-    return Place(tuple(told["cores"]), told["gpu"])
+def _sum(values: Iterable[int | None]) -> int | None:
+    """None where one of the values was not measured."""
+    total = 0
+    for value in values:
+        if value is None:
+            return None
+        total += value
+    return total
 
 
 class _Meeting:
@@ -205,7 +252,7 @@ class _Meeting:
 
 def _begin(
     number: int, place: Place, meeting: _Meeting, context: WorkContext, *, size: int, batches: int
-) -> tuple[dict[str, Any], Answer]:
+) -> tuple[_Answer, Callable[[_Request], _Answer]]:
     """A replica, in its process: goes to its place, and opens its session there."""
     place.enter()
     memory = context.grown()
@@ -222,25 +269,21 @@ def _begin(
         context.pipeline.postprocess(session.run(pixels), meta)
         return time.perf_counter() - start
 
-    def here() -> dict[str, Any]:
-        found = seen(session.facts)
-        return {"cores": list(found.cores), "gpu": found.gpu}
-
-    def answer(request: dict[str, Any]) -> dict[str, Any]:
-        if request["what"] == "memory":
+    def answer(request: _Request) -> _Answer:
+        if isinstance(request, _AskMemory):
             ask = getattr(session, "peak_device_memory", None)
-            return {"memory": memory(), "device_memory": None if ask is None else ask()}
-        active, serial = request["active"], request["serial"]
+            return _Memory(memory(), None if ask is None else ask())
+        active, serial = request.active, request.serial
         # No two replicas have the same images at once, and no two batches of a turn.
-        first = (request["number"] * len(active) + number) * batches * size
+        first = (request.number * len(active) + number) * batches * size
         meeting.begin(number, active, serial)
-        times = [batch(first + each * size) for each in range(batches)]
+        times = tuple(batch(first + at * size) for at in range(batches))
         meeting.through(number, serial)
         while not meeting.over(active, serial):  # whoever is slower has all beside it to its end
             batch(first)
-        return {"times": times, **here()}
+        return _Times(times, seen(session.facts))
 
     batch(0)
     gc.collect()
     gc.freeze()
-    return {"facts": session.facts, **here()}, answer
+    return _Ready(session.facts, seen(session.facts)), answer

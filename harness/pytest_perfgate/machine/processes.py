@@ -1,0 +1,98 @@
+"""Child processes of this one: forked, waited for, and how they ended in words."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from pytest_perfgate.errors import PerfgateError
+from pytest_perfgate.machine.parent_death import die_with
+
+_LAST_WORDS = 2000  # characters of a log that are quoted
+
+
+class Forked:
+    """A child that runs `body` and exits; used as `subprocess.Popen` is.
+
+    Args:
+        body: what the child does. An exception in it ends the child with exit code 1.
+        close: file descriptors of the parent that the child must not keep. An end of a pipe that a
+            child keeps open hides the end of that pipe from the other side.
+    """
+
+    def __init__(self, body: Callable[[], None], close: Iterable[int]) -> None:
+        # What is buffered now would be written twice, by the parent and by the child.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        parent = os.getpid()
+        self.returncode: int | None = None
+        self.pid = os.fork()
+        if self.pid:
+            return
+        status = 1
+        try:
+            die_with(parent)
+            for fd in close:
+                os.close(fd)
+            body()
+            status = 0
+        finally:
+            with contextlib.suppress(Exception):
+                sys.stdout.flush()
+                sys.stderr.flush()
+            # Not sys.exit: the parent's `finally` blocks and exit handlers are not the child's.
+            os._exit(status)
+
+    def wait(self) -> int:
+        """Waits for its end; the exit code, or minus the number of the signal that ended it."""
+        # Waited for once: after that its id may be another process's.
+        if self.returncode is None:
+            _, status = os.waitpid(self.pid, 0)
+            self.returncode = os.waitstatus_to_exitcode(status)
+        return self.returncode
+
+    def kill(self) -> None:
+        """Sends SIGKILL, unless it has been waited for."""
+        if self.returncode is None:
+            os.kill(self.pid, signal.SIGKILL)  # a child that was not waited for keeps its id
+
+
+def last_words(log: Path) -> str:
+    """The end of what a process wrote into its log, "" when it wrote nothing."""
+    with contextlib.suppress(OSError):
+        text = log.read_text(errors="replace").strip()
+        return text if len(text) <= _LAST_WORDS else "… " + text[-_LAST_WORDS:]
+    return ""
+
+
+def obituary(code: int) -> tuple[str, str]:
+    """How a process ended and what to do about it; `code` is as `Popen.returncode` has it."""
+    if code >= 0:
+        return f"it ended with exit code {code}", ""
+    number = -code
+    name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
+    if number == signal.SIGKILL:
+        return (
+            f"it was killed ({name}), most often by the kernel for want of memory",
+            "free memory, or make the recipe smaller; `dmesg | grep -i oom` tells more",
+        )
+    if number in {signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT}:
+        return (
+            f"it crashed in native code ({name})",
+            "the last words show where; the versions of the frameworks are the first suspect",
+        )
+    return f"it was ended by {name}", ""
+
+
+def problem_of(error: BaseException) -> tuple[str, str]:
+    """An exception in the words of a user, and what to do: a `PerfgateError` in its own."""
+    if isinstance(error, PerfgateError):
+        problem = f"{error.where}: {error.problem}" if error.where else error.problem
+        return problem + (f" (valid: {error.valid})" if error.valid else ""), error.next_step
+    if isinstance(error, MemoryError):
+        return "it ran out of memory", "free memory, or make the recipe smaller"
+    return f"it raised {type(error).__name__}: {error}", "the last words show where"

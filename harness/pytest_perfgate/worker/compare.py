@@ -1,0 +1,78 @@
+"""The "compare" job: predictions of recipes beside those of their references."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pytest_perfgate import registry
+from pytest_perfgate.building.suite_data import VALIDATION, SuiteData
+from pytest_perfgate.metric import Better
+from pytest_perfgate.records.accuracy import Packed, Ratio
+from pytest_perfgate.records.image_losses import WORSE_MOST, Thumbnail
+from pytest_perfgate.stats.ratio import ratio
+from pytest_perfgate.tasks import ShowsImages, Task
+from pytest_perfgate.worker.protocol import (
+    Compared,
+    ComparedMetric,
+    CompareJob,
+    PredictionPair,
+    Send,
+    WorseImages,
+)
+from pytest_perfgate.worker.thumbnails import thumbnail
+
+
+def compare(job: CompareJob, send: Send) -> None:
+    """Sends a `Compared` for each pair. Then, for a task that can tell, a `WorseImages` for each
+    pair whose label is in `job.shown`.
+    """
+    task: Task = registry.find(registry.TASKS, job.suite.task)
+    files = {file for pair in job.pairs for file in (pair.recipe, pair.reference)}
+    predictions = {file: _read(file) for file in files}
+    for pair in job.pairs:
+        sums = task.compare(predictions[pair.recipe], predictions[pair.reference])
+        metrics = {}
+        for name, (top, bottom) in sums.items():
+            # Without a confident prediction on either side they agree.
+            perfect = 1.0 if task.metrics[name].better is Better.HIGHER else 0.0
+            parts = Ratio(numerator=Packed.of(top), denominator=Packed.of(bottom))
+            metrics[name] = ComparedMetric(ratio((top, bottom), perfect), parts)
+        send(Compared(pair.label, metrics))
+    shown = [pair for pair in job.pairs if pair.label in job.shown]
+    if shown and isinstance(task, ShowsImages):
+        _send_worse(SuiteData(job.suite), task, shown, predictions, send)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    with np.load(file, allow_pickle=False) as stored:
+        return {name: stored[name] for name in stored.files}
+
+
+def _send_worse(
+    data: SuiteData,
+    task: ShowsImages,
+    pairs: Sequence[PredictionPair],
+    predictions: Mapping[Path, Mapping[str, Any]],
+    send: Send,
+) -> None:
+    """For each recipe the images that it does worse, and every such image once, made small."""
+    validation = data.split(VALIDATION)
+    sent: set[int] = set()
+    for pair in pairs:
+        ours, theirs = predictions[pair.recipe], predictions[pair.reference]
+        losses = task.worse(validation, ours, theirs, WORSE_MOST)
+        thumbnails = {}
+        for index in sorted({loss.image for loss in losses} - sent):
+            sent.add(index)
+            (image,) = data.images(VALIDATION, [index])
+            name, objects = task.objects(validation, index)
+            media, text = thumbnail(image)
+            height, width = image.shape[:2]
+            thumbnails[index] = Thumbnail(
+                name=name, width=width, height=height, objects=objects, media=media, data=text
+            )
+        send(WorseImages(pair.label, tuple(losses), thumbnails))
