@@ -1,7 +1,7 @@
 """A tiny project for black-box tests: an ONNX detector of bright squares, and a COCO folder.
 
-Nothing of it needs torch, so that a whole session takes seconds. A runtime of its own, registered
-as any third party would, can be told by environment variables to misbehave.
+Nothing of it needs torch, so that a whole session takes seconds. Runtimes of `tests/doubles`,
+registered as any third party would, misbehave as environment variables and options say.
 
 Before it, what lets tests run in several processes (pytest-xdist) though some of them measure: a
 test marked `alone` runs while no other test does.
@@ -14,8 +14,11 @@ import fcntl
 import json
 import os
 import signal
+import sys
+import tempfile
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -95,99 +98,8 @@ def test_budget(budget):
     budget.check()
 '''
 
-MOODY = '''\
-"""A runtime that does what ONNX Runtime does, unless the environment says otherwise."""
-
-import ctypes
-import fcntl
-import os
-import time
-
-from pytest_perfgate.runtimes.onnxruntime import OnnxRuntime, OnnxSession
-
-
-def in_launch():
-    return os.getpid() != os.getpgrp()
-
-
-class Moody(OnnxRuntime):
-    name = "moody"
-
-    class Options(OnnxRuntime.Options):
-        @property
-        def requires(self):  # as on a machine with a GPU: nothing is skipped for want of one
-            return OnnxRuntime.requires
-
-    def open(self, artifact, options, context):
-        return MoodySession(artifact, options, context)
-
-
-class MoodySession(OnnxSession):
-    def __init__(self, artifact, options, context):
-        super().__init__(artifact, options, context)
-        self.kept = []
-        self.runs = 0
-        basic = options.graph_optimization == "basic"
-        self.held = basic and os.environ.get("MOODY") == "one at a time"
-        self.leaked = bytearray(int(float(os.environ.get("MOODY_LEAK", "0"))))
-        for page in range(0, len(self.leaked), 4096):
-            self.leaked[page] = 1
-        if os.environ.get("MOODY_STAGE", "launch") == "launch" and not in_launch():
-            return
-        how = os.environ.get("MOODY", "")
-        if how == "segfault":
-            ctypes.string_at(0)
-        elif how == "raise":
-            raise ValueError("moody today")
-        elif how == "kill":
-            os.kill(os.getpid(), 9)
-        elif how == "memory":
-            raise MemoryError
-        elif how == "hang":
-            time.sleep(600)
-        elif how == "exit":
-            os._exit(3)
-
-    def run(self, batch):
-        how = os.environ.get("MOODY", "")
-        if self.held:  # a lock that every process needs
-            with open("moody.lock", "w") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
-                return self.infer(batch)
-        if in_launch() and how == "together":
-            os.sched_setaffinity(0, {0})
-        if how.startswith("second") and in_launch() and 0 not in os.sched_getaffinity(0):
-            self.runs += 1
-            if self.runs > 4:
-                if how == "second dies":
-                    print("these are its last words", flush=True)
-                    os.kill(os.getpid(), 9)
-                if how == "second hangs":
-                    time.sleep(600)
-                raise ValueError("the second is moody")
-        return self.infer(batch)
-
-    def infer(self, batch):
-        start = time.perf_counter()
-        outputs = super().run(batch)
-        self.kept.append(bytearray(b"x" * int(os.environ.get("MOODY_KEEP", "0"))))
-        end = start + float(os.environ.get("MOODY_SECONDS", "0.002"))
-        while time.perf_counter() < end:
-            pass
-        if os.environ.get("MOODY") == "blind":
-            outputs = (outputs[0], outputs[1] * 0.0)
-        if os.environ.get("MOODY") == "onesided":  # a classifier that knows one class
-            outputs = (outputs[0] * 0.0 + [1.0, 0.0, 0.0],)
-        if os.environ.get("MOODY") == "timid":  # scores halved: order and threshold are kept
-            outputs = (outputs[0], outputs[1] * 0.5 + 0.025)
-        if os.environ.get("MOODY") == "shifted":  # every box six pixels further
-            outputs = (outputs[0] + 6.0, outputs[1])
-        if os.environ.get("MOODY") == "lonely" and len(batch) > 1:  # only ever exported for one
-            raise RuntimeError("index 0: Got 2 Expected 1")
-        if os.environ.get("MOODY") == "dazzled" and batch.min() > 0.95:  # wrong on white images
-            outputs = (outputs[0], outputs[1] * 0.0)
-        return outputs
-'''
+DOUBLES = Path(__file__).parent / "doubles"
+"""Runtimes and plugins that tests' projects have on their path."""
 
 
 def squares_model(path: Path) -> None:
@@ -279,11 +191,40 @@ def tiny_suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+class Imported:
+    """Modules that sessions in this process imported. `pytester` forgets them afterwards, and many
+    of those with native code cannot be imported a second time; those of a project must be.
+    """
+
+    def __init__(self) -> None:
+        self._modules: dict[str, ModuleType] = {}
+
+    def restore(self) -> None:
+        """Puts back what earlier sessions imported."""
+        for name, module in self._modules.items():
+            sys.modules.setdefault(name, module)
+
+    def pytest_unconfigure(self, config: pytest.Config) -> None:
+        """At a session's end, remembers what it imported that is not of its project."""
+        own = (config.rootpath, DOUBLES)
+        for name, module in list(sys.modules.items()):
+            file = getattr(module, "__file__", None)
+            if file and not any(Path(file).is_relative_to(folder) for folder in own):
+                self._modules.setdefault(name, module)
+
+
+@pytest.fixture(scope="session")
+def imported() -> Imported:
+    """What sessions in this process imported so far."""
+    return Imported()
+
+
 class Project:
     """A project in a temporary folder, and runs of pytest in it."""
 
-    def __init__(self, pytester: pytest.Pytester) -> None:
+    def __init__(self, pytester: pytest.Pytester, imported: Imported) -> None:
         self.pytester = pytester
+        self._imported = imported
         self.root = pytester.path
         self.suite = self.root / "suites" / "tiny"
 
@@ -291,16 +232,31 @@ class Project:
         """Sets the suite file."""
         (self.suite / "recipes.toml").write_text(recipes)
 
-    def run(self, *arguments: str, perf: bool = True, history: bool = False) -> pytest.RunResult:
-        """`pytest --perf` in a process of its own; short, patient with other sessions, and
-        without the history that few tests are about.
+    def run(
+        self, *arguments: str, perf: bool = True, history: bool = False, process: bool = False
+    ) -> pytest.RunResult:
+        """`pytest --perf`, patient with other sessions, without the history that few tests are
+        about, and with one launch, enough for what is no timing. `--perf-seconds` among the
+        arguments makes it a session as users have it: four launches at least.
+
+        In this process, which has imported all that a session imports; with `process`, in one of
+        its own, for what is about processes. Workers are processes of their own either way.
         """
-        more = ("--perf", "--perf-wait", "300") if perf else ()
-        if perf and not history:
-            more += ("--perf-history", "off")
-        if perf and "--perf-seconds" not in arguments:
-            more += ("--perf-seconds", "1")  # four launches, enough for what is no timing
-        return self.pytester.runpytest_subprocess(*more, "-p", "no:cacheprovider", *arguments)
+        more = ["-p", "no:cacheprovider"]
+        if perf:
+            more += ["--perf", "--perf-wait", "300"]
+            if not history:
+                more += ["--perf-history", "off"]
+            if "--perf-seconds" not in arguments:
+                more += ["--perf-seconds", "1", "-p", "one_launch"]
+        return self.pytest(*more, *arguments, process=process)
+
+    def pytest(self, *arguments: str, process: bool = False) -> pytest.RunResult:
+        """As `run`, with these arguments and no others."""
+        if process:
+            return self.pytester.runpytest_subprocess(*arguments)
+        self._imported.restore()
+        return self.pytester.runpytest_inprocess(*arguments, plugins=[self._imported])
 
     def sessions(self) -> list[dict[str, Any]]:
         """The session files written so far, oldest first."""
@@ -334,6 +290,7 @@ def project(
     request: pytest.FixtureRequest,
     pytester: pytest.Pytester,
     tiny_suite: Path,
+    imported: Imported,
     tmp_path_factory: pytest.TempPathFactory,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Project:
@@ -344,7 +301,8 @@ def project(
     """
     if request.node.get_closest_marker("alone") is None:
         monkeypatch.setenv("TMPDIR", str(tmp_path_factory.mktemp("own")))
-    made = Project(pytester)
+        monkeypatch.setattr(tempfile, "tempdir", None)  # where this process looked before
+    made = Project(pytester, imported)
     made.suite.parent.mkdir()
     made.suite.mkdir()
     for source in tiny_suite.iterdir():
@@ -360,16 +318,12 @@ def project(
     (made.suite / "test_tiny.py").write_text(TEST)
     pytester.makeini("[pytest]\naddopts = -p no:randomly -p no:hypothesispytest\n")
     site = pytester.path / "site"
-    (site / "moody-1.0.dist-info").mkdir(parents=True)
-    (site / "moody.py").write_text(MOODY)
-    (site / "moody-1.0.dist-info" / "METADATA").write_text(
-        "Metadata-Version: 2.1\nName: moody\nVersion: 1.0\n"
-    )
-    (site / "moody-1.0.dist-info" / "entry_points.txt").write_text(
-        "[pytest_perfgate.runtimes]\nmoody = moody:Moody\n"
-    )
+    site.mkdir()
     before = os.environ.get("PYTHONPATH", "")
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(site), before])))
+    paths = [str(site), str(DOUBLES)]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [*paths, before])))
+    for path in reversed(paths):
+        monkeypatch.syspath_prepend(path)
     monkeypatch.delenv("CI", raising=False)
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
     return made
@@ -377,12 +331,12 @@ def project(
 
 @pytest.fixture
 def moody(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Sets how the moody runtime misbehaves."""
+    """Sets the mode of the moody runtime (`tests/doubles/moody.py`)."""
 
-    def set_mood(how: str = "", *, stage: str = "launch", **more: str) -> None:
-        monkeypatch.setenv("MOODY", how)
+    def set_mode(mode: str = "", *, stage: str = "launch", **more: str) -> None:
+        monkeypatch.setenv("MOODY", mode)
         monkeypatch.setenv("MOODY_STAGE", stage)
         for name, value in more.items():
             monkeypatch.setenv(f"MOODY_{name.upper()}", value)
 
-    return set_mood
+    return set_mode

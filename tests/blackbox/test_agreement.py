@@ -24,7 +24,7 @@ def test_scores_that_collapse_are_red_where_map_is_green(
 ) -> None:
     """Scores halved, their order kept: map is as it was, score_shift is broken, twice alike."""
     with_budgets(project)
-    moody("timid")
+    moody("halves_scores")
     project.run()
     verdicts = project.verdicts()
     assert verdicts["moody-map"] != "FAIL"
@@ -42,7 +42,7 @@ def test_scores_that_collapse_are_red_where_map_is_green(
 def test_boxes_that_move_are_red(project: Project, moody: Callable[..., None]) -> None:
     """Six pixels to the right: what was found is not what the reference found."""
     with_budgets(project)
-    moody("shifted")
+    moody("shifts_boxes")
     project.run("-k", "agreement")
     assert project.verdicts() == {"moody-agreement": "FAIL"}
 
@@ -58,7 +58,7 @@ def test_the_same_predictions_are_exactly_the_same(project: Project) -> None:
 
 def test_a_collapse_is_named_without_a_budget(project: Project, moody: Callable[..., None]) -> None:
     """Who has no budget on score_shift is told that one is needed."""
-    moody("timid")
+    moody("halves_scores")
     result = project.run("-k", "moody-map")
     said(result, "moody keeps its map and moves its scores by 0.", "A budget on score_shift")
 

@@ -142,7 +142,6 @@ def test_an_unchanged_tree_is_green(versions: Project) -> None:
     ]
 
 
-@pytest.mark.alone
 def test_each_arm_imports_its_own_version(versions: Project) -> None:
     """What the code is slower by shows in that arm only, whichever side it is on."""
     write_slow(versions, 0.008)
@@ -185,7 +184,7 @@ def test_a_ref_that_is_not_there_is_an_error_before_any_work(
     versions: Project, ref: str, says: str
 ) -> None:
     """Exit code 4, the ref, what is valid, and the next command."""
-    result = versions.pytester.runpytest_subprocess("--perf", f"--perf-base={ref}")
+    result = versions.pytest("--perf", f"--perf-base={ref}")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     text = " ".join([*result.outlines, *result.errlines])
     assert says in text
@@ -212,7 +211,7 @@ def test_a_shallow_clone_says_that_it_is_one(versions: Project, tmp_path: Path) 
 
 def test_without_a_repository_there_is_no_base(project: Project) -> None:
     """The folder is named."""
-    result = project.pytester.runpytest_subprocess("--perf", "--perf-base=HEAD")
+    result = project.pytest("--perf", "--perf-base=HEAD")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert "is not in a git repository" in " ".join(result.errlines)
 
@@ -279,6 +278,6 @@ def test_an_interpreter_that_will_not_do_is_an_error_before_any_work(
     versions: Project, arguments: tuple[str, ...], says: str
 ) -> None:
     """Exit code 4 and what is wrong with it."""
-    result = versions.pytester.runpytest_subprocess("--perf", *arguments)
+    result = versions.pytest("--perf", *arguments)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert says in " ".join(result.errlines)

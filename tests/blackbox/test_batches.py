@@ -2,39 +2,13 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
 from tests.conftest import Project, said
 
 pytest.importorskip("optuna", reason="python -m pip install 'pytest-perfgate[search]'")
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
-
-SLOW = '''\
-"""A runtime that takes 4 ms for a batch and 2 ms for each of its images."""
-
-import time
-
-from pytest_perfgate.runtimes.onnxruntime import OnnxRuntime, OnnxSession
-
-
-class Slow(OnnxRuntime):
-    name = "slow"
-
-    def open(self, artifact, options, context):
-        return SlowSession(artifact, options, context)
-
-
-class SlowSession(OnnxSession):
-    def run(self, batch):
-        end = time.perf_counter() + 0.004 + 0.002 * len(batch)
-        outputs = super().run(batch)
-        while time.perf_counter() < end:
-            pass
-        return outputs
-'''
+pytestmark = pytest.mark.slow
 
 SUITE = """\
 [suite]
@@ -45,7 +19,7 @@ validation  = { images = "validation", annotations = "validation.json" }
 
 [[recipe]]
 name     = "one"
-runtime  = "slow"
+runtime  = "per_image"
 workload = "batches"
 
 [[recipe]]
@@ -60,24 +34,12 @@ batch_throughput  = { min = "100 images/s" }
 """
 
 
-@pytest.fixture
-def batches(project: Project) -> Project:
-    """The tiny project on a runtime whose time depends on the size of the batch."""
-    site = project.root / "site"
-    (site / "slow.py").write_text(SLOW)
-    info = site / "slow-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: slow\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[pytest_perfgate.runtimes]\nslow = slow:Slow\n")
-    assert os.environ["PYTHONPATH"].startswith(str(site))
-    return project
-
-
-def test_the_size_with_the_most_images_per_second_within_the_limit_wins(batches: Project) -> None:
+@pytest.mark.alone
+def test_the_size_with_the_most_images_per_second_within_the_limit_wins(project: Project) -> None:
     """Four images in 12 ms: 128 would be faster still, and take 260 ms. The page has the curve."""
-    batches.write(SUITE.replace("LIMIT", "200 ms"))
-    result = batches.run("--perf-search")
-    (suite,) = batches.sessions()[-1]["suites"]
+    project.write(SUITE.replace("LIMIT", "200 ms"))
+    result = project.run("--perf-search")
+    (suite,) = project.sessions()[-1]["suites"]
     best = next(each for each in suite["recipes"] if each["name"] == "best")
     search = best["search"]
     assert search["metric"] == "batch_throughput"
@@ -91,18 +53,18 @@ def test_the_size_with_the_most_images_per_second_within_the_limit_wins(batches:
     assert best["spec"]["workload"]["options"] == {"size": 4}
     assert best["runtime_facts"]["batch_size"] == 4
     assert len(best["launches"][0]["values"]["batch_latency"]) > 0
-    assert set(batches.verdicts().values()) <= {"PASS", "INCONCLUSIVE"}
+    assert set(project.verdicts().values()) <= {"PASS", "INCONCLUSIVE"}
     told = {each["metric"]: each["reference"] for each in suite["summaries"]["best"]}
     assert told["batch_throughput"] > 0
     assert told["batch_latency_p50"] is None  # of batches of another size
     said(result, "which won", "batch_throughput")
-    (page,) = (batches.root / "reports").glob("2*.html")
+    (page,) = (project.root / "reports").glob("2*.html")
     assert "best over workload.size" in page.read_text()
 
 
-def test_no_size_within_the_limit_is_an_error(batches: Project) -> None:
+def test_no_size_within_the_limit_is_an_error(project: Project) -> None:
     """The smallest is not taken for want of a better one."""
-    batches.write(SUITE.replace("LIMIT", "5 ms").replace("[2, 4, 128]", "[2, 4]"))
-    result = batches.run("--perf-search", "-k", "best")
-    assert set(batches.verdicts().values()) == {"ERROR"}
+    project.write(SUITE.replace("LIMIT", "5 ms").replace("[2, 4, 128]", "[2, 4]"))
+    result = project.run("--perf-search", "-k", "best")
+    assert set(project.verdicts().values()) == {"ERROR"}
     said(result, "none of 2 trials keeps the budgets: batch_latency_p50 max not kept (2 times)")

@@ -98,7 +98,7 @@ def test_a_classifier_that_knows_one_class_is_red(
     classifiers: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By every metric that says so, on the evidence of the images."""
-    monkeypatch.setenv("MOODY", "onesided")
+    monkeypatch.setenv("MOODY", "knows_one_class")
     monkeypatch.setenv("MOODY_STAGE", "evaluate")
     classifiers.run("-k", "moody")
     assert classifiers.verdicts() == {

@@ -104,7 +104,7 @@ def test_init_writes_a_suite_that_works(project: Project) -> None:
     pytest.importorskip("torch", reason="python -m pip install 'pytest-perfgate[torch]'")
     pytest.importorskip("onnxscript", reason="python -m pip install 'pytest-perfgate[onnx]'")
     fresh = project.pytester.mkdir("fresh")
-    done = project.pytester.run("perfgate", "init", str(fresh))
+    done = project.pytester.run("pytest-perfgate", "init", str(fresh))
     assert done.ret == 0
     done.stdout.fnmatch_lines(["next: pytest --perf suites/example"])
     result = project.run("--rootdir", str(fresh), str(fresh / "suites"), "--perf-seconds", "20")

@@ -56,7 +56,7 @@ def test_a_file_that_cannot_be_written_is_refused_before_measuring(
     """A folder, and a path through a file, are usage errors that name option and path."""
     (project.root / "file").write_text("")
     for path in ("suites", "file/x"):
-        result = project.pytester.runpytest_subprocess("--perf", option, path)
+        result = project.pytest("--perf", option, path)
         assert result.ret == pytest.ExitCode.USAGE_ERROR
         result.stderr.fnmatch_lines([f"*{option} {path}: *"])
     assert not Path(project.root / "reports").exists()
@@ -66,7 +66,7 @@ def test_a_password_in_the_uri_of_mlflow_is_refused(project: Project) -> None:
     """The command is kept in the report, so no secret may be in it; nothing is measured."""
     pytest.importorskip("mlflow", reason="python -m pip install 'pytest-perfgate[mlflow]'")
     uri = "https://me:secret@tracking.example"
-    result = project.pytester.runpytest_subprocess("--perf", "--perf-mlflow", uri)
+    result = project.pytest("--perf", "--perf-mlflow", uri)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*MLFLOW_TRACKING_PASSWORD*"])
     assert "secret" not in result.stderr.str()

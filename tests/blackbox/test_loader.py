@@ -89,7 +89,6 @@ def test_who_loads_ahead_or_keeps_images_waits_less(loading: Project) -> None:
     assert [facts[name]["loading processes"] for name in ("loaded", "ahead")] == [0, 2]
 
 
-@pytest.mark.alone
 def test_a_decoder_that_got_slower_is_red(
     loading: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -31,7 +31,7 @@ def test_strict_fails_what_has_no_baseline(project: Project) -> None:
 )
 def test_a_value_that_makes_no_sense_is_refused(project: Project, option: str, value: str) -> None:
     """The usage error names option, value and what is valid."""
-    result = project.pytester.runpytest_subprocess("--perf", option, value)
+    result = project.pytest("--perf", option, value)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"*{option} {float(value)}*valid: *"])
 
@@ -48,7 +48,7 @@ def test_a_busy_device_is_refused(
         fcntl.flock(lock, fcntl.LOCK_EX)
         lock.write("4711")
         lock.flush()
-        result = project.pytester.runpytest_subprocess("--perf", "-k", "plain-artifact")
+        result = project.pytest("--perf", "-k", "plain-artifact")
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["*process 4711 is measuring*", "*--perf-wait SECONDS*"])
 
@@ -63,7 +63,7 @@ def test_a_recipe_that_cannot_be_read_waits_for_nobody(
     project.write(RECIPES.replace('runtime = "moody"', 'runtime = "mody"'))
     with (folder / "cpu.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        result = project.pytester.runpytest_subprocess("--perf", "-k", "moody")
+        result = project.pytest("--perf", "-k", "moody")
     said(result, "mody", "moody")
     assert "measuring on this machine" not in result.stdout.str()
 
@@ -115,7 +115,7 @@ def test_under_xdist_one_worker_measures_and_the_controller_reports(project: Pro
     (project.root / "test_other.py").write_text(
         "import pytest\n\n@pytest.mark.parametrize('n', range(6))\ndef test_other(n):\n    pass\n"
     )
-    result = project.run("-n", "2", "-k", "plain or other")
+    result = project.run("-n", "2", "-k", "plain or other", process=True)
     result.assert_outcomes(passed=7, skipped=0)
     result.stdout.fnmatch_lines(["*verdicts: 2 NO BASELINE, 1 PASS*", "*report: reports/*.html"])
     assert len(project.sessions()) == 1
@@ -124,17 +124,8 @@ def test_under_xdist_one_worker_measures_and_the_controller_reports(project: Pro
 
 def test_measuring_on_two_workers_at_once_is_refused(project: Project) -> None:
     """`--dist each` would measure twice at once on one device: one of the two is refused."""
-    result = project.pytester.runpytest_subprocess(
-        "--perf",
-        "--perf-seconds",
-        "8",
-        "-n",
-        "2",
-        "--dist",
-        "each",
-        "-k",
-        "plain-latency or plain-map",
-    )
+    arguments = ("--perf-seconds", "8", "-n", "2", "--dist", "each")
+    result = project.pytest("--perf", *arguments, "-k", "plain-latency or plain-map", process=True)
     result.stdout.fnmatch_lines(["*two measurements at once*"])
 
 
@@ -159,7 +150,7 @@ def test_missing_frameworks_skip_with_the_command(project: Project) -> None:
         "            raise ModuleNotFoundError(name)\n"
         "sys.meta_path.insert(0, Absent())\n"
     )
-    result = project.run("-k", "plain", "-rs")
+    result = project.run("-k", "plain", "-rs", process=True)
     result.assert_outcomes(skipped=3)
     result.stdout.fnmatch_lines(
         ["*not installed: onnxruntime*pip install 'pytest-perfgate[[]onnx[]]'*"]
@@ -174,7 +165,7 @@ def test_the_pytest_process_imports_no_framework(project: Project) -> None:
         "    heavy = {'torch', 'onnx', 'onnxruntime', 'openvino', 'faster_coco_eval'}\n"
         "    print('HEAVY', sorted(heavy & set(sys.modules)))\n"
     )
-    result = project.run("-k", "plain", "-s")
+    result = project.run("-k", "plain", "-s", process=True)
     result.stdout.fnmatch_lines(["*HEAVY [[][]]"])
 
 

@@ -35,7 +35,7 @@ def test_a_frozen_batch_is_red_and_the_smallest_batch_is_named(
 ) -> None:
     """Validation is one image at a time and sees nothing; two at once are the smallest input."""
     held.write((RECIPES + BUDGET).replace("batch = 4", "batch = 1"))
-    moody("lonely")
+    moody("takes_one_image")
     result = held.run("-k", "parity or moody-map")
     assert held.verdicts()["moody-map"] == "PASS"
     assert held.verdicts()["moody-parity"] == "FAIL"
@@ -44,7 +44,7 @@ def test_a_frozen_batch_is_red_and_the_smallest_batch_is_named(
 
 def test_one_kind_of_image_is_enough(held: Project, moody: Callable[..., None]) -> None:
     """Right on every validation image, wrong on a white one: found, and told as one."""
-    moody("dazzled")
+    moody("fails_on_white")
     result = held.run("-k", "parity or moody-map")
     assert held.verdicts()["moody-map"] == "PASS"
     assert held.verdicts()["moody-parity"] == "FAIL"

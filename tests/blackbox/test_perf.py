@@ -34,7 +34,7 @@ def test_one_test_per_recipe_and_budget(project: Project) -> None:
 
 def test_a_session_ends_with_verdicts_and_a_report(project: Project) -> None:
     """The first run is green: NO BASELINE where one is needed, PASS else, and a report's path."""
-    result = project.run("--junitxml", "junit.xml")
+    result = project.run("--junitxml", "junit.xml", "--perf-seconds", "1")
     assert result.ret == 0
     verdicts = project.verdicts()
     assert verdicts["plain-map"] == "NO BASELINE"
@@ -67,8 +67,8 @@ def test_an_accuracy_that_is_lost_turns_map_red_and_nothing_else(
     project: Project, moody: Callable[..., None]
 ) -> None:
     """A recipe that finds nothing any more fails its accuracy budget, and says why."""
-    moody("blind", stage="evaluate")
-    result = project.run("-k", "moody")
+    moody("finds_nothing", stage="evaluate")
+    result = project.run("-k", "moody", "--perf-seconds", "1")
     result.assert_outcomes(failed=1, passed=1)
     result.stdout.fnmatch_lines(
         ["FAIL  moody  map", "*measured *0.0000*", "*drop 0.02*reference plain*", "*next *"]
@@ -129,6 +129,6 @@ def test_a_budget_for_other_machines_says_so(project: Project) -> None:
 
 def test_x_stops_at_the_first_broken_budget(project: Project, moody: Callable[..., None]) -> None:
     """`-x` works as with any test."""
-    moody("blind", stage="evaluate")
+    moody("finds_nothing", stage="evaluate")
     result = project.run("-k", "moody", "-x")
     result.assert_outcomes(failed=1)

@@ -68,7 +68,6 @@ def sleeping(project: Project) -> Project:
     return project
 
 
-@pytest.mark.alone
 def test_sessions_side_by_side_are_faster_where_each_waits(sleeping: Project) -> None:
     """Four that sleep at once give twice the images, and the record says what overlapped."""
     sleeping.run("--perf-seconds", "30")
@@ -80,7 +79,6 @@ def test_sessions_side_by_side_are_faster_where_each_waits(sleeping: Project) ->
     assert facts["together"]["stages overlapped"] != "0% of the time"
 
 
-@pytest.mark.alone
 def test_overlap_that_wins_too_little_is_red(
     sleeping: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

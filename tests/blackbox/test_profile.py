@@ -96,7 +96,6 @@ def plant(file: Path) -> None:
     onnx.save(model, file)
 
 
-@pytest.mark.alone
 @pytest.mark.slow
 def test_the_operator_that_a_change_planted_is_named(project: Project) -> None:
     """With `--perf-base`: the verdict names the node that the base does not have."""

@@ -63,7 +63,7 @@ def test_a_budget_on_efficiency_is_red_where_replicas_wait_for_each_other(
     on a core of its own, and there are as many batches as were asked for.
     """
     project.write(suite(TWO + HELD))
-    moody("one at a time", seconds="0.005")
+    moody("waits_for_others", seconds="0.005")
     red = project.run("--perf-seconds", "60", "--perf-alpha", "0.2")
     assert project.verdicts() == {
         "two-replica_throughput": "PASS",
@@ -111,7 +111,7 @@ def test_a_replica_that_dies_ends_its_recipe_and_is_named(
     """With its own last words; other recipes go on."""
     plain = '\n[[recipe]]\nname = "plain"\nruntime = "onnxruntime"\n'
     project.write(suite(TWO + plain))
-    moody("second dies")
+    moody("second_is_killed")
     result = project.run("-k", "two-replica_throughput or plain")
     assert project.verdicts() == {"two-replica_throughput": "ERROR", "plain-measured": "PASS"}
     said(result, "replica 1 (core", "died: it was killed (SIGKILL)")
@@ -119,18 +119,18 @@ def test_a_replica_that_dies_ends_its_recipe_and_is_named(
 
 
 @pytest.mark.parametrize(
-    ("how", "words"),
+    ("mode", "words"),
     [
-        ("second hangs", "no answer for"),
-        ("together", "replicas 0 and 1 share a device"),
+        ("second_hangs", "no answer for"),
+        ("shares_a_core", "replicas 0 and 1 share a device"),
     ],
 )
 def test_replicas_that_hang_or_share_a_device_are_no_measurement(
-    project: Project, moody: Callable[..., None], how: str, words: str
+    project: Project, moody: Callable[..., None], mode: str, words: str
 ) -> None:
     """Whoever hangs is not waited for; whoever is not on a device of its own has failed, too."""
     project.write(suite(TWO))
-    moody(how)
+    moody(mode)
     result = project.run("-k", "two-replica_throughput", "--perf-timeout", "12")
     assert project.verdicts() == {"two-replica_throughput": "ERROR"}
     said(result, words)
@@ -142,7 +142,7 @@ def test_replicas_end_with_a_session_that_is_killed(
 ) -> None:
     """Each of them, though their own parent is a child of a child of it."""
     project.write(suite(TWO))
-    moody("second hangs")
+    moody("second_hangs")
     command = [sys.executable, "-m", "pytest", "--perf", "--perf-wait", "300", "-k", "two-peak"]
     process = subprocess.Popen(
         command, cwd=project.root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

@@ -20,41 +20,6 @@ from tests.conftest import Project, said
 
 pytest.importorskip("optuna", reason="python -m pip install 'pytest-perfgate[search]'")
 
-PACED = '''\
-"""A runtime whose options are its speed, its accuracy, and whether it opens at all."""
-
-import time
-
-from pytest_perfgate.runtimes.onnxruntime import OnnxRuntime, OnnxSession
-
-
-class Paced(OnnxRuntime):
-    name = "paced"
-
-    class Options(OnnxRuntime.Options):
-        pace: float = 0.002
-        shift: int = 0
-        breaks: bool = False
-
-    def open(self, artifact, options, context):
-        if options.breaks:
-            raise ValueError("it broke")
-        return PacedSession(artifact, options, context)
-
-
-class PacedSession(OnnxSession):
-    def __init__(self, artifact, options, context):
-        super().__init__(artifact, options, context)
-        self.asked = options
-
-    def run(self, batch):
-        end = time.perf_counter() + self.asked.pace
-        outputs = super().run(batch)
-        while time.perf_counter() < end:
-            pass
-        return outputs[0] + float(self.asked.shift), outputs[1]
-'''
-
 SUITE = """\
 [suite]
 task  = "detection"
@@ -80,15 +45,8 @@ map = { drop = 0.05 }
 
 
 @pytest.fixture
-def searched(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+def searched(project: Project) -> Project:
     """The tiny project with a recipe whose runtime has ranges."""
-    site = project.root / "site"
-    (site / "paced.py").write_text(PACED)
-    info = site / "paced-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: paced\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[pytest_perfgate.runtimes]\npaced = paced:Paced\n")
-    monkeypatch.syspath_prepend(site)
     project.write(SUITE)
     return project
 
@@ -124,7 +82,6 @@ def freeze(searched: Project, capsys: pytest.CaptureFixture[str]) -> Callable[..
 
 
 @pytest.mark.slow
-@pytest.mark.alone
 def test_a_search_that_was_killed_goes_on_and_what_wins_is_a_recipe_like_any_other(
     searched: Project, freeze: Callable[..., tuple[int, str]]
 ) -> None:

@@ -51,7 +51,7 @@ def test_a_share_that_is_not_there_is_refused_before_any_work(
     project: Project, arguments: tuple[str, ...], words: str
 ) -> None:
     """A usage error that says what there is."""
-    result = project.pytester.runpytest_subprocess("--perf", *arguments)
+    result = project.pytest("--perf", *arguments)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert words in " ".join(result.stderr.str().split())
 
@@ -62,7 +62,7 @@ def test_two_sessions_measure_at_the_same_time_on_cores_of_their_own(
     project: Project, moody: Callable[..., None]
 ) -> None:
     """A third one that wants a core of the first is refused meanwhile."""
-    moody("hang")  # the first goes on until it is ended
+    moody("hangs")  # the first goes on until it is ended
     command = [sys.executable, "-m", "pytest", "--perf", "-p", "no:cacheprovider"]
     first = [*command, "--perf-cores", str(CORES[0]), "-k", "moody-map"]
     process = subprocess.Popen(
@@ -74,9 +74,9 @@ def test_two_sessions_measure_at_the_same_time_on_cores_of_their_own(
             assert time.monotonic() < deadline
             time.sleep(0.1)
         beside = ("--perf", "--perf-seconds", "1", "-k", "plain-artifact", "--perf-cores")
-        busy = project.pytester.runpytest_subprocess(*beside, ",".join(map(str, CORES[:2])))
+        busy = project.pytest(*beside, ",".join(map(str, CORES[:2])))
         said(busy, f"process {process.pid} is measuring on core {CORES[0]} of this machine")
-        free = project.pytester.runpytest_subprocess(*beside, str(CORES[1]))
+        free = project.pytest(*beside, str(CORES[1]))
         free.assert_outcomes(passed=1)
         assert process.poll() is None
         (suite,) = project.sessions()[-1]["suites"]

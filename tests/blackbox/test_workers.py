@@ -14,26 +14,26 @@ import pytest
 from tests.conftest import Project, hear_ctrl_c
 
 LAST_WORDS = {
-    "segfault": "*crashed in native code (SIGSEGV)*",
-    "raise": "*ValueError: moody today*",
-    "kill": "*killed (SIGKILL)*",
-    "memory": "*ran out of memory*",
-    "exit": "*exit code 3*",
+    "crashes": "*crashed in native code (SIGSEGV)*",
+    "raises": "*ValueError: moody today*",
+    "is_killed": "*killed (SIGKILL)*",
+    "runs_out_of_memory": "*ran out of memory*",
+    "exits": "*exit code 3*",
 }
 
 
 @pytest.mark.parametrize(
-    ("how", "stage"), [("segfault", "evaluate"), *((how, "launch") for how in sorted(LAST_WORDS))]
+    ("mode", "stage"), [("crashes", "evaluate"), *((mode, "launch") for mode in sorted(LAST_WORDS))]
 )
 def test_a_worker_that_ends_badly_ends_its_recipe_only(
-    project: Project, moody: Callable[..., None], how: str, stage: str
+    project: Project, moody: Callable[..., None], mode: str, stage: str
 ) -> None:
     """The recipe gets ERROR with what is known of its end; the reference keeps its verdicts."""
-    moody(how, stage=stage)
+    moody(mode, stage=stage)
     result = project.run("-k", "moody-map or plain-artifact")
     assert project.verdicts() == {"plain-artifact_size": "PASS", "moody-map": "ERROR"}
     result.assert_outcomes(passed=1, errors=1)
-    result.stdout.fnmatch_lines([LAST_WORDS[how]])
+    result.stdout.fnmatch_lines([LAST_WORDS[mode]])
 
 
 @pytest.mark.parametrize("stage", ["evaluate", "launch"])
@@ -41,7 +41,7 @@ def test_a_worker_that_hangs_is_stopped(
     project: Project, moody: Callable[..., None], stage: str
 ) -> None:
     """After `--perf-timeout` without a word a worker counts as hung."""
-    moody("hang", stage=stage)
+    moody("hangs", stage=stage)
     result = project.run("-k", "moody-map or plain-artifact", "--perf-timeout", "8")
     assert project.verdicts() == {"plain-artifact_size": "PASS", "moody-map": "ERROR"}
     result.stdout.fnmatch_lines(["*--perf-timeout SECONDS*"])
@@ -63,7 +63,7 @@ def test_no_orphan_is_left(
     project: Project, moody: Callable[..., None], number: signal.Signals
 ) -> None:
     """After Ctrl-C, and even after a kill, no worker and no arm lives on."""
-    moody("hang")
+    moody("hangs")
     command = [sys.executable, "-m", "pytest", "--perf", "--perf-wait", "300", "-k", "moody-map"]
     process = subprocess.Popen(
         command,

@@ -13,7 +13,7 @@ def test_a_recipe_that_loses_scores_is_shown_with_its_worst_images(
     """Scores halved: the images whose objects lost most are in the record, each with a thumbnail,
     both sides' boxes and the ground truth, and on the page.
     """
-    moody("timid", stage="evaluate")
+    moody("halves_scores", stage="evaluate")
     project.run("-k", "moody-map")
     (suite,) = project.sessions()[-1]["suites"]
     reference, recipe = suite["recipes"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -66,3 +67,11 @@ def test_another_version_builds_what_uses_the_package(
     )
     after = keys(suite)
     assert {name for name in before if before[name] != after[name]} == anew
+
+
+@pytest.mark.parametrize("module", ["numpy", "onnxruntime", "typing_extensions", "PIL", "no_such"])
+def test_the_distributions_of_a_module_are_those_that_python_names(module: str) -> None:
+    """Packages, single files, names unlike their distribution's; numpy is always among them."""
+    named = packages_distributions()
+    names = {*named.get(module, ()), *named["numpy"]}
+    assert package_versions.versions_of([module]).keys() == names

@@ -220,11 +220,10 @@ def run(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.alone
 def test_a_real_run_measures_says_and_writes(tmp_path: Path) -> None:
     """Three seconds on this machine, calm or not: the file and the code agree."""
     file = tmp_path / "found.json"
-    done = run("--seconds", "3", "--json", str(file), *PATIENT)
+    done = run("--seconds", "3", "--json", str(file), *PATIENT, TMPDIR=str(tmp_path))
     found = Examination.model_validate_json(file.read_text())
     assert done.returncode == (0 if found.calm else 1), done.stderr
     assert found.noise.launches >= 2
@@ -237,13 +236,12 @@ def test_a_real_run_measures_says_and_writes(tmp_path: Path) -> None:
     assert done.stderr == ""  # no progress where there is no terminal
 
 
-@pytest.mark.alone
 def test_seconds_says_how_long_it_measures(tmp_path: Path) -> None:
     """However short the time, there are two launches; a longer one has more."""
     counts = []
     for seconds in ("0", "6"):
         file = tmp_path / f"{seconds}.json"
-        run("--seconds", seconds, "--json", str(file), *PATIENT)
+        run("--seconds", seconds, "--json", str(file), *PATIENT, TMPDIR=str(tmp_path))
         counts.append(json.loads(file.read_text())["noise"]["launches"])
     assert counts[0] == 2
     assert counts[1] > 2

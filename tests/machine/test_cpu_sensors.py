@@ -224,7 +224,6 @@ def test_nothing_that_a_file_can_say_raises(
 
 
 @pytest.mark.skipif(not Path("/proc/stat").exists(), reason="the kernel has no /proc/stat")
-@pytest.mark.alone
 def test_another_process_on_the_core_is_seen_on_this_machine() -> None:
     """Two that share one core: about half of it is used by the other."""
     mine = os.sched_getaffinity(0)
@@ -248,7 +247,6 @@ def test_another_process_on_the_core_is_seen_on_this_machine() -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/stat").exists(), reason="the kernel has no /proc/stat")
-@pytest.mark.alone
 def test_the_own_work_is_not_that_of_others() -> None:
     """A child that is alive, forked before as arms are, is the launch's own."""
     reader, writer = os.pipe()
@@ -275,7 +273,6 @@ def test_the_own_work_is_not_that_of_others() -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/stat").exists(), reason="the kernel has no /proc/stat")
-@pytest.mark.alone
 def test_reading_costs_little() -> None:
     """A begin and an end take less than 30 ms on a busy machine, about 2 ms on an idle one."""
     costs = []

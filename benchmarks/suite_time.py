@@ -1,0 +1,236 @@
+"""How long the project's own tests take, beside an earlier commit's, in the same run.
+
+Makes clean checkouts of both commits, with an environment each, and runs the test command of each
+in alternating turns: `python -m benchmarks.suite_time --help`. Environments are built before the
+first turn, and no time of it counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+import venv
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+AGAINST = "8d140d7"
+"""The last commit before the suite was made faster."""
+
+QUICK = ("tests/blackbox/test_exports.py", "tests/blackbox/test_worse.py")
+"""Files of both commits that assert the same in both; sessions of the tiny project, as in most of
+`tests/blackbox`."""
+
+_BUILT = ("tox", "run", "-e", "tests", "--notest")
+_TESTS = ("tox", "run", "-e", "tests")
+
+
+class Failed(Exception):
+    """A command that ended badly: a run that fails early is no fast run."""
+
+
+@dataclass
+class Side:
+    """One of the two commits.
+
+    Attributes:
+        name: as it was asked for.
+        commit: its full name.
+        folder: its checkout.
+        command: what is timed.
+        seconds: wall time of every turn.
+        cpu: seconds of all its processes on all cores, of every turn.
+    """
+
+    name: str
+    commit: str
+    folder: Path
+    command: tuple[str, ...] = _TESTS
+    seconds: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
+
+
+def main() -> None:
+    """Prints the median times of both commits' tests, and their ratio."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.suite_time", description=__doc__)
+    parser.add_argument(
+        "--against", metavar="REF", default=AGAINST, help="the other commit (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--turns", type=int, metavar="N", default=2, help="runs of each commit (default: 2)"
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="one run each of a few files, with this environment's packages: under a minute",
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    options = parser.parse_args()
+    if options.turns < 1:
+        parser.error(f"--turns {options.turns}: valid: 1 or more")
+    top = Path(_said("git", "rev-parse", "--show-toplevel"))
+    with tempfile.TemporaryDirectory(prefix="suite-time-") as folder:
+        try:
+            sides = [
+                _checkout(top, Path(folder) / str(number), ref)
+                for number, ref in enumerate((options.against, "HEAD"))
+            ]
+            for side in sides:
+                _prepare(side, quick=options.quick)
+            for _ in range(1 if options.quick else options.turns):
+                for side in sides:
+                    _run(side)
+        except Failed as error:
+            sys.exit(str(error))
+    if _said("git", "status", "--porcelain", "--untracked-files=no"):
+        print("note: changes of the working tree that are in no commit were not measured")
+    _print(sides)
+    if options.json:
+        options.json.write_text(json.dumps(_figures(sides), indent=1) + "\n")
+
+
+def _checkout(top: Path, folder: Path, ref: str) -> Side:
+    """A commit's files in a repository of their own, as after a clone.
+
+    Raises:
+        Failed: there is no such commit here.
+    """
+    try:
+        commit = _said("git", "-C", str(top), "rev-parse", "--verify", f"{ref}^{{commit}}")
+    except subprocess.CalledProcessError as error:
+        raise Failed(
+            f"--against {ref}: no such commit here; next: git fetch --unshallow"
+        ) from error
+    _said("git", "clone", "--quiet", "--no-checkout", str(top), str(folder))
+    _said("git", "-C", str(folder), "checkout", "--quiet", "--detach", commit)
+    return Side(ref, commit, folder)
+
+
+def _prepare(side: Side, *, quick: bool) -> None:
+    """Builds the environment that the command runs in."""
+    if not quick:
+        print(f"building the environment of {side.name}", flush=True)
+        _must(side, _BUILT)
+        return
+    python = _borrowed(side.folder)
+    options = ("-q", "-p", "no:cacheprovider", "--benchmark-disable", "-n", "2")
+    side.command = (str(python), "-m", "pytest", *options, "--dist", "worksteal", *QUICK)
+    # The compiled code of a built environment is there, too.
+    _must(side, (str(python), "-m", "compileall", "-q", "harness", "tests"))
+
+
+def _borrowed(checkout: Path) -> Path:
+    """The interpreter of an environment with a checkout's package and this one's dependencies."""
+    folder = checkout / ".venv"
+    venv.create(folder, with_pip=False)
+    (site,) = folder.glob("lib/python*/site-packages")
+    data = tomllib.loads((checkout / "pyproject.toml").read_text())
+    project = data["project"]
+    (package,) = data["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    others = [path for path in sys.path if path.endswith("site-packages")]
+    paths = [str((checkout / package).parent), *others]
+    (site / "borrowed.pth").write_text("\n".join(paths) + "\n")
+    info = site / f"{project['name'].replace('-', '_')}-0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: 0\n")
+    groups = {"console_scripts": project["scripts"], **project["entry-points"]}
+    lines = []
+    for group, entries in groups.items():
+        lines += [f"[{group}]", *(f"{name} = {place}" for name, place in entries.items()), ""]
+    (info / "entry_points.txt").write_text("\n".join(lines))
+    for name, place in project["scripts"].items():
+        module, _, function = place.partition(":")
+        script = folder / "bin" / name
+        script.write_text(
+            f"#!{folder / 'bin' / 'python'}\nimport sys\nfrom {module} import {function}\n"
+            f"sys.exit({function}())\n"
+        )
+        script.chmod(0o755)
+    return folder / "bin" / "python"
+
+
+def _run(side: Side) -> None:
+    """One turn: the tests of one side, timed."""
+    print(f"{side.name}: {' '.join(side.command[-4:])}", flush=True)
+    before, start = _cpu(), time.perf_counter()
+    _must(side, side.command)
+    side.seconds.append(time.perf_counter() - start)
+    side.cpu.append(_cpu() - before)
+
+
+def _must(side: Side, command: Sequence[str]) -> None:
+    """Runs a command in a checkout.
+
+    Raises:
+        Failed: it ended with another code than 0; with the last lines of what it said.
+    """
+    binaries = side.folder / ".venv" / "bin"
+    environment = {**os.environ, "PATH": f"{binaries}{os.pathsep}{os.environ.get('PATH', '')}"}
+    # These change what is measured, and no environment of tox has them.
+    for name in ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH"):
+        environment.pop(name, None)
+    done = subprocess.run(
+        command,
+        cwd=side.folder,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+    )
+    if done.returncode:
+        last = "\n".join(done.stdout.splitlines()[-30:])
+        raise Failed(f"{last}\n{side.name}: {' '.join(command)} ended with {done.returncode}")
+
+
+def _cpu() -> float:
+    """Seconds on all cores of the processes that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _said(*command: str) -> str:
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def _figures(sides: Sequence[Side]) -> dict[str, Any]:
+    before, now = sides
+    return {
+        "ratio": statistics.median(now.seconds) / statistics.median(before.seconds),
+        "ratio_cpu": statistics.median(now.cpu) / statistics.median(before.cpu),
+        "sides": [
+            {
+                "name": side.name,
+                "commit": side.commit,
+                "command": list(side.command),
+                "seconds": side.seconds,
+                "cpu": side.cpu,
+            }
+            for side in sides
+        ],
+    }
+
+
+def _print(sides: Sequence[Side]) -> None:
+    for side in sides:
+        turns = ", ".join(f"{seconds:.1f}" for seconds in side.seconds)
+        print(
+            f"{side.name:<12} {side.commit[:10]}  median {statistics.median(side.seconds):7.1f} s "
+            f"({turns})  on all cores {statistics.median(side.cpu):7.1f} s"
+        )
+    figures = _figures(sides)
+    print(f"ratio: {figures['ratio']:.2f}, of what all cores did: {figures['ratio_cpu']:.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,16 @@
+"""A pytest plugin: sessions measure one launch, for tests that assert no time.
+
+No bound on times can be proven from one launch, so verdicts on times stay INCONCLUSIVE or come out
+as they would; what else a session does is whole.
+"""
+
+import pytest
+from pytest_perfgate.session import suite_launches
+
+
+def pytest_configure(config):
+    """Until the session's end."""
+    constants = pytest.MonkeyPatch()
+    for name in ("_FEWEST", "_FEWEST_TO_STORE", "_MOST"):
+        constants.setattr(suite_launches, name, 1)
+    config.add_cleanup(constants.undo)

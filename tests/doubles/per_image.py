@@ -1,0 +1,27 @@
+"""A runtime that takes 4 ms for a batch and 2 ms for each of its images."""
+
+import time
+
+from pytest_perfgate.runtimes.onnxruntime import OnnxRuntime, OnnxSession
+
+
+class PerImage(OnnxRuntime):
+    """ONNX Runtime whose time grows with the batch."""
+
+    name = "per_image"
+
+    def open(self, artifact, options, context):
+        """A session of known speed."""
+        return PerImageSession(artifact, options, context)
+
+
+class PerImageSession(OnnxSession):
+    """A session whose time is known from the batch's size."""
+
+    def run(self, batch):
+        """An inference, and then a wait."""
+        end = time.perf_counter() + 0.004 + 0.002 * len(batch)
+        outputs = super().run(batch)
+        while time.perf_counter() < end:
+            pass
+        return outputs
