@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import importlib
 import json
 import os
 import signal
@@ -216,6 +217,10 @@ class Imported:
 @pytest.fixture(scope="session")
 def imported() -> Imported:
     """What sessions in this process imported so far."""
+    # This puts its own finder of distributions in the place of Python's, for good; were it imported
+    # in a test, `pytester` would take that one away after it, and leave none.
+    with contextlib.suppress(ImportError):
+        importlib.import_module("importlib_metadata")
     return Imported()
 
 

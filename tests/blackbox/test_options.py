@@ -115,7 +115,7 @@ def test_under_xdist_one_worker_measures_and_the_controller_reports(project: Pro
     (project.root / "test_other.py").write_text(
         "import pytest\n\n@pytest.mark.parametrize('n', range(6))\ndef test_other(n):\n    pass\n"
     )
-    result = project.run("-n", "2", "-k", "plain or other", process=True)
+    result = project.run("-n", "2", "-k", "plain or other", "--perf-seconds", "1", process=True)
     result.assert_outcomes(passed=7, skipped=0)
     result.stdout.fnmatch_lines(["*verdicts: 2 NO BASELINE, 1 PASS*", "*report: reports/*.html"])
     assert len(project.sessions()) == 1
