@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pytest_perfgate.baselines import changes
-from pytest_perfgate.baselines.store import Baseline, Store, StoredMetric, read_file, render
+from pytest_perfgate.baselines.store import (
+    VERSION,
+    Baseline,
+    Store,
+    StoredMetric,
+    read_file,
+    render,
+)
 from pytest_perfgate.errors import BaselineError
 from pytest_perfgate.machine.fingerprint import Environment, Machine
 from pytest_perfgate.metric import PERFORMANCE
@@ -171,6 +178,30 @@ def test_a_file_edited_by_hand_is_refused_and_left(tmp_path, path, value, said):
     assert file.read_bytes() == before
 
 
+STORED = sorted((Path(__file__).parent / "stored").glob("*.json"))
+"""Baselines of a tiny suite, each written by the program of the commit that it is named after."""
+
+SHIPPED = sorted((Path(__file__).parents[2] / "baselines").glob("*/*/*.json"))
+
+
+@pytest.mark.parametrize(
+    "file", STORED + SHIPPED, ids=lambda file: f"{file.parent.name}-{file.stem}"
+)
+def test_baselines_of_earlier_programs_are_read(file):
+    """Every stored format is carried up to the version that is written now, with its matches."""
+    stored = read_file(file)
+    assert stored.version == VERSION
+    assert stored.metrics["latency_p50"].launches
+    matches = stored.accuracy.matches
+    assert matches.ignored.array().shape == matches.hits.array().shape
+
+
+def test_there_is_a_baseline_of_every_version():
+    """Each version that this program reads has a file that was truly written by it."""
+    versions = {json.loads(file.read_text())["version"] for file in STORED}
+    assert versions == set(range(1, VERSION + 1))
+
+
 @pytest.mark.parametrize("content", [b"", b"[]", b"null", b"\xff\xfe", b"[" * 100_000])
 def test_a_file_that_is_no_baseline_is_refused(tmp_path, content):
     """Foreign or empty content is an error with a next step, not a crash."""
@@ -200,7 +231,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("pytest_perfgate.baselines.store.os.fsync", full)
+    monkeypatch.setattr("pytest_perfgate.files.os.fsync", full)
     with pytest.raises(BaselineError, match="No space left"):
         store.write(baseline(times=scaled(2)))
     assert file.read_bytes() == before

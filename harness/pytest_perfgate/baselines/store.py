@@ -8,33 +8,39 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator
 
 from pytest_perfgate.errors import BaselineError
+from pytest_perfgate.files import put, writing
+from pytest_perfgate.frozen import Frozen
 from pytest_perfgate.machine.fingerprint import Environment, Machine
 from pytest_perfgate.records.accuracy import Accuracy
+from pytest_perfgate.records.migrations import Migration, add_ignored, carried_up
 from pytest_perfgate.units import Unit
 
-VERSION = 1
+VERSION = 2
 
-_MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+
+def _from_1(data: dict[str, Any]) -> dict[str, Any]:
+    """The first files of version 1 have no `ignored` beside the matches."""
+    add_ignored(data.get("accuracy"))
+    return {**data, "version": 2}
+
+
+_MIGRATIONS: dict[int, Migration] = {1: _from_1}
 """Version to the function that makes its data into the next version's."""
 
 
-class StoredMetric(BaseModel):
+class StoredMetric(Frozen):
     """One metric of a baseline: its level, and the launches that it comes from (none for scores
     and sizes), in the base unit of `unit`; beside each launch the yardstick's time in it, seconds,
     and the SM clock of its GPU, Hz.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     unit: Unit
     value: float = Field(ge=0)
@@ -57,10 +63,8 @@ class StoredMetric(BaseModel):
         return values
 
 
-class Reason(BaseModel):
+class Reason(Frozen):
     """Why a metric was once allowed to become worse."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     metric: str
     date: str
@@ -69,7 +73,7 @@ class Reason(BaseModel):
     after: float
 
 
-class Baseline(BaseModel):
+class Baseline(Frozen):
     """An accepted record of one recipe on one machine.
 
     Attributes:
@@ -77,8 +81,6 @@ class Baseline(BaseModel):
         spec: digest of the recipe's chain and runtime.
         reasons: of every loosening, the newest last.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     version: int = VERSION
     suite: str
@@ -159,7 +161,7 @@ class Store:
                 if text is None:
                     file.unlink(missing_ok=True)
                 else:
-                    file.write_text(text, encoding="utf-8")
+                    put(file, text)
             raise
 
     def write(self, baseline: Baseline) -> Path:
@@ -169,25 +171,14 @@ class Store:
             BaselineError: it cannot be written.
         """
         file = self.path(baseline.machine.id, baseline.suite, baseline.recipe)
-        try:
+        with writing(
+            file,
+            "the baseline",
+            BaselineError,
+            next_step="free the disk, or make the folder writable; nothing was changed",
+        ):
             file.parent.mkdir(parents=True, exist_ok=True)
-            handle, part = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
-            try:
-                with os.fdopen(handle, "w", encoding="utf-8") as out:
-                    out.write(render(baseline))
-                    out.flush()
-                    os.fsync(out.fileno())
-                Path(part).chmod(0o644)
-                Path(part).replace(file)
-            except BaseException:
-                Path(part).unlink(missing_ok=True)
-                raise
-        except OSError as error:
-            raise BaselineError(
-                f"the baseline cannot be written: {error.strerror}",
-                where=str(file),
-                next_step="free the disk, or make the folder writable; nothing was changed",
-            ) from error
+            put(file, render(baseline))
         return file
 
     def files(self) -> Iterator[Path]:
@@ -209,16 +200,15 @@ def read_file(file: Path) -> Baseline:
         raise _unusable(file, f"it is not JSON, perhaps cut short: {error}") from error
     if not isinstance(data, dict) or not isinstance(data.get("version"), int):
         raise _unusable(file, "it is not a baseline: there is no version")
-    if data["version"] > VERSION:
-        raise BaselineError(
-            f"the baseline is of version {data['version']}, and this program reads up to {VERSION}",
-            where=str(file),
-            next_step="python -m pip install --upgrade pytest-perfgate",
-        )
-    while data["version"] < VERSION:
-        if data["version"] not in _MIGRATIONS:
-            raise _unusable(file, f"version {data['version']} never was")
-        data = _MIGRATIONS[data["version"]](data)
+    data = carried_up(
+        data,
+        VERSION,
+        _MIGRATIONS,
+        BaselineError,
+        what="the baseline",
+        where=file,
+        next_step=_restore(file),
+    )
     try:
         baseline = Baseline.model_validate_json(json.dumps(data))
         if baseline.accuracy and baseline.accuracy.matches:
@@ -275,8 +265,12 @@ def _json(data: Any, depth: int) -> str:
 
 def _unusable(file: Path, what: str) -> BaselineError:
     return BaselineError(
-        f"the baseline cannot be used: {what}",
-        where=str(file),
-        next_step=f"git checkout -- {file.name} in its folder, or delete it and record a new one "
-        "with pytest --perf --perf-update",
+        f"the baseline cannot be used: {what}", where=str(file), next_step=_restore(file)
+    )
+
+
+def _restore(file: Path) -> str:
+    return (
+        f"git checkout -- {file.name} in its folder, or delete it and record a new one with "
+        "pytest --perf --perf-update"
     )

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from pytest_perfgate.errors import ReportError
+from pytest_perfgate.records.migrations import Migration, carried_up
 from pytest_perfgate.records.session import SESSION_VERSION, SessionRecord
 from pytest_perfgate.report import session_migrations
 
-_MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: session_migrations.from_1}
+_MIGRATIONS: dict[int, Migration] = {1: session_migrations.from_1}
 """Version to the function that makes its data into the next version's."""
 
 
@@ -62,19 +62,7 @@ def _data(file: Path) -> dict[str, Any]:
             where=str(file),
             valid="a JSON file that pytest --perf wrote into reports/",
         )
-    if version > SESSION_VERSION:
-        raise ReportError(
-            f"it is of version {version}, and this program reads up to {SESSION_VERSION}",
-            where=str(file),
-            next_step="python -m pip install --upgrade pytest-perfgate",
-        )
-    while version < SESSION_VERSION:  # a migration's own version goes up, so this ends
-        if version not in _MIGRATIONS:
-            raise ReportError(f"version {version} never was", where=str(file))
-        data = _MIGRATIONS[version](data)
-        version = data["version"]
-    found: dict[str, Any] = data
-    return found
+    return carried_up(data, SESSION_VERSION, _MIGRATIONS, ReportError, what="it", where=file)
 
 
 def _session(data: dict[str, Any], file: Path) -> SessionRecord:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from pydantic import ValidationError
-
-from pytest_perfgate.records.accuracy import Packed
+from pytest_perfgate.records.migrations import add_ignored
 
 
 def from_1(data: dict[str, Any]) -> dict[str, Any]:
@@ -20,24 +18,11 @@ def from_1(data: dict[str, Any]) -> dict[str, Any]:
     for record in _records(data):
         for launch in _dicts(record.get("launches")):
             launch.pop("per_round", None)
-        _add_ignored(record.get("accuracy"))
+        add_ignored(record.get("accuracy"))
     for suite in _dicts(data.get("suites")):
         for launch in _dicts(suite.get("yardstick")):
             launch.pop("per_round", None)
     return {**data, "version": 2}
-
-
-def _add_ignored(accuracy: Any) -> None:
-    matches = accuracy.get("matches") if isinstance(accuracy, dict) else None
-    if not isinstance(matches, dict) or "ignored" in matches:
-        return
-    import numpy as np
-
-    try:
-        hits = Packed.model_validate(matches.get("hits")).array()
-    except (ValidationError, ValueError):
-        return  # it is not what it should be; reading it says so
-    matches["ignored"] = Packed.of(np.zeros(hits.shape, dtype=np.uint16)).model_dump(mode="json")
 
 
 def _records(data: dict[str, Any]) -> Iterator[dict[str, Any]]:
