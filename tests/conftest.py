@@ -35,7 +35,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Those that are alone come first: what is left then keeps every process busy to the end."""
+    """Marks what starts sessions. Those that are alone come first: what is left then keeps every
+    process busy to the end.
+    """
+    for item in items:
+        if "project" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.session)
     items.sort(key=lambda item: item.get_closest_marker("alone") is None)
 
 
