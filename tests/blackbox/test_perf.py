@@ -94,7 +94,7 @@ def test_a_slow_down_turns_latency_red_and_undoing_it_green(
     project: Project, moody: Callable[..., None]
 ) -> None:
     """Against a stored baseline a doubled latency fails, and the old one passes again."""
-    assert project.run("--perf-update").ret == 0
+    assert project.run("--perf-update", "--perf-seconds", "1").ret == 0
     moody(seconds="0.006")
     slow = project.run("-k", "moody", "--perf-seconds", "30")
     assert slow.ret == 1

@@ -25,7 +25,7 @@ def test_suites_are_spread_over_workers_with_cores_of_their_own(project: Project
     shutil.copytree(project.suite, project.root / "suites" / "other")
     tests = project.root / "suites" / "other" / "test_tiny.py"
     tests.rename(tests.with_name("test_other.py"))
-    result = project.run("-n", "2", "--perf-spread", "-k", "plain-artifact")
+    result = project.run("-n", "2", "--perf-spread", "-k", "plain-artifact", process=True)
     result.assert_outcomes(passed=2)
     (session,) = project.sessions()
     one, other = session["suites"]

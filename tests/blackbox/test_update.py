@@ -32,7 +32,7 @@ def recorded(project: Project, recordings: dict[str, str]) -> Project:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text(text)
     else:
-        assert project.run("--perf-update").ret == 0
+        assert project.run("--perf-update", "--perf-seconds", "1").ret == 0
         for file in folder.rglob("*.json"):
             recordings[str(file.relative_to(folder))] = file.read_text()
     return project
@@ -61,7 +61,7 @@ def test_update_records_what_was_measured(recorded: Project) -> None:
 def test_noise_moves_no_baseline(recorded: Project) -> None:
     """Another update of the same code leaves what noise alone has moved as it was stored."""
     before = json.loads(stored(recorded)["plain"].read_text())["metrics"]["map"]
-    recorded.run("--perf-update", "--perf-reason", "noise only")
+    recorded.run("--perf-update", "--perf-reason", "noise only", "--perf-seconds", "1")
     assert json.loads(stored(recorded)["plain"].read_text())["metrics"]["map"] == before
 
 
@@ -71,11 +71,12 @@ def test_a_loosening_needs_a_reason_and_keeps_it(
     """Without `--perf-reason` nothing is written; with it the reason goes into the file."""
     before = stored(recorded)["moody"].read_text()
     moody(seconds="0.01")
-    refused = recorded.run("--perf-update", "-k", "moody")
+    timed = ("-k", "moody", "--perf-seconds", "1")
+    refused = recorded.run("--perf-update", *timed)
     assert refused.ret == 1
     refused.stdout.fnmatch_lines(["*would become worse*latency_p50*", "*--perf-reason*"])
     assert stored(recorded)["moody"].read_text() == before
-    recorded.run("--perf-update", "-k", "moody", "--perf-reason", "a better model")
+    recorded.run("--perf-update", *timed, "--perf-reason", "a better model")
     after = json.loads(stored(recorded)["moody"].read_text())
     assert {reason["reason"] for reason in after["reasons"]} == {"a better model"}
     assert "latency_p50" in {reason["metric"] for reason in after["reasons"]}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,25 +30,45 @@ def infer(path: Path, batch: Any) -> Any:
     return session.run(None, {session.get_inputs()[0].name: batch})[0]
 
 
+def small_model(*tail: Any) -> Any:
+    """The same small network every time: (N, 3, H, W) to (N, 5, H / 4, W / 4), or what `tail` makes
+    of its 32 channels.
+    """
+    import torch
+    from torch import nn
+
+    torch.set_num_threads(1)
+    torch.manual_seed(7)
+    return nn.Sequential(
+        nn.Conv2d(3, 16, 3, 2, 1),
+        nn.BatchNorm2d(16),
+        nn.ReLU(),
+        nn.Conv2d(16, 32, 3, 2, 1),
+        nn.ReLU(),
+        *(tail or (nn.Conv2d(32, 5, 1),)),
+    ).eval()
+
+
+def context_in(folder: Path, **changes: Any) -> BuildContext:
+    """A context whose folder is new; keyword arguments replace what it offers."""
+    folder.mkdir()
+    offered: dict[str, Any] = {
+        "folder": folder,
+        "example": example,
+        "inputs": lambda _, limit: (example(seed + 1)[:1] for seed in range(limit)),
+        "data": lambda split: split,
+        "trainer": None,
+        "seed": 0,
+        "threads": 1,
+    }
+    return BuildContext(**{**offered, **changes})
+
+
 @pytest.fixture
 def make_model() -> Callable[..., Any]:
-    """Builds the same small network every time: (N, 3, H, W) to (N, 5, H / 4, W / 4)."""
-    torch = pytest.importorskip("torch", reason="python -m pip install 'pytest-perfgate[torch]'")
-    torch.set_num_threads(1)
-
-    def build(*tail: Any) -> Any:
-        torch.manual_seed(7)
-        nn = torch.nn
-        return nn.Sequential(
-            nn.Conv2d(3, 16, 3, 2, 1),
-            nn.BatchNorm2d(16),
-            nn.ReLU(),
-            nn.Conv2d(16, 32, 3, 2, 1),
-            nn.ReLU(),
-            *(tail or (nn.Conv2d(32, 5, 1),)),
-        ).eval()
-
-    return build
+    """Builds the small network."""
+    pytest.importorskip("torch", reason="python -m pip install 'pytest-perfgate[torch]'")
+    return small_model
 
 
 @pytest.fixture
@@ -54,26 +76,25 @@ def make_context(tmp_path: Path) -> Callable[..., BuildContext]:
     """A context whose folder is new; keyword arguments replace what it offers."""
 
     def build(name: str = "link", **changes: Any) -> BuildContext:
-        folder = tmp_path / name
-        folder.mkdir()
-        offered: dict[str, Any] = {
-            "folder": folder,
-            "example": example,
-            "inputs": lambda _, limit: (example(seed + 1)[:1] for seed in range(limit)),
-            "data": lambda split: split,
-            "trainer": None,
-            "seed": 0,
-            "threads": 1,
-        }
-        return BuildContext(**{**offered, **changes})
+        return context_in(tmp_path / name, **changes)
 
     return build
 
 
-@pytest.fixture
-def exported(make_model: Any, make_context: Any) -> Artifact:
-    """The small model as an ONNX file."""
+@pytest.fixture(scope="session")
+def exported_once(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    """The small model as an ONNX file that nobody changes: exporting takes seconds."""
+    pytest.importorskip("torch", reason="python -m pip install 'pytest-perfgate[torch]'")
     pytest.importorskip("onnxruntime", reason="python -m pip install 'pytest-perfgate[onnx]'")
     pytest.importorskip("onnxscript", reason="python -m pip install 'pytest-perfgate[onnx]'")
-    module = Artifact(TORCH, module=make_model())
-    return Export().apply(module, Export.Options(), make_context("exported")).artifact
+    context = context_in(tmp_path_factory.mktemp("exported") / "link")
+    return Export().apply(Artifact(TORCH, module=small_model()), Export.Options(), context).artifact
+
+
+@pytest.fixture
+def exported(exported_once: Artifact, tmp_path: Path) -> Artifact:
+    """The small model as an ONNX file of this test's own."""
+    assert exported_once.path is not None
+    folder = tmp_path / "exported"
+    folder.mkdir()
+    return replace(exported_once, path=Path(shutil.copy(exported_once.path, folder)))

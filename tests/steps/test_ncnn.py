@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 from pydantic import ValidationError
-from pytest_perfgate.artifact import NCNN, ONNX, TORCH, Artifact
+from pytest_perfgate.artifact import NCNN, ONNX, Artifact
 from pytest_perfgate.errors import BuildError, NoEffect, RuntimeFault
 from pytest_perfgate.runtimes import OpenContext
 from pytest_perfgate.runtimes.ncnn import Ncnn as Runtime
 from pytest_perfgate.runtimes.onnxruntime import OnnxRuntime
-from pytest_perfgate.steps.export import Export
 from pytest_perfgate.steps.ncnn import Ncnn as Step
 
 from tests.steps.conftest import example
@@ -22,16 +21,6 @@ pytest.importorskip("torch", reason="python -m pip install 'pytest-perfgate[torc
 pytest.importorskip("onnxruntime", reason="python -m pip install 'pytest-perfgate[onnx]'")
 pytest.importorskip("ncnn", reason="python -m pip install 'pytest-perfgate[ncnn]'")
 pytest.importorskip("pnnx", reason="python -m pip install 'pytest-perfgate[ncnn]'")
-
-
-@pytest.fixture
-def exported(make_model: Any, make_context: Any) -> Artifact:
-    """The small model as an ONNX file."""
-    made = Export().apply(
-        Artifact(TORCH, module=make_model()), Export.Options(), make_context("exported")
-    )
-    artifact: Artifact = made.artifact
-    return artifact
 
 
 @pytest.mark.parametrize("fp16", [False, True])

@@ -44,16 +44,6 @@ def options(**more: Any) -> Any:
     return Step.Options(**{"package": "tensorrt_rtx", **more})
 
 
-@pytest.fixture
-def exported(make_model: Any, make_context: Any) -> Artifact:
-    """The small model as an ONNX file: three convolutions."""
-    made = Export().apply(
-        Artifact(TORCH, module=make_model()), Export.Options(), make_context("exported")
-    )
-    artifact: Artifact = made.artifact
-    return artifact
-
-
 # -- the demo detector, as the nightly suite would have it -------------------------------------
 
 
@@ -226,18 +216,15 @@ def test_a_graph_without_anything_in_it_is_an_error(tmp_path: Path, make_context
         Step().apply(Artifact(ONNX, path=file), options(), make_context())
 
 
-def test_a_fixed_batch_is_what_the_engine_runs(make_model: Any, make_context: Any) -> None:
+def test_a_fixed_batch_is_what_the_engine_runs(exported: Artifact, make_context: Any) -> None:
     """The profile's batches say nothing of it then."""
     import onnx
 
-    made = Export().apply(
-        Artifact(TORCH, module=make_model()), Export.Options(), make_context("exported")
-    )
-    model = onnx.load(made.artifact.path)
+    model = onnx.load(exported.path)
     for value in (*model.graph.input, *model.graph.output):
         value.type.tensor_type.shape.dim[0].dim_value = 2
-    onnx.save(model, made.artifact.path)
-    applied = Step().apply(made.artifact, options(), make_context())
+    onnx.save(model, exported.path)
+    applied = Step().apply(exported, options(), make_context())
     assert applied.effect["batch"] == [2, 2, 2]
 
 
