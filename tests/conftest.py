@@ -198,43 +198,55 @@ def tiny_suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Imported:
-    """Modules that sessions in this process imported. `pytester` forgets them afterwards, and many
-    of those with native code cannot be imported a second time; those of a project must be.
-    """
+    """Modules that a session in this process imported, to be kept when `pytester` forgets them."""
 
-    def __init__(self) -> None:
+    def __init__(self, temporary: Path) -> None:
+        self._temporary = temporary
         self._modules: dict[str, ModuleType] = {}
 
+    def pytest_unconfigure(self) -> None:
+        """At a session's end, and of a test's: remembers what is there."""
+        self._modules |= sys.modules
+
     def restore(self) -> None:
-        """Puts back what earlier sessions imported."""
+        """Puts back all but what lies in a test's own folders."""
         for name, module in self._modules.items():
-            sys.modules.setdefault(name, module)
-
-    def pytest_unconfigure(self, config: pytest.Config) -> None:
-        """At a session's end, remembers what it imported that is not of its project."""
-        own = (config.rootpath, DOUBLES)
-        for name, module in list(sys.modules.items()):
             file = getattr(module, "__file__", None)
+            own = (self._temporary, DOUBLES)
             if file and not any(Path(file).is_relative_to(folder) for folder in own):
-                self._modules.setdefault(name, module)
+                sys.modules.setdefault(name, module)
+        self._modules = {}
 
 
-@pytest.fixture(scope="session")
-def imported() -> Imported:
-    """What sessions in this process imported so far."""
-    # This puts its own finder of distributions in the place of Python's, for good; were it imported
-    # in a test, `pytester` would take that one away after it, and leave none.
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
+    """Keeps what a test imported. `pytester` forgets it, and many modules of native code cannot be
+    imported a second time (numpy's).
+    """
+    if "pytester" not in getattr(item, "fixturenames", ()):
+        return (yield)
+    imported = Imported(item.config._tmp_path_factory.getbasetemp())
+    imported.pytest_unconfigure()
+    try:
+        return (yield)
+    finally:
+        imported.restore()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def distributions_can_be_found() -> None:
+    """`importlib_metadata` puts its finder in the place of Python's, for good. Were it imported in
+    a test, `pytester` would take that finder away after it, and leave none.
+    """
     with contextlib.suppress(ImportError):
         importlib.import_module("importlib_metadata")
-    return Imported()
 
 
 class Project:
     """A project in a temporary folder, and runs of pytest in it."""
 
-    def __init__(self, pytester: pytest.Pytester, imported: Imported) -> None:
+    def __init__(self, pytester: pytest.Pytester) -> None:
         self.pytester = pytester
-        self._imported = imported
         self.root = pytester.path
         self.suite = self.root / "suites" / "tiny"
 
@@ -265,8 +277,11 @@ class Project:
         """As `run`, with these arguments and no others."""
         if process:
             return self.pytester.runpytest_subprocess(*arguments)
-        self._imported.restore()
-        return self.pytester.runpytest_inprocess(*arguments, plugins=[self._imported])
+        imported = Imported(self.root.parent)
+        try:
+            return self.pytester.runpytest_inprocess(*arguments, plugins=[imported])
+        finally:
+            imported.restore()
 
     def sessions(self) -> list[dict[str, Any]]:
         """The session files written so far, oldest first."""
@@ -300,7 +315,6 @@ def project(
     request: pytest.FixtureRequest,
     pytester: pytest.Pytester,
     tiny_suite: Path,
-    imported: Imported,
     tmp_path_factory: pytest.TempPathFactory,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Project:
@@ -312,7 +326,7 @@ def project(
     if request.node.get_closest_marker("alone") is None:
         monkeypatch.setenv("TMPDIR", str(tmp_path_factory.mktemp("own")))
         monkeypatch.setattr(tempfile, "tempdir", None)  # where this process looked before
-    made = Project(pytester, imported)
+    made = Project(pytester)
     made.suite.parent.mkdir()
     made.suite.mkdir()
     for source in tiny_suite.iterdir():
