@@ -41,7 +41,7 @@ TOLERANCE = 0.02
 BATCHES = (1, 8, 32)
 
 MODELS: dict[str, tuple[str, int]] = {
-    "resnet50": ("benchmarks.resnet:build", 224),
+    "resnet50": ("suites.gpu.classifier.resnet:build", 224),
     "digits": ("suites.digits.model:build", 320),
 }
 """Name to an import path and the side of its input."""

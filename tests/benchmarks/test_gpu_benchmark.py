@@ -39,7 +39,7 @@ def test_the_plan_has_every_mode_at_every_batch() -> None:
 
 def test_resnet_50_is_that_of_the_paper() -> None:
     """25.6 million parameters, and what it gives for an image of 64."""
-    from benchmarks.resnet import build
+    from suites.gpu.classifier.resnet import build
 
     network = build()
     assert sum(each.numel() for each in network.parameters()) == 25_557_032

@@ -44,6 +44,7 @@ class Failure(Frozen):
         last_words: the end of what the worker wrote before it ended, "" when it said nothing.
         next_step: what to do.
         missing_package: True when installing something is all that is asked.
+        missing: names of what is not there: packages, a GPU.
     """
 
     stage: str
@@ -51,6 +52,7 @@ class Failure(Frozen):
     last_words: str = ""
     next_step: str = ""
     missing_package: bool = False
+    missing: tuple[str, ...] = ()
 
 
 class RecipeRecord(Frozen):

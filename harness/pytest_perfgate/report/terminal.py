@@ -52,7 +52,20 @@ def write(
         for suite in session.suites:
             _suite(suite, line, metrics, verbosity)
             _changes(suite, line, update, verbosity)
+    for part in _missing(session):
+        line(part)
     line(counts([verdict for _, verdict in pairs]))
+
+
+def _missing(session: SessionRecord) -> list[str]:
+    """What skipped recipes need and this machine has not, in one line; nothing when none is."""
+    failures = [recipe.failure for suite in session.suites for recipe in suite.recipes]
+    names = dict.fromkeys(name for failure in failures if failure for name in failure.missing)
+    if not names:
+        return []
+    return [
+        f"missing: {', '.join(sorted(names))}; pytest -rs prints the commands that install them"
+    ]
 
 
 def printable(text: str) -> str:

@@ -115,6 +115,7 @@ class SuiteRun:
                         dict.fromkeys(requirement.install for requirement in missing)
                     ),
                     missing_package=True,
+                    missing=tuple(dict.fromkeys(requirement.module for requirement in missing)),
                 )
         return failures
 

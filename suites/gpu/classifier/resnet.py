@@ -1,10 +1,12 @@
 """ResNet-50 in plain torch (He et al. 2015, "Deep Residual Learning for Image Recognition").
 
 The stride of a bottleneck is on its 3 x 3 convolution, as in most implementations since. Weights
-are random and seeded: what it computes means nothing, how long it takes does.
+are random and seeded.
 """
 
 from __future__ import annotations
+
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -37,12 +39,18 @@ class Bottleneck(nn.Module):
         same = inputs == outputs and stride == 1
         self.beside: nn.Module = nn.Identity() if same else _conv(inputs, outputs, 1, stride)
 
+    @property
+    def last_norm(self) -> nn.BatchNorm2d:
+        """The batch norm before the sum: its weight is that of the branch."""
+        convolution = cast(nn.Sequential, self.body[-1])
+        return cast(nn.BatchNorm2d, convolution[1])
+
     def forward(self, x: Tensor) -> Tensor:
         """(N, inputs, H, W) to (N, 4 width, H / stride, W / stride)."""
         return torch.relu(self.body(x) + self.beside(x))
 
 
-def build(classes: int = 1000) -> nn.Module:
+def build(classes: int = 1000) -> nn.Sequential:
     """The network in eval mode: float32 (N, 3, H, W) to (N, classes)."""
     torch.manual_seed(0)
     layers: list[nn.Module] = [_conv(3, 64, 7, 2), nn.ReLU(), nn.MaxPool2d(3, 2, 1)]

@@ -1,0 +1,1 @@
+"""The same classifier in batches of 8 and 32 images."""

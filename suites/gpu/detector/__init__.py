@@ -1,0 +1,1 @@
+"""The digit detector, one image at a time, in every mode of a GPU."""
