@@ -1,6 +1,6 @@
 """Holds the recipes of this suite to their budgets."""
 
-from pytest_perfgate.plugin.hooks import BudgetCheck
+from pytest_perfgate.plugin.outcome import BudgetCheck
 
 
 def test_budget(budget: BudgetCheck) -> None:
