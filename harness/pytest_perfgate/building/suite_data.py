@@ -84,7 +84,7 @@ class SuiteData:
             yield self.pipeline.preprocess([np.array(data.images[index])])[0]
 
     def refuse_leak(self, split: str) -> None:
-        """Nothing, when no image of `split` is a validation image.
+        """Check that no image of `split` is a validation image.
 
         Raises:
             DataError: names how many are, and the first.
@@ -99,7 +99,8 @@ class SuiteData:
             here, there = shared[0]
             raise DataError(
                 f"{len(shared)} of the {split} images are validation images too (the first: "
-                f"{split} image {here} is validation image {there}): accuracy would be flattered",
+                f"{split} image {here} is validation image {there}): accuracy would look better "
+                "than it is",
                 where=f"suite.data.{split}",
                 next_step="take these images out of one of the two splits",
             )

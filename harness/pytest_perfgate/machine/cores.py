@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def usable_cores() -> list[int]:
-    """The cores that this process may run on."""
+    """The cores that this process may run on: of its affinity, not of the machine."""
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
     return list(range(os.cpu_count() or 1))
@@ -32,14 +32,15 @@ def physical(numbers: Iterable[int], root: Path = Path("/")) -> list[tuple[int, 
 
 def expanded(text: str) -> set[int]:
     """The numbers of a list as the kernel writes it: "0-3,8"."""
-    found: set[int] = set()
+    numbers: set[int] = set()
     for part in text.split(","):
         match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
         if match is None:
             raise ValueError(text)
         first = int(match[1])
         last = int(match[2] or first)
+        # More than any kernel counts: a wrong text must not fill the memory.
         if not first <= last < first + 4096:
             raise ValueError(text)
-        found |= set(range(first, last + 1))
-    return found
+        numbers |= set(range(first, last + 1))
+    return numbers

@@ -1,4 +1,4 @@
-"""What the kernel tells of an interval: stolen time, others on the cores, swapping, throttling.
+"""Conditions of an interval, from the kernel: stolen time, other processes, swapping, throttling.
 
 Everything is read from /proc and /sys at the begin and at the end, which takes about a
 millisecond; nothing runs in between. What cannot be read is None, and nothing here raises.
@@ -103,7 +103,7 @@ class Sensors:
         if begin.quota and end.quota:
             quota_stops = max(0, end.quota[0] - begin.quota[0])
             quota_stopped = _share(begin.quota[1], end.quota[1], seconds)
-        seen = self._frequencies
+        hertz = self._frequencies
         return Conditions(
             index=index,
             seconds=round(seconds, 3),
@@ -114,8 +114,8 @@ class Sensors:
             swapped_in=swapped[0],
             swapped_out=swapped[1],
             major_faults=faults,
-            frequency_lowest=min(seen) if seen else None,
-            frequency_mean=sum(seen) / len(seen) if seen else None,
+            frequency_lowest=min(hertz) if hertz else None,
+            frequency_mean=sum(hertz) / len(hertz) if hertz else None,
             throttle_events=throttles,
             quota_stops=quota_stops,
             quota_stopped=quota_stopped,
@@ -146,12 +146,15 @@ class Sensors:
             for before, after in zip(begin.cores[core], end.cores[core], strict=True)
         ]
         total = sum(passed)
+        # The counters move in ticks of 10 ms: of a short interval a share would be their rounding.
         if total < _SHORTEST * len(begin.cores):
             return None, None
         stolen = sum(passed[_STEAL::_CPU_TIMES])
         idle = sum(passed[_IDLE::_CPU_TIMES]) + sum(passed[_IOWAIT::_CPU_TIMES])
         others = None
         if begin.processes and end.processes:
+            # What is neither idle, nor stolen, nor ours is others' work: no process of theirs is
+            # looked at, which an unprivileged process may not do in a container.
             own = end.processes.cpu - begin.processes.cpu
             others = _clamped((total - stolen - idle - own) / total)
         return _clamped(stolen / total), others
@@ -176,7 +179,7 @@ def core_folders(cores: Iterable[int], root: Path = Path("/")) -> list[Path]:
     if named:
         return named
     try:
-        return sorted(each for each in folder.iterdir() if each.name[3:].isdecimal())
+        return sorted(core for core in folder.iterdir() if core.name[3:].isdecimal())
     except OSError:
         return []
 
@@ -197,6 +200,7 @@ def process_times(root: Path, pid: int | str, *, children: bool = True) -> tuple
         ValueError, IndexError: the kernel says something else than it should.
     """
     text = (root / "proc" / str(pid) / "stat").read_text(errors="replace")
+    # The second field is the name in brackets, which may hold spaces and brackets itself.
     fields = text.rpartition(")")[2].split()
     ticks = fields[_TIMES] + (fields[_CHILDREN] if children else [])
     faults = [fields[_MAJFLT]] + ([fields[_CMAJFLT]] if children else [])
@@ -211,17 +215,18 @@ def _try(read: Callable[[], _Read]) -> _Read | None:
 
 
 def _core_times(root: Path, cores: Sequence[int], tick: float) -> dict[int, tuple[float, ...]]:
-    found = {}
+    by_core = {}
     for line in (root / "proc/stat").read_text().splitlines():
         name, *numbers = line.split()
         if name.startswith("cpu") and name[3:].isdecimal():
             core = int(name[3:])
             if not cores or core in cores:
-                times = tuple(int(each) * tick for each in numbers[:_CPU_TIMES])
+                times = tuple(int(number) * tick for number in numbers[:_CPU_TIMES])
                 if len(times) != _CPU_TIMES:
                     raise ValueError(line)
-                found[core] = times
-    return {core: found[core] for core in cores or found}
+                by_core[core] = times
+    # A core that is missing (taken offline) raises KeyError: then nothing is known of the shares.
+    return {core: by_core[core] for core in cores or by_core}
 
 
 def _processes(root: Path, pids: Sequence[int], tick: float) -> _Processes:
@@ -232,6 +237,7 @@ def _processes(root: Path, pids: Sequence[int], tick: float) -> _Processes:
         try:
             more, missed = process_times(root, pid)
         except OSError:
+            # It has ended: its time is among `cutime` of this process, which waited for it.
             continue
         ticks, faults = ticks + more, faults + missed
         waits.append(_waited(root, pid))
@@ -265,7 +271,7 @@ def group_folders(root: Path = Path("/")) -> list[Path]:
 
     Inside a container the group's own path is often not mounted; what is, is its root.
     """
-    found = []
+    folders = []
     for line in read_text(root / "proc/self/cgroup").splitlines():
         number, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
@@ -277,17 +283,18 @@ def group_folders(root: Path = Path("/")) -> list[Path]:
             continue
         parts = [part for part in path.split("/") if part not in {"", ".."}]
         for base in bases:
-            found += [base.joinpath(*parts[:depth]) for depth in range(len(parts), -1, -1)]
+            # Every group above may have a quota of its own, and any of them stops this process.
+            folders += [base.joinpath(*parts[:depth]) for depth in range(len(parts), -1, -1)]
     distinct: dict[Path, Path] = {}
-    for folder in found:
+    for folder in folders:
         if (folder / "cpu.stat").is_file():
             distinct.setdefault(folder.resolve(), folder)
     return list(distinct.values())
 
 
 def _group_files(root: Path) -> tuple[Path, ...]:
-    found = _try(lambda: [folder / "cpu.stat" for folder in group_folders(root)]) or []
-    return tuple(file for file in found if "nr_throttled" in read_text(file))
+    files = _try(lambda: [folder / "cpu.stat" for folder in group_folders(root)]) or []
+    return tuple(file for file in files if "nr_throttled" in read_text(file))
 
 
 def _quota(files: Sequence[Path]) -> tuple[int, float] | None:

@@ -10,23 +10,23 @@ from pytest_perfgate.errors import RuntimeFault
 
 _OPENED = Path("/proc/self/fd")
 
-
 _CUDA_FILE = "/dev/nvidia-uvm"  # CUDA opens it when it starts; NVML does not
 
 
 def refuse_opened(fds: Path = _OPENED) -> None:
-    """Nothing, when this process has not opened CUDA: only then may it fork arms that do.
+    """Check that this process has not opened CUDA: only then may it fork arms that do.
 
-    A CUDA context does not survive a fork, and what an arm does then is undefined (CUDA C++
-    Programming Guide, "Initialization"); so it is looked at, not hoped for.
+    A CUDA context does not survive a fork: behaviour of the child is undefined (CUDA C++
+    Programming Guide, "Initialization").
 
     Raises:
-        RuntimeFault: it has.
+        RuntimeFault: it has opened CUDA.
     """
     signs = []
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
         signs.append("torch.cuda.is_initialized() is true")
+    # Torch knows of its own contexts alone; the open device file shows those of any library.
     links: list[Path] = []
     with contextlib.suppress(OSError):  # no /proc: there is torch's own word
         links = list(fds.iterdir())

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pytest_perfgate.errors import RuntimeFault
 from pytest_perfgate.machine import nvml, visible_gpus
+from pytest_perfgate.machine.cores import usable_cores
 
 _CPUINFO = Path("/proc/cpuinfo")
 _OS_RELEASE = Path("/etc/os-release")
@@ -97,9 +98,7 @@ def this_machine() -> Machine:
     return Machine(
         cpu=model,
         features=tuple(sorted(flag for flag in flags if _FEATURES.match(flag))),
-        cores=len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count() or 1,
+        cores=len(usable_cores()),
         memory=_memory(),
         gpus=_gpus(),
         os=_os(),
@@ -144,16 +143,16 @@ def this_environment(
     *, packages: Iterable[str] = PACKAGES, allocator: str = "", threads: int = 1
 ) -> Environment:
     """The environment of this process, with the allocator and threads that workers get."""
-    found: dict[str, str] = {}
+    installed: dict[str, str] = {}
     for name in packages:
         try:
-            found[name] = version(name)
+            installed[name] = version(name)
         except PackageNotFoundError:
             continue
     return Environment(
         python=".".join(map(str, sys.version_info[:3])),
         kernel=platform.release(),
-        packages=found,
+        packages=installed,
         allocator=allocator,
         threads=threads,
         gpu=_gpu_versions(),
@@ -162,7 +161,7 @@ def this_environment(
 
 def differences(before: Environment, now: Environment) -> tuple[str, ...]:
     """What differs between two environments, one line each, in words."""
-    found = [
+    lines = [
         f"{name} {old} -> {new}"
         for name, old, new in (
             ("Python", before.python, now.python),
@@ -176,8 +175,8 @@ def differences(before: Environment, now: Environment) -> tuple[str, ...]:
         for name in sorted(one.keys() | other.keys()):
             old, new = one.get(name, "absent"), other.get(name, "absent")
             if old != new:
-                found.append(f"{name} {old} -> {new}")
-    return tuple(found)
+                lines.append(f"{name} {old} -> {new}")
+    return tuple(lines)
 
 
 def _field(text: str, name: str) -> str:
@@ -190,6 +189,8 @@ def _memory() -> int:
         total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     except (ValueError, OSError):
         return 0
+    # The kernel keeps some memory for itself, and more after an update: of two boots of one machine
+    # the rounded size is the same.
     step = 1 if total < 8 else 4
     return int(-(-total // step) * step)
 

@@ -76,7 +76,7 @@ class Devices:
         self._end = threading.Event()
         self._thread: threading.Thread | None = None
         self._spare = set(usable_cores()) - set(cores) if cores else set()
-        found: dict[str, nvml.Device] = {}
+        by_uuid: dict[str, nvml.Device] = {}
         if library is not None:
             for uuid in dict.fromkeys(uuids):
                 device = nvml.find(library, uuid)
@@ -84,9 +84,10 @@ class Devices:
                     self._unknown.append(uuid)
                     self._problem = f"NVML knows no device {uuid}"
                 else:
-                    found[device.uuid] = device
-            found |= {each.uuid: each for each in nvml.used_by(library, pids)}
-        self._watched = {uuid: _Watched(device, None) for uuid, device in found.items()}
+                    by_uuid[device.uuid] = device
+            # A runtime that names no device may have opened one all the same.
+            by_uuid |= {device.uuid: device for device in nvml.used_by(library, pids)}
+        self._watched = {uuid: _Watched(device, None) for uuid, device in by_uuid.items()}
 
     def __bool__(self) -> bool:
         """Whether any device is used, known to NVML or not."""
@@ -97,19 +98,19 @@ class Devices:
         if not self._watched:
             return
         start = time.monotonic()
-        seen: list[list[float | None]] = []
+        clocks: list[list[float | None]] = []
         self._settled = False
         while not self._settled and time.monotonic() - start < longest:
             turns()
-            seen.append([each.device.sm_clock() for each in self._watched.values()])
-            self._settled = steady(seen[-_LAST_TURNS:])
+            clocks.append([watched.device.sm_clock() for watched in self._watched.values()])
+            self._settled = steady(clocks[-_LAST_TURNS:])
         self._warm_up = round(time.monotonic() - start, 3)
 
     def start(self) -> None:
         """From here on it counts: after the warm-up, before the first round."""
-        for each in self._watched.values():
-            each.begin = each.device.energy()
-            each.look()
+        for watched in self._watched.values():
+            watched.begin = watched.device.energy()
+            watched.look()
         if self._watched and self._spare:
             self._thread = threading.Thread(target=self._sample, daemon=True)
             self._thread.start()
@@ -117,15 +118,16 @@ class Devices:
     def look(self) -> None:
         """One reading: for between two visits, where no thread takes them."""
         if self._thread is None:
-            for each in self._watched.values():
-                each.look()
+            for watched in self._watched.values():
+                watched.look()
 
     def _sample(self) -> None:
         if hasattr(os, "sched_setaffinity"):
-            os.sched_setaffinity(0, self._spare)  # of this thread alone
+            # 0 is this thread alone (sched_setaffinity(2)): the launch stays on its cores.
+            os.sched_setaffinity(0, self._spare)
         while not self._end.wait(_EVERY):
-            for each in self._watched.values():
-                each.look()
+            for watched in self._watched.values():
+                watched.look()
 
     def stop(self) -> None:
         """The end of the rounds: what is read later is no condition of theirs."""
@@ -133,26 +135,28 @@ class Devices:
         if self._thread is not None:
             self._thread.join()
             self._thread = None
-        self._energies = {uuid: each.device.energy() for uuid, each in self._watched.items()}
+        self._energies = {uuid: watched.device.energy() for uuid, watched in self._watched.items()}
 
     def left_out(self, spans: Sequence[tuple[int, float, float]]) -> frozenset[int]:
         """Rounds that do not count; `spans` are number, begin and end of each, of one clock with
         the readings.
         """
         throttled: set[int] = set()
-        for each in self._watched.values():
-            throttled |= throttled_rounds(spans, each.readings)
+        for watched in self._watched.values():
+            throttled |= throttled_rounds(spans, watched.readings)
         rounds = {number for number, _, _ in spans}
+        # A device that throttles most of the time is judged as it is: leaving out its slow rounds
+        # would show a speed that it does not keep up.
         return frozenset(throttled if len(throttled) <= _MOST_LEFT_OUT * len(rounds) else ())
 
     def conditions(self, rounds: int, left_out: int) -> tuple[DeviceConditions, ...]:
         """Of every device, after `stop`."""
-        found = [
+        conditions = [
             summary(
-                each.device.setup(),
-                each.readings,
+                watched.device.setup(),
+                watched.readings,
                 self._pids,
-                energy=_passed(each.begin, self._energies.get(uuid)),
+                energy=_passed(watched.begin, self._energies.get(uuid)),
             ).model_copy(
                 update={
                     "warm_up": self._warm_up,
@@ -161,31 +165,32 @@ class Devices:
                     "rounds_left_out": left_out,
                 }
             )
-            for uuid, each in self._watched.items()
+            for uuid, watched in self._watched.items()
         ]
-        found += [DeviceConditions(uuid=uuid, problem=self._problem) for uuid in self._unknown]
-        return tuple(found)
+        conditions += [DeviceConditions(uuid=uuid, problem=self._problem) for uuid in self._unknown]
+        return tuple(conditions)
 
     def peak(self, pid: int) -> int | None:
         """The most memory that a process had on the devices, in bytes, as far as it was seen."""
         known = []
-        for each in self._watched.values():
-            each.note(each.device.read())
-            if pid in each.peaks:
-                known.append(each.peaks[pid])
+        for watched in self._watched.values():
+            # Once more: an arm's last batch may have been the largest.
+            watched.note(watched.device.read())
+            if pid in watched.peaks:
+                known.append(watched.peaks[pid])
         return sum(known) if known else None
 
     def energy(self) -> float | None:
         """Joules of all devices since their drivers were loaded; None: one has no counter."""
-        counters = [each.device.energy() for each in self._watched.values()]
-        known = [each for each in counters if each is not None]
+        counters = [watched.device.energy() for watched in self._watched.values()]
+        known = [joules for joules in counters if joules is not None]
         return sum(known) if known and len(known) == len(counters) else None
 
     def sm_clock(self, uuid: str) -> float | None:
         """The mean SM clock of a device over the rounds, in Hz."""
-        for each in self._watched.values():
-            if nvml.same(each.device.uuid, uuid):
-                clocks = _known(reading.sm_clock for reading in each.readings)
+        for watched in self._watched.values():
+            if nvml.same(watched.device.uuid, uuid):
+                clocks = _known(reading.sm_clock for reading in watched.readings)
                 return statistics.fmean(clocks) if clocks else None
         return None
 
@@ -199,11 +204,11 @@ def watch(uuids: Iterable[str], pids: Sequence[int], cores: Collection[int]) -> 
     """The devices of these arms. NVML is started only where an arm uses a device, or a driver is:
     no launch on the cores waits for it.
     """
-    asked = list(uuids)
-    if not asked and not _DRIVER.exists():
+    named = list(uuids)
+    if not named and not _DRIVER.exists():
         return Devices(None, (), pids, cores, "there is no NVIDIA driver here")
     library, problem = nvml.connect()
-    return Devices(library, asked, pids, cores, problem)
+    return Devices(library, named, pids, cores, problem)
 
 
 def steady(clocks: Sequence[Sequence[float | None]]) -> bool:
@@ -213,7 +218,7 @@ def steady(clocks: Sequence[Sequence[float | None]]) -> bool:
     if len(clocks) < _LAST_TURNS:
         return False
     for column in zip(*clocks, strict=True):
-        known = [each for each in column if each is not None]
+        known = [clock for clock in column if clock is not None]
         if len(known) < len(column) or max(known) > (1 + _STEADY) * min(known):
             return False
     return True
@@ -225,20 +230,21 @@ def throttled_rounds(
     """Rounds between whose begin and end the device was seen throttled, or was so at the last
     reading before and the first one after.
     """
-    found: set[int] = set()
+    throttled: set[int] = set()
     for number, begin, end in spans:
-        inside = [each for each in readings if begin <= each.at <= end]
-        if any(each.throttles for each in inside):
-            found.add(number)
+        inside = [reading for reading in readings if begin <= reading.at <= end]
+        if any(reading.throttles for reading in inside):
+            throttled.add(number)
             continue
-        before = [each for each in readings if each.at < begin]
-        after = [each for each in readings if each.at > end]
+        # A round may be shorter than the time between two readings: then both around it decide.
+        before = [reading for reading in readings if reading.at < begin]
+        after = [reading for reading in readings if reading.at > end]
         if before and after:
-            last = max(before, key=lambda each: each.at)
-            first = min(after, key=lambda each: each.at)
+            last = max(before, key=lambda reading: reading.at)
+            first = min(after, key=lambda reading: reading.at)
             if not inside and last.throttles and first.throttles:
-                found.add(number)
-    return found
+                throttled.add(number)
+    return throttled
 
 
 def summary(
@@ -249,12 +255,14 @@ def summary(
     energy: float | None,
 ) -> DeviceConditions:
     """What the readings of one device come to; `pids` are the launch's own."""
-    clocks = _known(each.sm_clock for each in readings)
-    memory = _known(each.memory_clock for each in readings)
-    power = _known(each.power for each in readings)
-    told = [each.throttles for each in readings if each.throttles is not None]
+    clocks = _known(reading.sm_clock for reading in readings)
+    memory = _known(reading.memory_clock for reading in readings)
+    power = _known(reading.power for reading in readings)
+    reasons = [reading.throttles for reading in readings if reading.throttles is not None]
     others = [
-        len(each.processes.keys() - set(pids)) for each in readings if each.processes is not None
+        len(reading.processes.keys() - set(pids))
+        for reading in readings
+        if reading.processes is not None
     ]
     return DeviceConditions(
         uuid=setup.uuid,
@@ -264,14 +272,15 @@ def summary(
         sm_clock_mean=statistics.fmean(clocks) if clocks else None,
         memory_clock_lowest=min(memory, default=None),
         memory_clock_mean=statistics.fmean(memory) if memory else None,
-        temperature=max(_known(each.temperature for each in readings), default=None),
+        temperature=max(_known(reading.temperature for reading in readings), default=None),
         power_mean=statistics.fmean(power) if power else None,
         power_highest=max(power, default=None),
         energy=energy,
-        throttled=sum(map(bool, told)) / len(told) if told else None,
-        throttles=tuple(sorted({words for each in told for words in each})),
+        throttled=sum(map(bool, reasons)) / len(reasons) if reasons else None,
+        throttles=tuple(sorted({words for reading in reasons for words in reading})),
         used_memory=max(
-            (each.used_memory for each in readings if each.used_memory is not None), default=None
+            (reading.used_memory for reading in readings if reading.used_memory is not None),
+            default=None,
         ),
         others=max(others, default=None),
         mig=setup.mig,
@@ -279,7 +288,7 @@ def summary(
 
 
 def _known(values: Iterable[float | None]) -> list[float]:
-    return [each for each in values if each is not None]
+    return [value for value in values if value is not None]
 
 
 def _passed(begin: float | None, end: float | None) -> float | None:

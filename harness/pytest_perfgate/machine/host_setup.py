@@ -5,12 +5,14 @@ All of it is read from /proc and /sys; what cannot be read is None or absent, an
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from pytest_perfgate.frozen import Frozen
+from pytest_perfgate.machine.cores import expanded
 from pytest_perfgate.machine.cpu_sensors import (
     core_folders,
     group_folders,
@@ -84,18 +86,18 @@ class Neighbours:
         tick = 1 / os.sysconf("SC_CLK_TCK")
         now = _all_times(self._root)
         family = _family(self._root, os.getpid(), now)
-        found = []
+        busy = []
         for pid, ticks in now.items():
             share = (ticks - self._before.get(pid, 0)) * tick / seconds if seconds > 0 else 0.0
             if share > _BUSY and pid not in family:
                 name = read_text(self._root / "proc" / str(pid) / "comm") or "unknown"
-                found.append(Busy(pid=pid, name=name, share=round(share, 3)))
-        return tuple(sorted(found, key=lambda busy: (-busy.share, busy.pid))[:_NAMED])
+                busy.append(Busy(pid=pid, name=name, share=round(share, 3)))
+        return tuple(sorted(busy, key=lambda one: (-one.share, one.pid))[:_NAMED])
 
 
 def _all_times(root: Path) -> dict[int, int]:
     """Ticks of every process that can be seen, without those of the children it waited for."""
-    found = {}
+    ticks = {}
     try:
         names = os.listdir(root / "proc")  # noqa: PTH208 - thousands of them, as plain names
     except OSError:
@@ -103,21 +105,21 @@ def _all_times(root: Path) -> dict[int, int]:
     for name in names:
         if name.isdecimal():
             try:
-                found[int(name)] = process_times(root, name, children=False)[0]
+                ticks[int(name)] = process_times(root, name, children=False)[0]
             except (OSError, ValueError, IndexError):
                 continue
-    return found
+    return ticks
 
 
 def _family(root: Path, pid: int, known: Mapping[int, int]) -> set[int]:
     parents = {}
-    for each in known:
-        fields = read_text(root / "proc" / str(each) / "stat").rpartition(")")[2].split()
+    for child in known:
+        fields = read_text(root / "proc" / str(child) / "stat").rpartition(")")[2].split()
         if len(fields) > 1 and fields[1].isdecimal():
-            parents[each] = int(fields[1])
+            parents[child] = int(fields[1])
     family = {pid}
     while True:
-        more = {each for each, parent in parents.items() if parent in family} - family
+        more = {child for child, parent in parents.items() if parent in family} - family
         if not more:
             return family
         family |= more
@@ -125,6 +127,7 @@ def _family(root: Path, pid: int, known: Mapping[int, int]) -> set[int]:
 
 def _boost(root: Path) -> bool | None:
     folder = root / "sys/devices/system/cpu"
+    # Of acpi-cpufreq and amd-pstate; intel_pstate has a switch of its own, the other way round.
     boost = read_text(folder / "cpufreq/boost")
     if boost in {"0", "1"}:
         return boost == "1"
@@ -138,19 +141,10 @@ def _siblings(folders: Collection[Path], cores: Collection[int]) -> bool | None:
         text = read_text(folder / "topology/thread_siblings_list")
         if text:
             known = True
-            if len(_listed(text) & set(cores)) > 1:
-                return True
+            with contextlib.suppress(ValueError):
+                if len(expanded(text) & set(cores)) > 1:
+                    return True
     return False if known else None
-
-
-def _listed(text: str) -> set[int]:
-    """The numbers of the kernel's lists, such as "0-2,8"."""
-    found: set[int] = set()
-    for part in text.split(","):
-        first, _, last = part.partition("-")
-        if first.isdecimal() and (last.isdecimal() or not last):
-            found |= set(range(int(first), int(last or first) + 1))
-    return found
 
 
 def _quota(root: Path) -> float | None:
@@ -167,9 +161,9 @@ def _quota(root: Path) -> float | None:
 
 
 def _swap(root: Path) -> int | None:
-    found = dict(
+    sizes = dict(
         re.findall(r"^(SwapTotal|SwapFree):\s+(\d+) kB$", read_text(root / "proc/meminfo"), re.M)
     )
-    if len(found) != 2:
+    if len(sizes) != 2:
         return None
-    return (int(found["SwapTotal"]) - int(found["SwapFree"])) * 1024
+    return (int(sizes["SwapTotal"]) - int(sizes["SwapFree"])) * 1024

@@ -65,12 +65,14 @@ class Pynvml:
 
     def call(self, function: str, *arguments: Any) -> Any:
         """See `Library`."""
-        found = getattr(self._pynvml, f"nvml{function}", None)
-        if found is None:
+        called = getattr(self._pynvml, f"nvml{function}", None)
+        if called is None:
             return None  # a version of the package that does not have it
         try:
-            return found(*arguments)
+            return called(*arguments)
         except self._pynvml.NVMLError:
+            # Most often "not supported": which functions a device answers differs by model, driver
+            # and container, and no query says so beforehand.
             return None
 
     def close(self) -> None:
@@ -178,18 +180,20 @@ class Device:
         """Of each process on the device, bytes, None where NVML does not tell them; None: not
         even which there are.
         """
-        found: dict[int, int | None] = {}
+        sizes: dict[int, int | None] = {}
         known = False
+        # Two lists, because NVML keeps contexts of CUDA and of graphics apart.
         for kind in ("Compute", "Graphics"):
             listed = self._ask(f"DeviceGet{kind}RunningProcesses")
             if listed is None:
                 continue
             known = True
-            for each in listed:
-                found[int(each.pid)] = (
-                    None if each.usedGpuMemory is None else int(each.usedGpuMemory)
-                )
-        return found if known else None
+            for process in listed:
+                # Its size is None in containers and under WDDM: the ids are those of the host's
+                # namespace, or the driver keeps the sizes to itself.
+                size = process.usedGpuMemory
+                sizes[int(process.pid)] = None if size is None else int(size)
+        return sizes if known else None
 
     def _ask(self, function: str, *arguments: Any) -> Any:
         return self._call(function, self._handle, *arguments)
@@ -207,12 +211,13 @@ def devices(library: Library) -> list[Device]:
 def find(library: Library, uuid: str) -> Device | None:
     """The device of that UUID; of a MIG instance, the device it is on."""
     if uuid.startswith("MIG-"):
+        # Clocks, power and energy are counted for the whole device only; an instance has none.
         instance = library.call("DeviceGetHandleByUUID", uuid)
         handle = None
         if instance is not None:
             handle = library.call("DeviceGetDeviceHandleFromMigDeviceHandle", instance)
         return None if handle is None else Device(library, handle)
-    return next((each for each in devices(library) if same(each.uuid, uuid)), None)
+    return next((device for device in devices(library) if same(device.uuid, uuid)), None)
 
 
 def same(one: str, other: str) -> bool:
@@ -222,20 +227,20 @@ def same(one: str, other: str) -> bool:
 
 def used_by(library: Library, pids: Iterable[int]) -> list[Device]:
     """The devices that one of these processes has opened, as far as NVML tells."""
-    asked = set(pids)
-    return [each for each in devices(library) if asked & (each.processes() or {}).keys()]
+    wanted = set(pids)
+    return [device for device in devices(library) if wanted & (device.processes() or {}).keys()]
 
 
 def versions(library: Library) -> dict[str, str]:
     """The driver, and the newest CUDA that it can run."""
-    found = {}
+    named = {}
     driver = library.call("SystemGetDriverVersion")
     if driver:
-        found["NVIDIA driver"] = str(driver)
+        named["NVIDIA driver"] = str(driver)
     cuda = library.call("SystemGetCudaDriverVersion_v2")
     if cuda:
-        found["CUDA of the driver"] = f"{cuda // 1000}.{cuda % 1000 // 10}"
-    return found
+        named["CUDA of the driver"] = f"{cuda // 1000}.{cuda % 1000 // 10}"
+    return named
 
 
 def connect() -> tuple[Library | None, str]:

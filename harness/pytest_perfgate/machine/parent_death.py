@@ -17,6 +17,7 @@ def die_with(parent: int) -> None:
     """
     if sys.platform != "linux":
         return
+    # The kernel forgets this at exec and at fork: each process asks for itself (prctl(2)).
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it ended before the line above
         os._exit(1)

@@ -23,7 +23,7 @@ def held() -> int | None:
     eat it up first, unseen. None where the kernel does not tell.
     """
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
+    if trim is not None:  # musl has none
         trim(0)
     return _field("RssAnon")
 
@@ -54,6 +54,7 @@ def grown() -> Callable[[], int | None]:
     """Watches this process from now on; what it gives tells the most bytes that became resident
     since, None where the kernel does not tell.
     """
+    # The mark is the process's, and nothing else here may set it again: one watcher at a time.
     begin = resident()
     reset_peak()
 

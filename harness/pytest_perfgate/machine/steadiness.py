@@ -67,67 +67,67 @@ def _whole(count: float) -> str:
     return f"{count:,.0f}"
 
 
-def _swapped(seen: Conditions) -> float | None:
-    known = [pages for pages in (seen.swapped_in, seen.swapped_out) if pages is not None]
+def _swapped(launch: Conditions) -> float | None:
+    known = [pages for pages in (launch.swapped_in, launch.swapped_out) if pages is not None]
     return float(sum(known)) if known else None
 
 
-def _slowed(seen: Conditions) -> float | None:
-    if seen.frequency_lowest is None or not seen.frequency_mean:
+def _slowed(launch: Conditions) -> float | None:
+    if launch.frequency_lowest is None or not launch.frequency_mean:
         return None
-    return 1.0 - seen.frequency_lowest / seen.frequency_mean
+    return 1.0 - launch.frequency_lowest / launch.frequency_mean
 
 
 def _worst_device(
-    seen: Conditions, amount: Callable[[DeviceConditions], float | None]
+    launch: Conditions, amount: Callable[[DeviceConditions], float | None]
 ) -> float | None:
-    known = [value for device in seen.devices if (value := amount(device)) is not None]
+    known = [value for device in launch.devices if (value := amount(device)) is not None]
     return max(known, default=None)
 
 
 _CAUSES = (
     _Cause(
-        lambda seen: seen.stolen,
+        lambda launch: launch.stolen,
         MOST_STOLEN,
         "the hypervisor gave {} of the cores' time to other guests",
         _percent,
     ),
     _Cause(
-        lambda seen: seen.others,
+        lambda launch: launch.others,
         MOST_OTHERS,
         "other processes used {} of the cores' time",
         _percent,
     ),
     _Cause(
-        lambda seen: seen.waited, MOST_WAITED, "it waited {} of the time for its core", _percent
+        lambda launch: launch.waited, MOST_WAITED, "it waited {} of the time for its core", _percent
     ),
     _Cause(_swapped, MOST_SWAPPED, "the machine swapped {} pages", _whole),
     _Cause(
-        lambda seen: seen.major_faults,
+        lambda launch: launch.major_faults,
         MOST_MAJOR_FAULTS,
         "{} page faults had to read a disk",
         _whole,
     ),
     _Cause(
-        lambda seen: seen.quota_stopped,
+        lambda launch: launch.quota_stopped,
         MOST_QUOTA_STOPPED,
         "the control group's CPU quota stopped it {} of the time",
         _percent,
     ),
     _Cause(
-        lambda seen: seen.memory_pressure,
+        lambda launch: launch.memory_pressure,
         MOST_MEMORY_PRESSURE,
         "processes waited {} of the time for memory",
         _percent,
     ),
     _Cause(
-        lambda seen: seen.throttle_events,
+        lambda launch: launch.throttle_events,
         _ANY,
         "the cores were slowed down {} times for their heat",
         _whole,
     ),
     _Cause(
-        lambda seen: _worst_device(seen, lambda device: device.throttled),
+        lambda launch: _worst_device(launch, lambda device: device.throttled),
         MOST_THROTTLED,
         "the GPU was throttled in {} of the readings",
         _percent,
@@ -136,20 +136,20 @@ _CAUSES = (
 )
 
 
-def severity(seen: Conditions) -> float:
+def severity(launch: Conditions) -> float:
     """The worst condition as a multiple of what is allowed: above 1 is not steady. What was not
     measured counts as 0, so it neither excuses nor accuses.
     """
-    return max(_excess(cause, seen) for cause in _CAUSES)
+    return max(_excess(cause, launch) for cause in _CAUSES)
 
 
-def unsteady(seen: Conditions) -> str:
+def unsteady(launch: Conditions) -> str:
     """Why the launch with these conditions is not to be trusted, the worst first; "" when it is."""
     broken = sorted(
-        (cause for cause in _CAUSES if _excess(cause, seen) > 1),
-        key=lambda cause: -_excess(cause, seen),
+        (cause for cause in _CAUSES if _excess(cause, launch) > 1),
+        key=lambda cause: -_excess(cause, launch),
     )
-    return "; ".join(_say(cause, seen) for cause in broken)
+    return "; ".join(_say(cause, launch) for cause in broken)
 
 
 def discards(conditions: Sequence[Conditions]) -> dict[int, str]:
@@ -160,85 +160,88 @@ def discards(conditions: Sequence[Conditions]) -> dict[int, str]:
     and at least `FEWEST_LEFT` stay, however bad they are: what is left is judged as it is.
     """
     most = min(int(len(conditions) * LARGEST_SHARE), len(conditions) - FEWEST_LEFT)
-    found = sorted((-severity(seen), seen.index) for seen in conditions if severity(seen) > 1)
-    chosen = {index for _, index in found[: max(0, most)]}
-    return {seen.index: unsteady(seen) for seen in conditions if seen.index in chosen}
+    disturbed = sorted(
+        (-severity(launch), launch.index) for launch in conditions if severity(launch) > 1
+    )
+    chosen = {index for _, index in disturbed[: max(0, most)]}
+    return {launch.index: unsteady(launch) for launch in conditions if launch.index in chosen}
 
 
 def mark(conditions: Sequence[Conditions]) -> tuple[Conditions, ...]:
     """The same conditions in the same order, `discarded` set by `discards`."""
     reasons = discards(conditions)
     return tuple(
-        seen.model_copy(update={"discarded": reasons.get(seen.index, "")}) for seen in conditions
+        launch.model_copy(update={"discarded": reasons.get(launch.index, "")})
+        for launch in conditions
     )
 
 
 def notes(conditions: Sequence[Conditions]) -> tuple[str, ...]:
     """What was seen, one line each, for the evidence; nothing when all was steady and measured."""
-    ordered = sorted(conditions, key=lambda seen: seen.index)
+    ordered = sorted(conditions, key=lambda launch: launch.index)
     if not ordered:
         return ()
     lines = []
-    rough = [seen for seen in ordered if severity(seen) > 1]
+    rough = [launch for launch in ordered if severity(launch) > 1]
     if rough:
         lines.append(f"{len(rough)} of {len(ordered)} launches ran while the machine was unsteady")
     for cause in _CAUSES:
-        hit = [seen for seen in rough if _excess(cause, seen) > 1]
+        hit = [launch for launch in rough if _excess(cause, launch) > 1]
         if hit:
-            worst = max(hit, key=lambda seen: _excess(cause, seen))
+            worst = max(hit, key=lambda launch: _excess(cause, launch))
             most = "" if len(hit) == 1 else ", at most"
             lines.append(f"{_launches(hit)}{most}: {_say(cause, worst)}")
-    means = [seen.frequency_mean for seen in ordered if seen.frequency_mean]
+    means = [launch.frequency_mean for launch in ordered if launch.frequency_mean]
     if means and min(means) < (1 - MOST_SLOWED) * max(means):
         low, high = min(means) / 1e9, max(means) / 1e9
         lines.append(f"the cores ran at {low:.2f} GHz in one launch and at {high:.2f} in another")
-    if all(seen.others is None and seen.waited is None for seen in ordered):
+    if all(launch.others is None and launch.waited is None for launch in ordered):
         lines.append("whether other processes used the cores could not be measured")
     lines += _of_devices(ordered)
     lines += [
-        f"launch {seen.index} does not count: {seen.discarded}"
-        for seen in ordered
-        if seen.discarded
+        f"launch {launch.index} does not count: {launch.discarded}"
+        for launch in ordered
+        if launch.discarded
     ]
     return tuple(lines)
 
 
 def _of_devices(ordered: Sequence[Conditions]) -> list[str]:
     """What was seen of GPUs that is no cause to leave a launch out, but a reason to look."""
-    seen = [(each, device) for each in ordered for device in each.devices]
+    pairs = [(launch, device) for launch in ordered for device in launch.devices]
     lines = [
         f"nothing could be read of the GPU {uuid}: {problem}"
         for uuid, problem in dict.fromkeys(
-            (device.uuid, device.problem) for _, device in seen if device.problem
+            (device.uuid, device.problem) for _, device in pairs if device.problem
         )
     ]
-    left = [(each, device) for each, device in seen if device.rounds_left_out]
+    left = [(launch, device) for launch, device in pairs if device.rounds_left_out]
     if left:
-        out = {each.index: (device.rounds_left_out, device.rounds) for each, device in left}
+        out = {launch.index: (device.rounds_left_out, device.rounds) for launch, device in left}
         words = sorted({word for _, device in left for word in device.throttles})
         lost, whole = (sum(column) for column in zip(*out.values(), strict=True))
         lines.append(
-            f"{lost} of {whole} rounds of {_launches([each for each, _ in left])} do not "
+            f"{lost} of {whole} rounds of {_launches([launch for launch, _ in left])} do not "
             f"count: the GPU was throttled ({', '.join(words) or 'not told what for'})"
         )
-    unsettled = [each for each, device in seen if device.settled is False]
+    unsettled = [launch for launch, device in pairs if device.settled is False]
     if unsettled:
         lines.append(f"the GPU's clocks were not steady before {_launches(unsettled)} began")
-    others = [device.others for _, device in seen if device.others]
+    others = [device.others for _, device in pairs if device.others]
     if others:
         lines.append(f"{max(others)} other processes were on the GPU")
-    if any(device.mig for _, device in seen):
+    if any(device.mig for _, device in pairs):
         lines.append("the GPU is divided (MIG): energy and clocks are those of the whole device")
     return lines
 
 
-def _excess(cause: _Cause, seen: Conditions) -> float:
-    amount = cause.amount(seen)
+def _excess(cause: _Cause, launch: Conditions) -> float:
+    amount = cause.amount(launch)
     return 0.0 if amount is None else amount / cause.most
 
 
-def _say(cause: _Cause, seen: Conditions) -> str:
-    text = cause.words.format(cause.show(cause.amount(seen) or 0.0))
+def _say(cause: _Cause, launch: Conditions) -> str:
+    text = cause.words.format(cause.show(cause.amount(launch) or 0.0))
     allowed = "none" if cause.most == _ANY else f"at most {cause.show(cause.most)}"
     return f"{text} (allowed: {allowed})"
 
@@ -246,4 +249,4 @@ def _say(cause: _Cause, seen: Conditions) -> str:
 def _launches(hit: Sequence[Conditions]) -> str:
     if len(hit) == 1:
         return f"launch {hit[0].index}"
-    return f"launches {', '.join(str(seen.index) for seen in hit)}"
+    return f"launches {', '.join(str(launch.index) for launch in hit)}"

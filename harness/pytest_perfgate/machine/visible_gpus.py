@@ -20,20 +20,20 @@ def visible(library: nvml.Library, environ: Mapping[str, str] = os.environ) -> l
         RuntimeFault: numbers name devices of several models, and not in NVML's order.
     """
     every = nvml.devices(library)
-    asked = environ.get(VISIBLE)
-    if asked is None:
+    listed = environ.get(VISIBLE)
+    if listed is None:
         return every
-    found: list[nvml.Device] = []
-    for name in (each.strip() for each in asked.split(",")):
+    shown: list[nvml.Device] = []
+    for name in (word.strip() for word in listed.split(",")):
         device = _named(name, every, environ)
-        if device is None or device in found:
-            break
-        found.append(device)
-    return found
+        if device is None or device in shown:
+            break  # CUDA ignores everything after a name that is wrong
+        shown.append(device)
+    return shown
 
 
 def count(environ: Mapping[str, str] = os.environ) -> tuple[int, str]:
-    """How many GPUs this process may use, and why that cannot be told, "" when it can."""
+    """The number of GPUs that this process may use; and why they cannot be counted, or ""."""
     library, problem = nvml.connect()
     if library is None:
         return 0, problem
@@ -53,9 +53,11 @@ def uuids(environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
     """
     library, problem = nvml.connect()
     if library is None:
-        raise RuntimeFault(f"which GPUs there are cannot be told: {problem}", next_step=nvml.GET_IT)
+        raise RuntimeFault(
+            f"the GPUs of this machine cannot be listed: {problem}", next_step=nvml.GET_IT
+        )
     try:
-        return tuple(each.uuid for each in visible(library, environ))
+        return tuple(device.uuid for device in visible(library, environ))
     finally:
         library.close()
 
@@ -64,13 +66,13 @@ def _named(
     name: str, every: Sequence[nvml.Device], environ: Mapping[str, str]
 ) -> nvml.Device | None:
     if not name.isdecimal():
-        named = [each for each in every if name and each.uuid.startswith(name)]
+        named = [device for device in every if name and device.uuid.startswith(name)]
         return named[0] if len(named) == 1 else None
-    if len({each.name for each in every}) > 1 and environ.get(ORDER) != "PCI_BUS_ID":
+    if len({device.name for device in every}) > 1 and environ.get(ORDER) != "PCI_BUS_ID":
         raise RuntimeFault(
             f"{VISIBLE}={environ[VISIBLE]} numbers GPUs of several models, and CUDA counts the "
             "fastest first",
-            valid=", ".join(each.uuid for each in every),
+            valid=", ".join(device.uuid for device in every),
             next_step=f"name them by UUID, or set {ORDER}=PCI_BUS_ID",
         )
     return every[int(name)] if int(name) < len(every) else None

@@ -159,6 +159,7 @@ def _hand_over_in_order() -> bool:
     """
     if not hasattr(os, "SCHED_BATCH"):
         return False
+    # Children inherit the class; no privilege is needed for it, unlike for the real-time classes.
     with contextlib.suppress(OSError):
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     return os.sched_getscheduler(0) == os.SCHED_BATCH

@@ -11,6 +11,8 @@ from typing import Any
 
 def preload(modules: Sequence[str]) -> None:
     """Imports frameworks; the arm that needs a missing one will say so."""
+    # Before the fork: arms then share the pages of the code, and differ in nothing that depends on
+    # the order of imports.
     for name in modules:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)

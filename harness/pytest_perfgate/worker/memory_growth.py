@@ -65,11 +65,11 @@ def watch(
     warm_up = max(_LEAST, total - STRETCHES * stretch)
     for index in range(_LEAST, warm_up):
         infer(index)
-    levels = [_told(resident())]
+    levels = [_known(resident())]
     for number in range(STRETCHES):
         for index in range(stretch):
             infer(number * stretch + index)
-        levels.append(_told(resident()))
+        levels.append(_known(resident()))
         show(warm_up + (number + 1) * stretch, total)
     return Growth(
         stretches=tuple(
@@ -81,10 +81,10 @@ def watch(
     )
 
 
-def _told(level: int | None) -> int:
+def _known(level: int | None) -> int:
     if level is None:
         raise PerfgateError(
-            "the kernel does not tell how much memory this process has (RssAnon in "
+            "the kernel does not report how much memory this process has (RssAnon in "
             "/proc/self/status)",
             next_step="take the budget on memory_growth out on this machine: when = { … }",
         )

@@ -73,9 +73,12 @@ class Turns:
         for number in range(visits):
             if number >= _FEW_VISITS and time.monotonic() - start > self._plan.seconds:
                 break
+            # Drawn anew each time: what runs at a fixed period on this machine then meets all
+            # blocks alike.
             for block in self._order.sample(blocks, len(blocks)):
                 spans += visit([arm for arm in self._live if arm.label in block], first)
                 first += ROUNDS
+            # Between visits, so that reading /sys and NVML is nobody's time.
             sensors.look()
             devices.look()
             self._send(WorkProgress(number + 1, visits, "visits"))
@@ -86,6 +89,8 @@ class Turns:
         spans = []
         for turn in range(ROUNDS + 1):
             number, begin = first + max(0, turn - 1), time.monotonic()
+            # In random order: with a fixed one, each arm would find the caches as the same
+            # neighbour leaves them, and the difference would look like the arm's own.
             for arm in self._drawn(block):
                 self._one(arm, number, timed=turn > 0)
             if turn:
@@ -106,7 +111,7 @@ class Turns:
         return spans
 
     def _one(self, arm: HeldArm, number: int, *, timed: bool) -> None:
-        if arm not in self._live:
+        if arm not in self._live:  # it died in an earlier turn of this visit
             return
         with failing(arm, self._live, self._send):
             times = take_turn(arm, SAMPLE, number, self._silence)

@@ -14,6 +14,7 @@ from typing import Any
 from pytest_perfgate import registry
 from pytest_perfgate.errors import RuntimeFault
 from pytest_perfgate.machine import nvml, visible_gpus
+from pytest_perfgate.machine.cores import usable_cores
 from pytest_perfgate.records.recipe import Recipe
 from pytest_perfgate.registry import Requirement
 from pytest_perfgate.runtimes import DEVICE_UUID
@@ -65,7 +66,7 @@ def needs(recipe: Recipe, threads: int) -> tuple[Requirement, ...]:
     asked = devices_of(recipe)
     if asked < 2:
         return ()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+    cores = len(usable_cores()) if hasattr(os, "sched_setaffinity") else 0
     found: list[Requirement] = []
     if on_gpu(recipe):
         known, why = visible_gpus.count()
@@ -101,7 +102,7 @@ def take(count: int, threads: int, *, gpu: bool) -> list[Place]:
     Raises:
         RuntimeFault: there are fewer.
     """
-    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    cores = usable_cores() if hasattr(os, "sched_setaffinity") else []
     devices: Sequence[str] = visible_gpus.uuids() if gpu else [""] * count
     for what, found, asked in (
         ("GPUs", len(devices), count),
