@@ -207,7 +207,7 @@ def notes(conditions: Sequence[Conditions]) -> tuple[str, ...]:
 
 
 def _of_devices(ordered: Sequence[Conditions]) -> list[str]:
-    """What was seen of GPUs that is no cause to leave a launch out, but a reason to look."""
+    """Observations of GPUs that discard no launch, but are a reason to look."""
     pairs = [(launch, device) for launch in ordered for device in launch.devices]
     lines = [
         f"nothing could be read of the GPU {uuid}: {problem}"
@@ -215,15 +215,7 @@ def _of_devices(ordered: Sequence[Conditions]) -> list[str]:
             (device.uuid, device.problem) for _, device in pairs if device.problem
         )
     ]
-    left = [(launch, device) for launch, device in pairs if device.rounds_left_out]
-    if left:
-        out = {launch.index: (device.rounds_left_out, device.rounds) for launch, device in left}
-        words = sorted({word for _, device in left for word in device.throttles})
-        lost, whole = (sum(column) for column in zip(*out.values(), strict=True))
-        lines.append(
-            f"{lost} of {whole} rounds of {_launches([launch for launch, _ in left])} do not "
-            f"count: the GPU was throttled ({', '.join(words) or 'not told what for'})"
-        )
+    lines += _throttled([(launch, device) for launch, device in pairs if device.rounds_left_out])
     unsettled = [launch for launch, device in pairs if device.settled is False]
     if unsettled:
         lines.append(f"the GPU's clocks were not steady before {_launches(unsettled)} began")
@@ -233,6 +225,25 @@ def _of_devices(ordered: Sequence[Conditions]) -> list[str]:
     if any(device.mig for _, device in pairs):
         lines.append("the GPU is divided (MIG): energy and clocks are those of the whole device")
     return lines
+
+
+def _throttled(pairs: Sequence[tuple[Conditions, DeviceConditions]]) -> list[str]:
+    """Rounds left out because the GPU was throttled; `pairs` are the launches with such rounds."""
+    if not pairs:
+        return []
+    # Devices of one launch share its rounds: the worst of them stands for it.
+    worst = {
+        launch.index: (launch, device)
+        for launch, device in sorted(pairs, key=lambda pair: pair[1].rounds_left_out)
+    }
+    lost = sum(device.rounds_left_out for _, device in worst.values())
+    whole = sum(device.rounds for _, device in worst.values())
+    causes = sorted({cause for _, device in pairs for cause in device.throttles})
+    launches = _launches([worst[index][0] for index in sorted(worst)])
+    return [
+        f"{lost} of {whole} rounds of {launches} do not count: the GPU was throttled "
+        f"({', '.join(causes) or 'the driver gave no reason'})"
+    ]
 
 
 def _excess(cause: _Cause, launch: Conditions) -> float:

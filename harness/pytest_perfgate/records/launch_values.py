@@ -63,18 +63,20 @@ def launch_ratio(launch: Launch, other: Launch, metric: str) -> float | None:
         if not both:
             return None
         if statistic == "p50":
-            logs = sorted(_log(quantile(a, 0.5)) - _log(quantile(b, 0.5)) for a, b in both)
+            logs = sorted(
+                log_value(quantile(a, 0.5)) - log_value(quantile(b, 0.5)) for a, b in both
+            )
             cut = len(logs) // 4
             middle = logs[cut : len(logs) - cut]
             return math.fsum(middle) / len(middle)
         q = _STATISTICS[statistic]
         sides = ([each for pair in both for each in pair[side]] for side in (0, 1))
-        above, below = (_log(quantile(side, q)) for side in sides)
+        above, below = (log_value(quantile(side, q)) for side in sides)
         return above - below
     one, two = launch_value(launch, metric), launch_value(other, metric)
     if one is None or two is None or not (math.isfinite(one) and math.isfinite(two)):
         return None
-    return _log(one) - _log(two) if min(one, two) >= 0 else None
+    return log_value(one) - log_value(two) if min(one, two) >= 0 else None
 
 
 def _samples(launch: Launch, metric: str) -> tuple[tuple[float, ...] | None, str]:
@@ -107,7 +109,8 @@ _STATISTICS = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 _TINY = 1e-12
 
 
-def _log(value: float) -> float:
+def log_value(value: float) -> float:
+    """The logarithm of a measured value; 0 counts as the least that a clock could show."""
     return math.log(max(value, _TINY))
 
 

@@ -22,7 +22,7 @@ from pytest_perfgate.records.session import SessionRecord, SuiteRecord
 from pytest_perfgate.records.verdict import Status
 from pytest_perfgate.report.comparison import Differences, Direction, Fact, Moved, Row
 from pytest_perfgate.suite.metrics import metrics_of_session
-from pytest_perfgate.verdicts import limit_bounds
+from pytest_perfgate.verdicts import baseline_bounds
 from pytest_perfgate.verdicts.evidence import Compared, Evidence, Risk
 
 CHANCE = 0.05
@@ -124,7 +124,7 @@ class _Pair:
             reference_baseline=self.reference_baseline,
             yardstick=self.suite.yardstick,
         )
-        return limit_bounds.against_baseline(self.metric, evidence, risk, now)
+        return baseline_bounds.against_baseline(self.metric, evidence, risk, now)
 
 
 def _pairs(

@@ -84,45 +84,60 @@ def _limit(
     where: str,
     is_reference: bool,
 ) -> Limit:
+    _check_kind(place, kind, metric, where, is_reference)
+    return Limit(kind, _value(place, kind, written, metric, where), str(written))
+
+
+_AGAINST_REFERENCE = {LimitKind.DROP, LimitKind.SPEEDUP, LimitKind.GROWTH}
+
+
+def _check_kind(
+    place: Place, kind: LimitKind, metric: Metric, where: str, is_reference: bool
+) -> None:
+    """Check that the metric can be held to this kind of limit, in this recipe."""
     allowed = allowed_limits(metric)
     if kind not in allowed:
+        if metric.alone:
+            why = "nothing is compared with it"
+        elif metric.incomparable_across_recipes:
+            why = "the reference's may be of other work"
+        else:
+            why = f"{metric.better.value} is better"
         raise place.error(
-            f"{kind.value} does not fit {metric.name} "
-            + (
-                "(nothing is compared with it)"
-                if metric.alone
-                else "(the reference's may be of other work)"
-                if metric.incomparable_across_recipes
-                else f"({metric.better.value} is better)"
-            ),
+            f"{kind.value} does not fit {metric.name} ({why})",
             where,
-            valid=", ".join(each.value for each in allowed),
+            valid=", ".join(limit.value for limit in allowed),
         )
-    if is_reference and kind in {LimitKind.DROP, LimitKind.SPEEDUP, LimitKind.GROWTH}:
+    if is_reference and kind in _AGAINST_REFERENCE:
         raise place.error(
             f"{kind.value} compares with the reference, and this recipe is the reference",
             where,
-            valid="max, min, regression",
+            valid=", ".join(limit.value for limit in allowed if limit not in _AGAINST_REFERENCE),
         )
-    unit = metric.unit
+
+
+def _value(place: Place, kind: LimitKind, written: Quantity, metric: Metric, where: str) -> float:
+    """The limit in the metric's base unit, or as a plain ratio."""
     relative = kind is LimitKind.GROWTH or (kind is LimitKind.REGRESSION and metric.relative)
-    if kind is LimitKind.SPEEDUP or relative:
-        unit = Unit.RATIO
+    unit = Unit.RATIO if kind is LimitKind.SPEEDUP or relative else metric.unit
     percent = isinstance(written, str) and written.rstrip().endswith("%")
     if relative and not percent:
         raise place.error(f"{written!r} is not a percentage", where, valid='"5%"')
     if kind is LimitKind.SPEEDUP and percent:
-        raise place.error(
-            f"{written!r} is a percentage, and a factor is asked for", where, valid="1.5"
-        )
+        raise place.error(f"{written!r} is a percentage; speedup is a factor", where, valid="1.5")
     try:
         value = parse(written, unit)
     except PerfgateError as error:
         raise place.error(error.problem, where, valid=error.valid) from None
     floor = -1.0 if kind is LimitKind.GROWTH else 0.0
     if value < floor or (value <= floor and kind in {LimitKind.SPEEDUP, LimitKind.GROWTH}):
-        raise place.error(f"{written!r} is too small for {kind.value}", where)
-    return Limit(kind, value, str(written))
+        least = "above -100%" if kind is LimitKind.GROWTH else "0 or more"
+        raise place.error(
+            f"{written!r} is too small for {kind.value}",
+            where,
+            valid="above 0" if kind is LimitKind.SPEEDUP else least,
+        )
+    return value
 
 
 def _when(place: Place, table: WhenTable | None, where: str) -> Condition | None:

@@ -18,7 +18,7 @@ from pytest_perfgate.records.recipe import Budget, Condition, Limit, LimitKind
 from pytest_perfgate.records.recipe_record import RecipeRecord
 from pytest_perfgate.records.verdict import LimitResult, MetricSummary, Status, Verdict
 from pytest_perfgate.units import Unit, show
-from pytest_perfgate.verdicts import limit_bounds, wording
+from pytest_perfgate.verdicts import baseline_bounds, limit_bounds, wording
 from pytest_perfgate.verdicts.evidence import Compared, Evidence, Risk
 
 SHOWN = 0.05
@@ -159,47 +159,13 @@ def _limit(
 ) -> LimitResult:
     if limit.stored is not None and evidence.base is None:
         limit = limit.stored
-
-    def without(status: Status, reason: str, against: str = "") -> LimitResult:
-        return LimitResult(
-            kind=limit.kind.value,
-            text=limit.text,
-            status=status,
-            limit=limit.value,
-            reason=reason,
-            against=against,
-        )
-
-    if limit.kind in {LimitKind.MAX, LimitKind.MIN}:
-        compared = limit_bounds.absolute(metric, evidence, risk)
-    elif limit.kind is LimitKind.REGRESSION and evidence.base is not None:
-        base = evidence.base
-        if base.record is None or base.problem:
-            return without(Status.NO_BASELINE, base.problem, f"base {base.name}")
-        compared = limit_bounds.against_arm(
-            metric, evidence.record, base.record, f"base {base.name}", risk
-        )
-    elif limit.kind is LimitKind.REGRESSION:
-        if evidence.baseline is None or metric.name not in evidence.baseline.metrics:
-            return without(
-                Status.NO_BASELINE, f"no baseline of {metric.name} is stored for this machine"
-            )
-        compared = limit_bounds.against_baseline(metric, evidence, risk, now)
-    else:
-        reference = evidence.reference
-        if reference is None or reference.failure is not None:
-            why = reference.failure if reference else None
-            return without(
-                Status.ERROR,
-                f"the reference {evidence.record.reference!r} was not measured"
-                + (f": {why.problem}" if why else ""),
-            )
-        compared = limit_bounds.against_arm(
-            metric, evidence.record, reference, f"reference {reference.name}", risk
-        )
+    obstacle = _obstacle(limit, metric, evidence)
+    if obstacle is not None:
+        return obstacle
+    compared = _compared(limit, metric, evidence, risk, now)
     if compared is None:
-        return without(
-            Status.ERROR, f"what {limit.kind.value} compares was not measured on both sides"
+        return _without(
+            limit, Status.ERROR, f"{metric.name} was not measured on both sides of the comparison"
         )
     result = _decide(limit, metric, compared, risk)
     if result.status is not Status.FAIL or metric.rule is not Rule.LAUNCHES:
@@ -210,10 +176,65 @@ def _limit(
     return result.model_copy(
         update={
             "status": Status.INCONCLUSIVE,
-            "reason": f"{suspect}: this session cannot be trusted to call anything worse "
-            f"({result.reason})",
+            "reason": f"{suspect}, so this session cannot prove anything worse ({result.reason})",
         }
     )
+
+
+def _without(limit: Limit, status: Status, reason: str, against: str = "") -> LimitResult:
+    """The result of a limit for which nothing was compared."""
+    return LimitResult(
+        kind=limit.kind.value,
+        text=limit.text,
+        status=status,
+        limit=limit.value,
+        reason=reason,
+        against=against,
+    )
+
+
+def _obstacle(limit: Limit, metric: Metric, evidence: Evidence) -> LimitResult | None:
+    """Why a limit has nothing to be compared with, None when it has."""
+    if limit.kind in {LimitKind.MAX, LimitKind.MIN}:
+        return None
+    if limit.kind is not LimitKind.REGRESSION:
+        reference = evidence.reference
+        if reference is not None and reference.failure is None:
+            return None
+        problem = reference.failure.problem if reference and reference.failure else ""
+        return _without(
+            limit,
+            Status.ERROR,
+            f"the reference {evidence.record.reference!r} was not measured"
+            + (f": {problem}" if problem else ""),
+        )
+    if evidence.base is not None:
+        base = evidence.base
+        if base.record is not None and not base.problem:
+            return None
+        return _without(limit, Status.NO_BASELINE, base.problem, f"base {base.name}")
+    if evidence.baseline is None or metric.name not in evidence.baseline.metrics:
+        return _without(
+            limit, Status.NO_BASELINE, f"no baseline of {metric.name} is stored for this machine"
+        )
+    return None
+
+
+def _compared(
+    limit: Limit, metric: Metric, evidence: Evidence, risk: Risk, now: datetime
+) -> Compared | None:
+    """What the limit compares, with bounds; None: it was not measured on both sides."""
+    if limit.kind in {LimitKind.MAX, LimitKind.MIN}:
+        return limit_bounds.absolute(metric, evidence, risk)
+    if limit.kind is LimitKind.REGRESSION and evidence.base is None:
+        return baseline_bounds.against_baseline(metric, evidence, risk, now)
+    if limit.kind is LimitKind.REGRESSION and evidence.base is not None:
+        other, against = evidence.base.record, f"base {evidence.base.name}"
+    else:
+        other, against = evidence.reference, f"reference {evidence.record.reference}"
+    if other is None:
+        return None
+    return limit_bounds.against_arm(metric, evidence.record, other, against, risk)
 
 
 _HOPE = 2.0  # standard errors: one truth in forty lies farther out

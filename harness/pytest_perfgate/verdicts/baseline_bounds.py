@@ -1,0 +1,193 @@
+"""What a regression against a stored baseline compares, with the machine's drift taken out."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from dataclasses import dataclass
+from datetime import datetime
+
+from pytest_perfgate.baselines.store import StoredMetric
+from pytest_perfgate.metric import Better, Metric, Rule
+from pytest_perfgate.records.launch import Launch
+from pytest_perfgate.records.launch_values import (
+    equal_cycles,
+    launch_values,
+    level,
+    log_value,
+    yardstick_values,
+)
+from pytest_perfgate.records.recipe_record import RecipeRecord
+from pytest_perfgate.units import Unit, show_percent
+from pytest_perfgate.verdicts.evidence import TWO_SESSIONS, Compared, Evidence, Risk
+from pytest_perfgate.verdicts.limit_bounds import (
+    CONTROL_MARGIN,
+    LEAST_SD,
+    difference_of_scores,
+    exact,
+)
+from pytest_perfgate.verdicts.log_values import exp, mean_log, spread
+
+TRANSFER_SD = 0.015
+"""What still moves between two sessions on one machine after the yardstick has taken out the
+machine's drift: standard deviation of the log ratio of two sessions' levels, beyond what the
+launches show."""
+
+
+TRANSFER_SHARE = 0.25
+"""Drift that the yardstick saw is taken out, and this share of it is kept as doubt."""
+
+
+def against_baseline(
+    metric: Metric, evidence: Evidence, risk: Risk, now: datetime
+) -> Compared | None:
+    """Value / stored (scores: value - stored), the machine's drift taken out; None: one of them was
+    not measured.
+    """
+    baseline = evidence.baseline
+    if baseline is None:
+        return None
+    stored = baseline.metrics[metric.name]
+    against = f"baseline of {baseline.recorded[:10]} ({baseline.age_days(now):.0f} days old)"
+    if metric.rule is Rule.IMAGES:
+        return difference_of_scores(metric, evidence.record, baseline.accuracy, risk, against)
+    value = level(evidence.record, metric)
+    if value is None:
+        return None
+    if metric.rule is Rule.EXACT:
+        return exact(value / stored.value, "ratio", against) if stored.value else None
+    if len(stored.launches) < 2:
+        return None
+    return _two_sessions(metric, evidence, stored, against, risk)
+
+
+def _two_sessions(
+    metric: Metric, evidence: Evidence, stored: StoredMetric, against: str, risk: Risk
+) -> Compared:
+    """The launches of this session beside the stored ones, each through its own yardstick."""
+    from pytest_perfgate.stats import sequential
+
+    sides = _sides(metric, evidence.record, stored, evidence.yardstick)
+    sign = _yardstick_sign(metric)
+    moved = drift(stored, evidence.yardstick) if sign else None
+    moves = bool(sign) or metric.unit in {Unit.SECONDS, Unit.JOULES}
+    doubt = math.hypot(TRANSFER_SD, TRANSFER_SHARE * abs(moved or 0.0)) if moves else 0.0
+    bounds = {
+        spending: sequential.two_sample_bounds(
+            sides.now, sides.then, alpha, spending, transfer_sd=doubt, least_sd=LEAST_SD
+        )
+        for spending, alpha in ((sequential.BREAKING, risk.fail), (sequential.KEEPING, risk.keep))
+    }
+    estimate, fail_low, fail_high = bounds[sequential.BREAKING]
+    _, keep_low, keep_high = bounds[sequential.KEEPING]
+    stored_error = (spread(sides.then) or 0.0) / math.sqrt(len(sides.then))
+    note = ""
+    if sides.through_yardstick:
+        note = f"the machine's drift since then, {show_percent(math.expm1(moved or 0.0))}, removed"
+    elif sign:
+        note = "the baseline has no yardstick, so the machine's drift is not removed"
+    return Compared(
+        estimate=math.exp(estimate),
+        fail_low=exp(fail_low),
+        fail_high=exp(fail_high),
+        keep_low=exp(keep_low),
+        keep_high=exp(keep_high),
+        sample=len(sides.now),
+        scale="ratio",
+        against=against,
+        note=note,
+        spread=spread(sides.now),
+        doubt=math.hypot(doubt, stored_error),
+        method=TWO_SESSIONS,
+        notes=_other_ways(metric, evidence, stored, math.exp(estimate), sides.through_yardstick),
+    )
+
+
+def drift(stored: StoredMetric, yardstick: tuple[Launch, ...]) -> float | None:
+    """Log ratio of the yardstick's time now to its time in the baseline; None: not known."""
+    now = yardstick_values(yardstick)
+    if not now or not stored.yardstick:
+        return None
+    return mean_log(list(now.values())) - mean_log(list(stored.yardstick))
+
+
+@dataclass(frozen=True)
+class _Sides:
+    """Log values of two sessions, each through its own yardstick where both have one."""
+
+    now: list[float]
+    then: list[float]
+    through_yardstick: bool
+
+
+def _sides(
+    metric: Metric, record: RecipeRecord, stored: StoredMetric, yardstick: tuple[Launch, ...]
+) -> _Sides:
+    values, yards = launch_values(record, metric), yardstick_values(yardstick)
+    now = [log_value(values[index]) for index in sorted(values)]
+    then = list(map(log_value, stored.launches))
+    sign = _yardstick_sign(metric)
+    if not sign or len(stored.yardstick) != len(then) or not values.keys() <= yards.keys():
+        return _Sides(now, then, False)
+    here = [log_value(yards[index]) for index in sorted(values)]
+    there = list(map(log_value, stored.yardstick))
+    return _Sides(
+        [value - sign * yard for value, yard in zip(now, here, strict=True)],
+        [value - sign * yard for value, yard in zip(then, there, strict=True)],
+        True,
+    )
+
+
+def _other_ways(
+    metric: Metric, evidence: Evidence, stored: StoredMetric, decided: float, yardstick: bool
+) -> tuple[str, ...]:
+    """The same comparison made in the other ways, for people: only one of them decides."""
+    value = level(evidence.record, metric)
+    lines = []
+    way = "through the yardstick" if yardstick else "absolutely"
+    lines.append(f"{way}: {show_percent(decided - 1)} (this decides)")
+    if yardstick and value:
+        lines.append(f"absolutely: {show_percent(value / stored.value - 1)}")
+    lines += _at_equal_cycles(metric, evidence.record, stored)
+    reference, before = evidence.reference, evidence.reference_baseline
+    if reference is None or before is None or evidence.baseline is None:
+        return tuple(lines)
+    then, now = before.metrics.get(metric.name), level(reference, metric)
+    if then is None or not now or not value or not then.value:
+        return tuple(lines)
+    if before.recorded != evidence.baseline.recorded:
+        lines.append(f"through {reference.name}: its baseline is of another session")
+        return tuple(lines)
+    moved = (value / now) / (stored.value / then.value)
+    lines.append(f"through {reference.name}: {show_percent(moved - 1)}")
+    worse = decided - 1 if metric.better is Better.LOWER else 1 / decided - 1
+    alike = abs(moved - 1) < abs(decided - 1) / 2
+    if worse > CONTROL_MARGIN and alike:
+        lines.append(
+            f"{reference.name} moved alike: what both share is the suspect, their code or the "
+            "machine; --perf-base tells which"
+        )
+    return tuple(lines)
+
+
+def _at_equal_cycles(metric: Metric, record: RecipeRecord, stored: StoredMetric) -> list[str]:
+    """The same comparison in cycles of the GPU (time x SM clock), where both sides know them."""
+    value = level(record, metric)
+    now = [launch.sm_clock for launch in record.launches if launch.sm_clock]
+    if metric.unit is not Unit.SECONDS or not (value and stored.value and now and stored.clocks):
+        return []
+    times = math.log(value / stored.value)
+    clocks = statistics.fmean(map(math.log, now)) - statistics.fmean(map(math.log, stored.clocks))
+    line = f"in cycles of the GPU (time x SM clock): {show_percent(math.expm1(times + clocks))}"
+    if equal_cycles(times, clocks):
+        line += f": a clock effect, the SM clock moved by {show_percent(math.expm1(clocks))}"
+    return [line]
+
+
+def _yardstick_sign(metric: Metric) -> int:
+    """How a metric moves when the machine slows down: times with it, rates against it."""
+    if metric.device_only:  # the yardstick is work of the cores
+        return 0
+    if metric.unit is Unit.SECONDS:
+        return 1
+    return -1 if metric.unit is Unit.IMAGES_PER_SECOND else 0
