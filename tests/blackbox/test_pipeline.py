@@ -59,7 +59,7 @@ def test_a_session_that_keeps_state_is_an_error(
 ) -> None:
     """Its outputs are others with images under way beside them: such a gain is none."""
     monkeypatch.setenv("SLEEPY", "keeps_state")
-    result = sleeping.run("--perf-seconds", "5", "-k", "together")
+    result = sleeping.run("-k", "together")
     assert set(sleeping.verdicts().values()) == {"ERROR"}, sleeping.verdicts()
     said(result, "gives another output with")
 

@@ -131,7 +131,7 @@ def test_replicas_that_hang_or_share_a_device_are_no_measurement(
     """Whoever hangs is not waited for; whoever is not on a device of its own has failed, too."""
     project.write(suite(TWO))
     moody(mode)
-    result = project.run("-k", "two-replica_throughput", "--perf-timeout", "12")
+    result = project.run("-k", "two-replica_throughput", "--perf-timeout", "8")
     assert project.verdicts() == {"two-replica_throughput": "ERROR"}
     said(result, words)
 

@@ -123,6 +123,6 @@ def test_a_trainer_that_raises_in_its_turn_is_an_error_with_its_words(
 ) -> None:
     """The training of ten steps was built before; the session's own goes on after them."""
     monkeypatch.setenv("TOY_BREAKS", "1")
-    result = training.run("--perf-seconds", "5", "-k", "train-step_time_p50")
+    result = training.run("-k", "train-step_time_p50")
     assert training.verdicts() == {"train-step_time_p50": "ERROR"}
     said(result, "ArithmeticError: the batch is broken")
