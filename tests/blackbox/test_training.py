@@ -95,7 +95,7 @@ def training(project: Project) -> Project:
 def test_steps_are_measured_and_what_they_lead_to_is_judged(
     training: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Green; then the same recipe with steps of 30 ms more is red in time, and in nothing else."""
+    """Green; then the same recipe with steps of 100 ms more is red in time, and in nothing else."""
     training.run("--perf-seconds", "20")
     assert set(training.verdicts().values()) == {"PASS"}, training.verdicts()
     (suite,) = training.sessions()[-1]["suites"]
@@ -108,7 +108,7 @@ def test_steps_are_measured_and_what_they_lead_to_is_judged(
     told = {each["metric"] for each in suite["summaries"]["half"]}
     assert {"step_time_p50", "training_throughput", "training_loss", "peak_memory"} <= told
     assert "latency_p50" not in told
-    monkeypatch.setenv("TOY_SLEEP", "0.03")
+    monkeypatch.setenv("TOY_SLEEP", "0.1")
     slow = training.run("--perf-seconds", "120", "-k", "step_time_p50 or training_loss")
     assert training.verdicts() == {
         "train-step_time_p50": "PASS",
