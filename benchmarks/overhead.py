@@ -25,10 +25,13 @@ from unittest import mock
 
 from pytest_perfgate.records.launch import Launch
 from pytest_perfgate.records.session import SessionRecord, SuiteRecord
+from pytest_perfgate.runtimes import InferenceSession
+from pytest_perfgate.tasks import Pipeline
 from pytest_perfgate.worker import arm, arm_process, turns
 from pytest_perfgate.worker.protocol import ArmSpec
 from pytest_perfgate.workloads import WorkContext
 from pytest_perfgate.workloads.images import Images
+from typing_extensions import override
 
 from benchmarks.workload import ROOT, prepare
 
@@ -73,7 +76,7 @@ IMAGE = object()
 """What the idle session is given; nothing looks at it."""
 
 
-class Idle:
+class Idle(InferenceSession, Pipeline):
     """A session and a pipeline that do nothing."""
 
     def __init__(self) -> None:
@@ -83,16 +86,15 @@ class Idle:
         """The images, as they are."""
         return images, None
 
-    def run(self, batch: Any) -> tuple[Any, ...]:  # noqa: ARG002 - a session's
+    @override
+    def run(self, batch: Any) -> tuple[Any, ...]:
         """No outputs."""
         return ()
 
-    def postprocess(self, outputs: Any, meta: Any) -> list[Any]:  # noqa: ARG002 - a pipeline's
+    @override
+    def postprocess(self, outputs: Any, meta: Any) -> list[Any]:
         """No predictions."""
         return []
-
-    def close(self) -> None:
-        """Nothing is held."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from pytest_perfgate import registry
 from pytest_perfgate.registry import Requirement
 
 Kind = Literal["torch", "onnx", "torch_cuda", "onnx_cuda"]
@@ -100,7 +99,7 @@ def slowed(work: Callable[[], Any], factor: float) -> Callable[[], None]:
 def missing(kind: Kind) -> list[Requirement]:
     """What this machine lacks for it."""
     runtime, options = _runtime(kind)
-    return [each for each in registry.requires_of(runtime, options) if each.missing]
+    return [each for each in runtime.requires_with(options) if each.missing]
 
 
 def _runtime(kind: Kind) -> tuple[Any, Any]:

@@ -43,6 +43,10 @@ class OptionsModel(BaseModel):
         )
 
 
+class NoOptions(OptionsModel):
+    """None."""
+
+
 def import_path(value: str) -> str:
     """`value`, for a field of options that names code of the suite.
 

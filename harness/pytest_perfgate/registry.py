@@ -1,8 +1,8 @@
-"""Finds what is open to extension, by entry point: sources of models, steps, runtimes, workloads,
-tasks and decoders.
+"""Extensions by entry point: sources of models, steps, runtimes, workloads, tasks and decoders.
 
 A package adds its own by declaring an entry point in one of the groups below; nothing here
-changes. An entry point names a class; it is made without arguments.
+changes. An entry point names a class that derives from the group's base class; it is made without
+arguments.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import EntryPoints, entry_points
-from typing import Any
+from typing import Any, ClassVar
 
-from pytest_perfgate.errors import MissingPackage, RecipeError, suggestion
+from pytest_perfgate.errors import MissingPackage, RecipeError, RuntimeFault, suggestion
 
 SOURCES = "pytest_perfgate.sources"
 STEPS = "pytest_perfgate.steps"
@@ -24,17 +24,39 @@ WORKLOADS = "pytest_perfgate.workloads"
 TASKS = "pytest_perfgate.tasks"
 DECODERS = "pytest_perfgate.decoders"
 
+_BASES = {
+    SOURCES: "pytest_perfgate.sources:Source",
+    STEPS: "pytest_perfgate.steps:Step",
+    RUNTIMES: "pytest_perfgate.runtimes:Runtime",
+    WORKLOADS: "pytest_perfgate.workloads:Workload",
+    TASKS: "pytest_perfgate.tasks:Task",
+    DECODERS: "pytest_perfgate.tasks.decoders:Decoder",
+}
+"""The base class of each group, for messages: those modules import this one."""
+
+
+class Extension:
+    """What the base classes of all extension points share.
+
+    Attributes:
+        group: the entry-point group.
+        needed: attributes that every class of the group sets, for they have no default.
+    """
+
+    group: ClassVar[str] = ""
+    needed: ClassVar[tuple[str, ...]] = ()
+
 
 @dataclass(frozen=True)
 class Requirement:
-    """A package that an implementation imports when it works: its import name and how to get it."""
+    """A package that an extension imports: its import name, and the command that installs it."""
 
     module: str
     install: str
 
     @property
     def missing(self) -> bool:
-        """Whether it cannot be imported here (found without importing it)."""
+        """Whether it cannot be imported here. Nothing is imported to know it."""
         try:
             return importlib.util.find_spec(self.module) is None
         except (ImportError, ValueError):
@@ -42,22 +64,16 @@ class Requirement:
 
     @property
     def reason(self) -> str:
-        """What to say when it is missing, "" for: not installed."""
+        """Why it is missing, for messages; "": it is not installed."""
         return ""
 
 
 def lacks(missing: Collection[Requirement]) -> str:
-    """What is missing, in words."""
-    reasons = dict.fromkeys(each.reason for each in missing)
-    installed = ", ".join(dict.fromkeys(each.module for each in missing if not each.reason))
-    said = [f"not installed: {installed}"] if installed else []
-    return "; ".join([*said, *(each for each in reasons if each)])
-
-
-def requires_of(piece: Any, options: Any) -> tuple[Requirement, ...]:
-    """What a step or runtime needs with these options: those may have `requires` of their own."""
-    found: tuple[Requirement, ...] = getattr(options, "requires", piece.requires)
-    return found
+    """Missing requirements in words, each reason once."""
+    absent = [requirement.module for requirement in missing if not requirement.reason]
+    parts = [f"not installed: {', '.join(dict.fromkeys(absent))}"] if absent else []
+    reasons = dict.fromkeys(requirement.reason for requirement in missing)
+    return "; ".join([*parts, *(reason for reason in reasons if reason)])
 
 
 def from_extra(module: str, name: str) -> Requirement:
@@ -71,8 +87,8 @@ def _registered(group: str) -> EntryPoints:
 
 @lru_cache(maxsize=16)
 def _entries(group: str, _path: tuple[str, ...]) -> EntryPoints:
-    """What is installed where modules are looked for. Every package's files are read for it, and
-    a session asks dozens of times.
+    """The entry points of a group, read from every installed package, and so kept: a session looks
+    dozens of times.
     """
     return entry_points(group=group)
 
@@ -83,25 +99,59 @@ def names(group: str) -> tuple[str, ...]:
 
 
 def find(group: str, name: str) -> Any:
-    """A new instance of what is registered as `name` in `group`.
+    """A new instance of the class that is registered as `name` in `group`.
 
     Raises:
-        RecipeError: nothing of that name, or its module does not import.
+        RecipeError: no class has that name, its module does not import, or it does not derive from
+            the group's base class.
     """
     kind = group.rpartition(".")[2].rstrip("s")
     for entry in _registered(group).select(name=name):
+        origin = f"the {kind} {name!r} ({entry.value})"
         try:
-            return entry.load()()
+            made = entry.load()()
         except (ImportError, AttributeError, TypeError) as error:
             raise RecipeError(
-                f"the {kind} {name!r} comes from {entry.value}, which cannot be had: {error}",
+                f"{origin} could not be imported: {error}",
                 next_step=f"python -c 'import {entry.value.partition(':')[0]}'",
             ) from error
+        _check(made, group, origin)
+        return made
     raise RecipeError(f"there is no {kind} {name!r}", valid=suggestion(name, names(group)))
 
 
+def _check(made: Any, group: str, origin: str) -> None:
+    module, _, base = _BASES[group].partition(":")
+    if not isinstance(made, Extension) or made.group != group:
+        raise RecipeError(
+            f"{origin} does not derive from {module}.{base}",
+            valid=f"class {type(made).__name__}({base})",
+            next_step=f"python -c 'import {module}; help({module}.{base})' shows an example",
+        )
+    for attribute in made.needed:
+        if not hasattr(made, attribute):
+            raise RecipeError(
+                f"{origin} does not set `{attribute}`",
+                next_step=f"python -c 'import {module}; help({module}.{base})' describes it",
+            )
+
+
+def derived(made: Any, base: type[Any], origin: str) -> None:
+    """Check that an object that an extension made derives from `base`.
+
+    Raises:
+        RuntimeFault: names the class, and the base class.
+    """
+    if not isinstance(made, base):
+        raise RuntimeFault(
+            f"{origin} a {type(made).__module__}.{type(made).__qualname__}, which does not derive "
+            f"from {base.__module__}.{base.__name__}",
+            valid=f"class {type(made).__name__}({base.__name__})",
+        )
+
+
 def require(needed: tuple[Requirement, ...], what: str) -> None:
-    """Nothing, when all of `needed` can be imported.
+    """Check that all of `needed` can be imported.
 
     Raises:
         MissingPackage: names the first that cannot, and the command that installs it.

@@ -86,7 +86,7 @@ def classifiers(project: Project) -> Project:
 @pytest.mark.slow
 def test_a_model_of_a_package_is_measured_and_takes_another_backbone(classifiers: Project) -> None:
     """Without a line of the user's code; each link says what is there."""
-    needed = registry.find(registry.SOURCES, "transformers").requires("resnet", None)
+    needed = registry.find(registry.SOURCES, "transformers").requires_with("resnet", None)
     if any(each.missing for each in needed):
         pytest.skip("pip install 'pytest-perfgate[transformers,classification,onnx]'")
     classifiers.write(SUITE.replace("MODEL", SMALL) + ANOTHER)
@@ -114,7 +114,7 @@ def test_a_model_of_a_package_is_measured_and_takes_another_backbone(classifiers
 
 def test_a_package_that_is_not_installed_skips_with_the_command(classifiers: Project) -> None:
     """And nothing of the suite is started."""
-    needed = registry.find(registry.SOURCES, "timm").requires("resnet18", None)
+    needed = registry.find(registry.SOURCES, "timm").requires_with("resnet18", None)
     if not any(each.missing for each in needed):
         pytest.skip("timm is installed here")
     classifiers.write(SUITE.replace("MODEL", '"timm:resnet18"'))

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 from pytest_perfgate.runtimes.onnxruntime import OnnxRuntime, OnnxSession
+from typing_extensions import override
 
 PAGE = 4096
 
@@ -69,13 +70,10 @@ class Moody(OnnxRuntime):
 
     name = "moody"
 
-    class Options(OnnxRuntime.Options):
-        """Those of ONNX Runtime."""
-
-        @property
-        def requires(self):
-            """As on a machine with a GPU: nothing is skipped for want of one."""
-            return OnnxRuntime.requires
+    @override
+    def requires_with(self, options):
+        """As on a machine with a GPU: nothing is skipped for want of one."""
+        return self.requires
 
     def open(self, artifact, options, context):
         """A session that misbehaves as the environment says."""

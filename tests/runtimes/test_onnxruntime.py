@@ -106,8 +106,8 @@ def test_a_recipe_for_a_gpu_needs_one() -> None:
     """And one for the CPU does not."""
     for provider in ("cuda", "tensorrt"):
         asked = OnnxRuntime.Options(provider=provider)  # type: ignore[arg-type] # one of these
-        assert cuda.GPU in asked.requires
-    assert cuda.GPU not in OnnxRuntime.Options().requires
+        assert cuda.GPU in OnnxRuntime().requires_with(asked)
+    assert cuda.GPU not in OnnxRuntime().requires_with(OnnxRuntime.Options())
 
 
 # -- the provider that is used, node by node ---------------------------------------------------

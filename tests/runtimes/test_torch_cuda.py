@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 from pydantic import ValidationError
-from pytest_perfgate import registry
 from pytest_perfgate.artifact import TORCH, Artifact
 from pytest_perfgate.errors import RuntimeFault
 from pytest_perfgate.runtimes import DEVICE_UUID, OpenContext, torch_session, torch_tensorrt
@@ -66,9 +65,9 @@ def test_options_that_do_not_fit_are_refused_at_reading(values: dict[str, Any], 
 
 def test_a_gpu_is_needed_only_where_it_is_asked_for() -> None:
     """The CPU's recipes need torch; those on `cuda` its build with CUDA and a GPU besides."""
-    needs = registry.requires_of(Torch(), Torch.Options())
+    needs = Torch().requires_with(Torch.Options())
     assert [each.module for each in needs] == ["torch"]
-    assert set(registry.requires_of(Torch(), Torch.Options(device="cuda"))) >= {GPU, WITH_CUDA}
+    assert set(Torch().requires_with(Torch.Options(device="cuda"))) >= {GPU, WITH_CUDA}
 
 
 def test_a_recipe_on_a_gpu_is_skipped_without_one(
@@ -127,7 +126,7 @@ def test_a_compile_mode_is_handed_to_the_compiler(tmp_path: Path) -> None:
 
 def test_torch_tensorrt_is_needed_only_where_it_is_asked_for() -> None:
     """With how to get it."""
-    needs = registry.requires_of(Torch(), Torch.Options(**ENGINES))
+    needs = Torch().requires_with(Torch.Options(**ENGINES))
     assert torch_tensorrt.TORCH_TENSORRT in needs
     assert torch_tensorrt.TORCH_TENSORRT.install == "python -m pip install torch-tensorrt"
 

@@ -40,7 +40,7 @@ def made(model: str, folder: Path, arguments: Mapping[str, Any], **options: Any)
     """What a source builds; skipped where its packages are not installed."""
     source, name = source_of(model)
     asked = source.Options.model_validate({"arguments": dict(arguments), **options})
-    for needed in source.requires(name, asked):
+    for needed in source.requires_with(name, asked):
         if needed.missing:
             pytest.skip(f"tox run -e torchvision, or: {needed.install}")
     source.check(name, asked, Fence(folder, folder))
@@ -213,7 +213,7 @@ def test_a_model_that_a_package_does_not_have(
         ("pretraind = true", "did you mean 'pretrained'"),
         ("num_classes = 0", "greater than or equal to 1"),
         ('pretrained = true, weights = "best.pt"', "not both"),
-        ('weights = "none.safetensors"', "is not there"),
+        ('weights = "none.safetensors"', "does not exist"),
         ('weights = "../../../x.safetensors"', "leaves the project"),
         ('weights = "recipes.toml"', "has no weights"),
         ('weights = "."', "has no weights"),

@@ -63,7 +63,7 @@ def put(module: Any, context: Any, options: Any) -> Any:
 
 
 needs_transformers = pytest.mark.skipif(
-    bool(asked_for().requires[1].missing),
+    bool(Backbone().requires_with(asked_for())[1].missing),
     reason="python -m pip install 'pytest-perfgate[transformers]'",
 )
 
@@ -204,7 +204,7 @@ def test_a_name_means_the_first_package_that_is_installed(monkeypatch: pytest.Mo
     here: set[str] = set()
     monkeypatch.setattr(Requirement, "missing", property(lambda each: each.module not in here))
     assert str(asked_for("resnet18").chosen) == "torchvision:resnet18"
-    assert "[torchvision]" in asked_for("resnet18").requires[1].install
+    assert "[torchvision]" in Backbone().requires_with(asked_for("resnet18"))[1].install
     here |= {"torch", "transformers"}
     assert str(asked_for("resnet18").chosen) == "transformers:resnet"
     assert str(asked_for("vgg11").chosen) == "torchvision:vgg11"
@@ -234,7 +234,7 @@ def test_every_family_goes_in_by_its_name(source: str, name: str, make_context: 
         pytest.skip(f"{source} has no {name}")
     model, arguments = KNOWN[name][source]
     options = asked_for(f"{source}:{model}", arguments=dict(arguments))
-    missing = [each.install for each in options.requires if each.missing]
+    missing = [each.install for each in Backbone().requires_with(options) if each.missing]
     if missing:
         pytest.skip(f"tox run -e torchvision, or: {missing[0]}")
     applied = put(classifier(), make_context(trainer=fit), options)

@@ -13,7 +13,6 @@ from pytest_perfgate.artifact import ONNX, OPENVINO, Artifact
 from pytest_perfgate.errors import BuildError, NoEffect
 from pytest_perfgate.runtimes import OpenContext
 from pytest_perfgate.runtimes.openvino import OpenVino
-from pytest_perfgate.steps import splits_of
 from pytest_perfgate.steps.nncf import Nncf
 
 from tests.steps.conftest import example, infer
@@ -49,7 +48,7 @@ def test_nncf_gives_a_close_ir_that_openvino_runs(
     """Every operator is 8-bit, nothing is printed, the outputs stay near."""
     step, asked = Nncf(), Nncf.Options(**options)
     is_static = asked.method == "quantize"
-    assert splits_of(step, asked) == ({"calibration"} if is_static else set())
+    assert step.splits_with(asked) == ({"calibration"} if is_static else set())
     context = make_context() if is_static else make_context(inputs=None)
     if is_static:
         asked = Nncf.Options(**options, subset_size=3)

@@ -12,7 +12,6 @@ from pytest_perfgate.artifact import EXPORTED, TORCH, Artifact
 from pytest_perfgate.errors import BuildError, NoEffect, RuntimeFault
 from pytest_perfgate.runtimes import OpenContext
 from pytest_perfgate.runtimes.torch import Torch
-from pytest_perfgate.steps import splits_of, trains_with
 from pytest_perfgate.steps.output_check import module_outputs
 from pytest_perfgate.steps.pt2e import Pt2e, count
 from pytest_perfgate.steps.training import Course
@@ -214,5 +213,5 @@ def test_options_are_checked_before_any_work(values: dict[str, Any]) -> None:
 def test_each_method_needs_its_own_data() -> None:
     """Calibration images for static; training images and the trainer for qat."""
     static, qat = Pt2e.Options(), Pt2e.Options(method="qat", data="toy.data:more")
-    assert (splits_of(Pt2e(), static), trains_with(Pt2e(), static)) == ({"calibration"}, False)
-    assert (splits_of(Pt2e(), qat), trains_with(Pt2e(), qat)) == ({"toy.data:more"}, True)
+    assert (Pt2e().splits_with(static), Pt2e().trains_with(static)) == ({"calibration"}, False)
+    assert (Pt2e().splits_with(qat), Pt2e().trains_with(qat)) == ({"toy.data:more"}, True)

@@ -167,10 +167,10 @@ def test_options_of_another_method_are_refused(asked: dict[str, Any]) -> None:
 
 def test_only_static_needs_images() -> None:
     """And training images only where accuracy is held on them."""
-    assert Quantize.Options(method="dynamic").splits == frozenset()
-    assert Quantize.Options().splits == {"calibration"}
+    assert Quantize().splits_with(Quantize.Options(method="dynamic")) == frozenset()
+    assert Quantize().splits_with(Quantize.Options()) == {"calibration"}
     held = Quantize.Options(accuracy_drop=0.1, accuracy_split="train")
-    assert held.splits == {"calibration", "train"}
+    assert Quantize().splits_with(held) == {"calibration", "train"}
 
 
 def test_an_onnx_file_is_needed(make_context: Any) -> None:

@@ -10,7 +10,6 @@ import pytest
 from pydantic import ValidationError
 from pytest_perfgate.artifact import TORCH, Artifact
 from pytest_perfgate.errors import BuildError, NoEffect
-from pytest_perfgate.steps import splits_of
 from pytest_perfgate.steps.channels_last import ChannelsLast
 from pytest_perfgate.steps.finetune import Finetune
 from pytest_perfgate.steps.prune import Prune
@@ -210,7 +209,7 @@ def test_finetune_twice_gives_the_same_weights(make_model: Any, make_context: An
 def test_finetune_trains_on_the_data_that_is_named(make_model: Any, make_context: Any) -> None:
     """Another split or an import path; what recipes are judged on is none of them."""
     step, options = Finetune(), Finetune.Options(steps=1, data="toy.data:night")
-    assert splits_of(step, options) == {"toy.data:night"}
+    assert step.splits_with(options) == {"toy.data:night"}
     applied = step.apply(Artifact(TORCH, module=make_model()), options, make_context(trainer=fit))
     step.prove(applied.effect, options)
     for wrong in ("validation", "night", "toy/data.py"):

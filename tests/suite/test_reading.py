@@ -92,7 +92,7 @@ def test_a_malformed_file_names_line_and_column(tmp_path):
         (SUITE.replace("validation =", "validaton =") + FP32, "did you mean 'validation'?"),
         (SUITE.replace("validation =", "train =") + FP32, "no validation data"),
         (SUITE.replace("demo.model:build", "demo/model.py") + FP32, "not an import path"),
-        (SUITE.replace("demo.model:build", "none.onnx") + FP32, "is not there"),
+        (SUITE.replace("demo.model:build", "none.onnx") + FP32, "does not exist"),
         (SUITE.replace("demo.model:build", "../../../x.onnx") + FP32, "leaves the project"),
         (SUITE.replace("demo.model:build", "/etc/x.onnx") + FP32, "leaves the project"),
         (SUITE + FP32 + "[suite.input]\nsiez = 3\n", "did you mean 'size'?"),
@@ -329,14 +329,16 @@ def test_an_option_is_not_given_twice(tmp_path):
 PLUGIN = """
 from pytest_perfgate.artifact import ONNX, TORCH, OptionsModel
 from pytest_perfgate.registry import Requirement
+from pytest_perfgate.steps import Step
 
-class Blur:
+class Blur(Step):
     name, argument = "blur", "radius"
     class Options(OptionsModel):
         radius: int
     accepts, produces = frozenset({TORCH}), TORCH
     requires = (Requirement("no_such_module_of_anyone", "pip install blur-kit"),)
-    splits, trains = frozenset(), False
+    def apply(self, artifact, options, context): ...
+    def prove(self, effect, options): ...
 """
 
 
@@ -363,9 +365,7 @@ def steps(key: str) -> str:
 def test_every_order_that_is_refused_names_steps_that_are_there():
     """A misspelled step would never be refused."""
     for name in registry.names(registry.STEPS):
-        for earlier, reason in getattr(
-            registry.find(registry.STEPS, name), "not_after", {}
-        ).items():
+        for earlier, reason in registry.find(registry.STEPS, name).not_after.items():
             assert earlier in registry.names(registry.STEPS)
             assert reason
 

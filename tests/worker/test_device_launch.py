@@ -19,6 +19,7 @@ import pytest
 from pytest_perfgate.errors import RuntimeFault
 from pytest_perfgate.machine import nvml
 from pytest_perfgate.machine.cores import usable_cores
+from pytest_perfgate.runtimes import InferenceSession
 from pytest_perfgate.worker import arm as arms
 from pytest_perfgate.worker import launch, protocol
 
@@ -234,17 +235,26 @@ def test_a_parent_that_has_opened_the_device_measures_nothing(
         measure(None, "a")
 
 
-class Flushed:
-    """A session that can flush, as far as the policy asks."""
+class Plain(InferenceSession):
+    """A session without a device."""
 
-    def flush_cache(self) -> None:
+    def run(self, batch: Any) -> tuple[Any, ...]:
+        """The batch."""
+        return (batch,)
+
+
+class Flushed(Plain):
+    """A session that can flush."""
+
+    def flush_cache(self) -> bool:
         """Nothing to wait for."""
+        return True
 
 
 def test_a_flush_that_a_runtime_cannot_do_is_a_fault() -> None:
     """Never a measurement with a warm cache under the name of a cold one."""
-    assert arms.flush_of(object(), "rotate") is None
+    assert arms.flush_of(Plain(), "rotate") is None
     assert arms.flush_of(Flushed(), "rotate") is None
     assert arms.flush_of(Flushed(), "flush_l2") is not None
     with pytest.raises(RuntimeFault, match="flushes no cache of a device"):
-        arms.flush_of(object(), "flush_l2")
+        arms.flush_of(Plain(), "flush_l2")

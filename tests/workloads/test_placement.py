@@ -15,6 +15,7 @@ from pytest_perfgate.errors import RuntimeFault
 from pytest_perfgate.machine import nvml, visible_gpus
 from pytest_perfgate.records.recipe import Recipe, RuntimeSpec, WorkloadSpec
 from pytest_perfgate.registry import lacks
+from pytest_perfgate.runtimes import InferenceSession
 from pytest_perfgate.workloads import WorkContext, placement, replicas
 from pytest_perfgate.workloads.child_processes import Dialogue, Forks
 from pytest_perfgate.workloads.placement import Place, prove_apart
@@ -99,7 +100,7 @@ def test_places_of_their_own_are_proven() -> None:
     )
 
 
-class Imitated:
+class Imitated(InferenceSession):
     """A session on the first GPU that its process may see, or always on the same."""
 
     def __init__(self, stuck: bool) -> None:
@@ -109,9 +110,6 @@ class Imitated:
     def run(self, batch: Any) -> tuple[Any, ...]:
         """Nothing."""
         return (batch,)
-
-    def close(self) -> None:
-        """Nothing."""
 
     def peak_device_memory(self) -> int:
         """A megabyte."""
@@ -138,7 +136,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
             preprocess=lambda images: (np.stack(images), None), postprocess=lambda *_: []
         )
         context = WorkContext(
-            session=lambda: Imitated(stuck),  # type: ignore[arg-type, return-value]
+            session=lambda: Imitated(stuck),
             module=lambda: None,
             pipeline=pipeline,  # type: ignore[arg-type]
             images=[np.zeros((4, 4, 3), np.uint8)] * 3,

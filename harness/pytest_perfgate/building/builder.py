@@ -29,8 +29,7 @@ from pytest_perfgate.errors import BuildError, PerfgateError
 from pytest_perfgate.files import digest_files, digest_of
 from pytest_perfgate.records.recipe import ModelSpec, Recipe, StepSpec, Suite
 from pytest_perfgate.records.recipe_record import ArtifactInfo, Link
-from pytest_perfgate.registry import requires_of
-from pytest_perfgate.steps import BuildContext, Step, machine_of, splits_of, training, trains_with
+from pytest_perfgate.steps import BuildContext, Step, training
 from pytest_perfgate.steps.training import Checkpoints
 
 SEED = 0
@@ -120,7 +119,7 @@ class _Chain:
             step: Step = registry.find(registry.STEPS, spec.name)
             options = step.Options.model_validate(dict(spec.options))
             before, key = entry, _step_key(link.key, step, options, self._suite)
-            checkpoints = self._checkpoints(key, before) if trains_with(step, options) else None
+            checkpoints = self._checkpoints(key, before) if step.trains_with(options) else None
             entry, link = self._link(
                 key,
                 spec.name,
@@ -201,9 +200,7 @@ class _Chain:
             inputs=self._data.inputs,
             data=self._data.split,
             trainer=(
-                resolve(self._suite.trainer, "suite.trainer")
-                if trains_with(step, options)
-                else None
+                resolve(self._suite.trainer, "suite.trainer") if step.trains_with(options) else None
             ),
             seed=SEED,
             threads=self._suite.threads,
@@ -337,7 +334,7 @@ def _deployed(entry: Entry) -> Iterator[str]:
 def _source_key(suite: Suite) -> str:
     source, name, options = asked_of(suite.model)
     files = source.files(name, options, fence_of(suite))
-    needed = source.requires(name, options) if source.gives == TORCH else ()
+    needed = source.requires_with(name, options) if source.gives == TORCH else ()
     asked: dict[str, Any] = {
         "format": _FORMAT,
         "pytest_perfgate": pytest_perfgate.__version__,
@@ -359,17 +356,17 @@ def _step_key(before: str, step: Step, options: OptionsModel, suite: Suite) -> s
         "step": step.name,
         "code": own_code(step),
         "options": options.model_dump(mode="json"),
-        "packages": versions_of([each.module for each in requires_of(step, options)]),
+        "packages": versions_of([each.module for each in step.requires_with(options)]),
         "seed": SEED,
         "threads": suite.threads,
     }
-    machine = machine_of(step, options)
+    machine = step.machine(options)
     if machine is not None:
         asked["machine"] = machine
-    built_by = getattr(options, "sources", ())
+    built_by = step.sources_with(options)
     if built_by:
         asked["sources"] = source_code(built_by)
-    splits = splits_of(step, options)
+    splits = step.splits_with(options)
     if splits:
         asked["data"] = {split: suite.data.get(split) for split in sorted(splits)}
         asked["input"] = dict(suite.input)
@@ -377,7 +374,7 @@ def _step_key(before: str, step: Step, options: OptionsModel, suite: Suite) -> s
             digest_module(Path(suite_data.__file__)),
             digest_folder(Path(tasks.__file__).parent),
         ]
-    if trains_with(step, options):
+    if step.trains_with(options):
         asked["trainer"] = suite.trainer
         asked["training"] = digest_module(Path(training.__file__))
     return digest_of(asked)

@@ -23,4 +23,6 @@ def open_session(suite: Suite, recipe: Recipe, artifact: ArtifactHandle) -> Infe
     options = runtime.Options.model_validate(dict(recipe.runtime.options))
     artifact.compiled.mkdir(parents=True, exist_ok=True)
     context = OpenContext(threads=suite.threads, folder=artifact.compiled)
-    return runtime.open(load(artifact), options, context)
+    session = runtime.open(load(artifact), options, context)
+    registry.derived(session, InferenceSession, f"the runtime {recipe.runtime.name!r} opens")
+    return session

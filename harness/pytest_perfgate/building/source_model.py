@@ -24,7 +24,7 @@ def asked_of(model: ModelSpec) -> tuple[Source, str, Any]:
 def make(model: ModelSpec, fence: Fence, where: str) -> Made:
     """A model with its weights; what is wrong with it is said of `where`."""
     source, name, options = asked_of(model)
-    registry.require(source.requires(name, options), f"the model {model}")
+    registry.require(source.requires_with(name, options), f"the model {model}")
     context = SourceContext(fence, lambda path: resolve(path, where))
     try:
         return source.build(name, options, context)

@@ -1,107 +1,185 @@
-"""Runtimes: what executes an artifact, in a file of its own each, found by entry point.
+"""Runtimes: a way to execute an artifact per file, registered by entry point.
 
 Frameworks are imported inside functions only: this package is read by the pytest process too.
 """
 
 from __future__ import annotations
 
+import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any
 
+from pytest_perfgate import registry
+from pytest_perfgate.artifact import NoOptions, OptionsModel
 from pytest_perfgate.registry import Requirement
 
 if TYPE_CHECKING:
-    from pytest_perfgate.artifact import Artifact, OptionsModel
+    from pytest_perfgate.artifact import Artifact
     from pytest_perfgate.records.profile import Operator
 
 
 DEVICE_UUID = "device_uuid"
-"""The fact that a session on a GPU tells which it is by, as NVML and CUDA name it; a list where
-the work is on several."""
+"""The fact with the GPU of a session, as NVML and CUDA name it; a list for work on several."""
 
 
 def on_device(facts: Mapping[str, Any]) -> bool:
-    """Whether these facts are of a session on a GPU that NVML knows."""
+    """Whether a session with these facts runs on a GPU that NVML knows."""
     return bool(uuids_of(facts))
 
 
 def uuids_of(facts: Mapping[str, Any]) -> list[str]:
-    """The GPUs that these facts are of."""
-    told = facts.get(DEVICE_UUID) or []
-    return [told] if isinstance(told, str) else [str(each) for each in told]
+    """The GPUs of a session with these facts."""
+    uuids = facts.get(DEVICE_UUID) or []
+    return [uuids] if isinstance(uuids, str) else [str(uuid) for uuid in uuids]
 
 
 @dataclass(frozen=True)
 class OpenContext:
-    """How a session is to be opened: `threads` it may use, a `folder` it may write caches to."""
+    """Terms of a session: the `threads` that it may use, a `folder` for its caches."""
 
     threads: int
     folder: Path
 
 
-class InferenceSession(Protocol):
+class InferenceSession(ABC):
     """An opened artifact, ready to run.
 
+    Example:
+        A session around an ONNX file that tells the time of its only operator.
+
+            import time
+
+            from pytest_perfgate.records.profile import Operator
+            from pytest_perfgate.runtimes import InferenceSession
+
+
+            class ReferenceSession(InferenceSession):
+                def __init__(self, path):
+                    from onnx.reference import ReferenceEvaluator
+
+                    self._evaluator = ReferenceEvaluator(str(path))
+                    self.facts = {"device": "cpu", "threads": 1}
+
+                def run(self, batch):
+                    (name,) = self._evaluator.input_names
+                    return tuple(self._evaluator.run(None, {name: batch}))
+
+                profiler = "a stopwatch"
+
+                def profile(self, batch, count):
+                    start = time.perf_counter()
+                    for _ in range(count):
+                        self.run(batch)
+                    seconds = (time.perf_counter() - start) / count
+                    return [Operator(name="graph", kind="graph", calls=1, seconds=seconds)]
+
     Attributes:
-        facts: what the runtime says of itself, as really used: provider or device, precision,
-            threads, version. Values are plain JSON data.
+        facts: what really runs, read back from the framework: provider or device, precision,
+            threads, version. Plain JSON data; a session on a GPU has `DEVICE_UUID`, and sensors
+            are read of the device of that name.
+        profiler: the profiler's name, for people.
     """
 
     facts: dict[str, Any]
+    profiler: str = "the runtime's profiler"
 
-    # A session on a device may have more, and each is asked for where it is there:
-    #   device_seconds() -> float       seconds of the last run on the device, between events around
-    #                                   the network's own work; NaN: not measured
-    #   peak_device_memory() -> int     the most that its allocator held, in bytes, or None
-    #   flush_cache() -> None           puts the device's L2 cache out of use, and waits for it
-    # Its facts have `DEVICE_UUID`: sensors are read of the device of that name.
-
+    @abstractmethod
     def run(self, batch: Any) -> tuple[Any, ...]:
-        """The network's outputs for `batch`, float32 (N, 3, H, W), as numpy arrays."""
-        ...
+        """The network's outputs for `batch`, float32 (N, 3, H, W), as numpy arrays in host memory
+        that the next run does not overwrite.
+        """
 
     def close(self) -> None:
-        """Frees what the session holds."""
-        ...
+        """Free the session's memory and devices. Default: nothing."""
+        return
 
-
-@runtime_checkable
-class Profiles(Protocol):
-    """What an inference session has besides, when its runtime has a profiler."""
-
-    profiler: str  # its name, for people
-
-    def profile(self, batch: Any, count: int) -> list[Operator]:
-        """Where the time of an inference of `batch` goes, over `count` of them: one row for every
-        operator, `calls` and `seconds` per inference, each second in one row only.
+    def profile(self, batch: Any, count: int) -> list[Operator] | None:
+        """The time of an inference of `batch` by operators, over `count` inferences: a row per
+        operator, `calls` and `seconds` per inference, each second in one row only. Default: None,
+        the runtime has no profiler.
         """
-        ...
+        return None
+
+    def device_seconds(self) -> float:
+        """Seconds of the last run on the device, between two events around the network's own work.
+        Default: NaN, not measured.
+        """
+        return math.nan
+
+    def peak_device_memory(self) -> int | None:
+        """Peak memory of the runtime's allocator on the device, in bytes. Default: None."""
+        return None
+
+    def flush_cache(self) -> bool:
+        """Evict everything from the device's L2 cache, and wait for it. Default: False, there is
+        no such cache.
+        """
+        return False
 
 
-class Runtime(Protocol):
+class Runtime(registry.Extension, ABC):
     """A way to execute an artifact.
+
+    Example:
+        The runtime `reference`: ONNX's own reference implementation, slow, and right by definition.
+
+            from pytest_perfgate.registry import from_extra
+            from pytest_perfgate.runtimes import InferenceSession, Runtime
+
+
+            class Reference(Runtime):
+                name = "reference"
+                accepts = frozenset({"onnx"})
+                requires = (from_extra("onnx", "onnx"),)
+                preload = ("numpy", "onnx.reference")
+
+                def open(self, artifact, options, context):
+                    return ReferenceSession(artifact.path)
+
+
+            class ReferenceSession(InferenceSession):
+                def __init__(self, path):
+                    from onnx.reference import ReferenceEvaluator
+
+                    self._evaluator = ReferenceEvaluator(str(path))
+                    self.facts = {"device": "cpu", "threads": 1}
+
+                def run(self, batch):
+                    (name,) = self._evaluator.input_names
+                    return tuple(self._evaluator.run(None, {name: batch}))
 
     Attributes:
         name: as written in a suite file.
-        Options: its options, checked before any work starts.
-        accepts: kinds of artifact.
-        requires: packages it imports.
+        accepts: kinds of artifact that it takes (`pytest_perfgate.artifact`).
+        Options: its options, checked before any work starts. Default: none.
+        requires: packages that it imports. `pytest_perfgate.runtimes.cuda.GPU` among them (or
+            among those of `requires_with`) means an NVIDIA GPU: the workload `replicas` then gives
+            each replica a GPU of its own, and checks the session's `DEVICE_UUID`. Default: none.
         preload: modules that the parent of a launch imports before it forks the arms; importing
-            them must touch no device, and leave the process fit to be forked.
+            them must touch no device, and leave the process fit to be forked. Default: none.
     """
 
-    name: str
-    Options: type[OptionsModel]
-    accepts: frozenset[str]
-    requires: tuple[Requirement, ...]
-    preload: tuple[str, ...]
+    group = registry.RUNTIMES
+    needed = ("name", "accepts")
 
+    name: str
+    accepts: frozenset[str]
+    requires: tuple[Requirement, ...] = ()
+    preload: tuple[str, ...] = ()
+
+    Options: type[OptionsModel] = NoOptions
+
+    @abstractmethod
     def open(self, artifact: Artifact, options: Any, context: OpenContext) -> InferenceSession:
         """A session on `artifact`.
 
         Raises:
-            RuntimeFault: the artifact does not load, or the device asked for was not used.
+            RuntimeFault: the artifact does not load, or the requested device is not used.
         """
-        ...
+
+    def requires_with(self, options: Any) -> tuple[Requirement, ...]:
+        """Packages that it imports with these options. Default: `requires`."""
+        return self.requires

@@ -4,35 +4,34 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from typing_extensions import override
+
 from pytest_perfgate import registry
-from pytest_perfgate.artifact import AOTI, CPU_FEATURES, Artifact, OptionsModel
+from pytest_perfgate.artifact import AOTI, CPU_FEATURES, Artifact
 from pytest_perfgate.errors import RuntimeFault
 from pytest_perfgate.machine.fingerprint import this_machine
 from pytest_perfgate.records.profile import Operator
-from pytest_perfgate.registry import Requirement
-from pytest_perfgate.runtimes import OpenContext, torch_profile
+from pytest_perfgate.runtimes import InferenceSession, OpenContext, Runtime, torch_profile
 
 if TYPE_CHECKING:
     import numpy as np
 
 
-class AotInductor:
+class AotInductor(Runtime):
     """The runtime `aotinductor`; takes what the step of that name made."""
 
     name = "aotinductor"
     accepts = frozenset({AOTI})
-    requires: tuple[Requirement, ...] = (registry.from_extra("torch", "torch"),)
-    preload: tuple[str, ...] = ("numpy", "torch", "torch._inductor.package")
+    requires = (registry.from_extra("torch", "torch"),)
+    preload = ("numpy", "torch", "torch._inductor.package")
 
-    class Options(OptionsModel):
-        """None: threads and instructions were fixed when the package was compiled."""
-
-    def open(self, artifact: Artifact, options: Any, context: OpenContext) -> AotInductorSession:  # noqa: ARG002 - the Protocol's
+    @override
+    def open(self, artifact: Artifact, options: Any, context: OpenContext) -> AotInductorSession:
         """A session on the package."""
         return AotInductorSession(artifact, context)
 
 
-class AotInductorSession:
+class AotInductorSession(InferenceSession):
     """A loaded package."""
 
     def __init__(self, artifact: Artifact, context: OpenContext) -> None:
@@ -71,7 +70,7 @@ class AotInductorSession:
         }
 
     def run(self, batch: np.ndarray[Any, Any]) -> tuple[Any, ...]:
-        """See `runtimes.InferenceSession`."""
+        """See `InferenceSession.run`."""
         torch = self._torch
         with torch.inference_mode():
             outputs = self._code(torch.from_numpy(batch))
@@ -82,7 +81,7 @@ class AotInductorSession:
     profiler = torch_profile.PROFILER
 
     def profile(self, batch: np.ndarray[Any, Any], count: int) -> list[Operator]:
-        """See `runtimes.Profiles`: compiled code has no layers, its rows are operations."""
+        """See `InferenceSession.profile`: compiled code has no layers, its rows are operations."""
         return torch_profile.profile(lambda: self.run(batch), count)
 
     def close(self) -> None:

@@ -9,20 +9,19 @@ from pydantic import Field
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import TFLITE, Artifact, OptionsModel
 from pytest_perfgate.errors import RuntimeFault
-from pytest_perfgate.registry import Requirement
-from pytest_perfgate.runtimes import OpenContext
+from pytest_perfgate.runtimes import InferenceSession, OpenContext, Runtime
 
 if TYPE_CHECKING:
     import numpy as np
 
 
-class LiteRt:
+class LiteRt(Runtime):
     """The runtime `litert`; takes what the step `tflite` made."""
 
     name = "litert"
     accepts = frozenset({TFLITE})
-    requires: tuple[Requirement, ...] = (registry.from_extra("ai_edge_litert", "litert"),)
-    preload: tuple[str, ...] = ("numpy", "ai_edge_litert.interpreter")
+    requires = (registry.from_extra("ai_edge_litert", "litert"),)
+    preload = ("numpy", "ai_edge_litert.interpreter")
 
     class Options(OptionsModel):
         """Options of ai_edge_litert's Interpreter."""
@@ -34,7 +33,7 @@ class LiteRt:
         return LiteRtSession(artifact, options, context)
 
 
-class LiteRtSession:
+class LiteRtSession(InferenceSession):
     """An interpreter with the batch that the file was converted for; a larger one runs in parts."""
 
     def __init__(self, artifact: Artifact, options: Any, context: OpenContext) -> None:
@@ -72,7 +71,7 @@ class LiteRtSession:
         }
 
     def run(self, batch: np.ndarray[Any, Any]) -> tuple[Any, ...]:
-        """See `runtimes.InferenceSession`.
+        """See `InferenceSession.run`.
 
         Raises:
             RuntimeFault: the batch is no multiple of the file's own.

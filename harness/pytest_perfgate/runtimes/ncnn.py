@@ -10,8 +10,7 @@ from pydantic import Field
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import NCNN, Artifact, OptionsModel
 from pytest_perfgate.errors import RuntimeFault
-from pytest_perfgate.registry import Requirement
-from pytest_perfgate.runtimes import OpenContext
+from pytest_perfgate.runtimes import InferenceSession, OpenContext, Runtime
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,13 +18,13 @@ if TYPE_CHECKING:
 _OPTIONS = ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic", "use_bf16_storage")
 
 
-class Ncnn:
+class Ncnn(Runtime):
     """The runtime `ncnn`; takes what the step of that name made."""
 
     name = "ncnn"
     accepts = frozenset({NCNN})
-    requires: tuple[Requirement, ...] = (registry.from_extra("ncnn", "ncnn"),)
-    preload: tuple[str, ...] = ("numpy", "ncnn")
+    requires = (registry.from_extra("ncnn", "ncnn"),)
+    preload = ("numpy", "ncnn")
 
     class Options(OptionsModel):
         """Options of ncnn.Option. ncnn's own default is 16 bits wherever the CPU has it."""
@@ -41,7 +40,7 @@ class Ncnn:
         return NcnnSession(artifact, options, context)
 
 
-class NcnnSession:
+class NcnnSession(InferenceSession):
     """A network of ncnn, which knows no batch: it is called once for each image."""
 
     def __init__(self, artifact: Artifact, options: Any, context: OpenContext) -> None:
@@ -77,7 +76,7 @@ class NcnnSession:
         }
 
     def run(self, batch: np.ndarray[Any, Any]) -> tuple[Any, ...]:
-        """See `runtimes.InferenceSession`."""
+        """See `InferenceSession.run`."""
         import numpy as np
 
         rows = [self._one(image) for image in batch]

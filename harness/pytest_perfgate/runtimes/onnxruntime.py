@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, model_validator
+from typing_extensions import override
 
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import ONNX, Artifact, OptionsModel
 from pytest_perfgate.errors import RuntimeFault, suggestion
 from pytest_perfgate.records.profile import Operator
 from pytest_perfgate.registry import Requirement
-from pytest_perfgate.runtimes import DEVICE_UUID, OpenContext, cuda
+from pytest_perfgate.runtimes import DEVICE_UUID, InferenceSession, OpenContext, Runtime, cuda
 from pytest_perfgate.runtimes.onnxruntime_binding import Binding
 
 if TYPE_CHECKING:
@@ -93,13 +94,13 @@ _KNOWN: dict[str, frozenset[str]] = {
 own, and those that hand over a stream or a library."""
 
 
-class OnnxRuntime:
+class OnnxRuntime(Runtime):
     """The runtime `onnxruntime`."""
 
     name = "onnxruntime"
     accepts = frozenset({ONNX})
-    requires: tuple[Requirement, ...] = (registry.from_extra("onnxruntime", "onnx"),)
-    preload: tuple[str, ...] = ("numpy", "onnxruntime")
+    requires = (registry.from_extra("onnxruntime", "onnx"),)
+    preload = ("numpy", "onnxruntime")
 
     class Options(OptionsModel):
         """Options of ONNX Runtime."""
@@ -159,19 +160,19 @@ class OnnxRuntime:
                 raise ValueError("cuda_graph needs io_binding: a graph is of fixed addresses")
             return self
 
-        @property
-        def requires(self) -> tuple[Requirement, ...]:
-            """With a provider for GPUs, one of these too."""
-            if self.provider == "cpu":
-                return OnnxRuntime.requires
-            return (registry.from_extra("onnxruntime", "gpu"), cuda.GPU)
+    @override
+    def requires_with(self, options: Any) -> tuple[Requirement, ...]:
+        """A provider for GPUs needs a GPU, and another package."""
+        if options.provider == "cpu":
+            return self.requires
+        return (registry.from_extra("onnxruntime", "gpu"), cuda.GPU)
 
     def open(self, artifact: Artifact, options: Any, context: OpenContext) -> OnnxSession:
         """A session on the ONNX file."""
         return OnnxSession(artifact, options, context)
 
 
-class OnnxSession:
+class OnnxSession(InferenceSession):
     """An inference session on one provider."""
 
     def __init__(self, artifact: Artifact, options: Any, context: OpenContext) -> None:
@@ -239,7 +240,7 @@ class OnnxSession:
         )
 
     def run(self, batch: np.ndarray[Any, Any]) -> tuple[Any, ...]:
-        """See `runtimes.InferenceSession`."""
+        """See `InferenceSession.run`."""
         fed = batch.astype("float16") if self._half else batch
         if self._binding is not None:
             outputs = self._binding.run(self._input, fed)
@@ -252,7 +253,7 @@ class OnnxSession:
     profiler = "ONNX Runtime's profiling"
 
     def profile(self, batch: np.ndarray[Any, Any], count: int) -> list[Operator]:
-        """See `runtimes.Profiles`: a second session like this one, with profiling on."""
+        """See `InferenceSession.profile`: a second session like this one, with profiling on."""
         import onnxruntime
 
         artifact, options, context = self._opened

@@ -9,23 +9,22 @@ from pydantic import Field
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import ONNX, Artifact, OptionsModel
 from pytest_perfgate.errors import RuntimeFault
-from pytest_perfgate.registry import Requirement
-from pytest_perfgate.runtimes import OpenContext
+from pytest_perfgate.runtimes import InferenceSession, OpenContext, Runtime
 
 if TYPE_CHECKING:
     import numpy as np
 
 
-class OpenCv:
+class OpenCv(Runtime):
     """The runtime `opencv`; reads ONNX files."""
 
     name = "opencv"
     accepts = frozenset({ONNX})
-    requires: tuple[Requirement, ...] = (
+    requires = (
         registry.from_extra("cv2", "opencv"),
         registry.from_extra("onnx", "onnx"),
     )
-    preload: tuple[str, ...] = ("numpy", "cv2")
+    preload = ("numpy", "cv2")
 
     class Options(OptionsModel):
         """Options of cv2.dnn."""
@@ -40,7 +39,7 @@ class OpenCv:
         return OpenCvSession(artifact, options, context)
 
 
-class OpenCvSession:
+class OpenCvSession(InferenceSession):
     """A network of cv2.dnn."""
 
     def __init__(self, artifact: Artifact, options: Any, context: OpenContext) -> None:
@@ -77,7 +76,7 @@ class OpenCvSession:
         }
 
     def run(self, batch: np.ndarray[Any, Any]) -> tuple[Any, ...]:
-        """See `runtimes.InferenceSession`."""
+        """See `InferenceSession.run`."""
         self._net.setInput(batch)
         # The arrays are the network's own, which the next inference writes to.
         return tuple(each.copy() for each in self._net.forward(self._outputs))

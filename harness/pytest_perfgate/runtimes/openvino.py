@@ -10,20 +10,19 @@ from pytest_perfgate import registry
 from pytest_perfgate.artifact import ONNX, OPENVINO, Artifact, OptionsModel
 from pytest_perfgate.errors import RuntimeFault
 from pytest_perfgate.records.profile import Operator
-from pytest_perfgate.registry import Requirement
-from pytest_perfgate.runtimes import OpenContext
+from pytest_perfgate.runtimes import InferenceSession, OpenContext, Runtime
 
 if TYPE_CHECKING:
     import numpy as np
 
 
-class OpenVino:
+class OpenVino(Runtime):
     """The runtime `openvino`; reads ONNX files and its own."""
 
     name = "openvino"
     accepts = frozenset({ONNX, OPENVINO})
-    requires: tuple[Requirement, ...] = (registry.from_extra("openvino", "openvino"),)
-    preload: tuple[str, ...] = ("numpy", "openvino")
+    requires = (registry.from_extra("openvino", "openvino"),)
+    preload = ("numpy", "openvino")
 
     class Options(OptionsModel):
         """Options of OpenVINO."""
@@ -40,7 +39,7 @@ class OpenVino:
         return OpenVinoSession(artifact, options, context)
 
 
-class OpenVinoSession:
+class OpenVinoSession(InferenceSession):
     """A compiled model with one stream."""
 
     def __init__(self, artifact: Artifact, options: Any, context: OpenContext) -> None:
@@ -84,7 +83,7 @@ class OpenVinoSession:
         }
 
     def run(self, batch: np.ndarray[Any, Any]) -> tuple[Any, ...]:
-        """See `runtimes.InferenceSession`."""
+        """See `InferenceSession.run`."""
         self._request.infer([batch], share_inputs=True)
         return tuple(
             self._request.get_output_tensor(index).data.copy() for index in range(self._outputs)
@@ -93,7 +92,7 @@ class OpenVinoSession:
     profiler = "OpenVINO's PERF_COUNT"
 
     def profile(self, batch: np.ndarray[Any, Any], count: int) -> list[Operator]:
-        """See `runtimes.Profiles`: the model compiled once more, with its counters on."""
+        """See `InferenceSession.profile`: the model compiled once more, with its counters on."""
         import openvino
 
         path, device, config = self._opened

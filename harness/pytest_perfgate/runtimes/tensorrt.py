@@ -14,8 +14,14 @@ from pytest_perfgate import registry
 from pytest_perfgate.artifact import TENSORRT, Artifact, OptionsModel
 from pytest_perfgate.errors import RuntimeFault
 from pytest_perfgate.records.profile import Operator
-from pytest_perfgate.registry import Requirement
-from pytest_perfgate.runtimes import DEVICE_UUID, OpenContext, cuda, tensorrt_profile
+from pytest_perfgate.runtimes import (
+    DEVICE_UUID,
+    InferenceSession,
+    OpenContext,
+    Runtime,
+    cuda,
+    tensorrt_profile,
+)
 from pytest_perfgate.runtimes.tensorrt_package import EngineNote, Log, package
 
 if TYPE_CHECKING:
@@ -24,14 +30,14 @@ if TYPE_CHECKING:
 _SHAPES = 4  # batch sizes whose buffers are kept: a sample's, a batch's, and some of parity's
 
 
-class TensorRt:
+class TensorRt(Runtime):
     """The runtime `tensorrt`; takes what the step of that name made."""
 
     name = "tensorrt"
     accepts = frozenset({TENSORRT})
-    requires: tuple[Requirement, ...] = (registry.from_extra("pycuda", "gpu"), cuda.GPU)
+    requires = (registry.from_extra("pycuda", "gpu"), cuda.GPU)
     # Neither pycuda nor TensorRT: a process that forks must not have opened the driver.
-    preload: tuple[str, ...] = ("numpy",)
+    preload = ("numpy",)
 
     class Options(OptionsModel):
         """Options."""
@@ -80,7 +86,7 @@ class _Buffers:
             tensor.device.free()
 
 
-class TensorRtSession:
+class TensorRtSession(InferenceSession):
     """A deserialised engine, a stream, and buffers for each batch size."""
 
     def __init__(self, path: Path, options: Any, context: OpenContext) -> None:
@@ -127,7 +133,7 @@ class TensorRtSession:
             self.facts["kernel_specialization"] = options.kernel_specialization or "EAGER"
 
     def run(self, batch: np.ndarray[Any, Any]) -> tuple[Any, ...]:
-        """See `runtimes.InferenceSession`.
+        """See `InferenceSession.run`.
 
         Raises:
             RuntimeFault: the engine has no profile for this batch, or TensorRT refuses to run it.
@@ -157,7 +163,7 @@ class TensorRtSession:
     profiler = tensorrt_profile.PROFILER
 
     def profile(self, batch: np.ndarray[Any, Any], count: int) -> list[Operator]:
-        """See `runtimes.Profiles`: in a context of its own, without a graph."""
+        """See `InferenceSession.profile`: in a context of its own, without a graph."""
         import numpy as np
 
         context = self._engine.create_execution_context()
@@ -177,12 +183,13 @@ class TensorRtSession:
         finally:
             buffers.close()
 
-    def flush_cache(self) -> None:
-        """Writes twice as much as the device's L2 cache holds, and waits for it."""
+    def flush_cache(self) -> bool:
+        """Write twice the size of the device's L2 cache, and wait for it."""
         if self._flushed is None:
             self._flushed = self._driver.mem_alloc(self._flush_size)
         self._driver.memset_d8_async(self._flushed, 0, self._flush_size, self._stream)
         self._stream.synchronize()
+        return True
 
     def close(self) -> None:
         """Frees buffers and engine, and lets the device go."""

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
+from typing_extensions import override
 
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import EXPORTED, TORCH, Artifact, OptionsModel
 from pytest_perfgate.registry import Requirement
-from pytest_perfgate.runtimes import OpenContext, torch_tensorrt
+from pytest_perfgate.runtimes import OpenContext, Runtime, torch_tensorrt
 from pytest_perfgate.runtimes.cuda import GPU
 from pytest_perfgate.runtimes.torch_session import TorchSession, _program
-
-if TYPE_CHECKING:
-    pass
 
 
 class CudaBuild(Requirement):
@@ -41,13 +39,13 @@ def _unfit(problem: str, valid: str) -> PydanticCustomError:
     return PydanticCustomError("unfit", "{problem}", {"problem": problem, "expected": valid})
 
 
-class Torch:
+class Torch(Runtime):
     """The runtime `torch`."""
 
     name = "torch"
     accepts = frozenset({TORCH, EXPORTED})
-    requires: tuple[Requirement, ...] = (registry.from_extra("torch", "torch"),)
-    preload: tuple[str, ...] = ("numpy", "torch")
+    requires = (registry.from_extra("torch", "torch"),)
+    preload = ("numpy", "torch")
 
     class Options(OptionsModel):
         """Options of torch."""
@@ -97,13 +95,12 @@ class Torch:
                 )
             return self
 
-        @property
-        def requires(self) -> tuple[Requirement, ...]:
-            """What these options need."""
-            needed: tuple[Requirement, ...] = (registry.from_extra("torch", "torch"),)
-            if self.compile_backend == "tensorrt":
-                needed = (*needed, torch_tensorrt.TORCH_TENSORRT)
-            return needed if self.device == "cpu" else (*needed, WITH_CUDA, GPU)
+    @override
+    def requires_with(self, options: Any) -> tuple[Requirement, ...]:
+        """torch, the compiler's package, and for `cuda` a GPU."""
+        compiles = options.compile_backend == "tensorrt"
+        needed = (*self.requires, torch_tensorrt.TORCH_TENSORRT) if compiles else self.requires
+        return needed if options.device == "cpu" else (*needed, WITH_CUDA, GPU)
 
     def open(self, artifact: Artifact, options: Any, context: OpenContext) -> TorchSession:
         """A session on the live module, or on the exported program in the project's cache."""

@@ -87,13 +87,14 @@ class CudaSession(TorchSession):
         """The most that torch's allocator has reserved, in bytes."""
         return int(self._torch.cuda.max_memory_reserved(self._device))
 
-    def flush_cache(self) -> None:
-        """Writes twice as much as the device's L2 cache holds, and waits for it."""
+    def flush_cache(self) -> bool:
+        """Write twice the size of the device's L2 cache, and wait for it."""
         if self._flushed is None:
             size = 2 * max(self._l2, 1 << 20)
             self._flushed = self._torch.empty(size, dtype=self._torch.int8, device=self._device)
         self._flushed.zero_()
         self._torch.cuda.synchronize(self._device)
+        return True
 
     def close(self) -> None:
         """Lets module and graphs go."""

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from pytest_perfgate.artifact import dtype_of
 from pytest_perfgate.errors import RuntimeFault
 from pytest_perfgate.records.profile import Operator
-from pytest_perfgate.runtimes import OpenContext, torch_profile, torch_tensorrt
+from pytest_perfgate.runtimes import InferenceSession, OpenContext, torch_profile, torch_tensorrt
 
 if TYPE_CHECKING:
     import numpy as np
 
 
-class TorchSession:
+class TorchSession(InferenceSession):
     """A module in eval mode, called without gradients.
 
     Code is compiled at the first inference of its kind, and what autocast does is seen there, so
@@ -59,7 +59,7 @@ class TorchSession:
         self._module = self._compiled or module
 
     def run(self, batch: np.ndarray[Any, Any]) -> tuple[Any, ...]:
-        """See `runtimes.InferenceSession`."""
+        """See `InferenceSession.run`."""
         torch = self._torch
         autocast = (
             torch.autocast(
@@ -109,7 +109,7 @@ class TorchSession:
     profiler = torch_profile.PROFILER
 
     def profile(self, batch: np.ndarray[Any, Any], count: int) -> list[Operator]:
-        """See `runtimes.Profiles`. Compiled code has no layers: a graph of it is one row,
+        """See `InferenceSession.profile`. Compiled code has no layers: a graph of it is one row,
         because torch.profiler does not see the kernels that Inductor writes for CPUs.
         """
         layers = None if self._compiled is not None else self._module

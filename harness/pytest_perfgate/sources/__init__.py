@@ -1,4 +1,4 @@
-"""Sources: where a suite's model comes from, one file each.
+"""Sources: an origin of models per file, registered by entry point.
 
 A model is named by an import path, by an ONNX file, or by a package's own name for it behind the
 source's: `timm:resnet18`. Frameworks are imported inside functions only: this package is read by
@@ -7,22 +7,24 @@ the pytest process too.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
-from pytest_perfgate.artifact import Artifact, OptionsModel
-from pytest_perfgate.errors import RecipeError
+from pytest_perfgate import registry
+from pytest_perfgate.artifact import Artifact, NoOptions, OptionsModel
+from pytest_perfgate.errors import BuildError, RecipeError
 from pytest_perfgate.registry import Requirement
 
 SEED = 0
-"""Of weights that nobody trained."""
+"""The seed of random weights."""
 
 
 @dataclass(frozen=True)
 class Fence:
-    """Where files of a model are looked for, and the folder that they may not leave."""
+    """The folder of a model's files, and the root that they may not leave."""
 
     folder: Path
     root: Path
@@ -34,10 +36,10 @@ Resolve = Callable[[str], Callable[..., Any]]
 
 @dataclass(frozen=True)
 class SourceContext:
-    """What the worker that builds offers to a source.
+    """Folders and functions for a source, in the worker that builds.
 
     Attributes:
-        fence: where the model's files are.
+        fence: the place of the model's files.
         resolve: `resolve(import_path)` is the suite's own function.
     """
 
@@ -51,9 +53,9 @@ class Made:
 
     Attributes:
         artifact: a torch module in eval mode, or an ONNX file.
-        effect: what is worth knowing of it, in plain JSON data.
+        effect: facts about it for the report, as plain JSON data.
         structure: plain JSON data from which `Source.restore` makes the same module again, its
-            weights still to be loaded; None when `build` itself gives the same weights each time.
+            weights still to be loaded; None when `restore` gives the same weights every time.
     """
 
     artifact: Artifact
@@ -61,61 +63,13 @@ class Made:
     structure: Any = None
 
 
-class Source(Protocol):
-    """One way to come by a model.
-
-    Attributes:
-        name: what stands before the colon in a suite file.
-        gives: kind of artifact.
-        example: a model's name, for messages.
-        Options: its options, checked before any work starts.
-        preload: modules that are imported before an arm's time begins, as a runtime's.
-    """
-
-    name: str
-    gives: str
-    example: str
-    Options: type[OptionsModel]
-    preload: tuple[str, ...]
-
-    def requires(self, model: str, options: Any) -> tuple[Requirement, ...]:
-        """Packages that a model needs."""
-        ...
-
-    def check(self, model: str, options: Any, fence: Fence) -> None:
-        """Nothing, when as much as can be known without a framework is right.
-
-        Raises:
-            RecipeError: says what is wrong.
-        """
-        ...
-
-    def files(self, model: str, options: Any, fence: Fence) -> tuple[Path, ...]:
-        """Files that `build` reads, all in one folder; what is in them is part of a build's key."""
-        ...
-
-    def build(self, model: str, options: Any, context: SourceContext) -> Made:
-        """The model, with the weights that were asked for.
-
-        Raises:
-            PerfgateError: it cannot be had.
-        """
-        ...
-
-    def restore(self, model: str, options: Any, structure: Any, resolve: Resolve) -> Any:
-        """A torch module of the same structure; of a source with `Made.structure` its weights are
-        loaded afterwards.
-        """
-        ...
-
-
 @dataclass(frozen=True)
 class Backbone:
-    """The part of a model that makes a map of features of an image.
+    """The part of a model that makes a feature map of an image.
 
     Attributes:
         module: a torch module, (N, 3, H, W) to (N, C, h, w).
-        model, arguments: what `HasBackbones.restore_backbone` makes the same structure of.
+        model, arguments: from which `Source.restore_backbone` makes the same structure.
     """
 
     module: Any
@@ -123,32 +77,122 @@ class Backbone:
     arguments: Mapping[str, Any]
 
 
-@runtime_checkable
-class HasBackbones(Protocol):
-    """A source whose models have such a part."""
+class Source(registry.Extension, ABC):
+    """A way to get a model.
 
-    def backbone(self, model: str, arguments: Mapping[str, Any], *, pretrained: bool) -> Backbone:
-        """That part alone, in eval mode.
+    Example:
+        The source `linear`: `model = "linear:10"` is a linear classifier of ten classes.
+
+            from pytest_perfgate.artifact import Artifact
+            from pytest_perfgate.errors import RecipeError
+            from pytest_perfgate.registry import from_extra
+            from pytest_perfgate.sources import Made, SEED, Source
+
+
+            class Linear(Source):
+                name, gives, example = "linear", "torch", "10"
+                requires = (from_extra("torch", "torch"),)
+                preload = ("torch",)
+
+                def check(self, model, options, fence):
+                    if not model.isdigit():
+                        raise RecipeError(f"{model!r} is no number of classes", valid='"linear:10"')
+
+                def build(self, model, options, context):
+                    import torch
+
+                    torch.manual_seed(SEED)
+                    module = self.restore(model, options, None, context.resolve)
+                    return Made(Artifact("torch", module=module), {"weights": "random"})
+
+                def restore(self, model, options, structure, resolve):
+                    import torch
+
+                    pool, flat = torch.nn.AdaptiveAvgPool2d(8), torch.nn.Flatten()
+                    return torch.nn.Sequential(pool, flat, torch.nn.Linear(192, int(model))).eval()
+
+    Attributes:
+        name: the part before the colon in a suite file.
+        gives: the kind of artifact ("torch" or "onnx").
+        example: a model's name, for messages.
+        Options: its options, checked before any work starts. Default: none.
+        requires: packages that it imports. Default: none.
+        preload: as a runtime's.
+    """
+
+    group = registry.SOURCES
+    needed = ("name", "gives", "example")
+
+    name: str
+    gives: str
+    example: str
+    requires: tuple[Requirement, ...] = ()
+    preload: tuple[str, ...] = ()
+
+    Options: type[OptionsModel] = NoOptions
+
+    @abstractmethod
+    def build(self, model: str, options: Any, context: SourceContext) -> Made:
+        """The model with its weights.
 
         Raises:
-            BuildError: there is no such model, or it has no such part.
+            PerfgateError: the model cannot be built, or its weights cannot be read.
         """
-        ...
+
+    def requires_with(self, model: str, options: Any) -> tuple[Requirement, ...]:
+        """Packages that a model needs. Default: `requires`."""
+        return self.requires
+
+    def check(self, model: str, options: Any, fence: Fence) -> None:
+        """Check name, options and files as far as possible without a framework. Default: nothing.
+
+        Raises:
+            RecipeError: one of them is wrong.
+        """
+        return
+
+    def files(self, model: str, options: Any, fence: Fence) -> tuple[Path, ...]:
+        """Files that `build` reads, all in one folder; their content is part of a build's key.
+        Default: none.
+        """
+        return ()
+
+    def restore(self, model: str, options: Any, structure: Any, resolve: Resolve) -> Any:
+        """A torch module of the same structure; for a source with `Made.structure` its weights are
+        loaded afterwards. A source of torch modules overrides it.
+        """
+        raise BuildError(f"{model!r} is a file, not a torch module", valid="a torch module")
+
+    def backbone(self, model: str, arguments: Mapping[str, Any], *, pretrained: bool) -> Backbone:
+        """The part of a model that makes features, in eval mode. A source that overrides it offers
+        its models to the step `backbone`.
+
+        Raises:
+            BuildError: the source has no such model, or the model has no such part.
+        """
+        raise BuildError(f"the source {self.name!r} has no backbones")
 
     def restore_backbone(self, model: str, arguments: Mapping[str, Any]) -> Any:
-        """The same module again, its weights still to be loaded."""
-        ...
+        """The same module again, its weights still to be loaded. Default: `backbone` without
+        pretrained weights.
+        """
+        return self.backbone(model, arguments, pretrained=False).module
+
+    @property
+    def has_backbones(self) -> bool:
+        """Whether it overrides `backbone`."""
+        return type(self).backbone is not Source.backbone
 
 
 def inside(path: str, fence: Fence) -> Path:
-    """The file or folder that `path` names, relative to the suite file's folder.
+    """The file or folder at `path`, relative to the suite file's folder.
 
     Raises:
-        RecipeError: it leaves the project, or is not there.
+        RecipeError: it leaves the project, or does not exist.
     """
-    found = (fence.folder / path).resolve()
-    if not found.is_relative_to(fence.root.resolve()):
+    file = (fence.folder / path).resolve()
+    if not file.is_relative_to(fence.root.resolve()):
         raise RecipeError(f"the path {path!r} leaves the project")
-    if not found.exists():
-        raise RecipeError(f"the file {path!r} is not there", next_step=f"put it at {found}")
-    return found
+    if not file.exists():
+        raise RecipeError(f"the file {path!r} does not exist", next_step=f"put it at {file}")
+    return file

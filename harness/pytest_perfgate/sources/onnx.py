@@ -7,29 +7,29 @@ import re
 from pathlib import Path
 from typing import Any
 
-from pytest_perfgate.artifact import ONNX, Artifact, OptionsModel
+from typing_extensions import override
+
+from pytest_perfgate.artifact import ONNX, Artifact
 from pytest_perfgate.errors import BuildError, RecipeError
 from pytest_perfgate.registry import Requirement
-from pytest_perfgate.sources import Fence, Made, Resolve, SourceContext, inside
+from pytest_perfgate.sources import Fence, Made, Source, SourceContext, inside
 
 
-class Onnx:
+class Onnx(Source):
     """The source of a model whose name ends in .onnx."""
 
     name = ""
     gives = ONNX
     example = "file.onnx"
-    preload: tuple[str, ...] = ()
 
-    class Options(OptionsModel):
-        """None: a file is as it is."""
-
-    def requires(self, model: str, options: Any) -> tuple[Requirement, ...]:  # noqa: ARG002 - the Protocol's
+    @override
+    def requires_with(self, model: str, options: Any) -> tuple[Requirement, ...]:
         """The package that the file lies in."""
         package = _package(model)
         return (Requirement(package, f"python -m pip install {package}"),) if package else ()
 
-    def check(self, model: str, options: Any, fence: Fence) -> None:  # noqa: ARG002 - the Protocol's
+    @override
+    def check(self, model: str, options: Any, fence: Fence) -> None:
         """The file must be there, unless its package is not installed, which skips."""
         package = _package(model)
         if not package:
@@ -47,21 +47,19 @@ class Onnx:
         if not file.is_file():
             raise RecipeError(f"the file {model!r} is not there", next_step=f"put it at {file}")
 
-    def files(self, model: str, options: Any, fence: Fence) -> tuple[Path, ...]:  # noqa: ARG002 - the Protocol's
+    @override
+    def files(self, model: str, options: Any, fence: Fence) -> tuple[Path, ...]:
         """The file."""
         file = _file(model, fence)
         return () if file is None else (file,)
 
-    def build(self, model: str, options: Any, context: SourceContext) -> Made:  # noqa: ARG002 - the Protocol's
+    @override
+    def build(self, model: str, options: Any, context: SourceContext) -> Made:
         """The file."""
         file = _file(model, context.fence)
         if file is None:
             raise BuildError(f"the model {model!r} is not there")
         return Made(Artifact(ONNX, path=file), {})
-
-    def restore(self, model: str, options: Any, structure: Any, resolve: Resolve) -> Any:  # noqa: ARG002 - the Protocol's
-        """Never asked for: a file is no module."""
-        raise BuildError(f"{model!r} is a file, not a torch module", valid="a torch module")
 
 
 def _package(model: str) -> str:

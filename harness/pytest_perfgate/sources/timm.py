@@ -7,11 +7,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import override
+
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import TORCH, Artifact
 from pytest_perfgate.errors import BuildError
-from pytest_perfgate.registry import Requirement
-from pytest_perfgate.sources import SEED, Backbone, Fence, Made, Resolve, SourceContext, inside
+from pytest_perfgate.sources import (
+    SEED,
+    Backbone,
+    Fence,
+    Made,
+    Resolve,
+    Source,
+    SourceContext,
+    inside,
+)
 from pytest_perfgate.sources.package_models import (
     PackageOptions,
     check,
@@ -29,30 +39,28 @@ _TAKEN = frozenset(
 )
 
 
-class Timm:
+class Timm(Source):
     """The source `timm`."""
 
     name = "timm"
+    requires = (
+        registry.from_extra("torch", "torch"),
+        registry.from_extra("torchvision", "timm"),
+        registry.from_extra("timm", "timm"),
+    )
     gives = TORCH
     example = "mobilenetv3_small_100"
-    preload: tuple[str, ...] = ("timm",)
+    preload = ("timm",)
 
     class Options(PackageOptions):
         """As of every package; `arguments` are those of `timm.create_model`."""
-
-    def requires(self, model: str, options: Any) -> tuple[Requirement, ...]:  # noqa: ARG002 - the Protocol's
-        """timm, and what it imports itself."""
-        return (
-            registry.from_extra("torch", "torch"),
-            registry.from_extra("torchvision", "timm"),
-            registry.from_extra("timm", "timm"),
-        )
 
     def check(self, model: str, options: Any, fence: Fence) -> None:
         """Its name, its arguments and its files."""
         check(model, _NAME, options, _TAKEN, fence)
 
-    def files(self, model: str, options: Any, fence: Fence) -> tuple[Path, ...]:  # noqa: ARG002 - the Protocol's
+    @override
+    def files(self, model: str, options: Any, fence: Fence) -> tuple[Path, ...]:
         """Those of its weights."""
         return files_of(options, fence)
 
@@ -63,7 +71,8 @@ class Timm:
             fill(module, read(inside(options.weights, context.fence)), options.weights)
         return Made(Artifact(TORCH, module=module), {"weights": options.origin}, structure={})
 
-    def restore(self, model: str, options: Any, structure: Any, resolve: Resolve) -> Any:  # noqa: ARG002 - the Protocol's
+    @override
+    def restore(self, model: str, options: Any, structure: Any, resolve: Resolve) -> Any:
         """The model with random weights."""
         return _created(model, options.arguments, False, options.num_classes)
 
@@ -73,10 +82,6 @@ class Timm:
             model, {**arguments, "features_only": True, "out_indices": (-1,)}, pretrained, None
         )
         return Backbone(_last(module), model, arguments)
-
-    def restore_backbone(self, model: str, arguments: Mapping[str, Any]) -> Any:
-        """The same part with random weights."""
-        return self.backbone(model, arguments, pretrained=False).module
 
 
 def _created(

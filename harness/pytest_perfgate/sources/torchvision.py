@@ -8,11 +8,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import override
+
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import TORCH, Artifact
 from pytest_perfgate.errors import BuildError
-from pytest_perfgate.registry import Requirement
-from pytest_perfgate.sources import SEED, Backbone, Fence, Made, Resolve, SourceContext, inside
+from pytest_perfgate.sources import (
+    SEED,
+    Backbone,
+    Fence,
+    Made,
+    Resolve,
+    Source,
+    SourceContext,
+    inside,
+)
 from pytest_perfgate.sources.package_models import (
     PackageOptions,
     check,
@@ -30,29 +40,27 @@ _AFTER = frozenset({*_HEADS, "avgpool"})
 _PROBE = 64  # pixels: enough for every stage of a network
 
 
-class Torchvision:
+class Torchvision(Source):
     """The source `torchvision`."""
 
     name = "torchvision"
+    requires = (
+        registry.from_extra("torch", "torch"),
+        registry.from_extra("torchvision", "torchvision"),
+    )
     gives = TORCH
     example = "mobilenet_v3_small"
-    preload: tuple[str, ...] = ("torchvision",)
+    preload = ("torchvision",)
 
     class Options(PackageOptions):
         """As of every package; `arguments` are those of the model's own function."""
-
-    def requires(self, model: str, options: Any) -> tuple[Requirement, ...]:  # noqa: ARG002 - the Protocol's
-        """torchvision, of the version that fits torch."""
-        return (
-            registry.from_extra("torch", "torch"),
-            registry.from_extra("torchvision", "torchvision"),
-        )
 
     def check(self, model: str, options: Any, fence: Fence) -> None:
         """Its name, its arguments and its files."""
         check(model, _NAME, options, _TAKEN, fence)
 
-    def files(self, model: str, options: Any, fence: Fence) -> tuple[Path, ...]:  # noqa: ARG002 - the Protocol's
+    @override
+    def files(self, model: str, options: Any, fence: Fence) -> tuple[Path, ...]:
         """Those of its weights."""
         return files_of(options, fence)
 
@@ -66,7 +74,8 @@ class Torchvision:
             fill(module, read(inside(options.weights, context.fence)), options.weights)
         return Made(Artifact(TORCH, module=module), effect, structure={})
 
-    def restore(self, model: str, options: Any, structure: Any, resolve: Resolve) -> Any:  # noqa: ARG002 - the Protocol's
+    @override
+    def restore(self, model: str, options: Any, structure: Any, resolve: Resolve) -> Any:
         """The model with random weights."""
         return _created(model, options.arguments, options.num_classes)
 

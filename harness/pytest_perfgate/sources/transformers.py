@@ -9,12 +9,21 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
+from typing_extensions import override
 
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import TORCH, Artifact
 from pytest_perfgate.errors import BuildError, RecipeError
-from pytest_perfgate.registry import Requirement
-from pytest_perfgate.sources import SEED, Backbone, Fence, Made, Resolve, SourceContext, inside
+from pytest_perfgate.sources import (
+    SEED,
+    Backbone,
+    Fence,
+    Made,
+    Resolve,
+    Source,
+    SourceContext,
+    inside,
+)
 from pytest_perfgate.sources.package_models import (
     PackageOptions,
     check,
@@ -35,13 +44,17 @@ _HEADS: Mapping[str, tuple[str, tuple[str, ...]]] = {
 _CONFIG = "config.json"
 
 
-class Transformers:
+class Transformers(Source):
     """The source `transformers`."""
 
     name = "transformers"
+    requires = (
+        registry.from_extra("torch", "torch"),
+        registry.from_extra("transformers", "transformers"),
+    )
     gives = TORCH
     example = "mobilenet_v2"
-    preload: tuple[str, ...] = (
+    preload = (
         "transformers.modeling_utils",
         "transformers.models.auto.modeling_auto",
     )
@@ -53,13 +66,6 @@ class Transformers:
             "classification", description="what the model is for, and so what it gives"
         )
         revision: str = Field("", description="pretrained: the hub's revision; default: its newest")
-
-    def requires(self, model: str, options: Any) -> tuple[Requirement, ...]:  # noqa: ARG002 - the Protocol's
-        """transformers, which needs no torchvision for a model alone."""
-        return (
-            registry.from_extra("torch", "torch"),
-            registry.from_extra("transformers", "transformers"),
-        )
 
     def check(self, model: str, options: Any, fence: Fence) -> None:
         """Its name, its arguments and its files; a hub is asked only when that is asked for."""
@@ -81,7 +87,8 @@ class Transformers:
                 f"the configuration is in {options.weights!r}", next_step="leave out the arguments"
             )
 
-    def files(self, model: str, options: Any, fence: Fence) -> tuple[Path, ...]:  # noqa: ARG002 - the Protocol's
+    @override
+    def files(self, model: str, options: Any, fence: Fence) -> tuple[Path, ...]:
         """Those of its weights and its configuration."""
         return files_of(options, fence)
 
@@ -103,7 +110,8 @@ class Transformers:
                 fill(module.model, read(path), options.weights)
         return Made(Artifact(TORCH, module=module), effect, structure=_kept(module.model))
 
-    def restore(self, model: str, options: Any, structure: Any, resolve: Resolve) -> Any:  # noqa: ARG002 - the Protocol's
+    @override
+    def restore(self, model: str, options: Any, structure: Any, resolve: Resolve) -> Any:
         """The model of the same configuration, with random weights."""
         kind, outputs = _HEADS[options.head]
         known = dict(structure) or {"model_type": model}
@@ -118,10 +126,6 @@ class Transformers:
             found = _from_config(_config(model, arguments, None), "AutoModel")
         kept = _kept(found)
         return Backbone(_plain(found, ("last_hidden_state",)), kept.pop("model_type"), kept)
-
-    def restore_backbone(self, model: str, arguments: Mapping[str, Any]) -> Any:
-        """The same part with random weights."""
-        return self.backbone(model, arguments, pretrained=False).module
 
 
 def _fetched(

@@ -1,16 +1,19 @@
-"""Steps: one optimization each, in a file of its own, found by entry point.
+"""Steps: one optimization per file, registered by entry point.
 
 Frameworks are imported inside functions only: this package is read by the pytest process too.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from types import MappingProxyType
+from typing import Any
 
-from pytest_perfgate.artifact import Artifact, OptionsModel
+from pytest_perfgate import registry
+from pytest_perfgate.artifact import Artifact, NoOptions, OptionsModel
 from pytest_perfgate.errors import BuildError, NoEffect
 from pytest_perfgate.registry import Requirement
 from pytest_perfgate.steps.training import Checkpoints
@@ -18,15 +21,15 @@ from pytest_perfgate.steps.training import Checkpoints
 
 @dataclass(frozen=True)
 class Applied:
-    """The outcome of a step.
+    """The result of a step.
 
     Attributes:
-        artifact: what it produced.
-        effect: what it changed, in numbers: `{"macs_before": 3.1e8, "macs": 1.2e8}`.
+        artifact: the artifact that it produced.
+        effect: the change in numbers, plain JSON data: `{"macs_before": 3.1e8, "macs": 1.2e8}`.
         structure: for a step that changes a torch module's structure, plain JSON data from which
             `Step.restore` repeats the change on a freshly built module, before weights are loaded.
-        model: for a step that puts another model in place of the chain's, the import path of the
-            function that builds it; what earlier steps did to the structure is over then.
+        model: for a step that replaces the chain's model, the import path of the function that
+            builds the new one; structural changes of earlier steps end there.
     """
 
     artifact: Artifact
@@ -45,11 +48,11 @@ def _no_model(path: str) -> Any:
 
 @dataclass(frozen=True)
 class BuildContext:
-    """What the suite offers to a step, in the worker that builds.
+    """Data, functions and folders for a step, in the worker that builds.
 
     Attributes:
         folder: an empty folder of this step's own; files of the artifact are written here.
-        example: `example(n)` is a float32 network input of batch n, shape (n, 3, H, W).
+        example: `example(n)` is a network input of batch n, float32 (n, 3, H, W).
         inputs: `inputs(split, limit)` yields pre-processed network inputs, one image each, shape
             (1, 3, H, W), from "train", "calibration", or the data that an import path names.
         data: `data(split)` is the task's data object of that split, or of an import path.
@@ -57,13 +60,13 @@ class BuildContext:
             `steps.training` calls it.
         seed: for everything random.
         threads: threads that the build may use.
-        progress: `progress(done, total, note)` may be called as often as wanted.
+        progress: `progress(done, total, note)` shows progress; it may be called at any rate.
         score: `score(artifact, split)` is the task's first metric of an artifact over the images
             of "train" or "calibration"; never of validation images.
         model: `model(import_path)` is a new torch module in eval mode, built by that function.
-        checkpoints: where a training is kept while it runs, None when it need not be continued.
-        cache: a folder that outlives the build, for what makes the next one faster; None when
-            nothing is to be kept.
+        checkpoints: the store of a running training; None for a training that is not resumed.
+        cache: a folder that outlives the build, for data that speeds up the next one; None when
+            nothing is kept.
     """
 
     folder: Path
@@ -80,81 +83,123 @@ class BuildContext:
     cache: Path | None = None
 
 
-class Step(Protocol):
-    """One optimization.
+class Step(registry.Extension, ABC):
+    """One optimization: takes an artifact, gives a changed one, and proves the change.
+
+    Example:
+        The step `dropless` takes dropout layers out of a torch module.
+
+            from pytest_perfgate.artifact import Artifact, OptionsModel
+            from pytest_perfgate.registry import from_extra
+            from pytest_perfgate.steps import Applied, Step, expect
+
+
+            class Dropless(Step):
+                name, argument = "dropless", "enabled"
+                accepts, produces = frozenset({"torch"}), "torch"
+                requires = (from_extra("torch", "torch"),)
+
+                class Options(OptionsModel):
+                    enabled: bool = True
+
+                def apply(self, artifact, options, context):
+                    layers = list(artifact.module.modules())
+                    count = sum("Dropout" in type(layer).__name__ for layer in layers)
+                    module = self.restore(artifact.module, None, options)
+                    result = Artifact("torch", module=module)
+                    return Applied(result, {"removed": count}, structure={})
+
+                def prove(self, effect, options):
+                    expect(effect["removed"] > 0, self.name, "the model has no dropout layer")
+
+                def restore(self, module, structure, options):
+                    import torch
+
+                    for parent in list(module.modules()):
+                        for name, child in parent.named_children():
+                            if "Dropout" in type(child).__name__:
+                                setattr(parent, name, torch.nn.Identity())
+                    return module
 
     Attributes:
-        name: the key that names it in a suite file: `{ quantize = "static", ... }`.
+        name: the key in a suite file: `{ quantize = "static", ... }`.
         argument: the option that the value of that key sets ("method").
-        Options: its options, checked before any work starts.
-        accepts, produces: kinds of artifact.
-        requires: packages it imports; where that depends on the options, these have a property
-            of that name, see `registry.requires_of`.
-        splits: data splits it needs ("calibration", "train"); where that depends on the options,
-            these have a property of that name, see `splits_of`.
-        trains: whether it needs the suite's trainer; where that depends on the options, these have
-            a property of that name, see `trains_with`.
-
-    A step may have `not_after`: names of steps that it makes no sense after, each with the reason.
-    It may have `machine(options)`: what its artifact depends on of the machine that builds it, as
-    plain JSON data, see `machine_of`.
+        accepts: kinds of artifact that it takes (`pytest_perfgate.artifact`).
+        produces: the kind of artifact that it gives.
+        Options: its options, checked before any work starts. Default: none.
+        requires: packages that it imports. Default: none.
+        splits: data splits that it reads ("calibration", "train"). Default: none.
+        trains: whether it calls the suite's trainer. Default: no.
+        not_after: names of earlier steps that rule it out, each with the reason. Default: none.
     """
+
+    group = registry.STEPS
+    needed = ("name", "argument", "accepts", "produces")
 
     name: str
     argument: str
-    Options: type[OptionsModel]
     accepts: frozenset[str]
     produces: str
-    requires: tuple[Requirement, ...]
-    splits: frozenset[str]
-    trains: bool
+    requires: tuple[Requirement, ...] = ()
+    splits: frozenset[str] = frozenset()
+    trains: bool = False
+    not_after: Mapping[str, str] = MappingProxyType({})
 
+    Options: type[OptionsModel] = NoOptions
+
+    @abstractmethod
     def apply(self, artifact: Artifact, options: Any, context: BuildContext) -> Applied:
-        """The step's work. May change `artifact.module` in place.
+        """The step's work. It may change `artifact.module` in place.
 
         Raises:
-            BuildError: it could not be applied.
+            BuildError: the step cannot be applied.
         """
-        ...
 
+    @abstractmethod
     def prove(self, effect: Mapping[str, Any], options: Any) -> None:
-        """Nothing, when `effect` shows that the step changed what it promises to change.
+        """Check that `effect` (that of `Applied`) shows the promised change, see `expect`.
 
         Raises:
-            NoEffect: it did not.
+            NoEffect: it does not.
         """
-        ...
 
     def restore(self, module: Any, structure: Any, options: Any) -> Any:
-        """The structural change of `Applied.structure`, repeated on a freshly built module."""
-        ...
+        """The structural change of `Applied.structure`, repeated on a freshly built module, before
+        its weights are loaded. Default: none.
+        """
+        return module
 
+    def requires_with(self, options: Any) -> tuple[Requirement, ...]:
+        """Packages that it imports with these options. Default: `requires`."""
+        return self.requires
 
-def splits_of(step: Step, options: Any) -> frozenset[str]:
-    """The data splits that a step needs with these options."""
-    found: frozenset[str] = getattr(options, "splits", step.splits)
-    return found
+    def splits_with(self, options: Any) -> frozenset[str]:
+        """Data that it reads with these options: splits, or import paths. Default: `splits`."""
+        return self.splits
 
+    def trains_with(self, options: Any) -> bool:
+        """Whether it calls the suite's trainer with these options. Default: `trains`."""
+        return self.trains
 
-def trains_with(step: Step, options: Any) -> bool:
-    """Whether a step needs the suite's trainer with these options."""
-    found: bool = getattr(options, "trains", step.trains)
-    return found
+    def sources_with(self, options: Any) -> tuple[str, ...]:
+        """Names of sources that build a part of its artifact with these options: their code is a
+        part of the artifact's key, their modules are imported early. Default: none.
+        """
+        return ()
 
-
-def machine_of(step: Step, options: Any) -> Any:
-    """What a step's artifact depends on of this machine: part of its key in the cache, so that
-    another machine, driver or version builds its own. None for what runs anywhere.
-    """
-    ask = getattr(step, "machine", None)
-    return None if ask is None else ask(options)
+    def machine(self, options: Any) -> Any:
+        """Properties of this machine that the artifact depends on, as plain JSON data. They are a
+        part of the artifact's key in the cache: another machine, driver or version builds its own.
+        Default: None, the artifact runs anywhere.
+        """
+        return None
 
 
 def expect(holds: bool, step: str, what: str) -> None:
-    """Nothing, when `holds`; the one way a `prove` fails.
+    """Check that `holds`: the way in which a `Step.prove` fails.
 
     Raises:
-        NoEffect: with the step's name and what was expected.
+        NoEffect: with the step's name, and `what` was seen instead of an effect.
     """
     if not holds:
         raise NoEffect(f"step {step!r} had no effect: {what}")

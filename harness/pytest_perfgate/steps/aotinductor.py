@@ -11,19 +11,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
+from typing_extensions import override
 
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import AOTI, CPU_FEATURES, TORCH, Artifact, OptionsModel, dtype_of
 from pytest_perfgate.errors import BuildError
 from pytest_perfgate.machine.fingerprint import this_machine
-from pytest_perfgate.registry import Requirement
 from pytest_perfgate.runtimes import OpenContext
 from pytest_perfgate.runtimes.aotinductor import AotInductor as Runtime
-from pytest_perfgate.steps import Applied, BuildContext, expect
+from pytest_perfgate.steps import Applied, BuildContext, Step, expect
 from pytest_perfgate.steps.output_check import CHECKED, largest_difference, module_outputs, short
 
 
-class AotInductor:
+class AotInductor(Step):
     """The step `aotinductor`: torch.export and torch._inductor.aoti_compile_and_package.
 
     The package holds machine code for this machine's CPU and for the suite's number of threads.
@@ -33,9 +33,7 @@ class AotInductor:
     argument = "package"
     accepts = frozenset({TORCH})
     produces = AOTI
-    requires: tuple[Requirement, ...] = (registry.from_extra("torch", "torch"),)
-    splits: frozenset[str] = frozenset()
-    trains = False
+    requires = (registry.from_extra("torch", "torch"),)
 
     class Options(OptionsModel):
         """Options in torch._inductor.config's words."""
@@ -53,7 +51,8 @@ class AotInductor:
             description="largest relative difference of an output, to the output's largest value",
         )
 
-    def machine(self, options: Any) -> dict[str, Any]:  # noqa: ARG002 - the Protocol's
+    @override
+    def machine(self, options: Any) -> dict[str, Any]:
         """Machine code is for this CPU: its name and what it can do."""
         machine = this_machine()
         return {"cpu": machine.cpu, "features": list(machine.features)}
@@ -120,10 +119,6 @@ class AotInductor:
             f"outputs differ by {'infinity' if difference is None else difference} from the "
             f"module's, more than {options.tolerance}",
         )
-
-    def restore(self, module: Any, structure: Any, options: Any) -> Any:  # noqa: ARG002 - the Protocol's
-        """Nothing: a package is whole."""
-        return module
 
 
 def _float32_interface(module: Any) -> Any:

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import Field, model_validator
+from typing_extensions import override
 
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import TORCH, Artifact
 from pytest_perfgate.errors import RecipeError
 from pytest_perfgate.registry import Requirement
 from pytest_perfgate.sources import Fence
-from pytest_perfgate.steps import Applied, BuildContext, expect
+from pytest_perfgate.steps import Applied, BuildContext, Step, expect
 from pytest_perfgate.steps.backbone_parts import (
     Chosen,
     chosen,
@@ -29,14 +30,13 @@ from pytest_perfgate.steps.backbone_parts import (
 from pytest_perfgate.steps.training import Course, TrainingOptions, told, train
 
 
-class Backbone:
+class Backbone(Step):
     """The step `backbone`."""
 
     name = "backbone"
     argument = "backbone"
     accepts = frozenset({TORCH})
     produces = TORCH
-    requires: tuple[Requirement, ...] = ()  # see the options
     splits = frozenset({"train"})
     trains = True
     not_after: Mapping[str, str] = {
@@ -64,7 +64,9 @@ class Backbone:
             try:
                 found = self.chosen
                 source = source_of(found)
-                asked = source.Options(pretrained=self.pretrained, arguments=self.arguments)
+                asked = source.Options.model_validate(
+                    {"pretrained": self.pretrained, "arguments": self.arguments}
+                )
                 if ":" in self.backbone:
                     source.check(found.model, asked, Fence(Path(), Path()))
             except RecipeError as error:
@@ -80,17 +82,21 @@ class Backbone:
             """The network as the source that is installed here names it."""
             return chosen(self.backbone, self.arguments)
 
-        @property
-        def sources(self) -> tuple[str, ...]:
-            """Sources whose code makes the artifact."""
-            return (self.chosen.source,)
+    @override
+    def sources_with(self, options: Any) -> tuple[str, ...]:
+        """The source of the network."""
+        return (options.chosen.source,)
 
-        @property
-        def requires(self) -> tuple[Requirement, ...]:
-            """What the network's source needs, and what counts multiplications."""
-            found = self.chosen
-            needed: tuple[Requirement, ...] = source_of(found).requires(found.model, None)
-            return (*needed, registry.from_extra("torch_pruning", "torch"))
+    @override
+    def requires_with(self, options: Any) -> tuple[Requirement, ...]:
+        """The packages of the network's source, and the one that counts multiplications."""
+        needed = source_of(options.chosen).requires_with(options.chosen.model, None)
+        return (*needed, registry.from_extra("torch_pruning", "torch"))
+
+    @override
+    def splits_with(self, options: Any) -> frozenset[str]:
+        """The data of the training."""
+        return frozenset({options.data})
 
     def apply(self, artifact: Artifact, options: Any, context: BuildContext) -> Applied:
         """Puts the network in, and trains the whole model."""
@@ -140,7 +146,8 @@ class Backbone:
         }
         return Applied(Artifact(TORCH, module=module), effect, structure=structure)
 
-    def prove(self, effect: Mapping[str, Any], options: Any) -> None:  # noqa: ARG002 - the Protocol's
+    @override
+    def prove(self, effect: Mapping[str, Any], options: Any) -> None:
         """The network that was asked for must be in the model, which is another one than before in
         its parameters or its work, and was trained.
         """

@@ -10,7 +10,7 @@ from typing import Any
 
 from pytest_perfgate import registry
 from pytest_perfgate.errors import BuildError, suggestion
-from pytest_perfgate.sources import HasBackbones, Source
+from pytest_perfgate.sources import Source
 
 KNOWN: Mapping[str, Mapping[str, tuple[str, Mapping[str, Any]]]] = {
     "mobilenet_v2": {
@@ -82,7 +82,7 @@ def chosen(name: str, arguments: Mapping[str, Any]) -> Chosen:
     """
     source, colon, model = name.partition(":")
     if colon:
-        if not isinstance(registry.find(registry.SOURCES, source), HasBackbones):
+        if not registry.find(registry.SOURCES, source).has_backbones:
             raise ValueError(f"the source {source!r} has no backbones")
         return Chosen(source, model, dict(arguments))
     if name not in KNOWN:
@@ -97,14 +97,15 @@ def chosen(name: str, arguments: Mapping[str, Any]) -> Chosen:
     return next((each for each in found if not _missing(each)), found[0])
 
 
-def source_of(asked: Chosen) -> Any:
+def source_of(asked: Chosen) -> Source:
     """The source of a network; it has backbones."""
-    return registry.find(registry.SOURCES, asked.source)
+    source: Source = registry.find(registry.SOURCES, asked.source)
+    return source
 
 
 def _missing(asked: Chosen) -> bool:
     source: Source = source_of(asked)
-    return any(each.missing for each in source.requires(asked.model, source.Options()))
+    return any(each.missing for each in source.requires_with(asked.model, source.Options()))
 
 
 @dataclass(frozen=True)

@@ -7,24 +7,22 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import Field
+from typing_extensions import override
 
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import TORCH, Artifact, OptionsModel
-from pytest_perfgate.registry import Requirement
-from pytest_perfgate.steps import Applied, BuildContext, expect
+from pytest_perfgate.steps import Applied, BuildContext, Step, expect
 from pytest_perfgate.steps.output_check import largest_difference, module_outputs, short
 
 
-class Cast:
+class Cast(Step):
     """The step `cast`. The runtime feeds the module its own type, and gives float32 back."""
 
     name = "cast"
     argument = "dtype"
     accepts = frozenset({TORCH})
     produces = TORCH
-    requires: tuple[Requirement, ...] = (registry.from_extra("torch", "torch"),)
-    splits: frozenset[str] = frozenset()
-    trains = False
+    requires = (registry.from_extra("torch", "torch"),)
 
     class Options(OptionsModel):
         """Options in torch's words."""
@@ -76,7 +74,8 @@ class Cast:
             f"outputs differ by {difference} from those before, more than {options.tolerance}",
         )
 
-    def restore(self, module: Any, structure: Any, options: Any) -> Any:  # noqa: ARG002 - the Protocol's
+    @override
+    def restore(self, module: Any, structure: Any, options: Any) -> Any:
         """The same type for a fresh module's parameters and buffers."""
         import torch
 

@@ -6,39 +6,40 @@ from collections.abc import Mapping
 from typing import Any
 
 from pydantic import Field
+from typing_extensions import override
 
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import TORCH, Artifact, OptionsModel
-from pytest_perfgate.registry import Requirement
-from pytest_perfgate.steps import Applied, BuildContext, expect
+from pytest_perfgate.steps import Applied, BuildContext, Step, expect
 
 
-class ChannelsLast:
+class ChannelsLast(Step):
     """The step `channels_last`."""
 
     name = "channels_last"
     argument = "enabled"
     accepts = frozenset({TORCH})
     produces = TORCH
-    requires: tuple[Requirement, ...] = (registry.from_extra("torch", "torch"),)
-    splits: frozenset[str] = frozenset()
-    trains = False
+    requires = (registry.from_extra("torch", "torch"),)
 
     class Options(OptionsModel):
-        """Options."""
+        """Its options."""
 
         enabled: bool = Field(True, description="true")
 
-    def apply(self, artifact: Artifact, options: Any, context: BuildContext) -> Applied:  # noqa: ARG002 - the Protocol's
+    @override
+    def apply(self, artifact: Artifact, options: Any, context: BuildContext) -> Applied:
         """Changes the layout, no value."""
         module = self.restore(artifact.module, {}, options)
         return Applied(Artifact(TORCH, module=module), self._effect(module), structure={})
 
-    def prove(self, effect: Mapping[str, Any], options: Any) -> None:  # noqa: ARG002 - the Protocol's
+    @override
+    def prove(self, effect: Mapping[str, Any], options: Any) -> None:
         """Some weights must have the layout."""
         expect(effect["channels_last_weights"] > 0, self.name, "no weight is stored channels-last")
 
-    def restore(self, module: Any, structure: Any, options: Any) -> Any:  # noqa: ARG002 - the Protocol's
+    @override
+    def restore(self, module: Any, structure: Any, options: Any) -> Any:
         """The same layout on a fresh module."""
         import torch
 

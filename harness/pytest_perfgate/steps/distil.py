@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
+from typing_extensions import override
 
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import TORCH, Artifact, import_path
 from pytest_perfgate.errors import BuildError
-from pytest_perfgate.registry import Requirement
-from pytest_perfgate.steps import Applied, BuildContext, expect
+from pytest_perfgate.steps import Applied, BuildContext, Step, expect
 from pytest_perfgate.steps.distil_loss import Pairs, Terms, distance
 from pytest_perfgate.steps.output_check import short
 from pytest_perfgate.steps.training import Course, TrainingOptions, told, train
@@ -23,14 +23,14 @@ _SELF = "self"
 """The chain's model so far, as the student."""
 
 
-class Distil:
+class Distil(Step):
     """The step `distil`. What comes after it has the student."""
 
     name = "distil"
     argument = "student"
     accepts = frozenset({TORCH})
     produces = TORCH
-    requires: tuple[Requirement, ...] = (registry.from_extra("torch", "torch"),)
+    requires = (registry.from_extra("torch", "torch"),)
     splits = frozenset({"train"})
     trains = True
     not_after: Mapping[str, str] = {
@@ -87,6 +87,11 @@ class Distil:
             if not self.features and (self.alpha == 0 or not self.logits):
                 raise ValueError("nothing is distilled: neither logits nor features")
             return self
+
+    @override
+    def splits_with(self, options: Any) -> frozenset[str]:
+        """The data of the training."""
+        return frozenset({options.data})
 
     def apply(self, artifact: Artifact, options: Any, context: BuildContext) -> Applied:
         """Trains the student beside the frozen teacher."""
@@ -146,10 +151,6 @@ class Distil:
             f"the student's outputs are {effect['distance']} away from its teacher's, and were "
             f"{effect['distance_before']} before",
         )
-
-    def restore(self, module: Any, structure: Any, options: Any) -> Any:  # noqa: ARG002 - the Protocol's
-        """Nothing: `module` is the student, built from its import path or by the steps before."""
-        return module
 
 
 def _sizes(module: Any, example: Any, suffix: str) -> dict[str, float]:

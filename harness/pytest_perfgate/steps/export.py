@@ -15,8 +15,7 @@ from pydantic import Field
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import ONNX, TORCH, Artifact, OptionsModel, dtype_of
 from pytest_perfgate.errors import BuildError
-from pytest_perfgate.registry import Requirement
-from pytest_perfgate.steps import Applied, BuildContext, expect
+from pytest_perfgate.steps import Applied, BuildContext, Step, expect
 from pytest_perfgate.steps.output_check import (
     CHECKED,
     largest_difference,
@@ -26,21 +25,19 @@ from pytest_perfgate.steps.output_check import (
 )
 
 
-class Export:
+class Export(Step):
     """The step `export`."""
 
     name = "export"
     argument = "format"
     accepts = frozenset({TORCH})
     produces = ONNX
-    requires: tuple[Requirement, ...] = (
+    requires = (
         registry.from_extra("torch", "torch"),
         registry.from_extra("onnx", "onnx"),
         registry.from_extra("onnxscript", "onnx"),
         registry.from_extra("onnxruntime", "onnx"),
     )
-    splits: frozenset[str] = frozenset()
-    trains = False
     not_after: Mapping[str, str] = {
         "cast": "a graph is exported in float32, and `half` makes it 16-bit",
     }
@@ -112,10 +109,6 @@ class Export:
             f"outputs differ by {effect['largest_difference']} from the module's, more than "
             f"{options.tolerance}",
         )
-
-    def restore(self, module: Any, structure: Any, options: Any) -> Any:  # noqa: ARG002 - the Protocol's
-        """Nothing: an ONNX file is whole."""
-        return module
 
     @staticmethod
     def _compare(module: Any, path: Path, options: Any, context: BuildContext) -> float:

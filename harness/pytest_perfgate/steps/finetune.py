@@ -6,22 +6,22 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import Field
+from typing_extensions import override
 
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import TORCH, Artifact
-from pytest_perfgate.registry import Requirement
-from pytest_perfgate.steps import Applied, BuildContext, expect
+from pytest_perfgate.steps import Applied, BuildContext, Step, expect
 from pytest_perfgate.steps.training import Course, TrainingOptions, told, train
 
 
-class Finetune:
+class Finetune(Step):
     """The step `finetune`; `steps.training.CONTRACT` says how the trainer is called."""
 
     name = "finetune"
     argument = "steps"
     accepts = frozenset({TORCH})
     produces = TORCH
-    requires: tuple[Requirement, ...] = (registry.from_extra("torch", "torch"),)
+    requires = (registry.from_extra("torch", "torch"),)
     splits = frozenset({"train"})
     trains = True
     not_after: Mapping[str, str] = {
@@ -38,6 +38,11 @@ class Finetune:
         autocast: Literal["bfloat16", "float16"] | None = Field(
             None, description="the type that torch.autocast trains in; default: float32"
         )
+
+    @override
+    def splits_with(self, options: Any) -> frozenset[str]:
+        """The data of the training."""
+        return frozenset({options.data})
 
     def apply(self, artifact: Artifact, options: Any, context: BuildContext) -> Applied:
         """Trains, and counts the parameters that changed."""
@@ -82,7 +87,8 @@ class Finetune:
         }
         return Applied(Artifact(TORCH, module=module.eval()), effect, structure={})
 
-    def prove(self, effect: Mapping[str, Any], options: Any) -> None:  # noqa: ARG002 - the Protocol's
+    @override
+    def prove(self, effect: Mapping[str, Any], options: Any) -> None:
         """Weights must have changed, to numbers."""
         _prove_mixed(effect, self.name)
         expect(effect["finite"], self.name, "training ended in NaN or infinite weights")
@@ -92,10 +98,6 @@ class Finetune:
             self.name,
             f"{effect['kept_zeros']} of {effect['zeros_before']} zeros are left",
         )
-
-    def restore(self, module: Any, structure: Any, options: Any) -> Any:  # noqa: ARG002 - the Protocol's
-        """Nothing: training changes weights, not structure."""
-        return module
 
 
 def _prove_mixed(effect: Mapping[str, Any], step: str) -> None:

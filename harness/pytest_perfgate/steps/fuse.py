@@ -6,27 +6,25 @@ from collections.abc import Mapping
 from typing import Any
 
 from pydantic import Field
+from typing_extensions import override
 
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import TORCH, Artifact, OptionsModel
-from pytest_perfgate.registry import Requirement
-from pytest_perfgate.steps import Applied, BuildContext, expect
+from pytest_perfgate.steps import Applied, BuildContext, Step, expect
 from pytest_perfgate.steps.output_check import largest_difference, module_outputs, short
 
 
-class Fuse:
+class Fuse(Step):
     """The step `fuse`."""
 
     name = "fuse"
     argument = "enabled"
     accepts = frozenset({TORCH})
     produces = TORCH
-    requires: tuple[Requirement, ...] = (registry.from_extra("torch", "torch"),)
-    splits: frozenset[str] = frozenset()
-    trains = False
+    requires = (registry.from_extra("torch", "torch"),)
 
     class Options(OptionsModel):
-        """Options."""
+        """Its options."""
 
         enabled: bool = Field(True, description="true")
         tolerance: float = Field(
@@ -68,7 +66,8 @@ class Fuse:
             f"{options.tolerance}",
         )
 
-    def restore(self, module: Any, structure: Any, options: Any) -> Any:  # noqa: ARG002 - the Protocol's
+    @override
+    def restore(self, module: Any, structure: Any, options: Any) -> Any:
         """The same pairs folded in a fresh module; the values come with the weights."""
         import torch
         from torch.nn.utils.fusion import fuse_conv_bn_eval

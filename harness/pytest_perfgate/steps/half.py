@@ -10,8 +10,7 @@ from pydantic import Field
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import ONNX, Artifact, OptionsModel
 from pytest_perfgate.errors import BuildError, suggestion
-from pytest_perfgate.registry import Requirement
-from pytest_perfgate.steps import Applied, BuildContext, expect
+from pytest_perfgate.steps import Applied, BuildContext, Step, expect
 from pytest_perfgate.steps.output_check import (
     batches,
     largest_difference,
@@ -24,19 +23,17 @@ _LARGEST = 65504
 """The largest finite number of 16-bit floating point."""
 
 
-class Half:
+class Half(Step):
     """The step `half`."""
 
     name = "half"
     argument = "dtype"
     accepts = frozenset({ONNX})
     produces = ONNX
-    requires: tuple[Requirement, ...] = (
+    requires = (
         registry.from_extra("onnx", "onnx"),
         registry.from_extra("onnxruntime", "onnx"),
     )
-    splits: frozenset[str] = frozenset()
-    trains = False
     not_after: Mapping[str, str] = {
         "quantize": "the scales of 8-bit operators must stay in float32",
     }
@@ -129,10 +126,6 @@ class Half:
             f"outputs differ by {'infinity' if difference is None else difference} from those in "
             f"float32, more than {options.tolerance}",
         )
-
-    def restore(self, module: Any, structure: Any, options: Any) -> Any:  # noqa: ARG002 - the Protocol's
-        """Nothing: an ONNX file is whole."""
-        return module
 
 
 def _mend(model: Any) -> None:

@@ -15,28 +15,25 @@ from pydantic import Field
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import NCNN, ONNX, Artifact, OptionsModel
 from pytest_perfgate.errors import BuildError
-from pytest_perfgate.registry import Requirement
 from pytest_perfgate.runtimes import OpenContext
 from pytest_perfgate.runtimes.ncnn import Ncnn as Runtime
-from pytest_perfgate.steps import Applied, BuildContext, expect
+from pytest_perfgate.steps import Applied, BuildContext, Step, expect
 from pytest_perfgate.steps.output_check import largest_difference, onnx_outputs, onnx_session, short
 
 
-class Ncnn:
+class Ncnn(Step):
     """The step `ncnn`."""
 
     name = "ncnn"
     argument = "converter"
     accepts = frozenset({ONNX})
     produces = NCNN
-    requires: tuple[Requirement, ...] = (
+    requires = (
         registry.from_extra("onnx", "onnx"),
         registry.from_extra("onnxruntime", "onnx"),
         registry.from_extra("pnnx", "ncnn"),
         registry.from_extra("ncnn", "ncnn"),
     )
-    splits: frozenset[str] = frozenset()
-    trains = False
     not_after: Mapping[str, str] = {
         "quantize": "ncnn knows nothing of Q/DQ operators",
         "half": "pnnx reads float32 graphs; `fp16` makes the weights 16-bit",
@@ -98,10 +95,6 @@ class Ncnn:
             f"outputs differ by {'infinity' if difference is None else difference} from the ONNX "
             f"file's, more than {options.tolerance}",
         )
-
-    def restore(self, module: Any, structure: Any, options: Any) -> Any:  # noqa: ARG002 - the Protocol's
-        """Nothing: the files are whole."""
-        return module
 
 
 def _convert(source: Path, path: Path, shape: tuple[int, ...], options: Any) -> None:

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
+from typing_extensions import override
 
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import ONNX, OPENVINO, Artifact, OptionsModel
 from pytest_perfgate.errors import BuildError, suggestion
-from pytest_perfgate.registry import Requirement
-from pytest_perfgate.steps import Applied, BuildContext, expect
+from pytest_perfgate.steps import Applied, BuildContext, Step, expect
 
 _CALIBRATION = "calibration"
 _BELONGS = {
@@ -25,19 +25,18 @@ _BELONGS = {
 }
 
 
-class Nncf:
+class Nncf(Step):
     """The step `nncf`."""
 
     name = "nncf"
     argument = "method"
     accepts = frozenset({ONNX})
     produces = OPENVINO
-    requires: tuple[Requirement, ...] = (
+    requires = (
         registry.from_extra("nncf", "nncf"),
         registry.from_extra("openvino", "nncf"),
     )
     splits = frozenset({_CALIBRATION})
-    trains = False
     not_after: Mapping[str, str] = {
         "quantize": "its operators are 8-bit already",
         "half": "8-bit operators take their scales and biases in float32",
@@ -74,10 +73,10 @@ class Nncf:
                     )
             return self
 
-        @property
-        def splits(self) -> frozenset[str]:
-            """The images that ranges come from, for a method that has any."""
-            return frozenset({_CALIBRATION} if self.method == "quantize" else ())
+    @override
+    def splits_with(self, options: Any) -> frozenset[str]:
+        """The images that ranges come from, for a method that has ranges."""
+        return self.splits if options.method == "quantize" else frozenset()
 
     def apply(self, artifact: Artifact, options: Any, context: BuildContext) -> Applied:
         """Quantizes or compresses, writes the IR, and reads from it what is 8-bit."""
@@ -120,10 +119,6 @@ class Nncf:
         )
         if options.method == "quantize":
             expect(effect["calibration_images"] > 0, self.name, "no calibration image was used")
-
-    def restore(self, module: Any, structure: Any, options: Any) -> Any:  # noqa: ARG002 - the Protocol's
-        """Nothing: an IR is whole."""
-        return module
 
 
 class _Images:

@@ -6,27 +6,25 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import Field
+from typing_extensions import override
 
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import TORCH, Artifact, OptionsModel
 from pytest_perfgate.errors import BuildError, suggestion
-from pytest_perfgate.registry import Requirement
-from pytest_perfgate.steps import Applied, BuildContext, expect
+from pytest_perfgate.steps import Applied, BuildContext, Step, expect
 
 
-class Prune:
+class Prune(Step):
     """The step `prune`."""
 
     name = "prune"
     argument = "method"
     accepts = frozenset({TORCH})
     produces = TORCH
-    requires: tuple[Requirement, ...] = (
+    requires = (
         registry.from_extra("torch", "torch"),
         registry.from_extra("torch_pruning", "torch"),
     )
-    splits: frozenset[str] = frozenset()
-    trains = False
     not_after: Mapping[str, str] = {
         "cast": "channels are ranked and traced in float32",
         "sparsify": "removing channels breaks the pattern of zeros: remove them first",
@@ -88,7 +86,8 @@ class Prune:
             structure={"history": history, "input": list(example.shape)},
         )
 
-    def prove(self, effect: Mapping[str, Any], options: Any) -> None:  # noqa: ARG002 - the Protocol's
+    @override
+    def prove(self, effect: Mapping[str, Any], options: Any) -> None:
         """Both work and weights must have become fewer."""
         expect(
             effect["macs"] < effect["macs_before"],
@@ -101,7 +100,8 @@ class Prune:
             "the model has as many parameters as before",
         )
 
-    def restore(self, module: Any, structure: Any, options: Any) -> Any:  # noqa: ARG002 - the Protocol's
+    @override
+    def restore(self, module: Any, structure: Any, options: Any) -> Any:
         """Removes the same channels from a fresh module."""
         import torch
         import torch_pruning

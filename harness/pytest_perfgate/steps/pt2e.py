@@ -9,12 +9,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
+from typing_extensions import override
 
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import EXPORTED, TORCH, Artifact
 from pytest_perfgate.errors import BuildError
-from pytest_perfgate.registry import Requirement
-from pytest_perfgate.steps import Applied, BuildContext, expect
+from pytest_perfgate.steps import Applied, BuildContext, Step, expect
 from pytest_perfgate.steps.output_check import largest_difference, module_outputs, short
 from pytest_perfgate.steps.training import Course, TrainingOptions, told, train
 
@@ -27,7 +27,7 @@ _QAT_ONLY = frozenset({"steps", "learning_rate", "batch_size", "data"})
 _QUANTIZABLE = frozenset({"conv1d", "conv2d", "conv3d", "linear"})
 
 
-class Pt2e:
+class Pt2e(Step):
     """The step `pt2e`. Its file is written and read by torch.export alone, below the project's own
     cache: such a file can carry code, so none from elsewhere is ever loaded.
     """
@@ -36,12 +36,11 @@ class Pt2e:
     argument = "method"
     accepts = frozenset({TORCH})
     produces = EXPORTED
-    requires: tuple[Requirement, ...] = (
+    requires = (
         registry.from_extra("torch", "torch"),
         registry.from_extra("torchao", "torchao"),
     )
     splits = frozenset({_CALIBRATION})
-    trains = False  # the method qat does, see `trains_with`
     not_after: Mapping[str, str] = {
         "cast": "the quantizer observes float32",
         "channels_last": "compiled code chooses the layout of 8-bit weights itself",
@@ -73,15 +72,15 @@ class Pt2e:
                 raise ValueError(f"{wrong[0]} is not an option of {self.method!r}")
             return self
 
-        @property
-        def splits(self) -> frozenset[str]:
-            """The data that this method needs."""
-            return frozenset({_CALIBRATION if self.method == "static" else self.data})
+    @override
+    def splits_with(self, options: Any) -> frozenset[str]:
+        """The data of this method: images for ranges, or for the training."""
+        return self.splits if options.method == "static" else frozenset({options.data})
 
-        @property
-        def trains(self) -> bool:
-            """Whether this method needs the suite's trainer."""
-            return self.method == "qat"
+    @override
+    def trains_with(self, options: Any) -> bool:
+        """Whether this method calls the suite's trainer."""
+        return bool(options.method == "qat")
 
     def apply(self, artifact: Artifact, options: Any, context: BuildContext) -> Applied:
         """Exports with a dynamic batch, quantizes, and exports again what came of it."""
@@ -127,10 +126,6 @@ class Pt2e:
             expect(effect["steps"] == options.steps, self.name, "it was not trained")
         else:
             expect(effect["calibration_images"] > 0, self.name, "no calibration image was used")
-
-    def restore(self, module: Any, structure: Any, options: Any) -> Any:  # noqa: ARG002 - the Protocol's
-        """Nothing: an exported program is whole."""
-        return module
 
     def _prepare(self, graph: Any, options: Any) -> Any:
         from torchao.quantization.pt2e.quantize_pt2e import prepare_pt2e, prepare_qat_pt2e

@@ -11,31 +11,30 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
+from typing_extensions import override
 
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import ONNX, Artifact, OptionsModel
 from pytest_perfgate.errors import BuildError, suggestion
-from pytest_perfgate.registry import Requirement
-from pytest_perfgate.steps import Applied, BuildContext, expect
+from pytest_perfgate.steps import Applied, BuildContext, Step, expect
 from pytest_perfgate.steps.quantize_accuracy import SENSITIVITY_IMAGES, held
 from pytest_perfgate.steps.quantize_ranges import Ranges
 
 _CALIBRATION = "calibration"
 
 
-class Quantize:
+class Quantize(Step):
     """The step `quantize`."""
 
     name = "quantize"
     argument = "method"
     accepts = frozenset({ONNX})
     produces = ONNX
-    requires: tuple[Requirement, ...] = (
+    requires = (
         registry.from_extra("onnx", "onnx"),
         registry.from_extra("onnxruntime", "onnx"),
     )
     splits = frozenset({_CALIBRATION})
-    trains = False
     not_after: Mapping[str, str] = {
         "quantize": "its operators are 8-bit already",
         "half": "8-bit operators take their scales and biases in float32",
@@ -95,13 +94,13 @@ class Quantize:
                 raise ValueError("weight_only has weights = 'int8'")
             return self
 
-        @property
-        def splits(self) -> frozenset[str]:
-            """The data that this method needs."""
-            if self.method != "static":
-                return frozenset()
-            more = {self.accuracy_split} if self.accuracy_drop is not None else set()
-            return frozenset({_CALIBRATION} | more)
+    @override
+    def splits_with(self, options: Any) -> frozenset[str]:
+        """The images that ranges and `accuracy_drop` come from: only `static` has them."""
+        if options.method != "static":
+            return frozenset()
+        scored = {options.accuracy_split} if options.accuracy_drop is not None else set()
+        return self.splits | scored
 
     def apply(self, artifact: Artifact, options: Any, context: BuildContext) -> Applied:
         """Quantizes; `static` with calibration images of the suite."""
@@ -173,10 +172,6 @@ class Quantize:
                 self.name,
                 f"accuracy fell by {effect['accuracy_drop']:.4f}",
             )
-
-    def restore(self, module: Any, structure: Any, options: Any) -> Any:  # noqa: ARG002 - the Protocol's
-        """Nothing: an ONNX file is whole."""
-        return module
 
 
 _STATIC_ONLY = {

@@ -10,8 +10,7 @@ from pydantic import Field
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import ONNX, Artifact, OptionsModel
 from pytest_perfgate.errors import BuildError, suggestion
-from pytest_perfgate.registry import Requirement
-from pytest_perfgate.steps import Applied, BuildContext, expect
+from pytest_perfgate.steps import Applied, BuildContext, Step, expect
 from pytest_perfgate.steps.output_check import (
     batches,
     largest_difference,
@@ -21,20 +20,18 @@ from pytest_perfgate.steps.output_check import (
 )
 
 
-class Simplify:
+class Simplify(Step):
     """The step `simplify`."""
 
     name = "simplify"
     argument = "method"
     accepts = frozenset({ONNX})
     produces = ONNX
-    requires: tuple[Requirement, ...] = (
+    requires = (
         registry.from_extra("onnx", "onnx"),
         registry.from_extra("onnxruntime", "onnx"),
         registry.from_extra("onnxslim", "onnxslim"),
     )
-    splits: frozenset[str] = frozenset()
-    trains = False
 
     class Options(OptionsModel):
         """Options in onnxslim's words."""
@@ -114,10 +111,6 @@ class Simplify:
             f"outputs differ by {effect['largest_difference']} from those before, more than "
             f"{options.tolerance}",
         )
-
-    def restore(self, module: Any, structure: Any, options: Any) -> Any:  # noqa: ARG002 - the Protocol's
-        """Nothing: an ONNX file is whole."""
-        return module
 
 
 def _dynamic(model: Any) -> bool:

@@ -10,22 +10,19 @@ from pydantic import Field, model_validator
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import TORCH, Artifact, OptionsModel
 from pytest_perfgate.errors import BuildError, suggestion
-from pytest_perfgate.registry import Requirement
-from pytest_perfgate.steps import Applied, BuildContext, expect
+from pytest_perfgate.steps import Applied, BuildContext, Step, expect
 
 _GROUP, _KEPT = 4, 2  # of every four weights two are kept
 
 
-class Sparsify:
+class Sparsify(Step):
     """The step `sparsify`. What has zeros is not faster by itself: a runtime must know of them."""
 
     name = "sparsify"
     argument = "pattern"
     accepts = frozenset({TORCH})
     produces = TORCH
-    requires: tuple[Requirement, ...] = (registry.from_extra("torch", "torch"),)
-    splits: frozenset[str] = frozenset()
-    trains = False
+    requires = (registry.from_extra("torch", "torch"),)
 
     class Options(OptionsModel):
         """Options in the words of torch.nn.utils.prune."""
@@ -108,10 +105,6 @@ class Sparsify:
                 self.name,
                 f"{effect['sparsity']:.1%} of the weights are zero, asked for {options.amount:.1%}",
             )
-
-    def restore(self, module: Any, structure: Any, options: Any) -> Any:  # noqa: ARG002 - the Protocol's
-        """Nothing: zeros are weights."""
-        return module
 
 
 def _layers(module: Any, ignored: tuple[str, ...]) -> dict[str, Any]:

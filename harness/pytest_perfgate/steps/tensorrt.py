@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
+from typing_extensions import override
 
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import ONNX, TENSORRT, Artifact, OptionsModel
@@ -14,7 +15,7 @@ from pytest_perfgate.errors import BuildError
 from pytest_perfgate.registry import Requirement
 from pytest_perfgate.runtimes import cuda, tensorrt_package
 from pytest_perfgate.runtimes.tensorrt_package import EngineNote
-from pytest_perfgate.steps import Applied, BuildContext, expect, tensorrt_layers
+from pytest_perfgate.steps import Applied, BuildContext, Step, expect, tensorrt_layers
 from pytest_perfgate.steps.tensorrt_build import Built, Sizes, build, precision_of
 
 _FLAGS = ("fp16", "bf16", "int8")
@@ -24,19 +25,17 @@ _PRECISION = (
 )
 
 
-class TensorRt:
+class TensorRt(Step):
     """The step `tensorrt`."""
 
     name = "tensorrt"
     argument = "package"
     accepts = frozenset({ONNX})
     produces = TENSORRT
-    requires: tuple[Requirement, ...] = (
+    requires = (
         registry.from_extra("onnx", "onnx"),
         tensorrt_package.PACKAGES["tensorrt"],
     )
-    splits: frozenset[str] = frozenset()
-    trains = False
 
     class Options(OptionsModel):
         """Options in the words of TensorRT's IBuilderConfig, BuilderFlag and trtexec."""
@@ -105,14 +104,6 @@ class TensorRt:
             return self
 
         @property
-        def requires(self) -> tuple[Requirement, ...]:
-            """The package that was asked for."""
-            return (
-                registry.from_extra("onnx", "onnx"),
-                tensorrt_package.PACKAGES[self.package],
-            )
-
-        @property
         def flags(self) -> tuple[str, ...]:
             """The precision flags that were asked for."""
             return tuple(name for name in _FLAGS if getattr(self, name))
@@ -123,6 +114,12 @@ class TensorRt:
             "version": tensorrt_package.package(options.package).__version__,
             "device": cuda.device_key(),
         }
+
+    @override
+    def requires_with(self, options: Any) -> tuple[Requirement, ...]:
+        """The package that builds."""
+        onnx = registry.from_extra("onnx", "onnx")
+        return (onnx, tensorrt_package.PACKAGES[options.package])
 
     def apply(self, artifact: Artifact, options: Any, context: BuildContext) -> Applied:
         """Builds the engine, and reads what its layers are."""
@@ -201,7 +198,3 @@ class TensorRt:
                 'sparse weights: they need { sparsify = "2:4" } before, an Ampere GPU or later '
                 "to build on, and layers large enough to gain",
             )
-
-    def restore(self, module: Any, structure: Any, options: Any) -> Any:  # noqa: ARG002 - the Protocol's
-        """Nothing: an engine is whole."""
-        return module

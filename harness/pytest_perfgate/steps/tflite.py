@@ -15,10 +15,9 @@ from pydantic import Field
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import TFLITE, TORCH, Artifact, OptionsModel
 from pytest_perfgate.errors import BuildError
-from pytest_perfgate.registry import Requirement
 from pytest_perfgate.runtimes import OpenContext
 from pytest_perfgate.runtimes.litert import LiteRt as Runtime
-from pytest_perfgate.steps import Applied, BuildContext, expect
+from pytest_perfgate.steps import Applied, BuildContext, Step, expect
 from pytest_perfgate.steps.output_check import largest_difference, module_outputs, short
 
 _INSTALL = "python -m venv .litert && .litert/bin/python -m pip install litert-torch"
@@ -32,7 +31,7 @@ litert_torch.convert(program.module(), (example,)).export(sys.argv[2])
 """
 
 
-class Tflite:
+class Tflite(Step):
     """The step `tflite`. litert-torch does not install beside what else is used here, so that a
     process of another interpreter converts the exported program.
     """
@@ -41,15 +40,13 @@ class Tflite:
     argument = "converter"
     accepts = frozenset({TORCH})
     produces = TFLITE
-    requires: tuple[Requirement, ...] = (
+    requires = (
         registry.from_extra("torch", "torch"),
         registry.from_extra("ai_edge_litert", "litert"),
     )
-    splits: frozenset[str] = frozenset()
-    trains = False
 
     class Options(OptionsModel):
-        """Options."""
+        """Its options."""
 
         converter: Literal["litert_torch"] = Field("litert_torch", description="what converts")
         python: str = Field(
@@ -105,10 +102,6 @@ class Tflite:
             f"outputs differ by {'infinity' if difference is None else difference} from the "
             f"module's, more than {options.tolerance}",
         )
-
-    def restore(self, module: Any, structure: Any, options: Any) -> Any:  # noqa: ARG002 - the Protocol's
-        """Nothing: the file is whole."""
-        return module
 
 
 def _run(command: list[str], made: Path) -> None:

@@ -46,11 +46,6 @@ class TrainingOptions(OptionsModel):
     def _known(cls, value: str) -> str:
         return data_source(value)
 
-    @property
-    def splits(self) -> frozenset[str]:
-        """The data that the training reads."""
-        return frozenset({self.data})
-
 
 class _Kept(BaseModel):
     """A checkpoint's plain half. `digest` is that of the tensors' file; `body` is JSON."""

@@ -16,7 +16,7 @@ from pytest_perfgate.records.recipe import ModelSpec, RuntimeSpec, StepSpec, Wor
 from pytest_perfgate.runtimes import Runtime
 from pytest_perfgate.sources import Fence
 from pytest_perfgate.sources.naming import source_of, valid_names
-from pytest_perfgate.steps import Step, splits_of, trains_with
+from pytest_perfgate.steps import Step
 from pytest_perfgate.suite.tables import NAME, Place, RecipeTable, SuiteTable
 from pytest_perfgate.workloads import IMAGES, Workload
 
@@ -123,22 +123,21 @@ def read_step(
             where,
             next_step=way_to(kind, step.accepts) or "put it earlier",
         )
-    refused: Mapping[str, str] = getattr(step, "not_after", {})
-    for earlier, why in refused.items():
+    for earlier, why in step.not_after.items():
         if earlier in before:
             raise place.error(
                 f"the step {name!r} makes no sense after {earlier!r}: {why}",
                 where,
                 next_step="leave one of the two out, or change their order",
             )
-    for split in sorted(splits_of(step, options)):
+    for split in sorted(step.splits_with(options)):
         if split not in suite.data and not IMPORT_PATH.fullmatch(split):
             raise place.error(
                 f"the step {name!r} needs {split} data",
                 where,
                 next_step=f"add {split} to [suite] data",
             )
-    if trains_with(step, options) and not suite.trainer:
+    if step.trains_with(options) and not suite.trainer:
         raise place.error(
             f"the step {name!r} needs a trainer",
             where,

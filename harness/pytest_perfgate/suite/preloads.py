@@ -6,6 +6,7 @@ from pytest_perfgate import registry
 from pytest_perfgate.artifact import TORCH
 from pytest_perfgate.records.recipe import Recipe, Suite
 from pytest_perfgate.sources.naming import source_of
+from pytest_perfgate.steps import Step
 
 
 def preloads(suite: Suite, recipe: Recipe) -> tuple[str, ...]:
@@ -18,7 +19,7 @@ def preloads(suite: Suite, recipe: Recipe) -> tuple[str, ...]:
     if TORCH in runtime.accepts:
         found |= dict.fromkeys(source_of(suite.model.name)[0].preload)
         for spec in recipe.chain:
-            options = registry.find(registry.STEPS, spec.name).Options
-            for name in getattr(options.model_validate(dict(spec.options)), "sources", ()):
+            step: Step = registry.find(registry.STEPS, spec.name)
+            for name in step.sources_with(step.Options.model_validate(dict(spec.options))):
                 found |= dict.fromkeys(registry.find(registry.SOURCES, name).preload)
     return tuple(found)

@@ -177,7 +177,7 @@ def _goal(
         and each.unit in {Unit.SECONDS, Unit.IMAGES_PER_SECOND}
     ]
     workload = registry.find(registry.WORKLOADS, recipe.workload.name)
-    name = asked or str(getattr(workload, "goal", ""))
+    name = asked or workload.goal
     if name not in known:
         raise place.error(
             f"{name!r} is no time or rate that is measured of it",

@@ -9,9 +9,11 @@ from pytest_perfgate import registry
 from pytest_perfgate.metric import PARITY
 from pytest_perfgate.records.recipe import Recipe, Suite
 from pytest_perfgate.registry import Requirement
+from pytest_perfgate.runtimes import Runtime
 from pytest_perfgate.sources.naming import source_of
+from pytest_perfgate.steps import Step
 from pytest_perfgate.suite.metrics import task_of
-from pytest_perfgate.workloads import placement
+from pytest_perfgate.workloads import Workload, placement
 
 
 def missing_packages(suite: Suite, recipe: Recipe) -> tuple[Requirement, ...]:
@@ -29,9 +31,11 @@ def missing_packages(suite: Suite, recipe: Recipe) -> tuple[Requirement, ...]:
     if recipe.search is not None:
         needed.append(registry.from_extra("optuna", "search"))
     source, name = source_of(suite.model.name)
-    needed += source.requires(name, source.Options.model_validate(dict(suite.model.options)))
+    needed += source.requires_with(name, source.Options.model_validate(dict(suite.model.options)))
     return tuple(dict.fromkeys(each for each in needed if each.missing))
 
 
-def _required(piece: Any, options: Mapping[str, Any]) -> tuple[Requirement, ...]:
-    return registry.requires_of(piece, piece.Options.model_validate(dict(options)))
+def _required(
+    piece: Step | Runtime | Workload, options: Mapping[str, Any]
+) -> tuple[Requirement, ...]:
+    return piece.requires_with(piece.Options.model_validate(dict(options)))

@@ -1,100 +1,188 @@
-"""Tasks: data and metrics of a kind of vision work, in a file of its own each.
+"""Tasks: data and metrics of a kind of vision work per file, registered by entry point.
 
 Frameworks are imported inside functions only: this package is read by the pytest process too.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any
 
+from pytest_perfgate import registry
+from pytest_perfgate.artifact import NoOptions, OptionsModel
+from pytest_perfgate.errors import DataError
 from pytest_perfgate.metric import Metric
 from pytest_perfgate.registry import Requirement
 
 if TYPE_CHECKING:
-    from pytest_perfgate.artifact import OptionsModel
     from pytest_perfgate.records.accuracy import Accuracy
     from pytest_perfgate.records.image_losses import SeenBox, WorseImage
 
 
-class Pipeline(Protocol):
-    """The two stages around inference, for one suite's declared input and output."""
+class Pipeline(ABC):
+    """The two stages around inference, for one suite's declared input and output. See `Task` for
+    an example.
+    """
 
+    @abstractmethod
     def preprocess(self, images: Sequence[Any]) -> tuple[Any, Any]:
         """Decoded images, uint8 (H, W, 3) RGB each, to a network input float32 (N, 3, h, w) and
-        what `postprocess` needs to map results back.
+        the data that `postprocess` needs to map results back.
         """
-        ...
 
+    @abstractmethod
     def postprocess(self, outputs: tuple[Any, ...], meta: Any) -> list[Any]:
         """The network's output arrays to one prediction per image."""
-        ...
 
 
-class Task(Protocol):
-    """A kind of vision work.
+class Task(registry.Extension, ABC):
+    """A kind of vision work: its data, its two stages around inference, its metrics.
+
+    Example:
+        The task `brightness`: the network estimates an image's mean pixel, a number from 0 to 1.
+
+            import hashlib
+            from dataclasses import dataclass
+
+            import numpy as np
+            from pytest_perfgate.metric import Better, Metric, by_name
+            from pytest_perfgate.records.accuracy import Accuracy, Packed, Ratio
+            from pytest_perfgate.tasks import Pipeline, Task
+
+
+            @dataclass
+            class Photographs:
+                images: list  # uint8 (H, W, 3) RGB each
+
+                @property
+                def digests(self):
+                    return [hashlib.sha256(image.tobytes()).hexdigest() for image in self.images]
+
+                @property
+                def digest(self):
+                    return hashlib.sha256("".join(self.digests).encode()).hexdigest()
+
+
+            class Brightness(Task):
+                name = "brightness"
+                Data = Photographs
+                metrics = by_name(
+                    Metric.score("error", "Mean absolute error of the estimate.", Better.LOWER)
+                )
+
+                def pipeline(self, input_options, output_options):
+                    return BrightnessPipeline()
+
+                def evaluate(self, data, predictions):
+                    truth = np.array([image.mean() / 255 for image in data.images])
+                    errors = np.abs(truth - np.array(predictions))
+                    ratio = Ratio(
+                        numerator=Packed.of(errors), denominator=Packed.of(np.ones(len(errors)))
+                    )
+                    return Accuracy(
+                        values={"error": float(errors.mean())},
+                        images=len(errors),
+                        data_digest=data.digest,
+                        predictions_digest=hashlib.sha256(errors.tobytes()).hexdigest(),
+                        ratios={"error": ratio},
+                    )
+
+                def pack(self, predictions):
+                    return {"estimates": np.array(predictions)}
+
+
+            class BrightnessPipeline(Pipeline):
+                def preprocess(self, images):
+                    batch = np.stack(images).astype(np.float32) / 255
+                    return np.ascontiguousarray(batch.transpose(0, 3, 1, 2)), None
+
+                def postprocess(self, outputs, meta):
+                    return [float(row.mean()) for row in outputs[0]]
 
     Attributes:
         name: as written in a suite file.
         metrics: its metrics of accuracy, by name.
-        Input, Output: options of a suite's `[suite.input]` and `[suite.output]`.
-        requires: packages that evaluation imports.
+        Data: the type of a split. It has `images` (a sequence of uint8 (H, W, 3) RGB arrays),
+            `digests` (one text per image, equal only for equal pixels) and `digest` (one text for
+            all images and their annotations).
+        Input, Output: options of a suite's `[suite.input]` and `[suite.output]`. Default: none.
+        requires: packages that evaluation imports. Default: none.
     """
+
+    group = registry.TASKS
+    needed = ("name", "metrics", "Data")
 
     name: str
     metrics: Mapping[str, Metric]
-    Input: type[OptionsModel]
-    Output: type[OptionsModel]
-    requires: tuple[Requirement, ...]
+    Data: type[Any]
+    requires: tuple[Requirement, ...] = ()
+
+    Input: type[OptionsModel] = NoOptions
+    Output: type[OptionsModel] = NoOptions
 
     def load(self, source: Callable[[], Any] | Mapping[str, Any], folder: Path, root: Path) -> Any:
-        """A split: what the suite's function returns, or a declared data set (paths relative to
-        `folder`, kept inside `root`). It has `images` (a sequence of uint8 (H, W, 3) RGB arrays),
-        `digests` (one text per image, equal only for equal pixels) and `digest` (one text for all
-        images and what is known of them).
+        """A split: the result of the suite's function, or a declared data set (see `read`).
 
         Raises:
-            DataError: it cannot be used; names the file and the value.
+            DataError: the function returned something else than `Data`, or the data set is wrong.
         """
-        ...
+        if not callable(source):
+            return self.read(source, folder, root)
+        data = source()
+        if not isinstance(data, self.Data):
+            name = f"{source.__module__}:{source.__qualname__}"
+            raise DataError(
+                f"{name} returned {type(data).__name__}",
+                valid=f"a {self.Data.__module__}.{self.Data.__name__}",
+            )
+        return data
 
+    def read(self, declared: Mapping[str, Any], folder: Path, root: Path) -> Any:
+        """A data set that a suite file declares: paths are relative to `folder`, and may not leave
+        `root`. Default: the task has no such form.
+
+        Raises:
+            DataError: the data set is wrong; names the file and the value.
+        """
+        raise DataError(
+            f"the task {self.name!r} reads no declared data set ({', '.join(sorted(declared))})",
+            valid='"package.module:function"',
+        )
+
+    @abstractmethod
     def pipeline(self, input_options: Any, output_options: Any) -> Pipeline:
         """The stages around inference."""
-        ...
 
+    @abstractmethod
     def evaluate(self, data: Any, predictions: Sequence[Any]) -> Accuracy:
         """The metrics of accuracy for one prediction per image of `data`, in its order.
 
         Raises:
             DataError: an evaluator gave no valid score.
         """
-        ...
 
+    @abstractmethod
     def pack(self, predictions: Sequence[Any]) -> dict[str, Any]:
         """Predictions as named numpy arrays, to be kept and compared."""
-        ...
 
     def compare(self, mine: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-        """The metrics that are `beside` the reference, of two packed predictions for the same
-        images: name to numerator and denominator per image, float (images,) each. Empty for a task
-        without such metrics.
+        """The metrics with `against_reference`, for two packed predictions of the same images:
+        name to numerator and denominator per image, float64 (images,) each. Default: none.
         """
-        ...
-
-
-@runtime_checkable
-class ShowsImages(Protocol):
-    """What a task has besides, when it can say in which images a recipe is worse."""
+        return {}
 
     def worse(
         self, data: Any, mine: Mapping[str, Any], other: Mapping[str, Any], most: int
     ) -> list[WorseImage]:
-        """The images of `data` in which one packed prediction, `mine`, lost most beside `other`,
-        its reference's; worst first, at most `most`.
+        """The images of `data` for which the packed prediction `mine` lost most against `other`,
+        the reference's; worst first, at most `most`. The page shows them. Default: none.
         """
-        ...
+        return []
 
     def objects(self, data: Any, index: int) -> tuple[str, tuple[SeenBox, ...]]:
-        """The file name of an image of `data`, "" for none, and its ground truth."""
-        ...
+        """For an image of `worse`: its file name ("" for none), and its true objects. Default:
+        neither.
+        """
+        return "", ()

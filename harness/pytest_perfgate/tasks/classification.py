@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,7 +12,7 @@ from pytest_perfgate import registry
 from pytest_perfgate.artifact import OptionsModel
 from pytest_perfgate.errors import DataError
 from pytest_perfgate.metric import Better, Metric, by_name
-from pytest_perfgate.registry import Requirement
+from pytest_perfgate.tasks import Pipeline, Task
 from pytest_perfgate.tasks.classification_data import Called, ClassificationData
 from pytest_perfgate.tasks.preprocessing import Input, Pixels
 
@@ -71,34 +71,22 @@ class Output(OptionsModel):
     )
 
 
-class Classification:
+class Classification(Task):
     """The task `classification`."""
 
     name = "classification"
     metrics = METRICS
+    Data = ClassificationData
     Input = Input
     Output = Output
-    requires: tuple[Requirement, ...] = (
+    requires = (
         registry.from_extra("sklearn", "classification"),
         registry.from_extra("PIL", "classification"),
     )
 
-    def load(
-        self, source: Callable[[], Any] | Mapping[str, Any], folder: Path, root: Path
-    ) -> ClassificationData:
-        """See `tasks.Task.load`; a declared data set is `{ images = "folder" }`, with a
-        folder of images for each class, in the order of their names.
-        """
-        if callable(source):
-            data = source()
-            if not isinstance(data, ClassificationData):
-                name = f"{source.__module__}:{source.__qualname__}"
-                raise DataError(
-                    f"{name} returned {type(data).__name__}",
-                    valid="a pytest_perfgate.tasks.classification.ClassificationData",
-                )
-            return data
-        return _folders(source, folder, root)
+    def read(self, declared: Mapping[str, Any], folder: Path, root: Path) -> ClassificationData:
+        """`{ images = "folder" }`: a folder of images per class, in the order of their names."""
+        return _folders(declared, folder, root)
 
     def pipeline(self, input_options: Any, output_options: Any) -> ClassificationPipeline:
         """The stages around inference."""
@@ -123,7 +111,7 @@ class Classification:
         return compare(mine["scores"], other["scores"])
 
 
-class ClassificationPipeline:
+class ClassificationPipeline(Pipeline):
     """Pre-process and post-process as declared."""
 
     def __init__(self, asked: Input, wanted: Output) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
+from typing_extensions import override
 
-from pytest_perfgate.artifact import OptionsModel
+from pytest_perfgate import registry
+from pytest_perfgate.artifact import NoOptions, OptionsModel
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,30 +19,60 @@ if TYPE_CHECKING:
     """Boxes (M, 4) corners in network pixels, scores (M,), category indices (M,)."""
 
 
-class Decoder(Protocol):
-    """One output convention."""
+class Decoder(registry.Extension, ABC):
+    """An output convention of detectors.
 
-    Options: type[OptionsModel]
-    suppresses: bool  # whether overlapping results are to be suppressed afterwards
-    # A decoder whose boxes are from 0 to 1 of the network's input has `relative = True`.
+    Example:
+        The decoder `one_table`: one output (N, A, 6) with corners in network pixels, score and
+        category index.
 
-    def decode(self, outputs: tuple[Any, ...], floor: float, options: Any) -> list[Decoded]:
-        """What each image of the batch holds, with scores of at least `floor`."""
-        ...
+            import numpy as np
+            from pytest_perfgate.tasks.decoders import Decoder
 
 
-class BoxesScores:
-    """Two outputs: boxes (N, A, 4) as corners in network pixels, and scores (N, A, C) in [0, 1].
+            class OneTable(Decoder):
+                def decode(self, outputs, floor, options):
+                    tables = [table[table[:, 4] >= floor] for table in outputs[0]]
+                    return [
+                        (
+                            table[:, :4].astype(np.float32),
+                            table[:, 4].astype(np.float32),
+                            table[:, 5].astype(np.int64),
+                        )
+                        for table in tables
+                    ]
 
-    An anchor may answer for several categories.
+    Attributes:
+        Options: its options, `[suite.output] options`. Default: none.
+        suppresses: whether overlapping boxes are suppressed afterwards. Default: yes.
+        relative: whether boxes are from 0 to 1 of the network's input. Default: no, in its pixels.
     """
 
-    class Options(OptionsModel):
-        """None."""
+    group = registry.DECODERS
 
-    suppresses = True
+    suppresses: bool = True
+    relative: bool = False
 
-    def decode(self, outputs: tuple[Any, ...], floor: float, options: Any) -> list[Decoded]:  # noqa: ARG002 - the Protocol's
+    Options: type[OptionsModel] = NoOptions
+
+    @abstractmethod
+    def decode(self, outputs: tuple[Any, ...], floor: float, options: Any) -> list[Decoded]:
+        """The boxes, scores and category indices of each image in the batch, with scores of at
+        least `floor`.
+
+        Raises:
+            DataError: the outputs do not have the shapes of this convention.
+        """
+
+
+class BoxesScores(Decoder):
+    """Two outputs: boxes (N, A, 4) as corners in network pixels, and scores (N, A, C) in [0, 1].
+
+    An anchor may give boxes of several categories.
+    """
+
+    @override
+    def decode(self, outputs: tuple[Any, ...], floor: float, options: Any) -> list[Decoded]:
         """See the class."""
         import numpy as np
 
@@ -71,7 +104,7 @@ class BoxesScores:
         return found
 
 
-class TextMap:
+class TextMap(Decoder):
     """One output: a probability map (N, 1, h, w) of text, as differentiable binarization gives it
     (Liao et al. 2020). Connected regions become axis-aligned boxes of one category; a region is
     grown by area * `unclip` / perimeter, which undoes the shrinking that such models train on.

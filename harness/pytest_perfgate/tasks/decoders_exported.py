@@ -12,6 +12,7 @@ from pydantic import Field
 
 from pytest_perfgate.artifact import OptionsModel
 from pytest_perfgate.errors import DataError
+from pytest_perfgate.tasks.decoders import Decoder
 
 if TYPE_CHECKING:
     from pytest_perfgate.tasks.decoders import Decoded
@@ -25,13 +26,12 @@ class _Classes(OptionsModel):
     )
 
 
-class Ultralytics:
+class Ultralytics(Decoder):
     """One output (N, 4 + C, A), as Ultralytics exports YOLOv8, 9, 11 and 12 for detection: centre
     x, y, width and height in network pixels, then a score in [0, 1] for each class.
     """
 
     Options = _Classes
-    suppresses = True
 
     def decode(self, outputs: tuple[Any, ...], floor: float, options: Any) -> list[Decoded]:
         """See the class."""
@@ -42,13 +42,12 @@ class Ultralytics:
         ]
 
 
-class Yolov5:
+class Yolov5(Decoder):
     """One output (N, A, 5 + C), as YOLOv5 and YOLOv7 are exported: centre x, y, width and height in
     network pixels, the chance that there is an object, and that of each class if there is one.
     """
 
     Options = _Classes
-    suppresses = True
 
     def decode(self, outputs: tuple[Any, ...], floor: float, options: Any) -> list[Decoded]:
         """See the class."""
@@ -61,7 +60,7 @@ class Yolov5:
         ]
 
 
-class UltralyticsNms:
+class UltralyticsNms(Decoder):
     """One output (N, M, 6), as Ultralytics exports with `nms=True` and YOLOv10 always: corners in
     network pixels, score, class. Rows that are not used have the score 0.
     """
@@ -78,7 +77,7 @@ class UltralyticsNms:
         ]
 
 
-class MmdeployNms:
+class MmdeployNms(Decoder):
     """Two outputs, as MMDeploy exports detectors of MMDetection with their own suppression: `dets`
     (N, M, 5), corners in network pixels and score, and `labels` (N, M). Without it MMDeploy gives
     what `boxes_scores` takes.
@@ -96,7 +95,7 @@ class MmdeployNms:
         ]
 
 
-class Detr:
+class Detr(Decoder):
     """Two outputs, as DETR and what follows it give them: class logits (N, Q, C), and boxes
     (N, Q, 4) as centre x, y, width and height from 0 to 1 of the network's input.
 

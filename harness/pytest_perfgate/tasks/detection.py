@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +10,8 @@ from pydantic import Field
 
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import OptionsModel
-from pytest_perfgate.errors import DataError
 from pytest_perfgate.metric import Better, Metric, by_name
-from pytest_perfgate.registry import Requirement
+from pytest_perfgate.tasks import Pipeline, Task
 from pytest_perfgate.tasks.detection_data import DetectionData
 from pytest_perfgate.tasks.preprocessing import Input, Pixels
 
@@ -77,36 +76,24 @@ class Output(OptionsModel):
     max_detections: int = Field(100, ge=1, description="per image, best first")
 
 
-class Detection:
+class Detection(Task):
     """The task `detection`."""
 
     name = "detection"
     metrics = METRICS
+    Data = DetectionData
     Input = Input
     Output = Output
-    requires: tuple[Requirement, ...] = (
+    requires = (
         registry.from_extra("faster_coco_eval", "detection"),
         registry.from_extra("PIL", "detection"),
     )
 
-    def load(
-        self, source: Callable[[], Any] | Mapping[str, Any], folder: Path, root: Path
-    ) -> DetectionData:
-        """See `tasks.Task.load`; a declared data set is `{ images = "folder",
-        annotations = "instances.json" }`.
-        """
-        if callable(source):
-            data = source()
-            if not isinstance(data, DetectionData):
-                name = f"{source.__module__}:{source.__qualname__}"
-                raise DataError(
-                    f"{name} returned {type(data).__name__}",
-                    valid="a pytest_perfgate.tasks.detection.DetectionData",
-                )
-            return data
+    def read(self, declared: Mapping[str, Any], folder: Path, root: Path) -> DetectionData:
+        """`{ images = "folder", annotations = "instances.json" }`: COCO's instances."""
         from pytest_perfgate.tasks.coco import read_folder
 
-        images, coco = read_folder(source, folder, root)
+        images, coco = read_folder(declared, folder, root)
         return DetectionData(images=images, coco=coco)
 
     def pipeline(self, input_options: Any, output_options: Any) -> DetectionPipeline:
@@ -136,7 +123,7 @@ class Detection:
     def worse(
         self, data: DetectionData, mine: Mapping[str, Any], other: Mapping[str, Any], most: int
     ) -> list[WorseImage]:
-        """See `tasks.ShowsImages`: the images whose objects lost most of their scores."""
+        """The images whose objects lost most of their scores."""
         from pytest_perfgate.tasks.detection_agreement import unpack
         from pytest_perfgate.tasks.detection_losses import truth, worse_images
 
@@ -144,7 +131,7 @@ class Detection:
         return worse_images(truth(data), unpack(mine), unpack(other), names, most)
 
     def objects(self, data: DetectionData, index: int) -> tuple[str, tuple[SeenBox, ...]]:
-        """See `tasks.ShowsImages`."""
+        """The file name of an image, and its annotated boxes."""
         from pytest_perfgate.tasks.detection_losses import object_boxes, truth
 
         names = [str(entry["name"]) for entry in data.coco["categories"]]
@@ -152,7 +139,7 @@ class Detection:
         return name, object_boxes(truth(data)[index], names)
 
 
-class DetectionPipeline:
+class DetectionPipeline(Pipeline):
     """Pre-process and post-process as declared."""
 
     def __init__(self, asked: Input, wanted: Output) -> None:
@@ -175,9 +162,8 @@ class DetectionPipeline:
         wanted = self._wanted
         decoded = self._decoder.decode(outputs, wanted.score_threshold, self._decoder_options)
         predictions = []
-        relative = getattr(self._decoder, "relative", False)
         for (boxes, scores, categories), where in zip(decoded, meta, strict=True):
-            if relative:
+            if self._decoder.relative:
                 boxes = boxes * np.array([*where.network[::-1]] * 2, dtype=np.float32)  # noqa: PLW2901 - in its own unit from here on
             if self._decoder.suppresses:
                 kept = suppress(

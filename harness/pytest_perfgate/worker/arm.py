@@ -24,6 +24,8 @@ from pytest_perfgate.machine import process_memory
 from pytest_perfgate.machine.cores import usable_cores
 from pytest_perfgate.machine.pipes import write_whole
 from pytest_perfgate.records.recipe import FLUSH, ROTATE
+from pytest_perfgate.registry import derived
+from pytest_perfgate.runtimes import InferenceSession
 from pytest_perfgate.worker import yardstick
 from pytest_perfgate.worker.protocol import (
     ARM_MESSAGES,
@@ -33,7 +35,7 @@ from pytest_perfgate.worker.protocol import (
     ArmSpec,
     RecipeWork,
 )
-from pytest_perfgate.workloads import Batches, Infers, Work, WorkContext, Workload, placement
+from pytest_perfgate.workloads import Work, WorkContext, Workload, placement
 from pytest_perfgate.workloads.images import Images
 
 SAMPLE, BATCH, ENERGY, FINISH = b"s", b"b", b"e", b"f"
@@ -171,11 +173,13 @@ class _RecipeVisit(_Visit):
         context = _context(work, images)
         self._grown = process_memory.grown()
         start = time.perf_counter()
-        self._work: Work = workload.open(options, context)
+        self._work = workload.open(options, context)
+        derived(self._work, Work, f"the workload {spec.name!r} opens")
         self.load_time = time.perf_counter() - start
         self.facts = self._work.facts
-        self.columns = tuple(getattr(self._work, "columns", workload.columns))
-        self.processes = getattr(self._work, "processes", ())
+        columns = self._work.columns
+        self.columns = tuple(workload.columns if columns is None else columns)
+        self.processes = self._work.processes
         _warm(self.sample)
         # What lives now lives to the end: later collections have less to look at, and none of the
         # frameworks' thousands of objects is visited in the middle of a sample.
@@ -186,22 +190,16 @@ class _RecipeVisit(_Visit):
         return self._work.sample(number)
 
     def batch(self) -> float:
-        return self._work.batch() if isinstance(self._work, Batches) else math.nan
+        return self._work.batch()
 
     def inferences(self, seconds: float) -> tuple[float, float]:
-        if not isinstance(self._work, Infers):
-            return math.nan, 0.0
         return self._work.inferences(seconds)
 
     def peak_device_memory(self) -> int | None:
-        ask = getattr(self._work, "peak_device_memory", None)
-        return None if ask is None else ask()
+        return self._work.peak_device_memory()
 
     def peak_memory(self) -> int | None:
-        own, ask = self._grown(), getattr(self._work, "peak_memory", None)
-        if ask is None:
-            return own
-        others = ask()
+        own, others = self._grown(), self._work.peak_memory()
         return None if own is None or others is None else own + others
 
 
@@ -229,23 +227,22 @@ def _context(work: RecipeWork, images: Sequence[Any]) -> WorkContext:
     )
 
 
-def flush_of(session: Any, policy: str) -> Callable[[], None] | None:
-    """What is done before every sample, outside of its time; None for nothing.
+def flush_of(session: InferenceSession, policy: str) -> Callable[[], object] | None:
+    """The function to call before every sample, outside its time; None: nothing.
 
     Raises:
-        RuntimeFault: the policy asks for what this session cannot do.
+        RuntimeFault: the policy flushes a cache that this session does not have.
     """
     if policy != FLUSH:
         return None
-    flush: Callable[[], None] | None = getattr(session, "flush_cache", None)
-    if flush is None:
+    if not session.flush_cache():
         raise RuntimeFault(
             f'between_samples = "{FLUSH}" was asked for, and this runtime flushes no cache of a '
             "device here",
             valid=f'"{ROTATE}"',
             next_step="run the recipe on a device, or leave `between_samples` out",
         )
-    return flush
+    return session.flush_cache
 
 
 def _warm(work: Callable[[int], Any]) -> None:

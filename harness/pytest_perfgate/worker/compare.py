@@ -14,7 +14,7 @@ from pytest_perfgate.metric import Better
 from pytest_perfgate.records.accuracy import Packed, Ratio
 from pytest_perfgate.records.image_losses import WORSE_MOST, Thumbnail
 from pytest_perfgate.stats.ratio import ratio
-from pytest_perfgate.tasks import ShowsImages, Task
+from pytest_perfgate.tasks import Task
 from pytest_perfgate.worker.protocol import (
     Compared,
     ComparedMetric,
@@ -43,7 +43,7 @@ def compare(job: CompareJob, send: Send) -> None:
             metrics[name] = ComparedMetric(ratio((top, bottom), perfect), parts)
         send(Compared(pair.label, metrics))
     shown = [pair for pair in job.pairs if pair.label in job.shown]
-    if shown and isinstance(task, ShowsImages):
+    if shown:
         _send_worse(SuiteData(job.suite), task, shown, predictions, send)
 
 
@@ -54,7 +54,7 @@ def _read(file: Path) -> dict[str, Any]:
 
 def _send_worse(
     data: SuiteData,
-    task: ShowsImages,
+    task: Task,
     pairs: Sequence[PredictionPair],
     predictions: Mapping[Path, Mapping[str, Any]],
     send: Send,

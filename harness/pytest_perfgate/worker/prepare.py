@@ -27,7 +27,6 @@ from pytest_perfgate.machine.fingerprint import this_machine
 from pytest_perfgate.records.accuracy import Accuracy
 from pytest_perfgate.records.recipe import Recipe, Suite
 from pytest_perfgate.runtimes import InferenceSession, Runtime
-from pytest_perfgate.steps import splits_of
 from pytest_perfgate.suite.preloads import preloads
 from pytest_perfgate.worker.loading import preload
 from pytest_perfgate.worker.protocol import Prepared, PrepareJob, Send, WorkProgress, failure
@@ -228,7 +227,7 @@ def _splits_used(recipe: Recipe) -> list[str]:
     used: set[str] = set()
     for spec in recipe.chain:
         step = registry.find(registry.STEPS, spec.name)
-        used |= splits_of(step, step.Options.model_validate(dict(spec.options)))
+        used |= step.splits_with(step.Options.model_validate(dict(spec.options)))
     return sorted(used - {VALIDATION})
 
 

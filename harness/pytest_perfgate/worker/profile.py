@@ -14,7 +14,7 @@ from typing import Any
 from pytest_perfgate.building.opening import open_session
 from pytest_perfgate.building.suite_data import SuiteData
 from pytest_perfgate.records.profile import Profile
-from pytest_perfgate.runtimes import Profiles
+from pytest_perfgate.runtimes import InferenceSession
 from pytest_perfgate.worker.loading import read_images
 from pytest_perfgate.worker.protocol import Profiled, ProfileJob, Send
 
@@ -30,17 +30,14 @@ def profile(job: ProfileJob, send: Send) -> None:
         os.sched_setaffinity(0, job.cores)
     session = open_session(job.suite, job.suite.recipes[job.recipe], job.artifact)
     try:
-        if not isinstance(session, Profiles):
-            operators = Profile(problem="its runtime has no profiler")
-        else:
-            batch, _ = SuiteData(job.suite).pipeline.preprocess(read_images(job.images)[:1])
-            operators = _profiled(session, batch)
+        batch, _ = SuiteData(job.suite).pipeline.preprocess(read_images(job.images)[:1])
+        operators = _profiled(session, batch)
     finally:
         session.close()
     send(Profiled(operators))
 
 
-def _profiled(session: Any, batch: Any) -> Profile:
+def _profiled(session: InferenceSession, batch: Any) -> Profile:
     took = []
     for _ in range(_PLAIN + 1):
         start = time.perf_counter()
@@ -49,6 +46,8 @@ def _profiled(session: Any, batch: Any) -> Profile:
     plain = statistics.median(took[1:])  # the first one allocates
     count = min(_MOST, max(_FEWEST, int(_SECONDS / max(plain, 1e-6))))
     rows = session.profile(batch, count)
+    if rows is None:
+        return Profile(problem="its runtime has no profiler")
     rows.sort(key=lambda row: -row.seconds)
     if not rows:
         return Profile(tool=session.profiler, problem=f"{session.profiler} saw no operator")

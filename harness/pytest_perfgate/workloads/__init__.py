@@ -1,30 +1,34 @@
-"""Workloads: what an arm does in its turn, in a file of its own each, found by entry point.
+"""Workloads: the work of an arm's turn, one kind per file, registered by entry point.
 
 Frameworks are imported inside functions only: this package is read by the pytest process too.
 """
 
 from __future__ import annotations
 
+import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
+from pytest_perfgate import registry
+from pytest_perfgate.artifact import NoOptions, OptionsModel
 from pytest_perfgate.metric import Metric
 from pytest_perfgate.records.recipe import StepSpec
 from pytest_perfgate.registry import Requirement
 
 if TYPE_CHECKING:
-    from pytest_perfgate.artifact import OptionsModel
     from pytest_perfgate.runtimes import InferenceSession
     from pytest_perfgate.tasks import Pipeline
 
 IMAGES = "images"
-"""The workload of a recipe that names none: images through the model, one at a time."""
+"""The default workload: images through the model, one at a time."""
 
 
 @dataclass(frozen=True)
 class WorkContext:
-    """What a workload may work with, in the arm's process.
+    """Session, data and functions for a workload, in the arm's process.
 
     Attributes:
         session: opens the recipe's artifact on its runtime.
@@ -36,9 +40,9 @@ class WorkContext:
         batch: the suite's images in a batch.
         threads: threads that the arm may use, at each of its places (`workloads.placement`).
         gpu: whether the recipe's runtime needs an NVIDIA GPU.
-        flush: for a session, what is done before every sample outside of its time, or None.
-        grown: watches the memory of the process that calls it, for work in other processes; what
-            it gives tells the most bytes that became resident since.
+        flush: for a session, a function to call before every sample, outside its time; or None.
+        grown: `grown()` starts to watch the memory of the calling process, for work in other
+            processes; the function that it gives returns the peak growth in resident bytes since.
         silence: seconds without an answer after which an arm counts as hung.
     """
 
@@ -50,91 +54,146 @@ class WorkContext:
     trainer: Callable[[], Callable[..., Any]]
     batch: int
     threads: int
-    flush: Callable[[InferenceSession], Callable[[], None] | None]
+    flush: Callable[[InferenceSession], Callable[[], object] | None]
     gpu: bool = False
     grown: Callable[[], Callable[[], int | None]] = lambda: lambda: None
     silence: float = 300.0
 
 
-class Work(Protocol):
-    """An opened workload, ready for its turns.
+class Work(ABC):
+    """An opened workload, ready for its turns. See `Workload` for an example.
 
     Attributes:
-        facts: what it says of itself, as really used; plain JSON data.
+        facts: what really runs; plain JSON data.
+        columns: the workload's columns, each as often as a sample has values of it. Default: None,
+            every column once.
+        processes: ids of the processes that work for it, besides the arm's own. Default: none.
+        session: the session whose allocator `peak_device_memory` reads. Default: none.
     """
 
     facts: dict[str, Any]
+    columns: Sequence[str] | None = None
+    processes: Sequence[int] = ()
+    session: InferenceSession | None = None
 
-    # Work on a device may have more, asked for where it is there:
-    #   peak_device_memory() -> int | None     the most that its allocator held, in bytes
-    # Work in other processes has:
-    #   processes: Sequence[int]               their ids
-    #   peak_memory() -> int | None            what became resident in them at the most
-    # Work with several values of a column in a turn has:
-    #   columns: Sequence[str]                 the workload's, each as often as it has values
-
+    @abstractmethod
     def sample(self, number: int) -> Sequence[float]:
-        """One turn: a value for each of the workload's `columns`; NaN: not measured.
+        """One turn: a value for each of `columns`; NaN: not measured.
 
-        `number` is the same for the turns of arms that are compared: it says which images.
+        Args:
+            number: chooses the images; it is the same for the turns of compared arms.
         """
-        ...
-
-
-@runtime_checkable
-class Batches(Protocol):
-    """What work has besides, when it can run a whole batch."""
 
     def batch(self) -> float:
-        """Seconds of a batch of `WorkContext.batch` images, all stages."""
-        ...
-
-
-@runtime_checkable
-class Infers(Protocol):
-    """What work has besides, when inferences alone can be counted."""
+        """Seconds of a batch of `WorkContext.batch` images, all stages. Default: NaN."""
+        return math.nan
 
     def inferences(self, seconds: float) -> tuple[float, float]:
-        """Runs inferences of one image for so long: seconds, and how many they were."""
-        ...
+        """Run inferences of one image for `seconds`: the time that passed in seconds, and the
+        number of inferences. Default: NaN and 0, not measured.
+        """
+        return math.nan, 0.0
+
+    def peak_memory(self) -> int | None:
+        """Peak resident memory of `processes`, in bytes; None: unknown. Default: 0."""
+        return 0
+
+    def peak_device_memory(self) -> int | None:
+        """Peak memory of the allocator on the device, in bytes; None: unknown. Default: that of
+        `session`.
+        """
+        return None if self.session is None else self.session.peak_device_memory()
 
 
-class Workload(Protocol):
+class Workload(registry.Extension, ABC):
     """A kind of work that a recipe is measured by.
+
+    Example:
+        The workload `burst`: a turn is a few images one directly after the other.
+
+            import time
+
+            from pydantic import Field
+            from pytest_perfgate.artifact import OptionsModel
+            from pytest_perfgate.metric import Metric, by_name
+            from pytest_perfgate.workloads import Work, Workload
+
+
+            class Burst(Workload):
+                name = "burst"
+                columns = ("burst_time",)
+                metrics = by_name(
+                    Metric.seconds(
+                        "burst_time_p50", "Median time of a burst of images.", headline=True
+                    )
+                )
+                goal = "burst_time_p50"
+
+                class Options(OptionsModel):
+                    images: int = Field(4, ge=1, description="images in a burst")
+
+                def open(self, options, context):
+                    return BurstWork(options, context)
+
+
+            class BurstWork(Work):
+                def __init__(self, options, context):
+                    self._count, self._images = options.images, context.images
+                    self._pipeline, self.session = context.pipeline, context.session()
+                    self.facts = self.session.facts
+
+                def sample(self, number):
+                    start = time.perf_counter()
+                    for index in range(number, number + self._count):
+                        image = self._images[index % len(self._images)]
+                        batch, meta = self._pipeline.preprocess([image])
+                        self._pipeline.postprocess(self.session.run(batch), meta)
+                    return (time.perf_counter() - start,)
 
     Attributes:
         name: as written in a suite file.
-        Options: its options, checked before any work starts; `devices` among them is how many
-            places it works at.
-        columns: what a sample's values are, by name. Of a time `x`, metrics `x_p50`, `x_p95`
-            and `x_p99` may be had; of anything else, the metric of the same name is the median.
-        metrics: its own metrics, by name, each of one of its columns.
-        goal: the metric that a search makes as good as it can, unless it is told another.
-        measures: names of the performance metrics that it measures besides those of every
-            workload, see `pytest_perfgate.metric.OF_EVERY_WORKLOAD`.
-        accepts: kinds of artifact; None for any.
-        requires: packages it imports.
+        columns: names of a sample's values. A time `x` has the metrics `x_p50`, `x_p95` and
+            `x_p99`; the metric of any other column has the column's name and is its median.
+        Options: its options, checked before any work starts; `devices` among them is the number of
+            places that it works at. Default: none.
+        metrics: its own metrics by name, each of one of its columns. Default: none.
+        measures: names of performance metrics that it measures besides those of every workload
+            (`pytest_perfgate.metric.OF_EVERY_WORKLOAD`). Default: none.
+        goal: the metric that a search improves unless the recipe names another. Default: "", the
+            recipe must name one.
+        accepts: kinds of artifact that it takes. Default: None, any.
+        requires: packages that it imports. Default: none.
         preload: as a runtime's.
     """
 
+    group = registry.WORKLOADS
+    needed = ("name", "columns")
+
     name: str
-    Options: type[OptionsModel]
     columns: tuple[str, ...]
-    metrics: Mapping[str, Metric]
-    measures: frozenset[str]
-    goal: str
-    accepts: frozenset[str] | None
-    requires: tuple[Requirement, ...]
-    preload: tuple[str, ...]
+    metrics: Mapping[str, Metric] = MappingProxyType({})
+    measures: frozenset[str] = frozenset()
+    goal: str = ""
+    accepts: frozenset[str] | None = None
+    requires: tuple[Requirement, ...] = ()
+    preload: tuple[str, ...] = ()
 
-    def adds(self, options: Any) -> tuple[StepSpec, ...]:
-        """Steps that end the recipe's chain, so that accuracy is of what the work leads to."""
-        ...
+    Options: type[OptionsModel] = NoOptions
 
+    @abstractmethod
     def open(self, options: Any, context: WorkContext) -> Work:
         """The work, loaded.
 
         Raises:
-            RuntimeFault: it cannot be done here.
+            RuntimeFault: this machine cannot do it.
         """
-        ...
+
+    def requires_with(self, options: Any) -> tuple[Requirement, ...]:
+        """Packages that it imports with these options. Default: `requires`."""
+        return self.requires
+
+    def adds(self, options: Any) -> tuple[StepSpec, ...]:
+        """Steps at the end of the recipe's chain, so that accuracy is that of the work's result.
+        Default: none.
+        """
+        return ()

@@ -13,9 +13,8 @@ from pydantic import Field
 
 from pytest_perfgate.artifact import OptionsModel
 from pytest_perfgate.metric import Metric, by_name
-from pytest_perfgate.records.recipe import StepSpec
-from pytest_perfgate.registry import Requirement
-from pytest_perfgate.workloads import WorkContext
+from pytest_perfgate.runtimes import InferenceSession
+from pytest_perfgate.workloads import Work, WorkContext, Workload
 
 _TURN = "pre-process, inference and post-process; compared arms take turns at every batch."
 
@@ -43,7 +42,7 @@ _METRICS = by_name(
 )
 
 
-class Batches:
+class Batches(Workload):
     """The workload of this file."""
 
     class Options(OptionsModel):
@@ -54,29 +53,21 @@ class Batches:
     name = "batches"
     columns = ("batch_throughput", "batch_latency")
     metrics = _METRICS
-    measures: frozenset[str] = frozenset()
     goal = "batch_throughput"
-    accepts: frozenset[str] | None = None
-    requires: tuple[Requirement, ...] = ()
-    preload: tuple[str, ...] = ()
-
-    def adds(self, options: Any) -> tuple[StepSpec, ...]:  # noqa: ARG002 - the Protocol's
-        """Nothing: what the model gives does not depend on it."""
-        return ()
 
     def open(self, options: Any, context: WorkContext) -> _Work:
         """A session, and the stages around it."""
         return _Work(options.size, context)
 
 
-class _Work:
+class _Work(Work):
     def __init__(self, size: int, context: WorkContext) -> None:
-        self._session = context.session()
+        self.session: InferenceSession = context.session()
         self._pipeline = context.pipeline
         self._images = context.images
         self._size = size
-        self.facts = {**self._session.facts, "batch_size": size}
-        self._flush = context.flush(self._session)
+        self.facts = {**self.session.facts, "batch_size": size}
+        self._flush = context.flush(self.session)
 
     def sample(self, number: int) -> Sequence[float]:
         """The batch of that number: images per second, and its seconds."""
@@ -87,11 +78,6 @@ class _Work:
             self._flush()
         start = time.perf_counter()
         batch, meta = self._pipeline.preprocess(chosen)
-        self._pipeline.postprocess(self._session.run(batch), meta)
+        self._pipeline.postprocess(self.session.run(batch), meta)
         seconds = time.perf_counter() - start
         return self._size / seconds, seconds
-
-    def peak_device_memory(self) -> int | None:
-        """The allocator's own word, in bytes; None where it has none."""
-        ask = getattr(self._session, "peak_device_memory", None)
-        return None if ask is None else ask()

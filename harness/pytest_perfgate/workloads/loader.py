@@ -17,16 +17,16 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pydantic import Field, field_validator
+from typing_extensions import override
 
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import OptionsModel, data_source
 from pytest_perfgate.errors import RuntimeFault
 from pytest_perfgate.machine.parent_death import die_with
 from pytest_perfgate.metric import Better, Metric, Rule, by_name
-from pytest_perfgate.records.recipe import StepSpec
-from pytest_perfgate.registry import Requirement
+from pytest_perfgate.runtimes import InferenceSession
 from pytest_perfgate.units import Unit
-from pytest_perfgate.workloads import WorkContext
+from pytest_perfgate.workloads import Work, WorkContext, Workload
 
 _LEAST_SHARE = 1e-6  # of time: what did not wait at all has no logarithm
 
@@ -51,7 +51,7 @@ _METRICS = by_name(
 )
 
 
-class Loader:
+class Loader(Workload):
     """The workload of this file."""
 
     class Options(OptionsModel):
@@ -81,21 +81,15 @@ class Loader:
     name = "loader"
     columns = ("stretch_time", "wait_share", "loader_throughput")
     metrics = _METRICS
-    measures: frozenset[str] = frozenset()
-    accepts: frozenset[str] | None = None
-    requires: tuple[Requirement, ...] = (registry.from_extra("torch", "torch"),)
-    preload: tuple[str, ...] = ("torch", "torch.utils.data")
-
-    def adds(self, options: Any) -> tuple[StepSpec, ...]:  # noqa: ARG002 - the Protocol's
-        """Nothing: how images arrive changes no accuracy."""
-        return ()
+    requires = (registry.from_extra("torch", "torch"),)
+    preload = ("torch", "torch.utils.data")
 
     def open(self, options: Any, context: WorkContext) -> _Work:
         """Starts the loader's processes, and then the session."""
         return _Work(options, context)
 
 
-class _Work:
+class _Work(Work):
     def __init__(self, options: Any, context: WorkContext) -> None:
         import torch
 
@@ -126,9 +120,9 @@ class _Work:
         self._workers = [each.pid for each in multiprocessing.active_children()]
         self._signal(signal.SIGSTOP)
         atexit.register(self._signal, signal.SIGCONT)  # torch waits for them as a program ends
-        self._session = context.session()
+        self.session: InferenceSession = context.session()
         self.facts: dict[str, Any] = {
-            **self._session.facts,
+            **self.session.facts,
             "loading processes": len(found - {os.getpid()}),
             "batch_size": options.batch_size,
             "decoded images kept": len(data.images) if options.cache else 0,
@@ -143,18 +137,19 @@ class _Work:
                 "processes loaded"
             )
 
-    def sample(self, number: int) -> Sequence[float]:  # noqa: ARG002 - batches come in their own order
+    @override
+    def sample(self, number: int) -> Sequence[float]:
         """A stretch of batches."""
         asked, clock = self._options, time.perf_counter
         self._signal(signal.SIGCONT)
         for _ in range(asked.num_workers * asked.prefetch_factor):
-            self._session.run(self._next())  # what was ready when the turn came
+            self.session.run(self._next())  # what was ready when the turn came
         waited, start = 0.0, clock()
         for _ in range(asked.batches):
             before = clock()
             batch = self._next()
             waited += clock() - before
-            self._session.run(batch)
+            self.session.run(batch)
         whole = clock() - start
         self._signal(signal.SIGSTOP)
         images = asked.batches * asked.batch_size
@@ -169,11 +164,6 @@ class _Work:
             if pid is not None:
                 with contextlib.suppress(ProcessLookupError):  # its end is the loader's to tell
                     os.kill(pid, what)
-
-    def peak_device_memory(self) -> int | None:
-        """The allocator's own word, in bytes; None where it has none."""
-        ask = getattr(self._session, "peak_device_memory", None)
-        return None if ask is None else ask()
 
 
 class _DieWith:

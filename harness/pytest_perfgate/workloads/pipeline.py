@@ -20,9 +20,8 @@ from pydantic import Field, model_validator
 from pytest_perfgate.artifact import OptionsModel
 from pytest_perfgate.errors import RuntimeFault
 from pytest_perfgate.metric import Metric, by_name
-from pytest_perfgate.records.recipe import StepSpec
-from pytest_perfgate.registry import Requirement
-from pytest_perfgate.workloads import Work, WorkContext
+from pytest_perfgate.runtimes import InferenceSession
+from pytest_perfgate.workloads import Work, WorkContext, Workload
 
 _TOLERANCE = 1e-3  # of the largest value: threads add in another order
 
@@ -49,7 +48,7 @@ _METRICS = by_name(
 )
 
 
-class Pipeline:
+class Pipeline(Workload):
     """The workload of this file."""
 
     class Options(OptionsModel):
@@ -84,14 +83,6 @@ class Pipeline:
     name = "pipeline"
     columns = ("pipeline_throughput", "response_time_p50", "response_time_p95")
     metrics = _METRICS
-    measures: frozenset[str] = frozenset()
-    accepts: frozenset[str] | None = None
-    requires: tuple[Requirement, ...] = ()
-    preload: tuple[str, ...] = ()
-
-    def adds(self, options: Any) -> tuple[StepSpec, ...]:  # noqa: ARG002 - the Protocol's
-        """Nothing: what is under way beside an image does not change its result."""
-        return ()
 
     def open(self, options: Any, context: WorkContext) -> Work:
         """Starts the stages' threads; a session is opened by the thread that runs it. One image
@@ -103,15 +94,15 @@ class Pipeline:
         return _Work(options, context) if options.depth > 1 else _OneByOne(options, context)
 
 
-class _OneByOne:
+class _OneByOne(Work):
     """What a pipeline is held against: the stages in turn, in one thread."""
 
     def __init__(self, options: Any, context: WorkContext) -> None:
         self._count = options.images
         self._images = context.images
         self._stages = context.pipeline
-        self._session = context.session()
-        self.facts: dict[str, Any] = dict(self._session.facts)
+        self.session: InferenceSession = context.session()
+        self.facts: dict[str, Any] = dict(self.session.facts)
 
     def sample(self, number: int) -> Sequence[float]:
         """A stretch of images."""
@@ -120,7 +111,7 @@ class _OneByOne:
             admitted = time.perf_counter()
             image = self._images[(number * self._count + index) % len(self._images)]
             batch, meta = self._stages.preprocess([image])
-            self._stages.postprocess(self._session.run(batch), meta)
+            self._stages.postprocess(self.session.run(batch), meta)
             times.append(time.perf_counter() - admitted)
         return _values(times, time.perf_counter() - start)
 
@@ -146,7 +137,7 @@ class _Item:
     spans: list[tuple[float, float]] = field(default_factory=list)
 
 
-class _Work:
+class _Work(Work):
     def __init__(self, options: Any, context: WorkContext) -> None:
         self._options = options
         self._images = context.images

@@ -32,7 +32,7 @@ def on_gpu(recipe: Recipe) -> bool:
     """Whether the recipe's runtime needs an NVIDIA GPU, with the options it has."""
     runtime = registry.find(registry.RUNTIMES, recipe.runtime.name)
     options = runtime.Options.model_validate(dict(recipe.runtime.options))
-    return GPU in registry.requires_of(runtime, options)
+    return GPU in runtime.requires_with(options)
 
 
 def cores_of(recipe: Recipe, threads: int) -> int:

@@ -21,11 +21,9 @@ from pydantic import Field
 from pytest_perfgate.artifact import OptionsModel
 from pytest_perfgate.machine.cuda_context import refuse_opened
 from pytest_perfgate.metric import Better, Metric, Rule, by_name
-from pytest_perfgate.records.recipe import StepSpec
-from pytest_perfgate.registry import Requirement
 from pytest_perfgate.runtimes import DEVICE_UUID
 from pytest_perfgate.units import Unit
-from pytest_perfgate.workloads import WorkContext
+from pytest_perfgate.workloads import Work, WorkContext, Workload
 from pytest_perfgate.workloads.child_processes import Begin, Dialogue, Forks
 from pytest_perfgate.workloads.placement import Place, prove_apart, seen, take
 
@@ -64,7 +62,7 @@ _METRICS = by_name(
 )
 
 
-class Replicas:
+class Replicas(Workload):
     """The workload of this file."""
 
     class Options(OptionsModel):
@@ -79,14 +77,6 @@ class Replicas:
     name = "replicas"
     columns = ("replica_throughput", "scaling_efficiency", "replica_latency")
     metrics = _METRICS
-    measures: frozenset[str] = frozenset()
-    accepts: frozenset[str] | None = None
-    requires: tuple[Requirement, ...] = ()
-    preload: tuple[str, ...] = ()
-
-    def adds(self, options: Any) -> tuple[StepSpec, ...]:  # noqa: ARG002 - the Protocol's
-        """Nothing."""
-        return ()
 
     def open(self, options: Any, context: WorkContext) -> _Work:
         """The replicas, each with its session open and after its first batch."""
@@ -141,7 +131,7 @@ _Request = _Stretch | _AskMemory
 _Answer = _Ready | _Times | _Memory
 
 
-class _Work:
+class _Work(Work):
     def __init__(self, options: Any, context: WorkContext) -> None:
         count = options.devices
         self._size = options.batch_size or context.batch
@@ -271,8 +261,7 @@ def _begin(
 
     def answer(request: _Request) -> _Answer:
         if isinstance(request, _AskMemory):
-            ask = getattr(session, "peak_device_memory", None)
-            return _Memory(memory(), None if ask is None else ask())
+            return _Memory(memory(), session.peak_device_memory())
         active, serial = request.active, request.serial
         # No two replicas have the same images at once, and no two batches of a turn.
         first = (request.number * len(active) + number) * batches * size

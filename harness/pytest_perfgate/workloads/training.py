@@ -14,16 +14,16 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 from pydantic import Field
+from typing_extensions import override
 
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import TORCH
 from pytest_perfgate.errors import RuntimeFault
 from pytest_perfgate.metric import Better, Metric, Rule, by_name
 from pytest_perfgate.records.recipe import StepSpec
-from pytest_perfgate.registry import Requirement
 from pytest_perfgate.steps.training import TRAINING_LOSS, Course, TrainingOptions, train
 from pytest_perfgate.units import Unit
-from pytest_perfgate.workloads import WorkContext
+from pytest_perfgate.workloads import Work, WorkContext, Workload
 
 _STEPS = 1_000_000  # of a training that is never finished: so many turns no session has
 _SEED = 0
@@ -64,7 +64,7 @@ _METRICS = by_name(
 )
 
 
-class Training:
+class Training(Workload):
     """The workload of this file."""
 
     class Options(TrainingOptions):
@@ -77,11 +77,10 @@ class Training:
     name = "training"
     columns = ("step_time", "forward_time", "backward_time", "training_throughput")
     metrics = _METRICS
-    measures: frozenset[str] = frozenset()
     goal = "step_time_p50"
-    accepts: frozenset[str] | None = frozenset({TORCH})
-    requires: tuple[Requirement, ...] = (registry.from_extra("torch", "torch"),)
-    preload: tuple[str, ...] = ("torch",)
+    accepts = frozenset({TORCH})
+    requires = (registry.from_extra("torch", "torch"),)
+    preload = ("torch",)
 
     def adds(self, options: Any) -> tuple[StepSpec, ...]:
         """The training that accuracy and loss are of."""
@@ -92,7 +91,7 @@ class Training:
         return _Work(options, context)
 
 
-class _Work:
+class _Work(Work):
     """A trainer in a thread of its own, which waits for its turn at every step."""
 
     def __init__(self, options: Any, context: WorkContext) -> None:
@@ -123,7 +122,8 @@ class _Work:
             "threads": context.threads,
         }
 
-    def sample(self, number: int) -> Sequence[float]:  # noqa: ARG002 - batches come in their own order
+    @override
+    def sample(self, number: int) -> Sequence[float]:
         """One step of the training."""
         self._course.turn.release()
         self._course.ended.acquire()
