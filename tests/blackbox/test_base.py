@@ -259,7 +259,7 @@ def test_another_interpreter_makes_every_arm_a_program_of_its_own(versions: Proj
     link.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
     link.chmod(0o755)
     write_slow(versions, 0.0056)
-    more = ("--perf-base-python", str(link), "--perf-seconds", "90")
+    more = (f"--perf-base-python={link}", "--perf-seconds", "90")
     result = versions.run("--perf-base", "HEAD", *more)
     assert versions.verdicts() == {"slow-latency_p50": "FAIL", "slow-map": "PASS"}
     said(result, "every arm a program of its own")
@@ -269,9 +269,9 @@ def test_another_interpreter_makes_every_arm_a_program_of_its_own(versions: Proj
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("--perf-base-python", "python3"), "--perf-base, which is not set"),
-        (("--perf-base=HEAD", "--perf-base-python", "/no/python"), "there is no such program"),
-        (("--perf-base=HEAD", "--perf-base-python", "true"), "it needs pytest-perfgate"),
+        (("--perf-base-python=python3",), "--perf-base, which is not set"),
+        (("--perf-base=HEAD", "--perf-base-python=/no/python"), "there is no such program"),
+        (("--perf-base=HEAD", "--perf-base-python=true"), "it needs pytest-perfgate"),
     ],
 )
 def test_an_interpreter_that_will_not_do_is_an_error_before_any_work(

@@ -16,7 +16,8 @@ def test_one_session_is_told_everywhere(project: Project, monkeypatch: pytest.Mo
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
     result = project.run(
         *("-k", "plain-artifact", "--junitxml", "junit.xml"),
-        *("--perf-markdown", "out/comment.md", "--perf-openmetrics", "out/perfgate.prom"),
+        "--perf-markdown=out/comment.md",
+        "--perf-openmetrics=out/perfgate.prom",
     )
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["markdown: out/comment.md", "openmetrics: out/perfgate.prom"])
@@ -56,7 +57,7 @@ def test_a_file_that_cannot_be_written_is_refused_before_measuring(
     """A folder, and a path through a file, are usage errors that name option and path."""
     (project.root / "file").write_text("")
     for path in ("suites", "file/x"):
-        result = project.pytest("--perf", option, path)
+        result = project.pytest("--perf", f"{option}={path}")
         assert result.ret == pytest.ExitCode.USAGE_ERROR
         result.stderr.fnmatch_lines([f"*{option} {path}: *"])
     assert not Path(project.root / "reports").exists()
@@ -66,7 +67,7 @@ def test_a_password_in_the_uri_of_mlflow_is_refused(project: Project) -> None:
     """The command is kept in the report, so no secret may be in it; nothing is measured."""
     pytest.importorskip("mlflow", reason="python -m pip install 'pytest-perfgate[mlflow]'")
     uri = "https://me:secret@tracking.example"
-    result = project.pytest("--perf", "--perf-mlflow", uri)
+    result = project.pytest("--perf", f"--perf-mlflow={uri}")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*MLFLOW_TRACKING_PASSWORD*"])
     assert "secret" not in result.stderr.str()

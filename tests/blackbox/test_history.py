@@ -34,7 +34,7 @@ def test_sessions_are_added_and_the_nightly_page_shows_them(project: Project) ->
 def test_an_unwritable_history_is_a_warning(project: Project) -> None:
     """The session stays green, the message names the folder and the option."""
     (project.root / "taken").write_text("a file where a folder should be")
-    result = project.run("-k", "plain-artifact", "--perf-history", "taken", history=True)
+    result = project.run("-k", "plain-artifact", "--perf-history=taken", history=True)
     result.assert_outcomes(passed=1)
     assert result.ret == 0
     result.stdout.fnmatch_lines(["warning: */taken*: the history cannot be written*"])

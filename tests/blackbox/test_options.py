@@ -70,7 +70,7 @@ def test_a_recipe_that_cannot_be_read_waits_for_nobody(
 
 def test_reports_and_cache_go_where_they_are_told(project: Project) -> None:
     """`--perf-reports` and `--perf-cache` name other folders."""
-    project.run("-k", "plain-artifact", "--perf-reports", "out/here", "--perf-cache", "kept")
+    project.run("-k", "plain-artifact", "--perf-reports=out/here", "--perf-cache=kept")
     assert len(list((project.root / "out" / "here").glob("[0-9]*.html"))) == 1
     assert (project.root / "kept" / "artifacts").is_dir()
     assert not (project.root / "reports").exists()
@@ -82,7 +82,7 @@ def test_a_report_that_cannot_be_written_is_said_and_is_red(project: Project) ->
     result = project.run("-k", "plain-artifact")
     result.assert_outcomes(passed=1)
     assert result.ret == 1
-    result.stdout.fnmatch_lines(["*report cannot be written*", "*--perf-reports DIR*"])
+    result.stdout.fnmatch_lines(["*report cannot be written*", "*--perf-reports=DIR*"])
 
 
 def test_samples_reach_pytest_benchmark(project: Project) -> None:

@@ -99,7 +99,7 @@ def test_nothing_is_written_for_a_recipe_that_failed(
     project.run("--perf-update")
     assert sorted(stored(project)) == ["plain"]
     moody("finds_nothing", stage="evaluate")  # an environment variable, which no cache knows of
-    project.run("--perf-update", "--perf-cache", "another")
+    project.run("--perf-update", "--perf-cache=another")
     assert sorted(stored(project)) == ["plain"]
 
 

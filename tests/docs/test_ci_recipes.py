@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from pytest_perfgate.cli.main import _parser
 
+from tests.conftest import Project
+
 yaml = pytest.importorskip("yaml", reason="python -m pip install pyyaml")
 
 ROOT = Path(__file__).parents[2]
@@ -98,6 +100,53 @@ def test_every_option_of_pytest_exists(file: Path, pytestconfig: pytest.Config) 
     assert gate[gate.index("--perf-base") + 1] == "origin/main"
     _, unknown = pytestconfig._parser.parse_known_and_unknown_args(["--perf-bas", "--perf-none"])
     assert unknown
+
+
+def _in_a_project(project: Project, words: list[str]) -> list[str]:
+    """The arguments of a command line, with its folders of the host below the project's parent."""
+    place = project.root.parent / f"{project.root.name}-host"
+    place.mkdir(exist_ok=True)
+    return [word.replace("/var/lib", str(place)) for word in words[1:]]
+
+
+@pytest.mark.parametrize("file", [GITHUB, GITLAB], ids=["github", "gitlab"])
+def test_every_line_of_pytest_works_twice(file: Path, project: Project) -> None:
+    """All that the first run leaves behind exists, and the root is still the project's."""
+    for words in (words for words in commands(file) if words[0] == "pytest"):
+        arguments = [
+            word
+            for word in _in_a_project(project, words)
+            if word not in {"--perf-base", "origin/main"}
+        ]
+        for word in arguments:
+            place = Path(word.partition("=")[2])
+            if place.is_absolute() and not place.suffix:
+                place.mkdir(parents=True, exist_ok=True)
+        result = project.pytest(*arguments, "--collect-only")
+        assert result.ret == 0
+        result.stdout.fnmatch_lines([f"rootdir: {project.root}", "*test_budget?plain-map?*"])
+
+
+def test_the_gate_of_github_runs_twice(project: Project) -> None:
+    """Both runs are green, in one place, and the second has the first one's artifacts."""
+    words = next(
+        words for words in commands(GITHUB) if words[0] == "pytest" and "--perf-base" in words
+    )
+    arguments = [*_in_a_project(project, words), "--perf-seconds=1", "-k", "plain-artifact"]
+    git = ("git", "-c", "user.name=a", "-c", "user.email=a@example.org")
+    project.pytester.makefile("", **{".gitignore": "reports\n__pycache__\n"})
+    for command in (
+        ("init", "-q"),
+        ("add", "-A"),
+        ("commit", "-q", "-m", "one"),
+        ("update-ref", "refs/remotes/origin/main", "HEAD"),
+    ):
+        subprocess.run([*git, *command], cwd=project.root, check=True)
+    for count in (1, 2):
+        result = project.pytest("-p", "no:cacheprovider", "-p", "one_launch", *arguments)
+        result.assert_outcomes(passed=1)
+        assert result.ret == 0
+        assert len(project.sessions()) == count
 
 
 @pytest.mark.parametrize("file", [GITHUB, GITLAB, IMAGE], ids=["github", "gitlab", "image"])

@@ -224,7 +224,7 @@ def test_an_unwritable_folder_is_an_error_and_leaves_nothing(tmp_path: Path) -> 
     (tmp_path / "file").write_text("no folder")
     with History(tmp_path / "file") as store, pytest.raises(HistoryError) as caught:
         store.append(nights.session(0, Night()), METRICS)
-    assert "--perf-history DIR" in str(caught.value)
+    assert "--perf-history=DIR" in str(caught.value)
 
 
 def test_a_name_does_not_leave_the_folder(tmp_path: Path) -> None:

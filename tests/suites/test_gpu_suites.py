@@ -85,8 +85,8 @@ def test_without_a_gpu_all_is_collected_and_one_line_says_what_is_missing(tmp_pa
     """Nothing is built and nothing fails; the line has the packages, too, and the next command."""
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "--perf", *map(str, (file.parent for file in SUITES)),
-         "-p", "no:cacheprovider", "--perf-history", "off", "--perf-reports", str(tmp_path),
-         "--perf-cache", str(tmp_path / "cache")],
+         "-p", "no:cacheprovider", "--perf-history", "off", f"--perf-reports={tmp_path}",
+         f"--perf-cache={tmp_path / 'cache'}"],
         capture_output=True, text=True, cwd=ROOT, check=False,
         env={**os.environ, "TMPDIR": str(tmp_path), "CI": ""},
     )  # fmt: skip

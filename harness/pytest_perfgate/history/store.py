@@ -274,7 +274,7 @@ def connect() -> duckdb.DuckDBPyConnection:
 
 
 def _writing(folder: Path) -> AbstractContextManager[None]:
-    remedy = "free the disk or make the folder writable, or name another: --perf-history DIR"
+    remedy = "free the disk or make the folder writable, or name another: --perf-history=DIR"
     return writing(folder, "the history", HistoryError, next_step=remedy)
 
 

@@ -11,7 +11,7 @@ import pytest
 from pytest_perfgate.errors import PerfgateError
 from pytest_perfgate.files import short_path
 from pytest_perfgate.machine import host_share
-from pytest_perfgate.plugin import ending
+from pytest_perfgate.plugin import ending, project_root
 from pytest_perfgate.plugin.options import FIXTURE
 from pytest_perfgate.plugin.outcome import BudgetCheck, explain
 from pytest_perfgate.plugin.progress import Progress
@@ -32,6 +32,7 @@ class PerfHooks:
         self._config = config
         self._is_worker = hasattr(config, "workerinput")
         self._progress = Progress(config)
+        project_root.check(config)
         try:
             self._session = Session(settings_of(config), self._progress.show, self._progress.say)
         except PerfgateError as error:

@@ -34,6 +34,11 @@ class Option:
     unset: str = ""
 
     @property
+    def is_path(self) -> bool:
+        """Whether the value names a place, which is then written after `=`."""
+        return self.metavar in {"DIR", "FILE", "PROGRAM", "URI"}
+
+    @property
     def default_text(self) -> str:
         """The default in words, "" where it is to do nothing."""
         if isinstance(self.default, bool):

@@ -66,7 +66,7 @@ def write(
 
 
 def _markdown(file: Path, text: str) -> None:
-    remedy = "make its folder writable, or name another: --perf-markdown FILE"
+    remedy = "make its folder writable, or name another: --perf-markdown=FILE"
     with writing(file, "the Markdown file", ReportError, next_step=remedy):
         file.parent.mkdir(parents=True, exist_ok=True)
         put(file, text)

@@ -56,7 +56,7 @@ def write(file: Path, session: SessionRecord, metrics: Mapping[str, Metric]) -> 
     Raises:
         ReportError: it cannot be written.
     """
-    remedy = "make its folder writable, or name another: --perf-openmetrics FILE"
+    remedy = "make its folder writable, or name another: --perf-openmetrics=FILE"
     with writing(file, "the OpenMetrics file", ReportError, next_step=remedy):
         file.parent.mkdir(parents=True, exist_ok=True)
         put(file, render(session, metrics))

@@ -21,7 +21,7 @@ def write(session: SessionRecord, folder: Path, metrics: Mapping[str, Metric]) -
     from pytest_perfgate.report.page import render
 
     page = folder / f"{session.id}.html"
-    remedy = "free the disk or make the folder writable, or name another: --perf-reports DIR"
+    remedy = "free the disk or make the folder writable, or name another: --perf-reports=DIR"
     with writing(folder, "the report", ReportError, next_step=remedy):
         folder.mkdir(parents=True, exist_ok=True)
         put(folder / f"{session.id}.json", session.model_dump_json(indent=1))
