@@ -104,6 +104,23 @@ def show_percent(change: float) -> str:
     return f"{change * 100:+.1f} %"
 
 
+def show_plain(value: object) -> str:
+    """An option or a fact for people, short: yes and no, at most six digits, "none" for what is
+    empty.
+    """
+    if value is None or (isinstance(value, (list, tuple, dict)) and not value):
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float) and math.isfinite(value):
+        return f"{value:.6g}"
+    if isinstance(value, dict):
+        return ", ".join(f"{key}={show_plain(inner)}" for key, inner in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(show_plain, value))
+    return str(value)
+
+
 def count_of(number: int, one: str, many: str = "") -> str:
     """A number of things for people: `count_of(1200, "launch", "launches")` is "1,200 launches";
     `many` defaults to `one` with an s.

@@ -15,13 +15,16 @@ import time
 from pathlib import Path
 
 import pytest
-from pytest_perfgate.cli import doctor
-from pytest_perfgate.cli.doctor import Examination, answer, noise_of, words
+from pytest_perfgate.cli import doctor_examination
 from pytest_perfgate.cli.doctor_advice import advice
+from pytest_perfgate.cli.doctor_examination import Examination
+from pytest_perfgate.cli.doctor_noise import TOLERANCES, Answer, answer, is_calm, noise_of
+from pytest_perfgate.cli.doctor_words import words
 from pytest_perfgate.cli.main import main
 from pytest_perfgate.machine.conditions import Conditions
 from pytest_perfgate.machine.fingerprint import Machine
 from pytest_perfgate.machine.host_setup import Busy, Surroundings
+from pytest_perfgate.measure.preparation import Progress
 from pytest_perfgate.records.launch import Launch
 from pytest_perfgate.stats.variance import launches_needed, launches_to_keep
 from pytest_perfgate.verdicts.limit_bounds import LEAST_SD
@@ -64,7 +67,7 @@ def examination(**more: object) -> Examination:
         "seconds": 60.0,
         "launch_seconds": 0.7,
         "noise": noise,
-        "answers": tuple(answer(each, noise.p50, 0.7) for each in doctor.TOLERANCES),
+        "answers": tuple(answer(each, noise.p50, 0.7) for each in TOLERANCES),
         "conditions": (Conditions(index=0),),
         "busy": (),
         "advice": (),
@@ -89,7 +92,7 @@ def test_a_tolerance_costs_what_the_statistics_say() -> None:
     assert found.fail_launches == launches_needed(0.02, 0.05, 0.01, 0.8)
     assert found.pass_launches == launches_to_keep(0.02, 0.05, 0.05, 0.8)
     assert found.fail_seconds == pytest.approx((found.fail_launches or 0) * 0.5)
-    costs = [answer(each, 0.03, 0.5).fail_seconds or math.inf for each in doctor.TOLERANCES]
+    costs = [answer(each, 0.03, 0.5).fail_seconds or math.inf for each in TOLERANCES]
     assert costs == sorted(costs, reverse=True)
     assert answer(0.01, 0.3, 1.0).fail_seconds is None
     assert answer(0.05, 0.0, 0.5) == answer(0.05, LEAST_SD, 0.5)
@@ -98,8 +101,8 @@ def test_a_tolerance_costs_what_the_statistics_say() -> None:
 def test_calm_is_both_answers_at_five_percent_within_a_minute() -> None:
     """A minute is enough, more is not, and neither is an answer that never comes."""
 
-    def at(tolerance: float, fail: float | None, keep: float | None) -> doctor.Answer:
-        return doctor.Answer(
+    def at(tolerance: float, fail: float | None, keep: float | None) -> Answer:
+        return Answer(
             tolerance=tolerance,
             fail_launches=None,
             fail_seconds=fail,
@@ -107,10 +110,10 @@ def test_calm_is_both_answers_at_five_percent_within_a_minute() -> None:
             pass_seconds=keep,
         )
 
-    assert doctor.is_calm([at(0.02, None, None), at(0.05, 60.0, 60.0)])
+    assert is_calm([at(0.02, None, None), at(0.05, 60.0, 60.0)])
     for fail, keep in ((60.1, 5.0), (5.0, 60.1), (None, 5.0), (5.0, None)):
-        assert not doctor.is_calm([at(0.05, fail, keep), at(0.1, 1.0, 1.0)])
-    assert not doctor.is_calm([])
+        assert not is_calm([at(0.05, fail, keep), at(0.1, 1.0, 1.0)])
+    assert not is_calm([])
 
 
 def test_advice_comes_in_the_order_of_its_effect() -> None:
@@ -119,7 +122,7 @@ def test_advice_comes_in_the_order_of_its_effect() -> None:
     conditions = [Conditions(index=index, quota_stopped=0.2, stolen=0.03) for index in range(3)]
     busy = [Busy(pid=7, name="indexer", share=0.3)]
     lines = advice(found, conditions, busy, cores=1)
-    expected = ["quota of 1.5", "process 7 (indexer) used 30 %", "hypervisor", "powersave"]
+    expected = ["quota of 1.5", "process 7 (indexer) used 30.0 %", "hypervisor", "powersave"]
     expected += ["SMT", "boost", "one core", "swapped out"]
     assert len(lines) == len(expected)
     for line, word in zip(lines, expected, strict=True):
@@ -145,7 +148,7 @@ def test_words_say_noise_conditions_table_and_answer() -> None:
     assert "  stolen               not measured" in text
     assert "  1. do this\n  2. then that" in text
     assert "calm enough: 5 % is decided within 60 s" in text
-    rough = tuple(answer(each, 0.9, 5.0) for each in doctor.TOLERANCES)
+    rough = tuple(answer(each, 0.9, 5.0) for each in TOLERANCES)
     text = "\n".join(words(examination(calm=False, answers=rough)))
     assert "not within 10 minutes" in text
     assert "nothing that can be read here" in text
@@ -157,7 +160,7 @@ def test_the_exit_code_says_whether_it_is_calm(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], calm: bool, code: int
 ) -> None:
     """0 for calm enough, 1 for not."""
-    monkeypatch.setattr(doctor, "examine", lambda *_: examination(calm=calm))
+    monkeypatch.setattr(doctor_examination, "examine", lambda *_: examination(calm=calm))
     assert main(["doctor"]) == code
     assert "seconds per verdict" in capsys.readouterr().out
 
@@ -195,7 +198,7 @@ def test_installed_measures_nothing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """`--installed` ends with what is there."""
-    monkeypatch.setattr(doctor, "examine", lambda *_: pytest.fail("it measured"))
+    monkeypatch.setattr(doctor_examination, "examine", lambda *_: pytest.fail("it measured"))
     assert main(["doctor", "--installed"]) == 0
     assert "baselines" in capsys.readouterr().out
 
@@ -204,9 +207,9 @@ def test_a_file_that_cannot_be_written_is_said_before_measuring(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """No minute is spent on it."""
-    monkeypatch.setattr(doctor, "examine", lambda *_: pytest.fail("it measured"))
+    monkeypatch.setattr(doctor_examination, "examine", lambda *_: pytest.fail("it measured"))
     assert main(["doctor", "--json", "nowhere/found.json"]) == 1
-    assert "nowhere/found.json: its folder is not there" in capsys.readouterr().err
+    assert "nowhere/found.json: its folder does not exist" in capsys.readouterr().err
 
 
 def run(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
@@ -340,12 +343,12 @@ def test_progress_is_a_line_of_a_terminal(
     """Written over, and wiped at the end; its words go to standard error."""
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
 
-    def examine(_seconds: float, _wait: float, tell: doctor.Show) -> Examination:
+    def examine(_seconds: float, _wait: float, tell: Progress) -> Examination:
         tell("launch 1, 0 of 60 s")
         tell("launch 2")
         return examination()
 
-    monkeypatch.setattr(doctor, "examine", examine)
+    monkeypatch.setattr(doctor_examination, "examine", examine)
     assert main(["doctor"]) == 0
     said = capsys.readouterr().err
     assert "\rlaunch 1, 0 of 60 s\rlaunch 2           \r" in said

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from pytest_perfgate.cli.explain import cuts, lines
+from pytest_perfgate.cli.explain_chain import cuts, lines
 from pytest_perfgate.errors import RecipeError
 from pytest_perfgate.records.recipe_record import RecipeRecord
 from pytest_perfgate.records.session import SuiteRecord

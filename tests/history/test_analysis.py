@@ -15,7 +15,7 @@ from pytest_perfgate.history.nights import Held, read
 from pytest_perfgate.history.store import History
 from pytest_perfgate.history.tighter_limits import propose
 from pytest_perfgate.records.verdict import Status
-from pytest_perfgate.report.charts import svg
+from pytest_perfgate.report.drawing import svg
 
 from tests.history import nights
 from tests.history.nights import Night

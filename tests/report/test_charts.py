@@ -11,9 +11,11 @@ from pytest_perfgate.records.session import SuiteRecord
 from pytest_perfgate.records.verdict import LimitResult, Status
 from pytest_perfgate.report import (
     chart_list,
-    charts,
     charts_accuracy,
+    charts_pareto,
     charts_session,
+    charts_waterfall,
+    drawing,
     profile_table,
     worst_images,
 )
@@ -44,10 +46,10 @@ def test_every_picture_that_there_is_data_for_is_drawn() -> None:
     assert titles == [
         "map over latency",
         "Latency, every sample",
-        "What every recipe of a line did",
+        "What each recipe of a chain changed",
         "Where the time goes",
         "Average precision by class",
-        "Can scores be believed",
+        "Reliability of scores",
         "Memory over the session",
         "The machine over the session",
     ]
@@ -73,16 +75,16 @@ def test_what_was_not_measured_is_absent_and_said() -> None:
     bare = suite.model_copy(update={"recipes": recipes, "conditions": ()})
     titles = [each.title for each in chart_list.pictures(bare, METRICS)]
     assert "Memory over the session" not in titles
-    assert "Can scores be believed" not in titles
+    assert "Reliability of scores" not in titles
     assert "The machine over the session" not in titles
     assert len(chart_list.absent(bare)) == 3
     session = sessions.healthy().model_copy(update={"suites": (bare,)})
-    assert "No picture of: the clock of the cores was not measured" in render(session, METRICS)
+    assert "No chart of: the clock of the cores was not measured" in render(session, METRICS)
 
 
 def test_a_waterfall_goes_from_one_recipe_of_a_line_to_the_next() -> None:
     """Each bar starts where the one before ends."""
-    spec = charts_session.waterfall(changed(healthy(), "int8", parent="onnx"), MAP)
+    spec = charts_waterfall.waterfall(changed(healthy(), "int8", parent="onnx"), MAP)
     assert spec is not None
     first, second, third = spec["data"]["values"]
     assert (first["from"], first["to"]) == (0.0, pytest.approx(30.0))
@@ -96,7 +98,7 @@ def test_a_waterfall_goes_from_one_recipe_of_a_line_to_the_next() -> None:
 def test_a_line_that_goes_in_a_circle_ends() -> None:
     """Records from elsewhere may claim anything."""
     suite = changed(changed(healthy(), "onnx", parent="int8"), "int8", parent="onnx")
-    assert charts_session.waterfall(suite, MAP) is None
+    assert charts_waterfall.waterfall(suite, MAP) is None
 
 
 def test_classes_are_coloured_by_what_they_lost_to_the_reference() -> None:
@@ -142,7 +144,7 @@ def test_budget_lines_lie_where_the_budget_is() -> None:
             update={"limits": (limit("drop", -0.02, "difference"),)}
         ),
     )
-    spec = charts.pareto(suite.model_copy(update={"verdicts": verdicts}), MAP)
+    spec = charts_pareto.pareto(suite.model_copy(update={"verdicts": verdicts}), MAP)
     assert spec is not None
     times, scores = (spec["layer"][index]["data"]["values"] for index in (0, 1))
     assert sorted(each["ms"] for each in times) == [pytest.approx(15.0), pytest.approx(25.0)]
@@ -197,7 +199,7 @@ def test_the_top_says_what_moved_since_the_baselines() -> None:
     found = since(session.model_copy(update={"suites": (moved,)}), METRICS)
     assert found.worse[0] == "digits int8 latency_p50 3.75 ms → 7.50 ms (+100.0 %)"
     assert found.what.startswith("the stored baselines")
-    assert found.surroundings == ("onnxruntime 1.22.0 -> 1.23.0",)
+    assert found.environment == ("onnxruntime 1.22.0 -> 1.23.0",)
 
 
 def test_a_session_with_nothing_to_compare_with_says_so() -> None:
@@ -262,7 +264,7 @@ def test_a_gpu_is_in_the_pictures_of_the_machine() -> None:
 def test_a_long_name_of_rare_characters_is_drawn(before: int) -> None:
     """It is cut to the width there is, wherever that falls."""
     name = "a" * before + "\N{TURTLE}" * 60
-    drawn = charts.svg(
+    drawn = drawing.svg(
         {
             "data": {"values": [{"recipe": name, "value": 1}]},
             "mark": "bar",

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pytest_perfgate.records.session import SessionRecord
 from pytest_perfgate.records.verdict import Status
-from pytest_perfgate.report import charts
+from pytest_perfgate.report import charts, charts_pareto
 from pytest_perfgate.report.answer import answer
 from pytest_perfgate.report.page import render
 
@@ -228,7 +228,7 @@ def test_the_front_joins_the_recipes_that_none_beats() -> None:
         )
         for name, listed in suite.summaries.items()
     }
-    spec = charts.pareto(suite.model_copy(update={"summaries": worse}), MAP)
+    spec = charts_pareto.pareto(suite.model_copy(update={"summaries": worse}), MAP)
     assert spec is not None
     assert [each["recipe"] for each in spec["layer"][2]["data"]["values"]] == ["int8", "fp32"]
     assert len(spec["layer"][3]["data"]["values"]) == 3
@@ -238,7 +238,7 @@ def test_two_equal_recipes_do_not_push_each_other_off_the_front() -> None:
     """A recipe is beaten only by one that is better in something."""
     suite = sessions.healthy().suites[0]
     same = dict.fromkeys(suite.summaries, suite.summaries["int8"])
-    spec = charts.pareto(suite.model_copy(update={"summaries": same}), MAP)
+    spec = charts_pareto.pareto(suite.model_copy(update={"summaries": same}), MAP)
     assert spec is not None
     assert spec["layer"][2]["data"]["values"]
 
@@ -286,7 +286,7 @@ def test_classes_have_a_table_with_differences_to_the_reference() -> None:
 def test_a_recipe_is_laid_beside_the_one_that_it_continues() -> None:
     """What its own steps did to every metric, in the words of the table."""
     text = " ".join(Reader(render(sessions.healthy(), METRICS)).text.split())
-    moved = re.findall(r"beside fp32, which it continues: (.*?)(?:runtime|artifact)", text)
+    moved = re.findall(r"compared with fp32, its parent: (.*?)(?:runtime|artifact)", text)
     assert len(moved) == 2  # onnx and int8; the reference continues nothing
     assert "latency_p50 2.50x as fast" in moved[0]
     assert "latency_p50 4.00x as fast" in moved[1]

@@ -58,7 +58,7 @@ def test_the_page_has_every_trial_the_front_and_the_curves() -> None:
     assert "Trials of int8" in page
     assert "int8 over steps[0].samples" in page
     assert "values of trial 2 (steps[0].samples 16), which won" in page
-    table = page[page.index("How values were searched") :]
+    table = page[page.index("Search trials") :]
     assert table.index("map is too low") < table.index("<strong>won</strong>")
     assert table.index("<strong>won</strong>") < table.index("build: no")
     assert "5.00x" in table

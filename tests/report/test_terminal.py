@@ -83,7 +83,7 @@ def test_one_reason_of_a_recipe_is_said_once_with_its_number() -> None:
         for metric in ("map", "latency_p50", "peak_memory")
     )
     text = text_of(sessions.session(listed))
-    assert "ERROR         int8 map and 2 more of its budgets" in text
+    assert "ERROR         int8 map and 2 more budgets of this recipe" in text
     assert text.count(one.reason) == 1
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pytest_perfgate.cli import options
 from pytest_perfgate.errors import PerfgateError
 
 
-def add_commands(commands: Any, store_option: Callable[[argparse.ArgumentParser], None]) -> None:
+def add_command(commands: Any) -> None:
     """Adds the command and its actions to the subparsers of `pytest-perfgate`."""
     baselines = commands.add_parser("baselines", help="look at the stored baselines")
     actions = baselines.add_subparsers(title="actions", metavar="ACTION", required=True)
@@ -29,10 +29,10 @@ def add_commands(commands: Any, store_option: Callable[[argparse.ArgumentParser]
         "prune", help="find baselines whose recipe is gone; delete them with --yes"
     )
     prune.add_argument("--yes", action="store_true", help="delete what is listed")
-    prune.add_argument("--suites", type=Path, default=Path("suites"), help="default: suites")
+    options.add_suites(prune)
     prune.set_defaults(run=_prune)
     for action in (listed, shown, diff, prune):
-        store_option(action)
+        options.add_baselines(action)
 
 
 def _list(asked: argparse.Namespace) -> int:

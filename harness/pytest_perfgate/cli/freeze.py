@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from pytest_perfgate.cli import options
 from pytest_perfgate.errors import RecipeError
 from pytest_perfgate.suite.requirements import missing_packages
 
@@ -30,9 +31,7 @@ def add_command(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     freeze.add_argument("recipe", help="its name, or suite/recipe")
-    freeze.add_argument(
-        "--suites", type=Path, default=Path("suites"), metavar="DIR", help="default: suites"
-    )
+    options.add_suites(freeze)
     freeze.add_argument(
         "--cache", type=Path, default=Path(".perfgate"), metavar="DIR", help="default: .perfgate"
     )

@@ -14,7 +14,7 @@ from pytest_perfgate.files import put, writing
 FOLDER = Path("reports/history")
 
 
-def add_commands(commands: Any) -> None:
+def add_command(commands: Any) -> None:
     """Adds the command and its actions to the subparsers of `pytest-perfgate`."""
     history = commands.add_parser("history", help="fill and tidy the history of sessions")
     actions = history.add_subparsers(title="actions", metavar="ACTION", required=True)

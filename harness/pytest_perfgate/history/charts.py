@@ -11,7 +11,7 @@ import numpy as np
 
 from pytest_perfgate.history.analysis import RED, Found, Gate, Move
 from pytest_perfgate.history.nights import STATUSES, Array, Night
-from pytest_perfgate.report.charts import BLUE, ORANGE, SKY
+from pytest_perfgate.report.drawing import BLUE, DESCRIBED, ORANGE, SKY, number_axis
 from pytest_perfgate.units import Unit, show, show_percent
 
 _WIDTH, _HEIGHT = 370, 140
@@ -60,13 +60,13 @@ def trend_chart(found: Found, moves: Sequence[Move], nights: Sequence[Night]) ->
             row |= {"low": _short(low[at] / unit), "high": _short(high[at] / unit)}
         if at >= fresh:
             amount_then = show(float(middle[at]), series.unit) if series.unit else ""
-            row["told"] = f"{night.started:%Y-%m-%d %H:%M}: {amount_then}"
-            row["told"] += f", {night.commit[:10]}" if night.commit else ""
+            row["words"] = f"{night.started:%Y-%m-%d %H:%M}: {amount_then}"
+            row["words"] += f", {night.commit[:10]}" if night.commit else ""
         rows.append(row)
     at_night = dict(zip((int(series.nights[place]) for place in found.places), rows, strict=True))
     red = [STATUSES.index(status) for status in RED]
     crosses = [
-        {**at_night[int(night)], "told": f"{at_night[int(night)]['t'][:10]}: verdict red"}
+        {**at_night[int(night)], "words": f"{at_night[int(night)]['t'][:10]}: verdict red"}
         for night, code in zip(series.nights, series.status, strict=True)
         if int(code) in red and int(night) in at_night
     ]
@@ -74,7 +74,7 @@ def trend_chart(found: Found, moves: Sequence[Move], nights: Sequence[Night]) ->
         {
             "t": nights[move.night].started.isoformat(),
             "text": change(move),
-            "told": f"{change(move)} since {nights[move.night].started:%Y-%m-%d}",
+            "words": f"{change(move)} since {nights[move.night].started:%Y-%m-%d}",
         }
         for move in moves
     ]
@@ -91,13 +91,13 @@ def gate_chart(gate: Gate, nights: Sequence[Night]) -> dict[str, Any]:
     for at, (place, seconds) in enumerate(zip(gate.places, gate.seconds, strict=True)):
         row: dict[str, Any] = {"t": nights[place].started.isoformat(), "y": _short(seconds / unit)}
         if at >= fresh:
-            row["told"] = f"{nights[place].started:%Y-%m-%d}: {duration(seconds)}"
+            row["words"] = f"{nights[place].started:%Y-%m-%d}: {duration(seconds)}"
         rows.append(row)
     lines = [
         {
             "t": nights[gate.places[step.at]].started.isoformat(),
             "text": show_percent(math.expm1(step.size)),
-            "told": f"{show_percent(math.expm1(step.size))} since "
+            "words": f"{show_percent(math.expm1(step.size))} since "
             f"{nights[gate.places[step.at]].started:%Y-%m-%d}",
         }
         for step in gate.trend.steps
@@ -114,72 +114,51 @@ def _layers(
     *,
     zero: bool = False,
 ) -> dict[str, Any]:
-    x = {
-        "field": "t",
-        "type": "temporal",
-        "scale": {"type": "utc"},
-        "title": None,
-        "axis": {"grid": False, "tickCount": 4, "labelOverlap": True},
-    }
-    scale = {"zero": zero, "nice": True}
-    y = {"field": "y", "type": "quantitative", "title": title, "scale": scale}
-    layers: list[dict[str, Any]] = []
-    if any("low" in row for row in rows):
-        band = [row for row in rows if "low" in row]
-        layers.append(
-            {
-                "data": {
-                    "values": [{key: row[key] for key in ("t", "low", "high")} for row in band]
-                },
-                "mark": {"type": "area", "color": SKY, "opacity": 0.3},
-                "encoding": {"x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}},
-            }
-        )
+    """The band, the line, its last night, red verdicts and steps, from back to front."""
+    axis = {"grid": False, "tickCount": 4, "labelOverlap": True}
+    x = {"field": "t", "type": "temporal", "scale": {"type": "utc"}, "title": None, "axis": axis}
+    y = number_axis("y", title, scale={"zero": zero, "nice": True})
+    place = {"x": x, "y": y}
     line = [{"t": row["t"], "y": row["y"]} for row in rows]
-    layers.append(
-        {
-            "data": {"values": line},
-            "mark": {"type": "line", "color": BLUE, "strokeWidth": 1.5},
-            "encoding": {"x": x, "y": y},
-        }
-    )
-    told = {"description": {"field": "told"}}
-    layers.append(
-        {
-            "data": {"values": [row for row in rows if "told" in row]},
-            "mark": {"type": "point", "filled": True, "size": 70, "color": BLUE, "opacity": 0},
-            "encoding": {"x": x, "y": y, **told},
-        }
-    )
-    layers.append(
-        {
-            "data": {"values": line[-1:]},
-            "mark": {"type": "point", "filled": True, "size": 30, "color": BLUE, "opacity": 1},
-            "encoding": {"x": x, "y": y},
-        }
-    )
+    dot = {"type": "point", "filled": True, "color": BLUE}
+    layers = _band(rows, x, y)
+    layers += [
+        _layer(line, {"type": "line", "color": BLUE, "strokeWidth": 1.5}, place),
+        _layer(
+            [row for row in rows if "words" in row],
+            {**dot, "size": 70, "opacity": 0},
+            {**place, **DESCRIBED},
+        ),
+        _layer(line[-1:], {**dot, "size": 30, "opacity": 1}, place),
+    ]
     if crosses:
-        layers.append(
-            {
-                "data": {"values": crosses},
-                "mark": {"type": "point", "shape": "cross", "angle": 45, "size": 60, "filled": True}
-                | {"color": ORANGE, "opacity": 1},
-                "encoding": {"x": x, "y": y, **told},
-            }
-        )
+        cross = {"type": "point", "shape": "cross", "angle": 45, "size": 60, "filled": True}
+        mark = {**cross, "color": ORANGE, "opacity": 1}
+        layers.append(_layer(crosses, mark, {**place, **DESCRIBED}))
     if lines:
         rule = {"type": "rule", "color": ORANGE, "strokeDash": [5, 3], "strokeWidth": 1.5}
         text = {"type": "text", "align": "center", "y": -8, "fontWeight": "bold"}
-        layers.append(
-            {
-                "data": {"values": lines},
-                "layer": [
-                    {"mark": rule, "encoding": {"x": x, **told}},
-                    {"mark": text, "encoding": {"x": x, "text": {"field": "text"}}},
-                ],
-            }
-        )
+        steps = [
+            {"mark": rule, "encoding": {"x": x, **DESCRIBED}},
+            {"mark": text, "encoding": {"x": x, "text": {"field": "text"}}},
+        ]
+        layers.append({"data": {"values": lines}, "layer": steps})
     return {"width": _WIDTH, "height": _HEIGHT, "layer": layers}
+
+
+def _band(rows: list[dict[str, Any]], x: dict[str, Any], y: dict[str, Any]) -> list[dict[str, Any]]:
+    """The interval of each night; nothing where no night has one."""
+    band = [{key: row[key] for key in ("t", "low", "high")} for row in rows if "low" in row]
+    if not band:
+        return []
+    mark = {"type": "area", "color": SKY, "opacity": 0.3}
+    return [_layer(band, mark, {"x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}})]
+
+
+def _layer(
+    values: list[dict[str, Any]], mark: dict[str, Any], encoding: dict[str, Any]
+) -> dict[str, Any]:
+    return {"data": {"values": values}, "mark": mark, "encoding": encoding}
 
 
 def duration(seconds: float) -> str:

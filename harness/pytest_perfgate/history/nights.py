@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -190,22 +190,7 @@ def _series(store: History, since: datetime, keys: Sequence[int]) -> tuple[Serie
     )
     if not names:
         return ()
-    # Names are compared by their hash: joining millions of rows by four strings takes longer than
-    # all the rest.
-    numbers = ", ".join(
-        f"coalesce({_COLUMNS[name]}, 'nan')::{kind} AS {name}" for name, kind in _NUMBERS.items()
-    )
-    listed = ", ".join(f"'{status.value}'" for status in STATUSES)
-    table = store.query(
-        f"""
-        SELECT hash(machine, suite, recipe, metric) AS series, hash(session, machine) AS night,
-            {numbers},
-            (hash(coalesce(through, '')) % 2147483647)::INTEGER AS through,
-            coalesce(list_position([{listed}], status), 0)::TINYINT AS status
-        FROM history WHERE started >= ? AND metric IS NOT NULL
-        """,  # noqa: S608 - names of columns and words, none of them from outside
-        [since],
-    ).fetchnumpy()
+    table = _table(store, since)
     order = np.argsort(np.array(keys, dtype=np.uint64))
     known = np.array(keys, dtype=np.uint64)[order]
     night = order[np.searchsorted(known, np.asarray(table["night"]))]
@@ -227,6 +212,26 @@ def _series(store: History, since: datetime, keys: Sequence[int]) -> tuple[Serie
 
 _NUMBERS = {"value": "FLOAT", "compared": "DOUBLE", "low": "FLOAT", "high": "FLOAT"}
 """Column to the type that it is fetched as: millions of rows, and charts are not that exact."""
+
+
+def _table(store: History, since: datetime) -> Mapping[str, NDArray[Any]]:
+    """The columns of every measurement since then; series and nights are hashes."""
+    # Names are compared by their hash: joining millions of rows by four strings takes longer than
+    # all the rest.
+    numbers = ", ".join(
+        f"coalesce({_COLUMNS[name]}, 'nan')::{kind} AS {name}" for name, kind in _NUMBERS.items()
+    )
+    listed = ", ".join(f"'{status.value}'" for status in STATUSES)
+    return store.query(
+        f"""
+        SELECT hash(machine, suite, recipe, metric) AS series, hash(session, machine) AS night,
+            {numbers},
+            (hash(coalesce(through, '')) % 2147483647)::INTEGER AS through,
+            coalesce(list_position([{listed}], status), 0)::TINYINT AS status
+        FROM history WHERE started >= ? AND metric IS NOT NULL
+        """,  # noqa: S608 - names of columns and words, none of them from outside
+        [since],
+    ).fetchnumpy()
 
 
 _COLUMNS = {"value": "value", "compared": "compared"} | {

@@ -26,7 +26,7 @@ from pytest_perfgate.history.nights import STATUSES
 from pytest_perfgate.history.recipe_list import place, recipes
 from pytest_perfgate.history.tighter_limits import propose
 from pytest_perfgate.report import templating
-from pytest_perfgate.report.charts import svg
+from pytest_perfgate.report.drawing import svg
 from pytest_perfgate.units import count_of, show, show_percent
 
 _CARDS = 12  # changes that get a card with a chart, the newest and worst

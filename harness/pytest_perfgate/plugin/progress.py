@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 import textwrap
 from collections.abc import Iterator
 
 import pytest
 
+from pytest_perfgate.report.progress import ProgressLine
 from pytest_perfgate.report.text import WIDTH
 
 
@@ -18,7 +18,7 @@ class Progress:
     def __init__(self, config: pytest.Config) -> None:
         self._plugins = config.pluginmanager
         self._quiet = hasattr(config, "workerinput") or config.get_verbosity() < 0
-        self._shown = 0
+        self._line = ProgressLine()
 
     @contextlib.contextmanager
     def uncaptured(self) -> Iterator[None]:
@@ -26,28 +26,18 @@ class Progress:
         manager = self._plugins.get_plugin("capturemanager")
         with manager.global_and_fixture_disabled() if manager else contextlib.nullcontext():
             yield
-            self._clear()
+            self._line.end()
 
     def show(self, text: str) -> None:
         """One line that is written over, on a terminal; nothing elsewhere."""
-        if self._quiet or not sys.stderr.isatty():
-            return
-        line = text[:99]
-        sys.stderr.write("\r" + line.ljust(self._shown))
-        sys.stderr.flush()
-        self._shown = len(line)
+        if not self._quiet:
+            self._line(text)
 
     def say(self, text: str) -> None:
         """A line that stays, in the log of a CI run too."""
-        self._clear()
+        self._line.end()
         reporter = self._plugins.get_plugin("terminalreporter")
         if reporter is not None and not self._quiet:
             reporter.ensure_newline()
             for line in textwrap.wrap(text, WIDTH, subsequent_indent="  "):
                 reporter.write_line(line)
-
-    def _clear(self) -> None:
-        if self._shown:
-            sys.stderr.write("\r" + " " * self._shown + "\r")
-            sys.stderr.flush()
-            self._shown = 0

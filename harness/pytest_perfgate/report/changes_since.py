@@ -20,15 +20,15 @@ class Since:
     """What the session is compared with, and what moved.
 
     Attributes:
-        what: "the code of main" or "the stored baselines", in a sentence.
-        worse, better: the largest changes, in words.
-        surroundings: what else differs.
+        what: what the session is compared with: "the code of main" or "the stored baselines".
+        worse, better: the largest changes, one text each.
+        environment: differences of the environment.
     """
 
     what: str
     worse: tuple[str, ...]
     better: tuple[str, ...]
-    surroundings: tuple[str, ...]
+    environment: tuple[str, ...]
 
 
 def since(session: SessionRecord, metrics: Mapping[str, Metric]) -> Since:
@@ -47,14 +47,14 @@ def since(session: SessionRecord, metrics: Mapping[str, Metric]) -> Since:
                         moved.append((change, text))
     moved.sort(key=lambda each: -each[0])
     suspects = [line for suite in session.suites for line in suite.suspects]
-    surroundings = list(dict.fromkeys(suspects))
-    if len(surroundings) > _NAMED:
-        surroundings[_NAMED:] = [f"{len(surroundings) - _NAMED} more, named below"]
+    environment = list(dict.fromkeys(suspects))
+    if len(environment) > _NAMED:
+        environment[_NAMED:] = [f"{len(environment) - _NAMED} more, listed below"]
     return Since(
         what=_what(session),
         worse=tuple(text for change, text in moved if change > 0)[:_NAMED],
         better=tuple(text for change, text in reversed(moved) if change < 0)[:_NAMED],
-        surroundings=tuple(surroundings),
+        environment=tuple(environment),
     )
 
 
@@ -101,7 +101,7 @@ def _worse_by(metric: Metric, summary: MetricSummary) -> float:
 def _words(metric: Metric, summary: MetricSummary) -> str:
     other = _other(summary)
     assert other is not None  # noqa: S101 - what is not compared has not moved
-    told = f"{show(other, metric.unit)} → {show(summary.value, metric.unit)}"
+    text = f"{show(other, metric.unit)} → {show(summary.value, metric.unit)}"
     if not metric.relative:
-        return f"{told} ({summary.value - other:+.4f})"
-    return f"{told} ({show_percent(summary.value / other - 1)})"
+        return f"{text} ({summary.value - other:+.4f})"
+    return f"{text} ({show_percent(summary.value / other - 1)})"

@@ -6,7 +6,6 @@ times of either through the yardstick of its own launches, the reference recipe'
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,6 +21,7 @@ from pytest_perfgate.records.session import SessionRecord, SuiteRecord
 from pytest_perfgate.records.verdict import Status
 from pytest_perfgate.report.comparison import Differences, Direction, Fact, Moved, Row
 from pytest_perfgate.suite.metrics import metrics_of_session
+from pytest_perfgate.units import show_plain
 from pytest_perfgate.verdicts import baseline_bounds
 from pytest_perfgate.verdicts.evidence import Compared, Evidence, Risk
 
@@ -193,7 +193,9 @@ def _machines(before: Machine, after: Machine) -> str:
         return ""
     old, new = before.model_dump(mode="json"), after.model_dump(mode="json")
     parts = [
-        f"{key} {_plain(old[key])} -> {_plain(new[key])}" for key in old if old[key] != new[key]
+        f"{key} {show_plain(old[key])} -> {show_plain(new[key])}"
+        for key in old
+        if old[key] != new[key]
     ]
     return f"they were taken on different machines ({'; '.join(parts)})"
 
@@ -211,7 +213,7 @@ def _facts(before: SessionRecord, after: SessionRecord) -> list[Fact]:
         Fact("toolchain", line) for line in differences(before.environment, after.environment)
     ]
     found += [
-        Fact("settings", f"{key} {_plain(old)} -> {_plain(new)}")
+        Fact("settings", f"{key} {show_plain(old)} -> {show_plain(new)}")
         for key, old, new in _changed(before.settings, after.settings)
     ]
     for word, session in (("before", before), ("after", after)):
@@ -233,7 +235,7 @@ def _facts(before: SessionRecord, after: SessionRecord) -> list[Fact]:
 
 def _suite_facts(old: SuiteRecord, new: SuiteRecord) -> list[Fact]:
     found = [
-        Fact(new.name, f"{key} {_plain(before)} -> {_plain(after)}")
+        Fact(new.name, f"{key} {show_plain(before)} -> {show_plain(after)}")
         for key in ("task", "model", "data", "batch")
         if (before := getattr(old, key)) != (after := getattr(new, key))
     ]
@@ -256,15 +258,15 @@ def _recipe_facts(old: RecipeRecord, new: RecipeRecord) -> list[str]:
         if record.failure is not None:
             lines.append(f"not measured {word}: {record.failure.problem}")
     for key, before, after in _changed(_flat(old.spec), _flat(new.spec)):
-        lines.append(f"{key} {_plain(before)} -> {_plain(after)}")
+        lines.append(f"{key} {show_plain(before)} -> {show_plain(after)}")
     if old.failure or new.failure:
         return lines
     for key, before, after in _changed(old.runtime_facts, new.runtime_facts):
-        lines.append(f"runtime: {key} {_plain(before)} -> {_plain(after)}")
+        lines.append(f"runtime: {key} {show_plain(before)} -> {show_plain(after)}")
     for before, after in zip(old.lineage, new.lineage, strict=False):
         if before.step == after.step:
             for key, one, two in _changed(before.effect, after.effect):
-                lines.append(f"step {after.step}: {key} {_plain(one)} -> {_plain(two)}")
+                lines.append(f"step {after.step}: {key} {show_plain(one)} -> {show_plain(two)}")
     if old.artifact and new.artifact and old.artifact.digest != new.artifact.digest:
         lines.append(f"artifact {old.artifact.digest[:12]} -> {new.artifact.digest[:12]}")
     mine, theirs = new.accuracy, old.accuracy
@@ -291,21 +293,6 @@ def _flat(data: Mapping[str, Any], place: str = "") -> dict[str, Any]:
         else:
             found[f"{place}{key}"] = value
     return found
-
-
-def _plain(value: Any) -> str:
-    """A value for people, short."""
-    if value is None or (isinstance(value, (list, tuple)) and not value):
-        return "none"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float) and math.isfinite(value):
-        return f"{value:.6g}"
-    if isinstance(value, dict):
-        return ", ".join(f"{key}={_plain(each)}" for key, each in value.items()) or "none"
-    if isinstance(value, (list, tuple)):
-        return ", ".join(map(_plain, value))
-    return str(value)
 
 
 def _commit(session: SessionRecord) -> str:

@@ -57,6 +57,17 @@ def tables(suite: SuiteRecord) -> list[Table]:
     return sorted(found, key=lambda table: not table.broken)
 
 
+def _table_alone(record: RecipeRecord, broken: bool) -> Table:
+    """The operators of a recipe that has nothing to be compared with."""
+    operators = record.profile.operators if record.profile else ()
+    lines = [
+        Line(operator.name, operator.kind, show(operator.seconds, Unit.SECONDS), "", "", 0.0)
+        for operator in operators
+    ]
+    more = max(0, len(lines) - _ROWS)
+    return Table(record.name, "", tuple(lines[:_ROWS]), more, slowdown.alone(record), (), broken)
+
+
 def _table(record: RecipeRecord, other: RecipeRecord | None, name: str, broken: bool) -> Table:
     profile = record.profile
     assert profile is not None  # noqa: S101 - `tables` leaves those out
@@ -67,14 +78,7 @@ def _table(record: RecipeRecord, other: RecipeRecord | None, name: str, broken: 
             f"measuring; without the profiler one took {show(profile.seconds, Unit.SECONDS)}"
         )
     if other is None:
-        lines = [
-            Line(each.name, each.kind, show(each.seconds, Unit.SECONDS), "", "", 0.0)
-            for each in profile.operators
-        ]
-        words = slowdown.alone(record)
-        return Table(
-            record.name, "", tuple(lines[:_ROWS]), max(0, len(lines) - _ROWS), words, (), broken
-        )
+        return _table_alone(record, broken)
     found = slowdown.beside(record, other, name)
     rows = sorted(found.rows, key=lambda row: -abs(row.seconds))
     longest = max((abs(row.seconds) for row in rows), default=0.0) or 1.0

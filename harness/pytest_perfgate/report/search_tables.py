@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,21 +9,23 @@ from typing import Any
 from pytest_perfgate.metric import Metric, headlines
 from pytest_perfgate.records.search import Search, Trial
 from pytest_perfgate.records.session import SuiteRecord
-from pytest_perfgate.report.charts import BLUE, GREEN, GREY
-from pytest_perfgate.units import Unit, show
+from pytest_perfgate.report.drawing import (
+    BLUE,
+    DESCRIBED,
+    GREEN,
+    GREY,
+    by_value,
+    number_axis,
+    panels,
+    with_legend,
+)
+from pytest_perfgate.units import Unit, show, show_plain
 
-_STATES = ["won", "kept", "broken"]
 _MARKS = {
-    "color": {
-        "field": "state",
-        "scale": {"domain": _STATES, "range": [GREEN, BLUE, GREY]},
-        "legend": {"orient": "top", "title": None},
-    },
-    "shape": {
-        "field": "state",
-        "scale": {"domain": _STATES, "range": ["diamond", "circle", "cross"]},
-        "legend": {"orient": "top", "title": None},
-    },
+    "color": with_legend(by_value("state", {"won": GREEN, "kept": BLUE, "broken": GREY})),
+    "shape": with_legend(
+        by_value("state", {"won": "diamond", "kept": "circle", "broken": "cross"})
+    ),
 }
 _SCALES = {Unit.SECONDS: (1e3, "ms"), Unit.BYTES: (1e-6, "MB")}
 _DECADE = 8  # numbers this far apart are spread out by orders of magnitude
@@ -141,15 +142,11 @@ def _words(search: Search) -> str:
 
 
 def _values(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{place} {_plain(value)}" for place, value in values.items())
-
-
-def _plain(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+    return ", ".join(f"{place} {show_plain(value)}" for place, value in values.items())
 
 
 def _cells(trial: Trial, places: list[str], search: Search) -> tuple[str, ...]:
-    known = [_plain(trial.values[place]) if place in trial.values else "" for place in places]
+    known = [show_plain(trial.values[place]) if place in trial.values else "" for place in places]
     return (
         *known,
         show(trial.level, Unit(search.unit)) if trial.level is not None else "",
@@ -163,72 +160,61 @@ def _cells(trial: Trial, places: list[str], search: Search) -> tuple[str, ...]:
 def _curves(search: Search, place: str, metrics: Mapping[str, Metric]) -> dict[str, Any] | None:
     """What trials were measured by over the one number in which they differ; None: it is none."""
     numbers = {
-        each.number: value
-        for each in search.trials
-        if isinstance(value := each.values[place], (int, float)) and not isinstance(value, bool)
+        trial.number: value
+        for trial in search.trials
+        if isinstance(value := trial.values[place], (int, float)) and not isinstance(value, bool)
     }
     if len(set(numbers.values())) < 2:
         return None
-    held = [limit.partition(" ")[0] for each in search.trials for limit in each.constraints]
-    names = dict.fromkeys((search.metric, *headlines(metrics), "peak_memory", *held))
-    points = []
-    for name in names:
-        metric = metrics.get(name)
-        scale, unit = _SCALES.get(metric.unit, (1.0, metric.unit.value)) if metric else (1.0, "")
-        points += [
-            {
-                "at": numbers[each.number],
-                "value": each.levels[name] * scale,
-                "panel": f"{name}, {unit}",
-                "state": _state(each, search),
-                "told": f"{place} {_plain(each.values[place])}: {name} "
-                + (show(each.levels[name], metric.unit) if metric else str(each.levels[name]))
-                + (f"; {each.reason}" if each.reason else ""),
-            }
-            for each in search.trials
-            if name in each.levels and each.number in numbers
-        ]
+    points = _curve_points(search, place, numbers, metrics)
     if not points:
         return None
     ticks = sorted(set(numbers.values()))
     apart = ticks[0] > 0 and ticks[-1] / ticks[0] >= _DECADE
+    scale = {"type": "log", "base": 2, "nice": False} if apart else {"zero": False}
     encoding = {
-        "x": {
-            "field": "at",
-            "type": "quantitative",
-            "title": place,
-            "scale": {"type": "log", "base": 2, "nice": False} if apart else {"zero": False},
-            "axis": {"values": ticks, "format": "~g"},
-        },
-        "y": {"field": "value", "type": "quantitative", "title": None},
+        "x": number_axis("at", place, scale=scale, axis={"values": ticks, "format": "~g"}),
+        "y": number_axis("value", None),
     }
-    return {
-        "data": {"values": points},
-        "facet": {
-            "field": "panel",
-            "type": "nominal",
-            "sort": list(dict.fromkeys(each["panel"] for each in points)),
-            "title": None,
-            "header": {"labelColor": "currentColor", "labelFontSize": 12},
-        },
-        "columns": 2,
-        "spacing": 24,
-        "resolve": {"scale": {"y": "independent"}},
-        "spec": {
-            "width": 250,
-            "height": 150,
-            "layer": [
-                {
-                    "mark": {"type": "line", "color": BLUE, "opacity": 0.5, "strokeWidth": 1.2},
-                    "encoding": encoding,
-                },
-                {
-                    "mark": {"type": "point", "filled": True, "size": 60, "opacity": 1},
-                    "encoding": {**encoding, **_MARKS, "description": {"field": "told"}},
-                },
-            ],
-        },
+    line = {"type": "line", "color": BLUE, "opacity": 0.5, "strokeWidth": 1.2}
+    spec = {
+        "width": 250,
+        "height": 150,
+        "layer": [
+            {"mark": line, "encoding": encoding},
+            {
+                "mark": {"type": "point", "filled": True, "size": 60, "opacity": 1},
+                "encoding": {**encoding, **_MARKS, **DESCRIBED},
+            },
+        ],
     }
+    names = list(dict.fromkeys(point["panel"] for point in points))
+    return {**panels(points, names, 2, spec), "resolve": {"scale": {"y": "independent"}}}
+
+
+def _curve_points(
+    search: Search, place: str, numbers: Mapping[int, float], metrics: Mapping[str, Metric]
+) -> list[dict[str, Any]]:
+    """A row per trial and metric: what is searched for, headlines, memory, and what limits hold."""
+    held = [limit.partition(" ")[0] for trial in search.trials for limit in trial.constraints]
+    points: list[dict[str, Any]] = []
+    for name in dict.fromkeys((search.metric, *headlines(metrics), "peak_memory", *held)):
+        metric = metrics.get(name)
+        scale, unit = _SCALES.get(metric.unit, (1.0, metric.unit.value)) if metric else (1.0, "")
+        points += [
+            {
+                "at": numbers[trial.number],
+                "value": trial.levels[name] * scale,
+                "panel": f"{name}, {unit}",
+                "state": _state(trial, search),
+                "words": f"{place} {show_plain(trial.values[place])}: {name} "
+                + (show(trial.levels[name], metric.unit) if metric else str(trial.levels[name]))
+                + (f"; {trial.reason}" if trial.reason else ""),
+            }
+            for trial in search.trials
+            if name in trial.levels and trial.number in numbers
+        ]
+    return points
 
 
 def _state(trial: Trial, search: Search) -> str:
@@ -239,55 +225,38 @@ def _state(trial: Trial, search: Search) -> str:
 
 def _scatter(search: Search) -> dict[str, Any] | None:
     """Every measured trial, feasible or not; None: there is none."""
-    points = []
-    for each in search.trials:
-        if each.ratio is None or each.score is None:
-            continue
-        why = f"; {each.reason}" if each.reason else ""
-        points.append(
-            {
-                "x": 1.0 / each.ratio,
-                "y": each.score,
-                "state": _state(each, search),
-                "front": each.number in search.front,
-                "told": f"trial {each.number}: {show(each.level, Unit(search.unit))}, "
-                f"{1 / each.ratio:.2f}x as fast, {search.score} {each.score:.4f}; "
-                f"{_values(each.values)}{why}",
-            }
-        )
+    points = [
+        {
+            "x": 1.0 / trial.ratio,
+            "y": trial.score,
+            "state": _state(trial, search),
+            "front": trial.number in search.front,
+            "words": f"trial {trial.number}: {show(trial.level, Unit(search.unit))}, "
+            f"{1 / trial.ratio:.2f}x as fast, {search.score} {trial.score:.4f}; "
+            f"{_values(trial.values)}" + (f"; {trial.reason}" if trial.reason else ""),
+        }
+        for trial in search.trials
+        if trial.ratio is not None and trial.score is not None
+    ]
     if not points:
         return None
-    x = {
-        "field": "x",
-        "type": "quantitative",
-        "title": f"times as fast as {search.reference} by {search.metric} (right is better)",
-        "scale": {"zero": False, "padding": 20},
-    }
-    y = {
-        "field": "y",
-        "type": "quantitative",
-        "title": f"{search.score} (up is better)",
-        "scale": {"zero": False, "padding": 20},
-        "axis": {"format": ".3f"},
-    }
+    scale = {"zero": False, "padding": 20}
+    faster = f"times as fast as {search.reference} by {search.metric} (right is better)"
+    x = number_axis("x", faster, scale=scale)
+    y = number_axis("y", f"{search.score} (up is better)", scale=scale, axis={"format": ".3f"})
     return {
         "width": 560,
         "height": 280,
         "layer": [
             {
-                "data": {"values": [each for each in points if each["front"]]},
+                "data": {"values": [point for point in points if point["front"]]},
                 "mark": {"type": "line", "color": BLUE, "opacity": 0.6, "strokeDash": [5, 4]},
                 "encoding": {"x": x, "y": y},
             },
             {
                 "data": {"values": points},
                 "mark": {"type": "point", "filled": True, "size": 80, "opacity": 1},
-                "encoding": {
-                    "x": x,
-                    "y": y,
-                    **_MARKS,
-                    "description": {"field": "told"},
-                },
+                "encoding": {"x": x, "y": y, **_MARKS, **DESCRIBED},
             },
         ],
     }

@@ -136,46 +136,62 @@ def _verdicts(
     *,
     several: bool,
 ) -> None:
-    """What needs somebody, with evidence and the next command; with `-vv` every verdict."""
-    said: set[tuple[str, str, str]] = set()
-    alike = Counter(
-        (suite.name, verdict.recipe, verdict.reason)
-        for suite, verdict in pairs
-        if verdict.status is Status.ERROR
-    )
+    """What needs attention, with evidence and the next command; with `-vv` every verdict."""
+    alike = Counter(map(_cause, pairs))
+    shown: set[tuple[str, str, str]] = set()
     for suite, verdict in pairs:
-        if verdict.status in {Status.PASS, Status.SKIPPED} and verbosity < 2:
+        if not _is_shown(verdict, verbosity):
             continue
-        if verdict.status is Status.NO_BASELINE and verbosity < 1:
-            continue
-        # One reason for a whole recipe is said once.
-        key = (suite.name, verdict.recipe, verdict.reason)
-        if verdict.status is Status.ERROR and key in said:
-            continue
-        said.add(key)
-        names = (suite.name if several else "", verdict.recipe, verdict.metric)
-        head = f"{verdict.status.value:<13} {' '.join(filter(None, names))}"
-        if alike[key] > 1 and verdict.status is Status.ERROR:
-            head += f" and {alike[key] - 1} more of its budgets"
-        for part in _wrapped(head, " " * 14):
-            out(part, **_MARKUP[verdict.status])
-        out(_row("", verdict.reason))
-        if verdict.status in {Status.FAIL, Status.INCONCLUSIVE} or verbosity > 1:
-            unit = Unit(verdict.unit) if verdict.unit else None
-            for limit in verdict.limits:
-                if limit.estimate is not None and (limit.status is verdict.status or verbosity > 1):
-                    out(_row("compared", limit_text(limit, unit)))
-        for index, text in enumerate(verdict.slower):
-            out(_row("" if index else "slower", text))
-        if verdict.next_step and verdict.status is not Status.PASS:
-            out(_row("next", verdict.next_step))
+        cause = _cause((suite, verdict))
+        others = 0
+        if verdict.status is Status.ERROR:  # one cause of a whole recipe is one entry
+            if cause in shown:
+                continue
+            others = alike[cause] - 1
+        shown.add(cause)
+        _head(suite.name if several else "", verdict, others, out)
+        _evidence(verdict, verbosity, out)
     missing = sum(verdict.status is Status.NO_BASELINE for _, verdict in pairs)
     if missing and verbosity < 1 and not update:
-        budgets = count_of(missing, "budget")
         text = (
-            f"NO BASELINE   for {budgets} on this machine; pytest --perf --perf-update records them"
+            f"NO BASELINE   for {count_of(missing, 'budget')} on this machine; "
+            "pytest --perf --perf-update records them"
         )
         out(text, **_MARKUP[Status.NO_BASELINE])
+
+
+def _cause(pair: tuple[SuiteRecord, Verdict]) -> tuple[str, str, str]:
+    suite, verdict = pair
+    return suite.name, verdict.recipe, verdict.reason
+
+
+def _is_shown(verdict: Verdict, verbosity: int) -> bool:
+    if verdict.status in {Status.PASS, Status.SKIPPED}:
+        return verbosity > 1
+    return verdict.status is not Status.NO_BASELINE or verbosity > 0
+
+
+def _head(suite: str, verdict: Verdict, others: int, out: Write) -> None:
+    names = " ".join(filter(None, (suite, verdict.recipe, verdict.metric)))
+    text = f"{verdict.status.value:<13} {names}"
+    if others:
+        text += f" and {count_of(others, 'more budget')} of this recipe"
+    for part in _wrapped(text, " " * 14):
+        out(part, **_MARKUP[verdict.status])
+
+
+def _evidence(verdict: Verdict, verbosity: int, out: Write) -> None:
+    """The reason, the comparisons that led to it, and the next command."""
+    out(_row("", verdict.reason))
+    if verdict.status in {Status.FAIL, Status.INCONCLUSIVE} or verbosity > 1:
+        unit = Unit(verdict.unit) if verdict.unit else None
+        for limit in verdict.limits:
+            if limit.estimate is not None and (limit.status is verdict.status or verbosity > 1):
+                out(_row("compared", limit_text(limit, unit)))
+    for index, text in enumerate(verdict.slower):
+        out(_row("" if index else "slower", text))
+    if verdict.next_step and verdict.status is not Status.PASS:
+        out(_row("next", verdict.next_step))
 
 
 def _suite(suite: SuiteRecord, out: Write, metrics: Mapping[str, Metric], verbosity: int) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from pytest_perfgate.metric import Better, Metric, headlines
 from pytest_perfgate.records.session import SuiteRecord
-from pytest_perfgate.records.verdict import LimitResult, Verdict
+from pytest_perfgate.records.verdict import LimitResult, MetricSummary, Verdict
 from pytest_perfgate.report import search_tables
 from pytest_perfgate.units import Unit, show, show_percent
 from pytest_perfgate.verdicts.limit_bounds import log_ratios
@@ -99,45 +99,49 @@ def beside(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> list[str]:
 
 
 def table(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> list[str]:
-    """Recipe by metric; a time shows its speed-up over the reference."""
-    known = {each.metric for found in suite.summaries.values() for each in found}
-    shown = (*_SCORES, *headlines(metrics), *_COLUMNS)
-    columns = [name for name in shown if name in metrics and name in known]
-    rows = []
-    for record in suite.recipes:
-        if record.failure is not None:
-            continue
-        found = {summary.metric: summary for summary in suite.summaries.get(record.name, ())}
-        cells = []
-        for name in columns:
-            summary = found.get(name)
-            if summary is None:
-                cells.append("-")
-                continue
-            metric = metrics[name]
-            text = show(summary.value, metric.unit)
-            if metric.headline and summary.reference and summary.value:
-                ratio = summary.reference / summary.value
-                text += f" {ratio if metric.better is Better.LOWER else 1 / ratio:.2f}x"
-            cells.append(text)
-        rows.append((record.name, cells))
+    """Recipe by metric; a headline shows its speed-up over the reference. Columns that would not
+    fit into `WIDTH` are left out: the page has them all, and no number is cut.
+    """
+    columns = _columns(suite, metrics)
+    rows = [
+        (record.name, _cells(suite, record.name, columns))
+        for record in suite.recipes
+        if record.failure is None
+    ]
     if not rows:
         return []
-    wide = [
-        max(len(title), *(len(cells[index]) for _, cells in rows))
-        for index, title in enumerate(columns)
+    heads = [metric.name for metric in columns]
+    widths = [
+        max(len(head), *(len(cells[index]) for _, cells in rows))
+        for index, head in enumerate(heads)
     ]
     name_width = max(6, *(len(name) for name, _ in rows))
-    while columns and name_width + sum(width + 2 for width in wide) > WIDTH:
-        columns.pop()  # the page has them all; no number is cut
-        wide.pop()
-    head = "recipe".ljust(name_width)
-    for title, width in zip(columns, wide, strict=True):
-        head += "  " + title.rjust(width)
-    lines = [head]
-    for name, cells in rows:
-        line = name.ljust(name_width)
-        for cell, width in zip(cells, wide, strict=False):
-            line += "  " + cell.rjust(width)
-        lines.append(line)
-    return lines
+    while widths and name_width + sum(width + 2 for width in widths) > WIDTH:
+        widths.pop()
+    return [
+        name.ljust(name_width)
+        + "".join(f"  {cell:>{width}}" for cell, width in zip(cells, widths, strict=False))
+        for name, cells in [("recipe", heads), *rows]
+    ]
+
+
+def _columns(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> list[Metric]:
+    """Scores, headlines and sizes, as far as any recipe has them."""
+    known = {each.metric for summaries in suite.summaries.values() for each in summaries}
+    names = (*_SCORES, *headlines(metrics), *_COLUMNS)
+    return [metrics[name] for name in names if name in metrics and name in known]
+
+
+def _cells(suite: SuiteRecord, recipe: str, columns: Sequence[Metric]) -> list[str]:
+    summaries = {summary.metric: summary for summary in suite.summaries.get(recipe, ())}
+    return [_cell(metric, summaries.get(metric.name)) for metric in columns]
+
+
+def _cell(metric: Metric, summary: MetricSummary | None) -> str:
+    if summary is None:
+        return "-"
+    text = show(summary.value, metric.unit)
+    if not (metric.headline and summary.reference and summary.value):
+        return text
+    ratio = summary.reference / summary.value
+    return f"{text} {ratio if metric.better is Better.LOWER else 1 / ratio:.2f}x"

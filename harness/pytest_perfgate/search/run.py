@@ -20,7 +20,7 @@ from pytest_perfgate.files import digest_of, put
 from pytest_perfgate.machine.fingerprint import Machine
 from pytest_perfgate.measure.bench import Bench, spec_of
 from pytest_perfgate.measure.preparation import Arm, Progress
-from pytest_perfgate.metric import Metric
+from pytest_perfgate.metric import Better, Metric
 from pytest_perfgate.records.recipe import Recipe, SearchSpec, Suite
 from pytest_perfgate.records.recipe_record import Failure
 from pytest_perfgate.records.search import Search, Trial
@@ -31,7 +31,7 @@ from pytest_perfgate.suite import reading
 from pytest_perfgate.suite.metrics import metrics_of
 from pytest_perfgate.suite.reading import SuiteFile
 from pytest_perfgate.suite.requirements import missing_packages
-from pytest_perfgate.units import show
+from pytest_perfgate.units import show, show_plain
 
 _FILES = "files.json"
 _FEWEST = 2  # trials that make a search: of one, nothing was chosen
@@ -183,11 +183,8 @@ class _OneSearch:
         pair = {reference.name: reference}
         arm = Arm(reference.name, replace(self._suite, recipes=pair), reference)
         name = f"{self._suite.name}/{self._recipe.name}"
-        self._say(
-            f"perfgate {name}: searching for the lowest {self._goal.metric.name}"
-            if self._goal.metric.better.value == "lower"
-            else f"perfgate {name}: searching for the highest {self._goal.metric.name}"
-        )
+        best = "lowest" if self._goal.metric.better is Better.LOWER else "highest"
+        self._say(f"perfgate {name}: searching for the {best} {self._goal.metric.name}")
         with Bench([arm], self._settings, self._progress) as bench:
             bench.prepare()
             self._refuse(bench, reference.name)
@@ -215,13 +212,7 @@ class _OneSearch:
                 )
                 self._refuse(bench, reference.name)
                 used = bench.files(reference.name) | used
-                changed = sorted(each for each in used if files.get(each, used[each]) != used[each])
-                if changed:
-                    raise PerfgateError(
-                        f"{changed[0]} has changed since the search began, and trials of two "
-                        "versions of the code say nothing of either",
-                        next_step=f"{_ASK} searches anew",
-                    )
+                _refuse_changes(files, used)
                 files |= used
                 _write_files(self._folder, files)
                 self._study.tell(made)
@@ -239,7 +230,7 @@ class _OneSearch:
 
     def _told(self, trial: Trial) -> str:
         """A finished trial in a line."""
-        listed = ", ".join(f"{place} {_plain(value)}" for place, value in trial.values.items())
+        listed = ", ".join(f"{place} {show_plain(value)}" for place, value in trial.values.items())
         if trial.level is None or trial.ratio is None:
             what = "not measured"
         else:
@@ -262,8 +253,15 @@ class _OneSearch:
             )
 
 
-def _plain(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+def _refuse_changes(before: Mapping[str, str], used: Mapping[str, str]) -> None:
+    """Refuses to go on when a file that trials use has changed since the search began."""
+    changed = sorted(name for name in used if before.get(name, used[name]) != used[name])
+    if changed:
+        raise PerfgateError(
+            f"{changed[0]} has changed since the search began; trials of two versions of the code "
+            "cannot be compared",
+            next_step=f"{_ASK} starts a new search",
+        )
 
 
 def _reasons(trials: Collection[Trial]) -> str:

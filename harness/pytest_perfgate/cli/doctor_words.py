@@ -1,0 +1,102 @@
+"""The examination of a machine as lines of text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pytest_perfgate.cli.doctor_advice import mean
+from pytest_perfgate.cli.doctor_examination import Examination
+from pytest_perfgate.cli.doctor_noise import _PATIENCE, CALM_SECONDS
+from pytest_perfgate.machine import steadiness
+from pytest_perfgate.units import Unit, frequency, percent, show
+
+
+def words(found: Examination) -> list[str]:
+    """The examination for people, line by line."""
+    noise, machine = found.noise, found.machine
+    lines = [
+        f"measured  {machine.id}, {found.seconds:.0f} s: {noise.launches} launches of identical "
+        f"code, {noise.pairs} pairs of arms, {noise.rounds} rounds each",
+        "",
+        "noise, as the standard deviation of a ratio that should be 1",
+        f"  one round            {noise.within:7.2%}",
+        f"  added by a pair      {noise.between:7.2%}   the same for all its rounds",
+        f"  a launch's median    {noise.p50:7.2%}   what counts for latency_p50",
+        f"  a launch's p95       {noise.p95:7.2%}   what counts for latency_p95",
+        f"  level over launches  {noise.level:7.2%}   what counts for max and min",
+        "",
+        "conditions (mean, worst launch)",
+    ]
+    lines += [f"  {name:<20} {text}" for name, text in _conditions(found)]
+    lines += [f"  {line}" for line in steadiness.notes(found.conditions)]
+    lines += [
+        "",
+        "seconds per verdict on latency_p50 against the reference, one budget, 80 % of the time",
+        "  tolerance    PASS, when nothing changed    FAIL, at twice the tolerance",
+    ]
+    for each in found.answers:
+        kept = _cost(each.pass_launches, each.pass_seconds)
+        broken = _cost(each.fail_launches, each.fail_seconds)
+        lines.append(f"  {each.tolerance:>8.0%}     {kept:<28}  {broken}")
+    lines += [
+        f"  A launch takes {found.launch_seconds:.1f} s here; with a model it takes longer, and "
+        "arms of different code vary more.",
+        "",
+    ]
+    if found.advice:
+        lines.append("what would make it calmer")
+        lines += [f"  {number}. {text}" for number, text in enumerate(found.advice, 1)]
+    else:
+        lines.append("nothing that can be read here would make it calmer")
+    state = "calm enough" if found.calm else "not calm enough"
+    decided = "decided" if found.calm else "not decided"
+    lines += ["", f"{state}: 5 % is {decided} within {CALM_SECONDS:.0f} s"]
+    return lines
+
+
+def _cost(launches: int | None, seconds: float | None) -> str:
+    if launches is None or seconds is None:
+        return f"not within {_PATIENCE / 60:.0f} minutes"
+    return f"{seconds:.0f} s ({launches} launches)"
+
+
+def _conditions(found: Examination) -> list[tuple[str, str]]:
+    seen, set_up = found.conditions, found.surroundings
+    none = "not measured"
+
+    def shares(values: Sequence[float | None]) -> str:
+        known = [each for each in values if each is not None]
+        return f"{percent(mean(known))}, {percent(max(known))}" if known else none
+
+    def total(values: Sequence[int | None]) -> str:
+        known = [each for each in values if each is not None]
+        return f"{sum(known):,}" if known else none
+
+    def yes(value: bool | None) -> str:
+        return none if value is None else "yes" if value else "no"
+
+    lowest = [each.frequency_lowest for each in seen if each.frequency_lowest is not None]
+    quota = "none" if set_up.quota is None else f"{set_up.quota:.2g} cores"
+    return [
+        ("stolen", shares([each.stolen for each in seen])),
+        ("used by others", shares([each.others for each in seen])),
+        ("waited for the core", shares([each.waited for each in seen])),
+        ("stopped by quota", f"{shares([each.quota_stopped for each in seen])}; quota {quota}"),
+        ("memory pressure", shares([each.memory_pressure for each in seen])),
+        (
+            "pages swapped",
+            f"{total([each.swapped_in for each in seen])} in, "
+            f"{total([each.swapped_out for each in seen])} out; swap in use "
+            f"{show(set_up.swap_used, Unit.BYTES)}",
+        ),
+        ("slowed for heat", total([each.throttle_events for each in seen])),
+        (
+            "frequency",
+            f"{frequency(mean([each.frequency_mean for each in seen]))}, lowest "
+            f"{frequency(min(lowest, default=None))}; governor {set_up.governor or none}, boost "
+            f"{yes(set_up.boost)}",
+        ),
+        ("SMT siblings used", yes(set_up.siblings)),
+        ("virtual machine", yes(set_up.virtual)),
+        ("load before", none if set_up.load is None else f"{set_up.load:.2f} ready processes"),
+    ]
