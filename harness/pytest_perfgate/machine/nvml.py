@@ -162,6 +162,11 @@ class Device:
         """The SM clock now, in Hz."""
         return _scaled(self._ask("DeviceGetClockInfo", _SM), 1e6)
 
+    def compute_capability(self) -> tuple[int, int] | None:
+        """Major and minor compute capability, such as (9, 0)."""
+        capability = self._ask("DeviceGetCudaComputeCapability")
+        return None if capability is None else (int(capability[0]), int(capability[1]))
+
     def setup(self) -> Setup:
         """How it is set up."""
         memory = self._ask("DeviceGetMemoryInfo")

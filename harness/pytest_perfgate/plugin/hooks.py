@@ -20,6 +20,7 @@ from pytest_perfgate.records.session import SessionRecord
 from pytest_perfgate.records.settings import SUITE_FILE
 from pytest_perfgate.records.verdict import Status, Verdict
 from pytest_perfgate.report import junit_properties
+from pytest_perfgate.runtimes import onnxruntime_build
 from pytest_perfgate.session.session import BROKEN, Case, Session
 
 _OUTPUT = "perfgate"  # what an xdist worker sends to its controller
@@ -62,9 +63,12 @@ class PerfHooks:
                 cases.append(callspec.params[FIXTURE])
         self._session.select(cases)
 
-    def pytest_report_header(self) -> str:
-        """The machine that measurements and baselines belong to."""
-        return f"perfgate: machine {self._session.machine.id}"
+    def pytest_report_header(self) -> list[str]:
+        """The machine that measurements belong to, and packages that exclude each other."""
+        lines = [f"perfgate: machine {self._session.machine.id}"]
+        if problem := onnxruntime_build.conflict():
+            lines.append(f"perfgate: {problem}")
+        return lines
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:

@@ -17,7 +17,14 @@ from pytest_perfgate.artifact import ONNX, Artifact, OptionsModel
 from pytest_perfgate.errors import RuntimeFault, suggestion
 from pytest_perfgate.records.profile import Operator
 from pytest_perfgate.registry import Requirement
-from pytest_perfgate.runtimes import DEVICE_UUID, InferenceSession, OpenContext, Runtime, cuda
+from pytest_perfgate.runtimes import (
+    DEVICE_UUID,
+    InferenceSession,
+    OpenContext,
+    Runtime,
+    cuda,
+    onnxruntime_build,
+)
 from pytest_perfgate.runtimes.onnxruntime_binding import Binding
 
 if TYPE_CHECKING:
@@ -165,7 +172,7 @@ class OnnxRuntime(Runtime):
         """A provider for GPUs needs a GPU, and another package."""
         if options.provider == "cpu":
             return self.requires
-        return (registry.from_extra("onnxruntime", "gpu"), cuda.GPU)
+        return (onnxruntime_build.CUDA_PROVIDER, cuda.GPU)
 
     def open(self, artifact: Artifact, options: Any, context: OpenContext) -> OnnxSession:
         """A session on the ONNX file."""
@@ -195,7 +202,8 @@ class OnnxSession(InferenceSession):
             raise RuntimeFault(
                 f"the provider {provider} was asked for, and ONNX Runtime uses {', '.join(used)}",
                 valid=", ".join(onnxruntime.get_available_providers()),
-                next_step="install what the provider needs, or ask for another",
+                next_step=onnxruntime_build.conflict()
+                or "install what the provider needs, or ask for another",
             )
         nodes = assignment(self._session)
         refuse_fallback(nodes, provider, options.fallback_ops, str(artifact.path))

@@ -14,6 +14,7 @@ from pytest_perfgate.artifact import EXPORTED, TORCH, Artifact, OptionsModel
 from pytest_perfgate.registry import Requirement
 from pytest_perfgate.runtimes import OpenContext, Runtime, torch_tensorrt
 from pytest_perfgate.runtimes.cuda import GPU
+from pytest_perfgate.runtimes.gpu_cards import BF16, TF32
 from pytest_perfgate.runtimes.torch_session import TorchSession, _program
 
 
@@ -100,7 +101,10 @@ class Torch(Runtime):
         """torch, the compiler's package, and for `cuda` a GPU."""
         compiles = options.compile_backend == "tensorrt"
         needed = (*self.requires, torch_tensorrt.TORCH_TENSORRT) if compiles else self.requires
-        return needed if options.device == "cpu" else (*needed, WITH_CUDA, GPU)
+        if options.device == "cpu":
+            return needed
+        cards = ((options.tf32, TF32), (options.autocast == "bfloat16", BF16))
+        return (*needed, WITH_CUDA, GPU, *(card for used, card in cards if used))
 
     def open(self, artifact: Artifact, options: Any, context: OpenContext) -> TorchSession:
         """A session on the live module, or on the exported program in the project's cache."""

@@ -14,6 +14,7 @@ from pytest_perfgate.artifact import ONNX, TENSORRT, Artifact, OptionsModel
 from pytest_perfgate.errors import BuildError
 from pytest_perfgate.registry import Requirement
 from pytest_perfgate.runtimes import cuda, tensorrt_package
+from pytest_perfgate.runtimes.gpu_cards import BF16, TENSORRT_RTX
 from pytest_perfgate.runtimes.tensorrt_package import EngineNote
 from pytest_perfgate.steps import Applied, BuildContext, Step, expect, tensorrt_layers
 from pytest_perfgate.steps.tensorrt_build import Built, Sizes, build, precision_of
@@ -117,9 +118,14 @@ class TensorRt(Step):
 
     @override
     def requires_with(self, options: Any) -> tuple[Requirement, ...]:
-        """The package that builds."""
+        """The package that builds, and of a GPU, if there is one, that it can run the engine."""
         onnx = registry.from_extra("onnx", "onnx")
-        return (onnx, tensorrt_package.PACKAGES[options.package])
+        return (
+            onnx,
+            tensorrt_package.PACKAGES[options.package],
+            *((TENSORRT_RTX,) if options.package == "tensorrt_rtx" else ()),
+            *((BF16,) if options.bf16 else ()),
+        )
 
     def apply(self, artifact: Artifact, options: Any, context: BuildContext) -> Applied:
         """Builds the engine, and reads what its layers are."""
