@@ -142,14 +142,14 @@ class _Chain:
         make: Callable[[Path], Stored],
     ) -> tuple[Entry, Link]:
         with self._store.lock(key):
-            found = self._store.find(key, self._watch)
-            cached = found is not None
-            if found is None:
+            entry = self._store.find(key, self._watch)
+            cached = entry is not None
+            if entry is None:
                 with self._store.scratch() as folder:
-                    found = self._store.add(key, folder, make(folder))
+                    entry = self._store.add(key, folder, make(folder))
             else:
                 self._module = None
-        stored = found.stored
+        stored = entry.stored
         link = Link(
             step=name,
             options=options,
@@ -158,7 +158,7 @@ class _Chain:
             cached=cached,
             key=key,
         )
-        return found, link
+        return entry, link
 
     def _source(self, folder: Path) -> Stored:
         start = time.perf_counter()
@@ -260,7 +260,7 @@ class _Chain:
             raise BuildError("validation images judge what was built, they do not shape it")
         names = registry.names(registry.RUNTIMES)
         runtimes: list[Runtime] = [registry.find(registry.RUNTIMES, name) for name in names]
-        runtime = next(each for each in runtimes if artifact.kind in each.accepts)
+        runtime = next(one for one in runtimes if artifact.kind in one.accepts)
         context = OpenContext(threads=self._suite.threads, folder=self._store.root)
         session = runtime.open(artifact, runtime.Options(), context)
         try:
@@ -335,46 +335,46 @@ def _source_key(suite: Suite) -> str:
     source, name, options = asked_of(suite.model)
     files = source.files(name, options, fence_of(suite))
     needed = source.requires_with(name, options) if source.gives == TORCH else ()
-    asked: dict[str, Any] = {
+    rests_on: dict[str, Any] = {
         "format": _FORMAT,
         "pytest_perfgate": pytest_perfgate.__version__,
         "python": list(sys.version_info[:2]),
-        "packages": versions_of([each.module for each in needed]),
+        "packages": versions_of([package.module for package in needed]),
         "suite": suite.name,
         "model": suite.model.name,
-        "file": digest_files(files[0].parent, [each.name for each in files])[0] if files else "",
+        "file": digest_files(files[0].parent, [file.name for file in files])[0] if files else "",
     }
     if source.name:  # what the suite names itself is as it is
-        asked["options"] = options.model_dump(mode="json")
-        asked["code"] = source_code([source.name])
-    return digest_of(asked)
+        rests_on["options"] = options.model_dump(mode="json")
+        rests_on["code"] = source_code([source.name])
+    return digest_of(rests_on)
 
 
 def _step_key(before: str, step: Step, options: OptionsModel, suite: Suite) -> str:
-    asked: dict[str, Any] = {
+    rests_on: dict[str, Any] = {
         "before": before,
         "step": step.name,
         "code": own_code(step),
         "options": options.model_dump(mode="json"),
-        "packages": versions_of([each.module for each in step.requires_with(options)]),
+        "packages": versions_of([package.module for package in step.requires_with(options)]),
         "seed": SEED,
         "threads": suite.threads,
     }
     machine = step.machine(options)
     if machine is not None:
-        asked["machine"] = machine
+        rests_on["machine"] = machine
     built_by = step.sources_with(options)
     if built_by:
-        asked["sources"] = source_code(built_by)
+        rests_on["sources"] = source_code(built_by)
     splits = step.splits_with(options)
     if splits:
-        asked["data"] = {split: suite.data.get(split) for split in sorted(splits)}
-        asked["input"] = dict(suite.input)
-        asked["reading"] = [
+        rests_on["data"] = {split: suite.data.get(split) for split in sorted(splits)}
+        rests_on["input"] = dict(suite.input)
+        rests_on["reading"] = [
             digest_module(Path(suite_data.__file__)),
             digest_folder(Path(tasks.__file__).parent),
         ]
     if step.trains_with(options):
-        asked["trainer"] = suite.trainer
-        asked["training"] = digest_module(Path(training.__file__))
-    return digest_of(asked)
+        rests_on["trainer"] = suite.trainer
+        rests_on["training"] = digest_module(Path(training.__file__))
+    return digest_of(rests_on)

@@ -30,14 +30,14 @@ def whole_code(piece: object) -> str:
     if file is None:
         return ""
     files = _with_prefix(file)
-    while more := {other for each in files for other in _imported(each)} - files:
-        files |= {other for each in more for other in _with_prefix(each)}
-    return digest_files(file.parent, [each.name for each in files])[0]
+    while more := {other for one in files for other in _imported(one)} - files:
+        files |= {other for one in more for other in _with_prefix(one)}
+    return digest_files(file.parent, [one.name for one in files])[0]
 
 
 def digest_module(file: Path) -> str:
     """Digest of a module and of those beside it whose names begin with its own."""
-    return digest_files(file.parent, [each.name for each in _with_prefix(file)])[0]
+    return digest_files(file.parent, [one.name for one in _with_prefix(file)])[0]
 
 
 def digest_folder(folder: Path) -> str:

@@ -40,12 +40,12 @@ def _has_any(distribution: Distribution, modules: frozenset[str]) -> bool:
 
 def versions() -> dict[str, str]:
     """Of the packages that an artifact, or what it computes, may depend on."""
-    found = {}
+    installed = {}
     for name in PACKAGES:
         if name in _OWN_PACKAGES:
             continue
         try:
-            found[name] = version(name)
+            installed[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return installed

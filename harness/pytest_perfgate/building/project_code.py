@@ -99,15 +99,15 @@ class Watch(Digests):
 
     def files(self) -> dict[str, str]:
         """Each file read so far, relative to the root, with the digest of its bytes."""
-        found = {Path(name) for name in self._opened}
+        files = {Path(name) for name in self._opened}
         for module in list(sys.modules.values()):
             source = getattr(module, "__file__", None)
             if source and source.startswith(self._prefix):
                 file = Path(source)
-                found.add(file)
-                found.update(other for other in file.parent.iterdir() if other.suffix in _WEIGHTS)
+                files.add(file)
+                files.update(other for other in file.parent.iterdir() if other.suffix in _WEIGHTS)
         listed = {}
-        for file in found:
+        for file in files:
             if file.is_relative_to(_HARNESS):
                 continue
             relative = file.relative_to(self._root)

@@ -44,8 +44,8 @@ class SuiteData:
                     where=where,
                     valid=", ".join(sorted(self._suite.data)),
                 )
-            made = resolve(source, where) if isinstance(source, str) else source
-            data = self.task.load(made, self._suite.folder, self._suite.root)
+            raw = resolve(source, where) if isinstance(source, str) else source
+            data = self.task.load(raw, self._suite.folder, self._suite.root)
             if not len(data.images):
                 raise DataError("there are no images", where=where)
             self._splits[name] = data

@@ -4,7 +4,7 @@ The parent imports the frameworks once; the arms share its pages, its allocator 
 cores, so that what differs between them is what is measured. It imports nothing of the project:
 each arm does so itself, at its own version of the code.
 
-How arms take turns is told in `pytest_perfgate.worker.turns`.
+How arms take turns: see `pytest_perfgate.worker.turns`.
 
 The parent never opens a device, and forks no arm once it has: each arm opens it for itself.
 """

@@ -84,7 +84,7 @@ def parity(job: ParityJob, send: Send) -> None:
 
 
 def search(
-    reference: InferenceSession, mine: InferenceSession, images: Inputs, limit: float
+    reference: InferenceSession, recipe: InferenceSession, images: Inputs, limit: float
 ) -> Parity:
     """The largest difference over drawn inputs, and the smallest input that breaks `limit`.
 
@@ -101,10 +101,10 @@ def search(
             if len(tried) >= _MOST:
                 return 0.0  # the search ends: nothing simpler is looked for any more
             inputs = drawn.array(images)
-            tried[drawn] = _beside(reference, mine, inputs, usual)
+            tried[drawn] = _beside(reference, recipe, inputs, usual)
         return tried[drawn][0]
 
-    sizes = _sizes(reference, mine, images)
+    sizes = _sizes(reference, recipe, images)
     smallest = ""
     try:
         broken = find(
@@ -121,8 +121,8 @@ def search(
     except NoSuchExample:
         pass
     else:
-        found, problem = tried[broken]
-        smallest = f"{broken}: {problem or f'the outputs differ by {found:.3g}'}"
+        distance, problem = tried[broken]
+        smallest = f"{broken}: {problem or f'the outputs differ by {distance:.3g}'}"
     return Parity(
         value=max(difference for difference, _ in tried.values()),
         tried=len(tried),
@@ -160,19 +160,19 @@ def _inputs(sizes: Sequence[tuple[int, int]], images: Inputs) -> Any:
 
 
 def _sizes(
-    reference: InferenceSession, mine: InferenceSession, images: Inputs
+    reference: InferenceSession, recipe: InferenceSession, images: Inputs
 ) -> tuple[tuple[int, int], ...]:
     """Resolutions that both take: the suite's own, and half and one and a half of it where the
     graph leaves them open. The suite's own is first, whether it works or not.
     """
     height, width = images.shape[2:]
-    found = [(height, width)]
+    sizes = [(height, width)]
     for factor in (0.5, 1.5):
         size = tuple(max(_GRID, round(factor * side / _GRID) * _GRID) for side in (height, width))
         blank = np.zeros((1, 3, *size), dtype=np.float32)
-        if size not in found and all(_takes(each, blank) for each in (reference, mine)):
-            found.append((size[0], size[1]))
-    return tuple(found)
+        if size not in sizes and all(_takes(one, blank) for one in (reference, recipe)):
+            sizes.append((size[0], size[1]))
+    return tuple(sizes)
 
 
 def _takes(session: InferenceSession, inputs: Inputs) -> bool:
@@ -185,20 +185,20 @@ def _takes(session: InferenceSession, inputs: Inputs) -> bool:
 
 def _largest(reference: InferenceSession, images: Inputs) -> list[float]:
     """The largest value of each of the reference's outputs on the suite's own images."""
-    found = []
+    largest = []
     for output in reference.run(images.copy()):
         values = np.abs(np.asarray(output, dtype=np.float64))
-        found.append(float(np.max(values, initial=0.0, where=np.isfinite(values))))
-    return found
+        largest.append(float(np.max(values, initial=0.0, where=np.isfinite(values))))
+    return largest
 
 
 def _beside(
-    reference: InferenceSession, mine: InferenceSession, inputs: Inputs, usual: Sequence[float]
+    reference: InferenceSession, recipe: InferenceSession, inputs: Inputs, usual: Sequence[float]
 ) -> tuple[float, str]:
     """How far the outputs are apart, and what is wrong when it is more than numbers."""
     expected = reference.run(inputs.copy())
     try:
-        outputs = mine.run(inputs.copy())
+        outputs = recipe.run(inputs.copy())
     except Exception as error:  # noqa: BLE001 - whatever a runtime raises is the finding
         text = str(error).strip().splitlines()
         said = f"{type(error).__name__}: {text[0][:200] if text else ''}"
@@ -223,14 +223,14 @@ def difference(ours: Any, theirs: Any, usual: float = 0.0) -> float:
 
     Scores of an image with nothing on it are of the size of a sigmoid's rounding.
     """
-    mine, other = np.asarray(ours, dtype=np.float64), np.asarray(theirs, dtype=np.float64)
-    if not mine.size:
+    own, other = np.asarray(ours, dtype=np.float64), np.asarray(theirs, dtype=np.float64)
+    if not own.size:
         return 0.0
     known = np.isfinite(other)
-    mine, other = mine[known], other[known]
-    if not mine.size:
+    own, other = own[known], other[known]
+    if not own.size:
         return 0.0
-    if not np.isfinite(mine).all():
+    if not np.isfinite(own).all():
         return NOTHING_IN_COMMON
-    scale = max(float(np.abs(mine).max()), float(np.abs(other).max()), usual)
-    return float(np.abs(mine - other).max()) / scale if scale else 0.0
+    scale = max(float(np.abs(own).max()), float(np.abs(other).max()), usual)
+    return float(np.abs(own - other).max()) / scale if scale else 0.0

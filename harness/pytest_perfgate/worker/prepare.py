@@ -143,7 +143,7 @@ def _evaluation_key(suite: Suite, recipe: Recipe, built: Built, data: SuiteData)
             "what": "evaluation with predictions and cold load",
             "versions": versions(),
             "artifact": built.info.digest,
-            "structures": [each.model_dump(mode="json") for each in artifact.structures],
+            "structures": [structure.model_dump(mode="json") for structure in artifact.structures],
             "model": asdict(artifact.model),
             "made": artifact.made,
             "runtime": recipe.runtime.name,
