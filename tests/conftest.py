@@ -39,7 +39,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     process busy to the end.
     """
     for item in items:
-        if "project" in getattr(item, "fixturenames", ()):
+        if "pytester" in getattr(item, "fixturenames", ()):  # `project` builds on it
             item.add_marker(pytest.mark.session)
     items.sort(key=lambda item: item.get_closest_marker("alone") is None)
 

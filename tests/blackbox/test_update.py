@@ -8,6 +8,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
+from pytest_perfgate.baselines.store import VERSION
 
 from tests.conftest import Project
 
@@ -51,7 +52,7 @@ def test_update_records_what_was_measured(recorded: Project) -> None:
     files = stored(recorded)
     assert sorted(files) == ["moody", "plain"]
     data = json.loads(files["plain"].read_text())
-    assert data["version"] == 1
+    assert data["version"] == VERSION
     assert len(data["metrics"]["latency_p50"]["launches"]) >= 8
     assert len(data["metrics"]["latency_p50"]["yardstick"]) >= 8
     assert data["environment"]["allocator"]
@@ -107,7 +108,10 @@ def test_nothing_is_written_for_a_recipe_that_failed(
     ("change", "says"),
     [
         (lambda text: text[: len(text) // 2], "*not JSON, perhaps cut short*"),
-        (lambda text: text.replace('"version": 1', '"version": 99'), "*version 99*reads up to 1*"),
+        (
+            lambda text: text.replace(f'"version": {VERSION}', '"version": 99'),
+            f"*version 99*reads up to {VERSION}*",
+        ),
         (
             lambda text: text.replace(
                 '"unit": "s",\n      "value": ', '"unit": "s",\n      "value": -'

@@ -223,6 +223,7 @@ def run(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_a_real_run_measures_says_and_writes(tmp_path: Path) -> None:
     """Three seconds on this machine, calm or not: the file and the code agree."""
     file = tmp_path / "found.json"
@@ -239,10 +240,11 @@ def test_a_real_run_measures_says_and_writes(tmp_path: Path) -> None:
     assert done.stderr == ""  # no progress where there is no terminal
 
 
+@pytest.mark.alone
 def test_seconds_says_how_long_it_measures(tmp_path: Path) -> None:
     """However short the time, there are two launches; a longer one has more."""
     counts = []
-    for seconds in ("0", "6"):
+    for seconds in ("0", "4"):
         file = tmp_path / f"{seconds}.json"
         run("--seconds", seconds, "--json", str(file), *PATIENT, TMPDIR=str(tmp_path))
         counts.append(json.loads(file.read_text())["noise"]["launches"])
@@ -272,6 +274,7 @@ def test_beside_a_session_it_refuses(tmp_path: Path) -> None:
     assert "--wait SECONDS" in done.stderr
 
 
+@pytest.mark.slow
 def test_wait_lets_a_session_finish(tmp_path: Path) -> None:
     """`--wait` measures as soon as the lock is free."""
     handle = hold(tmp_path)
@@ -296,6 +299,7 @@ def test_wait_lets_a_session_finish(tmp_path: Path) -> None:
     assert "seconds per verdict" in said
 
 
+@pytest.mark.slow
 def test_an_interrupt_leaves_nothing_behind(tmp_path: Path) -> None:
     """Ctrl-C ends it at once with 130; no process and no folder stays, and the lock is free."""
     started = subprocess.Popen(

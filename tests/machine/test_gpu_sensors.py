@@ -207,6 +207,7 @@ def torch_that(*, initialized: bool) -> Any:
     return SimpleNamespace(cuda=SimpleNamespace(is_initialized=lambda: initialized))
 
 
+@pytest.mark.slow
 def test_importing_the_frameworks_of_every_runtime_opens_no_device() -> None:
     """What the parent of a launch imports before it forks leaves torch.cuda alone."""
     torch = pytest.importorskip("torch", reason="python -m pip install 'pytest-perfgate[torch]'")

@@ -105,6 +105,7 @@ def test_the_wheel_ships_the_package_with_its_types_and_nothing_else(wheel: Path
     assert {top for top in tops if not top.endswith(".dist-info")} == {"pytest_perfgate"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [(), ("--perf", "--perf-history=off")], ids=["plain", "perf"])
 @pytest.mark.parametrize("safe", ["", "1"], ids=["python -m pytest", "pytest"])
 def test_its_tests_run_as_before(
