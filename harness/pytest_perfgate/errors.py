@@ -1,4 +1,4 @@
-"""What is said when something cannot go on: place, value, what is valid, what to do next."""
+"""Errors for users: the place, the value, the valid values, the next command."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class PerfgateError(Exception):
 
 
 class RecipeError(PerfgateError):
-    """A suite or recipe that cannot be understood."""
+    """A suite or recipe that cannot be read."""
 
 
 class DataError(PerfgateError):
@@ -57,11 +57,11 @@ class BuildError(PerfgateError):
 
 
 class NoEffect(BuildError):
-    """A step ran, and nothing of what it promises to change has changed."""
+    """A step ran and changed nothing of what it is there to change."""
 
 
 class RuntimeFault(PerfgateError):
-    """A runtime that did not open the artifact, or not on the device it was asked for."""
+    """A runtime that did not open the artifact, or opened it on another device."""
 
 
 class BaselineError(PerfgateError):
@@ -81,7 +81,7 @@ class DeviceBusy(PerfgateError):
 
 
 class MissingPackage(PerfgateError):
-    """Something is not installed; `next_step` holds the command that installs it."""
+    """A package is not installed; `next_step` is the command that installs it."""
 
 
 def suggestion(value: str, choices: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""The base of all plain data that is kept: frozen, and nothing in it that is not asked for."""
+"""The base of all plain data that is stored: frozen, unknown fields are rejected."""
 
 from __future__ import annotations
 

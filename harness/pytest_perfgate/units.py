@@ -72,7 +72,7 @@ def parse(value: object, unit: Unit) -> float:
         number, name = float(match.group(1)), match.group(2)
     if name not in scales:
         what = f"{value!r} has no unit" if not name else f"{name!r} is not a unit that fits here"
-        raise PerfgateError(f"{what}: a quantity in {unit.value} is asked for", valid=names)
+        raise PerfgateError(f"{what}: write a quantity in {unit.value}", valid=names)
     if not math.isfinite(number):
         raise PerfgateError(f"{value!r} is not a finite number", valid=names)
     return number * scales[name]

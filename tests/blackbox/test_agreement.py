@@ -60,7 +60,7 @@ def test_a_collapse_is_named_without_a_budget(project: Project, moody: Callable[
     """Who has no budget on score_shift is told that one is needed."""
     moody("halves_scores")
     result = project.run("-k", "moody-map")
-    said(result, "moody keeps its map and moves its scores by 0.", "A budget on score_shift")
+    said(result, "moody keeps its map, but its scores move by 0.", "Add a budget on score_shift")
 
 
 def test_a_reference_has_no_reference(project: Project) -> None:

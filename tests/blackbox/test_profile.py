@@ -22,7 +22,7 @@ def test_a_broken_budget_on_time_names_operators(project: Project) -> None:
     result = project.run("-k", "latency_p50", "--perf-seconds", "90")
     result.assert_outcomes(failed=2)
     said(result, "beside the reference plain: preprocess", "inference +", "operators: ")
-    said(result, "there is nothing to lay it beside: --perf-base REF")
+    said(result, "nothing to compare with: --perf-base REF")
     (suite,) = project.sessions()[-1]["suites"]
     assert suite["phases"]["profile"] > 0
     for record in suite["recipes"]:

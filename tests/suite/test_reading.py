@@ -152,7 +152,7 @@ def test_a_name_that_cannot_be_a_file_is_refused(tmp_path, name):
         (
             '[[recipe]]\nname = "x"\nfrom = "onnx"\nsteps = [{ prune = "structured" }]\n',
             "x",
-            "takes torch, and what comes before it gives onnx",
+            "takes torch, but the chain before it gives onnx",
         ),
         (
             '[[recipe]]\nname = "x"\nfrom = "onnx"\nsteps = [{ quantize = "static" }]\n',

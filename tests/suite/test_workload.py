@@ -52,7 +52,7 @@ def test_what_is_compared_does_the_same_work(tmp_path: Path) -> None:
     found = read(tmp_path, TRAINS + TRAIN + '[[recipe]]\nname = "t"\nfrom = "train"\n' + ASKED)
     said = problem(found, "t")
     assert "recipe 't': workload" in said
-    assert "measured by 'training', and its reference 'train' by 'images'" in said
+    assert "its workload is 'training', and that of its reference 'train' is 'images'" in said
     assert "leave out `from`" in said
 
 
@@ -77,7 +77,7 @@ def test_what_a_training_needs_is_asked_for_where_it_stands(tmp_path: Path) -> N
     assert "needs train data" in said
     exported = TRAIN.replace("torch", "onnxruntime") + 'steps = [{ export = "onnx" }]\n'
     said = problem(read(tmp_path, TRAINS + exported + ASKED), "train")
-    assert "takes torch, and what comes before it gives onnx" in said
+    assert "takes torch, but the chain before it gives onnx" in said
 
 
 def test_an_unknown_workload_or_option_is_explained(tmp_path: Path) -> None:

@@ -284,7 +284,7 @@ def test_the_order_of_limits_does_not_matter(order: Sequence[int]) -> None:
         (Condition(), ""),
         (Condition(cpu="avx2", cores=4, memory=16e9), ""),
         (Condition(cpu="amx_int8"), "no amx_int8"),
-        (Condition(cores=8), "there are 4 cores"),
+        (Condition(cores=8), "it has 4 cores, and the budget needs 8"),
         (Condition(memory=64e9), "16 GiB"),
         (Condition(gpu="*A10*"), "no GPU like"),
     ],

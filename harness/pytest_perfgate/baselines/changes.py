@@ -61,12 +61,12 @@ def write(
         listed = ", ".join(f"{change.recipe} {change.metric}" for change in loosened)
         raise BaselineError(
             f"{len(loosened)} baselines would become worse: {listed}",
-            next_step="say why: pytest --perf --perf-update --perf-reason 'why'",
+            next_step="give a reason: pytest --perf --perf-update --perf-reason 'why'",
         )
     merged = []
     for recipe in dict.fromkeys(change.recipe for change in changes):
-        mine = [change for change in changes if change.recipe == recipe]
-        merged.append(_merged(mine, new[recipe], stored.get(recipe), reason, now))
+        own = [change for change in changes if change.recipe == recipe]
+        merged.append(_merged(own, new[recipe], stored.get(recipe), reason, now))
     store.write_all(merged)
     return tuple(
         change.model_copy(
@@ -78,18 +78,18 @@ def write(
 
 def refusals(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> dict[str, str]:
     """Recipes whose baselines must not be written from this session, each with the reason."""
-    found = {}
+    reasons = {}
     for record in suite.recipes:
         if record.failure is not None:
-            found[record.name] = record.failure.problem
+            reasons[record.name] = record.failure.problem
     for verdict in suite.verdicts:
         metric = metrics.get(verdict.metric)
         accuracy = metric is not None and metric.rule is Rule.IMAGES
         if verdict.status is Status.ERROR:
-            found.setdefault(verdict.recipe, verdict.reason)
+            reasons.setdefault(verdict.recipe, verdict.reason)
         elif verdict.status is Status.FAIL and accuracy:
-            found.setdefault(verdict.recipe, f"its accuracy is broken: {verdict.reason}")
-    return found
+            reasons.setdefault(verdict.recipe, f"its accuracy is broken: {verdict.reason}")
+    return reasons
 
 
 def table(changes: Sequence[Change]) -> list[str]:

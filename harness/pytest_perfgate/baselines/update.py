@@ -33,19 +33,19 @@ def conclude(
         metrics = metrics_of(suite.task)
         refused = edits.refusals(suite, metrics)
         new = {
-            each.name: baseline_of(record, suite, each.without(suite.discarded), metrics)
-            for each in suite.recipes
-            if each.name not in refused
+            recipe.name: baseline_of(record, suite, recipe.without(suite.discarded), metrics)
+            for recipe in suite.recipes
+            if recipe.name not in refused
         }
         stored = {}
         for name in list(new):
             try:
-                found = store.read(record.machine, suite.name, name)
+                baseline = store.read(record.machine, suite.name, name)
             except PerfgateError:
                 del new[name]  # its verdict says so already; the file stays as it is
                 continue
-            if found is not None:
-                stored[name] = found
+            if baseline is not None:
+                stored[name] = baseline
         proposed = edits.propose(stored, new, metrics)
         if settings.update and record.complete:
             try:
@@ -76,7 +76,7 @@ def baseline_of(
         stored[metric.name] = StoredMetric(
             unit=metric.unit,
             value=_short(value),
-            launches=tuple(_short(each) for each in launches.values()),
+            launches=tuple(_short(value) for value in launches.values()),
             yardstick=tuple(_short(yard[index]) for index in launches) if known else (),
             clocks=tuple(map(_short, _clocks(record, launches))),
         )
@@ -97,18 +97,18 @@ def baseline_of(
 def _clocks(record: RecipeRecord, launches: Collection[int]) -> list[float]:
     """The SM clock of each of these launches; none when one of them is not known."""
     clocks = {launch.index: launch.sm_clock for launch in record.launches}
-    found = [clock for index in launches if (clock := clocks.get(index))]
-    return found if len(found) == len(launches) else []
+    known = [clock for index in launches if (clock := clocks.get(index))]
+    return known if len(known) == len(launches) else []
 
 
 def spec_digest(record: RecipeRecord) -> str:
     """Digest of what a recipe is built from and measured by, not of its budgets."""
     from pytest_perfgate.files import digest_of
 
-    asked = {key: record.spec.get(key) for key in ("chain", "runtime")}
+    parts = {key: record.spec.get(key) for key in ("chain", "runtime")}
     if "workload" in record.spec:
-        asked["workload"] = record.spec["workload"]
-    return digest_of(asked)[:16]
+        parts["workload"] = record.spec["workload"]
+    return digest_of(parts)[:16]
 
 
 def _short(value: float) -> float:

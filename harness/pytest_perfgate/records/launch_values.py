@@ -51,13 +51,13 @@ def launch_ratio(launch: Launch, other: Launch, metric: str) -> float | None:
     machine in bursts of other guests' work its spread between identical arms was a half to two
     thirds of that of medians. Everything else is compared by its value.
     """
-    mine, statistic = _samples(launch, metric)
+    ours, statistic = _samples(launch, metric)
     theirs, _ = _samples(other, metric)
-    if mine is not None and theirs is not None:
+    if ours is not None and theirs is not None:
         beside = _by_round(other, theirs)
         both = [
             (samples, beside[number])
-            for number, samples in _by_round(launch, mine).items()
+            for number, samples in _by_round(launch, ours).items()
             if number in beside
         ]
         if not both:
@@ -70,7 +70,7 @@ def launch_ratio(launch: Launch, other: Launch, metric: str) -> float | None:
             middle = logs[cut : len(logs) - cut]
             return math.fsum(middle) / len(middle)
         q = _STATISTICS[statistic]
-        sides = ([each for pair in both for each in pair[side]] for side in (0, 1))
+        sides = ([sample for pair in both for sample in pair[side]] for side in (0, 1))
         above, below = (log_value(quantile(side, q)) for side in sides)
         return above - below
     one, two = launch_value(launch, metric), launch_value(other, metric)
@@ -99,10 +99,10 @@ def _samples(launch: Launch, metric: str) -> tuple[tuple[float, ...] | None, str
 def _by_round(launch: Launch, samples: Sequence[float]) -> dict[int, Sequence[float]]:
     """Round to its samples: one, or equally many in every round."""
     rounds = launch.rounds or range(len(samples))
-    each, left = divmod(len(samples), max(1, len(rounds)))
+    count, left = divmod(len(samples), max(1, len(rounds)))
     if left:
         raise ValueError(f"{len(samples)} samples of {len(rounds)} rounds")
-    return {number: samples[at * each : (at + 1) * each] for at, number in enumerate(rounds)}
+    return {number: samples[at * count : (at + 1) * count] for at, number in enumerate(rounds)}
 
 
 _STATISTICS = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
@@ -134,25 +134,25 @@ def launch_values(record: RecipeRecord, metric: Metric) -> dict[int, float]:
 
     A batch takes the most memory: where some launches ran one, its peak is that of those.
     """
-    found = {}
+    values = {}
     launches = record.launches
     if metric.name in PEAKS:
-        launches = tuple(each for each in launches if each.batches) or launches
+        launches = tuple(launch for launch in launches if launch.batches) or launches
     for launch in launches:
         value = launch_value(launch, metric.name)
         if value is not None and math.isfinite(value) and value >= 0:
-            found[launch.index] = value
-    return found
+            values[launch.index] = value
+    return values
 
 
 def yardstick_values(launches: Sequence[Launch]) -> dict[int, float]:
     """Launch number to the yardstick's median time, seconds."""
-    found = {}
+    values = {}
     for launch in launches:
         value = launch_value(launch, "inference_p50")
         if value:
-            found[launch.index] = value
-    return found
+            values[launch.index] = value
+    return values
 
 
 def level(record: RecipeRecord, metric: Metric) -> float | None:
@@ -173,8 +173,8 @@ def level(record: RecipeRecord, metric: Metric) -> float | None:
         steps = record.lineage[1:]
         return math.fsum(link.seconds for link in steps) if record.lineage else None
     if metric.rule is Rule.EXACT:  # what the last link says of itself
-        told = record.lineage[-1].effect.get(metric.name) if record.lineage else None
-        return None if told is None else float(told)
+        fact = record.lineage[-1].effect.get(metric.name) if record.lineage else None
+        return None if fact is None else float(fact)
     values = list(launch_values(record, metric).values())
     return geometric_mean(values) if values else None
 
@@ -216,14 +216,14 @@ def spread_of(record: RecipeRecord) -> Spread | None:
     """The variance of a recipe's latency, None when there are too few launches."""
     from pytest_perfgate.stats.variance import components
 
-    rows = [[math.log(max(each, 1e-12)) for each in launch.latency] for launch in record.launches]
+    rows = [[log_value(sample) for sample in launch.latency] for launch in record.launches]
     if sum(len(row) > 1 for row in rows) < 2 or not all(rows):
         return None
-    found = components(rows)
+    parts = components(rows)
     return Spread(
-        within=math.sqrt(found.within),
-        between=math.sqrt(found.between),
-        launch=found.sd,
-        samples=found.samples,
-        launches=found.launches,
+        within=math.sqrt(parts.within),
+        between=math.sqrt(parts.between),
+        launch=parts.sd,
+        samples=parts.samples,
+        launches=parts.launches,
     )

@@ -89,5 +89,5 @@ class RecipeRecord(Frozen):
         """The same record less some launches, by their index."""
         if not launches:
             return self
-        kept = tuple(each for each in self.launches if each.index not in launches)
+        kept = tuple(launch for launch in self.launches if launch.index not in launches)
         return self.model_copy(update={"launches": kept})

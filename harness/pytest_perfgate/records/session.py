@@ -101,7 +101,7 @@ class SuiteRecord(Frozen):
     @property
     def discarded(self) -> frozenset[int]:
         """Launches that do not count, because the machine was unsteady."""
-        return frozenset(each.index for each in self.conditions if each.discarded)
+        return frozenset(launch.index for launch in self.conditions if launch.discarded)
 
 
 class SessionRecord(Frozen):

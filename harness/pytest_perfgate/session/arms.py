@@ -97,7 +97,7 @@ class Arms:
         if file.is_file():
             read = reading.read(file, base.root)
         else:
-            problem = f"the suite is not there at {base.found.name}"
+            problem = f"the suite does not exist at {base.found.name}"
         if read is not None and read.suite is None:
             first = read.suite_problems[0]
             problem = f"its suite file cannot be read at {base.found.name}: {first.problem}"
@@ -116,8 +116,8 @@ class Arms:
                     recipe = reading.filled(read, base.root, name, values)
                 except PerfgateError as error:
                     self.problems[name] = (
-                        f"values are searched for it at {base.found.name}, and those of here do "
-                        f"not fit: {error.problem}"
+                        f"its ranges at {base.found.name} do not take the values found for the "
+                        f"working tree: {error.problem}"
                     )
                     continue
                 suite = replace(suite, recipes={**suite.recipes, name: recipe})
@@ -145,52 +145,52 @@ class Arms:
                 block.append(copy_of(recipe.name))
             blocks[tuple(block)] = None
         # An unchanged copy runs in every launch, beside what it is a copy of.
-        for name in dict.fromkeys(self._suite.recipes[each].reference for each in compared):
+        for name in dict.fromkeys(self._suite.recipes[recipe].reference for recipe in compared):
             if name not in compared:
                 blocks[name, copy_of(name)] = None
         return list(blocks)
 
     def _asked(self) -> dict[str, tuple[bool, bool]]:
         """Recipe name to whether it is compared with its reference, and with its base."""
-        found = {}
+        compared = {}
         for recipe in self.recipes:
-            asked = self._wanted.get(recipe.name, ())
+            metrics = self._wanted.get(recipe.name, ())
             kinds = {
                 limit.kind
                 for budget in recipe.budgets
-                if budget.metric in asked and self._by_launches(budget.metric)
+                if budget.metric in metrics and self._by_launches(budget.metric)
                 for limit in budget.limits
             }
             base = self._base is not None and recipe.name in self._wanted
             # What is stored is stored beside the reference's.
-            found[recipe.name] = (not base or bool(kinds.intersection(_BESIDE)), base)
-        return found
+            compared[recipe.name] = (not base or bool(kinds.intersection(_BESIDE)), base)
+        return compared
 
     def _open(self, verdicts: Iterable[Verdict]) -> dict[str, tuple[bool, bool]]:
-        found: dict[str, tuple[bool, bool]] = {}
+        compared: dict[str, tuple[bool, bool]] = {}
         for verdict in verdicts:
             kinds = {limit.kind for limit in verdict.limits if limit.status is Status.INCONCLUSIVE}
-            reference, base = found.get(verdict.recipe, (False, False))
+            reference, base = compared.get(verdict.recipe, (False, False))
             against_base = self._base is not None and LimitKind.REGRESSION.value in kinds
             against_stored = self._base is None and LimitKind.REGRESSION.value in kinds
-            beside = against_stored or bool(kinds.intersection(each.value for each in _BESIDE))
-            found[verdict.recipe] = (reference or beside, base or against_base)
-        return found
+            beside = against_stored or bool(kinds.intersection(kind.value for kind in _BESIDE))
+            compared[verdict.recipe] = (reference or beside, base or against_base)
+        return compared
 
     def _parity(self, recipe: Recipe) -> float | None:
         """The limit on a recipe's parity, None when no verdict on it is asked for."""
-        asked = PARITY in self._wanted.get(recipe.name, ())
+        wanted = PARITY in self._wanted.get(recipe.name, ())
         limits = [
             limit.value
             for budget in recipe.budgets
-            if asked and budget.metric == PARITY
+            if wanted and budget.metric == PARITY
             for limit in budget.limits
         ]
         return min(limits, default=None)
 
     def _by_launches(self, metric: str) -> bool:
-        found = self._metrics.get(metric)
-        return found is not None and found.rule is Rule.LAUNCHES
+        known = self._metrics.get(metric)
+        return known is not None and known.rule is Rule.LAUNCHES
 
 
 def copy_of(reference: str) -> str:

@@ -46,7 +46,7 @@ class Case:
 
 @dataclass
 class _Plan:
-    """What was selected of one suite: recipe name to the metrics asked for."""
+    """The selected tests of one suite: recipe name to metrics."""
 
     read: SuiteFile
     wanted: dict[str, list[str]] = field(default_factory=dict)
@@ -85,11 +85,11 @@ class Session:
         read = self.read(file)
         if read.suite is None:
             return [Case(file, "", BROKEN)]
-        found = [Case(file, name, BROKEN) for name in read.problems]
+        cases = [Case(file, name, BROKEN) for name in read.problems]
         for recipe in read.suite.recipes.values():
             names = [budget.metric for budget in recipe.budgets] or [MEASURED]
-            found += [Case(file, recipe.name, name) for name in names]
-        return found
+            cases += [Case(file, recipe.name, name) for name in names]
+        return cases
 
     def select(self, cases: Sequence[Case]) -> None:
         """Tells which tests will run; their recipes and those' references are measured."""
@@ -105,11 +105,11 @@ class Session:
             if plan.read.suite is None:
                 continue
             metrics = metrics_of(plan.read.suite.task)
-            for name, asked in plan.wanted.items():
+            for name, wanted in plan.wanted.items():
                 recipe = plan.read.suite.recipes.get(name)
                 for budget in recipe.budgets if recipe else ():
                     rule = metrics[budget.metric].rule
-                    if budget.metric in asked and rule not in {Rule.EXACT, Rule.ONCE}:
+                    if budget.metric in wanted and rule not in {Rule.EXACT, Rule.ONCE}:
                         total += len(budget.limits)
         return max(1, total)
 
@@ -126,10 +126,10 @@ class Session:
             if not plan.wanted:
                 self.select([case])
             self._done[case.file] = self._run(plan)
-        found = self._done[case.file].get((case.recipe, case.metric))
-        if found is None:
+        verdict = self._done[case.file].get((case.recipe, case.metric))
+        if verdict is None:
             raise PerfgateError(f"no verdict was reached on {case.recipe} {case.metric}")
-        return found
+        return verdict
 
     @property
     def id(self) -> str:
@@ -179,7 +179,7 @@ class Session:
             return {(verdict.recipe, verdict.metric): verdict for _, verdict in broken}
         keep_out_of_git(self.settings.cache)
         with exclusive(self.settings.share, self.settings.wait, self._show):
-            found = found_for(
+            values = found_for(
                 plan.read,
                 plan.wanted,
                 settings=self.settings,
@@ -188,7 +188,7 @@ class Session:
                 say=self._say,
             )
             record = SuiteRun(
-                found,
+                values,
                 plan.wanted,
                 settings=self.settings,
                 machine=self.machine,
@@ -200,7 +200,7 @@ class Session:
             ).run()
         record = record.model_copy(
             update={
-                "recipes": record.recipes + tuple(each for each, _ in broken),
+                "recipes": record.recipes + tuple(failed for failed, _ in broken),
                 "verdicts": record.verdicts + tuple(verdict for _, verdict in broken),
             }
         )
@@ -258,7 +258,7 @@ def keep_out_of_git(cache: Path) -> None:
 
 def _broken(plan: _Plan) -> list[tuple[RecipeRecord, Verdict]]:
     """Records and verdicts of what could not be read, as far as it was asked for."""
-    found = []
+    broken = []
     problems = dict(plan.read.problems)
     if plan.read.suite is None:
         problems = {"": plan.read.suite_problems}
@@ -271,7 +271,7 @@ def _broken(plan: _Plan) -> list[tuple[RecipeRecord, Verdict]]:
         )
         steps = [error.next_step for error in errors if error.next_step]
         failure = Failure(stage="recipe", problem=text, next_step=steps[0] if steps else "")
-        found.append(
+        broken.append(
             (
                 RecipeRecord(name=name or "recipes.toml", reference="", failure=failure),
                 Verdict(
@@ -284,7 +284,7 @@ def _broken(plan: _Plan) -> list[tuple[RecipeRecord, Verdict]]:
                 ),
             )
         )
-    return found
+    return broken
 
 
 def _commit(root: Path) -> tuple[str, bool]:

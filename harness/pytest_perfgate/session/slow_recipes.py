@@ -15,17 +15,17 @@ from pytest_perfgate.verdicts import slowdown
 class Slowness:
     """The profiles of one suite's run.
 
-    `asked` is "failed", "all" or "none"; `base` is the name of the code that `--perf-base` names,
+    `which` is "failed", "all" or "none"; `base` is the name of the code that `--perf-base` names,
     "" for none.
     """
 
     def __init__(
-        self, bench: Bench, suite: Suite, metrics: Mapping[str, Metric], asked: str, base: str
+        self, bench: Bench, suite: Suite, metrics: Mapping[str, Metric], which: str, base: str
     ) -> None:
         self._bench = bench
         self._suite = suite
         self._metrics = metrics
-        self._asked = asked
+        self._which = which
         self._base = base
         self.profiled = False
 
@@ -33,18 +33,22 @@ class Slowness:
         """The same verdicts; those on a broken budget on time say where it went, from profiles that
         are taken now. `names` are the recipes that were measured.
         """
-        slow = [each for each in verdicts if self._is_slow(each)]
-        asked = {"failed": [each.recipe for each in slow], "all": list(names)}.get(self._asked, [])
-        labels = dict.fromkeys(asked)
-        for name in asked:
+        slow = [verdict for verdict in verdicts if self._is_slow(verdict)]
+        profiled = {"failed": [verdict.recipe for verdict in slow], "all": list(names)}.get(
+            self._which, []
+        )
+        labels = dict.fromkeys(profiled)
+        for name in profiled:
             labels |= dict.fromkeys(filter(None, (at_base(name), self._reference(name))))
         self.profiled = bool(labels)
         if not labels:
             return list(verdicts)
         self._bench.profile(labels)
         return [
-            each.model_copy(update={"slower": self._why(each)}) if each in slow else each
-            for each in verdicts
+            verdict.model_copy(update={"slower": self._why(verdict)})
+            if verdict in slow
+            else verdict
+            for verdict in verdicts
         ]
 
     def _is_slow(self, verdict: Verdict) -> bool:
@@ -57,14 +61,14 @@ class Slowness:
 
     def _why(self, verdict: Verdict) -> tuple[str, ...]:
         """A recipe beside what its budget holds it to: the base's code, or else its reference."""
-        mine = self._bench.record(verdict.recipe)
+        ours = self._bench.record(verdict.recipe)
         kinds = {limit.kind for limit in verdict.limits if limit.status is Status.FAIL}
         base = at_base(verdict.recipe)
         if LimitKind.REGRESSION.value in kinds and self._bench.alive([base]):
             other, name = self._bench.record(base), f"the code of {self._base}"
-            return slowdown.beside(mine, other, name).lines()
+            return slowdown.beside(ours, other, name).lines()
         reference = self._reference(verdict.recipe)
         if reference and self._bench.alive([reference]):
             other = self._bench.record(reference)
-            return slowdown.beside(mine, other, f"the reference {reference}").lines()
-        return slowdown.alone(mine)
+            return slowdown.beside(ours, other, f"the reference {reference}").lines()
+        return slowdown.alone(ours)

@@ -68,7 +68,7 @@ class Table:
             raise ValueError("truth must be (images, categories), and there must be some")
         if self.truth.min() < 0:
             raise ValueError("there cannot be fewer than no objects")
-        shapes = {each.shape for each in (self.image, self.category, self.score, self.hits)}
+        shapes = {column.shape for column in (self.image, self.category, self.score, self.hits)}
         if shapes != {(self.image.size,)}:
             raise ValueError("image, category, score and hits must be of one length")
         if self.ignored is not None and (
@@ -89,9 +89,9 @@ class Table:
             if indices.min() < 0 or indices.max() >= count:
                 raise ValueError(f"{name} must be in 0..{count - 1}")
         for bit in range(self.thresholds):
-            found = np.zeros(self.truth.shape, dtype=np.int64)
-            np.add.at(found, (self.image, self.category), (self.hits.astype(np.int64) >> bit) & 1)
-            if (found > self.truth).any():
+            hits = np.zeros(self.truth.shape, dtype=np.int64)
+            np.add.at(hits, (self.image, self.category), (self.hits.astype(np.int64) >> bit) & 1)
+            if (hits > self.truth).any():
                 raise ValueError("more hits than objects in an image")
 
     def equals(self, other: Table) -> bool:
@@ -214,15 +214,15 @@ class Ranked:
         self.detections = len(table.image)
         self._groups: list[tuple[Array, list[Array], list[Array | None]]] = []
         for category in range(table.truth.shape[1]):
-            mine = np.flatnonzero(table.category == category)
-            mine = mine[np.lexsort((table.image[mine], -table.score[mine].astype(np.float64)))]
-            hits = table.hits[mine].astype(np.int64)
+            rows = np.flatnonzero(table.category == category)
+            rows = rows[np.lexsort((table.image[rows], -table.score[rows].astype(np.float64)))]
+            hits = table.hits[rows].astype(np.int64)
             at = [np.flatnonzero((hits >> bit) & 1) for bit in bits]
             counts: list[Array | None] = [None] * len(bits)
-            if table.ignored is not None and table.ignored[mine].any():
-                ignored = table.ignored[mine].astype(np.int64)
+            if table.ignored is not None and table.ignored[rows].any():
+                ignored = table.ignored[rows].astype(np.int64)
                 counts = [1 - ((ignored >> bit) & 1)[:, None] for bit in bits]
-            self._groups.append((table.image[mine].astype(np.int64), at, counts))
+            self._groups.append((table.image[rows].astype(np.int64), at, counts))
         self._bits = len(bits)
 
     def score(self, weights: Array) -> Array:
@@ -236,14 +236,14 @@ class Ranked:
             reached = _reached(totals)
             start = which * reached.shape[1]
             counted = weights[image]
-            seen = np.cumsum(counted, axis=0)
+            ranked = np.cumsum(counted, axis=0)
             for bit, hits in enumerate(at):
                 counting = counts[bit]
                 if counting is not None:
-                    seen = np.cumsum(counted * counting, axis=0)
+                    ranked = np.cumsum(counted * counting, axis=0)
                 if len(hits):
                     true = np.cumsum(counted[hits], axis=0)
-                    result[row, bit] = _area(true, seen[hits], reached.ravel(), start)
+                    result[row, bit] = _area(true, ranked[hits], reached.ravel(), start)
             result[row, :, objects[row] == 0] = math.nan
         return result
 
@@ -257,14 +257,14 @@ class Ranked:
         return result
 
 
-def _area(true: Array, seen: Array, reached: Array, start: Array) -> Array:
+def _area(true: Array, ranked: Array, reached: Array, start: Array) -> Array:
     """Average precision (draws,) from the counts at each hit, (hits, draws), best score first.
 
     Only hits matter: elsewhere precision is no higher and recall is the same. A detection that was
     not drawn repeats what stands before it, and moves nothing.
     """
     # The spacing is COCO's; it only keeps 0 / 0 from the hits before the first that was drawn.
-    precision = true / (seen + np.spacing(1.0))
+    precision = true / (ranked + np.spacing(1.0))
     np.maximum.accumulate(precision[::-1], axis=0, out=precision[::-1])
     points = reached[true + start]
     steps = np.diff(points, axis=0, prepend=0.0)
@@ -278,8 +278,8 @@ def _reached(totals: Array) -> Array:
     It compares the very numbers that COCO compares: 35 of 100 found do not reach the recall
     written 0.35, whose float in that list is a little above 35 / 100.
     """
-    found = np.arange(int(totals.max()) + 1)
-    recall = found[None, :] / np.maximum(totals, 1)[:, None]
+    counts = np.arange(int(totals.max()) + 1)
+    recall = counts[None, :] / np.maximum(totals, 1)[:, None]
     many = np.searchsorted(_RECALLS, recall, side="right").astype(np.float64)
     many[:, 0] = 0.0  # nothing found: the precision there is 0 or that of the first hit
     return many

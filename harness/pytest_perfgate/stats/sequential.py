@@ -136,7 +136,7 @@ def _held(beyond: int, launches: int) -> float:
         for share, part in STAKES
     ]
     largest = max(parts)
-    return largest + math.log(math.fsum(math.exp(each - largest) for each in parts))
+    return largest + math.log(math.fsum(math.exp(part_log - largest) for part_log in parts))
 
 
 # -- looks ---------------------------------------------------------------------------------
@@ -273,13 +273,13 @@ def two_sample_bounds(
     look = spending.last(alpha, len(fresh))
     if not look.launches:
         return float(fresh.mean() - old.mean()), -math.inf, math.inf
-    seen = fresh[: look.launches]
+    looked_at = fresh[: look.launches]
     wide = math.hypot(
-        _half_width(seen, look.alpha, least_sd),
+        _half_width(looked_at, look.alpha, least_sd),
         _half_width(old, look.alpha, least_sd),
         transfer_sd * min(TRANSFER_LIMIT, -float(special.ndtri(alpha))),
     )
-    estimate = float(seen.mean() - old.mean())
+    estimate = float(looked_at.mean() - old.mean())
     return estimate, estimate - wide, estimate + wide
 
 

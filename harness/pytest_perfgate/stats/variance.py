@@ -151,8 +151,8 @@ def _noncentral(needed: float, freedom: int, shift: float) -> float:
 @lru_cache(maxsize=256)
 def _spreads(freedom: int) -> Floats:
     chances = (np.arange(400) + 0.5) / 400  # of chi-squared
-    found: Floats = np.sqrt(2 * special.gammaincinv(freedom / 2, chances) / freedom)
-    return found
+    spreads: Floats = np.sqrt(2 * special.gammaincinv(freedom / 2, chances) / freedom)
+    return spreads
 
 
 def _check_sd(sd: float) -> None:

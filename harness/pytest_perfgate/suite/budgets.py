@@ -54,15 +54,15 @@ def read_budget(
         raise place.error(
             f"{name} compares with the reference, and this recipe is the reference",
             where,
-            valid=", ".join(each for each in metrics if not metrics[each].against_reference),
+            valid=", ".join(known for known in metrics if not metrics[known].against_reference),
         )
     limits = []
     for kind in LimitKind:
         written = getattr(table, kind.value)
         if isinstance(written, RegressionTable):
             sides = [
-                _limit(place, kind, each, metric, f"{where}.{kind.value}.{side}", is_reference)
-                for side, each in (("base", written.base), ("stored", written.stored))
+                _limit(place, kind, limit, metric, f"{where}.{kind.value}.{side}", is_reference)
+                for side, limit in (("base", written.base), ("stored", written.stored))
             ]
             limits.append(replace(sides[0], stored=sides[1]))
         elif written is not None:

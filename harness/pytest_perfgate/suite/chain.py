@@ -34,14 +34,14 @@ def one_per_runtime(place: Place, table: RecipeTable) -> list[tuple[RecipeTable,
     valid = '["onnxruntime", { name = "openvino", precision = "f32" }]'
     if not table.runtime:
         raise place.error("the list of runtimes is empty", key, valid=valid)
-    found: dict[str, tuple[RecipeTable, str]] = {}
-    for index, asked in enumerate(table.runtime):
+    recipes: dict[str, tuple[RecipeTable, str]] = {}
+    for index, written in enumerate(table.runtime):
         at = f"{key}[{index}]"
-        runtime = asked.get("name") if isinstance(asked, dict) else asked
+        runtime = written.get("name") if isinstance(written, dict) else written
         if not isinstance(runtime, str):
-            raise place.error(f"{asked!r} names no runtime", at, valid=valid)
+            raise place.error(f"{written!r} names no runtime", at, valid=valid)
         name = f"{table.name}-{runtime}"
-        if name in found:
+        if name in recipes:
             raise place.error(
                 f"the runtime {runtime!r} is in the list twice, and both recipes would be {name!r}",
                 at,
@@ -51,8 +51,8 @@ def one_per_runtime(place: Place, table: RecipeTable) -> list[tuple[RecipeTable,
             raise place.error(
                 f"{name!r} cannot be a recipe's name", at, valid="at most 64 characters"
             )
-        found[name] = (table.model_copy(update={"name": name, "runtime": asked}), at)
-    return list(found.values())
+        recipes[name] = (table.model_copy(update={"name": name, "runtime": written}), at)
+    return list(recipes.values())
 
 
 def way_to(kind: str, accepts: frozenset[str]) -> str:
@@ -70,14 +70,14 @@ def way_to(kind: str, accepts: frozenset[str]) -> str:
     return ""
 
 
-def read_model(place: Place, asked: Any, fence: Fence) -> ModelSpec:
+def read_model(place: Place, model: Any, fence: Fence) -> ModelSpec:
     """What a suite's chains begin with, and its options.
 
     Raises:
         RecipeError: it has no form that is known, an option is wrong, or a file is not there.
     """
     key = "suite.model"
-    table = {"name": asked} if isinstance(asked, str) else dict(asked)
+    table = {"name": model} if isinstance(model, str) else dict(model)
     written = table.pop("name", None)
     if not isinstance(written, str):
         raise place.error("the model has no name", key, valid=valid_names())
@@ -110,15 +110,15 @@ def read_step(
     step: Step = place.find(registry.STEPS, name, where)
     if step.argument in others:
         raise place.error(
-            f"{step.argument!r} is what {name!r} itself is set to, and stands there twice",
+            f"{step.argument!r} is given twice: `{name} = …` sets it already",
             f"{where}.{step.argument}",
             next_step=f"leave {step.argument!r} out",
         )
-    asked = {step.argument: raw[name], **{key: raw[key] for key in others}}
-    options = place.validate(step.Options, asked, where)
+    written = {step.argument: raw[name], **{key: raw[key] for key in others}}
+    options = place.validate(step.Options, written, where)
     if kind not in step.accepts:
         raise place.error(
-            f"the step {name!r} takes {' or '.join(sorted(step.accepts))}, and what comes "
+            f"the step {name!r} takes {' or '.join(sorted(step.accepts))}, but the chain "
             f"before it gives {kind}",
             where,
             next_step=way_to(kind, step.accepts) or "put it earlier",
@@ -146,13 +146,13 @@ def read_step(
     return StepSpec(name, options.model_dump(mode="json")), step.produces
 
 
-def read_runtime(place: Place, asked: Any, where: str) -> RuntimeSpec:
+def read_runtime(place: Place, written: Any, where: str) -> RuntimeSpec:
     """A runtime with its options.
 
     Raises:
         RecipeError: there is no such runtime, or an option is wrong.
     """
-    table = {"name": asked} if isinstance(asked, str) else dict(asked)  # a table or a name
+    table = {"name": written} if isinstance(written, str) else dict(written)  # a table or a name
     name = table.pop("name", None)
     if not isinstance(name, str):
         raise place.error("the runtime has no name", where, valid='{ name = "onnxruntime" }')
@@ -193,8 +193,8 @@ def read_workload(
         raise place.error(f"{own!r} names no workload", where, valid='{ name = "training" }')
     if inherited and own != name:
         raise place.error(
-            f"it is measured by {own!r}, and its reference {reference!r} by {name!r}: "
-            "what is compared must do the same work",
+            f"its workload is {own!r}, and that of its reference {reference!r} is {name!r}: "
+            "recipes of two workloads are not compared",
             where,
             next_step="give it a reference of its own: leave out `from` and set "
             f'workload = "{own}"',
@@ -208,9 +208,9 @@ def read_workload(
 def steps_of_workload(spec: WorkloadSpec) -> list[dict[str, Any]]:
     """The steps that a workload ends a chain on, as a suite file would have them."""
     workload: Workload = registry.find(registry.WORKLOADS, spec.name)
-    found = []
+    steps = []
     for added in workload.adds(workload.Options.model_validate(dict(spec.options))):
         options = dict(added.options)
         first = options.pop(registry.find(registry.STEPS, added.name).argument)
-        found.append({added.name: first, **options})
-    return found
+        steps.append({added.name: first, **options})
+    return steps

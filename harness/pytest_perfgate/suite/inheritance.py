@@ -172,7 +172,7 @@ class Inheritance:
         accepts = registry.find(registry.RUNTIMES, prefix.runtime.name).accepts
         if kind not in accepts:
             raise self._place.error(
-                f"the runtime {prefix.runtime.name!r} takes {' or '.join(sorted(accepts))}, and "
+                f"the runtime {prefix.runtime.name!r} takes {' or '.join(sorted(accepts))}, but "
                 f"the chain ends on {kind}",
                 self._recipes.runtime_at.get(name, f"{where}: runtime"),
                 next_step=way_to(kind, accepts),
@@ -208,7 +208,7 @@ class Inheritance:
         if workload.accepts is not None and kind not in workload.accepts:
             raise self._place.error(
                 f"the workload {workload.name!r} takes {' or '.join(sorted(workload.accepts))}, "
-                f"and the chain ends on {kind}",
+                f"but the chain ends on {kind}",
                 measured_by.where,
             )
         measured = metrics_of_workload(workload, task_of(self._suite.task))

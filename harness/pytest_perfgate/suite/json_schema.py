@@ -71,7 +71,7 @@ def _step(name: str) -> dict[str, Any]:
     schema = _plain(step.Options)
     properties = schema["properties"]
     properties[name] = properties.pop(step.argument)
-    required = [each for each in schema.get("required", []) if each != step.argument]
+    required = [option for option in schema.get("required", []) if option != step.argument]
     return {**schema, "title": name, "required": [name, *required]}
 
 
@@ -94,10 +94,10 @@ def _plain(model: type[OptionsModel]) -> dict[str, Any]:
     schema.pop("description", None)
     schema["properties"] = {
         name: {
-            **{key: each[key] for key in ("description", "default") if key in each},
-            "anyOf": [each, {"$ref": "#/$defs/Range"}],
+            **{key: option[key] for key in ("description", "default") if key in option},
+            "anyOf": [option, {"$ref": "#/$defs/Range"}],
         }
-        for name, each in schema.get("properties", {}).items()
+        for name, option in schema.get("properties", {}).items()
     }
     return schema
 

@@ -18,29 +18,29 @@ def find(
     Raises:
         RecipeError: there is none of that name, more than one, or it has errors.
     """
-    asked, _, wanted = name.rpartition("/")
-    found, known = [], []
+    suite_name, _, wanted = name.rpartition("/")
+    matches, known = [], []
     files = [folder / SUITE_FILE] if (folder / SUITE_FILE).is_file() else []
     for file in files or sorted(folder.rglob(SUITE_FILE)):
         read = reading.read(file, root)
         title = read.suite.name if read.suite else file.parent.name
-        if asked not in {"", title}:
+        if suite_name not in {"", title}:
             continue
         problems = read.problems.get(wanted) or (() if read.suite else read.suite_problems)
         if problems:
             raise problems[0]
         if read.suite is not None:
-            known += [f"{title}/{each}" for each in read.suite.recipes]
+            known += [f"{title}/{recipe}" for recipe in read.suite.recipes]
             if wanted in read.suite.recipes:
-                found.append((read.suite, read.suite.recipes[wanted]))
-    if not found:
+                matches.append((read.suite, read.suite.recipes[wanted]))
+    if not matches:
         raise RecipeError(
             f"there is no recipe {name!r}",
             where=str(folder),
             valid=suggestion(name, known) if known else "",
             next_step=f"{command} RECIPE --suites DIR",
         )
-    if len(found) > 1:
-        listed = ", ".join(f"{suite.name}/{wanted}" for suite, _ in found)
+    if len(matches) > 1:
+        listed = ", ".join(f"{suite.name}/{wanted}" for suite, _ in matches)
         raise RecipeError(f"there are several recipes {name!r}", valid=listed)
-    return found[0]
+    return matches[0]

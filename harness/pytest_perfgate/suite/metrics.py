@@ -23,10 +23,10 @@ def task_of(name: str) -> Task:
 
 def metrics_of(task: str) -> Mapping[str, Metric]:
     """Every metric that a suite of this task may have budgets on, the task's own first."""
-    found = {**task_of(task).metrics, **PERFORMANCE}
+    metrics = {**task_of(task).metrics, **PERFORMANCE}
     for name in registry.names(registry.WORKLOADS):
-        found |= registry.find(registry.WORKLOADS, name).metrics
-    return found
+        metrics |= registry.find(registry.WORKLOADS, name).metrics
+    return metrics
 
 
 def metrics_of_workload(workload: Workload, task: Task) -> frozenset[str]:
@@ -37,8 +37,8 @@ def metrics_of_workload(workload: Workload, task: Task) -> frozenset[str]:
 
 def metrics_of_session(session: SessionRecord) -> Mapping[str, Metric]:
     """Every metric of the tasks of a session's suites."""
-    found: dict[str, Metric] = {}
+    metrics: dict[str, Metric] = {}
     for suite in session.suites:
         if suite.task:
-            found |= metrics_of(suite.task)
-    return found or PERFORMANCE
+            metrics |= metrics_of(suite.task)
+    return metrics or PERFORMANCE

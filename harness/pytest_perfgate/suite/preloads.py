@@ -15,11 +15,11 @@ def preloads(suite: Suite, recipe: Recipe) -> tuple[str, ...]:
     """
     runtime = registry.find(registry.RUNTIMES, recipe.runtime.name)
     workload = registry.find(registry.WORKLOADS, recipe.workload.name)
-    found = dict.fromkeys((*runtime.preload, *workload.preload))
+    modules = dict.fromkeys((*runtime.preload, *workload.preload))
     if TORCH in runtime.accepts:
-        found |= dict.fromkeys(source_of(suite.model.name)[0].preload)
+        modules |= dict.fromkeys(source_of(suite.model.name)[0].preload)
         for spec in recipe.chain:
             step: Step = registry.find(registry.STEPS, spec.name)
             for name in step.sources_with(step.Options.model_validate(dict(spec.options))):
-                found |= dict.fromkeys(registry.find(registry.SOURCES, name).preload)
-    return tuple(found)
+                modules |= dict.fromkeys(registry.find(registry.SOURCES, name).preload)
+    return tuple(modules)

@@ -30,16 +30,20 @@ def taken(place: Place, table: RecipeTable) -> tuple[RecipeTable, tuple[Range, .
     Raises:
         RecipeError: a range cannot be understood, or stands where none may.
     """
-    found = []
+    spans = []
     for key, value in _options(table):
         where = f"recipe {table.name!r}: {key}"
         if is_range(value):
             if key.endswith(".name"):
-                raise place.error("a name is no option", where, next_step="write a recipe of each")
-            found.append(_read(place, key, value[MARK], where))
+                raise place.error(
+                    "a name cannot be a range", where, next_step="write a recipe of each"
+                )
+            spans.append(_read(place, key, value[MARK], where))
         elif _hidden(value):
-            raise place.error("a range stands in place of a whole option", where, valid=_LIKE)
-    return filled(table, {each.place: ends(each)[0] for each in found}), tuple(found)
+            raise place.error(
+                "a range replaces a whole option, and cannot be a part of one", where, valid=_LIKE
+            )
+    return filled(table, {span.place: ends(span)[0] for span in spans}), tuple(spans)
 
 
 def filled(table: RecipeTable, values: Mapping[str, Any]) -> RecipeTable:
@@ -90,12 +94,12 @@ def exact(span: Range, value: float) -> int | float:
 def count(ranges: Sequence[Range]) -> int | None:
     """How many different sets of values there are; None: no end of them."""
     total = 1
-    for each in ranges:
-        if each.choices:
-            total *= len(each.choices)
-        elif each.step is not None or _whole(each):
-            between = Decimal(str(each.high)) - Decimal(str(each.low))
-            total *= int(between / Decimal(str(each.step or 1))) + 1
+    for span in ranges:
+        if span.choices:
+            total *= len(span.choices)
+        elif span.step is not None or _whole(span):
+            between = Decimal(str(span.high)) - Decimal(str(span.low))
+            total *= int(between / Decimal(str(span.step or 1))) + 1
         else:
             return None
     return total
@@ -107,10 +111,10 @@ def read_search(
     ranges: tuple[Range, ...],
     recipe: Recipe,
     metrics: Mapping[str, Metric],
-    told: Collection[str],
+    measured: Collection[str],
 ) -> SearchSpec | None:
-    """How values are looked for, None for a recipe without ranges; `told` are the names of those of
-    `metrics` that are measured of the recipe.
+    """How to search for values, None for a recipe without ranges; `measured` names those of
+    `metrics` that the recipe's workload measures.
 
     Raises:
         RecipeError: one of `search` and ranges stands there without the other, or there is nothing
@@ -121,19 +125,17 @@ def read_search(
         return None
     if table.search is None:
         raise place.error(
-            f"{ranges[0].place} is a range, and nothing says how long to search",
+            f"{ranges[0].place} is a range, but the recipe has no key `search`",
             where,
             valid='{ trials = 20, seconds = "10 min" }',
         )
     if not ranges:
-        raise place.error(
-            "there is nothing to search: no option is a range", where, valid=f"an option = {_LIKE}"
-        )
+        raise place.error("no ranges, nothing to search", where, valid=f"an option = {_LIKE}")
     if recipe.is_reference:
         raise place.error(
-            "a reference is what others are compared with: its values are not searched",
+            "a reference cannot have ranges: other recipes are compared with it",
             where,
-            next_step="put the ranges into a recipe that continues it (from)",
+            next_step="put the ranges into a recipe that is derived from it (from)",
         )
     held = [
         budget.metric
@@ -142,9 +144,9 @@ def read_search(
         and any(limit.kind is not LimitKind.REGRESSION for limit in budget.limits)
     ]
     if not held:
-        scores = ", ".join(name for name, each in metrics.items() if each.rule is Rule.IMAGES)
+        scores = ", ".join(name for name, metric in metrics.items() if metric.rule is Rule.IMAGES)
         raise place.error(
-            "no budget holds its accuracy, and the fastest of all would be one that sees nothing",
+            "no budget on accuracy: the fastest recipe may be one that detects nothing",
             f"recipe {table.name!r}: budgets",
             valid=f"min or drop of one of {scores}",
         )
@@ -155,32 +157,32 @@ def read_search(
         except PerfgateError as error:
             raise place.error(error.problem, f"{where}.seconds", valid=error.valid) from None
         if seconds <= 0:
-            raise place.error(f"{table.search.seconds!r} is no time", f"{where}.seconds")
-    goal = _goal(place, table.search.metric, recipe, metrics, told, f"{where}.metric")
+            raise place.error(f"{table.search.seconds!r} is not above 0", f"{where}.seconds")
+    goal = _goal(place, table.search.metric, recipe, metrics, measured, f"{where}.metric")
     return SearchSpec(ranges, table.search.trials, goal, seconds, table.search.seed)
 
 
 def _goal(
     place: Place,
-    asked: str | None,
+    written: str | None,
     recipe: Recipe,
     metrics: Mapping[str, Metric],
-    told: Collection[str],
+    measured: Collection[str],
     where: str,
 ) -> str:
     """The metric that a search is for."""
     known = [
         name
-        for name, each in metrics.items()
-        if name in told
-        and each.rule is Rule.LAUNCHES
-        and each.unit in {Unit.SECONDS, Unit.IMAGES_PER_SECOND}
+        for name, metric in metrics.items()
+        if name in measured
+        and metric.rule is Rule.LAUNCHES
+        and metric.unit in {Unit.SECONDS, Unit.IMAGES_PER_SECOND}
     ]
     workload = registry.find(registry.WORKLOADS, recipe.workload.name)
-    name = asked or workload.goal
+    name = written or workload.goal
     if name not in known:
         raise place.error(
-            f"{name!r} is no time or rate that is measured of it",
+            f"{name!r} is not a time or rate of its workload",
             where,
             valid=suggestion(name, known),
         )
@@ -204,16 +206,18 @@ def _hidden(value: Any) -> bool:
     if not isinstance(value, (dict, list)):
         return False
     return any(
-        (is_range(each) and isinstance(each[MARK], dict)) or _hidden(each) for each in inside
+        (is_range(part) and isinstance(part[MARK], dict)) or _hidden(part) for part in inside
     )
 
 
 def _read(place: Place, key: str, raw: Any, where: str) -> Range:
     if isinstance(raw, dict) and "choices" in raw:
         choices = place.validate(ChoicesTable, raw, where).choices
-        if len({json.dumps(each, sort_keys=True, default=str) for each in choices}) < len(choices):
-            raise place.error("the same choice stands there twice", f"{where}.choices")
-        if any(_hidden([each]) for each in choices):
+        if len({json.dumps(choice, sort_keys=True, default=str) for choice in choices}) < len(
+            choices
+        ):
+            raise place.error("a choice is listed twice", f"{where}.choices")
+        if any(_hidden([choice]) for choice in choices):
             raise place.error("a choice cannot be a range itself", f"{where}.choices")
         return Range(key, choices=tuple(choices))
     numbers = place.validate(NumbersTable, raw, where)
@@ -221,18 +225,21 @@ def _read(place: Place, key: str, raw: Any, where: str) -> Range:
     if not span.low < span.high:
         raise place.error(f"low {span.low} is not below high {span.high}", where)
     if span.log and span.low <= 0:
-        raise place.error(f"low {span.low}: orders of magnitude begin above zero", where)
+        raise place.error(f"low {span.low}: a logarithmic range begins above 0", where)
     if span.log and span.step is not None:
-        raise place.error("log has no steps of one size", where, next_step="leave one of them out")
+        raise place.error(
+            "a range has either log or step", where, next_step="leave one of them out"
+        )
     if span.step is not None:
         between = Decimal(str(span.high)) - Decimal(str(span.low))
         if between % Decimal(str(span.step)):
             raise place.error(
-                f"high {span.high} is no whole number of steps of {span.step} above low {span.low}",
+                f"high {span.high} is not a whole number of steps of {span.step} above low "
+                f"{span.low}",
                 where,
             )
     return span
 
 
 def _whole(span: Range) -> bool:
-    return all(isinstance(each, int) for each in (span.low, span.high, span.step or 1))
+    return all(isinstance(number, int) for number in (span.low, span.high, span.step or 1))

@@ -32,7 +32,7 @@ def missing_packages(suite: Suite, recipe: Recipe) -> tuple[Requirement, ...]:
         needed.append(registry.from_extra("optuna", "search"))
     source, name = source_of(suite.model.name)
     needed += source.requires_with(name, source.Options.model_validate(dict(suite.model.options)))
-    return tuple(dict.fromkeys(each for each in needed if each.missing))
+    return tuple(dict.fromkeys(requirement for requirement in needed if requirement.missing))
 
 
 def _required(

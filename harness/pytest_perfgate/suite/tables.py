@@ -1,4 +1,4 @@
-"""The tables of `recipes.toml` as pydantic checks them, and how what is wrong is said."""
+"""The tables of `recipes.toml` as pydantic models, and pydantic's errors in our words."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ class WhenTable(_Strict):
 class RegressionTable(_Strict):
     """How much worse a recipe may be, by what it is compared with."""
 
-    base: Quantity = Field(description="than --perf-base, in the same launches")
+    base: Quantity = Field(description="against --perf-base, in the same launches")
     stored: Quantity = Field(
-        description="than the stored baseline, of another session: what the machine does in "
-        "between is in it"
+        description="against the stored baseline, which was measured in another session: it "
+        "includes what the machine did in between"
     )
 
 
@@ -73,16 +73,16 @@ class BudgetTable(_Strict):
 
 
 class SearchTable(_Strict):
-    """How long the values of a recipe's ranges are looked for."""
+    """How long to search for the values of a recipe's ranges."""
 
-    trials: int = Field(ge=1, description="how many sets of values are tried, at the most")
+    trials: int = Field(ge=1, description="sets of values to try, at most")
     seconds: str | None = Field(
         None, description='time after which no trial begins, such as "10 min"'
     )
     metric: str | None = Field(
-        None, description="the time or rate that becomes as good as it can; default: the workload's"
+        None, description="the time or rate to optimize; default: the workload's"
     )
-    seed: int = Field(0, ge=0, description="of everything random in the search")
+    seed: int = Field(0, ge=0, description="seed of the search")
 
 
 class NumbersTable(_Strict):
@@ -90,8 +90,10 @@ class NumbersTable(_Strict):
 
     low: StrictInt | StrictFloat = Field(description="lower end, included")
     high: StrictInt | StrictFloat = Field(description="upper end, included")
-    step: StrictInt | StrictFloat | None = Field(None, gt=0, description="from one to the next")
-    log: bool = Field(False, description="spread out by orders of magnitude")
+    step: StrictInt | StrictFloat | None = Field(
+        None, gt=0, description="distance between two values"
+    )
+    log: bool = Field(False, description="sample on a logarithmic scale")
 
 
 class ChoicesTable(_Strict):
@@ -104,18 +106,18 @@ class RecipeTable(_Strict):
     """One `[[recipe]]`."""
 
     name: str = Field(description="letters, digits, '.', '_', '-'")
-    parent: str = Field("", alias="from", description="the recipe that this one continues")
+    parent: str = Field("", alias="from", description="the recipe that this one is derived from")
     steps: list[dict[str, Any]] = Field(
-        default_factory=list, description="what it adds; the first key names the step"
+        default_factory=list, description="steps that it adds; the first key names the step"
     )
     runtime: str | dict[str, Any] | list[Any] | None = Field(
-        None, description="what runs it; inherited when left out; a list makes a recipe of each"
+        None, description="the runtime; default: the parent's; a list makes a recipe of each"
     )
     workload: str | dict[str, Any] | None = Field(
-        None, description="what it is measured by; inherited, option by option, when left out"
+        None, description="how it is measured; options that are left out are the parent's"
     )
     search: SearchTable | None = Field(
-        None, description="how long values are looked for in the ranges that stand in its options"
+        None, description="how long to search for the values of its ranges"
     )
     budgets: dict[str, BudgetTable] = Field(default_factory=dict, description="by metric")
 
@@ -137,7 +139,7 @@ class SuiteTable(_Strict):
         "rotate", description="the next image, or that and a flush of the device's L2 cache"
     )
     turns: Literal["alternate", "blocked"] = Field(
-        "alternate", description="arms that are compared take turns at every inference, or visit"
+        "alternate", description="compared arms alternate at every inference, or at every visit"
     )
     input: dict[str, Any] = Field(default_factory=dict, description="the task's pre-processing")
     output: dict[str, Any] = Field(default_factory=dict, description="the task's post-processing")
@@ -148,7 +150,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 @dataclass(frozen=True)
 class Place:
-    """A suite file, relative to the project's root: every problem is said with it and its key."""
+    """A suite file, relative to the project's root: each error names it and the key."""
 
     file: str
 
@@ -179,7 +181,7 @@ class Place:
             raise self._translated(error, model, key) from None
 
     def _translated(self, error: ValidationError, model: type[BaseModel], key: str) -> RecipeError:
-        """Pydantic's first finding in this project's words."""
+        """Pydantic's first error in this project's words."""
         first = _first(error)
         # pydantic names the member of a union that did not fit; a file has no such key.
         keys = tuple(part for part in first["loc"] if part not in _UNION_TAGS)
@@ -204,12 +206,15 @@ class Place:
 
 def _first(error: ValidationError) -> Any:
     """Its first finding; of a table where a quantity might stand, what is wrong in the table."""
-    found = error.errors()
-    loc = found[0]["loc"]
-    if loc and loc[-1] in _UNION_TAGS and isinstance(found[0]["input"], dict):
+    errors = error.errors()
+    loc = errors[0]["loc"]
+    if loc and loc[-1] in _UNION_TAGS and isinstance(errors[0]["input"], dict):
         table = (*loc[:-1], _TABLE_TAG)
-        return next((each for each in found if each["loc"][: len(table)] == table), found[0])
-    return found[0]
+        return next(
+            (candidate for candidate in errors if candidate["loc"][: len(table)] == table),
+            errors[0],
+        )
+    return errors[0]
 
 
 def _keys_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:

@@ -91,10 +91,10 @@ def collapsed(recipes: Sequence[RecipeRecord]) -> tuple[str, ...]:
     """Recipes whose map or accuracy holds while their scores do not, a line each; a budget on
     `score_shift` says so already.
     """
-    found = {record.name: record for record in recipes}
+    records = {record.name: record for record in recipes}
     lines = []
     for record in recipes:
-        reference = found.get(record.reference)
+        reference = records.get(record.reference)
         if record.accuracy is None or reference is None or reference.accuracy is None:
             continue
         values, before = record.accuracy.values, reference.accuracy.values
@@ -103,12 +103,11 @@ def collapsed(recipes: Sequence[RecipeRecord]) -> tuple[str, ...]:
             continue
         shift = values.get("score_shift", 0.0)
         held = before[main] - values[main] <= FLAGGED_DROP
-        asked = record.spec.get("budgets", {})
-        if held and shift > FLAGGED_SHIFT and "score_shift" not in asked:
+        budgets = record.spec.get("budgets", {})
+        if held and shift > FLAGGED_SHIFT and "score_shift" not in budgets:
             lines.append(
-                f"{record.name} keeps its {main} and moves its scores by {shift:.2f} on average: "
-                "whoever compares them with a threshold sees something else. A budget on "
-                "score_shift holds them"
+                f"{record.name} keeps its {main}, but its scores move by {shift:.2f} on average: "
+                "a fixed threshold selects other predictions. Add a budget on score_shift"
             )
     return tuple(lines)
 
@@ -135,7 +134,7 @@ def _ratio(one: str, other: str | None = None) -> Estimate:
     from pytest_perfgate.stats.average_precision import Estimate
     from pytest_perfgate.stats.ratio import bootstrap
 
-    parts = [Ratio.model_validate_json(each) for each in (one, other) if each is not None]
+    parts = [Ratio.model_validate_json(part) for part in (one, other) if part is not None]
     sums = [(part.numerator.array(), part.denominator.array()) for part in parts]
     if min(float(bottom.sum()) for _, bottom in sums) <= 0:
         return Estimate(0.0, float("inf"), 1.0)  # nothing to divide by says nothing

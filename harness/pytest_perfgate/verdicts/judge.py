@@ -25,7 +25,7 @@ SHOWN = 0.05
 """Intervals that are only shown are 95 % intervals."""
 
 
-_SEE_WORKER = "see the worker's messages in the report; what is not measured never passes"
+_SEE_WORKER = "see the worker's messages in the report; a metric without a value never passes"
 _ON_A_DEVICE = (
     "measure it on an NVIDIA GPU, with its driver and nvidia-ml-py: python -m pip install "
     "'pytest-perfgate[gpu]'; elsewhere `when = { gpu = \"*\" }` skips the budget"
@@ -96,10 +96,10 @@ def why_not(condition: Condition | None, machine: Machine) -> str:
     if condition.gpu and not any(fnmatchcase(gpu.name, condition.gpu) for gpu in machine.gpus):
         return f"there is no GPU like {condition.gpu}"
     if machine.cores < condition.cores:
-        return f"there are {machine.cores} cores, and it asks for {condition.cores}"
+        return f"it has {machine.cores} cores, and the budget needs {condition.cores}"
     if machine.memory * 2**30 < condition.memory:
-        asked = show(condition.memory, Unit.BYTES)
-        return f"there are {machine.memory} GiB of memory, and it asks for {asked}"
+        needed = show(condition.memory, Unit.BYTES)
+        return f"it has {machine.memory} GiB of memory, and the budget needs {needed}"
     return ""
 
 
@@ -126,13 +126,13 @@ def shown(metric: Metric, record: RecipeRecord) -> tuple[float | None, float | N
     values = list(launch_values(record, metric).values())
     if len(values) < 2 or min(values) <= 0:
         return value, None, None
-    _, low, high = fixed_bounds([math.log(each) for each in values], SHOWN / 2)
+    _, low, high = fixed_bounds([math.log(number) for number in values], SHOWN / 2)
     return value, math.exp(low), math.exp(high)
 
 
 def summarise(evidence: Evidence) -> tuple[MetricSummary, ...]:
     """Every metric that was measured of a recipe, with its reference's and baseline's value."""
-    found = []
+    summaries = []
     base = evidence.base.record if evidence.base else None
     for metric in evidence.metrics.values():
         value, low, high = shown(metric, evidence.record)
@@ -140,7 +140,7 @@ def summarise(evidence: Evidence) -> tuple[MetricSummary, ...]:
             continue
         stored = evidence.baseline.metrics.get(metric.name) if evidence.baseline else None
         beside = None if metric.incomparable_across_recipes else evidence.reference
-        found.append(
+        summaries.append(
             MetricSummary(
                 metric=metric.name,
                 value=value,
@@ -151,7 +151,7 @@ def summarise(evidence: Evidence) -> tuple[MetricSummary, ...]:
                 base=level(base, metric) if base else None,
             )
         )
-    return tuple(found)
+    return tuple(summaries)
 
 
 def _limit(

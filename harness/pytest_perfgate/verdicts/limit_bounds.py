@@ -108,13 +108,13 @@ def control_difference(metric: Metric, evidence: Evidence) -> str:
 def log_ratios(metric: Metric, record: RecipeRecord, other: RecipeRecord) -> list[float]:
     """Log of value / other in each launch that measured both, in their order (`launch_ratio`)."""
     theirs = {launch.index: launch for launch in other.launches}
-    found = []
-    for launch in sorted(record.launches, key=lambda each: each.index):
+    ratios = []
+    for launch in sorted(record.launches, key=lambda one: one.index):
         beside = theirs.get(launch.index)
         ratio = launch_ratio(launch, beside, metric.name) if beside else None
         if ratio is not None:
-            found.append(ratio)
-    return found
+            ratios.append(ratio)
+    return ratios
 
 
 def from_launches(logs: Iterable[float], risk: Risk, scale: str, against: str) -> Compared:

@@ -24,10 +24,10 @@ def without_gain(recipes: Sequence[RecipeRecord]) -> tuple[str, ...]:
     from pytest_perfgate.stats.sequential import fixed_bounds
 
     metric = PERFORMANCE["latency_p50"]
-    found = {record.name: record for record in recipes}
+    records = {record.name: record for record in recipes}
     lines = []
     for record in recipes:
-        reference = found.get(record.reference)
+        reference = records.get(record.reference)
         if reference is None or reference is record or record.failure or reference.failure:
             continue
         steps = [link.step for link in record.lineage[len(reference.lineage) :]]

@@ -132,7 +132,7 @@ def alone(mine: RecipeRecord) -> tuple[str, ...]:
     """Two lines on a recipe that there is nothing to lay beside: where its time goes."""
     times = {stage: level(mine, PERFORMANCE[f"{stage}_p50"]) for stage in STAGES}
     parts = [f"{stage} {show(took, Unit.SECONDS)}" for stage, took in times.items()]
-    first = f"{', '.join(parts)}; there is nothing to lay it beside: --perf-base REF measures some"
+    first = f"{', '.join(parts)}; nothing to compare with: --perf-base REF measures another version"
     if mine.profile is None or mine.profile.problem:
         return first, f"operators: {_problem(mine.profile)}"
     spent = sum(each.seconds for each in mine.profile.operators)

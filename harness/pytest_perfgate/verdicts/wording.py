@@ -16,21 +16,23 @@ _POWER = 0.8  # the chance that what is called enough launches is enough
 def reason(limit: Limit, metric: Metric, compared: Compared, status: Status) -> str:
     """One sentence: what was measured, and what that says of the limit."""
     measured = _measured(metric, compared)
-    asked = f"{limit.kind.value} {limit.text}"
+    limit_text = f"{limit.kind.value} {limit.text}"
     note = f"; {compared.note}" if compared.note else ""
     if status is Status.FAIL:
-        return f"{measured}: {asked} is broken{note}"
+        return f"{measured}: {limit_text} is broken{note}"
     if status is Status.PASS:
-        return f"{measured}: {asked} is kept{note}"
+        return f"{measured}: {limit_text} is kept{note}"
     sample = {Rule.IMAGES: "images", Rule.STRETCHES: "stretches"}.get(metric.rule, "launches")
-    few = f"{measured}: {compared.sample} {sample} are too few to decide {asked}"
-    seen = smallest(compared)
-    if seen is None:
+    few = f"{measured}: {compared.sample} {sample} are too few to decide {limit_text}"
+    provable = smallest(compared)
+    if provable is None:
         return few + note
-    text = show_percent(seen) if compared.scale == "ratio" else _amount(metric, compared, seen)
+    text = (
+        show_percent(provable) if compared.scale == "ratio" else _amount(metric, compared, provable)
+    )
     return (
-        f"{measured}: {compared.sample} {sample} cannot decide {asked}; the smallest change they "
-        f"could have proven is about {text.lstrip('+')}{note}"
+        f"{measured}: {compared.sample} {sample} cannot decide {limit_text}; the smallest change "
+        f"they could have proven is about {text.lstrip('+')}{note}"
     )
 
 
@@ -64,11 +66,11 @@ def launches_needed(
     spread = max(compared.spread, 1e-4)
     off = math.log(compared.estimate / bound)
     error = hope * spread / math.sqrt(max(1, compared.sample))
-    found = [
+    counts = [
         _launches_to_decide(compared, spread, truth, worse_is_more, risk, 0.5 if hope else _POWER)
         for truth in {off - error, off + error}
     ]
-    return min((count for count in found if count is not None), default=None)
+    return min((count for count in counts if count is not None), default=None)
 
 
 def _launches_to_decide(
@@ -94,7 +96,7 @@ def next_step(worst: LimitResult, metric: Metric, recipe: str, pace: float | Non
     """What to do about the worst limit of a budget."""
     if worst.status is Status.NO_BASELINE:
         if worst.against:
-            return "nothing, when the recipe is new; its other limits are judged"
+            return "none when the recipe is new: its other limits are judged"
         return "pytest --perf --perf-update records one for this machine"
     if worst.status is Status.INCONCLUSIVE:
         return _to_decide(worst, metric, pace)
@@ -104,20 +106,20 @@ def next_step(worst: LimitResult, metric: Metric, recipe: str, pace: float | Non
             return f"git diff {commit} shows what changed; or change the budget in recipes.toml"
         if worst.kind == LimitKind.REGRESSION.value:
             return (
-                f"find the change that did it; if it is meant: pytest --perf -k {recipe} "
+                f"find the commit that caused it; if it is intended: pytest --perf -k {recipe} "
                 "--perf-update --perf-reason 'why'"
             )
         return f"change the recipe {recipe!r}, or its budget in recipes.toml"
     if worst.status is Status.ERROR:
-        return "see what the report says of the recipe that was not measured"
+        return "see the error of the other recipe in the report"
     return ""
 
 
 def _to_decide(worst: LimitResult, metric: Metric, pace: float | None) -> str:
     if metric.rule is Rule.IMAGES:
-        return "more validation images, or a wider budget"
+        return "add validation images, or widen the budget"
     if metric.rule is Rule.STRETCHES:
-        return "a wider budget; what lies within the noise of one run is no leak that it can tell"
+        return "widen the budget: one run cannot tell growth within its noise from a leak"
     helps = []
     if worst.needed is not None:
         more = max(1, worst.needed - worst.sample)
@@ -127,10 +129,10 @@ def _to_decide(worst: LimitResult, metric: Metric, pace: float | None) -> str:
         helps.append(text)
     if worst.kind == LimitKind.REGRESSION.value and worst.method == TWO_SESSIONS:
         if worst.needed is None:
-            helps.append("no number of launches decides it across two sessions")
+            helps.append("more launches cannot decide this across two sessions")
         helps.append("--perf-base REF measures both versions in one session")
     if worst.needed is None and worst.method == SIGNS:
-        helps.append("the value lies on the limit as far as this machine can tell")
+        helps.append("the value is too close to the limit for this machine")
     helps.append("a quieter machine (pytest-perfgate doctor)")
     kept = kept_limit(worst, metric.unit)
     helps.append(f"a wider budget{f' ({kept} would have been kept)' if kept else ''}")
