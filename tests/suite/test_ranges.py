@@ -9,6 +9,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+import tomlkit
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pytest_perfgate.building.project_code import Digests
@@ -16,7 +17,7 @@ from pytest_perfgate.files import digest_of
 from pytest_perfgate.machine.fingerprint import this_machine
 from pytest_perfgate.records.recipe import Range
 from pytest_perfgate.records.settings import for_command
-from pytest_perfgate.search.freeze import frozen, toml
+from pytest_perfgate.search.freeze import frozen, inline
 from pytest_perfgate.search.run import _asked, _folder, _write_files
 from pytest_perfgate.search.trials import goal_of
 from pytest_perfgate.suite import reading
@@ -98,7 +99,7 @@ def test_a_frozen_recipe_parses_to_the_values_that_won(
 
 
 def test_what_cannot_be_edited_is_written_from_its_data(tmp_path: Path) -> None:
-    """One runtime of several, and tables that are spread out: an entry, and no file."""
+    """One runtime of several: an entry, and no file."""
     several = (
         (DATA + SEARCHED)
         .replace("runtime = { name", 'runtime = ["openvino", { name')
@@ -114,22 +115,6 @@ def test_what_cannot_be_edited_is_written_from_its_data(tmp_path: Path) -> None:
     assert after is not None
     filled = reading.filled(found, tmp_path, "found-openvino", values)
     assert after.recipes["found-openvino"] == filled
-    spread = DATA + SEARCHED.replace("search  =", '"search" =')
-    made = frozen(spread, "found", {**values, PLACES[2]: 2}, "Found.")
-    assert made.file == ""
-    assert tomllib.loads(made.entry)["recipe"][0]["steps"][1]["samples"] == 16
-
-
-@given(
-    st.recursive(
-        st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | st.text(),
-        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-        max_leaves=6,
-    )
-)
-def test_what_is_written_is_read_again(value: Any) -> None:
-    """TOML's own reader gives the value back, of the same type."""
-    assert repr(tomllib.loads(f"x = {toml(value)}")["x"]) == repr(value)
 
 
 @st.composite
@@ -161,7 +146,7 @@ def test_what_is_drawn_lies_in_its_range_and_is_written_as_it_is(span: Range, se
     assert span.low <= value <= span.high
     assert isinstance(value, type(span.low))
     assert exact(span, value) == value
-    assert tomllib.loads(f"x = {toml(value)}")["x"] == value
+    assert tomllib.loads(tomlkit.dumps({"x": inline(value)}))["x"] == value
     if span.step is not None:
         assert round((value - span.low) / span.step, 6) % 1 == 0
     for end in ends(span):
