@@ -346,7 +346,7 @@ def project(
     before = os.environ.get("PYTHONPATH", "")
     paths = [str(site), str(DOUBLES)]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [*paths, before])))
-    for path in reversed(paths):
+    for path in (*reversed(paths), str(pytester.path)):  # the last as `python -m pytest` has it
         monkeypatch.syspath_prepend(path)
     monkeypatch.delenv("CI", raising=False)
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)

@@ -82,7 +82,7 @@ def test_a_leak_turns_memory_red_and_nothing_else(
 ) -> None:
     """200 MB more than the budget allows fail it."""
     moody(leak="2e8")
-    project.run("-k", "moody", "--perf-seconds", "40")
+    project.run("-k", "moody", "--perf-seconds", "40", "--perf-alpha", "0.2")
     assert [name for name, word in project.verdicts().items() if word == "FAIL"] == [
         "moody-peak_memory"
     ]
