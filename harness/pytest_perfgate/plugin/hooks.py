@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,10 @@ from pytest_perfgate.files import short_path
 from pytest_perfgate.machine import host_share
 from pytest_perfgate.plugin import ending, project_root
 from pytest_perfgate.plugin.options import FIXTURE
-from pytest_perfgate.plugin.outcome import BudgetCheck, explain
+from pytest_perfgate.plugin.outcome import BudgetCheck, settle
 from pytest_perfgate.plugin.progress import Progress
 from pytest_perfgate.plugin.settings import settings_of
+from pytest_perfgate.plugin.tally import Tally
 from pytest_perfgate.records.session import SessionRecord
 from pytest_perfgate.records.settings import SUITE_FILE
 from pytest_perfgate.records.verdict import Status, Verdict
@@ -23,7 +24,8 @@ from pytest_perfgate.report import junit_properties
 from pytest_perfgate.runtimes import onnxruntime_build
 from pytest_perfgate.session.session import BROKEN, Case, Session
 
-_OUTPUT = "perfgate"  # what an xdist worker sends to its controller
+_RECORD, _TALLY = "perfgate", "perfgate_tally"  # what an xdist worker sends to its controller
+_GREEN = {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}
 
 
 class PerfHooks:
@@ -39,29 +41,28 @@ class PerfHooks:
         except PerfgateError as error:
             raise pytest.UsageError(str(error)) from None
         self._received: list[SessionRecord] = []
+        self._tally = Tally()
         self._ending: ending.Ending | None = None
+        self._absent: list[PerfgateError] = []
 
     # -- collection ------------------------------------------------------------------------
 
     def parametrize(self, metafunc: pytest.Metafunc) -> None:
         """One test per recipe and budget of the suite file beside the module."""
         cases = self._session.cases(Path(metafunc.definition.path).parent / SUITE_FILE)
-        parameters = [
-            pytest.param(
-                case, id=f"{case.recipe or SUITE_FILE}-{case.metric}", marks=pytest.mark.perf
-            )
-            for case in cases
-        ]
+        parameters = [pytest.param(case, id=case.name, marks=pytest.mark.perf) for case in cases]
         metafunc.parametrize(FIXTURE, parameters, indirect=True)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Tells the session which budgets were selected, before the first is measured."""
-        cases = []
-        for item in session.items:
-            callspec = getattr(item, "callspec", None)
-            if callspec is not None and isinstance(callspec.params.get(FIXTURE), Case):
-                cases.append(callspec.params[FIXTURE])
-        self._session.select(cases)
+        cases = {item.nodeid: case for item in session.items if (case := _case(item))}
+        self._session.select(list(cases.values()))
+        for test, case in cases.items():
+            self._tally.select(test, case.name, self._session.covers(case))
+
+    def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
+        """Counts budgets that will not be measured."""
+        self._tally.deselect(item.nodeid for item in items if _case(item))
 
     def pytest_report_header(self) -> list[str]:
         """The machine that measurements belong to, and packages that exclude each other."""
@@ -94,17 +95,20 @@ class PerfHooks:
         except PerfgateError as error:
             self._attach(request.node, _refused(case, error))
             pytest.fail(str(error), pytrace=False)
-        record = self._session.recipe(case)
+        record, settings = self._session.recipe(case), self._session.settings
         self._attach(request.node, verdict)
-        if verdict.status is Status.SKIPPED:
-            step = f" ({verdict.next_step})" if verdict.next_step else ""
-            pytest.skip(f"{verdict.reason}{step}")
-        if verdict.status is Status.ERROR:
-            pytest.fail(explain(verdict, record), pytrace=False)
-        return BudgetCheck(verdict, record, self._session.settings.strict)
+        settle(
+            verdict,
+            record,
+            name=case.name,
+            strict=settings.strict,
+            allowed=settings.allow_skip,
+        )
+        return BudgetCheck(verdict, record, settings.strict)
 
     def _attach(self, item: pytest.Item, verdict: Verdict) -> None:
         """The verdict as properties of the test, for JUnit and other readers of reports."""
+        self._tally.settle(item.nodeid, verdict)
         page = self._session.settings.reports / f"{self._session.id}.html"
         item.user_properties += junit_properties.of(verdict, short_path(page, Path.cwd()))
 
@@ -123,9 +127,11 @@ class PerfHooks:
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: Any) -> None:  # noqa: ARG002 - xdist's signature
         """Takes what a worker measured."""
-        text = getattr(node, "workeroutput", {}).get(_OUTPUT)
-        if text:
-            self._received.append(SessionRecord.model_validate_json(text))
+        output = getattr(node, "workeroutput", {})
+        if _TALLY in output:
+            self._tally.merge(output[_TALLY])
+        if _RECORD in output:
+            self._received.append(SessionRecord.model_validate_json(output[_RECORD]))
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(
@@ -143,29 +149,51 @@ class PerfHooks:
         self._session.complete = not interrupted
         record = self._session.record()
         if self._is_worker:
+            output = self._config.workeroutput  # type: ignore[attr-defined] # xdist's
+            output[_TALLY] = self._tally.dump()
             if record is not None:
-                output = self._config.workeroutput  # type: ignore[attr-defined] # xdist's
-                output[_OUTPUT] = record.model_dump_json()
+                output[_RECORD] = record.model_dump_json()
             return
+        problems: list[PerfgateError] = []
         record = ending.joined(record, self._received)
-        if record is None:
-            return
-        self._ending = ending.write(record, self._session.settings)
-        ending.benchmarks(self._config, self._ending)
-        if self._ending.problems and exitstatus == pytest.ExitCode.OK:
+        if record is not None:
+            self._ending = ending.write(record, self._session.settings)
+            ending.benchmarks(self._config, self._ending)
+            problems += self._ending.problems
+        if not interrupted and not self._config.getoption("collectonly"):
+            problems += self._absences(exitstatus)
+        if problems and exitstatus in _GREEN:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def _absences(self, exitstatus: int) -> list[PerfgateError]:
+        """Absences that turn the session red; the others are shown."""
+        settings = self._session.settings
+        absences = list(self._tally.absences()) if exitstatus in _GREEN else []
+        unmet = self._tally.unmet(settings.require, self._session.machine.features)
+        self._absent = [*absences, *unmet]
+        return self._absent if settings.strict else unmet
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """The verdicts, worst first, and where the report is."""
-        if self._ending is None:
+        if self._ending is None and not self._absent:
             return
         terminalreporter.section("perfgate")
-        ending.show(
-            self._ending,
-            terminalreporter.write_line,
-            verbosity=self._config.get_verbosity(),
-            update=self._session.settings.update,
-        )
+        for absence in self._absent:
+            terminalreporter.write_line(str(absence), yellow=True)
+        if self._ending is not None:
+            ending.show(
+                self._ending,
+                terminalreporter.write_line,
+                verbosity=self._config.get_verbosity(),
+                update=self._session.settings.update,
+            )
+
+
+def _case(item: pytest.Item) -> Case | None:
+    """The budget of a perf test, None for other tests."""
+    callspec = getattr(item, "callspec", None)
+    case = callspec.params.get(FIXTURE) if callspec is not None else None
+    return case if isinstance(case, Case) else None
 
 
 def _refused(case: Case, error: PerfgateError) -> Verdict:

@@ -63,7 +63,28 @@ class Option:
 OPTIONS = (
     Option("--perf", "build, measure and judge the recipes of the suites"),
     Option(
-        "--perf-strict", "fail on INCONCLUSIVE and NO BASELINE, for merge gates", field="strict"
+        "--perf-strict",
+        "for merge gates: fail on INCONCLUSIVE, NO BASELINE and SKIPPED too, and when no budget "
+        "was measured",
+        field="strict",
+    ),
+    Option(
+        "--perf-allow-skip",
+        "with --perf-strict: budgets that this machine may skip, as patterns of RECIPE-METRIC, "
+        "such as trt-*,*-energy",
+        default="",
+        field="allow_skip",
+        metavar="LIST",
+        unset="none",
+    ),
+    Option(
+        "--perf-require",
+        "fail unless a budget was measured of each of these: suites, runtimes, steps, workloads, "
+        "`gpu`, and features of the CPU, such as gpu,tensorrt,avx512_vnni",
+        default="",
+        field="require",
+        metavar="LIST",
+        unset="nothing",
     ),
     Option(
         "--perf-update",

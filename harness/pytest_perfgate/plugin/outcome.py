@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 import pytest
 
@@ -34,10 +36,35 @@ class BudgetCheck:
         verdict = self.verdict
         if verdict.status is Status.PASS:
             return
-        soft = verdict.status in {Status.INCONCLUSIVE, Status.NO_BASELINE, Status.SKIPPED}
-        if soft and not (self.strict and verdict.status is not Status.SKIPPED):
+        if verdict.status in {Status.INCONCLUSIVE, Status.NO_BASELINE} and not self.strict:
             pytest.skip(f"{verdict.status.value}: {verdict.reason}")
         pytest.fail(explain(verdict, self.record), pytrace=False)
+
+
+def settle(
+    verdict: Verdict,
+    record: RecipeRecord | None,
+    *,
+    name: str,
+    strict: bool,
+    allowed: Sequence[str],
+) -> None:
+    """Ends a test whose budget was not measured: ERROR fails, and so does SKIPPED where `strict`
+    is set and no pattern of `allowed` fits `name`; else SKIPPED skips.
+    """
+    __tracebackhide__ = True
+    if verdict.status is Status.ERROR:
+        pytest.fail(explain(verdict, record), pytrace=False)
+    if verdict.status is not Status.SKIPPED:
+        return
+    step = f" ({verdict.next_step})" if verdict.next_step else ""
+    if strict and not any(fnmatchcase(name, pattern) for pattern in allowed):
+        pytest.fail(
+            f"{explain(verdict, record)}\n\nSKIPPED fails under --perf-strict. Where this machine "
+            f"may skip it: --perf-allow-skip={name}",
+            pytrace=False,
+        )
+    pytest.skip(f"{verdict.reason}{step}")
 
 
 def explain(verdict: Verdict, record: RecipeRecord | None) -> str:

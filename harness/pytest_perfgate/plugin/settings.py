@@ -72,6 +72,10 @@ def _text(given: _Given) -> str:
     return str(given.value).strip()
 
 
+def _words(given: _Given) -> tuple[str, ...]:
+    return tuple(word for part in str(given.value).split(",") if (word := part.strip()))
+
+
 def _update(given: _Given) -> bool:
     if given.value and _is_ci():
         raise pytest.UsageError(
@@ -167,6 +171,8 @@ def _interpreter(given: _Given) -> str:
 
 
 _READERS: Mapping[str, Callable[[_Given], Any]] = {
+    "allow_skip": _words,
+    "require": _words,
     "update": _update,
     "reason": _text,
     "alpha": _probability,

@@ -22,7 +22,11 @@ class Settings:
         root: the project's root.
         alpha: the chance that any budget of an unchanged session turns red.
         seconds: wall time for measuring one suite, builds not counted.
-        strict: INCONCLUSIVE and NO BASELINE fail too.
+        strict: INCONCLUSIVE, NO BASELINE and SKIPPED fail too, and so does a session in which no
+            budget was measured.
+        allow_skip: patterns of "recipe-metric" that may be SKIPPED all the same.
+        require: suites, runtimes, steps, workloads, "gpu" and CPU features of which a budget must
+            be measured.
         update: write the proposed baselines at the end.
         reason: why a baseline may be loosened, "" for none.
         reports, baselines, cache: folders.
@@ -66,6 +70,8 @@ class Settings:
     search: bool = False
     history: Path | None = None
     share: Share | None = None
+    allow_skip: tuple[str, ...] = ()
+    require: tuple[str, ...] = ()
 
 
 def for_command(

@@ -27,7 +27,7 @@ from pytest_perfgate.search.run import found_for
 from pytest_perfgate.session.arms import BaseTree
 from pytest_perfgate.session.suite_judge import MEASURED
 from pytest_perfgate.session.suite_run import SuiteRun
-from pytest_perfgate.suite import reading
+from pytest_perfgate.suite import reading, requirements
 from pytest_perfgate.suite.metrics import metrics_of
 from pytest_perfgate.suite.reading import SuiteFile
 
@@ -42,6 +42,11 @@ class Case:
     file: Path
     recipe: str
     metric: str
+
+    @property
+    def name(self) -> str:
+        """As in the test's id."""
+        return f"{self.recipe or self.file.name}-{self.metric}"
 
 
 @dataclass
@@ -96,6 +101,12 @@ class Session:
         for case in cases:
             self.read(case.file)
             self._plans[case.file].wanted.setdefault(case.recipe, []).append(case.metric)
+
+    def covers(self, case: Case) -> tuple[str, ...]:
+        """What is measured where a test's budget is; nothing for a recipe that cannot be read."""
+        suite = self.read(case.file).suite
+        recipe = suite.recipes.get(case.recipe) if suite is not None else None
+        return () if suite is None or recipe is None else requirements.covers(suite, recipe)
 
     @property
     def limits(self) -> int:

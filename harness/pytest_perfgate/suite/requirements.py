@@ -35,6 +35,14 @@ def missing_packages(suite: Suite, recipe: Recipe) -> tuple[Requirement, ...]:
     return tuple(dict.fromkeys(requirement for requirement in needed if requirement.missing))
 
 
+def covers(suite: Suite, recipe: Recipe) -> tuple[str, ...]:
+    """Names of all that is measured where a budget of the recipe is."""
+    device = ("gpu",) if placement.on_gpu(recipe) else ()
+    steps = (spec.name for spec in recipe.chain)
+    names = (suite.name, recipe.runtime.name, *steps, recipe.workload.name, *device)
+    return tuple(dict.fromkeys(names))
+
+
 def _required(
     piece: Step | Runtime | Workload, options: Mapping[str, Any]
 ) -> tuple[Requirement, ...]:

@@ -1,0 +1,139 @@
+"""What became of every budget that could have been judged: nothing is green by absence."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import asdict, dataclass
+
+from pytest_perfgate.errors import PerfgateError
+from pytest_perfgate.records.verdict import Status, Verdict
+from pytest_perfgate.units import count_of
+
+_MEASURED = {Status.PASS, Status.FAIL, Status.INCONCLUSIVE, Status.NO_BASELINE}
+_SHOWN = 3
+
+
+@dataclass
+class _Budget:
+    """A selected budget.
+
+    Attributes:
+        name: "recipe-metric".
+        covers: what is measured where this budget is: suite, runtime, steps, workload, "gpu".
+        status: of its verdict, "" while its test has not run.
+        reason: of its verdict.
+    """
+
+    name: str
+    covers: tuple[str, ...]
+    status: str = ""
+    reason: str = ""
+
+    @property
+    def is_measured(self) -> bool:
+        return self.status in _MEASURED
+
+
+class Tally:
+    """Budgets of one run by the name of their test, over all processes of pytest-xdist."""
+
+    def __init__(self) -> None:
+        self._selected: dict[str, _Budget] = {}
+        self._deselected: set[str] = set()
+
+    def select(self, test: str, name: str, covers: Iterable[str]) -> None:
+        """A budget whose test will run."""
+        self._selected.setdefault(test, _Budget(name, tuple(covers)))
+
+    def deselect(self, tests: Iterable[str]) -> None:
+        """Tests of budgets that `-k`, `-m` or another plugin took out."""
+        self._deselected.update(tests)
+
+    def settle(self, test: str, verdict: Verdict) -> None:
+        """The verdict that a test has received."""
+        budget = self._selected[test]
+        budget.status, budget.reason = verdict.status.value, verdict.reason
+
+    def dump(self) -> str:
+        """JSON, for the controller of pytest-xdist."""
+        selected = {test: asdict(budget) for test, budget in self._selected.items()}
+        return json.dumps({"selected": selected, "deselected": sorted(self._deselected)})
+
+    def merge(self, text: str) -> None:
+        """Adds the tally of a worker, which has collected everything and run a part."""
+        data = json.loads(text)
+        self._deselected.update(data["deselected"])
+        for test, fields in data["selected"].items():
+            budget = _Budget(**{**fields, "covers": tuple(fields["covers"])})
+            if budget.status or test not in self._selected:
+                self._selected[test] = budget
+
+    # -- absences --------------------------------------------------------------------------
+
+    def absences(self) -> tuple[PerfgateError, ...]:
+        """What a green session would hide: no budget was measured, or some tests did not run."""
+        budgets = list(self._selected.values())
+        if not any(budget.is_measured for budget in budgets):
+            if any(budget.status == Status.ERROR for budget in budgets):
+                return ()  # red already
+            return (PerfgateError(f"no budget was measured: {self._why_none(budgets)}"),)
+        absent = [budget.name for budget in budgets if not budget.status]
+        if not absent:
+            return ()
+        return (
+            PerfgateError(
+                f"{len(absent)} of {count_of(len(budgets), 'selected budget')} did not run: "
+                f"{_some(absent)}",
+                next_step="take out the mark or the plugin that skips their tests",
+            ),
+        )
+
+    def _why_none(self, budgets: Sequence[_Budget]) -> str:
+        if not budgets and self._deselected:
+            return f"{count_of(len(self._deselected), 'test')} of suites deselected (-k, -m)"
+        if not budgets:
+            return (
+                "no test of a suite was collected. A suite is a folder with recipes.toml and a "
+                "test that takes `budget`; name it, or add it to testpaths"
+            )
+        skipped = [budget for budget in budgets if budget.status == Status.SKIPPED]
+        if skipped:
+            return f"{len(skipped)} of {len(budgets)} SKIPPED; the first: {skipped[0].reason}"
+        return (
+            f"{count_of(len(budgets), 'selected budget')} did not run (--benchmark-only, a mark, "
+            "or another plugin skips their tests)"
+        )
+
+    def unmet(self, required: Iterable[str], features: Collection[str]) -> list[PerfgateError]:
+        """Requirements of `--perf-require` that this session did not measure.
+
+        `features` are those of the CPU: one is met where it is there and any budget was measured.
+        """
+        return [
+            PerfgateError(f"nothing of it was measured: {reason}", where=f"--perf-require={word}")
+            for word in required
+            if (reason := self._why_unmet(word, features))
+        ]
+
+    def _why_unmet(self, word: str, features: Collection[str]) -> str:
+        """Why a requirement is not met, "" when it is."""
+        budgets = list(self._selected.values())
+        covering = budgets if word in features else [b for b in budgets if word in b.covers]
+        if any(budget.is_measured for budget in covering):
+            return ""
+        reasons = [budget.reason for budget in covering if budget.reason]
+        if reasons:
+            return reasons[0]
+        if covering:
+            return "its tests did not run"
+        known = sorted({name for budget in budgets for name in budget.covers})
+        return (
+            f"no selected recipe has it (selected: {', '.join(known) or 'nothing'}), and no "
+            "feature of this CPU has that name"
+        )
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:_SHOWN])
+    return f"{shown} and {len(names) - _SHOWN} more" if len(names) > _SHOWN else shown

@@ -1,0 +1,165 @@
+"""Nothing is green by absence: each way to measure nothing turns a strict session red."""
+
+from __future__ import annotations
+
+import pytest
+from pytest_perfgate.plugin.outcome import settle
+from pytest_perfgate.plugin.tally import Tally
+from pytest_perfgate.records.verdict import Status, Verdict
+
+from tests.conftest import RECIPES, Project, said
+
+OWN = "def test_own():\n    pass\n"
+NOT_HERE = RECIPES.replace('max = "1 MB"', 'max = "1 MB", when = { cpu = "no_such_feature" }')
+
+
+def verdict(status: Status, reason: str = "") -> Verdict:
+    """Of some budget."""
+    return Verdict(recipe="int8", metric="map", status=status, unit="", reason=reason)
+
+
+def tally(*statuses: Status | None) -> Tally:
+    """One selected budget for each; None: its test did not run."""
+    result = Tally()
+    for index, status in enumerate(statuses):
+        result.select(f"t{index}", f"r{index}-map", ("digits", "onnxruntime", "quantize"))
+        if status is not None:
+            result.settle(f"t{index}", verdict(status, "there is no GPU"))
+    return result
+
+
+def problems(of: Tally) -> list[str]:
+    """Absences in words."""
+    return [error.problem for error in of.absences()]
+
+
+# -- the tally -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "status", [Status.PASS, Status.FAIL, Status.INCONCLUSIVE, Status.NO_BASELINE]
+)
+def test_one_measured_budget_is_no_absence(status: Status) -> None:
+    """Skipped ones beside it have failed or were allowed."""
+    assert problems(tally(status, Status.SKIPPED)) == []
+
+
+def test_no_selected_budget_is_named_with_its_cause() -> None:
+    """Nothing collected, all deselected, none run, all skipped: four messages."""
+    assert "no test of a suite was collected" in problems(tally())[0]
+    deselected = tally()
+    deselected.deselect(["a", "b"])
+    assert "2 tests of suites deselected" in problems(deselected)[0]
+    assert "2 selected budgets did not run" in problems(tally(None, None))[0]
+    skipped = problems(tally(Status.SKIPPED, Status.SKIPPED))[0]
+    assert "2 of 2 SKIPPED; the first: there is no GPU" in skipped
+
+
+def test_a_part_that_did_not_run_is_named() -> None:
+    """Another plugin skipped two of three tests: their budgets would be green unseen."""
+    (text,) = problems(tally(Status.PASS, None, None))
+    assert text == "2 of 3 selected budgets did not run: r1-map, r2-map"
+
+
+def test_errors_are_red_by_themselves() -> None:
+    """No second message for a session in which everything is ERROR."""
+    assert problems(tally(Status.ERROR)) == []
+
+
+def test_a_controller_adds_what_its_workers_tell() -> None:
+    """Each worker of pytest-xdist has collected everything and run a part."""
+    whole = Tally()
+    whole.merge(tally(Status.PASS, None).dump())
+    assert problems(whole) == ["1 of 2 selected budgets did not run: r1-map"]
+    whole.merge(tally(None, Status.PASS).dump())
+    assert problems(whole) == []
+
+
+@pytest.mark.parametrize("word", ["digits", "onnxruntime", "quantize", "avx2"])
+def test_a_requirement_is_met_by_a_measured_budget(word: str) -> None:
+    """By suite, runtime, step, and feature of the CPU; not by a skipped one."""
+    assert tally(Status.PASS).unmet([word], ("avx2",)) == []
+    (error,) = tally(Status.SKIPPED).unmet([word], ("avx2",))
+    assert str(error) == (f"--perf-require={word}: nothing of it was measured: there is no GPU")
+
+
+@pytest.mark.parametrize("word", ["gpu", "avx512_vnni", "tensort"])
+def test_a_requirement_that_nothing_covers_is_unmet(word: str) -> None:
+    """A misspelt one too: it names what was selected."""
+    (error,) = tally(Status.PASS).unmet([word], ("avx2",))
+    assert "selected: digits, onnxruntime, quantize" in error.problem
+
+
+# -- one test ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "reason", ["not installed: tensorrt", "there is no NVIDIA driver", "there is no GPU like *A10*"]
+)
+def test_skipped_fails_a_strict_session_unless_allowed(reason: str) -> None:
+    """Wheel, driver or device is missing; the message names the pattern that allows it."""
+    skipped = verdict(Status.SKIPPED, reason)
+
+    def settled(*allowed: str, strict: bool = True) -> None:
+        settle(skipped, None, name="int8-map", strict=strict, allowed=allowed)
+
+    with pytest.raises(pytest.fail.Exception, match="--perf-allow-skip=int8-map") as caught:
+        settled("fp32-*")
+    assert reason in str(caught.value)
+    for allowed, strict in ((("int8-*",), True), ((), False)):
+        with pytest.raises(pytest.skip.Exception):
+            settled(*allowed, strict=strict)
+
+
+# -- sessions ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "cause"),
+    [
+        (("--benchmark-only",), "6 selected budgets did not run"),
+        (("-k", "own"), "6 tests of suites deselected"),
+        (("-m", "not perf"), "6 tests of suites deselected"),
+        (("test_own.py",), "no test of a suite was collected"),
+    ],
+    ids=["benchmark-only", "k", "m", "path"],
+)
+def test_a_session_without_a_budget_is_red_when_strict(
+    project: Project, arguments: tuple[str, ...], cause: str
+) -> None:
+    """Red under `--perf-strict`; without it, as green as before, and the cause is said."""
+    (project.root / "test_own.py").write_text(OWN)
+    for strict in ((), ("--perf-strict",)):
+        result = project.run(*arguments, *strict)
+        said(result, "no budget was measured", cause)
+        assert result.ret == len(strict)
+
+
+def test_under_xdist_too(project: Project) -> None:
+    """The controller collects nothing itself."""
+    (project.root / "test_own.py").write_text(OWN)
+    result = project.run("-n", "2", "-k", "own", "--perf-strict", process=True)
+    said(result, "no budget was measured: 6 tests of suites deselected")
+    assert result.ret == 1
+
+
+def test_a_budget_for_other_machines_is_red_when_strict_unless_allowed(project: Project) -> None:
+    """Of two budgets one does not apply here; the other is measured in any case."""
+    project.write(NOT_HERE)
+    chosen = ("-k", "plain-map or plain-artifact", "--perf-strict", "--perf-allow-skip")
+    project.write(NOT_HERE.replace(", regression = 0.01", ""))
+    result = project.run(*chosen, "nothing")
+    result.assert_outcomes(passed=1, errors=1)
+    said(result, "no_such_feature", "--perf-allow-skip=plain-artifact_size")
+    result = project.run(*chosen, "*-artifact_size")
+    result.assert_outcomes(passed=1, skipped=1)
+    assert result.ret == 0
+
+
+def test_a_requirement_turns_a_session_red(project: Project) -> None:
+    """Also without `--perf-strict`: it was asked for in so many words."""
+    result = project.run("-k", "plain-artifact", "--perf-require", "tiny,onnxruntime,tensorrt")
+    result.assert_outcomes(passed=1)
+    said(result, "--perf-require=tensorrt: nothing of it was measured")
+    assert "--perf-require=tiny" not in result.stdout.str()
+    assert result.ret == 1
