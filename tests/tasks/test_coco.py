@@ -66,7 +66,7 @@ def scene(
         "annotations": annotations,
         "categories": [{"id": row + 1, "name": f"kind {row}"} for row in range(3)],
     }
-    pixels = [np.full((4, 4, 3), row, np.uint8) for row in range(len(ids))]
+    pixels = [np.full((120, 120, 3), row, np.uint8) for row in range(len(ids))]
     return DetectionData(pixels, coco), predictions
 
 
@@ -246,11 +246,16 @@ def test_digests_follow_predictions_and_data() -> None:
     [
         ({"image_id": 77}, "image 77"),
         ({"category_id": 77}, "category 77"),
-        ({"bbox": [0, 0, 0, 4]}, r"\[0, 0, 0, 4\]"),
+        ({"bbox": [0, 0, -3, 4]}, r"\[0, 0, -3, 4\]"),
+        ({"bbox": [0, 0, True, 4]}, "True"),
+        ({"bbox": None}, "the box None"),
+        ({"iscrowd": 2}, "iscrowd 2"),
         ({"bbox": [0, 0, float("nan"), 4]}, "nan"),
         ({"bbox": [0, 0, 4]}, r"\[0, 0, 4\]"),
         ({"area": "large"}, "'large'"),
         ({"area": float("inf")}, "inf"),
+        ({"image_id": None}, "image None"),
+        ({"category_id": [1]}, r"category \[1\]"),
     ],
 )
 def test_a_wrong_annotation_is_named(change: dict[str, Any], word: str) -> None:

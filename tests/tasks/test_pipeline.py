@@ -34,13 +34,14 @@ def test_pixels_are_scaled_ordered_and_normalised() -> None:
     np.testing.assert_allclose(batch[0, :, 0, 0], [-1, -2, 1], atol=1e-6)
 
 
+@pytest.mark.parametrize("pad", ["end", "around"])
 @pytest.mark.parametrize("resize", ["stretch", "letterbox"])
 @pytest.mark.parametrize("shape", [(30, 90), (90, 30), (64, 64)])
-def test_a_box_goes_to_the_network_and_back(resize: str, shape: tuple[int, int]) -> None:
+def test_a_box_goes_to_the_network_and_back(pad: str, resize: str, shape: tuple[int, int]) -> None:
     """A bright area, found in the network's input, comes back where it was in the image."""
     pixels = image(*shape, 0)
     pixels[10:20, 12:24] = 255
-    stages = pipeline(size=(64, 64), resize=resize)
+    stages = pipeline(size=(64, 64), resize=resize, pad=pad)
     batch, meta = stages.preprocess([pixels])
     assert batch.shape == (1, 3, 64, 64)
     rows, columns = np.nonzero(batch[0, 0] > 0.5)
@@ -76,6 +77,30 @@ def test_padding_has_one_value() -> None:
     wide, _ = pipeline(mean=mean, size=(32, 32), resize="letterbox").preprocess([image(20, 40)])
     rounded, _ = pipeline(mean=mean, multiple=32).preprocess([image(20, 20)])
     assert wide[0, 0, -1, -1] == rounded[0, 0, -1, -1]
+
+
+@pytest.mark.parametrize(
+    ("options", "place"),
+    [
+        ({"size": (32, 32), "resize": "letterbox"}, (slice(16, 32), slice(0, 32))),
+        ({"size": (32, 32), "resize": "letterbox", "pad": "around"}, (slice(0, 8), slice(0, 32))),
+        ({"multiple": 64}, (slice(20, 64), slice(40, 64))),
+    ],
+)
+def test_padding_has_the_declared_value(options: dict[str, Any], place: tuple[Any, ...]) -> None:
+    """Where there is no image, the network sees the grey that it was trained with."""
+    batch, _ = pipeline(pad_value=114, mean=(0.5, 0.5, 0.5), **options).preprocess([image(20, 40)])
+    np.testing.assert_allclose(batch[(0, slice(None), *place)], 114 / 255 - 0.5, atol=1e-6)
+    assert (batch == 0.5).any()  # the image itself is white
+
+
+def test_a_picture_in_the_middle_has_as_much_on_both_sides() -> None:
+    """An odd pixel goes right and below, as trainers that pad around have it."""
+    stages = pipeline(size=(32, 32), resize="letterbox", pad="around", pad_value=1)
+    batch, (where,) = stages.preprocess([image(17, 32)])
+    rows = np.flatnonzero(batch[0, 0, :, 0] == 1)
+    assert (rows[0], 32 - 1 - rows[-1]) == (7, 8)
+    assert where.offset == (0, 7)
 
 
 def test_results_are_filtered_sorted_cut_and_clipped() -> None:

@@ -46,7 +46,7 @@ def scenes(seed: int, images: int = 80) -> tuple[DetectionData, list[list[Any]]]
         boxes.append(mine)
     pictures = [np.full((4, 4, 3), index % 250, np.uint8) for index in range(images)]
     coco = {
-        "images": [{"id": index + 1, "width": 300, "height": 300} for index in range(images)],
+        "images": [{"id": index + 1} for index in range(images)],
         "annotations": annotations,
         "categories": [{"id": index + 1, "name": str(index)} for index in range(CATEGORIES)],
     }

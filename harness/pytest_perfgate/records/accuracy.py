@@ -88,6 +88,7 @@ class Accuracy(Frozen):
         predictions_digest: of all predictions; equal digests mean equal predictions.
         matches: what a paired bootstrap needs; None for a task that has none.
         ratios: metric name to what it is made of, for those that are ratios of sums over images.
+        notes: what was left out or assumed of the data, one sentence each.
     """
 
     values: dict[str, float]
@@ -97,4 +98,5 @@ class Accuracy(Frozen):
     predictions_digest: str
     matches: Matches | None = None
     ratios: dict[str, Ratio] = Field(default_factory=dict)
+    notes: tuple[str, ...] = ()
     seconds: float = 0.0

@@ -191,5 +191,11 @@ class SuiteRun:
             *launch_gaps(counted),
             *collapsed(records),
             *without_gain(records),
+            *dict.fromkeys(
+                f"data: {note}"
+                for record in records
+                if record.accuracy is not None
+                for note in record.accuracy.notes
+            ),
             *self._bench.notes,
         )

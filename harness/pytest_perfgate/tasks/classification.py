@@ -19,8 +19,6 @@ from pytest_perfgate.tasks.preprocessing import Input, Pixels
 if TYPE_CHECKING:
     from pytest_perfgate.records.accuracy import Accuracy
 
-_TYPES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
-
 _MACRO = "Mean over the classes in the data, all of equal weight."
 
 METRICS = by_name(
@@ -86,7 +84,9 @@ class Classification(Task):
 
     def read(self, declared: Mapping[str, Any], folder: Path, root: Path) -> ClassificationData:
         """`{ images = "folder" }`: a folder of images per class, in the order of their names."""
-        return _folders(declared, folder, root)
+        from pytest_perfgate.tasks.classification_folder import read_folder
+
+        return read_folder(declared, folder, root)
 
     def pipeline(self, input_options: Any, output_options: Any) -> ClassificationPipeline:
         """The stages around inference."""
@@ -145,25 +145,3 @@ class ClassificationPipeline(Pipeline):
                 )
             scores = scores[:, list(wanted)]
         return [Called(row) for row in scores]
-
-
-def _folders(source: Mapping[str, Any], folder: Path, root: Path) -> ClassificationData:
-    """One folder of images per class."""
-    from pytest_perfgate.tasks.image_files import ImageFiles, inside
-
-    if source.keys() != {"images"}:
-        raise DataError(f"the data set has the keys {sorted(source)}", valid="images")
-    place = inside(folder, str(source["images"]), root)
-    if not place.is_dir():
-        raise DataError("there is no such folder", where=str(place))
-    classes = sorted(each.name for each in place.iterdir() if each.is_dir())
-    files, labels = [], []
-    for label, name in enumerate(classes):
-        found = sorted(each for each in (place / name).iterdir() if each.suffix.lower() in _TYPES)
-        files += [inside(place, str(each.relative_to(place)), place) for each in found]
-        labels += [label] * len(found)
-    if not files:
-        raise DataError(
-            "there are no images", where=str(place), valid="a folder of images for each class"
-        )
-    return ClassificationData(ImageFiles(files), labels, classes)

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from pytest_perfgate.errors import DataError
+from pytest_perfgate.tasks.image_files import ImageFiles, digest
 
 
 @dataclass(frozen=True)
@@ -45,9 +46,13 @@ class ClassificationData:
     @cached_property
     def digests(self) -> tuple[str, ...]:
         """One text per image, equal only for equal pixels."""
-        from pytest_perfgate.tasks.image_files import digest
-
         return tuple(digest(self.images[index]) for index in range(len(self.images)))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was left out or assumed of the images, one sentence each."""
+        _ = self.digests  # decodes every image once
+        return self.images.notes if isinstance(self.images, ImageFiles) else ()
 
     @cached_property
     def digest(self) -> str:

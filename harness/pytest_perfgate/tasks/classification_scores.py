@@ -75,6 +75,7 @@ def evaluate(data: ClassificationData, predictions: Sequence[Called]) -> Accurac
             name: Ratio(numerator=Packed.of(share), denominator=Packed.of(ones))
             for name, share in shares.items()
         },
+        notes=data.notes,
     )
 
 

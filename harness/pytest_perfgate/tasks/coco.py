@@ -1,14 +1,12 @@
-"""COCO data and COCO scores: annotations checked, folders read, predictions evaluated."""
+"""COCO scores of predictions: average precision, and the matches that it rests on."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import io
-import json
 import math
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,54 +14,14 @@ import numpy.typing as npt
 
 from pytest_perfgate.errors import DataError
 from pytest_perfgate.records.accuracy import Accuracy, Matches, Packed
-from pytest_perfgate.tasks.detection_data import Prediction, check
-from pytest_perfgate.tasks.image_files import ImageFiles, inside
 
 if TYPE_CHECKING:
-    from pytest_perfgate.tasks.detection_data import DetectionData
+    from pytest_perfgate.tasks.coco_instances import Instances
+    from pytest_perfgate.tasks.detection_data import DetectionData, Prediction
 
 THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
 MOST = 100
 """Detections per image that count."""
-
-
-def read_folder(
-    source: Mapping[str, Any], folder: Path, root: Path
-) -> tuple[Sequence[Any], dict[str, Any]]:
-    """A declared data set: `{ images = "folder", annotations = "instances.json" }`.
-
-    Raises:
-        DataError: names the file or key, and what is wrong with it.
-    """
-    unknown = source.keys() - {"images", "annotations"}
-    if unknown or len(source) != 2:
-        raise DataError(f"the data set has the keys {sorted(source)}", valid="images, annotations")
-    annotations = inside(folder, str(source["annotations"]), root)
-    pictures = inside(folder, str(source["images"]), root)
-    try:
-        coco = json.loads(annotations.read_text())
-    except OSError as error:
-        raise DataError(
-            f"the file cannot be read: {error.strerror}", where=str(annotations)
-        ) from error
-    except ValueError as error:
-        raise DataError(f"the file is not JSON: {error}", where=str(annotations)) from error
-    if not isinstance(coco, dict) or not isinstance(coco.get("images"), list):
-        raise DataError("the file holds no COCO instances", where=str(annotations))
-    files = []
-    for entry in coco["images"]:
-        file = inside(pictures, str(entry.get("file_name")), pictures)
-        if not file.is_file():
-            raise DataError(
-                f"the image {entry.get('file_name')!r} (id {entry.get('id')!r}) is not there",
-                where=str(pictures),
-            )
-        files.append(file)
-    try:
-        check(coco, len(files))
-    except DataError as error:
-        raise error.at(str(annotations)) from None
-    return ImageFiles(files), coco
 
 
 def evaluate(data: DetectionData, predictions: Sequence[Prediction]) -> Accuracy:
@@ -72,68 +30,73 @@ def evaluate(data: DetectionData, predictions: Sequence[Prediction]) -> Accuracy
     Raises:
         DataError: the evaluator gave no valid score.
     """
-    coco = data.coco
-    ids = [entry["id"] for entry in coco["images"]]
-    categories = [entry["id"] for entry in coco["categories"]]
-    if all(entry.get("iscrowd") for entry in coco["annotations"]):
+    instances = data.instances
+    if instances.crowd.all():
         raise DataError("there are no objects to find, so there is no score")
-    if len(predictions) != len(ids):
-        raise DataError(f"there are {len(predictions)} predictions for {len(ids)} images")
-    highest = max((int(each.categories.max(initial=-1)) for each in predictions), default=-1)
-    if highest >= len(categories):
+    count = len(instances.files)
+    if len(predictions) != count:
+        raise DataError(f"there are {len(predictions)} predictions for {count} images")
+    names = instances.categories
+    highest = max((int(one.categories.max(initial=-1)) for one in predictions), default=-1)
+    if highest >= len(names):
         raise DataError(
-            f"the model names a category {highest}, and the data has {len(categories)}",
-            valid=f"0 to {len(categories) - 1}, in the order of the annotations' categories",
+            f"the model names a category {highest}, and the data has {len(names)}",
+            valid=f"0 to {len(names) - 1}, in the order of the annotations' categories: "
+            f"{', '.join(names[:6])}{', ...' if len(names) > 6 else ''}",
+            next_step="say which of the network's classes these are: [suite.output] "
+            "options = { classes = [...] }",
         )
     # Equal scores rank in the order of image ids, as the evaluator has them.
-    order = sorted(range(len(ids)), key=ids.__getitem__)
-    ids, predictions = [ids[row] for row in order], [predictions[row] for row in order]
-    truth, found = _tables(coco, predictions, ids, categories)
-    matches = _match(truth, found, len(ids), [str(entry["name"]) for entry in coco["categories"]])
-    values, per_category = _official(coco, predictions, ids, categories)
+    order = list(instances.order)
+    predictions = [predictions[row] for row in order]
+    place = np.argsort(np.array(order))  # row of the data to rank
+    images = place[instances.image]
+    truth, detections = _tables(instances, images, predictions)
+    matches = _match(truth, detections, count, list(names))
+    values, per_category = _official(instances, images, predictions)
     for name, value in values.items():
         if not math.isfinite(value) or value < 0:
             raise DataError(f"the evaluator gave {value} for {name}, which is no score")
     return Accuracy(
         values=values,
         per_category=per_category,
-        images=len(ids),
+        images=count,
         data_digest=data.digest,
         predictions_digest=_digest(predictions),
         matches=matches,
+        notes=data.notes,
     )
 
 
 def _official(
-    coco: dict[str, Any], predictions: Sequence[Prediction], ids: list[Any], categories: list[Any]
+    instances: Instances, images: npt.NDArray[np.int64], predictions: Sequence[Prediction]
 ) -> tuple[dict[str, float], dict[str, float]]:
+    """Scores by name, and average precision by category. `images` (K,) are the objects' ranks."""
     from faster_coco_eval import COCO, COCOeval_faster
 
-    rows = []
-    for image, prediction in zip(ids, predictions, strict=True):
-        wide = prediction.boxes[:, 2:] - prediction.boxes[:, :2]
-        for box, size, score, category in zip(
+    names = instances.categories
+    rows = [
+        {
+            "image_id": image + 1,
+            "category_id": category + 1,
+            "bbox": [left, top, right - left, bottom - top],
+            "score": score,
+        }
+        for image, prediction in enumerate(predictions)
+        for (left, top, right, bottom), score, category in zip(
             prediction.boxes.tolist(),
-            wide.tolist(),
             prediction.scores.tolist(),
             prediction.categories.tolist(),
             strict=True,
-        ):
-            rows.append(
-                {
-                    "image_id": image,
-                    "category_id": categories[category],
-                    "bbox": [box[0], box[1], size[0], size[1]],
-                    "score": score,
-                }
-            )
+        )
+    ]
+    sizes = _sizes(instances)
     if not rows:
-        found = {entry["category_id"] for entry in coco["annotations"] if not entry.get("iscrowd")}
-        names = {entry["id"]: str(entry["name"]) for entry in coco["categories"]}
+        present = np.unique(instances.category[~instances.crowd]).tolist()
         nothing = {"map": 0.0, "map50": 0.0, "map75": 0.0}
-        return nothing | dict.fromkeys(_sizes(coco), 0.0), {names[each]: 0.0 for each in found}
+        return nothing | dict.fromkeys(sizes, 0.0), {names[row]: 0.0 for row in present}
     with contextlib.redirect_stdout(io.StringIO()):
-        truth = COCO(_complete(coco))
+        truth = COCO(_renumbered(instances, images))
         evaluator = COCOeval_faster(
             truth, truth.loadRes(rows), "bbox", print_function=lambda *_: None
         )
@@ -141,80 +104,93 @@ def _official(
     stats = evaluator.stats_as_dict
     precision = evaluator.eval["precision"]  # (T, R, K, areas, detections)
     per_category = {}
-    for row, entry in enumerate(coco["categories"]):
+    for row, name in enumerate(names):
         valid = precision[:, :, row, 0, -1]
         valid = valid[valid > -1]
         if valid.size:
-            per_category[str(entry["name"])] = float(valid.mean())
+            per_category[name] = float(valid.mean())
     return (
         {
             "map": float(stats["AP_all"]),
             "map50": float(stats["AP_50"]),
             "map75": float(stats["AP_75"]),
-            **{name: float(stats[f"AP_{name[4:]}"]) for name in _sizes(coco)},
+            **{name: float(stats[f"AP_{name[4:]}"]) for name in sizes},
         },
         per_category,
     )
 
 
-def _sizes(coco: Mapping[str, Any]) -> list[str]:
+def _sizes(instances: Instances) -> list[str]:
     """The metrics of those of COCO's sizes that there is an object of."""
-    areas = [
-        float(entry.get("area", entry["bbox"][2] * entry["bbox"][3]))
-        for entry in coco["annotations"]
-        if not entry.get("iscrowd")
-    ]
+    areas = instances.areas[~instances.crowd]
     small, large = 32.0**2, 96.0**2
-    found = {
-        "map_small": any(area <= small for area in areas),
-        "map_medium": any(small <= area <= large for area in areas),
-        "map_large": any(area >= large for area in areas),
+    present = {
+        "map_small": (areas <= small).any(),
+        "map_medium": ((small <= areas) & (areas <= large)).any(),
+        "map_large": (areas >= large).any(),
     }
-    return [name for name, there in found.items() if there]
+    return [name for name, there in present.items() if there]
 
 
-def _complete(coco: dict[str, Any]) -> dict[str, Any]:
-    """The instances with what COCO's own files always have and users leave out."""
-    annotations = [
-        # Ids of its own: the evaluator takes 0 for "unmatched", and needs them to differ.
-        {"iscrowd": 0, "area": entry["bbox"][2] * entry["bbox"][3], **entry, "id": index + 1}
-        for index, entry in enumerate(coco["annotations"])
-    ]
-    return {**coco, "annotations": annotations}
+def _renumbered(instances: Instances, images: npt.NDArray[np.int64]) -> dict[str, Any]:
+    """COCO instances whose ids count from 1.
+
+    The evaluator keeps ids as doubles, sorts categories by them, and takes 0 for "unmatched".
+    """
+    rows = zip(
+        images.tolist(),
+        instances.category.tolist(),
+        instances.boxes.tolist(),
+        instances.areas.tolist(),
+        instances.crowd.tolist(),
+        strict=True,
+    )
+    return {
+        "images": [{"id": row + 1} for row in range(len(instances.files))],
+        "categories": [
+            {"id": row + 1, "name": name} for row, name in enumerate(instances.categories)
+        ],
+        "annotations": [
+            {
+                "id": index + 1,
+                "image_id": image + 1,
+                "category_id": category + 1,
+                "bbox": box,
+                "area": area,
+                "iscrowd": int(crowd),
+            }
+            for index, (image, category, box, area, crowd) in enumerate(rows)
+        ],
+    }
 
 
 _Rows = dict[tuple[int, int], tuple[npt.NDArray[Any], npt.NDArray[Any]]]
 
 
 def _tables(
-    coco: dict[str, Any], predictions: Sequence[Prediction], ids: list[Any], categories: list[Any]
+    instances: Instances, images: npt.NDArray[np.int64], predictions: Sequence[Prediction]
 ) -> tuple[_Rows, _Rows]:
     """By (image, category) index: boxes (corners) with "is crowd" of objects, and boxes with
     scores of detections, best first, cut to what counts.
     """
-    image_row = {image: row for row, image in enumerate(ids)}
-    category_row = {category: row for row, category in enumerate(categories)}
-    objects: dict[tuple[int, int], list[tuple[list[float], bool]]] = {}
-    for entry in coco["annotations"]:
-        key = (image_row[entry["image_id"]], category_row[entry["category_id"]])
-        x, y, width, height = entry["bbox"]
-        crowd = bool(entry.get("iscrowd", 0))  # the evaluator overrides `ignore` by it
-        objects.setdefault(key, []).append(([x, y, x + width, y + height], crowd))
-    truth = {
-        key: (np.array([box for box, _ in rows]), np.array([crowd for _, crowd in rows]))
-        for key, rows in objects.items()
-    }
-    found: _Rows = {}
+    corners = instances.boxes.copy()
+    corners[:, 2:] += corners[:, :2]
+    objects: dict[tuple[int, int], list[int]] = {}
+    for index, key in enumerate(zip(images.tolist(), instances.category.tolist(), strict=True)):
+        objects.setdefault(key, []).append(index)
+    # The evaluator overrides `ignore` by "is crowd".
+    truth = {key: (corners[rows], instances.crowd[rows]) for key, rows in objects.items()}
+    detections: _Rows = {}
     for row, prediction in enumerate(predictions):
         for category in np.unique(prediction.categories):
-            mine = np.flatnonzero(prediction.categories == category)
-            mine = mine[np.argsort(-prediction.scores[mine], kind="stable")][:MOST]
-            boxes = prediction.boxes[mine].astype(np.float64)
-            found[row, int(category)] = (boxes, prediction.scores[mine].astype(np.float32))
-    return truth, found
+            ours = np.flatnonzero(prediction.categories == category)
+            ours = ours[np.argsort(-prediction.scores[ours], kind="stable")][:MOST]
+            boxes = prediction.boxes[ours].astype(np.float64)
+            detections[row, int(category)] = (boxes, prediction.scores[ours].astype(np.float32))
+    return truth, detections
 
 
-def _match(truth: _Rows, found: _Rows, images: int, names: list[str]) -> Matches:
+def _match(truth: _Rows, detections: _Rows, images: int, names: list[str]) -> Matches:
     """COCO's greedy matching at every threshold, for objects of all sizes.
 
     The rule is that of cocoeval's `evaluateImg`: detections by falling score; each takes the best
@@ -225,8 +201,8 @@ def _match(truth: _Rows, found: _Rows, images: int, names: list[str]) -> Matches
     counts = np.zeros((images, len(names)), dtype=np.int32)
     for (row, category), (_, ignored) in truth.items():
         counts[row, category] = int((~ignored).sum())
-    for row, category in sorted(found, key=lambda key: (key[1], key[0])):
-        boxes, scores = found[row, category]
+    for row, category in sorted(detections, key=lambda key: (key[1], key[0])):
+        boxes, scores = detections[row, category]
         objects, ignored = truth.get((row, category), (np.zeros((0, 4)), np.zeros(0, dtype=bool)))
         hits, passed = _greedy(boxes, objects, ignored)
         columns += [
@@ -236,11 +212,11 @@ def _match(truth: _Rows, found: _Rows, images: int, names: list[str]) -> Matches
     return Matches(
         thresholds=THRESHOLDS,
         categories=tuple(names),
-        image=Packed.of(np.array([each[0] for each in columns], dtype=np.int32)),
-        category=Packed.of(np.array([each[1] for each in columns], dtype=np.int16)),
-        score=Packed.of(np.array([each[2] for each in columns], dtype=np.float32)),
-        hits=Packed.of(np.array([each[3] for each in columns], dtype=np.uint16)),
-        ignored=Packed.of(np.array([each[4] for each in columns], dtype=np.uint16)),
+        image=Packed.of(np.array([column[0] for column in columns], dtype=np.int32)),
+        category=Packed.of(np.array([column[1] for column in columns], dtype=np.int16)),
+        score=Packed.of(np.array([column[2] for column in columns], dtype=np.float32)),
+        hits=Packed.of(np.array([column[3] for column in columns], dtype=np.uint16)),
+        ignored=Packed.of(np.array([column[4] for column in columns], dtype=np.uint16)),
         truth=Packed.of(counts),
     )
 

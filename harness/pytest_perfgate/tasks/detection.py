@@ -91,10 +91,9 @@ class Detection(Task):
 
     def read(self, declared: Mapping[str, Any], folder: Path, root: Path) -> DetectionData:
         """`{ images = "folder", annotations = "instances.json" }`: COCO's instances."""
-        from pytest_perfgate.tasks.coco import read_folder
+        from pytest_perfgate.tasks.coco_folder import read_folder
 
-        images, coco = read_folder(declared, folder, root)
-        return DetectionData(images=images, coco=coco)
+        return read_folder(declared, folder, root)
 
     def pipeline(self, input_options: Any, output_options: Any) -> DetectionPipeline:
         """The stages around inference."""
@@ -127,16 +126,15 @@ class Detection(Task):
         from pytest_perfgate.tasks.detection_agreement import unpack
         from pytest_perfgate.tasks.detection_losses import truth, worse_images
 
-        names = [str(entry["name"]) for entry in data.coco["categories"]]
+        names = data.instances.categories
         return worse_images(truth(data), unpack(mine), unpack(other), names, most)
 
     def objects(self, data: DetectionData, index: int) -> tuple[str, tuple[SeenBox, ...]]:
         """The file name of an image, and its annotated boxes."""
         from pytest_perfgate.tasks.detection_losses import object_boxes, truth
 
-        names = [str(entry["name"]) for entry in data.coco["categories"]]
-        name = str(data.coco["images"][index].get("file_name", ""))
-        return name, object_boxes(truth(data)[index], names)
+        instances = data.instances
+        return instances.files[index], object_boxes(truth(data)[index], instances.categories)
 
 
 class DetectionPipeline(Pipeline):
@@ -173,7 +171,8 @@ class DetectionPipeline(Pipeline):
                 kept = np.argsort(-scores, kind="stable")[: wanted.max_detections]
             x_scale, y_scale = where.scale
             height, width = where.original
-            mapped: Any = boxes[kept] / np.array([x_scale, y_scale] * 2, dtype=np.float32)
+            mapped: Any = boxes[kept] - np.array([*where.offset] * 2, dtype=np.float32)
+            mapped /= np.array([x_scale, y_scale] * 2, dtype=np.float32)
             mapped = np.clip(mapped, 0, np.array([width, height] * 2, dtype=np.float32))
             whole = (mapped[:, 2:] > mapped[:, :2]).all(axis=1)  # an empty box is no box
             kept = kept[whole]

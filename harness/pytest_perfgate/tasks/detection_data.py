@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from pytest_perfgate.errors import DataError, suggestion
+from pytest_perfgate.tasks.coco_instances import Instances, read_instances
+from pytest_perfgate.tasks.image_files import ImageFiles, digest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,26 +26,45 @@ class DetectionData:
         coco: instances as COCO writes them: images, annotations, categories.
 
     Raises:
-        DataError: the two do not fit together; names the id.
+        DataError: the two do not fit together; names the entry.
     """
 
     images: Sequence[Any]
     coco: dict[str, Any]
 
     def __post_init__(self) -> None:
-        check(self.coco, len(self.images))
+        _ = self.instances  # raises what is wrong with them
+
+    @cached_property
+    def instances(self) -> Instances:
+        """The annotations, checked, as rows and arrays."""
+        return read_instances(self.coco, len(self.images))
 
     @cached_property
     def digests(self) -> tuple[str, ...]:
-        """One text per image, equal only for equal pixels."""
-        from pytest_perfgate.tasks.image_files import digest
+        """One text per image, equal only for equal pixels.
 
-        return tuple(digest(self.images[index]) for index in range(len(self.images)))
+        Raises:
+            DataError: an image has another size than its entry says.
+        """
+        texts = []
+        for index in range(len(self.images)):
+            image = self.images[index]
+            self.instances.compare_size(index, image.shape)
+            texts.append(digest(image))
+        return tuple(texts)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was left out or assumed of images and annotations, one sentence each."""
+        _ = self.digests  # decodes every image once
+        files = self.images.notes if isinstance(self.images, ImageFiles) else ()
+        return (*self.instances.notes, *files)
 
     @cached_property
     def digest(self) -> str:
         """One text for all images and annotations, equal only when all of them are."""
-        text = "\n".join(self.digests) + json.dumps(self.coco, sort_keys=True)
+        text = "\n".join(self.digests) + json.dumps(self.coco, sort_keys=True, default=_plain)
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -60,52 +79,6 @@ class Prediction:
     categories: npt.NDArray[np.int64]
 
 
-def check(coco: Mapping[str, Any], images: int) -> None:
-    """Nothing, when `coco` is whole and fits `images` images.
-
-    Raises:
-        DataError: names what is wrong and the id.
-    """
-    for key in ("images", "annotations", "categories"):
-        if not isinstance(coco.get(key), list):
-            raise DataError(
-                f"the COCO instances have no list {key!r}", valid="images, annotations, categories"
-            )
-    ids = [entry.get("id") for entry in coco["images"]]
-    if len(set(ids)) != len(ids):
-        raise DataError("two images of the COCO instances have one id")
-    if len(ids) != images:
-        raise DataError(f"there are {images} images and {len(ids)} entries for them")
-    if not ids:
-        raise DataError("there are no images")
-    known = set(ids)
-    categories = {entry.get("id") for entry in coco["categories"]}
-    if not categories:
-        raise DataError("there are no categories")
-    names = [entry.get("name") for entry in coco["categories"]]
-    if None in names or len(set(names)) != len(names):
-        raise DataError(
-            f"the categories are named {names}", valid="a name for each, no two of them the same"
-        )
-    for entry in coco["annotations"]:
-        place = f"annotation {entry.get('id')!r}"
-        if entry.get("image_id") not in known:
-            raise DataError(
-                f"{place} names the image {entry.get('image_id')!r}, which is not there"
-            )
-        if entry.get("category_id") not in categories:
-            raise DataError(
-                f"{place} names the category {entry.get('category_id')!r}, which is not there",
-                valid=suggestion(str(entry.get("category_id")), (str(each) for each in categories)),
-            )
-        box = entry.get("bbox")
-        if (
-            not isinstance(box, (list, tuple))
-            or len(box) != 4
-            or not all(isinstance(side, (int, float)) and math.isfinite(side) for side in box)
-            or min(box[2:]) <= 0
-        ):
-            raise DataError(f"{place} has the box {box!r}", valid="[x, y, width, height] in pixels")
-        area = entry.get("area", 0.0)
-        if not isinstance(area, (int, float)) or not math.isfinite(area) or area < 0:
-            raise DataError(f"{place} has the area {area!r}", valid="a number of square pixels")
+def _plain(value: Any) -> Any:
+    """Numbers and arrays of numpy, which a suite's function may use, as JSON has them."""
+    return value.tolist()

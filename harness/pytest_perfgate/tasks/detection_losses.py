@@ -22,21 +22,19 @@ _BOXES = 40  # of one side that are handed over, at most
 
 def truth(data: DetectionData) -> list[Prediction]:
     """The objects of every image, in the order of images; crowds are left out. All scores are 1."""
-    rows = {entry["id"]: index for index, entry in enumerate(data.coco["images"])}
-    categories = {entry["id"]: index for index, entry in enumerate(data.coco["categories"])}
-    found: list[list[tuple[list[float], int]]] = [[] for _ in rows]
-    for entry in data.coco["annotations"]:
-        if not entry.get("iscrowd"):
-            x, y, width, height = entry["bbox"]
-            corners = [x, y, x + width, y + height]
-            found[rows[entry["image_id"]]].append((corners, categories[entry["category_id"]]))
+    instances = data.instances
+    corners = instances.boxes.astype(np.float32)
+    corners[:, 2:] = (instances.boxes[:, :2] + instances.boxes[:, 2:]).astype(np.float32)
+    objects: list[list[int]] = [[] for _ in instances.files]
+    for index in np.flatnonzero(~instances.crowd).tolist():
+        objects[instances.image[index]].append(index)
     return [
         Prediction(
-            boxes=np.array([box for box, _ in each], dtype=np.float32).reshape(-1, 4),
-            scores=np.ones(len(each), dtype=np.float32),
-            categories=np.array([category for _, category in each], dtype=np.int64),
+            boxes=corners[rows],
+            scores=np.ones(len(rows), dtype=np.float32),
+            categories=instances.category[rows],
         )
-        for each in found
+        for rows in (np.array(rows, dtype=np.int64) for rows in objects)
     ]
 
 

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import unicodedata
+import warnings
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import numpy as np
 import numpy.typing as npt
 
 from pytest_perfgate.errors import DataError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+_UPRIGHT = 1
+_ORIENTATION = 0x0112
+"""The EXIF tag that says how a picture is to be turned."""
 
 
 def digest(image: npt.NDArray[np.uint8]) -> str:
@@ -21,32 +33,153 @@ def digest(image: npt.NDArray[np.uint8]) -> str:
 
 
 class ImageFiles(Sequence[Any]):
-    """Images in files, uint8 (H, W, 3) RGB, decoded when asked for."""
+    """Images in files, uint8 (H, W, 3) RGB, upright, decoded when asked for."""
 
-    def __init__(self, files: Sequence[Path]) -> None:
+    def __init__(self, files: Sequence[Path], notes: Sequence[str] = ()) -> None:
         self._files = files
+        self._notes = tuple(notes)
+        self._remarks: dict[int, list[str]] = {}
 
     def __len__(self) -> int:
         return len(self._files)
 
     def __getitem__(self, index: Any) -> Any:
-        from PIL import Image, UnidentifiedImageError
+        pixels, remarks = decode(self._files[index])
+        self._remarks[index] = remarks
+        return pixels
 
-        file = self._files[index]
-        try:
-            with Image.open(file) as picture:
-                return np.asarray(picture.convert("RGB"))
-        except (UnidentifiedImageError, OSError) as error:
-            raise DataError(f"the image cannot be decoded: {error}", where=str(file)) from error
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was left out of the folder, and how the images decoded until now were read."""
+        counts = Counter(remark for remarks in self._remarks.values() for remark in remarks)
+        read = (
+            f"{count} of {len(self)} images {remark}" for remark, count in sorted(counts.items())
+        )
+        return (*self._notes, *read)
 
 
-def inside(folder: Path, name: str, fence: Path) -> Path:
-    """The path `name` in `folder`.
+def decode(file: Path) -> tuple[npt.NDArray[np.uint8], list[str]]:
+    """A picture as viewers show it, uint8 (H, W, 3) RGB, and remarks on how it was read.
+
+    The EXIF orientation is applied. Of 16 bits the high byte is taken, as OpenCV and libpng do.
+    Transparency is dropped.
 
     Raises:
-        DataError: it leads out of `fence`.
+        DataError: it cannot be decoded to 8 bits a channel; names the file.
     """
-    path = (folder / name).resolve()
-    if not path.is_relative_to(fence.resolve()):
-        raise DataError(f"the path {name!r} leaves {fence}", where=str(folder))
+    from PIL import Image, ImageOps
+
+    remarks = []
+    try:
+        with warnings.catch_warnings():
+            # A picture of many pixels; beyond twice as many Pillow raises.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(file) as stored:
+                if stored.getexif().get(_ORIENTATION, _UPRIGHT) != _UPRIGHT:
+                    remarks.append("are turned by their EXIF orientation")
+                picture = ImageOps.exif_transpose(stored)
+                if _is_transparent(picture):
+                    remarks.append("have transparent pixels; their colours are taken as opaque")
+                if picture.mode.startswith("I;16"):
+                    remarks.append("have 16 bits a pixel; the high byte is taken")
+                    return _high_bytes(picture), remarks
+                if picture.mode in ("I", "F"):
+                    raise DataError(
+                        f"the picture has the mode {picture.mode!r}, whose range is not known",
+                        where=str(file),
+                        valid="8 bits a channel, or 16",
+                        next_step="convert it to 8 bits a channel",
+                    )
+                return np.asarray(picture.convert("RGB")), remarks
+    except DataError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise DataError(
+            f"the image is too large to decode: {error}",
+            where=str(file),
+            next_step="cut the picture into tiles, or make it smaller",
+        ) from error
+    except Exception as error:
+        # Pillow's plugins raise any type on a broken file, SyntaxError and struct.error too.
+        raise DataError(f"the image cannot be decoded: {error}", where=str(file)) from error
+
+
+def _is_transparent(picture: Image) -> bool:
+    if picture.mode in ("RGBA", "LA", "PA", "La", "RGBa"):
+        lowest, _ = picture.getchannel(picture.getbands()[-1]).getextrema()
+        return isinstance(lowest, (int, float)) and lowest < 255
+    return "transparency" in picture.info
+
+
+def _high_bytes(picture: Image) -> npt.NDArray[np.uint8]:
+    """16-bit grey to uint8 (H, W, 3)."""
+    grey = (np.asarray(picture).astype(np.uint16) >> 8).astype(np.uint8)
+    return np.repeat(grey[:, :, None], 3, axis=2)
+
+
+def declared_path(folder: Path, name: str, root: Path) -> Path:
+    """A path that a suite file names: relative to `folder` and inside `root`, or absolute, for data
+    on a mount. Links are followed wherever they lead.
+
+    Raises:
+        DataError: it is relative and leads out of `root`.
+    """
+    path = Path(os.path.normpath(folder / name))
+    if not Path(name).is_absolute() and not path.is_relative_to(os.path.normpath(root)):
+        raise DataError(
+            f"the path {name!r} leaves {root}",
+            where=str(folder),
+            next_step="name it by its absolute path, or link to it from inside",
+        )
     return path
+
+
+def listed_file(folder: Path, name: str) -> Path | None:
+    """The file that a data set's own list names, in `folder`; None when it is not there.
+
+    A name that is written with backslashes, or in the other Unicode form, is taken as well. Links
+    are followed wherever they lead; the name itself may not lead out of `folder`.
+
+    Raises:
+        DataError: it leads out of `folder`.
+    """
+    forms = (name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name))
+    for form in dict.fromkeys((*forms, name.replace("\\", "/"))):
+        if "\0" in form:
+            return None
+        # Names in JSON are UTF-8 whatever the locale says.
+        path = Path(os.path.normpath(folder / os.fsdecode(form.encode("utf-8", "surrogatepass"))))
+        if not path.is_relative_to(folder):
+            raise DataError(
+                f"the path {name!r} leaves {folder}",
+                where=str(folder),
+                valid="a path relative to the folder of images",
+                next_step=_near(folder, name),
+            )
+        try:
+            if path.is_file():
+                return path
+        except OSError:  # longer than names may be
+            return None
+    return None
+
+
+def hint(folder: Path, name: str) -> str:
+    """What to do about a file name that is not in `folder`."""
+    if "://" in name:
+        return "download it: the name is an address, and images are read from the folder"
+    return _near(folder, name)
+
+
+def _near(folder: Path, name: str) -> str:
+    last = name.replace("\\", "/").rpartition("/")[2]
+    for candidate in dict.fromkeys((last, unquote(last))):
+        if candidate in ("", ".", ".."):
+            continue
+        try:
+            present = {entry.name.casefold(): entry.name for entry in folder.iterdir()}
+        except OSError:
+            return ""
+        if there := present.get(candidate.casefold()):
+            return f"write {there!r} as file_name: the folder has that file"
+    return ""

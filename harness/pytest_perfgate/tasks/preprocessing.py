@@ -18,6 +18,14 @@ class Input(OptionsModel):
     size: tuple[int, int] | None = Field(None, description="height and width; default: as it is")
     resize: Literal["stretch", "letterbox"] = Field("stretch", description="how to reach `size`")
     multiple: int = Field(1, ge=1, description="height and width are padded up to a multiple")
+    pad_value: int = Field(
+        0, ge=0, le=255, description="what `letterbox` and `multiple` pad with; often 114"
+    )
+    pad: Literal["end", "around"] = Field(
+        "end",
+        description='where `letterbox` pads: "end", right and below; "around", the picture is in '
+        "the middle",
+    )
     color: Literal["RGB", "BGR"] = Field("RGB", description="order of the channels")
     mean: tuple[float, float, float] = Field((0.0, 0.0, 0.0), description="on the 0..1 scale")
     std: tuple[float, float, float] = Field((1.0, 1.0, 1.0), description="on the 0..1 scale")
@@ -25,13 +33,19 @@ class Input(OptionsModel):
 
 @dataclass(frozen=True)
 class Placed:
-    """How an image lies in the network's input: scale (x, y), its original size (h, w), and that
-    of the whole input, padding included.
+    """How an image lies in the network's input, in pixels.
+
+    Attributes:
+        scale: of x and y, from the image to the input.
+        original: height and width of the image.
+        network: height and width of the whole input, padding included.
+        offset: x and y of the image's corner in the input.
     """
 
     scale: tuple[float, float]
     original: tuple[int, int]
     network: tuple[int, int] = (0, 0)
+    offset: tuple[int, int] = (0, 0)
 
 
 class Pixels:
@@ -54,6 +68,8 @@ class Pixels:
         step = self._asked.multiple
         height, width = -(-height // step) * step, -(-width // step) * step
         batch = np.zeros((len(images), 3, height, width), dtype=np.float32)
+        if self._asked.pad_value:
+            batch += np.float32(self._asked.pad_value / 255.0)
         for row, (image, _) in enumerate(placed):
             if image.shape != placed[0][0].shape:
                 raise DataError(
@@ -66,7 +82,7 @@ class Pixels:
             inner = batch[row, :, : image.shape[0], : image.shape[1]]
             for channel, plane in enumerate(inner):  # a plane at once: 1.7 times as fast
                 np.multiply(pixels[:, :, channel], np.float32(1.0 / 255.0), out=plane)
-        if not self._plain:  # what is padded is black, as any other pixel may be
+        if not self._plain:  # padding is a pixel like any other
             batch -= self._mean
             batch *= self._gain
         return batch, tuple(replace(where, network=(height, width)) for _, where in placed)
@@ -87,7 +103,10 @@ class Pixels:
         small = np.asarray(Image.fromarray(image).resize(inner, Image.Resampling.BILINEAR))
         placed = Placed((inner[0] / width, inner[1] / height), (height, width))
         if inner != (to_width, to_height):
-            canvas = np.zeros((to_height, to_width, 3), dtype=np.uint8)
-            canvas[: inner[1], : inner[0]] = small
-            return canvas, placed
+            left, top = 0, 0
+            if self._asked.pad == "around":  # an odd pixel goes right and below
+                left, top = (to_width - inner[0]) // 2, (to_height - inner[1]) // 2
+            canvas = np.full((to_height, to_width, 3), self._asked.pad_value, dtype=np.uint8)
+            canvas[top : top + inner[1], left : left + inner[0]] = small
+            return canvas, replace(placed, offset=(left, top))
         return small, placed
