@@ -82,7 +82,7 @@ def test_init_writes_over_nothing(project, capsys):
     mine.parent.mkdir(parents=True)
     mine.write_text("mine")
     assert main(["init"]) == 1
-    assert "there already" in capsys.readouterr().err
+    assert "exists already" in capsys.readouterr().err
     assert mine.read_text() == "mine"
     assert list(mine.parent.iterdir()) == [mine]
 
@@ -193,7 +193,7 @@ def test_prune_deletes_nothing_while_a_suite_has_errors(project, capsys):
     file.write_text(file.read_text().replace("latency_p50", "latnecy"))
     kept = Store(project / "baselines").write(stored("fp32"))
     assert main(["baselines", "prune", "--yes"]) == 1
-    assert "cannot be told" in capsys.readouterr().err
+    assert "cannot be determined" in capsys.readouterr().err
     assert kept.exists()
 
 

@@ -147,7 +147,7 @@ def test_words_say_noise_conditions_table_and_answer() -> None:
     assert "a launch's median" in text
     assert "  stolen               not measured" in text
     assert "  1. do this\n  2. then that" in text
-    assert "calm enough: 5 % is decided within 60 s" in text
+    assert "calm enough: a tolerance of 5 % is decided within 60 s" in text
     rough = tuple(answer(each, 0.9, 5.0) for each in TOLERANCES)
     text = "\n".join(words(examination(calm=False, answers=rough)))
     assert "not within 10 minutes" in text

@@ -127,4 +127,4 @@ def test_a_folder_that_is_not_there_is_said(
     """`--index` of nowhere names the folder and the option."""
     assert folder.is_dir()
     assert main(["report", "--index", "--reports", "nowhere"]) == 1
-    assert "nowhere: there is no such folder" in capsys.readouterr().err
+    assert "nowhere: this folder does not exist" in capsys.readouterr().err

@@ -45,7 +45,7 @@ def test_the_answer_names_what_changed_since_when_and_by_how_much(tmp_path: Path
 def test_a_calm_night_says_so(tmp_path: Path) -> None:
     """Nothing turned red; an older step is still named by its day."""
     calm = told(tmp_path / "one", [Night()] * 30)
-    assert calm == "Since the session of 2026-01-29 02:00, nothing turned red."
+    assert calm == "Since the session of 2026-01-29 02:00, no budget turned red."
     later = told(tmp_path / "two", [Night()] * 20 + [Night(factor=1.1)] * 20)
     assert later.endswith("The last step was on 2026-01-21.")
 

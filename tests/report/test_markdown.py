@@ -73,7 +73,7 @@ def test_one_reason_of_a_recipe_is_said_once_with_its_number() -> None:
     one = sessions.verdict("int8", "map", Status.ERROR)
     two = one.model_copy(update={"metric": "latency_p50"})
     text = render(sessions.session((one, two)), METRICS, report="")
-    assert "**ERROR** digits int8 map and 1 more of its budgets" in text
+    assert "**ERROR** digits int8 map and 1 more budget of this recipe" in text
     assert text.count("- **ERROR**") == 1
 
 
@@ -97,7 +97,7 @@ def test_it_is_never_too_long_and_counts_what_it_leaves_out(limit: int, number: 
     assert "reports/x.html" in source
     shown = source.count("- **FAIL**")
     if shown < number:
-        assert f"{number - shown} more that need you" in source
+        assert f"{number - shown} more that need attention" in source
     assert shown or not number
 
 
@@ -105,7 +105,7 @@ def test_hostile_words_stay_within_the_limit() -> None:
     """Text that grows when it is escaped counts as what it grows to."""
     source = render(many(3000, "|@#<&" * 300), METRICS, report="x" * 5000)
     assert len(source.encode()) <= COMMENT
-    assert "more that need you" in source
+    assert "more that need attention" in source
 
 
 @pytest.mark.parametrize("text", HOSTILE)

@@ -1,4 +1,4 @@
-"""`pytest-perfgate baselines`: what is stored, looked at, compared, and tidied up."""
+"""`pytest-perfgate baselines`: lists, shows, compares and deletes what is stored."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from pytest_perfgate.errors import PerfgateError
 
 def add_command(commands: Any) -> None:
     """Adds the command and its actions to the subparsers of `pytest-perfgate`."""
-    baselines = commands.add_parser("baselines", help="look at the stored baselines")
+    baselines = commands.add_parser(
+        "baselines", help="list, show, compare and delete stored baselines"
+    )
     actions = baselines.add_subparsers(title="actions", metavar="ACTION", required=True)
-    listed = actions.add_parser("list", help="every stored baseline, one line each")
+    listed = actions.add_parser("list", help="list every stored baseline, one line each")
     listed.set_defaults(run=_list)
-    shown = actions.add_parser("show", help="one baseline in full")
-    shown.add_argument("recipe", help="its recipe, or suite/recipe")
+    shown = actions.add_parser("show", help="show all values of one baseline")
+    shown.add_argument("recipe", help="name of the recipe, or suite/recipe")
     shown.set_defaults(run=_show)
     diff = actions.add_parser("diff", help="compare two baseline files")
     diff.add_argument("old", type=Path)
     diff.add_argument("new", type=Path)
     diff.set_defaults(run=_diff)
-    prune = actions.add_parser(
-        "prune", help="find baselines whose recipe is gone; delete them with --yes"
-    )
-    prune.add_argument("--yes", action="store_true", help="delete what is listed")
+    prune = actions.add_parser("prune", help="list baselines without a recipe; --yes deletes them")
+    prune.add_argument("--yes", action="store_true", help="delete the listed baselines")
     options.add_suites(prune)
     prune.set_defaults(run=_prune)
     for action in (listed, shown, diff, prune):
@@ -121,9 +121,9 @@ def _prune(asked: argparse.Namespace) -> int:
         read = reading.read(file, Path.cwd())
         if read.suite is None or read.problems:
             raise PerfgateError(
-                "it has errors, so what is gone cannot be told",
+                "it has errors: unused baselines cannot be determined",
                 where=str(file),
-                next_step="pytest --perf --collect-only, and mend it first",
+                next_step="pytest --perf --collect-only names the errors; fix them first",
             )
         known.setdefault(read.suite.name, set()).update(read.suite.recipes)
     if not known:

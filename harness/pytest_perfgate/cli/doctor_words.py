@@ -21,9 +21,9 @@ def words(found: Examination) -> list[str]:
         "noise, as the standard deviation of a ratio that should be 1",
         f"  one round            {noise.within:7.2%}",
         f"  added by a pair      {noise.between:7.2%}   the same for all its rounds",
-        f"  a launch's median    {noise.p50:7.2%}   what counts for latency_p50",
-        f"  a launch's p95       {noise.p95:7.2%}   what counts for latency_p95",
-        f"  level over launches  {noise.level:7.2%}   what counts for max and min",
+        f"  a launch's median    {noise.p50:7.2%}   decides latency_p50",
+        f"  a launch's p95       {noise.p95:7.2%}   decides latency_p95",
+        f"  level over launches  {noise.level:7.2%}   decides max and min",
         "",
         "conditions (mean, worst launch)",
     ]
@@ -31,15 +31,15 @@ def words(found: Examination) -> list[str]:
     lines += [f"  {line}" for line in steadiness.notes(found.conditions)]
     lines += [
         "",
-        "seconds per verdict on latency_p50 against the reference, one budget, 80 % of the time",
-        "  tolerance    PASS, when nothing changed    FAIL, at twice the tolerance",
+        "seconds per verdict on latency_p50 against the reference, with 80 % probability",
+        "  tolerance    PASS, without a change        FAIL, at twice the tolerance",
     ]
     for each in found.answers:
         kept = _cost(each.pass_launches, each.pass_seconds)
         broken = _cost(each.fail_launches, each.fail_seconds)
         lines.append(f"  {each.tolerance:>8.0%}     {kept:<28}  {broken}")
     lines += [
-        f"  A launch takes {found.launch_seconds:.1f} s here; with a model it takes longer, and "
+        f"  A launch takes {found.launch_seconds:.1f} s here. With a model it takes longer, and "
         "arms of different code vary more.",
         "",
     ]
@@ -47,10 +47,10 @@ def words(found: Examination) -> list[str]:
         lines.append("what would make it calmer")
         lines += [f"  {number}. {text}" for number, text in enumerate(found.advice, 1)]
     else:
-        lines.append("nothing that can be read here would make it calmer")
+        lines.append("no known cause of noise was observed")
     state = "calm enough" if found.calm else "not calm enough"
     decided = "decided" if found.calm else "not decided"
-    lines += ["", f"{state}: 5 % is {decided} within {CALM_SECONDS:.0f} s"]
+    lines += ["", f"{state}: a tolerance of 5 % is {decided} within {CALM_SECONDS:.0f} s"]
     return lines
 
 

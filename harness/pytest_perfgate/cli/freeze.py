@@ -12,13 +12,13 @@ from pytest_perfgate.errors import RecipeError
 from pytest_perfgate.suite.requirements import missing_packages
 
 _FREEZE = """\
-Prints the recipe with the values that its finished search found in place of its ranges:
-an ordinary recipe, which needs no search and no cache. With --write it takes the place of
-the one with ranges in the suite file; comments and other entries stay as they are. It
-searches nothing: pytest --perf --perf-search does.
+Prints the recipe with the values of its finished search in place of its ranges: an
+ordinary recipe, which needs no search and no cache. --write replaces the recipe in the
+suite file; comments and other entries stay. freeze does not search:
+pytest --perf --perf-search does.
 
-exit code: 0 the entry was printed, or written
-           1 the search is not finished, found nothing, or the file cannot be written
+exit code: 0 the entry was printed or written
+           1 the search is not finished, it has no result, or the file cannot be written
            2 wrong usage"""
 
 
@@ -26,16 +26,20 @@ def add_command(commands: Any) -> None:
     """Adds the command to the subparsers of `pytest-perfgate`."""
     freeze = commands.add_parser(
         "freeze",
-        help="print the recipe that a search found, with its values in place of its ranges",
+        help="print a recipe with the values of its search in place of its ranges",
         description=_FREEZE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    freeze.add_argument("recipe", help="its name, or suite/recipe")
+    freeze.add_argument("recipe", help="name of the recipe, or suite/recipe")
     options.add_suites(freeze)
     freeze.add_argument(
-        "--cache", type=Path, default=Path(".perfgate"), metavar="DIR", help="default: .perfgate"
+        "--cache",
+        type=Path,
+        default=Path(".perfgate"),
+        metavar="DIR",
+        help="folder of the cache (default: .perfgate)",
     )
-    freeze.add_argument("--write", action="store_true", help="write it into the suite file")
+    freeze.add_argument("--write", action="store_true", help="write the recipe into the suite file")
     freeze.set_defaults(run=_freeze)
 
 
@@ -51,7 +55,7 @@ def _freeze(asked: argparse.Namespace) -> int:
     root = Path.cwd()
     suite, recipe = find(asked.recipe, root, root / asked.suites, command="pytest-perfgate freeze")
     if recipe.search is None:
-        raise RecipeError(f"no option of {recipe.name!r} is a range: it is as it is")
+        raise RecipeError(f"{recipe.name!r} has no ranges, nothing to freeze")
     missing = missing_packages(suite, recipe)
     if missing:
         raise RecipeError(f"{missing[0].module!r} is not installed", next_step=missing[0].install)
@@ -77,10 +81,9 @@ def _freeze(asked: argparse.Namespace) -> int:
     place = short_path(suite.file, root)
     if asked.write and not made.file:
         raise RecipeError(
-            "its entry cannot be edited where it stands (one table makes several recipes, or it "
-            "is spread over tables of its own)",
+            "its entry cannot be edited in place: one table makes several recipes",
             where=place,
-            next_step=f"pytest-perfgate freeze {asked.recipe} prints an entry to put there",
+            next_step=f"pytest-perfgate freeze {asked.recipe} prints an entry to insert there",
         )
     print(made.entry, end="")
     if asked.write:

@@ -16,14 +16,14 @@ FOLDER = Path("reports/history")
 
 def add_command(commands: Any) -> None:
     """Adds the command and its actions to the subparsers of `pytest-perfgate`."""
-    history = commands.add_parser("history", help="fill and tidy the history of sessions")
+    history = commands.add_parser("history", help="fill, list and compact the history of sessions")
     actions = history.add_subparsers(title="actions", metavar="ACTION", required=True)
     imported = actions.add_parser("import", help="add sessions from their JSON files")
     imported.add_argument("files", nargs="+", type=Path, help="JSON files of reports/")
     imported.set_defaults(run=_import)
-    listed = actions.add_parser("list", help="every stored session, one line each")
+    listed = actions.add_parser("list", help="list every stored session, one line each")
     listed.set_defaults(run=_list)
-    compact = actions.add_parser("compact", help="one file for each month that is over")
+    compact = actions.add_parser("compact", help="put each past month into one file")
     compact.set_defaults(run=_compact)
     for action in (imported, listed, compact):
         folder_option(action, "--history")
@@ -32,7 +32,11 @@ def add_command(commands: Any) -> None:
 def folder_option(parser: argparse.ArgumentParser, name: str) -> None:
     """The option that names the store."""
     parser.add_argument(
-        name, type=Path, default=FOLDER, metavar="DIR", help=f"the store (default: {FOLDER})"
+        name,
+        type=Path,
+        default=FOLDER,
+        metavar="DIR",
+        help=f"folder of the history (default: {FOLDER})",
     )
 
 

@@ -13,14 +13,14 @@ from pytest_perfgate.files import put, writing
 from pytest_perfgate.records.session import SessionRecord
 
 _ABOUT = """\
-One file: the session's page is made again. Two files: the second session is compared
-with the first, in the terminal and on a page: what moved in which direction, with its
-interval, and what else differs: commit, versions, settings, recipes. More: each is
-compared with the first. A file that cannot be read is named; the others are reported.
+One file: writes the page of the session again. Two files: compares the second session
+with the first, in the terminal and on a page: changed metrics with their intervals, and
+other differences: commit, versions, settings, recipes. More files: compares each with
+the first. An unreadable file is an error; the others are still reported.
 
-With --history: the nightly page, of all sessions in the history.
+--history: writes the nightly page of all sessions in the history.
 
-exit code: 0 all is well
+exit code: 0 every file was read and every page written
            1 a file could not be read or written
            2 wrong usage"""
 
@@ -29,19 +29,29 @@ def add_command(commands: Any) -> None:
     """Adds the command to the subparsers of `pytest-perfgate`."""
     report = commands.add_parser(
         "report",
-        help="make a session's page again, compare sessions, list them",
+        help="write a session's page again, compare sessions, list sessions",
         description=_ABOUT,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    report.add_argument("files", type=Path, nargs="*", metavar="FILE", help="JSON, in reports/")
     report.add_argument(
-        "-o", "--output", type=Path, metavar="PAGE", help="default: beside the last file"
+        "files", type=Path, nargs="*", metavar="FILE", help="JSON files of sessions, in reports/"
     )
     report.add_argument(
-        "--index", action="store_true", help="write index.html, the list of a folder's sessions"
+        "-o",
+        "--output",
+        type=Path,
+        metavar="PAGE",
+        help="page to write (default: beside the last file)",
     )
     report.add_argument(
-        "--reports", type=Path, default=Path("reports"), metavar="DIR", help="default: reports"
+        "--index", action="store_true", help="write index.html, a list of the sessions in a folder"
+    )
+    report.add_argument(
+        "--reports",
+        type=Path,
+        default=Path("reports"),
+        metavar="DIR",
+        help="folder of the sessions (default: reports)",
     )
     report.add_argument(
         "--markdown", type=Path, metavar="FILE", help="write one session as Markdown, too"
@@ -62,15 +72,15 @@ def add_command(commands: Any) -> None:
 
 def _report(asked: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     if not asked.files and not asked.index and asked.history is None:
-        parser.error("name a session's JSON file, or say --index or --history")
+        parser.error("name the JSON file of a session, or use --index or --history")
     if asked.history is not None:
         if asked.files or asked.index:
-            parser.error("--history writes a page of its own: say it alone")
+            parser.error("--history cannot be combined with files or --index")
         return history.report(asked.history, asked.output)
     if asked.output and len(asked.files) not in {1, 2}:
-        parser.error("--output names one page: it goes with one file or with two")
+        parser.error("--output needs one file or two")
     if (asked.markdown or asked.openmetrics) and len(asked.files) != 1:
-        parser.error("--markdown and --openmetrics are of one session: name one file")
+        parser.error("--markdown and --openmetrics need one file")
     code = 0
     if asked.files:
         code = _files(asked.files, asked.output)
@@ -134,7 +144,7 @@ def _index(folder: Path) -> int:
 
     if not folder.is_dir():
         raise ReportError(
-            "there is no such folder",
+            "this folder does not exist",
             where=str(folder),
             next_step="pytest --perf writes one, or name another: --reports DIR",
         )

@@ -139,7 +139,7 @@ def write(folder: Path) -> list[Path]:
     there = [name for name, text in _FILES.items() if text and (folder / name).exists()]
     if there:
         raise PerfgateError(
-            f"{there[0]} is there already, and nothing is written over it",
+            f"{there[0]} exists already; nothing was written",
             where=str(folder),
             next_step="pytest-perfgate init OTHER_FOLDER",
         )

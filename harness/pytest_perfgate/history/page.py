@@ -79,7 +79,7 @@ def answer(findings: Findings) -> str:
     """What changed since last night, in one or two sentences."""
     nights = findings.past.nights
     if not nights:
-        return "The history holds no session yet: pytest --perf adds one."
+        return "The history has no session yet. pytest --perf adds one."
     worse = [turn for turn in findings.turned if turn.now in RED]
     better = [turn for turn in findings.turned if turn.now not in RED]
     recent, earlier = _split(findings)
@@ -100,7 +100,7 @@ def answer(findings: Findings) -> str:
         )
     if better:
         parts.append(f"{count_of(len(better), 'budget is', 'budgets are')} green again")
-    head = f"{since}: {'; '.join(parts)}." if parts else f"{since}, nothing turned red."
+    head = f"{since}: {'; '.join(parts)}." if parts else f"{since}, no budget turned red."
     bad = [event for event in recent if event.worse]
     if bad:
         first_event = bad[0].moves[0]
@@ -111,7 +111,7 @@ def answer(findings: Findings) -> str:
             f"{night.started:%Y-%m-%d}{more}."
         )
     elif recent:
-        head += f" {count_of(len(recent), 'change')} for the better in the last nights."
+        head += f" {count_of(len(recent), 'change')} for the better in recent nights."
     elif earlier:
         last = earlier_last(earlier)
         head += f" The last step was on {nights[last.night].started:%Y-%m-%d}."

@@ -17,25 +17,25 @@ def answer(session: SessionRecord) -> str:
     unknown = sum(verdict.status is Status.NO_BASELINE for verdict in verdicts)
     skipped = sum(verdict.status is Status.SKIPPED for verdict in verdicts)
     if not session.complete:
-        whole = "The session was interrupted: what is below is not the whole."
+        whole = "The session was interrupted: these results are incomplete."
         if not broken:
             return whole
         first = broken[0]
         found = count_of(len(broken), "budget is", "budgets are")
         return f"{whole} {found} broken: {first.recipe} {first.metric}: {first.reason}."
     if not total:
-        return "Nothing was judged: no budget was selected."
+        return "No budget was judged: none was selected."
     if broken:
         first = broken[0]
         more = f", and {len(errors)} could not be measured" if errors else ""
         return (
-            f"{count_of(len(broken), 'budget is', 'budgets are')} broken of {total}{more}. "
+            f"{count_of(len(broken), 'budget is', 'budgets are')} broken of {total:,}{more}. "
             f"{first.recipe} {first.metric}: {first.reason}."
         )
     if errors:
         return (
-            f"{count_of(len(errors), 'budget')} of {total} could not be measured, and "
-            "what is not measured does not pass."
+            f"{count_of(len(errors), 'budget')} of {total:,} could not be measured. "
+            "A missing measurement never passes."
         )
     if unsure or unknown:
         parts = [
@@ -46,9 +46,9 @@ def answer(session: SessionRecord) -> str:
             )
             if count
         ]
-        return f"Nothing is broken among {total} budgets; {' and '.join(parts)}."
+        return f"None of {total:,} budgets is broken; {' and '.join(parts)}."
     if skipped == total:
-        return f"Nothing was judged: {count_of(total, 'budget was', 'budgets were')} skipped."
+        return f"No budget was judged: {count_of(total, 'budget was', 'budgets were')} skipped."
     if skipped:
         kept = count_of(total - skipped, "budget is", "budgets are")
         return f"{kept} kept; {count_of(skipped, 'was', 'were')} skipped."

@@ -133,19 +133,19 @@ class Differences:
 
     @property
     def answer(self) -> str:
-        """What became of it, in one sentence."""
+        """The result of the comparison, in one sentence."""
         if self.refused:
-            return f"Nothing that was measured is compared: {self.refused}."
+            return f"No measurement is compared: {self.refused}."
         found = Counter(row.direction for row in self.rows)
         compared = len(self.rows) - found[Direction.REFUSED]
         if not compared:
-            return "The two sessions have no measurement in common that can be compared."
+            return "The two sessions have no comparable measurement in common."
         worse, better = found[Direction.WORSE], found[Direction.BETTER]
         if not worse and not better:
             metrics = count_of(compared, "metric")
-            return f"No difference of {metrics} that these two sessions could show."
+            return f"{metrics} compared: no difference that these two sessions can prove."
         first = next(row for row in self.rows if row.direction is not Direction.NO_DIFFERENCE)
-        said = f"{worse} worse" if worse else "nothing worse"
+        said = f"{worse} worse" if worse else "none worse"
         return (
             f"Of {count_of(compared, 'metric')}, {said} and {better} better than before. "
             f"{first.recipe} {first.metric.name}: {first.moved.text if first.moved else ''}."

@@ -17,7 +17,7 @@ from pytest_perfgate.metric import Metric
 from pytest_perfgate.records.session import SessionRecord, SuiteRecord
 from pytest_perfgate.records.verdict import Status, Verdict
 from pytest_perfgate.report.text import beside, limit_text, measured_text, table
-from pytest_perfgate.units import Unit
+from pytest_perfgate.units import Unit, count_of
 
 COMMENT = 65_536
 """Characters of a comment on GitHub; taken as bytes here, which are never fewer."""
@@ -33,7 +33,7 @@ _LONGEST = 1_500  # characters of one text: the page has it in full
 def render(
     session: SessionRecord, metrics: Mapping[str, Metric], *, report: str, limit: int = COMMENT
 ) -> str:
-    """The answer, then what is broken with the next command, the worst first, then the rest.
+    """The answer, then broken budgets with the next command, worst first, then the rest.
 
     At most `limit` bytes of UTF-8; what does not fit is counted and left to the page.
     """
@@ -59,12 +59,12 @@ def render(
     fit = page.add_while(_need(*each) for each in needs)
     left = sum(alike for _, _, alike in needs[fit:])
     if left:
-        page.parts.append(f"… and {left} more that need you: the report has them.")
+        page.parts.append(f"… and {left} more that need attention: see the report.")
     for suite in session.suites:
         page.add(_suite(suite, metrics))
     page.add_table(
         "All verdicts",
-        ("verdict", "suite", "budget", "measured", "limit and what was compared"),
+        ("verdict", "suite", "budget", "measured", "limit and comparison"),
         [_cells(suite, verdict) for suite, verdict in verdicts],
     )
     if end:
@@ -144,7 +144,7 @@ def _need(suite: SuiteRecord, verdict: Verdict, alike: int) -> str:
     unit = Unit(verdict.unit) if verdict.unit else None
     name = f"{suite.name} {verdict.recipe or 'suite'} {verdict.metric}"
     if alike > 1:
-        name += f" and {alike - 1} more of its budgets"
+        name += f" and {count_of(alike - 1, 'more budget')} of this recipe"
     lines = [f"- **{verdict.status.value}** {escape(name)}: {escape(verdict.reason)}"]
     lines += [
         f"  - {limit.status.value}: {escape(limit_text(limit, unit))}"
@@ -221,7 +221,7 @@ class _Page:
             fit += 1
         if not fit:
             return
-        more = f"\n\n{len(rows) - fit} more are on the report." if fit < len(rows) else ""
+        more = f"\n\n{len(rows) - fit} more are in the report." if fit < len(rows) else ""
         self.parts.append(start + "\n".join(lines) + f"{more}\n\n</details>")
         self._room = room
 

@@ -33,7 +33,7 @@ def write(
     verbosity: int,
     update: bool,
 ) -> None:
-    """The summary of a session: counts with `-q`; else the answer, what needs somebody, the worst
+    """The summary of a session: counts with `-q`; else the answer, what needs attention, worst
     first over all suites, then each suite's numbers; every verdict and every number with `-vv`.
     """
     from pytest_perfgate.report.answer import answer
@@ -98,10 +98,10 @@ def explain(verdict: Verdict, failure: Failure | None) -> str:
     if unit is not None and verdict.baseline is not None:
         age = "" if verdict.baseline_age is None else f", {verdict.baseline_age:.0f} days old"
         rows.append(("baseline", f"{show(verdict.baseline, unit)}{age}"))
-    rows.append(("why", verdict.reason))
+    rows.append(("reason", verdict.reason))
     rows += [("slower" if index == 0 else "", line) for index, line in enumerate(verdict.slower)]
     if failure is not None and failure.last_words:
-        rows.append(("last words", failure.last_words))
+        rows.append(("last output", failure.last_words))
     if verdict.next_step:
         rows.append(("next", verdict.next_step))
     head = f"{verdict.status.value}  {verdict.recipe or 'suite'}  {verdict.metric}"
