@@ -32,6 +32,9 @@ from pytest_perfgate.runtimes.cuda import GPU
 from pytest_perfgate.runtimes.torch import WITH_CUDA
 from pytest_perfgate.units import Unit, show
 
+from benchmarks import gpu_modes
+from benchmarks.gpu_modes import MODELS, MODES
+
 NO_GPU = 3
 """The exit code that says: there is no GPU, and so nothing was measured."""
 
@@ -40,22 +43,7 @@ TOLERANCE = 0.02
 
 BATCHES = (1, 8, 32)
 
-MODELS: dict[str, tuple[str, int]] = {
-    "resnet50": ("suites.gpu.classifier.resnet:build", 224),
-    "digits": ("suites.digits.model:build", 320),
-}
-"""Name to an import path and the side of its input."""
-
-MODES: dict[str, tuple[str, dict[str, Any], str]] = {
-    "fp32": ("", {}, ""),
-    "tf32": ("", {"tf32": True}, "cuda"),
-    "fp16": ("float16", {}, "cuda"),
-    "bf16": ("bfloat16", {}, ""),
-    "channels-last": ("channels_last", {}, ""),
-    "compiled": ("", {"compile": True}, ""),
-    "CUDA graph": ("", {"cuda_graph": True}, "cuda"),
-}
-"""Name to what is done to the module, the options of the runtime torch, and the device it is of."""
+RUNTIMES = ("torch", "onnxruntime")
 
 
 @dataclass(frozen=True)
@@ -83,6 +71,9 @@ class Line:
         device_memory: bytes, of the process or else of the allocator.
         energy: joules per image.
         beside: the median that torch.utils.benchmark gives for the same call, in seconds.
+        cold: seconds of a batch on the device after its L2 cache was flushed, median.
+        do_bench: the median that triton.testing.do_bench, which flushes it too, gives for the same
+            module on a batch that is there, in seconds.
     """
 
     model: str
@@ -96,6 +87,8 @@ class Line:
     device_memory: int | None = None
     energy: float | None = None
     beside: float | None = None
+    cold: float | None = None
+    do_bench: float | None = None
     problem: str = ""
     facts: dict[str, Any] = field(default_factory=dict)
 
@@ -103,6 +96,11 @@ class Line:
     def off(self) -> float | None:
         """How far the latency is from that of torch.utils.benchmark, as a share of it."""
         return self.latency / self.beside - 1 if self.latency and self.beside else None
+
+    @property
+    def device_off(self) -> float | None:
+        """How far the time on the device is from triton's do_bench, as a share of it."""
+        return self.cold / self.do_bench - 1 if self.cold and self.do_bench else None
 
 
 def missing(device: str) -> str:
@@ -155,6 +153,9 @@ def _measured(asked: Asked, line: Line, session: Any, inputs: Sequence[Any]) -> 
     latency = statistics.median(walls)
     known = [each for each in devices if not math.isnan(each)]
     energy, memory = _by_nvml(asked, session, run)
+    facts = session.facts
+    cold = _cold(session, run, asked.samples)
+    session.close()  # what do_bench measures has the device for itself
     return replace(
         line,
         latency=latency,
@@ -164,26 +165,35 @@ def _measured(asked: Asked, line: Line, session: Any, inputs: Sequence[Any]) -> 
         device_memory=memory,
         energy=energy,
         beside=statistics.median(others),
-        facts=session.facts,
+        cold=cold,
+        do_bench=None
+        if cold is None or asked.runtime != "torch"
+        else gpu_modes.do_bench(asked.model, asked.mode, inputs[0]),
+        facts=facts,
     )
 
 
-def _session(asked: Asked) -> Any:
-    from pytest_perfgate.building.project_code import resolve
+def _cold(session: Any, run: Callable[[], None], samples: int) -> float | None:
+    """Median seconds on the device, its L2 cache flushed before each; None without a device."""
+    if not hasattr(session, "flush_cache"):
+        return None
+    times = []
+    for _ in range(samples):
+        session.flush_cache()
+        run()
+        times.append(float(session.device_seconds()))
+    return statistics.median(times)
 
+
+def _session(asked: Asked) -> Any:
     runtime = registry.find(registry.RUNTIMES, asked.runtime)
     change, options, _ = MODES[asked.mode]
-    module = resolve(MODELS[asked.model][0], "model")()
+    module = gpu_modes.module_of(asked.model)
     context = OpenContext(threads=1, folder=Path(asked.folder))
     if asked.runtime == "onnxruntime":
         artifact = Artifact(ONNX, path=_exported(module, asked))
         return runtime.open(artifact, runtime.Options(provider=asked.device), context)
-    import torch
-
-    if change == "channels_last":
-        module = module.to(memory_format=torch.channels_last)
-    elif change:
-        module = module.to(getattr(torch, change))
+    module = gpu_modes.changed(module, change)
     options = runtime.Options(device=asked.device, **options)
     return runtime.open(Artifact(TORCH, module=module), options, context)
 
@@ -251,22 +261,28 @@ def _by_nvml(
 
 
 def plan(
-    device: str, quick: bool, folder: str, models: Sequence[str] = (), modes: Sequence[str] = ()
+    device: str,
+    quick: bool,
+    folder: str,
+    models: Sequence[str] = (),
+    modes: Sequence[str] = (),
+    *,
+    runtimes: Sequence[str] = RUNTIMES,
+    batches: Sequence[int] = (),
 ) -> list[Asked]:
-    """Every line that is asked for; of all models and modes when none is named."""
+    """Every line that is asked for; of all models, modes and batches when none is named."""
     samples, seconds = (6, 0.05) if quick else (60, 2.0)
-    batches = BATCHES[:1] if quick else BATCHES
     found = []
     for model in models or MODELS:
-        for batch in batches:
+        for batch in batches or (BATCHES[:1] if quick else BATCHES):
             common = (batch, device, samples, seconds, folder)
             for mode, (_, _, only) in MODES.items():
-                if modes and mode not in modes:
+                if "torch" not in runtimes or (modes and mode not in modes):
                     continue
                 if (only and only != device) or (quick and not modes and mode == "compiled"):
                     continue
                 found.append(Asked(model, "torch", mode, *common))
-            if not modes or "fp32" in modes:
+            if "onnxruntime" in runtimes and (not modes or "fp32" in modes):
                 found.append(Asked(model, "onnxruntime", "fp32", *common))
     return found
 
@@ -286,6 +302,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="cpu: runs this program where there is no GPU; says nothing of one",
     )
     parser.add_argument("--model", action="append", choices=tuple(MODELS), help="only this one")
+    parser.add_argument("--batch", action="append", type=int, choices=BATCHES, help="only this one")
+    parser.add_argument("--runtime", action="append", choices=RUNTIMES, help="only this one")
     parser.add_argument("--mode", action="append", choices=tuple(MODES), help="only this one")
     asked = parser.parse_args(arguments)
     absent = missing(asked.device)
@@ -306,7 +324,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     lines = []
 
     def planned(folder: str) -> list[Asked]:
-        return plan(asked.device, asked.quick, folder, asked.model or (), asked.mode or ())
+        return plan(
+            asked.device,
+            asked.quick,
+            folder,
+            asked.model or (),
+            asked.mode or (),
+            runtimes=asked.runtime or RUNTIMES,
+            batches=asked.batch or (),
+        )
 
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -323,7 +349,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "machine": machine.model_dump(),
             "versions": versions,
             "device": asked.device,
-            "lines": [{**asdict(line), "off": line.off} for line in lines],
+            "lines": [
+                {**asdict(line), "off": line.off, "device_off": line.device_off} for line in lines
+            ],
         }
         put(asked.json, json.dumps(figures, indent=1, default=str) + "\n")
     wrong = any(line.problem for line in lines)

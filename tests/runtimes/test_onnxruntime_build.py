@@ -51,6 +51,16 @@ def test_one_distribution_is_no_conflict(
     assert onnxruntime_build.conflict() == ""
 
 
+def test_distributions_in_folders_of_their_own_are_no_conflict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with `pip install --target`: neither overwrote the other's files."""
+    folders = [_site(tmp_path / "a", "onnxruntime-gpu"), _site(tmp_path / "b", "onnxruntime")]
+    monkeypatch.setattr("sys.path", [str(folder) for folder in folders])
+    importlib.invalidate_caches()
+    assert onnxruntime_build.conflict() == ""
+
+
 def test_the_conflict_stands_at_the_start_of_a_session(monkeypatch: pytest.MonkeyPatch) -> None:
     """In pytest's header, below the machine."""
     hooks = PerfHooks.__new__(PerfHooks)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from pytest_perfgate.registry import Requirement
@@ -25,16 +25,14 @@ def conflict() -> str:
     """One line with the versions of both distributions, and the command that leaves the GPU's;
     "" where there are not both.
     """
-    versions = []
-    for name in _DISTRIBUTIONS:
-        try:
-            versions.append(f"{name} {version(name)}")
-        except PackageNotFoundError:
-            return ""
-    return (
-        f"{' and '.join(versions)} share one module, which is then the CPU's; for recipes on a "
-        f"GPU: {_MEND}"
-    )
+    try:
+        installed = [distribution(name) for name in _DISTRIBUTIONS]
+    except PackageNotFoundError:
+        return ""
+    if len({str(each.locate_file("")) for each in installed}) > 1:
+        return ""  # in folders of their own neither has the other's files; the first is imported
+    versions = " and ".join(f"{each.name} {each.version}" for each in installed)
+    return f"{versions} share one module, which is then the CPU's; for recipes on a GPU: {_MEND}"
 
 
 @dataclass(frozen=True)
