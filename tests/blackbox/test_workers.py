@@ -73,7 +73,7 @@ def test_no_orphan_is_left(
         preexec_fn=hear_ctrl_c,  # noqa: PLW1509 - no threads here
     )
     try:
-        until(lambda: len(workers(project)) >= 3, 60)  # a launch and two arms
+        until(lambda: len(workers(project)) >= 4, 60)  # a launch, its keeper and two arms
         process.send_signal(number)
         process.wait(30)
         until(lambda: not workers(project), 15)

@@ -1,7 +1,8 @@
 """The wall: worker processes, seen from the pytest process.
 
-A worker is one exec'd Python process in a process group of its own. It reads one job and sends
-messages (`worker.protocol`) until it ends. Whatever else it or its frameworks print goes to a log
+A worker is one exec'd Python process in a process group of its own, with a keeper between: the end
+of the worker is the end of all that it started. It reads one job and sends messages
+(`worker.protocol`) until it ends. Whatever else it or its frameworks print goes to a log
 file, whose end is quoted when the worker dies: its last words.
 """
 
@@ -32,6 +33,7 @@ from pytest_perfgate.worker.protocol import (
 )
 
 _POLL = 0.5  # seconds between looks at workers that say nothing
+_FAREWELL = 5.0  # seconds for a keeper to end what a worker has started
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,8 @@ class _Worker:
     def __init__(self, job: Job, log: Path, held: bool = False) -> None:
         self.job = job
         self.log = log
+        self.closed = False  # its side of the messages
+        self.quiet = 0.0  # seconds since its last message, as far as anybody listened
         self._job_fd = -1
         job_read, job_write = os.pipe()
         message_read, message_write = os.pipe()
@@ -92,7 +96,6 @@ class _Worker:
         finally:
             os.close(job_read)
             os.close(message_write)
-        self.heard = time.monotonic()
         self._job_fd = job_write
         self.messages = PipeReader(message_read)
         self._send(JOBS.encode(job.work))
@@ -105,7 +108,7 @@ class _Worker:
         self._hang_up()
 
     def _send(self, line: bytes) -> None:
-        self.heard = time.monotonic()
+        self.quiet = 0.0
         # A worker that dies before it has read its job is noticed when its messages end.
         with contextlib.suppress(BrokenPipeError):
             write_whole(self._job_fd, line)
@@ -123,13 +126,20 @@ class _Worker:
         """
         lines, closed = self.messages.receive()
         if lines:
-            self.heard = time.monotonic()
+            self.quiet = 0.0
         return [MESSAGES.decode(line) for line in lines if line], closed
 
     def kill(self) -> None:
         """Ends the worker and everything it started."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.process.pid, signal.SIGKILL)
+        if self.process.poll() is None:
+            self.process.terminate()  # its keeper, which kills the others first
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(_FAREWELL)
+        # A keeper that cannot answer (it is stopped itself): at least its group. It has not been
+        # waited for, so its id is still its own.
+        if self.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
         self._hang_up()
         self.messages.close()
@@ -172,17 +182,24 @@ class Pool:
     def run(self, jobs: Iterable[Job], tick: Callable[[], None] = lambda: None) -> Iterator[Event]:
         """Every message of every job, and one `Ended` for each; `tick` is called while waiting."""
         waiting = list(jobs)
+        looked = time.monotonic()
         while waiting or self._workers:
             while waiting and len(self._workers) < self._size:
                 self._add(self._start(waiting.pop(0)))
             for key, _ in self._selector.select(_POLL):
                 yield from self._hear(key.data)
+            # Time in which this process was stopped, or busy elsewhere, is no silence of a worker:
+            # its messages lie in the pipe and are read next.
+            now = time.monotonic()
+            passed, looked = min(now - looked, 2 * _POLL), now
             for worker in list(self._workers):
-                quiet = time.monotonic() - worker.heard
-                if quiet > worker.job.silence:
+                worker.quiet += passed
+                if worker.closed and worker.process.poll() is not None:
+                    yield self._ended(worker, worker.process.returncode)
+                elif worker.quiet > worker.job.silence:
                     yield self._stop(
                         worker,
-                        f"the worker said nothing for {quiet:.0f} s and was stopped",
+                        f"the worker sent no message for {worker.quiet:.0f} s and was stopped",
                         "find what hangs, or give it longer: --perf-timeout SECONDS",
                     )
             tick()
@@ -219,13 +236,19 @@ class Pool:
         for message in messages:
             yield worker.job, message
         if closed:
-            code = worker.process.wait()
-            if code == 0:
-                self._drop(worker)
-                yield worker.job, Ended()
-            else:
-                problem, next_step = obituary(code)
-                yield self._stop(worker, f"the worker died: {problem}", next_step)
+            # Its exit comes next, most often at once. It is waited for a moment only: a worker that
+            # has closed its pipe and lives on must meet its deadline.
+            worker.closed = True
+            self._selector.unregister(worker.messages.fd)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                yield self._ended(worker, worker.process.wait(_POLL))
+
+    def _ended(self, worker: _Worker, code: int) -> Event:
+        if code == 0:
+            self._drop(worker)
+            return worker.job, Ended()
+        problem, next_step = obituary(code)
+        return self._stop(worker, f"the worker died: {problem}", next_step)
 
     def _stop(self, worker: _Worker, problem: str, next_step: str) -> Event:
         ended = Ended(problem, last_words(worker.log), next_step)
@@ -233,6 +256,7 @@ class Pool:
         return worker.job, ended
 
     def _drop(self, worker: _Worker) -> None:
-        self._selector.unregister(worker.messages.fd)
+        if not worker.closed:
+            self._selector.unregister(worker.messages.fd)
         self._workers.remove(worker)
         worker.kill()

@@ -1,97 +1,23 @@
-"""A worker's side: `python -P -m pytest_perfgate.worker JOB_FD MESSAGE_FD PARENT_PID`."""
+"""A worker's side: `python -P -m pytest_perfgate.worker JOB_FD MESSAGE_FD PARENT_PID KEPT`.
+
+`KEPT` is 1 for a worker with a keeper, and 0 for one whose launch has one.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import faulthandler
-import importlib
-import os
-import signal
 import sys
-from pathlib import Path
 
-from pytest_perfgate.machine.parent_death import die_with
-from pytest_perfgate.machine.pipes import PipeClosed, PipeReader, write_whole
-from pytest_perfgate.worker.protocol import (
-    ARM_MESSAGES,
-    JOBS,
-    MESSAGES,
-    PLANS,
-    ArmJob,
-    CompareJob,
-    Failed,
-    GrowthJob,
-    LaunchJob,
-    LaunchPlan,
-    Message,
-    ParityJob,
-    PrepareJob,
-    ProfileJob,
-    failure,
-)
-
-_MODULES = {
-    PrepareJob: ("prepare", "prepare"),
-    CompareJob: ("compare", "compare"),
-    ParityJob: ("parity", "parity"),
-    GrowthJob: ("memory_growth", "growth"),
-    ProfileJob: ("profile", "profile"),
-}
-"""Module and function of the jobs that build or open a recipe in this very process."""
-
-
-def main() -> int:
-    """Reads the job, does it, and sends what comes of it."""
-    job_fd, message_fd, parent = (int(text) for text in sys.argv[1:4])
-    die_with(parent)
-    faulthandler.enable()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the pytest process decides when this one ends
-    # They were inherited by this program on purpose; a program that user code starts must not keep
-    # the pytest process waiting for the end of the pipe.
-    os.set_inheritable(job_fd, False)
-    os.set_inheritable(message_fd, False)
-    pipe = PipeReader(job_fd)
-
-    def send(message: Message) -> None:
-        write_whole(message_fd, MESSAGES.encode(message))
-
-    def plan() -> LaunchPlan:
-        try:
-            return PLANS.decode(pipe.line())
-        except PipeClosed:  # it was started ahead, and is not needed any more
-            os._exit(0)
-
-    job = JOBS.decode(pipe.line())
-    try:
-        # Imported here: a launch must not wait for what only a build needs.
-        if isinstance(job, LaunchJob):
-            from pytest_perfgate.worker.launch import launch
-
-            launch(job, plan, send)
-        elif isinstance(job, ArmJob):
-            from pytest_perfgate.worker.launch import run_arm
-
-            run_arm(job, message_fd)
-        else:
-            sys.path.insert(0, str(Path.cwd()))
-            module, function = _MODULES[type(job)]
-            getattr(importlib.import_module(f"pytest_perfgate.worker.{module}"), function)(
-                job, send
-            )
-    except Exception as error:  # noqa: BLE001 - whatever user code raises ends this recipe only
-        _report(failure(error), message_fd, arm=isinstance(job, ArmJob))
-    return 0
-
-
-def _report(failed: Failed, message_fd: int, *, arm: bool) -> None:
-    line = ARM_MESSAGES.encode(failed) if arm else MESSAGES.encode(failed)
-    with contextlib.suppress(BrokenPipeError):  # nobody listens any more
-        write_whole(message_fd, line)
-
+from pytest_perfgate.machine.parent_death import die_with, fork_under_keeper
 
 if __name__ == "__main__":
-    code = main()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    # Frameworks' threads and destructors have crashed or hung here; everything has been sent.
-    os._exit(code)
+    job_fd, message_fd, parent, kept = (int(text) for text in sys.argv[1:5])
+    # Before anything is imported: the keeper stays small, and no framework has threads yet, which
+    # would not live on in the child.
+    if kept:
+        fork_under_keeper(parent, (job_fd, message_fd))
+    else:
+        die_with(parent)
+
+    from pytest_perfgate.worker.dispatch import main
+
+    main(job_fd, message_fd)

@@ -222,7 +222,7 @@ def exec_arm(arm: ArmSpec, launch: LaunchJob) -> HeldArm:
     log = _log_file(launch.logs)
     with log.open("wb") as out:
         process = subprocess.Popen(
-            worker_command(arm.python, job_read, answers_write),
+            worker_command(arm.python, job_read, answers_write, keeper=False),
             cwd=arm.work.root if arm.work else None,
             stdin=subprocess.DEVNULL,
             stdout=out,

@@ -371,10 +371,11 @@ def failure(error: BaseException, stage: str = "") -> Failed:
     return Failed(problem, next_step, trace, stage)
 
 
-def worker_command(python: str, job_fd: int, message_fd: int) -> list[str]:
+def worker_command(python: str, job_fd: int, message_fd: int, *, keeper: bool = True) -> list[str]:
     """The command line of a worker of this process: it reads jobs from one descriptor, writes
-    messages to the other, and ends with its parent.
+    messages to the other, and ends with its parent. With a `keeper`, whatever the worker starts
+    ends with it (`pytest_perfgate.machine.parent_death`).
     """
     # -P: the working folder is the project's, and a module there must not hide one of ours.
-    fds = [str(job_fd), str(message_fd), str(os.getpid())]
-    return [python, "-P", "-m", "pytest_perfgate.worker", *fds]
+    words = [str(job_fd), str(message_fd), str(os.getpid()), str(int(keeper))]
+    return [python, "-P", "-m", "pytest_perfgate.worker", *words]

@@ -1,0 +1,90 @@
+"""Reads the job of a worker and hands it to the module that does it."""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import importlib
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+from pytest_perfgate.machine.pipes import PipeClosed, PipeReader, write_whole
+from pytest_perfgate.worker.protocol import (
+    ARM_MESSAGES,
+    JOBS,
+    MESSAGES,
+    PLANS,
+    ArmJob,
+    CompareJob,
+    Failed,
+    GrowthJob,
+    LaunchJob,
+    LaunchPlan,
+    Message,
+    ParityJob,
+    PrepareJob,
+    ProfileJob,
+    failure,
+)
+
+_MODULES = {
+    PrepareJob: ("prepare", "prepare"),
+    CompareJob: ("compare", "compare"),
+    ParityJob: ("parity", "parity"),
+    GrowthJob: ("memory_growth", "growth"),
+    ProfileJob: ("profile", "profile"),
+}
+"""Module and function of the jobs that build or open a recipe in this very process."""
+
+
+def main(job_fd: int, message_fd: int) -> NoReturn:
+    """Reads the job, does it, sends what comes of it, and exits."""
+    faulthandler.enable()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the pytest process decides when this one ends
+    # They were inherited by this program on purpose; a program that user code starts must not keep
+    # the pytest process waiting for the end of the pipe.
+    os.set_inheritable(job_fd, False)
+    os.set_inheritable(message_fd, False)
+    pipe = PipeReader(job_fd)
+
+    def send(message: Message) -> None:
+        write_whole(message_fd, MESSAGES.encode(message))
+
+    def plan() -> LaunchPlan:
+        try:
+            return PLANS.decode(pipe.line())
+        except PipeClosed:  # it was started ahead, and is not needed any more
+            os._exit(0)
+
+    job = JOBS.decode(pipe.line())
+    try:
+        # Imported here: a launch must not wait for what only a build needs.
+        if isinstance(job, LaunchJob):
+            from pytest_perfgate.worker.launch import launch
+
+            launch(job, plan, send)
+        elif isinstance(job, ArmJob):
+            from pytest_perfgate.worker.launch import run_arm
+
+            run_arm(job, message_fd)
+        else:
+            sys.path.insert(0, str(Path.cwd()))
+            module, function = _MODULES[type(job)]
+            getattr(importlib.import_module(f"pytest_perfgate.worker.{module}"), function)(
+                job, send
+            )
+    except Exception as error:  # noqa: BLE001 - whatever user code raises ends this recipe only
+        _report(failure(error), message_fd, arm=isinstance(job, ArmJob))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Frameworks' threads and destructors have crashed or hung here; everything has been sent.
+    os._exit(0)
+
+
+def _report(failed: Failed, message_fd: int, *, arm: bool) -> None:
+    line = ARM_MESSAGES.encode(failed) if arm else MESSAGES.encode(failed)
+    with contextlib.suppress(BrokenPipeError):  # nobody listens any more
+        write_whole(message_fd, line)
