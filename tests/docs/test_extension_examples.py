@@ -240,6 +240,6 @@ def test_a_session_that_derives_from_no_base_is_an_error(
     )
     monkeypatch.setattr(opening, "load", lambda _: Artifact(ONNX))
     recipe = Recipe("x", "", "x", (), 0, RuntimeSpec("duck", {}), ())
-    suite = SimpleNamespace(threads=1)
+    suite, artifact = SimpleNamespace(threads=1), SimpleNamespace(compiled=tmp_path)
     with pytest.raises(RuntimeFault, match=r"builtins\.object.*InferenceSession"):
-        opening.open_session(suite, recipe, {"compiled": str(tmp_path)})  # type: ignore[arg-type]
+        opening.open_session(suite, recipe, artifact)  # type: ignore[arg-type]
