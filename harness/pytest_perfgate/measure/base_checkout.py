@@ -10,72 +10,113 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_perfgate.errors import PerfgateError
+from pytest_perfgate.machine import git
 
 
 @dataclass(frozen=True)
 class Commit:
-    """A ref, found.
+    """The commit that a session measures against.
 
     Attributes:
         ref: as it was named.
         commit: its full name.
         top: the repository's top folder.
         prefix: the project's root below that folder, "" when they are the same.
+        merge_base: whether the commit is not the ref's own, but the last one that it has in common
+            with the working tree's.
     """
 
     ref: str
     commit: str
     top: Path
     prefix: str
+    merge_base: bool = False
 
     @property
     def name(self) -> str:
         """The ref and its commit, for people."""
         short = self.commit[:10]
+        if self.merge_base:
+            return f"the merge base with {self.ref} ({short})"
         return short if self.commit.startswith(self.ref) else f"{self.ref} ({short})"
 
 
-def find(root: Path, ref: str) -> Commit:
-    """The commit that `ref` names in the repository around `root`.
+def find(root: Path, ref: str, *, tip: bool = False) -> Commit:
+    """The commit to compare with: the merge base of `ref` and HEAD, so that what others did on that
+    branch meanwhile is not part of the difference; with `tip` the ref's own commit.
 
     Raises:
-        PerfgateError: there is no git, no repository, or no such ref; a shallow clone is named.
+        PerfgateError: there is no git, no repository, no such ref, or no common history; git's
+            reason is named.
     """
     where = f"--perf-base {ref}"
-    top = _git(root, where, "rev-parse", "--show-toplevel")
-    if top is None:
+    asked = git.run(root, "rev-parse", "--show-toplevel")
+    if asked.returncode:
+        if "not a git repository" not in asked.stderr:
+            raise git.failure(asked, where)
         raise PerfgateError(
             f"{root} is not in a git repository",
             where=where,
             next_step="run it in a clone of the project, or leave --perf-base out",
         )
+    top = Path(asked.stdout.strip())
+    own = _commit(root, ref, where)
+    commit = own if tip else _merge_base(root, ref, own, where)
+    prefix = git.answer(root, "rev-parse", "--show-prefix") or ""
+    return Commit(ref, commit, top, prefix, merge_base=commit != own)
+
+
+def _commit(root: Path, ref: str, where: str) -> str:
+    """The full name of the commit that a ref names."""
     commit = None
     if not ref.startswith("-"):
-        commit = _git(root, where, "rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}")
-    if not commit:
-        shallow = _git(root, where, "rev-parse", "--is-shallow-repository") == "true"
-        if shallow:
-            raise PerfgateError(
-                f"there is no commit {ref!r} here, and this clone is shallow: it holds only a part "
-                "of the history",
-                where=where,
-                next_step="git fetch --unshallow (actions/checkout: fetch-depth: 0), then again",
-            )
-        branches = _git(root, where, "for-each-ref", "--format=%(refname:short)", "--count=8")
+        commit = git.answer(root, "rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}")
+    if commit:
+        return commit
+    if _is_shallow(root):
         raise PerfgateError(
-            f"there is no commit {ref!r} here",
+            f"there is no commit {ref!r} here, and this clone is shallow: it holds only a part "
+            "of the history",
             where=where,
-            valid="a branch, tag or commit: " + ", ".join((branches or "HEAD").split()),
-            next_step=f"git fetch origin {ref.removeprefix('origin/')}",
+            next_step=_UNSHALLOW,
         )
-    prefix = _git(root, where, "rev-parse", "--show-prefix") or ""
-    return Commit(ref, commit, Path(top), prefix)
+    branches = git.answer(root, "for-each-ref", "--format=%(refname:short)", "--count=8")
+    raise PerfgateError(
+        f"there is no commit {ref!r} here",
+        where=where,
+        valid="a branch, tag or commit: " + ", ".join((branches or "HEAD").split()),
+        next_step=f"git fetch origin {ref.removeprefix('origin/')}",
+    )
+
+
+def _merge_base(root: Path, ref: str, commit: str, where: str) -> str:
+    """The last commit that a commit and HEAD have in common."""
+    common = git.answer(root, "merge-base", commit, "HEAD")
+    if common:
+        return common
+    if _is_shallow(root):
+        raise PerfgateError(
+            f"the merge base of {ref} and HEAD is not in this clone, which is shallow",
+            where=where,
+            next_step=_UNSHALLOW,
+        )
+    raise PerfgateError(
+        f"{ref} and HEAD have no common history",
+        where=where,
+        next_step="measure against the ref itself: --perf-base-tip",
+    )
+
+
+def _is_shallow(root: Path) -> bool:
+    return git.answer(root, "rev-parse", "--is-shallow-repository") == "true"
+
+
+_UNSHALLOW = "git fetch --unshallow (actions/checkout: fetch-depth: 0), then again"
 
 
 @contextlib.contextmanager
@@ -93,12 +134,14 @@ def checked_out(found: Commit, cache: Path) -> Iterator[Path]:
     try:
         tree.mkdir(parents=True)
         where = f"--perf-base {found.ref}"
-        environment = {"GIT_INDEX_FILE": str(index.resolve())}
+        more = {"GIT_INDEX_FILE": str(index.resolve())}
         for command in (
             ("read-tree", found.commit),
             ("checkout-index", "--all", "--quiet", f"--prefix={tree.resolve()}{os.sep}"),
         ):
-            _must(found.top, where, environment, *command)
+            done = git.run(found.top, *command, more=more)
+            if done.returncode:
+                raise git.failure(done, where)
         root = tree / found.prefix
         if not root.is_dir():
             raise PerfgateError(f"the project's folder {found.prefix!r} was not there", where=where)
@@ -123,38 +166,3 @@ def _runs(pid: int) -> bool:
     except OSError:
         return True
     return True
-
-
-def _git(folder: Path, where: str, *arguments: str) -> str | None:
-    """What git says, None when it fails.
-
-    Raises:
-        PerfgateError: git is not installed.
-    """
-    try:
-        done = subprocess.run(
-            ["git", *arguments], cwd=folder, capture_output=True, text=True, check=False
-        )
-    except OSError as error:
-        raise PerfgateError(
-            f"git cannot be run: {error.strerror}", where=where, next_step="install git"
-        ) from error
-    return done.stdout.strip() if done.returncode == 0 else None
-
-
-def _must(folder: Path, where: str, environment: dict[str, str], *arguments: str) -> None:
-    done = subprocess.run(
-        ["git", *arguments],
-        cwd=folder,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        words = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise PerfgateError(
-            f"git {arguments[0]} failed: {words}",
-            where=where,
-            next_step="free the disk, or fetch what the clone lacks (git fetch)",
-        )

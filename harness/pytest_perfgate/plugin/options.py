@@ -120,11 +120,16 @@ OPTIONS = (
     ),
     Option(
         "--perf-base",
-        "measure the code of this git ref in the same launches, and judge `regression` budgets "
-        "against it",
+        "measure the code of the merge base of this git ref and HEAD in the same launches, and "
+        "judge `regression` budgets against it",
         default="",
         field="base",
         metavar="REF",
+    ),
+    Option(
+        "--perf-base-tip",
+        "measure the ref of --perf-base itself, not its merge base with HEAD",
+        field="base_tip",
     ),
     Option(
         "--perf-base-python",

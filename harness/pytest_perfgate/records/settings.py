@@ -35,6 +35,7 @@ class Settings:
         ci: whether this is a continuous integration run.
         rounds: timed turns of an arm beside those it is compared with, per launch, at most.
         base: the git ref that `--perf-base` names, "" for none.
+        base_tip: measure the ref's own commit, not its merge base with HEAD.
         share: of the host, what the session has for itself; None for all of it.
         history: the folder of the history store, None for none.
         base_python: the interpreter of the base's arms, "" for this one.
@@ -62,6 +63,7 @@ class Settings:
     rounds: int = 32
     base: str = ""
     base_python: str = ""
+    base_tip: bool = False
     markdown: Path | None = None
     openmetrics: Path | None = None
     step_summary: Path | None = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from pytest_perfgate.errors import PerfgateError
 from pytest_perfgate.files import short_path
+from pytest_perfgate.machine import git
 from pytest_perfgate.machine.fingerprint import Environment, Machine, this_environment, this_machine
 from pytest_perfgate.machine.host_share import kept
 from pytest_perfgate.machine.locks import exclusive
@@ -64,7 +64,9 @@ class Session:
         self.settings = settings
         self._show = show
         self._say = say
-        self._base = find(settings.root, settings.base) if settings.base else None
+        self._base = (
+            find(settings.root, settings.base, tip=settings.base_tip) if settings.base else None
+        )
         self._tree: BaseTree | None = None
         self._open = contextlib.ExitStack()
         self._open.enter_context(kept(settings.share))
@@ -301,16 +303,10 @@ def _broken(plan: _Plan) -> list[tuple[RecipeRecord, Verdict]]:
 def _commit(root: Path) -> tuple[str, bool]:
     """The commit of the working tree and whether it has changes; "" outside a repository."""
     try:
-        head = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=True
-        )
-        state = subprocess.run(
-            ["git", "status", "--porcelain", "--untracked-files=no"],
-            cwd=root,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    except (OSError, subprocess.CalledProcessError):
+        head = git.answer(root, "rev-parse", "HEAD")
+        state = git.answer(root, "status", "--porcelain", "--untracked-files=no")
+    except PerfgateError:  # git is not installed
         return "", False
-    return head.stdout.strip(), bool(state.stdout.strip())
+    if head is None or state is None:
+        return "", False
+    return head, bool(state)
