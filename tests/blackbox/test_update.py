@@ -110,7 +110,7 @@ def test_nothing_is_written_for_a_recipe_that_failed(
         (lambda text: text[: len(text) // 2], "*not JSON, perhaps cut short*"),
         (
             lambda text: text.replace(f'"version": {VERSION}', '"version": 99'),
-            f"*version 99*reads up to {VERSION}*",
+            f"*version 99*reads up to version {VERSION}*",
         ),
         (
             lambda text: text.replace(
