@@ -105,7 +105,7 @@ def test_every_convention_says_the_same_boxes(
         assert min(np.abs(np.array(box) - np.array(other[0])).max() for other in wanted) < 0.05
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ["boxes_scores", *NAMES])
 def test_classes_that_the_data_does_not_know_are_left_out(name: str) -> None:
     """A network of four classes on data of two: `classes` says which, and in which order."""
     boxes = np.array([[0, 0, 8, 8], [20, 0, 28, 8], [40, 0, 48, 8]], np.float32)
@@ -137,6 +137,35 @@ def test_outputs_of_another_shape_are_an_error(name: str, shapes: list[tuple[int
     assert str(shapes[0]) in caught.value.problem
     assert name in caught.value.where
     assert "N" in caught.value.valid
+
+
+@pytest.mark.parametrize("name", ["ultralytics", "yolov5"])
+def test_a_segmentation_export_is_named(name: str) -> None:
+    """Its mask coefficients would be classes. With the classes named, its boxes are scored."""
+    boxes = np.array([[0, 0, 8, 8]], np.float32)
+    scores = np.array([[0.1, 0.9, 0.1, 0.1]], np.float32)
+    (rows,) = encoded(name, boxes, scores)
+    axis = 1 if name == "ultralytics" else 2
+    shape = (1, 32, 1) if axis == 1 else (1, 1, 32)
+    rows = np.concatenate([rows, np.full(shape, 0.7, np.float32)], axis=axis)
+    outputs = [rows, np.zeros((1, 32, 16, 16), np.float32)]
+    with pytest.raises(DataError, match=r"segmentation export: .* 36 columns .* last 32") as caught:
+        found(name, outputs)
+    assert "classes = [0, ..., 3]" in caught.value.next_step
+    assert [category for *_, category in found(name, outputs, classes=(0, 1, 2, 3))] == [1]
+
+
+@pytest.mark.parametrize("name", ["boxes_scores", *NAMES[:4]])  # detr makes scores of any logits
+def test_scores_beyond_1_are_of_another_convention(name: str) -> None:
+    """Logits, or pixels where scores are looked for; a step of quantization beyond 1 is none."""
+    boxes = np.array([[0, 0, 8, 8], [20, 0, 28, 8]], np.float32)
+    scores = np.full((2, CLASSES), 0.02, np.float32)
+    scores[[0, 1], [1, 2]] = [1.01, 7.0]
+    with pytest.raises(DataError, match=r"scores go from .* to 7") as caught:
+        found(name, encoded(name, boxes, scores))
+    assert caught.value.valid == "0 to 1"
+    scores[1, 2] = 0.5
+    assert len(found(name, encoded(name, boxes, scores))) == 2
 
 
 def test_a_class_that_the_network_lacks_is_an_error() -> None:

@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import NoOptions, OptionsModel
+from pytest_perfgate.errors import DataError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,19 +66,27 @@ class Decoder(registry.Extension, ABC):
         """
 
 
+class Classes(OptionsModel):
+    """Which of the network's classes are the data's."""
+
+    classes: tuple[int, ...] = Field(
+        (),
+        description="the network's classes in the order of the data's categories; others are left "
+        "out. Default: they are the same",
+    )
+
+
 class BoxesScores(Decoder):
     """Two outputs: boxes (N, A, 4) as corners in network pixels, and scores (N, A, C) in [0, 1].
 
     An anchor may give boxes of several categories.
     """
 
+    Options = Classes
+
     @override
     def decode(self, outputs: tuple[Any, ...], floor: float, options: Any) -> list[Decoded]:
         """See the class."""
-        import numpy as np
-
-        from pytest_perfgate.errors import DataError
-
         fits = (
             len(outputs) >= 2
             and outputs[0].ndim == outputs[1].ndim == 3
@@ -91,17 +100,60 @@ class BoxesScores(Decoder):
                 where="suite.output.decode = 'boxes_scores'",
                 valid="boxes (N, A, 4) and scores (N, A, C)",
             )
-        found = []
-        for boxes, scores in zip(outputs[0], outputs[1], strict=True):
-            anchors, categories = np.nonzero(scores >= floor)
-            found.append(
-                (
-                    boxes[anchors].astype(np.float32, copy=False),
-                    scores[anchors, categories].astype(np.float32, copy=False),
-                    categories.astype(np.int64),
-                )
+        return [
+            each_class(boxes, scores, floor, options.classes)
+            for boxes, scores in zip(outputs[0], outputs[1], strict=True)
+        ]
+
+
+def each_class(boxes: Any, scores: Any, floor: float, classes: tuple[int, ...]) -> Decoded:
+    """Boxes (A, 4) and scores (A, C): a box may be of several classes.
+
+    Raises:
+        DataError: the network has no class of `classes`, or the scores are none.
+    """
+    import numpy as np
+
+    if classes:
+        refuse_unknown(classes, scores.shape[1])
+        scores = scores[:, list(classes)]
+    refuse_other_scores(scores)
+    rows, categories = np.nonzero(scores >= floor)
+    return (
+        boxes[rows].astype(np.float32, copy=False),
+        scores[rows, categories].astype(np.float32, copy=False),
+        categories.astype(np.int64),
+    )
+
+
+def refuse_unknown(classes: tuple[int, ...], count: int) -> None:
+    """Check that a network of `count` classes has all of `classes`."""
+    for label in classes:
+        if not 0 <= label < count:
+            raise DataError(
+                f"the network has no class {label}",
+                where="suite.output.options.classes",
+                valid=f"0 to {count - 1}",
             )
-        return found
+
+
+_SLACK = 0.05
+"""Quantized scores may pass 0 and 1 by a step."""
+
+
+def refuse_other_scores(scores: Any) -> None:
+    """Check that scores are from 0 to 1: logits, and outputs of another convention, are not."""
+    if not scores.size:
+        return
+    lowest, highest = float(scores.min()), float(scores.max())
+    if lowest < -_SLACK or highest > 1 + _SLACK:
+        raise DataError(
+            f"the scores go from {lowest:.3g} to {highest:.3g}",
+            where="suite.output.decode",
+            valid="0 to 1",
+            next_step="name the decoder of this network's outputs: these are logits, or of another "
+            "convention",
+        )
 
 
 class TextMap(Decoder):
@@ -123,8 +175,6 @@ class TextMap(Decoder):
         """See the class."""
         import numpy as np
         from scipy import ndimage
-
-        from pytest_perfgate.errors import DataError
 
         if outputs[0].ndim != 4 or outputs[0].shape[1] != 1:
             raise DataError(

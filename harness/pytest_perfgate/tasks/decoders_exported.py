@@ -10,20 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from pytest_perfgate.artifact import OptionsModel
 from pytest_perfgate.errors import DataError
-from pytest_perfgate.tasks.decoders import Decoder
+from pytest_perfgate.tasks.decoders import Classes, Decoder, each_class, refuse_other_scores
 
 if TYPE_CHECKING:
     from pytest_perfgate.tasks.decoders import Decoded
-
-
-class _Classes(OptionsModel):
-    classes: tuple[int, ...] = Field(
-        (),
-        description="the network's classes in the order of the data's categories; others are left "
-        "out. Default: they are the same",
-    )
 
 
 class Ultralytics(Decoder):
@@ -31,13 +22,14 @@ class Ultralytics(Decoder):
     x, y, width and height in network pixels, then a score in [0, 1] for each class.
     """
 
-    Options = _Classes
+    Options = Classes
 
     def decode(self, outputs: tuple[Any, ...], floor: float, options: Any) -> list[Decoded]:
         """See the class."""
         _check("ultralytics", outputs, [("N", "4 + C", "A")])
+        _refuse_masks(outputs, outputs[0].shape[1] - 4, options.classes)
         return [
-            _each_class(_corners(image[:4].T), image[4:].T, floor, options.classes)
+            each_class(_corners(image[:4].T), image[4:].T, floor, options.classes)
             for image in outputs[0]
         ]
 
@@ -47,15 +39,14 @@ class Yolov5(Decoder):
     network pixels, the chance that there is an object, and that of each class if there is one.
     """
 
-    Options = _Classes
+    Options = Classes
 
     def decode(self, outputs: tuple[Any, ...], floor: float, options: Any) -> list[Decoded]:
         """See the class."""
         _check("yolov5", outputs, [("N", "A", "5 + C")])
+        _refuse_masks(outputs, outputs[0].shape[2] - 5, options.classes)
         return [
-            _each_class(
-                _corners(image[:, :4]), image[:, 4:5] * image[:, 5:], floor, options.classes
-            )
+            each_class(_corners(image[:, :4]), image[:, 4:5] * image[:, 5:], floor, options.classes)
             for image in outputs[0]
         ]
 
@@ -65,7 +56,7 @@ class UltralyticsNms(Decoder):
     network pixels, score, class. Rows that are not used have the score 0.
     """
 
-    Options = _Classes
+    Options = Classes
     suppresses = False
 
     def decode(self, outputs: tuple[Any, ...], floor: float, options: Any) -> list[Decoded]:
@@ -83,7 +74,7 @@ class MmdeployNms(Decoder):
     what `boxes_scores` takes.
     """
 
-    Options = _Classes
+    Options = Classes
     suppresses = False
 
     def decode(self, outputs: tuple[Any, ...], floor: float, options: Any) -> list[Decoded]:
@@ -103,7 +94,7 @@ class Detr(Decoder):
     by itself (Zhu et al. 2020, RT-DETR).
     """
 
-    class Options(_Classes):
+    class Options(Classes):
         """What makes logits scores."""
 
         activation: Literal["softmax", "sigmoid"] = Field(
@@ -124,7 +115,7 @@ class Detr(Decoder):
                 scores = softmax(logits, axis=1)[:, :-1]
             else:
                 scores = expit(logits)
-            found.append(_each_class(_corners(boxes), scores, floor, options.classes))
+            found.append(each_class(_corners(boxes), scores, floor, options.classes))
         return found
 
 
@@ -154,6 +145,27 @@ def _check(name: str, outputs: tuple[Any, ...], wanted: list[tuple[str, ...]]) -
         )
 
 
+def _refuse_masks(outputs: tuple[Any, ...], columns: int, classes: tuple[int, ...]) -> None:
+    """Check that none of the `columns` after a box is a coefficient of masks.
+
+    A segmentation export has a second output of mask prototypes (N, M, h, w), and after the scores
+    of the classes M coefficients for them.
+    """
+    if len(outputs) < 2 or outputs[1].ndim != 4:
+        return
+    masks = int(outputs[1].shape[1])
+    scores = columns - masks
+    if classes and max(classes) < scores:
+        return
+    raise DataError(
+        f"this is a segmentation export: of the {columns} columns after the box the last {masks} "
+        f"are mask coefficients, for the second output {tuple(outputs[1].shape)}",
+        where="suite.output.decode",
+        next_step="export the network for detection, or score its boxes alone: "
+        f"options = {{ classes = [0, ..., {scores - 1}] }}",
+    )
+
+
 def _corners(boxes: Any) -> Any:
     """Centre, width and height (M, 4) to corners (M, 4)."""
     import numpy as np
@@ -162,27 +174,13 @@ def _corners(boxes: Any) -> Any:
     return np.concatenate([boxes[:, :2] - half, boxes[:, :2] + half], axis=1)
 
 
-def _each_class(boxes: Any, scores: Any, floor: float, classes: tuple[int, ...]) -> Decoded:
-    """Boxes (A, 4) and scores (A, C): a box may answer for several classes."""
-    import numpy as np
-
-    if classes:
-        _known(classes, scores.shape[1])
-        scores = scores[:, list(classes)]
-    rows, categories = np.nonzero(scores >= floor)
-    return (
-        boxes[rows].astype(np.float32, copy=False),
-        scores[rows, categories].astype(np.float32, copy=False),
-        categories.astype(np.int64),
-    )
-
-
 def _listed(
     boxes: Any, scores: Any, labels: Any, floor: float, classes: tuple[int, ...]
 ) -> Decoded:
     """Boxes (M, 4), scores (M,) and classes (M,): one class a box."""
     import numpy as np
 
+    refuse_other_scores(scores)
     labels = labels.astype(np.int64)
     kept = (scores >= floor) & (scores > 0) & (labels >= 0)
     if classes:
@@ -194,13 +192,3 @@ def _listed(
         scores[kept].astype(np.float32, copy=False),
         labels[kept],
     )
-
-
-def _known(classes: tuple[int, ...], count: int) -> None:
-    for each in classes:
-        if not 0 <= each < count:
-            raise DataError(
-                f"the network has no class {each}",
-                where="suite.output.options.classes",
-                valid=f"0 to {count - 1}",
-            )
