@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
+import re
+from collections.abc import Mapping
+from pathlib import Path
 
 _BUSY = "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"
 
@@ -17,14 +20,50 @@ ALLOCATOR = (
 moves a launch's level by up to a quarter (glibc manual, "Memory Allocation Tunables")."""
 
 
-def allocator() -> str:
-    """The allocator's settings in workers, "" where it has none that are known."""
+_TRACERS = re.compile(
+    # Starts coverage in every new process (pytest-cov before 7, coverage.py since).
+    r"COV_CORE_\w+|COVERAGE_PROCESS_\w+|COVERAGE_RUN"
+    # Debuggers that attach themselves to child processes.
+    r"|PYDEVD_\w+|DEBUGPY_\w+"
+    # Switches of the interpreter that make each allocation or each call slower (python(1)).
+    r"|PYTHON(?:TRACEMALLOC|DEVMODE|ASYNCIODEBUG|MALLOC|MALLOCSTATS|PROFILEIMPORTTIME|DUMPREFS"
+    r"|VERBOSE|DEBUG|INSPECT|PERFSUPPORT|PERF_JIT_SUPPORT)"
+)
+"""Environment variables that no worker inherits: they slow down what is measured."""
+
+_NO_TELEMETRY = {
+    "ORT_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "DO_NOT_TRACK": "1",
+    "NNCF_CI": "1",
+    # openvino_telemetry has no switch; it is silent where it takes the process for one of CI.
+    "TF_BUILD": "1",
+}
+"""What frameworks are told so that they send nothing about their use."""
+
+
+def tunables() -> str:
+    """The settings of the allocator in workers, "" where it has none that are known."""
     return ALLOCATOR if platform.libc_ver()[0] == "glibc" else ""
 
 
+def allocator(environ: Mapping[str, str] = os.environ) -> str:
+    """The allocator of workers, in words: its settings, and the libraries that are preloaded, which
+    may take its place. Two sessions that differ in it are not measured alike.
+    """
+    preloaded = re.split(r"[\s:]+", environ.get("LD_PRELOAD", "").strip())
+    names = [Path(library).name for library in preloaded if library]
+    return " ".join([*([tunables()] if tunables() else []), *(f"LD_PRELOAD={x}" for x in names)])
+
+
+def inherited(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The variables of this process that its workers inherit."""
+    return {name: value for name, value in environ.items() if not _TRACERS.fullmatch(name)}
+
+
 def worker_env(threads: int) -> dict[str, str]:
-    """The environment variables that every worker gets: what they are moves measurements."""
-    env = {name: str(threads) for name in _BUSY}
+    """The environment variables that every worker gets besides: they move measurements."""
+    env = {name: str(threads) for name in _BUSY} | _NO_TELEMETRY
     env |= {
         "PYTHONHASHSEED": "0",
         "PYTHONDONTWRITEBYTECODE": os.environ.get("PYTHONDONTWRITEBYTECODE", ""),
@@ -32,6 +71,6 @@ def worker_env(threads: int) -> dict[str, str]:
         # torch then looks for a device through NVML: CUDA may start in the arms alone.
         "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
     }
-    if allocator():
-        env["GLIBC_TUNABLES"] = allocator()
+    if tunables():
+        env["GLIBC_TUNABLES"] = tunables()
     return env

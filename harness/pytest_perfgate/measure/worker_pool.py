@@ -22,6 +22,7 @@ from types import TracebackType
 
 from pytest_perfgate.machine.pipes import PipeReader, UnknownMessage, write_whole
 from pytest_perfgate.machine.processes import last_words, obituary
+from pytest_perfgate.measure.worker_environment import inherited
 from pytest_perfgate.worker.protocol import (
     JOBS,
     MESSAGES,
@@ -80,7 +81,7 @@ class _Worker:
                 self.process = subprocess.Popen(
                     worker_command(job.python, job_read, message_write),
                     cwd=job.root,
-                    env={**os.environ, **job.env},
+                    env=inherited() | dict(job.env),
                     stdin=subprocess.DEVNULL,
                     stdout=out,
                     stderr=subprocess.STDOUT,

@@ -1,0 +1,45 @@
+"""What workers inherit: nothing that traces or slows them down; and they send no telemetry."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+from pytest_perfgate.measure.worker_environment import allocator, inherited, worker_env
+
+ASK = """\
+import json, os, sys, tracemalloc
+names = "ORT_DISABLE_TELEMETRY", "HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK", "NNCF_CI"
+print(json.dumps([
+    tracemalloc.is_tracing(), sys.flags.dev_mode, sys.flags.verbose, [os.environ[n] for n in names]
+]))
+"""
+
+
+@pytest.mark.parametrize("name", ["PYTHONTRACEMALLOC", "PYTHONDEVMODE", "PYTHONVERBOSE"])
+def test_switches_of_the_interpreter_are_off_in_workers(name: str) -> None:
+    """Python itself says so, in a process that has a worker's environment."""
+    env = inherited({name: "1", "PATH": "/usr/bin"}) | worker_env(1)
+    done = subprocess.run(
+        [sys.executable, "-c", ASK], env=env, capture_output=True, text=True, check=True
+    )
+    assert json.loads(done.stdout) == [False, False, 0, ["1"] * 4]
+
+
+@pytest.mark.parametrize(
+    "name", ["COV_CORE_SOURCE", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG", "PYDEVD_X"]
+)
+def test_tracers_are_not_inherited(name: str) -> None:
+    """Each starts a tracer in every new process; the project's own variables stay."""
+    kept = {"PYTHONPATH": "lib", "LD_LIBRARY_PATH": "cuda", "COVERAGE": "mine", "MODEL": "x"}
+    assert inherited({name: "1", **kept}) == kept
+
+
+def test_a_preloaded_allocator_is_named() -> None:
+    """Two sessions of which one has it differ in their environment."""
+    plain = allocator({})
+    assert allocator({"LD_PRELOAD": ""}) == plain
+    preloaded = allocator({"LD_PRELOAD": "/usr/lib/libjemalloc.so.2 /opt/libother.so"})
+    assert preloaded == f"{plain} LD_PRELOAD=libjemalloc.so.2 LD_PRELOAD=libother.so".strip()
