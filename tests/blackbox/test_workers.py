@@ -58,11 +58,11 @@ def test_a_slow_recipe_is_measured_in_full(project: Project, moody: Callable[...
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for orphans in /proc")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_no_orphan_is_left(
     project: Project, moody: Callable[..., None], number: signal.Signals
 ) -> None:
-    """After Ctrl-C, and even after a kill, no worker and no arm lives on."""
+    """After Ctrl-C, what a CI job is ended with, and even a kill, no worker and no arm lives on."""
     moody("hangs")
     command = [sys.executable, "-m", "pytest", "--perf", "--perf-wait", "300", "-k", "moody-map"]
     process = subprocess.Popen(
@@ -75,8 +75,9 @@ def test_no_orphan_is_left(
     try:
         until(lambda: len(workers(project)) >= 4, 60)  # a launch, its keeper and two arms
         process.send_signal(number)
-        process.wait(30)
+        code = process.wait(30)
         until(lambda: not workers(project), 15)
+        assert code == (-number if number is signal.SIGKILL else pytest.ExitCode.INTERRUPTED)
     finally:
         process.kill()
 
@@ -102,3 +103,15 @@ def until(holds: Callable[[], bool], seconds: float) -> None:
     while not holds():
         assert time.monotonic() < deadline, "it did not come to pass in time"
         time.sleep(0.1)
+
+
+def test_what_was_measured_outlives_the_end_of_pytest(project: Project) -> None:
+    """A process that is gone before its end has left the suites that it had measured."""
+    (project.root / "conftest.py").write_text(
+        "import os\n\n\ndef pytest_runtest_teardown():\n    os._exit(9)\n"
+    )
+    project.run("-k", "plain-map", process=True)
+    (session,) = project.sessions()
+    assert session["complete"] is False
+    assert [verdict["metric"] for verdict in session["suites"][0]["verdicts"]] == ["map"]
+    assert not list((project.root / "reports").glob("*.html"))

@@ -151,8 +151,8 @@ def test_words_say_noise_conditions_table_and_answer() -> None:
     rough = tuple(answer(each, 0.9, 5.0) for each in TOLERANCES)
     text = "\n".join(words(examination(calm=False, answers=rough)))
     assert "not within 10 minutes" in text
-    assert "nothing that can be read here" in text
-    assert text.endswith("not calm enough: 5 % is not decided within 60 s")
+    assert "no known cause of noise was observed" in text
+    assert text.endswith("not calm enough: a tolerance of 5 % is not decided within 60 s")
 
 
 @pytest.mark.parametrize(("calm", "code"), [(True, 0), (False, 1)])

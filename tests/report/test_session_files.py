@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,9 @@ from pytest_perfgate.records.session import SESSION_VERSION
 from pytest_perfgate.records.verdict import Status
 from pytest_perfgate.report import compare_sessions, session_files
 from pytest_perfgate.report.page import render
-from pytest_perfgate.report.publish import write
+from pytest_perfgate.report.publish import claimed, draw, release, store, write
 from pytest_perfgate.report.session_files import read, read_verdicts
+from pytest_perfgate.suite.metrics import metrics_of_session
 
 from tests.report import sessions
 from tests.report.sessions import METRICS
@@ -23,11 +25,55 @@ from tests.report.sessions import METRICS
 def test_a_session_comes_back_as_it_was(tmp_path: Path) -> None:
     """The JSON file holds everything, also unicode and markup."""
     session = sessions.broken(sessions.HOSTILE[7] + sessions.HOSTILE[0])
-    page = write(session, tmp_path / "new" / "reports", METRICS)
-    assert page.name == f"{session.id}.html"
-    assert read(page.with_suffix(".json")) == session
-    written = sorted(file.name for file in page.parent.iterdir())
-    assert written == [page.name, f"{session.id}.json", "index.html"]
+    assert read(store(session, tmp_path / "new" / "reports")) == session
+
+
+def test_a_session_has_its_data_its_page_and_its_line_in_the_list(tmp_path: Path) -> None:
+    """The page is drawn in a process of its own, from the data."""
+    session = sessions.session()
+    page = write(session, tmp_path)
+    written = sorted(file.name for file in tmp_path.iterdir())
+    assert written == [f"{session.id}.html", f"{session.id}.json", "index.html"]
+    expected = render(session, metrics_of_session(session))
+    assert page.read_text(encoding="utf-8") == expected
+
+
+@pytest.mark.parametrize(
+    ("ending", "words"),
+    [
+        ("import os; os.abort()", "was ended by signal 6"),
+        ("raise MemoryError('no room')", "MemoryError: no room"),
+        ("import time; time.sleep(60)", "longer than 1 s"),
+    ],
+)
+def test_a_drawing_library_that_dies_takes_nothing_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str, words: str
+) -> None:
+    """The data is there, this process too, and the error names the command that draws again."""
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "vl_convert.py").write_text(f"{ending}\n")
+    monkeypatch.setenv("PYTHONPATH", str(broken))
+    session = sessions.session()
+    file = store(session, tmp_path)
+    with pytest.raises(ReportError) as caught:
+        draw(file, seconds=1.0 if "sleep" in ending else 60.0)
+    assert words in caught.value.problem
+    assert f"pytest-perfgate report {file}" in caught.value.next_step
+    assert read(file) == session
+    assert not file.with_suffix(".html").exists()
+
+
+def test_two_sessions_of_one_second_have_names_of_their_own(tmp_path: Path) -> None:
+    """The second takes another; a name that was never used is free again."""
+    started = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)
+    first, second = claimed(tmp_path, started), claimed(tmp_path, started)
+    assert [first, second] == ["20261129-120000", "20261129-120000_2"]
+    release(tmp_path, second)
+    assert claimed(tmp_path, started) == second
+    stored = store(sessions.session().model_copy(update={"id": first}), tmp_path)
+    release(tmp_path, first)
+    assert stored.exists()
 
 
 def test_a_full_disk_leaves_nothing_half_written(
@@ -43,7 +89,7 @@ def test_a_full_disk_leaves_nothing_half_written(
 
     monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(ReportError, match="No space left") as caught:
-        write(session, tmp_path, METRICS)
+        write(session, tmp_path)
     assert str(tmp_path) in caught.value.where
     assert "--perf-reports" in caught.value.next_step
     assert [file.name for file in tmp_path.iterdir()] == [older.name]
@@ -55,7 +101,7 @@ def test_a_folder_that_is_a_file_is_an_error_that_names_it(tmp_path: Path) -> No
     place = tmp_path / "reports"
     place.write_text("")
     with pytest.raises(ReportError) as caught:
-        write(sessions.session(), place, METRICS)
+        write(sessions.session(), place)
     assert caught.value.where == str(place)
 
 

@@ -45,7 +45,7 @@ def write(record: SessionRecord, settings: Settings) -> Ending:
 
     report = None
     try:
-        report = publish.write(record, settings.reports, metrics)
+        report = publish.write(record, settings.reports)
     except PerfgateError as error:
         problems += (error,)
     exported = exports.write(record, metrics, settings, report)

@@ -11,7 +11,7 @@ import pytest
 from pytest_perfgate.errors import PerfgateError
 from pytest_perfgate.files import short_path
 from pytest_perfgate.machine import host_share
-from pytest_perfgate.plugin import ending, project_root
+from pytest_perfgate.plugin import ending, project_root, signals
 from pytest_perfgate.plugin.options import FIXTURE
 from pytest_perfgate.plugin.outcome import BudgetCheck, settle
 from pytest_perfgate.plugin.progress import Progress
@@ -37,7 +37,12 @@ class PerfHooks:
         self._progress = Progress(config)
         project_root.check(config)
         try:
-            self._session = Session(settings_of(config), self._progress.show, self._progress.say)
+            self._session = Session(
+                settings_of(config),
+                self._progress.show,
+                self._progress.say,
+                stores=not self._is_worker,
+            )
         except PerfgateError as error:
             raise pytest.UsageError(str(error)) from None
         self._received: list[SessionRecord] = []
@@ -132,6 +137,12 @@ class PerfHooks:
             self._tally.merge(output[_TALLY])
         if _RECORD in output:
             self._received.append(SessionRecord.model_validate_json(output[_RECORD]))
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtestloop(self) -> Generator[None, object, object]:
+        """SIGTERM and SIGHUP end a session as Ctrl-C does: with its report."""
+        with signals.as_interrupt():
+            return (yield)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(

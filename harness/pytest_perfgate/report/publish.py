@@ -1,30 +1,149 @@
-"""Writes the report of a session: a page, a JSON file and the list of all; whole or not at all."""
+"""Writes the report of a session: its data first, then the page, drawn in a process of its own.
+
+The data outlives whatever happens to the page: a drawing library that crashes, hangs or exhausts
+the memory ends its own process and neither pytest nor the results.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import subprocess
+import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
-from pytest_perfgate.errors import ReportError
+from pytest_perfgate.errors import PerfgateError, ReportError
 from pytest_perfgate.files import put, writing
-from pytest_perfgate.metric import Metric
 from pytest_perfgate.records.session import SessionRecord
 
+DRAWING_SECONDS = 300.0
+"""A page of 1,000 recipes takes half a minute; one that takes longer than this never ends."""
 
-def write(session: SessionRecord, folder: Path, metrics: Mapping[str, Metric]) -> Path:
-    """Writes `<id>.json`, `<id>.html` and the list of the folder's sessions; returns the page.
+_TRIES = 100
+_LAST_OUTPUT = 2_000  # characters
+
+
+def claimed(folder: Path | None, started: datetime) -> str:
+    """A session's id that no other session of the folder has, named after its start in UTC; without
+    a folder, only the name.
+
+    An empty `<id>.json` holds the name until `store` writes the session; `release` gives up a name
+    that was never used. Where the folder cannot be written, the name is not held: `store` reports
+    the reason.
+    """
+    name = started.astimezone(UTC).strftime("%Y%m%d-%H%M%S")
+    if folder is None:
+        return name
+    with contextlib.suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        for number in range(1, _TRIES):
+            candidate = name if number == 1 else f"{name}_{number}"
+            with contextlib.suppress(FileExistsError), (folder / f"{candidate}.json").open("x"):
+                return candidate
+    return name
+
+
+def release(folder: Path, name: str) -> None:
+    """Removes the empty file that held a name."""
+    file = folder / f"{name}.json"
+    with contextlib.suppress(OSError):
+        if file.stat().st_size == 0:
+            file.unlink()
+
+
+def store(session: SessionRecord, folder: Path) -> Path:
+    """Writes `<id>.json`, completely or not at all; returns the file.
 
     Raises:
-        ReportError: the folder cannot be written to; nothing half-written is left.
+        ReportError: the folder cannot be written.
     """
+    file = folder / f"{session.id}.json"
+    with _writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        put(file, session.model_dump_json(indent=1))
+    return file
+
+
+def draw(file: Path, *, seconds: float = DRAWING_SECONDS) -> Path:
+    """Draws the page beside a session's file and the list of its folder; returns the page.
+
+    Raises:
+        ReportError: the page could not be drawn or written; the session's file is untouched.
+    """
+    command = [sys.executable, "-P", "-m", "pytest_perfgate.report.publish", str(file)]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, timeout=seconds, check=False, stdin=subprocess.DEVNULL
+        )
+    except subprocess.TimeoutExpired:
+        raise _undrawn(file, f"drawing took longer than {seconds:.0f} s") from None
+    except OSError as error:
+        raise _undrawn(file, f"no process for drawing: {error.strerror}") from error
+    if done.returncode == _REFUSED:
+        reason = done.stderr.decode(errors="replace").strip()
+        raise ReportError(
+            f"the report cannot be written: {reason}", where=str(file.parent), next_step=_REMEDY
+        )
+    if done.returncode != 0:
+        words = done.stderr.decode(errors="replace").strip()[-_LAST_OUTPUT:]
+        ended = (
+            f"was ended by signal {-done.returncode}"
+            if done.returncode < 0
+            else f"exited with {done.returncode}"
+        )
+        last = words.rpartition("\n")[2]
+        raise _undrawn(file, f"the drawing process {ended}" + (f": {last}" if last else ""))
+    return file.with_suffix(".html")
+
+
+def write(session: SessionRecord, folder: Path) -> Path:
+    """Writes the session's data, then its page and the list of the folder; returns the page.
+
+    Raises:
+        ReportError: as `store` and `draw`.
+    """
+    return draw(store(session, folder))
+
+
+_REMEDY = "free the disk or make the folder writable, or name another: --perf-reports=DIR"
+_REFUSED = 3  # exit code: the folder cannot be written; the message is on stderr
+
+
+def _writing(folder: Path) -> contextlib.AbstractContextManager[None]:
+    return writing(folder, "the report", ReportError, next_step=_REMEDY)
+
+
+def _undrawn(file: Path, problem: str) -> ReportError:
+    return ReportError(
+        f"the page could not be drawn: {problem}",
+        where=str(file),
+        next_step=f"the session is stored; pytest-perfgate report {file} draws its page again",
+    )
+
+
+def _draw_here(file: Path) -> None:
     from pytest_perfgate.report import index_page
     from pytest_perfgate.report.page import render
+    from pytest_perfgate.report.session_files import read
+    from pytest_perfgate.suite.metrics import metrics_of_session
 
-    page = folder / f"{session.id}.html"
-    remedy = "free the disk or make the folder writable, or name another: --perf-reports=DIR"
-    with writing(folder, "the report", ReportError, next_step=remedy):
-        folder.mkdir(parents=True, exist_ok=True)
-        put(folder / f"{session.id}.json", session.model_dump_json(indent=1))
-        put(page, render(session, metrics))
-        index_page.write(folder)
-    return page
+    session = read(file)
+    page = render(session, metrics_of_session(session))
+    put(file.with_suffix(".html"), page)
+    index_page.write(file.parent)
+
+
+def _main(arguments: list[str]) -> int:
+    try:
+        _draw_here(Path(arguments[0]))
+    except OSError as error:
+        sys.stderr.write(error.strerror or str(error))
+        return _REFUSED
+    except PerfgateError as error:
+        sys.stderr.write(error.problem)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(_main(sys.argv[1:]))

@@ -233,7 +233,13 @@ def _changes(suite: SuiteRecord, out: Write, update: bool, verbosity: int) -> No
     created = Counter(change.recipe for change in suite.changes if change.kind == "create")
     if not update and not notable:
         return
-    out("baselines written:" if update else "baselines that could be written (--perf-update):")
+    written = any(change.written for change in suite.changes)
+    if written:
+        out("baselines written:")
+    elif update:
+        out("baselines NOT written:", **_MARKUP[Status.ERROR])
+    else:
+        out("baselines that could be written (--perf-update):")
     if created and verbosity <= 1:
         listed = ", ".join(f"{name} ({count} metrics)" for name, count in created.items())
         out(_row("create", listed))

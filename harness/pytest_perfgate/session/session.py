@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pytest_perfgate.errors import PerfgateError
+from pytest_perfgate.errors import PerfgateError, ReportError
 from pytest_perfgate.files import short_path
 from pytest_perfgate.machine import git
 from pytest_perfgate.machine.fingerprint import Environment, Machine, this_environment, this_machine
@@ -23,6 +23,7 @@ from pytest_perfgate.records.recipe_record import Failure, RecipeRecord
 from pytest_perfgate.records.session import SessionRecord, SuiteRecord
 from pytest_perfgate.records.settings import Settings
 from pytest_perfgate.records.verdict import Status, Verdict
+from pytest_perfgate.report import publish
 from pytest_perfgate.search.run import found_for
 from pytest_perfgate.session.arms import BaseTree
 from pytest_perfgate.session.suite_judge import MEASURED
@@ -60,8 +61,11 @@ class _Plan:
 class Session:
     """Measures each suite once, when the first of its tests asks for a verdict."""
 
-    def __init__(self, settings: Settings, show: Progress, say: Progress) -> None:
+    def __init__(
+        self, settings: Settings, show: Progress, say: Progress, *, stores: bool = True
+    ) -> None:
         self.settings = settings
+        self._stores = stores
         self._show = show
         self._say = say
         self._base = (
@@ -74,6 +78,7 @@ class Session:
         self._done: dict[Path, dict[tuple[str, str], Verdict]] = {}
         self._records: list[SuiteRecord] = []
         self._started = datetime.now(UTC)
+        self._id = ""
         self._clock = time.monotonic()
         self._machine: Machine | None = None
         self._environment: Environment | None = None
@@ -139,6 +144,7 @@ class Session:
             if not plan.wanted:
                 self.select([case])
             self._done[case.file] = self._run(plan)
+            self._keep()
         verdict = self._done[case.file].get((case.recipe, case.metric))
         if verdict is None:
             raise PerfgateError(f"no verdict was reached on {case.recipe} {case.metric}")
@@ -146,8 +152,13 @@ class Session:
 
     @property
     def id(self) -> str:
-        """The name of the session's files: when it began, UTC."""
-        return self._started.strftime("%Y%m%d-%H%M%S")
+        """The name of the session's files: its start in UTC, unlike that of every other session
+        whose files are there. A session that stores nothing takes no name from others.
+        """
+        if not self._id:
+            folder = self.settings.reports if self._stores else None
+            self._id = publish.claimed(folder, self._started)
+        return self._id
 
     @property
     def machine(self) -> Machine:
@@ -220,6 +231,15 @@ class Session:
         self._records.append(record)
         return {(verdict.recipe, verdict.metric): verdict for verdict in record.verdicts}
 
+    def _keep(self) -> None:
+        """Stores the suites so far: they outlive whatever happens to this process. A folder that
+        cannot be written is reported at the end, when the whole session is stored.
+        """
+        record = self.record()
+        if self._stores and record is not None:
+            with contextlib.suppress(ReportError):
+                publish.store(record.model_copy(update={"complete": False}), self.settings.reports)
+
     def _base_tree(self) -> BaseTree | None:
         """The other version of the code, checked out when it is first needed."""
         if self._base is not None and self._tree is None:
@@ -231,6 +251,8 @@ class Session:
 
     def close(self) -> None:
         """Removes what the session laid beside the working tree, and leaves its share."""
+        if self._stores and self._id:
+            publish.release(self.settings.reports, self._id)
         self._open.close()
 
     def record(self) -> SessionRecord | None:
