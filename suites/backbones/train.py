@@ -36,18 +36,19 @@ def fit(
     module.train()
     for step in course.steps(steps, module=module, optimizer=optimizer, schedule=schedule):
         rows = np.random.default_rng((seed, step)).choice(len(labels), batch_size, replace=False)
-        images = pixels[rows].permute(0, 3, 1, 2).float() / 255.0
+        images, wanted = course.place(pixels[rows], labels[rows])
+        images = images.permute(0, 3, 1, 2).float() / 255.0
         with course.precision():
-            loss = nn.functional.cross_entropy(module(images).float(), labels[rows])
+            loss = nn.functional.cross_entropy(module(images).float(), wanted)
             loss = course.loss(images, loss)
         course.minimize(loss, optimizer, clip=10.0)
         schedule.step()
     mixed = np.random.default_rng(seed).permutation(len(labels))
-    return _settled(module, pixels[mixed])
+    return _settled(module, pixels[mixed], course)
 
 
 @torch.no_grad()
-def _settled(module: nn.Module, pixels: Tensor) -> nn.Module:
+def _settled(module: nn.Module, pixels: Tensor, course: Course) -> nn.Module:
     """Batch normalisation by the training images, not by a running mean: some of these networks
     keep one of a thousand steps, which this training is far from (Wu and Johnson 2021, "Rethinking
     'Batch' in BatchNorm"). The images come in no order: a batch of one class is like no other.
@@ -60,7 +61,7 @@ def _settled(module: nn.Module, pixels: Tensor) -> nn.Module:
         each.momentum = None  # the plain mean over batches
         each.train()
     for batch in torch.split(pixels, _SETTLING):
-        module(batch.permute(0, 3, 1, 2).float() / 255.0)
+        module(course.place(batch).permute(0, 3, 1, 2).float() / 255.0)
     for each, momentum in zip(layers, kept, strict=True):
         each.momentum = momentum
     return module.eval()

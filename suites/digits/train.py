@@ -73,7 +73,7 @@ def _train(
     for step in course.steps(
         steps, module=module, smooth=smooth, optimizer=optimizer, schedule=schedule
     ):
-        images, *targets = batch(step)
+        images, *targets = course.place(*batch(step))
         with course.precision():
             loss = course.loss(images, _loss(module, images, *targets))
         course.minimize(loss, optimizer, clip=10.0)
@@ -97,7 +97,7 @@ def _loss(module: nn.Module, images: Tensor, boxes: Tensor, labels: Tensor, real
     height, width = images.shape[2:]
     centres = torch.cat(
         [_centres(height // stride, width // stride, stride) for stride in STRIDES], 0
-    )
+    ).to(images.device)
     owner, weight = _assign(
         logits.detach().sigmoid(), predicted.detach(), centres, boxes, labels, real
     )

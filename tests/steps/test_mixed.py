@@ -9,7 +9,8 @@ import pytest
 from pytest_perfgate.artifact import TORCH, Artifact
 from pytest_perfgate.errors import NoEffect
 from pytest_perfgate.steps.finetune import Finetune
-from pytest_perfgate.steps.training import Checkpoints, Course
+from pytest_perfgate.steps.training import Course
+from pytest_perfgate.steps.training_checkpoints import Checkpoints
 
 from tests.steps.conftest import example
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from pytest_perfgate.errors import BuildError
-from pytest_perfgate.steps.training import Checkpoints, Course, TrainingOptions, train
+from pytest_perfgate.steps.training import Course, TrainingOptions, train
+from pytest_perfgate.steps.training_checkpoints import Checkpoints
 
 from tests.steps.conftest import example
 

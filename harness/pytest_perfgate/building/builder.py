@@ -30,7 +30,7 @@ from pytest_perfgate.files import digest_files, digest_of
 from pytest_perfgate.records.recipe import ModelSpec, Recipe, StepSpec, Suite
 from pytest_perfgate.records.recipe_record import ArtifactInfo, Link
 from pytest_perfgate.steps import BuildContext, Step, training
-from pytest_perfgate.steps.training import Checkpoints
+from pytest_perfgate.steps.training_checkpoints import Checkpoints
 
 SEED = 0
 CHECKPOINT_SECONDS = 30.0  # a training that is cut off loses no more than about this

@@ -16,7 +16,7 @@ from pytest_perfgate import registry
 from pytest_perfgate.artifact import Artifact, NoOptions, OptionsModel
 from pytest_perfgate.errors import BuildError, NoEffect
 from pytest_perfgate.registry import Requirement
-from pytest_perfgate.steps.training import Checkpoints
+from pytest_perfgate.steps.training_checkpoints import Checkpoints
 
 
 @dataclass(frozen=True)

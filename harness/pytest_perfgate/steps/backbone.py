@@ -16,7 +16,7 @@ from pytest_perfgate.artifact import TORCH, Artifact
 from pytest_perfgate.errors import RecipeError
 from pytest_perfgate.registry import Requirement
 from pytest_perfgate.sources import Fence
-from pytest_perfgate.steps import Applied, BuildContext, Step, expect
+from pytest_perfgate.steps import Applied, BuildContext, Step, expect, training_device
 from pytest_perfgate.steps.backbone_parts import (
     Chosen,
     chosen,
@@ -91,7 +91,8 @@ class Backbone(Step):
     def requires_with(self, options: Any) -> tuple[Requirement, ...]:
         """The packages of the network's source, and the one that counts multiplications."""
         needed = source_of(options.chosen).requires_with(options.chosen.model, None)
-        return (*needed, registry.from_extra("torch_pruning", "torch"))
+        counts = registry.from_extra("torch_pruning", "torch")
+        return (*needed, counts, *training_device.requirements(options.device))
 
     @override
     def splits_with(self, options: Any) -> frozenset[str]:
@@ -126,7 +127,7 @@ class Backbone(Step):
         for parameter in module.parameters():
             parameter.requires_grad_(True)
         before = {name: value.detach().clone() for name, value in module.named_parameters()}
-        course = Course(context.progress, context.checkpoints)
+        course = Course(context.progress, context.checkpoints, device=options.device)
         data = context.data(options.data)
         module = train(context.trainer, module, data, options, context.seed, course).eval()
         after = dict(module.named_parameters())

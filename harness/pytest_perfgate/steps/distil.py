@@ -14,7 +14,8 @@ from typing_extensions import override
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import TORCH, Artifact, import_path
 from pytest_perfgate.errors import BuildError
-from pytest_perfgate.steps import Applied, BuildContext, Step, expect
+from pytest_perfgate.registry import Requirement
+from pytest_perfgate.steps import Applied, BuildContext, Step, expect, training_device
 from pytest_perfgate.steps.distil_loss import Pairs, Terms, distance
 from pytest_perfgate.steps.output_check import short
 from pytest_perfgate.steps.training import Course, TrainingOptions, told, train
@@ -89,6 +90,11 @@ class Distil(Step):
             return self
 
     @override
+    def requires_with(self, options: Any) -> tuple[Requirement, ...]:
+        """torch, and what the device needs."""
+        return (*self.requires, *training_device.requirements(options.device))
+
+    @override
     def splits_with(self, options: Any) -> frozenset[str]:
         """The data of the training."""
         return frozenset({options.data})
@@ -113,13 +119,16 @@ class Distil(Step):
             return short(distance(student, teacher, context.inputs(options.data, options.images)))
 
         effect["distance_before"] = compared()
+        # The teacher is asked where the student trains; what is measured before and after is not.
         terms = Terms(student, teacher, options, torch.from_numpy(example))
-        course = Course(context.progress, context.checkpoints, terms)
+        course = Course(context.progress, context.checkpoints, terms, device=options.device)
         trained = None
         try:
             data = context.data(options.data)
+            teacher.to(options.device)
             trained = train(context.trainer, student, data, options, context.seed, course)
         finally:
+            teacher.to(training_device.CPU)
             terms.close(trained)
         if course.losses < course.done - course.resumed_at:
             raise BuildError(

@@ -43,7 +43,9 @@ def logit_loss(student: Any, teacher: Any, temperature: float, activation: str) 
         wanted = functional.log_softmax(other, axis)
         found = functional.log_softmax(mine, axis)
         apart = (wanted.exp() * (wanted - found)).sum()
-        expected = torch.tensor(float(teacher.numel() // teacher.shape[axis]))
+        expected = torch.tensor(
+            float(teacher.numel() // teacher.shape[axis]), device=teacher.device
+        )
     else:
         chance = other.sigmoid()
         apart = (

@@ -10,7 +10,8 @@ from typing_extensions import override
 
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import TORCH, Artifact
-from pytest_perfgate.steps import Applied, BuildContext, Step, expect
+from pytest_perfgate.registry import Requirement
+from pytest_perfgate.steps import Applied, BuildContext, Step, expect, training_device
 from pytest_perfgate.steps.training import Course, TrainingOptions, told, train
 
 
@@ -40,6 +41,11 @@ class Finetune(Step):
         )
 
     @override
+    def requires_with(self, options: Any) -> tuple[Requirement, ...]:
+        """torch, and what the device needs."""
+        return (*self.requires, *training_device.requirements(options.device))
+
+    @override
     def splits_with(self, options: Any) -> frozenset[str]:
         """The data of the training."""
         return frozenset({options.data})
@@ -54,11 +60,15 @@ class Finetune(Step):
             parameter.requires_grad_(True)
         masks = _masks(artifact.module) if options.keep_zeros else {}
         holds = [
-            parameter.register_hook(lambda gradient, mask=masks[name]: gradient * mask)
+            parameter.register_hook(
+                lambda gradient, mask=masks[name]: gradient * mask.to(gradient.device)
+            )
             for name, parameter in artifact.module.named_parameters()
             if name in masks
         ]
-        course = Course(context.progress, context.checkpoints, autocast=options.autocast)
+        course = Course(
+            context.progress, context.checkpoints, autocast=options.autocast, device=options.device
+        )
         data = context.data(options.data)
         module = train(context.trainer, artifact.module, data, options, context.seed, course)
         for hold in holds:

@@ -14,14 +14,15 @@ from typing_extensions import override
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import EXPORTED, TORCH, Artifact
 from pytest_perfgate.errors import BuildError
-from pytest_perfgate.steps import Applied, BuildContext, Step, expect
+from pytest_perfgate.registry import Requirement
+from pytest_perfgate.steps import Applied, BuildContext, Step, expect, training_device
 from pytest_perfgate.steps.output_check import largest_difference, module_outputs, short
 from pytest_perfgate.steps.training import Course, TrainingOptions, told, train
 
 _CALIBRATION = "calibration"
 _LARGEST_BATCH = 1024
 _STATIC_ONLY = frozenset({"samples"})
-_QAT_ONLY = frozenset({"steps", "learning_rate", "batch_size", "data"})
+_QAT_ONLY = frozenset({"steps", "learning_rate", "batch_size", "data", "device"})
 
 
 _QUANTIZABLE = frozenset({"conv1d", "conv2d", "conv3d", "linear"})
@@ -71,6 +72,11 @@ class Pt2e(Step):
             if wrong:
                 raise ValueError(f"{wrong[0]} is not an option of {self.method!r}")
             return self
+
+    @override
+    def requires_with(self, options: Any) -> tuple[Requirement, ...]:
+        """Torch and torchao, and what the device of the training needs."""
+        return (*self.requires, *training_device.requirements(options.device))
 
     @override
     def splits_with(self, options: Any) -> frozenset[str]:
@@ -178,7 +184,7 @@ class Pt2e(Step):
         with torch.no_grad():  # ranges start from images, not from infinity
             for batch in context.inputs(options.data, options.batch_size):
                 wrapped(torch.from_numpy(batch))
-        course = Course(context.progress, context.checkpoints)
+        course = Course(context.progress, context.checkpoints, device=options.device)
         data = context.data(options.data)
         trained = train(context.trainer, wrapped, data, options, context.seed, course).eval()
         finite = all(bool(torch.isfinite(each).all()) for each in trained.parameters())

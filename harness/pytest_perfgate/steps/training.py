@@ -5,20 +5,22 @@ and what a step of a recipe adds to the loss.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import inspect
-import json
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+)
 
 from pytest_perfgate.artifact import OptionsModel, data_source
 from pytest_perfgate.errors import BuildError
+from pytest_perfgate.steps import training_device
+from pytest_perfgate.steps.training_checkpoints import Checkpoints
 from pytest_perfgate.steps.training_precision import Mixed
 
 CONTRACT = "fit(module, data, *, steps, learning_rate, batch_size, seed, course) -> module"
@@ -26,7 +28,6 @@ CONTRACT = "fit(module, data, *, steps, learning_rate, batch_size, seed, course)
 
 TRAINING_LOSS = "training_loss"
 
-_STATE = "state.json"
 _RANDOM = "torch_random"
 
 
@@ -41,100 +42,22 @@ class TrainingOptions(OptionsModel):
         description="images to train on: a split, or an import path for those of another domain",
     )
 
+    device: Literal["cpu", "cuda"] = Field(
+        "cpu", description="where it trains; without a GPU a recipe that names `cuda` is skipped"
+    )
+
+    @model_serializer(mode="wrap")
+    def _plain(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without the default device: artifacts that were trained before are found again."""
+        fields: dict[str, Any] = handler(self)
+        if fields.get("device") == training_device.CPU:
+            del fields["device"]
+        return fields
+
     @field_validator("data")
     @classmethod
     def _known(cls, value: str) -> str:
         return data_source(value)
-
-
-class _Kept(BaseModel):
-    """A checkpoint's plain half. `digest` is that of the tensors' file; `body` is JSON."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    done: int
-    total: int
-    tensors: str
-    digest: str
-    files: dict[str, str]
-    body: dict[str, Any]
-    seal: str  # digest of all the above, so that a damaged number is seen
-
-
-@dataclass(frozen=True)
-class Checkpoints:
-    """Where a training is kept while it runs: tensors as safetensors, the rest as JSON.
-
-    Attributes:
-        folder: of one training, named by its key; nobody else writes there.
-        files: the project's files that were read so far, with their digests.
-        unchanged: whether files still have these digests; otherwise a checkpoint is another
-            training's.
-        every: seconds from one checkpoint to the next, at the least.
-    """
-
-    folder: Path
-    files: Callable[[], Mapping[str, str]]
-    unchanged: Callable[[Mapping[str, str]], bool]
-    every: float = 30.0
-
-    def save(self, done: int, total: int, state: Mapping[str, Any]) -> None:
-        """Writes `state`: state dicts by name. The one before stays until this one is whole.
-
-        Raises:
-            BuildError: something in it is neither a tensor nor plain.
-        """
-        from safetensors.torch import save_file
-
-        self.folder.mkdir(parents=True, exist_ok=True)
-        tensors: dict[str, Any] = {}
-        body = {name: _plain(value, tensors, name) for name, value in state.items()}
-        file = self.folder / f"{done}.safetensors"
-        save_file(tensors, file.with_suffix(".part"))
-        digest = hashlib.sha256(file.with_suffix(".part").read_bytes()).hexdigest()
-        file.with_suffix(".part").replace(file)
-        fields = {
-            "done": done,
-            "total": total,
-            "tensors": file.name,
-            "digest": digest,
-            "files": dict(self.files()),
-            "body": body,
-        }
-        part = self.folder / f"{_STATE}.part"
-        part.write_text(json.dumps({**fields, "seal": _seal(fields)}))
-        part.replace(self.folder / _STATE)
-        for old in self.folder.glob("*.safetensors"):
-            if old != file:
-                old.unlink()
-
-    def load(self, total: int) -> tuple[int, dict[str, Any], str]:
-        """Steps done, state dicts by name, and a note; 0 and nothing when there is no checkpoint
-        that can be continued, with the reason.
-        """
-        from safetensors.torch import load
-
-        file = self.folder / _STATE
-        if not file.exists():
-            return 0, {}, ""
-        try:
-            kept = _Kept.model_validate_json(file.read_bytes())
-            if kept.seal != _seal(kept.model_dump(exclude={"seal"})):
-                return 0, {}, "the checkpoint is damaged, and not used"
-            if kept.total != total or not self.unchanged(kept.files):
-                return 0, {}, "the checkpoint is of other code or data, and not used"
-            content = (self.folder / Path(kept.tensors).name).read_bytes()
-            if hashlib.sha256(content).hexdigest() != kept.digest:
-                return 0, {}, "the checkpoint's tensors are damaged, and not used"
-            tensors = load(content)
-            state = {name: _revived(value, tensors) for name, value in kept.body.items()}
-        except (OSError, ValidationError, KeyError, TypeError, ValueError) as error:
-            return 0, {}, f"the checkpoint cannot be read, and is not used ({type(error).__name__})"
-        return kept.done, state, f"continued after step {kept.done}"
-
-    def delete(self) -> None:
-        """Takes the training away: it is finished."""
-        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 class Course:
@@ -144,6 +67,8 @@ class Course:
         done: steps finished so far.
         resumed_at: the step at which this process went on, 0 for a training from its start.
         note: what became of a checkpoint that was found, "" when there was none.
+        device: where it trains, "cpu" or "cuda"; the module is there when the trainer is called.
+        placed: facts of what was on the device at the first step.
     """
 
     def __init__(
@@ -152,7 +77,10 @@ class Course:
         checkpoints: Checkpoints | None = None,
         terms: Callable[[Any, Any], Any] | None = None,
         autocast: str | None = None,
+        device: str = training_device.CPU,
     ) -> None:
+        self.device = device
+        self.placed: dict[str, Any] = {}
         self._progress = progress
         self._checkpoints = checkpoints
         self._terms = terms
@@ -200,9 +128,17 @@ class Course:
                 cost = saved - now if self._checkpoints.every else 0.0
 
     def begin(self, state: Mapping[str, Any]) -> None:
-        """Before the first step: what is trained is known now."""
+        """Before the first step: what is trained is known now, and must be on the device."""
+        self.placed = training_device.prove(state, self.device)
         if self._mixed is not None and "module" in state:
             self._mixed.watch(state["module"])
+
+    def place(self, *values: Any) -> Any:
+        """A batch on the training's device: tensors, or tuples, lists and dicts of them; one value
+        as itself, several as a tuple.
+        """
+        moved = tuple(training_device.place(value, self.device) for value in values)
+        return moved[0] if len(moved) == 1 else moved
 
     def precision(self) -> contextlib.AbstractContextManager[Any]:
         """To be had around the forward pass and the loss: mixed precision, where asked for."""
@@ -250,6 +186,8 @@ class Course:
 
         dicts = {name: each.state_dict() for name, each in state.items()}
         random: dict[str, Any] = {"state": torch.get_rng_state(), "loss": self._shown}
+        if self.device == training_device.CUDA:
+            random["device_state"] = torch.cuda.get_rng_state()
         if self._mixed is not None:
             random["mixed"] = self._mixed.state_dict()
         checkpoints.save(self.done, total, {**dicts, _RANDOM: random})
@@ -271,6 +209,8 @@ class Course:
             for name, each in state.items():
                 each.load_state_dict(kept[name])
             torch.set_rng_state(random["state"])
+            if self.device == training_device.CUDA:
+                torch.cuda.set_rng_state(random["device_state"])
             if self._mixed is not None:
                 self._mixed.load_state_dict(random["mixed"])
         except (RuntimeError, ValueError, KeyError, TypeError) as error:
@@ -316,14 +256,24 @@ def train(
             f"the trainer cannot be called: {error}", where="suite.trainer", valid=CONTRACT
         ) from error
     torch.manual_seed(seed)
-    trained = trainer(module, data, **asked)
+    try:
+        trained = trainer(module.to(course.device), data, **asked)
+    except RuntimeError as error:
+        if "same device" not in str(error):
+            raise
+        raise BuildError(
+            f"the trainer mixes devices: {error}",
+            where="suite.trainer",
+            next_step="batches come through `course.place(images, targets)`",
+        ) from error
     if course.done != options.steps:
         raise BuildError(
             f"the trainer did {course.done} of {options.steps} steps",
             where="suite.trainer",
             next_step="loop over `course.steps(steps, module=module, optimizer=optimizer, ...)`",
         )
-    return trained
+    # Wherever the trainer left it: what follows reads it on the CPU.
+    return trained.to(training_device.CPU)
 
 
 def told(course: Course) -> dict[str, Any]:
@@ -333,51 +283,6 @@ def told(course: Course) -> dict[str, Any]:
         found[TRAINING_LOSS] = float(f"{course.mean_loss:.6g}")
     if course.mixed is not None:
         found |= course.mixed.effect()
+    if course.device != training_device.CPU:
+        found |= {**course.placed, **training_device.peak(course.device)}
     return {**found, "checkpoint": course.note} if course.note else found
-
-
-def _seal(fields: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
-
-
-def _plain(value: Any, tensors: dict[str, Any], place: str) -> Any:
-    """`value` as JSON, its tensors moved to `tensors`; dicts as lists, for keys that are numbers.
-
-    Raises:
-        BuildError: it holds something that is neither.
-    """
-    import torch
-
-    if isinstance(value, torch.Tensor):
-        name = str(len(tensors))
-        tensors[name] = value.detach().clone().contiguous()
-        return {"tensor": name}
-    if isinstance(value, Mapping):
-        items = [
-            [_plain(key, tensors, place), _plain(each, tensors, f"{place}.{key}")]
-            for key, each in value.items()
-        ]
-        return {"dict": items}
-    if isinstance(value, (list, tuple)):
-        kind = "tuple" if isinstance(value, tuple) else "list"
-        return {kind: [_plain(each, tensors, f"{place}[{n}]") for n, each in enumerate(value)]}
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return {"value": value}
-    raise BuildError(
-        f"{place} of the training's state is a {type(value).__name__}, which is not kept",
-        where="suite.trainer",
-        valid="tensors, numbers, text, lists, dicts",
-    )
-
-
-def _revived(value: Any, tensors: Mapping[str, Any]) -> Any:
-    ((kind, inner),) = value.items()
-    if kind == "tensor":
-        return tensors[inner]
-    if kind == "dict":
-        return {_revived(key, tensors): _revived(each, tensors) for key, each in inner}
-    if kind == "list":
-        return [_revived(each, tensors) for each in inner]
-    if kind == "tuple":
-        return tuple(_revived(each, tensors) for each in inner)
-    return inner

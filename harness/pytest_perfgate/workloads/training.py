@@ -21,6 +21,8 @@ from pytest_perfgate.artifact import TORCH
 from pytest_perfgate.errors import RuntimeFault
 from pytest_perfgate.metric import Better, Metric, Rule, by_name
 from pytest_perfgate.records.recipe import StepSpec
+from pytest_perfgate.registry import Requirement
+from pytest_perfgate.steps import training_device
 from pytest_perfgate.steps.training import TRAINING_LOSS, Course, TrainingOptions, train
 from pytest_perfgate.units import Unit
 from pytest_perfgate.workloads import Work, WorkContext, Workload
@@ -82,12 +84,26 @@ class Training(Workload):
     requires = (registry.from_extra("torch", "torch"),)
     preload = ("torch",)
 
+    @override
+    def requires_with(self, options: Any) -> tuple[Requirement, ...]:
+        """torch, and what the device needs."""
+        return (*self.requires, *training_device.requirements(options.device))
+
     def adds(self, options: Any) -> tuple[StepSpec, ...]:
         """The training that accuracy and loss are of."""
         return (StepSpec("finetune", options.model_dump(mode="json")),)
 
     def open(self, options: Any, context: WorkContext) -> _Work:
-        """Begins a training of the recipe's artifact, up to before its first step."""
+        """Begins a training of the recipe's artifact, up to before its first step.
+
+        Raises:
+            RuntimeFault: the runtime is on a GPU, and the training would not be.
+        """
+        if context.gpu and options.device == training_device.CPU:
+            raise RuntimeFault(
+                "the recipe's runtime is on a GPU, and its training names the cpu",
+                next_step='workload = { device = "cuda" }, or a runtime on the cpu',
+            )
         return _Work(options, context)
 
 
@@ -98,7 +114,7 @@ class _Work(Work):
         import torch
 
         torch.set_num_threads(context.threads)
-        self._course = _TurnedCourse(options.autocast)
+        self._course = _TurnedCourse(options.autocast, options.device)
         self._error: BaseException | None = None
         module, data, trainer = context.module(), context.data(options.data), context.trainer()
         for parameter in module.parameters():
@@ -119,6 +135,7 @@ class _Work(Work):
         self.facts: dict[str, Any] = {
             "trains in": options.autocast or "float32",
             "batch_size": options.batch_size,
+            "device": options.device,
             "threads": context.threads,
         }
 
@@ -138,8 +155,8 @@ class _Work(Work):
 class _TurnedCourse(Course):
     """A course whose steps wait for a turn each."""
 
-    def __init__(self, autocast: str | None) -> None:
-        super().__init__(autocast=autocast)
+    def __init__(self, autocast: str | None, device: str) -> None:
+        super().__init__(autocast=autocast, device=device)
         self.turn = threading.Semaphore(0)
         self.ended = threading.Semaphore(0)
         self.took = (math.nan, math.nan, math.nan)
