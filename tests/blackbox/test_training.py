@@ -92,6 +92,7 @@ def training(project: Project) -> Project:
     return project
 
 
+@pytest.mark.alone
 def test_steps_are_measured_and_what_they_lead_to_is_judged(
     training: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
