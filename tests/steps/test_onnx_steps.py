@@ -120,7 +120,7 @@ def test_export_proof_fails_on_each_broken_promise(change: dict[str, Any], word:
         Export().prove({**good, **change}, Export.Options())
 
 
-@pytest.mark.parametrize("method", ["minmax", "entropy", "percentile"])
+@pytest.mark.parametrize("method", ["minmax", "percentile"])
 def test_quantize_makes_a_smaller_close_graph(
     exported: Artifact, make_context: Any, method: str
 ) -> None:

@@ -29,9 +29,17 @@ def module_outputs(module: Any, batch: Any) -> tuple[Any, ...]:
     return tuple((each.float() if each.is_floating_point() else each).numpy() for each in outputs)
 
 
+def image_input(graph: Any) -> Any:
+    """The first input of an ONNX graph that is no weight: before IR version 4 weights are listed
+    among the inputs, too.
+    """
+    weights = {tensor.name for tensor in graph.initializer}
+    return next(each for each in graph.input if each.name not in weights)
+
+
 def batches(model: Any) -> tuple[int, ...]:
     """The batch sizes to check an ONNX model at: its own where that is fixed."""
-    first = model.graph.input[0].type.tensor_type.shape.dim[0]
+    first = image_input(model.graph).type.tensor_type.shape.dim[0]
     return (first.dim_value,) if first.HasField("dim_value") else CHECKED
 
 

@@ -17,8 +17,11 @@ from pytest_perfgate import registry
 from pytest_perfgate.artifact import ONNX, Artifact, OptionsModel
 from pytest_perfgate.errors import BuildError, suggestion
 from pytest_perfgate.steps import Applied, BuildContext, Step, expect
+from pytest_perfgate.steps.output_check import image_input
 from pytest_perfgate.steps.quantize_accuracy import SENSITIVITY_IMAGES, held
 from pytest_perfgate.steps.quantize_ranges import Ranges
+from pytest_perfgate.steps.quantize_source import prepare
+from pytest_perfgate.steps.quantize_weights import weights_only
 
 _CALIBRATION = "calibration"
 
@@ -53,7 +56,7 @@ class Quantize(Step):
         )
         weights: Literal["uint8", "int8"] = Field("int8", description="weight type")
         per_channel: bool = Field(True, description="a scale per output channel")
-        calibrate_method: Literal["minmax", "entropy", "percentile"] = Field(
+        calibrate_method: Literal["minmax", "percentile"] = Field(
             "minmax", description="static: how ranges are chosen"
         )
         activation_symmetric: bool = Field(
@@ -62,9 +65,14 @@ class Quantize(Step):
         quantize_bias: bool = Field(
             True, description="static: biases are 32-bit integers; TensorRT wants them in float"
         )
+        reduce_range: bool = Field(
+            False,
+            description="static: weights in 7 bits, for CPUs without VNNI, whose 8-bit products "
+            "overflow",
+        )
         samples: int = Field(64, ge=1, description="static: calibration images")
         op_types_to_quantize: tuple[str, ...] = Field(
-            ("Conv", "Gemm", "MatMul", "Relu"), description="operators to quantize"
+            ("Conv", "Gemm", "MatMul", "Relu", "Clip"), description="operators to quantize"
         )
         nodes_to_exclude: tuple[str, ...] = Field((), description="nodes that stay in float")
         accuracy_drop: float | None = Field(
@@ -114,7 +122,7 @@ class Quantize(Step):
         with _quiet(), tempfile.TemporaryDirectory() as scratch, contextlib.chdir(scratch):
             # The library leaves files in the working directory; here they go with it.
             plain = Path(scratch) / "prepared.onnx"
-            _prepare(source, plain)
+            prepare(source, plain, options, context.example, context.threads)
             names = {node.name for node in onnx.load(plain).graph.node}
             for name in options.nodes_to_exclude:
                 if name not in names:
@@ -125,7 +133,7 @@ class Quantize(Step):
             if options.method == "dynamic":
                 _dynamic(plain, path, options)
             elif options.method == "weight_only":
-                _weights_only(plain, path, options)
+                weights_only(plain, path, options)
             elif options.accuracy_drop is None:
                 more = _static(plain, path, options, context)
             else:
@@ -166,6 +174,9 @@ class Quantize(Step):
         if not options.quantize_bias:
             found = effect["quantized_biases"]
             expect(found == 0, self.name, f"{found} biases were quantized")
+        if options.reduce_range:
+            bits = effect["weight_bits"]
+            expect(bits <= 7, self.name, f"weights take {bits} bits")
         if options.accuracy_drop is not None:
             expect(
                 effect["accuracy_drop"] <= options.accuracy_drop,
@@ -179,6 +190,7 @@ _STATIC_ONLY = {
     "calibrate_method",
     "activation_symmetric",
     "quantize_bias",
+    "reduce_range",
     "samples",
     "accuracy_drop",
     "accuracy_split",
@@ -194,7 +206,6 @@ def _static(
 
     methods = {
         "minmax": quantization.CalibrationMethod.MinMax,
-        "entropy": quantization.CalibrationMethod.Entropy,
         "percentile": quantization.CalibrationMethod.Percentile,
     }
     reader = _reader(plain, context, options.samples)
@@ -211,6 +222,7 @@ def _static(
         activation_type=_type(options.activations),
         weight_type=_type(options.weights),
         per_channel=options.per_channel,
+        reduce_range=options.reduce_range,
         calibrate_method=methods[options.calibrate_method],
         op_types_to_quantize=list(options.op_types_to_quantize),
         nodes_to_exclude=[*options.nodes_to_exclude, *floats],
@@ -243,86 +255,11 @@ def _dynamic(plain: Path, path: Path, options: Any) -> None:
     )
 
 
-def _weights_only(plain: Path, path: Path, options: Any) -> None:
-    """Symmetric int8 weights, each behind a DequantizeLinear: w = scale * q, scale = max |w| / 127
-    per output channel, or for the whole weight.
-    """
-    import numpy as np
-    import onnx
-    from onnx import helper, numpy_helper
-
-    model = onnx.load(plain)
-    stored = {each.name: each for each in model.graph.initializer}
-    done: set[str] = set()
-    for node in list(model.graph.node):
-        asked = node.op_type in options.op_types_to_quantize and len(node.input) > 1
-        if not asked or node.name in options.nodes_to_exclude or node.input[1] not in stored:
-            continue
-        name = node.input[1]
-        if name not in done:
-            weight = numpy_helper.to_array(stored[name])
-            axis = _output_axis(node) if options.per_channel and weight.ndim > 1 else None
-            if axis is not None:
-                axis %= weight.ndim
-            others = tuple(each for each in range(weight.ndim) if each != axis)
-            largest = np.abs(weight).max(axis=None if axis is None else others, keepdims=True)
-            scale = np.maximum(largest, 1e-12).astype(np.float32) / 127
-            whole = np.clip(np.round(weight / scale), -127, 127).astype(np.int8)
-            shape = () if axis is None else (weight.shape[axis],)
-            zeros = np.zeros(shape, np.int8)
-            model.graph.initializer.remove(stored[name])
-            model.graph.initializer.extend(
-                [
-                    numpy_helper.from_array(whole, f"{name}_quantized"),
-                    numpy_helper.from_array(scale.reshape(shape), f"{name}_scale"),
-                    numpy_helper.from_array(zeros, f"{name}_zero_point"),
-                ]
-            )
-            parts = [f"{name}_quantized", f"{name}_scale", f"{name}_zero_point"]
-            more: dict[str, Any] = {} if axis is None else {"axis": axis}
-            made = helper.make_node(
-                "DequantizeLinear", parts, [name], f"{name}_DequantizeLinear", **more
-            )
-            model.graph.node.insert(0, made)
-            done.add(name)
-    onnx.save(model, path)
-
-
-def _output_axis(node: Any) -> int:
-    """The axis of a weight along which its output channels lie."""
-    if node.op_type == "MatMul":
-        return -1
-    if node.op_type == "Gemm":
-        turned = any(each.name == "transB" and each.i for each in node.attribute)
-        return 0 if turned else 1
-    return 1 if node.op_type == "ConvTranspose" else 0
-
-
-_OLDEST = 13
-"""Per-channel scales need DequantizeLinear's axis, which came with this operator set."""
-
-
-def _prepare(source: Path, target: Path) -> None:
-    import onnx
-    from onnxruntime.quantization.shape_inference import quant_pre_process
-
-    model = onnx.load(source)
-    if any(
-        each.domain in {"", "ai.onnx"} and each.version < _OLDEST for each in model.opset_import
-    ):
-        source = target.with_name("converted.onnx")
-        onnx.save(onnx.version_converter.convert_version(model, 17), source)
-    try:
-        quant_pre_process(str(source), str(target))
-    except Exception:  # noqa: BLE001 - symbolic shape inference fails on some operators, in many ways
-        quant_pre_process(str(source), str(target), skip_symbolic_shape=True)
-
-
 def _reader(model: Path, context: BuildContext, samples: int) -> Any:
     import onnx
     from onnxruntime.quantization import CalibrationDataReader
 
-    name = onnx.load(model, load_external_data=False).graph.input[0].name
+    name = image_input(onnx.load(model, load_external_data=False).graph).name
 
     class Reader(CalibrationDataReader):  # type: ignore[misc] # the library ships no types
         def __init__(self) -> None:
@@ -343,8 +280,9 @@ def _reader(model: Path, context: BuildContext, samples: int) -> Any:
 def _count(graph: Any, options: Any) -> tuple[int, int]:
     """Quantized operators of the types asked for, and all of those types.
 
-    Static: the first two inputs are dequantized; only the weight: the second is; dynamic: the
-    operator is an integer one, or fed by one that quantizes as it runs.
+    Static: the first two inputs are dequantized, or the first of a Clip, whose others are bounds.
+    Only the weight: the second is. Dynamic: the operator is an integer one, or fed by one that
+    quantizes as it runs.
     """
     types = options.op_types_to_quantize
     if options.method == "dynamic":
@@ -355,16 +293,21 @@ def _count(graph: Any, options: Any) -> tuple[int, int]:
     which = slice(0, 2)
     if options.method == "weight_only":
         which = slice(1, 2)
-        listed = [node for node in listed if len(node.input) > 1]  # the rest has no weight
+        # The rest has no weight; a Clip's other inputs are bounds.
+        listed = [node for node in listed if len(node.input) > 1 and node.op_type != "Clip"]
     quantized = [
         node
         for node in listed
         if node.input[which]
-        and all(makers.get(name) == "DequantizeLinear" for name in node.input[which])
+        and all(
+            makers.get(name) == "DequantizeLinear"
+            for name in node.input[slice(0, 1) if node.op_type == "Clip" else which]
+        )
     ]
     return len(quantized), len(listed)
 
 
+_WEIGHTED = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
 _INTEGER_OPS = {"ConvInteger", "MatMulInteger", "DynamicQuantizeMatMul", "QLinearConv"}
 
 
@@ -385,7 +328,26 @@ def _asymmetric(graph: Any) -> dict[str, int]:
         and makers[node.input[2]].op_type == "DequantizeLinear"
         for node in graph.node
     )
-    return {"zero_points_not_zero": points, "quantized_biases": biases}
+    return {
+        "zero_points_not_zero": points,
+        "quantized_biases": biases,
+        "weight_bits": _weight_bits(graph, stored, makers),
+    }
+
+
+def _weight_bits(graph: Any, stored: Mapping[str, Any], makers: Mapping[str, Any]) -> int:
+    """Bits that the span of codes of a quantized weight takes, at most; 0 without any. Codes from
+    -64 to 64 are 7 bits, as ONNX Runtime counts them.
+    """
+    from onnx import numpy_helper
+
+    span = 0
+    for node in graph.node:
+        maker = makers.get(node.input[1]) if len(node.input) > 1 else None
+        if node.op_type in _WEIGHTED and maker is not None and maker.input[0] in stored:
+            codes = numpy_helper.to_array(stored[maker.input[0]])
+            span = max(span, int(codes.max()) - int(codes.min()))
+    return (span - 1).bit_length() if span else 0
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from pytest_perfgate.errors import BuildError, suggestion
 from pytest_perfgate.steps import Applied, BuildContext, Step, expect
 from pytest_perfgate.steps.output_check import (
     batches,
+    image_input,
     largest_difference,
     onnx_outputs,
     onnx_session,
@@ -114,4 +115,4 @@ class Simplify(Step):
 
 
 def _dynamic(model: Any) -> bool:
-    return not model.graph.input[0].type.tensor_type.shape.dim[0].HasField("dim_value")
+    return not image_input(model.graph).type.tensor_type.shape.dim[0].HasField("dim_value")

@@ -1,0 +1,127 @@
+"""The graph that `quantize` starts from: of a new operator set, with shapes, and with unchanged
+outputs.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pytest_perfgate.errors import BuildError
+from pytest_perfgate.steps.output_check import (
+    batches,
+    largest_difference,
+    onnx_outputs,
+    onnx_session,
+    short,
+)
+
+_OLDEST = 13
+"""Per-channel scales need DequantizeLinear's axis, which came with this operator set."""
+
+_NEWER = 17
+"""The operator set that older graphs are converted to."""
+
+_TOLERANCE = 1e-3  # of an output's largest value: kernels of two operator sets add in other orders
+
+
+def prepare(source: Path, target: Path, options: Any, example: Any, threads: int) -> None:
+    """Write `target`: `source` in an operator set that can be quantized, with inferred shapes.
+
+    Args:
+        source: the ONNX file.
+        target: the file to write.
+        options: those of the step.
+        example: `example(n)` is a network input of batch n.
+        threads: threads of the comparison.
+
+    Raises:
+        BuildError: the conversion of the operator set changes outputs, or a layer cannot be
+            quantized with these options.
+    """
+    import onnx
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    model = onnx.load(source)
+    _refuse_grouped(model.graph, options)
+    version = next(
+        (each.version for each in model.opset_import if each.domain in {"", "ai.onnx"}), _OLDEST
+    )
+    plain = source
+    if version < _OLDEST:
+        plain = target.with_name("converted.onnx")
+        onnx.save(_converted(model, version), plain)
+        _check(source, plain, version, model, example, threads)
+    try:
+        quant_pre_process(str(plain), str(target))
+    except Exception:  # noqa: BLE001 - symbolic shape inference fails on some operators, in many ways
+        quant_pre_process(str(plain), str(target), skip_symbolic_shape=True)
+
+
+def _converted(model: Any, version: int) -> Any:
+    """`model` in a newer operator set. The converter of onnx drops the coordinates of Upsample and
+    of Resize before operator set 11, which were asymmetric and rounded down.
+    """
+    import onnx
+
+    try:
+        newer = onnx.version_converter.convert_version(model, _NEWER)
+    except Exception as error:
+        raise BuildError(
+            f"the graph of operator set {version} is not converted to {_NEWER}: {error}",
+            next_step=f"export the model with operator set {_OLDEST} or newer",
+        ) from error
+    if version < 11:
+        for node in newer.graph.node:
+            if node.op_type == "Resize":
+                kept = [
+                    attribute
+                    for attribute in node.attribute
+                    if attribute.name not in {"coordinate_transformation_mode", "nearest_mode"}
+                ]
+                del node.attribute[:]
+                node.attribute.extend(kept)
+                for name, value in (
+                    ("coordinate_transformation_mode", "asymmetric"),
+                    ("nearest_mode", "floor"),
+                ):
+                    node.attribute.append(onnx.helper.make_attribute(name, value))
+    return newer
+
+
+def _check(source: Path, plain: Path, version: int, model: Any, example: Any, threads: int) -> None:
+    """Compare the converted graph with the graph that came, on images and on noise."""
+    import numpy as np
+
+    images = example(batches(model)[0])
+    noise = np.random.default_rng(0).standard_normal(images.shape, dtype=np.float32)
+    old, new = onnx_session(source, threads), onnx_session(plain, threads)
+    for batch in (images, noise):
+        try:
+            apart = largest_difference(onnx_outputs(old, batch), onnx_outputs(new, batch))
+        except BuildError as error:
+            raise BuildError(
+                f"the graph of operator set {version} does not run in {_NEWER}: {error.problem}",
+                next_step=f"export the model with operator set {_OLDEST} or newer",
+            ) from error
+        if apart > _TOLERANCE:
+            raise BuildError(
+                f"the conversion from operator set {version} to {_NEWER} changes an output by "
+                f"{short(apart)} of its largest value",
+                next_step=f"export the model with operator set {_OLDEST} or newer",
+            )
+
+
+def _refuse_grouped(graph: Any, options: Any) -> None:
+    """ONNX Runtime has one scale per channel of a group, and cannot store those of all groups."""
+    if not options.per_channel or "ConvTranspose" not in options.op_types_to_quantize:
+        return
+    for node in graph.node:
+        groups = next((each.i for each in node.attribute if each.name == "group"), 1)
+        excluded = node.name in options.nodes_to_exclude
+        if node.op_type == "ConvTranspose" and groups > 1 and not excluded:
+            raise BuildError(
+                f"the ConvTranspose {node.name!r} has {groups} groups, and cannot have a scale per "
+                "output channel",
+                next_step="per_channel = false, or put it into nodes_to_exclude",
+            )
