@@ -11,7 +11,7 @@ from pytest_perfgate.plugin.options import OPTIONS
 from pytest_perfgate.plugin.settings import settings_of
 from pytest_perfgate.records.settings import Settings
 
-DERIVED = {"root", "ci", "command", "rounds"}
+DERIVED = {"root", "ci", "command", "rounds", "import_path"}
 """Fields of the settings that no option gives."""
 
 

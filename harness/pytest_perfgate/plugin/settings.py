@@ -54,6 +54,7 @@ def settings_of(config: pytest.Config) -> Settings:
             values[option.field] = _READERS.get(option.field, _plain)(given)
     return Settings(
         root=config.rootpath,
+        import_path=tuple(config.getini("pythonpath")),
         ci=_is_ci(),
         command=shlex.join(["pytest", *config.invocation_params.args]),
         **values,

@@ -11,6 +11,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from pytest_perfgate.records.code_tree import CodeTree
+
 ROTATE, FLUSH = "rotate", "flush_l2"
 """What lies between two samples: the next image, or that and a flush of the device's L2 cache."""
 
@@ -187,6 +189,8 @@ class Suite:
         between_samples: `ROTATE` or `FLUSH`.
         turns: `ALTERNATE` or `BLOCKED`.
         recipes: the readable recipes, in the file's order.
+        import_path: folders of the working tree that modules are imported from, besides `root`.
+        tree: the version of the code that `root` is of, None for the working tree.
     """
 
     name: str
@@ -203,6 +207,8 @@ class Suite:
     recipes: Mapping[str, Recipe]
     between_samples: str = ROTATE
     turns: str = ALTERNATE
+    import_path: tuple[Path, ...] = ()
+    tree: CodeTree | None = None
 
     @property
     def folder(self) -> Path:

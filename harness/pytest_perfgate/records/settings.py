@@ -36,6 +36,7 @@ class Settings:
         rounds: timed turns of an arm beside those it is compared with, per launch, at most.
         base: the git ref that `--perf-base` names, "" for none.
         base_tip: measure the ref's own commit, not its merge base with HEAD.
+        import_path: folders that pytest's `pythonpath` names.
         share: of the host, what the session has for itself; None for all of it.
         history: the folder of the history store, None for none.
         base_python: the interpreter of the base's arms, "" for this one.
@@ -64,6 +65,7 @@ class Settings:
     base: str = ""
     base_python: str = ""
     base_tip: bool = False
+    import_path: tuple[Path, ...] = ()
     markdown: Path | None = None
     openmetrics: Path | None = None
     step_summary: Path | None = None

@@ -13,6 +13,7 @@ from pytest_perfgate.files import short_path
 from pytest_perfgate.measure.base_checkout import Commit
 from pytest_perfgate.measure.preparation import Arm
 from pytest_perfgate.metric import MEMORY_GROWTH, PARITY, Metric, Rule
+from pytest_perfgate.records.code_tree import CodeTree
 from pytest_perfgate.records.recipe import LimitKind, Recipe, Suite
 from pytest_perfgate.records.verdict import Status, Verdict
 from pytest_perfgate.suite import reading
@@ -109,7 +110,7 @@ class Arms:
             if recipe is None or read is None or read.suite is None:
                 self.problems[name] = problem or _not_at_base(name, base, read)
                 continue
-            suite = read.suite
+            suite = replace(read.suite, import_path=self._suite.import_path, tree=_code_tree(base))
             if recipe.search is not None:
                 try:
                     values = self._values.get(name, {})
@@ -191,6 +192,13 @@ class Arms:
     def _by_launches(self, metric: str) -> bool:
         known = self._metrics.get(metric)
         return known is not None and known.rule is Rule.LAUNCHES
+
+
+def _code_tree(base: BaseTree) -> CodeTree:
+    """The base's files: its root lies as far below their top as the project's does."""
+    depth = len(Path(base.found.prefix).parts)
+    top = base.root.parents[depth - 1] if depth else base.root
+    return CodeTree(top, base.found.top.resolve(), base.found.name)
 
 
 def copy_of(reference: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -89,7 +89,11 @@ class Session:
     def read(self, file: Path) -> SuiteFile:
         """The suite file, read once."""
         if file not in self._plans:
-            self._plans[file] = _Plan(reading.read(file, self.settings.root))
+            read = reading.read(file, self.settings.root)
+            if read.suite is not None:
+                suite = replace(read.suite, import_path=self.settings.import_path)
+                read = replace(read, suite=suite)
+            self._plans[file] = _Plan(read)
         return self._plans[file].read
 
     def cases(self, file: Path) -> list[Case]:

@@ -13,12 +13,12 @@ import gc
 import math
 import os
 import struct
-import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from pytest_perfgate import registry
+from pytest_perfgate.building.import_path import enter
 from pytest_perfgate.errors import RuntimeFault
 from pytest_perfgate.machine import process_memory
 from pytest_perfgate.machine.cores import usable_cores
@@ -80,7 +80,7 @@ def serve(arm: ArmSpec, images: Sequence[Any], turns: int, answers: int) -> None
     if arm.work is not None:
         # The launch's parent imports nothing of the project: modules are those of this arm's root.
         os.chdir(arm.work.root)
-        sys.path.insert(0, str(arm.work.root))
+        enter(arm.work.suite)
     visit: _Visit = _YardstickVisit() if arm.work is None else _RecipeVisit(arm.work, images)
     _say(
         answers,

@@ -8,7 +8,6 @@ import importlib
 import os
 import signal
 import sys
-from pathlib import Path
 from typing import NoReturn
 
 from pytest_perfgate.machine.pipes import PipeClosed, PipeReader, write_whole
@@ -71,7 +70,9 @@ def main(job_fd: int, message_fd: int) -> NoReturn:
 
             run_arm(job, message_fd)
         else:
-            sys.path.insert(0, str(Path.cwd()))
+            from pytest_perfgate.building.import_path import enter
+
+            enter(job.suite)
             module, function = _MODULES[type(job)]
             getattr(importlib.import_module(f"pytest_perfgate.worker.{module}"), function)(
                 job, send
