@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from tests.conftest import Project
+from tests.conftest import RECIPES, Project, said
 
 
 def seconds(project: Project) -> float:
@@ -41,3 +41,20 @@ def test_what_accuracy_rests_on_is_looked_at_every_time(project: Project) -> Non
     project.run("-k", "plain-map")
     last = project.sessions()[-1]["suites"][0]["recipes"][0]["accuracy"]
     assert last["predictions_digest"] != fewer["predictions_digest"]
+
+
+def test_a_reference_that_sees_nothing_is_an_error_with_its_cause(project: Project) -> None:
+    """A wrong mean: no drop from 0 to 0 passes, and the line that mends it is named."""
+    project.write(f"{RECIPES}\n[suite.input]\nmean = [0.9, 0.9, 0.9]\n")
+    result = project.run("-k", "map or artifact_size")
+    verdicts = project.verdicts()
+    assert verdicts == {
+        "plain-map": "ERROR",
+        "plain-artifact_size": "PASS",
+        "moody-map": "ERROR",
+    }
+    said(
+        result,
+        "the reference plain does not work as declared: map50 is 0.0000",
+        "[suite.input] mean = [0.0, 0.0, 0.0], std = [1.0, 1.0, 1.0] scores far better",
+    )

@@ -23,10 +23,9 @@ class SuiteData:
         self._splits: dict[str, Any] = {}
         self.task: Task = registry.find(registry.TASKS, suite.task)
         registry.require(self.task.requires, f"the task {suite.task!r}")
-        self.pipeline: Pipeline = self.task.pipeline(
-            self.task.Input.model_validate(dict(suite.input)),
-            self.task.Output.model_validate(dict(suite.output)),
-        )
+        self.input = self.task.Input.model_validate(dict(suite.input))
+        self.output = self.task.Output.model_validate(dict(suite.output))
+        self.pipeline: Pipeline = self.task.pipeline(self.input, self.output)
 
     def split(self, name: str) -> Any:
         """The task's data object of a split, or of what an import path in a step's options names.

@@ -77,6 +77,13 @@ class Ratio(Frozen):
     denominator: Packed
 
 
+class Doubt(Frozen):
+    """Why an accuracy cannot be that of a working model, and what to do about it."""
+
+    problem: str
+    next_step: str = ""
+
+
 class Accuracy(Frozen):
     """The result of one evaluation over all validation images.
 
@@ -89,6 +96,7 @@ class Accuracy(Frozen):
         matches: what a paired bootstrap needs; None for a task that has none.
         ratios: metric name to what it is made of, for those that are ratios of sums over images.
         notes: what was left out or assumed of the data, one sentence each.
+        doubt: of a reference, why the scores cannot be those of a working model; None: they can be.
     """
 
     values: dict[str, float]
@@ -100,3 +108,4 @@ class Accuracy(Frozen):
     ratios: dict[str, Ratio] = Field(default_factory=dict)
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
+    doubt: Doubt | None = None

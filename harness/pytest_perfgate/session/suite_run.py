@@ -25,7 +25,7 @@ from pytest_perfgate.session.suite_judge import SuiteJudge
 from pytest_perfgate.session.suite_launches import SuiteLaunches
 from pytest_perfgate.suite.metrics import metrics_of
 from pytest_perfgate.suite.requirements import missing_packages
-from pytest_perfgate.verdicts.accuracy_intervals import collapsed
+from pytest_perfgate.verdicts.accuracy_intervals import collapsed, doubts
 from pytest_perfgate.verdicts.evidence import Risk
 from pytest_perfgate.verdicts.gpu_clock import clock_effects, launch_gaps
 from pytest_perfgate.verdicts.judge import summarise
@@ -197,5 +197,6 @@ class SuiteRun:
                 if record.accuracy is not None
                 for note in record.accuracy.notes
             ),
+            *doubts(records),
             *self._bench.notes,
         )

@@ -6,7 +6,7 @@ Frameworks are imported inside functions only: this package is read by the pytes
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from pytest_perfgate.metric import Metric
 from pytest_perfgate.registry import Requirement
 
 if TYPE_CHECKING:
-    from pytest_perfgate.records.accuracy import Accuracy
+    from pytest_perfgate.records.accuracy import Accuracy, Doubt
     from pytest_perfgate.records.image_losses import SeenBox, WorseImage
 
 
@@ -162,6 +162,22 @@ class Task(registry.Extension, ABC):
         Raises:
             DataError: an evaluator gave no valid score.
         """
+
+    def doubt(
+        self, data: Any, predictions: Sequence[Any], accuracy: Accuracy, output_options: Any
+    ) -> Doubt | None:
+        """Why this accuracy of a reference cannot be that of a working model: nothing is found,
+        classes stand in another order. Default: None, it can be.
+        """
+        return None
+
+    def alternatives(
+        self, input_options: Any, output_options: Any
+    ) -> Iterator[tuple[str, Any, Any]]:
+        """Other options of input and output to try when an accuracy is in doubt, each with the
+        line of a suite file that asks for it. Default: none.
+        """
+        yield from ()
 
     @abstractmethod
     def pack(self, predictions: Sequence[Any]) -> dict[str, Any]:

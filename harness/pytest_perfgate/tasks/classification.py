@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,7 +17,7 @@ from pytest_perfgate.tasks.classification_data import Called, ClassificationData
 from pytest_perfgate.tasks.preprocessing import Input, Pixels
 
 if TYPE_CHECKING:
-    from pytest_perfgate.records.accuracy import Accuracy
+    from pytest_perfgate.records.accuracy import Accuracy, Doubt
 
 _MACRO = "Mean over the classes in the data, all of equal weight."
 
@@ -97,6 +97,27 @@ class Classification(Task):
         from pytest_perfgate.tasks.classification_scores import evaluate
 
         return evaluate(data, predictions)
+
+    def doubt(
+        self,
+        data: ClassificationData,
+        predictions: Sequence[Called],
+        accuracy: Accuracy,
+        output_options: Any,
+    ) -> Doubt | None:
+        """See `tasks.classification_doubts.doubt_classes`."""
+        from pytest_perfgate.tasks.classification_doubts import doubt_classes
+
+        return doubt_classes(data, predictions, accuracy, output_options.classes)
+
+    def alternatives(
+        self, input_options: Any, output_options: Any
+    ) -> Iterator[tuple[str, Any, Any]]:
+        """Other ways to prepare pixels."""
+        from pytest_perfgate.tasks.other_inputs import other_inputs
+
+        for text, pixels in other_inputs(input_options):
+            yield text, pixels, output_options
 
     def pack(self, predictions: Sequence[Called]) -> dict[str, Any]:
         """Predictions as one array, scores float32 (images, C)."""

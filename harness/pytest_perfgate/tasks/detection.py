@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from pytest_perfgate.tasks.detection_data import DetectionData
 from pytest_perfgate.tasks.preprocessing import Input, Pixels
 
 if TYPE_CHECKING:
-    from pytest_perfgate.records.accuracy import Accuracy
+    from pytest_perfgate.records.accuracy import Accuracy, Doubt
     from pytest_perfgate.records.image_losses import SeenBox, WorseImage
     from pytest_perfgate.tasks.decoders import Decoder
     from pytest_perfgate.tasks.detection_data import Prediction
@@ -104,6 +104,32 @@ class Detection(Task):
         from pytest_perfgate.tasks.coco import evaluate
 
         return evaluate(data, predictions)
+
+    def doubt(
+        self,
+        data: DetectionData,
+        predictions: Sequence[Prediction],
+        accuracy: Accuracy,
+        output_options: Any,
+    ) -> Doubt | None:
+        """See `tasks.detection_doubts.doubt_detections`."""
+        from pytest_perfgate.tasks.detection_doubts import doubt_detections
+
+        return doubt_detections(
+            data, predictions, accuracy, output_options.options.get("classes", ())
+        )
+
+    def alternatives(
+        self, input_options: Any, output_options: Any
+    ) -> Iterator[tuple[str, Any, Any]]:
+        """Other decoders, and other ways to prepare pixels."""
+        from pytest_perfgate.tasks.detection_doubts import other_decoders
+        from pytest_perfgate.tasks.other_inputs import other_inputs
+
+        for text, output in other_decoders(output_options):
+            yield text, input_options, output
+        for text, pixels in other_inputs(input_options):
+            yield text, pixels, output_options
 
     def pack(self, predictions: Sequence[Prediction]) -> dict[str, Any]:
         """Predictions as arrays, to be kept."""

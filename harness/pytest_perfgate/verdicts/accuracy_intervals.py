@@ -112,6 +112,15 @@ def collapsed(recipes: Sequence[RecipeRecord]) -> tuple[str, ...]:
     return tuple(lines)
 
 
+def doubts(recipes: Sequence[RecipeRecord]) -> tuple[str, ...]:
+    """References whose scores cannot be those of a working model, a line each."""
+    return tuple(
+        f"{record.name} does not work as declared: {doubt.problem}; {doubt.next_step}"
+        for record in recipes
+        if record.accuracy is not None and (doubt := record.accuracy.doubt) is not None
+    )
+
+
 def _same_ranking(one: Matches, other: Matches) -> bool:
     """Whether both rank the same hits and misses of the same images alike, whatever the scores.
 

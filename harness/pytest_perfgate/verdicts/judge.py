@@ -13,6 +13,7 @@ from fnmatch import fnmatchcase
 
 from pytest_perfgate.machine.fingerprint import Machine
 from pytest_perfgate.metric import Better, Metric, Rule
+from pytest_perfgate.records.accuracy import Doubt
 from pytest_perfgate.records.launch_values import growth_resolution, launch_values, level
 from pytest_perfgate.records.recipe import Budget, Condition, Limit, LimitKind
 from pytest_perfgate.records.recipe_record import RecipeRecord
@@ -51,6 +52,11 @@ def judge(budget: Budget, metric: Metric, evidence: Evidence, risk: Risk, now: d
         failed = record.failure
         status = Status.SKIPPED if failed.missing_package else Status.ERROR
         return Verdict(**common, status=status, reason=failed.problem, next_step=failed.next_step)
+    doubt = _doubt(metric, evidence)
+    if doubt is not None:
+        return Verdict(
+            **common, status=Status.ERROR, reason=doubt.problem, next_step=doubt.next_step
+        )
     if value is None:
         why = record.unmeasured.get(metric.name, "")
         return Verdict(
@@ -68,6 +74,16 @@ def judge(budget: Budget, metric: Metric, evidence: Evidence, risk: Risk, now: d
         reason=worst.reason,
         next_step=wording.next_step(worst, metric, record.name, evidence.pace),
     )
+
+
+def _doubt(metric: Metric, evidence: Evidence) -> Doubt | None:
+    """Why scores mean nothing here: the reference's cannot be those of a working model."""
+    reference = evidence.reference or evidence.record
+    doubt = reference.accuracy.doubt if reference.accuracy else None
+    if doubt is None or metric.rule is not Rule.IMAGES:
+        return None
+    problem = f"the reference {reference.name} does not work as declared: {doubt.problem}"
+    return doubt.model_copy(update={"problem": problem})
 
 
 def measured(record: RecipeRecord, metric: str) -> Verdict:
@@ -200,7 +216,7 @@ def _obstacle(limit: Limit, metric: Metric, evidence: Evidence) -> LimitResult |
     if limit.kind is not LimitKind.REGRESSION:
         reference = evidence.reference
         if reference is not None and reference.failure is None:
-            return None
+            return _from_nothing(limit, metric, level(reference, metric), "reference")
         problem = reference.failure.problem if reference and reference.failure else ""
         return _without(
             limit,
@@ -217,7 +233,21 @@ def _obstacle(limit: Limit, metric: Metric, evidence: Evidence) -> LimitResult |
         return _without(
             limit, Status.NO_BASELINE, f"no baseline of {metric.name} is stored for this machine"
         )
-    return None
+    return _from_nothing(limit, metric, evidence.baseline.metrics[metric.name].value, "baseline")
+
+
+def _from_nothing(
+    limit: Limit, metric: Metric, value: float | None, whose: str
+) -> LimitResult | None:
+    """A score of 0 cannot become worse: a limit on how much worse it may be holds nothing."""
+    if value != 0 or metric.relative or metric.better is not Better.HIGHER:
+        return None
+    return _without(
+        limit,
+        Status.ERROR,
+        f"{metric.name} of the {whose} is 0, and nothing is lower: "
+        f"{limit.kind.value} proves nothing",
+    )
 
 
 def _compared(

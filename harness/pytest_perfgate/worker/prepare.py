@@ -30,6 +30,7 @@ from pytest_perfgate.runtimes import InferenceSession, Runtime
 from pytest_perfgate.suite.preloads import preloads
 from pytest_perfgate.worker.loading import preload
 from pytest_perfgate.worker.protocol import Prepared, PrepareJob, Send, WorkProgress, failure
+from pytest_perfgate.worker.reference_check import doubt_of
 
 _EVERY = 0.5  # seconds between progress messages
 _IMAGES = 24  # validation images that every arm cycles through
@@ -140,7 +141,8 @@ def _evaluation_key(suite: Suite, recipe: Recipe, built: Built, data: SuiteData)
     artifact = built.artifact
     return digest_of(
         {
-            "what": "evaluation with predictions and cold load",
+            "what": "evaluation with predictions, cold load and doubt",
+            "reference": recipe.is_reference,
             "versions": versions(),
             "artifact": built.info.digest,
             "structures": [structure.model_dump(mode="json") for structure in artifact.structures],
@@ -187,9 +189,12 @@ def _evaluate(
             predictions += data.pipeline.postprocess(session.run(batch), meta)
             progress(index + 1, total, "accuracy")
         facts = session.facts
+        accuracy = data.task.evaluate(validation, predictions)
+        if recipe.is_reference:
+            doubt = doubt_of(data, session, predictions, accuracy)
+            accuracy = accuracy.model_copy(update={"doubt": doubt})
     finally:
         session.close()
-    accuracy = data.task.evaluate(validation, predictions)
     needed = {
         name
         for name, metric in data.task.metrics.items()

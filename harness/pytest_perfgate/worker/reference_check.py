@@ -1,0 +1,71 @@
+"""Looks for the cause of a reference's accuracy that cannot be that of a working model.
+
+Other decoders and other ways to prepare pixels are tried on some images. One that scores far better
+is named; nothing is changed by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from pytest_perfgate.building.suite_data import VALIDATION, SuiteData
+from pytest_perfgate.metric import Better
+from pytest_perfgate.records.accuracy import Accuracy, Doubt
+from pytest_perfgate.runtimes import InferenceSession
+
+_IMAGES = 32  # that alternatives are tried on
+_LEAST_GAIN = 0.2  # of the main score, were all images as the ones that were tried
+
+_UNEXPLAINED = (
+    "compare [suite.input] and [suite.output] with what the network was trained on: size, mean and "
+    "std, colour order, decoder, order of the classes"
+)
+
+
+def doubt_of(
+    data: SuiteData,
+    session: InferenceSession,
+    predictions: Sequence[Any],
+    accuracy: Accuracy,
+) -> Doubt | None:
+    """Why the accuracy cannot be that of a working model, with the likely cause as the next step;
+    None: it can be.
+    """
+    doubt = data.task.doubt(data.split(VALIDATION), predictions, accuracy, data.output)
+    if doubt is None or doubt.next_step:
+        return doubt
+    cause = _cause(data, session, predictions, accuracy)
+    return doubt.model_copy(update={"next_step": cause or _UNEXPLAINED})
+
+
+def _cause(
+    data: SuiteData, session: InferenceSession, predictions: Sequence[Any], accuracy: Accuracy
+) -> str:
+    """The line of the suite file under which the first images score far better, "" for none."""
+    name, metric = next(iter(data.task.metrics.items()))
+    sign = 1.0 if metric.better is Better.HIGHER else -1.0
+    validation = data.split(VALIDATION)
+    count = min(_IMAGES, len(predictions))
+    images = [np.array(validation.images[index]) for index in range(count)]
+    best, line = _LEAST_GAIN * count / len(predictions), ""
+    outputs: dict[str, list[Any]] = {}
+    for text, pixels, output in data.task.alternatives(data.input, data.output):
+        pipeline = data.task.pipeline(pixels, output)
+        try:
+            others: list[Any] = []
+            key = pixels.model_dump_json()
+            if key not in outputs:
+                prepared = [pipeline.preprocess([image]) for image in images]
+                outputs[key] = [(session.run(batch), meta) for batch, meta in prepared]
+            for arrays, meta in outputs[key]:
+                others += pipeline.postprocess(arrays, meta)
+            values = data.task.evaluate(validation, [*others, *predictions[count:]]).values
+        except Exception:  # noqa: BLE001, S112 - an alternative that does not fit explains nothing
+            continue
+        gain = sign * (values[name] - accuracy.values[name])
+        if gain > best:
+            best, line = gain, text
+    return f"{line} scores far better on {count} images ({name})" if line else ""
