@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from pytest_perfgate.plain_text import capped, encodable
+
 
 class PerfgateError(Exception):
     """A problem that a user can act on.
@@ -24,11 +26,12 @@ class PerfgateError(Exception):
         valid: str = "",
         next_step: str = "",
     ) -> None:
-        super().__init__(problem)
-        self.problem = problem
-        self.where = where
-        self.valid = valid
-        self.next_step = next_step
+        # Texts of workers, libraries and file names: one of them must not lose the whole report.
+        self.problem = capped(encodable(problem))
+        self.where = capped(encodable(where))
+        self.valid = capped(encodable(valid))
+        self.next_step = capped(encodable(next_step))
+        super().__init__(self.problem)
 
     def __str__(self) -> str:
         lines = [f"{self.where}: {self.problem}" if self.where else self.problem]

@@ -39,7 +39,7 @@ def test_the_answer_names_what_changed_since_when_and_by_how_much(tmp_path: Path
     """A step of four nights ago, and a budget that turned red last night."""
     text = told(tmp_path, [*SLOWER[:-1], Night(factor=1.1, status=Status.FAIL)])
     assert text.startswith("Since the session of 2026-02-02 02:00: 1 budget turned red")
-    assert re.search(r"int8 latency_p50 is \+(9|10)\.\d % since 2026-01-31", text)
+    assert re.search(r"int8 latency_p50 moved by \+(9|10)\.\d % on 2026-01-31", text)
 
 
 def test_a_calm_night_says_so(tmp_path: Path) -> None:

@@ -7,11 +7,12 @@ import unicodedata
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pytest_perfgate.plain_text import printable
 from pytest_perfgate.records.session import SessionRecord
 from pytest_perfgate.records.verdict import Status
 from pytest_perfgate.report import terminal
 from pytest_perfgate.report.answer import answer
-from pytest_perfgate.report.terminal import explain, printable
+from pytest_perfgate.report.terminal import explain
 from pytest_perfgate.report.text import WIDTH
 
 from tests.report import sessions

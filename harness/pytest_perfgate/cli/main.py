@@ -18,6 +18,7 @@ from pytest_perfgate.cli import (
     schema,
 )
 from pytest_perfgate.errors import PerfgateError
+from pytest_perfgate.plain_text import printable
 
 _COMMANDS = (init, schema, doctor, explain, freeze, report, history, baselines)
 
@@ -32,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code: int = parsed.run(parsed)
     except PerfgateError as error:
-        print(error, file=sys.stderr)
+        print(printable(str(error)), file=sys.stderr)
         return 1
     except BrokenPipeError:
         return 0

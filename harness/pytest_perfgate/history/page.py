@@ -107,7 +107,7 @@ def answer(findings: Findings) -> str:
         night = nights[first_event.night]
         more = f", and {len(bad) - 1} more" if len(bad) > 1 else ""
         head += (
-            f" {place(first_event.found, findings)} is {change(first_event)} since "
+            f" {place(first_event.found, findings)} moved by {change(first_event)} on "
             f"{night.started:%Y-%m-%d}{more}."
         )
     elif recent:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
-from pytest_perfgate.frozen import Frozen
+from pytest_perfgate.frozen import Frozen, Message
 from pytest_perfgate.records.accuracy import Accuracy
 from pytest_perfgate.records.image_losses import WorseImage
 from pytest_perfgate.records.launch import Growth, Launch, Parity
@@ -48,8 +48,8 @@ class Failure(Frozen):
     """
 
     stage: str
-    problem: str
-    last_words: str = ""
+    problem: Message
+    last_words: Message = ""
     next_step: str = ""
     missing_package: bool = False
     missing: tuple[str, ...] = ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from pytest_perfgate.frozen import Frozen
+from pytest_perfgate.frozen import Frozen, Message
 
 
 class Status(StrEnum):
@@ -83,7 +83,7 @@ class Verdict(Frozen):
     baseline: float | None = None
     baseline_age: float | None = None
     limits: tuple[LimitResult, ...] = ()
-    reason: str
+    reason: Message
     next_step: str = ""
     slower: tuple[str, ...] = ()
 

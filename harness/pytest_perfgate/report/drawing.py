@@ -69,6 +69,7 @@ _BEYOND = re.compile("[\U00010000-\U0010ffff]")
 
 
 _REACHED = 80  # marks of a picture that the keyboard visits one by one, at most
+_SMALL = 480.0  # pixels: a narrower picture is not enlarged to the width of its card
 _SVG = "http://www.w3.org/2000/svg"
 _MARK = "words: "  # in front of a mark's words, to know them from the renderer's default
 
@@ -84,6 +85,8 @@ def _with_titles(text: str) -> str:
     ElementTree.register_namespace("", _SVG)
     ElementTree.register_namespace("xlink", "http://www.w3.org/1999/xlink")
     root = ElementTree.fromstring(text)  # noqa: S314 - what the renderer has just written
+    if float(root.get("width") or _SMALL) < _SMALL:
+        root.set("data-small", "")
     described = []
     for mark in root.iter():
         if mark.get("role") != "graphics-symbol":

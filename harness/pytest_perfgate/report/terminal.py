@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import textwrap
 from collections import Counter
 from collections.abc import Mapping
 
 from pytest_perfgate.baselines.changes import table as change_table
 from pytest_perfgate.metric import Metric
+from pytest_perfgate.plain_text import printable
 from pytest_perfgate.records.recipe_record import Failure
 from pytest_perfgate.records.session import SessionRecord, SuiteRecord
 from pytest_perfgate.records.verdict import Status, Verdict
@@ -66,17 +66,6 @@ def _missing(session: SessionRecord) -> list[str]:
     return [
         f"missing: {', '.join(sorted(names))}; pytest -rs prints the commands that install them"
     ]
-
-
-def printable(text: str) -> str:
-    """`text` without the signs that steer a terminal or hide and reorder text; lines stay."""
-    return _CONTROL.sub(" ", _ESCAPE.sub("", text))
-
-
-_ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-_])")
-_CONTROL = re.compile(
-    "[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
-)
 
 
 def counts(verdicts: list[Verdict]) -> str:

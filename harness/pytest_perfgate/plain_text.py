@@ -1,0 +1,34 @@
+"""Text from outside made safe: for files in UTF-8, and for terminals."""
+
+from __future__ import annotations
+
+import re
+
+LONGEST = 20_000
+"""Characters of one message: a page holds hundreds, and nobody reads more of one."""
+
+_SURROGATES = re.compile("[\ud800-\udfff]")
+_ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-_])")
+_CONTROL = re.compile(
+    "[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
+)
+
+
+def encodable(text: str) -> str:
+    """`text` with a replacement character for each part that UTF-8 cannot hold: names of files and
+    messages may carry bytes that are no text.
+    """
+    return text if text.isascii() else _SURROGATES.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def capped(text: str, longest: int = LONGEST) -> str:
+    """`text` with its middle left out where it is longer: the cause stands at an end."""
+    if len(text) <= longest:
+        return text
+    half = longest // 2
+    return f"{text[:half]}\n… {len(text) - 2 * half:,} characters left out …\n{text[-half:]}"
+
+
+def printable(text: str) -> str:
+    """`text` without characters that control a terminal or hide and reorder text; lines stay."""
+    return _CONTROL.sub(" ", _ESCAPE.sub("", text))
