@@ -108,14 +108,17 @@ def test_a_problem_of_the_whole_suite_is_named(tmp_path, text, said):
     assert said in str(found.suite_problems[0])
 
 
-def test_a_link_out_of_the_project_is_refused(tmp_path):
-    """A model file that is a link to outside the root is not taken."""
+def test_a_path_out_of_the_project_is_refused_and_a_link_is_followed(tmp_path):
+    """A model may lie in a store outside the root; the suite file names it by a link inside."""
     (tmp_path / "out.onnx").write_bytes(b"x")
     root = tmp_path / "root"
     (root / "suites" / "demo").mkdir(parents=True)
     (root / "suites" / "demo" / "m.onnx").symlink_to(tmp_path / "out.onnx")
-    found = read(root, SUITE.replace("demo.model:build", "m.onnx") + FP32)
+    recipe = FP32.replace('"torch"', '"onnxruntime"')
+    assert not read(root, SUITE.replace("demo.model:build", "m.onnx") + recipe).problems
+    found = read(root, SUITE.replace("demo.model:build", "../../../out.onnx") + recipe)
     assert "leaves the project" in str(found.suite_problems[0])
+    assert "link" in found.suite_problems[0].next_step
 
 
 def test_a_model_in_onnx_starts_the_chain_as_onnx(tmp_path):

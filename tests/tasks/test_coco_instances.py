@@ -5,6 +5,9 @@ from __future__ import annotations
 import contextlib
 import copy
 import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -319,6 +322,26 @@ def test_a_file_may_have_a_byte_order_mark(folder: Path, encoding: str) -> None:
     coco["categories"][0]["name"] = "Würfel"
     save(folder, coco, encoding, ensure_ascii=False)
     assert load(folder).instances.categories == ("Würfel", "dog")
+
+
+def test_names_are_utf_8_whatever_the_locale(folder: Path) -> None:
+    """In a container without a locale, where Python's own default is ASCII."""
+    _rename(folder, "größe.png", on_disk="größe.png")
+    code = f"""
+from pathlib import Path
+from pytest_perfgate.tasks.detection import Detection
+folder = Path({str(folder)!r})
+print(Detection().load({SOURCE}, folder, folder).images[0].shape)
+"""
+    names = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, **names},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == f"({SIDE}, {SIDE}, 3)\n", done.stderr
 
 
 def _rename(folder: Path, name: str, *, on_disk: str = "") -> None:

@@ -115,7 +115,7 @@ class ArtifactStore:
     def add(self, key: str, scratch: Path, stored: Stored) -> Entry:
         """Moves `scratch` into its place as an entry of `key`."""
         text = stored.model_dump_json(indent=1)
-        (scratch / _ENTRY).write_text(text)
+        (scratch / _ENTRY).write_text(text, encoding="utf-8")
         place = self.root / "artifacts" / key / digest_of(stored.files)[:16]
         place.parent.mkdir(exist_ok=True)
         shutil.rmtree(place, ignore_errors=True)

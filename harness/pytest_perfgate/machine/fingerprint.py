@@ -196,7 +196,7 @@ def _memory() -> int:
 
 
 def _os() -> str:
-    text = _OS_RELEASE.read_text() if _OS_RELEASE.exists() else ""
+    text = _OS_RELEASE.read_text(encoding="utf-8") if _OS_RELEASE.exists() else ""
     name = _field(text.replace("=", ": "), "ID").strip('"')
     release = _field(text.replace("=", ": "), "VERSION_ID").strip('"')
     distribution = f" {name} {release}".rstrip()

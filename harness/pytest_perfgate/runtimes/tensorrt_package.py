@@ -48,7 +48,7 @@ class EngineNote(BaseModel):
     def write(self, engine: Path) -> None:
         """Writes the note beside its engine."""
         text = json.dumps(self.model_dump(mode="json"), indent=1)
-        self.beside(engine).write_text(text + "\n")
+        self.beside(engine).write_text(text + "\n", encoding="utf-8")
 
     @classmethod
     def read(cls, engine: Path) -> EngineNote:

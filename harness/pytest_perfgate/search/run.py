@@ -317,7 +317,7 @@ def _folder(settings: Settings, key: str) -> Path:
 
 def _read_files(folder: Path) -> dict[str, str]:
     try:
-        found: dict[str, str] = json.loads((folder / _FILES).read_text())
+        found: dict[str, str] = json.loads((folder / _FILES).read_bytes())
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:

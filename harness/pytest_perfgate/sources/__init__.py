@@ -7,6 +7,7 @@ the pytest process too.
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -187,12 +188,16 @@ class Source(registry.Extension, ABC):
 def inside(path: str, fence: Fence) -> Path:
     """The file or folder at `path`, relative to the suite file's folder.
 
+    A link is followed wherever it leads: models lie in stores and on mounts.
+
     Raises:
-        RecipeError: it leaves the project, or does not exist.
+        RecipeError: the path leaves the project, or does not exist.
     """
-    file = (fence.folder / path).resolve()
-    if not file.is_relative_to(fence.root.resolve()):
-        raise RecipeError(f"the path {path!r} leaves the project")
+    file = Path(os.path.normpath(fence.folder / path))
+    if not file.is_relative_to(os.path.normpath(fence.root)):
+        raise RecipeError(
+            f"the path {path!r} leaves the project", next_step="link to it from inside"
+        )
     if not file.exists():
         raise RecipeError(f"the file {path!r} does not exist", next_step=f"put it at {file}")
     return file

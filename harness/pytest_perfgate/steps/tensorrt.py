@@ -160,7 +160,9 @@ class TensorRt(Step):
         # In a folder of its own: it is for reading, and not a part of what is deployed.
         notes = context.folder / "inspector"
         notes.mkdir()
-        (notes / "layers.json").write_text(tensorrt_layers.as_json(built.layers) + "\n")
+        (notes / "layers.json").write_text(
+            tensorrt_layers.as_json(built.layers) + "\n", encoding="utf-8"
+        )
         effect = {
             "package": options.package,
             "version": trt.__version__,

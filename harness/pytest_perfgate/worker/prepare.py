@@ -122,7 +122,7 @@ def _evaluation(
         evaluation, packed = _evaluate(suite, recipe, artifact, data, progress)
         with store.scratch() as folder:
             np.savez(folder / _PREDICTIONS, **packed)
-            (folder / _EVALUATION).write_text(evaluation.model_dump_json())
+            (folder / _EVALUATION).write_text(evaluation.model_dump_json(), encoding="utf-8")
             stored = Stored(
                 kind="evaluation",
                 file=_EVALUATION,
