@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import time
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from pytest_perfgate.errors import PerfgateError, ReportError
-from pytest_perfgate.files import short_path
+from pytest_perfgate.files import put, short_path
 from pytest_perfgate.machine import git
 from pytest_perfgate.machine.fingerprint import Environment, Machine, this_environment, this_machine
 from pytest_perfgate.machine.host_share import kept
@@ -19,6 +20,7 @@ from pytest_perfgate.measure.base_checkout import checked_out, find
 from pytest_perfgate.measure.preparation import Progress
 from pytest_perfgate.measure.worker_environment import allocator
 from pytest_perfgate.metric import Rule
+from pytest_perfgate.plain_text import encodable
 from pytest_perfgate.records.recipe_record import Failure, RecipeRecord
 from pytest_perfgate.records.session import SessionRecord, SuiteRecord
 from pytest_perfgate.records.settings import Settings
@@ -79,6 +81,7 @@ class Session:
         self._records: list[SuiteRecord] = []
         self._started = datetime.now(UTC)
         self._id = ""
+        self._failed: dict[Path, PerfgateError] = {}
         self._clock = time.monotonic()
         self._machine: Machine | None = None
         self._environment: Environment | None = None
@@ -147,7 +150,7 @@ class Session:
             plan = self._plans[case.file]
             if not plan.wanted:
                 self.select([case])
-            self._done[case.file] = self._run(plan)
+            self._done[case.file] = self._run_once(case.file, plan)
             self._keep()
         verdict = self._done[case.file].get((case.recipe, case.metric))
         if verdict is None:
@@ -234,6 +237,40 @@ class Session:
         )
         self._records.append(record)
         return {(verdict.recipe, verdict.metric): verdict for verdict in record.verdicts}
+
+    def _run_once(self, file: Path, plan: _Plan) -> dict[tuple[str, str], Verdict]:
+        """Runs a suite; a suite that failed as a whole is not measured again for its next budget.
+
+        Raises:
+            PerfgateError: as in the first run; an unexpected error comes as one, with the file that
+                has its traceback.
+        """
+        if file in self._failed:
+            raise self._failed[file]
+        try:
+            return self._run(plan)
+        except Exception as error:
+            failed = error if isinstance(error, PerfgateError) else self._crash(error)
+            self._failed[file] = failed
+            if failed is error:
+                raise
+            raise failed from error
+
+    def _crash(self, error: Exception) -> PerfgateError:
+        """An error that nobody expected, with its traceback in a file."""
+        file = self.settings.cache / "crashes" / f"{self.id}.txt"
+        place = f"its traceback is in {short_path(file, self.settings.root)}"
+        try:
+            keep_out_of_git(self.settings.cache)
+            file.parent.mkdir(exist_ok=True)
+            put(file, encodable("".join(traceback.format_exception(error))))
+        except OSError as unwritten:
+            place = f"its traceback could not be written: {unwritten.strerror}"
+        first = next(iter(str(error).splitlines()), "")
+        return PerfgateError(
+            f"unexpected {type(error).__name__}: {first} ({place})",
+            next_step="report it to the project, or to the author of the extension that it names",
+        )
 
     def _keep(self) -> None:
         """Stores the suites so far: they outlive whatever happens to this process. A folder that
