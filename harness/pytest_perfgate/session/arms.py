@@ -12,6 +12,7 @@ from pytest_perfgate.errors import PerfgateError
 from pytest_perfgate.files import short_path
 from pytest_perfgate.measure.base_checkout import Commit
 from pytest_perfgate.measure.preparation import Arm
+from pytest_perfgate.measure.untracked_inputs import bring
 from pytest_perfgate.metric import MEMORY_GROWTH, PARITY, Metric, Rule
 from pytest_perfgate.records.code_tree import CodeTree
 from pytest_perfgate.records.recipe import LimitKind, Recipe, Suite
@@ -44,6 +45,7 @@ class Arms:
     Attributes:
         recipes: those asked for and the references that they are compared with.
         problems: recipe name to why it has no arm at the base.
+        notes: what people should know of the base.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Arms:
         self._base = base
         self._values = values or {}
         self.problems: dict[str, str] = {}
+        self.notes: list[str] = []
         names = dict.fromkeys(wanted) | {
             suite.recipes[name].reference: None for name in wanted if name not in hopeless
         }
@@ -96,6 +99,15 @@ class Arms:
         file = base.root / short_path(self._suite.folder, self._suite.root) / self._suite.file.name
         problem, read = "", None
         if file.is_file():
+            brought = bring(self._suite, file.parent, _code_tree(base))
+            if brought.problem:
+                self.problems |= dict.fromkeys(self._wanted, brought.problem)
+                return []
+            if brought.names:
+                self.notes.append(
+                    f"not in git, and taken from the working tree for {base.found.name}: "
+                    f"{', '.join(brought.names)}"
+                )
             read = reading.read(file, base.root)
         else:
             problem = f"the suite does not exist at {base.found.name}"

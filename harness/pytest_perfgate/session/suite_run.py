@@ -198,5 +198,6 @@ class SuiteRun:
                 for note in record.accuracy.notes
             ),
             *doubts(records),
+            *self._arms.notes,
             *self._bench.notes,
         )
