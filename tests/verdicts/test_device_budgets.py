@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from pytest_perfgate.baselines.store import StoredMetric
+from pytest_perfgate.baselines.update import baseline_of
 from pytest_perfgate.machine import gpu_sensors
 from pytest_perfgate.machine.pipes import PipeReader
 from pytest_perfgate.metric import PERFORMANCE
@@ -22,7 +23,7 @@ from pytest_perfgate.worker import launch
 from pytest_perfgate.worker.arm_process import HeldArm
 
 from tests.machine.recorded import UUID, Recorded
-from tests.verdicts.test_judge import NOW, RISK, SPREAD, launches, recipe, stored
+from tests.verdicts.test_judge import MACHINE, NOW, RISK, SPREAD, launches, recipe, stored
 
 VALUES: dict[str, dict[str, Any]] = {
     "device_memory": {"device_memory_process": 800_000_000, "device_memory_allocator": 10},
@@ -131,3 +132,46 @@ def test_equal_cycles_are_not_claimed_of_another_machine_state() -> None:
         NOW,
     )
     assert not any("clock effect" in line for line in found.limits[0].notes)
+
+
+@pytest.mark.parametrize(
+    ("cores", "device", "status"),
+    [
+        (1.0, 1.0, Status.PASS),
+        (1.25, 1.0, Status.PASS),  # the cores are slower, the GPU is not: nothing to take out
+        (0.8, 1.0, Status.PASS),  # and the reverse
+        (1.25, 1.25, Status.FAIL),  # a slower GPU is not excused by slower cores
+        (1.0, 1.25, Status.FAIL),
+    ],
+)
+def test_times_of_a_gpu_are_not_corrected_by_the_cores(
+    cores: float, device: float, status: Status
+) -> None:
+    """Host latency of a recipe on a GPU, 10 ms when it was stored; the note says what decided."""
+    metric = "latency_p50"
+    record = recipe("candidate", 0.010 * device).model_copy(
+        update={"runtime_facts": {"device_uuid": UUID}}
+    )
+    evidence = Evidence(record=record, baseline=stored(0.010), yardstick=launches(0.003 * cores))
+    budget = Budget(metric, (Limit(LimitKind.REGRESSION, 0.15, "15%"),))
+    (limit,) = judge(budget, PERFORMANCE[metric], evidence, RISK, NOW).limits
+    assert limit.status is status
+    assert limit.estimate == pytest.approx(device, rel=0.01)
+    assert any("absolutely: " in line and "this decides" in line for line in limit.notes)
+
+
+@pytest.mark.parametrize(("facts", "kept"), [({}, 14), ({"device_uuid": UUID}, 0)])
+def test_a_baseline_of_a_gpu_has_no_times_of_the_cores(facts: dict[str, Any], kept: int) -> None:
+    """What is stored of a recipe on the cores has the yardstick beside each launch."""
+    record = recipe("candidate", 0.010).model_copy(update={"runtime_facts": facts})
+    suite: Any = SimpleNamespace(name="s", yardstick=launches(0.003))
+    session: Any = SimpleNamespace(
+        started=NOW.isoformat(),
+        commit="",
+        dirty=False,
+        machine=MACHINE,
+        environment=stored(0.010).environment,
+    )
+    baseline = baseline_of(session, suite, record, PERFORMANCE)
+    assert len(baseline.metrics["latency_p50"].yardstick) == kept
+    assert len(baseline.metrics["latency_p50"].launches) == 14

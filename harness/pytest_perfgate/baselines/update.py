@@ -13,6 +13,7 @@ from pytest_perfgate.records.launch_values import launch_values, level, yardstic
 from pytest_perfgate.records.recipe_record import RecipeRecord
 from pytest_perfgate.records.session import SessionRecord, SuiteRecord
 from pytest_perfgate.records.settings import Settings
+from pytest_perfgate.runtimes import on_device
 from pytest_perfgate.suite.metrics import metrics_of
 
 
@@ -65,7 +66,8 @@ def baseline_of(
     metrics: Mapping[str, Metric],
 ) -> Baseline:
     """What would be stored of a recipe."""
-    yard = yardstick_values(suite.yardstick)
+    # The yardstick is work of the cores: it knows nothing of a GPU's drift.
+    yard = {} if on_device(record.runtime_facts) else yardstick_values(suite.yardstick)
     stored = {}
     for metric in metrics.values():
         value = level(record, metric)

@@ -14,6 +14,7 @@ from pytest_perfgate.records.launch_values import launch_values, yardstick_value
 from pytest_perfgate.records.recipe_record import RecipeRecord
 from pytest_perfgate.records.session import SessionRecord, SuiteRecord
 from pytest_perfgate.records.verdict import LimitResult, MetricSummary
+from pytest_perfgate.runtimes import on_device
 from pytest_perfgate.stats.sequential import fixed_bounds
 from pytest_perfgate.units import Unit
 from pytest_perfgate.verdicts.limit_bounds import log_ratios
@@ -184,6 +185,8 @@ def _comparable(
         logs = log_ratios(metric, record, reference)
         if logs:
             return record.reference, logs
+    if on_device(record.runtime_facts):
+        return "", []  # the yardstick is work of the cores
     yard = yardstick_values(suite.yardstick)
     values = {
         index: value

@@ -18,6 +18,7 @@ from pytest_perfgate.records.launch_values import (
     yardstick_values,
 )
 from pytest_perfgate.records.recipe_record import RecipeRecord
+from pytest_perfgate.runtimes import on_device
 from pytest_perfgate.units import Unit, show_percent
 from pytest_perfgate.verdicts.evidence import TWO_SESSIONS, Compared, Evidence, Risk
 from pytest_perfgate.verdicts.limit_bounds import (
@@ -68,9 +69,9 @@ def _two_sessions(
     from pytest_perfgate.stats import sequential
 
     sides = _sides(metric, evidence.record, stored, evidence.yardstick)
-    sign = _yardstick_sign(metric)
+    sign = _yardstick_sign(metric, evidence.record)
     moved = drift(stored, evidence.yardstick) if sign else None
-    moves = bool(sign) or metric.unit in {Unit.SECONDS, Unit.JOULES}
+    moves = metric.unit in {Unit.SECONDS, Unit.JOULES, Unit.IMAGES_PER_SECOND}
     doubt = math.hypot(TRANSFER_SD, TRANSFER_SHARE * abs(moved or 0.0)) if moves else 0.0
     bounds = {
         spending: sequential.two_sample_bounds(
@@ -86,6 +87,11 @@ def _two_sessions(
         note = f"the machine's drift since then, {show_percent(math.expm1(moved or 0.0))}, removed"
     elif sign:
         note = "the baseline has no yardstick, so the machine's drift is not removed"
+    elif moves and on_device(evidence.record.runtime_facts):
+        note = (
+            "the recipe runs on a GPU, which the yardstick of the cores does not measure, so that "
+            "the machine's drift is not removed: absolute times decide"
+        )
     return Compared(
         estimate=math.exp(estimate),
         fail_low=exp(fail_low),
@@ -126,7 +132,7 @@ def _sides(
     values, yards = launch_values(record, metric), yardstick_values(yardstick)
     now = [log_value(values[index]) for index in sorted(values)]
     then = list(map(log_value, stored.launches))
-    sign = _yardstick_sign(metric)
+    sign = _yardstick_sign(metric, record)
     if not sign or len(stored.yardstick) != len(then) or not values.keys() <= yards.keys():
         return _Sides(now, then, False)
     here = [log_value(yards[index]) for index in sorted(values)]
@@ -184,9 +190,11 @@ def _at_equal_cycles(metric: Metric, record: RecipeRecord, stored: StoredMetric)
     return [line]
 
 
-def _yardstick_sign(metric: Metric) -> int:
-    """How a metric moves when the machine slows down: times with it, rates against it."""
-    if metric.device_only:  # the yardstick is work of the cores
+def _yardstick_sign(metric: Metric, record: RecipeRecord) -> int:
+    """How a metric moves when the cores slow down: times with them, rates against them; 0 for what
+    a GPU does, whose clocks are its own.
+    """
+    if metric.device_only or on_device(record.runtime_facts):
         return 0
     if metric.unit is Unit.SECONDS:
         return 1
