@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -339,7 +340,10 @@ def _source_key(suite: Suite) -> str:
         "format": _FORMAT,
         "pytest_perfgate": pytest_perfgate.__version__,
         "python": list(sys.version_info[:2]),
-        "packages": versions_of([package.module for package in needed]),
+        # With the package that the model itself comes from, where it is an installed one.
+        "packages": versions_of(
+            [*(package.module for package in needed), re.split(r"[.:]", suite.model.name)[0]]
+        ),
         "suite": suite.name,
         "model": suite.model.name,
         "file": digest_files(files[0].parent, [file.name for file in files])[0] if files else "",

@@ -1,8 +1,9 @@
 """The suite's own code: import paths resolved, and what they read kept in view.
 
 A build depends on the source of every module of the project that it imported and on every file
-of the project that it opened. `Watch` notes both, so that a cached artifact is used only while
-all of them are as they were.
+of the project that it opened; and, outside the project, on modules that no package manager has
+installed and on files of weights. `Watch` notes all of them, so that a cached artifact is used only
+while they are as they were.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import hashlib
 import importlib
 import os
 import sys
+import sysconfig
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,15 @@ from pytest_perfgate.errors import RecipeError
 _IGNORED = {".git", ".perfgate", "__pycache__", ".tox", ".venv", "reports", "node_modules"}
 _WEIGHTS = {".safetensors", ".pt", ".pth", ".onnx", ".npz", ".npy", ".bin", ".json", ".toml"}
 """Files beside an imported module that native loaders open without Python seeing it."""
+_OUTSIDE = {
+    *(_WEIGHTS - {".json", ".toml"}),
+    *(".ckpt", ".h5", ".pkl", ".pickle", ".tflite", ".weights", ".engine"),
+}
+"""Files outside the project that count when they are opened: others are settings of the machine."""
+_INSTALLED = {"site-packages", "dist-packages"}
+"""Folders of installed packages, whose versions are in the keys of what uses them."""
 _HARNESS = Path(pytest_perfgate.__file__).parent
+_PYTHON = Path(sysconfig.get_path("stdlib"))
 
 
 def resolve(path: str, where: str) -> Callable[..., Any]:
@@ -64,7 +74,7 @@ class Digests:
         return all(self.digest(name) == digest for name, digest in files.items())
 
     def digest(self, name: str) -> str:
-        """SHA-256 of a file below the root, "" when there is none."""
+        """SHA-256 of a file, its name relative to the root or whole; "" when there is none."""
         if name not in self._digests:
             file = self._root / name
             self._digests[name] = (
@@ -74,15 +84,21 @@ class Digests:
 
 
 class Watch(Digests):
-    """Notes which files of the project (below `root`) this process has read.
+    """Notes which files this process has read of the project (below `root`), and of what lies
+    outside of it and may change without a version.
 
     The harness's own are not among them, also where they lie there: what of them shapes an artifact
     is in its key.
+
+    Args:
+        root: the project's root.
+        cache: the folder of the artifact cache, which is not read as a source.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, cache: Path | None = None) -> None:
         super().__init__(root)
         self._prefix = str(self._root) + os.sep
+        self._cache = None if cache is None else cache.resolve()
         self._opened: set[str] = set()
         sys.addaudithook(self._hear)
 
@@ -94,28 +110,46 @@ class Watch(Digests):
             return
         # Links are not followed: a hook runs inside every open, and must not open anything.
         name = os.path.abspath(os.fsdecode(arguments[0]))  # noqa: PTH100 - see above
-        if name.startswith(self._prefix):
+        if name.startswith(self._prefix) or os.path.splitext(name)[1] in _OUTSIDE:  # noqa: PTH122 - as above
             self._opened.add(name)
 
     def files(self) -> dict[str, str]:
-        """Each file read so far, relative to the root, with the digest of its bytes."""
+        """Each file read so far with the digest of its bytes: by its path relative to the root, by
+        the whole path where it is outside.
+        """
         files = {Path(name) for name in self._opened}
         for module in list(sys.modules.values()):
             source = getattr(module, "__file__", None)
-            if source and source.startswith(self._prefix):
-                file = Path(source)
-                files.add(file)
+            if not isinstance(source, str) or not source.endswith(".py"):
+                continue
+            file = Path(source)
+            if source.startswith(self._prefix):
                 files.update(other for other in file.parent.iterdir() if other.suffix in _WEIGHTS)
+                files.add(file)
+            elif file.is_absolute() and not self._has_version(file):
+                files.add(file)
         listed = {}
         for file in files:
-            if file.is_relative_to(_HARNESS):
-                continue
-            relative = file.relative_to(self._root)
-            if _IGNORED.isdisjoint(relative.parts) and relative.name not in _OWN:
-                digest = self.digest(relative.as_posix())
-                if digest:
-                    listed[relative.as_posix()] = digest
+            name = self._name(file)
+            digest = self.digest(name) if name else ""
+            if digest:
+                listed[name] = digest
         return dict(sorted(listed.items()))
+
+    def _has_version(self, file: Path) -> bool:
+        """Whether a module outside the project is of Python or of an installed package."""
+        return file.is_relative_to(_PYTHON) or not _INSTALLED.isdisjoint(file.parts)
+
+    def _name(self, file: Path) -> str:
+        """How a file is listed, "" for one that is not."""
+        if file.is_relative_to(_HARNESS) or (self._cache and file.is_relative_to(self._cache)):
+            return ""
+        if not file.is_relative_to(self._root):
+            return "" if self._has_version(file) else file.as_posix()
+        relative = file.relative_to(self._root)
+        if _IGNORED.isdisjoint(relative.parts) and relative.name not in _OWN:
+            return relative.as_posix()
+        return ""
 
 
 _OWN = {"recipes.toml", "pyproject.toml"}

@@ -169,8 +169,8 @@ class DetectionPipeline(Pipeline):
     def __init__(self, asked: Input, wanted: Output) -> None:
         self._pixels = Pixels(asked)
         self._wanted = wanted
-        self._decoder: Decoder = registry.find(registry.DECODERS, wanted.decode)
-        self._decoder_options = self._decoder.Options.model_validate(wanted.options)
+        self.decoder: Decoder = registry.find(registry.DECODERS, wanted.decode)
+        self._decoder_options = self.decoder.Options.model_validate(wanted.options)
 
     def preprocess(self, images: Sequence[Any]) -> tuple[Any, Any]:
         """See `tasks.preprocessing.Pixels.read`."""
@@ -184,12 +184,12 @@ class DetectionPipeline(Pipeline):
         from pytest_perfgate.tasks.detection_data import Prediction
 
         wanted = self._wanted
-        decoded = self._decoder.decode(outputs, wanted.score_threshold, self._decoder_options)
+        decoded = self.decoder.decode(outputs, wanted.score_threshold, self._decoder_options)
         predictions = []
         for (boxes, scores, categories), where in zip(decoded, meta, strict=True):
-            if self._decoder.relative:
+            if self.decoder.relative:
                 boxes = boxes * np.array([*where.network[::-1]] * 2, dtype=np.float32)  # noqa: PLW2901 - in its own unit from here on
-            if self._decoder.suppresses:
+            if self.decoder.suppresses:
                 kept = suppress(
                     boxes, scores, categories, wanted.iou_threshold, wanted.max_detections
                 )

@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from pytest_perfgate import registry
+import pytest_perfgate
+from pytest_perfgate import registry, tasks
 from pytest_perfgate.building.artifact_cache import ArtifactStore, Stored
 from pytest_perfgate.building.artifact_handle import ArtifactHandle
 from pytest_perfgate.building.builder import Built, build
-from pytest_perfgate.building.implementation_code import whole_code
+from pytest_perfgate.building.implementation_code import digest_folder, whole_code
 from pytest_perfgate.building.opening import open_session
-from pytest_perfgate.building.package_versions import versions
+from pytest_perfgate.building.package_versions import versions, versions_of
 from pytest_perfgate.building.project_code import Watch
 from pytest_perfgate.building.suite_data import VALIDATION, SuiteData
 from pytest_perfgate.errors import PerfgateError
@@ -28,6 +29,7 @@ from pytest_perfgate.records.accuracy import Accuracy
 from pytest_perfgate.records.recipe import Recipe, Suite
 from pytest_perfgate.runtimes import InferenceSession, Runtime
 from pytest_perfgate.suite.preloads import preloads
+from pytest_perfgate.tasks import Pipeline
 from pytest_perfgate.worker.loading import preload
 from pytest_perfgate.worker.protocol import Prepared, PrepareJob, Send, WorkProgress, failure
 from pytest_perfgate.worker.reference_check import doubt_of
@@ -47,7 +49,7 @@ def prepare(job: PrepareJob, send: Send) -> None:
     progress = _Progress(send)
     stage = "build"
     try:
-        watch = Watch(suite.root)
+        watch = Watch(suite.root, job.cache)
         store = ArtifactStore(job.cache)
         data = SuiteData(suite)
         for split in _splits_used(recipe):
@@ -144,6 +146,7 @@ def _evaluation_key(suite: Suite, recipe: Recipe, built: Built, data: SuiteData)
             "what": "evaluation with predictions, cold load and doubt",
             "reference": recipe.is_reference,
             "versions": versions(),
+            "evaluated by": _evaluator(suite, data),
             "artifact": built.info.digest,
             "structures": [structure.model_dump(mode="json") for structure in artifact.structures],
             "model": asdict(artifact.model),
@@ -159,6 +162,27 @@ def _evaluation_key(suite: Suite, recipe: Recipe, built: Built, data: SuiteData)
             "machine": this_machine().id,
         }
     )
+
+
+def _evaluator(suite: Suite, data: SuiteData) -> dict[str, Any]:
+    """Who computes scores of outputs: code and packages of the task and of its pipeline."""
+    task = data.task
+    modules = [package.module for package in task.requires]
+    # A decoder may come from a package of its own, by an entry point.
+    modules += [type(part).__module__.partition(".")[0] for part in (task, *_parts(data.pipeline))]
+    return {
+        "pytest_perfgate": pytest_perfgate.__version__,
+        "tasks": digest_folder(Path(tasks.__file__).parent),
+        "task": [suite.task, whole_code(task)],
+        "pipeline": [whole_code(part) for part in _parts(data.pipeline)],
+        "packages": versions_of(modules),
+    }
+
+
+def _parts(pipeline: Pipeline) -> tuple[object, ...]:
+    """A pipeline and the decoder that it works with, where it has one."""
+    decoder = getattr(pipeline, "decoder", None)
+    return (pipeline,) if decoder is None else (pipeline, decoder)
 
 
 def _write_images(data: SuiteData, file: Path) -> None:

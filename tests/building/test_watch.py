@@ -1,0 +1,111 @@
+"""What a cached artifact and a cached evaluation rest on, also outside the project."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pytest_perfgate.building import package_versions
+from pytest_perfgate.building.project_code import Digests
+from pytest_perfgate.building.suite_data import SuiteData
+from pytest_perfgate.suite.reading import read
+from pytest_perfgate.worker import prepare
+
+READS = """\
+import json
+from pathlib import Path
+from pytest_perfgate.building.project_code import Watch
+
+watch = Watch(Path.cwd(), Path("../cache"))
+import inside, library, installed
+for name in ("weights.bin", "../weights/best.pt", "../weights/notes.txt", "../cache/kept.pt"):
+    Path(name).read_bytes()
+print(json.dumps(watch.files()))
+"""
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, str]:
+    """What a process has read: modules and files, of the project, beside it, installed, cached."""
+    for name in (
+        "project/inside.py",
+        "project/weights.bin",
+        "library/library.py",
+        "venv/site-packages/installed.py",
+        "weights/best.pt",
+        "weights/notes.txt",
+        "cache/kept.pt",
+    ):
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("# nothing\n")
+    paths = [tmp_path / "project", tmp_path / "library", tmp_path / "venv/site-packages"]
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", READS],
+        cwd=tmp_path / "project",
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found: dict[str, str] = json.loads(done.stdout)
+    return found
+
+
+def test_code_and_weights_outside_the_project_count(files: dict[str, str], tmp_path: Path) -> None:
+    """Those of packages, which have versions, of the cache, and settings do not."""
+    outside = {str(tmp_path / "library/library.py"), str(tmp_path / "weights/best.pt")}
+    here = {name for name in files if name.startswith(str(tmp_path)) or not name.startswith("/")}
+    assert here == {"inside.py", "weights.bin"} | outside
+
+
+@pytest.mark.parametrize(
+    ("edited", "same"),
+    [
+        ("project/inside.py", False),
+        ("project/weights.bin", False),
+        ("library/library.py", False),
+        ("weights/best.pt", False),
+        ("weights/notes.txt", True),
+        ("venv/site-packages/installed.py", True),
+    ],
+)
+def test_an_edited_file_makes_what_rests_on_it_anew(
+    files: dict[str, str], tmp_path: Path, edited: str, same: bool
+) -> None:
+    """And nothing else."""
+    (tmp_path / edited).write_text("# edited\n")
+    assert Digests(tmp_path / "project").unchanged(files) is same
+
+
+SUITE = """\
+[suite]
+task = "detection"
+model = "m:build"
+[suite.data]
+validation = "m:validation"
+[[recipe]]
+name = "fp32"
+runtime = "torch"
+"""
+
+
+@pytest.mark.parametrize(("package", "anew"), [("faster-coco-eval", True), ("rich", False)])
+def test_an_evaluation_rests_on_its_evaluator(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str, anew: bool
+) -> None:
+    """Another release of it may count otherwise: scores of the old one are not its own."""
+    pytest.importorskip("faster_coco_eval")
+    (tmp_path / "recipes.toml").write_text(SUITE)
+    suite = read(tmp_path / "recipes.toml", tmp_path).suite
+    assert suite is not None
+    data, real = SuiteData(suite), package_versions.version
+    before = prepare._evaluator(suite, data)
+    monkeypatch.setattr(
+        package_versions, "version", lambda name: "0" if name == package else real(name)
+    )
+    assert (prepare._evaluator(suite, data) != before) is anew
