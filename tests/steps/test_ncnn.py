@@ -42,6 +42,11 @@ def test_a_network_runs_every_batch_image_by_image(
         (found,), (wanted,) = session.run(example(count)), other.run(example(count))
         assert found.dtype == np.float32
         np.testing.assert_allclose(found, wanted, rtol=1e-2, atol=1e-3 if fp16 else 1e-4)
+    image = np.ones((3, 2, 2), np.float32)
+    given = session._owned(image)
+    assert given.refcount == 1  # None: of an array's memory, which may be freed before it is read
+    image[:] = 5
+    assert np.array(given).max() == 1
 
 
 def test_weights_in_16_bits_are_half_as_large(exported: Artifact, make_context: Any) -> None:

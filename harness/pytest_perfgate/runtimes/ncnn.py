@@ -87,13 +87,21 @@ class NcnnSession(InferenceSession):
 
         found = []
         with self._net.create_extractor() as extractor:
-            extractor.input(self._inputs[0], self._ncnn.Mat(np.ascontiguousarray(image)))
+            extractor.input(self._inputs[0], self._owned(image))
             for name in self._outputs:
                 code, output = extractor.extract(name)
                 if code:
                     raise RuntimeFault(f"ncnn does not compute the output {name!r} (code {code})")
                 found.append(np.array(output))
         return found
+
+    def _owned(self, image: np.ndarray[Any, Any]) -> Any:
+        """A copy that counts its references: ncnn keeps its input beyond the array's life, and the
+        process can end for memory that is freed.
+        """
+        import numpy as np
+
+        return self._ncnn.Mat(np.ascontiguousarray(image)).clone()
 
     def close(self) -> None:
         """Lets the network go."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
@@ -52,6 +53,9 @@ class OpenVinoSession(InferenceSession):
             "INFERENCE_PRECISION_HINT": options.precision,
         }
         if options.device.startswith("CPU"):
+            # Else activations of layers with compressed weights are quantized as they run.
+            config["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = "0"
+        if options.device.startswith("CPU"):
             # The arm is pinned already; OpenVINO's own pinning would undo that.
             config |= {"INFERENCE_NUM_THREADS": str(threads), "ENABLE_CPU_PINNING": "NO"}
         self._opened = str(artifact.path), options.device, config
@@ -67,17 +71,20 @@ class OpenVinoSession(InferenceSession):
                 f"the device {options.device} was asked for, and OpenVINO uses {used}",
                 next_step="see `openvino.Core().available_devices`",
             )
-        precision = _plain(model.get_property("INFERENCE_PRECISION_HINT"))
-        if precision != options.precision:
+        hint = _type_name(model.get_property("INFERENCE_PRECISION_HINT"))
+        if hint != options.precision:
             raise RuntimeFault(
-                f"the precision {options.precision} was asked for, and OpenVINO uses {precision}",
-                next_step=f'precision = "{precision}" is what this device has',
+                f"the precision {options.precision} was requested, and OpenVINO uses {hint}",
+                next_step=f'precision = "{hint}" is the precision of this device',
             )
+        layers = executed(model)
         self._request = model.create_infer_request()
         self._outputs = len(model.outputs)
         self.facts: dict[str, Any] = {
             "device": ",".join(str(device) for device in used),
-            "precision": precision,
+            "precision": ", ".join(layers) or hint,
+            "precision_hint": hint,
+            "layers": dict(layers),
             "threads": int(model.get_property("INFERENCE_NUM_THREADS") or threads),
             "version": openvino.__version__,
         }
@@ -121,7 +128,23 @@ _WARM = 2  # inferences before those that are counted
 _NAMES = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 
 
-def _plain(value: Any) -> str:
+def executed(model: Any) -> Counter[str]:
+    """Layers with weights or products of a compiled model by the precision that they run in, most
+    frequent first: `{"u8": 3, "f32": 1}`. The hint says nothing of 8 bits, and a file with
+    quantized operators may run in float.
+    """
+    counts: Counter[str] = Counter()
+    for node in model.get_runtime_model().get_ops():
+        info = node.get_rt_info()
+        if "layerType" in info and str(info["layerType"].astype(str)) in _COMPUTE:
+            counts[str(info["runtimePrecision"].astype(str))] += 1
+    return Counter(dict(counts.most_common()))
+
+
+_COMPUTE = {"Convolution", "Deconvolution", "FullyConnected", "MatMul", "RNNCell", "RNNSeq"}
+
+
+def _type_name(value: Any) -> str:
     text = str(value.get_type_name()) if hasattr(value, "get_type_name") else str(value)
     text = text.replace("<Type: '", "").replace("'>", "")
     return _NAMES.get(text, text)
