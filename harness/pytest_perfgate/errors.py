@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-from pytest_perfgate.plain_text import capped, encodable
+from pytest_perfgate.plain_text import received
 
 
 class PerfgateError(Exception):
@@ -27,10 +27,10 @@ class PerfgateError(Exception):
         next_step: str = "",
     ) -> None:
         # Texts of workers, libraries and file names: one of them must not lose the whole report.
-        self.problem = capped(encodable(problem))
-        self.where = capped(encodable(where))
-        self.valid = capped(encodable(valid))
-        self.next_step = capped(encodable(next_step))
+        self.problem = received(problem)
+        self.where = received(where)
+        self.valid = received(valid)
+        self.next_step = received(next_step)
         super().__init__(self.problem)
 
     def __str__(self) -> str:

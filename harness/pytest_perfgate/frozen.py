@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, field_validator
 
-from pytest_perfgate.plain_text import capped, encodable
+from pytest_perfgate.plain_text import encodable, received
 
-Message = Annotated[str, AfterValidator(capped)]
+Message = Annotated[str, AfterValidator(received)]
 """A text of a worker or a library, of any length where it comes from."""
 
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import re
+import shlex
+from collections.abc import Sequence
 
 LONGEST = 20_000
 """Characters of one message: a page holds hundreds, and nobody reads more of one."""
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-_])")
+_USER = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^/\s?#'\"@]*(?:@[^/\s?#'\"@]*)*@")
+_QUERY = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://[^\s?'\"#]*)\?[^\s'\")\]>]+")
+_INI = re.compile(r"-o(?=.)|--override-ini=")
 _CONTROL = re.compile(
     "[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
 )
@@ -27,6 +32,34 @@ def capped(text: str, longest: int = LONGEST) -> str:
         return text
     half = longest // 2
     return f"{text[:half]}\n… {len(text) - 2 * half:,} characters left out …\n{text[-half:]}"
+
+
+def without_secrets(text: str) -> str:
+    """`text` whose URLs have neither a user, a password or a token in front of the host nor a
+    query: reports are read by more people than may use them.
+    """
+    return _QUERY.sub(r"\1?…", _USER.sub(r"\1", text)) if "://" in text else text
+
+
+def public_command(arguments: Sequence[str]) -> str:
+    """A command line for a report: no secrets of URLs, no values of `-o key=value`."""
+    shown = []
+    before = ""
+    for argument in arguments:
+        match = _INI.match(argument)
+        if before in {"-o", "--override-ini"} or match:
+            prefix = match[0] if match else ""
+            key, equals, _ = argument[len(prefix) :].partition("=")
+            shown.append(f"{prefix}{key}{equals}{'…' if equals else ''}")
+        else:
+            shown.append(without_secrets(argument))
+        before = argument
+    return shlex.join(shown)
+
+
+def received(text: str) -> str:
+    """A message from outside as it may be kept: encodable, without secrets, of a bounded length."""
+    return capped(without_secrets(encodable(text)))
 
 
 def printable(text: str) -> str:

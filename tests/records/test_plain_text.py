@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pytest_perfgate.errors import PerfgateError
-from pytest_perfgate.plain_text import LONGEST, encodable, printable
+from pytest_perfgate.plain_text import (
+    LONGEST,
+    encodable,
+    printable,
+    public_command,
+    without_secrets,
+)
+from pytest_perfgate.records.accuracy import Packed
 from pytest_perfgate.records.recipe_record import Failure, Link
 from pytest_perfgate.records.verdict import Status, Verdict
 
@@ -46,3 +54,30 @@ def test_five_megabytes_of_error_text_keep_their_two_ends() -> None:
         assert kept.startswith("begin")
         assert kept.endswith("end")
         assert "4,980,008 characters left out" in kept
+
+
+def test_urls_show_no_secret() -> None:
+    """Neither a password, nor a token in place of a user, nor a query."""
+    told = without_secrets("unable to access 'https://ghp_token@github.com/a/b.git?key=1#x': 403")
+    assert told == "unable to access 'https://github.com/a/b.git?…': 403"
+    assert without_secrets("https://me:p@ss@host/x (see a?b=c)") == "https://host/x (see a?b=c)"
+    assert "token" not in str(PerfgateError("fatal: https://token@host/x"))
+    failure = Failure(stage="build", problem="mlflow at http://u:token@host/ is gone")
+    assert failure.problem == "mlflow at http://host/ is gone"
+
+
+def test_a_command_shows_options_and_no_values_of_ini_keys() -> None:
+    """`-o` in all of its forms; everything else stays as it was."""
+    command = ["pytest", "-o", "key=token", "-okey=token", "--override-ini=key=token", "-k", "a b"]
+    assert public_command(command) == (
+        "pytest -o 'key=…' '-okey=…' '--override-ini=key=…' -k 'a b'"
+    )
+    shown = public_command(["pytest", "--perf-mlflow=https://token@host/?auth=token"])
+    assert shown == "pytest '--perf-mlflow=https://host/?…'"
+
+
+def test_an_array_of_no_believable_size_is_not_unpacked() -> None:
+    """Half a megabyte of text that asks for 400 is refused before any of it is unpacked."""
+    bomb = Packed(dtype="<u1", shape=(400, 1_000_000), data="!")  # no base64: it is not looked at
+    with pytest.raises(ValueError, match="400,000,000 bytes"):
+        bomb.array()

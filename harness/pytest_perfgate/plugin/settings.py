@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import shlex
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping
@@ -17,6 +16,7 @@ import pytest
 
 import pytest_perfgate
 from pytest_perfgate.machine import host_share
+from pytest_perfgate.plain_text import public_command
 from pytest_perfgate.plugin.options import OPTIONS
 from pytest_perfgate.records.settings import OFF, Settings
 
@@ -56,7 +56,7 @@ def settings_of(config: pytest.Config) -> Settings:
         root=config.rootpath,
         import_path=tuple(config.getini("pythonpath")),
         ci=_is_ci(),
-        command=shlex.join(["pytest", *config.invocation_params.args]),
+        command=public_command(["pytest", *map(str, config.invocation_params.args)]),
         **values,
     )
 
