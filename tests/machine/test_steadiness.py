@@ -185,3 +185,15 @@ def test_what_else_was_seen_of_a_gpu_is_told() -> None:
     assert "nothing could be read of the GPU GPU-1: nvidia-ml-py is not installed" in lines
     assert "2 other processes were on the GPU" in lines
     assert any("MIG" in line for line in lines)
+
+
+def test_a_machine_is_loud_when_most_of_four_launches_and_more_are_unsteady() -> None:
+    """Half of them is not most, and three launches say nothing."""
+
+    def launches(rough: int, calm: int) -> list[Conditions]:
+        shares = [0.5] * rough + [0.0] * calm
+        return [Conditions(index=index, others=share) for index, share in enumerate(shares)]
+
+    assert steadiness.loud(launches(3, 0)) == ""
+    assert steadiness.loud(launches(3, 3)) == ""
+    assert steadiness.loud(launches(4, 3)).startswith("4 of 7 launches were unsteady (other")

@@ -148,6 +148,25 @@ def test_the_machines_drift_is_taken_out() -> None:
     assert "drift" in hidden.reason
 
 
+def test_a_loud_machine_proves_nothing_worse_than_what_is_stored() -> None:
+    """A FAIL against a baseline becomes INCONCLUSIVE; one beside the reference stays."""
+    evidence = Evidence(
+        record=recipe("candidate", 0.02),
+        reference=recipe("reference", 0.01),
+        baseline=stored(0.010),
+        yardstick=launches(0.003),
+        loud="19 of 19 launches were unsteady",
+    )
+
+    def status(kind: LimitKind) -> Verdict:
+        budget = Budget("latency_p50", (Limit(kind, 0.1, "10%"),))
+        return judge(budget, LATENCY, evidence, RISK, NOW)
+
+    assert status(LimitKind.REGRESSION).status is Status.INCONCLUSIVE
+    assert status(LimitKind.REGRESSION).reason.startswith("19 of 19 launches were unsteady")
+    assert status(LimitKind.GROWTH).status is Status.FAIL
+
+
 def test_a_stored_baseline_may_have_a_limit_of_its_own() -> None:
     """Of another session, it is held more loosely than the base beside which a recipe is measured;
     the words are those of the limit that was asked.

@@ -11,6 +11,7 @@ from datetime import datetime
 
 from pytest_perfgate.baselines.store import Baseline, Reason, Store, StoredMetric
 from pytest_perfgate.errors import BaselineError
+from pytest_perfgate.machine.steadiness import loud
 from pytest_perfgate.metric import Better, Metric, Rule
 from pytest_perfgate.records.session import SuiteRecord
 from pytest_perfgate.records.verdict import Change, Status
@@ -79,7 +80,10 @@ def write(
 def refusals(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> dict[str, str]:
     """Recipes whose baselines must not be written from this session, each with the reason."""
     reasons = {}
+    disturbed = loud(suite.conditions)
     for record in suite.recipes:
+        if disturbed:
+            reasons[record.name] = disturbed
         if record.failure is not None:
             reasons[record.name] = record.failure.problem
     for verdict in suite.verdicts:

@@ -7,7 +7,8 @@ from datetime import datetime
 
 from pytest_perfgate.baselines import changes as edits
 from pytest_perfgate.baselines.store import Baseline, Store, StoredMetric
-from pytest_perfgate.errors import PerfgateError
+from pytest_perfgate.errors import BaselineError, PerfgateError
+from pytest_perfgate.machine.steadiness import loud
 from pytest_perfgate.metric import Metric, Rule
 from pytest_perfgate.records.launch_values import launch_values, level, yardstick_values
 from pytest_perfgate.records.recipe_record import RecipeRecord
@@ -33,6 +34,14 @@ def conclude(
             continue
         metrics = metrics_of(suite.task)
         refused = edits.refusals(suite, metrics)
+        disturbed = loud(suite.conditions)
+        if disturbed and settings.update:
+            problems.append(
+                BaselineError(
+                    f"no baseline of {suite.name} is written: {disturbed}",
+                    next_step="pytest-perfgate doctor shows what disturbs this machine",
+                )
+            )
         new = {
             recipe.name: baseline_of(record, suite, recipe.without(suite.discarded), metrics)
             for recipe in suite.recipes

@@ -167,6 +167,17 @@ def discards(conditions: Sequence[Conditions]) -> dict[int, str]:
     return {launch.index: unsteady(launch) for launch in conditions if launch.index in chosen}
 
 
+def loud(conditions: Sequence[Conditions]) -> str:
+    """Why this session's times say nothing beside stored ones: most launches were unsteady; "" when
+    they do. Fewer than `FEWEST_LEFT` launches say nothing about the machine.
+    """
+    rough = [launch for launch in conditions if severity(launch) > 1]
+    if len(conditions) < FEWEST_LEFT or 2 * len(rough) <= len(conditions):
+        return ""
+    worst = max(rough, key=severity)
+    return f"{len(rough)} of {len(conditions)} launches were unsteady ({unsteady(worst)})"
+
+
 def mark(conditions: Sequence[Conditions]) -> tuple[Conditions, ...]:
     """The same conditions in the same order, `discarded` set by `discards`."""
     reasons = discards(conditions)

@@ -53,6 +53,7 @@ class Evidence:
         control: the reference and its unchanged copy, measured in the same launches.
         reference_baseline: the stored record of the reference.
         pace: seconds that one more launch takes, None when it is not known.
+        loud: why times of this session prove nothing worse than stored ones, "" when they may.
     """
 
     record: RecipeRecord
@@ -64,6 +65,7 @@ class Evidence:
     yardstick: tuple[Launch, ...] = ()
     pace: float | None = None
     metrics: Mapping[str, Metric] = field(default_factory=dict)
+    loud: str = ""
 
 
 @dataclass(frozen=True)

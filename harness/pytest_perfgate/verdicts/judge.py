@@ -20,7 +20,7 @@ from pytest_perfgate.records.recipe_record import RecipeRecord
 from pytest_perfgate.records.verdict import LimitResult, MetricSummary, Status, Verdict
 from pytest_perfgate.units import Unit, show
 from pytest_perfgate.verdicts import baseline_bounds, limit_bounds, wording
-from pytest_perfgate.verdicts.evidence import Compared, Evidence, Risk
+from pytest_perfgate.verdicts.evidence import TWO_SESSIONS, Compared, Evidence, Risk
 
 SHOWN = 0.05
 """Intervals that are only shown are 95 % intervals."""
@@ -187,6 +187,8 @@ def _limit(
     if result.status is not Status.FAIL or metric.rule is not Rule.LAUNCHES:
         return result
     suspect = limit_bounds.control_difference(metric, evidence)
+    if not suspect and result.method == TWO_SESSIONS:
+        suspect = evidence.loud  # the yardstick may fit between what disturbed the recipe
     if not suspect:
         return result
     return result.model_copy(

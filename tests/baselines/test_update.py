@@ -1,0 +1,70 @@
+"""The end of a session: which baselines are proposed, written and refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from pytest_perfgate.baselines.store import Store
+from pytest_perfgate.baselines.update import conclude
+from pytest_perfgate.machine.conditions import Conditions
+from pytest_perfgate.records.session import SessionRecord
+from pytest_perfgate.records.settings import for_command
+from pytest_perfgate.records.verdict import Status
+
+from tests.report import sessions
+
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
+
+
+def stored(session: SessionRecord, folder: Path, update: bool = True) -> tuple[list[str], str]:
+    """Recipes with a baseline after the session, and what stood in the way."""
+    settings = replace(for_command(folder, "pytest --perf"), update=update)
+    _, problems = conclude(session, settings, NOW)
+    files = Store(settings.baselines).files()
+    return [file.stem for file in files], "; ".join(str(problem) for problem in problems)
+
+
+def with_conditions(session: SessionRecord, others: float) -> SessionRecord:
+    """The same session, eight of its launches beside other work."""
+    rough = tuple(Conditions(index=index, others=others) for index in range(8))
+    suites = tuple(suite.model_copy(update={"conditions": rough}) for suite in session.suites)
+    return session.model_copy(update={"suites": suites})
+
+
+def test_a_sound_session_is_stored_when_that_is_asked_for(tmp_path: Path) -> None:
+    """Every recipe that was measured; nothing without the option."""
+    session = with_conditions(sessions.healthy(), 0.0)
+    assert stored(session, tmp_path, update=False) == ([], "")
+    names, problems = stored(session, tmp_path)
+    assert problems == ""
+    assert set(names) == {record.name for record in session.suites[0].recipes if not record.failure}
+    again, _ = conclude(session, replace(for_command(tmp_path, ""), update=True), NOW)
+    assert again.suites[0].changes == ()
+
+
+def test_a_loud_machine_stores_nothing_and_says_why(tmp_path: Path) -> None:
+    """Most launches ran beside other work: their times would be held against later sessions."""
+    names, problems = stored(with_conditions(sessions.healthy(), 0.5), tmp_path)
+    assert names == []
+    assert "8 of 8 launches were unsteady" in problems
+    assert "pytest-perfgate doctor" in problems
+
+
+@pytest.mark.parametrize(
+    ("metric", "status"), [("map", Status.FAIL), ("latency_p50", Status.ERROR)]
+)
+def test_a_recipe_whose_accuracy_or_measurement_is_broken_is_not_stored(
+    tmp_path: Path, metric: str, status: Status
+) -> None:
+    """The others are."""
+    session = with_conditions(sessions.healthy(), 0.0)
+    (suite,) = session.suites
+    first = suite.recipes[0].name
+    verdict = sessions.verdict(first, metric, status)
+    broken = suite.model_copy(update={"verdicts": (verdict,)})
+    names, _ = stored(session.model_copy(update={"suites": (broken,)}), tmp_path)
+    assert first not in names
+    assert names
