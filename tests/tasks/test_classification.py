@@ -226,3 +226,25 @@ def test_images_and_labels_must_fit(labels: list[int], classes: list[str], said:
     with pytest.raises(DataError) as caught:
         ClassificationData(images, labels, classes)
     assert said in str(caught.value)
+
+
+def test_another_order_of_classes_is_named_with_its_remedy() -> None:
+    """A network that is right on all images, of folders in another order: the note's line makes its
+    scores those of the data. Of a network that is only poor nothing is said.
+    """
+    truth = np.arange(24) % CLASSES
+    order = np.array([2, 0, 3, 1])  # the network's class of each of the data's
+    accuracy = Classification().evaluate(data(truth), called(order[truth]))
+    assert accuracy.values["accuracy"] == 0.0
+    (note,) = accuracy.notes
+    assert "classes = [2, 0, 3, 1]" in note
+    stages = Classification().pipeline(
+        Input(), Output.model_validate({"classes": order.tolist(), "activation": "none"})
+    )
+    _, meta = stages.preprocess([np.zeros((4, 4, 3), np.uint8)] * len(truth))
+    scores = np.stack([one.scores for one in called(order[truth])])
+    mended = Classification().evaluate(data(truth), stages.postprocess((scores,), meta))
+    assert mended.values["accuracy"] == 1.0
+    assert mended.notes == ()
+    poor = np.random.default_rng(0).integers(0, CLASSES, len(truth))
+    assert Classification().evaluate(data(truth), called(poor)).notes == ()
