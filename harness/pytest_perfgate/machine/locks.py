@@ -51,9 +51,9 @@ def exclusive(
             raise DeviceBusy(
                 f"process {busy[1]} is measuring {where}, and two measurements at once would "
                 "disturb each other",
-                next_step="run it alone (with xdist: --dist loadgroup keeps perf tests on one "
-                f"worker), wait for the other: {option}, or give each a share of its own: "
-                "--perf-gpus, --perf-cores",
+                next_step=f"wait for the other: {option}; give each a share of its own: "
+                "--perf-gpus, --perf-cores; with pytest-xdist leave out --dist each, which "
+                "measures in every worker",
             )
         waiting(f"waiting for process {busy[1]}, which is measuring")
         time.sleep(_EVERY)

@@ -25,9 +25,25 @@ def pytest_configure(config: pytest.Config) -> None:
     """Registers the marker; with `--perf`, the session."""
     config.addinivalue_line("markers", "perf: a budget of a recipe; runs with --perf")
     if config.getoption("--perf"):
+        _refuse_other_systems()
         from pytest_perfgate.plugin.hooks import PerfHooks
 
         config.pluginmanager.register(PerfHooks(config), NAME)
+
+
+def _refuse_other_systems() -> None:
+    """Check that workers can be forked, locked and pinned to cores here."""
+    import os
+    import platform
+    from importlib.util import find_spec
+
+    system = platform.system()
+    if system != "Linux" or find_spec("fcntl") is None or not hasattr(os, "sched_setaffinity"):
+        raise pytest.UsageError(
+            f"--perf: Linux only, and this is {system}: arms are forked, and pinned to cores. "
+            "Without --perf the tests of suites are skipped here; measure in a Linux container or "
+            "on a CI runner"
+        )
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
