@@ -174,6 +174,15 @@ def test_a_broken_baseline_is_a_problem_without_a_traceback(project, capsys):
     assert "onnx.json" in err
 
 
+def test_a_stored_name_controls_no_terminal(project, capsys):
+    """Whoever wrote a baseline may have put escapes into it."""
+    Store(project / "baselines").write(stored("fp32").model_copy(update={"commit": "\x1b[2J"}))
+    assert main(["baselines", "list"]) == 0
+    out = capsys.readouterr().out
+    assert "example/fp32" in out
+    assert "\x1b" not in out
+
+
 def test_prune_deletes_only_what_is_gone_and_only_when_told(project, capsys):
     """Without --yes nothing is deleted; with it only what no recipe owns."""
     main(["init"])

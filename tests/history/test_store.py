@@ -146,6 +146,18 @@ def test_a_session_counts_once_however_often_it_is_added(tmp_path: Path) -> None
     assert stored(tmp_path, "count(DISTINCT session), count(*)") == [(1, 6)]
 
 
+def test_a_folder_may_have_any_name(tmp_path: Path) -> None:
+    """Signs of a pattern are part of the name, for every way of reading."""
+    folder = tmp_path / "nights [of] '26* ?"
+    with History(folder) as store:
+        assert store.append(sessions.healthy(), sessions.METRICS)
+        assert store.append(sessions.healthy(), sessions.METRICS) is None
+        assert store.view("history") == 1
+        (count,) = store.query("SELECT count(DISTINCT session) FROM history").fetchone() or (0,)
+    assert count == 1
+    assert store.unread == []
+
+
 def test_stores_are_merged_by_copying_files(tmp_path: Path) -> None:
     """Two folders with a session in common, one of them compacted, are the sessions of both."""
     one, two = tmp_path / "one", tmp_path / "two"

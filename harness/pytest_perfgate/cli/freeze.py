@@ -85,7 +85,7 @@ def _freeze(asked: argparse.Namespace) -> int:
             where=place,
             next_step=f"pytest-perfgate freeze {asked.recipe} prints an entry to insert there",
         )
-    print(made.entry, end="")
+    print(made.entry.replace("\r\n", "\n"), end="")
     if asked.write:
         with writing(suite.file, "the suite file", RecipeError):
             put(suite.file, made.file)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import sys
 from collections.abc import Sequence
+from typing import TextIO
 
 from pytest_perfgate import __version__
 from pytest_perfgate.cli import (
@@ -31,13 +34,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 2
     try:
-        code: int = parsed.run(parsed)
+        with contextlib.redirect_stdout(_Printable(sys.stdout)):
+            code: int = parsed.run(parsed)
     except PerfgateError as error:
         print(printable(str(error)), file=sys.stderr)
         return 1
     except BrokenPipeError:
         return 0
     return code
+
+
+class _Printable(io.TextIOBase):
+    """Standard output without characters that control a terminal: names in stored files are of
+    whoever wrote them.
+    """
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def write(self, text: str) -> int:
+        """Writes `text`, printable."""
+        self._out.write(printable(text))
+        return len(text)
+
+    def flush(self) -> None:
+        """Flushes the output behind it."""
+        self._out.flush()
+
+    def isatty(self) -> bool:
+        """Whether a terminal is behind it."""
+        return self._out.isatty()
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -34,6 +34,7 @@ VERSION = 1
 """Of the files: one more where a column changes its meaning. New columns need no new version."""
 
 _MARK = "perfgate_history"  # the key in a file's metadata that tells it from foreign ones
+_PATTERN = re.compile(r"[*?\[]")
 _NAME = re.compile(r"[^A-Za-z0-9._-]+")
 INSTALL = "python -m pip install 'pytest-perfgate[history]'"
 
@@ -110,9 +111,10 @@ class History(AbstractContextManager["History"]):
         import duckdb
 
         with _writing(file.parent), replacing(file) as part:
+            target = _quoted(str(part))
             try:
                 self._engine.execute(
-                    f"COPY (SELECT {_names()} FROM ({query})) TO {_quoted(part)} (FORMAT parquet, "  # noqa: S608 - columns and quoted paths
+                    f"COPY (SELECT {_names()} FROM ({query})) TO {target} (FORMAT parquet, "  # noqa: S608 - columns and quoted paths
                     f"COMPRESSION zstd, KV_METADATA {{{_MARK}: '{VERSION}'}})",
                     list(values),
                 )
@@ -192,7 +194,7 @@ class History(AbstractContextManager["History"]):
         """
         files = self.files()
         if files:
-            quoted = "[" + ", ".join(_quoted(file) for file in files) + "]"
+            quoted = "[" + ", ".join(map(_quoted, _texts(files))) + "]"
             rows = _ONCE if self._twice(files) else _ALL
             self._engine.execute(f"CREATE OR REPLACE VIEW {name} AS {rows.replace('?', quoted)}")
         else:
@@ -287,8 +289,9 @@ def _struct(columns: Mapping[str, str]) -> str:
 
 
 def _texts(files: Iterable[Path]) -> list[str]:
-    return [str(file) for file in files]
+    """Names that DuckDB reads: it takes every name for a pattern."""
+    return [_PATTERN.sub(r"[\g<0>]", str(file)) for file in files]
 
 
-def _quoted(file: Path) -> str:
-    return "'" + str(file).replace("'", "''") + "'"
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
