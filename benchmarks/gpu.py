@@ -175,7 +175,7 @@ def _measured(asked: Asked, line: Line, session: Any, inputs: Sequence[Any]) -> 
 
 def _cold(session: Any, run: Callable[[], None], samples: int) -> float | None:
     """Median seconds on the device, its L2 cache flushed before each; None without a device."""
-    if not hasattr(session, "flush_cache"):
+    if not session.flush_cache():
         return None
     times = []
     for _ in range(samples):

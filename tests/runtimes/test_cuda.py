@@ -8,10 +8,11 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from pytest_perfgate import registry
 from pytest_perfgate.errors import MissingPackage, RuntimeFault
 from pytest_perfgate.runtimes import cuda
 
-from tests.machine.recorded import Host, uuid
+from tests.machine.recorded import Host, Recorded, uuid
 from tests.runtimes.fake_gpu import LibCuda
 
 
@@ -132,3 +133,46 @@ def test_a_device_is_told_by_its_uuid_as_nvml_writes_it() -> None:
     assert cuda.device_uuid(1, driver=LibCuda()) == "GPU-29ababab-abab-abab-abab-abababababab"
     with pytest.raises(RuntimeFault, match=r"cuDeviceGetUuid_v2 failed \(CUresult 901\)"):
         cuda.device_uuid(driver=LibCuda(broken="cuDeviceGetUuid_v2"))
+
+
+@pytest.mark.parametrize("value", ["", "-1"])
+def test_hidden_gpus_are_said_in_one_line(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    """What hides them, how many are visible and needed, and how to show them."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", value)
+    assert registry.lacks([cuda.GPU]) == (
+        f'CUDA_VISIBLE_DEVICES="{value}" hides every GPU: 0 are visible and 1 is needed; '
+        "unset CUDA_VISIBLE_DEVICES"
+    )
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    assert registry.lacks([cuda.GPU]).startswith("not installed: an NVIDIA GPU")
+
+
+def test_a_device_that_does_not_exist_is_named_with_those_that_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The number asked for, how many there are, and the command that lists them."""
+    library = Host("NVIDIA A10", "NVIDIA A10")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr("pytest_perfgate.machine.nvml.connect", lambda: (library, ""))
+    cuda.require_index(1)
+    with pytest.raises(RuntimeFault, match="no GPU 2: 2 visible, 3 needed") as caught:
+        cuda.require_index(2)
+    assert (caught.value.valid, caught.value.next_step) == ("0 to 1", "nvidia-smi -L")
+    monkeypatch.setattr("pytest_perfgate.machine.nvml.connect", lambda: (None, "no driver"))
+    cuda.require_index(7)  # not known: the runtime's own error comes
+
+
+@pytest.mark.parametrize(
+    ("driver", "needed", "old"),
+    [(12040, "13.0", True), (12040, "12.8", False), (13000, "13.2", False), (None, "13.0", False)],
+)
+def test_a_driver_older_than_the_runtime_needs_is_said_with_both_versions(
+    monkeypatch: pytest.MonkeyPatch, driver: int | None, needed: str, old: bool
+) -> None:
+    """Minor versions of CUDA run on every driver of their major one."""
+    library = Recorded(SystemGetCudaDriverVersion_v2=driver)
+    monkeypatch.setattr("pytest_perfgate.machine.nvml.connect", lambda: (library, ""))
+    line = cuda.too_old("torch 2.11", needed)
+    assert line == (
+        "the driver 550.90.07 supports CUDA 12.4, and torch 2.11 needs CUDA 13.0" if old else ""
+    )

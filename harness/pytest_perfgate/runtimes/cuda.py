@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from pytest_perfgate.errors import MissingPackage, RuntimeFault
-from pytest_perfgate.machine import visible_gpus
+from pytest_perfgate.machine import nvml, visible_gpus
 from pytest_perfgate.registry import Requirement
 
 _DEVICES = ("dev/nvidia[0-9]*", "dev/dxg", "dev/nvhost-gpu", "dev/nvgpu")
@@ -29,12 +29,27 @@ class NvidiaGpu(Requirement):
     @property
     def missing(self) -> bool:
         """Whether there is none, or it is hidden by CUDA_VISIBLE_DEVICES."""
-        if os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in {"", "-1"}:
+        if self._hidden:
             return True
         root = Path("/")
         if not any(True for pattern in _DEVICES for _ in root.glob(pattern)):
             return True
         return ctypes.util.find_library("cuda") is None and not _WSL_DRIVER.exists()
+
+    @property
+    def reason(self) -> str:
+        """What hides the GPUs, "" where nothing does."""
+        if not self._hidden:
+            return ""
+        value = os.environ[visible_gpus.VISIBLE]
+        return (
+            f'{visible_gpus.VISIBLE}="{value}" hides every GPU: 0 are visible and 1 is needed; '
+            f"unset {visible_gpus.VISIBLE}"
+        )
+
+    @property
+    def _hidden(self) -> bool:
+        return os.environ.get(visible_gpus.VISIBLE, "0").strip() in {"", "-1"}
 
 
 GPU = NvidiaGpu(
@@ -87,6 +102,41 @@ def device_key(index: int = 0) -> dict[str, Any] | None:
         raise RuntimeFault(
             f"NVML does not tell which GPU this is: {error}", next_step="nvidia-smi"
         ) from error
+
+
+def require_index(index: int) -> None:
+    """Checks that a device of this number is visible; where NVML does not tell, nothing is checked.
+
+    Raises:
+        RuntimeFault: there are fewer.
+    """
+    count, problem = visible_gpus.count()
+    if not problem and index >= count:
+        raise RuntimeFault(
+            f"there is no GPU {index}: {count} visible, {index + 1} needed",
+            valid=f"0 to {count - 1}" if count else "a machine with a GPU",
+            next_step="nvidia-smi -L",
+        )
+
+
+def too_old(package: str, needed: str | None) -> str:
+    """What is said of a driver that is older than a package's CUDA, such as "13.0", needs; "" where
+    it is not, or NVML does not tell. Any driver of a major version runs all of its minor ones.
+    """
+    library, _ = nvml.connect()
+    if library is None or needed is None:
+        return ""
+    try:
+        number = library.call("SystemGetCudaDriverVersion_v2")
+        driver = library.call("SystemGetDriverVersion")
+    finally:
+        library.close()
+    if number is None or int(number) // 1000 >= int(needed.partition(".")[0]):
+        return ""
+    return (
+        f"the driver {driver} supports CUDA {int(number) // 1000}.{int(number) % 1000 // 10}, and "
+        f"{package} needs CUDA {needed}"
+    )
 
 
 def device_uuid(index: int = 0, *, driver: Any = None) -> str:

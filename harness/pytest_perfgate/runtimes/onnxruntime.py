@@ -17,14 +17,8 @@ from pytest_perfgate.artifact import ONNX, Artifact, OptionsModel
 from pytest_perfgate.errors import RuntimeFault, suggestion
 from pytest_perfgate.records.profile import Operator
 from pytest_perfgate.registry import Requirement
-from pytest_perfgate.runtimes import (
-    DEVICE_UUID,
-    InferenceSession,
-    OpenContext,
-    Runtime,
-    cuda,
-    onnxruntime_build,
-)
+from pytest_perfgate.runtimes import DEVICE_UUID, InferenceSession, OpenContext, Runtime, cuda
+from pytest_perfgate.runtimes import onnxruntime_build as build
 from pytest_perfgate.runtimes.onnxruntime_binding import Binding
 
 if TYPE_CHECKING:
@@ -172,7 +166,7 @@ class OnnxRuntime(Runtime):
         """A provider for GPUs needs a GPU, and another package."""
         if options.provider == "cpu":
             return self.requires
-        return (onnxruntime_build.CUDA_PROVIDER, cuda.GPU)
+        return (build.CUDA_PROVIDER, cuda.GPU)
 
     def open(self, artifact: Artifact, options: Any, context: OpenContext) -> OnnxSession:
         """A session on the ONNX file."""
@@ -186,6 +180,8 @@ class OnnxSession(InferenceSession):
         import onnxruntime
 
         self._opened = artifact, options, context
+        if options.provider != "cpu":
+            cuda.require_index(int(options.provider_options.get("device_id", 0)))
         asked = _asked(options, context)
         provider = _PROVIDERS[options.provider]
         self._provider = (provider, provider_settings(options, context.folder))
@@ -202,8 +198,7 @@ class OnnxSession(InferenceSession):
             raise RuntimeFault(
                 f"the provider {provider} was asked for, and ONNX Runtime uses {', '.join(used)}",
                 valid=", ".join(onnxruntime.get_available_providers()),
-                next_step=onnxruntime_build.conflict()
-                or "install what the provider needs, or ask for another",
+                next_step=build.conflict() or "install what the provider needs, or ask for another",
             )
         nodes = assignment(self._session)
         refuse_fallback(nodes, provider, options.fallback_ops, str(artifact.path))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_perfgate.errors import RuntimeFault
 from pytest_perfgate.runtimes import DEVICE_UUID, OpenContext
+from pytest_perfgate.runtimes.cuda import too_old
 from pytest_perfgate.runtimes.torch_session import TorchSession
 
 if TYPE_CHECKING:
@@ -45,6 +46,11 @@ class CudaSession(TorchSession):
         cuda: Any = torch.cuda  # of which torch has few types
         cudnn: Any = torch.backends.cudnn
         if not torch.cuda.is_available():
+            old = too_old(f"torch {torch.__version__}", torch.version.cuda)
+            if old:
+                raise RuntimeFault(
+                    old, next_step="update the driver, or install a torch of the driver's CUDA"
+                )
             raise RuntimeFault(
                 f"torch {torch.__version__} sees no GPU",
                 next_step="nvidia-smi, and python -c 'import torch; torch.cuda.init()' tell why",
