@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pytest_perfgate.machine.held_folders import held_folder
 
 from tests.conftest import Project, hear_ctrl_c, said
 
@@ -240,16 +241,16 @@ def test_an_interrupted_session_leaves_no_trace(versions: Project) -> None:
 
 
 def test_what_a_killed_session_left_is_cleared_by_the_next(versions: Project) -> None:
-    """A folder of a process that is gone is removed; one of a living process stays."""
+    """A folder that nobody holds is removed; one that another process holds stays."""
     base = versions.root / ".perfgate" / "base"
-    gone = base / "4194300-abc"
-    living = base / f"{os.getppid()}-abc"
-    for folder in (gone, living):
-        folder.mkdir(parents=True)
-    versions.run("--perf-base", "HEAD", "-k", "map")
-    assert not gone.exists()
-    assert living.exists()
-    living.rmdir()
+    gone = base / "abc"
+    gone.mkdir(parents=True)
+    with held_folder(base) as living:
+        for folder in (gone, living):
+            os.utime(folder, (0, 0))
+        versions.run("--perf-base", "HEAD", "-k", "map")
+        assert not gone.exists()
+        assert living.exists()
 
 
 def test_another_interpreter_makes_every_arm_a_program_of_its_own(versions: Project) -> None:

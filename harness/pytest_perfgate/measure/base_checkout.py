@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_perfgate.errors import PerfgateError
 from pytest_perfgate.machine import git
+from pytest_perfgate.machine.held_folders import held_folder
 
 
 @dataclass(frozen=True)
@@ -126,13 +126,9 @@ def checked_out(found: Commit, cache: Path) -> Iterator[Path]:
     Raises:
         PerfgateError: git cannot write it, or the project was not there yet.
     """
-    folder = cache / "base"
-    folder.mkdir(parents=True, exist_ok=True)
-    _clear(folder)
-    place = folder / f"{os.getpid()}-{found.commit[:10]}"
-    tree, index = place / "tree", place / "index"
-    try:
-        tree.mkdir(parents=True)
+    with held_folder(cache / "base", found.commit[:10]) as place:
+        tree, index = place / "tree", place / "index"
+        tree.mkdir()
         where = f"--perf-base {found.ref}"
         more = {"GIT_INDEX_FILE": str(index.resolve())}
         for command in (
@@ -146,23 +142,3 @@ def checked_out(found: Commit, cache: Path) -> Iterator[Path]:
         if not root.is_dir():
             raise PerfgateError(f"the project's folder {found.prefix!r} was not there", where=where)
         yield root.resolve()
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
-
-
-def _clear(folder: Path) -> None:
-    """Removes what sessions left behind that were killed."""
-    for place in folder.iterdir():
-        pid, _, _ = place.name.partition("-")
-        if pid.isdigit() and not _runs(int(pid)):
-            shutil.rmtree(place, ignore_errors=True)
-
-
-def _runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import shutil
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -13,6 +13,7 @@ from typing import Any
 
 from pytest_perfgate.machine.conditions import Conditions
 from pytest_perfgate.machine.cores import usable_cores
+from pytest_perfgate.machine.held_folders import held_folder
 from pytest_perfgate.measure.preparation import Arm, Jobs, Preparation, PreparedArm, Progress
 from pytest_perfgate.measure.worker_pool import Ended, Job, Pool
 from pytest_perfgate.records.image_losses import Thumbnail
@@ -59,7 +60,8 @@ class Bench:
         self._settings = settings
         self._progress = progress
         self._separate = any(arm.python != sys.executable for arm in arms)
-        self._logs = settings.cache / "logs" / str(os.getpid())
+        self._held = contextlib.ExitStack()
+        self._logs = self._held.enter_context(held_folder(settings.cache / "logs"))
         self._jobs = Jobs(arms, settings, self._logs)
         self._preparation = Preparation(arms, self._jobs, settings, progress)
         self._launches: dict[str, list[Launch]] = {}
@@ -73,7 +75,6 @@ class Bench:
         self._pool = Pool(1, self._logs)
 
     def __enter__(self) -> Bench:
-        self._logs.mkdir(parents=True, exist_ok=True)
         self._pool.__enter__()
         return self
 
@@ -84,7 +85,7 @@ class Bench:
         trace: TracebackType | None,
     ) -> None:
         self._pool.__exit__(kind, error, trace)
-        shutil.rmtree(self._logs, ignore_errors=True)
+        self._held.close()
 
     @property
     def labels(self) -> list[str]:
