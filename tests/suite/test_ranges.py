@@ -156,6 +156,7 @@ def test_what_is_drawn_lies_in_its_range_and_is_written_as_it_is(span: Range, se
 WRONG = [
     ("{ low = 64, high = 8 }", "low 64 is not below high 8"),
     ("{ low = 8, high = 60, step = 8 }", "is not a whole number of steps"),
+    ("{ low = 0.0, high = 1.0, step = 1e-300 }", "more than 1,000,000 values"),
     ("{ low = 0, high = 8, log = true }", "a logarithmic range begins above 0"),
     ("{ low = 1, high = 8, log = true, step = 2 }", "a range has either log or step"),
     ("{ low = 8 }", "'high' is missing"),

@@ -129,6 +129,8 @@ def _value(place: Place, kind: LimitKind, written: Quantity, metric: Metric, whe
         value = parse(written, unit)
     except PerfgateError as error:
         raise place.error(error.problem, where, valid=error.valid) from None
+    if metric.unit is Unit.SCORE and unit is Unit.SCORE and value > 1:
+        raise place.error(f"{written!r}: {metric.name} is in [0, 1]", where, valid="0 to 1")
     floor = -1.0 if kind is LimitKind.GROWTH else 0.0
     if value < floor or (value <= floor and kind in {LimitKind.SPEEDUP, LimitKind.GROWTH}):
         least = "above -100%" if kind is LimitKind.GROWTH else "0 or more"

@@ -21,6 +21,8 @@ from pytest_perfgate.units import Unit, parse
 MARK = "search"
 """The key that makes a range of a table."""
 
+_MOST_STEPS = 1_000_000
+
 _LIKE = "{ search = { low = 0.1, high = 0.8 } } or { search = { choices = [8, 16] } }"
 
 
@@ -232,6 +234,8 @@ def _read(place: Place, key: str, raw: Any, where: str) -> Range:
         )
     if span.step is not None:
         between = Decimal(str(span.high)) - Decimal(str(span.low))
+        if between / Decimal(str(span.step)) > _MOST_STEPS:
+            raise place.error(f"step {span.step} makes more than {_MOST_STEPS:,} values", where)
         if between % Decimal(str(span.step)):
             raise place.error(
                 f"high {span.high} is not a whole number of steps of {span.step} above low "

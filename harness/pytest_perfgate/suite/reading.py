@@ -49,7 +49,10 @@ def read(file: Path, root: Path) -> SuiteFile:
         return SuiteFile(
             file, None, (RecipeError(f"it cannot be read: {error.strerror}", where=place),)
         )
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # of a number of 5,000 digits, of a key of 100,000
         problem = RecipeError(
             f"it is not TOML: {error}",
             where=place,

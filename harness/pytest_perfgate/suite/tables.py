@@ -133,8 +133,8 @@ class SuiteTable(_Strict):
     )
     data: dict[str, str | dict[str, Any]] = Field(description="train, calibration, validation")
     trainer: str = Field("", description='"package.module:function" that training steps call')
-    batch: int = Field(8, ge=1, description="images in a batch for throughput")
-    threads: int = Field(1, ge=1, description="threads that a recipe may use")
+    batch: int = Field(8, ge=1, le=65_536, description="images in a batch for throughput")
+    threads: int = Field(1, ge=1, le=4_096, description="threads that a recipe may use")
     between_samples: Literal["rotate", "flush_l2"] = Field(
         "rotate", description="the next image, or that and a flush of the device's L2 cache"
     )
