@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import resource
 import statistics
 import subprocess
@@ -34,8 +35,12 @@ _BUILT = ("tox", "run", "-e", "tests", "--notest")
 _TESTS = ("tox", "run", "-e", "tests")
 
 
+_COMPLETE = re.compile(r"\b\d+ passed\b.* in [0-9.]+s\b")
+"""In the last line of a run of pytest that came to its end."""
+
+
 class Failed(Exception):
-    """A command that ended badly: a run that fails early is no fast run."""
+    """A command that ended before the tests did: a run that fails early is no fast run."""
 
 
 @dataclass
@@ -49,6 +54,7 @@ class Side:
         command: what is timed.
         seconds: wall time of every turn.
         cpu: seconds of all its processes on all cores, of every turn.
+        failures: tests that failed, of every turn; each turn ran all the tests.
     """
 
     name: str
@@ -57,6 +63,7 @@ class Side:
     command: tuple[str, ...] = _TESTS
     seconds: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
+    failures: list[tuple[str, ...]] = field(default_factory=list)
 
 
 def main() -> None:
@@ -82,20 +89,22 @@ def main() -> None:
         try:
             sides = [
                 _checkout(top, Path(folder) / str(number), ref)
-                for number, ref in enumerate((options.against, "HEAD"))
+                for number, ref in enumerate(("HEAD", options.against))
             ]
             for side in sides:
                 _prepare(side, quick=options.quick)
             for _ in range(1 if options.quick else options.turns):
                 for side in sides:
                     _run(side)
+                    if options.json:  # after every turn: what ran for an hour is not lost
+                        options.json.write_text(json.dumps(_figures(sides), indent=1) + "\n")
         except Failed as error:
             sys.exit(str(error))
     if _said("git", "status", "--porcelain", "--untracked-files=no"):
         print("note: changes of the working tree that are in no commit were not measured")
     _print(sides)
-    if options.json:
-        options.json.write_text(json.dumps(_figures(sides), indent=1) + "\n")
+    if any(any(side.failures) for side in sides):
+        sys.exit(1)
 
 
 def _checkout(top: Path, folder: Path, ref: str) -> Side:
@@ -162,23 +171,41 @@ def _run(side: Side) -> None:
     """One turn: the tests of one side, timed."""
     print(f"{side.name}: {' '.join(side.command[-4:])}", flush=True)
     before, start = _cpu(), time.perf_counter()
-    _must(side, side.command)
+    done = _do(side, side.command)
     side.seconds.append(time.perf_counter() - start)
     side.cpu.append(_cpu() - before)
+    lines = done.stdout.splitlines()
+    if done.returncode and not _COMPLETE.search(done.stdout):
+        raise Failed(_ended(side, side.command, done))
+    side.failures.append(tuple(each for each in lines if each.startswith(("FAILED ", "ERROR "))))
+    print(f"  {side.seconds[-1]:.1f} s", *side.failures[-1], sep="\n  ", flush=True)
 
 
 def _must(side: Side, command: Sequence[str]) -> None:
     """Runs a command in a checkout.
 
     Raises:
-        Failed: it ended with another code than 0; with the last lines of what it said.
+        Failed: it ended with another code than 0.
     """
+    done = _do(side, command)
+    if done.returncode:
+        raise Failed(_ended(side, command, done))
+
+
+def _ended(side: Side, command: Sequence[str], done: subprocess.CompletedProcess[str]) -> str:
+    """How a command ended, after its last lines."""
+    last = "\n".join(done.stdout.splitlines()[-30:])
+    return f"{last}\n{side.name}: {' '.join(command)} ended with {done.returncode}"
+
+
+def _do(side: Side, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """Runs a command in a checkout, and keeps what it prints."""
     binaries = side.folder / ".venv" / "bin"
     environment = {**os.environ, "PATH": f"{binaries}{os.pathsep}{os.environ.get('PATH', '')}"}
     # These change what is measured, and no environment of tox has them.
     for name in ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH"):
         environment.pop(name, None)
-    done = subprocess.run(
+    return subprocess.run(
         command,
         cwd=side.folder,
         env=environment,
@@ -187,9 +214,6 @@ def _must(side: Side, command: Sequence[str]) -> None:
         stderr=subprocess.STDOUT,
         check=False,
     )
-    if done.returncode:
-        last = "\n".join(done.stdout.splitlines()[-30:])
-        raise Failed(f"{last}\n{side.name}: {' '.join(command)} ended with {done.returncode}")
 
 
 def _cpu() -> float:
@@ -204,10 +228,15 @@ def _said(*command: str) -> str:
 
 
 def _figures(sides: Sequence[Side]) -> dict[str, Any]:
-    before, now = sides
+    now, before = sides
+    complete = bool(now.seconds and before.seconds)
     return {
-        "ratio": statistics.median(now.seconds) / statistics.median(before.seconds),
-        "ratio_cpu": statistics.median(now.cpu) / statistics.median(before.cpu),
+        "ratio": statistics.median(now.seconds) / statistics.median(before.seconds)
+        if complete
+        else None,
+        "ratio_cpu": statistics.median(now.cpu) / statistics.median(before.cpu)
+        if complete
+        else None,
         "sides": [
             {
                 "name": side.name,
@@ -215,6 +244,7 @@ def _figures(sides: Sequence[Side]) -> dict[str, Any]:
                 "command": list(side.command),
                 "seconds": side.seconds,
                 "cpu": side.cpu,
+                "failures": side.failures,
             }
             for side in sides
         ],
