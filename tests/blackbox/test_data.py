@@ -67,7 +67,7 @@ def _no_image(file: Path) -> None:
         ("validation.json", _cut, "validation.json: the file is not JSON"),
         ("validation.json", _wrong_id, "names the image 4711"),
         ("validation.json", _empty, "there are no images"),
-        ("validation.json", _no_image, "the image '0.png' (id 1) is not there"),
+        ("validation.json", _no_image, "1 of 40 images are not there; the first is images[0]"),
     ],
     ids=["onnx", "json", "ids", "empty", "image"],
 )

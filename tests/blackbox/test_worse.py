@@ -31,7 +31,7 @@ def test_a_recipe_that_loses_scores_is_shown_with_its_worst_images(
         assert name == f"{image['image']}.png"
     (page,) = (project.root / "reports").glob("[0-9]*.html")
     text = page.read_text()
-    assert "The images that got worse" in text
+    assert "Images with the largest losses" in text
     assert text.count("data:image/") == len(suite["thumbnails"])
 
 
