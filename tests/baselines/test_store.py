@@ -261,6 +261,15 @@ def test_only_what_is_clearly_different_is_proposed():
     assert {change.kind for change in found} == {"create"}
 
 
+def test_other_validation_images_renew_scores_of_the_same_value():
+    """A score of other images is stored anew, for the next session to be compared with."""
+    score = {"map": StoredMetric(unit=Unit.SCORE, value=0.5)}
+    old = baseline().model_copy(update={"metrics": score})
+    accuracy = old.accuracy.model_copy(update={"data_digest": "other"})
+    assert propose(old, old) == {}
+    assert propose(old, old.model_copy(update={"accuracy": accuracy})) == {"map": "tighten"}
+
+
 def test_the_machines_drift_is_taken_out():
     """Launches that moved with the yardstick move no baseline."""
 

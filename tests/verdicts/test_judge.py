@@ -15,10 +15,12 @@ from hypothesis import strategies as st
 from pytest_perfgate.baselines.store import Baseline, StoredMetric
 from pytest_perfgate.machine.fingerprint import Environment, Gpu, Machine
 from pytest_perfgate.metric import PERFORMANCE
+from pytest_perfgate.records.accuracy import Accuracy
 from pytest_perfgate.records.launch import Launch
 from pytest_perfgate.records.recipe import Budget, Condition, Limit, LimitKind
 from pytest_perfgate.records.recipe_record import ArtifactInfo, Failure, Link, RecipeRecord
 from pytest_perfgate.records.verdict import Status, Verdict
+from pytest_perfgate.tasks.detection import METRICS
 from pytest_perfgate.units import Unit
 from pytest_perfgate.verdicts import limit_bounds
 from pytest_perfgate.verdicts.evidence import SIGNS, Base, Evidence, Risk
@@ -165,6 +167,25 @@ def test_a_loud_machine_proves_nothing_worse_than_what_is_stored() -> None:
     assert status(LimitKind.REGRESSION).status is Status.INCONCLUSIVE
     assert status(LimitKind.REGRESSION).reason.startswith("19 of 19 launches were unsteady")
     assert status(LimitKind.GROWTH).status is Status.FAIL
+
+
+def test_a_baseline_of_other_images_is_none_and_says_how_to_renew_it() -> None:
+    """New validation images are no dead end."""
+
+    def accuracy(digest: str, images: int) -> Accuracy:
+        return Accuracy(
+            values={"map": 0.5}, images=images, data_digest=digest, predictions_digest="p"
+        )
+
+    score = {"map": StoredMetric(unit=Unit.SCORE, value=0.5)}
+    before = stored(0.01).model_copy(update={"metrics": score, "accuracy": accuracy("old", 40)})
+    record = recipe("candidate", 0.01).model_copy(update={"accuracy": accuracy("new", 50)})
+    budget = Budget("map", (Limit(LimitKind.REGRESSION, 0.01, "0.01"),))
+    evidence = Evidence(record=record, baseline=before)
+    found = judge(budget, METRICS["map"], evidence, RISK, NOW)
+    assert found.status is Status.NO_BASELINE
+    assert "40 images then, 50 now" in found.reason
+    assert "--perf-update" in found.next_step
 
 
 def test_a_stored_baseline_may_have_a_limit_of_its_own() -> None:

@@ -28,6 +28,8 @@ def propose(
         for name, measured in fresh.metrics.items():
             before = old.metrics.get(name) if old else None
             kind = "create" if before is None else _kind(metrics[name], before, measured)
+            if not kind and metrics[name].rule is Rule.IMAGES and _of_other_images(old, fresh):
+                kind = "tighten"  # the value is the same, what it is of is not
             if kind:
                 changes.append(
                     Change(
@@ -112,6 +114,12 @@ def table(changes: Sequence[Change]) -> list[str]:
             f"{show(change.after, unit):>13} {moved:>9}".rstrip()[:100]
         )
     return lines
+
+
+def _of_other_images(old: Baseline | None, new: Baseline) -> bool:
+    if old is None or old.accuracy is None or new.accuracy is None:
+        return False
+    return old.accuracy.data_digest != new.accuracy.data_digest
 
 
 def _kind(metric: Metric, before: StoredMetric, after: StoredMetric) -> str:

@@ -235,6 +235,14 @@ def _obstacle(limit: Limit, metric: Metric, evidence: Evidence) -> LimitResult |
         return _without(
             limit, Status.NO_BASELINE, f"no baseline of {metric.name} is stored for this machine"
         )
+    then, now = evidence.baseline.accuracy, evidence.record.accuracy
+    if metric.rule is Rule.IMAGES and then and now and then.data_digest != now.data_digest:
+        return _without(
+            limit,
+            Status.NO_BASELINE,
+            f"the baseline is of other validation data ({then.images} images then, {now.images} "
+            "now, or other annotations): --perf-update --perf-reason renews it",
+        )
     return _from_nothing(limit, metric, evidence.baseline.metrics[metric.name].value, "baseline")
 
 
