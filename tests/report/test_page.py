@@ -283,6 +283,21 @@ def test_classes_have_a_table_with_differences_to_the_reference() -> None:
     assert "<script" not in table
 
 
+def test_one_cause_is_one_card() -> None:
+    """All budgets of a recipe that could not be measured have one card, which counts them."""
+    session = sessions.broken("no such file")
+    suite = session.suites[0]
+    errors = [verdict for verdict in suite.verdicts if verdict.status is Status.ERROR]
+    more = tuple(errors[0].model_copy(update={"metric": name}) for name in ("a", "b", "c"))
+    several = suite.model_copy(update={"verdicts": (*suite.verdicts, *more)})
+    before = render(session, METRICS)
+    after = render(session.model_copy(update={"suites": (several,)}), METRICS)
+    assert after.count('<section class="card ERROR">') == before.count(
+        '<section class="card ERROR">'
+    )
+    assert "more budgets of this recipe" in after
+
+
 def test_a_recipe_is_laid_beside_the_one_that_it_continues() -> None:
     """What its own steps did to every metric, in the words of the table."""
     text = " ".join(Reader(render(sessions.healthy(), METRICS)).text.split())

@@ -85,8 +85,8 @@ def _with_titles(text: str) -> str:
     ElementTree.register_namespace("", _SVG)
     ElementTree.register_namespace("xlink", "http://www.w3.org/1999/xlink")
     root = ElementTree.fromstring(text)  # noqa: S314 - what the renderer has just written
-    if float(root.get("width") or _SMALL) < _SMALL:
-        root.set("data-small", "")
+    small = float(root.get("width") or _SMALL) < _SMALL
+    root.set("data-size", "small" if small else "large")
     described = []
     for mark in root.iter():
         if mark.get("role") != "graphics-symbol":

@@ -16,7 +16,7 @@ from pytest_perfgate.files import writing
 from pytest_perfgate.metric import Metric
 from pytest_perfgate.records.session import SessionRecord, SuiteRecord
 from pytest_perfgate.records.verdict import Status, Verdict
-from pytest_perfgate.report.text import beside, limit_text, measured_text, table
+from pytest_perfgate.report.text import beside, limit_text, measured_text, needs_attention, table
 from pytest_perfgate.units import Unit, count_of
 
 COMMENT = 65_536
@@ -55,7 +55,7 @@ def render(
     end = f"Report: {code(report)}" if report else ""
     page = _Page(limit - _LEFT_OUT - _size(end))
     page.add("\n\n".join(head))
-    needs = _needs(verdicts)
+    needs = needs_attention(verdicts)
     fit = page.add_while(_need(*each) for each in needs)
     left = sum(alike for _, _, alike in needs[fit:])
     if left:
@@ -111,7 +111,6 @@ def code(text: str) -> str:
     return f"{fence}{pad}{line}{pad}{fence}"
 
 
-_NEEDS = {Status.ERROR, Status.FAIL, Status.INCONCLUSIVE}
 _SPECIAL = re.compile(
     r"[\\`*\[\]<>&|~#@$]|:(?=\S)|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|(?<=[wW]{3})\."
 )
@@ -125,18 +124,6 @@ def _one_line(text: str) -> str:
     """Without line breaks, control signs and signs that reorder or hide text; not endless."""
     line = " ".join(_UNSEEN.sub(" ", text).split())
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"
-
-
-def _needs(verdicts: list[tuple[SuiteRecord, Verdict]]) -> list[tuple[SuiteRecord, Verdict, int]]:
-    """What is not as it should be; one ERROR stands for all of a recipe that have its reason."""
-    found: dict[tuple[object, ...], tuple[SuiteRecord, Verdict, int]] = {}
-    for place, (suite, verdict) in enumerate(verdicts):
-        if verdict.status in _NEEDS:
-            error = verdict.status is Status.ERROR
-            key = (suite.name, verdict.recipe, verdict.reason) if error else (place,)
-            first = found.get(key, (suite, verdict, 0))
-            found[key] = (*first[:2], first[2] + 1)
-    return list(found.values())
 
 
 def _need(suite: SuiteRecord, verdict: Verdict, alike: int) -> str:

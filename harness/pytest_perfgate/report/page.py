@@ -22,7 +22,7 @@ from pytest_perfgate.report import (
 )
 from pytest_perfgate.report.answer import answer
 from pytest_perfgate.report.changes_since import since
-from pytest_perfgate.report.text import beside, limit_text
+from pytest_perfgate.report.text import beside, limit_text, needs_attention
 from pytest_perfgate.units import Unit, show, show_percent
 
 
@@ -71,17 +71,20 @@ def render(session: SessionRecord, metrics: Mapping[str, Metric]) -> str:
     )
 
 
-def _needs(session: SessionRecord) -> list[tuple[str, Verdict, Failure | None]]:
-    """What is not as it should be, worst first over all suites: suite, verdict, failure."""
-    found = []
-    for suite in session.suites:
-        failures = {record.name: record.failure for record in suite.recipes}
-        found += [
-            (suite.name, verdict, failures.get(verdict.recipe))
-            for verdict in suite.verdicts
-            if verdict.status in {Status.ERROR, Status.FAIL, Status.INCONCLUSIVE}
-        ]
-    return sorted(found, key=lambda each: each[1].status.rank)
+def _needs(session: SessionRecord) -> list[tuple[str, Verdict, Failure | None, int]]:
+    """What needs attention, worst first over all suites: suite, verdict, failure, and how many
+    budgets have that cause.
+    """
+    pairs = [(suite, verdict) for suite in session.suites for verdict in suite.verdicts]
+    pairs.sort(key=lambda pair: pair[1].status.rank)
+    return [
+        (suite.name, verdict, _failure(suite, verdict.recipe), count)
+        for suite, verdict, count in needs_attention(pairs)
+    ]
+
+
+def _failure(suite: SuiteRecord, recipe: str) -> Failure | None:
+    return next((record.failure for record in suite.recipes if record.name == recipe), None)
 
 
 def _measured(verdict: Verdict) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from pytest_perfgate.metric import Better, Metric, headlines
 from pytest_perfgate.records.session import SuiteRecord
-from pytest_perfgate.records.verdict import LimitResult, MetricSummary, Verdict
+from pytest_perfgate.records.verdict import LimitResult, MetricSummary, Status, Verdict
 from pytest_perfgate.report import search_tables
 from pytest_perfgate.units import Unit, show, show_percent
 from pytest_perfgate.verdicts.limit_bounds import log_ratios
@@ -145,3 +145,22 @@ def _cell(metric: Metric, summary: MetricSummary | None) -> str:
         return text
     ratio = summary.reference / summary.value
     return f"{text} {ratio if metric.better is Better.LOWER else 1 / ratio:.2f}x"
+
+
+_ATTENTION = {Status.ERROR, Status.FAIL, Status.INCONCLUSIVE}
+
+
+def needs_attention(
+    verdicts: Iterable[tuple[SuiteRecord, Verdict]],
+) -> list[tuple[SuiteRecord, Verdict, int]]:
+    """Verdicts that need attention, with the number of budgets that each stands for: one ERROR
+    stands for all budgets of its recipe that have its reason.
+    """
+    counted: dict[tuple[object, ...], tuple[SuiteRecord, Verdict, int]] = {}
+    for place, (suite, verdict) in enumerate(verdicts):
+        if verdict.status in _ATTENTION:
+            error = verdict.status is Status.ERROR
+            key = (suite.name, verdict.recipe, verdict.reason) if error else (place,)
+            first, head, count = counted.get(key, (suite, verdict, 0))
+            counted[key] = (first, head, count + 1)
+    return list(counted.values())
