@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-import numpy as np
-import numpy.typing as npt
-
 from pytest_perfgate.errors import DataError
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     from PIL.Image import Image
 
 _UPRIGHT = 1
@@ -27,6 +26,8 @@ _ORIENTATION = 0x0112
 
 def digest(image: npt.NDArray[np.uint8]) -> str:
     """SHA-256 of an image's shape and pixels."""
+    import numpy as np
+
     return hashlib.sha256(
         str(image.shape).encode() + np.ascontiguousarray(image).tobytes()
     ).hexdigest()
@@ -67,6 +68,7 @@ def decode(file: Path) -> tuple[npt.NDArray[np.uint8], list[str]]:
     Raises:
         DataError: it cannot be decoded to 8 bits a channel; names the file.
     """
+    import numpy as np
     from PIL import Image, ImageOps
 
     remarks = []
@@ -113,6 +115,8 @@ def _is_transparent(picture: Image) -> bool:
 
 def _high_bytes(picture: Image) -> npt.NDArray[np.uint8]:
     """16-bit grey to uint8 (H, W, 3)."""
+    import numpy as np
+
     grey = (np.asarray(picture).astype(np.uint16) >> 8).astype(np.uint8)
     return np.repeat(grey[:, :, None], 3, axis=2)
 
