@@ -2,7 +2,8 @@
 
 A key says what was asked for: the model, the steps with their options, the versions of the
 frameworks. Under a key lie variants, one for each state of the project's files that the build
-read (see `building.project_code.Watch`). An entry appears whole or not at all.
+read (see `building.project_code.Watch`). An entry appears whole or not at all, and each of its
+files is compared with its digest before it is used.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pytest_perfgate.building.artifact_handle import Structure
 from pytest_perfgate.building.project_code import Watch
-from pytest_perfgate.files import digest_of
+from pytest_perfgate.files import digest_files, digest_of, short_path
 
 _ENTRY = "link.json"
 
@@ -36,6 +37,7 @@ class Stored(BaseModel):
         model: what names the torch module that is built, "" for the suite's own.
         made: of a torch module whose weights are loaded, what its source makes it again from; see
             `sources.Made`.
+        contents: the files of the entry's folder, relative to it, with their digests.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -48,6 +50,7 @@ class Stored(BaseModel):
     files: dict[str, str]
     model: str = ""
     made: Any = None
+    contents: dict[str, str] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -64,10 +67,15 @@ class Entry:
 
 
 class ArtifactStore:
-    """Links, and evaluations of what they end on, by key, below `root`."""
+    """Links, and evaluations of what they end on, by key, below `root`.
+
+    Attributes:
+        damaged: a line for each entry that was found changed since it was stored.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.damaged: list[str] = []
         (root / "artifacts").mkdir(parents=True, exist_ok=True)
         (root / "locks").mkdir(exist_ok=True)
 
@@ -79,7 +87,9 @@ class ArtifactStore:
             yield
 
     def find(self, key: str, watch: Watch) -> Entry | None:
-        """The entry of `key` whose build read the project's files as they are now."""
+        """The entry of `key` whose build read the project's files as they are now; None for an
+        entry whose own files are not those that were stored: it is built anew.
+        """
         folder = self.root / "artifacts" / key
         if not folder.is_dir():
             return None
@@ -89,8 +99,13 @@ class ArtifactStore:
             except (OSError, ValidationError):
                 continue  # of another version, or not an entry: it is built anew
             entry = Entry(variant, stored)
-            if watch.unchanged(stored.files) and (entry.path is None or entry.path.exists()):
+            if not watch.unchanged(stored.files):
+                continue
+            changed = _changed(entry)
+            if changed is None:
                 return entry
+            where = short_path(variant / changed, self.root)
+            self.damaged.append(f"the cached file {where} was changed or cut: built anew")
         return None
 
     def training(self, key: str) -> Path:
@@ -114,6 +129,7 @@ class ArtifactStore:
 
     def add(self, key: str, scratch: Path, stored: Stored) -> Entry:
         """Moves `scratch` into its place as an entry of `key`."""
+        stored = stored.model_copy(update={"contents": _contents(scratch)})
         text = stored.model_dump_json(indent=1)
         (scratch / _ENTRY).write_text(text, encoding="utf-8")
         place = self.root / "artifacts" / key / digest_of(stored.files)[:16]
@@ -121,3 +137,24 @@ class ArtifactStore:
         shutil.rmtree(place, ignore_errors=True)
         scratch.replace(place)
         return Entry(place, stored)
+
+
+def _contents(folder: Path) -> dict[str, str]:
+    """The digest of each file below `folder` but for the entry's own description."""
+    names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+    return {name: digest_files(folder, [name])[0] for name in sorted(names) if name != _ENTRY}
+
+
+def _changed(entry: Entry) -> str | None:
+    """The first file of an entry that is not as it was stored, None when all are."""
+    contents = entry.stored.contents
+    if entry.stored.file and entry.stored.file not in contents:
+        return entry.stored.file  # of an earlier program, which kept no digests
+    for name, digest in contents.items():
+        file = entry.folder / name
+        # A link could lead to a file that is changed after this look.
+        if file.is_symlink() or not file.is_file():
+            return name
+        if digest_files(entry.folder, [name])[0] != digest:
+            return name
+    return None

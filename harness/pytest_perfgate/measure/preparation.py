@@ -158,6 +158,7 @@ class Preparation:
                     doing[job.name] = f"{job.name}: {event.note}{total}"
                 elif isinstance(event, Prepared):
                     self.prepared[job.name] = PreparedArm(event, event.accuracy)
+                    self.notes += [note for note in event.notes if note not in self.notes]
                 else:
                     self.fail(job.name, "build", event)
                 now = "; ".join(doing.values())

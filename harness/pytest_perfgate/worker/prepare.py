@@ -79,6 +79,7 @@ def prepare(job: PrepareJob, send: Send) -> None:
             load_time_cold=evaluated.evaluation.load_time_cold,
             predictions=evaluated.predictions,
             files={**built.files, **watch.files()},
+            notes=tuple(store.damaged),
         )
     )
 

@@ -225,6 +225,7 @@ class Prepared:
         load_time_cold: seconds, see the metric of that name.
         predictions: the file with the predictions.
         files: the project's files that the artifact rests on, with their digests.
+        notes: what people should know of how it was built.
     """
 
     artifact: ArtifactHandle
@@ -235,6 +236,7 @@ class Prepared:
     load_time_cold: float
     predictions: Path
     files: dict[str, str]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
