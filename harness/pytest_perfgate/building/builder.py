@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -168,6 +169,12 @@ class _Chain:
         if made.artifact.path is not None:
             name = f"model{made.artifact.path.suffix}"
             (folder / name).write_bytes(made.artifact.path.read_bytes())
+            source, model, options = asked_of(self._suite.model)
+            _, *beside = source.files(model, options, fence_of(self._suite))
+            for file in beside:  # the graph names them relative to itself
+                copy = folder / file.relative_to(made.artifact.path.parent)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, copy)
             return self._stored(made.artifact.kind, name, effect, (), start, {})
         self._module = made.artifact.module
         self._save(folder)
@@ -327,15 +334,16 @@ class _Chain:
 
 
 def _deployed(entry: Entry) -> Iterator[str]:
-    for file in entry.folder.iterdir():
+    for file in entry.folder.rglob("*"):
         if file.is_file() and file.name != "link.json":
-            yield file.name
+            yield file.relative_to(entry.folder).as_posix()
 
 
 def _source_key(suite: Suite) -> str:
     source, name, options = asked_of(suite.model)
     files = source.files(name, options, fence_of(suite))
     needed = source.requires_with(name, options) if source.gives == TORCH else ()
+    names = [file.relative_to(files[0].parent).as_posix() for file in files]
     rests_on: dict[str, Any] = {
         "format": _FORMAT,
         "pytest_perfgate": pytest_perfgate.__version__,
@@ -346,7 +354,7 @@ def _source_key(suite: Suite) -> str:
         ),
         "suite": suite.name,
         "model": suite.model.name,
-        "file": digest_files(files[0].parent, [file.name for file in files])[0] if files else "",
+        "file": digest_files(files[0].parent, names)[0] if files else "",
     }
     if source.name:  # what the suite names itself is as it is
         rests_on["options"] = options.model_dump(mode="json")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,9 +52,13 @@ class Onnx(Source):
 
     @override
     def files(self, model: str, options: Any, fence: Fence) -> tuple[Path, ...]:
-        """The file."""
+        """The file, and those beside it that hold its weights.
+
+        Raises:
+            BuildError: it is no ONNX graph, or one of the others is missing or elsewhere.
+        """
         file = _file(model, fence)
-        return () if file is None else (file,)
+        return () if file is None else (file, *_side_files(file))
 
     @override
     def build(self, model: str, options: Any, context: SourceContext) -> Made:
@@ -76,12 +81,8 @@ def _check_input(file: Path) -> None:
         BuildError: the file is no ONNX graph with one input of images, float (N, 3, H, W).
     """
     import onnx
-    from google.protobuf.message import DecodeError
 
-    try:
-        graph = onnx.load(file, load_external_data=False).graph
-    except DecodeError as error:
-        raise BuildError(f"the file is no ONNX graph: {error}", where=str(file)) from error
+    graph = _graph(file)
     weights = {tensor.name for tensor in graph.initializer}
     inputs = [each for each in graph.input if each.name not in weights]
     described = ", ".join(f"{each.name} {_describe(each)}" for each in inputs)
@@ -99,6 +100,65 @@ def _check_input(file: Path) -> None:
         next_step="export the model with its own pre-processing left out, in floats and NCHW; the "
         "suite's [suite.input] does it",
     )
+
+
+def _graph(file: Path) -> Any:
+    """The graph of an ONNX file, without weights that are in other files.
+
+    Raises:
+        BuildError: it is none.
+    """
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        return onnx.load(file, load_external_data=False).graph
+    except DecodeError as error:
+        raise BuildError(f"the file is no ONNX graph: {error}", where=str(file)) from error
+
+
+def _side_files(file: Path) -> tuple[Path, ...]:
+    """The files with weights that a graph names ("external data" in the ONNX specification).
+
+    Raises:
+        BuildError: one is missing, or is not below the folder of the graph.
+    """
+    from onnx.external_data_helper import ExternalDataInfo, uses_external_data
+
+    names = {
+        ExternalDataInfo(tensor).location
+        for tensor in _tensors(_graph(file))
+        if uses_external_data(tensor)
+    }
+    for name in sorted(names):
+        # An absolute path, `..` or a link could name any file of this machine.
+        inner = (file.parent / name).resolve()
+        if not inner.is_relative_to(file.parent.resolve()):
+            raise BuildError(
+                f"the weights are in {name!r}, which is not below the folder of the graph",
+                where=str(file),
+                next_step="put the weights beside the graph, or save both as one file: "
+                "onnx.save(onnx.load(FILE), FILE)",
+            )
+        if not inner.is_file():
+            raise BuildError(
+                f"the weights are in {name!r}, which is missing",
+                where=str(file),
+                next_step=f"copy it to {file.parent / name}",
+            )
+    return tuple(file.parent / name for name in sorted(names))
+
+
+def _tensors(graph: Any) -> Iterator[Any]:
+    """All constant tensors of a graph, those of its inner graphs too."""
+    yield from graph.initializer
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                yield attribute.t
+            yield from attribute.tensors
+            for inner in (*((attribute.g,) if attribute.HasField("g") else ()), *attribute.graphs):
+                yield from _tensors(inner)
 
 
 def _describe(value: Any) -> str:
