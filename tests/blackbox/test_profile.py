@@ -37,7 +37,7 @@ def test_a_broken_budget_on_time_names_operators(project: Project) -> None:
         assert len(verdict["slower"]) == 2
     (page,) = (project.root / "reports").glob("[0-9]*.html")
     text = page.read_text()
-    assert "Where an inference" in text
+    assert "Operators of an inference" in text
     assert "<td>Conv</td>" in text
 
 

@@ -130,7 +130,7 @@ def test_a_search_that_was_killed_goes_on_and_what_wins_is_a_recipe_like_any_oth
     assert frozen is not None
     assert frozen.recipes["searched"] == filled
     assert "# Which pace is best is not known yet." in file.read_text()
-    assert "is a range" in freeze()[1]
+    assert "'searched' has no ranges, nothing to freeze" in freeze()[1]
 
 
 def test_nothing_is_searched_unless_that_is_asked(
