@@ -15,12 +15,13 @@ onnx = pytest.importorskip("onnx", reason="python -m pip install 'pytest-perfgat
 def side_file(project: Project) -> Path:
     """The model of the tiny project is split; this is the file with the weights."""
     model = project.suite / "squares.onnx"
+    (project.suite / "weights").mkdir()
     onnx.save(
         onnx.load(model),
         model,
         save_as_external_data=True,
         location="weights/squares.bin",
-        size_threshold=0,
+        size_threshold=1024,  # shapes stay in the graph: ONNX Runtime reads them there
     )
     return project.suite / "weights" / "squares.bin"
 
@@ -30,12 +31,13 @@ def test_weights_beside_the_graph_are_measured_and_known_by_content(
 ) -> None:
     """They count as part of the artifact; other weights are another model, not the cached one."""
     project.run("-k", "plain-map or plain-artifact_size")
-    assert project.verdicts() == {"plain-map": "PASS", "plain-artifact_size": "PASS"}
-    artifact = project.sessions()[-1]["suites"][0]["recipes"][0]["artifact"]
-    assert artifact["files"]["weights/squares.bin"] == side_file.stat().st_size
+    # The minimum is kept; the other limit of the budget has no baseline yet.
+    assert project.verdicts() == {"plain-map": "NO BASELINE", "plain-artifact_size": "PASS"}
+    recipe = project.sessions()[-1]["suites"][0]["recipes"][0]
+    assert recipe["artifact"]["files"]["weights/squares.bin"] == side_file.stat().st_size
     side_file.write_bytes(bytes(side_file.stat().st_size))
     project.run("-k", "plain-map")
-    assert project.verdicts()["plain-map"] != "PASS"
+    assert project.verdicts()["plain-map"] in {"FAIL", "ERROR"}
 
 
 def test_missing_weights_are_named(project: Project, side_file: Path) -> None:

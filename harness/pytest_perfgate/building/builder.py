@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest_perfgate
 from pytest_perfgate import registry, tasks
-from pytest_perfgate.artifact import TORCH, Artifact, OptionsModel
+from pytest_perfgate.artifact import ONNX, TORCH, Artifact, OptionsModel
 from pytest_perfgate.building import suite_data
 from pytest_perfgate.building.artifact_cache import ArtifactStore, Entry, Stored
 from pytest_perfgate.building.artifact_handle import ArtifactHandle, Structure
@@ -334,7 +334,8 @@ class _Chain:
 
 
 def _deployed(entry: Entry) -> Iterator[str]:
-    for file in entry.folder.rglob("*"):
+    # Weights of an ONNX graph may be in folders below it; other kinds keep notes there.
+    for file in entry.folder.rglob("*") if entry.stored.kind == ONNX else entry.folder.iterdir():
         if file.is_file() and file.name != "link.json":
             yield file.relative_to(entry.folder).as_posix()
 
