@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -275,3 +276,28 @@ def test_a_long_name_of_rare_characters_is_drawn(before: int) -> None:
         }
     )
     assert drawn.count("\N{TURTLE}") + drawn.count("\N{WHITE SQUARE}") > 5
+
+
+def with_gradient(title: str) -> str:
+    """A picture whose legend is a gradient, which the renderer gives an id."""
+    number = {"field": "value", "type": "quantitative"}
+    return drawing.svg(
+        {
+            "data": {"values": [{"value": 1, "words": 'url(#gradient_0) id="gradient_0"'}]},
+            "title": title,
+            "mark": "point",
+            "encoding": {"x": number, "color": number, **drawing.DESCRIBED},
+        }
+    )
+
+
+def test_a_picture_is_the_same_however_many_were_drawn_before() -> None:
+    """Its ids are its own: none depends on the process, or is another picture's."""
+    first, second, other = with_gradient("one"), with_gradient("one"), with_gradient("two")
+    assert first == second
+    ids = [re.findall(r'<linearGradient[^>]* id="([^"]+)"', drawn) for drawn in (first, other)]
+    assert [len(each) for each in ids] == [1, 1]
+    assert ids[0] != ids[1]
+    for (name,), drawn in zip(ids, (first, other), strict=True):
+        assert f'fill="url(#{name})"' in drawn
+        assert '<title>url(#gradient_0) id="gradient_0"</title>' in drawn

@@ -5,11 +5,15 @@ What a mark says for itself stands in its row under "words"; `DESCRIBED` hands i
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
 
 # Okabe & Ito's palette: told apart by the colour-blind, and readable on light and dark.
 BLUE, ORANGE, GREEN, PURPLE, SKY = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9"
@@ -61,7 +65,7 @@ def svg(spec: Mapping[str, Any]) -> str:
         if plain == drawable:
             raise
         text = vl_convert.vegalite_to_svg(plain)
-    return _with_titles(text)
+    return _finished(text, f"pic{hashlib.sha256(drawable.encode()).hexdigest()[:12]}")
 
 
 _BEYOND = re.compile("[\U00010000-\U0010ffff]")
@@ -74,12 +78,8 @@ _SVG = "http://www.w3.org/2000/svg"
 _MARK = "words: "  # in front of a mark's words, to know them from the renderer's default
 
 
-def _with_titles(text: str) -> str:
-    """The picture with tooltips that need no script: what a mark is described by is its title too.
-
-    Where there are few marks, the keyboard reaches each; more would be in the way of whoever wants
-    to get past the picture.
-    """
+def _finished(text: str, name: str) -> str:
+    """The renderer's picture as it stands in a page; its ids begin with `name`."""
     from xml.etree import ElementTree
 
     ElementTree.register_namespace("", _SVG)
@@ -87,6 +87,39 @@ def _with_titles(text: str) -> str:
     root = ElementTree.fromstring(text)  # noqa: S314 - what the renderer has just written
     small = float(root.get("width") or _SMALL) < _SMALL
     root.set("data-size", "small" if small else "large")
+    _rename_ids(root, name)
+    _add_titles(root)
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def _rename_ids(root: Element, name: str) -> None:
+    """Numbers the picture's ids from 0 behind `name`, and what refers to them.
+
+    The renderer counts gradients over all pictures of a process: the same data would give another
+    page, and pictures of two processes the same ids.
+    """
+    holders = [element for element in root.iter() if "id" in element.attrib]
+    names = {holder.attrib["id"]: f"{name}-{index}" for index, holder in enumerate(holders)}
+    for holder in holders:
+        holder.set("id", names[holder.attrib["id"]])
+    for element in root.iter():
+        for key, value in element.attrib.items():
+            reference = _REFERENCE.fullmatch(value)
+            if reference and reference[1] in names:
+                element.set(key, f"url(#{names[reference[1]]})")
+
+
+_REFERENCE = re.compile(r"url\(#(.+)\)")
+
+
+def _add_titles(root: Element) -> None:
+    """Gives marks tooltips that need no script: what a mark is described by is its title too.
+
+    Where there are few marks, the keyboard reaches each; more would be in the way of whoever wants
+    to get past the picture.
+    """
+    from xml.etree import ElementTree
+
     described = []
     for mark in root.iter():
         if mark.get("role") != "graphics-symbol":
@@ -105,7 +138,6 @@ def _with_titles(text: str) -> str:
             mark.set("role", "img")
             mark.set("aria-label", str(mark[0].text))
             mark.set("tabindex", "0")
-    return ElementTree.tostring(root, encoding="unicode")
 
 
 def _drawable(data: Any) -> Any:
