@@ -45,4 +45,6 @@ class SleepySession(OnnxSession):
             time.sleep(0.01)
         boxes, scores = super().run(batch)
         self.count += 1
-        return boxes, scores + (self.count if self.mode == "keeps_state" else 0)
+        if self.mode == "keeps_state":  # moved boxes: scores are to stay between 0 and 1
+            boxes = boxes + self.count
+        return boxes, scores
