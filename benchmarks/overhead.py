@@ -20,15 +20,17 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from unittest import mock
 
 from pytest_perfgate.records.launch import Launch
+from pytest_perfgate.records.recipe import Suite
 from pytest_perfgate.records.session import SessionRecord, SuiteRecord
 from pytest_perfgate.runtimes import InferenceSession
+from pytest_perfgate.suite.reading import read as read_suite
 from pytest_perfgate.tasks import Pipeline
 from pytest_perfgate.worker import arm, arm_process, turns
-from pytest_perfgate.worker.protocol import ArmSpec
+from pytest_perfgate.worker.protocol import ArmSpec, RecipeWork
 from pytest_perfgate.workloads import WorkContext
 from pytest_perfgate.workloads.images import Images
 from typing_extensions import override
@@ -97,13 +99,10 @@ class Idle(InferenceSession, Pipeline):
         return []
 
 
-@dataclass(frozen=True)
-class IdleWork:
-    """What an arm of this benchmark works on: a visit of that name."""
-
-    name: str
-    root: Path = ROOT
-    images: Path = Path()
+def idle_work(name: str, suite: Suite) -> RecipeWork:
+    """What an arm of this benchmark works on: a visit of that name, in the project of `suite`."""
+    nothing: Any = None  # an artifact is opened by the visit, and these visits open none
+    return RecipeWork(suite, name, nothing, suite.root, Path(), _SILENCE)
 
 
 class HarnessVisit(arm._RecipeVisit):
@@ -242,17 +241,22 @@ def _turns(count: int) -> dict[str, list[tuple[float, ...]]]:
     visits = {"harness": HarnessVisit, "bare": BareVisit}
     found: dict[str, list[tuple[float, ...]]] = {name: [] for name in visits}
     cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
+    suite = read_suite(ROOT / "suites" / "digits" / "recipes.toml", ROOT).suite
+    if suite is None:
+        raise SystemExit(
+            "suites/digits/recipes.toml is no suite; for its problems: "
+            "python -m pytest --perf --collect-only suites/digits"
+        )
     arms: list[Any] = []
     with (
         tempfile.TemporaryDirectory() as logs,
-        mock.patch.object(arm, "_RecipeVisit", lambda work, _: visits[work.name]()),
+        mock.patch.object(arm, "_RecipeVisit", lambda work, _: visits[work.recipe]()),
     ):
         try:
             if cores:
                 os.sched_setaffinity(0, {min(cores)})
             for name in visits:
-                # What it works on is only handed through to the visit above.
-                spec = ArmSpec(name, sys.executable, work=cast("Any", IdleWork(name)))
+                spec = ArmSpec(name, sys.executable, work=idle_work(name, suite))
                 arms.append(arm_process.fork_arm(spec, {Path(): []}, Path(logs), arms))
                 arm_process.hear_ready(arms[-1], _SILENCE)
             for turn in range(count + 100):

@@ -19,6 +19,7 @@ import pytest
 from pytest_perfgate.errors import RuntimeFault
 from pytest_perfgate.machine import nvml
 from pytest_perfgate.machine.cores import usable_cores
+from pytest_perfgate.records.recipe import ModelSpec, Suite
 from pytest_perfgate.runtimes import InferenceSession
 from pytest_perfgate.worker import arm as arms
 from pytest_perfgate.worker import launch, protocol
@@ -62,11 +63,27 @@ class DeviceVisit(arms._Visit):
 
 
 def recipe_work(label: str, folder: Path) -> protocol.RecipeWork:
-    """Work that only names its visit: a file without images, and nothing to open."""
+    """Work that only names its visit: a suite that an arm enters, a file without images, and
+    nothing to open.
+    """
     images = folder / "images.npz"
     np.savez(images)
+    suite = Suite(
+        name="tiny",
+        file=folder / "recipes.toml",
+        root=folder,
+        task="detection",
+        model=ModelSpec("squares.onnx"),
+        data={},
+        trainer="",
+        input={},
+        output={},
+        batch=4,
+        threads=1,
+        recipes={},
+    )
     nothing: Any = None
-    return protocol.RecipeWork(nothing, label, nothing, folder, images, 20.0)
+    return protocol.RecipeWork(suite, label, nothing, folder, images, 20.0)
 
 
 @pytest.fixture
