@@ -80,6 +80,6 @@ class Growth(Frozen):
         warm_up: images before them.
     """
 
-    stretches: tuple[float, ...]
+    stretches: tuple[float, ...] = Field(min_length=2)  # fewer have no spread
     images: int
     warm_up: int

@@ -152,14 +152,14 @@ def _other_ways(
     lines = []
     way = "through the yardstick" if yardstick else "absolutely"
     lines.append(f"{way}: {show_percent(decided - 1)} (this decides)")
-    if yardstick and value:
+    if yardstick and value and stored.value:
         lines.append(f"absolutely: {show_percent(value / stored.value - 1)}")
     lines += _at_equal_cycles(metric, evidence.record, stored)
     reference, before = evidence.reference, evidence.reference_baseline
     if reference is None or before is None or evidence.baseline is None:
         return tuple(lines)
     then, now = before.metrics.get(metric.name), level(reference, metric)
-    if then is None or not now or not value or not then.value:
+    if then is None or not (now and value and then.value and stored.value):
         return tuple(lines)
     if before.recorded != evidence.baseline.recorded:
         lines.append(f"through {reference.name}: its baseline is of another session")

@@ -145,7 +145,7 @@ def from_launches(logs: Iterable[float], risk: Risk, scale: str, against: str) -
 def _growth(record: RecipeRecord, risk: Risk) -> Compared | None:
     from pytest_perfgate.stats.sequential import fixed_bounds
 
-    if record.growth is None or len(record.growth.stretches) < 2:
+    if record.growth is None:
         return None
     grown = record.growth.stretches
     least = growth_resolution(record.growth)
