@@ -8,9 +8,14 @@ import pytest
 from pytest_perfgate.session import suite_launches
 
 
-def pytest_configure(config):
-    """Until the session's end."""
+def measure(config, launches):
+    """Sets how many launches a session measures, until its end."""
     constants = pytest.MonkeyPatch()
     for name in ("_FEWEST", "_FEWEST_TO_STORE", "_MOST"):
-        constants.setattr(suite_launches, name, 1)
+        constants.setattr(suite_launches, name, launches)
     config.add_cleanup(constants.undo)
+
+
+def pytest_configure(config):
+    """One launch."""
+    measure(config, 1)
