@@ -357,6 +357,15 @@ def test_a_write_is_of_all_recipes_or_of_none(tmp_path):
     assert first.read_bytes() == before
 
 
+def test_a_first_baseline_is_taken_back_when_the_next_cannot_be_written(tmp_path):
+    """A recipe without a stored file has none afterwards."""
+    store = Store(tmp_path)
+    store.path(MACHINE.id, "demo", "b").mkdir(parents=True)
+    with pytest.raises(BaselineError):
+        store.write_all([baseline("a"), baseline("b")])
+    assert not store.path(MACHINE.id, "demo", "a").exists()
+
+
 @settings(max_examples=60)
 @given(
     recipe=st.text(st.characters(codec="ascii", categories=("L", "N")), min_size=1, max_size=64),

@@ -68,3 +68,51 @@ def test_a_recipe_whose_accuracy_or_measurement_is_broken_is_not_stored(
     names, _ = stored(session.model_copy(update={"suites": (broken,)}), tmp_path)
     assert first not in names
     assert names
+
+
+def test_a_stored_file_that_cannot_be_read_stays_as_it_is(tmp_path: Path) -> None:
+    """The other recipes are written; what is not understood is not overwritten."""
+    session = with_conditions(sessions.healthy(), 0.0)
+    names, _ = stored(session, tmp_path)
+    settings = for_command(tmp_path, "")
+    first, second, *_ = Store(settings.baselines).files()
+    first.write_text("{ cut")
+    second.unlink()
+    again, problems = stored(session, tmp_path)
+    assert (again, problems) == (names, "")
+    assert first.read_text() == "{ cut"
+    assert second.stat().st_size > 100
+
+
+def test_a_loosening_without_a_reason_is_proposed_and_said(tmp_path: Path) -> None:
+    """The session keeps the changes as not written; with a reason they are."""
+    session = with_conditions(sessions.healthy(), 0.0)
+    stored(session, tmp_path)
+    (suite,) = session.suites
+    slower = [
+        recipe.model_copy(
+            update={
+                "launches": tuple(
+                    launch.model_copy(
+                        update={"inference": tuple(3 * each for each in launch.inference)}
+                    )
+                    for launch in recipe.launches
+                )
+            }
+        )
+        for recipe in suite.recipes
+    ]
+    slow = session.model_copy(
+        update={"suites": (suite.model_copy(update={"recipes": tuple(slower)}),)}
+    )
+    settings = replace(for_command(tmp_path, ""), update=True)
+    before = {file: file.read_text() for file in Store(settings.baselines).files()}
+    record, (problem,) = conclude(slow, settings, NOW)
+    assert "would become worse" in str(problem)
+    assert "--perf-reason" in problem.next_step
+    assert "loosen" in {change.kind for change in record.suites[0].changes}
+    assert not any(change.written for change in record.suites[0].changes)
+    assert {file: file.read_text() for file in before} == before
+    record, problems = conclude(slow, replace(settings, reason="a new camera"), NOW)
+    assert problems == ()
+    assert all(change.written for change in record.suites[0].changes)

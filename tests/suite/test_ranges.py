@@ -205,6 +205,22 @@ def test_a_search_needs_ranges_a_budget_on_accuracy_and_a_reference(tmp_path: Pa
     assert "pytest-perfgate freeze found" in told
 
 
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ('seconds = "10 mb"', "search.seconds: 'mb' is not a unit"),
+        ('metric = "peak_memory"', "'peak_memory' is not a time or rate"),
+        ('metric = "throughputs"', "did you mean 'throughput'?"),
+    ],
+)
+def test_a_search_has_a_time_and_a_goal_that_it_can_have(
+    tmp_path: Path, setting: str, said: str
+) -> None:
+    """What it is for is a time or a rate that its workload measures."""
+    text = SEARCHED.replace('seconds = "10 min"', setting)
+    assert said in problem(read(tmp_path, DATA + text), "found")
+
+
 def test_a_range_stands_in_place_of_a_whole_option(tmp_path: Path) -> None:
     """Not inside of one, and not in place of a name."""
     inside = SEARCHED.replace("{ search = { choices = [1, 2] } } }", "{ a = { search = {} } } }")

@@ -92,6 +92,8 @@ def test_a_malformed_file_names_line_and_column(tmp_path):
         (SUITE.replace("validation =", "validaton =") + FP32, "did you mean 'validation'?"),
         (SUITE.replace("validation =", "train =") + FP32, "no validation data"),
         (SUITE.replace("demo.model:build", "demo/model.py") + FP32, "not an import path"),
+        (SUITE.replace("demo.data:validation", "demo/data.py") + FP32, "not an import path"),
+        (SUITE.replace("[suite]", '[suite]\nname = "../x"') + FP32, "cannot be a suite's name"),
         (SUITE.replace("demo.model:build", "none.onnx") + FP32, "does not exist"),
         (SUITE.replace("demo.model:build", "../../../x.onnx") + FP32, "leaves the project"),
         (SUITE.replace("demo.model:build", "/etc/x.onnx") + FP32, "leaves the project"),
