@@ -111,17 +111,20 @@ def test_arms_do_not_wait_for_each_other_in_the_middle_of_their_time(tmp_path: P
     """Handing over takes little: two arms that preempt each other wait for half of the time, and
     the best of up to eight launches stays far below that.
 
-    What else runs on the core makes arms wait too: such a launch says nothing of the arms.
+    What else runs on the core makes arms wait too, and never less: a launch beside it can only
+    show that arms do not wait. Rounds last longer than half a second, below which the share of
+    others is not measured.
     """
     waits = []
     for _ in range(8):
-        found = conditions(messages(tmp_path, "ab", 20))
-        if found.waited is None:
+        observed = conditions(messages(tmp_path, "ab", 200))
+        if observed.waited is None:
             pytest.skip("the kernel keeps no schedstat")
-        if (found.others or 0.0) < 0.1:
-            waits.append(found.waited)
-        if waits and min(waits) < 0.3:
+        if observed.waited < 0.3:
             return
+        assert observed.others is not None
+        if observed.others < 0.1:
+            waits.append(observed.waited)
     if not waits:
         pytest.skip("other programs used more than a tenth of the core in every launch")
     pytest.fail(f"the arms waited for {min(waits):.0%} of their time")

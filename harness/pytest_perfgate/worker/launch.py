@@ -11,7 +11,6 @@ The parent never opens a device, and forks no arm once it has: each arm opens it
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
 import random
@@ -19,6 +18,7 @@ from collections.abc import Callable, Sequence
 
 from pytest_perfgate.machine import gpu_sensors
 from pytest_perfgate.machine.cpu_sensors import Sensors
+from pytest_perfgate.machine.scheduling import hand_over_in_order
 from pytest_perfgate.records.launch import Launch
 from pytest_perfgate.runtimes import uuids_of
 from pytest_perfgate.worker.arm import FINISH, STAGES, serve
@@ -60,7 +60,7 @@ def launch(job: LaunchJob, read_plan: Callable[[], LaunchPlan], send: Send) -> N
     """
     if job.cores and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, job.cores)
-    orderly = _hand_over_in_order()
+    orderly = hand_over_in_order()
     if not job.separate:  # arms that are programs of their own import for themselves
         preload(job.preload)
     order = random.Random(job.index)  # noqa: S311 - an order of turns, nothing secret
@@ -148,21 +148,6 @@ def _take_turns(
     turns.batches()
     turns.energies(devices)
     return devices
-
-
-def _hand_over_in_order() -> bool:
-    """Arranges that this process and its arms do not interrupt each other; whether it worked.
-
-    By default the process that is woken by a write takes the core from the writer, which is then
-    still to reach its own read: it does so in the middle of the next arm's time. A process of the
-    kernel's batch class waits until the writer has gone to sleep (sched(7)).
-    """
-    if not hasattr(os, "SCHED_BATCH"):
-        return False
-    # Children inherit the class; no privilege is needed for it, unlike for the real-time classes.
-    with contextlib.suppress(OSError):
-        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-    return os.sched_getscheduler(0) == os.SCHED_BATCH
 
 
 def run_arm(job: ArmJob, answers: int) -> None:
