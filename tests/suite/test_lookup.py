@@ -8,7 +8,7 @@ import pytest
 from pytest_perfgate.errors import RecipeError
 from pytest_perfgate.suite.lookup import find
 
-from tests.suite.test_reading import FP32, ONNX, SUITE
+from tests.suite.texts import FP32, ONNX, SUITE
 
 
 @pytest.fixture

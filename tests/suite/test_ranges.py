@@ -25,7 +25,7 @@ from pytest_perfgate.suite.json_schema import suite_schema
 from pytest_perfgate.suite.metrics import metrics_of
 from pytest_perfgate.suite.ranges import count, ends, exact
 
-from tests.suite.test_reading import FP32, SUITE, problem, read
+from tests.suite.texts import FP32, SUITE, problem, read
 
 optuna = pytest.importorskip("optuna", reason="python -m pip install 'pytest-perfgate[search]'")
 

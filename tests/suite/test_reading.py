@@ -4,45 +4,10 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from pytest_perfgate import registry
-from pytest_perfgate.records.recipe import LimitKind
 from pytest_perfgate.suite import reading
 from pytest_perfgate.suite.json_schema import suite_schema
-from pytest_perfgate.suite.requirements import missing_packages
 
-SUITE = """\
-[suite]
-task = "detection"
-model = "demo.model:build"
-[suite.data]
-validation = "demo.data:validation"
-"""
-FP32 = '[[recipe]]\nname = "fp32"\nruntime = "torch"\n'
-ONNX = '[[recipe]]\nname = "onnx"\nfrom = "fp32"\nsteps = [{ export = "onnx" }]\n' + (
-    'runtime = "onnxruntime"\n'
-)
-
-
-def read(root: Path, text: str) -> reading.SuiteFile:
-    """What is read from a suite of that text."""
-    folder = root / "suites" / "demo"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "recipes.toml").write_text(text, encoding="utf-8")
-    return reading.read(folder / "recipes.toml", root)
-
-
-def problem(found: reading.SuiteFile, name: str) -> str:
-    """The first problem of a recipe, which must have one and not be taken."""
-    assert found.suite is not None
-    assert name in found.problems, f"{name} was accepted"
-    assert name not in found.suite.recipes
-    return str(found.problems[name][0])
-
-
-def budget(root: Path, line: str, recipe: str = FP32, name: str = "fp32") -> str:
-    """The problem of a recipe with one budget line."""
-    base = FP32 if recipe is not FP32 else ""
-    return problem(read(root, f"{SUITE}{base}{recipe}[recipe.budgets]\n{line}\n"), name)
+from tests.suite.texts import FP32, ONNX, SUITE, budget, problem, read
 
 
 def test_the_demo_suite_is_read_without_a_problem():
@@ -54,23 +19,6 @@ def test_the_demo_suite_is_read_without_a_problem():
     int8 = found.suite.recipes["int8"]
     assert [step.name for step in int8.chain] == ["export", "quantize"]
     assert (int8.reference, int8.own_steps, int8.runtime.name) == ("fp32", 1, "onnxruntime")
-
-
-def test_budgets_are_read_in_base_units_and_not_inherited(tmp_path):
-    """A limit is kept in the base unit, and a derived recipe has its own budgets only."""
-    found = read(
-        tmp_path,
-        SUITE + FP32 + '[recipe.budgets]\nlatency_p95 = { max = "60 ms", regression = "5%" }\n'
-        'peak_memory = { max = "1 GB", when = { memory = "16 GB", cores = 2 } }\n' + ONNX,
-    )
-    assert not found.problems
-    latency, memory = found.suite.recipes["fp32"].budgets
-    assert [(limit.kind, limit.value) for limit in latency.limits] == [
-        (LimitKind.MAX, pytest.approx(0.06)),
-        (LimitKind.REGRESSION, pytest.approx(0.05)),
-    ]
-    assert (memory.when.memory, memory.when.cores) == (16e9, 2)
-    assert found.suite.recipes["onnx"].budgets == ()
 
 
 def test_a_malformed_file_names_line_and_column(tmp_path):
@@ -255,68 +203,6 @@ def test_what_is_derived_from_a_broken_recipe_fails_wherever_it_stands(tmp_path)
     assert "which has errors" in problem(above, "onnx")
 
 
-@pytest.mark.parametrize(
-    ("line", "said"),
-    [
-        ('latnecy_p95 = { max = "1 s" }', "did you mean 'latency_p95'?"),
-        ('latency_p95 = { mxa = "1 s" }', "did you mean 'max'?"),
-        ('latency_p95 = { min = "1 s" }', "min does not fit latency_p95"),
-        ("map = { max = 0.5 }", "max does not fit map"),
-        ('latency_p95 = { drop = "1 s" }', "drop does not fit"),
-        (
-            'build_time = { regression = "5%" }',
-            "regression does not fit build_time (nothing is compared with it",
-        ),
-        (
-            'load_time_cold = { growth = "5%" }',
-            "growth does not fit load_time_cold (nothing is compared with it",
-        ),
-        ("map = { speedup = 2 }", "speedup does not fit"),
-        ('throughput = { growth = "5%" }', "growth does not fit"),
-        ("latency_p95 = { max = 60 }", "has no unit"),
-        ('latency_p95 = { max = "60 MB" }', "not a unit that fits"),
-        ('latency_p95 = { max = "-1 s" }', "too small"),
-        ("map = { min = nan }", "not a finite number"),
-        ("latency_p95 = {}", "the budget has no limit"),
-        ("map = { drop = 0.1 }", "is the reference"),
-        ("latency_p95 = { speedup = 2 }", "is the reference"),
-        ('latency_p95 = { growth = "1%" }', "is the reference"),
-        ('latency_p95 = { max = "1 s", when = { memory = "16" } }', "when.memory"),
-        ('latency_p95 = { max = "1 s", when = { cpus = 1 } }', "did you mean 'cpu'?"),
-    ],
-)
-def test_a_limit_that_makes_no_sense_is_refused(tmp_path, line, said):
-    """A budget's problem names file, recipe and metric."""
-    text = budget(tmp_path, line)
-    assert said in text
-    assert text.startswith("suites/demo/recipes.toml: recipe 'fp32': budgets.")
-
-
-@pytest.mark.parametrize("line", ["latency_p95 = { speedup = 0 }", 'peak_memory={growth="-100%"}'])
-def test_a_comparison_that_holds_always_or_never_is_refused(tmp_path, line):
-    """Speed-up and growth have a floor."""
-    assert "too small" in budget(tmp_path, line, ONNX, "onnx")
-
-
-@pytest.mark.parametrize(
-    "line",
-    ["latency_p95 = { regression = 5 }", "artifact_size = { growth = 10 }"],
-)
-def test_a_percent_is_written_as_one(tmp_path, line):
-    """`regression = 5` is not taken for 500 percent."""
-    budget(tmp_path, line, ONNX, "onnx")
-
-
-def test_a_speedup_is_not_a_percent(tmp_path):
-    """`speedup = "20%"` is not taken for a fifth of the reference's speed."""
-    budget(tmp_path, 'latency_p95 = { speedup = "20%" }', ONNX, "onnx")
-
-
-def test_a_truth_value_is_not_a_quantity(tmp_path):
-    """`min = true` is not taken for 1."""
-    budget(tmp_path, "map = { min = true }")
-
-
 def test_a_wrong_type_is_placed_at_the_key_as_written(tmp_path):
     """The place ends with the user's key, not with a type's name."""
     text = budget(tmp_path, "latency_p95 = { max = [1] }")
@@ -329,152 +215,6 @@ def test_an_option_is_not_given_twice(tmp_path):
     text = text.replace("[suite.data]", 'trainer = "demo.t:fit"\n[suite.data]')
     text += '[[recipe]]\nname = "x"\nfrom = "fp32"\nsteps = [{ finetune = 160, steps = 1 }]\n'
     problem(read(tmp_path, text), "x")
-
-
-PLUGIN = """
-from pytest_perfgate.artifact import ONNX, TORCH, OptionsModel
-from pytest_perfgate.registry import Requirement
-from pytest_perfgate.steps import Step
-
-class Blur(Step):
-    name, argument = "blur", "radius"
-    class Options(OptionsModel):
-        radius: int
-    accepts, produces = frozenset({TORCH}), TORCH
-    requires = (Requirement("no_such_module_of_anyone", "pip install blur-kit"),)
-    def apply(self, artifact, options, context): ...
-    def prove(self, effect, options): ...
-"""
-
-
-@pytest.fixture
-def third_party(tmp_path, monkeypatch):
-    """A package of someone else, with steps of its own."""
-    site = tmp_path / "site"
-    info = site / "blur_kit-1.0.dist-info"
-    info.mkdir(parents=True)
-    (site / "blur_kit.py").write_text(PLUGIN, encoding="utf-8")
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: blur-kit\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(
-        "[pytest_perfgate.steps]\nblur = blur_kit:Blur\ngone = blur_kit_gone:Gone\n"
-        "renamed = blur_kit:Renamed\n"
-    )
-    monkeypatch.syspath_prepend(str(site))
-
-
-def steps(key: str) -> str:
-    """A recipe with one step."""
-    return f'[[recipe]]\nname = "x"\nfrom = "fp32"\nsteps = [{{ {key} = 3 }}]\n'
-
-
-def test_every_order_that_is_refused_names_steps_that_are_there():
-    """A misspelled step would never be refused."""
-    for name in registry.names(registry.STEPS):
-        for earlier, reason in registry.find(registry.STEPS, name).not_after.items():
-            assert earlier in registry.names(registry.STEPS)
-            assert reason
-
-
-@pytest.mark.parametrize(
-    ("chain", "said"),
-    [
-        (
-            '{ export = "onnx" }, { half = "float16" }, { quantize = "weight_only" }',
-            "'quantize' makes no sense after 'half': 8-bit operators take their scales",
-        ),
-        (
-            '{ export = "onnx" }, { quantize = "weight_only" }, { half = "float16" }',
-            "'half' makes no sense after 'quantize': the scales of 8-bit operators",
-        ),
-        (
-            '{ export = "onnx" }, { quantize = "weight_only" }, { nncf = "compress_weights" }',
-            "'nncf' makes no sense after 'quantize': its operators are 8-bit already",
-        ),
-        (
-            '{ export = "onnx" }, { quantize = "weight_only" }, { ncnn = "pnnx" }',
-            "'ncnn' makes no sense after 'quantize': ncnn knows nothing of Q/DQ",
-        ),
-        (
-            '{ cast = "bfloat16" }, { prune = "structured" }',
-            "'prune' makes no sense after 'cast': channels are ranked and traced in float32",
-        ),
-        (
-            '{ sparsify = "2:4" }, { prune = "structured" }',
-            "'prune' makes no sense after 'sparsify': removing channels breaks the pattern",
-        ),
-        (
-            "{ fuse = true }, { finetune = 3 }",
-            "'finetune' makes no sense after 'fuse': batch normalisation, which training needs",
-        ),
-        (
-            '{ cast = "bfloat16" }, { export = "onnx" }',
-            "'export' makes no sense after 'cast': a graph is exported in float32",
-        ),
-    ],
-)
-def test_orders_that_make_no_sense_are_refused_at_reading(tmp_path, chain, said):
-    """Before anything is built, with the reason."""
-    found = read(
-        tmp_path, SUITE + FP32 + f'[[recipe]]\nname = "x"\nfrom = "fp32"\nsteps = [{chain}]\n'
-    )
-    assert said in problem(found, "x")
-
-
-def test_an_order_that_makes_no_sense_is_refused_with_the_reason(tmp_path):
-    """Quantizing what is quantized, also when another recipe did it first."""
-    again = '[[recipe]]\nname = "again"\nfrom = "int8"\nsteps = [{ quantize = "dynamic" }]\n'
-    int8 = '[[recipe]]\nname = "int8"\nfrom = "onnx"\nsteps = [{ quantize = "weight_only" }]\n'
-    found = read(tmp_path, SUITE + FP32 + ONNX + int8 + again)
-    assert "int8" in found.suite.recipes  # needs no calibration images
-    said = problem(found, "again")
-    assert "'quantize' makes no sense after 'quantize': its operators are 8-bit already" in said
-    assert "change their order" in said
-
-
-@pytest.mark.parametrize("group", [registry.STEPS, registry.RUNTIMES, registry.WORKLOADS])
-def test_options_are_the_same_after_a_journey(group):
-    """Those of every step, runtime and workload are sent to workers whole, defaults included."""
-    for name in registry.names(group):
-        found = registry.find(group, name)
-        if group == registry.STEPS:
-            examples = {"finetune": 5, "sparsify": "2:4", "quantize": "dynamic"}
-            default = found.Options.model_fields[found.argument].get_default()
-            asked = {found.argument: examples.get(name, default)}
-            if name == "backbone":
-                asked = {"backbone": "resnet18", "steps": 5}
-            if name == "distil":
-                asked = {"student": "toy.model:small", "steps": 5, "features": [["a", "b"]]}
-        else:
-            asked = {"training": {"steps": 5}, "replicas": {"devices": 2}}.get(name, {})
-        options = found.Options.model_validate(asked)
-        assert found.Options.model_validate(options.model_dump(mode="json")) == options
-
-
-def test_images_are_asked_for_where_a_method_needs_them(tmp_path):
-    """The static method needs calibration images, which this suite has not."""
-    static = '[[recipe]]\nname = "s"\nfrom = "onnx"\nsteps = [{ quantize = "static" }]\n'
-    said = problem(read(tmp_path, SUITE + FP32 + ONNX + static), "s")
-    assert "needs calibration data" in said
-
-
-@pytest.mark.usefixtures("third_party")
-def test_a_step_of_another_package_is_found(tmp_path):
-    """A step is used by its entry point, and its missing package is named with its command."""
-    found = read(tmp_path, SUITE + FP32 + steps("blur"))
-    assert not found.problems
-    recipe = found.suite.recipes["x"]
-    assert dict(recipe.chain[0].options) == {"radius": 3}
-    missing = [each.install for each in missing_packages(found.suite, recipe)]
-    assert "pip install blur-kit" in missing
-
-
-@pytest.mark.usefixtures("third_party")
-@pytest.mark.parametrize("name", ["gone", "renamed"])
-def test_a_step_that_does_not_load_fails_its_recipe_only(tmp_path, name):
-    """An entry point to a module or class that is not there is one recipe's problem."""
-    found = read(tmp_path, SUITE + FP32 + steps(name))
-    problem(found, "x")
-    assert "fp32" in found.suite.recipes
 
 
 def test_the_schema_takes_the_demo_and_refuses_typos():
@@ -583,25 +323,3 @@ def test_a_runtime_that_takes_another_kind_is_told_the_step(tmp_path):
         read(tmp_path, SUITE + FP32 + '[[recipe]]\nname = "x"\nruntime = "onnxruntime"\n'), "x"
     )
     assert 'add { export = "onnx" } to the steps' in said
-
-
-def test_a_regression_may_have_two_limits(tmp_path):
-    """One beside the base, one against what is stored; both are read, and both are checked."""
-
-    def budget(text):
-        return FP32 + f"[recipe.budgets]\nlatency_p50 = {{ regression = {text} }}\n"
-
-    found = read(tmp_path, SUITE + budget('{ base = "5%", stored = "20%" }'))
-    (limit,) = found.suite.recipes["fp32"].budgets[0].limits
-    assert (limit.value, limit.stored.value) == (0.05, 0.2)
-    assert str(limit) == "5%, stored 20%"
-    said = problem(read(tmp_path, SUITE + budget('{ base = "5%", stored = 20 }')), "fp32")
-    assert "regression.stored" in said
-    assert "'20%'" in said or "percentage" in said
-    said = problem(read(tmp_path, SUITE + budget('{ base = "5%" }')), "fp32")
-    assert "'stored' is missing" in said
-    said = problem(
-        read(tmp_path, SUITE + budget('{ base = "5%", store = "9%", stored = "9%" }')), "fp32"
-    )
-    assert "'store' is not a key" in said
-    assert "stored" in said

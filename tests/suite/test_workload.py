@@ -8,7 +8,7 @@ from pytest_perfgate.workloads.batches import Batches
 from pytest_perfgate.workloads.images import Images
 from pytest_perfgate.workloads.training import Training
 
-from tests.suite.test_reading import FP32, SUITE, problem, read
+from tests.suite.texts import FP32, SUITE, problem, read
 
 TRAINS = SUITE.replace("[suite.data]", 'trainer = "demo.train:fit"\n[suite.data]').replace(
     "validation =", 'train = "demo.data:train"\nvalidation ='

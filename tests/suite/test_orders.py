@@ -1,0 +1,152 @@
+"""Steps of a chain: their order, their options, and steps of other packages."""
+
+import pytest
+from pytest_perfgate import registry
+from pytest_perfgate.suite.requirements import missing_packages
+
+from tests.suite.texts import FP32, ONNX, SUITE, problem, read
+
+PLUGIN = """
+from pytest_perfgate.artifact import ONNX, TORCH, OptionsModel
+from pytest_perfgate.registry import Requirement
+from pytest_perfgate.steps import Step
+
+class Blur(Step):
+    name, argument = "blur", "radius"
+    class Options(OptionsModel):
+        radius: int
+    accepts, produces = frozenset({TORCH}), TORCH
+    requires = (Requirement("no_such_module_of_anyone", "pip install blur-kit"),)
+    def apply(self, artifact, options, context): ...
+    def prove(self, effect, options): ...
+"""
+
+
+@pytest.fixture
+def third_party(tmp_path, monkeypatch):
+    """A package of someone else, with steps of its own."""
+    site = tmp_path / "site"
+    info = site / "blur_kit-1.0.dist-info"
+    info.mkdir(parents=True)
+    (site / "blur_kit.py").write_text(PLUGIN, encoding="utf-8")
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: blur-kit\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(
+        "[pytest_perfgate.steps]\nblur = blur_kit:Blur\ngone = blur_kit_gone:Gone\n"
+        "renamed = blur_kit:Renamed\n"
+    )
+    monkeypatch.syspath_prepend(str(site))
+
+
+def steps(key: str) -> str:
+    """A recipe with one step."""
+    return f'[[recipe]]\nname = "x"\nfrom = "fp32"\nsteps = [{{ {key} = 3 }}]\n'
+
+
+def test_every_order_that_is_refused_names_steps_that_are_there():
+    """A misspelled step would never be refused."""
+    for name in registry.names(registry.STEPS):
+        for earlier, reason in registry.find(registry.STEPS, name).not_after.items():
+            assert earlier in registry.names(registry.STEPS)
+            assert reason
+
+
+@pytest.mark.parametrize(
+    ("chain", "said"),
+    [
+        (
+            '{ export = "onnx" }, { half = "float16" }, { quantize = "weight_only" }',
+            "'quantize' makes no sense after 'half': 8-bit operators take their scales",
+        ),
+        (
+            '{ export = "onnx" }, { quantize = "weight_only" }, { half = "float16" }',
+            "'half' makes no sense after 'quantize': the scales of 8-bit operators",
+        ),
+        (
+            '{ export = "onnx" }, { quantize = "weight_only" }, { nncf = "compress_weights" }',
+            "'nncf' makes no sense after 'quantize': its operators are 8-bit already",
+        ),
+        (
+            '{ export = "onnx" }, { quantize = "weight_only" }, { ncnn = "pnnx" }',
+            "'ncnn' makes no sense after 'quantize': ncnn knows nothing of Q/DQ",
+        ),
+        (
+            '{ cast = "bfloat16" }, { prune = "structured" }',
+            "'prune' makes no sense after 'cast': channels are ranked and traced in float32",
+        ),
+        (
+            '{ sparsify = "2:4" }, { prune = "structured" }',
+            "'prune' makes no sense after 'sparsify': removing channels breaks the pattern",
+        ),
+        (
+            "{ fuse = true }, { finetune = 3 }",
+            "'finetune' makes no sense after 'fuse': batch normalisation, which training needs",
+        ),
+        (
+            '{ cast = "bfloat16" }, { export = "onnx" }',
+            "'export' makes no sense after 'cast': a graph is exported in float32",
+        ),
+    ],
+)
+def test_orders_that_make_no_sense_are_refused_at_reading(tmp_path, chain, said):
+    """Before anything is built, with the reason."""
+    found = read(
+        tmp_path, SUITE + FP32 + f'[[recipe]]\nname = "x"\nfrom = "fp32"\nsteps = [{chain}]\n'
+    )
+    assert said in problem(found, "x")
+
+
+def test_an_order_that_makes_no_sense_is_refused_with_the_reason(tmp_path):
+    """Quantizing what is quantized, also when another recipe did it first."""
+    again = '[[recipe]]\nname = "again"\nfrom = "int8"\nsteps = [{ quantize = "dynamic" }]\n'
+    int8 = '[[recipe]]\nname = "int8"\nfrom = "onnx"\nsteps = [{ quantize = "weight_only" }]\n'
+    found = read(tmp_path, SUITE + FP32 + ONNX + int8 + again)
+    assert "int8" in found.suite.recipes  # needs no calibration images
+    said = problem(found, "again")
+    assert "'quantize' makes no sense after 'quantize': its operators are 8-bit already" in said
+    assert "change their order" in said
+
+
+@pytest.mark.parametrize("group", [registry.STEPS, registry.RUNTIMES, registry.WORKLOADS])
+def test_options_are_the_same_after_a_journey(group):
+    """Those of every step, runtime and workload are sent to workers whole, defaults included."""
+    for name in registry.names(group):
+        found = registry.find(group, name)
+        if group == registry.STEPS:
+            examples = {"finetune": 5, "sparsify": "2:4", "quantize": "dynamic"}
+            default = found.Options.model_fields[found.argument].get_default()
+            asked = {found.argument: examples.get(name, default)}
+            if name == "backbone":
+                asked = {"backbone": "resnet18", "steps": 5}
+            if name == "distil":
+                asked = {"student": "toy.model:small", "steps": 5, "features": [["a", "b"]]}
+        else:
+            asked = {"training": {"steps": 5}, "replicas": {"devices": 2}}.get(name, {})
+        options = found.Options.model_validate(asked)
+        assert found.Options.model_validate(options.model_dump(mode="json")) == options
+
+
+def test_images_are_asked_for_where_a_method_needs_them(tmp_path):
+    """The static method needs calibration images, which this suite has not."""
+    static = '[[recipe]]\nname = "s"\nfrom = "onnx"\nsteps = [{ quantize = "static" }]\n'
+    said = problem(read(tmp_path, SUITE + FP32 + ONNX + static), "s")
+    assert "needs calibration data" in said
+
+
+@pytest.mark.usefixtures("third_party")
+def test_a_step_of_another_package_is_found(tmp_path):
+    """A step is used by its entry point, and its missing package is named with its command."""
+    found = read(tmp_path, SUITE + FP32 + steps("blur"))
+    assert not found.problems
+    recipe = found.suite.recipes["x"]
+    assert dict(recipe.chain[0].options) == {"radius": 3}
+    missing = [each.install for each in missing_packages(found.suite, recipe)]
+    assert "pip install blur-kit" in missing
+
+
+@pytest.mark.usefixtures("third_party")
+@pytest.mark.parametrize("name", ["gone", "renamed"])
+def test_a_step_that_does_not_load_fails_its_recipe_only(tmp_path, name):
+    """An entry point to a module or class that is not there is one recipe's problem."""
+    found = read(tmp_path, SUITE + FP32 + steps(name))
+    problem(found, "x")
+    assert "fp32" in found.suite.recipes
