@@ -23,7 +23,7 @@ from pytest_perfgate.worker import launch
 from pytest_perfgate.worker.arm_process import HeldArm
 
 from tests.machine.recorded import UUID, Recorded
-from tests.verdicts.test_judge import MACHINE, NOW, RISK, SPREAD, launches, recipe, stored
+from tests.verdicts.judging import MACHINE, NOW, RISK, SPREAD, launches, recipe, stored
 
 VALUES: dict[str, dict[str, Any]] = {
     "device_memory": {"device_memory_process": 800_000_000, "device_memory_allocator": 10},

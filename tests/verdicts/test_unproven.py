@@ -21,7 +21,7 @@ from pytest_perfgate.verdicts.accuracy_intervals import accuracy_difference, acc
 from pytest_perfgate.verdicts.evidence import Base, Evidence
 from pytest_perfgate.verdicts.judge import judge
 
-from tests.verdicts.test_judge import LATENCY, NOW, RISK, launches, recipe, stored
+from tests.verdicts.judging import LATENCY, NOW, RISK, launches, recipe, stored
 from tests.verdicts.test_precision import detect, scenes
 
 AGREEMENT = Metric.score("agreement", "share of equal predictions")
