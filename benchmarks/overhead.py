@@ -24,22 +24,16 @@ from typing import Any
 from unittest import mock
 
 from pytest_perfgate.records.launch import Launch
-from pytest_perfgate.records.recipe import Suite
 from pytest_perfgate.records.session import SessionRecord, SuiteRecord
-from pytest_perfgate.runtimes import InferenceSession
 from pytest_perfgate.suite.reading import read as read_suite
-from pytest_perfgate.tasks import Pipeline
 from pytest_perfgate.worker import arm, arm_process, turns
-from pytest_perfgate.worker.protocol import ArmSpec, RecipeWork
-from pytest_perfgate.workloads import WorkContext
-from pytest_perfgate.workloads.images import Images
-from typing_extensions import override
+from pytest_perfgate.worker.protocol import ArmSpec
 
+from benchmarks.idle import SILENCE, BareVisit, HarnessVisit, idle_work
 from benchmarks.workload import ROOT, prepare
 
 TARGET_ADDED = 2e-6
 TARGET_SHARE = 0.5
-_SILENCE = 30.0
 _SESSION_SECONDS = 900.0  # after which a session is given up
 
 _PEER_TEST = """\
@@ -47,7 +41,7 @@ import json
 import time
 from pathlib import Path
 
-from benchmarks.overhead import IMAGE, Idle, bare_loop
+from benchmarks.idle import IMAGE, Idle, bare_loop
 
 
 def test_idle(benchmark):
@@ -73,68 +67,6 @@ runtime = "onnxruntime"
 latency_p50 = {{ max = "10 s" }}
 """
 _SUITE_TEST = "def test_budget(budget):\n    budget.check()\n"
-
-IMAGE = object()
-"""What the idle session is given; nothing looks at it."""
-
-
-class Idle(InferenceSession, Pipeline):
-    """A session and a pipeline that do nothing."""
-
-    def __init__(self) -> None:
-        self.facts: dict[str, Any] = {}
-
-    def preprocess(self, images: Sequence[Any]) -> tuple[Any, Any]:
-        """The images, as they are."""
-        return images, None
-
-    @override
-    def run(self, batch: Any) -> tuple[Any, ...]:
-        """No outputs."""
-        return ()
-
-    @override
-    def postprocess(self, outputs: Any, meta: Any) -> list[Any]:
-        """No predictions."""
-        return []
-
-
-def idle_work(name: str, suite: Suite) -> RecipeWork:
-    """What an arm of this benchmark works on: a visit of that name, in the project of `suite`."""
-    nothing: Any = None  # an artifact is opened by the visit, and these visits open none
-    return RecipeWork(suite, name, nothing, suite.root, Path(), _SILENCE)
-
-
-class HarnessVisit(arm._RecipeVisit):
-    """The harness's own visit, of a session and a pipeline that do nothing."""
-
-    def __init__(self) -> None:
-        arm._Visit.__init__(self)
-        idle = Idle()
-        context = WorkContext(
-            session=lambda: idle,
-            module=lambda: None,
-            pipeline=idle,
-            images=[IMAGE],
-            data=lambda _: None,
-            trainer=lambda: print,
-            batch=1,
-            threads=1,
-            flush=lambda _: None,
-        )
-        self._work = Images().open(Images.Options(), context)
-        self._base = None
-
-
-class BareVisit(HarnessVisit):
-    """The least there is: two readings of the clock around the call."""
-
-    def sample(self, number: int) -> Sequence[float]:  # noqa: ARG002 - one image
-        """Its time as that of the inference."""
-        run, clock = Idle().run, time.perf_counter
-        start = clock()
-        run(IMAGE)
-        return 0.0, clock() - start, 0.0
 
 
 @dataclass(frozen=True)
@@ -203,17 +135,6 @@ class Added:
         return self.peer_round - self.peer.median
 
 
-def bare_loop(count: int) -> list[float]:
-    """The shortest way to time nothing, in a loop."""
-    run, clock = Idle().run, time.perf_counter
-    found = []
-    for _ in range(count):
-        start = clock()
-        run(IMAGE)
-        found.append(clock() - start)
-    return found
-
-
 def added(count: int) -> Added:
     """Measures nothing, `count` times each way."""
     turns = _turns(count)
@@ -258,11 +179,11 @@ def _turns(count: int) -> dict[str, list[tuple[float, ...]]]:
             for name in visits:
                 spec = ArmSpec(name, sys.executable, work=idle_work(name, suite))
                 arms.append(arm_process.fork_arm(spec, {Path(): []}, Path(logs), arms))
-                arm_process.hear_ready(arms[-1], _SILENCE)
+                arm_process.hear_ready(arms[-1], SILENCE)
             for turn in range(count + 100):
                 for each in arms if turn % 2 else reversed(arms):
                     start = time.perf_counter()
-                    times = arm_process.take_turn(each, arm.SAMPLE, turn, _SILENCE)
+                    times = arm_process.take_turn(each, arm.SAMPLE, turn, SILENCE)
                     took = time.perf_counter() - start
                     if turn >= 100:
                         found[each.label].append((*times[:3], took))
