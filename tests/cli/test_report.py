@@ -91,7 +91,7 @@ def test_the_list_links_pages_and_names_what_cannot_be_read(
     assert '<a href="20261124-100000.json">JSON</a> · page not found' in page
     assert page.index("2026-11-24 10:00:00 UTC") < page.index("2026-11-23 15:01:31 UTC")
     assert "All 6 budgets are kept." in page
-    assert "The newest of 2: 1 budget is broken of 6" in page
+    assert "The newest of 2: 4 of 6 budgets were measured. 1 budget is broken of 6" in page
     assert "perhaps cut short" in page
 
 

@@ -107,10 +107,10 @@ def test_tables_and_charts_can_be_read_by_machines(broken_page: str) -> None:
 def test_the_answer_names_what_is_broken() -> None:
     """The number of broken budgets, of how many, and the first one with its reason."""
     text = answer(sessions.broken())
-    assert text.startswith("1 budget is broken of 6")
+    assert text.startswith("4 of 6 budgets were measured. 1 budget is broken of 6")
     assert "onnx latency_p95" in text
     assert "1 could not be measured" in text
-    assert answer(sessions.healthy()) == "All 6 budgets are kept."
+    assert answer(sessions.healthy()) == "6 of 6 budgets were measured. All 6 budgets are kept."
 
 
 @pytest.mark.parametrize("status", [s for s in Status if s not in {Status.PASS, Status.SKIPPED}])
@@ -306,3 +306,16 @@ def test_a_recipe_is_laid_beside_the_one_that_it_continues() -> None:
     assert "latency_p50 2.50x as fast" in moved[0]
     assert "latency_p50 4.00x as fast" in moved[1]
     assert "map -0.0150" in moved[1]
+
+
+@pytest.mark.parametrize(
+    ("status", "count"), [(s, 1 + (s not in {Status.ERROR, Status.SKIPPED})) for s in Status]
+)
+def test_the_answer_begins_with_how_much_was_measured(status: Status, count: int) -> None:
+    """A budget that was skipped or failed to be measured is in the total, and not in the count."""
+    verdicts = (
+        sessions.verdict("fp32", "map", Status.PASS),
+        sessions.verdict("onnx", "latency_p50", status),
+    )
+    text = answer(sessions.session(verdicts))
+    assert text.startswith(f"{count} of 2 budgets were measured. ")

@@ -54,7 +54,8 @@ def test_the_answer_is_the_first_line() -> None:
     text = " ".join(" ".join(line for line, _ in written).split())
     assert text.startswith(" ".join(answer(sessions.broken()).split()))
     assert written[0][1] == {"red": True, "bold": True}
-    assert lines(sessions.healthy())[0] == ("All 6 budgets are kept.", {"green": True})
+    text = "6 of 6 budgets were measured. All 6 budgets are kept."
+    assert lines(sessions.healthy())[0] == (text, {"green": True})
 
 
 def test_what_needs_somebody_comes_before_the_numbers_over_all_suites() -> None:

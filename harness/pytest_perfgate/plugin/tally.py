@@ -10,7 +10,6 @@ from pytest_perfgate.errors import PerfgateError
 from pytest_perfgate.records.verdict import Status, Verdict
 from pytest_perfgate.units import count_of
 
-_MEASURED = {Status.PASS, Status.FAIL, Status.INCONCLUSIVE, Status.NO_BASELINE}
 _SHOWN = 3
 
 
@@ -32,7 +31,7 @@ class _Budget:
 
     @property
     def is_measured(self) -> bool:
-        return self.status in _MEASURED
+        return bool(self.status) and Status(self.status).is_measured
 
 
 class Tally:

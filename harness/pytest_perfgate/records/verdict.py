@@ -22,6 +22,11 @@ class Status(StrEnum):
         """0 for the worst."""
         return list(Status).index(self)
 
+    @property
+    def is_measured(self) -> bool:
+        """Whether the budget's metric was measured, whatever came of it."""
+        return self not in {Status.ERROR, Status.SKIPPED}
+
 
 class LimitResult(Frozen):
     """One limit, compared.

@@ -1,4 +1,4 @@
-"""The answer of a session in one sentence: may this be merged?"""
+"""The answer of a session in two sentences: how much was measured, and may this be merged?"""
 
 from __future__ import annotations
 
@@ -8,6 +8,16 @@ from pytest_perfgate.units import count_of
 
 
 def answer(session: SessionRecord) -> str:
+    """How many budgets were measured, which no count of passes says, and may this be merged?"""
+    statuses = [verdict.status for suite in session.suites for verdict in suite.verdicts]
+    if not statuses:
+        return _merge(session)
+    measured = sum(status.is_measured for status in statuses)
+    budgets = count_of(len(statuses), "budget was", "budgets were")
+    return f"{measured:,} of {budgets} measured. {_merge(session)}"
+
+
+def _merge(session: SessionRecord) -> str:
     """May this be merged? One sentence."""
     verdicts = [verdict for suite in session.suites for verdict in suite.verdicts]
     total = len(verdicts)
