@@ -270,7 +270,7 @@ def measure(recipes: int, nights: int, folder: Path) -> Figures:
     rendered = time.perf_counter()
     planted = plant(recipes, nights)
     found = {
-        (_number(move.found.series), int(move.earliest), int(move.latest))
+        (_number(move.analysis.series), int(move.earliest), int(move.latest))
         for event in findings.events
         for move in event.moves
     }

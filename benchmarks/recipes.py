@@ -20,7 +20,7 @@ from pytest_perfgate.records.launch_values import level
 from pytest_perfgate.records.recipe_record import RecipeRecord
 from pytest_perfgate.records.session import SuiteRecord
 from pytest_perfgate.records.settings import Settings
-from pytest_perfgate.search.run import Found
+from pytest_perfgate.search.run import RangeOutcome
 from pytest_perfgate.session.suite_judge import MEASURED
 from pytest_perfgate.session.suite_run import SuiteRun
 from pytest_perfgate.suite import reading
@@ -89,7 +89,7 @@ def measure(
     )
     with exclusive(None, settings.wait, _show):
         return SuiteRun(
-            Found(read.suite),
+            RangeOutcome(read.suite),
             wanted,
             settings=settings,
             machine=this_machine(),

@@ -28,7 +28,7 @@ from pytest_perfgate.records.recipe_record import RecipeRecord
 from pytest_perfgate.records.session import SessionRecord, SuiteRecord
 from pytest_perfgate.records.settings import Settings
 from pytest_perfgate.records.verdict import Verdict
-from pytest_perfgate.search.run import Found
+from pytest_perfgate.search.run import RangeOutcome
 from pytest_perfgate.session.arms import BaseTree
 from pytest_perfgate.session.suite_run import SuiteRun
 from pytest_perfgate.suite import reading
@@ -182,7 +182,7 @@ class Project:
         start = time.monotonic()
         with exclusive(None, 600.0, lambda _: None):
             record = SuiteRun(
-                Found(read.suite),
+                RangeOutcome(read.suite),
                 {"detector": [METRIC]},
                 settings=settings,
                 machine=this_machine(),

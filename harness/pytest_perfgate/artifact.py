@@ -97,4 +97,7 @@ def dtype_of(module: Any) -> Any:
     """The type of a torch module's floating-point parameters (the first one's), which its inputs
     must have too; None for a module that has none.
     """
-    return next((each.dtype for each in module.parameters() if each.is_floating_point()), None)
+    return next(
+        (parameter.dtype for parameter in module.parameters() if parameter.is_floating_point()),
+        None,
+    )

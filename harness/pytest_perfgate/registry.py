@@ -109,44 +109,44 @@ def find(group: str, name: str) -> Any:
     for entry in _registered(group).select(name=name):
         origin = f"the {kind} {name!r} ({entry.value})"
         try:
-            made = entry.load()()
+            extension = entry.load()()
         except (ImportError, AttributeError, TypeError) as error:
             raise RecipeError(
                 f"{origin} could not be imported: {error}",
                 next_step=f"python -c 'import {entry.value.partition(':')[0]}'",
             ) from error
-        _check(made, group, origin)
-        return made
+        _check(extension, group, origin)
+        return extension
     raise RecipeError(f"there is no {kind} {name!r}", valid=suggestion(name, names(group)))
 
 
-def _check(made: Any, group: str, origin: str) -> None:
+def _check(extension: Any, group: str, origin: str) -> None:
     module, _, base = _BASES[group].partition(":")
-    if not isinstance(made, Extension) or made.group != group:
+    if not isinstance(extension, Extension) or extension.group != group:
         raise RecipeError(
             f"{origin} does not derive from {module}.{base}",
-            valid=f"class {type(made).__name__}({base})",
+            valid=f"class {type(extension).__name__}({base})",
             next_step=f"python -c 'import {module}; help({module}.{base})' shows an example",
         )
-    for attribute in made.needed:
-        if not hasattr(made, attribute):
+    for attribute in extension.needed:
+        if not hasattr(extension, attribute):
             raise RecipeError(
                 f"{origin} does not set `{attribute}`",
                 next_step=f"python -c 'import {module}; help({module}.{base})' describes it",
             )
 
 
-def derived(made: Any, base: type[Any], origin: str) -> None:
+def derived(extension: Any, base: type[Any], origin: str) -> None:
     """Check that an object that an extension made derives from `base`.
 
     Raises:
         RuntimeFault: names the class, and the base class.
     """
-    if not isinstance(made, base):
+    if not isinstance(extension, base):
         raise RuntimeFault(
-            f"{origin} a {type(made).__module__}.{type(made).__qualname__}, which does not derive "
-            f"from {base.__module__}.{base.__name__}",
-            valid=f"class {type(made).__name__}({base.__name__})",
+            f"{origin} a {type(extension).__module__}.{type(extension).__qualname__}, "
+            f"which does not derive from {base.__module__}.{base.__name__}",
+            valid=f"class {type(extension).__name__}({base.__name__})",
         )
 
 

@@ -30,19 +30,19 @@ def findings(folder: Path, listed: Sequence[Night]) -> Findings:
 
 def moves(found: Findings) -> dict[str, Move]:
     """The steps by the name of their metric."""
-    return {move.found.series.name: move for event in found.events for move in event.moves}
+    return {move.analysis.series.name: move for event in found.events for move in event.moves}
 
 
 def test_a_step_is_found_with_its_commits_and_what_moved_with_it(tmp_path: Path) -> None:
     """int8 is 10 % slower from the 31st night on: one event, latency first, on that night."""
     found = findings(tmp_path, [Night()] * 30 + [Night(factor=1.1, packages="2.0")] * 10)
     (event,) = found.events
-    assert {move.found.series.name for move in event.moves} == {
+    assert {move.analysis.series.name for move in event.moves} == {
         "int8 latency_p50",
         "int8 load_time",
     }
     lead = event.moves[0]
-    assert lead.found.series.name == "int8 latency_p50"  # it has a budget
+    assert lead.analysis.series.name == "int8 latency_p50"  # it has a budget
     assert (lead.earliest, lead.latest, lead.before) == (30, 30, 29)
     assert lead.low < 0.0953 < lead.high
     assert lead.worse
@@ -71,7 +71,7 @@ def test_one_night_out_of_its_band_is_said_the_next_morning(tmp_path: Path) -> N
     """Not yet a step, and gone when the next night is as before."""
     found = findings(tmp_path / "one", [Night()] * 30 + [Night(factor=1.3)])
     assert found.events == ()
-    assert {move.found.series.name for move in found.outside} == {
+    assert {move.analysis.series.name for move in found.outside} == {
         "int8 latency_p50",
         "int8 load_time",
     }
@@ -143,7 +143,7 @@ def test_nights_before_another_reference_are_not_compared(tmp_path: Path) -> Non
         past = read(store, 366, 30)
     series = next(each for each in past.series if each.name == "int8 latency_p50")
     series.through[:6] = 7
-    (found,) = analyse(replace(past, series=(series,)), Choices()).found
+    (found,) = analyse(replace(past, series=(series,)), Choices()).analyses
     assert found.start == 6
     assert len(found.values) == 6
 
@@ -151,7 +151,7 @@ def test_nights_before_another_reference_are_not_compared(tmp_path: Path) -> Non
 def test_charts_show_the_metric_in_its_own_unit(tmp_path: Path) -> None:
     """Ratios times what the machine usually makes of them: 10.2 ms, drift or not."""
     found = findings(tmp_path, [Night(machine=1 + 0.02 * night) for night in range(12)])
-    int8 = next(each for each in found.found if each.series.name == "int8 latency_p50")
+    int8 = next(each for each in found.analyses if each.series.name == "int8 latency_p50")
     middle, low, high = in_units(int8)
     assert middle.std() / middle.mean() < 0.02
     assert 0.0102 < middle.mean() < 0.0102 * 1.25
@@ -165,7 +165,7 @@ def test_charts_show_the_metric_in_its_own_unit(tmp_path: Path) -> None:
 def test_a_sparkline_is_short_and_whole_numbers(tmp_path: Path) -> None:
     """A path of at most so many points, however long the series."""
     found = findings(tmp_path, [Night()] * 40)
-    int8 = next(each for each in found.found if each.series.name == "int8 latency_p50")
+    int8 = next(each for each in found.analyses if each.series.name == "int8 latency_p50")
     paths = sparkline(int8, 16)
     assert len(paths) < 300
     assert "." not in paths

@@ -38,7 +38,7 @@ def test_every_set_of_values_is_tried_once_whoever_goes_on(tmp_path: Path) -> No
     while not Study(tmp_path, spec).complete:
         trial(Study(tmp_path, spec))
     study = Study(tmp_path, spec)
-    assert study.asked == 9
+    assert study.allowed == 9
     assert [each.number for each in study.trials] == list(range(1, 10))
     assert len({repr(each.values) for each in study.trials}) == 9
     assert study.ask() is None

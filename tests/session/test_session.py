@@ -32,7 +32,7 @@ def test_a_suite_that_fails_as_a_whole_is_measured_once(
         raise error
 
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr(module, "found_for", fails)
+    monkeypatch.setattr(module, "resolve_ranges", fails)
     file = tmp_path / "suites" / "tiny" / "recipes.toml"
     file.parent.mkdir(parents=True)
     file.write_text(SUITE)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pytest_perfgate import registry
 from pytest_perfgate.errors import BuildError, PerfgateError
-from pytest_perfgate.sources import Fence, Made, SourceContext
+from pytest_perfgate.sources import Fence, SourceContext, SourceModel
 from pytest_perfgate.sources.naming import source_of
 from pytest_perfgate.suite import reading
 
@@ -36,7 +36,7 @@ runtime = "torch"
 """
 
 
-def made(model: str, folder: Path, arguments: Mapping[str, Any], **options: Any) -> Made:
+def made(model: str, folder: Path, arguments: Mapping[str, Any], **options: Any) -> SourceModel:
     """What a source builds; skipped where its packages are not installed."""
     source, name = source_of(model)
     asked = source.Options.model_validate({"arguments": dict(arguments), **options})

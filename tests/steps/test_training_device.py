@@ -9,7 +9,7 @@ from pytest_perfgate import registry
 from pytest_perfgate.errors import BuildError, RuntimeFault
 from pytest_perfgate.runtimes.cuda import GPU
 from pytest_perfgate.steps import training_device
-from pytest_perfgate.steps.training import Course, TrainingOptions, told, train
+from pytest_perfgate.steps.training import Course, TrainingOptions, course_facts, train
 from pytest_perfgate.workloads.training import Training
 
 torch = pytest.importorskip("torch")
@@ -146,6 +146,6 @@ def test_a_training_is_on_the_gpu() -> None:
     course = Course(device="cuda")
     trained = train(fit, module, None, OPTIONS, 0, course)
     assert {parameter.device.type for parameter in trained.parameters()} == {"cpu"}
-    effect = told(course)
+    effect = course_facts(course)
     assert effect["device_parameters"] == 8
     assert effect["device_bytes_peak"] >= effect["device_bytes_at_start"] >= 32

@@ -18,7 +18,7 @@ from pytest_perfgate.machine.fingerprint import this_machine
 from pytest_perfgate.records.recipe import Range
 from pytest_perfgate.records.settings import for_command
 from pytest_perfgate.search.freeze import frozen, inline
-from pytest_perfgate.search.run import _asked, _folder, _write_files
+from pytest_perfgate.search.run import _folder, _study_key, _write_files
 from pytest_perfgate.search.trials import goal_of
 from pytest_perfgate.suite import reading
 from pytest_perfgate.suite.json_schema import suite_schema
@@ -256,7 +256,7 @@ def test_another_range_or_budget_is_another_study_and_more_trials_are_not(tmp_pa
         assert suite is not None
         found = suite.recipes["found"]
         goal = goal_of(found, metrics_of(suite.task), this_machine())
-        return digest_of(_asked(suite, found, goal, this_machine()))
+        return digest_of(_study_key(suite, found, goal, this_machine()))
 
     text = DATA + SEARCHED
     assert key(text) == key(text.replace("trials = 12", "trials = 30").replace("10 min", "1 min"))

@@ -226,7 +226,7 @@ def test_replicas_on_real_gpus() -> None:
         def start() -> Any:
             place.enter()
             facts = {"device_uuid": str(torch.cuda.get_device_properties(0).uuid)}
-            return placement.seen(facts), lambda request: request
+            return placement.actual_place(facts), lambda request: request
 
         return start
 

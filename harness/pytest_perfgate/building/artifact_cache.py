@@ -36,7 +36,7 @@ class Stored(BaseModel):
         files: the project files that the build read, with their digests.
         model: what names the torch module that is built, "" for the suite's own.
         made: of a torch module whose weights are loaded, what its source makes it again from; see
-            `sources.Made`.
+            `sources.SourceModel`.
         contents: the files of the entry's folder, relative to it, with their digests.
     """
 

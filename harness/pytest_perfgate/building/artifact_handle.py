@@ -32,7 +32,7 @@ class ArtifactHandle:
         kind: of the artifact.
         path: its main file; None when the model's own source is all there is.
         model: the torch module that is built before its weights are loaded.
-        made: what the model's source makes it again from, see `sources.Made`.
+        made: what the model's source makes it again from, see `sources.SourceModel`.
         structures: structural changes that are repeated before weights are loaded.
         compiled: the folder in which the runtime keeps what it compiles; None before the
             evaluation has chosen it.

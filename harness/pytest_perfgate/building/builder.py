@@ -164,23 +164,23 @@ class _Chain:
 
     def _source(self, folder: Path) -> Stored:
         start = time.perf_counter()
-        made = make(self._suite.model, fence_of(self._suite), MODEL)
-        effect = {"source": str(self._suite.model), **made.effect}
-        if made.artifact.path is not None:
-            name = f"model{made.artifact.path.suffix}"
-            (folder / name).write_bytes(made.artifact.path.read_bytes())
+        source_model = make(self._suite.model, fence_of(self._suite), MODEL)
+        effect = {"source": str(self._suite.model), **source_model.effect}
+        if source_model.artifact.path is not None:
+            name = f"model{source_model.artifact.path.suffix}"
+            (folder / name).write_bytes(source_model.artifact.path.read_bytes())
             source, model, options = asked_of(self._suite.model)
             _, *beside = source.files(model, options, fence_of(self._suite))
             for file in beside:  # the graph names them relative to itself
-                copy = folder / file.relative_to(made.artifact.path.parent)
+                copy = folder / file.relative_to(source_model.artifact.path.parent)
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(file, copy)
-            return self._stored(made.artifact.kind, name, effect, (), start, {})
-        self._module = made.artifact.module
+            return self._stored(source_model.artifact.kind, name, effect, (), start, {})
+        self._module = source_model.artifact.module
         self._save(folder)
         effect["parameters"] = sum(p.numel() for p in self._module.parameters())
         files = self._watch.files()
-        return self._stored(TORCH, _WEIGHTS, effect, (), start, files, made=made.structure)
+        return self._stored(TORCH, _WEIGHTS, effect, (), start, files, made=source_model.structure)
 
     def _checkpoints(self, key: str, before: Entry) -> Checkpoints:
         """Those of the link `key`; a changed file of the project makes them another training's."""
@@ -255,10 +255,10 @@ class _Chain:
         )
 
     def _other_model(self, name: str, where: str) -> Any:
-        made = make(ModelSpec(name), fence_of(self._suite), where)
-        if made.artifact.kind != TORCH:
-            raise BuildError(f"{name!r} is {made.artifact.kind}", where=where, valid=TORCH)
-        return made.artifact.module
+        other = make(ModelSpec(name), fence_of(self._suite), where)
+        if other.artifact.kind != TORCH:
+            raise BuildError(f"{name!r} is {other.artifact.kind}", where=where, valid=TORCH)
+        return other.artifact.module
 
     def _score(self, artifact: Artifact, split: str) -> float:
         """The task's first metric over a split that is not the one that budgets are judged on."""

@@ -8,7 +8,7 @@ from pytest_perfgate import registry
 from pytest_perfgate.building.project_code import resolve
 from pytest_perfgate.errors import PerfgateError
 from pytest_perfgate.records.recipe import ModelSpec, Suite
-from pytest_perfgate.sources import Fence, Made, Source, SourceContext
+from pytest_perfgate.sources import Fence, Source, SourceContext, SourceModel
 from pytest_perfgate.sources.naming import source_of
 
 MODEL = "suite.model"
@@ -21,7 +21,7 @@ def asked_of(model: ModelSpec) -> tuple[Source, str, Any]:
     return source, name, source.Options.model_validate(dict(model.options))
 
 
-def make(model: ModelSpec, fence: Fence, where: str) -> Made:
+def make(model: ModelSpec, fence: Fence, where: str) -> SourceModel:
     """A model with its weights; what is wrong with it is said of `where`."""
     source, name, options = asked_of(model)
     registry.require(source.requires_with(name, options), f"the model {model}")

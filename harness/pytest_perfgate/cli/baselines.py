@@ -35,14 +35,14 @@ def add_command(commands: Any) -> None:
         options.add_baselines(action)
 
 
-def _list(asked: argparse.Namespace) -> int:
+def _list(arguments: argparse.Namespace) -> int:
     from pytest_perfgate.baselines.store import Store, read_file
     from pytest_perfgate.machine.fingerprint import this_machine
 
     here = this_machine().id
     now = datetime.now(UTC)
     count = problems = 0
-    for file in Store(asked.baselines).files():
+    for file in Store(arguments.baselines).files():
         count += 1
         try:
             baseline = read_file(file)
@@ -57,31 +57,31 @@ def _list(asked: argparse.Namespace) -> int:
             f"metrics  {baseline.commit[:10] or '-':<10}  {mark}"
         )
     if not count:
-        print(f"no baselines in {asked.baselines}; pytest --perf --perf-update records some")
+        print(f"no baselines in {arguments.baselines}; pytest --perf --perf-update records some")
     return 1 if problems else 0
 
 
-def _show(asked: argparse.Namespace) -> int:
+def _show(arguments: argparse.Namespace) -> int:
     from pytest_perfgate.baselines.store import Store, read_file
     from pytest_perfgate.units import show
 
-    suite, _, recipe = asked.recipe.rpartition("/")
-    found = [
+    suite, _, recipe = arguments.recipe.rpartition("/")
+    files = [
         file
-        for file in Store(asked.baselines).files()
+        for file in Store(arguments.baselines).files()
         if file.stem == recipe and suite in {"", file.parts[-2]}
     ]
-    if not found:
+    if not files:
         known = ", ".join(
-            f"{file.parts[-2]}/{file.stem}" for file in Store(asked.baselines).files()
+            f"{file.parts[-2]}/{file.stem}" for file in Store(arguments.baselines).files()
         )
         raise PerfgateError(
-            f"there is no baseline of {asked.recipe!r}",
-            where=str(asked.baselines),
+            f"there is no baseline of {arguments.recipe!r}",
+            where=str(arguments.baselines),
             valid=known or "none is stored",
             next_step="pytest-perfgate baselines list",
         )
-    for file in found:
+    for file in files:
         baseline = read_file(file)
         print(file)
         print(f"  recorded  {baseline.recorded}, commit {baseline.commit[:10] or '-'}")
@@ -94,11 +94,11 @@ def _show(asked: argparse.Namespace) -> int:
     return 0
 
 
-def _diff(asked: argparse.Namespace) -> int:
+def _diff(arguments: argparse.Namespace) -> int:
     from pytest_perfgate.baselines.store import read_file
     from pytest_perfgate.units import show, show_percent
 
-    old, new = read_file(asked.old), read_file(asked.new)
+    old, new = read_file(arguments.old), read_file(arguments.new)
     if old.machine != new.machine:
         print(f"different machines: {old.machine.id} and {new.machine.id}")
     for name in sorted(old.metrics.keys() | new.metrics.keys()):
@@ -112,12 +112,12 @@ def _diff(asked: argparse.Namespace) -> int:
     return 0
 
 
-def _prune(asked: argparse.Namespace) -> int:
+def _prune(arguments: argparse.Namespace) -> int:
     from pytest_perfgate.baselines.store import Store
     from pytest_perfgate.suite import reading
 
     known: dict[str, set[str]] = {}
-    for file in sorted(asked.suites.rglob("recipes.toml")):
+    for file in sorted(arguments.suites.rglob("recipes.toml")):
         read = reading.read(file, Path.cwd())
         if read.suite is None or read.problems:
             raise PerfgateError(
@@ -128,19 +128,19 @@ def _prune(asked: argparse.Namespace) -> int:
         known.setdefault(read.suite.name, set()).update(read.suite.recipes)
     if not known:
         raise PerfgateError(
-            f"there is no suite below {asked.suites}",
+            f"there is no suite below {arguments.suites}",
             next_step="pytest-perfgate baselines prune --suites DIR",
         )
     gone = [
         file
-        for file in Store(asked.baselines).files()
+        for file in Store(arguments.baselines).files()
         if file.stem not in known.get(file.parts[-2], set())
     ]
     for file in gone:
-        if asked.yes:
+        if arguments.yes:
             file.unlink()
-        print(f"{'deleted' if asked.yes else 'would delete'} {file}")
-    if gone and not asked.yes:
+        print(f"{'deleted' if arguments.yes else 'would delete'} {file}")
+    if gone and not arguments.yes:
         print("pytest-perfgate baselines prune --yes deletes them")
     if not gone:
         print("every baseline belongs to a recipe")

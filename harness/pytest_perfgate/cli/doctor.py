@@ -70,7 +70,7 @@ def _list_extensions() -> None:
     for group in (registry.STEPS, registry.RUNTIMES, registry.WORKLOADS, registry.TASKS):
         for name in registry.names(group):
             kind = group.rpartition(".")[2].rstrip("s")
-            needs = [each for each in registry.find(group, name).requires if each.missing]
+            needs = [package for package in registry.find(group, name).requires if package.missing]
             state = f"needs {needs[0].module}: {needs[0].install}" if needs else "ready"
             print(f"{kind:<9} {name:<16} {state}")
 

@@ -32,14 +32,14 @@ def _neighbours(conditions: Sequence[Conditions], busy: Sequence[Busy]) -> Itera
             f"process {process.pid} ({process.name}) used {percent(process.share)} of a core: stop "
             "it, or measure while it is idle",
         )
-    others = mean([each.others for each in conditions]) or 0.0
+    others = mean([condition.others for condition in conditions]) or 0.0
     if others > _NOTABLE_OTHERS and not busy:
         yield (
             others,
             f"short-lived processes used {percent(others)} of the cores: stop what starts them "
             "(cron, indexers, other jobs)",
         )
-    stolen = mean([each.stolen for each in conditions]) or 0.0
+    stolen = mean([condition.stolen for condition in conditions]) or 0.0
     if stolen > _NOTABLE_STOLEN:
         yield (
             2 * stolen,
@@ -50,7 +50,7 @@ def _neighbours(conditions: Sequence[Conditions], busy: Sequence[Busy]) -> Itera
 
 def _limits(setup: Surroundings, conditions: Sequence[Conditions]) -> Iterator[Weighted]:
     """Quotas, memory and heat."""
-    stopped = mean([each.quota_stopped for each in conditions]) or 0.0
+    stopped = mean([condition.quota_stopped for condition in conditions]) or 0.0
     if stopped > 0:
         quota = f" of {setup.quota:.2g} cores" if setup.quota else ""
         yield (
@@ -58,7 +58,9 @@ def _limits(setup: Surroundings, conditions: Sequence[Conditions]) -> Iterator[W
             f"the control group's CPU quota{quota} stopped the launches {percent(stopped)} of the "
             "time: raise or remove it (cpu.max)",
         )
-    pages = sum((each.swapped_in or 0) + (each.swapped_out or 0) for each in conditions)
+    pages = sum(
+        (condition.swapped_in or 0) + (condition.swapped_out or 0) for condition in conditions
+    )
     if pages:
         yield (
             1.0,
@@ -70,7 +72,7 @@ def _limits(setup: Surroundings, conditions: Sequence[Conditions]) -> Iterator[W
             f"{show(setup.swap_used, Unit.BYTES)} are swapped out: free memory, or run swapoff -a, "
             "so that no page is read back during a launch",
         )
-    hot = sum(each.throttle_events or 0 for each in conditions)
+    hot = sum(condition.throttle_events or 0 for condition in conditions)
     if hot:
         yield 0.5, f"heat slowed the cores down {count_of(hot, 'time')}: improve the cooling"
 

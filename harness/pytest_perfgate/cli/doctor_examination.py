@@ -89,7 +89,7 @@ def examine(seconds: float, wait: float, tell: Progress) -> Examination:
         contextlib.ExitStack() as opened,
     ):
         cores = usable_cores()
-        found = surroundings(cores)
+        setup = surroundings(cores)
         neighbours = Neighbours()
         taken = _Taken(opened.enter_context(Pool(1, Path(folder))), cores, Path(folder))
         start = time.monotonic()
@@ -103,17 +103,17 @@ def examine(seconds: float, wait: float, tell: Progress) -> Examination:
         passed = time.monotonic() - start
         busy = neighbours.busiest(passed)
     noise = noise_of(taken.launches)
-    answers = tuple(answer(each, noise.p50, taken.seconds) for each in TOLERANCES)
+    answers = tuple(answer(tolerance, noise.p50, taken.seconds) for tolerance in TOLERANCES)
     return Examination(
         machine=this_machine(),
-        surroundings=found,
+        surroundings=setup,
         seconds=round(passed, 1),
         launch_seconds=round(taken.seconds, 3),
         noise=noise,
         answers=answers,
         conditions=tuple(taken.conditions),
         busy=busy,
-        advice=advice(found, taken.conditions, busy, len(cores)),
+        advice=advice(setup, taken.conditions, busy, len(cores)),
         calm=is_calm(answers),
     )
 

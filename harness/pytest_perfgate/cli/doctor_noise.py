@@ -77,7 +77,7 @@ def noise_of(launches: Sequence[dict[str, Launch]]) -> Noise:
                 medians.append(_log(left, "p50") - _log(right, "p50"))
                 tails.append(_log(left, "p95") - _log(right, "p95"))
     parts = components(rows)
-    spread = [statistics.variance(each) for each in levels.values() if len(each) > 1]
+    spread = [statistics.variance(values) for values in levels.values() if len(values) > 1]
     return Noise(
         launches=len(launches),
         pairs=len(rows),
@@ -95,7 +95,7 @@ def _log(launch: Launch, statistic: str) -> float:
 
 
 def _from_zero(logs: Sequence[float]) -> float:
-    return math.sqrt(statistics.fmean(each * each for each in logs))
+    return math.sqrt(statistics.fmean(log * log for log in logs))
 
 
 def answer(tolerance: float, sd: float, launch_seconds: float) -> Answer:
@@ -125,7 +125,7 @@ def answer(tolerance: float, sd: float, launch_seconds: float) -> Answer:
 def is_calm(answers: Sequence[Answer]) -> bool:
     """Whether both verdicts at a tolerance of 5 % are reached within 60 s."""
     return any(
-        each.tolerance == CALM_TOLERANCE
-        and max(each.fail_seconds or math.inf, each.pass_seconds or math.inf) <= CALM_SECONDS
-        for each in answers
+        answer.tolerance == CALM_TOLERANCE
+        and max(answer.fail_seconds or math.inf, answer.pass_seconds or math.inf) <= CALM_SECONDS
+        for answer in answers
     )

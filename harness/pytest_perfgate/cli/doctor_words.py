@@ -11,12 +11,12 @@ from pytest_perfgate.machine import steadiness
 from pytest_perfgate.units import Unit, frequency, percent, show
 
 
-def words(found: Examination) -> list[str]:
+def words(examination: Examination) -> list[str]:
     """The examination for people, line by line."""
-    noise, machine = found.noise, found.machine
+    noise, machine = examination.noise, examination.machine
     lines = [
-        f"measured  {machine.id}, {found.seconds:.0f} s: {noise.launches} launches of identical "
-        f"code, {noise.pairs} pairs of arms, {noise.rounds} rounds each",
+        f"measured  {machine.id}, {examination.seconds:.0f} s: {noise.launches} launches of "
+        f"identical code, {noise.pairs} pairs of arms, {noise.rounds} rounds each",
         "",
         "noise, as the standard deviation of a ratio that should be 1",
         f"  one round            {noise.within:7.2%}",
@@ -27,29 +27,29 @@ def words(found: Examination) -> list[str]:
         "",
         "conditions (mean, worst launch)",
     ]
-    lines += [f"  {name:<20} {text}" for name, text in _conditions(found)]
-    lines += [f"  {line}" for line in steadiness.notes(found.conditions)]
+    lines += [f"  {name:<20} {text}" for name, text in _conditions(examination)]
+    lines += [f"  {line}" for line in steadiness.notes(examination.conditions)]
     lines += [
         "",
         "seconds per verdict on latency_p50 against the reference, with 80 % probability",
         "  tolerance    PASS, without a change        FAIL, at twice the tolerance",
     ]
-    for each in found.answers:
-        kept = _cost(each.pass_launches, each.pass_seconds)
-        broken = _cost(each.fail_launches, each.fail_seconds)
-        lines.append(f"  {each.tolerance:>8.0%}     {kept:<28}  {broken}")
+    for answer in examination.answers:
+        kept = _cost(answer.pass_launches, answer.pass_seconds)
+        broken = _cost(answer.fail_launches, answer.fail_seconds)
+        lines.append(f"  {answer.tolerance:>8.0%}     {kept:<28}  {broken}")
     lines += [
-        f"  A launch takes {found.launch_seconds:.1f} s here. With a model it takes longer, and "
-        "arms of different code vary more.",
+        f"  A launch takes {examination.launch_seconds:.1f} s here. With a model it takes longer, "
+        "and arms of different code vary more.",
         "",
     ]
-    if found.advice:
+    if examination.advice:
         lines.append("what would make it calmer")
-        lines += [f"  {number}. {text}" for number, text in enumerate(found.advice, 1)]
+        lines += [f"  {number}. {text}" for number, text in enumerate(examination.advice, 1)]
     else:
         lines.append("no known cause of noise was observed")
-    state = "calm enough" if found.calm else "not calm enough"
-    decided = "decided" if found.calm else "not decided"
+    state = "calm enough" if examination.calm else "not calm enough"
+    decided = "decided" if examination.calm else "not decided"
     lines += ["", f"{state}: a tolerance of 5 % is {decided} within {CALM_SECONDS:.0f} s"]
     return lines
 
@@ -60,39 +60,44 @@ def _cost(launches: int | None, seconds: float | None) -> str:
     return f"{seconds:.0f} s ({launches} launches)"
 
 
-def _conditions(found: Examination) -> list[tuple[str, str]]:
-    seen, set_up = found.conditions, found.surroundings
+def _conditions(examination: Examination) -> list[tuple[str, str]]:
+    conditions, set_up = examination.conditions, examination.surroundings
     none = "not measured"
 
     def shares(values: Sequence[float | None]) -> str:
-        known = [each for each in values if each is not None]
+        known = [value for value in values if value is not None]
         return f"{percent(mean(known))}, {percent(max(known))}" if known else none
 
     def total(values: Sequence[int | None]) -> str:
-        known = [each for each in values if each is not None]
+        known = [value for value in values if value is not None]
         return f"{sum(known):,}" if known else none
 
     def yes(value: bool | None) -> str:
         return none if value is None else "yes" if value else "no"
 
-    lowest = [each.frequency_lowest for each in seen if each.frequency_lowest is not None]
+    lowest = [
+        launch.frequency_lowest for launch in conditions if launch.frequency_lowest is not None
+    ]
     quota = "none" if set_up.quota is None else f"{set_up.quota:.2g} cores"
     return [
-        ("stolen", shares([each.stolen for each in seen])),
-        ("used by others", shares([each.others for each in seen])),
-        ("waited for the core", shares([each.waited for each in seen])),
-        ("stopped by quota", f"{shares([each.quota_stopped for each in seen])}; quota {quota}"),
-        ("memory pressure", shares([each.memory_pressure for each in seen])),
+        ("stolen", shares([launch.stolen for launch in conditions])),
+        ("used by others", shares([launch.others for launch in conditions])),
+        ("waited for the core", shares([launch.waited for launch in conditions])),
+        (
+            "stopped by quota",
+            f"{shares([launch.quota_stopped for launch in conditions])}; quota {quota}",
+        ),
+        ("memory pressure", shares([launch.memory_pressure for launch in conditions])),
         (
             "pages swapped",
-            f"{total([each.swapped_in for each in seen])} in, "
-            f"{total([each.swapped_out for each in seen])} out; swap in use "
+            f"{total([launch.swapped_in for launch in conditions])} in, "
+            f"{total([launch.swapped_out for launch in conditions])} out; swap in use "
             f"{show(set_up.swap_used, Unit.BYTES)}",
         ),
-        ("slowed for heat", total([each.throttle_events for each in seen])),
+        ("slowed for heat", total([launch.throttle_events for launch in conditions])),
         (
             "frequency",
-            f"{frequency(mean([each.frequency_mean for each in seen]))}, lowest "
+            f"{frequency(mean([launch.frequency_mean for launch in conditions]))}, lowest "
             f"{frequency(min(lowest, default=None))}; governor {set_up.governor or none}, boost "
             f"{yes(set_up.boost)}",
         ),

@@ -26,7 +26,7 @@ from pytest_perfgate.records.session import SuiteRecord
 from pytest_perfgate.records.settings import Settings
 from pytest_perfgate.records.verdict import Status, Verdict
 from pytest_perfgate.runtimes import Runtime
-from pytest_perfgate.search.run import Found, found_for
+from pytest_perfgate.search.run import RangeOutcome, resolve_ranges
 from pytest_perfgate.session.suite_judge import MEASURED
 from pytest_perfgate.session.suite_run import SuiteRun
 from pytest_perfgate.steps import Step
@@ -65,11 +65,11 @@ def _searched(
     read = reading.read(suite.file, settings.root)
     machine = this_machine()
     names = {recipe.name}
-    found = found_for(read, names, settings=settings, machine=machine, show=show, say=show)
-    failed = found.failures.get(recipe.name)
+    outcome = resolve_ranges(read, names, settings=settings, machine=machine, show=show, say=show)
+    failed = outcome.failures.get(recipe.name)
     if failed is not None:
         raise RecipeError(f"{recipe.name}: {failed.problem}", next_step=failed.next_step)
-    return found.suite, found.suite.recipes[recipe.name]
+    return outcome.suite, outcome.suite.recipes[recipe.name]
 
 
 def cuts(suite: Suite, recipe: Recipe) -> list[Cut]:
@@ -79,13 +79,13 @@ def cuts(suite: Suite, recipe: Recipe) -> list[Cut]:
     before it, or the first that is registered for its kind of artifact.
     """
     reference = suite.recipes[recipe.reference]
-    found = [Cut(f"{reference.name}, on {reference.runtime.name}", reference)]
+    pieces = [Cut(f"{reference.name}, on {reference.runtime.name}", reference)]
     runtime = reference.runtime
 
     def cut(length: int, runs: RuntimeSpec, link: str) -> Cut:
         piece = Recipe(
-            name=f"{recipe.name}~{len(found)}",
-            parent=found[-1].recipe.name,
+            name=f"{recipe.name}~{len(pieces)}",
+            parent=pieces[-1].recipe.name,
             reference=reference.name,
             chain=recipe.chain[:length],
             own_steps=1,
@@ -100,16 +100,16 @@ def cuts(suite: Suite, recipe: Recipe) -> list[Cut]:
         # Not every runtime takes what the step gives: then the next one starts with this link.
         before, runtime = runtime, _runtime_for(step.produces, runtime, recipe.runtime)
         moved = f", on {runtime.name}" if runtime != before else ""
-        found.append(cut(number + 1, runtime, f"+ {spec}{moved}"))
+        pieces.append(cut(number + 1, runtime, f"+ {spec}{moved}"))
     if runtime != recipe.runtime:
         options = ", ".join(f"{key}={value}" for key, value in recipe.runtime.options.items())
         link = f"+ the runtime {recipe.runtime.name}({options})"
-        found.append(cut(len(recipe.chain), recipe.runtime, link))
-    return found
+        pieces.append(cut(len(recipe.chain), recipe.runtime, link))
+    return pieces
 
 
 def _without_regression(budget: Budget) -> Budget | None:
-    limits = tuple(each for each in budget.limits if each.kind is not LimitKind.REGRESSION)
+    limits = tuple(limit for limit in budget.limits if limit.kind is not LimitKind.REGRESSION)
     return replace(budget, limits=limits) if limits else None
 
 
@@ -119,7 +119,7 @@ def _runtime_for(kind: str, now: RuntimeSpec, last: RuntimeSpec) -> RuntimeSpec:
             return spec
     for name in registry.names(registry.RUNTIMES):
         runtime: Runtime = registry.find(registry.RUNTIMES, name)
-        missing = any(each.missing for each in runtime.requires)
+        missing = any(package.missing for package in runtime.requires)
         if kind in runtime.accepts and not missing:
             return RuntimeSpec(name, runtime.Options().model_dump(mode="json"))
     raise RecipeError(f"there is no runtime for what is of the kind {kind!r}")
@@ -147,7 +147,7 @@ def measure(suite: Suite, pieces: Sequence[Cut], settings: Settings, show: Progr
     limits = sum(len(budget.limits) for piece in pieces[1:] for budget in piece.recipe.budgets)
     with exclusive(None, settings.wait, show):
         return SuiteRun(
-            Found(replace(suite, recipes=recipes)),
+            RangeOutcome(replace(suite, recipes=recipes)),
             wanted,
             settings=settings,
             machine=this_machine(),
@@ -161,25 +161,25 @@ def measure(suite: Suite, pieces: Sequence[Cut], settings: Settings, show: Progr
 
 def lines(pieces: Sequence[Cut], record: SuiteRecord, metrics: Mapping[str, Metric]) -> list[str]:
     """What was found, for people: a block for each link, then what became of each budget."""
-    records = {each.name: each for each in record.recipes}
-    told: list[str] = []
+    records = {named.name: named for named in record.recipes}
+    text: list[str] = []
     before: RecipeRecord | None = None
     for piece in pieces:
-        mine = records[piece.recipe.name]
-        told += textwrap.wrap(piece.link, _WIDTH, subsequent_indent="    ")
-        if mine.failure is not None:
-            told += _wrapped(f"not measured: {mine.failure.problem}")
+        measured = records[piece.recipe.name]
+        text += textwrap.wrap(piece.link, _WIDTH, subsequent_indent="    ")
+        if measured.failure is not None:
+            text += _wrapped(f"not measured: {measured.failure.problem}")
             continue
-        if before is not None and len(mine.lineage) > len(before.lineage):
-            told += _wrapped(f"changed: {_effect(mine)}")
-        for metric in _shown(pieces, metrics, mine):
-            told.append(_value(metric, mine, before))
-        before = mine
-    told.append("")
-    told += [
+        if before is not None and len(measured.lineage) > len(before.lineage):
+            text += _wrapped(f"changed: {_effect(measured)}")
+        for metric in _shown(pieces, metrics, measured):
+            text.append(_value(metric, measured, before))
+        before = measured
+    text.append("")
+    text += [
         line for metric in _budgets(pieces) for line in _wrapped(_fate(metric, pieces, record))
     ]
-    return told
+    return text
 
 
 def _shown(
@@ -202,8 +202,8 @@ def _effect(record: RecipeRecord) -> str:
     )
 
 
-def _value(metric: Metric, mine: RecipeRecord, before: RecipeRecord | None) -> str:
-    value = level(mine, metric)
+def _value(metric: Metric, measured: RecipeRecord, before: RecipeRecord | None) -> str:
+    value = level(measured, metric)
     assert value is not None  # noqa: S101 - `_shown` leaves out what was not measured
     text = f"    {metric.name:<16}{show(value, metric.unit):>14}"
     earlier = level(before, metric) if before is not None else None
@@ -225,27 +225,27 @@ _EQUAL = {"+0.0000", "-0.0000", "+0.0 %", "-0.0 %"}
 
 def _fate(metric: str, pieces: Sequence[Cut], record: SuiteRecord) -> str:
     """Which link lost a budget of the recipe, and which made it hold."""
-    verdicts = {each.recipe: each for each in record.verdicts if each.metric == metric}
-    told = [verdicts.get(piece.recipe.name) for piece in pieces[1:]]
+    verdicts = {verdict.recipe: verdict for verdict in record.verdicts if verdict.metric == metric}
+    fates = [verdicts.get(piece.recipe.name) for piece in pieces[1:]]
     links = [piece.link for piece in pieces[1:]]
-    last = told[-1]
+    last = fates[-1]
     if last is None:
         return f"{metric}: not judged"
     if last.status is not Status.FAIL:
         return f"{last.status.value:<13}{metric}: {last.reason}"
-    kept = [number for number, each in enumerate(told) if _keeps(each)]
-    asked = ", ".join(
+    kept = [number for number, fate in enumerate(fates) if _keeps(fate)]
+    limits = ", ".join(
         f"{limit.kind} {limit.text}" for limit in last.limits if limit.status is Status.FAIL
     )
     if not kept:
-        beside = all(limit.kind in {each.value for each in _BESIDE} for limit in last.limits)
+        beside = all(limit.kind in {status.value for status in _BESIDE} for limit in last.limits)
         first = (
             "no link reaches"
             if beside and last.metric not in {"map", "accuracy"}
             else "every link breaks"
         )
-        return f"{last.status.value:<13}{metric}: {first} {asked} ({last.reason})"
-    number = next(n for n in range(kept[-1] + 1, len(told)))
+        return f"{last.status.value:<13}{metric}: {first} {limits} ({last.reason})"
+    number = next(n for n in range(kept[-1] + 1, len(fates)))
     return f"{last.status.value:<13}{metric}: lost by {links[number][2:]}: {last.reason}"
 
 
@@ -269,17 +269,17 @@ def run(
     if recipe.search is not None:
         suite, recipe = _searched(suite, recipe, settings, show)
     pieces = cuts(suite, recipe)
-    missing = [each for piece in pieces for each in missing_packages(suite, piece.recipe)]
+    missing = [package for piece in pieces for package in missing_packages(suite, piece.recipe)]
     if missing:
         raise RecipeError(
             f"{name!r} cannot be measured here: {registry.lacks(missing)}",
-            next_step=" && ".join(sorted({each.install for each in missing})),
+            next_step=" && ".join(sorted({package.install for package in missing})),
         )
     record = measure(suite, pieces, settings, show)
     out(f"{suite.name}/{recipe.name}: what each link did, {len(record.yardstick)} launches")
     for line in lines(pieces, record, metrics_of(suite.task)):
         out(line)
-    bad = [each for each in record.verdicts if each.status in {Status.FAIL, Status.ERROR}]
-    final = [each for each in bad if each.recipe == pieces[-1].recipe.name]
-    broken = [each for each in record.recipes if each.failure is not None]
+    bad = [verdict for verdict in record.verdicts if verdict.status in {Status.FAIL, Status.ERROR}]
+    final = [verdict for verdict in bad if verdict.recipe == pieces[-1].recipe.name]
+    broken = [failed for failed in record.recipes if failed.failure is not None]
     return 1 if final or broken else 0

@@ -43,24 +43,28 @@ def add_command(commands: Any) -> None:
     freeze.set_defaults(run=_freeze)
 
 
-def _freeze(asked: argparse.Namespace) -> int:
+def _freeze(arguments: argparse.Namespace) -> int:
     from pytest_perfgate.files import put, short_path, writing
     from pytest_perfgate.machine.fingerprint import this_machine
     from pytest_perfgate.records.settings import for_command
     from pytest_perfgate.search.freeze import frozen
-    from pytest_perfgate.search.run import found_for
+    from pytest_perfgate.search.run import resolve_ranges
     from pytest_perfgate.suite import reading
     from pytest_perfgate.suite.lookup import find
 
     root = Path.cwd()
-    suite, recipe = find(asked.recipe, root, root / asked.suites, command="pytest-perfgate freeze")
+    suite, recipe = find(
+        arguments.recipe, root, root / arguments.suites, command="pytest-perfgate freeze"
+    )
     if recipe.search is None:
         raise RecipeError(f"{recipe.name!r} has no ranges, nothing to freeze")
     missing = missing_packages(suite, recipe)
     if missing:
         raise RecipeError(f"{missing[0].module!r} is not installed", next_step=missing[0].install)
-    settings = for_command(root, f"pytest-perfgate freeze {asked.recipe}", cache=root / asked.cache)
-    found = found_for(
+    settings = for_command(
+        root, f"pytest-perfgate freeze {arguments.recipe}", cache=root / arguments.cache
+    )
+    outcome = resolve_ranges(
         reading.read(suite.file, root),
         {recipe.name},
         settings=settings,
@@ -68,26 +72,26 @@ def _freeze(asked: argparse.Namespace) -> int:
         show=lambda _: None,
         say=lambda _: None,
     )
-    failed = found.failures.get(recipe.name)
+    failed = outcome.failures.get(recipe.name)
     if failed is not None:
         raise RecipeError(f"{recipe.name}: {failed.problem}", next_step=failed.next_step)
-    search = found.searches[recipe.name]
+    search = outcome.searches[recipe.name]
     text = suite.file.read_bytes().decode()  # line ends as they are
     note = (
         f"Values found by a search: the fastest by {search.metric} of {len(search.trials)} trials"
         f", seed {search.seed}."
     )
-    made = frozen(text, recipe.name, found.values[recipe.name], note)
+    edit = frozen(text, recipe.name, outcome.values[recipe.name], note)
     place = short_path(suite.file, root)
-    if asked.write and not made.file:
+    if arguments.write and not edit.file:
         raise RecipeError(
             "its entry cannot be edited in place: one table makes several recipes",
             where=place,
-            next_step=f"pytest-perfgate freeze {asked.recipe} prints an entry to insert there",
+            next_step=f"pytest-perfgate freeze {arguments.recipe} prints an entry to insert there",
         )
-    print(made.entry.replace("\r\n", "\n"), end="")
-    if asked.write:
+    print(edit.entry.replace("\r\n", "\n"), end="")
+    if arguments.write:
         with writing(suite.file, "the suite file", RecipeError):
-            put(suite.file, made.file)
+            put(suite.file, edit.file)
         print(f"wrote {place}", file=sys.stderr)
     return 0

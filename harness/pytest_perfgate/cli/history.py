@@ -65,14 +65,14 @@ def report(folder: Path, output: Path | None) -> int:
     return 0
 
 
-def _import(asked: argparse.Namespace) -> int:
+def _import(arguments: argparse.Namespace) -> int:
     from pytest_perfgate.history.store import History
     from pytest_perfgate.report.session_files import read
     from pytest_perfgate.suite.metrics import metrics_of_session
 
     added = known = problems = 0
-    with History(asked.history) as store:
-        for file in asked.files:
+    with History(arguments.history) as store:
+        for file in arguments.files:
             try:
                 session = read(file)
                 metrics = metrics_of_session(session)
@@ -84,15 +84,15 @@ def _import(asked: argparse.Namespace) -> int:
                 known += 1
             else:
                 added += 1
-    print(f"{added} added to {asked.history}, {known} there already, {problems} not read")
+    print(f"{added} added to {arguments.history}, {known} there already, {problems} not read")
     return 1 if problems else 0
 
 
-def _list(asked: argparse.Namespace) -> int:
+def _list(arguments: argparse.Namespace) -> int:
     from pytest_perfgate.history.store import History
 
-    _there(asked.history)
-    with History(asked.history) as store:
+    _there(arguments.history)
+    with History(arguments.history) as store:
         store.view("history")
         rows = store.query(
             """
@@ -109,15 +109,15 @@ def _list(asked: argparse.Namespace) -> int:
             f"{count:6} values  {machine}"
         )
     if not rows:
-        print(f"no sessions in {asked.history}; pytest --perf adds one")
+        print(f"no sessions in {arguments.history}; pytest --perf adds one")
     return 1 if store.unread else 0
 
 
-def _compact(asked: argparse.Namespace) -> int:
+def _compact(arguments: argparse.Namespace) -> int:
     from pytest_perfgate.history.store import History
 
-    _there(asked.history)
-    with History(asked.history) as store:
+    _there(arguments.history)
+    with History(arguments.history) as store:
         done = store.compact(datetime.now(UTC))
     _say_unread(store.unread)
     for month in done:
@@ -138,5 +138,5 @@ def _there(folder: Path) -> None:
 
 
 def _say_unread(unread: Any) -> None:
-    for each in unread:
-        print(f"{each.file}: {each.problem}", file=sys.stderr)
+    for file in unread:
+        print(f"{file.file}: {file.problem}", file=sys.stderr)

@@ -67,26 +67,26 @@ def add_command(commands: Any) -> None:
         metavar="DIR",
         help=f"write the nightly page of a history (default: {history.FOLDER})",
     )
-    report.set_defaults(run=lambda asked: _report(asked, report))
+    report.set_defaults(run=lambda arguments: _report(arguments, report))
 
 
-def _report(asked: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
-    if not asked.files and not asked.index and asked.history is None:
+def _report(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
+    if not arguments.files and not arguments.index and arguments.history is None:
         parser.error("name the JSON file of a session, or use --index or --history")
-    if asked.history is not None:
-        if asked.files or asked.index:
+    if arguments.history is not None:
+        if arguments.files or arguments.index:
             parser.error("--history cannot be combined with files or --index")
-        return history.report(asked.history, asked.output)
-    if asked.output and len(asked.files) not in {1, 2}:
+        return history.report(arguments.history, arguments.output)
+    if arguments.output and len(arguments.files) not in {1, 2}:
         parser.error("--output needs one file or two")
-    if (asked.markdown or asked.openmetrics) and len(asked.files) != 1:
+    if (arguments.markdown or arguments.openmetrics) and len(arguments.files) != 1:
         parser.error("--markdown and --openmetrics need one file")
     code = 0
-    if asked.files:
-        code = _files(asked.files, asked.output)
-    if code == 0 and (asked.markdown or asked.openmetrics):
-        _exports(asked)
-    return max(code, _index(asked.reports)) if asked.index else code
+    if arguments.files:
+        code = _files(arguments.files, arguments.output)
+    if code == 0 and (arguments.markdown or arguments.openmetrics):
+        _exports(arguments)
+    return max(code, _index(arguments.reports)) if arguments.index else code
 
 
 def _files(files: list[Path], output: Path | None) -> int:
@@ -112,19 +112,19 @@ def _page(file: Path, session: SessionRecord, output: Path | None) -> None:
     _put(output or file.with_suffix(".html"), render(session, metrics_of_session(session)))
 
 
-def _exports(asked: argparse.Namespace) -> None:
+def _exports(arguments: argparse.Namespace) -> None:
     from pytest_perfgate.report import markdown, openmetrics
     from pytest_perfgate.report.session_files import read
     from pytest_perfgate.suite.metrics import metrics_of_session
 
-    session = read(asked.files[0])
+    session = read(arguments.files[0])
     metrics = metrics_of_session(session)
-    page = asked.output or asked.files[0].with_suffix(".html")
-    if asked.markdown:
-        _put(asked.markdown, markdown.render(session, metrics, report=str(page)))
-    if asked.openmetrics:
-        openmetrics.write(asked.openmetrics, session, metrics)
-        print(f"openmetrics: {asked.openmetrics}")
+    page = arguments.output or arguments.files[0].with_suffix(".html")
+    if arguments.markdown:
+        _put(arguments.markdown, markdown.render(session, metrics, report=str(page)))
+    if arguments.openmetrics:
+        openmetrics.write(arguments.openmetrics, session, metrics)
+        print(f"openmetrics: {arguments.openmetrics}")
 
 
 def _comparison(
@@ -133,10 +133,10 @@ def _comparison(
     from pytest_perfgate.report import compare_sessions, comparison_page
     from pytest_perfgate.report.comparison import write
 
-    found = compare_sessions.sessions(before[1], after[1])
-    write(found, lambda text, **_: print(text))
+    differences = compare_sessions.sessions(before[1], after[1])
+    write(differences, lambda text, **_: print(text))
     name = f"{before[0].stem}-to-{after[0].stem}.html"
-    _put(output or after[0].with_name(name), comparison_page.differences(found))
+    _put(output or after[0].with_name(name), comparison_page.differences(differences))
 
 
 def _index(folder: Path) -> int:

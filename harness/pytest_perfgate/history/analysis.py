@@ -46,7 +46,7 @@ class Choices:
 
 
 @dataclass(frozen=True)
-class Found:
+class Analysis:
     """A series with what it did, on the scale that it is compared on: logs of what is a ratio."""
 
     series: Series
@@ -75,7 +75,7 @@ class Move:
     between which it is. `before` is the last night that surely is of the old one.
     """
 
-    found: Found
+    analysis: Analysis
     size: float
     low: float
     high: float
@@ -88,12 +88,12 @@ class Move:
     @property
     def worse(self) -> bool:
         """Whether it is for the worse."""
-        return (self.size > 0) == (self.found.series.better is Better.LOWER)
+        return (self.size > 0) == (self.analysis.series.better is Better.LOWER)
 
     @property
     def weight(self) -> float:
         """How large it is, among others: relative sizes as they are, scores tenfold."""
-        return abs(self.size) * (1.0 if self.found.series.relative else 10.0)
+        return abs(self.size) * (1.0 if self.analysis.series.relative else 10.0)
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ class Flaky:
 class Turned:
     """A budget whose newest verdict is not what it was: `since` is the night before."""
 
-    found: Found
+    analysis: Analysis
     before: Status
     now: Status
     since: int
@@ -160,12 +160,12 @@ class Findings:
     """All that the page says, in the order of what matters."""
 
     past: Past
-    found: tuple[Found, ...]
+    analyses: tuple[Analysis, ...]
     newest: dict[str, int]
     turned: tuple[Turned, ...]
     outside: tuple[Move, ...]
     events: tuple[Event, ...]
-    drifting: tuple[Found, ...]
+    drifting: tuple[Analysis, ...]
     flaky: tuple[Flaky, ...]
     gates: tuple[Gate, ...]
     choices: Choices
@@ -173,35 +173,35 @@ class Findings:
     @cached_property
     def several_suites(self) -> bool:
         """Whether a recipe has to be named with its suite."""
-        return len({each.series.suite for each in self.found}) > 1
+        return len({analysis.series.suite for analysis in self.analyses}) > 1
 
 
 def analyse(past: Past, choices: Choices) -> Findings:
     """Everything, from the series alone."""
     newest = {night.machine: index for index, night in enumerate(past.nights)}
-    searched = sum(_searched(each) for each in past.series)
+    searched = sum(_searched(series) for series in past.series)
     alpha = choices.alpha / max(1, searched)
-    found = tuple(_look(each, alpha) for each in past.series)
-    moves = [move for each in found for move in _steps(each, choices)]
+    analyses = tuple(_look(series, alpha) for series in past.series)
+    moves = [move for analysis in analyses for move in _steps(analysis, choices)]
     turned, outside = [], []
-    for each in found:
-        if each.night != newest[each.series.machine]:
+    for analysis in analyses:
+        if analysis.night != newest[analysis.series.machine]:
             continue
-        turn = _turn(each)
+        turn = _turn(analysis)
         if turn is not None:
             turned.append(turn)
-        move = _outside(each, alpha, choices)
+        move = _outside(analysis, alpha, choices)
         if move is not None:
             outside.append(move)
     return Findings(
         past=past,
-        found=found,
+        analyses=analyses,
         newest=newest,
-        turned=tuple(sorted(turned, key=lambda one: (one.now.rank, one.found.series.name))),
+        turned=tuple(sorted(turned, key=lambda one: (one.now.rank, one.analysis.series.name))),
         outside=tuple(sorted(outside, key=_order)),
         events=_events(moves, past),
-        drifting=_drifting(found, choices),
-        flaky=_flaky(found, past.nights),
+        drifting=_drifting(analyses, choices),
+        flaky=_flaky(analyses, past.nights),
         gates=_gates(past.nights, choices.alpha),
         choices=choices,
     )
@@ -212,7 +212,7 @@ def _searched(series: Series) -> bool:
     return series.unit is not None and series.better is not None and series.rule is not Rule.ONCE
 
 
-def _look(series: Series, alpha: float) -> Found:
+def _look(series: Series, alpha: float) -> Analysis:
     """Steps and drift since the nights are compared through the same arm."""
     others = np.flatnonzero(series.through != series.through[-1])
     measured = np.isfinite(series.compared)
@@ -226,25 +226,25 @@ def _look(series: Series, alpha: float) -> Found:
     values = series.compared[places]
     values = np.log(values) if series.relative else values
     quiet = Trend((), None, 0.0)
-    return Found(
+    return Analysis(
         series, start, values, places, trend(values, alpha) if _searched(series) else quiet
     )
 
 
-def _steps(found: Found, choices: Choices) -> Iterable[Move]:
-    for step in found.trend.steps:
-        if _large(found.series, step.size, choices):
-            yield _move(found, step)
+def _steps(analysis: Analysis, choices: Choices) -> Iterable[Move]:
+    for step in analysis.trend.steps:
+        if _large(analysis.series, step.size, choices):
+            yield _move(analysis, step)
 
 
 def _large(series: Series, size: float, choices: Choices) -> bool:
     return abs(size) >= (math.log1p(choices.least) if series.relative else choices.least_score)
 
 
-def _move(found: Found, step: Step) -> Move:
-    nights = found.series.nights[found.places]
+def _move(analysis: Analysis, step: Step) -> Move:
+    nights = analysis.series.nights[analysis.places]
     return Move(
-        found=found,
+        analysis=analysis,
         size=step.size,
         low=step.low,
         high=step.high,
@@ -256,26 +256,30 @@ def _move(found: Found, step: Step) -> Move:
     )
 
 
-def _turn(found: Found) -> Turned | None:
+def _turn(analysis: Analysis) -> Turned | None:
     """Whether the newest verdict is red and the one before was not, or the other way round."""
-    series = found.series
+    series = analysis.series
     codes = np.flatnonzero(np.isin(series.status, _JUDGED))
-    if found.status not in {*RED, Status.PASS} or len(codes) < 2:
+    if analysis.status not in {*RED, Status.PASS} or len(codes) < 2:
         return None
     before, now = (STATUSES[int(series.status[place])] for place in codes[-2:])
     if (before in RED) == (now in RED):
         return None
-    return Turned(found, before, now, int(series.nights[codes[-2]]))
+    return Turned(analysis, before, now, int(series.nights[codes[-2]]))
 
 
-def _outside(found: Found, alpha: float, choices: Choices) -> Move | None:
+def _outside(analysis: Analysis, alpha: float, choices: Choices) -> Move | None:
     """The newest night, where it lies outside the band of its level so far."""
-    series = found.series
-    if not _searched(series) or not len(found.places) or found.places[-1] != len(series.nights) - 1:
+    series = analysis.series
+    if (
+        not _searched(series)
+        or not len(analysis.places)
+        or analysis.places[-1] != len(series.nights) - 1
+    ):
         return None
-    first = found.trend.steps[-1].at if found.trend.steps else 0
-    level, value = found.values[first:-1], float(found.values[-1])
-    if len(level) < FEWEST or found.trend.drift is not None:
+    first = analysis.trend.steps[-1].at if analysis.trend.steps else 0
+    level, value = analysis.values[first:-1], float(analysis.values[-1])
+    if len(level) < FEWEST or analysis.trend.drift is not None:
         return None
     # Beyond what any night of the level was, too: a band is as wide as its noise is normal.
     low, high = band(level, alpha)
@@ -284,34 +288,34 @@ def _outside(found: Found, alpha: float, choices: Choices) -> Move | None:
     if low <= value <= high or not _large(series, size, choices):
         return None
     reach = (high - low) / 2
-    night = found.night
-    before = int(series.nights[found.places[-2]])
-    return Move(found, size, size - reach, size + reach, night, night, night, before, step=False)
+    night = analysis.night
+    before = int(series.nights[analysis.places[-2]])
+    return Move(analysis, size, size - reach, size + reach, night, night, night, before, step=False)
 
 
 def _events(moves: Sequence[Move], past: Past) -> tuple[Event, ...]:
     """Moves that began together, the newest first; a move joins where its nights overlap."""
     groups: list[list[Move]] = []
-    for move in sorted(moves, key=lambda each: (each.latest - each.earliest, -each.weight)):
+    for move in sorted(moves, key=lambda move: (move.latest - move.earliest, -move.weight)):
         for group in groups:
             head = group[0]
-            same = head.found.series.machine == move.found.series.machine
+            same = head.analysis.series.machine == move.analysis.series.machine
             if same and move.earliest <= head.night <= move.latest:
                 group.append(move)
                 break
         else:
             groups.append([move])
-    made = []
+    events = []
     for group in groups:
         suspects = _suspects(past.nights, group[0])
         group.sort(key=_order)
-        made.append(Event(tuple(group), suspects))
-    return tuple(sorted(made, key=lambda event: (-event.night, not event.worse)))
+        events.append(Event(tuple(group), suspects))
+    return tuple(sorted(events, key=lambda event: (-event.night, not event.worse)))
 
 
 def _order(move: Move) -> tuple[bool, bool, float]:
     """The worst first, metrics with a budget before others."""
-    budget = bool((move.found.series.status >= 0).any())
+    budget = bool((move.analysis.series.status >= 0).any())
     return not move.worse, not budget, -move.weight
 
 
@@ -327,24 +331,25 @@ def _suspects(nights: Sequence[Night], move: Move) -> tuple[str, ...]:
     return differences(before, after)
 
 
-def _drifting(found: Sequence[Found], choices: Choices) -> tuple[Found, ...]:
+def _drifting(analyses: Sequence[Analysis], choices: Choices) -> tuple[Analysis, ...]:
     moved = [
-        each
-        for each in found
-        if each.trend.drift is not None and _large(each.series, each.trend.drift.total, choices)
+        analysis
+        for analysis in analyses
+        if analysis.trend.drift is not None
+        and _large(analysis.series, analysis.trend.drift.total, choices)
     ]
 
-    def order(each: Found) -> tuple[bool, float]:
-        total = each.trend.drift.total if each.trend.drift else 0.0
-        return (total > 0) != (each.series.better is Better.LOWER), -abs(total)
+    def order(analysis: Analysis) -> tuple[bool, float]:
+        total = analysis.trend.drift.total if analysis.trend.drift else 0.0
+        return (total > 0) != (analysis.series.better is Better.LOWER), -abs(total)
 
     return tuple(sorted(moved, key=order))
 
 
-def _flaky(found: Sequence[Found], nights: Sequence[Night]) -> tuple[Flaky, ...]:
-    made = []
-    for each in found:
-        series = each.series
+def _flaky(analyses: Sequence[Analysis], nights: Sequence[Night]) -> tuple[Flaky, ...]:
+    flaky = []
+    for analysis in analyses:
+        series = analysis.series
         if series.status.max() < 0:  # no budget
             continue
         places = np.flatnonzero(np.isin(series.status, _JUDGED))
@@ -354,7 +359,7 @@ def _flaky(found: Sequence[Found], nights: Sequence[Night]) -> tuple[Flaky, ...]
         flips = np.flatnonzero(red[1:] != red[:-1])
         if not len(flips):
             continue
-        steps = [_move(each, step) for step in each.trend.steps]
+        steps = [_move(analysis, step) for step in analysis.trend.steps]
         unexplained = same = 0
         for flip in flips:
             first, second = (int(series.nights[places[at]]) for at in (flip, flip + 1))
@@ -365,33 +370,34 @@ def _flaky(found: Sequence[Found], nights: Sequence[Night]) -> tuple[Flaky, ...]
                 bool(one.commit) and one.commit == other.commit and not (one.dirty or other.dirty)
             )
         if unexplained:
-            made.append(Flaky(series, len(places), len(flips), unexplained, same))
-    return tuple(sorted(made, key=lambda one: -one.share))
+            flaky.append(Flaky(series, len(places), len(flips), unexplained, same))
+    return tuple(sorted(flaky, key=lambda one: -one.share))
 
 
 def _gates(nights: Sequence[Night], alpha: float) -> tuple[Gate, ...]:
     """By machine and command: what `-k` leaves out takes no time, so those do not compare."""
-    asked = Counter((night.machine, night.command) for night in nights if night.complete)
-    made = []
-    for machine, command in asked:
-        mine = [
+    sessions = Counter((night.machine, night.command) for night in nights if night.complete)
+    gates = []
+    for machine, command in sessions:
+        whole = [
             (index, night.seconds)
             for index, night in enumerate(nights)
             if night.complete and (night.machine, night.command) == (machine, command)
         ]
-        if len(mine) < 2:
+        if len(whole) < 2:
             continue
-        places, seconds = zip(*mine, strict=True)
+        places, seconds = zip(*whole, strict=True)
         logs = np.log(np.maximum(np.array(seconds), 1e-3))
-        made.append(Gate(machine, command, places, seconds, trend(logs, alpha / len(asked))))
-    return tuple(sorted(made, key=lambda gate: -len(gate.places)))
+        gates.append(Gate(machine, command, places, seconds, trend(logs, alpha / len(sessions))))
+    return tuple(sorted(gates, key=lambda gate: -len(gate.places)))
 
 
 def judged_now(findings: Findings) -> list[Any]:
     """How many budgets of the machines' newest sessions have each verdict, worst first."""
-    found = Counter(
-        each.status
-        for each in findings.found
-        if each.status is not None and each.night == findings.newest[each.series.machine]
+    counts = Counter(
+        analysis.status
+        for analysis in findings.analyses
+        if analysis.status is not None
+        and analysis.night == findings.newest[analysis.series.machine]
     )
-    return [(status, found[status]) for status in Status if found[status]]
+    return [(status, counts[status]) for status in Status if counts[status]]

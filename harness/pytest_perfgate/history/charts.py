@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from pytest_perfgate.history.analysis import RED, Found, Gate, Move
+from pytest_perfgate.history.analysis import RED, Analysis, Gate, Move
 from pytest_perfgate.history.nights import STATUSES, Array, Night
 from pytest_perfgate.report.drawing import BLUE, DESCRIBED, ORANGE, SKY, number_axis
 from pytest_perfgate.units import Unit, show, show_percent
 
 _WIDTH, _HEIGHT = 370, 140
 _POINTS = 366  # of a chart; more nights than that are drawn by their medians
-_TOLD = 30  # nights of a chart that have a tooltip, the newest
+_WITH_TOOLTIP = 30  # nights of a chart that have a tooltip, the newest
 _LONG = 120.0  # seconds from which on a time is told in minutes
 _GATE = 0.05  # the smallest step of the gate's time, as a log ratio, that anyone minds
 _SMALL = (120, 24)  # width and height of a sparkline
@@ -27,18 +27,18 @@ _SCALES = {
 }
 
 
-def in_units(found: Found) -> tuple[Array, Array, Array]:
+def in_units(analysis: Analysis) -> tuple[Array, Array, Array]:
     """A series and its interval in the metric's own unit, as they would be at the machine's usual
     speed: what is compared, times the median of what the machine made of it.
     """
-    series = found.series
+    series = analysis.series
     factor = 1.0
     if series.beside:
         with np.errstate(divide="ignore", invalid="ignore"):
-            factors = series.value[found.places] / series.compared[found.places]
+            factors = series.value[analysis.places] / series.compared[analysis.places]
         factors = factors[np.isfinite(factors) & (factors > 0)]
         factor = float(np.median(factors)) if len(factors) else 1.0
-    places = found.places
+    places = analysis.places
     return (
         series.compared[places] * factor,
         series.low[places] * factor,
@@ -46,14 +46,16 @@ def in_units(found: Found) -> tuple[Array, Array, Array]:
     )
 
 
-def trend_chart(found: Found, moves: Sequence[Move], nights: Sequence[Night]) -> dict[str, Any]:
+def trend_chart(
+    analysis: Analysis, moves: Sequence[Move], nights: Sequence[Night]
+) -> dict[str, Any]:
     """The series with its band, a line at each move, a cross at each red verdict."""
-    series = found.series
-    middle, low, high = in_units(found)
+    series = analysis.series
+    middle, low, high = in_units(analysis)
     unit, name = _unit(series.unit, middle)
     rows: list[dict[str, Any]] = []
-    fresh = len(middle) - _TOLD
-    for at, place in enumerate(found.places):
+    fresh = len(middle) - _WITH_TOOLTIP
+    for at, place in enumerate(analysis.places):
         night = nights[int(series.nights[place])]
         row: dict[str, Any] = {"t": night.started.isoformat(), "y": _short(middle[at] / unit)}
         if np.isfinite(low[at]) and np.isfinite(high[at]):
@@ -63,7 +65,9 @@ def trend_chart(found: Found, moves: Sequence[Move], nights: Sequence[Night]) ->
             row["words"] = f"{night.started:%Y-%m-%d %H:%M}: {amount_then}"
             row["words"] += f", {night.commit[:10]}" if night.commit else ""
         rows.append(row)
-    at_night = dict(zip((int(series.nights[place]) for place in found.places), rows, strict=True))
+    at_night = dict(
+        zip((int(series.nights[place]) for place in analysis.places), rows, strict=True)
+    )
     red = [STATUSES.index(status) for status in RED]
     crosses = [
         {**at_night[int(night)], "words": f"{at_night[int(night)]['t'][:10]}: verdict red"}
@@ -87,7 +91,7 @@ def gate_chart(gate: Gate, nights: Sequence[Night]) -> dict[str, Any]:
     long = float(np.median(gate.seconds)) >= _LONG
     unit = 60.0 if long else 1.0
     rows = []
-    fresh = len(gate.places) - _TOLD
+    fresh = len(gate.places) - _WITH_TOOLTIP
     for at, (place, seconds) in enumerate(zip(gate.places, gate.seconds, strict=True)):
         row: dict[str, Any] = {"t": nights[place].started.isoformat(), "y": _short(seconds / unit)}
         if at >= fresh:
@@ -168,7 +172,7 @@ def duration(seconds: float) -> str:
 
 def change(move: Move) -> str:
     """How much a move is, for people: relative, or the difference of scores."""
-    return amount(move.size, relative=move.found.series.relative)
+    return amount(move.size, relative=move.analysis.series.relative)
 
 
 def amount(size: float, *, relative: bool) -> str:
@@ -176,33 +180,33 @@ def amount(size: float, *, relative: bool) -> str:
     return show_percent(math.expm1(size)) if relative else f"{size:+.4f}"
 
 
-def sparkline(found: Found, bins: int) -> str:
+def sparkline(analysis: Analysis, bins: int) -> str:
     """Two paths, the band and the middle: at most `bins` points, whole numbers, 120 by 24."""
-    middle, low, high = in_units(found)
+    middle, low, high = in_units(analysis)
     if not len(middle):
         return ""
-    if found.series.relative:
-        middle, low, high = (np.log(np.maximum(each, 1e-300)) for each in (middle, low, high))
+    if analysis.series.relative:
+        middle, low, high = (np.log(np.maximum(line, 1e-300)) for line in (middle, low, high))
     low = np.where(np.isfinite(low), low, middle)
     high = np.where(np.isfinite(high), high, middle)
     count = min(bins, len(middle))
     edges = np.linspace(0, len(middle), count + 1).astype(int)
     line, under, over = (
-        np.add.reduceat(each, edges[:-1]) / np.diff(edges) for each in (middle, low, high)
+        np.add.reduceat(line, edges[:-1]) / np.diff(edges) for line in (middle, low, high)
     )
     # The last night stands for itself: it is what people look for.
     line[-1], under[-1], over[-1] = middle[-1], low[-1], high[-1]
     bottom, top = float(under.min()), float(over.max())
-    least = 0.02 if found.series.relative else 0.002
+    least = 0.02 if analysis.series.relative else 0.002
     room = max(top - bottom, least)
     centre = (top + bottom) / 2
     width, height = _SMALL
 
     def down(values: Array) -> list[int]:
         scaled = (height / 2 - (values - centre) / room * (height - 4)).round()
-        return [int(each) for each in scaled]
+        return [int(height) for height in scaled]
 
-    across = [int(each) for each in np.linspace(1, width - 1, max(2, count)).round()]
+    across = [int(place) for place in np.linspace(1, width - 1, max(2, count)).round()]
     ys, lows, highs = down(line), down(under), down(over)
     if count == 1:
         ys, lows, highs = ys * 2, lows * 2, highs * 2

@@ -58,12 +58,12 @@ def between(before: Night, after: Night, root: Path | None) -> Between:
     )
 
 
-def next_command(found: Between, recipe: str, metric: str, *, budget: bool) -> str:
+def next_command(commits: Between, recipe: str, metric: str, *, budget: bool) -> str:
     """What to run to be sure."""
     chosen = shlex.quote(f"{recipe}-{metric}" if budget else recipe)
-    if found.base:
-        return f"pytest --perf -k {chosen} --perf-base {found.base}"
-    if "not the code" in found.words:
+    if commits.base:
+        return f"pytest --perf -k {chosen} --perf-base {commits.base}"
+    if "not the code" in commits.words:
         return "pytest-perfgate doctor"
     return f"pytest --perf -k {chosen}"
 

@@ -201,13 +201,13 @@ def _series(store: History, since: datetime, keys: Sequence[int]) -> tuple[Serie
     columns = {name: np.asarray(table[name])[places] for name in (*_NUMBERS, "through")}
     columns["status"] = np.asarray(table["status"]).astype(np.int64)[places] - 1
     columns["nights"] = night[places].astype(np.int64)
-    found = []
+    series = []
     for row, first, last in zip(names, edges[:-1], edges[1:], strict=True):
-        mine = {name: column[first:last] for name, column in columns.items()}
-        made = _one(row, through[int(mine["through"][-1])], mine)
-        if made is not None:
-            found.append(made)
-    return tuple(sorted(found, key=lambda each: (each.machine, each.suite)))
+        own = {name: column[first:last] for name, column in columns.items()}
+        one = _one(row, through[int(own["through"][-1])], own)
+        if one is not None:
+            series.append(one)
+    return tuple(sorted(series, key=lambda one: (one.machine, one.suite)))
 
 
 _NUMBERS = {"value": "FLOAT", "compared": "DOUBLE", "low": "FLOAT", "high": "FLOAT"}
@@ -262,23 +262,23 @@ def _one(row: tuple[Any, ...], beside: str, columns: dict[str, NDArray[Any]]) ->
 
 def _reasons(store: History, newest: Iterable[Night]) -> dict[tuple[str, str, str, str], str]:
     """Why each budget that is not kept is not, in the newest sessions."""
-    found: dict[tuple[str, str, str, str], str] = {}
+    reasons: dict[tuple[str, str, str, str], str] = {}
     for night in newest:
         rows = store.query(
             "SELECT machine, suite, recipe, metric, reason FROM history WHERE session = ? "
             "AND machine = ? AND started = ? AND status != 'PASS' AND reason IS NOT NULL",
             [night.session, night.machine, night.started],
         ).fetchall()
-        found |= {(row[0], row[1] or "", row[2] or "", row[3]): str(row[4]) for row in rows}
-    return found
+        reasons |= {(row[0], row[1] or "", row[2] or "", row[3]): str(row[4]) for row in rows}
+    return reasons
 
 
 def _held(store: History, nights: Sequence[Night], held_for: int) -> tuple[Held, ...]:
     """The limits that each of a machine's newest nights kept, with room to spare or not."""
-    found: list[Held] = []
+    held: list[Held] = []
     for machine in dict.fromkeys(night.machine for night in nights):
-        mine = [night for night in nights if night.machine == machine][-held_for:]
-        if len(mine) < held_for:
+        own = [night for night in nights if night.machine == machine][-held_for:]
+        if len(own) < held_for:
             continue
         rows = store.query(
             """
@@ -291,7 +291,7 @@ def _held(store: History, nights: Sequence[Night], held_for: int) -> tuple[Held,
                 AND count(DISTINCT session) >= ?
             ORDER BY ALL
             """,
-            [machine, mine[0].started, held_for],
+            [machine, own[0].started, held_for],
         ).fetchall()
-        found += [Held(*row) for row in rows]
-    return tuple(found)
+        held += [Held(*row) for row in rows]
+    return tuple(held)

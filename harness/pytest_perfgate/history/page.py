@@ -11,7 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from pytest_perfgate.history.analysis import RED, Event, Findings, Found, Move, Turned, judged_now
+from pytest_perfgate.history.analysis import (
+    RED,
+    Analysis,
+    Event,
+    Findings,
+    Move,
+    Turned,
+    judged_now,
+)
 from pytest_perfgate.history.charts import (
     amount,
     change,
@@ -51,17 +59,17 @@ def render(findings: Findings, root: Path | None) -> str:
         nights=nights,
         machines=[(name, nights[index]) for name, index in findings.newest.items()],
         many=len(findings.newest) > 1,
-        series=len(findings.found),
-        turned=[_turned(each, findings, root) for each in findings.turned[:_TABLE]],
+        series=len(findings.analyses),
+        turned=[_turned(turn, findings, root) for turn in findings.turned[:_TABLE]],
         turned_more=max(0, len(findings.turned) - _TABLE),
         outside=[_move_row(move, findings) for move in findings.outside[:_TABLE]],
         outside_more=max(0, len(findings.outside) - _TABLE),
         recent=[_card(event, findings, root, chart=True) for event in recent[:_CARDS]],
         recent_more=[_row(event, findings) for event in recent[_CARDS:]],
         red=_red(findings),
-        earlier=[_card(each, findings, root, chart=True) for each in earlier[:_EARLIER]],
+        earlier=[_card(event, findings, root, chart=True) for event in earlier[:_EARLIER]],
         earlier_rows=[_row(event, findings) for event in earlier[_EARLIER:]],
-        drifting=[_drift_row(each, findings) for each in drifting[:_TABLE]],
+        drifting=[_drift_row(group, findings) for group in drifting[:_TABLE]],
         drifting_more=max(0, len(drifting) - _TABLE),
         flaky=findings.flaky[:_TABLE],
         flaky_more=max(0, len(findings.flaky) - _TABLE),
@@ -89,14 +97,14 @@ def answer(findings: Findings) -> str:
         first = worse[0]
         parts.append(
             f"{count_of(len(worse), 'budget')} turned red "
-            f"({place(first.found, findings)}{' first' if len(worse) > 1 else ''})"
+            f"({place(first.analysis, findings)}{' first' if len(worse) > 1 else ''})"
         )
     outside = [move for move in findings.outside if move.worse]
     if outside:
         parts.append(
             f"{count_of(len(outside), 'metric')} left "
             f"{'its' if len(outside) == 1 else 'their'} band for the worse "
-            f"({place(outside[0].found, findings)} {change(outside[0])})"
+            f"({place(outside[0].analysis, findings)} {change(outside[0])})"
         )
     if better:
         parts.append(f"{count_of(len(better), 'budget is', 'budgets are')} green again")
@@ -107,7 +115,7 @@ def answer(findings: Findings) -> str:
         night = nights[first_event.night]
         more = f", and {len(bad) - 1} more" if len(bad) > 1 else ""
         head += (
-            f" {place(first_event.found, findings)} moved by {change(first_event)} on "
+            f" {place(first_event.analysis, findings)} moved by {change(first_event)} on "
             f"{night.started:%Y-%m-%d}{more}."
         )
     elif recent:
@@ -127,22 +135,22 @@ def _before(findings: Findings) -> str:
     """The session before the newest, in words."""
     nights = findings.past.nights
     newest = nights[-1]
-    mine = [night for night in nights if night.machine == newest.machine]
-    return f"the session of {mine[-2].started:%Y-%m-%d %H:%M}" if len(mine) > 1 else "nothing"
+    own = [night for night in nights if night.machine == newest.machine]
+    return f"the session of {own[-2].started:%Y-%m-%d %H:%M}" if len(own) > 1 else "nothing"
 
 
 def _split(findings: Findings) -> tuple[list[Event], list[Event]]:
     """Events whose level began in a machine's newest nights, and those of before, worst first."""
     first: dict[str, int] = {}
     for machine in findings.newest:
-        mine = [
+        own = [
             index for index, night in enumerate(findings.past.nights) if night.machine == machine
         ]
-        first[machine] = mine[-findings.choices.recent :][0]
+        first[machine] = own[-findings.choices.recent :][0]
     recent = [
         event
         for event in findings.events
-        if event.night >= first[event.moves[0].found.series.machine]
+        if event.night >= first[event.moves[0].analysis.series.machine]
     ]
     recent.sort(key=lambda event: (not event.worse, -event.night))
     earlier = [event for event in findings.events if event not in recent]
@@ -154,20 +162,20 @@ def _card(event: Event, findings: Findings, root: Path | None, *, chart: bool) -
     """A change with its evidence, its picture and the next command."""
     nights = findings.past.nights
     lead = event.moves[0]
-    series = lead.found.series
+    series = lead.analysis.series
     code = between(nights[lead.before], nights[lead.latest], root)
     others = [move for move in event.moves if move is not lead]
-    references = {(move.found.series.suite, move.found.series.recipe) for move in event.moves}
+    references = {(move.analysis.series.suite, move.analysis.series.recipe) for move in event.moves}
     shared = sorted(
         {
-            move.found.series.reference
+            move.analysis.series.reference
             for move in event.moves
-            if move.found.series.reference != move.found.series.recipe
-            and (move.found.series.suite, move.found.series.reference) in references
+            if move.analysis.series.reference != move.analysis.series.recipe
+            and (move.analysis.series.suite, move.analysis.series.reference) in references
         }
     )
     return {
-        "name": place(lead.found, findings),
+        "name": place(lead.analysis, findings),
         "change": change(lead),
         "between": f"{_size(lead, lead.low)} … {_size(lead, lead.high)}",
         "worse": lead.worse,
@@ -185,26 +193,30 @@ def _card(event: Event, findings: Findings, root: Path | None, *, chart: bool) -
         "next": next_command(
             code, series.recipe, series.metric, budget=bool((series.status >= 0).any())
         ),
-        "through": _through(lead.found),
-        "chart": svg(trend_chart(lead.found, _all_moves(lead, findings), nights)) if chart else "",
+        "through": _through(lead.analysis),
+        "chart": svg(trend_chart(lead.analysis, _all_moves(lead, findings), nights))
+        if chart
+        else "",
         "alt": f"{series.name} night after night, with its interval and a line at each step",
     }
 
 
 def _all_moves(lead: Move, findings: Findings) -> list[Move]:
     """All steps of the series that a chart is of."""
-    return [move for event in findings.events for move in event.moves if move.found is lead.found]
+    return [
+        move for event in findings.events for move in event.moves if move.analysis is lead.analysis
+    ]
 
 
-def _through(found: Found) -> str:
-    series = found.series
+def _through(analysis: Analysis) -> str:
+    series = analysis.series
     if not series.beside:
         return "as measured"
     return f"compared through {series.beside}, shown at the machine's usual speed"
 
 
 def _size(move: Move, value: float) -> str:
-    return amount(value, relative=move.found.series.relative)
+    return amount(value, relative=move.analysis.series.relative)
 
 
 def _row(event: Event, findings: Findings) -> dict[str, Any]:
@@ -219,30 +231,30 @@ def _row(event: Event, findings: Findings) -> dict[str, Any]:
 
 
 def _move_row(move: Move, findings: Findings) -> dict[str, Any]:
-    series = move.found.series
-    middle, _, _ = in_units(move.found)
+    series = move.analysis.series
+    middle, _, _ = in_units(move.analysis)
     return {
-        "name": place(move.found, findings),
+        "name": place(move.analysis, findings),
         "change": change(move),
         "worse": move.worse,
         "now": show(float(middle[-1]), series.unit) if series.unit else "",
-        "spark": sparkline(move.found, 60),
+        "spark": sparkline(move.analysis, 60),
     }
 
 
 def _turned(turn: Turned, findings: Findings, root: Path | None) -> dict[str, Any]:
-    series = turn.found.series
+    series = turn.analysis.series
     nights = findings.past.nights
-    code = between(nights[turn.since], nights[turn.found.night], root)
+    code = between(nights[turn.since], nights[turn.analysis.night], root)
     key = (series.machine, series.suite, series.recipe, series.metric)
     return {
-        "name": place(turn.found, findings),
+        "name": place(turn.analysis, findings),
         "now": turn.now,
         "before": turn.before,
         "since": nights[turn.since].started,
         "code": code,
         "reason": findings.past.reasons.get(key, ""),
-        "flaky": next((each.share for each in findings.flaky if each.series is series), None),
+        "flaky": next((recipe.share for recipe in findings.flaky if recipe.series is series), None),
         "next": next_command(code, series.recipe, series.metric, budget=True),
     }
 
@@ -251,9 +263,9 @@ def _red(findings: Findings) -> list[dict[str, Any]]:
     """Budgets that are red in a machine's newest session, those of the longest standing last."""
     nights = findings.past.nights
     rows = []
-    for each in findings.found:
-        series = each.series
-        if each.status not in RED or each.night != findings.newest[series.machine]:
+    for analysis in findings.analyses:
+        series = analysis.series
+        if analysis.status not in RED or analysis.night != findings.newest[series.machine]:
             continue
         codes = [STATUSES.index(status) for status in RED]
         judged = np.flatnonzero(series.status >= 0)
@@ -265,8 +277,8 @@ def _red(findings: Findings) -> list[dict[str, Any]]:
         key = (series.machine, series.suite, series.recipe, series.metric)
         rows.append(
             {
-                "name": place(each, findings),
-                "status": each.status,
+                "name": place(analysis, findings),
+                "status": analysis.status,
                 "since": nights[int(series.nights[first])].started,
                 "nights": int((judged >= first).sum()),
                 "reason": findings.past.reasons.get(key, ""),
@@ -276,33 +288,33 @@ def _red(findings: Findings) -> list[dict[str, Any]]:
     return rows
 
 
-def _by_recipe(drifting: Sequence[Found]) -> list[list[Found]]:
+def _by_recipe(drifting: Sequence[Analysis]) -> list[list[Analysis]]:
     """Metrics of one recipe together, the first of each the one that comes first."""
-    grouped: dict[tuple[str, str, str], list[Found]] = {}
-    for each in drifting:
-        series = each.series
-        grouped.setdefault((series.machine, series.suite, series.recipe), []).append(each)
+    grouped: dict[tuple[str, str, str], list[Analysis]] = {}
+    for analysis in drifting:
+        series = analysis.series
+        grouped.setdefault((series.machine, series.suite, series.recipe), []).append(analysis)
     return list(grouped.values())
 
 
-def _drift_row(group: Sequence[Found], findings: Findings) -> dict[str, Any]:
-    found = group[0]
-    drift = found.trend.drift
-    series = found.series
+def _drift_row(group: Sequence[Analysis], findings: Findings) -> dict[str, Any]:
+    first = group[0]
+    drift = first.trend.drift
+    series = first.series
     size, low, high = (
         (drift.slope * 30, drift.low * 30, drift.high * 30) if drift else (0.0, 0.0, 0.0)
     )
     total = drift.total if drift else 0.0
     relative = series.relative
     return {
-        "name": place(found, findings),
-        "others": ", ".join(each.series.metric for each in group[1:]),
+        "name": place(first, findings),
+        "others": ", ".join(analysis.series.metric for analysis in group[1:]),
         "rate": amount(size, relative=relative),
         "between": f"{amount(low, relative=relative)} … {amount(high, relative=relative)}",
         "total": amount(total, relative=relative),
-        "nights": len(found.places),
+        "nights": len(first.places),
         "worse": (total > 0) == (series.better is not None and series.better.value == "lower"),
-        "spark": sparkline(found, 60),
+        "spark": sparkline(first, 60),
     }
 
 

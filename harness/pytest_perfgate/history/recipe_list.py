@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pytest_perfgate.history.analysis import RED, Findings, Found, Move
+from pytest_perfgate.history.analysis import RED, Analysis, Findings, Move
 from pytest_perfgate.history.charts import amount, change, sparkline
 from pytest_perfgate.records.verdict import Status
 from pytest_perfgate.units import show
@@ -45,32 +45,34 @@ class Recipe:
 
 def recipes(findings: Findings) -> list[Recipe]:
     """Every recipe, worst first: red, then what changed most, then by name."""
-    bins = max(_FEWEST_BINS, min(_MOST_BINS, _POINTS // max(1, len(findings.found))))
-    grouped: dict[tuple[str, str, str], list[Found]] = {}
-    for each in findings.found:
-        key = (each.series.machine, each.series.suite, each.series.recipe)
-        grouped.setdefault(key, []).append(each)
+    bins = max(_FEWEST_BINS, min(_MOST_BINS, _POINTS // max(1, len(findings.analyses))))
+    grouped: dict[tuple[str, str, str], list[Analysis]] = {}
+    for analysis in findings.analyses:
+        key = (analysis.series.machine, analysis.series.suite, analysis.series.recipe)
+        grouped.setdefault(key, []).append(analysis)
     moves: dict[int, list[Move]] = {}
     for event in findings.events:
         for move in event.moves:
-            moves.setdefault(id(move.found), []).append(move)
-    made = [
-        _recipe(key, mine, moves, findings, bins) for key, mine in grouped.items() if key[2] or mine
+            moves.setdefault(id(move.analysis), []).append(move)
+    numbered = [
+        _recipe(key, analyses, moves, findings, bins)
+        for key, analyses in grouped.items()
+        if key[2] or analyses
     ]
-    return [recipe for _, recipe in sorted(made, key=lambda pair: pair[0])]
+    return [recipe for _, recipe in sorted(numbered, key=lambda pair: pair[0])]
 
 
 def _recipe(
     key: tuple[str, str, str],
-    mine: Iterable[Found],
+    analyses: Iterable[Analysis],
     moves: Mapping[int, list[Move]],
     findings: Findings,
     bins: int,
 ) -> tuple[tuple[int, float, str, str], Recipe]:
     lines = []
-    for each in mine:
-        rank, weight, line = _line(each, moves.get(id(each), []), findings, bins)
-        lines.append(((rank, weight, each.series.metric), line))
+    for analysis in analyses:
+        rank, weight, line = _line(analysis, moves.get(id(analysis), []), findings, bins)
+        lines.append(((rank, weight, analysis.series.metric), line))
     lines.sort(key=lambda pair: pair[0])
     statuses = [line.status for _, line in lines if line.status is not None]
     worst = min(statuses, key=lambda status: status.rank, default=None)
@@ -91,35 +93,35 @@ def _recipe(
 
 
 def _line(
-    found: Found, moves: Sequence[Move], findings: Findings, bins: int
+    analysis: Analysis, moves: Sequence[Move], findings: Findings, bins: int
 ) -> tuple[int, float, Line]:
     """One metric with its rank (0: red, 1: something happened) and how much worse it got."""
-    series = found.series
+    series = analysis.series
     nights = findings.past.nights
     did = [f"{change(move)} on {nights[move.night].started:%Y-%m-%d}" for move in moves[:2]]
     if len(moves) > 2:
         did.append(f"{len(moves) - 2} more")
-    if found.trend.drift is not None and found in findings.drifting:
-        did.append(f"drifts {amount(found.trend.drift.total, relative=series.relative)}")
+    if analysis.trend.drift is not None and analysis in findings.drifting:
+        did.append(f"drifts {amount(analysis.trend.drift.total, relative=series.relative)}")
     now = "not measured"
-    if len(found.places) and found.places[-1] == len(series.nights) - 1 and series.unit:
+    if len(analysis.places) and analysis.places[-1] == len(series.nights) - 1 and series.unit:
         now = show(float(series.value[-1]), series.unit)
-    current = found.night == findings.newest[series.machine]
+    current = analysis.night == findings.newest[series.machine]
     if not current:
-        did.append(f"not since {nights[found.night].started:%Y-%m-%d}")
-    status = found.status if current else None
+        did.append(f"not since {nights[analysis.night].started:%Y-%m-%d}")
+    status = analysis.status if current else None
     worse = [move for move in moves if move.worse]
     weight = -max((move.weight for move in worse), default=0.0)
     rank = 0 if status in RED else 1 if did else 2
     return (
         rank,
         weight,
-        Line(series.metric, sparkline(found, bins), now, ", ".join(did), bool(worse), status),
+        Line(series.metric, sparkline(analysis, bins), now, ", ".join(did), bool(worse), status),
     )
 
 
-def place(found: Found, findings: Findings) -> str:
+def place(analysis: Analysis, findings: Findings) -> str:
     """The name of a series, with its suite and machine where there are several."""
-    series = found.series
+    series = analysis.series
     name = f"{series.suite} {series.name}" if findings.several_suites else series.name
     return f"{name} on {series.machine}" if len(findings.newest) > 1 else name

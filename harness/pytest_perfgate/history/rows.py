@@ -99,8 +99,8 @@ def of_session(session: SessionRecord, metrics: Mapping[str, Metric]) -> Iterato
 
 def _of_suite(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> Iterator[dict[str, Any]]:
     head = {"suite": suite.name, "phases": suite.phases, "launches": len(suite.yardstick)}
-    verdicts = {(each.recipe, each.metric): each for each in suite.verdicts}
-    counted = {each.name: each.without(suite.discarded) for each in suite.recipes}
+    verdicts = {(verdict.recipe, verdict.metric): verdict for verdict in suite.verdicts}
+    counted = {recipe.name: recipe.without(suite.discarded) for recipe in suite.recipes}
     for name, record in counted.items():
         recipe = head | {
             "recipe": name,
@@ -115,8 +115,8 @@ def _of_suite(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> Iterator[dic
             row = recipe | _measured(summary, metric, suite, record, counted)
             yield row | _judged(verdicts.pop((name, metric.name), None))
     # Budgets of what was not measured: errors, and what could not be read.
-    for (name, asked), verdict in verdicts.items():
-        metric = metrics.get(asked)
+    for (name, declared), verdict in verdicts.items():
+        metric = metrics.get(declared)
         record = counted.get(name) or RecipeRecord(name=name, reference="")
         yield (
             head
@@ -125,7 +125,7 @@ def _of_suite(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> Iterator[dic
                 "reference": record.reference,
                 "spec": spec_digest(record),
                 "failure": record.failure.problem if record.failure else None,
-                "metric": asked,
+                "metric": declared,
                 "unit": verdict.unit,
                 "better": metric.better.value if metric else None,
                 "rule": metric.rule.value if metric else None,
@@ -194,8 +194,8 @@ def _comparable(
         if index in yard and value > 0
     }
     sign = -1 if rate else 1
-    found = [math.log(value) - sign * math.log(yard[index]) for index, value in values.items()]
-    return (YARDSTICK, found) if found else ("", [])
+    ratios = [math.log(value) - sign * math.log(yard[index]) for index, value in values.items()]
+    return (YARDSTICK, ratios) if ratios else ("", [])
 
 
 def _interval(logs: list[float]) -> tuple[float, float | None, float | None]:
@@ -211,7 +211,7 @@ def _judged(verdict: Any) -> dict[str, Any]:
     return {
         "status": verdict.status.value,
         "reason": verdict.reason,
-        "limits": [_limit(each) for each in verdict.limits],
+        "limits": [_limit(limit) for limit in verdict.limits],
     }
 
 

@@ -139,19 +139,19 @@ class History(AbstractContextManager["History"]):
         done = []
         for folder in sorted(self.folder.glob("month=*")):
             month = folder.name.removeprefix("month=")
-            mine = [file for file in self.files() if file.parent == folder]
-            if month >= now.astimezone(UTC).strftime("%Y-%m") or len(mine) < 2:
+            old = [file for file in self.files() if file.parent == folder]
+            if month >= now.astimezone(UTC).strftime("%Y-%m") or len(old) < 2:
                 continue
-            keys = self._keys(mine)
+            keys = self._keys(old)
             digest = hashlib.sha256(repr(keys).encode()).hexdigest()[:12]
             whole = folder / f"compacted-{digest}.parquet"
-            if whole not in mine:
-                self.export(f"FROM ({_ONCE}) ORDER BY ALL", [_texts(mine)] * 2, whole)
+            if whole not in old:
+                self.export(f"FROM ({_ONCE}) ORDER BY ALL", [_texts(old)] * 2, whole)
             with _writing(folder):
-                for file in mine:
+                for file in old:
                     if file != whole:
                         file.unlink()
-            done.append(Compacted(month, len(mine), len(keys)))
+            done.append(Compacted(month, len(old), len(keys)))
         return done
 
     # -- reading ---------------------------------------------------------------------------
@@ -160,24 +160,24 @@ class History(AbstractContextManager["History"]):
         """The store's files that can be read; what else is there is added to `unread`."""
         import duckdb
 
-        found = sorted(self.folder.glob("month=*/[!.]*.parquet"))
-        if not found:
+        files = sorted(self.folder.glob("month=*/[!.]*.parquet"))
+        if not files:
             return []
-        known = {each.file for each in self.unread}
-        found = [file for file in found if file not in known]
+        known = {problem.file for problem in self.unread}
+        files = [file for file in files if file not in known]
         try:
-            versions = self._versions(found)
+            versions = self._versions(files)
         except duckdb.Error:  # one of them spoils the query for all
             versions = {}
-            for file in found:
+            for file in files:
                 try:
                     versions |= self._versions([file])
                 except duckdb.Error as error:
                     text = str(error).partition("\n")[0].replace(f"'{file}'", "it")
                     self.unread.append(Unread(file, f"it cannot be read: {text}"))
         read = []
-        known = {each.file for each in self.unread}
-        for file in found:
+        known = {problem.file for problem in self.unread}
+        for file in files:
             version = versions.get(file, "")
             if version == str(VERSION):
                 read.append(file)
@@ -217,12 +217,12 @@ class History(AbstractContextManager["History"]):
 
     def _twice(self, files: Sequence[Path]) -> bool:
         """Whether any session is in two files."""
-        found = self._engine.execute(
+        row = self._engine.execute(
             "SELECT 1 FROM read_parquet(?, filename = true) GROUP BY session, machine "
             "HAVING count(DISTINCT filename) > 1 LIMIT 1",
             [_texts(files)],
         ).fetchone()
-        return found is not None
+        return row is not None
 
     def _holds(self, folder: Path, session: SessionRecord) -> bool:
         """Whether a session is in a compacted file of its month."""
@@ -232,10 +232,10 @@ class History(AbstractContextManager["History"]):
     def _keys(self, files: Sequence[Path]) -> list[tuple[str, str]]:
         if not files:
             return []
-        found: list[tuple[str, str]] = self._engine.execute(
+        keys: list[tuple[str, str]] = self._engine.execute(
             "SELECT DISTINCT session, machine FROM read_parquet(?) ORDER BY ALL", [_texts(files)]
         ).fetchall()
-        return found
+        return keys
 
 
 _COLUMNS = ", ".join(f'"{name}"' for name in COLUMNS)

@@ -29,19 +29,19 @@ class Tightening:
 
 def propose(held: Iterable[Held]) -> tuple[Tightening, ...]:
     """The limits worth tightening, the loosest first."""
-    found = []
-    for each in held:
-        bound, slack = _bound(each)
+    proposals = []
+    for candidate in held:
+        bound, slack = _bound(candidate)
         if bound is None:
             continue
-        words = _words(each, bound)
+        words = _words(candidate, bound)
         if words:
-            moved = f"{bound - each.limit:+.4f}"
-            if each.scale != "difference":
-                moved = show_percent(bound / each.limit - 1)
-            found.append((slack, Tightening(each, words, moved)))
-    found.sort(key=lambda pair: -pair[0])
-    return tuple(tightening for _, tightening in found)
+            moved = f"{bound - candidate.limit:+.4f}"
+            if candidate.scale != "difference":
+                moved = show_percent(bound / candidate.limit - 1)
+            proposals.append((slack, Tightening(candidate, words, moved)))
+    proposals.sort(key=lambda pair: -pair[0])
+    return tuple(tightening for _, tightening in proposals)
 
 
 def _bound(held: Held) -> tuple[float | None, float]:

@@ -59,7 +59,7 @@ class Share:
                     f"{SPREAD}: there are {has} {what} for {count} workers",
                     valid=f"as many workers as {what}, at the most: -n {has}",
                 )
-        models = sorted({each.name for each in self.gpus})
+        models = sorted({gpu.name for gpu in self.gpus})
         if len(models) > 1:
             raise PerfgateError(
                 f"{SPREAD}: the GPUs are not alike ({', '.join(models)}), and what is measured on "
@@ -87,16 +87,16 @@ def read(cores: str, named: str) -> Share | None:
     if cores:
         return Share(_among(_numbers(cores)), devices)
     groups = physical(usable_cores())
-    found: list[tuple[int, ...]] = []
-    for at in (every.index(each) for each in devices):
-        found += groups[at * len(groups) // len(every) : (at + 1) * len(groups) // len(every)]
-    if devices and not found:
+    assigned: list[tuple[int, ...]] = []
+    for at in (every.index(device) for device in devices):
+        assigned += groups[at * len(groups) // len(every) : (at + 1) * len(groups) // len(every)]
+    if devices and not assigned:
         raise PerfgateError(
             f"{GPUS} {named}: {len(groups)} physical cores are too few to give each of "
             f"{len(every)} GPUs some",
             next_step=f"name them: {CORES}",
         )
-    return Share(tuple(found) if devices else tuple(groups), devices)
+    return Share(tuple(assigned) if devices else tuple(groups), devices)
 
 
 def whole() -> Share:
@@ -131,7 +131,7 @@ def kept(share: Share | None) -> Iterator[None]:
     before, shown = usable_cores(), os.environ.get(visible_gpus.VISIBLE)
     if pins:
         os.sched_setaffinity(0, share.numbers)
-    os.environ[visible_gpus.VISIBLE] = ",".join(each.uuid for each in share.gpus)
+    os.environ[visible_gpus.VISIBLE] = ",".join(gpu.uuid for gpu in share.gpus)
     try:
         yield
     finally:
@@ -164,21 +164,21 @@ def _numbers(text: str) -> list[int]:
 def _chosen(text: str, every: Sequence[Gpu]) -> tuple[Gpu, ...]:
     if text.strip() == NONE:
         return ()
-    found = []
+    chosen = []
     for name in (part.strip() for part in text.split(",")):
         if name.isdecimal():
             named = list(every[int(name) : int(name) + 1])
         else:
-            named = [each for each in every if name and each.uuid.startswith(name)]
-        if len(named) != 1 or named[0] in found:
-            listed = [f"{number} ({each.uuid})" for number, each in enumerate(every)]
+            named = [gpu for gpu in every if name and gpu.uuid.startswith(name)]
+        if len(named) != 1 or named[0] in chosen:
+            listed = [f"{number} ({gpu.uuid})" for number, gpu in enumerate(every)]
             raise PerfgateError(
                 f"{GPUS} {text}: {name!r} names no GPU of this session",
                 valid=", ".join([*listed, NONE]),
                 next_step="nvidia-smi -L",
             )
-        found += named
-    return tuple(each for each in every if each in found)
+        chosen += named
+    return tuple(gpu for gpu in every if gpu in chosen)
 
 
 def _gpus() -> tuple[Gpu, ...]:
@@ -192,6 +192,6 @@ def _gpus() -> tuple[Gpu, ...]:
             )
         return ()
     try:
-        return tuple(Gpu(each.uuid, each.name) for each in visible_gpus.visible(library))
+        return tuple(Gpu(gpu.uuid, gpu.name) for gpu in visible_gpus.visible(library))
     finally:
         library.close()

@@ -55,16 +55,16 @@ def find(root: Path, ref: str, *, tip: bool = False) -> Commit:
             reason is named.
     """
     where = f"--perf-base {ref}"
-    asked = git.run(root, "rev-parse", "--show-toplevel")
-    if asked.returncode:
-        if "not a git repository" not in asked.stderr:
-            raise git.failure(asked, where)
+    answer = git.run(root, "rev-parse", "--show-toplevel")
+    if answer.returncode:
+        if "not a git repository" not in answer.stderr:
+            raise git.failure(answer, where)
         raise PerfgateError(
             f"{root} is not in a git repository",
             where=where,
             next_step="run it in a clone of the project, or leave --perf-base out",
         )
-    top = Path(asked.stdout.strip())
+    top = Path(answer.stdout.strip())
     own = _commit(root, ref, where)
     commit = own if tip else _merge_base(root, ref, own, where)
     prefix = git.answer(root, "rev-parse", "--show-prefix") or ""
@@ -120,25 +120,27 @@ _UNSHALLOW = "git fetch --unshallow (actions/checkout: fetch-depth: 0), then aga
 
 
 @contextlib.contextmanager
-def checked_out(found: Commit, cache: Path) -> Iterator[Path]:
+def checked_out(commit: Commit, cache: Path) -> Iterator[Path]:
     """The project's root at a commit, as a folder that is gone afterwards.
 
     Raises:
         PerfgateError: git cannot write it, or the project was not there yet.
     """
-    with held_folder(cache / "base", found.commit[:10]) as place:
+    with held_folder(cache / "base", commit.commit[:10]) as place:
         tree, index = place / "tree", place / "index"
         tree.mkdir()
-        where = f"--perf-base {found.ref}"
+        where = f"--perf-base {commit.ref}"
         more = {"GIT_INDEX_FILE": str(index.resolve())}
         for command in (
-            ("read-tree", found.commit),
+            ("read-tree", commit.commit),
             ("checkout-index", "--all", "--quiet", f"--prefix={tree.resolve()}{os.sep}"),
         ):
-            done = git.run(found.top, *command, more=more)
+            done = git.run(commit.top, *command, more=more)
             if done.returncode:
                 raise git.failure(done, where)
-        root = tree / found.prefix
+        root = tree / commit.prefix
         if not root.is_dir():
-            raise PerfgateError(f"the project's folder {found.prefix!r} was not there", where=where)
+            raise PerfgateError(
+                f"the project's folder {commit.prefix!r} was not there", where=where
+            )
         yield root.resolve()

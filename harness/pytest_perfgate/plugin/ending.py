@@ -33,7 +33,7 @@ class Ending:
     record: SessionRecord
     report: Path | None
     problems: tuple[PerfgateError, ...]
-    exported: exports.Told
+    exported: exports.Exported
     history: Appended
 
 

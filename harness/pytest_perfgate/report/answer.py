@@ -31,8 +31,8 @@ def _merge(session: SessionRecord) -> str:
         if not broken:
             return whole
         first = broken[0]
-        found = count_of(len(broken), "budget is", "budgets are")
-        return f"{whole} {found} broken: {first.recipe} {first.metric}: {first.reason}."
+        broken_count = count_of(len(broken), "budget is", "budgets are")
+        return f"{whole} {broken_count} broken: {first.recipe} {first.metric}: {first.reason}."
     if not total:
         return "No budget was judged: none was selected."
     if broken:

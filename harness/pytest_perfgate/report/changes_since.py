@@ -36,16 +36,16 @@ def since(session: SessionRecord, metrics: Mapping[str, Metric]) -> Since:
     moved: list[tuple[float, str]] = []
     for suite in session.suites:
         for name, summaries in suite.summaries.items():
-            for each in summaries:
-                metric = metrics.get(each.metric)
+            for summary in summaries:
+                metric = metrics.get(summary.metric)
                 if metric is not None and (
                     metric.headline or metric.unit is Unit.SCORE or metric.name in _LISTED
                 ):
-                    change = _worse_by(metric, each)
+                    change = _worse_by(metric, summary)
                     if abs(change) >= _NOTICED:
-                        text = f"{suite.name} {name} {metric.name} {_words(metric, each)}"
+                        text = f"{suite.name} {name} {metric.name} {_words(metric, summary)}"
                         moved.append((change, text))
-    moved.sort(key=lambda each: -each[0])
+    moved.sort(key=lambda row: -row[0])
     suspects = [line for suite in session.suites for line in suite.suspects]
     environment = list(dict.fromkeys(suspects))
     if len(environment) > _NAMED:
@@ -71,10 +71,10 @@ def _what(session: SessionRecord) -> str:
         if verdict.baseline_age is not None
     ]
     known = any(
-        each.baseline is not None
+        summary.baseline is not None
         for suite in session.suites
         for summaries in suite.summaries.values()
-        for each in summaries
+        for summary in summaries
     )
     if not ages and not known:
         return ""

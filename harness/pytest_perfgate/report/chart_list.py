@@ -121,7 +121,7 @@ def absent(suite: SuiteRecord) -> list[str]:
     lines: list[str] = []
     if not any(record.launches for record in suite.recipes):
         return lines
-    if not any(each.frequency_mean is not None for each in suite.conditions):
+    if not any(condition.frequency_mean is not None for condition in suite.conditions):
         lines.append("the clock of the cores was not measured: this machine does not report it")
     if not any(launch.peak_memory for record in suite.recipes for launch in record.launches):
         lines.append("peak memory was not measured")

@@ -80,7 +80,9 @@ def stages(suite: SuiteRecord) -> dict[str, Any] | None:
     colours = {"preprocess": GREEN, "inference": BLUE, "postprocess": ORANGE}
     values = []
     for record in suite.recipes:
-        medians = {each.metric: each.value for each in suite.summaries.get(record.name, ())}
+        medians = {
+            summary.metric: summary.value for summary in suite.summaries.get(record.name, ())
+        }
         for order, stage in enumerate(colours):
             seconds = medians.get(f"{stage}_p50")
             if seconds is not None:

@@ -90,7 +90,7 @@ def _points(suite: SuiteRecord, score: Metric) -> tuple[list[Row], list[Row]]:
     """The recipes that have both values, and the stored baselines of those that have one."""
     points, stored = [], []
     for record in suite.recipes:
-        known = {each.metric: each for each in suite.summaries.get(record.name, ())}
+        known = {summary.metric: summary for summary in suite.summaries.get(record.name, ())}
         if score.name not in known or "latency_p50" not in known:
             continue
         time, value = known["latency_p50"], known[score.name]
@@ -128,12 +128,12 @@ def _framed(
     points: Sequence[Row], times: list[Row], scores: list[Row]
 ) -> tuple[_Frame, list[Row], list[Row]]:
     """The frame around the points, and the budget lines that are near enough to be in it."""
-    low, high = _around([each["score"] for each in points])
-    widest = 1.15 * max(each["ms"] for each in points)
-    times = [each for each in times if each["ms"] <= 1.3 * widest]
-    scores = [each for each in scores if low - 0.3 * (high - low) <= each["score"] <= high]
-    low = min([low, *(each["score"] - 0.005 for each in scores)])
-    widest = max([widest, *(1.05 * each["ms"] for each in times)])
+    low, high = _around([point["score"] for point in points])
+    widest = 1.15 * max(point["ms"] for point in points)
+    times = [point for point in times if point["ms"] <= 1.3 * widest]
+    scores = [point for point in scores if low - 0.3 * (high - low) <= point["score"] <= high]
+    low = min([low, *(point["score"] - 0.005 for point in scores)])
+    widest = max([widest, *(1.05 * point["ms"] for point in times)])
     return _Frame(widest, low, high), times, scores
 
 
@@ -176,9 +176,9 @@ def _budget_lines(suite: SuiteRecord, score: Metric) -> tuple[list[Row], list[Ro
     absolute ones, and those that are held to a reference.
     """
     values = {
-        (name, each.metric): each.value
+        (name, summary.metric): summary.value
         for name, summaries in suite.summaries.items()
-        for each in summaries
+        for summary in summaries
     }
     references = {record.name: record.reference for record in suite.recipes}
     listed: dict[tuple[str, float], list[str]] = {}
@@ -209,7 +209,7 @@ def _budget_lines(suite: SuiteRecord, score: Metric) -> tuple[list[Row], list[Ro
 def _place_labels(points: list[Row], frame: _Frame) -> None:
     """Sets every point's `dy`, so that the names of near points do not lie on each other."""
     taken: list[tuple[float, float, float]] = []
-    for point in sorted(points, key=lambda each: (-each["score"], each["ms"])):
+    for point in sorted(points, key=lambda point: (-point["score"], point["ms"])):
         across = point["ms"] / frame.widest * _SIZE[0]
         down = -point["score"] / (frame.high - frame.low) * _SIZE[1]
         half = 3.5 * len(point["recipe"])

@@ -59,7 +59,7 @@ def memory(suite: SuiteRecord) -> dict[str, Any] | None:
                 )
     if not values:
         return None
-    names = list(dict.fromkeys(each["recipe"] for each in values))
+    names = list(dict.fromkeys(value["recipe"] for value in values))
     encoding = {
         "x": number_axis("s", "seconds since the first launch"),
         "y": number_axis("MB", "peak memory, MB"),
@@ -122,7 +122,7 @@ def machine(suite: SuiteRecord) -> dict[str, Any] | None:
 def _readings(suite: SuiteRecord) -> list[dict[str, Any]]:
     """A row for every value of every launch, of what is not always the same."""
     values: list[dict[str, Any]] = []
-    by_launch = {each.index: _numbers(each) for each in suite.conditions}
+    by_launch = {condition.index: _numbers(condition) for condition in suite.conditions}
     for name in dict.fromkeys(name for numbers in by_launch.values() for name in numbers):
         known = {index: numbers[name] for index, numbers in by_launch.items() if name in numbers}
         if len(known) < 2 or len(set(known.values())) < 2:

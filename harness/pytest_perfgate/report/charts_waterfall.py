@@ -94,10 +94,10 @@ def _picture(values: Sequence[Mapping[str, Any]], lines: Sequence[str]) -> dict[
 
 def _line(leaf: RecipeRecord, records: dict[str, RecipeRecord]) -> list[RecipeRecord]:
     """The recipe and those that it continues, the reference first."""
-    line, seen = [leaf], {leaf.name}
-    while line[0].parent in records and line[0].parent not in seen:
+    line, visited = [leaf], {leaf.name}
+    while line[0].parent in records and line[0].parent not in visited:
         line.insert(0, records[line[0].parent])
-        seen.add(line[0].name)
+        visited.add(line[0].name)
     return line
 
 
@@ -109,20 +109,20 @@ def _bar(
     score: Metric | None,
 ) -> dict[str, Any]:
     """One bar: the level of the first recipe, or the change that the next one is."""
-    mine = {each.metric: each.value for each in suite.summaries[record.name]}
-    now = mine.get("latency_p50", 0.0) * 1e3
+    ours = {summary.metric: summary.value for summary in suite.summaries[record.name]}
+    now = ours.get("latency_p50", 0.0) * 1e3
     if before is None:
         text, bar = f"{now:.3g} ms", {"from": 0.0, "to": now, "what": "start"}
         return {"panel": panel, "step": record.name, "text": text, "right": now, **bar} | {
             "words": f"{record.name}: {text}"
         }
-    theirs = {each.metric: each.value for each in suite.summaries[before.name]}
+    theirs = {summary.metric: summary.value for summary in suite.summaries[before.name]}
     was = theirs.get("latency_p50", 0.0) * 1e3
     text = f"{now:.3g} ms"
     if was:
         text += f" ({show_percent(now / was - 1)})"
-    if score is not None and score.name in mine and score.name in theirs:
-        text += f", {score.name} {mine[score.name] - theirs[score.name]:+.3f}"
+    if score is not None and score.name in ours and score.name in theirs:
+        text += f", {score.name} {ours[score.name] - theirs[score.name]:+.3f}"
     steps = [link.step for link in record.lineage[len(before.lineage) :]]
     runtime = (record.spec.get("runtime") or {}).get("name", "")
     moved = [runtime] if runtime != (before.spec.get("runtime") or {}).get("name", "") else []

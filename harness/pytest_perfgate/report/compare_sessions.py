@@ -82,8 +82,8 @@ class _Pair:
         if metric.alone:
             return "it is of one session, and nothing is compared with it"
         if metric.rule is Rule.IMAGES:
-            mine, theirs = self.new.accuracy, self.old.accuracy
-            if mine and theirs and mine.data_digest != theirs.data_digest:
+            ours, theirs = self.new.accuracy, self.old.accuracy
+            if ours and theirs and ours.data_digest != theirs.data_digest:
                 return "the validation images are not the same"
             return ""
         if metric.rule is Rule.EXACT:
@@ -134,9 +134,9 @@ def _pairs(
     metrics: Mapping[str, Metric],
 ) -> list[_Pair]:
     """Every metric that either suite measured of a recipe that both have."""
-    theirs = {each.name: each.without(old.discarded) for each in old.recipes}
-    mine = {each.name: each.without(new.discarded) for each in new.recipes}
-    both = [name for name in mine if name in theirs]
+    theirs = {recipe.name: recipe.without(old.discarded) for recipe in old.recipes}
+    ours = {recipe.name: recipe.without(new.discarded) for recipe in new.recipes}
+    both = [name for name in ours if name in theirs]
     stored = {name: baseline_of(before, old, theirs[name], metrics) for name in both}
     return [
         _Pair(
@@ -144,14 +144,14 @@ def _pairs(
             old_suite=old,
             metric=metric,
             old=theirs[name],
-            new=mine[name],
+            new=ours[name],
             baseline=stored[name],
-            reference=mine.get(mine[name].reference) if _has_other(mine[name]) else None,
-            reference_baseline=stored.get(mine[name].reference) if _has_other(mine[name]) else None,
+            reference=ours.get(ours[name].reference) if _has_other(ours[name]) else None,
+            reference_baseline=stored.get(ours[name].reference) if _has_other(ours[name]) else None,
         )
         for name in both
         for metric in metrics.values()
-        if level(mine[name], metric) is not None or level(theirs[name], metric) is not None
+        if level(ours[name], metric) is not None or level(theirs[name], metric) is not None
     ]
 
 
@@ -202,54 +202,54 @@ def _machines(before: Machine, after: Machine) -> str:
 
 def _facts(before: SessionRecord, after: SessionRecord) -> list[Fact]:
     """What else differs, the likeliest causes of a difference first."""
-    found = []
+    facts = []
     if after.started < before.started:
-        found.append(Fact("order", "the session named second was taken before the first"))
+        facts.append(Fact("order", "the session named second was taken before the first"))
     if (before.commit, before.dirty) != (after.commit, after.dirty):
-        found.append(Fact("commit", f"{_commit(before)} -> {_commit(after)}"))
+        facts.append(Fact("commit", f"{_commit(before)} -> {_commit(after)}"))
     elif after.dirty:
-        found.append(Fact("commit", f"{_commit(after)}, and the changes may not be the same"))
-    found += [
+        facts.append(Fact("commit", f"{_commit(after)}, and the changes may not be the same"))
+    facts += [
         Fact("toolchain", line) for line in differences(before.environment, after.environment)
     ]
-    found += [
+    facts += [
         Fact("settings", f"{key} {show_plain(old)} -> {show_plain(new)}")
         for key, old, new in _changed(before.settings, after.settings)
     ]
     for word, session in (("before", before), ("after", after)):
         if not session.complete:
-            found.append(Fact("session", f"the one {word} was interrupted: it is not whole"))
+            facts.append(Fact("session", f"the one {word} was interrupted: it is not whole"))
     if before.id == after.id and before == after:
-        found.append(Fact("session", "both files hold the same session"))
+        facts.append(Fact("session", "both files hold the same session"))
     old_suites = {suite.name: suite for suite in before.suites}
     new_suites = {suite.name: suite for suite in after.suites}
     for name in dict.fromkeys((*new_suites, *old_suites)):
         if name not in old_suites:
-            found.append(Fact(name, "this suite is in the later session only"))
+            facts.append(Fact(name, "this suite is in the later session only"))
         elif name not in new_suites:
-            found.append(Fact(name, "this suite is in the earlier session only"))
+            facts.append(Fact(name, "this suite is in the earlier session only"))
         else:
-            found += _suite_facts(old_suites[name], new_suites[name])
-    return found
+            facts += _suite_facts(old_suites[name], new_suites[name])
+    return facts
 
 
 def _suite_facts(old: SuiteRecord, new: SuiteRecord) -> list[Fact]:
-    found = [
+    facts = [
         Fact(new.name, f"{key} {show_plain(before)} -> {show_plain(after)}")
         for key in ("task", "model", "data", "batch")
         if (before := getattr(old, key)) != (after := getattr(new, key))
     ]
     theirs = {record.name: record for record in old.recipes}
-    mine = {record.name: record for record in new.recipes}
-    for name in dict.fromkeys((*mine, *theirs)):
+    ours = {record.name: record for record in new.recipes}
+    for name in dict.fromkeys((*ours, *theirs)):
         place = f"{new.name} {name}"
         if name not in theirs:
-            found.append(Fact(place, "this recipe is in the later session only"))
-        elif name not in mine:
-            found.append(Fact(place, "this recipe is in the earlier session only"))
+            facts.append(Fact(place, "this recipe is in the later session only"))
+        elif name not in ours:
+            facts.append(Fact(place, "this recipe is in the earlier session only"))
         else:
-            found += [Fact(place, line) for line in _recipe_facts(theirs[name], mine[name])]
-    return found
+            facts += [Fact(place, line) for line in _recipe_facts(theirs[name], ours[name])]
+    return facts
 
 
 def _recipe_facts(old: RecipeRecord, new: RecipeRecord) -> list[str]:
@@ -269,8 +269,8 @@ def _recipe_facts(old: RecipeRecord, new: RecipeRecord) -> list[str]:
                 lines.append(f"step {after.step}: {key} {show_plain(one)} -> {show_plain(two)}")
     if old.artifact and new.artifact and old.artifact.digest != new.artifact.digest:
         lines.append(f"artifact {old.artifact.digest[:12]} -> {new.artifact.digest[:12]}")
-    mine, theirs = new.accuracy, old.accuracy
-    if mine and theirs and mine.predictions_digest != theirs.predictions_digest:
+    ours, theirs = new.accuracy, old.accuracy
+    if ours and theirs and ours.predictions_digest != theirs.predictions_digest:
         lines.append("its predictions are not the same ones")
     return lines
 
@@ -286,13 +286,13 @@ def _changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[str, 
 
 def _flat(data: Mapping[str, Any], place: str = "") -> dict[str, Any]:
     """Tables inside tables as one, keys joined by dots."""
-    found: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for key, value in data.items():
         if isinstance(value, dict) and value:
-            found |= _flat(value, f"{place}{key}.")
+            flat |= _flat(value, f"{place}{key}.")
         else:
-            found[f"{place}{key}"] = value
-    return found
+            flat[f"{place}{key}"] = value
+    return flat
 
 
 def _commit(session: SessionRecord) -> str:

@@ -101,7 +101,7 @@ class Row:
         """The verdicts where one of them is: "PASS -> FAIL", "" when there was no budget."""
         if self.verdicts == (None, None):
             return ""
-        before, after = (each.value if each else "no budget" for each in self.verdicts)
+        before, after = (verdict.value if verdict else "no budget" for verdict in self.verdicts)
         return before if before == after else f"{before} -> {after}"
 
 
@@ -136,11 +136,11 @@ class Differences:
         """The result of the comparison, in one sentence."""
         if self.refused:
             return f"No measurement is compared: {self.refused}."
-        found = Counter(row.direction for row in self.rows)
-        compared = len(self.rows) - found[Direction.REFUSED]
+        counts = Counter(row.direction for row in self.rows)
+        compared = len(self.rows) - counts[Direction.REFUSED]
         if not compared:
             return "The two sessions have no comparable measurement in common."
-        worse, better = found[Direction.WORSE], found[Direction.BETTER]
+        worse, better = counts[Direction.WORSE], counts[Direction.BETTER]
         if not worse and not better:
             metrics = count_of(compared, "metric")
             return f"{metrics} compared: no difference that these two sessions can prove."
@@ -162,9 +162,12 @@ _MARKUP: dict[Direction, dict[str, bool]] = {
 
 def count_line(rows: Iterable[Row]) -> str:
     """How many rows there are of each direction."""
-    found = Counter(row.direction for row in rows)
+    counts = Counter(row.direction for row in rows)
     return "metrics: " + (
-        ", ".join(f"{found[each]} {each.value}" for each in Direction if found[each]) or "none"
+        ", ".join(
+            f"{counts[direction]} {direction.value}" for direction in Direction if counts[direction]
+        )
+        or "none"
     )
 
 
@@ -177,20 +180,20 @@ def side(session: SessionRecord) -> str:
     return f"{session.id}  {when}, commit {commit}{dirty}, {session.seconds:.0f} s{broken}"
 
 
-def write(found: Differences, out: Write) -> None:
+def write(differences: Differences, out: Write) -> None:
     """The comparison for a terminal: at most 100 columns; what moved, then what else differs."""
-    _wrapped(out, f"before  {side(found.before)}", "        ")
-    _wrapped(out, f"after   {side(found.after)}", "        ")
-    _wrapped(out, found.answer)
-    for row in found.rows:
+    _wrapped(out, f"before  {side(differences.before)}", "        ")
+    _wrapped(out, f"after   {side(differences.after)}", "        ")
+    _wrapped(out, differences.answer)
+    for row in differences.rows:
         if row.notable:
             _row(row, out)
-    for about, rows in _refusals(found.rows):
+    for about, rows in _refusals(differences.rows):
         listed = ", ".join(f"{row.recipe} {row.metric.name}" for row in rows)
         _wrapped(out, f"{Direction.REFUSED.value:<14}{about}: {listed}", " " * 14)
-    for fact in found.facts:
+    for fact in differences.facts:
         _wrapped(out, f"{'differs':<14}{fact.about}: {fact.text}", " " * 14)
-    out(count_line(found.rows))
+    out(count_line(differences.rows))
 
 
 def _refusals(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:

@@ -8,14 +8,14 @@ from pytest_perfgate.report import templating
 from pytest_perfgate.report.comparison import Differences, Direction, side
 
 
-def differences(found: Differences) -> str:
+def differences(differences: Differences) -> str:
     """The page of two sessions compared: self-contained, no script."""
-    counted = Counter(row.direction for row in found.rows)
+    counted = Counter(row.direction for row in differences.rows)
     return templating.page(
         "difference.html",
-        found=found,
+        differences=differences,
         side=side,
-        notable=[row for row in found.rows if row.notable],
-        others=[row for row in found.rows if not row.notable],
-        counts=[(each, counted[each]) for each in Direction if counted[each]],
+        notable=[row for row in differences.rows if row.notable],
+        others=[row for row in differences.rows if not row.notable],
+        counts=[(direction, counted[direction]) for direction in Direction if counted[direction]],
     )

@@ -55,18 +55,18 @@ def table(suite: SuiteRecord) -> Table | None:
     """The table of a suite, None when nothing was recorded (an older session)."""
     if not suite.conditions:
         return None
-    ordered = sorted(suite.conditions, key=lambda seen: seen.index)
-    devices = any(seen.devices for seen in ordered)
+    ordered = sorted(suite.conditions, key=lambda conditions: conditions.index)
+    devices = any(conditions.devices for conditions in ordered)
     return Table(
         notes=steadiness.notes(ordered),
         heads=_HEADS + (_DEVICE_HEADS if devices else ()),
         rows=tuple(
             (
-                f"launch {seen.index}",
-                cells(seen) + (device_cells(seen.devices) if devices else ()),
-                _state(seen),
+                f"launch {conditions.index}",
+                cells(conditions) + (device_cells(conditions.devices) if devices else ()),
+                _state(conditions),
             )
-            for seen in ordered
+            for conditions in ordered
         ),
     )
 
@@ -93,23 +93,23 @@ def device_cells(devices: Sequence[DeviceConditions]) -> tuple[str, ...]:
     return tuple("; ".join(column) for column in columns)
 
 
-def _device(seen: DeviceConditions) -> tuple[str, ...]:
-    reasons = f" ({', '.join(seen.throttles)})" if seen.throttles else ""
-    warm_up = show(seen.warm_up, Unit.SECONDS)
-    if seen.warm_up is not None and seen.settled is False:
+def _device(device: DeviceConditions) -> tuple[str, ...]:
+    reasons = f" ({', '.join(device.throttles)})" if device.throttles else ""
+    warm_up = show(device.warm_up, Unit.SECONDS)
+    if device.warm_up is not None and device.settled is False:
         warm_up += ", not steady"
     return (
-        seen.name or seen.uuid or NOT_MEASURED,
+        device.name or device.uuid or NOT_MEASURED,
         warm_up,
-        _both(frequency(seen.sm_clock_lowest), frequency(seen.sm_clock_mean)),
-        _both(frequency(seen.memory_clock_lowest), frequency(seen.memory_clock_mean)),
-        NOT_MEASURED if seen.temperature is None else f"{seen.temperature:.0f} °C",
-        _both(_watts(seen.power_mean), _watts(seen.power_highest)),
-        show(seen.energy, Unit.JOULES),
-        percent(seen.throttled) + reasons,
-        f"{seen.rounds_left_out} of {seen.rounds}" if seen.rounds else NOT_MEASURED,
-        show(seen.used_memory, Unit.BYTES),
-        _count(seen.others, "other"),
+        _both(frequency(device.sm_clock_lowest), frequency(device.sm_clock_mean)),
+        _both(frequency(device.memory_clock_lowest), frequency(device.memory_clock_mean)),
+        NOT_MEASURED if device.temperature is None else f"{device.temperature:.0f} °C",
+        _both(_watts(device.power_mean), _watts(device.power_highest)),
+        show(device.energy, Unit.JOULES),
+        percent(device.throttled) + reasons,
+        f"{device.rounds_left_out} of {device.rounds}" if device.rounds else NOT_MEASURED,
+        show(device.used_memory, Unit.BYTES),
+        _count(device.others, "other"),
     )
 
 
@@ -117,23 +117,23 @@ def _watts(power: float | None) -> str:
     return NOT_MEASURED if power is None else f"{power:.0f} W"
 
 
-def cells(seen: Conditions) -> tuple[str, ...]:
+def cells(conditions: Conditions) -> tuple[str, ...]:
     """One launch's values with their units, in the order of the heads."""
     stops = NOT_MEASURED
-    if seen.quota_stops is not None:
-        stops = f"{_count(seen.quota_stops, 'time')}, {percent(seen.quota_stopped)}"
+    if conditions.quota_stops is not None:
+        stops = f"{_count(conditions.quota_stops, 'time')}, {percent(conditions.quota_stopped)}"
     return (
-        ", ".join(map(str, seen.cores)) or "all",
-        show(seen.seconds, Unit.SECONDS),
-        percent(seen.stolen),
-        percent(seen.others),
-        percent(seen.waited),
-        _both(_count(seen.swapped_in, "page"), _count(seen.swapped_out, "page")),
-        _count(seen.major_faults, "fault"),
-        _both(frequency(seen.frequency_lowest), frequency(seen.frequency_mean)),
-        _count(seen.throttle_events, "time"),
+        ", ".join(map(str, conditions.cores)) or "all",
+        show(conditions.seconds, Unit.SECONDS),
+        percent(conditions.stolen),
+        percent(conditions.others),
+        percent(conditions.waited),
+        _both(_count(conditions.swapped_in, "page"), _count(conditions.swapped_out, "page")),
+        _count(conditions.major_faults, "fault"),
+        _both(frequency(conditions.frequency_lowest), frequency(conditions.frequency_mean)),
+        _count(conditions.throttle_events, "time"),
         stops,
-        _both(percent(seen.cpu_pressure), percent(seen.memory_pressure)),
+        _both(percent(conditions.cpu_pressure), percent(conditions.memory_pressure)),
     )
 
 
@@ -147,8 +147,8 @@ def _both(first: str, second: str) -> str:
     return first if first == second == NOT_MEASURED else f"{first}, {second}"
 
 
-def _state(seen: Conditions) -> str:
-    if seen.discarded:
-        return f"does not count: {seen.discarded}"
-    reason = steadiness.unsteady(seen)
+def _state(conditions: Conditions) -> str:
+    if conditions.discarded:
+        return f"does not count: {conditions.discarded}"
+    reason = steadiness.unsteady(conditions)
     return f"unsteady: {reason}" if reason else "steady"

@@ -143,14 +143,14 @@ def _add_titles(root: Element) -> None:
 def _drawable(data: Any) -> Any:
     """`data` without the control characters that XML cannot hold: the renderer dies of them."""
     if isinstance(data, str):
-        return "".join(each if each.isprintable() else "\ufffd" for each in data)
+        return "".join(character if character.isprintable() else "\ufffd" for character in data)
     if isinstance(data, Mapping):
         return {
             _drawable(key): f"{_MARK}{_drawable(value)}" if key == "words" else _drawable(value)
             for key, value in data.items()
         }
     if isinstance(data, (list, tuple)):
-        return [_drawable(each) for each in data]
+        return [_drawable(item) for item in data]
     return data
 
 

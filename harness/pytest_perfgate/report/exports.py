@@ -14,7 +14,7 @@ from pytest_perfgate.records.settings import Settings
 
 
 @dataclass(frozen=True)
-class Told:
+class Exported:
     """What came of it.
 
     Attributes:
@@ -30,7 +30,7 @@ class Told:
 
 def write(
     session: SessionRecord, metrics: Mapping[str, Metric], settings: Settings, page: Path | None
-) -> Told:
+) -> Exported:
     """Writes what `settings` ask for; `page` is that of the session, None when there is none."""
     from pytest_perfgate.report import markdown, openmetrics
 
@@ -62,7 +62,7 @@ def write(
             lines.append(f"mlflow: run {mlflow_run.log(session, settings.mlflow, page)}")
         except PerfgateError as error:
             warnings.append(str(error))
-    return Told(tuple(lines), tuple(problems), tuple(warnings))
+    return Exported(tuple(lines), tuple(problems), tuple(warnings))
 
 
 def _markdown(file: Path, text: str) -> None:

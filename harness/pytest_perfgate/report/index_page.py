@@ -39,7 +39,7 @@ def write(folder: Path) -> tuple[Path, tuple[PerfgateError, ...]]:
     from pytest_perfgate.report import templating
     from pytest_perfgate.report.session_files import read_verdicts
 
-    found: list[tuple[str, Entry]] = []
+    sessions: list[tuple[str, Entry]] = []
     problems: list[PerfgateError] = []
     for file in sorted(folder.glob("[!.]*.json")):
         try:
@@ -47,8 +47,8 @@ def write(folder: Path) -> tuple[Path, tuple[PerfgateError, ...]]:
         except PerfgateError as error:
             problems.append(error)
             continue
-        found.append((session.started, entry(session, file)))
-    entries = [each for _, each in sorted(found, key=lambda pair: pair[0], reverse=True)]
+        sessions.append((session.started, entry(session, file)))
+    entries = [listed for _, listed in sorted(sessions, key=lambda pair: pair[0], reverse=True)]
     title = "No session yet"
     if entries:
         title = f"The newest of {len(entries)}: {entries[0].answer}"
@@ -62,7 +62,7 @@ def write(folder: Path) -> tuple[Path, tuple[PerfgateError, ...]]:
             folder=folder.name,
             title=title,
             entries=entries,
-            unread=[(Path(each.where).name, each.problem) for each in problems],
+            unread=[(Path(problem.where).name, problem.problem) for problem in problems],
         ),
     )
     return page, tuple(problems)

@@ -13,29 +13,29 @@ def of(verdict: Verdict, report: str) -> list[tuple[str, object]]:
     `report` is the path of the session's page. A limit is named by its kind: `limit.speedup`,
     `limit.speedup.estimate`; ratios and differences as `limit.speedup.scale` says.
     """
-    found: list[tuple[str, object]] = [
+    properties: list[tuple[str, object]] = [
         ("recipe", verdict.recipe),
         ("metric", verdict.metric),
         (VERDICT, verdict.status.value),
         ("reason", verdict.reason),
     ]
     if verdict.next_step:
-        found.append(("next", verdict.next_step))
-    found += _measured("", verdict.value, verdict.low, verdict.high)
+        properties.append(("next", verdict.next_step))
+    properties += _measured("", verdict.value, verdict.low, verdict.high)
     if verdict.unit:
-        found.append(("unit", verdict.unit))
+        properties.append(("unit", verdict.unit))
     if verdict.baseline is not None:
-        found.append(("baseline", verdict.baseline))
+        properties.append(("baseline", verdict.baseline))
     for limit in verdict.limits:
         name = f"limit.{limit.kind}"
-        found += [(name, limit.text), (f"{name}.verdict", limit.status.value)]
+        properties += [(name, limit.text), (f"{name}.verdict", limit.status.value)]
         if limit.estimate is not None:
-            found.append((f"{name}.scale", limit.scale))
-            found += _measured(f"{name}.", limit.estimate, limit.low, limit.high)
+            properties.append((f"{name}.scale", limit.scale))
+            properties += _measured(f"{name}.", limit.estimate, limit.low, limit.high)
         if limit.against:
-            found.append((f"{name}.against", limit.against))
-    found.append(("report", report))
-    return found
+            properties.append((f"{name}.against", limit.against))
+    properties.append(("report", report))
+    return properties
 
 
 def _measured(

@@ -42,8 +42,10 @@ def render(
     verdicts = [(suite, verdict) for suite in session.suites for verdict in suite.verdicts]
     verdicts.sort(key=lambda pair: pair[1].status.rank)
     worst = verdicts[0][1].status.value if verdicts else "nothing judged"
-    found = Counter(verdict.status for _, verdict in verdicts)
-    counts = ", ".join(f"{found[each]} {each.value}" for each in Status if found[each])
+    by_status = Counter(verdict.status for _, verdict in verdicts)
+    counts = ", ".join(
+        f"{by_status[status]} {status.value}" for status in Status if by_status[status]
+    )
     commit = f"commit {code(session.commit[:10])}" if session.commit else "no commit"
     head = [
         f"### perfgate: {worst}",
@@ -56,7 +58,7 @@ def render(
     page = _Page(limit - _LEFT_OUT - _size(end))
     page.add("\n\n".join(head))
     needs = needs_attention(verdicts)
-    fit = page.add_while(_need(*each) for each in needs)
+    fit = page.add_while(_need(*need) for need in needs)
     left = sum(alike for _, _, alike in needs[fit:])
     if left:
         page.parts.append(f"… and {left} more that need attention: see the report.")
@@ -94,8 +96,8 @@ def append_summary(
 def escape(text: str) -> str:
     """`text` as one line of Markdown that shows it as it is."""
     line = _one_line(text)
-    line = _SPECIAL.sub(lambda found: f"&#{ord(found[0])};", line)
-    line = _START.sub(lambda found: f"{found[1]}&#{ord(found[2])};", line)
+    line = _SPECIAL.sub(lambda match: f"&#{ord(match[0])};", line)
+    line = _START.sub(lambda match: f"{match[1]}&#{ord(match[2])};", line)
     # A mention or a reference to an issue is found in the text once it is shown, so an invisible
     # space keeps the sign from the name.
     return line.replace("&#64;", "&#64;\u200b").replace("&#35;", "&#35;\u200b")

@@ -47,8 +47,8 @@ def log(session: SessionRecord, uri: str, page: Path | None) -> str:
 
 def _log(client: Any, session: SessionRecord, page: Path | None) -> str:
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
-    found = client.get_experiment_by_name(name)
-    experiment = found.experiment_id if found else client.create_experiment(name)
+    existing = client.get_experiment_by_name(name)
+    experiment = existing.experiment_id if existing else client.create_experiment(name)
     started = int(datetime.fromisoformat(session.started).timestamp() * 1000)
     ended = started + int(session.seconds * 1000)
     tags = {
@@ -111,12 +111,12 @@ def _batch(
 
 
 def _values(suite: SuiteRecord, record: RecipeRecord) -> dict[str, float]:
-    found = {}
+    values = {}
     for summary in suite.summaries.get(record.name, ()):
         for ending, value in (("", summary.value), ("_low", summary.low), ("_high", summary.high)):
             if value is not None:
-                found[summary.metric + ending] = value
-    return found
+                values[summary.metric + ending] = value
+    return values
 
 
 def _params(suite: SuiteRecord, record: RecipeRecord) -> dict[str, object]:
@@ -133,12 +133,12 @@ def _params(suite: SuiteRecord, record: RecipeRecord) -> dict[str, object]:
 
 
 def _verdicts(suite: SuiteRecord, record: RecipeRecord) -> dict[str, str]:
-    found = {
+    values = {
         f"verdict.{verdict.metric}": verdict.status.value
         for verdict in suite.verdicts
         if verdict.recipe == record.name
     }
-    return found | ({"problem": record.failure.problem} if record.failure else {})
+    return values | ({"problem": record.failure.problem} if record.failure else {})
 
 
 def _short(texts: Mapping[str, object]) -> dict[str, str]:

@@ -65,7 +65,7 @@ def write(file: Path, session: SessionRecord, metrics: Mapping[str, Metric]) -> 
 def render(session: SessionRecord, metrics: Mapping[str, Metric]) -> str:
     """The text: families of the session, of every metric, and of the verdicts."""
     families = [*_session(session), *_metrics(session, metrics), *_verdicts(session)]
-    lines = [line for each in families if each.samples for line in each.lines()]
+    lines = [line for family in families if family.samples for line in family.lines()]
     return "\n".join((*lines, "# EOF")) + "\n"
 
 
@@ -101,7 +101,7 @@ def _session(session: SessionRecord) -> Iterable[_Family]:
         "perfgate_verdicts",
         "",
         "Verdicts of the session, by what they say.",
-        [({"verdict": each.value}, counted[each]) for each in Status],
+        [({"verdict": status.value}, counted[status]) for status in Status],
     )
 
 
@@ -137,7 +137,8 @@ def _verdicts(session: SessionRecord) -> Iterable[_Family]:
         for verdict in suite.verdicts:
             labels = {"suite": suite.name, "recipe": verdict.recipe, "metric": verdict.metric}
             family.samples += [
-                ({**labels, "verdict": each.value}, int(each is verdict.status)) for each in Status
+                ({**labels, "verdict": status.value}, int(status is verdict.status))
+                for status in Status
             ]
             relative.samples += [
                 ({**labels, "limit": f"{limit.kind} {limit.text}"}, limit.estimate - 1)

@@ -56,16 +56,16 @@ def render(session: SessionRecord, metrics: Mapping[str, Metric]) -> str:
     environment.filters["quantity"] = lambda value, unit: show(value, Unit(unit))
     environment.filters["measured"] = _measured
     verdicts = [verdict for suite in session.suites for verdict in suite.verdicts]
-    found = Counter(verdict.status for verdict in verdicts)
+    counts = Counter(verdict.status for verdict in verdicts)
     needs = _needs(session)
     return environment.get_template("page.html").render(
         session=session,
         answer=answer(session),
         worst=min((verdict.status for verdict in verdicts), key=lambda s: s.rank, default=None),
-        counts=[(status, found[status]) for status in Status if found[status]],
+        counts=[(status, counts[status]) for status in Status if counts[status]],
         since=since(session, metrics),
-        needs=[each for each in needs if each[1].status is not Status.INCONCLUSIVE],
-        undecided=[each for each in needs if each[1].status is Status.INCONCLUSIVE],
+        needs=[need for need in needs if need[1].status is not Status.INCONCLUSIVE],
+        undecided=[need for need in needs if need[1].status is Status.INCONCLUSIVE],
         suites=[_suite(suite, metrics) for suite in session.suites],
         metrics=list(metrics.values()),
     )
@@ -91,15 +91,15 @@ def _measured(verdict: Verdict) -> str:
     text = show(verdict.value, Unit(verdict.unit))
     if verdict.low is None or verdict.high is None:
         return text
-    low, high = (show(each, Unit(verdict.unit)) for each in (verdict.low, verdict.high))
+    low, high = (show(end, Unit(verdict.unit)) for end in (verdict.low, verdict.high))
     return f"{text} ({low} … {high})"
 
 
 def _suite(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> dict[str, Any]:
-    measured = {each.metric for summaries in suite.summaries.values() for each in summaries} | {
-        verdict.metric for verdict in suite.verdicts
-    }
-    columns = _ordered([each for each in metrics.values() if each.name in measured], suite)
+    measured = {
+        summary.metric for summaries in suite.summaries.values() for summary in summaries
+    } | {verdict.metric for verdict in suite.verdicts}
+    columns = _ordered([metric for metric in metrics.values() if metric.name in measured], suite)
     by_place = {(verdict.recipe, verdict.metric): verdict for verdict in suite.verdicts}
     return {
         "record": suite,
@@ -125,7 +125,7 @@ def _suite(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> dict[str, Any]:
             for verdict in suite.verdicts
             if verdict.status is Status.FAIL and verdict.unit == Unit.SCORE.value
         },
-        "spreads": [(name, _spread(found)) for name, found in suite.spreads.items()],
+        "spreads": [(name, _spread(spread)) for name, spread in suite.spreads.items()],
         "evidence": sorted(
             (verdict for verdict in suite.verdicts if verdict.limits),
             key=lambda verdict: verdict.status.rank,
@@ -141,13 +141,13 @@ def _classes(suite: SuiteRecord) -> dict[str, Any] | None:
     scores = {
         record.name: record.accuracy.per_category for record in suite.recipes if record.accuracy
     }
-    names = list(dict.fromkeys(name for found in scores.values() for name in found))
+    names = list(dict.fromkeys(name for score in scores.values() for name in score))
     if not names:
         return None
     rows = []
     for record in suite.recipes:
-        mine = scores.get(record.name)
-        if not mine:
+        own = scores.get(record.name)
+        if not own:
             continue
         its = scores.get(record.reference, {}) if record.reference != record.name else {}
         rows.append(
@@ -155,8 +155,8 @@ def _classes(suite: SuiteRecord) -> dict[str, Any] | None:
                 record.name,
                 [
                     (
-                        f"{mine[name]:.4f}" if name in mine else "",
-                        f"{mine[name] - its[name]:+.4f}" if name in mine and name in its else "",
+                        f"{own[name]:.4f}" if name in own else "",
+                        f"{own[name] - its[name]:+.4f}" if name in own and name in its else "",
                     )
                     for name in names
                 ],
@@ -165,12 +165,12 @@ def _classes(suite: SuiteRecord) -> dict[str, Any] | None:
     return {"heads": names, "rows": rows}
 
 
-def _spread(found: Spread) -> tuple[str, ...]:
+def _spread(spread: Spread) -> tuple[str, ...]:
     """Cells: samples of a launch, launches, and three standard deviations in percent."""
-    parts = (found.within, found.between, found.launch)
+    parts = (spread.within, spread.between, spread.launch)
     return (
-        f"{found.samples:.0f}",
-        str(found.launches),
+        f"{spread.samples:.0f}",
+        str(spread.launches),
         *(f"{math.expm1(part) * 100:.2f} %" for part in parts),
     )
 
@@ -192,12 +192,12 @@ def _row(
     columns: list[Metric],
     by_place: Mapping[tuple[str, str], Verdict],
 ) -> Row:
-    found = {each.metric: each for each in suite.summaries.get(record.name, ())}
+    summaries = {summary.metric: summary for summary in suite.summaries.get(record.name, ())}
     return Row(
         name=record.name,
         is_reference=bool(record.reference) and not record.parent,
         cells=tuple(
-            _cell(metric, found.get(metric.name), by_place.get((record.name, metric.name)))
+            _cell(metric, summaries.get(metric.name), by_place.get((record.name, metric.name)))
             for metric in columns
         ),
         problem=record.failure.problem if record.failure else "",
@@ -252,10 +252,10 @@ def _to_parent(
     record: RecipeRecord, suite: SuiteRecord, columns: list[Metric]
 ) -> list[tuple[str, str]]:
     """What the recipe's own steps did to every metric that it and its parent have."""
-    mine = {each.metric: each for each in suite.summaries.get(record.name, ())}
-    theirs = {each.metric: each.value for each in suite.summaries.get(record.parent, ())}
+    ours = {summary.metric: summary for summary in suite.summaries.get(record.name, ())}
+    theirs = {summary.metric: summary.value for summary in suite.summaries.get(record.parent, ())}
     moved = [
-        (metric.name, _moved(metric, mine.get(metric.name), theirs.get(metric.name)))
+        (metric.name, _moved(metric, ours.get(metric.name), theirs.get(metric.name)))
         for metric in columns
     ]
     return [(name, text) for name, text in moved if text]

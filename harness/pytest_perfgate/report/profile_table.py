@@ -18,7 +18,7 @@ class Line:
 
     name: str
     kind: str
-    mine: str
+    ours: str
     other: str
     moved: str
     bar: float
@@ -42,7 +42,7 @@ def tables(suite: SuiteRecord) -> list[Table]:
     records = {record.name: record for record in suite.recipes}
     base = {record.name: record for record in suite.base.recipes} if suite.base else {}
     broken = {verdict.recipe for verdict in suite.verdicts if verdict.slower}
-    found = []
+    tables = []
     for record in suite.recipes:
         if record.profile is None:
             continue
@@ -53,8 +53,8 @@ def tables(suite: SuiteRecord) -> list[Table]:
             other = None
         if other is None and broken and record.name not in broken:
             continue  # it was profiled for others to be laid beside
-        found.append(_table(record, other, name, record.name in broken))
-    return sorted(found, key=lambda table: not table.broken)
+        tables.append(_table(record, other, name, record.name in broken))
+    return sorted(tables, key=lambda table: not table.broken)
 
 
 def _table_alone(record: RecipeRecord, broken: bool) -> Table:
@@ -79,29 +79,29 @@ def _table(record: RecipeRecord, other: RecipeRecord | None, name: str, broken: 
         )
     if other is None:
         return _table_alone(record, broken)
-    found = slowdown.beside(record, other, name)
-    rows = sorted(found.rows, key=lambda row: -abs(row.seconds))
+    slower = slowdown.beside(record, other, name)
+    rows = sorted(slower.rows, key=lambda row: -abs(row.seconds))
     longest = max((abs(row.seconds) for row in rows), default=0.0) or 1.0
     lines = [
         Line(
             name=row.name,
             kind=row.kind,
-            mine=_time(row.mine),
+            ours=_time(row.ours),
             other=_time(row.other),
             moved=slowdown.signed(row.seconds),
             bar=round(100 * row.seconds / longest, 1),
         )
         for row in rows
     ]
-    if found.by == "kind" and rows:
+    if slower.by == "kind" and rows:
         notes.append(
             "the two runtimes name their operators differently: compared by what they compute"
         )
-    if found.graph:
-        notes.append(f"number of operators: {', '.join(found.graph)}")
+    if slower.graph:
+        notes.append(f"number of operators: {', '.join(slower.graph)}")
     notes.append(
-        f"what the runtimes say of themselves differs: {', '.join(found.facts)}"
-        if found.facts
+        f"what the runtimes say of themselves differs: {', '.join(slower.facts)}"
+        if slower.facts
         else "versions, threads and all else that the runtimes say of themselves are the same"
     )
     return Table(
@@ -109,7 +109,7 @@ def _table(record: RecipeRecord, other: RecipeRecord | None, name: str, broken: 
         other=name,
         lines=tuple(lines[:_ROWS]),
         more=max(0, len(lines) - _ROWS),
-        words=found.lines(),
+        words=slower.lines(),
         notes=tuple(notes),
         broken=broken,
     )
@@ -117,10 +117,14 @@ def _table(record: RecipeRecord, other: RecipeRecord | None, name: str, broken: 
 
 def clock(suite: SuiteRecord) -> str:
     """What is known of the clock while the recipes were measured."""
-    means = [each.frequency_mean for each in suite.conditions if each.frequency_mean is not None]
+    means = [
+        condition.frequency_mean
+        for condition in suite.conditions
+        if condition.frequency_mean is not None
+    ]
     if not means:
         return "the clock of the cores was not measured: this machine does not tell"
-    low, high = (f"{each / 1e9:.2f}" for each in (min(means), max(means)))
+    low, high = (f"{mean / 1e9:.2f}" for mean in (min(means), max(means)))
     return (
         f"the cores ran at {low} to {high} GHz (means of launches); arms of a launch share them, "
         "so that a clock explains no difference between two arms"

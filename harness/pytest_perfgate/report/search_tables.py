@@ -53,14 +53,14 @@ class Table:
 
 def lines(suite: SuiteRecord) -> list[str]:
     """What every search came to, one line each."""
-    return [f"{name}: {_words(found)}" for name, found in _searches(suite).items()]
+    return [f"{name}: {_words(search)}" for name, search in _searches(suite).items()]
 
 
 def tables(suite: SuiteRecord) -> list[Table]:
     """Every search with its trials."""
-    found = []
+    tables = []
     for name, search in _searches(suite).items():
-        places = list(dict.fromkeys(place for each in search.trials for place in each.values))
+        places = list(dict.fromkeys(place for trial in search.trials for place in trial.values))
         heads = (
             *places,
             search.metric,
@@ -69,18 +69,18 @@ def tables(suite: SuiteRecord) -> list[Table]:
             "seconds",
             "",
         )
-        trials = sorted(search.trials, key=lambda each: (each.ratio is None, each.ratio or 0.0))
+        trials = sorted(search.trials, key=lambda trial: (trial.ratio is None, trial.ratio or 0.0))
         rows = tuple(
             Row(
-                each.number,
-                _cells(each, places, search),
-                each.number == search.winner,
-                each.feasible,
+                trial.number,
+                _cells(trial, places, search),
+                trial.number == search.winner,
+                trial.feasible,
             )
-            for each in trials
+            for trial in trials
         )
-        found.append(Table(name, _words(search), heads, rows))
-    return found
+        tables.append(Table(name, _words(search), heads, rows))
+    return tables
 
 
 Picture = tuple[str, str, dict[str, Any] | None, str]
@@ -92,12 +92,12 @@ def pictures(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> list[Picture]
 
 
 def _sweeps(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> list[Picture]:
-    found: list[Picture] = []
+    pictures: list[Picture] = []
     for name, search in _searches(suite).items():
-        places = {place for each in search.trials for place in each.values}
+        places = {place for trial in search.trials for place in trial.values}
         if len(places) == 1:
             (place,) = places
-            found.append(
+            pictures.append(
                 (
                     f"{name} over {place}",
                     f"Small plots of what trials of {name} were measured by over {place}; the "
@@ -106,7 +106,7 @@ def _sweeps(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> list[Picture]:
                     "Blue trials keep the budgets, grey ones do not; the green one won.",
                 )
             )
-    return found
+    return pictures
 
 
 def _scatters(suite: SuiteRecord) -> list[Picture]:
@@ -125,17 +125,17 @@ def _scatters(suite: SuiteRecord) -> list[Picture]:
 
 
 def _searches(suite: SuiteRecord) -> Mapping[str, Search]:
-    return {each.name: each.search for each in suite.recipes if each.search is not None}
+    return {recipe.name: recipe.search for recipe in suite.recipes if recipe.search is not None}
 
 
 def _words(search: Search) -> str:
-    fit = sum(each.feasible for each in search.trials)
-    spent = sum(each.seconds for each in search.trials)
+    fit = sum(trial.feasible for trial in search.trials)
+    spent = sum(trial.seconds for trial in search.trials)
     what = (
         f"{len(search.trials)} of {search.asked} trials in {spent:.0f} s "
         f"({search.fresh or 'none'} of them in this session), {fit} keep the budgets"
     )
-    best = next((each for each in search.trials if each.number == search.winner), None)
+    best = next((trial for trial in search.trials if trial.number == search.winner), None)
     if best is None:
         return f"its values were searched, and none won: {what}"
     return f"values of trial {best.number} ({_values(best.values)}), which won: {what}"

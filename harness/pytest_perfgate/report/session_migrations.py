@@ -34,7 +34,7 @@ def _records(data: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from _dicts(base.get("recipes") if isinstance(base, dict) else None)
 
 
-def _dicts(found: Any) -> Iterator[dict[str, Any]]:
+def _dicts(parsed: Any) -> Iterator[dict[str, Any]]:
     yield from (
-        each for each in (found if isinstance(found, list) else ()) if isinstance(each, dict)
+        entry for entry in (parsed if isinstance(parsed, list) else ()) if isinstance(entry, dict)
     )

@@ -28,15 +28,15 @@ def environment() -> jinja2.Environment:
     """A new environment over the templates; a page may add filters of its own."""
     import jinja2
 
-    made = jinja2.Environment(
+    templates = jinja2.Environment(
         loader=jinja2.PackageLoader("pytest_perfgate.report"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals["shape"] = SHAPES
-    return made
+    templates.globals["shape"] = SHAPES
+    return templates
 
 
 def page(name: str, **values: Any) -> str:

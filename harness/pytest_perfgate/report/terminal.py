@@ -39,8 +39,8 @@ def write(
     from pytest_perfgate.report.answer import answer
 
     def line(text: str, **markup: bool) -> None:
-        for each in text.split("\n"):
-            out(printable(each), **markup)
+        for row in text.split("\n"):
+            out(printable(row), **markup)
 
     pairs = [(suite, verdict) for suite in session.suites for verdict in suite.verdicts]
     pairs.sort(key=lambda pair: pair[1].status.rank)
@@ -70,9 +70,9 @@ def _missing(session: SessionRecord) -> list[str]:
 
 def counts(verdicts: list[Verdict]) -> str:
     """How many verdicts there are of each kind, worst first."""
-    found = Counter(verdict.status for verdict in verdicts)
+    counts = Counter(verdict.status for verdict in verdicts)
     return "verdicts: " + ", ".join(
-        f"{found[status]} {status.value}" for status in Status if found[status]
+        f"{counts[status]} {status.value}" for status in Status if counts[status]
     )
 
 

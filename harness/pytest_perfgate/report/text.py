@@ -127,7 +127,7 @@ def table(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> list[str]:
 
 def _columns(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> list[Metric]:
     """Scores, headlines and sizes, as far as any recipe has them."""
-    known = {each.metric for summaries in suite.summaries.values() for each in summaries}
+    known = {summary.metric for summaries in suite.summaries.values() for summary in summaries}
     names = (*_SCORES, *headlines(metrics), *_COLUMNS)
     return [metrics[name] for name in names if name in metrics and name in known]
 

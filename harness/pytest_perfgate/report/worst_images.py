@@ -55,23 +55,23 @@ class Shown:
 
 def worse(suite: SuiteRecord) -> list[tuple[RecipeRecord, list[Shown]]]:
     """The recipes that were looked at, each with its images that got worse, worst first."""
-    found = []
+    panels = []
     for record in suite.recipes:
         if record.worse is None:
             continue
         shown = [
-            _shown(record, each, suite.thumbnails[each.image])
-            for each in record.worse
-            if each.image in suite.thumbnails
+            _shown(record, loss, suite.thumbnails[loss.image])
+            for loss in record.worse
+            if loss.image in suite.thumbnails
         ]
-        found.append((record, shown))
-    return found
+        panels.append((record, shown))
+    return panels
 
 
 def used(suite: SuiteRecord) -> dict[int, Thumbnail]:
     """The thumbnails that the page needs, each once."""
-    asked = {each.image for record in suite.recipes for each in record.worse or ()}
-    return {index: each for index, each in suite.thumbnails.items() if index in asked}
+    shown = {image.image for record in suite.recipes for image in record.worse or ()}
+    return {index: thumbnail for index, thumbnail in suite.thumbnails.items() if index in shown}
 
 
 def _shown(record: RecipeRecord, image: WorseImage, thumbnail: Thumbnail) -> Shown:
@@ -101,24 +101,24 @@ def _panel(
     lost: Sequence[tuple[int, str]],
 ) -> Panel:
     wide = thumbnail.width
-    objects = [_drawn(each, "truth", "", scale, wide) for each in thumbnail.objects]
+    objects = [_drawn(box, "truth", "", scale, wide) for box in thumbnail.objects]
     drawn = []
-    for each in boxes:
-        score = "" if each.score is None else f" {each.score:.2f}"
-        drawn.append(_drawn(each, kind, f"{each.category}{score}", scale, wide))
-    found = {each.object for each in boxes if each.object is not None}
-    missing = [index for index, _ in lost if index not in found]
+    for box in boxes:
+        score = "" if box.score is None else f" {box.score:.2f}"
+        drawn.append(_drawn(box, kind, f"{box.category}{score}", scale, wide))
+    matched = {box.object for box in boxes if box.object is not None}
+    missing = [index for index, _ in lost if index not in matched]
     for index in missing:  # drawn again on top: what was there and is not found
         objects.append(_drawn(thumbnail.objects[index], "missing", "not found", scale, wide))
     alt = (
         f"what {title} detects: {len(boxes)} boxes over {len(thumbnail.objects)} objects, "
-        f"{len(found)} of which are found"
+        f"{len(matched)} of which are found"
     )
     return Panel(title=title, alt=alt, boxes=(*objects, *drawn))
 
 
-def _drawn(seen: SeenBox, kind: str, label: str, scale: float, wide: float) -> DrawnBox:
-    left, top, right, bottom = seen.box
+def _drawn(box: SeenBox, kind: str, label: str, scale: float, wide: float) -> DrawnBox:
+    left, top, right, bottom = box.box
     # Near the right edge a label ends where its box does, else it begins there.
     at_end = left + 0.62 * _TEXT * scale * len(label) > wide
     above = top - 4 * scale
@@ -138,8 +138,8 @@ def _drawn(seen: SeenBox, kind: str, label: str, scale: float, wide: float) -> D
 
 def _lost(objects: Sequence[SeenBox], image: WorseImage) -> list[tuple[int, str]]:
     """Objects whose score fell, the most first: index and words."""
-    before = {each.object: each.score or 0.0 for each in image.reference if each.object is not None}
-    after = {each.object: each.score or 0.0 for each in image.recipe if each.object is not None}
+    before = {box.object: box.score or 0.0 for box in image.reference if box.object is not None}
+    after = {box.object: box.score or 0.0 for box in image.recipe if box.object is not None}
     fell = sorted(
         (after.get(index, 0.0) - score, index)
         for index, score in before.items()

@@ -50,17 +50,17 @@ class LiteRtSession(InferenceSession):
                 f"LiteRT does not load the file: {error}", where=str(artifact.path)
             ) from error
         inputs = self._interpreter.get_input_details()
-        shape = [int(each) for each in inputs[0]["shape"]]
+        shape = [int(size) for size in inputs[0]["shape"]]
         if len(inputs) != 1 or len(shape) != 4 or shape[1] != 3:
             raise RuntimeFault(
-                f"the file's inputs have the shapes {[list(each['shape']) for each in inputs]}",
+                f"the file's inputs have the shapes {[list(entry['shape']) for entry in inputs]}",
                 where=str(artifact.path),
                 valid="one input (N, 3, H, W)",
             )
         self._input = inputs[0]["index"]
         self._size = shape[0]
         self._outputs = _outputs(self._interpreter)
-        operators = [each["op_name"] for each in self._interpreter._get_ops_details()]
+        operators = [op["op_name"] for op in self._interpreter._get_ops_details()]
         self.facts: dict[str, Any] = {
             "device": "cpu",
             "precision": str(inputs[0]["dtype"].__name__),
@@ -99,7 +99,7 @@ class LiteRtSession(InferenceSession):
 def _outputs(interpreter: Any) -> list[int]:
     """The outputs in the model's order: that of the signature's names, where there is one."""
     signatures = interpreter.get_signature_list()
-    details = {each["name"]: each["index"] for each in interpreter.get_output_details()}
+    details = {output["name"]: output["index"] for output in interpreter.get_output_details()}
     if len(signatures) == 1:
         (name,) = signatures
         runner = interpreter.get_signature_runner(name)
@@ -109,5 +109,5 @@ def _outputs(interpreter: Any) -> list[int]:
 
 
 def _number(name: str) -> tuple[int, str]:
-    digits = "".join(each for each in name if each.isdigit())
+    digits = "".join(character for character in name if character.isdigit())
     return int(digits or 0), name

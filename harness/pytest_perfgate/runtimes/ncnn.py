@@ -85,15 +85,15 @@ class NcnnSession(InferenceSession):
     def _one(self, image: np.ndarray[Any, Any]) -> list[Any]:
         import numpy as np
 
-        found = []
+        outputs = []
         with self._net.create_extractor() as extractor:
             extractor.input(self._inputs[0], self._owned(image))
             for name in self._outputs:
                 code, output = extractor.extract(name)
                 if code:
                     raise RuntimeFault(f"ncnn does not compute the output {name!r} (code {code})")
-                found.append(np.array(output))
-        return found
+                outputs.append(np.array(output))
+        return outputs
 
     def _owned(self, image: np.ndarray[Any, Any]) -> Any:
         """A copy that counts its references: ncnn keeps its input beyond the array's life, and the

@@ -182,12 +182,12 @@ class OnnxSession(InferenceSession):
         self._opened = artifact, options, context
         if options.provider != "cpu":
             cuda.require_index(int(options.provider_options.get("device_id", 0)))
-        asked = _asked(options, context)
+        session_options = _session_options(options, context)
         provider = _PROVIDERS[options.provider]
         self._provider = (provider, provider_settings(options, context.folder))
         try:
             self._session = onnxruntime.InferenceSession(
-                str(artifact.path), asked, providers=[self._provider], enable_fallback=0
+                str(artifact.path), session_options, providers=[self._provider], enable_fallback=0
             )
         except Exception as error:
             raise RuntimeFault(
@@ -214,12 +214,12 @@ class OnnxSession(InferenceSession):
             self._run_options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
         self.facts: dict[str, Any] = {
             "provider": used[0],
-            "threads": asked.intra_op_num_threads,
+            "threads": session_options.intra_op_num_threads,
             "graph_optimization": options.graph_optimization,
             "version": onnxruntime.__version__,
         }
         for name in ("enable_cpu_mem_arena", "enable_mem_pattern"):
-            if not getattr(asked, name):
+            if not getattr(session_options, name):
                 self.facts[name] = False
         if options.arena_shrinkage:
             self.facts["arena_shrinkage"] = True
@@ -252,7 +252,7 @@ class OnnxSession(InferenceSession):
         else:
             outputs = self._session.run(None, {self._input: fed}, self._run_options)
         return tuple(
-            each.astype("float32") if each.dtype == "float16" else each for each in outputs
+            output.astype("float32") if output.dtype == "float16" else output for output in outputs
         )
 
     profiler = "ONNX Runtime's profiling"
@@ -262,13 +262,13 @@ class OnnxSession(InferenceSession):
         import onnxruntime
 
         artifact, options, context = self._opened
-        asked = _asked(options, context)
-        asked.enable_profiling = True
+        session_options = _session_options(options, context)
+        session_options.enable_profiling = True
         x = batch.astype("float16") if self._half else batch
         with tempfile.TemporaryDirectory() as folder:
-            asked.profile_file_prefix = str(Path(folder) / "profile")
+            session_options.profile_file_prefix = str(Path(folder) / "profile")
             session = onnxruntime.InferenceSession(
-                str(artifact.path), asked, providers=[self._provider], enable_fallback=0
+                str(artifact.path), session_options, providers=[self._provider], enable_fallback=0
             )
             for _ in range(_WARM + count):
                 session.run(None, {self._input: x})
@@ -310,10 +310,12 @@ def assignment(session: Any) -> dict[str, Counter[str]] | None:
     """
     if not hasattr(session, _ASSIGNMENT):
         return None
-    found: dict[str, Counter[str]] = {}
+    operators: dict[str, Counter[str]] = {}
     for part in getattr(session, _ASSIGNMENT)():
-        found.setdefault(part.ep_name, Counter()).update(each.op_type for each in part.get_nodes())
-    return found
+        operators.setdefault(part.ep_name, Counter()).update(
+            node.op_type for node in part.get_nodes()
+        )
+    return operators
 
 
 def refuse_fallback(
@@ -355,20 +357,20 @@ _WARM = 2  # inferences before those that are counted: the first one allocates
 _SUFFIX = "_kernel_time"
 
 
-def _asked(options: Any, context: OpenContext) -> Any:
+def _session_options(options: Any, context: OpenContext) -> Any:
     """The session options of ONNX Runtime."""
     import onnxruntime
 
     levels = onnxruntime.GraphOptimizationLevel
-    asked = onnxruntime.SessionOptions()
-    asked.intra_op_num_threads = options.threads or context.threads
-    asked.inter_op_num_threads = 1
-    asked.log_severity_level = 3
-    asked.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    asked.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
-    asked.enable_cpu_mem_arena = options.enable_cpu_mem_arena
-    asked.enable_mem_pattern = options.enable_mem_pattern
-    asked.graph_optimization_level = {
+    session_options = onnxruntime.SessionOptions()
+    session_options.intra_op_num_threads = options.threads or context.threads
+    session_options.inter_op_num_threads = 1
+    session_options.log_severity_level = 3
+    session_options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    session_options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    session_options.enable_cpu_mem_arena = options.enable_cpu_mem_arena
+    session_options.enable_mem_pattern = options.enable_mem_pattern
+    session_options.graph_optimization_level = {
         "disable": levels.ORT_DISABLE_ALL,
         "basic": levels.ORT_ENABLE_BASIC,
         "extended": levels.ORT_ENABLE_EXTENDED,
@@ -377,10 +379,12 @@ def _asked(options: Any, context: OpenContext) -> Any:
     if options.provider != "cpu" and not options.fallback_ops:
         # Versions that do not tell the assignment refuse by themselves.
         refuse = not hasattr(onnxruntime.InferenceSession, _ASSIGNMENT)
-        asked.add_session_config_entry("session.disable_cpu_ep_fallback", str(int(refuse)))
+        session_options.add_session_config_entry(
+            "session.disable_cpu_ep_fallback", str(int(refuse))
+        )
     if options.provider != "cpu" and hasattr(onnxruntime, "preload_dlls"):
         onnxruntime.preload_dlls()  # CUDA's libraries, where they were installed by pip
-    return asked
+    return session_options
 
 
 def _operators(events: Sequence[Mapping[str, Any]], count: int) -> list[Operator]:

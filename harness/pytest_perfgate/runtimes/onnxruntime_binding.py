@@ -32,7 +32,7 @@ class Binding:
         self._session = session
         self._number = number
         self._graph = graph
-        self._names = [each.name for each in session.get_outputs()]
+        self._names = [output.name for output in session.get_outputs()]
         self._kept: OrderedDict[tuple[int, ...], _Bound] = OrderedDict()
         self._captured = 0
 
@@ -49,7 +49,7 @@ class Binding:
         bound.binding.synchronize_outputs()
         outputs = bound.outputs or bound.binding.get_outputs()
         # On a CPU the array is the buffer itself.
-        return [each.numpy().copy() for each in outputs]
+        return [output.numpy().copy() for output in outputs]
 
     def _bind(self, name: str, batch: Any) -> _Bound:
         from onnxruntime import OrtValue, RunOptions
@@ -57,8 +57,8 @@ class Binding:
         binding = self._session.io_binding()
         entry = OrtValue.ortvalue_from_numpy(batch, self.device, self._number)
         binding.bind_ortvalue_input(name, entry)
-        for each in self._names:
-            binding.bind_output(each, self.device, self._number)
+        for output_name in self._names:
+            binding.bind_output(output_name, self.device, self._number)
         settings = RunOptions()
         bound = _Bound(binding, entry, [], settings)
         if not self._graph:
@@ -68,12 +68,12 @@ class Binding:
         self._session.run_with_iobinding(binding, uncaptured)
         bound.outputs = [
             OrtValue.ortvalue_from_shape_and_type(
-                each.shape(), each.numpy().dtype, self.device, self._number
+                output.shape(), output.numpy().dtype, self.device, self._number
             )
-            for each in binding.get_outputs()
+            for output in binding.get_outputs()
         ]
-        for each, value in zip(self._names, bound.outputs, strict=True):
-            binding.bind_ortvalue_output(each, value)
+        for output_name, value in zip(self._names, bound.outputs, strict=True):
+            binding.bind_ortvalue_output(output_name, value)
         self._captured += 1
         settings.add_run_config_entry("gpu_graph_annotation_id", str(self._captured))
         return bound

@@ -29,9 +29,9 @@ def conflict() -> str:
         installed = [distribution(name) for name in _DISTRIBUTIONS]
     except PackageNotFoundError:
         return ""
-    if len({str(each.locate_file("")) for each in installed}) > 1:
+    if len({str(package.locate_file("")) for package in installed}) > 1:
         return ""  # in folders of their own neither has the other's files; the first is imported
-    versions = " and ".join(f"{each.name} {each.version}" for each in installed)
+    versions = " and ".join(f"{package.name} {package.version}" for package in installed)
     return f"{versions} share one module, which is then the CPU's; for recipes on a GPU: {_MEND}"
 
 

@@ -79,7 +79,7 @@ class OpenCvSession(InferenceSession):
         """See `InferenceSession.run`."""
         self._net.setInput(batch)
         # The arrays are the network's own, which the next inference writes to.
-        return tuple(each.copy() for each in self._net.forward(self._outputs))
+        return tuple(output.copy() for output in self._net.forward(self._outputs))
 
     def close(self) -> None:
         """Lets the network go."""
@@ -90,4 +90,4 @@ def _outputs(path: str) -> list[str]:
     """The names of the graph's outputs, in its order, which is not always OpenCV's."""
     import onnx
 
-    return [each.name for each in onnx.load(path, load_external_data=False).graph.output]
+    return [output.name for output in onnx.load(path, load_external_data=False).graph.output]

@@ -110,10 +110,10 @@ class OpenVinoSession(InferenceSession):
         rows: dict[tuple[str, str], list[float]] = {}
         for _ in range(count):
             request.infer([batch], share_inputs=True)
-            for each in request.profiling_info:
-                if str(each.status).endswith(".EXECUTED"):
-                    key = str(each.node_name), str(each.node_type)
-                    rows.setdefault(key, []).append(each.real_time.total_seconds())
+            for node in request.profiling_info:
+                if str(node.status).endswith(".EXECUTED"):
+                    key = str(node.node_name), str(node.node_type)
+                    rows.setdefault(key, []).append(node.real_time.total_seconds())
         return [
             Operator(name=name, kind=kind, calls=len(took) / count, seconds=sum(took) / count)
             for (name, kind), took in rows.items()

@@ -150,8 +150,10 @@ class TensorRtSession(InferenceSession):
         self._stream.synchronize()
         # The pinned arrays are written to by the next inference.
         return tuple(
-            each.host.astype(np.float32) if each.host.dtype == np.float16 else each.host.copy()
-            for each in buffers.outputs
+            output.host.astype(np.float32)
+            if output.host.dtype == np.float16
+            else output.host.copy()
+            for output in buffers.outputs
         )
 
     def device_seconds(self) -> float:
@@ -247,7 +249,7 @@ class TensorRtSession(InferenceSession):
     def _set_shape(self, context: Any, shape: tuple[int, ...]) -> None:
         if not context.set_input_shape(self._entry[0], shape):
             smallest, optimal, largest = (
-                tuple(each) for each in self._engine.get_tensor_profile_shape(self._entry[0], 0)
+                tuple(shape) for shape in self._engine.get_tensor_profile_shape(self._entry[0], 0)
             )
             raise RuntimeFault(
                 f"the engine does not take an input of the shape {shape}",
@@ -263,7 +265,7 @@ class TensorRtSession(InferenceSession):
         outputs = []
         for name, dtype in self._outputs:
             size = tuple(context.get_tensor_shape(name))
-            if any(each < 0 for each in size):
+            if any(extent < 0 for extent in size):
                 raise RuntimeFault(
                     f"the shape of the output {name!r}, {size}, depends on what is in the image",
                     valid="outputs whose shape follows from the batch",
@@ -345,9 +347,9 @@ class TensorRtSession(InferenceSession):
         """What tensorrt_rtx takes at run time: its own CUDA graphs, and kernels that it compiled
         for this device before. None for tensorrt, which has neither.
         """
-        asked = options.kernel_specialization
+        specialization = options.kernel_specialization
         if not hasattr(self._trt, "CudaGraphStrategy"):
-            if asked is not None:
+            if specialization is not None:
                 raise RuntimeFault(
                     f"{self._trt.__name__} compiles nothing as it runs",
                     next_step="leave kernel_specialization out",
@@ -359,7 +361,9 @@ class TensorRtSession(InferenceSession):
             strategies.WHOLE_GRAPH_CAPTURE if options.cuda_graph else strategies.DISABLED
         )
         when = self._trt.DynamicShapesKernelSpecializationStrategy
-        settings.dynamic_shapes_kernel_specialization_strategy = getattr(when, asked or "EAGER")
+        settings.dynamic_shapes_kernel_specialization_strategy = getattr(
+            when, specialization or "EAGER"
+        )
         self._cache = settings.create_runtime_cache()
         # One of another device or version is refused, and is written anew.
         self._cached = self._kept.is_file() and self._cache.deserialize(self._kept.read_bytes())
@@ -379,20 +383,20 @@ class TensorRtSession(InferenceSession):
         part.replace(self._kept)
 
     def _execution_context(self) -> Any:
-        made = (
+        context = (
             self._engine.create_execution_context()
             if self._settings is None
             else self._engine.create_execution_context(self._settings)
         )
-        if made is None:
+        if context is None:
             raise RuntimeFault(
                 f"TensorRT makes no execution context: {self._said()}",
                 next_step="is there device memory left? nvidia-smi",
             )
-        return made
+        return context
 
     def _said(self) -> str:
-        return "; ".join(" ".join(each.split()) for each in self._log.errors) or "it says nothing"
+        return "; ".join(" ".join(error.split()) for error in self._log.errors) or "it says nothing"
 
 
 def _sized(entry: tuple[str, Any], shape: tuple[int, ...]) -> tuple[str, tuple[int, ...], Any]:

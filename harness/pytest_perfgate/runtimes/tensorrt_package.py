@@ -91,8 +91,8 @@ class Log:
 
     def __init__(self, trt: Any) -> None:
         self._severe = {
-            each: getattr(trt.ILogger.Severity, each)
-            for each in ("INTERNAL_ERROR", "ERROR", "WARNING")
+            level: getattr(trt.ILogger.Severity, level)
+            for level in ("INTERNAL_ERROR", "ERROR", "WARNING")
         }
         messages: list[tuple[Any, str]] = []
         self._messages = messages

@@ -51,12 +51,12 @@ def _kinds(trt: Any, engine: Any) -> dict[str, str]:
     """What each layer computes, as the engine's inspector tells; nothing where it does not."""
     inspector = engine.create_engine_inspector()
     try:
-        found = json.loads(inspector.get_engine_information(trt.LayerInformationFormat.JSON))
-        layers = found["Layers"]
+        information = json.loads(inspector.get_engine_information(trt.LayerInformationFormat.JSON))
+        layers = information["Layers"]
     except (ValueError, KeyError, TypeError):
         return {}
     return {
-        str(each["Name"]): str(each["LayerType"])
-        for each in layers
-        if isinstance(each, dict) and "Name" in each and "LayerType" in each
+        str(layer["Name"]): str(layer["LayerType"])
+        for layer in layers
+        if isinstance(layer, dict) and "Name" in layer and "LayerType" in layer
     }

@@ -142,8 +142,8 @@ class CudaSession(TorchSession):
             RuntimeFault: the model cannot be captured.
         """
         torch, shape = self._torch, tuple(x.shape)
-        found = self._graphs.get(shape)
-        if found is None:
+        captured = self._graphs.get(shape)
+        if captured is None:
             while len(self._graphs) >= _SHAPES:
                 self._graphs.popitem(last=False)
             entry, stream = x.clone(), torch.cuda.Stream()
@@ -161,10 +161,10 @@ class CudaSession(TorchSession):
                     f"the model cannot be captured as a CUDA graph: {error}",
                     next_step="set cuda_graph = false",
                 ) from error
-            found = self._graphs[shape] = _Graph(entry, outputs, graph)
+            captured = self._graphs[shape] = _Graph(entry, outputs, graph)
             self.facts["graphs_captured"] = len(self._graphs)
         self._graphs.move_to_end(shape)
-        return found
+        return captured
 
 
 def prove_device(tensors: Iterable[Any], device: Any, what: str) -> None:

@@ -29,11 +29,11 @@ def profile(run: Callable[[], Any], count: int, module: Any = None) -> list[Oper
     with _marked(layers):
         for _ in range(_WARM):
             run()
-        with profiling(activities=[ProfilerActivity.CPU]) as seen:
+        with profiling(activities=[ProfilerActivity.CPU]) as profiler:
             for _ in range(count):
                 run()
     rows: dict[tuple[str, str], list[float]] = {}
-    for event in seen.events():
+    for event in profiler.events():
         key, call = _place(event, layers)
         row = rows.setdefault(key, [0.0, 0.0])
         row[0] += call

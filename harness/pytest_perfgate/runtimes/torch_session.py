@@ -130,7 +130,7 @@ def _cast_layers(module: Any, x: Any, dtype: str) -> dict[str, Any]:
     import torch
 
     kinds = (torch.nn.modules.conv._ConvNd, torch.nn.Linear)
-    layers = [each for each in module.modules() if isinstance(each, kinds)]
+    layers = [module for module in module.modules() if isinstance(module, kinds)]
     cast: set[Any] = set()
 
     def hear(layer: Any, _inputs: Any, output: Any) -> None:

@@ -38,9 +38,9 @@ def engines_run(infer: Callable[[], Any]) -> int:
     """
     import torch
 
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as seen:
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
         infer()
-    count = sum(each.count for each in seen.key_averages() if each.key == _OPERATOR)
+    count = sum(event.count for event in profiler.key_averages() if event.key == _OPERATOR)
     if not count:
         raise RuntimeFault(
             'compile_backend = "tensorrt" was asked for, and an inference ran none of its engines',

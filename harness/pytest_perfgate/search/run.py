@@ -39,7 +39,7 @@ _ASK = "pytest --perf --perf-search"
 
 
 @dataclass(frozen=True)
-class Found:
+class RangeOutcome:
     """What became of a suite's ranges.
 
     Attributes:
@@ -55,7 +55,7 @@ class Found:
     failures: Mapping[str, Failure] = field(default_factory=dict)
 
 
-def found_for(
+def resolve_ranges(
     read: SuiteFile,
     wanted: Collection[str],
     *,
@@ -63,14 +63,14 @@ def found_for(
     machine: Machine,
     show: Progress,
     say: Progress,
-) -> Found:
+) -> RangeOutcome:
     """Values for every wanted recipe with ranges; one that lacks a package is left as it is.
 
     Where `settings.search` says so, studies are begun, or go on, until they are complete.
     """
     suite = read.suite
     if suite is None:
-        return Found(_no_suite(read))
+        return RangeOutcome(_no_suite(read))
     values: dict[str, Mapping[str, Any]] = {}
     searches: dict[str, Search] = {}
     failures: dict[str, Failure] = {}
@@ -89,7 +89,7 @@ def found_for(
             failures[name] = Failure(
                 stage="search", problem=error.problem, next_step=error.next_step
             )
-    return Found(replace(suite, recipes=recipes), values, searches, failures)
+    return RangeOutcome(replace(suite, recipes=recipes), values, searches, failures)
 
 
 def _no_suite(read: SuiteFile) -> Suite:
@@ -119,7 +119,7 @@ class _OneSearch:
         self._say = say
         self._metrics: Mapping[str, Metric] = metrics_of(suite.task)
         self._goal: Goal = goal_of(recipe, self._metrics, machine)
-        self._key = digest_of(_asked(suite, recipe, self._goal, machine))[:32]
+        self._key = digest_of(_study_key(suite, recipe, self._goal, machine))[:32]
         self._folder = _folder(settings, self._key)
         self._study = Study(self._folder, spec)
         self._fresh = 0
@@ -134,7 +134,9 @@ class _OneSearch:
             self._search()
         elif not self._study.complete:
             done = len(self._study.trials)
-            so_far = f"{done} of {self._study.asked} trials are done" if done else "none was tried"
+            so_far = (
+                f"{done} of {self._study.allowed} trials are done" if done else "none was tried"
+            )
             raise PerfgateError(
                 f"its values are still to be searched: {so_far}",
                 next_step=f"{_ASK}, or write values in place of its ranges",
@@ -142,7 +144,7 @@ class _OneSearch:
         trials = self._study.trials
         best = winner(trials)
         return Search(
-            asked=self._study.asked,
+            asked=self._study.allowed,
             limit=self._spec.seconds,
             seed=self._spec.seed,
             metric=self._goal.metric.name,
@@ -156,23 +158,23 @@ class _OneSearch:
             key=self._key,
         )
 
-    def values(self, found: Search) -> Mapping[str, Any]:
+    def values(self, search: Search) -> Mapping[str, Any]:
         """Those that won: the proof that the search had an effect.
 
         Raises:
             PerfgateError: nothing was chosen, because there was nothing to choose from.
         """
-        if len(found.trials) < min(_FEWEST, self._study.asked):
+        if len(search.trials) < min(_FEWEST, self._study.allowed):
             raise PerfgateError(
-                f"the search had no effect: {len(found.trials)} of {found.asked} trials ended in "
-                f"{found.limit or 0:g} s, and nothing was chosen",
+                f"the search had no effect: {len(search.trials)} of {search.asked} trials ended in "
+                f"{search.limit or 0:g} s, and nothing was chosen",
                 next_step="give it more `seconds`",
             )
-        best = next((each for each in found.trials if each.number == found.winner), None)
+        best = next((trial for trial in search.trials if trial.number == search.winner), None)
         if best is not None:
             return best.values
         raise PerfgateError(
-            f"none of {len(found.trials)} trials keeps the budgets: {_reasons(found.trials)}",
+            f"none of {len(search.trials)} trials keeps the budgets: {_reasons(search.trials)}",
             next_step="widen the ranges, or loosen a budget; every trial's reason is in the report",
         )
 
@@ -194,15 +196,15 @@ class _OneSearch:
                 self._goal,
                 self._metrics,
                 self._settings.alpha,
-                self._study.asked,
+                self._study.allowed,
             )
             files = _read_files(self._folder)
             while not self._study.complete:
-                asked = self._study.ask()
-                if asked is None:
+                proposal = self._study.ask()
+                if proposal is None:
                     break
-                number, values = asked
-                made, used = trials.measure(
+                number, values = proposal
+                trial, used = trials.measure(
                     number,
                     values,
                     lambda v=values: reading.filled(  # type: ignore[misc] # of this round
@@ -215,9 +217,9 @@ class _OneSearch:
                 _refuse_changes(files, used)
                 files |= used
                 _write_files(self._folder, files)
-                self._study.tell(made)
+                self._study.tell(trial)
                 self._fresh += 1
-                self._say(f"perfgate {name}: {self._told(made)}")
+                self._say(f"perfgate {name}: {self._summary(trial)}")
 
     def _progress(self, text: str) -> None:
         self._show(f"{self._recipe.name}: {self._where()}  {text}")
@@ -226,9 +228,9 @@ class _OneSearch:
         done = self._study.trials
         best = winner(done)
         fastest = f", best {1 / best.ratio:.2f}x as fast" if best and best.ratio else ""
-        return f"trial {len(done) + 1} of {self._study.asked}{fastest} "
+        return f"trial {len(done) + 1} of {self._study.allowed}{fastest} "
 
-    def _told(self, trial: Trial) -> str:
+    def _summary(self, trial: Trial) -> str:
         """A finished trial in a line."""
         listed = ", ".join(f"{place} {show_plain(value)}" for place, value in trial.values.items())
         if trial.level is None or trial.ratio is None:
@@ -239,7 +241,7 @@ class _OneSearch:
             what = f"{self._goal.metric.name} {show(trial.level, unit)} ({times})"
         if trial.score is not None:
             what += f", {self._goal.score.name} {trial.score:.4f}"
-        done = f"trial {trial.number} of {self._study.asked}"
+        done = f"trial {trial.number} of {self._study.allowed}"
         return f"{done}: {listed}: {what}" + (f"; {trial.reason}" if trial.reason else "")
 
     def _refuse(self, bench: Bench, reference: str) -> None:
@@ -266,16 +268,16 @@ def _refuse_changes(before: Mapping[str, str], used: Mapping[str, str]) -> None:
 
 def _reasons(trials: Collection[Trial]) -> str:
     """Why trials cannot win, the most frequent first, each once."""
-    found: dict[str, int] = {}
-    for each in trials:
-        broken = [name for name, away in each.constraints.items() if away > 0]
-        reason = f"{' and '.join(broken)} not kept" if broken else each.reason
-        found[reason] = found.get(reason, 0) + 1
-    listed = sorted(found.items(), key=lambda pair: -pair[1])
+    counts: dict[str, int] = {}
+    for trial in trials:
+        broken = [name for name, away in trial.constraints.items() if away > 0]
+        reason = f"{' and '.join(broken)} not kept" if broken else trial.reason
+        counts[reason] = counts.get(reason, 0) + 1
+    listed = sorted(counts.items(), key=lambda pair: -pair[1])
     return "; ".join(f"{reason} ({times} times)" for reason, times in listed[:3])
 
 
-def _asked(suite: Suite, recipe: Recipe, goal: Goal, machine: Machine) -> dict[str, Any]:
+def _study_key(suite: Suite, recipe: Recipe, goal: Goal, machine: Machine) -> dict[str, Any]:
     """What a study is of: whatever of it changes, values found before are no longer its own."""
     reference = suite.recipes[recipe.reference]
     budgets = {
@@ -299,7 +301,7 @@ def _asked(suite: Suite, recipe: Recipe, goal: Goal, machine: Machine) -> dict[s
         "measured": [suite.batch, suite.threads, suite.between_samples, suite.turns],
         "recipe": spec_of(recipe) | {"budgets": budgets},
         "reference": spec_of(reference) | {"budgets": {}},
-        "ranges": [vars(each) for each in spec.ranges] if spec else [],
+        "ranges": [vars(values) for values in spec.ranges] if spec else [],
         "seed": spec.seed if spec else 0,
         "goal": goal.metric.name,
     }
@@ -317,7 +319,7 @@ def _folder(settings: Settings, key: str) -> Path:
 
 def _read_files(folder: Path) -> dict[str, str]:
     try:
-        found: dict[str, str] = json.loads((folder / _FILES).read_bytes())
+        files: dict[str, str] = json.loads((folder / _FILES).read_bytes())
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
@@ -326,7 +328,7 @@ def _read_files(folder: Path) -> dict[str, str]:
             where=str(folder),
             next_step=f"rm -r {folder}, and search anew",
         ) from error
-    return found
+    return files
 
 
 def _write_files(folder: Path, files: Mapping[str, str]) -> None:

@@ -71,7 +71,7 @@ class Study:
         return tuple(self._done)
 
     @property
-    def asked(self) -> int:
+    def allowed(self) -> int:
         """How many trials there will be at the most: no more than there are values."""
         return min(self._spec.trials, self._size or self._spec.trials)
 
@@ -79,32 +79,32 @@ class Study:
     def complete(self) -> bool:
         """Whether nothing is left to try: trials, time or values are used up."""
         late = self._spec.seconds is not None and self.seconds >= self._spec.seconds
-        return late or len(self._done) >= self.asked
+        return late or len(self._done) >= self.allowed
 
     @property
     def seconds(self) -> float:
         """Of all finished trials."""
-        return sum(each.seconds for each in self._done)
+        return sum(trial.seconds for trial in self._done)
 
     def take_up(self) -> None:
         """Has what was cut off tried again, with the same values."""
         from optuna.trial import TrialState
 
-        for each in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            if _RECORD in each.user_attrs:
-                record = Trial.model_validate(each.user_attrs[_RECORD])
-                self._settle(each.number, record)
+        for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            if _RECORD in trial.user_attrs:
+                record = Trial.model_validate(trial.user_attrs[_RECORD])
+                self._settle(trial.number, record)
                 self._done.append(record)
                 continue
-            self._study.tell(each.number, state=TrialState.FAIL)
-            if set(each.params) == {span.place for span in self._spec.ranges}:
-                self._study.enqueue_trial(each.params)
+            self._study.tell(trial.number, state=TrialState.FAIL)
+            if set(trial.params) == {span.place for span in self._spec.ranges}:
+                self._study.enqueue_trial(trial.params)
 
     def ask(self) -> tuple[int, dict[str, Any]] | None:
         """The number of the next trial and its values; None when there is nothing new to try."""
         from optuna.trial import TrialState
 
-        known = {_text(each.values) for each in self._done}
+        known = {_text(trial.values) for trial in self._done}
         few = self._size is not None and self._size <= self._spec.trials
         for attempt in range(_TRIES):
             left = self._untried(known) if few or attempt >= _GUESSES else []
@@ -116,7 +116,7 @@ class Study:
                 trial = self._study.ask(distributions(self._spec.ranges))
             values = values_of(self._spec.ranges, trial.params)
             if _text(values) not in known:
-                self._asked = trial
+                self._pending = trial
                 return len(self._done) + 1, values
             self._study.tell(trial, state=TrialState.FAIL)  # it says nothing about its values
         return None
@@ -124,10 +124,10 @@ class Study:
     def tell(self, record: Trial) -> None:
         """What became of the trial that was asked for last."""
         for name, distance in record.constraints.items():
-            self._asked.set_constraint(name, distance)
+            self._pending.set_constraint(name, distance)
         # What is kept comes before its end is told: cut off in between, it is found again.
-        self._asked.set_user_attr(_RECORD, record.model_dump(mode="json"))
-        self._settle(self._asked.number, record)
+        self._pending.set_user_attr(_RECORD, record.model_dump(mode="json"))
+        self._settle(self._pending.number, record)
         self._done.append(record)
 
     def _settle(self, number: int, record: Trial) -> None:
@@ -142,9 +142,9 @@ class Study:
         from optuna.trial import TrialState
 
         return [
-            Trial.model_validate(each.user_attrs[_RECORD])
-            for each in self._study.get_trials(deepcopy=False)
-            if _RECORD in each.user_attrs and each.state is not TrialState.RUNNING
+            Trial.model_validate(trial.user_attrs[_RECORD])
+            for trial in self._study.get_trials(deepcopy=False)
+            if _RECORD in trial.user_attrs and trial.state is not TrialState.RUNNING
         ]
 
     def _untried(self, known: Collection[str]) -> list[dict[str, Any]]:
@@ -153,13 +153,13 @@ class Study:
             return []
         spans = self._spec.ranges
         grids = [_grid(span) for span in spans]
-        found = [
-            dict(zip((span.place for span in spans), each, strict=True))
-            for each in itertools.product(*grids)
+        sets = [
+            dict(zip((span.place for span in spans), values, strict=True))
+            for values in itertools.product(*grids)
         ]
-        found = [each for each in found if _text(values_of(spans, each)) not in known]
-        random.Random(self._spec.seed).shuffle(found)  # noqa: S311 - no secret
-        return found
+        sets = [drawn for drawn in sets if _text(values_of(spans, drawn)) not in known]
+        random.Random(self._spec.seed).shuffle(sets)  # noqa: S311 - no secret
+        return sets
 
     def _sampler(self, attempt: int) -> optuna.samplers.BaseSampler:
         """Seeded by how far the study is, so that one that goes on does not repeat its chances."""
@@ -209,35 +209,37 @@ def distributions(ranges: Sequence[Range]) -> dict[str, optuna.distributions.Bas
         IntDistribution,
     )
 
-    found: dict[str, optuna.distributions.BaseDistribution] = {}
-    for each in ranges:
-        if each.choices:
-            found[each.place] = CategoricalDistribution(tuple(range(len(each.choices))))
-        elif isinstance(exact(each, each.low), int):
-            step = 1 if each.step is None else int(each.step)
-            found[each.place] = IntDistribution(int(each.low), int(each.high), each.log, step)
+    distributions: dict[str, optuna.distributions.BaseDistribution] = {}
+    for values in ranges:
+        if values.choices:
+            distributions[values.place] = CategoricalDistribution(tuple(range(len(values.choices))))
+        elif isinstance(exact(values, values.low), int):
+            step = 1 if values.step is None else int(values.step)
+            distributions[values.place] = IntDistribution(
+                int(values.low), int(values.high), values.log, step
+            )
         else:
-            step_size = None if each.step is None else float(each.step)
-            low, high = float(each.low), float(each.high)
-            found[each.place] = FloatDistribution(low, high, each.log, step_size)
-    return found
+            step_size = None if values.step is None else float(values.step)
+            low, high = float(values.low), float(values.high)
+            distributions[values.place] = FloatDistribution(low, high, values.log, step_size)
+    return distributions
 
 
 def values_of(ranges: Sequence[Range], drawn: Mapping[str, Any]) -> dict[str, Any]:
     """What was drawn from `distributions`, as values for the recipe."""
     return {
-        each.place: each.choices[drawn[each.place]]
-        if each.choices
-        else exact(each, drawn[each.place])
-        for each in ranges
+        values.place: values.choices[drawn[values.place]]
+        if values.choices
+        else exact(values, drawn[values.place])
+        for values in ranges
     }
 
 
 def winner(trials: Sequence[Trial]) -> Trial | None:
     """The fastest that keeps every budget; None: there is none."""
     return min(
-        (each for each in trials if each.feasible),
-        key=lambda each: (each.ratio or 0.0, each.number),
+        (trial for trial in trials if trial.feasible),
+        key=lambda trial: (trial.ratio or 0.0, trial.number),
         default=None,
     )
 
@@ -245,9 +247,9 @@ def winner(trials: Sequence[Trial]) -> Trial | None:
 def front(trials: Sequence[Trial]) -> tuple[int, ...]:
     """Numbers of those that no other beats in both score and speed, feasible or not."""
     known = [
-        (each.ratio, -each.score, each.number)
-        for each in trials
-        if each.ratio is not None and each.score is not None
+        (trial.ratio, -trial.score, trial.number)
+        for trial in trials
+        if trial.ratio is not None and trial.score is not None
     ]
     return tuple(
         number

@@ -55,7 +55,7 @@ def goal_of(recipe: Recipe, metrics: Mapping[str, Metric], machine: Machine) -> 
     goal = metrics[spec.metric]
     held = []
     for budget in recipe.budgets:
-        limits = tuple(each for each in budget.limits if each.kind is not LimitKind.REGRESSION)
+        limits = tuple(limit for limit in budget.limits if limit.kind is not LimitKind.REGRESSION)
         if limits and _holds(metrics[budget.metric], goal) and not why_not(budget.when, machine):
             held.append(Budget(budget.metric, limits))
     return Goal(goal, next(iter(metrics.values())), tuple(held))
@@ -106,14 +106,14 @@ class Trials:
         self._bench.add([arm])
         files = self._bench.files(label)
         if self._bench.alive([label]):
-            told = {self._goal.metric.name, *(budget.metric for budget in self._goal.budgets)}
+            metrics = {self._goal.metric.name, *(budget.metric for budget in self._goal.budgets)}
             both = [label, recipe.reference]
             for launch in range(LAUNCHES):
                 self._bench.launch(
                     [(label, recipe.reference)],
                     note,
-                    batches=both if told & _OF_BATCHES else [],
-                    energies=both if "energy" in told else [],
+                    batches=both if metrics & _OF_BATCHES else [],
+                    energies=both if "energy" in metrics else [],
                     last=launch == LAUNCHES - 1,
                 )
         record = self._bench.record(label)
@@ -122,12 +122,12 @@ class Trials:
             reason = f"{record.failure.stage}: {record.failure.problem}"
             return ended(reason=reason, score=score, built=False), files
         constraints, reasons = self._held(record)
-        found = level(record, self._goal.metric)
+        middle = level(record, self._goal.metric)
         ratio = self._ratio(record)
-        if found is None or ratio is None:
+        if middle is None or ratio is None:
             reasons.append(f"{self._goal.metric.name} was not measured")
         return ended(
-            level=found,
+            level=middle,
             ratio=ratio,
             score=score,
             levels=self._levels(record),
@@ -137,13 +137,13 @@ class Trials:
 
     def _levels(self, record: RecipeRecord) -> dict[str, float]:
         """What is told of a trial besides: all times, rates and memory that it was measured by."""
-        found = {}
+        levels = {}
         for metric in self._metrics.values():
             if metric.rule is Rule.LAUNCHES and metric.unit in _SHOWN:
                 value = level(record, metric)
                 if value is not None:
-                    found[metric.name] = float(f"{value:.6g}")
-        return found
+                    levels[metric.name] = float(f"{value:.6g}")
+        return levels
 
     def _parity(self) -> float | None:
         """The limit on outputs' difference, None: no budget asks."""
@@ -192,9 +192,9 @@ def _why(limit: Limit, metric: Metric, result: LimitResult) -> str:
     if metric.rule is not Rule.LAUNCHES or result.estimate is None:
         return result.reason
     ratio = result.scale == "ratio"
-    found = show_percent(result.estimate - 1) if ratio else show(result.estimate, metric.unit)
+    text = show_percent(result.estimate - 1) if ratio else show(result.estimate, metric.unit)
     beside = " to the reference" if ratio else ""
-    return f"{metric.name} is {found}{beside}: {limit.kind.value} {limit.text} is broken"
+    return f"{metric.name} is {text}{beside}: {limit.kind.value} {limit.text} is broken"
 
 
 def _kept(limit: Limit, metric: Metric, result: LimitResult) -> tuple[bool, float]:

@@ -26,7 +26,7 @@ _BESIDE = LimitKind.SPEEDUP, LimitKind.GROWTH, LimitKind.DROP
 class BaseTree:
     """The other version of the code: which it is, where it lies, and what interprets it."""
 
-    found: Commit
+    commit: Commit
     root: Path
     python: str = ""
 
@@ -105,15 +105,15 @@ class Arms:
                 return []
             if brought.names:
                 self.notes.append(
-                    f"not in git, and taken from the working tree for {base.found.name}: "
+                    f"not in git, and taken from the working tree for {base.commit.name}: "
                     f"{', '.join(brought.names)}"
                 )
             read = reading.read(file, base.root)
         else:
-            problem = f"the suite does not exist at {base.found.name}"
+            problem = f"the suite does not exist at {base.commit.name}"
         if read is not None and read.suite is None:
             first = read.suite_problems[0]
-            problem = f"its suite file cannot be read at {base.found.name}: {first.problem}"
+            problem = f"its suite file cannot be read at {base.commit.name}: {first.problem}"
         arms = []
         for name in self._wanted:
             if name in skipped:
@@ -129,7 +129,7 @@ class Arms:
                     recipe = reading.filled(read, base.root, name, values)
                 except PerfgateError as error:
                     self.problems[name] = (
-                        f"its ranges at {base.found.name} do not take the values found for the "
+                        f"its ranges at {base.commit.name} do not take the values found for the "
                         f"working tree: {error.problem}"
                     )
                     continue
@@ -143,7 +143,7 @@ class Arms:
         Args:
             verdicts: only what these, still open, rest on; None for everything.
         """
-        compared = self._open(verdicts) if verdicts is not None else self._asked()
+        compared = self._open(verdicts) if verdicts is not None else self._metrics_at_base()
         blocks: dict[tuple[str, ...], None] = {}
         for recipe in self.recipes:
             if recipe.name not in compared:
@@ -163,7 +163,7 @@ class Arms:
                 blocks[name, copy_of(name)] = None
         return list(blocks)
 
-    def _asked(self) -> dict[str, tuple[bool, bool]]:
+    def _metrics_at_base(self) -> dict[str, tuple[bool, bool]]:
         """Recipe name to whether it is compared with its reference, and with its base."""
         compared = {}
         for recipe in self.recipes:
@@ -208,9 +208,9 @@ class Arms:
 
 def _code_tree(base: BaseTree) -> CodeTree:
     """The base's files: its root lies as far below their top as the project's does."""
-    depth = len(Path(base.found.prefix).parts)
+    depth = len(Path(base.commit.prefix).parts)
     top = base.root.parents[depth - 1] if depth else base.root
-    return CodeTree(top, base.found.top.resolve(), base.found.name)
+    return CodeTree(top, base.commit.top.resolve(), base.commit.name)
 
 
 def copy_of(reference: str) -> str:
@@ -226,5 +226,5 @@ def at_base(name: str) -> str:
 def _not_at_base(name: str, base: BaseTree, read: reading.SuiteFile | None) -> str:
     problems = read.problems.get(name) if read else None
     if problems:
-        return f"the recipe cannot be read at {base.found.name}: {problems[0].problem}"
-    return f"there is no recipe {name!r} at {base.found.name}"
+        return f"the recipe cannot be read at {base.commit.name}: {problems[0].problem}"
+    return f"there is no recipe {name!r} at {base.commit.name}"

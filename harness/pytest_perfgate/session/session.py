@@ -26,7 +26,7 @@ from pytest_perfgate.records.session import SessionRecord, SuiteRecord
 from pytest_perfgate.records.settings import Settings
 from pytest_perfgate.records.verdict import Status, Verdict
 from pytest_perfgate.report import publish
-from pytest_perfgate.search.run import found_for
+from pytest_perfgate.search.run import resolve_ranges
 from pytest_perfgate.session.arms import BaseTree
 from pytest_perfgate.session.suite_judge import MEASURED
 from pytest_perfgate.session.suite_run import SuiteRun
@@ -210,7 +210,7 @@ class Session:
             return {(verdict.recipe, verdict.metric): verdict for _, verdict in broken}
         keep_out_of_git(self.settings.cache)
         with exclusive(self.settings.share, self.settings.wait, self._show):
-            values = found_for(
+            values = resolve_ranges(
                 plan.read,
                 plan.wanted,
                 settings=self.settings,

@@ -190,7 +190,7 @@ class SuiteJudge:
     def _base_of(self, name: str) -> Base | None:
         if self._base is None:
             return None
-        commit = self._base.found.name
+        commit = self._base.commit.name
         if at_base(name) not in self._bench.labels:
             return Base(commit, problem=self._arms.problems.get(name, "it was not measured there"))
         record = self._bench.record(at_base(name))
@@ -206,8 +206,8 @@ class SuiteJudge:
             return None
         labels = [label for name in self._wanted if (label := at_base(name)) in self._bench.labels]
         return BaseRecord(
-            ref=self._base.found.ref,
-            commit=self._base.found.commit,
+            ref=self._base.commit.ref,
+            commit=self._base.commit.commit,
             python=self._base.python,
             recipes=tuple(self._bench.record(label) for label in labels),
             problems=self._arms.problems,

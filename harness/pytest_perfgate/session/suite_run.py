@@ -18,7 +18,7 @@ from pytest_perfgate.records.recipe_record import Failure, RecipeRecord
 from pytest_perfgate.records.session import SuiteRecord
 from pytest_perfgate.records.settings import Settings
 from pytest_perfgate.records.verdict import Verdict
-from pytest_perfgate.search.run import Found
+from pytest_perfgate.search.run import RangeOutcome
 from pytest_perfgate.session.arms import Arms, BaseTree, copy_of
 from pytest_perfgate.session.slow_recipes import Slowness
 from pytest_perfgate.session.suite_judge import SuiteJudge
@@ -46,7 +46,7 @@ class SuiteRun:
 
     def __init__(
         self,
-        values: Found,
+        values: RangeOutcome,
         wanted: Mapping[str, list[str]],
         *,
         settings: Settings,
@@ -136,7 +136,7 @@ class SuiteRun:
                 self._suite,
                 self._metrics,
                 self._settings.profile,
-                self._base.found.name if self._base else "",
+                self._base.commit.name if self._base else "",
             )
             verdicts = slowness.explained(verdicts, [recipe.name for recipe in self._recipes])
             if slowness.profiled:

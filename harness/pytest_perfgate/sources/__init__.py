@@ -49,7 +49,7 @@ class SourceContext:
 
 
 @dataclass(frozen=True)
-class Made:
+class SourceModel:
     """A model as its source gives it.
 
     Attributes:
@@ -87,7 +87,7 @@ class Source(registry.Extension, ABC):
             from pytest_perfgate.artifact import Artifact
             from pytest_perfgate.errors import RecipeError
             from pytest_perfgate.registry import from_extra
-            from pytest_perfgate.sources import Made, SEED, Source
+            from pytest_perfgate.sources import SEED, Source, SourceModel
 
 
             class Linear(Source):
@@ -104,7 +104,7 @@ class Source(registry.Extension, ABC):
 
                     torch.manual_seed(SEED)
                     module = self.restore(model, options, None, context.resolve)
-                    return Made(Artifact("torch", module=module), {"weights": "random"})
+                    return SourceModel(Artifact("torch", module=module), {"weights": "random"})
 
                 def restore(self, model, options, structure, resolve):
                     import torch
@@ -133,7 +133,7 @@ class Source(registry.Extension, ABC):
     Options: type[OptionsModel] = NoOptions
 
     @abstractmethod
-    def build(self, model: str, options: Any, context: SourceContext) -> Made:
+    def build(self, model: str, options: Any, context: SourceContext) -> SourceModel:
         """The model with its weights.
 
         Raises:
@@ -159,8 +159,8 @@ class Source(registry.Extension, ABC):
         return ()
 
     def restore(self, model: str, options: Any, structure: Any, resolve: Resolve) -> Any:
-        """A torch module of the same structure; for a source with `Made.structure` its weights are
-        loaded afterwards. A source of torch modules overrides it.
+        """A torch module of the same structure; its weights are loaded afterwards where
+        the source gives `SourceModel.structure`. A source of torch modules overrides it.
         """
         raise BuildError(f"{model!r} is a file, not a torch module", valid="a torch module")
 

@@ -9,7 +9,7 @@ from typing_extensions import override
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import IMPORT_PATH, TORCH, Artifact
 from pytest_perfgate.errors import RecipeError
-from pytest_perfgate.sources import Fence, Made, Resolve, Source, SourceContext
+from pytest_perfgate.sources import Fence, Resolve, Source, SourceContext, SourceModel
 
 
 class Function(Source):
@@ -26,10 +26,10 @@ class Function(Source):
         if not IMPORT_PATH.fullmatch(model):
             raise RecipeError(f"{model!r} is not an import path", valid='"package.module:function"')
 
-    def build(self, model: str, options: Any, context: SourceContext) -> Made:
+    def build(self, model: str, options: Any, context: SourceContext) -> SourceModel:
         """The module that the function returns, with its own weights."""
         module = self.restore(model, options, None, context.resolve)
-        return Made(Artifact(TORCH, module=module), {})
+        return SourceModel(Artifact(TORCH, module=module), {})
 
     @override
     def restore(self, model: str, options: Any, structure: Any, resolve: Resolve) -> Any:

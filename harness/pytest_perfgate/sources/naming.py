@@ -33,10 +33,10 @@ def valid_names() -> str:
     from pytest_perfgate.sources.function import Function
     from pytest_perfgate.sources.onnx import Onnx
 
-    named = [registry.find(registry.SOURCES, each) for each in registry.names(registry.SOURCES)]
+    named = [registry.find(registry.SOURCES, name) for name in registry.names(registry.SOURCES)]
     return ", ".join(
         [
-            *(f'"{each.example}"' for each in (Function(), Onnx())),
-            *(f'"{each.name}:{each.example}"' for each in named),
+            *(f'"{source.example}"' for source in (Function(), Onnx())),
+            *(f'"{source.name}:{source.example}"' for source in named),
         ]
     )

@@ -14,7 +14,7 @@ from pytest_perfgate import registry
 from pytest_perfgate.artifact import ONNX, Artifact
 from pytest_perfgate.errors import BuildError, RecipeError
 from pytest_perfgate.registry import Requirement
-from pytest_perfgate.sources import Fence, Made, Source, SourceContext, inside
+from pytest_perfgate.sources import Fence, Source, SourceContext, SourceModel, inside
 
 
 class Onnx(Source):
@@ -61,7 +61,7 @@ class Onnx(Source):
         return () if file is None else (file, *_side_files(file))
 
     @override
-    def build(self, model: str, options: Any, context: SourceContext) -> Made:
+    def build(self, model: str, options: Any, context: SourceContext) -> SourceModel:
         """The file.
 
         Raises:
@@ -71,7 +71,7 @@ class Onnx(Source):
         if file is None:
             raise BuildError(f"the model {model!r} is not there")
         _check_input(file)
-        return Made(Artifact(ONNX, path=file), {})
+        return SourceModel(Artifact(ONNX, path=file), {})
 
 
 def _check_input(file: Path) -> None:
@@ -84,8 +84,8 @@ def _check_input(file: Path) -> None:
 
     graph = _graph(file)
     weights = {tensor.name for tensor in graph.initializer}
-    inputs = [each for each in graph.input if each.name not in weights]
-    described = ", ".join(f"{each.name} {_describe(each)}" for each in inputs)
+    inputs = [value for value in graph.input if value.name not in weights]
+    described = ", ".join(f"{value.name} {_describe(value)}" for value in inputs)
     if len(inputs) == 1:
         tensor = inputs[0].type.tensor_type
         sizes = [size.dim_value for size in tensor.shape.dim]  # 0: any

@@ -63,8 +63,8 @@ def check(
         )
     if not options.weights:
         return
-    found = inside(options.weights, fence)
-    if not weight_files(found):
+    weights = inside(options.weights, fence)
+    if not weight_files(weights):
         raise RecipeError(
             f"{options.weights!r} has no weights",
             valid=f"a file, or a folder: {', '.join(SUFFIXES)}",
@@ -75,9 +75,9 @@ def files_of(options: PackageOptions, fence: Fence) -> tuple[Path, ...]:
     """The weights' files, and for a folder everything that describes them."""
     if not options.weights:
         return ()
-    found = inside(options.weights, fence)
-    beside = sorted(found.glob("*.json")) if found.is_dir() else []
-    return (*beside, *weight_files(found))
+    weights = inside(options.weights, fence)
+    beside = sorted(weights.glob("*.json")) if weights.is_dir() else []
+    return (*beside, *weight_files(weights))
 
 
 def imported(module: str) -> Any:

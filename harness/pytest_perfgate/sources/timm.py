@@ -16,10 +16,10 @@ from pytest_perfgate.sources import (
     SEED,
     Backbone,
     Fence,
-    Made,
     Resolve,
     Source,
     SourceContext,
+    SourceModel,
     inside,
 )
 from pytest_perfgate.sources.package_models import (
@@ -64,12 +64,14 @@ class Timm(Source):
         """Those of its weights."""
         return files_of(options, fence)
 
-    def build(self, model: str, options: Any, context: SourceContext) -> Made:
+    def build(self, model: str, options: Any, context: SourceContext) -> SourceModel:
         """The model with the weights that were asked for."""
         module = _created(model, options.arguments, options.pretrained, options.num_classes)
         if options.weights:
             fill(module, read(inside(options.weights, context.fence)), options.weights)
-        return Made(Artifact(TORCH, module=module), {"weights": options.origin}, structure={})
+        return SourceModel(
+            Artifact(TORCH, module=module), {"weights": options.origin}, structure={}
+        )
 
     @override
     def restore(self, model: str, options: Any, structure: Any, resolve: Resolve) -> Any:
@@ -91,13 +93,13 @@ def _created(
     timm = imported("timm")
     if not timm.is_model(model):
         raise unknown("timm", model, timm.list_models())
-    asked = dict(arguments) if classes is None else {**arguments, "num_classes": classes}
+    keywords = dict(arguments) if classes is None else {**arguments, "num_classes": classes}
     torch.manual_seed(SEED)
     if pretrained:
         with fetching(f"timm's {model}"):
-            return timm.create_model(model, pretrained=True, **asked).eval()
+            return timm.create_model(model, pretrained=True, **keywords).eval()
     try:
-        return timm.create_model(model, pretrained=False, **asked).eval()
+        return timm.create_model(model, pretrained=False, **keywords).eval()
     except (TypeError, ValueError, RuntimeError, AttributeError, AssertionError) as error:
         raise BuildError(
             f"timm.create_model does not build {model!r}: {error}",
@@ -115,7 +117,7 @@ def _last(module: Any) -> Any:
             self.features = module
 
         def forward(self, images: torch.Tensor) -> torch.Tensor:
-            found: torch.Tensor = self.features(images)[-1]
-            return found
+            features: torch.Tensor = self.features(images)[-1]
+            return features
 
     return Features().eval()

@@ -17,10 +17,10 @@ from pytest_perfgate.sources import (
     SEED,
     Backbone,
     Fence,
-    Made,
     Resolve,
     Source,
     SourceContext,
+    SourceModel,
     inside,
 )
 from pytest_perfgate.sources.package_models import (
@@ -64,7 +64,7 @@ class Torchvision(Source):
         """Those of its weights."""
         return files_of(options, fence)
 
-    def build(self, model: str, options: Any, context: SourceContext) -> Made:
+    def build(self, model: str, options: Any, context: SourceContext) -> SourceModel:
         """The model with the weights that were asked for."""
         module = _created(model, options.arguments, options.num_classes)
         effect: dict[str, Any] = {"weights": options.origin}
@@ -72,7 +72,7 @@ class Torchvision(Source):
             effect["random_tensors"] = _fetch(module, model)
         elif options.weights:
             fill(module, read(inside(options.weights, context.fence)), options.weights)
-        return Made(Artifact(TORCH, module=module), effect, structure={})
+        return SourceModel(Artifact(TORCH, module=module), effect, structure={})
 
     @override
     def restore(self, model: str, options: Any, structure: Any, resolve: Resolve) -> Any:
@@ -100,7 +100,7 @@ class Torchvision(Source):
             with torch.device("meta"):
                 module = _created(model, arguments, None)
             features = getattr(module, "features", None) or _before_head(module)
-            if not any(each._non_persistent_buffers_set for each in features.modules()):
+            if not any(module._non_persistent_buffers_set for module in features.modules()):
                 return features.to_empty(device="cpu").eval()
         except (NotImplementedError, RuntimeError):
             pass  # its builder looks at numbers
@@ -113,10 +113,10 @@ def _created(model: str, arguments: Mapping[str, Any], classes: int | None) -> A
     known = models.list_models(module=models)
     if model not in known:
         raise unknown("torchvision", model, known)
-    asked = dict(arguments) if classes is None else {**arguments, "num_classes": classes}
+    keywords = dict(arguments) if classes is None else {**arguments, "num_classes": classes}
     torch.manual_seed(SEED)
     try:
-        return models.get_model(model, weights=None, **asked).eval()
+        return models.get_model(model, weights=None, **keywords).eval()
     except (TypeError, ValueError) as error:
         raise BuildError(
             f"torchvision does not build {model!r}: {error}",
@@ -138,7 +138,7 @@ def _before_head(module: Any) -> Any:
     """The layers before pooling, one after the other."""
     import torch
 
-    layers = OrderedDict((n, each) for n, each in module.named_children() if n not in _AFTER)
+    layers = OrderedDict((n, layer) for n, layer in module.named_children() if n not in _AFTER)
     return torch.nn.Sequential(layers)
 
 
@@ -151,16 +151,16 @@ def _check(module: Any, features: Any, model: str) -> None:
     import torch
 
     head = getattr(module, "fc", None)
-    seen: list[Any] = []
+    head_inputs: list[Any] = []
     problem = "its head is not one linear layer behind a pooling"
     if isinstance(head, torch.nn.Linear):
-        hook = head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+        hook = head.register_forward_pre_hook(lambda _, inputs: head_inputs.append(inputs[0]))
         images = torch.rand(1, 3, _PROBE, _PROBE)
         try:
             with torch.inference_mode():
                 module(images)
-                found = features.eval()(images).mean((2, 3))
-            if torch.allclose(found, seen[0], rtol=1e-4, atol=1e-5):
+                pooled = features.eval()(images).mean((2, 3))
+            if torch.allclose(pooled, head_inputs[0], rtol=1e-4, atol=1e-5):
                 return
         except (RuntimeError, IndexError, TypeError, NotImplementedError) as error:
             problem = str(error)

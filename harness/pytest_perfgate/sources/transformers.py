@@ -18,10 +18,10 @@ from pytest_perfgate.sources import (
     SEED,
     Backbone,
     Fence,
-    Made,
     Resolve,
     Source,
     SourceContext,
+    SourceModel,
     inside,
 )
 from pytest_perfgate.sources.package_models import (
@@ -92,23 +92,23 @@ class Transformers(Source):
         """Those of its weights and its configuration."""
         return files_of(options, fence)
 
-    def build(self, model: str, options: Any, context: SourceContext) -> Made:
+    def build(self, model: str, options: Any, context: SourceContext) -> SourceModel:
         """The model with the weights that were asked for."""
         more = {} if options.num_classes is None else {"num_labels": options.num_classes}
         kind, outputs = _HEADS[options.head]
         effect: dict[str, Any] = {"weights": options.origin}
         if options.pretrained:
             arguments = {**options.arguments, **more}
-            found, left = _fetched(kind, model, arguments, options.revision, other_head=bool(more))
+            inner, left = _fetched(kind, model, arguments, options.revision, other_head=bool(more))
             effect["random_tensors"] = left
-            module = _plain(found, outputs)
+            module = _plain(inner, outputs)
         else:
             path = inside(options.weights, context.fence) if options.weights else None
             config = _config(model, {**options.arguments, **more}, path)
             module = _plain(_from_config(config, kind), outputs)
             if path:
                 fill(module.model, read(path), options.weights)
-        return Made(Artifact(TORCH, module=module), effect, structure=_kept(module.model))
+        return SourceModel(Artifact(TORCH, module=module), effect, structure=_kept(module.model))
 
     @override
     def restore(self, model: str, options: Any, structure: Any, resolve: Resolve) -> Any:
@@ -121,11 +121,11 @@ class Transformers(Source):
     def backbone(self, model: str, arguments: Mapping[str, Any], *, pretrained: bool) -> Backbone:
         """The model without a head, and of what it gives the last map."""
         if pretrained:
-            found, _ = _fetched("AutoModel", model, arguments, "", other_head=False)
+            inner, _ = _fetched("AutoModel", model, arguments, "", other_head=False)
         else:
-            found = _from_config(_config(model, arguments, None), "AutoModel")
-        kept = _kept(found)
-        return Backbone(_plain(found, ("last_hidden_state",)), kept.pop("model_type"), kept)
+            inner = _from_config(_config(model, arguments, None), "AutoModel")
+        kept = _kept(inner)
+        return Backbone(_plain(inner, ("last_hidden_state",)), kept.pop("model_type"), kept)
 
 
 def _fetched(
@@ -140,7 +140,7 @@ def _fetched(
     transformers = imported("transformers")
     imported("torch").manual_seed(SEED)
     with fetching(model):
-        found, told = getattr(transformers, kind).from_pretrained(
+        loaded, report = getattr(transformers, kind).from_pretrained(
             model,
             revision=revision or "main",
             use_safetensors=True,
@@ -148,19 +148,19 @@ def _fetched(
             ignore_mismatched_sizes=other_head,
             **arguments,
         )
-    left = [*map(str, told["missing_keys"]), *map(str, told["mismatched_keys"])]
+    left = [*map(str, report["missing_keys"]), *map(str, report["mismatched_keys"])]
     if left and not other_head:
         raise BuildError(
             f"{len(left)} tensors are not among the weights of {model} ({', '.join(left[:3])})",
             next_step="name weights of a model with this head, or train one: set num_classes",
         )
-    return found.eval(), len(left)
+    return loaded.eval(), len(left)
 
 
 def _kept(model: Any) -> dict[str, Any]:
     """A model's configuration as plain data."""
-    found: dict[str, Any] = json.loads(model.config.to_json_string(use_diff=False))
-    return found
+    config: dict[str, Any] = json.loads(model.config.to_json_string(use_diff=False))
+    return config
 
 
 def _config(model: str, arguments: Mapping[str, Any], path: Path | None) -> Any:
@@ -205,8 +205,8 @@ def _plain(model: Any, outputs: tuple[str, ...]) -> Any:
             self.model = model
 
         def forward(self, images: torch.Tensor) -> Any:
-            found = self.model(pixel_values=images, return_dict=True)
-            given = tuple(found[name] for name in outputs)
+            fields = self.model(pixel_values=images, return_dict=True)
+            given = tuple(fields[name] for name in outputs)
             return given[0] if len(given) == 1 else given
 
     return Plain().eval()

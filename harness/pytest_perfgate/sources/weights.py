@@ -27,10 +27,10 @@ def read(path: Path) -> dict[str, Any]:
     Raises:
         BuildError: a file holds something else.
     """
-    found: dict[str, Any] = {}
+    tensors: dict[str, Any] = {}
     for file in weight_files(path):
-        found |= _tensors(file)
-    return found
+        tensors |= _tensors(file)
+    return tensors
 
 
 def fill(module: Any, state: Mapping[str, Any], where: str) -> None:
@@ -47,14 +47,14 @@ def fill(module: Any, state: Mapping[str, Any], where: str) -> None:
         for name in own
         if name in state and state[name].shape != own[name].shape
     ]
-    told = [
+    differences = [
         f"{len(names)} {what} ({', '.join(names[:3])})"
         for what, names in (("missing", missing), ("unknown", foreign), ("misshapen", shapes))
         if names
     ]
-    if told:
+    if differences:
         raise BuildError(
-            f"the weights are of another model: {'; '.join(told)}",
+            f"the weights are of another model: {'; '.join(differences)}",
             where=where,
             next_step="name the model, and num_classes, that they were saved from",
         )
@@ -88,7 +88,7 @@ def _tensors(file: Path) -> dict[str, Any]:
             from safetensors.torch import load
 
             return dict(load(content))
-        found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        loaded = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # each reader has errors of its own
         raise BuildError(
             f"it is not a file of weights alone: {type(error).__name__}: {error}",
@@ -96,10 +96,10 @@ def _tensors(file: Path) -> dict[str, Any]:
             next_step="save them again: safetensors.torch.save_file(model.state_dict(), file)",
         ) from error
     for key in _WRAPPED:
-        if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
-            found = found[key]
-    if not isinstance(found, Mapping) or not all(
-        isinstance(each, torch.Tensor) for each in found.values()
+        if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
+            loaded = loaded[key]
+    if not isinstance(loaded, Mapping) or not all(
+        isinstance(value, torch.Tensor) for value in loaded.values()
     ):
         raise BuildError("it holds other things than tensors by name", where=str(file))
-    return dict(found)
+    return dict(loaded)

@@ -122,7 +122,7 @@ def trend(values: Array, alpha: float) -> Trend:
     drift = _drift(scaled, edges, price, alpha)
     if drift is None:
         return Trend(_steps(scaled, edges, unit), None, sd)
-    slope, low, high, total = (each * unit for each in drift.line)
+    slope, low, high, total = (value * unit for value in drift.line)
     return Trend(
         _steps(drift.flat, drift.edges, unit), Drift(slope, low, high, total, drift.p_value), sd
     )
@@ -230,8 +230,8 @@ def _pelt(scaled: Array, price: float) -> list[int]:
     import ruptures
 
     model: Any = ruptures.KernelCPD(kernel="linear", min_size=SHORTEST)
-    found = model.fit(scaled.reshape(-1, 1)).predict(pen=price)
-    return [0, *(int(each) for each in found)]
+    ends = model.fit(scaled.reshape(-1, 1)).predict(pen=price)
+    return [0, *(int(end) for end in ends)]
 
 
 def _may_have_levels(scaled: Array, price: float) -> bool:

@@ -138,7 +138,7 @@ def _float32_interface(module: Any) -> Any:
             outputs = self.module(x.to(dtype))
             if isinstance(outputs, torch.Tensor):
                 return outputs.float()
-            return tuple(each.float() for each in outputs)
+            return tuple(output.float() for output in outputs)
 
     return Float32().eval()
 

@@ -27,7 +27,7 @@ from pytest_perfgate.steps.backbone_parts import (
     source_of,
     there,
 )
-from pytest_perfgate.steps.training import Course, TrainingOptions, told, train
+from pytest_perfgate.steps.training import Course, TrainingOptions, course_facts, train
 
 
 class Backbone(Step):
@@ -62,16 +62,16 @@ class Backbone(Step):
         @model_validator(mode="after")
         def _can_be(self) -> Backbone.Options:
             try:
-                found = self.chosen
-                source = source_of(found)
-                asked = source.Options.model_validate(
+                backbone = self.chosen
+                source = source_of(backbone)
+                source_options = source.Options.model_validate(
                     {"pretrained": self.pretrained, "arguments": self.arguments}
                 )
                 if ":" in self.backbone:
-                    source.check(found.model, asked, Fence(Path(), Path()))
+                    source.check(backbone.model, source_options, Fence(Path(), Path()))
             except RecipeError as error:
                 raise ValueError("; ".join(filter(None, (error.problem, error.valid)))) from error
-            if self.pretrained and ":" not in self.backbone and found.source == "transformers":
+            if self.pretrained and ":" not in self.backbone and backbone.source == "transformers":
                 raise ValueError(
                     'pretrained: name the weights, as "transformers:organisation/model"'
                 )
@@ -106,24 +106,24 @@ class Backbone(Step):
         torch.set_num_threads(context.threads)
         torch.manual_seed(context.seed)
         module, example = artifact.module, context.example(1)
-        asked = options.chosen
+        backbone = options.chosen
         wanted = seam(module, options.at, example)
         effect = {
             "backbone_before": type(named(module, options.at)).__name__,
             **_sizes(module, example, "_before"),
         }
-        made = source_of(asked).backbone(
-            asked.model, asked.arguments, pretrained=options.pretrained
+        part = source_of(backbone).backbone(
+            backbone.model, backbone.arguments, pretrained=options.pretrained
         )
         structure = {
-            "source": asked.source,
-            "model": made.model,
-            "arguments": dict(made.arguments),
-            "origin": str(asked),
-            "fit": fit_of(made.module, wanted),
+            "source": backbone.source,
+            "model": part.model,
+            "arguments": dict(part.arguments),
+            "origin": str(backbone),
+            "fit": fit_of(part.module, wanted),
         }
         torch.manual_seed(context.seed)
-        _put(module, options.at, fitted(made.module, str(asked), structure["fit"]))
+        _put(module, options.at, fitted(part.module, str(backbone), structure["fit"]))
         for parameter in module.parameters():
             parameter.requires_grad_(True)
         before = {name: value.detach().clone() for name, value in module.named_parameters()}
@@ -131,11 +131,11 @@ class Backbone(Step):
         data = context.data(options.data)
         module = train(context.trainer, module, data, options, context.seed, course).eval()
         after = dict(module.named_parameters())
-        fresh = source_of(asked).restore_backbone(made.model, made.arguments)
+        fresh = source_of(backbone).restore_backbone(part.model, part.arguments)
         effect |= {
-            **told(course),
+            **course_facts(course),
             **_sizes(module, example, ""),
-            "asked": str(asked),
+            "asked": str(backbone),
             "backbone": there(module, options.at, fresh),
             "backbone_parameters": sum(value.numel() for value in fresh.parameters()),
             "changed_parameters": sum(
@@ -187,7 +187,7 @@ def _finite(module: Any, example: Any) -> bool:
         output = module(torch.from_numpy(example))
     outputs = (output,) if isinstance(output, torch.Tensor) else tuple(output)
     return all(
-        bool(torch.isfinite(each).all()) for each in (*module.state_dict().values(), *outputs)
+        bool(torch.isfinite(value).all()) for value in (*module.state_dict().values(), *outputs)
     )
 
 

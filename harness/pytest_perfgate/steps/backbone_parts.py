@@ -90,22 +90,24 @@ def chosen(name: str, arguments: Mapping[str, Any]) -> Chosen:
             f'it is no network that is known by its name; valid: "source:model", or '
             f"{suggestion(name, KNOWN)}"
         )
-    found = [
+    candidates = [
         Chosen(source, model, {**known, **arguments})
         for source, (model, known) in KNOWN[name].items()
     ]
-    return next((each for each in found if not _missing(each)), found[0])
+    return next((candidate for candidate in candidates if not _missing(candidate)), candidates[0])
 
 
-def source_of(asked: Chosen) -> Source:
+def source_of(backbone: Chosen) -> Source:
     """The source of a network; it has backbones."""
-    source: Source = registry.find(registry.SOURCES, asked.source)
+    source: Source = registry.find(registry.SOURCES, backbone.source)
     return source
 
 
-def _missing(asked: Chosen) -> bool:
-    source: Source = source_of(asked)
-    return any(each.missing for each in source.requires_with(asked.model, source.Options()))
+def _missing(backbone: Chosen) -> bool:
+    source: Source = source_of(backbone)
+    return any(
+        package.missing for package in source.requires_with(backbone.model, source.Options())
+    )
 
 
 @dataclass(frozen=True)
@@ -146,9 +148,9 @@ def seam(module: Any, at: str, example: Any) -> Seam:
     """
     import torch
 
-    seen: list[tuple[Any, Any]] = []
+    uses: list[tuple[Any, Any]] = []
     hook = named(module, at).register_forward_hook(
-        lambda _, inputs, output: seen.append((inputs, output))
+        lambda _, inputs, output: uses.append((inputs, output))
     )
     try:
         with torch.inference_mode():
@@ -156,9 +158,9 @@ def seam(module: Any, at: str, example: Any) -> Seam:
     finally:
         hook.remove()
     where = f"step backbone: at {at!r}"
-    if len(seen) != 1:
-        raise BuildError(f"the model uses it {len(seen)} times an image", where=where, valid="once")
-    inputs, output = seen[0]
+    if len(uses) != 1:
+        raise BuildError(f"the model uses it {len(uses)} times an image", where=where, valid="once")
+    inputs, output = uses[0]
     if len(inputs) != 1 or not isinstance(output, torch.Tensor) or output.dim() not in {2, 4}:
         shown = list(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
         raise BuildError(
@@ -186,18 +188,22 @@ def fit_of(features: Any, wanted: Seam) -> dict[str, int]:
 
     batch, channels, *sides = wanted.takes
     with torch.inference_mode():
-        found = features(torch.zeros(wanted.takes))
+        output = features(torch.zeros(wanted.takes))
         larger = features(torch.zeros(batch, channels, *(2 * side for side in sides)))
-    if not isinstance(found, torch.Tensor) or found.dim() != 4 or found.shape[1] != larger.shape[1]:
-        shown = list(found.shape) if isinstance(found, torch.Tensor) else type(found).__name__
+    if (
+        not isinstance(output, torch.Tensor)
+        or output.dim() != 4
+        or output.shape[1] != larger.shape[1]
+    ):
+        shown = list(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
         raise BuildError(
             f"the new backbone gives {shown}, no map of features",
             valid="channels first, (N, C, h, w)",
         )
-    fit = {"channels": int(found.shape[1]), "wanted": int(wanted.gives[1]), "repeat": 1, "pool": 1}
+    fit = {"channels": int(output.shape[1]), "wanted": int(wanted.gives[1]), "repeat": 1, "pool": 1}
     if len(wanted.gives) == 2:
         return {**fit, "pool": 0}
-    (high, wide), (new_high, new_wide) = wanted.gives[2:], found.shape[2:]
+    (high, wide), (new_high, new_wide) = wanted.gives[2:], output.shape[2:]
     if high % new_high == 0 and high // new_high * new_wide == wide:
         return {**fit, "repeat": high // new_high}
     if new_high % high == 0 and new_high // high * wide == new_wide:
@@ -241,11 +247,11 @@ def there(module: Any, at: str, fresh: Any) -> str:
     """The name of the backbone that a model really has: of a fitted one, when its layers are those
     of `fresh`, a new one of that name.
     """
-    found: Any = dict(module.named_modules()).get(at)
-    features = getattr(found, "features", None)
-    if features is None or not hasattr(found, "origin"):
-        return "none" if found is None else type(found).__name__
-    return str(found.origin) if _shapes(features) == _shapes(fresh) else "another network"
+    replaced: Any = dict(module.named_modules()).get(at)
+    features = getattr(replaced, "features", None)
+    if features is None or not hasattr(replaced, "origin"):
+        return "none" if replaced is None else type(replaced).__name__
+    return str(replaced.origin) if _shapes(features) == _shapes(fresh) else "another network"
 
 
 def _shapes(module: Any) -> dict[str, tuple[int, ...]]:

@@ -86,7 +86,9 @@ def _share(module: Any, dtype: str) -> float:
     """The share of floating-point parameters that have the type."""
     import torch
 
-    found = [each for each in module.parameters() if each.is_floating_point()]
-    total: int = sum(each.numel() for each in found)
-    same: int = sum(each.numel() for each in found if each.dtype == getattr(torch, dtype))
+    parameters = [parameter for parameter in module.parameters() if parameter.is_floating_point()]
+    total: int = sum(parameter.numel() for parameter in parameters)
+    same: int = sum(
+        parameter.numel() for parameter in parameters if parameter.dtype == getattr(torch, dtype)
+    )
     return same / max(1, total)

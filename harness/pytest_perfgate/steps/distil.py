@@ -18,7 +18,7 @@ from pytest_perfgate.registry import Requirement
 from pytest_perfgate.steps import Applied, BuildContext, Step, expect, training_device
 from pytest_perfgate.steps.distil_loss import Pairs, Terms, distance
 from pytest_perfgate.steps.output_check import short
-from pytest_perfgate.steps.training import Course, TrainingOptions, told, train
+from pytest_perfgate.steps.training import Course, TrainingOptions, course_facts, train
 
 _SELF = "self"
 """The chain's model so far, as the student."""
@@ -138,7 +138,7 @@ class Distil(Step):
                 next_step="minimize `course.loss(images, loss)` in place of `loss`",
             )
         student = trained.eval()
-        effect |= told(course)
+        effect |= course_facts(course)
         effect["distance"] = compared()
         effect["images"] = options.images
         model = "" if goes_on else options.student
@@ -166,11 +166,11 @@ def _sizes(module: Any, example: Any, suffix: str) -> dict[str, float]:
     """Parameters, and multiplications of one image where torch-pruning is there to count them."""
     import torch
 
-    parameters = sum(each.numel() for each in module.parameters())
-    found: dict[str, float] = {f"parameters{suffix}": parameters}
+    parameters = sum(parameter.numel() for parameter in module.parameters())
+    sizes: dict[str, float] = {f"parameters{suffix}": parameters}
     if not registry.from_extra("torch_pruning", "torch").missing:
         import torch_pruning
 
         macs, _ = torch_pruning.utils.count_ops_and_params(module, torch.from_numpy(example))
-        found[f"macs{suffix}"] = float(macs)
-    return found
+        sizes[f"macs{suffix}"] = float(macs)
+    return sizes

@@ -38,19 +38,19 @@ def logit_loss(student: Any, teacher: Any, temperature: float, activation: str) 
     from torch.nn import functional
 
     axis = 1 if student.dim() == 4 else -1
-    mine, other = student / temperature, teacher / temperature
+    ours, other = student / temperature, teacher / temperature
     if activation == "softmax":
         wanted = functional.log_softmax(other, axis)
-        found = functional.log_softmax(mine, axis)
-        apart = (wanted.exp() * (wanted - found)).sum()
+        likely = functional.log_softmax(ours, axis)
+        apart = (wanted.exp() * (wanted - likely)).sum()
         expected = torch.tensor(
             float(teacher.numel() // teacher.shape[axis]), device=teacher.device
         )
     else:
         chance = other.sigmoid()
         apart = (
-            chance * (functional.logsigmoid(other) - functional.logsigmoid(mine))
-            + (1 - chance) * (functional.logsigmoid(-other) - functional.logsigmoid(-mine))
+            chance * (functional.logsigmoid(other) - functional.logsigmoid(ours))
+            + (1 - chance) * (functional.logsigmoid(-other) - functional.logsigmoid(-ours))
         ).sum()
         expected = teacher.sigmoid().sum().clamp(min=1.0)
     return temperature**2 * apart / expected
@@ -74,7 +74,7 @@ class Terms:
         self._heard: dict[str, dict[str, Any]] = {"student": {}, "teacher": {}}
         self._hooks: list[Any] = []
         pairs = (*options.logits, *options.features)
-        self._listen("student", student, (mine for mine, _ in pairs))
+        self._listen("student", student, (ours for ours, _ in pairs))
         self._listen("teacher", teacher, (other for _, other in pairs))
         with torch.no_grad():
             student(example)
@@ -82,8 +82,8 @@ class Terms:
         self._projected = [
             self._projector(index, *pair) for index, pair in enumerate(options.features)
         ]
-        for mine, other in options.logits:
-            self._same(mine, other)
+        for ours, other in options.logits:
+            self._same(ours, other)
         self._forget()
 
     def __call__(self, images: Any, loss: Any) -> Any:
@@ -97,7 +97,7 @@ class Terms:
         with torch.no_grad():
             self._teacher(images)
         options, student, teacher = self._options, self._heard["student"], self._heard["teacher"]
-        missing = [mine for mine, _ in (*options.logits, *options.features) if mine not in student]
+        missing = [ours for ours, _ in (*options.logits, *options.features) if ours not in student]
         if missing:
             raise BuildError(
                 f"the trainer did not run the student's layer {missing[0]!r} before `course.loss`",
@@ -105,13 +105,13 @@ class Terms:
                 next_step="call `course.loss(images, loss)` once after each `module(images)`",
             )
         total = (1 - options.alpha) * loss
-        for mine, other in options.logits:
+        for ours, other in options.logits:
             apart = logit_loss(
-                student[mine], teacher[other], options.temperature, options.activation
+                student[ours], teacher[other], options.temperature, options.activation
             )
             total = total + options.alpha * apart / len(options.logits)
-        for index, (mine, other) in enumerate(options.features):
-            apart = feature_loss(self._project(index, student[mine]), teacher[other])
+        for index, (ours, other) in enumerate(options.features):
+            apart = feature_loss(self._project(index, student[ours]), teacher[other])
             total = total + options.beta * apart / len(options.features)
         self._forget()
         return total
@@ -152,50 +152,50 @@ class Terms:
 
             self._hooks.append(layer.register_forward_hook(hear))
 
-    def _pair(self, mine: str, other: str) -> tuple[Any, Any]:
+    def _pair(self, ours: str, other: str) -> tuple[Any, Any]:
         import torch
 
-        found = (
-            _output(self._heard["student"], mine, "student"),
+        pair = (
+            _output(self._heard["student"], ours, "student"),
             _output(self._heard["teacher"], other, "teacher"),
         )
-        if not all(isinstance(each, torch.Tensor) for each in found):
+        if not all(isinstance(output, torch.Tensor) for output in pair):
             raise BuildError(
-                f"the layers {mine!r} and {other!r} do not both give one tensor",
+                f"the layers {ours!r} and {other!r} do not both give one tensor",
                 valid="names of layers that do; for logits, of those before softmax or sigmoid",
             )
-        return found
+        return pair
 
-    def _same(self, mine: str, other: str) -> None:
-        student, teacher = self._pair(mine, other)
+    def _same(self, ours: str, other: str) -> None:
+        student, teacher = self._pair(ours, other)
         if student.shape != teacher.shape:
             raise BuildError(
-                f"logits of the student's {mine!r} are {list(student.shape)}, of the teacher's "
+                f"logits of the student's {ours!r} are {list(student.shape)}, of the teacher's "
                 f"{other!r} {list(teacher.shape)}"
             )
 
-    def _projector(self, index: int, mine: str, other: str) -> bool:
+    def _projector(self, index: int, ours: str, other: str) -> bool:
         """Whether the student's features need to be taken to another width, the teacher's. The
         parameters for it are the student's then, where the trainer's optimizer finds them.
         """
         import torch
 
-        student, teacher = self._pair(mine, other)
+        student, teacher = self._pair(ours, other)
         axis = 1 if student.dim() == 4 else -1
-        shapes = [list(each.shape) for each in (student, teacher)]
+        shapes = [list(output.shape) for output in (student, teacher)]
         for shape in shapes:
             shape[axis] = 0
         if shapes[0] != shapes[1]:
             raise BuildError(
-                f"features of the student's {mine!r} are {list(student.shape)}, of the teacher's "
+                f"features of the student's {ours!r} are {list(student.shape)}, of the teacher's "
                 f"{other!r} {list(teacher.shape)}: only their width may differ"
             )
         width, wanted = student.shape[axis], teacher.shape[axis]
         if width != wanted:
-            made = torch.nn.Linear(width, wanted)
+            linear = torch.nn.Linear(width, wanted)
             for what in _PARTS:
                 name = f"{_PROJECTOR}{index}_{what}"
-                self._student.register_parameter(name, getattr(made, what))
+                self._student.register_parameter(name, getattr(linear, what))
         return bool(width != wanted)
 
     def _project(self, index: int, features: Any) -> Any:
@@ -230,15 +230,15 @@ def distance(student: Any, teacher: Any, inputs: Iterable[Any]) -> float:
         for batch in inputs:
             x = torch.from_numpy(batch)
             sides = [_tensors(module(x)) for module in (student, teacher)]
-            shapes = [[list(each.shape) for each in side] for side in sides]
+            shapes = [[list(output.shape) for output in side] for side in sides]
             if shapes[0] != shapes[1]:
                 raise BuildError(
                     f"the student's outputs are {shapes[0]}", valid=f"the teacher's: {shapes[1]}"
                 )
             apart = apart or [0.0] * len(sides[0])
             whole = whole or [0.0] * len(sides[0])
-            for index, (mine, other) in enumerate(zip(*sides, strict=True)):
-                apart[index] += float((mine - other).double().square().sum())
+            for index, (ours, other) in enumerate(zip(*sides, strict=True)):
+                apart[index] += float((ours - other).double().square().sum())
                 whole[index] += float(other.double().square().sum())
     if not apart:
         raise BuildError("there is no image to compare student and teacher on")

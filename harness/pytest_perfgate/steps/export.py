@@ -116,8 +116,8 @@ class Export(Step):
         worst = 0.0
         for count in CHECKED:
             batch = context.example(count)
-            found = onnx_outputs(session, batch)
-            worst = max(worst, largest_difference(module_outputs(module, batch), found))
+            outputs = onnx_outputs(session, batch)
+            worst = max(worst, largest_difference(module_outputs(module, batch), outputs))
         if not worst <= options.tolerance:
             raise BuildError(
                 f"the exported graph's outputs differ by {worst:.3g} (relative) from the module's",
@@ -144,9 +144,9 @@ def _forget_source(path: Path) -> None:
     model = onnx.load(path)
     graph = model.graph
     graph.doc_string = ""
-    for each in (*graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
-        each.doc_string = ""
-        del each.metadata_props[:]
+    for entry in (*graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
+        entry.doc_string = ""
+        del entry.metadata_props[:]
     for holder in (model, graph, *model.functions):
         del holder.metadata_props[:]
     onnx.save(model, path)

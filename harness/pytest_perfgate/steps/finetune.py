@@ -12,7 +12,7 @@ from pytest_perfgate import registry
 from pytest_perfgate.artifact import TORCH, Artifact
 from pytest_perfgate.registry import Requirement
 from pytest_perfgate.steps import Applied, BuildContext, Step, expect, training_device
-from pytest_perfgate.steps.training import Course, TrainingOptions, told, train
+from pytest_perfgate.steps.training import Course, TrainingOptions, course_facts, train
 
 
 class Finetune(Step):
@@ -84,7 +84,7 @@ class Finetune(Step):
         )
         finite = all(bool(torch.isfinite(value).all()) for value in module.state_dict().values())
         effect = {
-            **told(course),
+            **course_facts(course),
             "changed_parameters": changed,
             "parameters": sum(value.numel() for value in after.values()),
             "finite": finite,

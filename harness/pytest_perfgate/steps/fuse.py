@@ -72,9 +72,9 @@ class Fuse(Step):
         import torch
         from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-        found = dict(module.named_modules())
+        layers = dict(module.named_modules())
         for conv_name, norm_name in structure["pairs"]:
-            conv, norm = found[conv_name], found[norm_name]
+            conv, norm = layers[conv_name], layers[norm_name]
             _replace(module, conv, fuse_conv_bn_eval(conv, norm, transpose=conv.transposed))
             _replace(module, norm, torch.nn.Identity())
         return module
@@ -84,7 +84,7 @@ def _norms(module: Any) -> int:
     import torch
 
     kind = torch.nn.modules.batchnorm._BatchNorm
-    return sum(isinstance(each, kind) for each in module.modules())
+    return sum(isinstance(module, kind) for module in module.modules())
 
 
 def _pairs(module: Any, batch: Any) -> list[list[str]]:
@@ -103,7 +103,7 @@ def _pairs(module: Any, batch: Any) -> list[list[str]]:
     signature = program.graph_signature
     owners = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
     modules = dict(module.named_modules(remove_duplicate=False))
-    names_of = {each: name for name, each in module.named_modules()}  # one name of several
+    names_of = {module: name for name, module in module.named_modules()}  # one name of several
 
     def owner(node: Any, argument: int, suffix: str) -> str:
         """The module whose `suffix` an argument of a call is, "" for none."""
@@ -126,9 +126,14 @@ def _pairs(module: Any, batch: Any) -> list[list[str]]:
     pairs = []
     for conv, nodes in convolutions.items():
         readers = {reader for node in nodes for reader in node.users}
-        found = {names.get(reader, "") for reader in readers}
+        names_after = {names.get(reader, "") for reader in readers}
         alone = all(len(node.users) == 1 for node in nodes)
-        if alone and len(found) == 1 and (name := found.pop()) and readers == set(norms[name]):
+        if (
+            alone
+            and len(names_after) == 1
+            and (name := names_after.pop())
+            and readers == set(norms[name])
+        ):
             pairs.append([conv, name])
     return pairs
 

@@ -89,10 +89,10 @@ class Half(Step):
         path = context.folder / "model.onnx"
         onnx.checker.check_model(after)
         onnx.save(after, path)
-        sessions = [onnx_session(each, context.threads) for each in (artifact.path, path)]
+        sessions = [onnx_session(model, context.threads) for model in (artifact.path, path)]
         difference = 0.0
         for count in batches(before):
-            one, other = (onnx_outputs(each, context.example(count)) for each in sessions)
+            one, other = (onnx_outputs(session, context.example(count)) for session in sessions)
             difference = max(difference, largest_difference(one, other))
         overflow = _overflow(after, context)
         effect = {
@@ -140,22 +140,22 @@ def _mend(model: Any) -> None:
             node
             for node in model.graph.node
             if node.op_type == "Cast"
-            and any(each.name == "to" and each.i == to for each in node.attribute)
+            and any(attribute.name == "to" and attribute.i == to for attribute in node.attribute)
         ]
 
     wider = {node.output[0]: node.input[0] for node in casts(onnx.TensorProto.FLOAT16)}
     for node in casts(onnx.TensorProto.FLOAT):
         node.input[0] = wider.get(node.input[0], node.input[0])
     read = {name for node in model.graph.node for name in node.input}
-    read |= {each.name for each in model.graph.output}
-    seen: set[bytes] = set()
+    read |= {value.name for value in model.graph.output}
+    casts_seen: set[bytes] = set()
     nodes = []
     for node in model.graph.node:
         text = node.SerializeToString(deterministic=True)
         unread = node.op_type == "Cast" and not read.intersection(node.output)
-        if not unread and (node.op_type != "Cast" or text not in seen):
+        if not unread and (node.op_type != "Cast" or text not in casts_seen):
             nodes.append(node)
-        seen.add(text)
+        casts_seen.add(text)
     del model.graph.node[:]
     model.graph.node.extend(nodes)
     del model.graph.value_info[:]  # they follow from the graph
@@ -167,17 +167,17 @@ def _count(model: Any) -> dict[str, int]:
 
     inferred = onnx.shape_inference.infer_shapes(model).graph
     half, single = onnx.TensorProto.FLOAT16, onnx.TensorProto.FLOAT
-    types = {each.name: each.type.tensor_type.elem_type for each in inferred.value_info}
-    types |= {each.name: each.type.tensor_type.elem_type for each in inferred.output}
-    types |= {each.name: each.data_type for each in inferred.initializer}
-    weights = [each.data_type for each in inferred.initializer]
+    types = {value.name: value.type.tensor_type.elem_type for value in inferred.value_info}
+    types |= {value.name: value.type.tensor_type.elem_type for value in inferred.output}
+    types |= {value.name: value.data_type for value in inferred.initializer}
+    weights = [value.data_type for value in inferred.initializer]
     ops = [node for node in inferred.node if node.op_type != "Cast"]
     floats = [{types.get(name) for name in node.output} & {half, single} for node in ops]
     return {
         "fp16_initializers": weights.count(half),
         "initializers": weights.count(half) + weights.count(single),
-        "fp16_ops": sum(half in each for each in floats),
-        "ops": sum(bool(each) for each in floats),
+        "fp16_ops": sum(half in types_of for types_of in floats),
+        "ops": sum(bool(types_of) for types_of in floats),
         "casts": sum(node.op_type == "Cast" for node in inferred.node),
     }
 
@@ -194,14 +194,22 @@ def _overflow(model: Any, context: BuildContext) -> list[str]:
 
     half = onnx.TensorProto.FLOAT16
     inferred = onnx.shape_inference.infer_shapes(model)
-    types = {each.name: each.type.tensor_type.elem_type for each in inferred.graph.value_info}
-    made = [name for node in model.graph.node for name in node.output if types.get(name) == half]
+    types = {value.name: value.type.tensor_type.elem_type for value in inferred.graph.value_info}
+    names_of_half = [
+        name for node in model.graph.node for name in node.output if types.get(name) == half
+    ]
     shown = onnx.ModelProto()
     shown.CopyFrom(model)
     del shown.graph.output[:]
-    shown.graph.output.extend(onnx.helper.make_tensor_value_info(name, half, None) for name in made)
-    if not made:
+    shown.graph.output.extend(
+        onnx.helper.make_tensor_value_info(name, half, None) for name in names_of_half
+    )
+    if not names_of_half:
         return []
     session = onnx_session(shown.SerializeToString(), context.threads)
-    found = onnx_outputs(session, context.example(batches(model)[0]))
-    return [name for name, value in zip(made, found, strict=True) if not np.isfinite(value).all()]
+    outputs = onnx_outputs(session, context.example(batches(model)[0]))
+    return [
+        name
+        for name, value in zip(names_of_half, outputs, strict=True)
+        if not np.isfinite(value).all()
+    ]

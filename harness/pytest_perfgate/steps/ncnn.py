@@ -102,7 +102,7 @@ def _convert(source: Path, path: Path, shape: tuple[int, ...], options: Any) -> 
     import pnnx
 
     program = pnnx.EXEC_PATH
-    size = ",".join(str(each) for each in (1, *shape[1:]))
+    size = ",".join(str(size) for size in (1, *shape[1:]))
     with tempfile.TemporaryDirectory() as scratch:
         shutil.copy(source, Path(scratch) / "model.onnx")
         done = subprocess.run(
@@ -121,12 +121,12 @@ def _convert(source: Path, path: Path, shape: tuple[int, ...], options: Any) -> 
             errors="replace",
             check=False,
         )
-        made = [Path(scratch) / name for name in ("model.param", "model.bin")]
-        if done.returncode or not all(each.is_file() for each in made):
+        files = [Path(scratch) / name for name in ("model.param", "model.bin")]
+        if done.returncode or not all(file.is_file() for file in files):
             words = (done.stdout + done.stderr).strip()[-600:]
             raise BuildError(
                 f"pnnx does not convert the graph (exit code {done.returncode}): {words}",
                 next_step="look for an operator that ncnn lacks",
             )
-        for each in made:
-            shutil.copy(each, path.with_name(each.name))
+        for file in files:
+            shutil.copy(file, path.with_name(file.name))

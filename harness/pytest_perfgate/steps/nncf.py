@@ -92,11 +92,11 @@ class Nncf(Step):
         _require("ignored_types", options.ignored_types, _all(model, "get_type_name"))
         images = _Images(context, options.subset_size if options.method == "quantize" else 0)
         with _quiet():
-            made = _METHODS[options.method](model, options, images)
-            _rename(made)
-            openvino.save_model(made, str(path), compress_to_fp16=False)
-        found = core.read_model(str(path))
-        listed = [each for each in found.get_ops() if each.get_type_name() in _WEIGHTED]
+            result = _METHODS[options.method](model, options, images)
+            _rename(result)
+            openvino.save_model(result, str(path), compress_to_fp16=False)
+        reopened = core.read_model(str(path))
+        listed = [op for op in reopened.get_ops() if op.get_type_name() in _WEIGHTED]
         is_quantized = _weights_are if options.method == "compress_weights" else _both_are
         quantized = sum(map(is_quantized, listed))
         effect = {
@@ -170,21 +170,21 @@ def _ignored(options: Any) -> Any:
 
 
 def _all(model: Any, what: str) -> set[str]:
-    return {getattr(each, what)() for each in model.get_ops()}
+    return {getattr(op, what)() for op in model.get_ops()}
 
 
 def _rename(model: Any) -> None:
     """Numbers operators without a name of their own by their place: OpenVINO counts them over the
     whole process, so that the same model would give another file.
     """
-    for place, each in enumerate(model.get_ordered_ops()):
-        kind, _, number = each.get_friendly_name().rpartition("_")
-        if kind == each.get_type_name() and number.isdecimal():
-            each.set_friendly_name(f"{kind}_{place}")
+    for place, op in enumerate(model.get_ordered_ops()):
+        kind, _, number = op.get_friendly_name().rpartition("_")
+        if kind == op.get_type_name() and number.isdecimal():
+            op.set_friendly_name(f"{kind}_{place}")
 
 
-def _require(option: str, asked: Iterable[str], known: set[str]) -> None:
-    for name in asked:
+def _require(option: str, missing: Iterable[str], known: set[str]) -> None:
+    for name in missing:
         if name not in known:
             raise BuildError(f"{option}: the model has no {name!r}", valid=suggestion(name, known))
 

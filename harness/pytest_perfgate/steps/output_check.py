@@ -26,7 +26,9 @@ def module_outputs(module: Any, batch: Any) -> tuple[Any, ...]:
         dtype = dtype_of(module)
         outputs = module(x if dtype is None else x.to(dtype))
     outputs = (outputs,) if isinstance(outputs, torch.Tensor) else tuple(outputs)
-    return tuple((each.float() if each.is_floating_point() else each).numpy() for each in outputs)
+    return tuple(
+        (output.float() if output.is_floating_point() else output).numpy() for output in outputs
+    )
 
 
 def image_input(graph: Any) -> Any:
@@ -34,7 +36,7 @@ def image_input(graph: Any) -> Any:
     among the inputs, too.
     """
     weights = {tensor.name for tensor in graph.initializer}
-    return next(each for each in graph.input if each.name not in weights)
+    return next(entry for entry in graph.input if entry.name not in weights)
 
 
 def batches(model: Any) -> tuple[int, ...]:
@@ -47,11 +49,11 @@ def onnx_session(model: Path | bytes, threads: int) -> Any:
     """ONNX Runtime on a CPU, silent, on a file or on a model's bytes."""
     import onnxruntime
 
-    asked = onnxruntime.SessionOptions()
-    asked.intra_op_num_threads = threads
-    asked.log_severity_level = 3
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
     source = model if isinstance(model, bytes) else str(model)
-    return onnxruntime.InferenceSession(source, asked, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 
 
 def onnx_outputs(session: Any, batch: Any) -> tuple[Any, ...]:
@@ -62,19 +64,21 @@ def onnx_outputs(session: Any, batch: Any) -> tuple[Any, ...]:
     """
     import numpy as np
 
-    asked = session.get_inputs()[0]
-    fed = batch.astype(np.float16) if asked.type == "tensor(float16)" else batch
+    entry = session.get_inputs()[0]
+    fed = batch.astype(np.float16) if entry.type == "tensor(float16)" else batch
     try:
-        found = session.run(None, {asked.name: fed})
+        outputs = session.run(None, {entry.name: fed})
     except Exception as error:
         raise BuildError(
             f"the graph does not run a batch of {len(batch)}: {error}",
             next_step="look for a shape that was fixed when the graph was made",
         ) from error
-    return tuple(each.astype(np.float32) if each.dtype == np.float16 else each for each in found)
+    return tuple(
+        output.astype(np.float32) if output.dtype == np.float16 else output for output in outputs
+    )
 
 
-def largest_difference(expected: Sequence[Any], found: Sequence[Any]) -> float:
+def largest_difference(expected: Sequence[Any], outputs: Sequence[Any]) -> float:
     """The largest difference of any output, relative to that output's largest value (1 at the
     least); infinite when anything is not finite.
 
@@ -83,11 +87,11 @@ def largest_difference(expected: Sequence[Any], found: Sequence[Any]) -> float:
     """
     import numpy as np
 
-    shapes = [[list(each.shape) for each in side] for side in (expected, found)]
+    shapes = [[list(value.shape) for value in side] for side in (expected, outputs)]
     if shapes[0] != shapes[1]:
         raise BuildError(f"the outputs have the shapes {shapes[1]}", valid=str(shapes[0]))
     worst = 0.0
-    for ours, theirs in zip(expected, found, strict=True):
+    for ours, theirs in zip(expected, outputs, strict=True):
         if not (np.isfinite(ours).all() and np.isfinite(theirs).all()):
             return math.inf
         scale = max(1.0, float(np.abs(ours).max(initial=0.0)))

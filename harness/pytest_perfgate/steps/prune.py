@@ -136,26 +136,26 @@ def _output_layers(module: Any, example: Any) -> set[Any]:
         if isinstance(layer, kinds):
             for parameter in layer.parameters(recurse=False):
                 owners[id(parameter)] = layer
-    found: set[Any] = set()
-    seen = set()
+    layers: set[Any] = set()
+    visited = set()
     waiting = [output.grad_fn for output in outputs]
     while waiting:
         node = waiting.pop()
-        if node is None or node in seen:
+        if node is None or node in visited:
             continue
-        seen.add(node)
+        visited.add(node)
         before = [after for after, _ in node.next_functions if after is not None]
         # A linear layer's weight is transposed on the way.
         before += [deep for after in before for deep, _ in after.next_functions if _turns(after)]
         variables = [getattr(after, "variable", None) for after in before]
-        mine = {owners[id(each)] for each in variables if id(each) in owners}
-        if mine:
-            found |= mine  # and no further: what lies before it may be pruned
+        owned = {owners[id(variable)] for variable in variables if id(variable) in owners}
+        if owned:
+            layers |= owned  # and no further: what lies before it may be pruned
             continue
         waiting += [after for after, _ in node.next_functions]
-    if not found:
+    if not layers:
         raise BuildError("no layer was found whose channels are the model's outputs")
-    return found
+    return layers
 
 
 class _Ends:
@@ -187,8 +187,8 @@ class _Ends:
     def __call__(self, outputs: Any) -> list[Any]:
         """The model's outputs and, after them, those of its layers in the last run."""
         own = list(outputs) if isinstance(outputs, (tuple, list)) else [outputs]
-        found, self._outputs = self._outputs, []
-        return own + found
+        of_layers, self._outputs = self._outputs, []
+        return own + of_layers
 
 
 def _turns(node: Any) -> bool:

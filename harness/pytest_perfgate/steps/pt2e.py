@@ -17,7 +17,7 @@ from pytest_perfgate.errors import BuildError
 from pytest_perfgate.registry import Requirement
 from pytest_perfgate.steps import Applied, BuildContext, Step, expect, training_device
 from pytest_perfgate.steps.output_check import largest_difference, module_outputs, short
-from pytest_perfgate.steps.training import Course, TrainingOptions, told, train
+from pytest_perfgate.steps.training import Course, TrainingOptions, course_facts, train
 
 _CALIBRATION = "calibration"
 _LARGEST_BATCH = 1024
@@ -110,13 +110,13 @@ class Pt2e(Step):
             path = context.folder / "model.pt2"
             torch.export.save(program, path)
         quantized, quantizable = count(program.graph_module.graph)
-        found = module_outputs(program.module(), batch)
+        actual = module_outputs(program.module(), batch)
         effect = {
             "quantized_ops": quantized,
             "quantizable_ops": quantizable,
             "quantized_share": round(quantized / max(1, quantizable), 4),
             **more,
-            "difference": short(largest_difference(expected, found)),
+            "difference": short(largest_difference(expected, actual)),
             "bytes": path.stat().st_size,
         }
         return Applied(Artifact(EXPORTED, path=path), effect)
@@ -187,9 +187,9 @@ class Pt2e(Step):
         course = Course(context.progress, context.checkpoints, device=options.device)
         data = context.data(options.data)
         trained = train(context.trainer, wrapped, data, options, context.seed, course).eval()
-        finite = all(bool(torch.isfinite(each).all()) for each in trained.parameters())
+        finite = all(bool(torch.isfinite(parameter).all()) for parameter in trained.parameters())
         expect(finite, Pt2e.name, "training ended in NaN or infinite weights")
-        return trained.graph, told(course)
+        return trained.graph, course_facts(course)
 
 
 def count(graph: Any) -> tuple[int, int]:
@@ -200,7 +200,7 @@ def count(graph: Any) -> tuple[int, int]:
     quantized = [
         node
         for node in listed
-        if all(_base(each).startswith("dequantize") for each in node.args[:2])
+        if all(_base(argument).startswith("dequantize") for argument in node.args[:2])
     ]
     return len(quantized), len(listed)
 

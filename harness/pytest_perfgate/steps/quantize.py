@@ -169,11 +169,11 @@ class Quantize(Step):
             return
         expect(effect["calibration_images"] > 0, self.name, "no calibration image was used")
         if options.activation_symmetric:
-            found = effect["zero_points_not_zero"]
-            expect(found == 0, self.name, f"{found} zero points of activations are not 0")
+            violations = effect["zero_points_not_zero"]
+            expect(violations == 0, self.name, f"{violations} zero points of activations are not 0")
         if not options.quantize_bias:
-            found = effect["quantized_biases"]
-            expect(found == 0, self.name, f"{found} biases were quantized")
+            violations = effect["quantized_biases"]
+            expect(violations == 0, self.name, f"{violations} biases were quantized")
         if options.reduce_range:
             bits = effect["weight_bits"]
             expect(bits <= 7, self.name, f"weights take {bits} bits")
@@ -315,7 +315,7 @@ def _asymmetric(graph: Any) -> dict[str, int]:
     """What TensorRT would not take: zero points of activations that are not 0, 8-bit biases."""
     from onnx import numpy_helper
 
-    stored = {each.name: each for each in graph.initializer}
+    stored = {tensor.name: tensor for tensor in graph.initializer}
     makers = {output: node for node in graph.node for output in node.output}
     points = 0
     for node in graph.node:

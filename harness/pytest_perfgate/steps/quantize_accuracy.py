@@ -41,13 +41,13 @@ def held(
     ranked: list[str] = []
     tried = 0
     while True:
-        found = quantize(floats)
+        facts = quantize(floats)
         after = context.score(Artifact(ONNX, path=path), split)
         tried += 1
         context.progress(tried, 0, f"{len(floats)} layers in float, {before - after:+.4f} lost")
         if before - after <= options.accuracy_drop:
             return {
-                **found,
+                **facts,
                 "accuracy_before": round(before, 6),
                 "accuracy_drop": round(before - after, 6),
                 "tried": tried,
@@ -83,8 +83,8 @@ def _most_sensitive(
     noise = {}
     for node in onnx.load(plain).graph.node:
         if node.op_type in options.op_types_to_quantize and node.name:
-            seen = [inputs[node.input[0]]["qdq_err"]] if node.input[0] in inputs else []
-            seen += [weights[name] for name in node.input[1:2] if name in weights]
-            if seen:
-                noise[node.name] = float(min(seen))
+            errors = [inputs[node.input[0]]["qdq_err"]] if node.input[0] in inputs else []
+            errors += [weights[name] for name in node.input[1:2] if name in weights]
+            if errors:
+                noise[node.name] = float(min(errors))
     return sorted(noise, key=lambda name: (noise[name], name))

@@ -33,12 +33,12 @@ class Ranges:
         self.images = 0
         if folder is None or _ARGUMENT not in inspect.signature(quantize_static).parameters:
             return
-        asked = options.model_dump(mode="json", include=set(DECIDES))
-        key = hashlib.sha256(json.dumps([onnxruntime.__version__, asked]).encode())
+        deciding = options.model_dump(mode="json", include=set(DECIDES))
+        key = hashlib.sha256(json.dumps([onnxruntime.__version__, deciding]).encode())
         key.update(plain.read_bytes())
-        for each in inputs():
-            key.update(f"{each.shape}{each.dtype}".encode())
-            key.update(each.tobytes())
+        for batch in inputs():
+            key.update(f"{batch.shape}{batch.dtype}".encode())
+            key.update(batch.tobytes())
             self.images += 1
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / f"{key.hexdigest()}.json"

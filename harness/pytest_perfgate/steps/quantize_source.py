@@ -45,7 +45,7 @@ def prepare(source: Path, target: Path, options: Any, example: Any, threads: int
     model = onnx.load(source)
     _refuse_grouped(model.graph, options)
     version = next(
-        (each.version for each in model.opset_import if each.domain in {"", "ai.onnx"}), _OLDEST
+        (opset.version for opset in model.opset_import if opset.domain in {"", "ai.onnx"}), _OLDEST
     )
     plain = source
     if version < _OLDEST:
@@ -117,7 +117,7 @@ def _refuse_grouped(graph: Any, options: Any) -> None:
     if not options.per_channel or "ConvTranspose" not in options.op_types_to_quantize:
         return
     for node in graph.node:
-        groups = next((each.i for each in node.attribute if each.name == "group"), 1)
+        groups = next((attribute.i for attribute in node.attribute if attribute.name == "group"), 1)
         excluded = node.name in options.nodes_to_exclude
         if node.op_type == "ConvTranspose" and groups > 1 and not excluded:
             raise BuildError(

@@ -15,12 +15,12 @@ def weights_only(plain: Path, path: Path, options: Any) -> None:
     from onnx import helper, numpy_helper
 
     model = onnx.load(plain)
-    stored = {each.name: each for each in model.graph.initializer}
+    stored = {tensor.name: tensor for tensor in model.graph.initializer}
     done: set[str] = set()
     for node in list(model.graph.node):
-        asked = node.op_type in options.op_types_to_quantize and len(node.input) > 1
-        asked = asked and node.op_type != "Clip"  # its other inputs are bounds
-        if not asked or node.name in options.nodes_to_exclude or node.input[1] not in stored:
+        quantizable = node.op_type in options.op_types_to_quantize and len(node.input) > 1
+        quantizable = quantizable and node.op_type != "Clip"  # its other inputs are bounds
+        if not quantizable or node.name in options.nodes_to_exclude or node.input[1] not in stored:
             continue
         name = node.input[1]
         if name not in done:
@@ -28,7 +28,7 @@ def weights_only(plain: Path, path: Path, options: Any) -> None:
             axis = _output_axis(node) if options.per_channel and weight.ndim > 1 else None
             if axis is not None:
                 axis %= weight.ndim
-            others = tuple(each for each in range(weight.ndim) if each != axis)
+            others = tuple(other for other in range(weight.ndim) if other != axis)
             largest = np.abs(weight).max(axis=None if axis is None else others, keepdims=True)
             scale = np.maximum(largest, 1e-12).astype(np.float32) / 127
             whole = np.clip(np.round(weight / scale), -127, 127).astype(np.int8)
@@ -44,10 +44,10 @@ def weights_only(plain: Path, path: Path, options: Any) -> None:
             )
             parts = [f"{name}_quantized", f"{name}_scale", f"{name}_zero_point"]
             more: dict[str, Any] = {} if axis is None else {"axis": axis}
-            made = helper.make_node(
+            inverse = helper.make_node(
                 "DequantizeLinear", parts, [name], f"{name}_DequantizeLinear", **more
             )
-            model.graph.node.insert(0, made)
+            model.graph.node.insert(0, inverse)
             done.add(name)
     onnx.save(model, path)
 
@@ -57,6 +57,6 @@ def _output_axis(node: Any) -> int:
     if node.op_type == "MatMul":
         return -1
     if node.op_type == "Gemm":
-        turned = any(each.name == "transB" and each.i for each in node.attribute)
+        turned = any(attribute.name == "transB" and attribute.i for attribute in node.attribute)
         return 0 if turned else 1
     return 1 if node.op_type == "ConvTranspose" else 0

@@ -117,14 +117,14 @@ def _layers(module: Any, ignored: tuple[str, ...]) -> dict[str, Any]:
                 f"ignored_layers: the model has no module {name!r}", valid=suggestion(name, modules)
             )
     kinds = (torch.nn.Conv1d, torch.nn.Conv2d, torch.nn.Conv3d, torch.nn.Linear)
-    found = {
+    layers = {
         name: layer
         for name, layer in modules.items()
         if isinstance(layer, kinds) and name not in ignored
     }
-    if not found:
+    if not layers:
         raise BuildError("the model has no convolution or linear layer whose weights could be zero")
-    return found
+    return layers
 
 
 def _zeros(layers: Mapping[str, Any]) -> int:

@@ -83,9 +83,9 @@ class TensorRt(Step):
         @field_validator("compute_capabilities")
         @classmethod
         def _named(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-            for each in value:
-                if not re.fullmatch(r"SM\d{2,3}", each):
-                    raise ValueError(f"{each!r} is no compute capability such as 'SM86'")
+            for name in value:
+                if not re.fullmatch(r"SM\d{2,3}", name):
+                    raise ValueError(f"{name!r} is no compute capability such as 'SM86'")
             return value
 
         @model_validator(mode="after")
@@ -138,8 +138,8 @@ class TensorRt(Step):
                     f"{options.package} {trt.__version__} has no BuilderFlag.{name.upper()}: "
                     f"{_PRECISION.format(name)}"
                 )
-        asked = precision_of(artifact.path)
-        if options.int8 and not asked["onnx_int8_ops"]:
+        declared = precision_of(artifact.path)
+        if options.int8 and not declared["onnx_int8_ops"]:
             raise BuildError(
                 "int8 was asked for, and the graph has no ranges to compute in 8 bits with",
                 next_step='add { quantize = "static", … } before',
@@ -170,7 +170,7 @@ class TensorRt(Step):
             "batch": list(built.batch),
             **tensorrt_layers.summary(built.layers),
             "layers_from": built.layers_from,
-            **asked,
+            **declared,
             "timing_cache": built.timing_cache,
             "bytes_before": artifact.path.stat().st_size,
             "bytes": path.stat().st_size,

@@ -55,19 +55,19 @@ def precision_of(path: Path) -> dict[str, int]:
     import onnx
 
     graph = onnx.load(path, load_external_data=False).graph
-    types = {each.name: each.data_type for each in graph.initializer}
+    types = {tensor.name: tensor.data_type for tensor in graph.initializer}
     makers = {name: node.op_type for node in graph.node for name in node.output}
-    found = {"onnx_int8_ops": 0, "onnx_fp16_ops": 0, "onnx_bf16_ops": 0}
+    precision = {"onnx_int8_ops": 0, "onnx_fp16_ops": 0, "onnx_bf16_ops": 0}
     words = {onnx.TensorProto.FLOAT16: "onnx_fp16_ops", onnx.TensorProto.BFLOAT16: "onnx_bf16_ops"}
     for node in graph.node:
         if node.op_type not in _WEIGHTED_OPS:
             continue
         operands = list(node.input[:2])
         if all(makers.get(name) == "DequantizeLinear" for name in operands):
-            found["onnx_int8_ops"] += 1
+            precision["onnx_int8_ops"] += 1
         elif types.get(operands[1]) in words:
-            found[words[types[operands[1]]]] += 1
-    return found
+            precision[words[types[operands[1]]]] += 1
+    return precision
 
 
 def build(
@@ -119,9 +119,9 @@ def _network_flags(trt: Any, options: Any) -> int:
 
 def _parse(parser: Any, network: Any, source: Path, log: Log) -> None:
     parsed = parser.parse_from_file(str(source))
-    found = [parser.get_error(index) for index in range(parser.num_errors)]
-    if not parsed or found:
-        problems = [_parser_error(each) for each in found] or log.errors
+    errors = [parser.get_error(index) for index in range(parser.num_errors)]
+    if not parsed or errors:
+        problems = [_parser_error(error) for error in errors] or log.errors
         raise BuildError(
             f"TensorRT does not read the ONNX file: {_said(problems)}", where=str(source)
         )
@@ -141,7 +141,7 @@ def _parser_error(error: Any) -> str:
 
 
 def _said(messages: Sequence[str]) -> str:
-    return "; ".join(" ".join(each.split()) for each in messages) or "it says nothing of why"
+    return "; ".join(" ".join(message.split()) for message in messages) or "it says nothing of why"
 
 
 def _configured(trt: Any, builder: Any, options: Any, log: Log) -> Any:
@@ -151,13 +151,13 @@ def _configured(trt: Any, builder: Any, options: Any, log: Log) -> Any:
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace * _MIB)
     if options.builder_optimization_level is not None:
         config.builder_optimization_level = options.builder_optimization_level
-    asked = {
+    flags = {
         "VERSION_COMPATIBLE": options.version_compatible,
         "EXCLUDE_LEAN_RUNTIME": options.exclude_lean_runtime,
         "SPARSE_WEIGHTS": options.sparse_weights,
         **{name.upper(): True for name in options.flags},
     }
-    for name, wanted in asked.items():
+    for name, wanted in flags.items():
         if wanted:
             config.set_flag(_member(trt, "BuilderFlag", name))
     if hasattr(trt.BuilderFlag, "TF32"):  # set unless it is cleared
@@ -214,8 +214,8 @@ def _profile(
     if all(size >= 0 for size in shape):
         return (shape[0],) * 3
     rest = tuple(context.example(1).shape[1:])
-    for asked, given in zip(shape[1:], rest, strict=True):
-        if asked not in {-1, given}:
+    for expected, given in zip(shape[1:], rest, strict=True):
+        if expected not in {-1, given}:
             raise BuildError(f"the graph's input has the shape {shape}, the images {rest}")
     batches = (sizes.smallest, sizes.optimal, sizes.largest)
     if shape[0] >= 0:

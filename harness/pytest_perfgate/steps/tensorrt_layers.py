@@ -86,20 +86,20 @@ def from_inspector(text: str) -> tuple[Layer, ...]:
         listed = list(json.loads(text)["Layers"])
     except (ValueError, KeyError, TypeError) as error:
         raise BuildError(f"the engine inspector's JSON cannot be read: {error!r}") from error
-    if not all(isinstance(each, Mapping) for each in listed):
+    if not all(isinstance(entry, Mapping) for entry in listed):
         raise BuildError("the engine names its layers, and says no more of them")
     return tuple(
         _layer(
-            name=str(each.get("Name", "")),
-            kind=str(each.get("LayerType", "")),
-            inputs=_json_tensors(each.get("Inputs")),
-            constants=_json_tensors(each.get("Constants")),
-            outputs=_json_tensors(each.get("Outputs")),
-            tactic=str(each.get("TacticName", "")),
-            weights=str(_inside(each.get("Weights"), "Type")),
-            sparse=bool(each.get("HasSparseWeights", 0)),
+            name=str(entry.get("Name", "")),
+            kind=str(entry.get("LayerType", "")),
+            inputs=_json_tensors(entry.get("Inputs")),
+            constants=_json_tensors(entry.get("Constants")),
+            outputs=_json_tensors(entry.get("Outputs")),
+            tactic=str(entry.get("TacticName", "")),
+            weights=str(_inside(entry.get("Weights"), "Type")),
+            sparse=bool(entry.get("HasSparseWeights", 0)),
         )
-        for each in listed
+        for entry in listed
     )
 
 
@@ -107,12 +107,12 @@ def from_log(messages: Iterable[str]) -> tuple[Layer, ...]:
     """The layers of the last engine that a builder wrote to its log, verbosely; none when it did
     not.
     """
-    found: tuple[Layer, ...] = ()
+    layers: tuple[Layer, ...] = ()
     for message in messages:
         if not message.startswith(_HEADING):
             continue
         matches = [_LINE.match(line) for line in message.splitlines()]
-        found = tuple(
+        layers = tuple(
             _layer(
                 name=match["name"],
                 kind=match["type"],
@@ -124,33 +124,33 @@ def from_log(messages: Iterable[str]) -> tuple[Layer, ...]:
             for match in matches
             if match
         )
-    return found
+    return layers
 
 
 def summary(layers: Sequence[Layer]) -> dict[str, Any]:
     """Counts by precision, of all layers that compute and of those with weights, the shares of
     8-bit and 16-bit ones among the latter, and the kernels that most layers run.
     """
-    computing = [each for each in layers if each.precision]
-    weighted = [each for each in computing if each.weighted]
-    by = Counter(each.precision for each in weighted)
+    computing = [layer for layer in layers if layer.precision]
+    weighted = [layer for layer in computing if layer.weighted]
+    by = Counter(layer.precision for layer in weighted)
     total = max(1, len(weighted))
-    kernels = Counter(each.tactic for each in computing if each.tactic)
+    kernels = Counter(layer.tactic for layer in computing if layer.tactic)
     return {
         "layers": len(computing),
-        "layers_by_precision": dict(Counter(each.precision for each in computing).most_common()),
+        "layers_by_precision": dict(Counter(layer.precision for layer in computing).most_common()),
         "weighted_layers": len(weighted),
         "weighted_by_precision": dict(by.most_common()),
         "int8_share": round(by["int8"] / total, 4),
         "fp16_share": round(by["fp16"] / total, 4),
-        "sparse_layers": sum(each.sparse for each in layers),
+        "sparse_layers": sum(layer.sparse for layer in layers),
         "kernels": len(kernels),
     }
 
 
 def as_json(layers: Sequence[Layer]) -> str:
     """All of it, for a file beside the engine."""
-    return json.dumps([asdict(each) for each in layers], indent=1)
+    return json.dumps([asdict(layer) for layer in layers], indent=1)
 
 
 def _layer(
@@ -171,13 +171,17 @@ def _layer(
     which only quantizes or dequantizes is not taken for one that computes in 8 bits.
     """
     matrices = [
-        each
-        for each in constants
-        if kind != _ELEMENTWISE and sum(size > 1 for size in each.shape) > 1
+        constant
+        for constant in constants
+        if kind != _ELEMENTWISE and sum(size > 1 for size in constant.shape) > 1
     ]
-    own = [_type(weights)] if _type(weights) else [each.type for each in matrices if each.type][:1]
-    first = [each.type for each in inputs[:1] if each.type]
-    last = [each.type for each in outputs[:1] if each.type]
+    own = (
+        [_type(weights)]
+        if _type(weights)
+        else [matrix.type for matrix in matrices if matrix.type][:1]
+    )
+    first = [tensor.type for tensor in inputs[:1] if tensor.type]
+    last = [output.type for output in outputs[:1] if output.type]
     kernel = bool(_INT8_KERNEL.search(tactic))
     if not first:
         precision = ""  # weights alone, or nothing: it computes nothing of an image
@@ -212,12 +216,12 @@ def _inside(value: Any, key: str) -> Any:
 
 def _json_tensors(value: Any) -> list[_Tensor]:
     """`Datatype` where the inspector has it by itself, else it is in the words on the format."""
-    found = []
-    for each in value or ():
-        text = _inside(each, "Datatype") or _inside(each, "Format/Datatype")
-        shape = tuple(size for size in _inside(each, "Dimensions") or () if isinstance(size, int))
-        found.append(_Tensor(_type(str(text)), shape))
-    return found
+    tensors = []
+    for entry in value or ():
+        text = _inside(entry, "Datatype") or _inside(entry, "Format/Datatype")
+        shape = tuple(size for size in _inside(entry, "Dimensions") or () if isinstance(size, int))
+        tensors.append(_Tensor(_type(str(text)), shape))
+    return tensors
 
 
 def _line_tensors(text: str) -> list[_Tensor]:

@@ -104,9 +104,9 @@ class Tflite(Step):
         )
 
 
-def _run(command: list[str], made: Path) -> None:
+def _run(command: list[str], output_file: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
-    if done.returncode or not made.is_file():
+    if done.returncode or not output_file.is_file():
         words = (done.stderr or done.stdout).strip()[-600:]
         missing = "No module named 'litert_torch'" in words
         raise BuildError(

@@ -159,7 +159,7 @@ class Course:
         if scaler is not None:
             scaler.unscale_(optimizer)
         if clip is not None:
-            held = [each for group in optimizer.param_groups for each in group["params"]]
+            held = [parameter for group in optimizer.param_groups for parameter in group["params"]]
             torch.nn.utils.clip_grad_norm_(held, clip)
         if scaler is None:
             optimizer.step()
@@ -184,7 +184,7 @@ class Course:
     def _save(self, checkpoints: Checkpoints, total: int, state: Mapping[str, Any]) -> None:
         import torch
 
-        dicts = {name: each.state_dict() for name, each in state.items()}
+        dicts = {name: part.state_dict() for name, part in state.items()}
         random: dict[str, Any] = {"state": torch.get_rng_state(), "loss": self._shown}
         if self.device == training_device.CUDA:
             random["device_state"] = torch.cuda.get_rng_state()
@@ -206,8 +206,8 @@ class Course:
             self.note = "the checkpoint is of another trainer, and not used"
             return
         try:
-            for name, each in state.items():
-                each.load_state_dict(kept[name])
+            for name, part in state.items():
+                part.load_state_dict(kept[name])
             torch.set_rng_state(random["state"])
             if self.device == training_device.CUDA:
                 torch.cuda.set_rng_state(random["device_state"])
@@ -242,7 +242,7 @@ def train(
 
     if trainer is None:
         raise BuildError("the suite names no trainer", where="suite.trainer", valid=CONTRACT)
-    asked = {
+    arguments = {
         "steps": options.steps,
         "learning_rate": options.learning_rate,
         "batch_size": options.batch_size,
@@ -250,14 +250,14 @@ def train(
         "course": course,
     }
     try:
-        inspect.signature(trainer).bind(module, data, **asked)
+        inspect.signature(trainer).bind(module, data, **arguments)
     except TypeError as error:
         raise BuildError(
             f"the trainer cannot be called: {error}", where="suite.trainer", valid=CONTRACT
         ) from error
     torch.manual_seed(seed)
     try:
-        trained = trainer(module.to(course.device), data, **asked)
+        trained = trainer(module.to(course.device), data, **arguments)
     except RuntimeError as error:
         if "same device" not in str(error):
             raise
@@ -276,13 +276,13 @@ def train(
     return trained.to(training_device.CPU)
 
 
-def told(course: Course) -> dict[str, Any]:
+def course_facts(course: Course) -> dict[str, Any]:
     """What a training's effect says of how it ran."""
-    found: dict[str, Any] = {"steps": course.done, "resumed_at": course.resumed_at}
+    facts: dict[str, Any] = {"steps": course.done, "resumed_at": course.resumed_at}
     if course.mean_loss is not None:
-        found[TRAINING_LOSS] = float(f"{course.mean_loss:.6g}")
+        facts[TRAINING_LOSS] = float(f"{course.mean_loss:.6g}")
     if course.mixed is not None:
-        found |= course.mixed.effect()
+        facts |= course.mixed.effect()
     if course.device != training_device.CPU:
-        found |= {**course.placed, **training_device.peak(course.device)}
-    return {**found, "checkpoint": course.note} if course.note else found
+        facts |= {**course.placed, **training_device.peak(course.device)}
+    return {**facts, "checkpoint": course.note} if course.note else facts

@@ -125,13 +125,13 @@ def _plain(value: Any, tensors: dict[str, Any], place: str) -> Any:
         return {"tensor": name}
     if isinstance(value, Mapping):
         items = [
-            [_plain(key, tensors, place), _plain(each, tensors, f"{place}.{key}")]
-            for key, each in value.items()
+            [_plain(key, tensors, place), _plain(item, tensors, f"{place}.{key}")]
+            for key, item in value.items()
         ]
         return {"dict": items}
     if isinstance(value, (list, tuple)):
         kind = "tuple" if isinstance(value, tuple) else "list"
-        return {kind: [_plain(each, tensors, f"{place}[{n}]") for n, each in enumerate(value)]}
+        return {kind: [_plain(item, tensors, f"{place}[{n}]") for n, item in enumerate(value)]}
     if value is None or isinstance(value, (bool, int, float, str)):
         return {"value": value}
     raise BuildError(
@@ -146,9 +146,9 @@ def _revived(value: Any, tensors: Mapping[str, Any]) -> Any:
     if kind == "tensor":
         return tensors[inner]
     if kind == "dict":
-        return {_revived(key, tensors): _revived(each, tensors) for key, each in inner}
+        return {_revived(key, tensors): _revived(item, tensors) for key, item in inner}
     if kind == "list":
-        return [_revived(each, tensors) for each in inner]
+        return [_revived(item, tensors) for item in inner]
     if kind == "tuple":
-        return tuple(_revived(each, tensors) for each in inner)
+        return tuple(_revived(item, tensors) for item in inner)
     return inner

@@ -25,9 +25,9 @@ def place(value: Any, device: str) -> Any:
     if isinstance(value, torch.Tensor):
         return value.to(device)
     if isinstance(value, Mapping):
-        return {key: place(each, device) for key, each in value.items()}
+        return {key: place(item, device) for key, item in value.items()}
     if isinstance(value, (tuple, list)):
-        return type(value)(place(each, device) for each in value)
+        return type(value)(place(item, device) for item in value)
     return value
 
 
@@ -55,7 +55,9 @@ def prove(state: Mapping[str, Any], device: str) -> dict[str, Any]:
                 )
         if hasattr(holder, "parameters"):
             count += sum(parameter.numel() for parameter in _parameters(holder))
-            size += sum(each.numel() * each.element_size() for each in _parameters(holder))
+            size += sum(
+                parameter.numel() * parameter.element_size() for parameter in _parameters(holder)
+            )
     facts: dict[str, Any] = {"device": device, "device_parameters": count}
     if device == CUDA and not count:
         raise BuildError(

@@ -41,11 +41,11 @@ class Mixed:
                 self._look(name, layer)
 
     def _look(self, name: str, layer: Any) -> None:
-        def seen(_module: Any, _inputs: Any, output: Any) -> None:
+        def note_type(_module: Any, _inputs: Any, output: Any) -> None:
             self._layers[name] = str(output.dtype) == f"torch.{self.dtype}"
             hook.remove()
 
-        hook = layer.register_forward_hook(seen)
+        hook = layer.register_forward_hook(note_type)
 
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
         """Around a forward pass and its loss."""
@@ -72,11 +72,11 @@ class Mixed:
 
     def effect(self) -> dict[str, Any]:
         """What is said of it; `scaled_steps` where gradients were to be scaled."""
-        found: dict[str, Any] = {
+        effect: dict[str, Any] = {
             "autocast": self.dtype,
             "autocast_layers": sum(self._layers.values()),
             "layers": len(self._layers),
         }
         if self.dtype == FLOAT16:
-            found |= {"scaled_steps": self._steps, "skipped_steps": self.skipped}
-        return found
+            effect |= {"scaled_steps": self._steps, "skipped_steps": self.skipped}
+        return effect

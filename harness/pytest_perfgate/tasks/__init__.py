@@ -183,14 +183,14 @@ class Task(registry.Extension, ABC):
     def pack(self, predictions: Sequence[Any]) -> dict[str, Any]:
         """Predictions as named numpy arrays, to be kept and compared."""
 
-    def compare(self, mine: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    def compare(self, ours: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
         """The metrics with `against_reference`, for two packed predictions of the same images:
         name to numerator and denominator per image, float64 (images,) each. Default: none.
         """
         return {}
 
     def worse(
-        self, data: Any, mine: Mapping[str, Any], other: Mapping[str, Any], most: int
+        self, data: Any, ours: Mapping[str, Any], other: Mapping[str, Any], most: int
     ) -> list[WorseImage]:
         """The images of `data` for which the packed prediction `mine` lost most against `other`,
         the reference's; worst first, at most `most`. The page shows them. Default: none.

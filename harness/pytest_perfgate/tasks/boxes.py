@@ -44,7 +44,7 @@ def suppress(
             if alive[row] and len(kept) + len(chosen) < most:
                 chosen.append(row)
                 alive &= ~hits[row]
-        kept += [int(each) for each in block[chosen]]
+        kept += [int(index) for index in block[chosen]]
         if len(order) and len(kept) < most:
             order = order[~_suppresses(boxes, categories, block[chosen], order, limit).any(axis=0)]
     return np.array(kept, dtype=np.int64)

@@ -123,20 +123,22 @@ class Classification(Task):
         """Predictions as one array, scores float32 (images, C)."""
         import numpy as np
 
-        return {"scores": np.stack([each.scores for each in predictions]).astype(np.float32)}
+        return {
+            "scores": np.stack([prediction.scores for prediction in predictions]).astype(np.float32)
+        }
 
-    def compare(self, mine: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    def compare(self, ours: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
         """`agreement` and `score_shift`: numerator and denominator per image."""
         from pytest_perfgate.tasks.classification_scores import compare
 
-        return compare(mine["scores"], other["scores"])
+        return compare(ours["scores"], other["scores"])
 
 
 class ClassificationPipeline(Pipeline):
     """Pre-process and post-process as declared."""
 
-    def __init__(self, asked: Input, wanted: Output) -> None:
-        self._pixels = Pixels(asked)
+    def __init__(self, options: Input, wanted: Output) -> None:
+        self._pixels = Pixels(options)
         self._wanted = wanted
 
     def preprocess(self, images: Sequence[Any]) -> tuple[Any, Any]:
@@ -159,7 +161,7 @@ class ClassificationPipeline(Pipeline):
         scores = softmax(given, axis=1) if how == "softmax" else given
         scores = expit(given) if how == "sigmoid" else scores
         if wanted := self._wanted.classes:
-            if not all(0 <= each < given.shape[1] for each in wanted):
+            if not all(0 <= label < given.shape[1] for label in wanted):
                 raise DataError(
                     f"the network has {given.shape[1]} classes, and {list(wanted)} are asked for",
                     where="suite.output.classes",

@@ -24,7 +24,7 @@ def doubt_classes(
     from pytest_perfgate.tasks.class_order import as_option, other_order
 
     truth = np.array([int(label) for label in data.labels])
-    called = np.array([int(np.argmax(found.scores)) for found in predictions])
+    called = np.array([int(np.argmax(prediction.scores)) for prediction in predictions])
     order = other_order(truth, called, len(data.classes))
     if order is not None:
         return Doubt(

@@ -38,7 +38,9 @@ def evaluate(data: ClassificationData, predictions: Sequence[Called]) -> Accurac
     truth = np.array([int(label) for label in data.labels])
     if len(predictions) != len(truth):
         raise DataError(f"there are {len(predictions)} predictions for {len(truth)} images")
-    scores = np.stack([np.asarray(each.scores, dtype=np.float64) for each in predictions])
+    scores = np.stack(
+        [np.asarray(prediction.scores, dtype=np.float64) for prediction in predictions]
+    )
     if scores.shape[1] != len(data.classes):
         raise DataError(
             f"the model gives {scores.shape[1]} classes, and the data has {len(data.classes)}",
@@ -49,10 +51,10 @@ def evaluate(data: ClassificationData, predictions: Sequence[Called]) -> Accurac
         raise DataError("the model gives scores that are no numbers")
     called = scores.argmax(axis=1)
     present = np.unique(truth)
-    each = precision_recall_fscore_support(
+    per_class = precision_recall_fscore_support(
         truth, called, labels=present, average=None, zero_division=0.0
     )
-    values = {name: float(part.mean()) for name, part in zip(_MACROS, each, strict=False)}
+    values = {name: float(part.mean()) for name, part in zip(_MACROS, per_class, strict=False)}
     shares = {
         "accuracy": (called == truth).astype(np.float64),
         **macro_shares(truth, called, present),
@@ -66,7 +68,8 @@ def evaluate(data: ClassificationData, predictions: Sequence[Called]) -> Accurac
     return Accuracy(
         values=values,
         per_category={
-            str(data.classes[label]): float(f1) for label, f1 in zip(present, each[2], strict=True)
+            str(data.classes[label]): float(f1)
+            for label, f1 in zip(present, per_class[2], strict=True)
         },
         images=len(truth),
         data_digest=data.digest,
@@ -141,18 +144,18 @@ def _linear(top: Floats, bottom: Floats) -> Floats:
     return shares
 
 
-def compare(mine: npt.NDArray[Any], other: npt.NDArray[Any]) -> dict[str, tuple[Floats, Floats]]:
+def compare(ours: npt.NDArray[Any], other: npt.NDArray[Any]) -> dict[str, tuple[Floats, Floats]]:
     """`agreement` and `score_shift` of two recipes' scores (images, C) of the same images: `other`
     is the reference.
 
     Raises:
         ValueError: the two are not of the same images and classes.
     """
-    if mine.shape != other.shape:
-        raise ValueError(f"scores of {mine.shape} and {other.shape}")
+    if ours.shape != other.shape:
+        raise ValueError(f"scores of {ours.shape} and {other.shape}")
     called = other.argmax(axis=1)
-    rows = np.arange(len(mine))
-    ones = np.ones(len(mine))
-    same = (mine.argmax(axis=1) == called).astype(np.float64)
-    apart = np.abs(mine[rows, called].astype(np.float64) - other[rows, called])
+    rows = np.arange(len(ours))
+    ones = np.ones(len(ours))
+    same = (ours.argmax(axis=1) == called).astype(np.float64)
+    apart = np.abs(ours[rows, called].astype(np.float64) - other[rows, called])
     return {"agreement": (same, ones), "score_shift": (apart, ones)}

@@ -263,9 +263,9 @@ def _coco_overlap(
     left_top = np.maximum(boxes[:, None, :2], objects[None, :, :2])
     right_bottom = np.minimum(boxes[:, None, 2:], objects[None, :, 2:])
     inner = np.clip(right_bottom - left_top, 0, None).prod(axis=2)
-    mine = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)[:, None]
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)[:, None]
     theirs = (objects[:, 2:] - objects[:, :2]).prod(axis=1)[None, :]
-    union = np.where(crowd[None, :], mine, mine + theirs - inner)
+    union = np.where(crowd[None, :], areas, areas + theirs - inner)
     result: npt.NDArray[Any] = inner / np.maximum(union, 1e-12)
     return result
 

@@ -181,7 +181,7 @@ class _Ids:
             raise DataError(
                 f"{place(first, annotations[first])} names the {self._kind} {short(value)}, which "
                 f"is not there ({len(unknown)} of {len(rows)} annotations name such)",
-                valid=suggestion(short(value), (short(each) for each in self._ids[:50])),
+                valid=suggestion(short(value), (short(known) for known in self._ids[:50])),
                 next_step=f"take these annotations out, or add their {self._list}",
             )
         return np.array(rows, dtype=np.int64)
@@ -194,7 +194,7 @@ class _Ids:
 
     def order(self) -> tuple[int, ...]:
         """Rows in the order of their ids: numbers first, then texts."""
-        keys = [(isinstance(each, str), each) for each in self._ids]
+        keys = [(isinstance(value, str), value) for value in self._ids]
         return tuple(sorted(range(len(keys)), key=keys.__getitem__))
 
     def order_note(self, names: Sequence[str], rows: Sequence[int]) -> list[str]:

@@ -182,7 +182,7 @@ class TextMap(Decoder):
                 where="suite.output.decode = 'text_map'",
                 valid="a probability map (N, 1, h, w)",
             )
-        found = []
+        decoded = []
         for page in outputs[0][:, 0]:
             labels, count = ndimage.label(page > options.threshold, structure=np.ones((3, 3)))
             regions = ndimage.find_objects(labels)
@@ -203,11 +203,11 @@ class TextMap(Decoder):
                     )
                 )
                 scores.append(mean)
-            found.append(
+            decoded.append(
                 (
                     np.array(boxes, dtype=np.float32).reshape(-1, 4),
                     np.array(scores, dtype=np.float32),
                     np.zeros(len(scores), dtype=np.int64),
                 )
             )
-        return found
+        return decoded

@@ -81,8 +81,8 @@ class MmdeployNms(Decoder):
         """See the class."""
         _check("mmdeploy_nms", outputs, [("N", "M", "5"), ("N", "M")])
         return [
-            _listed(found[:, :4], found[:, 4], labels, floor, options.classes)
-            for found, labels in zip(outputs[0], outputs[1], strict=True)
+            _listed(detections[:, :4], detections[:, 4], labels, floor, options.classes)
+            for detections, labels in zip(outputs[0], outputs[1], strict=True)
         ]
 
 
@@ -109,14 +109,14 @@ class Detr(Decoder):
         from scipy.special import expit, softmax
 
         _check("detr", outputs, [("N", "Q", "C"), ("N", "Q", "4")])
-        found = []
+        decoded = []
         for logits, boxes in zip(outputs[0], outputs[1], strict=True):
             if options.activation == "softmax":
                 scores = softmax(logits, axis=1)[:, :-1]
             else:
                 scores = expit(logits)
-            found.append(each_class(_corners(boxes), scores, floor, options.classes))
-        return found
+            decoded.append(each_class(_corners(boxes), scores, floor, options.classes))
+        return decoded
 
 
 def _check(name: str, outputs: tuple[Any, ...], wanted: list[tuple[str, ...]]) -> None:
@@ -139,7 +139,7 @@ def _check(name: str, outputs: tuple[Any, ...], wanted: list[tuple[str, ...]]) -
                 fits = fits and lengths.setdefault(word, length) == length
     if not fits:
         raise DataError(
-            f"the outputs have shapes {[tuple(each.shape) for each in outputs]}",
+            f"the outputs have shapes {[tuple(output.shape) for output in outputs]}",
             where=f"suite.output.decode = {name!r}",
             valid=" and ".join(f"({', '.join(shape)})" for shape in wanted),
         )

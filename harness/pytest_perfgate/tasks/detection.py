@@ -137,23 +137,23 @@ class Detection(Task):
 
         return pack(predictions)
 
-    def compare(self, mine: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    def compare(self, ours: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
         """`agreement` and `score_shift` of two packed predictions: numerator and denominator per
         image.
         """
         from pytest_perfgate.tasks.detection_agreement import compare, unpack
 
-        return compare(unpack(mine), unpack(other))
+        return compare(unpack(ours), unpack(other))
 
     def worse(
-        self, data: DetectionData, mine: Mapping[str, Any], other: Mapping[str, Any], most: int
+        self, data: DetectionData, ours: Mapping[str, Any], other: Mapping[str, Any], most: int
     ) -> list[WorseImage]:
         """The images whose objects lost most of their scores."""
         from pytest_perfgate.tasks.detection_agreement import unpack
         from pytest_perfgate.tasks.detection_losses import truth, worse_images
 
         names = data.instances.categories
-        return worse_images(truth(data), unpack(mine), unpack(other), names, most)
+        return worse_images(truth(data), unpack(ours), unpack(other), names, most)
 
     def objects(self, data: DetectionData, index: int) -> tuple[str, tuple[SeenBox, ...]]:
         """The file name of an image, and its annotated boxes."""
@@ -166,8 +166,8 @@ class Detection(Task):
 class DetectionPipeline(Pipeline):
     """Pre-process and post-process as declared."""
 
-    def __init__(self, asked: Input, wanted: Output) -> None:
-        self._pixels = Pixels(asked)
+    def __init__(self, options: Input, wanted: Output) -> None:
+        self._pixels = Pixels(options)
         self._wanted = wanted
         self.decoder: Decoder = registry.find(registry.DECODERS, wanted.decode)
         self._decoder_options = self.decoder.Options.model_validate(wanted.options)

@@ -31,15 +31,15 @@ def pack(predictions: Sequence[Prediction]) -> dict[str, npt.NDArray[Any]]:
     `boxes` (D, 4), `scores` (D,), `categories` (D,).
     """
     return {
-        "counts": np.array([len(each.scores) for each in predictions], dtype=np.int64),
+        "counts": np.array([len(prediction.scores) for prediction in predictions], dtype=np.int64),
         "boxes": np.concatenate(
-            [np.zeros((0, 4), np.float32), *(each.boxes for each in predictions)]
+            [np.zeros((0, 4), np.float32), *(prediction.boxes for prediction in predictions)]
         ).astype(np.float32),
         "scores": np.concatenate(
-            [np.zeros(0, np.float32), *(each.scores for each in predictions)]
+            [np.zeros(0, np.float32), *(prediction.scores for prediction in predictions)]
         ).astype(np.float32),
         "categories": np.concatenate(
-            [np.zeros(0, np.int64), *(each.categories for each in predictions)]
+            [np.zeros(0, np.int64), *(prediction.categories for prediction in predictions)]
         ).astype(np.int64),
     }
 
@@ -57,7 +57,7 @@ def unpack(arrays: Arrays) -> list[Prediction]:
     ]
 
 
-def compare(mine: Sequence[Prediction], other: Sequence[Prediction]) -> dict[str, Ratio]:
+def compare(ours: Sequence[Prediction], other: Sequence[Prediction]) -> dict[str, Ratio]:
     """`agreement` and `score_shift` of two recipes on the same images.
 
     In each image the detections of one category are paired one to one, the pairs that overlap
@@ -72,45 +72,45 @@ def compare(mine: Sequence[Prediction], other: Sequence[Prediction]) -> dict[str
     Raises:
         ValueError: the two are not of the same number of images.
     """
-    if len(mine) != len(other):
-        raise ValueError(f"{len(mine)} and {len(other)} images")
-    rows = [_image(left, right) for left, right in zip(mine, other, strict=True)]
+    if len(ours) != len(other):
+        raise ValueError(f"{len(ours)} and {len(other)} images")
+    rows = [_image(left, right) for left, right in zip(ours, other, strict=True)]
     columns = np.array(rows, dtype=np.float64).reshape(len(rows), 4).T
     return {"agreement": (columns[0], columns[1]), "score_shift": (columns[2], columns[3])}
 
 
-def _image(mine: Prediction, other: Prediction) -> tuple[float, float, float, float]:
+def _image(ours: Prediction, other: Prediction) -> tuple[float, float, float, float]:
     """Both numerators and denominators of one image."""
-    sure_mine, sure_other = mine.scores >= CONFIDENT, other.scores >= CONFIDENT
+    sure_mine, sure_other = ours.scores >= CONFIDENT, other.scores >= CONFIDENT
     agreed, shift, counted = 0, 0.0, 0
     lone_mine, lone_other = sure_mine.copy(), sure_other.copy()
-    for left, right in pairs(mine, other):
+    for left, right in pairs(ours, other):
         lone_mine[left] = lone_other[right] = False
         if not (sure_mine[left] or sure_other[right]):
             continue
         agreed += 2 * int(sure_mine[left] and sure_other[right])
-        shift += abs(float(mine.scores[left]) - float(other.scores[right]))
+        shift += abs(float(ours.scores[left]) - float(other.scores[right]))
         counted += 1
-    for side, lone in ((mine, lone_mine), (other, lone_other)):
+    for side, lone in ((ours, lone_mine), (other, lone_other)):
         shift += float(side.scores[lone].astype(np.float64).sum())
         counted += int(lone.sum())
     return agreed, int(sure_mine.sum() + sure_other.sum()), shift, counted
 
 
-def pairs(mine: Prediction, other: Prediction) -> list[tuple[int, int]]:
+def pairs(ours: Prediction, other: Prediction) -> list[tuple[int, int]]:
     """Detections of one category paired one to one, as (index in `mine`, index in `other`)."""
-    if not len(mine.scores) or not len(other.scores):
+    if not len(ours.scores) or not len(other.scores):
         return []
-    near = overlap(mine.boxes.astype(np.float64), other.boxes.astype(np.float64))
-    near[mine.categories[:, None] != other.categories[None, :]] = 0.0
+    near = overlap(ours.boxes.astype(np.float64), other.boxes.astype(np.float64))
+    near[ours.categories[:, None] != other.categories[None, :]] = 0.0
     rows, columns = np.nonzero(near >= OVERLAP)
     # Of equal overlaps the nearer scores, so that the order of detections does not matter.
-    apart = np.abs(mine.scores[rows] - other.scores[columns])
-    order = np.lexsort((-mine.scores[rows], apart, -near[rows, columns]))
-    used_rows, used_columns, found = set(), set(), []
+    apart = np.abs(ours.scores[rows] - other.scores[columns])
+    order = np.lexsort((-ours.scores[rows], apart, -near[rows, columns]))
+    used_rows, used_columns, matched = set(), set(), []
     for row, column in zip(rows[order].tolist(), columns[order].tolist(), strict=True):
         if row not in used_rows and column not in used_columns:
             used_rows.add(row)
             used_columns.add(column)
-            found.append((row, column))
-    return found
+            matched.append((row, column))
+    return matched

@@ -40,7 +40,7 @@ def truth(data: DetectionData) -> list[Prediction]:
 
 def worse_images(
     objects: Sequence[Prediction],
-    mine: Sequence[Prediction],
+    ours: Sequence[Prediction],
     other: Sequence[Prediction],
     names: Sequence[str],
     most: int,
@@ -55,18 +55,18 @@ def worse_images(
     the categories; at most `most` images are told.
     """
     lost = []
-    for index, (there, left, right) in enumerate(zip(objects, mine, other, strict=True)):
-        found, before = _scores(there, left), _scores(there, right)
-        loss = float(np.clip(before - found, 0.0, None).sum())
+    for index, (there, left, right) in enumerate(zip(objects, ours, other, strict=True)):
+        after, before = _scores(there, left), _scores(there, right)
+        loss = float(np.clip(before - after, 0.0, None).sum())
         if loss >= NOTICEABLE:
             lost.append((loss, index))
-    lost.sort(key=lambda each: (-each[0], each[1]))
+    lost.sort(key=lambda image: (-image[0], image[1]))
     return [
         WorseImage(
             image=index,
             loss=round(loss, 4),
-            reference=_seen(objects[index], other[index], names),
-            recipe=_seen(objects[index], mine[index], names),
+            reference=_shown(objects[index], other[index], names),
+            recipe=_shown(objects[index], ours[index], names),
         )
         for loss, index in lost[:most]
     ]
@@ -78,26 +78,30 @@ def object_boxes(objects: Prediction, names: Sequence[str]) -> tuple[SeenBox, ..
     return tuple(SeenBox(box=_corners(box), category=names[category]) for box, category in rows)
 
 
-def _scores(objects: Prediction, found: Prediction) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def _scores(
+    objects: Prediction, detections: Prediction
+) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     """Of every object: the score of its detection, 0 without one."""
     scores = np.zeros(len(objects.scores), dtype=np.float64)
-    for row, column in pairs(objects, found):
-        scores[row] = float(found.scores[column])
+    for row, column in pairs(objects, detections):
+        scores[row] = float(detections.scores[column])
     return scores
 
 
-def _seen(objects: Prediction, found: Prediction, names: Sequence[str]) -> tuple[SeenBox, ...]:
-    paired = {column: row for row, column in pairs(objects, found)}
-    order = np.argsort(-found.scores, kind="stable").tolist()
-    shown = [each for each in order if each in paired or found.scores[each] >= CONFIDENT]
+def _shown(
+    objects: Prediction, detections: Prediction, names: Sequence[str]
+) -> tuple[SeenBox, ...]:
+    paired = {column: row for row, column in pairs(objects, detections)}
+    order = np.argsort(-detections.scores, kind="stable").tolist()
+    shown = [index for index in order if index in paired or detections.scores[index] >= CONFIDENT]
     return tuple(
         SeenBox(
-            box=_corners(found.boxes[each].tolist()),
-            category=names[int(found.categories[each])],
-            score=round(float(found.scores[each]), 4),
-            object=paired.get(each),
+            box=_corners(detections.boxes[index].tolist()),
+            category=names[int(detections.categories[index])],
+            score=round(float(detections.scores[index]), 4),
+            object=paired.get(index),
         )
-        for each in shown[:_BOXES]
+        for index in shown[:_BOXES]
     )
 
 

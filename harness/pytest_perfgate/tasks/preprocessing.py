@@ -51,13 +51,13 @@ class Placed:
 class Pixels:
     """Resizing, padding and normalisation, as `[suite.input]` asks for."""
 
-    def __init__(self, asked: Input) -> None:
+    def __init__(self, options: Input) -> None:
         import numpy as np
 
-        self._asked = asked
-        self._plain = asked.mean == (0.0, 0.0, 0.0) and asked.std == (1.0, 1.0, 1.0)
-        self._mean = np.array(asked.mean, dtype=np.float32)[:, None, None]
-        self._gain = 1.0 / np.array(asked.std, dtype=np.float32)[:, None, None]
+        self._options = options
+        self._plain = options.mean == (0.0, 0.0, 0.0) and options.std == (1.0, 1.0, 1.0)
+        self._mean = np.array(options.mean, dtype=np.float32)[:, None, None]
+        self._gain = 1.0 / np.array(options.std, dtype=np.float32)[:, None, None]
 
     def read(self, images: Sequence[Any]) -> tuple[Any, tuple[Placed, ...]]:
         """Uint8 (H, W, 3) images to float32 (N, 3, h, w), and how each was placed in it."""
@@ -65,11 +65,11 @@ class Pixels:
 
         placed = [self._place(image) for image in images]
         height, width = placed[0][0].shape[:2]
-        step = self._asked.multiple
+        step = self._options.multiple
         height, width = -(-height // step) * step, -(-width // step) * step
         batch = np.zeros((len(images), 3, height, width), dtype=np.float32)
-        if self._asked.pad_value:
-            batch += np.float32(self._asked.pad_value / 255.0)
+        if self._options.pad_value:
+            batch += np.float32(self._options.pad_value / 255.0)
         for row, (image, _) in enumerate(placed):
             if image.shape != placed[0][0].shape:
                 raise DataError(
@@ -78,7 +78,7 @@ class Pixels:
                     where="suite.input.size",
                     next_step="set size = [height, width]",
                 )
-            pixels = image[:, :, ::-1] if self._asked.color == "BGR" else image
+            pixels = image[:, :, ::-1] if self._options.color == "BGR" else image
             inner = batch[row, :, : image.shape[0], : image.shape[1]]
             for channel, plane in enumerate(inner):  # a plane at once: 1.7 times as fast
                 np.multiply(pixels[:, :, channel], np.float32(1.0 / 255.0), out=plane)
@@ -89,13 +89,13 @@ class Pixels:
 
     def _place(self, image: Any) -> tuple[Any, Placed]:
         height, width = image.shape[:2]
-        if self._asked.size is None or self._asked.size == (height, width):
+        if self._options.size is None or self._options.size == (height, width):
             return image, Placed((1.0, 1.0), (height, width))
         import numpy as np
         from PIL import Image
 
-        to_height, to_width = self._asked.size
-        if self._asked.resize == "letterbox":
+        to_height, to_width = self._options.size
+        if self._options.resize == "letterbox":
             scale = min(to_height / height, to_width / width)
             inner = (max(1, round(width * scale)), max(1, round(height * scale)))
         else:
@@ -104,9 +104,9 @@ class Pixels:
         placed = Placed((inner[0] / width, inner[1] / height), (height, width))
         if inner != (to_width, to_height):
             left, top = 0, 0
-            if self._asked.pad == "around":  # an odd pixel goes right and below
+            if self._options.pad == "around":  # an odd pixel goes right and below
                 left, top = (to_width - inner[0]) // 2, (to_height - inner[1]) // 2
-            canvas = np.full((to_height, to_width, 3), self._asked.pad_value, dtype=np.uint8)
+            canvas = np.full((to_height, to_width, 3), self._options.pad_value, dtype=np.uint8)
             canvas[top : top + inner[1], left : left + inner[0]] = small
             return canvas, replace(placed, offset=(left, top))
         return small, placed

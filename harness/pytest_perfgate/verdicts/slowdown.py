@@ -52,13 +52,13 @@ class Difference:
 
     name: str
     kind: str
-    mine: float | None
+    ours: float | None
     other: float | None
 
     @property
     def seconds(self) -> float:
         """By how much it is slower."""
-        return (self.mine or 0.0) - (self.other or 0.0)
+        return (self.ours or 0.0) - (self.other or 0.0)
 
 
 @dataclass(frozen=True)
@@ -89,12 +89,12 @@ class Slower:
 
     def lines(self) -> tuple[str, ...]:
         """Two lines: the stages, and the operators with what else differs."""
-        parts = [f"{name} {signed(mine - other)}" for name, mine, other in self.stages]
+        parts = [f"{name} {signed(ours - other)}" for name, ours, other in self.stages]
         first = f"beside {self.other}: {', '.join(parts)}" if parts else f"beside {self.other}"
         if self.problem:
             return first, f"operators: {self.problem}"
         second = self._operators()
-        took = {name: mine - other for name, mine, other in self.stages}.get("inference", 0.0)
+        took = {name: ours - other for name, ours, other in self.stages}.get("inference", 0.0)
         if took > 0 and self.total < _INSIDE * took:
             second += "; most of what inference is slower by lies outside its operators"
         if self.graph:
@@ -105,20 +105,20 @@ class Slower:
 
     def _operators(self) -> str:
         if self.total <= 0:
-            mine = sorted(self.rows, key=lambda row: -(row.mine or 0.0))[:_NAMED]
-            spent = sum(row.mine or 0.0 for row in self.rows)
-            named = [f"{_named(row)} {show(row.mine, Unit.SECONDS)}" for row in mine if row.mine]
+            slowest = sorted(self.rows, key=lambda row: -(row.ours or 0.0))[:_NAMED]
+            spent = sum(row.ours or 0.0 for row in self.rows)
+            named = [f"{_named(row)} {show(row.ours, Unit.SECONDS)}" for row in slowest if row.ours]
             return (
                 f"operators: not slower in all ({signed(self.total)} when profiled); of "
                 f"{show(spent, Unit.SECONDS)} most is in {', '.join(named)}"
             )
-        told, sum_told = [], 0.0
+        terms, explained = [], 0.0
         for row in self.rows[:_NAMED]:
-            if row.seconds <= 0 or sum_told >= _ENOUGH * self.total:
+            if row.seconds <= 0 or explained >= _ENOUGH * self.total:
                 break
-            told.append(f"{_named(row)} {signed(row.seconds)}")
-            sum_told += row.seconds
-        return f"operators: {', '.join(told)}, of {signed(self.total)} in all"
+            terms.append(f"{_named(row)} {signed(row.seconds)}")
+            explained += row.seconds
+        return f"operators: {', '.join(terms)}, of {signed(self.total)} in all"
 
 
 def is_of_time(metric: Metric) -> bool:
@@ -128,34 +128,34 @@ def is_of_time(metric: Metric) -> bool:
     return timed and metric.rule is Rule.LAUNCHES and metric.name not in outside
 
 
-def alone(mine: RecipeRecord) -> tuple[str, ...]:
+def alone(record: RecipeRecord) -> tuple[str, ...]:
     """Two lines on a recipe that there is nothing to lay beside: where its time goes."""
-    times = {stage: level(mine, PERFORMANCE[f"{stage}_p50"]) for stage in STAGES}
+    times = {stage: level(record, PERFORMANCE[f"{stage}_p50"]) for stage in STAGES}
     parts = [f"{stage} {show(took, Unit.SECONDS)}" for stage, took in times.items()]
     first = f"{', '.join(parts)}; nothing to compare with: --perf-base REF measures another version"
-    if mine.profile is None or mine.profile.problem:
-        return first, f"operators: {_problem(mine.profile)}"
-    spent = sum(each.seconds for each in mine.profile.operators)
+    if record.profile is None or record.profile.problem:
+        return first, f"operators: {_problem(record.profile)}"
+    spent = sum(operator.seconds for operator in record.profile.operators)
     named = [
-        f"{each.name} ({each.kind}) {show(each.seconds, Unit.SECONDS)}"
-        for each in mine.profile.operators[:_NAMED]
+        f"{operator.name} ({operator.kind}) {show(operator.seconds, Unit.SECONDS)}"
+        for operator in record.profile.operators[:_NAMED]
     ]
     return first, f"operators: of {show(spent, Unit.SECONDS)} most is in {', '.join(named)}"
 
 
-def beside(mine: RecipeRecord, other: RecipeRecord, name: str) -> Slower:
+def beside(record: RecipeRecord, other: RecipeRecord, name: str) -> Slower:
     """The recipe laid beside another, which `name` says in words."""
     stages = []
     for stage in STAGES:
         metric = PERFORMANCE[f"{stage}_p50"]
-        here, there = level(mine, metric), level(other, metric)
+        here, there = level(record, metric), level(other, metric)
         if here is not None and there is not None:
             stages.append((stage, here, there))
-    profiles = [each.profile for each in (mine, other)]
-    problem = next((_problem(each) for each in profiles if _problem(each)), "")
-    one = mine.profile.operators if mine.profile and not problem else ()
+    profiles = [side.profile for side in (record, other)]
+    problem = next((_problem(profile) for profile in profiles if _problem(profile)), "")
+    one = record.profile.operators if record.profile and not problem else ()
     two = other.profile.operators if other.profile and not problem else ()
-    by, rows = _rows(one, two, _runtime(mine) == _runtime(other))
+    by, rows = _rows(one, two, _runtime(record) == _runtime(other))
     return Slower(
         other=name,
         stages=tuple(stages),
@@ -163,8 +163,10 @@ def beside(mine: RecipeRecord, other: RecipeRecord, name: str) -> Slower:
         rows=rows,
         total=sum(row.seconds for row in rows),
         graph=_graph(one, two),
-        facts=_facts(mine, other),
-        tools=" and ".join(dict.fromkeys(each.tool for each in profiles if each and each.tool)),
+        facts=_facts(record, other),
+        tools=" and ".join(
+            dict.fromkeys(profile.tool for profile in profiles if profile and profile.tool)
+        ),
         problem=problem,
     )
 
@@ -176,10 +178,10 @@ def _problem(profile: Profile | None) -> str:
 
 
 def _rows(
-    mine: tuple[Operator, ...], other: tuple[Operator, ...], same_runtime: bool
+    ours: tuple[Operator, ...], other: tuple[Operator, ...], same_runtime: bool
 ) -> tuple[str, tuple[Difference, ...]]:
-    here = {(each.name, each.kind): each.seconds for each in mine}
-    there = {(each.name, each.kind): each.seconds for each in other}
+    here = {(operator.name, operator.kind): operator.seconds for operator in ours}
+    there = {(operator.name, operator.kind): operator.seconds for operator in other}
     both = here.keys() & there.keys()
     alike = same_runtime or any(
         sum(side[key] for key in both) >= _ALIKE * sum(side.values()) for side in (here, there)
@@ -188,7 +190,7 @@ def _rows(
         by, rows = "operator", _by_name(here, there)
     else:
         by = "kind"
-        here, there = _by_family(mine), _by_family(other)
+        here, there = _by_family(ours), _by_family(other)
         rows = [Difference(*key, here.get(key), there.get(key)) for key in {**here, **there}]
     return by, tuple(sorted(rows, key=lambda row: (-row.seconds, row.name)))
 
@@ -209,17 +211,17 @@ def _by_name(
         )
         for one, two in zip_longest(new, old):
             name = (one or two or ("", ""))[0]
-            mine, other = left[one] if one else None, gone[two] if two else None
-            rows.append(Difference(name, kind, mine, other))
+            ours, other = left[one] if one else None, gone[two] if two else None
+            rows.append(Difference(name, kind, ours, other))
     return rows
 
 
 def _by_family(operators: tuple[Operator, ...]) -> dict[tuple[str, str], float]:
-    found: dict[tuple[str, str], float] = {}
-    for each in operators:
-        family = family_of(each.kind)
-        found[family, ""] = found.get((family, ""), 0.0) + each.seconds
-    return found
+    seconds: dict[tuple[str, str], float] = {}
+    for operator in operators:
+        family = family_of(operator.kind)
+        seconds[family, ""] = seconds.get((family, ""), 0.0) + operator.seconds
+    return seconds
 
 
 def family_of(kind: str) -> str:
@@ -228,9 +230,9 @@ def family_of(kind: str) -> str:
     return _FAMILY.get(plain, kind)
 
 
-def _graph(mine: tuple[Operator, ...], other: tuple[Operator, ...]) -> tuple[str, ...]:
+def _graph(ours: tuple[Operator, ...], other: tuple[Operator, ...]) -> tuple[str, ...]:
     """Kinds of operators of which there are more or fewer, the largest change first."""
-    here, there = (Counter(each.kind for each in side) for side in (mine, other))
+    here, there = (Counter(operator.kind for operator in side) for side in (ours, other))
     changed = [kind for kind in {**here, **there} if here[kind] != there[kind]]
     changed.sort(key=lambda kind: (-abs(here[kind] - there[kind]), kind))
     return tuple(f"{kind} {there[kind]} → {here[kind]}" for kind in changed)
@@ -240,10 +242,10 @@ def _runtime(record: RecipeRecord) -> str:
     return str((record.spec.get("runtime") or {}).get("name", ""))
 
 
-def _facts(mine: RecipeRecord, other: RecipeRecord) -> tuple[str, ...]:
+def _facts(ours: RecipeRecord, other: RecipeRecord) -> tuple[str, ...]:
     """What the runtimes say of themselves and is not the same: versions, threads, precision."""
-    here, there = (dict(each.runtime_facts) for each in (mine, other))
-    for facts, record in ((here, mine), (there, other)):
+    here, there = (dict(side.runtime_facts) for side in (ours, other))
+    for facts, record in ((here, ours), (there, other)):
         if _runtime(record):
             facts["runtime"] = _runtime(record)
     if here.get("runtime") != there.get("runtime"):

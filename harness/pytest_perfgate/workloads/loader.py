@@ -115,22 +115,22 @@ class _Work(Work):
             multiprocessing_context="fork" if options.num_workers else None,
         )
         self._batches: Iterator[tuple[Any, int]] = iter(loader)
-        found = {next(self._batches)[1] for _ in range(max(1, 2 * options.num_workers))}
-        self._check(found)
-        self._workers = [each.pid for each in multiprocessing.active_children()]
+        processes = {next(self._batches)[1] for _ in range(max(1, 2 * options.num_workers))}
+        self._check(processes)
+        self._workers = [process.pid for process in multiprocessing.active_children()]
         self._signal(signal.SIGSTOP)
         atexit.register(self._signal, signal.SIGCONT)  # torch waits for them as a program ends
         self.session: InferenceSession = context.session()
         self.facts: dict[str, Any] = {
             **self.session.facts,
-            "loading processes": len(found - {os.getpid()}),
+            "loading processes": len(processes - {os.getpid()}),
             "batch_size": options.batch_size,
             "decoded images kept": len(data.images) if options.cache else 0,
         }
 
-    def _check(self, found: set[int]) -> None:
+    def _check(self, processes: set[int]) -> None:
         """Whoever loads must be who was asked to."""
-        others = found - {os.getpid()}
+        others = processes - {os.getpid()}
         if bool(others) != bool(self._options.num_workers):
             raise RuntimeFault(
                 f"num_workers = {self._options.num_workers} was asked for, and {len(others)} other "
@@ -140,19 +140,19 @@ class _Work(Work):
     @override
     def sample(self, number: int) -> Sequence[float]:
         """A stretch of batches."""
-        asked, clock = self._options, time.perf_counter
+        options, clock = self._options, time.perf_counter
         self._signal(signal.SIGCONT)
-        for _ in range(asked.num_workers * asked.prefetch_factor):
+        for _ in range(options.num_workers * options.prefetch_factor):
             self.session.run(self._next())  # what was ready when the turn came
         waited, start = 0.0, clock()
-        for _ in range(asked.batches):
+        for _ in range(options.batches):
             before = clock()
             batch = self._next()
             waited += clock() - before
             self.session.run(batch)
         whole = clock() - start
         self._signal(signal.SIGSTOP)
-        images = asked.batches * asked.batch_size
+        images = options.batches * options.batch_size
         return whole, max(waited / whole, _LEAST_SHARE), images / whole
 
     def _next(self) -> Any:

@@ -146,27 +146,27 @@ class _Work(Work):
         self._facts: SimpleQueue[dict[str, Any] | BaseException] = SimpleQueue()
         for _ in range(options.preprocess_threads):
             self._thread(0, lambda: self._preprocess)
-        told: dict[str, Any] = {}
+        facts: dict[str, Any] = {}
         for index in range(options.sessions):
             self._thread(1, partial(self._opened, context, index))
-            told = self._opened_facts()  # one after the other: what the first one caches is there
+            facts = self._opened_facts()  # one after the other: what the first one caches is there
         for _ in range(options.postprocess_threads):
             self._thread(2, lambda: self._postprocess)
-        self.facts: dict[str, Any] = {**told, **self._proof()}
+        self.facts: dict[str, Any] = {**facts, **self._proof()}
 
     def _thread(self, stage: int, begin: Callable[[], Callable[[_Item], None]]) -> None:
         threading.Thread(target=self._serve, args=(stage, begin), daemon=True).start()
 
     def _serve(self, stage: int, begin: Callable[[], Callable[[_Item], None]]) -> None:
         """A stage's thread: waits without using a core."""
-        clock, asked, done = time.perf_counter, self._queues[stage], self._queues[stage + 1]
+        clock, requests, done = time.perf_counter, self._queues[stage], self._queues[stage + 1]
         try:
             work = begin()
         except BaseException as error:  # noqa: BLE001 - raised by whoever waits for this thread
             self._facts.put(error)
             return
         while True:
-            item = asked.get()
+            item = requests.get()
             start = clock()
             try:
                 work(item)
@@ -186,10 +186,10 @@ class _Work(Work):
         return infer
 
     def _opened_facts(self) -> dict[str, Any]:
-        told = self._facts.get()
-        if isinstance(told, BaseException):
-            raise told
-        return told
+        facts = self._facts.get()
+        if isinstance(facts, BaseException):
+            raise facts
+        return facts
 
     def _preprocess(self, item: _Item) -> None:
         item.value, item.meta = self._stages.preprocess([item.value])
@@ -229,10 +229,10 @@ class _Work(Work):
 
         alone, together = self._stretch(0, depth=1), self._stretch(0)
         for one, other in zip(alone, together, strict=True):
-            for mine, theirs in zip(one.outputs, other.outputs, strict=True):
-                most = float(np.max(np.abs(mine), initial=0.0))
-                if mine.shape != theirs.shape or not np.allclose(
-                    mine, theirs, rtol=_TOLERANCE, atol=_TOLERANCE * most, equal_nan=True
+            for ours, theirs in zip(one.outputs, other.outputs, strict=True):
+                most = float(np.max(np.abs(ours), initial=0.0))
+                if ours.shape != theirs.shape or not np.allclose(
+                    ours, theirs, rtol=_TOLERANCE, atol=_TOLERANCE * most, equal_nan=True
                 ):
                     raise RuntimeFault(
                         f"image {one.number} gives another output with {self._options.depth} "

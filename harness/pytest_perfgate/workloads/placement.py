@@ -44,37 +44,37 @@ def cores_of(recipe: Recipe, threads: int) -> int:
 class Enough(Requirement):
     """So many of something that a recipe works on at once."""
 
-    asked: int = 1
-    found: int = 0
+    required: int = 1
+    available: int = 0
     why: str = ""
 
     @property
     def missing(self) -> bool:
         """Whether there are fewer."""
-        return self.found < self.asked
+        return self.available < self.required
 
     @property
     def reason(self) -> str:
         """How many are asked for, and how many there are."""
-        were = "was" if self.found == 1 else "were"
-        text = f"it asks for {self.asked} {self.module}, and {self.found} {were} found"
+        were = "was" if self.available == 1 else "were"
+        text = f"it asks for {self.required} {self.module}, and {self.available} {were} found"
         return f"{text} ({self.why})" if self.why else text
 
 
 def needs(recipe: Recipe, threads: int) -> tuple[Requirement, ...]:
     """What must be here for the places of a recipe that asks for several."""
-    asked = devices_of(recipe)
-    if asked < 2:
+    devices = devices_of(recipe)
+    if devices < 2:
         return ()
     cores = len(usable_cores()) if hasattr(os, "sched_setaffinity") else 0
-    found: list[Requirement] = []
+    requirements: list[Requirement] = []
     if on_gpu(recipe):
         known, why = visible_gpus.count()
-        found.append(Enough("GPUs", "nvidia-smi  # must list as many", asked, known, why))
-    each = f" ({asked} devices of {threads})"
+        requirements.append(Enough("GPUs", "nvidia-smi  # must list as many", devices, known, why))
+    suffix = f" ({devices} devices of {threads})"
     why = "" if cores else "this system pins no process to cores"
     step = "use a machine with as many, or give the session more: --perf-cores"
-    return (*found, Enough(f"cores{each}", step, asked * threads, cores, why))
+    return (*requirements, Enough(f"cores{suffix}", step, devices * threads, cores, why))
 
 
 @dataclass(frozen=True)
@@ -104,19 +104,19 @@ def take(count: int, threads: int, *, gpu: bool) -> list[Place]:
     """
     cores = usable_cores() if hasattr(os, "sched_setaffinity") else []
     devices: Sequence[str] = visible_gpus.uuids() if gpu else [""] * count
-    for what, found, asked in (
+    for what, known, required in (
         ("GPUs", len(devices), count),
         ("cores", len(cores), count * threads),
     ):
-        if found < asked:
-            raise RuntimeFault(f"it asks for {asked} {what}, and {found} were found")
+        if known < required:
+            raise RuntimeFault(f"it asks for {required} {what}, and {known} were found")
     return [
-        Place(tuple(cores[each * threads : (each + 1) * threads]), devices[each])
-        for each in range(count)
+        Place(tuple(cores[number * threads : (number + 1) * threads]), devices[number])
+        for number in range(count)
     ]
 
 
-def seen(facts: Mapping[str, Any]) -> Place:
+def actual_place(facts: Mapping[str, Any]) -> Place:
     """Where this process really is: the cores that one of its threads may run on, and the GPU that
     its session tells of.
     """
@@ -129,14 +129,14 @@ def seen(facts: Mapping[str, Any]) -> Place:
     return Place(tuple(sorted(cores)), str(facts.get(DEVICE_UUID, "")))
 
 
-def prove_apart(given: Sequence[Place], found: Sequence[Place]) -> None:
+def prove_apart(given: Sequence[Place], places: Sequence[Place]) -> None:
     """Nothing, when each of several processes is at the place that it was given.
 
     Raises:
         RuntimeFault: two of them share one, or one is elsewhere.
     """
-    for number, (place, real) in enumerate(zip(given, found, strict=True)):
-        for other, beside in enumerate(found[:number]):
+    for number, (place, real) in enumerate(zip(given, places, strict=True)):
+        for other, beside in enumerate(places[:number]):
             same = (
                 bool(real.gpu) and nvml.same(real.gpu, beside.gpu)
                 if place.gpu
@@ -149,11 +149,11 @@ def prove_apart(given: Sequence[Place], found: Sequence[Place]) -> None:
                     valid=", ".join(map(str, given)),
                     next_step="what runs them moves them, or chooses its device by itself",
                 )
-    for number, (place, real) in enumerate(zip(given, found, strict=True)):
+    for number, (place, real) in enumerate(zip(given, places, strict=True)):
         there = nvml.same(real.gpu, place.gpu) if place.gpu else set(real.cores) <= set(place.cores)
         if not there or bool(real.gpu) != bool(place.gpu):
-            told = str(real) if real.gpu or not place.gpu else "a device that it does not tell"
+            actual = str(real) if real.gpu or not place.gpu else "a device that it does not tell"
             raise RuntimeFault(
-                f"replica {number} was given {place}, and is on {told}",
+                f"replica {number} was given {place}, and is on {actual}",
                 next_step="what runs it moves it, or chooses its device by itself",
             )

@@ -25,7 +25,7 @@ from pytest_perfgate.runtimes import DEVICE_UUID
 from pytest_perfgate.units import Unit
 from pytest_perfgate.workloads import Work, WorkContext, Workload
 from pytest_perfgate.workloads.child_processes import Begin, Dialogue, Forks
-from pytest_perfgate.workloads.placement import Place, prove_apart, seen, take
+from pytest_perfgate.workloads.placement import Place, actual_place, prove_apart, take
 
 _BATCH = (
     "Time of a batch from decoded pixels to final results, over all replicas, while all of them "
@@ -226,7 +226,7 @@ class _Meeting:
         """Waits until all of `active` are here."""
         self._marks[number] = serial
         looks = 0
-        while any(self._marks[each] != serial for each in active):
+        while any(self._marks[replica] != serial for replica in active):
             looks += 1
             if looks > _SPINS:
                 time.sleep(_WAITS)
@@ -237,7 +237,7 @@ class _Meeting:
 
     def over(self, active: Sequence[int], serial: int) -> bool:
         """Whether all of `active` have."""
-        return all(self._marks[self._count + each] == serial for each in active)
+        return all(self._marks[self._count + replica] == serial for replica in active)
 
 
 def _begin(
@@ -251,7 +251,7 @@ def _begin(
     images = context.images
 
     def batch(first: int) -> float:
-        chosen = [images[(first + each) % len(images)] for each in range(size)]
+        chosen = [images[(first + offset) % len(images)] for offset in range(size)]
         if flush is not None:
             flush()
         start = time.perf_counter()
@@ -270,9 +270,9 @@ def _begin(
         meeting.through(number, serial)
         while not meeting.over(active, serial):  # whoever is slower has all beside it to its end
             batch(first)
-        return _Times(times, seen(session.facts))
+        return _Times(times, actual_place(session.facts))
 
     batch(0)
     gc.collect()
     gc.freeze()
-    return _Ready(session.facts, seen(session.facts)), answer
+    return _Ready(session.facts, actual_place(session.facts)), answer

@@ -119,12 +119,12 @@ class _Work(Work):
         module, data, trainer = context.module(), context.data(options.data), context.trainer()
         for parameter in module.parameters():
             parameter.requires_grad_(True)
-        asked = options.model_copy(update={"steps": _STEPS})
+        shortened = options.model_copy(update={"steps": _STEPS})
 
         def run() -> None:
             torch.set_num_threads(context.threads)  # it is a setting of each thread
             try:
-                train(trainer, module, data, asked, _SEED, self._course)
+                train(trainer, module, data, shortened, _SEED, self._course)
             except BaseException as error:  # noqa: BLE001 - raised again in the arm's own thread
                 self._error = error
             finally:
@@ -180,9 +180,9 @@ class _TurnedCourse(Course):
 
     def loss(self, images: Any, loss: Any) -> Any:
         """See `Course.loss`."""
-        found = super().loss(images, loss)
+        value = super().loss(images, loss)
         self._at_loss, self._images = time.perf_counter(), float(len(images))
-        return found
+        return value
 
 
 def _waits(module: Any) -> Any:
