@@ -142,7 +142,7 @@ def test_pretrained_weights_that_cannot_be_had_say_what_to_do(
     constants = pytest.importorskip("huggingface_hub.constants")
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(BuildError, match="cannot be had") as caught:
+    with pytest.raises(BuildError, match="could not be fetched") as caught:
         made("transformers:nobody/nothing", tmp_path, {}, pretrained=True)
     assert 'set weights = "file.safetensors"' in str(caught.value)
 
@@ -234,9 +234,9 @@ def test_options_of_a_model_are_checked_before_any_work(
         ('"timm:hf-hub:some/model"', "cannot be a model's name"),
         ('"torchvision:../x"', "cannot be a model's name"),
         ('"huggingface:some/model"', "is not an import path"),
-        ('"transformers:microsoft/resnet-18"', "asked only for pretrained weights"),
-        ('{ name = "transformers:resnet", pretrained = true }', "which weights are meant"),
-        ('{ name = "transformers:resnet", revision = "main" }', "a revision is one of"),
+        ('"transformers:microsoft/resnet-18"', "serves pretrained weights only"),
+        ('{ name = "transformers:resnet", pretrained = true }', "has no pretrained weights"),
+        ('{ name = "transformers:resnet", revision = "main" }', "only pretrained weights"),
         ('{ name = "timm:vgg11", arguments = { checkpoint_path = "x" } }', "among the arguments"),
         ('{ name = "demo.model:build", num_classes = 3 }', "'num_classes' is not a key"),
         ("{ num_classes = 3 }", "the model has no name"),

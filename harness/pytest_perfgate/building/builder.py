@@ -41,6 +41,26 @@ _WEIGHTS = "weights.safetensors"
 
 
 @dataclass(frozen=True)
+class BuildRequest:
+    """What a build is of, where it keeps its links, and where it shows progress.
+
+    Attributes:
+        suite, recipe: the recipe and the suite that it is in.
+        store: the cache of built links.
+        watch: notes the project's files that are read meanwhile.
+        data: the suite's splits.
+        progress: `progress(done, total, note)` shows progress.
+    """
+
+    suite: Suite
+    recipe: Recipe
+    store: ArtifactStore
+    watch: Watch
+    data: SuiteData
+    progress: Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
 class Built:
     """A built recipe: where its artifact is, what it is, and how it came about.
 
@@ -54,27 +74,18 @@ class Built:
     files: Mapping[str, str]
 
 
-def build(
-    suite: Suite,
-    recipe: Recipe,
-    *,
-    store: ArtifactStore,
-    watch: Watch,
-    data: SuiteData,
-    progress: Callable[[int, int, str], None],
-) -> Built:
-    """The artifact of `recipe`; links that the store holds are not built again.
+def build(request: BuildRequest) -> Built:
+    """The artifact of a recipe; links that the store holds are not built again.
 
     Raises:
         BuildError: a step could not be applied, or had no effect.
     """
-    if recipe.search is not None:  # what stands in its place is a range's first value, no choice
+    if request.recipe.search is not None:  # its values are the first of each range, no choice
         raise BuildError(
-            f"values of {recipe.name!r} are still searched for",
+            f"the search for values of {request.recipe.name!r} is not finished",
             next_step="pytest --perf --perf-search",
         )
-    chain = _Chain(suite, recipe, store, watch, data, progress)
-    return chain.build()
+    return _Chain(request).build()
 
 
 def load(artifact: ArtifactHandle) -> Artifact:
@@ -97,21 +108,9 @@ def load(artifact: ArtifactHandle) -> Artifact:
 class _Chain:
     """One build: the links so far, and the live module when there is one."""
 
-    def __init__(
-        self,
-        suite: Suite,
-        recipe: Recipe,
-        store: ArtifactStore,
-        watch: Watch,
-        data: SuiteData,
-        progress: Callable[[int, int, str], None],
-    ) -> None:
-        self._suite = suite
-        self._recipe = recipe
-        self._store = store
-        self._watch = watch
-        self._data = data
-        self._progress = progress
+    def __init__(self, request: BuildRequest) -> None:
+        self._suite, self._recipe, self._data = request.suite, request.recipe, request.data
+        self._store, self._watch, self._progress = request.store, request.watch, request.progress
         self._module: Any = None  # of the last link, while it is known to be up to date
 
     def build(self) -> Built:

@@ -9,16 +9,15 @@ two files counts once. Reading runs no code and loads no extension of DuckDB.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from pytest_perfgate.errors import HistoryError, MissingPackage
@@ -57,7 +56,7 @@ class Compacted:
 
 
 @dataclass
-class History(AbstractContextManager["History"]):
+class History(contextlib.ExitStack):
     """The store below a folder, with the engine that reads it; a context manager.
 
     Raises:
@@ -68,15 +67,8 @@ class History(AbstractContextManager["History"]):
     unread: list[Unread] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._engine = connect()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._engine.close()
+        super().__init__()
+        self._engine = self.enter_context(contextlib.closing(connect()))
 
     # -- writing ---------------------------------------------------------------------------
 
@@ -275,7 +267,7 @@ def connect() -> duckdb.DuckDBPyConnection:
     )
 
 
-def _writing(folder: Path) -> AbstractContextManager[None]:
+def _writing(folder: Path) -> contextlib.AbstractContextManager[None]:
     remedy = "free the disk or make the folder writable, or name another: --perf-history=DIR"
     return writing(folder, "the history", HistoryError, next_step=remedy)
 

@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from types import TracebackType
 from typing import Any
 
 from pytest_perfgate.machine.conditions import Conditions
@@ -49,19 +48,19 @@ its frameworks and loads its arms."""
 _SHARE_AHEAD = 0.5  # of the free memory, at most, may go into arms that are loaded ahead
 
 
-class Bench:
+class Bench(contextlib.ExitStack):
     """The work on one suite: first `prepare`, then one `launch` after the other.
 
     Use as a context manager: on the way out, every process that it started is gone.
     """
 
     def __init__(self, arms: Sequence[Arm], settings: Settings, progress: Progress) -> None:
+        super().__init__()
         self._arms = {arm.label: arm for arm in arms}
         self._settings = settings
         self._progress = progress
         self._separate = any(arm.python != sys.executable for arm in arms)
-        self._held = contextlib.ExitStack()
-        self._logs = self._held.enter_context(held_folder(settings.cache / "logs"))
+        self._logs = self.enter_context(held_folder(settings.cache / "logs"))
         self._jobs = Jobs(arms, settings, self._logs)
         self._preparation = Preparation(arms, self._jobs, settings, progress)
         self._launches: dict[str, list[Launch]] = {}
@@ -75,17 +74,8 @@ class Bench:
         self._pool = Pool(1, self._logs)
 
     def __enter__(self) -> Bench:
-        self._pool.__enter__()
+        self.enter_context(self._pool)
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._pool.__exit__(kind, error, trace)
-        self._held.close()
 
     @property
     def labels(self) -> list[str]:

@@ -18,7 +18,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 
 from pytest_perfgate.machine.pipes import PipeReader, UnknownMessage, write_whole
 from pytest_perfgate.machine.processes import last_words, obituary
@@ -149,7 +148,7 @@ class _Worker:
 Event = tuple[Job, Message | Ended]
 
 
-class Pool:
+class Pool(contextlib.ExitStack):
     """Runs jobs in workers, at most `size` at once, and yields what they say.
 
     Use as a context manager: on the way out, whatever the reason, every worker and everything
@@ -157,28 +156,24 @@ class Pool:
     """
 
     def __init__(self, size: int, logs: Path) -> None:
+        super().__init__()
         self._size = size
         self._logs = logs
         self._workers: list[_Worker] = []
         self._held: _Worker | None = None
-        self._selector = selectors.DefaultSelector()
+        self._selector = self.enter_context(selectors.DefaultSelector())
+        self.callback(self._kill_all)
         self._count = 0
 
     def __enter__(self) -> Pool:
         self._logs.mkdir(parents=True, exist_ok=True)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def _kill_all(self) -> None:
         for worker in (*self._workers, *([self._held] if self._held else [])):
             worker.kill()
         self._workers.clear()
         self._held = None
-        self._selector.close()
 
     def run(self, jobs: Iterable[Job], tick: Callable[[], None] = lambda: None) -> Iterator[Event]:
         """Every message of every job, and one `Ended` for each; `tick` is called while waiting."""

@@ -51,7 +51,7 @@ def settings_of(config: pytest.Config) -> Settings:
     for option in OPTIONS:
         if option.field:
             given = _Given(option.name, config.getoption(option.name), config)
-            values[option.field] = _READERS.get(option.field, _plain)(given)
+            values[option.field] = _READERS.get(option.field, _unchanged)(given)
     return Settings(
         root=config.rootpath,
         import_path=tuple(config.getini("pythonpath")),
@@ -65,7 +65,7 @@ def _is_ci() -> bool:
     return os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 
 
-def _plain(given: _Given) -> Any:
+def _unchanged(given: _Given) -> Any:
     return given.value
 
 

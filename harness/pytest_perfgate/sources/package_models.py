@@ -1,36 +1,38 @@
-"""What the sources that are packages have in common: their options, and how they are imported."""
+"""A source that is a package of models: its options, its checks, and how it is imported."""
 
 from __future__ import annotations
 
 import contextlib
 import importlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, model_validator
+from typing_extensions import override
 
-from pytest_perfgate.artifact import OptionsModel
+from pytest_perfgate.artifact import TORCH, OptionsModel
 from pytest_perfgate.errors import BuildError, RecipeError, suggestion
-from pytest_perfgate.sources import Fence, inside
-from pytest_perfgate.sources.weights import SUFFIXES, weight_files
+from pytest_perfgate.sources import Fence, Source, SourceContext, inside
+from pytest_perfgate.sources.weights import SUFFIXES, fill, read, weight_files
 
 
 class PackageOptions(OptionsModel):
     """Options of a model that a package builds."""
 
     pretrained: bool = Field(
-        False, description="the package's own weights, which it may fetch; default: random ones"
+        False,
+        description="load the package's own weights, which it may fetch; default: random weights",
     )
     weights: str = Field(
         "", description="file or folder of weights, relative to the suite file: safetensors, or .pt"
     )
     num_classes: int | None = Field(
-        None, ge=1, description="classes that the head tells apart; default: the package's own"
+        None, ge=1, description="classes of the head; default: those of the package"
     )
     arguments: dict[str, Any] = Field(
-        default_factory=dict, description="what else the package's own builder takes, by its names"
+        default_factory=dict, description="further keyword arguments of the package's builder"
     )
 
     @model_validator(mode="after")
@@ -45,62 +47,89 @@ class PackageOptions(OptionsModel):
         return "pretrained" if self.pretrained else self.weights or "random"
 
 
-def check(
-    model: str, name: re.Pattern[str], options: PackageOptions, taken: frozenset[str], fence: Fence
-) -> None:
-    """Nothing, when a model's name has the form `name`, no argument is one of those `taken` by
-    options or by the source itself, and the weights' files are there.
+class PackageSource(Source):
+    """A source that takes a model's name and keyword arguments to a package.
+
+    Attributes:
+        names: the form of a model's name.
+        reserved: arguments that options, or the source itself, set.
+        package: its module, for messages.
+    """
+
+    gives = TORCH
+
+    names: re.Pattern[str]
+    reserved: frozenset[str]
+    package: str
+
+    Options: type[OptionsModel] = PackageOptions
+
+    @override
+    def check(self, model: str, options: Any, fence: Fence) -> None:
+        """Check the form of the name, the names of the arguments, and that weights' files exist."""
+        if not self.names.fullmatch(model):
+            raise RecipeError(f"{model!r} cannot be a model's name", valid=self.names.pattern)
+        for key in sorted(self.reserved & options.arguments.keys()):
+            raise RecipeError(
+                f"{key!r} cannot be among the arguments",
+                valid="the options pretrained, weights and num_classes say what a model is",
+            )
+        if options.weights and not weight_files(inside(options.weights, fence)):
+            raise RecipeError(
+                f"{options.weights!r} has no weights",
+                valid=f"a file, or a folder: {', '.join(SUFFIXES)}",
+            )
+
+    @override
+    def files(self, model: str, options: Any, fence: Fence) -> tuple[Path, ...]:
+        """The weights' files, and for a folder everything that describes them."""
+        if not options.weights:
+            return ()
+        weights = inside(options.weights, fence)
+        beside = sorted(weights.glob("*.json")) if weights.is_dir() else []
+        return (*beside, *weight_files(weights))
+
+    def unknown(self, model: str, known: list[str]) -> BuildError:
+        """The error that the package has no model of that name."""
+        return BuildError(f"{self.package} has no model {model!r}", valid=suggestion(model, known))
+
+
+def fill_from_file(module: Any, options: PackageOptions, context: SourceContext) -> None:
+    """Loads the weights that the options name, if they name any.
 
     Raises:
-        RecipeError: one of these is wrong.
+        BuildError: they are of another model, or cannot be read.
     """
-    if not name.fullmatch(model):
-        raise RecipeError(f"{model!r} cannot be a model's name", valid=name.pattern)
-    for key in sorted(taken & options.arguments.keys()):
-        raise RecipeError(
-            f"{key!r} cannot be among the arguments",
-            valid="the options pretrained, weights and num_classes say what a model is",
-        )
-    if not options.weights:
-        return
-    weights = inside(options.weights, fence)
-    if not weight_files(weights):
-        raise RecipeError(
-            f"{options.weights!r} has no weights",
-            valid=f"a file, or a folder: {', '.join(SUFFIXES)}",
-        )
+    if options.weights:
+        fill(module, read(inside(options.weights, context.fence)), options.weights)
 
 
-def files_of(options: PackageOptions, fence: Fence) -> tuple[Path, ...]:
-    """The weights' files, and for a folder everything that describes them."""
-    if not options.weights:
-        return ()
-    weights = inside(options.weights, fence)
-    beside = sorted(weights.glob("*.json")) if weights.is_dir() else []
-    return (*beside, *weight_files(weights))
+def with_classes(arguments: Mapping[str, Any], classes: int | None) -> dict[str, Any]:
+    """Keyword arguments of a package's builder, with `num_classes` where a recipe sets it."""
+    return dict(arguments) if classes is None else {**arguments, "num_classes": classes}
 
 
 def imported(module: str) -> Any:
-    """A package that is known to be installed.
+    """An installed package.
 
     Raises:
-        BuildError: it does not import: it is of another version than what it needs.
+        BuildError: its import fails, as when its version does not fit that of torch.
     """
     try:
         return importlib.import_module(module)
     except (ImportError, RuntimeError, OSError) as error:
         raise BuildError(
-            f"{module} is installed, and cannot be imported: {error}",
+            f"{module} is installed but cannot be imported: {error}",
             next_step=f"python -c 'import {module}'; its version must fit that of torch",
         ) from error
 
 
 @contextlib.contextmanager
 def fetching(what: str) -> Iterator[None]:
-    """Around what may ask the network for weights.
+    """Around a call that may fetch weights over the network.
 
     Raises:
-        BuildError: they cannot be had.
+        BuildError: they could not be fetched.
     """
     try:
         yield
@@ -108,11 +137,7 @@ def fetching(what: str) -> Iterator[None]:
         raise
     except Exception as error:  # whatever a client of the network raises
         raise BuildError(
-            f"the pretrained weights of {what} cannot be had: {type(error).__name__}: {error}",
+            f"the pretrained weights of {what} could not be fetched: "
+            f"{type(error).__name__}: {error}",
             next_step='fetch them where there is a network, and set weights = "file.safetensors"',
         ) from error
-
-
-def unknown(what: str, name: str, known: list[str]) -> BuildError:
-    """There is no model of that name."""
-    return BuildError(f"{what} has no model {name!r}", valid=suggestion(name, known))

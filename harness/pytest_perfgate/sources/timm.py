@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from typing_extensions import override
@@ -12,63 +11,42 @@ from typing_extensions import override
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import TORCH, Artifact
 from pytest_perfgate.errors import BuildError
-from pytest_perfgate.sources import (
-    SEED,
-    Backbone,
-    Fence,
-    Resolve,
-    Source,
-    SourceContext,
-    SourceModel,
-    inside,
-)
+from pytest_perfgate.sources import SEED, Backbone, Resolve, SourceContext, SourceModel
 from pytest_perfgate.sources.package_models import (
     PackageOptions,
-    check,
+    PackageSource,
     fetching,
-    files_of,
+    fill_from_file,
     imported,
-    unknown,
-)
-from pytest_perfgate.sources.weights import fill, read
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.]*")
-_TAKEN = frozenset(
-    {"model_name", "pretrained", "pretrained_cfg", "checkpoint_path", "num_classes"}
-    | {"features_only", "out_indices", "cache_dir"}
+    with_classes,
 )
 
 
-class Timm(Source):
+class Timm(PackageSource):
     """The source `timm`."""
 
-    name = "timm"
+    name = package = "timm"
+    names = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.]*")
+    reserved = frozenset(
+        {"model_name", "pretrained", "pretrained_cfg", "checkpoint_path", "num_classes"}
+        | {"features_only", "out_indices", "cache_dir"}
+    )
     requires = (
         registry.from_extra("torch", "torch"),
         registry.from_extra("torchvision", "timm"),
         registry.from_extra("timm", "timm"),
     )
-    gives = TORCH
     example = "mobilenetv3_small_100"
     preload = ("timm",)
 
     class Options(PackageOptions):
         """As of every package; `arguments` are those of `timm.create_model`."""
 
-    def check(self, model: str, options: Any, fence: Fence) -> None:
-        """Its name, its arguments and its files."""
-        check(model, _NAME, options, _TAKEN, fence)
-
-    @override
-    def files(self, model: str, options: Any, fence: Fence) -> tuple[Path, ...]:
-        """Those of its weights."""
-        return files_of(options, fence)
-
     def build(self, model: str, options: Any, context: SourceContext) -> SourceModel:
-        """The model with the weights that were asked for."""
-        module = _created(model, options.arguments, options.pretrained, options.num_classes)
-        if options.weights:
-            fill(module, read(inside(options.weights, context.fence)), options.weights)
+        """The model with the weights that the options name."""
+        arguments = with_classes(options.arguments, options.num_classes)
+        module = self._created(model, arguments, pretrained=options.pretrained)
+        fill_from_file(module, options, context)
         return SourceModel(
             Artifact(TORCH, module=module), {"weights": options.origin}, structure={}
         )
@@ -76,35 +54,31 @@ class Timm(Source):
     @override
     def restore(self, model: str, options: Any, structure: Any, resolve: Resolve) -> Any:
         """The model with random weights."""
-        return _created(model, options.arguments, False, options.num_classes)
+        arguments = with_classes(options.arguments, options.num_classes)
+        return self._created(model, arguments, pretrained=False)
 
     def backbone(self, model: str, arguments: Mapping[str, Any], *, pretrained: bool) -> Backbone:
         """The deepest of the maps of features that timm takes from a model."""
-        module = _created(
-            model, {**arguments, "features_only": True, "out_indices": (-1,)}, pretrained, None
-        )
+        deepest = {**arguments, "features_only": True, "out_indices": (-1,)}
+        module = self._created(model, deepest, pretrained=pretrained)
         return Backbone(_last(module), model, arguments)
 
-
-def _created(
-    model: str, arguments: Mapping[str, Any], pretrained: bool, classes: int | None
-) -> Any:
-    torch = imported("torch")
-    timm = imported("timm")
-    if not timm.is_model(model):
-        raise unknown("timm", model, timm.list_models())
-    keywords = dict(arguments) if classes is None else {**arguments, "num_classes": classes}
-    torch.manual_seed(SEED)
-    if pretrained:
-        with fetching(f"timm's {model}"):
-            return timm.create_model(model, pretrained=True, **keywords).eval()
-    try:
-        return timm.create_model(model, pretrained=False, **keywords).eval()
-    except (TypeError, ValueError, RuntimeError, AttributeError, AssertionError) as error:
-        raise BuildError(
-            f"timm.create_model does not build {model!r}: {error}",
-            valid=f"what the function timm.models.{model} takes",
-        ) from error
+    def _created(self, model: str, arguments: Mapping[str, Any], *, pretrained: bool) -> Any:
+        torch = imported("torch")
+        timm = imported("timm")
+        if not timm.is_model(model):
+            raise self.unknown(model, timm.list_models())
+        torch.manual_seed(SEED)
+        if pretrained:
+            with fetching(f"timm's {model}"):
+                return timm.create_model(model, pretrained=True, **arguments).eval()
+        try:
+            return timm.create_model(model, pretrained=False, **arguments).eval()
+        except (TypeError, ValueError, RuntimeError, AttributeError, AssertionError) as error:
+            raise BuildError(
+                f"timm.create_model does not build {model!r}: {error}",
+                valid=f"the arguments of the function timm.models.{model}",
+            ) from error
 
 
 def _last(module: Any) -> Any:

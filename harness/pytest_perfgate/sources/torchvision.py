@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from typing_extensions import override
@@ -13,77 +12,57 @@ from typing_extensions import override
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import TORCH, Artifact
 from pytest_perfgate.errors import BuildError
-from pytest_perfgate.sources import (
-    SEED,
-    Backbone,
-    Fence,
-    Resolve,
-    Source,
-    SourceContext,
-    SourceModel,
-    inside,
-)
+from pytest_perfgate.sources import SEED, Backbone, Resolve, SourceContext, SourceModel
 from pytest_perfgate.sources.package_models import (
     PackageOptions,
-    check,
+    PackageSource,
     fetching,
-    files_of,
+    fill_from_file,
     imported,
-    unknown,
+    with_classes,
 )
-from pytest_perfgate.sources.weights import fill, fill_all_but, read
+from pytest_perfgate.sources.weights import fill_all_but
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9_]*")
-_TAKEN = frozenset({"name", "weights", "num_classes", "progress"})
 _HEADS = ("classifier", "fc", "heads", "head")
 _AFTER = frozenset({*_HEADS, "avgpool"})
 _PROBE = 64  # pixels: enough for every stage of a network
 
 
-class Torchvision(Source):
+class Torchvision(PackageSource):
     """The source `torchvision`."""
 
-    name = "torchvision"
+    name = package = "torchvision"
+    names = re.compile(r"[a-z0-9][a-z0-9_]*")
+    reserved = frozenset({"name", "weights", "num_classes", "progress"})
     requires = (
         registry.from_extra("torch", "torch"),
         registry.from_extra("torchvision", "torchvision"),
     )
-    gives = TORCH
     example = "mobilenet_v3_small"
     preload = ("torchvision",)
 
     class Options(PackageOptions):
         """As of every package; `arguments` are those of the model's own function."""
 
-    def check(self, model: str, options: Any, fence: Fence) -> None:
-        """Its name, its arguments and its files."""
-        check(model, _NAME, options, _TAKEN, fence)
-
-    @override
-    def files(self, model: str, options: Any, fence: Fence) -> tuple[Path, ...]:
-        """Those of its weights."""
-        return files_of(options, fence)
-
     def build(self, model: str, options: Any, context: SourceContext) -> SourceModel:
-        """The model with the weights that were asked for."""
-        module = _created(model, options.arguments, options.num_classes)
+        """The model with the weights that the options name."""
+        module = self.restore(model, options, None, context.resolve)
         effect: dict[str, Any] = {"weights": options.origin}
         if options.pretrained:
             effect["random_tensors"] = _fetch(module, model)
-        elif options.weights:
-            fill(module, read(inside(options.weights, context.fence)), options.weights)
+        fill_from_file(module, options, context)
         return SourceModel(Artifact(TORCH, module=module), effect, structure={})
 
     @override
     def restore(self, model: str, options: Any, structure: Any, resolve: Resolve) -> Any:
         """The model with random weights."""
-        return _created(model, options.arguments, options.num_classes)
+        return self._created(model, with_classes(options.arguments, options.num_classes))
 
     def backbone(self, model: str, arguments: Mapping[str, Any], *, pretrained: bool) -> Backbone:
         """What torchvision calls a model's features, or all that comes before its head."""
         import torch
 
-        module = _created(model, arguments, None)
+        module = self._created(model, arguments)
         if pretrained:
             _fetch(module, model)
         features = getattr(module, "features", None)
@@ -98,7 +77,7 @@ class Torchvision(Source):
 
         try:
             with torch.device("meta"):
-                module = _created(model, arguments, None)
+                module = self._created(model, arguments)
             features = getattr(module, "features", None) or _before_head(module)
             if not any(module._non_persistent_buffers_set for module in features.modules()):
                 return features.to_empty(device="cpu").eval()
@@ -106,22 +85,20 @@ class Torchvision(Source):
             pass  # its builder looks at numbers
         return self.backbone(model, arguments, pretrained=False).module
 
-
-def _created(model: str, arguments: Mapping[str, Any], classes: int | None) -> Any:
-    torch = imported("torch")
-    models = imported("torchvision").models
-    known = models.list_models(module=models)
-    if model not in known:
-        raise unknown("torchvision", model, known)
-    keywords = dict(arguments) if classes is None else {**arguments, "num_classes": classes}
-    torch.manual_seed(SEED)
-    try:
-        return models.get_model(model, weights=None, **keywords).eval()
-    except (TypeError, ValueError) as error:
-        raise BuildError(
-            f"torchvision does not build {model!r}: {error}",
-            valid=f"what torchvision.models.{model} takes",
-        ) from error
+    def _created(self, model: str, arguments: Mapping[str, Any]) -> Any:
+        torch = imported("torch")
+        models = imported("torchvision").models
+        known = models.list_models(module=models)
+        if model not in known:
+            raise self.unknown(model, known)
+        torch.manual_seed(SEED)
+        try:
+            return models.get_model(model, weights=None, **arguments).eval()
+        except (TypeError, ValueError) as error:
+            raise BuildError(
+                f"torchvision does not build {model!r}: {error}",
+                valid=f"the arguments of torchvision.models.{model}",
+            ) from error
 
 
 def _fetch(module: Any, model: str) -> int:

@@ -19,23 +19,18 @@ from pytest_perfgate.sources import (
     Backbone,
     Fence,
     Resolve,
-    Source,
     SourceContext,
     SourceModel,
     inside,
 )
 from pytest_perfgate.sources.package_models import (
     PackageOptions,
-    check,
+    PackageSource,
     fetching,
-    files_of,
+    fill_from_file,
     imported,
-    unknown,
 )
-from pytest_perfgate.sources.weights import fill, read
 
-_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
-_TAKEN = frozenset({"model_type", "num_labels", "trust_remote_code", "torchscript"})
 _HEADS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "classification": ("AutoModelForImageClassification", ("logits",)),
     "detection": ("AutoModelForObjectDetection", ("logits", "pred_boxes")),
@@ -44,15 +39,16 @@ _HEADS: Mapping[str, tuple[str, tuple[str, ...]]] = {
 _CONFIG = "config.json"
 
 
-class Transformers(Source):
+class Transformers(PackageSource):
     """The source `transformers`."""
 
-    name = "transformers"
+    name = package = "transformers"
+    names = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+    reserved = frozenset({"model_type", "num_labels", "trust_remote_code", "torchscript"})
     requires = (
         registry.from_extra("torch", "torch"),
         registry.from_extra("transformers", "transformers"),
     )
-    gives = TORCH
     example = "mobilenet_v2"
     preload = (
         "transformers.modeling_utils",
@@ -63,37 +59,36 @@ class Transformers(Source):
         """As of every package; `arguments` are those of the model's configuration."""
 
         head: Literal["classification", "detection"] = Field(
-            "classification", description="what the model is for, and so what it gives"
+            "classification", description="task of the model's head, which decides its outputs"
         )
-        revision: str = Field("", description="pretrained: the hub's revision; default: its newest")
+        revision: str = Field(
+            "", description="pretrained: revision on the hub; default: the newest"
+        )
 
+    @override
     def check(self, model: str, options: Any, fence: Fence) -> None:
-        """Its name, its arguments and its files; a hub is asked only when that is asked for."""
-        check(model, _NAME, options, _TAKEN, fence)
+        """Check name, arguments and files; only pretrained weights may ask a hub."""
+        super().check(model, options, fence)
         if "/" in model and not options.pretrained:
             raise RecipeError(
-                f"{model!r} is a name on a hub, which is asked only for pretrained weights",
+                f"{model!r} names a model on a hub, which serves pretrained weights only",
                 valid='pretrained = true; or a type of model, such as "resnet"',
             )
         if options.revision and not options.pretrained:
-            raise RecipeError("a revision is one of pretrained weights", valid="pretrained = true")
+            raise RecipeError("only pretrained weights have a revision", valid="pretrained = true")
         if options.pretrained and "/" not in model:
             raise RecipeError(
-                f"{model!r} is a type of model: which weights are meant?",
-                valid='a name on the hub, such as "microsoft/resnet-18"',
+                f"{model!r} is a type of model, which has no pretrained weights",
+                valid='the name of a model on the hub, such as "microsoft/resnet-18"',
             )
         if options.weights and inside(options.weights, fence).is_dir() and options.arguments:
             raise RecipeError(
-                f"the configuration is in {options.weights!r}", next_step="leave out the arguments"
+                f"{options.weights!r} has the model's configuration, so arguments are not used",
+                next_step="leave out the arguments",
             )
 
-    @override
-    def files(self, model: str, options: Any, fence: Fence) -> tuple[Path, ...]:
-        """Those of its weights and its configuration."""
-        return files_of(options, fence)
-
     def build(self, model: str, options: Any, context: SourceContext) -> SourceModel:
-        """The model with the weights that were asked for."""
+        """The model with the weights that the options name."""
         more = {} if options.num_classes is None else {"num_labels": options.num_classes}
         kind, outputs = _HEADS[options.head]
         effect: dict[str, Any] = {"weights": options.origin}
@@ -101,13 +96,12 @@ class Transformers(Source):
             arguments = {**options.arguments, **more}
             inner, left = _fetched(kind, model, arguments, options.revision, other_head=bool(more))
             effect["random_tensors"] = left
-            module = _plain(inner, outputs)
+            module = _tensors_only(inner, outputs)
         else:
             path = inside(options.weights, context.fence) if options.weights else None
-            config = _config(model, {**options.arguments, **more}, path)
-            module = _plain(_from_config(config, kind), outputs)
-            if path:
-                fill(module.model, read(path), options.weights)
+            config = self._config(model, {**options.arguments, **more}, path)
+            module = _tensors_only(_from_config(config, kind), outputs)
+            fill_from_file(module.model, options, context)
         return SourceModel(Artifact(TORCH, module=module), effect, structure=_kept(module.model))
 
     @override
@@ -115,17 +109,37 @@ class Transformers(Source):
         """The model of the same configuration, with random weights."""
         kind, outputs = _HEADS[options.head]
         known = dict(structure) or {"model_type": model}
-        config = _config(known.pop("model_type"), known, None)
-        return _plain(_from_config(config, kind), outputs)
+        config = self._config(known.pop("model_type"), known, None)
+        return _tensors_only(_from_config(config, kind), outputs)
 
     def backbone(self, model: str, arguments: Mapping[str, Any], *, pretrained: bool) -> Backbone:
         """The model without a head, and of what it gives the last map."""
         if pretrained:
             inner, _ = _fetched("AutoModel", model, arguments, "", other_head=False)
         else:
-            inner = _from_config(_config(model, arguments, None), "AutoModel")
+            inner = _from_config(self._config(model, arguments, None), "AutoModel")
         kept = _kept(inner)
-        return Backbone(_plain(inner, ("last_hidden_state",)), kept.pop("model_type"), kept)
+        return Backbone(_tensors_only(inner, ("last_hidden_state",)), kept.pop("model_type"), kept)
+
+    def _config(self, model: str, arguments: Mapping[str, Any], path: Path | None) -> Any:
+        """A configuration from a folder, or of a type of model."""
+        transformers = imported("transformers")
+        known = list(transformers.CONFIG_MAPPING.keys())
+        if model not in known:
+            raise self.unknown(model, known)
+        if path is None or not path.is_dir():
+            return transformers.AutoConfig.for_model(model, **arguments)
+        file = path / _CONFIG
+        if not file.is_file():
+            raise BuildError("there is no configuration in the folder", where=str(file))
+        written = json.loads(file.read_text(encoding="utf-8"))
+        if written.get("model_type") != model:
+            raise BuildError(
+                f"the configuration is of the type {written.get('model_type')!r}",
+                where=str(file),
+                valid=model,
+            )
+        return transformers.AutoConfig.for_model(**{**written, **arguments})
 
 
 def _fetched(
@@ -163,27 +177,6 @@ def _kept(model: Any) -> dict[str, Any]:
     return config
 
 
-def _config(model: str, arguments: Mapping[str, Any], path: Path | None) -> Any:
-    """A configuration from a folder, or of a type of model."""
-    transformers = imported("transformers")
-    known = list(transformers.CONFIG_MAPPING.keys())
-    if model not in known:
-        raise unknown("transformers", model, known)
-    if path is None or not path.is_dir():
-        return transformers.AutoConfig.for_model(model, **arguments)
-    file = path / _CONFIG
-    if not file.is_file():
-        raise BuildError("there is no configuration in the folder", where=str(file))
-    written = json.loads(file.read_text(encoding="utf-8"))
-    if written.get("model_type") != model:
-        raise BuildError(
-            f"the configuration is of the type {written.get('model_type')!r}",
-            where=str(file),
-            valid=model,
-        )
-    return transformers.AutoConfig.for_model(**{**written, **arguments})
-
-
 def _from_config(config: Any, kind: str) -> Any:
     transformers = imported("transformers")
     imported("torch").manual_seed(SEED)
@@ -195,7 +188,7 @@ def _from_config(config: Any, kind: str) -> Any:
         ) from error
 
 
-def _plain(model: Any, outputs: tuple[str, ...]) -> Any:
+def _tensors_only(model: Any, outputs: tuple[str, ...]) -> Any:
     """A module that gives tensors, not a table of them."""
     import torch
 

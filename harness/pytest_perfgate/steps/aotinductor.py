@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -20,7 +19,14 @@ from pytest_perfgate.machine.fingerprint import this_machine
 from pytest_perfgate.runtimes import OpenContext
 from pytest_perfgate.runtimes.aotinductor import AotInductor as Runtime
 from pytest_perfgate.steps import Applied, BuildContext, Step, expect
-from pytest_perfgate.steps.output_check import CHECKED, largest_difference, module_outputs, short
+from pytest_perfgate.steps.output_check import (
+    CHECKED,
+    expect_close,
+    finite,
+    largest_difference,
+    module_outputs,
+    tolerance_option,
+)
 
 
 class AotInductor(Step):
@@ -45,11 +51,7 @@ class AotInductor(Step):
         max_autotune: bool = Field(
             False, description="try several kernels for each operator, and take the fastest"
         )
-        tolerance: float = Field(
-            1e-3,
-            gt=0,
-            description="largest relative difference of an output, to the output's largest value",
-        )
+        tolerance: float = tolerance_option(1e-3)
 
     @override
     def machine(self, options: Any) -> dict[str, Any]:
@@ -101,7 +103,7 @@ class AotInductor(Step):
             "cpu_isa": session.facts["cpu_isa"],
             "threads": session.facts["threads"],
             "batches": list(CHECKED),
-            "largest_difference": short(difference) if math.isfinite(difference) else None,
+            "largest_difference": finite(difference),
         }
         return Applied(Artifact(AOTI, path=path), effect)
 
@@ -112,13 +114,7 @@ class AotInductor(Step):
             self.name,
             f"the package says that it is for {effect['device'] or 'no device'!r}, not for a CPU",
         )
-        difference = effect["largest_difference"]
-        expect(
-            difference is not None and difference <= options.tolerance,
-            self.name,
-            f"outputs differ by {'infinity' if difference is None else difference} from the "
-            f"module's, more than {options.tolerance}",
-        )
+        expect_close(self.name, effect, options, "the module's")
 
 
 def _float32_interface(module: Any) -> Any:

@@ -16,7 +16,7 @@ from pytest_perfgate.artifact import TORCH, Artifact
 from pytest_perfgate.errors import RecipeError
 from pytest_perfgate.registry import Requirement
 from pytest_perfgate.sources import Fence
-from pytest_perfgate.steps import Applied, BuildContext, Step, expect, training_device
+from pytest_perfgate.steps import Applied, BuildContext, expect, training_device
 from pytest_perfgate.steps.backbone_parts import (
     Chosen,
     chosen,
@@ -28,17 +28,14 @@ from pytest_perfgate.steps.backbone_parts import (
     there,
 )
 from pytest_perfgate.steps.training import Course, TrainingOptions, course_facts, train
+from pytest_perfgate.steps.training_step import TrainingStep
 
 
-class Backbone(Step):
+class Backbone(TrainingStep):
     """The step `backbone`."""
 
     name = "backbone"
     argument = "backbone"
-    accepts = frozenset({TORCH})
-    produces = TORCH
-    splits = frozenset({"train"})
-    trains = True
     not_after: Mapping[str, str] = {
         "cast": "a trainer works in float32",
         "sparsify": "zeros would be trained away",
@@ -93,11 +90,6 @@ class Backbone(Step):
         needed = source_of(options.chosen).requires_with(options.chosen.model, None)
         counts = registry.from_extra("torch_pruning", "torch")
         return (*needed, counts, *training_device.requirements(options.device))
-
-    @override
-    def splits_with(self, options: Any) -> frozenset[str]:
-        """The data of the training."""
-        return frozenset({options.data})
 
     def apply(self, artifact: Artifact, options: Any, context: BuildContext) -> Applied:
         """Puts the network in, and trains the whole model."""

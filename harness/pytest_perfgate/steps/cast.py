@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -12,7 +11,13 @@ from typing_extensions import override
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import TORCH, Artifact, OptionsModel
 from pytest_perfgate.steps import Applied, BuildContext, Step, expect
-from pytest_perfgate.steps.output_check import largest_difference, module_outputs, short
+from pytest_perfgate.steps.output_check import (
+    expect_close,
+    finite,
+    largest_difference,
+    module_outputs,
+    tolerance_option,
+)
 
 
 class Cast(Step):
@@ -30,11 +35,7 @@ class Cast(Step):
         dtype: Literal["bfloat16", "float16"] = Field(
             "bfloat16", description="the type of parameters and buffers"
         )
-        tolerance: float = Field(
-            0.1,
-            gt=0,
-            description="largest relative difference of an output, to the output's largest value",
-        )
+        tolerance: float = tolerance_option(0.1)
 
     def apply(self, artifact: Artifact, options: Any, context: BuildContext) -> Applied:
         """Casts, and compares the outputs with those of before."""
@@ -50,7 +51,7 @@ class Cast(Step):
         effect = {
             "share_before": before,
             "share": _share(module, options.dtype),
-            "largest_difference": short(difference) if math.isfinite(difference) else None,
+            "largest_difference": finite(difference),
         }
         return Applied(Artifact(TORCH, module=module), effect, structure={})
 
@@ -68,11 +69,7 @@ class Cast(Step):
             self.name,
             f"an output is not finite: a value overflows {options.dtype}",
         )
-        expect(
-            difference <= options.tolerance,
-            self.name,
-            f"outputs differ by {difference} from those before, more than {options.tolerance}",
-        )
+        expect_close(self.name, effect, options, "those before")
 
     @override
     def restore(self, module: Any, structure: Any, options: Any) -> Any:

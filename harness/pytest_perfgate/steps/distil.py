@@ -9,31 +9,25 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
-from typing_extensions import override
 
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import TORCH, Artifact, import_path
 from pytest_perfgate.errors import BuildError
-from pytest_perfgate.registry import Requirement
-from pytest_perfgate.steps import Applied, BuildContext, Step, expect, training_device
+from pytest_perfgate.steps import Applied, BuildContext, expect, training_device
 from pytest_perfgate.steps.distil_loss import Pairs, Terms, distance
 from pytest_perfgate.steps.output_check import short
 from pytest_perfgate.steps.training import Course, TrainingOptions, course_facts, train
+from pytest_perfgate.steps.training_step import TrainingStep
 
 _SELF = "self"
 """The chain's model so far, as the student."""
 
 
-class Distil(Step):
+class Distil(TrainingStep):
     """The step `distil`. What comes after it has the student."""
 
     name = "distil"
     argument = "student"
-    accepts = frozenset({TORCH})
-    produces = TORCH
-    requires = (registry.from_extra("torch", "torch"),)
-    splits = frozenset({"train"})
-    trains = True
     not_after: Mapping[str, str] = {
         "cast": "the teacher would be in 16 bits, and a trainer works on float32 images",
     }
@@ -88,16 +82,6 @@ class Distil(Step):
             if not self.features and (self.alpha == 0 or not self.logits):
                 raise ValueError("nothing is distilled: neither logits nor features")
             return self
-
-    @override
-    def requires_with(self, options: Any) -> tuple[Requirement, ...]:
-        """torch, and what the device needs."""
-        return (*self.requires, *training_device.requirements(options.device))
-
-    @override
-    def splits_with(self, options: Any) -> frozenset[str]:
-        """The data of the training."""
-        return frozenset({options.data})
 
     def apply(self, artifact: Artifact, options: Any, context: BuildContext) -> Applied:
         """Trains the student beside the frozen teacher."""

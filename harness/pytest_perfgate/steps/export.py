@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
-import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,11 +14,14 @@ from pytest_perfgate.errors import BuildError
 from pytest_perfgate.steps import Applied, BuildContext, Step, expect
 from pytest_perfgate.steps.output_check import (
     CHECKED,
+    expect_close,
     largest_difference,
     module_outputs,
     onnx_outputs,
     onnx_session,
+    tolerance_option,
 )
+from pytest_perfgate.steps.quiet import quiet
 
 
 class Export(Step):
@@ -47,11 +46,7 @@ class Export(Step):
 
         format: Literal["onnx"] = Field("onnx", description="the file format")
         opset_version: int = Field(18, ge=17, le=25, description="ONNX operator set")
-        tolerance: float = Field(
-            1e-3,
-            gt=0,
-            description="largest relative difference of an output, to the output's largest value",
-        )
+        tolerance: float = tolerance_option(1e-3)
 
     def apply(self, artifact: Artifact, options: Any, context: BuildContext) -> Applied:
         """Exports with a dynamic batch and compares ONNX Runtime's outputs with the module's."""
@@ -67,7 +62,7 @@ class Export(Step):
                 f"the module is in {dtype_of(module)}, and an ONNX graph is exported in float32",
                 next_step='leave { cast = … } out, and add { half = "float16" } after the export',
             )
-        with _quiet():
+        with quiet():
             try:
                 program = torch.onnx.export(
                     module,
@@ -103,12 +98,7 @@ class Export(Step):
         """There must be a graph, its batch dynamic, its numbers the module's."""
         expect(effect["nodes"] > 0, self.name, "the graph is empty")
         expect(effect["dynamic_batch"], self.name, "the batch is frozen in the exported graph")
-        expect(
-            effect["largest_difference"] <= options.tolerance,
-            self.name,
-            f"outputs differ by {effect['largest_difference']} from the module's, more than "
-            f"{options.tolerance}",
-        )
+        expect_close(self.name, effect, options, "the module's")
 
     @staticmethod
     def _compare(module: Any, path: Path, options: Any, context: BuildContext) -> float:
@@ -150,21 +140,3 @@ def _forget_source(path: Path) -> None:
     for holder in (model, graph, *model.functions):
         del holder.metadata_props[:]
     onnx.save(model, path)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """The exporter's own progress, notes and warnings are of no use in a report."""
-    logger = logging.getLogger("torch.onnx")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with (
-            warnings.catch_warnings(),
-            contextlib.redirect_stdout(io.StringIO()),
-            contextlib.redirect_stderr(io.StringIO()),
-        ):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(before)

@@ -8,23 +8,17 @@ from typing import Any, Literal
 from pydantic import Field
 from typing_extensions import override
 
-from pytest_perfgate import registry
 from pytest_perfgate.artifact import TORCH, Artifact
-from pytest_perfgate.registry import Requirement
-from pytest_perfgate.steps import Applied, BuildContext, Step, expect, training_device
+from pytest_perfgate.steps import Applied, BuildContext, expect
 from pytest_perfgate.steps.training import Course, TrainingOptions, course_facts, train
+from pytest_perfgate.steps.training_step import TrainingStep
 
 
-class Finetune(Step):
+class Finetune(TrainingStep):
     """The step `finetune`; `steps.training.CONTRACT` says how the trainer is called."""
 
     name = "finetune"
     argument = "steps"
-    accepts = frozenset({TORCH})
-    produces = TORCH
-    requires = (registry.from_extra("torch", "torch"),)
-    splits = frozenset({"train"})
-    trains = True
     not_after: Mapping[str, str] = {
         "cast": "a trainer works in float32",
         "fuse": "batch normalisation, which training needs, is gone",
@@ -39,16 +33,6 @@ class Finetune(Step):
         autocast: Literal["bfloat16", "float16"] | None = Field(
             None, description="the type that torch.autocast trains in; default: float32"
         )
-
-    @override
-    def requires_with(self, options: Any) -> tuple[Requirement, ...]:
-        """torch, and what the device needs."""
-        return (*self.requires, *training_device.requirements(options.device))
-
-    @override
-    def splits_with(self, options: Any) -> frozenset[str]:
-        """The data of the training."""
-        return frozenset({options.data})
 
     def apply(self, artifact: Artifact, options: Any, context: BuildContext) -> Applied:
         """Trains, and counts the parameters that changed."""

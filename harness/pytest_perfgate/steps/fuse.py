@@ -11,7 +11,13 @@ from typing_extensions import override
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import TORCH, Artifact, OptionsModel
 from pytest_perfgate.steps import Applied, BuildContext, Step, expect
-from pytest_perfgate.steps.output_check import largest_difference, module_outputs, short
+from pytest_perfgate.steps.output_check import (
+    expect_close,
+    largest_difference,
+    module_outputs,
+    short,
+    tolerance_option,
+)
 
 
 class Fuse(Step):
@@ -27,11 +33,7 @@ class Fuse(Step):
         """Its options."""
 
         enabled: bool = Field(True, description="true")
-        tolerance: float = Field(
-            1e-3,
-            gt=0,
-            description="largest relative difference of an output, to the output's largest value",
-        )
+        tolerance: float = tolerance_option(1e-3)
 
     def apply(self, artifact: Artifact, options: Any, context: BuildContext) -> Applied:
         """Folds by torch.nn.utils.fusion, and compares the outputs with those of before."""
@@ -59,12 +61,7 @@ class Fuse(Step):
             "no convolution is followed by a batch normalisation that could be folded into it "
             f"(the model has {effect['batch_norms_before']})",
         )
-        expect(
-            effect["largest_difference"] <= options.tolerance,
-            self.name,
-            f"outputs differ by {effect['largest_difference']} from those before, more than "
-            f"{options.tolerance}",
-        )
+        expect_close(self.name, effect, options, "those before")
 
     @override
     def restore(self, module: Any, structure: Any, options: Any) -> Any:

@@ -13,10 +13,12 @@ from pytest_perfgate.errors import BuildError, suggestion
 from pytest_perfgate.steps import Applied, BuildContext, Step, expect
 from pytest_perfgate.steps.output_check import (
     batches,
+    expect_close,
+    finite,
     largest_difference,
     onnx_outputs,
     onnx_session,
-    short,
+    tolerance_option,
 )
 
 _LARGEST = 65504
@@ -49,11 +51,7 @@ class Half(Step):
             None, description="operators that stay in float32; default: the library's own list"
         )
         node_block_list: tuple[str, ...] = Field((), description="nodes that stay in float32")
-        tolerance: float = Field(
-            0.02,
-            gt=0,
-            description="largest relative difference of an output, to the output's largest value",
-        )
+        tolerance: float = tolerance_option(0.02)
 
     def apply(self, artifact: Artifact, options: Any, context: BuildContext) -> Applied:
         """Converts, compares the outputs, and looks for values that 16 bits cannot hold."""
@@ -101,7 +99,7 @@ class Half(Step):
             "bytes": path.stat().st_size,
             "overflows": len(overflow),
             "first_overflow": overflow[0] if overflow else "",
-            "largest_difference": short(difference) if difference < float("inf") else None,
+            "largest_difference": finite(difference),
         }
         return Applied(Artifact(ONNX, path=path), effect)
 
@@ -119,13 +117,7 @@ class Half(Step):
             f"largest number is {_LARGEST}; the first is {effect['first_overflow']!r}: name its "
             "node in node_block_list, or its operator in op_block_list",
         )
-        difference = effect["largest_difference"]
-        expect(
-            difference is not None and difference <= options.tolerance,
-            self.name,
-            f"outputs differ by {'infinity' if difference is None else difference} from those in "
-            f"float32, more than {options.tolerance}",
-        )
+        expect_close(self.name, effect, options, "those in float32")
 
 
 def _mend(model: Any) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 import subprocess
 import tempfile
@@ -18,7 +17,14 @@ from pytest_perfgate.errors import BuildError
 from pytest_perfgate.runtimes import OpenContext
 from pytest_perfgate.runtimes.ncnn import Ncnn as Runtime
 from pytest_perfgate.steps import Applied, BuildContext, Step, expect
-from pytest_perfgate.steps.output_check import largest_difference, onnx_outputs, onnx_session, short
+from pytest_perfgate.steps.output_check import (
+    expect_close,
+    finite,
+    largest_difference,
+    onnx_outputs,
+    onnx_session,
+    tolerance_option,
+)
 
 
 class Ncnn(Step):
@@ -45,11 +51,7 @@ class Ncnn(Step):
         converter: Literal["pnnx"] = Field("pnnx", description="what converts")
         fp16: bool = Field(False, description="weights are stored in 16 bits")
         optlevel: Literal[0, 1, 2] = Field(2, description="how much the graph is optimized")
-        tolerance: float = Field(
-            1e-3,
-            gt=0,
-            description="largest relative difference of an output, to the output's largest value",
-        )
+        tolerance: float = tolerance_option(1e-3)
 
     def apply(self, artifact: Artifact, options: Any, context: BuildContext) -> Applied:
         """Converts for the size of the example, and compares the outputs of two images."""
@@ -77,7 +79,7 @@ class Ncnn(Step):
             "fp16_weights": options.fp16,
             "weights_bytes": path.with_suffix(".bin").stat().st_size,
             "input": list(batch.shape[1:]),
-            "largest_difference": short(difference) if math.isfinite(difference) else None,
+            "largest_difference": finite(difference),
         }
         return Applied(Artifact(NCNN, path=path), effect)
 
@@ -88,13 +90,7 @@ class Ncnn(Step):
             self.name,
             f"the network has {effect['layers']} layers and {effect['weights_bytes']} B of weights",
         )
-        difference = effect["largest_difference"]
-        expect(
-            difference is not None and difference <= options.tolerance,
-            self.name,
-            f"outputs differ by {'infinity' if difference is None else difference} from the ONNX "
-            f"file's, more than {options.tolerance}",
-        )
+        expect_close(self.name, effect, options, "the ONNX file's")
 
 
 def _convert(source: Path, path: Path, shape: tuple[int, ...], options: Any) -> None:

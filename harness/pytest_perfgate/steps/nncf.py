@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal
 
@@ -15,6 +12,7 @@ from pytest_perfgate import registry
 from pytest_perfgate.artifact import ONNX, OPENVINO, Artifact, OptionsModel
 from pytest_perfgate.errors import BuildError, suggestion
 from pytest_perfgate.steps import Applied, BuildContext, Step, expect
+from pytest_perfgate.steps.quiet import quiet
 
 _CALIBRATION = "calibration"
 _BELONGS = {
@@ -91,7 +89,7 @@ class Nncf(Step):
         _require("ignored_names", options.ignored_names, known)
         _require("ignored_types", options.ignored_types, _all(model, "get_type_name"))
         images = _Images(context, options.subset_size if options.method == "quantize" else 0)
-        with _quiet():
+        with quiet():
             result = _METHODS[options.method](model, options, images)
             _rename(result)
             openvino.save_model(result, str(path), compress_to_fp16=False)
@@ -235,15 +233,3 @@ def _weights_are(operator: Any) -> bool:
 
 def _before(node: Any, index: int) -> Any:
     return node.input(index).get_source_output().get_node()
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """NNCF's own progress, notes and warnings are of no use in a report."""
-    before = logging.root.manager.disable
-    logging.disable(logging.ERROR)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            yield
-    finally:
-        logging.disable(before)

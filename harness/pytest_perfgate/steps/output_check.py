@@ -6,12 +6,15 @@ For steps that promise to keep the numbers. Outputs are float32 arrays, whatever
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from pytest_perfgate.artifact import dtype_of
 from pytest_perfgate.errors import BuildError
+from pytest_perfgate.steps import expect
 
 CHECKED = (1, 3)
 """Batch sizes: one that tracing specialises on, and one that no step takes as its example."""
@@ -103,3 +106,33 @@ def largest_difference(expected: Sequence[Any], outputs: Sequence[Any]) -> float
 def short(value: float) -> float:
     """Three digits, which is what a difference is worth."""
     return float(f"{value:.3g}")
+
+
+def finite(difference: float) -> float | None:
+    """A difference as an effect holds it: JSON has no infinity, so that is None."""
+    return short(difference) if math.isfinite(difference) else None
+
+
+def tolerance_option(default: float) -> Any:
+    """The option `tolerance` of a step that promises to keep the numbers."""
+    return Field(
+        default,
+        gt=0,
+        description="largest relative difference of an output, to the output's largest value",
+    )
+
+
+def expect_close(step: str, effect: Mapping[str, Any], options: Any, others: str) -> None:
+    """Check that `largest_difference` is at most the option `tolerance`; `others` are the outputs
+    that the step's are compared with, in words.
+
+    Raises:
+        NoEffect: it is larger, or not finite.
+    """
+    difference = effect["largest_difference"]
+    expect(
+        difference is not None and difference <= options.tolerance,
+        step,
+        f"outputs differ by {'infinity' if difference is None else difference} from {others}, "
+        f"more than {options.tolerance}",
+    )

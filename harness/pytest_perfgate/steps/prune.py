@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -158,7 +159,7 @@ def _output_layers(module: Any, example: Any) -> set[Any]:
     return layers
 
 
-class _Ends:
+class _Ends(contextlib.ExitStack):
     """Gives the tracer every layer's output besides the model's own, while it is entered.
 
     The tracer walks back from outputs, so a layer whose output nothing uses would stay unseen, and
@@ -166,19 +167,15 @@ class _Ends:
     """
 
     def __init__(self, module: Any) -> None:
+        super().__init__()
         self._module = module
         self._outputs: list[Any] = []
-        self._hooks: list[Any] = []
 
     def __enter__(self) -> _Ends:
         for layer in self._module.modules():
             if next(layer.children(), None) is None:
-                self._hooks.append(layer.register_forward_hook(self._hear))
+                self.callback(layer.register_forward_hook(self._hear).remove)
         return self
-
-    def __exit__(self, *_: object) -> None:
-        for hook in self._hooks:
-            hook.remove()
 
     def _hear(self, _layer: Any, _inputs: Any, output: Any) -> None:
         if getattr(output, "grad_fn", None) is not None:

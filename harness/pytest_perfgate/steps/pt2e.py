@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -17,6 +14,7 @@ from pytest_perfgate.errors import BuildError
 from pytest_perfgate.registry import Requirement
 from pytest_perfgate.steps import Applied, BuildContext, Step, expect, training_device
 from pytest_perfgate.steps.output_check import largest_difference, module_outputs, short
+from pytest_perfgate.steps.quiet import quiet
 from pytest_perfgate.steps.training import Course, TrainingOptions, course_facts, train
 
 _CALIBRATION = "calibration"
@@ -99,7 +97,7 @@ class Pt2e(Step):
         expected = module_outputs(module, batch)
         example = torch.from_numpy(batch)
         qat = options.method == "qat"
-        with _quiet():
+        with quiet(streams=False):
             prepared = self._prepare(_export(module, example), options)
             if qat:
                 prepared, more = self._trained(prepared, options, context)
@@ -256,15 +254,3 @@ def _trainable(graph: Any) -> Any:
             return self
 
     return Trainable()
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)

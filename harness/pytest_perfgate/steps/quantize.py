@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import io
-import logging
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +20,7 @@ from pytest_perfgate.steps.quantize_accuracy import SENSITIVITY_IMAGES, held
 from pytest_perfgate.steps.quantize_ranges import Ranges
 from pytest_perfgate.steps.quantize_source import prepare
 from pytest_perfgate.steps.quantize_weights import weights_only
+from pytest_perfgate.steps.quiet import quiet
 
 _CALIBRATION = "calibration"
 
@@ -119,7 +118,7 @@ class Quantize(Step):
         source = artifact.path.resolve()
         path = context.folder.resolve() / "model.onnx"
         more: dict[str, Any] = {}
-        with _quiet(), tempfile.TemporaryDirectory() as scratch, contextlib.chdir(scratch):
+        with quiet(), tempfile.TemporaryDirectory() as scratch, contextlib.chdir(scratch):
             # The library leaves files in the working directory; here they go with it.
             plain = Path(scratch) / "prepared.onnx"
             prepare(source, plain, options, context.example, context.threads)
@@ -348,14 +347,3 @@ def _weight_bits(graph: Any, stored: Mapping[str, Any], makers: Mapping[str, Any
             codes = numpy_helper.to_array(stored[maker.input[0]])
             span = max(span, int(codes.max()) - int(codes.min()))
     return (span - 1).bit_length() if span else 0
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            yield
-    finally:
-        logging.disable(before)

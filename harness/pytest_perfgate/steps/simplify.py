@@ -13,11 +13,13 @@ from pytest_perfgate.errors import BuildError, suggestion
 from pytest_perfgate.steps import Applied, BuildContext, Step, expect
 from pytest_perfgate.steps.output_check import (
     batches,
+    expect_close,
     image_input,
     largest_difference,
     onnx_outputs,
     onnx_session,
     short,
+    tolerance_option,
 )
 
 
@@ -51,11 +53,7 @@ class Simplify(Step):
             ],
             ...,
         ] = Field((), description="optimizations to leave out")
-        tolerance: float = Field(
-            1e-3,
-            gt=0,
-            description="largest relative difference of an output, to the output's largest value",
-        )
+        tolerance: float = tolerance_option(1e-3)
 
     def apply(self, artifact: Artifact, options: Any, context: BuildContext) -> Applied:
         """Simplifies, and compares the outputs with those of before."""
@@ -106,12 +104,7 @@ class Simplify(Step):
             self.name,
             "the batch is frozen in the simplified graph",
         )
-        expect(
-            effect["largest_difference"] <= options.tolerance,
-            self.name,
-            f"outputs differ by {effect['largest_difference']} from those before, more than "
-            f"{options.tolerance}",
-        )
+        expect_close(self.name, effect, options, "those before")
 
 
 def _dynamic(model: Any) -> bool:

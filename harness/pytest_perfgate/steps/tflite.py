@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 import subprocess
 import tempfile
@@ -18,7 +17,13 @@ from pytest_perfgate.errors import BuildError
 from pytest_perfgate.runtimes import OpenContext
 from pytest_perfgate.runtimes.litert import LiteRt as Runtime
 from pytest_perfgate.steps import Applied, BuildContext, Step, expect
-from pytest_perfgate.steps.output_check import largest_difference, module_outputs, short
+from pytest_perfgate.steps.output_check import (
+    expect_close,
+    finite,
+    largest_difference,
+    module_outputs,
+    tolerance_option,
+)
 
 _INSTALL = "python -m venv .litert && .litert/bin/python -m pip install litert-torch"
 
@@ -55,11 +60,7 @@ class Tflite(Step):
             description="the interpreter of an environment that has the converter",
         )
         batch: int = Field(1, ge=1, description="the batch of the file, which is fixed")
-        tolerance: float = Field(
-            1e-3,
-            gt=0,
-            description="largest relative difference of an output, to the output's largest value",
-        )
+        tolerance: float = tolerance_option(1e-3)
 
     def apply(self, artifact: Artifact, options: Any, context: BuildContext) -> Applied:
         """Exports, converts in another process, and compares the outputs with the module's."""
@@ -88,20 +89,14 @@ class Tflite(Step):
         effect = {
             "bytes": path.stat().st_size,
             "batch": options.batch,
-            "largest_difference": short(difference) if math.isfinite(difference) else None,
+            "largest_difference": finite(difference),
         }
         return Applied(Artifact(TFLITE, path=path), effect)
 
     def prove(self, effect: Mapping[str, Any], options: Any) -> None:
         """The file must give the module's numbers."""
         expect(effect["batch"] == options.batch, self.name, f"the batch is {effect['batch']}")
-        difference = effect["largest_difference"]
-        expect(
-            difference is not None and difference <= options.tolerance,
-            self.name,
-            f"outputs differ by {'infinity' if difference is None else difference} from the "
-            f"module's, more than {options.tolerance}",
-        )
+        expect_close(self.name, effect, options, "the module's")
 
 
 def _run(command: list[str], output_file: Path) -> None:

@@ -47,7 +47,7 @@ class TrainingOptions(OptionsModel):
     )
 
     @model_serializer(mode="wrap")
-    def _plain(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_default_device(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Without the default device: artifacts that were trained before are found again."""
         fields: dict[str, Any] = handler(self)
         if fields.get("device") == training_device.CPU:

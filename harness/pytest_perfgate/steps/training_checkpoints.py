@@ -58,7 +58,7 @@ class Checkpoints:
 
         self.folder.mkdir(parents=True, exist_ok=True)
         tensors: dict[str, Any] = {}
-        body = {name: _plain(value, tensors, name) for name, value in state.items()}
+        body = {name: _as_json(value, tensors, name) for name, value in state.items()}
         file = self.folder / f"{done}.safetensors"
         save_file(tensors, file.with_suffix(".part"))
         digest = hashlib.sha256(file.with_suffix(".part").read_bytes()).hexdigest()
@@ -111,7 +111,7 @@ def _seal(fields: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 
-def _plain(value: Any, tensors: dict[str, Any], place: str) -> Any:
+def _as_json(value: Any, tensors: dict[str, Any], place: str) -> Any:
     """`value` as JSON, its tensors moved to `tensors`; dicts as lists, for keys that are numbers.
 
     Raises:
@@ -125,13 +125,13 @@ def _plain(value: Any, tensors: dict[str, Any], place: str) -> Any:
         return {"tensor": name}
     if isinstance(value, Mapping):
         items = [
-            [_plain(key, tensors, place), _plain(item, tensors, f"{place}.{key}")]
+            [_as_json(key, tensors, place), _as_json(item, tensors, f"{place}.{key}")]
             for key, item in value.items()
         ]
         return {"dict": items}
     if isinstance(value, (list, tuple)):
         kind = "tuple" if isinstance(value, tuple) else "list"
-        return {kind: [_plain(item, tensors, f"{place}[{n}]") for n, item in enumerate(value)]}
+        return {kind: [_as_json(item, tensors, f"{place}[{n}]") for n, item in enumerate(value)]}
     if value is None or isinstance(value, (bool, int, float, str)):
         return {"value": value}
     raise BuildError(

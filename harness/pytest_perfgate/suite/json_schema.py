@@ -68,7 +68,7 @@ def _names() -> tuple[str, ...]:
 
 def _step(name: str) -> dict[str, Any]:
     step: Step = registry.find(registry.STEPS, name)
-    schema = _plain(step.Options)
+    schema = _options_schema(step.Options)
     properties = schema["properties"]
     properties[name] = properties.pop(step.argument)
     required = [option for option in schema.get("required", []) if option != step.argument]
@@ -76,20 +76,20 @@ def _step(name: str) -> dict[str, Any]:
 
 
 def _runtime(name: str) -> dict[str, Any]:
-    schema = _plain(registry.find(registry.RUNTIMES, name).Options)
+    schema = _options_schema(registry.find(registry.RUNTIMES, name).Options)
     schema["properties"]["name"] = {"const": name}
     return {**schema, "title": name, "required": ["name"]}
 
 
 def _workload(name: str) -> dict[str, Any]:
     """Its name and options may be the parent's: neither is required."""
-    schema = _plain(registry.find(registry.WORKLOADS, name).Options)
+    schema = _options_schema(registry.find(registry.WORKLOADS, name).Options)
     schema.pop("required", None)
     schema["properties"] = {**schema.get("properties", {}), "name": {"const": name}}
     return {**schema, "title": name}
 
 
-def _plain(model: type[OptionsModel]) -> dict[str, Any]:
+def _options_schema(model: type[OptionsModel]) -> dict[str, Any]:
     schema = model.model_json_schema()
     schema.pop("description", None)
     schema["properties"] = {

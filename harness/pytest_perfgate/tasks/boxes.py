@@ -1,4 +1,4 @@
-"""Boxes in numpy: overlap and non-maximum suppression."""
+"""Boxes in numpy: areas, overlap and non-maximum suppression."""
 
 from __future__ import annotations
 
@@ -13,13 +13,23 @@ _BLOCK = 128
 
 def overlap(one: npt.NDArray[Any], many: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Intersection over union of corner boxes (A, 4) with (B, 4): (A, B)."""
+    inner = intersections(one, many)
+    union = areas(one)[:, None] + areas(many)[None, :] - inner
+    result: npt.NDArray[Any] = inner / np.maximum(union, 1e-9)
+    return result
+
+
+def intersections(one: npt.NDArray[Any], many: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Areas in which corner boxes (A, 4) and (B, 4) overlap: (A, B)."""
     left_top = np.maximum(one[:, None, :2], many[None, :, :2])
     right_bottom = np.minimum(one[:, None, 2:], many[None, :, 2:])
-    inner = np.clip(right_bottom - left_top, 0, None).prod(axis=2)
-    area_one = (one[:, 2] - one[:, 0]) * (one[:, 3] - one[:, 1])
-    area_many = (many[:, 2] - many[:, 0]) * (many[:, 3] - many[:, 1])
-    union = area_one[:, None] + area_many[None, :] - inner
-    result: npt.NDArray[Any] = inner / np.maximum(union, 1e-9)
+    result: npt.NDArray[Any] = np.clip(right_bottom - left_top, 0, None).prod(axis=2)
+    return result
+
+
+def areas(boxes: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Areas of corner boxes (M, 4): (M,)."""
+    result: npt.NDArray[Any] = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     return result
 
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from pytest_perfgate.errors import DataError
 from pytest_perfgate.records.accuracy import Accuracy, Matches, Packed
+from pytest_perfgate.tasks.boxes import areas, intersections
 
 if TYPE_CHECKING:
     from pytest_perfgate.tasks.coco_instances import Instances
@@ -260,12 +261,9 @@ def _coco_overlap(
     """Intersection over union; over the detection's own area for a crowd."""
     if not len(objects) or not len(boxes):
         return np.zeros((len(boxes), len(objects)))
-    left_top = np.maximum(boxes[:, None, :2], objects[None, :, :2])
-    right_bottom = np.minimum(boxes[:, None, 2:], objects[None, :, 2:])
-    inner = np.clip(right_bottom - left_top, 0, None).prod(axis=2)
-    areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)[:, None]
-    theirs = (objects[:, 2:] - objects[:, :2]).prod(axis=1)[None, :]
-    union = np.where(crowd[None, :], areas, areas + theirs - inner)
+    inner = intersections(boxes, objects)
+    ours, theirs = areas(boxes)[:, None], areas(objects)[None, :]
+    union = np.where(crowd[None, :], ours, ours + theirs - inner)
     result: npt.NDArray[Any] = inner / np.maximum(union, 1e-12)
     return result
 

@@ -29,7 +29,7 @@ class Ultralytics(Decoder):
         _check("ultralytics", outputs, [("N", "4 + C", "A")])
         _refuse_masks(outputs, outputs[0].shape[1] - 4, options.classes)
         return [
-            each_class(_corners(image[:4].T), image[4:].T, floor, options.classes)
+            each_class(_from_centres(image[:4].T), image[4:].T, floor, options.classes)
             for image in outputs[0]
         ]
 
@@ -46,7 +46,9 @@ class Yolov5(Decoder):
         _check("yolov5", outputs, [("N", "A", "5 + C")])
         _refuse_masks(outputs, outputs[0].shape[2] - 5, options.classes)
         return [
-            each_class(_corners(image[:, :4]), image[:, 4:5] * image[:, 5:], floor, options.classes)
+            each_class(
+                _from_centres(image[:, :4]), image[:, 4:5] * image[:, 5:], floor, options.classes
+            )
             for image in outputs[0]
         ]
 
@@ -115,7 +117,7 @@ class Detr(Decoder):
                 scores = softmax(logits, axis=1)[:, :-1]
             else:
                 scores = expit(logits)
-            decoded.append(each_class(_corners(boxes), scores, floor, options.classes))
+            decoded.append(each_class(_from_centres(boxes), scores, floor, options.classes))
         return decoded
 
 
@@ -166,8 +168,8 @@ def _refuse_masks(outputs: tuple[Any, ...], columns: int, classes: tuple[int, ..
     )
 
 
-def _corners(boxes: Any) -> Any:
-    """Centre, width and height (M, 4) to corners (M, 4)."""
+def _from_centres(boxes: Any) -> Any:
+    """Centre x, y, width and height (M, 4) to corners (M, 4)."""
     import numpy as np
 
     half = boxes[:, 2:] / 2

@@ -64,7 +64,7 @@ class DetectionData:
     @cached_property
     def digest(self) -> str:
         """One text for all images and annotations, equal only when all of them are."""
-        text = "\n".join(self.digests) + json.dumps(self.coco, sort_keys=True, default=_plain)
+        text = "\n".join(self.digests) + json.dumps(self.coco, sort_keys=True, default=_as_list)
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -79,6 +79,6 @@ class Prediction:
     categories: npt.NDArray[np.int64]
 
 
-def _plain(value: Any) -> Any:
+def _as_list(value: Any) -> Any:
     """Numbers and arrays of numpy, which a suite's function may use, as JSON has them."""
     return value.tolist()

@@ -75,7 +75,7 @@ def worse_images(
 def object_boxes(objects: Prediction, names: Sequence[str]) -> tuple[SeenBox, ...]:
     """The ground truth of one image, in its order."""
     rows = zip(objects.boxes.tolist(), objects.categories.tolist(), strict=True)
-    return tuple(SeenBox(box=_corners(box), category=names[category]) for box, category in rows)
+    return tuple(SeenBox(box=_rounded(box), category=names[category]) for box, category in rows)
 
 
 def _scores(
@@ -96,7 +96,7 @@ def _shown(
     shown = [index for index in order if index in paired or detections.scores[index] >= CONFIDENT]
     return tuple(
         SeenBox(
-            box=_corners(detections.boxes[index].tolist()),
+            box=_rounded(detections.boxes[index].tolist()),
             category=names[int(detections.categories[index])],
             score=round(float(detections.scores[index]), 4),
             object=paired.get(index),
@@ -105,6 +105,6 @@ def _shown(
     )
 
 
-def _corners(box: Sequence[float]) -> tuple[float, float, float, float]:
+def _rounded(box: Sequence[float]) -> tuple[float, float, float, float]:
     left, top, right, bottom = (round(float(side), 1) for side in box)
     return left, top, right, bottom

@@ -16,7 +16,7 @@ import pytest_perfgate
 from pytest_perfgate import registry, tasks
 from pytest_perfgate.building.artifact_cache import ArtifactStore, Stored
 from pytest_perfgate.building.artifact_handle import ArtifactHandle
-from pytest_perfgate.building.builder import Built, build
+from pytest_perfgate.building.builder import BuildRequest, Built, build
 from pytest_perfgate.building.implementation_code import digest_folder, whole_code
 from pytest_perfgate.building.opening import open_session
 from pytest_perfgate.building.package_versions import versions, versions_of
@@ -55,14 +55,7 @@ def prepare(job: PrepareJob, send: Send) -> None:
         for split in _splits_used(recipe):
             progress(0, 0, f"comparing {split} with validation images")
             data.refuse_leak(split)
-        built = build(
-            suite,
-            recipe,
-            store=store,
-            watch=watch,
-            data=data,
-            progress=progress,
-        )
+        built = build(BuildRequest(suite, recipe, store, watch, data, progress))
         stage = "evaluate"
         evaluated = _evaluation(suite, recipe, built, store, watch, data, progress)
         _write_images(data, job.images)
