@@ -65,7 +65,7 @@ def test_what_was_cut_off_is_tried_again_with_its_values(tmp_path: Path) -> None
     assert again.ask() == asked
     assert asked is not None
     made = Trial(number=1, values=asked[1], seconds=1.0, ratio=0.5)
-    again._asked.set_user_attr("trial", made.model_dump(mode="json"))
+    again._pending.set_user_attr("trial", made.model_dump(mode="json"))
     third = Study(tmp_path, SearchSpec(MANY, 5))
     third.take_up()
     assert third.trials == (made,) == Study(tmp_path, SearchSpec(MANY, 5)).trials
