@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 TORCH = "torch"
@@ -26,10 +26,33 @@ CPU_FEATURES = "cpu_features"
 """In a package of compiled code: the features of the CPU that it was compiled on."""
 
 
-class OptionsModel(BaseModel):
-    """Base of every options model: frozen, and an unknown option is an error."""
+LARGEST = 1_000_000_000
+LARGEST_BY_NAME = {
+    "threads": 4_096,
+    "devices": 4_096,
+    **dict.fromkeys(("batch_size", "batch", "min_batch", "opt_batch", "max_batch"), 65_536),
+}
+"""The largest number that an option may have, of whichever extension, by its name or else at all:
+more is a slip of the pen, which would be noticed after hours or by the end of the memory."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+
+class OptionsModel(BaseModel):
+    """Base of every options model: frozen, an unknown option is an error, and so is a number that
+    is not finite or is beyond reason (`LARGEST`).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _within_reason(cls, value: Any, info: ValidationInfo) -> Any:
+        largest = LARGEST_BY_NAME.get(info.field_name or "", LARGEST)
+        numbers = value if isinstance(value, tuple) else (value,)
+        if any(isinstance(number, (int, float)) and number > largest for number in numbers):
+            raise PydanticCustomError(
+                "too_large", "it is too large", {"expected": f"at most {largest:,}"}
+            )
+        return value
 
     @property
     def changed(self) -> frozenset[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,7 @@ from pytest_perfgate import registry
 from pytest_perfgate.errors import PerfgateError, RecipeError
 from pytest_perfgate.files import short_path
 from pytest_perfgate.metric import Metric
+from pytest_perfgate.plain_text import encodable
 from pytest_perfgate.records.recipe import Recipe, Suite
 from pytest_perfgate.suite import ranges
 from pytest_perfgate.suite.inheritance import Inheritance
@@ -20,6 +22,16 @@ from pytest_perfgate.suite.recipe_tables import RecipeTables, read_recipe_tables
 from pytest_perfgate.suite.suite_table import read_suite_table
 from pytest_perfgate.suite.tables import Place
 from pytest_perfgate.workloads import Workload
+
+_DEEPEST = 32
+"""Tables within tables: options of an option need five."""
+_LONGEST = 4_000_000
+"""Characters: 2,000 recipes have 300,000."""
+_PART = r"""(?:[A-Za-z0-9_-]++|"[^"\n]*+"|'[^'\n]*+')"""
+_MANY_PARTS = re.compile(
+    rf"""(?:^|[\[{{,])[ \t]*+{_PART}(?:[ \t]*+\.[ \t]*+{_PART}){{{_DEEPEST}}}""", re.MULTILINE
+)
+"""Where a key may stand: at the start of a line, after a bracket or a comma."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +55,14 @@ class SuiteFile:
 def read(file: Path, root: Path) -> SuiteFile:
     """The suite that a file describes; problems are returned, not raised."""
     place = short_path(file, root)
+    if encodable(place) != place:
+        problem = RecipeError("its path is not UTF-8", where=place, next_step="rename the folder")
+        return SuiteFile(file, None, (problem,))
     try:
-        data = tomllib.loads(file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
+        if (excess := _excess(text)) is not None:
+            return SuiteFile(file, None, (RecipeError(excess, where=place),))
+        data = tomllib.loads(text)
     except OSError as error:
         return SuiteFile(
             file, None, (RecipeError(f"it cannot be read: {error.strerror}", where=place),)
@@ -59,7 +77,40 @@ def read(file: Path, root: Path) -> SuiteFile:
             next_step="fix that line; pytest-perfgate schema prints a JSON schema for your editor",
         )
         return SuiteFile(file, None, (problem,))
+    if (beyond := _beyond(data)) is not None:
+        return SuiteFile(file, None, (Place(place).error(*beyond),))
     return _read(file, root, data, {})
+
+
+def _excess(text: str) -> str | None:
+    """Why a text is not given to the parser, whose memory grows by the square of a key's parts."""
+    if len(text) > _LONGEST:
+        return f"it has {len(text):,} characters, and a suite file may have {_LONGEST:,}"
+    key = _MANY_PARTS.search(text)
+    if key is None:
+        return None
+    line = text.count("\n", 0, key.start() + 1) + 1
+    return f"the key in line {line} has more than {_DEEPEST} parts: {key[0].strip()[:40]}…"
+
+
+def _beyond(data: Mapping[str, Any]) -> tuple[str, str] | None:
+    """What no suite file has, with its key: a number that TOML does not know, a table within
+    hundreds of tables. Both end everything that comes after with errors of its own.
+    """
+    waiting: list[tuple[Any, str, int]] = [(data, "", 0)]
+    while waiting:
+        value, key, depth = waiting.pop()
+        if depth > _DEEPEST:
+            return f"it is nested more than {_DEEPEST} times", f"{key[:80]}…"
+        if isinstance(value, dict):
+            waiting += [
+                (part, f"{key}.{name}".lstrip("."), depth + 1) for name, part in value.items()
+            ]
+        elif isinstance(value, list):
+            waiting += [(part, f"{key}[{index}]", depth + 1) for index, part in enumerate(value)]
+        elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+            return "the number has more than 64 bits, which TOML does not know", key
+    return None
 
 
 def filled(read: SuiteFile, root: Path, name: str, values: Mapping[str, Any]) -> Recipe:

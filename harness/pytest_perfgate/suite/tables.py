@@ -75,7 +75,7 @@ class BudgetTable(_Strict):
 class SearchTable(_Strict):
     """How long to search for the values of a recipe's ranges."""
 
-    trials: int = Field(ge=1, description="sets of values to try, at most")
+    trials: int = Field(ge=1, le=1_000_000, description="sets of values to try, at most")
     seconds: str | None = Field(
         None, description='time after which no trial begins, such as "10 min"'
     )
@@ -87,6 +87,8 @@ class SearchTable(_Strict):
 
 class NumbersTable(_Strict):
     """A range of numbers in place of an option's value."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
 
     low: StrictInt | StrictFloat = Field(description="lower end, included")
     high: StrictInt | StrictFloat = Field(description="upper end, included")

@@ -4,20 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from pytest_perfgate.artifact import OptionsModel
 from pytest_perfgate.errors import DataError
 
+_Side = Annotated[int, Field(ge=1, le=65_536)]
+_Mean = Annotated[float, Field(ge=-1e6, le=1e6)]
+_Deviation = Annotated[float, Field(ge=1e-6, le=1e6)]  # pixels are divided by it, in float32
+
 
 class Input(OptionsModel):
     """How decoded pixels become the network's input: `[suite.input]`."""
 
-    size: tuple[int, int] | None = Field(None, description="height and width; default: as it is")
+    size: tuple[_Side, _Side] | None = Field(
+        None, description="height and width; default: as it is"
+    )
     resize: Literal["stretch", "letterbox"] = Field("stretch", description="how to reach `size`")
-    multiple: int = Field(1, ge=1, description="height and width are padded up to a multiple")
+    multiple: int = Field(
+        1, ge=1, le=4_096, description="height and width are padded up to a multiple"
+    )
     pad_value: int = Field(
         0, ge=0, le=255, description="what `letterbox` and `multiple` pad with; often 114"
     )
@@ -27,8 +35,10 @@ class Input(OptionsModel):
         "the middle",
     )
     color: Literal["RGB", "BGR"] = Field("RGB", description="order of the channels")
-    mean: tuple[float, float, float] = Field((0.0, 0.0, 0.0), description="on the 0..1 scale")
-    std: tuple[float, float, float] = Field((1.0, 1.0, 1.0), description="on the 0..1 scale")
+    mean: tuple[_Mean, _Mean, _Mean] = Field((0.0, 0.0, 0.0), description="on the 0..1 scale")
+    std: tuple[_Deviation, _Deviation, _Deviation] = Field(
+        (1.0, 1.0, 1.0), description="on the 0..1 scale"
+    )
 
 
 @dataclass(frozen=True)
