@@ -63,15 +63,24 @@ def resolve(path: str, where: str) -> Callable[..., Any]:
 
 
 class Digests:
-    """What the project's files (below `root`) hold now, each read once."""
+    """What the project's files (below `root`) hold now, each read once; `progress(done, total,
+    note)` is called while they are read.
+    """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(
+        self, root: Path, progress: Callable[[int, int, str], None] = lambda *_: None
+    ) -> None:
         self._root = root.resolve()
+        self._progress = progress
         self._digests: dict[str, str] = {}
 
     def unchanged(self, files: Mapping[str, str]) -> bool:
         """Whether every one of `files` still has the digest that it had."""
-        return all(self.digest(name) == digest for name, digest in files.items())
+        for index, (name, digest) in enumerate(files.items()):
+            if self.digest(name) != digest:
+                return False
+            self._progress(index + 1, len(files), "comparing the project's files")
+        return True
 
     def digest(self, name: str) -> str:
         """SHA-256 of a file, its name relative to the root or whole; "" when there is none."""
@@ -93,10 +102,16 @@ class Watch(Digests):
     Args:
         root: the project's root.
         cache: the folder of the artifact cache, which is not read as a source.
+        progress: as of `Digests`.
     """
 
-    def __init__(self, root: Path, cache: Path | None = None) -> None:
-        super().__init__(root)
+    def __init__(
+        self,
+        root: Path,
+        cache: Path | None = None,
+        progress: Callable[[int, int, str], None] = lambda *_: None,
+    ) -> None:
+        super().__init__(root, progress)
         self._prefix = str(self._root) + os.sep
         self._cache = None if cache is None else cache.resolve()
         self._opened: set[str] = set()
@@ -129,11 +144,12 @@ class Watch(Digests):
             elif file.is_absolute() and not self._has_version(file):
                 files.add(file)
         listed = {}
-        for file in files:
+        for index, file in enumerate(files):
             name = self._name(file)
             digest = self.digest(name) if name else ""
             if digest:
                 listed[name] = digest
+            self._progress(index + 1, len(files), "digesting the project's files")
         return dict(sorted(listed.items()))
 
     def _has_version(self, file: Path) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from pytest_perfgate import registry
@@ -11,15 +11,20 @@ from pytest_perfgate.building.project_code import resolve
 from pytest_perfgate.errors import DataError
 from pytest_perfgate.records.recipe import Suite
 from pytest_perfgate.tasks import Pipeline, Task
+from pytest_perfgate.tasks.image_files import Digested
 
+Progress = Callable[[int, int, str], None]
 VALIDATION = "validation"
 
 
 class SuiteData:
-    """The splits of one suite, each loaded at first use and kept."""
+    """The splits of one suite, each loaded at first use and kept; `progress(done, total, note)` is
+    called while images are digested.
+    """
 
-    def __init__(self, suite: Suite) -> None:
+    def __init__(self, suite: Suite, progress: Progress = lambda *_: None) -> None:
         self._suite = suite
+        self._progress = progress
         self._splits: dict[str, Any] = {}
         self.task: Task = registry.find(registry.TASKS, suite.task)
         registry.require(self.task.requires, f"the task {suite.task!r}")
@@ -47,6 +52,8 @@ class SuiteData:
             data = self.task.load(raw, self._suite.folder, self._suite.root)
             if not len(data.images):
                 raise DataError("there are no images", where=where)
+            if isinstance(data, Digested):
+                data.listen(lambda done, total: self._progress(done, total, f"reading {name}"))
             self._splits[name] = data
         return self._splits[name]
 

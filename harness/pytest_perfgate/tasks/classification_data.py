@@ -10,11 +10,11 @@ from functools import cached_property
 from typing import Any
 
 from pytest_perfgate.errors import DataError
-from pytest_perfgate.tasks.image_files import ImageFiles, digest
+from pytest_perfgate.tasks.image_files import Digested, ImageFiles
 
 
 @dataclass(frozen=True)
-class ClassificationData:
+class ClassificationData(Digested):
     """Images and the class of each.
 
     Attributes:
@@ -42,11 +42,6 @@ class ClassificationData:
                 raise DataError(
                     f"image {index} is of class {label}", valid=f"0 to {len(self.classes) - 1}"
                 )
-
-    @cached_property
-    def digests(self) -> tuple[str, ...]:
-        """One text per image, equal only for equal pixels."""
-        return tuple(digest(self.images[index]) for index in range(len(self.images)))
 
     @property
     def notes(self) -> tuple[str, ...]:

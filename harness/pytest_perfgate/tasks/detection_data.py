@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from typing_extensions import override
+
 from pytest_perfgate.tasks.coco_instances import Instances, read_instances
-from pytest_perfgate.tasks.image_files import ImageFiles, digest
+from pytest_perfgate.tasks.image_files import Digested, ImageFiles
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class DetectionData:
+class DetectionData(Digested):
     """Images and their COCO annotations.
 
     Attributes:
@@ -40,19 +42,9 @@ class DetectionData:
         """The annotations, checked, as rows and arrays."""
         return read_instances(self.coco, len(self.images))
 
-    @cached_property
-    def digests(self) -> tuple[str, ...]:
-        """One text per image, equal only for equal pixels.
-
-        Raises:
-            DataError: an image has another size than its entry says.
-        """
-        texts = []
-        for index in range(len(self.images)):
-            image = self.images[index]
-            self.instances.compare_size(index, image.shape)
-            texts.append(digest(image))
-        return tuple(texts)
+    @override
+    def _check(self, index: int, image: npt.NDArray[np.uint8]) -> None:
+        self.instances.compare_size(index, image.shape)
 
     @property
     def notes(self) -> tuple[str, ...]:

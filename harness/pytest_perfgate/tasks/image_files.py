@@ -7,7 +7,8 @@ import os
 import unicodedata
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -31,6 +32,38 @@ def digest(image: npt.NDArray[np.uint8]) -> str:
     return hashlib.sha256(
         str(image.shape).encode() + np.ascontiguousarray(image).tobytes()
     ).hexdigest()
+
+
+class Digested:
+    """The digests of a data set's images. Whoever listens hears how many were read: 50,000 images
+    on a slow disk take longer than a worker may be silent.
+    """
+
+    images: Sequence[Any]
+
+    def listen(self, heard: Callable[[int, int], None]) -> None:
+        """Calls `heard(done, total)` after each image that `digests` reads from now on."""
+        self.__dict__["_heard"] = heard  # the data are frozen
+
+    @cached_property
+    def digests(self) -> tuple[str, ...]:
+        """One text per image, equal only for equal pixels.
+
+        Raises:
+            DataError: an image does not fit what is declared of it.
+        """
+        heard = self.__dict__.get("_heard", lambda *_: None)
+        total = len(self.images)
+        texts = []
+        for index in range(total):
+            image = self.images[index]
+            self._check(index, image)
+            texts.append(digest(image))
+            heard(index + 1, total)
+        return tuple(texts)
+
+    def _check(self, index: int, image: npt.NDArray[np.uint8]) -> None:
+        """Check an image against what is declared of it. Default: nothing is."""
 
 
 class ImageFiles(Sequence[Any]):

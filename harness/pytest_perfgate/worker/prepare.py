@@ -49,9 +49,9 @@ def prepare(job: PrepareJob, send: Send) -> None:
     progress = _Progress(send)
     stage = "build"
     try:
-        watch = Watch(suite.root, job.cache)
+        watch = Watch(suite.root, job.cache, progress)
         store = ArtifactStore(job.cache)
-        data = SuiteData(suite)
+        data = SuiteData(suite, progress)
         for split in _splits_used(recipe):
             progress(0, 0, f"comparing {split} with validation images")
             data.refuse_leak(split)
