@@ -110,9 +110,9 @@ def find(group: str, name: str) -> Any:
         origin = f"the {kind} {name!r} ({entry.value})"
         try:
             extension = entry.load()()
-        except (ImportError, AttributeError, TypeError) as error:
+        except Exception as error:  # whatever an extension's module or class raises
             raise RecipeError(
-                f"{origin} could not be imported: {error}",
+                f"{origin} could not be imported: {type(error).__name__}: {error}",
                 next_step=f"python -c 'import {entry.value.partition(':')[0]}'",
             ) from error
         _check(extension, group, origin)

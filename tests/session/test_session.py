@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pytest_perfgate.errors import PerfgateError
 from pytest_perfgate.records.settings import for_command
+from pytest_perfgate.records.verdict import Status
+from pytest_perfgate.report import markdown, page, session_files, terminal
 from pytest_perfgate.session import session as module
 from pytest_perfgate.session.session import Session
+from pytest_perfgate.suite.metrics import metrics_of_session
 
 from tests.session.test_arms import SUITE
 
@@ -24,7 +28,9 @@ from tests.session.test_arms import SUITE
 def test_a_suite_that_fails_as_a_whole_is_measured_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, words: str
 ) -> None:
-    """Each of its budgets gets the same error; an unexpected one leaves a crash file."""
+    """Each of its budgets is the same ERROR, on page, in JSON and in Markdown once; an unexpected
+    one leaves a crash file.
+    """
     calls = []
 
     def fails(*_: Any, **__: Any) -> None:
@@ -32,6 +38,7 @@ def test_a_suite_that_fails_as_a_whole_is_measured_once(
         raise error
 
     monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)  # the lock is this test's own
     monkeypatch.setattr(module, "resolve_ranges", fails)
     file = tmp_path / "suites" / "tiny" / "recipes.toml"
     file.parent.mkdir(parents=True)
@@ -40,12 +47,31 @@ def test_a_suite_that_fails_as_a_whole_is_measured_once(
     cases = session.cases(file)
     session.select(cases)
     for case in cases:
-        with pytest.raises(PerfgateError) as caught:
-            session.verdict(case)
-        assert caught.value.problem.startswith(words)
+        verdict = session.verdict(case)
+        assert verdict.status is Status.ERROR
+        assert verdict.reason.startswith(words)
     session.close()
     assert len(calls) == 1
+    (stored,) = session.settings.reports.glob("*.json")
+    record = session_files.read(stored)
+    (suite,) = record.suites
+    assert suite.failure is not None
+    assert {recipe.failure for recipe in suite.recipes} == {suite.failure}
+    assert [(verdict.recipe, verdict.metric) for verdict in suite.verdicts] == [
+        (case.recipe, case.metric) for case in cases
+    ]
+    metrics = metrics_of_session(record)
+    lines: list[str] = []
+    terminal.write(
+        record, lambda line, **_: lines.append(line), metrics=metrics, verbosity=0, update=False
+    )
+    for text in (
+        "\n".join(lines),
+        markdown.render(record, metrics, report="").partition("<details>")[0],
+        page.render(record, metrics),
+    ):
+        assert text.count(f"suite: {len(cases)} budgets") == 1
+        assert text.count(words) == 1
     crashes = list((session.settings.cache / "crashes").glob("*.txt"))
     assert len(crashes) == (0 if isinstance(error, PerfgateError) else 1)
     assert all("in fails" in crash.read_text(encoding="utf-8") for crash in crashes)
-    assert not list(session.settings.reports.glob("*.json"))

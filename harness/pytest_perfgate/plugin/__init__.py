@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_perfgate.plugin.options import FIXTURE, OPTIONS
+from pytest_perfgate.plugin.options import FIXTURE, GROUP, OPTIONS
 
 if TYPE_CHECKING:
     from pytest_perfgate.plugin.outcome import BudgetCheck
@@ -16,7 +16,7 @@ NAME = "perfgate-session"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Declares the options; `pytest --help` shows them in a group of their own."""
-    group = parser.getgroup("perfgate", "performance gate for optimised vision models")
+    group = parser.getgroup("perfgate", GROUP)
     for option in OPTIONS:
         group.addoption(option.name, **option.arguments)
 

@@ -12,6 +12,7 @@ from pytest_perfgate.errors import PerfgateError
 from pytest_perfgate.files import short_path
 from pytest_perfgate.machine import host_share
 from pytest_perfgate.plugin import ending, project_root, signals
+from pytest_perfgate.plugin.exit_code import Failures
 from pytest_perfgate.plugin.options import FIXTURE
 from pytest_perfgate.plugin.outcome import BudgetCheck, settle
 from pytest_perfgate.plugin.progress import Progress
@@ -22,7 +23,8 @@ from pytest_perfgate.records.settings import SUITE_FILE
 from pytest_perfgate.records.verdict import Status, Verdict
 from pytest_perfgate.report import junit_properties
 from pytest_perfgate.runtimes import onnxruntime_build
-from pytest_perfgate.session.session import BROKEN, Case, Session
+from pytest_perfgate.session.failed_suite import BROKEN
+from pytest_perfgate.session.session import Case, Session
 
 _RECORD, _TALLY = "perfgate", "perfgate_tally"  # what an xdist worker sends to its controller
 _GREEN = {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}
@@ -47,6 +49,7 @@ class PerfHooks:
             raise pytest.UsageError(str(error)) from None
         self._received: list[SessionRecord] = []
         self._tally = Tally()
+        self._failures = Failures()
         self._ending: ending.Ending | None = None
         self._absent: list[PerfgateError] = []
 
@@ -57,6 +60,25 @@ class PerfHooks:
         cases = self._session.cases(Path(metafunc.definition.path).parent / SUITE_FILE)
         parameters = [pytest.param(case, id=case.name, marks=pytest.mark.perf) for case in cases]
         metafunc.parametrize(FIXTURE, parameters, indirect=True)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_collection_modifyitems(
+        self, config: pytest.Config, items: list[pytest.Item]
+    ) -> Generator[None, None, None]:
+        """The error of a suite file stays whatever `-k` selects: none of its recipes has a name."""
+        keyword = config.option.keyword
+        unread = [item for item in items if (case := _case(item)) and not case.recipe]
+        if not keyword or not unread:
+            return (yield)
+        items[:] = [item for item in items if item not in unread]
+        yield
+        config.option.keyword = ""
+        try:  # `-m` selects errors as it selects budgets
+            plugin: Any = config.pluginmanager.get_plugin("mark")
+            plugin.pytest_collection_modifyitems(unread, config)
+        finally:
+            config.option.keyword = keyword
+        items[:0] = unread
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Tells the session which budgets were selected, before the first is measured."""
@@ -127,6 +149,10 @@ class PerfHooks:
             return str(word).lower(), letter, (str(word), {"yellow": True})
         return None
 
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Counts failures that are no broken budgets."""
+        self._failures.add(report)
+
     # -- the end ---------------------------------------------------------------------------
 
     @pytest.hookimpl(optionalhook=True)
@@ -173,8 +199,7 @@ class PerfHooks:
             problems += self._ending.problems
         if not interrupted and not self._config.getoption("collectonly"):
             problems += self._absences(exitstatus)
-        if problems and exitstatus in _GREEN:
-            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        session.exitstatus = self._failures.exit_code(session, exitstatus, len(problems))
 
     def _absences(self, exitstatus: int) -> list[PerfgateError]:
         """Absences that turn the session red; the others are shown."""

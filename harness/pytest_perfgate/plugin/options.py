@@ -7,6 +7,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+NOT_PROVEN = 10
+"""Exit code: no budget is broken, and not all is proven. pytest's own codes end at 5."""
+
+GROUP = (
+    "performance gate for optimised vision models. Exit codes of --perf: 0: nothing is worse; "
+    "1: a budget is broken (FAIL), or another test failed; 2 to 5: as of pytest; "
+    f"{NOT_PROVEN}: no budget is broken, but one could not be measured (ERROR, or what "
+    "--perf-strict and --perf-require refuse), or an output could not be written"
+)
+"""Stands above the options in `pytest --help`."""
+
 FIXTURE = "budget"
 """The fixture that a perf test asks for."""
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_perfgate.plain_text import encodable
 from pytest_perfgate.plugin.options import OPTIONS
 from pytest_perfgate.records.settings import OFF
 
@@ -23,12 +24,18 @@ def check(config: pytest.Config) -> None:
     """Checks that no option's path can have moved the root.
 
     Raises:
-        pytest.UsageError: a path stands after a space, or the root is below or beside the folder
-            that pytest was started in.
+        pytest.UsageError: a path stands after a space, the root is below or beside the folder that
+            pytest was started in, or its path is not UTF-8.
     """
     if hasattr(config, "workerinput"):  # the controller has checked
         return
     start = config.invocation_params.dir
+    root = str(config.rootpath)
+    if encodable(root) != root:
+        raise pytest.UsageError(
+            f"the path of the project is not UTF-8: {encodable(root)}. Reports and caches name "
+            "files by it: rename the folder"
+        )
     arguments = [*shlex.split(os.environ.get("PYTEST_ADDOPTS", "")), *config.invocation_params.args]
     _refuse_spaces(arguments, start)
     chosen = any(text.startswith("--rootdir") for text in arguments)

@@ -16,7 +16,7 @@ import pytest
 
 import pytest_perfgate
 from pytest_perfgate.machine import host_share
-from pytest_perfgate.plain_text import public_command
+from pytest_perfgate.plain_text import encodable, public_command
 from pytest_perfgate.plugin.options import OPTIONS
 from pytest_perfgate.records.settings import OFF, Settings
 
@@ -26,6 +26,7 @@ class _Given:
     """The value of an option, and what its check needs beside it."""
 
     name: str
+    field: str
     value: Any
     config: pytest.Config
 
@@ -50,8 +51,8 @@ def settings_of(config: pytest.Config) -> Settings:
     values = {}
     for option in OPTIONS:
         if option.field:
-            given = _Given(option.name, config.getoption(option.name), config)
-            values[option.field] = _READERS.get(option.field, _unchanged)(given)
+            given = _Given(option.name, option.field, config.getoption(option.name), config)
+            values[option.field] = _read(given)
     return Settings(
         root=config.rootpath,
         import_path=tuple(config.getini("pythonpath")),
@@ -59,6 +60,17 @@ def settings_of(config: pytest.Config) -> Settings:
         command=public_command(["pytest", *map(str, config.invocation_params.args)]),
         **values,
     )
+
+
+def _read(given: _Given) -> Any:
+    """The field of an option; what Python cannot take as a URL, a path or a number is refused."""
+    if isinstance(given.value, str) and encodable(given.value) != given.value:
+        raise pytest.UsageError(f"{given.name} {encodable(given.value)}: it is not UTF-8")
+    try:
+        return _READERS.get(given.field, _unchanged)(given)
+    except (ValueError, OSError) as error:
+        reason = error.strerror if isinstance(error, OSError) else ""
+        raise given.refused(reason or str(error)) from None
 
 
 def _is_ci() -> bool:
@@ -129,14 +141,14 @@ def _step_summary(given: _Given) -> Path | None:
 def _mlflow(given: _Given) -> str:
     """The tracking store, checked before any long work."""
     uri = str(given.value)
-    if uri and importlib.util.find_spec("mlflow") is None:
-        raise given.refused(
-            "mlflow is not installed. python -m pip install 'pytest-perfgate[mlflow]'"
-        )
     if urlsplit(uri).password:
         raise pytest.UsageError(
             "--perf-mlflow: no password belongs there, the command is kept in the report. Valid: "
             "the variables MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+        )
+    if uri and importlib.util.find_spec("mlflow") is None:
+        raise given.refused(
+            "mlflow is not installed. python -m pip install 'pytest-perfgate[mlflow]'"
         )
     return uri
 

@@ -39,7 +39,7 @@ class Failure(Frozen):
     """Why a recipe has no measurement.
 
     Attributes:
-        stage: "recipe", "search", "build", "evaluate" or "measure".
+        stage: "suite", "recipe", "search", "build", "evaluate" or "measure".
         problem: one or a few sentences.
         last_words: the end of what the worker wrote before it ended, "" when it said nothing.
         next_step: what to do.

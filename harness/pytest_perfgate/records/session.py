@@ -15,7 +15,7 @@ from pytest_perfgate.machine.conditions import Conditions
 from pytest_perfgate.machine.fingerprint import Environment, Machine
 from pytest_perfgate.records.image_losses import Thumbnail
 from pytest_perfgate.records.launch import Launch
-from pytest_perfgate.records.recipe_record import RecipeRecord
+from pytest_perfgate.records.recipe_record import Failure, RecipeRecord
 from pytest_perfgate.records.verdict import Change, MetricSummary, Verdict
 
 SESSION_VERSION = 2
@@ -62,6 +62,7 @@ class SuiteRecord(Frozen):
 
     Attributes:
         folder: relative to the project's root, with forward slashes.
+        failure: why nothing of it was measured; each of its recipes has the same.
         yardstick: launches of the fixed workload that every launch measures beside the recipes.
         conditions: what the machine did during each launch.
         summaries: recipe name to its metrics.
@@ -82,6 +83,7 @@ class SuiteRecord(Frozen):
     model: str
     data: dict[str, Any] = Field(default_factory=dict)
     batch: int = 1
+    failure: Failure | None = None
     recipes: tuple[RecipeRecord, ...] = ()
     yardstick: tuple[Launch, ...] = ()
     conditions: tuple[Conditions, ...] = ()

@@ -16,8 +16,15 @@ from pytest_perfgate.files import writing
 from pytest_perfgate.metric import Metric
 from pytest_perfgate.records.session import SessionRecord, SuiteRecord
 from pytest_perfgate.records.verdict import Status, Verdict
-from pytest_perfgate.report.text import beside, limit_text, measured_text, needs_attention, table
-from pytest_perfgate.units import Unit, count_of
+from pytest_perfgate.report.text import (
+    beside,
+    limit_text,
+    measured_text,
+    needing,
+    needs_attention,
+    table,
+)
+from pytest_perfgate.units import Unit
 
 COMMENT = 65_536
 """Characters of a comment on GitHub; taken as bytes here, which are never fewer."""
@@ -131,9 +138,7 @@ def _one_line(text: str) -> str:
 def _need(suite: SuiteRecord, verdict: Verdict, alike: int) -> str:
     """One budget that is not as it should be: verdict, evidence, reason and next command."""
     unit = Unit(verdict.unit) if verdict.unit else None
-    name = f"{suite.name} {verdict.recipe or 'suite'} {verdict.metric}"
-    if alike > 1:
-        name += f" and {count_of(alike - 1, 'more budget')} of this recipe"
+    name = f"{suite.name} {needing(suite, verdict, alike)}"
     lines = [f"- **{verdict.status.value}** {escape(name)}: {escape(verdict.reason)}"]
     lines += [
         f"  - {limit.status.value}: {escape(limit_text(limit, unit))}"

@@ -22,7 +22,7 @@ from pytest_perfgate.report import (
 )
 from pytest_perfgate.report.answer import answer
 from pytest_perfgate.report.changes_since import since
-from pytest_perfgate.report.text import beside, limit_text, needs_attention
+from pytest_perfgate.report.text import beside, limit_text, needing, needs_attention
 from pytest_perfgate.units import Unit, show, show_percent
 
 
@@ -71,14 +71,14 @@ def render(session: SessionRecord, metrics: Mapping[str, Metric]) -> str:
     )
 
 
-def _needs(session: SessionRecord) -> list[tuple[str, Verdict, Failure | None, int]]:
-    """What needs attention, worst first over all suites: suite, verdict, failure, and how many
-    budgets have that cause.
+def _needs(session: SessionRecord) -> list[tuple[str, Verdict, Failure | None, str]]:
+    """What needs attention, worst first over all suites: suite, verdict, failure, and the budgets
+    that have that cause, in words.
     """
     pairs = [(suite, verdict) for suite in session.suites for verdict in suite.verdicts]
     pairs.sort(key=lambda pair: pair[1].status.rank)
     return [
-        (suite.name, verdict, _failure(suite, verdict.recipe), count)
+        (suite.name, verdict, _failure(suite, verdict.recipe), needing(suite, verdict, count))
         for suite, verdict, count in needs_attention(pairs)
     ]
 
@@ -200,8 +200,14 @@ def _row(
             _cell(metric, summaries.get(metric.name), by_place.get((record.name, metric.name)))
             for metric in columns
         ),
-        problem=record.failure.problem if record.failure else "",
+        problem=_problem(record.failure, suite),
     )
+
+
+def _problem(failure: Failure | None, suite: SuiteRecord) -> str:
+    if failure is None:
+        return ""
+    return "the whole suite failed" if failure == suite.failure else failure.problem
 
 
 def _cell(metric: Metric, summary: MetricSummary | None, verdict: Verdict | None) -> Cell | None:

@@ -12,7 +12,16 @@ from pytest_perfgate.plain_text import printable
 from pytest_perfgate.records.recipe_record import Failure
 from pytest_perfgate.records.session import SessionRecord, SuiteRecord
 from pytest_perfgate.records.verdict import Status, Verdict
-from pytest_perfgate.report.text import WIDTH, Write, beside, limit_text, measured_text, table
+from pytest_perfgate.report.text import (
+    WIDTH,
+    Write,
+    beside,
+    cause,
+    limit_text,
+    measured_text,
+    needing,
+    table,
+)
 from pytest_perfgate.units import Unit, count_of, show
 
 _MARKUP = {
@@ -126,19 +135,18 @@ def _verdicts(
     several: bool,
 ) -> None:
     """What needs attention, with evidence and the next command; with `-vv` every verdict."""
-    alike = Counter(map(_cause, pairs))
+    alike = Counter(cause(*pair) for pair in pairs)
     shown: set[tuple[str, str, str]] = set()
     for suite, verdict in pairs:
         if not _is_shown(verdict, verbosity):
             continue
-        cause = _cause((suite, verdict))
-        others = 0
-        if verdict.status is Status.ERROR:  # one cause of a whole recipe is one entry
-            if cause in shown:
+        count = 1
+        if verdict.status is Status.ERROR:  # one cause of a whole recipe or suite is one entry
+            if cause(suite, verdict) in shown:
                 continue
-            others = alike[cause] - 1
-        shown.add(cause)
-        _head(suite.name if several else "", verdict, others, out)
+            count = alike[cause(suite, verdict)]
+        shown.add(cause(suite, verdict))
+        _head(suite.name if several else "", verdict, needing(suite, verdict, count), out)
         _evidence(verdict, verbosity, out)
     missing = sum(verdict.status is Status.NO_BASELINE for _, verdict in pairs)
     if missing and verbosity < 1 and not update:
@@ -149,22 +157,18 @@ def _verdicts(
         out(text, **_MARKUP[Status.NO_BASELINE])
 
 
-def _cause(pair: tuple[SuiteRecord, Verdict]) -> tuple[str, str, str]:
-    suite, verdict = pair
-    return suite.name, verdict.recipe, verdict.reason
-
-
 def _is_shown(verdict: Verdict, verbosity: int) -> bool:
     if verdict.status in {Status.PASS, Status.SKIPPED}:
         return verbosity > 1
     return verdict.status is not Status.NO_BASELINE or verbosity > 0
 
 
-def _head(suite: str, verdict: Verdict, others: int, out: Write) -> None:
-    names = " ".join(filter(None, (suite, verdict.recipe, verdict.metric)))
-    text = f"{verdict.status.value:<13} {names}"
-    if others:
-        text += f" and {count_of(others, 'more budget')} of this recipe"
+def _head(suite: str, verdict: Verdict, budgets: str, out: Write) -> None:
+    text = (
+        f"{verdict.status.value:<13} {suite} {budgets}"
+        if suite
+        else (f"{verdict.status.value:<13} {budgets}")
+    )
     for part in _wrapped(text, " " * 14):
         out(part, **_MARKUP[verdict.status])
 

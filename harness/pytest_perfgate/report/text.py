@@ -9,7 +9,7 @@ from pytest_perfgate.metric import Better, Metric, headlines
 from pytest_perfgate.records.session import SuiteRecord
 from pytest_perfgate.records.verdict import LimitResult, MetricSummary, Status, Verdict
 from pytest_perfgate.report import search_tables
-from pytest_perfgate.units import Unit, show, show_percent
+from pytest_perfgate.units import Unit, count_of, show, show_percent
 from pytest_perfgate.verdicts.limit_bounds import log_ratios
 
 WIDTH = 100
@@ -154,13 +154,33 @@ def needs_attention(
     verdicts: Iterable[tuple[SuiteRecord, Verdict]],
 ) -> list[tuple[SuiteRecord, Verdict, int]]:
     """Verdicts that need attention, with the number of budgets that each stands for: one ERROR
-    stands for all budgets of its recipe that have its reason.
+    stands for all budgets with its `cause`.
     """
     counted: dict[tuple[object, ...], tuple[SuiteRecord, Verdict, int]] = {}
     for place, (suite, verdict) in enumerate(verdicts):
         if verdict.status in _ATTENTION:
-            error = verdict.status is Status.ERROR
-            key = (suite.name, verdict.recipe, verdict.reason) if error else (place,)
+            key = cause(suite, verdict) if verdict.status is Status.ERROR else (place,)
             first, head, count = counted.get(key, (suite, verdict, 0))
             counted[key] = (first, head, count + 1)
     return list(counted.values())
+
+
+def cause(suite: SuiteRecord, verdict: Verdict) -> tuple[str, str, str]:
+    """What verdicts with one cause have in common: the suite and the reason, and the recipe unless
+    the suite failed as a whole.
+    """
+    return suite.folder, "" if _is_whole(suite, verdict) else verdict.recipe, verdict.reason
+
+
+def needing(suite: SuiteRecord, verdict: Verdict, count: int) -> str:
+    """The budgets that a verdict of `needs_attention` stands for, without the suite's name."""
+    if _is_whole(suite, verdict):
+        return f"suite: {count_of(count, 'budget')}"
+    name = f"{verdict.recipe or 'suite'} {verdict.metric}"
+    if count == 1:
+        return name
+    return f"{name} and {count_of(count - 1, 'more budget')} of this recipe"
+
+
+def _is_whole(suite: SuiteRecord, verdict: Verdict) -> bool:
+    return suite.failure is not None and verdict.reason == suite.failure.problem

@@ -21,21 +21,19 @@ from pytest_perfgate.measure.preparation import Progress
 from pytest_perfgate.measure.worker_environment import allocator
 from pytest_perfgate.metric import Rule
 from pytest_perfgate.plain_text import encodable
-from pytest_perfgate.records.recipe_record import Failure, RecipeRecord
+from pytest_perfgate.records.recipe_record import RecipeRecord
 from pytest_perfgate.records.session import SessionRecord, SuiteRecord
 from pytest_perfgate.records.settings import Settings
-from pytest_perfgate.records.verdict import Status, Verdict
+from pytest_perfgate.records.verdict import Verdict
 from pytest_perfgate.report import publish
 from pytest_perfgate.search.run import resolve_ranges
 from pytest_perfgate.session.arms import BaseTree
+from pytest_perfgate.session.failed_suite import BROKEN, failed_suite, unread, unread_suite
 from pytest_perfgate.session.suite_judge import MEASURED
 from pytest_perfgate.session.suite_run import SuiteRun
 from pytest_perfgate.suite import reading, requirements
 from pytest_perfgate.suite.metrics import metrics_of
 from pytest_perfgate.suite.reading import SuiteFile
-
-BROKEN = "recipe"
-"""The test of a recipe that cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +79,7 @@ class Session:
         self._records: list[SuiteRecord] = []
         self._started = datetime.now(UTC)
         self._id = ""
-        self._failed: dict[Path, PerfgateError] = {}
+        self._crashes = 0
         self._clock = time.monotonic()
         self._machine: Machine | None = None
         self._environment: Environment | None = None
@@ -92,12 +90,18 @@ class Session:
     def read(self, file: Path) -> SuiteFile:
         """The suite file, read once."""
         if file not in self._plans:
-            read = reading.read(file, self.settings.root)
+            read = self._read(file)
             if read.suite is not None:
                 suite = replace(read.suite, import_path=self.settings.import_path)
                 read = replace(read, suite=suite)
             self._plans[file] = _Plan(read)
         return self._plans[file].read
+
+    def _read(self, file: Path) -> SuiteFile:
+        try:
+            return reading.read(file, self.settings.root)
+        except Exception as error:  # noqa: BLE001 - an extension's, or ours: it ends this suite only
+            return SuiteFile(file, None, (self._crash(error),))
 
     def cases(self, file: Path) -> list[Case]:
         """Every test of a suite file."""
@@ -144,13 +148,17 @@ class Session:
         """The verdict on one test; measures its suite first when that was not done yet.
 
         Raises:
-            PerfgateError: the suite could not be measured at all.
+            PerfgateError: the suite has no verdict on it.
         """
         if case.file not in self._done:
             plan = self._plans[case.file]
             if not plan.wanted:
                 self.select([case])
-            self._done[case.file] = self._run_once(case.file, plan)
+            record = self._run_once(plan)
+            self._records.append(record)
+            self._done[case.file] = {
+                (verdict.recipe, verdict.metric): verdict for verdict in record.verdicts
+            }
             self._keep()
         verdict = self._done[case.file].get((case.recipe, case.metric))
         if verdict is None:
@@ -190,24 +198,12 @@ class Session:
                     return record
         return None
 
-    def _run(self, plan: _Plan) -> dict[tuple[str, str], Verdict]:
-        broken = _broken(plan)
+    def _run(self, plan: _Plan) -> SuiteRecord:
+        """The suite, measured and judged."""
         suite = plan.read.suite
         if suite is None or not plan.wanted.keys() & suite.recipes.keys():
             # Nothing is to be measured, so that nobody is waited for.
-            self._records.append(
-                SuiteRecord(
-                    name=plan.read.file.parent.name,
-                    folder=short_path(plan.read.file.parent, self.settings.root),
-                    task="",
-                    model="",
-                    recipes=tuple(record for record, _ in broken),
-                    verdicts=tuple(verdict for _, verdict in broken),
-                )
-            )
-            if suite is None:
-                return {("", BROKEN): broken[0][1]}
-            return {(verdict.recipe, verdict.metric): verdict for _, verdict in broken}
+            return unread_suite(plan.read, self.settings.root, plan.wanted)
         keep_out_of_git(self.settings.cache)
         with exclusive(self.settings.share, self.settings.wait, self._show):
             values = resolve_ranges(
@@ -229,36 +225,29 @@ class Session:
                 show=self._show,
                 say=self._say,
             ).run()
-        record = record.model_copy(
+        broken = unread(plan.read, plan.wanted)
+        return record.model_copy(
             update={
                 "recipes": record.recipes + tuple(failed for failed, _ in broken),
                 "verdicts": record.verdicts + tuple(verdict for _, verdict in broken),
             }
         )
-        self._records.append(record)
-        return {(verdict.recipe, verdict.metric): verdict for verdict in record.verdicts}
 
-    def _run_once(self, file: Path, plan: _Plan) -> dict[tuple[str, str], Verdict]:
-        """Runs a suite; a suite that failed as a whole is not measured again for its next budget.
-
-        Raises:
-            PerfgateError: as in the first run; an unexpected error comes as one, with the file that
-                has its traceback.
+    def _run_once(self, plan: _Plan) -> SuiteRecord:
+        """The suite; one that failed as a whole is recorded, and not measured again for its next
+        budget. An unexpected error is kept with its traceback in a file.
         """
-        if file in self._failed:
-            raise self._failed[file]
         try:
             return self._run(plan)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, it ends this suite only
             failed = error if isinstance(error, PerfgateError) else self._crash(error)
-            self._failed[file] = failed
-            if failed is error:
-                raise
-            raise failed from error
+            return failed_suite(plan.read, self.settings.root, plan.wanted, failed)
 
     def _crash(self, error: Exception) -> PerfgateError:
         """An error that nobody expected, with its traceback in a file."""
-        file = self.settings.cache / "crashes" / f"{self.id}.txt"
+        self._crashes += 1
+        number = f"_{self._crashes}" if self._crashes > 1 else ""
+        file = self.settings.cache / "crashes" / f"{self.id}{number}.txt"
         place = f"its traceback is in {short_path(file, self.settings.root)}"
         try:
             keep_out_of_git(self.settings.cache)
@@ -330,37 +319,6 @@ def keep_out_of_git(cache: Path) -> None:
     ignore = cache / ".gitignore"
     if not ignore.exists():
         ignore.write_text("*\n", encoding="utf-8")
-
-
-def _broken(plan: _Plan) -> list[tuple[RecipeRecord, Verdict]]:
-    """Records and verdicts of what could not be read, as far as it was asked for."""
-    broken = []
-    problems = dict(plan.read.problems)
-    if plan.read.suite is None:
-        problems = {"": plan.read.suite_problems}
-    for name, errors in problems.items():
-        if name not in plan.wanted:
-            continue
-        text = "\n".join(
-            f"{error.where}: {error.problem}" + (f" (valid: {error.valid})" if error.valid else "")
-            for error in errors
-        )
-        steps = [error.next_step for error in errors if error.next_step]
-        failure = Failure(stage="recipe", problem=text, next_step=steps[0] if steps else "")
-        broken.append(
-            (
-                RecipeRecord(name=name or "recipes.toml", reference="", failure=failure),
-                Verdict(
-                    recipe=name,
-                    metric=BROKEN,
-                    status=Status.ERROR,
-                    unit="",
-                    reason=text,
-                    next_step=failure.next_step,
-                ),
-            )
-        )
-    return broken
 
 
 def _commit(root: Path) -> tuple[str, bool]:
