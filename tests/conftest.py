@@ -255,11 +255,16 @@ class Project:
         (self.suite / "recipes.toml").write_text(recipes)
 
     def run(
-        self, *arguments: str, perf: bool = True, history: bool = False, process: bool = False
+        self,
+        *arguments: str,
+        perf: bool = True,
+        history: bool = False,
+        page: bool = False,
+        process: bool = False,
     ) -> pytest.RunResult:
-        """`pytest --perf`, patient with other sessions, without the history that few tests are
-        about, and with one launch, enough for what is no timing. `--perf-seconds` among the
-        arguments makes it a session as users have it: four launches at least.
+        """`pytest --perf`, patient with other sessions, without the history and the page that few
+        tests are about, and with one launch, enough for what is no timing. `--perf-seconds` among
+        the arguments makes it a session that measures as users have it: four launches at least.
 
         In this process, which has imported all that a session imports; with `process`, in one of
         its own, for what is about processes. Workers are processes of their own either way.
@@ -269,6 +274,8 @@ class Project:
             more += ["--perf", "--perf-wait", "300"]
             if not history:
                 more += ["--perf-history", "off"]
+            if not page:
+                more += ["-p", "no_page"]
             if "--perf-seconds" not in arguments:
                 more += ["--perf-seconds", "1", "-p", "one_launch"]
         return self.pytest(*more, *arguments, process=process)

@@ -38,7 +38,7 @@ batch_throughput  = { min = "100 images/s" }
 def test_the_size_with_the_most_images_per_second_within_the_limit_wins(project: Project) -> None:
     """Four images in 12 ms: 128 would be faster still, and take 260 ms. The page has the curve."""
     project.write(SUITE.replace("LIMIT", "200 ms"))
-    result = project.run("--perf-search")
+    result = project.run("--perf-search", page=True)
     (suite,) = project.sessions()[-1]["suites"]
     best = next(each for each in suite["recipes"] if each["name"] == "best")
     search = best["search"]

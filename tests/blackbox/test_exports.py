@@ -18,6 +18,7 @@ def test_one_session_is_told_everywhere(project: Project, monkeypatch: pytest.Mo
         *("-k", "plain-artifact", "--junitxml", "junit.xml"),
         "--perf-markdown=out/comment.md",
         "--perf-openmetrics=out/perfgate.prom",
+        page=True,
     )
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["markdown: out/comment.md", "openmetrics: out/perfgate.prom"])

@@ -71,7 +71,7 @@ def test_a_recipe_that_cannot_be_read_waits_for_nobody(
 
 def test_reports_and_cache_go_where_they_are_told(project: Project) -> None:
     """`--perf-reports` and `--perf-cache` name other folders."""
-    project.run("-k", "plain-artifact", "--perf-reports=out/here", "--perf-cache=kept")
+    project.run("-k", "plain-artifact", "--perf-reports=out/here", "--perf-cache=kept", page=True)
     assert len(list((project.root / "out" / "here").glob("[0-9]*.html"))) == 1
     assert (project.root / "kept" / "artifacts").is_dir()
     assert not (project.root / "reports").exists()
@@ -116,7 +116,9 @@ def test_under_xdist_one_worker_measures_and_the_controller_reports(project: Pro
     (project.root / "test_other.py").write_text(
         "import pytest\n\n@pytest.mark.parametrize('n', range(6))\ndef test_other(n):\n    pass\n"
     )
-    result = project.run("-n", "2", "-k", "plain or other", "--perf-seconds", "1", process=True)
+    result = project.run(
+        *("-n", "2", "-k", "plain or other", "--perf-seconds", "1"), page=True, process=True
+    )
     result.assert_outcomes(passed=7, skipped=0)
     result.stdout.fnmatch_lines(["*verdicts: 2 NO BASELINE, 1 PASS*", "*report: reports/*.html"])
     assert len(project.sessions()) == 1
@@ -173,7 +175,7 @@ def test_the_pytest_process_imports_no_framework(project: Project) -> None:
 def test_a_name_with_markup_is_refused_and_escaped(project: Project) -> None:
     """`<script>` in a recipe's name fails that recipe and reaches the page as text only."""
     project.write(RECIPES + '\n[[recipe]]\nname = "<script>alert(1)</script>"\nfrom = "plain"\n')
-    result = project.run("-k", "artifact_size or script")
+    result = project.run("-k", "artifact_size or script", page=True)
     result.assert_outcomes(passed=1, errors=1)
     (page,) = (project.root / "reports").glob("[0-9]*.html")
     assert "<script" not in page.read_text()

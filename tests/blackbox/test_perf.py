@@ -34,7 +34,7 @@ def test_one_test_per_recipe_and_budget(project: Project) -> None:
 
 def test_a_session_ends_with_verdicts_and_a_report(project: Project) -> None:
     """The first run is green: NO BASELINE where one is needed, PASS else, and a report's path."""
-    result = project.run("--junitxml", "junit.xml", "--perf-seconds", "1")
+    result = project.run("--junitxml", "junit.xml", "--perf-seconds", "1", page=True)
     assert result.ret == 0
     verdicts = project.verdicts()
     assert verdicts["plain-map"] == "NO BASELINE"

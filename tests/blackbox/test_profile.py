@@ -22,7 +22,7 @@ DECIDED = ("--perf-seconds", "90", "--perf-alpha", "0.2")
 def test_a_broken_budget_on_time_names_operators(project: Project) -> None:
     """In the failure's text, the summary, the session's file and the page."""
     project.write(TIGHT)
-    result = project.run("-k", "latency_p50", *DECIDED)
+    result = project.run("-k", "latency_p50", *DECIDED, page=True)
     result.assert_outcomes(failed=2)
     said(result, "beside the reference plain: preprocess", "inference +", "operators: ")
     said(result, "nothing to compare with: --perf-base REF")

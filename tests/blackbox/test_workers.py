@@ -110,7 +110,7 @@ def test_what_was_measured_outlives_the_end_of_pytest(project: Project) -> None:
     (project.root / "conftest.py").write_text(
         "import os\n\n\ndef pytest_runtest_teardown():\n    os._exit(9)\n"
     )
-    project.run("-k", "plain-map", process=True)
+    project.run("-k", "plain-map", page=True, process=True)
     (session,) = project.sessions()
     assert session["complete"] is False
     assert [verdict["metric"] for verdict in session["suites"][0]["verdicts"]] == ["map"]

@@ -14,7 +14,7 @@ def test_a_recipe_that_loses_scores_is_shown_with_its_worst_images(
     both sides' boxes and the ground truth, and on the page.
     """
     moody("halves_scores", stage="evaluate")
-    project.run("-k", "moody-map")
+    project.run("-k", "moody-map", page=True)
     (suite,) = project.sessions()[-1]["suites"]
     reference, recipe = suite["recipes"]
     assert reference["worse"] is None  # there is nothing to lay it beside
