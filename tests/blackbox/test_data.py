@@ -63,13 +63,12 @@ def _no_image(file: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "break_it", "says"),
     [
-        ("squares.onnx", _cut, "the file is no ONNX graph"),
         ("validation.json", _cut, "validation.json: the file is not JSON"),
         ("validation.json", _wrong_id, "names the image 4711"),
         ("validation.json", _empty, "there are no images"),
         ("validation.json", _no_image, "1 of 40 images are not there; the first is images[0]"),
     ],
-    ids=["onnx", "json", "ids", "empty", "image"],
+    ids=["json", "ids", "empty", "image"],
 )
 def test_broken_files_are_named(
     project: Project, name: str, break_it: Callable[[Path], None], says: str

@@ -13,6 +13,8 @@ from pytest_perfgate.records.verdict import Status, Verdict
 from pytest_perfgate.suite.lookup import find
 from pytest_perfgate.suite.metrics import metrics_of
 
+from tests.sources.graphs import IMAGES
+
 SUITE = """
 [suite]
 task = "detection"
@@ -73,7 +75,7 @@ def test_a_change_of_the_runtime_is_a_link_of_its_own(folder: Path) -> None:
         .replace('runtime = "torch"', 'runtime = "onnxruntime"', 1)
         .replace('steps = [{ channels_last = true }, { export = "onnx" }]\n', "")
     )
-    (file.parent / "detector.onnx").write_bytes(b"")
+    (file.parent / "detector.onnx").write_bytes(IMAGES)
     pieces = cuts(*find("int8", folder, folder / "suites"))
     assert [piece.recipe.runtime.name for piece in pieces] == ["onnxruntime"] * 2 + ["openvino"]
     assert pieces[-1].link.startswith("+ the runtime openvino(precision=f32")

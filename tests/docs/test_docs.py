@@ -14,6 +14,8 @@ from pytest_perfgate.plugin.options import OPTIONS
 from pytest_perfgate.suite.metrics import metrics_of
 from pytest_perfgate.suite.tables import BudgetTable, RecipeTable, SuiteTable
 
+from tests.sources.graphs import IMAGES
+
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 FRONT = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")]
@@ -129,7 +131,7 @@ def test_the_suite_of_the_readme_can_be_read(tmp_path: Path) -> None:
     from pytest_perfgate.suite.reading import read
 
     block = re.findall(r"```toml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[0]
-    (tmp_path / "detector.onnx").write_bytes(b"")
+    (tmp_path / "detector.onnx").write_bytes(IMAGES)
     (tmp_path / "recipes.toml").write_text(block)
     result = read(tmp_path / "recipes.toml", tmp_path)
     assert result.suite is not None

@@ -11,6 +11,7 @@ from pytest_perfgate.records.code_tree import CodeTree
 from pytest_perfgate.suite.reading import read
 
 from tests.measure.test_base_checkout import git
+from tests.sources.graphs import IMAGES
 
 RECIPES = """\
 [suite]
@@ -35,7 +36,7 @@ class Versions:
         for folder in (self.working / "images", self.tree):
             folder.mkdir(parents=True)
         (self.working / "recipes.toml").write_text(RECIPES)
-        (self.working / "squares.onnx").write_bytes(b"weights")
+        (self.working / "squares.onnx").write_bytes(IMAGES)
         (self.working / "images.json").write_text("{}")
         (self.working / "images" / "0.png").write_bytes(b"pixels")
         git(self.working, "init", "--quiet")
@@ -57,9 +58,9 @@ def versions(tmp_path: Path) -> Versions:
 def test_what_git_does_not_hold_comes_from_the_working_tree(versions: Versions) -> None:
     """Files and folders, each named; nothing of the working tree is changed."""
     assert versions.bring() == Brought(("squares.onnx", "images", "images.json"))
-    assert (versions.tree / "squares.onnx").read_bytes() == b"weights"
+    assert (versions.tree / "squares.onnx").read_bytes() == IMAGES
     assert (versions.tree / "images" / "0.png").read_bytes() == b"pixels"
-    assert (versions.working / "squares.onnx").read_bytes() == b"weights"
+    assert (versions.working / "squares.onnx").read_bytes() == IMAGES
 
 
 def test_the_bases_own_files_stay(versions: Versions) -> None:
@@ -79,11 +80,11 @@ def test_a_file_that_was_added_since_is_not_the_bases(versions: Versions) -> Non
 @pytest.mark.parametrize("same", [True, False])
 def test_a_pointer_of_git_lfs_is_compared(versions: Versions, same: bool) -> None:
     """To the same content it is resolved; to other content the command is named."""
-    digest = hashlib.sha256(b"weights" if same else b"older").hexdigest()
+    digest = hashlib.sha256(IMAGES if same else b"older").hexdigest()
     (versions.tree / "squares.onnx").write_text(POINTER.format(digest=digest))
     brought = versions.bring()
     if same:
-        assert (versions.tree / "squares.onnx").read_bytes() == b"weights"
+        assert (versions.tree / "squares.onnx").read_bytes() == IMAGES
     else:
         assert "pointer of Git LFS at main (abc)" in brought.problem
         assert "git lfs fetch --all" in brought.problem

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from pytest_perfgate.artifact import ONNX, Artifact
-from pytest_perfgate.errors import BuildError, RuntimeFault
+from pytest_perfgate.errors import RecipeError, RuntimeFault
 from pytest_perfgate.runtimes import OpenContext
 from pytest_perfgate.sources import Fence, SourceContext
 from pytest_perfgate.sources.onnx import Onnx
@@ -40,6 +40,11 @@ def build(folder: Path, name: str) -> Any:
     return Onnx().build(name, Onnx.Options(), context).artifact
 
 
+def check(folder: Path, name: str) -> None:
+    """What is done when a suite is read."""
+    Onnx().check(name, Onnx.Options(), Fence(folder, folder))
+
+
 @pytest.mark.parametrize(
     ("shapes", "described"),
     [
@@ -53,10 +58,14 @@ def build(folder: Path, name: str) -> Any:
 def test_what_is_no_image_is_refused(
     tmp_path: Path, shapes: list[tuple[str, list[Any]]], described: str
 ) -> None:
-    """By the input's name, type and shape: OpenVINO and OpenCV would compute garbage."""
-    with pytest.raises(BuildError, match=described) as caught:
-        build(tmp_path, file_of(tmp_path, *shapes))
-    assert "float (N, 3, H, W)" in caught.value.valid
+    """By the input's name, type and shape, when the suite is read and again when it is built:
+    OpenVINO and OpenCV would compute garbage.
+    """
+    name = file_of(tmp_path, *shapes)
+    for refuses in (check, build):
+        with pytest.raises(RecipeError, match=described) as caught:
+            refuses(tmp_path, name)
+        assert "float (N, 3, H, W)" in caught.value.valid
 
 
 @pytest.mark.parametrize("kind", ["FLOAT", "FLOAT16"])
@@ -64,7 +73,9 @@ def test_what_is_no_image_is_refused(
 @pytest.mark.parametrize("listed", [True, False])
 def test_images_are_taken(tmp_path: Path, kind: str, shape: Any, listed: bool) -> None:
     """Of any size, also with weights among the inputs."""
-    assert build(tmp_path, file_of(tmp_path, (kind, shape), listed=listed)).kind == ONNX
+    name = file_of(tmp_path, (kind, shape), listed=listed)
+    check(tmp_path, name)
+    assert build(tmp_path, name).kind == ONNX
 
 
 def test_a_file_of_a_newer_version_says_what_to_install(tmp_path: Path) -> None:

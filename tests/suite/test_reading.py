@@ -7,6 +7,7 @@ import pytest
 from pytest_perfgate.suite import reading
 from pytest_perfgate.suite.json_schema import suite_schema
 
+from tests.sources.graphs import IMAGES
 from tests.suite.texts import FP32, ONNX, SUITE, budget, problem, read
 
 
@@ -60,7 +61,7 @@ def test_a_problem_of_the_whole_suite_is_named(tmp_path, text, said):
 
 def test_a_path_out_of_the_project_is_refused_and_a_link_is_followed(tmp_path):
     """A model may lie in a store outside the root; the suite file names it by a link inside."""
-    (tmp_path / "out.onnx").write_bytes(b"x")
+    (tmp_path / "out.onnx").write_bytes(IMAGES)
     root = tmp_path / "root"
     (root / "suites" / "demo").mkdir(parents=True)
     (root / "suites" / "demo" / "m.onnx").symlink_to(tmp_path / "out.onnx")
@@ -74,10 +75,21 @@ def test_a_path_out_of_the_project_is_refused_and_a_link_is_followed(tmp_path):
 def test_a_model_in_onnx_starts_the_chain_as_onnx(tmp_path):
     """An ONNX model needs no export, and is not taken by the torch runtime."""
     (tmp_path / "suites" / "demo").mkdir(parents=True)
-    (tmp_path / "suites" / "demo" / "m.onnx").write_bytes(b"x")
+    (tmp_path / "suites" / "demo" / "m.onnx").write_bytes(IMAGES)
     text = SUITE.replace("demo.model:build", "m.onnx")
     assert not read(tmp_path, text + FP32.replace('"torch"', '"onnxruntime"')).problems
     assert "takes exported or torch" in problem(read(tmp_path, text + FP32), "fp32")
+
+
+def test_a_model_that_takes_no_images_is_a_problem_of_the_suite(tmp_path):
+    """It is named at its key, before any work."""
+    (tmp_path / "suites" / "demo").mkdir(parents=True)
+    (tmp_path / "suites" / "demo" / "m.onnx").write_bytes(IMAGES.replace(b"\x08\x01", b"\x08\x02"))
+    found = read(tmp_path, SUITE.replace("demo.model:build", "m.onnx") + FP32)
+    (error,) = found.suite_problems
+    assert error.where == "suites/demo/recipes.toml: suite.model"
+    assert "takes x uint8" in error.problem
+    assert error.valid == "one input of images: float (N, 3, H, W)"
 
 
 @pytest.mark.parametrize("name", ["../up", "<script>", "", "a/b", ".hidden", "x" * 65, "a b"])

@@ -15,6 +15,7 @@ from pytest_perfgate.suite.reading import read
 from pytest_perfgate.tasks.detection import Detection, Input, Output
 
 from tests.conftest import SIDE, coco_folder
+from tests.sources.graphs import IMAGES
 
 CLASSES = 4
 
@@ -272,7 +273,7 @@ def test_a_graph_of_that_shape_scores_as_the_plain_one(name: str, tmp_path: Path
 
 def test_a_decoders_options_are_checked_when_the_suite_is_read(tmp_path: Path) -> None:
     """Before any work."""
-    (tmp_path / "x.onnx").write_bytes(b"")
+    (tmp_path / "x.onnx").write_bytes(IMAGES)
     (tmp_path / "recipes.toml").write_text(
         '[suite]\ntask = "detection"\nmodel = "x.onnx"\n'
         '[suite.data]\nvalidation = "a:b"\n'

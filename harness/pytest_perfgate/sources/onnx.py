@@ -15,6 +15,7 @@ from pytest_perfgate.artifact import ONNX, Artifact
 from pytest_perfgate.errors import BuildError, RecipeError
 from pytest_perfgate.registry import Requirement
 from pytest_perfgate.sources import Fence, Source, SourceContext, SourceModel, inside
+from pytest_perfgate.sources.onnx_header import refuse_other_inputs
 
 
 class Onnx(Source):
@@ -33,10 +34,12 @@ class Onnx(Source):
 
     @override
     def check(self, model: str, options: Any, fence: Fence) -> None:
-        """The file must be there, unless its package is not installed, which skips."""
+        """The file must be there and take images, unless its package is not installed, which
+        skips.
+        """
         package = _package(model)
         if not package:
-            inside(model, fence)
+            refuse_other_inputs(inside(model, fence))
             return
         if not re.fullmatch(r"[A-Za-z_]\w*", package):
             raise RecipeError(f"{package!r} is not a package", valid='"package:path/in/it.onnx"')
@@ -49,6 +52,7 @@ class Onnx(Source):
             raise RecipeError(f"the path {model!r} leaves its package")
         if not file.is_file():
             raise RecipeError(f"the file {model!r} is not there", next_step=f"put it at {file}")
+        refuse_other_inputs(file)
 
     @override
     def files(self, model: str, options: Any, fence: Fence) -> tuple[Path, ...]:
@@ -65,41 +69,14 @@ class Onnx(Source):
         """The file.
 
         Raises:
-            BuildError: it takes something else than images, float (N, 3, H, W).
+            BuildError: it is not there.
+            RecipeError: it takes something else than images, float (N, 3, H, W).
         """
         file = _file(model, context.fence)
         if file is None:
             raise BuildError(f"the model {model!r} is not there")
-        _check_input(file)
+        refuse_other_inputs(file)
         return SourceModel(Artifact(ONNX, path=file), {})
-
-
-def _check_input(file: Path) -> None:
-    """Some runtimes take a batch of another type or layout without an error, and compute garbage.
-
-    Raises:
-        BuildError: the file is no ONNX graph with one input of images, float (N, 3, H, W).
-    """
-    import onnx
-
-    graph = _graph(file)
-    weights = {tensor.name for tensor in graph.initializer}
-    inputs = [value for value in graph.input if value.name not in weights]
-    described = ", ".join(f"{value.name} {_describe(value)}" for value in inputs)
-    if len(inputs) == 1:
-        tensor = inputs[0].type.tensor_type
-        sizes = [size.dim_value for size in tensor.shape.dim]  # 0: any
-        floats = {onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16}
-        unranked = not tensor.HasField("shape")
-        if tensor.elem_type in floats and (unranked or (len(sizes) == 4 and sizes[1] in {0, 3})):
-            return
-    raise BuildError(
-        f"the graph takes {described or 'no input'}",
-        where=str(file),
-        valid="one input of images: float (N, 3, H, W)",
-        next_step="export the model with its own pre-processing left out, in floats and NCHW; the "
-        "suite's [suite.input] does it",
-    )
 
 
 def _graph(file: Path) -> Any:
@@ -159,15 +136,6 @@ def _tensors(graph: Any) -> Iterator[Any]:
             yield from attribute.tensors
             for inner in (*((attribute.g,) if attribute.HasField("g") else ()), *attribute.graphs):
                 yield from _tensors(inner)
-
-
-def _describe(value: Any) -> str:
-    """Type and shape of a graph's input: "uint8 (batch, 64, 64, 3)"."""
-    import onnx
-
-    tensor = value.type.tensor_type
-    sizes = [size.dim_param or str(size.dim_value or "?") for size in tensor.shape.dim]
-    return f"{onnx.TensorProto.DataType.Name(tensor.elem_type).lower()} ({', '.join(sizes)})"
 
 
 def _package(model: str) -> str:
