@@ -196,7 +196,8 @@ def test_a_folder_for_each_class_is_a_data_set(tmp_path: Path) -> None:
     [
         ({"images": "gone"}, "no such folder"),
         ({"images": ".."}, "leaves"),
-        ({"images": "set", "labels": "x"}, "keys"),
+        ({"images": "set", "files": "x"}, "keys"),
+        ({"images": "set", "labels": "x"}, "labels is 'x'"),
         ({"images": "empty"}, "no images"),
     ],
 )

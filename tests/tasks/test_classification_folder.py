@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from pytest_perfgate.errors import DataError
 from pytest_perfgate.tasks.classification import Classification
-from pytest_perfgate.tasks.classification_data import ClassificationData
+from pytest_perfgate.tasks.classification_data import Called, ClassificationData
 
 Image = pytest.importorskip("PIL.Image", reason="pip install 'pytest-perfgate[classification]'")
 
@@ -107,3 +107,33 @@ def test_a_class_without_images_is_said(tmp_path: Path) -> None:
     data = load(tmp_path)
     assert data.labels == [0, 2]
     assert data.notes == ("classes without images: cow",)
+
+
+def test_a_list_takes_some_images_and_keeps_all_classes(tmp_path: Path) -> None:
+    """The class is the first folder of the name; a name elsewhere is an error."""
+    fill(tmp_path, PAIR | {"images/dog/more/c.png": 3})
+    task = Classification()
+    (tmp_path / "some.txt").write_text("dog/more/c.png\n")
+    data = task.load({"images": "images", "list": "some.txt"}, tmp_path, tmp_path)
+    assert (list(data.labels), list(data.classes)) == ([1], ["cat", "dog"])
+    fill(tmp_path, {"images/d.png": 4})
+    (tmp_path / "some.txt").write_text("d.png\n")
+    with pytest.raises(DataError, match="in the folder of no class"):
+        task.load({"images": "images", "list": "some.txt"}, tmp_path, tmp_path)
+
+
+def test_images_without_labels_are_compared_and_not_scored(tmp_path: Path) -> None:
+    """`agreement` needs no truth; the reason why there is no accuracy is kept."""
+    fill(tmp_path, PAIR | {"images/c.png": 3})
+    task = Classification()
+    data = task.load({"images": "images", "labels": False}, tmp_path, tmp_path)
+    assert not data.labelled
+    predictions = [Called(np.array([0.9, 0.1], np.float32)) for _ in range(3)]
+    accuracy = task.evaluate(data, predictions)
+    assert accuracy.values == {}
+    assert set(accuracy.unmeasured) == {"accuracy", "top5", "precision", "recall", "f1"}
+    assert task.doubt(data, predictions, accuracy, task.Output()) is None
+    assert set(task.compare(task.pack(predictions), task.pack(predictions))) == {
+        "agreement",
+        "score_shift",
+    }

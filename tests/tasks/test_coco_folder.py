@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from pytest_perfgate.errors import DataError
 from pytest_perfgate.tasks.coco import evaluate
 from pytest_perfgate.tasks.detection import Detection
-from pytest_perfgate.tasks.detection_data import DetectionData
+from pytest_perfgate.tasks.detection_data import DetectionData, Prediction
 
 from tests.tasks.pets import SIDE, instances, perfect
 
@@ -249,3 +249,46 @@ def test_a_mutated_file_is_read_or_refused(tmp_path_factory: Any, drawn: st.Data
         values = evaluate(pictures, perfect(rows)).values
         assert all(0 <= value <= 1 for value in values.values())
     assert time.monotonic() - start < 5
+
+
+def test_a_list_takes_some_of_the_images(folder: Path) -> None:
+    """With their annotations alone; categories and their order stay."""
+    (folder / "some.txt").write_text("# scored\n\nb.png\n")
+    data = Detection().load({**SOURCE, "list": "some.txt"}, folder, folder)
+    whole = load(folder)
+    assert data.instances.files == ("b.png",)
+    assert data.instances.categories == whole.instances.categories
+    assert len(data.instances.image) == (whole.instances.image == 1).sum() > 0
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("c.png\n", "0 entries of images have the listed name 'c.png'"),
+        ("a.png\na.png\n", "names 'a.png' 2 times"),
+        ("# none\n", "the list names no image"),
+    ],
+)
+def test_a_list_that_does_not_fit_is_an_error(folder: Path, text: str, says: str) -> None:
+    """An image is never left out in silence."""
+    (folder / "some.txt").write_text(text)
+    with pytest.raises(DataError, match=says):
+        Detection().load({**SOURCE, "list": "some.txt"}, folder, folder)
+
+
+def test_images_without_annotations_are_not_scored(folder: Path) -> None:
+    """The reasons are kept by metric; a reference that finds nothing is in doubt."""
+    data = Detection().load({"images": "images"}, folder, folder)
+    assert data.instances.files == ("a.png", "b.png")
+    predictions = perfect(load(folder).instances)
+    accuracy = evaluate(data, predictions)
+    assert accuracy.values == {}
+    assert accuracy.unmeasured["map"] == "the data has no annotations"
+    task = Detection()
+    assert task.doubt(data, predictions, accuracy, task.Output()) is None
+    nothing = [
+        Prediction(image.boxes[:0], image.scores[:0], image.categories[:0]) for image in predictions
+    ]
+    doubt = task.doubt(data, nothing, evaluate(data, nothing), task.Output())
+    assert doubt is not None
+    assert "detects nothing" in doubt.problem

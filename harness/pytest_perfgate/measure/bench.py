@@ -271,6 +271,7 @@ class Bench(contextlib.ExitStack):
                 "lineage": answer.lineage,
                 "artifact": answer.info,
                 "accuracy": prepared.accuracy,
+                "unmeasured": {**common["unmeasured"], **prepared.accuracy.unmeasured},
                 "parity": prepared.parity,
                 "growth": prepared.growth,
                 "load_time_cold": answer.load_time_cold,

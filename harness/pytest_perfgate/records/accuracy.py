@@ -103,6 +103,7 @@ class Accuracy(Frozen):
         matches: what a paired bootstrap needs; None for a task that has none.
         ratios: metric name to what it is made of, for those that are ratios of sums over images.
         notes: what was left out or assumed of the data, one sentence each.
+        unmeasured: why the data gives no value for a metric, by the metric's name.
         doubt: of a reference, why the scores cannot be those of a working model; None: they can be.
     """
 
@@ -115,4 +116,5 @@ class Accuracy(Frozen):
     ratios: dict[str, Ratio] = Field(default_factory=dict)
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
+    unmeasured: dict[str, str] = Field(default_factory=dict)
     doubt: Doubt | None = None

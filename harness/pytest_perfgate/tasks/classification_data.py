@@ -15,11 +15,11 @@ from pytest_perfgate.tasks.image_files import Digested, ImageFiles
 
 @dataclass(frozen=True)
 class ClassificationData(Digested):
-    """Images and the class of each.
+    """Images and the class of each; or images alone, without labels and classes.
 
     Attributes:
         images: uint8 (H, W, 3) RGB each.
-        labels: index into `classes` of each image.
+        labels: index into `classes` of each image; none, where no image has one.
         classes: their names, in the order of the network's outputs.
 
     Raises:
@@ -30,7 +30,14 @@ class ClassificationData(Digested):
     labels: Sequence[int]
     classes: Sequence[str]
 
+    @property
+    def labelled(self) -> bool:
+        """Whether the classes of the images are known."""
+        return bool(self.classes)
+
     def __post_init__(self) -> None:
+        if not self.classes and not len(self.labels):
+            return
         if len(self.labels) != len(self.images):
             raise DataError(f"there are {len(self.images)} images and {len(self.labels)} labels")
         if len(set(self.classes)) != len(self.classes) or len(self.classes) < 2:

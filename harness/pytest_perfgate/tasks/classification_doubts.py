@@ -23,6 +23,8 @@ def doubt_classes(
 
     from pytest_perfgate.tasks.class_order import as_option, other_order
 
+    if not data.labelled:
+        return None
     truth = np.array([int(label) for label in data.labels])
     called = np.array([int(np.argmax(prediction.scores)) for prediction in predictions])
     order = other_order(truth, called, len(data.classes))

@@ -2,38 +2,59 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
-from pytest_perfgate.errors import DataError
+from pytest_perfgate.errors import DataError, suggestion
 from pytest_perfgate.tasks.classification_data import ClassificationData
-from pytest_perfgate.tasks.image_files import ImageFiles, declared_path
+from pytest_perfgate.tasks.image_files import ImageFiles
+from pytest_perfgate.tasks.image_folder import (
+    declared_folder,
+    is_hidden,
+    listed_files,
+    listed_names,
+    other_types_note,
+    pictures,
+    refuse_other_keys,
+)
 
-_TYPES = (".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
-
-_SPLITS = {"train", "training", "val", "valid", "validation", "test", "testing"}
+SPLITS = {"train", "training", "val", "valid", "validation", "test", "testing"}
 
 
 def read_folder(source: Mapping[str, Any], folder: Path, root: Path) -> ClassificationData:
     """A declared data set: `{ images = "folder" }`, a folder of images for each class, in the order
     of their names as text. Folders inside a class's folder belong to it. Hidden files and folders
-    are left out.
+    are left out. `list` names a text file with some of the images. With `labels = false` folders
+    are no classes.
 
     Raises:
         DataError: names the folder, and what is wrong with it.
     """
-    if source.keys() != {"images"}:
-        raise DataError(f"the data set has the keys {sorted(source)}", valid="images")
-    place = declared_path(folder, str(source["images"]), root)
-    if not place.is_dir():
-        raise DataError("there is no such folder", where=str(place))
+    refuse_other_keys(source, ("images", "list", "labels"))
+    labels = source.get("labels", True)
+    if not isinstance(labels, bool):
+        raise DataError(f"labels is {labels!r}", valid="true, false")
+    place = declared_folder(source, folder, root)
+    names = listed_names(source, folder, root)
+    return _labelled(source, place, names) if labels else _unlabelled(place, names)
+
+
+def _unlabelled(place: Path, names: list[str] | None) -> ClassificationData:
+    files, others = pictures(place) if names is None else (listed_files(place, names), Counter())
+    if not files:
+        raise DataError("there are no images", where=str(place))
+    return ClassificationData(ImageFiles(files, other_types_note(others)), (), ())
+
+
+def _labelled(
+    source: Mapping[str, Any], place: Path, names: list[str] | None
+) -> ClassificationData:
     folders = sorted(entry.name for entry in place.iterdir() if entry.is_dir())
-    hidden = [name for name in folders if _is_hidden(name)]
-    classes = [name for name in folders if not _is_hidden(name)]
-    if len(classes) > 1 and {name.lower() for name in classes} <= _SPLITS:
+    hidden = [name for name in folders if is_hidden(name)]
+    classes = [name for name in folders if not is_hidden(name)]
+    if len(classes) > 1 and {name.lower() for name in classes} <= SPLITS:
         raise DataError(
             f"the folders {', '.join(classes)} are splits, not classes",
             where=str(place),
@@ -42,11 +63,15 @@ def read_folder(source: Mapping[str, Any], folder: Path, root: Path) -> Classifi
     files: list[Path] = []
     labels: list[int] = []
     others: Counter[str] = Counter()
-    for label, name in enumerate(classes):
-        pictures, passed = _pictures(place / name)
-        files += pictures
-        labels += [label] * len(pictures)
-        others += passed
+    if names is None:
+        for label, name in enumerate(classes):
+            own, passed = pictures(place / name)
+            files += own
+            labels += [label] * len(own)
+            others += passed
+    else:
+        files = listed_files(place, names)
+        labels = [_label(name, classes, place) for name in names]
     if not files:
         raise DataError(
             "there are no images", where=str(place), valid="a folder of images for each class"
@@ -56,32 +81,16 @@ def read_folder(source: Mapping[str, Any], folder: Path, root: Path) -> Classifi
     )
 
 
-def _is_hidden(name: str) -> bool:
-    return name.startswith(".") or name == "__MACOSX"
-
-
-def _pictures(folder: Path) -> tuple[list[Path], Counter[str]]:
-    """The pictures below a folder, links followed, and how many files of which other types."""
-    pictures: list[Path] = []
-    others: Counter[str] = Counter()
-    walked: set[str] = set()
-    for parent, below, names in os.walk(folder, followlinks=True):
-        walked.add(os.path.realpath(parent))
-        # A link to a folder above would never end.
-        below[:] = sorted(
-            name
-            for name in below
-            if not _is_hidden(name) and os.path.realpath(Path(parent, name)) not in walked
+def _label(name: str, classes: list[str], place: Path) -> int:
+    """The class of a listed image: that of the first folder of its path."""
+    first = PurePath(name.replace("\\", "/")).parts[0]
+    if first not in classes:
+        raise DataError(
+            f"the listed image {name!r} is in the folder of no class",
+            where=str(place),
+            valid=suggestion(first, classes),
         )
-        for name in sorted(names):
-            suffix = Path(name).suffix.lower()
-            if _is_hidden(name):
-                continue
-            if suffix in _TYPES:
-                pictures.append(Path(parent, name))
-            else:
-                others[suffix or "without a suffix"] += 1
-    return pictures, others
+    return classes.index(first)
 
 
 def _notes(
@@ -91,9 +100,7 @@ def _notes(
     notes = []
     if hidden:
         notes.append(f"left out of the folders: {', '.join(hidden)}")
-    if others:
-        kinds = ", ".join(f"{count} {suffix}" for suffix, count in sorted(others.items()))
-        notes.append(f"left out of the files, because they are no images: {kinds}")
+    notes += other_types_note(others)
     if empty := [name for label, name in enumerate(classes) if label not in set(labels)]:
         notes.append(f"classes without images: {', '.join(empty)}")
     if all(name.isdecimal() for name in classes) and sorted(classes, key=int) != classes:

@@ -36,19 +36,28 @@ def evaluate(data: ClassificationData, predictions: Sequence[Called]) -> Accurac
     from sklearn.metrics import precision_recall_fscore_support
 
     truth = np.array([int(label) for label in data.labels])
-    if len(predictions) != len(truth):
-        raise DataError(f"there are {len(predictions)} predictions for {len(truth)} images")
+    if len(predictions) != len(data.images):
+        raise DataError(f"there are {len(predictions)} predictions for {len(data.images)} images")
     scores = np.stack(
         [np.asarray(prediction.scores, dtype=np.float64) for prediction in predictions]
     )
+    if not np.isfinite(scores).all():
+        raise DataError("the model gives scores that are no numbers")
+    if not data.labelled:
+        return Accuracy(
+            values={},
+            images=len(scores),
+            data_digest=data.digest,
+            predictions_digest=_digest(scores),
+            notes=(*data.notes, _NO_LABELS),
+            unmeasured=dict.fromkeys(("accuracy", "top5", *_MACROS), _NO_LABELS),
+        )
     if scores.shape[1] != len(data.classes):
         raise DataError(
             f"the model gives {scores.shape[1]} classes, and the data has {len(data.classes)}",
             where="suite.output",
             next_step="name the network's classes in the data's order: classes = [3, 0, 7]",
         )
-    if not np.isfinite(scores).all():
-        raise DataError("the model gives scores that are no numbers")
     called = scores.argmax(axis=1)
     present = np.unique(truth)
     per_class = precision_recall_fscore_support(
@@ -73,7 +82,7 @@ def evaluate(data: ClassificationData, predictions: Sequence[Called]) -> Accurac
         },
         images=len(truth),
         data_digest=data.digest,
-        predictions_digest=hashlib.sha256(scores.astype(np.float32).tobytes()).hexdigest(),
+        predictions_digest=_digest(scores),
         ratios={
             name: Ratio(numerator=Packed.of(share), denominator=Packed.of(ones))
             for name, share in shares.items()
@@ -81,6 +90,12 @@ def evaluate(data: ClassificationData, predictions: Sequence[Called]) -> Accurac
         notes=(*data.notes, *order_note(truth, called, len(data.classes))),
     )
 
+
+def _digest(scores: npt.NDArray[Any]) -> str:
+    return hashlib.sha256(scores.astype(np.float32).tobytes()).hexdigest()
+
+
+_NO_LABELS = "the data has no labels"
 
 _FEWEST = 10
 """With fewer images an order of classes that explains them is found by chance."""

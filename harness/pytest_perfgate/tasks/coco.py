@@ -32,6 +32,8 @@ def evaluate(data: DetectionData, predictions: Sequence[Prediction]) -> Accuracy
         DataError: the evaluator gave no valid score.
     """
     instances = data.instances
+    if not data.annotated:
+        return _without_objects(data, predictions)
     if instances.crowd.all():
         raise DataError("there are no objects to find, so there is no score")
     count = len(instances.files)
@@ -66,6 +68,24 @@ def evaluate(data: DetectionData, predictions: Sequence[Prediction]) -> Accuracy
         predictions_digest=_digest(predictions),
         matches=matches,
         notes=data.notes,
+    )
+
+
+_NO_ANNOTATIONS = "the data has no annotations"
+
+
+def _without_objects(data: DetectionData, predictions: Sequence[Prediction]) -> Accuracy:
+    """Of images without annotations nothing is scored; recipes are compared by `agreement`."""
+    if len(predictions) != len(data.images):
+        raise DataError(f"there are {len(predictions)} predictions for {len(data.images)} images")
+    names = ("map", "map50", "map75", "map_small", "map_medium", "map_large")
+    return Accuracy(
+        values={},
+        images=len(predictions),
+        data_digest=data.digest,
+        predictions_digest=_digest(predictions),
+        notes=(*data.notes, _NO_ANNOTATIONS),
+        unmeasured=dict.fromkeys(names, _NO_ANNOTATIONS),
     )
 
 

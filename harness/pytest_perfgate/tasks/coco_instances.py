@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import math
 import numbers
-import reprlib
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pytest_perfgate.errors import DataError, suggestion
+from pytest_perfgate.errors import DataError
+from pytest_perfgate.tasks.coco_ids import Ids, place, short
 
 if TYPE_CHECKING:
     import numpy as np
@@ -80,13 +79,13 @@ def read_instances(coco: Mapping[str, Any], count: int) -> Instances:
     import numpy as np
 
     images, annotations, categories = _lists(coco)
-    image_ids = _Ids("image", images)
+    image_ids = Ids("image", images)
     if len(images) != count:
         raise DataError(f"there are {count} images and {len(images)} entries for them")
     if not images:
         raise DataError("there are no images")
     sizes = tuple(_size(row, entry) for row, entry in enumerate(images))
-    category_ids = _Ids("category", categories)
+    category_ids = Ids("category", categories)
     names = _names(categories)
     image = image_ids.rows_of("image_id", annotations)
     category = category_ids.rows_of("category_id", annotations)
@@ -124,6 +123,34 @@ def read_instances(coco: Mapping[str, Any], count: int) -> Instances:
     )
 
 
+def of_images(coco: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """The instances of the images with these file names alone; categories stay.
+
+    Raises:
+        DataError: no image, or more than one, has one of the names; an entry is wrong.
+    """
+    images, annotations, categories = _lists(coco)
+    rows_of: dict[str, list[int]] = {}
+    for row, entry in enumerate(images):
+        rows_of.setdefault(str(entry.get("file_name")), []).append(row)
+    for name in names:
+        if len(rows_of.get(name, ())) != 1:
+            raise DataError(
+                f"{len(rows_of.get(name, ()))} entries of images have the listed name {name!r}",
+                valid="one entry for each name in the list",
+            )
+    kept = {rows_of[name][0] for name in names}
+    rows = Ids("image", images).rows_of("image_id", annotations)
+    return {
+        **coco,
+        "images": [entry for row, entry in enumerate(images) if row in kept],
+        "annotations": [
+            entry for row, entry in zip(rows.tolist(), annotations, strict=True) if row in kept
+        ],
+        "categories": categories,
+    }
+
+
 def _lists(coco: Mapping[str, Any]) -> list[list[Mapping[str, Any]]]:
     """The three lists of the file, each of tables."""
     keys = ("images", "annotations", "categories")
@@ -136,94 +163,6 @@ def _lists(coco: Mapping[str, Any]) -> list[list[Mapping[str, Any]]]:
             if not isinstance(entry, Mapping):
                 raise DataError(f"{key}[{row}] is {short(entry)}", valid="a table of fields")
     return [list(coco[key]) for key in keys]
-
-
-class _Ids:
-    """Ids of images or categories: whole numbers of any size, numbers, or text, no two the same."""
-
-    def __init__(self, kind: str, entries: Sequence[Mapping[str, Any]]) -> None:
-        self._kind = kind
-        self._list = "images" if kind == "image" else "categories"
-        self._ids = [entry.get("id") for entry in entries]
-        self._rows: dict[Any, int] = {}
-        for row, value in enumerate(self._ids):
-            if not _is_id(value):
-                raise DataError(
-                    f"{self._list}[{row}] has the id {short(value)}", valid="a number or a text"
-                )
-            if value in self._rows:
-                other = self._rows[value]
-                title = "name" if kind == "category" else "file_name"
-                raise DataError(
-                    f"{self._list}[{other}] ({short(entries[other].get(title))}) and "
-                    f"{self._list}[{row}] ({short(entries[row].get(title))}) have one id, "
-                    f"{short(value)}",
-                    valid=f"an id of its own for each {kind}",
-                )
-            self._rows[value] = row
-        spelled = Counter(_number_of(value) for value in self._ids)
-        # 7, 7.0, "7" and "0007" are one number to people: taken where no other id is that number.
-        self._spelled = {
-            _number_of(value): row
-            for row, value in enumerate(self._ids)
-            if _number_of(value) is not None and spelled[_number_of(value)] == 1
-        }
-
-    def rows_of(self, key: str, annotations: Sequence[Mapping[str, Any]]) -> npt.NDArray[np.int64]:
-        """Rows of what the field `key` of each annotation names, (K,)."""
-        import numpy as np
-
-        rows = [self._row(entry.get(key)) for entry in annotations]
-        unknown = [index for index, row in enumerate(rows) if row is None]
-        if unknown:
-            first = unknown[0]
-            value = annotations[first].get(key)
-            raise DataError(
-                f"{place(first, annotations[first])} names the {self._kind} {short(value)}, which "
-                f"is not there ({len(unknown)} of {len(rows)} annotations name such)",
-                valid=suggestion(short(value), (short(known) for known in self._ids[:50])),
-                next_step=f"take these annotations out, or add their {self._list}",
-            )
-        return np.array(rows, dtype=np.int64)
-
-    def _row(self, value: Any) -> int | None:
-        if not _is_id(value):
-            return None
-        row = self._rows.get(value)
-        return self._spelled.get(_number_of(value)) if row is None else row
-
-    def order(self) -> tuple[int, ...]:
-        """Rows in the order of their ids: numbers first, then texts."""
-        keys = [(isinstance(value, str), value) for value in self._ids]
-        return tuple(sorted(range(len(keys)), key=keys.__getitem__))
-
-    def order_note(self, names: Sequence[str], rows: Sequence[int]) -> list[str]:
-        """Says in which order classes are counted, where ids and list have two orders."""
-        kept = set(rows)
-        if [row for row in self.order() if row in kept] == list(rows):
-            return []
-        pairs = [f"{name} ({self._ids[row]})" for name, row in zip(names, rows, strict=True)]
-        return [
-            "the network's classes are counted in the order of the file's categories, which is not "
-            f"that of their ids: {', '.join(pairs[:6])}{', ...' if len(pairs) > 6 else ''}"
-        ]
-
-
-def _is_id(value: Any) -> bool:
-    if isinstance(value, str):
-        return bool(value)
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        return False
-    return isinstance(value, numbers.Integral) or math.isfinite(value)
-
-
-def _number_of(value: Any) -> int | None:
-    """The whole number that an id stands for, however it is written."""
-    if isinstance(value, str):
-        text = value.strip()
-        digits = text.removesuffix(".0")
-        return int(digits) if digits.isascii() and digits.isdigit() and len(text) < 40 else None
-    return int(value) if value == int(value) else None
 
 
 def _names(categories: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -366,17 +305,3 @@ def _parents(categories: Sequence[Mapping[str, Any]], used: set[int]) -> list[in
         if row not in used
         and any(parent == entry["name"] for other, parent in enumerate(above) if other != row)
     ]
-
-
-def place(index: int, entry: Mapping[str, Any]) -> str:
-    """Where an annotation is in the file."""
-    return f"annotations[{index}] (id {short(entry.get('id'))})"
-
-
-_REPR = reprlib.Repr()
-_REPR.maxstring = _REPR.maxother = _REPR.maxlong = 80
-
-
-def short(value: Any) -> str:
-    """A value as Python writes it, cut where it is long."""
-    return _REPR.repr(value)

@@ -90,7 +90,9 @@ class Detection(Task):
     )
 
     def read(self, declared: Mapping[str, Any], folder: Path, root: Path) -> DetectionData:
-        """`{ images = "folder", annotations = "instances.json" }`: COCO's instances."""
+        """`{ images = "folder", annotations = "instances.json" }`: COCO's instances. Without
+        `annotations` the images alone.
+        """
         from pytest_perfgate.tasks.coco_folder import read_folder
 
         return read_folder(declared, folder, root)

@@ -26,6 +26,7 @@ class DetectionData(Digested):
     Attributes:
         images: uint8 (H, W, 3) RGB each, in the order of `coco["images"]`.
         coco: instances as COCO writes them: images, annotations, categories.
+        annotated: whether the objects in the images are known; False: nothing is said of them.
 
     Raises:
         DataError: the two do not fit together; names the entry.
@@ -33,6 +34,7 @@ class DetectionData(Digested):
 
     images: Sequence[Any]
     coco: dict[str, Any]
+    annotated: bool = True
 
     def __post_init__(self) -> None:
         _ = self.instances  # raises what is wrong with them

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_perfgate import registry
 from pytest_perfgate.records.accuracy import Doubt
+from pytest_perfgate.units import count_of
 
 if TYPE_CHECKING:
     from pytest_perfgate.records.accuracy import Accuracy
@@ -38,6 +39,8 @@ def doubt_detections(
     highest = max(tops, default=0.0)
     if highest > _MOST_SCORE:
         return Doubt(problem=f"the decoder gives scores up to {highest:.3g}; scores are in [0, 1]")
+    if not data.annotated:
+        return _nothing_found(predictions)
     true: list[int] = []
     called: list[int] = []
     for objects, image in zip(truth(data), predictions, strict=True):
@@ -60,6 +63,22 @@ def doubt_detections(
     return Doubt(
         problem=f"map50 is {accuracy.values['map50']:.4f} ({count} detections in "
         f"{accuracy.images} images)"
+    )
+
+
+def _nothing_found(predictions: Sequence[Prediction]) -> Doubt | None:
+    """Without annotations: a reference that finds nothing agrees with every recipe that finds
+    nothing.
+    """
+    from pytest_perfgate.tasks.detection_agreement import CONFIDENT
+
+    if any((image.scores >= CONFIDENT).any() for image in predictions):
+        return None
+    return Doubt(
+        problem=f"it detects nothing with a score of at least {CONFIDENT} in "
+        f"{count_of(len(predictions), 'image')}",
+        next_step="compare [suite.input] and [suite.output] with what the network was trained on: "
+        "size, mean and std, colour order, decoder",
     )
 
 

@@ -27,6 +27,10 @@ SHOWN = 0.05
 
 
 _SEE_WORKER = "see the worker's messages in the report; a metric without a value never passes"
+_WITHOUT_TRUTH = (
+    "add annotations to [suite.data], or a budget on agreement: it compares with the reference and "
+    "needs none"
+)
 _ON_A_DEVICE = (
     "measure it on an NVIDIA GPU, with its driver and nvidia-ml-py: python -m pip install "
     "'pytest-perfgate[gpu]'; elsewhere `when = { gpu = \"*\" }` skips the budget"
@@ -63,7 +67,7 @@ def judge(budget: Budget, metric: Metric, evidence: Evidence, risk: Risk, now: d
             **common,
             status=Status.ERROR,
             reason=f"{metric.name} was not measured" + (f": {why}" if why else ""),
-            next_step=_ON_A_DEVICE if why else _SEE_WORKER,
+            next_step=_to_measure(metric) if why else _SEE_WORKER,
         )
     results = tuple(_limit(limit, metric, evidence, risk, now) for limit in budget.limits)
     worst = min(results, key=lambda result: result.status.rank)
@@ -74,6 +78,10 @@ def judge(budget: Budget, metric: Metric, evidence: Evidence, risk: Risk, now: d
         reason=worst.reason,
         next_step=wording.next_step(worst, metric, record.name, evidence.pace),
     )
+
+
+def _to_measure(metric: Metric) -> str:
+    return _WITHOUT_TRUTH if metric.rule is Rule.IMAGES else _ON_A_DEVICE
 
 
 def _doubt(metric: Metric, evidence: Evidence) -> Doubt | None:

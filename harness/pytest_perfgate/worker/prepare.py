@@ -218,7 +218,7 @@ def _evaluate(
         for name, metric in data.task.metrics.items()
         if not (metric.against_reference or metric.optional)
     }
-    missing = sorted(needed - accuracy.values.keys())
+    missing = sorted(needed - accuracy.values.keys() - accuracy.unmeasured.keys())
     if missing:
         raise PerfgateError(f"the evaluator gave no value for {', '.join(missing)}")
     seconds = round(time.perf_counter() - start, 3)

@@ -46,6 +46,8 @@ def _cause(
 ) -> str:
     """The line of the suite file under which the first images score far better, "" for none."""
     name, metric = next(iter(data.task.metrics.items()))
+    if name not in accuracy.values:
+        return ""
     sign = 1.0 if metric.better is Better.HIGHER else -1.0
     validation = data.split(VALIDATION)
     count = min(_IMAGES, len(predictions))
