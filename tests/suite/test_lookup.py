@@ -39,6 +39,14 @@ def test_a_suite_without_the_recipe_does_not_take_another_suites(folder: Path) -
     assert "pytest-perfgate freeze RECIPE" in caught.value.next_step
 
 
+def test_trees_of_other_commits_are_no_suites(folder: Path) -> None:
+    """The cache holds them; what is found there has a twin in the project."""
+    tree = folder / ".perfgate" / "trees" / "abc" / "suites" / "birds"
+    tree.mkdir(parents=True)
+    (tree / "recipes.toml").write_text(SUITE + FP32 + ONNX)
+    assert find("onnx", folder, folder)[0].file == folder / "suites" / "birds" / "recipes.toml"
+
+
 def test_a_broken_suite_beside_it_hides_no_recipe(folder: Path) -> None:
     """Its own problem is raised for its recipes; those of the other suite are found."""
     (folder / "suites" / "cars" / "recipes.toml").write_text("[suite")

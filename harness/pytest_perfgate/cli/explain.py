@@ -36,10 +36,11 @@ def add_command(commands: Any) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     from pytest_perfgate.cli import explain_chain
+    from pytest_perfgate.cli.project import locate
     from pytest_perfgate.records.settings import for_command
     from pytest_perfgate.report.progress import ProgressLine
 
-    root = Path.cwd()
+    root, suites = locate(Path.cwd(), arguments.suites)
     settings = for_command(
         root,
         f"pytest-perfgate explain {arguments.recipe}",
@@ -49,9 +50,7 @@ def _run(arguments: argparse.Namespace) -> int:
     progress = ProgressLine()
     lines: list[str] = []
     try:
-        code = explain_chain.run(
-            arguments.recipe, settings, root / arguments.suites, progress, lines.append
-        )
+        code = explain_chain.run(arguments.recipe, settings, suites, progress, lines.append)
     except KeyboardInterrupt:
         print("interrupted: no result", file=sys.stderr)
         return 130

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from pytest_perfgate import registry
 from pytest_perfgate.cli import options
 from pytest_perfgate.errors import RecipeError
 from pytest_perfgate.suite.requirements import missing_packages
@@ -20,6 +21,8 @@ pytest --perf --perf-search does.
 exit code: 0 the entry was printed or written
            1 the search is not finished, it has no result, or the file cannot be written
            2 wrong usage"""
+
+_CACHE = ".perfgate"
 
 
 def add_command(commands: Any) -> None:
@@ -35,15 +38,16 @@ def add_command(commands: Any) -> None:
     freeze.add_argument(
         "--cache",
         type=Path,
-        default=Path(".perfgate"),
         metavar="DIR",
-        help="folder of the cache (default: .perfgate)",
+        help=f"folder of the cache (default: {_CACHE} in the root of the project)",
     )
     freeze.add_argument("--write", action="store_true", help="write the recipe into the suite file")
     freeze.set_defaults(run=_freeze)
 
 
 def _freeze(arguments: argparse.Namespace) -> int:
+    registry.require((registry.from_extra("tomlkit", "search"),), "pytest-perfgate freeze")
+    from pytest_perfgate.cli.project import locate
     from pytest_perfgate.files import put, short_path, writing
     from pytest_perfgate.machine.fingerprint import this_machine
     from pytest_perfgate.records.settings import for_command
@@ -52,18 +56,15 @@ def _freeze(arguments: argparse.Namespace) -> int:
     from pytest_perfgate.suite import reading
     from pytest_perfgate.suite.lookup import find
 
-    root = Path.cwd()
-    suite, recipe = find(
-        arguments.recipe, root, root / arguments.suites, command="pytest-perfgate freeze"
-    )
+    root, folder = locate(Path.cwd(), arguments.suites)
+    suite, recipe = find(arguments.recipe, root, folder, command="pytest-perfgate freeze")
     if recipe.search is None:
         raise RecipeError(f"{recipe.name!r} has no ranges, nothing to freeze")
     missing = missing_packages(suite, recipe)
     if missing:
         raise RecipeError(f"{missing[0].module!r} is not installed", next_step=missing[0].install)
-    settings = for_command(
-        root, f"pytest-perfgate freeze {arguments.recipe}", cache=root / arguments.cache
-    )
+    cache = root / _CACHE if arguments.cache is None else Path.cwd() / arguments.cache
+    settings = for_command(root, f"pytest-perfgate freeze {arguments.recipe}", cache=cache)
     outcome = resolve_ranges(
         reading.read(suite.file, root),
         {recipe.name},

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from pytest_perfgate.errors import RecipeError, suggestion
 from pytest_perfgate.records.recipe import Recipe, Suite
 from pytest_perfgate.records.settings import SUITE_FILE
 from pytest_perfgate.suite import reading
+
+
+def suite_files(folder: Path) -> list[Path]:
+    """Suite files in and below a folder, in order; hidden folders are left out: the cache holds
+    trees of other commits.
+    """
+    files: list[Path] = []
+    for parent, below, names in os.walk(folder):
+        below[:] = [name for name in below if not name.startswith(".")]
+        if SUITE_FILE in names:
+            files.append(Path(parent, SUITE_FILE))
+    return sorted(files)
 
 
 def find(
@@ -21,7 +34,7 @@ def find(
     suite_name, _, wanted = name.rpartition("/")
     matches, known = [], []
     files = [folder / SUITE_FILE] if (folder / SUITE_FILE).is_file() else []
-    for file in files or sorted(folder.rglob(SUITE_FILE)):
+    for file in files or suite_files(folder):
         read = reading.read(file, root)
         title = read.suite.name if read.suite else file.parent.name
         if suite_name not in {"", title}:
