@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from pytest_perfgate.machine.fingerprint import Environment, Gpu, Machine, differences, gpus_of
+from pytest_perfgate.machine.fingerprint import (
+    _FEATURES,
+    FEATURES,
+    Environment,
+    Gpu,
+    Machine,
+    differences,
+    gpus_of,
+)
 from pytest_perfgate.machine.nvml import versions
 
 from tests.machine.recorded import Recorded
@@ -16,6 +24,12 @@ def machine(**changed: Any) -> Machine:
     return Machine(
         cpu="Test", features=(), cores=4, memory=16, gpus=gpus_of(Recorded(**changed)), os="Linux"
     )
+
+
+@pytest.mark.parametrize("name", FEATURES)
+def test_a_feature_that_a_suite_may_require_is_in_fingerprints(name: str) -> None:
+    """Else no machine could meet it."""
+    assert _FEATURES.match(name)
 
 
 def test_a_gpu_is_described_in_base_units() -> None:

@@ -63,6 +63,22 @@ def test_what_git_does_not_hold_comes_from_the_working_tree(versions: Versions) 
     assert (versions.working / "squares.onnx").read_bytes() == IMAGES
 
 
+def test_a_suite_can_forbid_it(versions: Versions) -> None:
+    """The first file that git does not hold is named, and nothing is taken; where git holds all,
+    nothing is forbidden.
+    """
+    text = RECIPES.replace("[suite.data]", 'untracked = "forbid"\n[suite.data]')
+    (versions.working / "recipes.toml").write_text(text)
+    problem = versions.bring().problem
+    assert "git does not hold squares.onnx at main (abc)" in problem
+    assert "git add -f squares.onnx" in problem
+    assert list(versions.tree.iterdir()) == []
+    for name in ("squares.onnx", "images.json"):
+        (versions.tree / name).write_bytes((versions.working / name).read_bytes())
+    (versions.tree / "images").mkdir()
+    assert versions.bring() == Brought()
+
+
 def test_the_bases_own_files_stay(versions: Versions) -> None:
     """What the commit has is measured as it is there."""
     (versions.tree / "squares.onnx").write_bytes(b"older")

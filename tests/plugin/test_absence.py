@@ -2,15 +2,37 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from xml.etree import ElementTree
+
 import pytest
+from pytest_perfgate import registry
+from pytest_perfgate.machine import nvml
 from pytest_perfgate.plugin.options import NOT_PROVEN
 from pytest_perfgate.plugin.outcome import settle
 from pytest_perfgate.plugin.tally import Tally
+from pytest_perfgate.records.recipe_record import RecipeRecord
 from pytest_perfgate.records.verdict import Status, Verdict
+from pytest_perfgate.runtimes import cuda
+from pytest_perfgate.suite import requirements
+from pytest_perfgate.suite.reading import read
+from pytest_perfgate.verdicts.judge import measured
 
 from tests.conftest import RECIPES, Project, said
 
+PLACE = "suites/digits/recipes.toml"
 OWN = "def test_own():\n    pass\n"
+ENGINE = """\
+[suite]
+task = "detection"
+model = "m.onnx"
+[suite.data]
+validation = "m:data"
+[[recipe]]
+name = "engine"
+steps = [{ tensorrt = "tensorrt" }]
+runtime = "tensorrt"
+"""
 NOT_HERE = RECIPES.replace('max = "1 MB"', 'max = "1 MB", when = { cpu = "no_such_feature" }')
 
 
@@ -23,7 +45,8 @@ def tally(*statuses: Status | None) -> Tally:
     """One selected budget for each; None: its test did not run."""
     result = Tally()
     for index, status in enumerate(statuses):
-        result.select(f"t{index}", f"r{index}-map", ("digits", "onnxruntime", "quantize"))
+        names = ("digits", "onnxruntime", "quantize")
+        result.select(f"t{index}", f"r{index}-map", PLACE, names)
         if status is not None:
             result.settle(f"t{index}", verdict(status, "there is no GPU"))
     return result
@@ -91,6 +114,25 @@ def test_a_requirement_that_nothing_covers_is_unmet(word: str) -> None:
     assert "selected: digits, onnxruntime, quantize" in error.problem
 
 
+def test_a_suites_requirement_is_met_by_its_own_budgets_only() -> None:
+    """Another suite measured it, this one did not: its merge gate is red. Over pytest-xdist too."""
+    one = tally(Status.PASS)
+    one.select("other", "r-map", "other/recipes.toml", ("other", "openvino"))
+    one.settle("other", verdict(Status.SKIPPED, "not installed: openvino"))
+    one.require(PLACE, ["quantize", "avx2", "digits"])
+    one.require("other/recipes.toml", ["openvino", "quantize"])
+    whole = Tally()
+    whole.merge(one.dump())
+    errors = [str(error) for error in whole.unmet_of_suites(("avx2",))]
+    assert [text.partition(" (")[0] for text in errors] == [
+        "other/recipes.toml: suite.require: nothing of 'openvino' was measured: not installed: "
+        "openvino",
+        "other/recipes.toml: suite.require: nothing of 'quantize' was measured: no selected recipe "
+        "has it",
+    ]
+    assert whole.summary == "1 of 2 budgets were measured"
+
+
 # -- one test ------------------------------------------------------------------------------
 
 
@@ -110,6 +152,40 @@ def test_skipped_fails_a_strict_session_unless_allowed(reason: str) -> None:
     for allowed, strict in ((("int8-*",), True), ((), False)):
         with pytest.raises(pytest.skip.Exception):
             settled(*allowed, strict=strict)
+
+
+@pytest.mark.parametrize("taken", ["driver", "device", "wheel", ""])
+def test_a_driver_a_device_and_a_wheel_that_are_gone_turn_a_strict_session_red(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taken: str
+) -> None:
+    """Each alone; with all of them nothing is skipped."""
+    root = tmp_path / "root"
+    (root / "dev").mkdir(parents=True)
+    if taken != "device":
+        (root / "dev" / "nvidia0").touch()
+    library = None if taken == "driver" else "libcuda.so.1"
+    monkeypatch.setattr(cuda, "Path", lambda *_: root)
+    monkeypatch.setattr(cuda, "_WSL_DRIVER", root / "none")
+    monkeypatch.setattr(cuda.ctypes.util, "find_library", lambda _: library)
+    monkeypatch.setattr(nvml, "connect", lambda: (None, "there is none"))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    gone = {"tensorrt"} if taken == "wheel" else set()
+    monkeypatch.setattr(registry.importlib.util, "find_spec", lambda name: name not in gone or None)
+    (tmp_path / "m.onnx").touch()
+    (tmp_path / "recipes.toml").write_text(ENGINE)
+    suite = read(tmp_path / "recipes.toml", tmp_path).suite
+    assert suite is not None
+    failure = requirements.lacking(suite, suite.recipes["engine"])
+    if not taken:
+        assert failure is None
+        return
+    assert failure is not None
+    record = RecipeRecord(name="engine", reference="engine", failure=failure)
+    skipped = measured(record, "measured")
+    assert skipped.status is Status.SKIPPED
+    with pytest.raises(pytest.fail.Exception, match="SKIPPED fails under --perf-strict") as caught:
+        settle(skipped, record, name="engine-measured", strict=True, allowed=())
+    assert {"wheel": "tensorrt"}.get(taken, "an NVIDIA GPU with its driver") in str(caught.value)
 
 
 # -- sessions ------------------------------------------------------------------------------
@@ -164,3 +240,21 @@ def test_a_requirement_turns_a_session_red(project: Project) -> None:
     said(result, "--perf-require=tensorrt: nothing of it was measured")
     assert "--perf-require=tiny" not in result.stdout.str()
     assert result.ret == NOT_PROVEN
+
+
+def test_a_suites_requirement_turns_a_strict_session_red(project: Project) -> None:
+    """Without `--perf-strict` it is said: people measure a part of a suite on other machines. The
+    JUnit file of both begins with what was measured.
+    """
+    project.write(RECIPES.replace("batch = 4", 'batch = 4\nrequire = ["tiny", "openvino"]'))
+    for strict in ((), ("--perf-strict",)):
+        result = project.run("-k", "plain-artifact", "--junitxml=junit.xml", *strict)
+        result.assert_outcomes(passed=1)
+        said(result, "suites/tiny/recipes.toml: suite.require: nothing of 'openvino' was measured")
+        assert "nothing of 'tiny'" not in result.stdout.str()
+        assert result.ret == (NOT_PROVEN if strict else 0)
+        suite = ElementTree.parse(project.root / "junit.xml").getroot()[0]  # noqa: S314 - own
+        assert suite[0].tag == "properties"
+        head = suite[0][0]
+        assert head.get("name") == "perfgate"
+        assert str(head.get("value")).startswith("1 of 1 budget was measured. ")

@@ -10,6 +10,8 @@ from pytest_perfgate.suite.json_schema import suite_schema
 from tests.sources.graphs import IMAGES
 from tests.suite.texts import FP32, ONNX, SUITE, budget, problem, read
 
+REQUIRE = SUITE.replace("[suite]", '[suite]\nrequire = ["gpu", "WORD"]') + FP32
+
 
 def test_the_demo_suite_is_read_without_a_problem():
     """The suite that the project ships is read whole."""
@@ -49,6 +51,13 @@ def test_a_malformed_file_names_line_and_column(tmp_path):
         (SUITE + FP32 + "[suite.input]\nsiez = 3\n", "did you mean 'size'?"),
         (SUITE + FP32 + '[suite.output]\ndecode = "boxes_score"\n', "'boxes_scores'?"),
         (SUITE, "there is no recipe"),
+        (REQUIRE.replace("WORD", "avx512_vnii"), "suite.require[1]: 'avx512_vnii' is no runtime"),
+        (REQUIRE.replace("WORD", "avx512_vnii"), "did you mean 'avx512_vnni'?"),
+        (REQUIRE.replace("WORD", "another_suite"), "nor 'gpu' or this suite"),
+        (
+            SUITE.replace("[suite]", '[suite]\nuntracked = "no"') + FP32,
+            "'working-tree' or 'forbid'",
+        ),
         (SUITE + FP32 + "[recpie]\n", "'recpie' is not a key"),
     ],
 )
@@ -57,6 +66,14 @@ def test_a_problem_of_the_whole_suite_is_named(tmp_path, text, said):
     found = read(tmp_path, text)
     assert found.suite is None
     assert said in str(found.suite_problems[0])
+
+
+@pytest.mark.parametrize("word", ["tensorrt", "prune", "loader", "avx512_vnni", "sve2", "demo"])
+def test_a_suite_requires_what_can_be_measured(tmp_path, word):
+    """Runtimes, steps, workloads, features of any CPU, not of this one alone, and itself."""
+    found = read(tmp_path, REQUIRE.replace("WORD", word))
+    assert found.suite is not None
+    assert found.suite.require == ("gpu", word)
 
 
 def test_a_path_out_of_the_project_is_refused_and_a_link_is_followed(tmp_path):

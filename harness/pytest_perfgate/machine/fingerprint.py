@@ -29,6 +29,17 @@ _FEATURES = re.compile(
 )
 """Flags of /proc/cpuinfo that numeric kernels choose their code by."""
 
+FEATURES = (
+    *("sse4_1", "sse4_2", "avx", "avx2", "avx_vnni", "fma", "f16c"),
+    *("avx512f", "avx512dq", "avx512ifma", "avx512cd", "avx512bw", "avx512vl", "avx512vbmi"),
+    *("avx512er", "avx512pf", "avx512_vbmi2", "avx512_vnni", "avx512_bitalg", "avx512_4vnniw"),
+    *("avx512_4fmaps", "avx512_vpopcntdq", "avx512_vp2intersect", "avx512_bf16", "avx512_fp16"),
+    *("amx_tile", "amx_int8", "amx_bf16", "amx_fp16", "amx_complex"),
+    *("asimd", "asimdhp", "asimdrdm", "asimddp", "asimdfhm", "bf16", "i8mm", "neon"),
+    *("sve", "sve2", "sve2p1", "svebf16", "svei8mm", "svef32mm", "svef64mm"),
+)
+"""The names of such flags in Linux, on x86 and ARM: what a suite may require."""
+
 
 class Gpu(BaseModel):
     """One model of GPU in the machine, as it is set up; None: NVML does not tell.

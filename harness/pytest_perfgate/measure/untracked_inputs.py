@@ -1,6 +1,7 @@
 """Weights and data that git does not hold, for the base: those of the working tree.
 
-Both versions of the code are then measured with the same files, and the report says which. A file
+Both versions of the code are then measured with the same files, and the report says which. A suite
+can forbid it (`untracked = "forbid"`). A file
 of which the base has another version (a pointer of Git LFS or DVC with other content) is a problem.
 """
 
@@ -14,9 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_perfgate.errors import PerfgateError
+from pytest_perfgate.files import short_path
 from pytest_perfgate.machine import git
 from pytest_perfgate.records.code_tree import CodeTree
-from pytest_perfgate.records.recipe import Suite
+from pytest_perfgate.records.recipe import FORBID, WORKING_TREE, Suite
 
 _POINTER = b"version https://git-lfs.github.com/spec/"
 
@@ -45,6 +47,8 @@ def bring(suite: Suite, folder: Path, tree: CodeTree) -> Brought:
             if not source.exists() or not target.resolve().is_relative_to(tree.top.resolve()):
                 continue
             if _lacks(source, target, tree):
+                if suite.untracked == FORBID:
+                    raise _forbidden(short_path(source, suite.root), tree)
                 _same_dvc(source, target, tree)
                 names.append(name)
                 _copy(source, target)
@@ -53,6 +57,14 @@ def bring(suite: Suite, folder: Path, tree: CodeTree) -> Brought:
     except OSError as error:
         return Brought(problem=f"{error.filename} cannot be taken from the working tree: {error}")
     return Brought(tuple(names))
+
+
+def _forbidden(name: str, tree: CodeTree) -> PerfgateError:
+    return PerfgateError(
+        f"git does not hold {name} at {tree.commit}, and suite.untracked = {FORBID!r} keeps the "
+        f"base from taking the working tree's. Next: git add -f {name} and commit it (Git LFS for "
+        f"large files), or untracked = {WORKING_TREE!r}"
+    )
 
 
 def _named(suite: Suite) -> Iterator[str]:

@@ -22,6 +22,7 @@ from pytest_perfgate.records.session import SessionRecord
 from pytest_perfgate.records.settings import SUITE_FILE
 from pytest_perfgate.records.verdict import Status, Verdict
 from pytest_perfgate.report import junit_properties
+from pytest_perfgate.report.answer import answer
 from pytest_perfgate.runtimes import onnxruntime_build
 from pytest_perfgate.session.failed_suite import BROKEN
 from pytest_perfgate.session.session import Case, Session
@@ -85,7 +86,12 @@ class PerfHooks:
         cases = {item.nodeid: case for item in session.items if (case := _case(item))}
         self._session.select(list(cases.values()))
         for test, case in cases.items():
-            self._tally.select(test, case.name, self._session.covers(case))
+            self._tally.select(test, case.name, self._place(case.file), self._session.covers(case))
+        for file, words in self._session.required().items():
+            self._tally.require(self._place(file), words)
+
+    def _place(self, file: Path) -> str:
+        return short_path(file, self._config.rootpath)
 
     def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
         """Counts budgets that will not be measured."""
@@ -197,16 +203,22 @@ class PerfHooks:
             self._ending = ending.write(record, self._session.settings)
             ending.benchmarks(self._config, self._ending)
             problems += self._ending.problems
+        junit_properties.head(self._config, self._answer(record))
         if not interrupted and not self._config.getoption("collectonly"):
             problems += self._absences(exitstatus)
         session.exitstatus = self._failures.exit_code(session, exitstatus, len(problems))
+
+    def _answer(self, record: SessionRecord | None) -> str:
+        """What every output of the session begins with."""
+        return answer(record) if record is not None else f"{self._tally.summary}."
 
     def _absences(self, exitstatus: int) -> list[PerfgateError]:
         """Absences that turn the session red; the others are shown."""
         settings = self._session.settings
         absences = list(self._tally.absences()) if exitstatus in _GREEN else []
-        unmet = self._tally.unmet(settings.require, self._session.machine.features)
-        self._absent = [*absences, *unmet]
+        features = self._session.machine.features
+        unmet = self._tally.unmet(settings.require, features)
+        self._absent = [*absences, *self._tally.unmet_of_suites(features), *unmet]
         return self._absent if settings.strict else unmet
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 
 from pytest_perfgate.errors import PerfgateError
 from pytest_perfgate.records.verdict import Status, Verdict
+from pytest_perfgate.report.answer import measured_of
 from pytest_perfgate.units import count_of
 
 _SHOWN = 3
@@ -19,12 +20,14 @@ class _Budget:
 
     Attributes:
         name: "recipe-metric".
+        suite: the suite file that it stands in.
         covers: what is measured where this budget is: suite, runtime, steps, workload, "gpu".
         status: of its verdict, "" while its test has not run.
         reason: of its verdict.
     """
 
     name: str
+    suite: str
     covers: tuple[str, ...]
     status: str = ""
     reason: str = ""
@@ -40,10 +43,15 @@ class Tally:
     def __init__(self) -> None:
         self._selected: dict[str, _Budget] = {}
         self._deselected: set[str] = set()
+        self._required: dict[str, list[str]] = {}
 
-    def select(self, test: str, name: str, covers: Iterable[str]) -> None:
+    def select(self, test: str, name: str, suite: str, covers: Iterable[str]) -> None:
         """A budget whose test will run."""
-        self._selected.setdefault(test, _Budget(name, tuple(covers)))
+        self._selected.setdefault(test, _Budget(name, suite, tuple(covers)))
+
+    def require(self, suite: str, words: Iterable[str]) -> None:
+        """What a suite file says must be measured."""
+        self._required[suite] = list(words)
 
     def deselect(self, tests: Iterable[str]) -> None:
         """Tests of budgets that `-k`, `-m` or another plugin took out."""
@@ -57,12 +65,19 @@ class Tally:
     def dump(self) -> str:
         """JSON, for the controller of pytest-xdist."""
         selected = {test: asdict(budget) for test, budget in self._selected.items()}
-        return json.dumps({"selected": selected, "deselected": sorted(self._deselected)})
+        return json.dumps(
+            {
+                "selected": selected,
+                "deselected": sorted(self._deselected),
+                "required": self._required,
+            }
+        )
 
     def merge(self, text: str) -> None:
         """Adds the tally of a worker, which has collected everything and run a part."""
         data = json.loads(text)
         self._deselected.update(data["deselected"])
+        self._required |= data["required"]
         for test, fields in data["selected"].items():
             budget = _Budget(**{**fields, "covers": tuple(fields["covers"])})
             if budget.status or test not in self._selected:
@@ -109,28 +124,51 @@ class Tally:
 
         `features` are those of the CPU: one is met where it is there and any budget was measured.
         """
+        budgets = list(self._selected.values())
         return [
             PerfgateError(f"nothing of it was measured: {reason}", where=f"--perf-require={word}")
             for word in required
-            if (reason := self._why_unmet(word, features))
+            if (reason := _why_unmet(word, budgets, features))
         ]
 
-    def _why_unmet(self, word: str, features: Collection[str]) -> str:
-        """Why a requirement is not met, "" when it is."""
-        budgets = list(self._selected.values())
-        covering = budgets if word in features else [b for b in budgets if word in b.covers]
-        if any(budget.is_measured for budget in covering):
-            return ""
-        reasons = [budget.reason for budget in covering if budget.reason]
-        if reasons:
-            return reasons[0]
-        if covering:
-            return "its tests did not run"
-        known = sorted({name for budget in budgets for name in budget.covers})
-        return (
-            f"no selected recipe has it (selected: {', '.join(known) or 'nothing'}), and no "
-            "feature of this CPU has that name"
-        )
+    def unmet_of_suites(self, features: Collection[str]) -> list[PerfgateError]:
+        """Requirements of suite files, `[suite] require`, that this session did not measure with a
+        budget of the same suite.
+        """
+        return [
+            PerfgateError(
+                f"nothing of {word!r} was measured: {reason}", where=f"{suite}: suite.require"
+            )
+            for suite, words in self._required.items()
+            for word in words
+            if (reason := _why_unmet(word, self._of(suite), features))
+        ]
+
+    def _of(self, suite: str) -> list[_Budget]:
+        return [budget for budget in self._selected.values() if budget.suite == suite]
+
+    @property
+    def summary(self) -> str:
+        """How many budgets were measured of those that were selected."""
+        count = sum(budget.is_measured for budget in self._selected.values())
+        return measured_of(count, len(self._selected))
+
+
+def _why_unmet(word: str, budgets: Sequence[_Budget], features: Collection[str]) -> str:
+    """Why a requirement is not met, "" when it is."""
+    covering = budgets if word in features else [b for b in budgets if word in b.covers]
+    if any(budget.is_measured for budget in covering):
+        return ""
+    reasons = [budget.reason for budget in covering if budget.reason]
+    if reasons:
+        return reasons[0]
+    if covering:
+        return "its tests did not run"
+    known = sorted({name for budget in budgets for name in budget.covers})
+    return (
+        f"no selected recipe has it (selected: {', '.join(known) or 'nothing'}), and no feature of "
+        "this CPU has that name"
+    )
 
 
 def _some(names: Sequence[str]) -> str:

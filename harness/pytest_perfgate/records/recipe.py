@@ -20,6 +20,10 @@ ALTERNATE, BLOCKED = "alternate", "blocked"
 """How arms that are compared take turns: at every inference, or at every visit of several."""
 
 
+WORKING_TREE, FORBID = "working-tree", "forbid"
+"""Where the base's model and data come from when git does not hold them, or that it is an error."""
+
+
 class LimitKind(StrEnum):
     """What a limit compares the measured value with."""
 
@@ -189,6 +193,9 @@ class Suite:
         between_samples: `ROTATE` or `FLUSH`.
         turns: `ALTERNATE` or `BLOCKED`.
         recipes: the readable recipes, in the file's order.
+        require: runtimes, steps, workloads, "gpu", CPU features or the suite's name: a strict
+            session must measure a budget of the suite for each.
+        untracked: `WORKING_TREE` or `FORBID`.
         import_path: folders of the working tree that modules are imported from, besides `root`.
         tree: the version of the code that `root` is of, None for the working tree.
     """
@@ -207,6 +214,8 @@ class Suite:
     recipes: Mapping[str, Recipe]
     between_samples: str = ROTATE
     turns: str = ALTERNATE
+    require: tuple[str, ...] = ()
+    untracked: str = WORKING_TREE
     import_path: tuple[Path, ...] = ()
     tree: CodeTree | None = None
 

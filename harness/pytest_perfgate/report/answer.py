@@ -12,9 +12,13 @@ def answer(session: SessionRecord) -> str:
     statuses = [verdict.status for suite in session.suites for verdict in suite.verdicts]
     if not statuses:
         return _merge(session)
-    measured = sum(status.is_measured for status in statuses)
-    budgets = count_of(len(statuses), "budget was", "budgets were")
-    return f"{measured:,} of {budgets} measured. {_merge(session)}"
+    measured = measured_of(sum(status.is_measured for status in statuses), len(statuses))
+    return f"{measured}. {_merge(session)}"
+
+
+def measured_of(count: int, total: int) -> str:
+    """How many of how many, as in "31 of 40 budgets were measured"."""
+    return f"{count:,} of {count_of(total, 'budget was', 'budgets were')} measured"
 
 
 def _merge(session: SessionRecord) -> str:

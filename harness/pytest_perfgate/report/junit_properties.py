@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
+import pytest
+
 from pytest_perfgate.records.verdict import Verdict
 
 VERDICT = "verdict"
+ANSWER = "perfgate"
+"""The property of the whole test suite with the session's answer, in front of all tests."""
+
+
+def head(config: pytest.Config, answer: str) -> None:
+    """Puts the session's answer in front of the JUnit file, where one is written.
+
+    Called at the end of the session, when no fixture can be asked for, and in the controller of
+    pytest-xdist, which runs no test.
+    """
+    from _pytest.junitxml import xml_key  # record_testsuite_property is for tests only
+
+    xml = config.stash.get(xml_key, None)
+    if xml is not None:
+        xml.add_global_property(ANSWER, answer)
 
 
 def of(verdict: Verdict, report: str) -> list[tuple[str, object]]:

@@ -126,6 +126,11 @@ class Session:
         recipe = suite.recipes.get(case.recipe) if suite is not None else None
         return () if suite is None or recipe is None else requirements.covers(suite, recipe)
 
+    def required(self) -> dict[Path, tuple[str, ...]]:
+        """What each suite file that was read says must be measured."""
+        suites = {file: plan.read.suite for file, plan in self._plans.items()}
+        return {file: suite.require for file, suite in suites.items() if suite and suite.require}
+
     @property
     def limits(self) -> int:
         """How many limits share the session's alpha: all whose uncertainty is known."""
@@ -315,7 +320,8 @@ class Session:
 
 def keep_out_of_git(cache: Path) -> None:
     """Makes the cache's folder, and tells git to see nothing in it."""
-    cache.mkdir(parents=True, exist_ok=True)
+    # Whatever the umask: who may write there can run code as this user.
+    cache.mkdir(mode=0o755, parents=True, exist_ok=True)
     ignore = cache / ".gitignore"
     if not ignore.exists():
         ignore.write_text("*\n", encoding="utf-8")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 
-from pytest_perfgate import registry
 from pytest_perfgate.baselines.store import Store
 from pytest_perfgate.files import short_path
 from pytest_perfgate.machine import steadiness
@@ -24,7 +23,7 @@ from pytest_perfgate.session.slow_recipes import Slowness
 from pytest_perfgate.session.suite_judge import SuiteJudge
 from pytest_perfgate.session.suite_launches import SuiteLaunches
 from pytest_perfgate.suite.metrics import metrics_of
-from pytest_perfgate.suite.requirements import missing_packages
+from pytest_perfgate.suite.requirements import lacking
 from pytest_perfgate.verdicts.accuracy_intervals import collapsed, doubts
 from pytest_perfgate.verdicts.evidence import Risk
 from pytest_perfgate.verdicts.gpu_clock import clock_effects, launch_gaps
@@ -103,21 +102,9 @@ class SuiteRun:
         )
 
     def _lacking(self) -> dict[str, Failure]:
-        """Recipes that need a package which is not installed."""
-        failures = {}
-        for recipe in self._recipes:
-            missing = missing_packages(self._suite, recipe)
-            if missing:
-                failures[recipe.name] = Failure(
-                    stage="build",
-                    problem=registry.lacks(missing),
-                    next_step=" && ".join(
-                        dict.fromkeys(requirement.install for requirement in missing)
-                    ),
-                    missing_package=True,
-                    missing=tuple(dict.fromkeys(requirement.module for requirement in missing)),
-                )
-        return failures
+        """Recipes that this machine has not everything for."""
+        failures = {recipe.name: lacking(self._suite, recipe) for recipe in self._recipes}
+        return {name: failure for name, failure in failures.items() if failure is not None}
 
     def run(self) -> SuiteRecord:
         """Everything, in its order."""

@@ -165,6 +165,8 @@ def _read(
         threads=table.threads,
         between_samples=table.between_samples,
         turns=table.turns,
+        require=tuple(table.require),
+        untracked=table.untracked,
         recipes={name: recipes[name] for name in tables.tables if name in recipes},
     )
     problems = {name: tuple(errors) for name, errors in tables.problems.items()}

@@ -8,12 +8,16 @@ from typing import Any
 from pytest_perfgate import registry
 from pytest_perfgate.metric import PARITY
 from pytest_perfgate.records.recipe import Recipe, Suite
+from pytest_perfgate.records.recipe_record import Failure
 from pytest_perfgate.registry import Requirement
 from pytest_perfgate.runtimes import Runtime
 from pytest_perfgate.sources.naming import source_of
 from pytest_perfgate.steps import Step
 from pytest_perfgate.suite.metrics import task_of
 from pytest_perfgate.workloads import Workload, placement
+
+GPU = "gpu"
+"""The requirement of a budget on a GPU, by whatever runtime."""
 
 
 def missing_packages(suite: Suite, recipe: Recipe) -> tuple[Requirement, ...]:
@@ -35,9 +39,23 @@ def missing_packages(suite: Suite, recipe: Recipe) -> tuple[Requirement, ...]:
     return tuple(dict.fromkeys(requirement for requirement in needed if requirement.missing))
 
 
+def lacking(suite: Suite, recipe: Recipe) -> Failure | None:
+    """Why a recipe is skipped on this machine: a package, a driver or a device is missing."""
+    missing = missing_packages(suite, recipe)
+    if not missing:
+        return None
+    return Failure(
+        stage="build",
+        problem=registry.lacks(missing),
+        next_step=" && ".join(dict.fromkeys(requirement.install for requirement in missing)),
+        missing_package=True,
+        missing=tuple(dict.fromkeys(requirement.module for requirement in missing)),
+    )
+
+
 def covers(suite: Suite, recipe: Recipe) -> tuple[str, ...]:
     """Names of all that is measured where a budget of the recipe is."""
-    device = ("gpu",) if placement.on_gpu(recipe) else ()
+    device = (GPU,) if placement.on_gpu(recipe) else ()
     steps = (spec.name for spec in recipe.chain)
     names = (suite.name, recipe.runtime.name, *steps, recipe.workload.name, *device)
     return tuple(dict.fromkeys(names))

@@ -9,9 +9,11 @@ from typing import Any
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import IMPORT_PATH
 from pytest_perfgate.errors import suggestion
+from pytest_perfgate.machine.fingerprint import FEATURES
 from pytest_perfgate.records.recipe import ModelSpec
 from pytest_perfgate.sources import Fence
 from pytest_perfgate.suite.chain import read_model
+from pytest_perfgate.suite.requirements import GPU
 from pytest_perfgate.suite.tables import NAME, Place, SuiteTable
 
 SPLITS = ("train", "calibration", "validation")
@@ -44,6 +46,7 @@ def read_suite_table(
     if table.trainer:
         _check_import(place, table.trainer, "suite.trainer")
     _check_task_options(place, table)
+    _check_required(place, table, name)
     return table, model
 
 
@@ -61,6 +64,21 @@ def _check_data(place: Place, table: SuiteTable) -> None:
             "suite.data.validation",
             valid='validation = "package.module:function", or a table of a data set',
         )
+
+
+def _check_required(place: Place, table: SuiteTable, name: str) -> None:
+    """Check that every word of `require` names something that can be measured: a misspelt one would
+    fail every session with another reason.
+    """
+    groups = (registry.RUNTIMES, registry.STEPS, registry.WORKLOADS)
+    known = {GPU, name, *FEATURES, *(one for group in groups for one in registry.names(group))}
+    for index, word in enumerate(table.require):
+        if word not in known:
+            raise place.error(
+                f"{word!r} is no runtime, step, workload or CPU feature, nor {GPU!r} or this suite",
+                f"suite.require[{index}]",
+                valid=suggestion(word, known),
+            )
 
 
 def _check_task_options(place: Place, table: SuiteTable) -> None:

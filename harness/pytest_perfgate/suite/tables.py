@@ -143,6 +143,16 @@ class SuiteTable(_Strict):
     turns: Literal["alternate", "blocked"] = Field(
         "alternate", description="compared arms alternate at every inference, or at every visit"
     )
+    require: list[str] = Field(
+        default_factory=list,
+        description="what must be measured where this suite is a merge gate: runtimes, steps, "
+        "workloads, gpu, CPU features, or the suite's own name; --perf-strict fails without",
+    )
+    untracked: Literal["working-tree", "forbid"] = Field(
+        "working-tree",
+        description="model and data that git does not hold, for --perf-base: those of the working "
+        "tree, or an error",
+    )
     input: dict[str, Any] = Field(default_factory=dict, description="the task's pre-processing")
     output: dict[str, Any] = Field(default_factory=dict, description="the task's post-processing")
 
