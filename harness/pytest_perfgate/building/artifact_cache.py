@@ -3,13 +3,17 @@
 A key says what was asked for: the model, the steps with their options, the versions of the
 frameworks. Under a key lie variants, one for each state of the project's files that the build
 read (see `building.project_code.Watch`). An entry appears whole or not at all, and each of its
-files is compared with its digest before it is used.
+files is compared with its digest before it is used. No part of an entry is a link: what a link
+leads to could change after it was compared.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
+import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -21,9 +25,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pytest_perfgate.building.artifact_handle import Structure
 from pytest_perfgate.building.project_code import Watch
-from pytest_perfgate.files import digest_files, digest_of, short_path
+from pytest_perfgate.errors import BuildError
+from pytest_perfgate.files import digest_files, digest_of
 
-_ENTRY = "link.json"
+ENTRY, _SEAL = "link.json", "link.sha256"
+DESCRIPTION = frozenset({ENTRY, _SEAL})
+"""Files of an entry that describe it, and are no part of the artifact."""
+
+_FOLDER_MODE = 0o755  # whatever the umask: who may write here can run code as this user
 
 
 class Stored(BaseModel):
@@ -38,6 +47,7 @@ class Stored(BaseModel):
         made: of a torch module whose weights are loaded, what its source makes it again from; see
             `sources.SourceModel`.
         contents: the files of the entry's folder, relative to it, with their digests.
+        about: what it is, for people.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -51,6 +61,7 @@ class Stored(BaseModel):
     model: str = ""
     made: Any = None
     contents: dict[str, str] = Field(default_factory=dict)
+    about: str = ""
 
 
 @dataclass(frozen=True)
@@ -76,47 +87,59 @@ class ArtifactStore:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.damaged: list[str] = []
-        (root / "artifacts").mkdir(parents=True, exist_ok=True)
-        (root / "locks").mkdir(exist_ok=True)
+        root.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
+        for name in ("artifacts", "locks", "caches", "training", "runtime"):
+            _refuse_link(root / name)
+            (root / name).mkdir(mode=_FOLDER_MODE, exist_ok=True)
 
     @contextlib.contextmanager
     def lock(self, key: str) -> Iterator[None]:
         """Only one process at a time builds what `key` names; the others wait and then find it."""
-        with (self.root / "locks" / f"{key}.lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with locked(self.root, key, wait=True):
             yield
 
     def find(self, key: str, watch: Watch) -> Entry | None:
         """The entry of `key` whose build read the project's files as they are now; None for an
         entry whose own files are not those that were stored: it is built anew.
+
+        Called with the lock of `key`: its use is noted, so that nobody removes it meanwhile.
         """
         folder = self.root / "artifacts" / key
+        if folder.is_symlink():
+            self._drop(folder, "")
         if not folder.is_dir():
             return None
         for variant in sorted(folder.iterdir()):
             try:
-                stored = Stored.model_validate_json((variant / _ENTRY).read_bytes())
-            except (OSError, ValidationError):
-                continue  # of another version, or not an entry: it is built anew
-            entry = Entry(variant, stored)
-            if not watch.unchanged(stored.files):
+                entry = described(variant)
+                if entry is None or not watch.unchanged(entry.stored.files):
+                    continue
+                refuse_changed(entry)
+            except Damaged as damage:
+                self._drop(variant, damage.name)
                 continue
-            changed = _changed(entry)
-            if changed is None:
-                return entry
-            where = short_path(variant / changed, self.root)
-            self.damaged.append(f"the cached file {where} was changed or cut: built anew")
+            with contextlib.suppress(OSError):  # of another user, and then not ours to remove
+                os.utime(variant / ENTRY)
+            return entry
         return None
+
+    def _drop(self, folder: Path, changed: str) -> None:
+        """Removes an entry that cannot be used, so that the next session does not say it again."""
+        where = (folder / changed).relative_to(self.root).as_posix()
+        self.damaged.append(f"the cached file {where} was changed or cut: built anew")
+        remove(folder)
 
     def training(self, key: str) -> Path:
         """The folder of an unfinished training of the link `key`; it need not exist."""
-        return self.root / "training" / key
+        return _no_link(self.root / "training" / key)
+
+    def compiled(self, key: str) -> Path:
+        """The folder of what a runtime compiles in the evaluation `key`; it need not exist."""
+        return _no_link(self.root / "runtime" / key[:16])
 
     def cache(self, step: str) -> Path:
         """The folder in which builds by a step keep what makes the next one faster."""
-        folder = self.root / "caches" / step
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
+        return own_folder(self.root / "caches" / step)
 
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
@@ -127,34 +150,146 @@ class ArtifactStore:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def add(self, key: str, scratch: Path, stored: Stored) -> Entry:
+    def add(self, key: str, scratch: Path, stored: Stored, *, about: str = "") -> Entry:
         """Moves `scratch` into its place as an entry of `key`."""
-        stored = stored.model_copy(update={"contents": _contents(scratch)})
-        text = stored.model_dump_json(indent=1)
-        (scratch / _ENTRY).write_text(text, encoding="utf-8")
-        place = self.root / "artifacts" / key / digest_of(stored.files)[:16]
-        place.parent.mkdir(exist_ok=True)
-        shutil.rmtree(place, ignore_errors=True)
+        stored = stored.model_copy(update={"contents": _contents(scratch), "about": about})
+        text = stored.model_dump_json(indent=1).encode()
+        (scratch / ENTRY).write_bytes(text)
+        (scratch / _SEAL).write_text(hashlib.sha256(text).hexdigest(), encoding="ascii")
+        place = own_folder(self.root / "artifacts" / key) / digest_of(stored.files)[:16]
+        if place.is_symlink() or place.exists():
+            remove(place)
         scratch.replace(place)
         return Entry(place, stored)
 
 
-def _contents(folder: Path) -> dict[str, str]:
-    """The digest of each file below `folder` but for the entry's own description."""
-    names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
-    return {name: digest_files(folder, [name])[0] for name in sorted(names) if name != _ENTRY}
+def _refuse_link(folder: Path) -> None:
+    """Check that a folder of the cache is no link, which somebody made on purpose.
+
+    Raises:
+        BuildError: it is one.
+    """
+    if folder.is_symlink():
+        raise BuildError(
+            "a link inside the cache leads elsewhere",
+            where=str(folder),
+            valid="a folder; the cache as a whole may be a link",
+            next_step=f"rm {folder}, or name the other disk: --perf-cache=DIR",
+        )
 
 
-def _changed(entry: Entry) -> str | None:
-    """The first file of an entry that is not as it was stored, None when all are."""
+def own_folder(folder: Path) -> Path:
+    """A folder of the cache, made where there is none; a link to another is removed first."""
+    _no_link(folder).mkdir(mode=_FOLDER_MODE, exist_ok=True)
+    return folder
+
+
+def _no_link(folder: Path) -> Path:
+    if folder.is_symlink():
+        folder.unlink()
+    return folder
+
+
+@contextlib.contextmanager
+def locked(root: Path, key: str, *, wait: bool) -> Iterator[bool]:
+    """Holds the lock of a key below the cache `root` while the block runs; without `wait`, False
+    where another process has it.
+
+    Raises:
+        BuildError: the lock is a link, which would be followed to any file of this machine.
+    """
+    path = root / "locks" / f"{key}.lock"
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise BuildError(
+            f"the lock cannot be opened: {error.strerror}",
+            where=str(path),
+            valid="a file of this user",
+            next_step=f"rm {path}",
+        ) from error
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(handle)
+
+
+def remove(path: Path) -> None:
+    """Removes a folder, or a link and not what it leads to; at once for readers of its place."""
+    if path.is_symlink() or path.is_file():
+        path.unlink()
+        return
+    doomed = path.parent / f".gone-{secrets.token_hex(8)}"
+    path.replace(doomed)
+    shutil.rmtree(doomed, ignore_errors=True)
+
+
+class Damaged(Exception):
+    """An entry is not as it was stored: the name of its first file that is not."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+
+def described(folder: Path) -> Entry | None:
+    """The entry in a folder; None: there is none, or one of another version of this program.
+
+    Raises:
+        Damaged: its description is not as it was stored.
+        OSError: it cannot be read.
+    """
+    if folder.is_symlink():
+        raise Damaged("")
+    if not folder.is_dir() or folder.name.startswith("."):
+        return None
+    for name in DESCRIPTION:
+        if (folder / name).is_symlink():
+            raise Damaged(name)
+    if not (folder / ENTRY).is_file():
+        raise Damaged(ENTRY)
+    if not (folder / _SEAL).is_file():  # of an earlier program
+        return None
+    text, seal = (folder / ENTRY).read_bytes(), (folder / _SEAL).read_bytes()
+    if hashlib.sha256(text).hexdigest().encode() != seal:
+        raise Damaged(ENTRY)
+    try:
+        return Entry(folder, Stored.model_validate_json(text))
+    except ValidationError:
+        return None
+
+
+def refuse_changed(entry: Entry) -> None:
+    """Compares every file of an entry with its digest.
+
+    Raises:
+        Damaged: one was changed, added, taken away, or replaced by a link.
+        OSError: one cannot be read.
+    """
     contents = entry.stored.contents
-    if entry.stored.file and entry.stored.file not in contents:
-        return entry.stored.file  # of an earlier program, which kept no digests
+    names = set(_names(entry.folder)) - DESCRIPTION
+    main = {entry.stored.file} - {""} - contents.keys()
+    for name in sorted(names.symmetric_difference(contents) | main):
+        raise Damaged(name)
     for name, digest in contents.items():
         file = entry.folder / name
-        # A link could lead to a file that is changed after this look.
-        if file.is_symlink() or not file.is_file():
-            return name
-        if digest_files(entry.folder, [name])[0] != digest:
-            return name
-    return None
+        if file.is_symlink() or digest_files(entry.folder, [name])[0] != digest:
+            raise Damaged(name)
+
+
+def _contents(folder: Path) -> dict[str, str]:
+    """The digest of each file below `folder` but for the entry's own description."""
+    return {
+        name: digest_files(folder, [name])[0] for name in _names(folder) if name not in DESCRIPTION
+    }
+
+
+def _names(folder: Path) -> list[str]:
+    """All files and links below a folder, relative to it."""
+    paths = [path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()]
+    return sorted(path.relative_to(folder).as_posix() for path in paths)

@@ -15,7 +15,7 @@ import pytest_perfgate
 from pytest_perfgate import registry, tasks
 from pytest_perfgate.artifact import ONNX, TORCH, Artifact, OptionsModel
 from pytest_perfgate.building import suite_data
-from pytest_perfgate.building.artifact_cache import ArtifactStore, Entry, Stored
+from pytest_perfgate.building.artifact_cache import DESCRIPTION, ArtifactStore, Entry, Stored
 from pytest_perfgate.building.artifact_handle import ArtifactHandle, Structure
 from pytest_perfgate.building.implementation_code import (
     digest_folder,
@@ -147,7 +147,8 @@ class _Chain:
             cached = entry is not None
             if entry is None:
                 with self._store.scratch() as folder:
-                    entry = self._store.add(key, folder, make(folder))
+                    about = f"{self._suite.name}: {StepSpec(name, options)}"
+                    entry = self._store.add(key, folder, make(folder), about=about)
             else:
                 self._module = None
         stored = entry.stored
@@ -335,7 +336,7 @@ class _Chain:
 def _deployed(entry: Entry) -> Iterator[str]:
     # Weights of an ONNX graph may be in folders below it; other kinds keep notes there.
     for file in entry.folder.rglob("*") if entry.stored.kind == ONNX else entry.folder.iterdir():
-        if file.is_file() and file.name != "link.json":
+        if file.is_file() and file.name not in DESCRIPTION:
             yield file.relative_to(entry.folder).as_posix()
 
 

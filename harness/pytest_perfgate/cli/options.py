@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 
-def seconds(text: str) -> float:
-    """A number of seconds from the command line.
+def number(unit: str) -> Callable[[str], float]:
+    """The type of an option: a finite number of `unit` that is not negative."""
 
-    Raises:
-        argparse.ArgumentTypeError: it is not a number, negative or infinite.
-    """
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds, such as 60")
-    return value
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not 0 <= value < math.inf:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number of {unit}")
+        return value
+
+    return read
+
+
+seconds = number("seconds, such as 60")
 
 
 def add_seconds(parser: argparse.ArgumentParser) -> None:
@@ -63,4 +67,15 @@ def add_suites(parser: argparse.ArgumentParser) -> None:
         default=Path("suites"),
         metavar="DIR",
         help="folder of the suites (default: suites)",
+    )
+
+
+def add_cache(parser: argparse.ArgumentParser) -> None:
+    """`--cache DIR`: the cache of built artifacts."""
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        default=Path(".perfgate"),
+        metavar="DIR",
+        help="folder of the cache (default: .perfgate)",
     )

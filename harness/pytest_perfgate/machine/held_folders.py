@@ -28,8 +28,9 @@ def held_folder(parent: Path, name: str = "") -> Iterator[Path]:
     Raises:
         OSError: it cannot be made.
     """
-    parent.mkdir(parents=True, exist_ok=True)
-    _sweep(parent)
+    # Others who may write to `parent` could put a folder of their own in place of ours.
+    parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    sweep(parent)
     folder = Path(tempfile.mkdtemp(prefix=f"{name}-" if name else "", dir=parent))
     try:
         with (folder / _LOCK).open("w") as lock:
@@ -40,11 +41,28 @@ def held_folder(parent: Path, name: str = "") -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _sweep(parent: Path) -> None:
-    """Removes folders that nobody holds."""
-    for folder in parent.iterdir():
-        if folder.is_dir() and not folder.is_symlink() and _abandoned(folder):
+def sweep(parent: Path) -> None:
+    """Removes folders below `parent`, which need not be there, that nobody holds."""
+    for folder in _folders(parent):
+        if _abandoned(folder):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def held_since(parent: Path) -> list[float]:
+    """Since when each folder below `parent` is held, in seconds since the epoch."""
+    times = []
+    for folder in _folders(parent):
+        if not _abandoned(folder):
+            with contextlib.suppress(OSError):  # gone meanwhile
+                lock = folder / _LOCK  # written once, when the folder was made
+                times.append((lock if lock.exists() else folder).stat().st_mtime)
+    return times
+
+
+def _folders(parent: Path) -> list[Path]:
+    if not parent.is_dir():
+        return []
+    return [path for path in parent.iterdir() if path.is_dir() and not path.is_symlink()]
 
 
 def _abandoned(folder: Path) -> bool:

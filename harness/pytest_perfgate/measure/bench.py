@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from pytest_perfgate.building import cache_access
 from pytest_perfgate.machine.conditions import Conditions
 from pytest_perfgate.machine.cores import usable_cores
 from pytest_perfgate.machine.held_folders import held_folder
@@ -52,6 +53,9 @@ class Bench(contextlib.ExitStack):
     """The work on one suite: first `prepare`, then one `launch` after the other.
 
     Use as a context manager: on the way out, every process that it started is gone.
+
+    Raises:
+        PerfgateError: every user of this machine can write to the cache.
     """
 
     def __init__(self, arms: Sequence[Arm], settings: Settings, progress: Progress) -> None:
@@ -60,6 +64,7 @@ class Bench(contextlib.ExitStack):
         self._settings = settings
         self._progress = progress
         self._separate = any(arm.python != sys.executable for arm in arms)
+        self._access = cache_access.refuse_others(settings.cache)
         self._logs = self.enter_context(held_folder(settings.cache / "logs"))
         self._jobs = Jobs(arms, settings, self._logs)
         self._preparation = Preparation(arms, self._jobs, settings, progress)
@@ -109,7 +114,7 @@ class Bench(contextlib.ExitStack):
     @property
     def notes(self) -> tuple[str, ...]:
         """What people should know of how the arms were prepared."""
-        return tuple(self._preparation.notes)
+        return (*filter(None, [self._access]), *self._preparation.notes)
 
     def alive(self, labels: Iterable[str]) -> list[str]:
         """Those of the arms that can still be measured."""

@@ -108,7 +108,7 @@ def _evaluation(
     """Accuracy from the store, or from all validation images when anything it rests on changed."""
     key = _evaluation_key(suite, recipe, built, data)
     # What the runtime compiles during the evaluation is there for the arms of the same artifact.
-    artifact = replace(built.artifact, compiled=store.root / "runtime" / key[:16])
+    artifact = replace(built.artifact, compiled=store.compiled(key))
     with store.lock(key):
         entry = store.find(key, watch)
         if entry is not None and entry.path is not None:
@@ -127,7 +127,7 @@ def _evaluation(
                 seconds=time.perf_counter() - start,
                 files=watch.files(),
             )
-            entry = store.add(key, folder, stored)
+            entry = store.add(key, folder, stored, about=f"{suite.name}: {recipe.name}")
         return _Evaluated(evaluation, entry.folder / _PREDICTIONS, artifact)
 
 
