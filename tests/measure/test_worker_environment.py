@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+import pwd
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-from pytest_perfgate.measure.worker_environment import allocator, inherited, worker_env
+from pytest_perfgate.measure.worker_environment import (
+    allocator,
+    identity,
+    inherited,
+    worker_env,
+)
 
 ASK = """\
 import json, os, sys, tracemalloc
@@ -29,7 +36,11 @@ def test_switches_of_the_interpreter_are_off_in_workers(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["COV_CORE_SOURCE", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG", "PYDEVD_X"]
+    "name",
+    [
+        *("COV_CORE_SOURCE", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG", "PYDEVD_X"),
+        *("PYTHON_PERF_JIT_SUPPORT", "MALLOC_CHECK_", "MALLOC_PERTURB_", "LD_DEBUG"),
+    ],
 )
 def test_tracers_are_not_inherited(name: str) -> None:
     """Each starts a tracer in every new process; the project's own variables stay."""
@@ -43,3 +54,18 @@ def test_a_preloaded_allocator_is_named() -> None:
     assert allocator({"LD_PRELOAD": ""}) == plain
     preloaded = allocator({"LD_PRELOAD": "/usr/lib/libjemalloc.so.2 /opt/libother.so"})
     assert preloaded == f"{plain} LD_PRELOAD=libjemalloc.so.2 LD_PRELOAD=libother.so".strip()
+
+
+def test_a_container_user_without_an_entry_gets_a_name_and_a_home(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """`docker run --user 1234`: getpass.getuser() and Path.home() raise there."""
+
+    def nobody(number: int) -> None:
+        raise KeyError(f"getpwuid(): uid not found: {number}")
+
+    assert identity(Path("/home/cache"), {}) == {}  # this user has an entry
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    monkeypatch.setattr("os.getuid", lambda: 1234)
+    assert identity(Path("/cache"), {}) == {"USER": "uid-1234", "HOME": "/cache"}
+    assert identity(Path("/cache"), {"LOGNAME": "ci", "HOME": "/"}) == {}

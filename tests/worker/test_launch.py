@@ -87,6 +87,22 @@ def test_arms_of_the_yardstick_may_have_any_name_and_need_no_suite(tmp_path: Pat
     assert found.seconds
 
 
+def test_an_arm_tells_what_traces_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A `sitecustomize` that sets a profiler, as instrumenting programs bring one by PYTHONPATH:
+    the launch says whose it is, in every arm. Without it there is nothing to say.
+    """
+    for site, expected in (("", ()), (str(tmp_path), ("sitecustomize (sys.setprofile)",))):
+        if site:
+            (tmp_path / "sitecustomize.py").write_text(
+                "import sys\ndef profiler(*_): pass\nsys.setprofile(profiler)\n"
+            )
+            monkeypatch.setenv("PYTHONPATH", site)
+        received = messages(tmp_path, ("a0",), 4)
+        assert [event.instruments for event in received if isinstance(event, ArmMeasured)] == [
+            expected
+        ]
+
+
 def test_an_arm_of_two_blocks_shares_rounds_with_the_arms_of_each(tmp_path: Path) -> None:
     """`b` takes turns beside `a` and beside `c`, which never meet."""
     measured = launches(messages(tmp_path, "abc", 8, (("a", "b"), ("b", "c"))))

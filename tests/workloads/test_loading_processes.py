@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -9,8 +10,15 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
+from pytest_perfgate.errors import RuntimeFault
+from pytest_perfgate.machine.processes import SHARED, free_shared_memory, obituary
+from pytest_perfgate.workloads import loader
+from pytest_perfgate.workloads.loader import Loader
 
 pytest.importorskip("torch", reason="python -m pip install 'pytest-perfgate[torch]'")
 
@@ -41,6 +49,32 @@ work.sample(0)
 print(*(each.pid for each in multiprocessing.active_children()), flush=True)
 sys.stdin.read()
 """
+
+
+def test_a_small_shared_memory_is_said_before_a_process_is_started(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Docker's default is 64 MB: five batches of two images, and room for four."""
+    image = np.zeros((4, 4, 3), np.uint8)
+    context: Any = SimpleNamespace(
+        data=lambda _: SimpleNamespace(images=[image] * 8),
+        pipeline=SimpleNamespace(preprocess=lambda images: (np.stack(images), None)),
+    )
+    options = Loader.Options(num_workers=2, batch_size=2)
+    monkeypatch.setattr(loader, "free_shared_memory", lambda: 4 * 2 * image.nbytes)
+    with pytest.raises(RuntimeFault, match=r"5 batches of 96\.0 B .* /dev/shm has 384 B") as raised:
+        Loader().open(options, context)
+    assert "--shm-size" in raised.value.next_step
+    assert not multiprocessing.active_children()
+
+
+def test_sigbus_names_the_shared_memory() -> None:
+    """Whoever was ended by it: a trainer's own loader shares memory, too."""
+    problem, next_step = obituary(-signal.SIGBUS)
+    assert str(SHARED) in problem
+    assert "--shm-size" in next_step
+    free = free_shared_memory()
+    assert free is None or free >= 0
 
 
 def state(pid: int) -> str | None:

@@ -48,17 +48,34 @@ def test_too_few_gpus_are_said_with_both_numbers(
 
 
 def test_cores_are_what_counts_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`threads` for each device; a recipe of one device asks for nothing."""
+    """`threads` for each device."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2})
     asked = recipe(RuntimeSpec("onnxruntime"), 2)
     assert not placement.on_gpu(asked)
     (cores,) = placement.needs(asked, 2)
     assert cores.reason == "it asks for 4 cores (2 devices of 2), and 3 were found"
     assert not placement.needs(asked, 1)[0].missing
-    assert placement.needs(recipe(RuntimeSpec("onnxruntime"), 1), 64) == ()
     with pytest.raises(RuntimeFault, match="asks for 4 cores, and 3 were found"):
         placement.take(2, 2, gpu=False)
     assert placement.take(3, 1, gpu=False) == [Place((each,)) for each in range(3)]
+
+
+def test_threads_are_within_the_cores_the_quota_and_what_the_kernel_spreads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """More threads than cores would measure how they stop each other."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
+    alone = recipe(RuntimeSpec("onnxruntime"), 1)
+    (cores,) = placement.needs(alone, 8)
+    assert cores.reason == "it asks for 8 cores (threads = 8), and 4 were found"
+    assert not placement.needs(alone, 4)[0].missing
+    monkeypatch.setattr(placement, "isolated", lambda: frozenset({3}))
+    (spread,) = placement.needs(alone, 4)
+    assert "1 was found (isolated cores" in spread.reason
+    assert not placement.needs(alone, 1)[0].missing
+    monkeypatch.setattr(placement, "busy_cores", lambda: 2)
+    (limited,) = placement.needs(alone, 4)
+    assert "2 were found (the CPU quota of this container; it shows 4)" in limited.reason
 
 
 @pytest.mark.parametrize(

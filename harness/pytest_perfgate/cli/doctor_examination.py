@@ -26,7 +26,8 @@ from pytest_perfgate.cli.doctor_noise import (
 from pytest_perfgate.errors import PerfgateError
 from pytest_perfgate.frozen import Frozen
 from pytest_perfgate.machine.conditions import Conditions
-from pytest_perfgate.machine.cores import usable_cores
+from pytest_perfgate.machine.cores import measuring_places, usable_cores
+from pytest_perfgate.machine.cpu_quota import busy_cores
 from pytest_perfgate.machine.fingerprint import Machine, this_machine
 from pytest_perfgate.machine.host_setup import Busy, Neighbours, Surroundings, surroundings
 from pytest_perfgate.machine.locks import exclusive
@@ -91,7 +92,8 @@ def examine(seconds: float, wait: float, tell: Progress) -> Examination:
         cores = usable_cores()
         setup = surroundings(cores)
         neighbours = Neighbours()
-        taken = _Taken(opened.enter_context(Pool(1, Path(folder))), cores, Path(folder))
+        places = [place[0] for place in measuring_places(cores, 1)]
+        taken = _Taken(opened.enter_context(Pool(1, Path(folder))), places, Path(folder))
         start = time.monotonic()
         while True:
             passed = time.monotonic() - start
@@ -150,7 +152,9 @@ class _Taken:
         loaded = 0.0
         self._pool.hold(self._job(count))
         events = self._pool.release(plan)
-        if len(self._cores) > 1:  # as in a session: the next one starts while this one loads
+        if (
+            min(len(self._cores), busy_cores()) > 1
+        ):  # as in a session: the next one starts while this one loads
             self._pool.hold(self._job(count + 1))
         for _, event in events:
             if isinstance(event, ArmMeasured):

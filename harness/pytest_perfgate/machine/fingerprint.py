@@ -18,8 +18,9 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from pytest_perfgate.errors import RuntimeFault
-from pytest_perfgate.machine import nvml, visible_gpus
-from pytest_perfgate.machine.cores import usable_cores
+from pytest_perfgate.machine import cpu_quota, nvml, visible_gpus
+from pytest_perfgate.machine.arm_cores import core_names
+from pytest_perfgate.machine.cores import kind_rank, usable_cores
 
 _CPUINFO = Path("/proc/cpuinfo")
 _OS_RELEASE = Path("/etc/os-release")
@@ -88,7 +89,10 @@ class Machine(BaseModel):
 class Environment(BaseModel):
     """What else can move a measurement, besides the machine: compared, and named as a suspect.
 
-    `gpu` are versions that come with the GPU's driver.
+    Attributes:
+        gpu: versions that come with the GPU's driver.
+        microcode: of the CPU; "" where it is not known.
+        quota: of CPU time, in words; "" where it is not known.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -99,12 +103,19 @@ class Environment(BaseModel):
     gpu: dict[str, str] = Field(default_factory=dict)
     allocator: str = ""
     threads: int = 1
+    microcode: str = ""
+    quota: str = ""
 
 
 def this_machine() -> Machine:
     """The fingerprint of the machine that this process runs on."""
-    text = _CPUINFO.read_text() if _CPUINFO.exists() else ""
-    model = _field(text, "model name") or platform.processor() or platform.machine()
+    text = _read(_CPUINFO)
+    model = core_names(text) or _field(text, "model name") or platform.processor()
+    model = model or platform.machine()
+    # A session on the slower cores of a hybrid processor is not compared with one on the faster.
+    rank = kind_rank(usable_cores())
+    if rank:
+        model = f"{model}, cores of kind {rank + 1}"
     flags = (_field(text, "flags") or _field(text, "Features") or "").split()
     return Machine(
         cpu=model,
@@ -167,6 +178,8 @@ def this_environment(
         allocator=allocator,
         threads=threads,
         gpu=_gpu_versions(),
+        microcode=_field(_read(_CPUINFO), "microcode"),
+        quota="none" if (limit := cpu_quota.quota()) is None else f"{limit:g} cores",
     )
 
 
@@ -182,12 +195,55 @@ def differences(before: Environment, now: Environment) -> tuple[str, ...]:
         )
         if old != new
     ]
+    for name, old, new in (
+        ("microcode", before.microcode, now.microcode),
+        ("CPU quota", before.quota, now.quota),
+    ):
+        if old and new and old != new:  # earlier files have neither
+            lines.append(f"{name} {old} -> {new}")
     for one, other in ((before.gpu, now.gpu), (before.packages, now.packages)):
         for name in sorted(one.keys() | other.keys()):
             old, new = one.get(name, "absent"), other.get(name, "absent")
             if old != new:
                 lines.append(f"{name} {old} -> {new}")
     return tuple(lines)
+
+
+def unlike(before: Machine, now: Machine) -> tuple[str, ...]:
+    """What differs between two machines, one line each, in words: why nothing is compared."""
+    lines = [
+        f"{name} {old} -> {new}"
+        for name, old, new in (
+            ("CPU", before.cpu, now.cpu),
+            ("cores", before.cores, now.cores),
+            ("memory", f"{before.memory} GiB", f"{now.memory} GiB"),
+            ("GPUs", _gpu_words(before), _gpu_words(now)),
+            ("os", before.os, now.os),
+        )
+        if old != new
+    ]
+    lost = sorted(set(before.features) - set(now.features))
+    gained = sorted(set(now.features) - set(before.features))
+    lines += [f"CPU without {', '.join(lost)}"] if lost else []
+    lines += [f"CPU with {', '.join(gained)}"] if gained else []
+    return tuple(lines)
+
+
+def _gpu_words(machine: Machine) -> str:
+    """Its GPUs with all that tells them from others."""
+    words = []
+    for gpu in machine.gpus:
+        setup = [
+            f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
+            for name, value in gpu.model_dump(exclude={"name", "count", "driver"}).items()
+            if value is not None
+        ]
+        words.append(f"{gpu.count} x {gpu.name}" + (f" ({', '.join(setup)})" if setup else ""))
+    return "; ".join(words) or "none"
+
+
+def _read(file: Path) -> str:
+    return file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
 
 
 def _field(text: str, name: str) -> str:
@@ -207,7 +263,7 @@ def _memory() -> int:
 
 
 def _os() -> str:
-    text = _OS_RELEASE.read_text(encoding="utf-8") if _OS_RELEASE.exists() else ""
+    text = _read(_OS_RELEASE)
     name = _field(text.replace("=", ": "), "ID").strip('"')
     release = _field(text.replace("=", ": "), "VERSION_ID").strip('"')
     distribution = f" {name} {release}".rstrip()

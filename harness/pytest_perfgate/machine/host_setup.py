@@ -13,12 +13,8 @@ from pathlib import Path
 
 from pytest_perfgate.frozen import Frozen
 from pytest_perfgate.machine.cores import expanded
-from pytest_perfgate.machine.cpu_sensors import (
-    core_folders,
-    group_folders,
-    process_times,
-    read_text,
-)
+from pytest_perfgate.machine.cpu_quota import quota
+from pytest_perfgate.machine.cpu_sensors import core_folders, process_times, read_text
 
 _BUSY = 0.03  # share of a core below which a process is not named
 _NAMED = 5
@@ -65,7 +61,7 @@ def surroundings(cores: Collection[int], root: Path = Path("/")) -> Surroundings
         governor=", ".join(sorted(governors)) or None,
         boost=_boost(root),
         siblings=_siblings(folders, cores),
-        quota=_quota(root),
+        quota=quota(root),
         load=float(first) if re.fullmatch(r"\d+\.\d+", first) else None,
         swap_used=_swap(root),
     )
@@ -145,19 +141,6 @@ def _siblings(folders: Collection[Path], cores: Collection[int]) -> bool | None:
                 if len(expanded(text) & set(cores)) > 1:
                     return True
     return False if known else None
-
-
-def _quota(root: Path) -> float | None:
-    """The tightest quota of this process's control group and those above it, in cores."""
-    quotas = []
-    for folder in group_folders(root):
-        limit, _, period = read_text(folder / "cpu.max").partition(" ")
-        if not limit:
-            limit = read_text(folder / "cpu.cfs_quota_us")
-            period = read_text(folder / "cpu.cfs_period_us")
-        if limit.isdecimal() and period.isdecimal() and int(period):
-            quotas.append(int(limit) / int(period))
-    return min(quotas, default=None)
 
 
 def _swap(root: Path) -> int | None:

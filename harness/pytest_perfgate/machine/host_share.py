@@ -9,12 +9,12 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pytest_perfgate.errors import PerfgateError
 from pytest_perfgate.machine import nvml, visible_gpus
-from pytest_perfgate.machine.cores import expanded, physical, usable_cores
+from pytest_perfgate.machine.cores import expanded, isolated, kinds, physical, usable_cores
 
 CORES, GPUS, SPREAD = "--perf-cores", "--perf-gpus", "--perf-spread"
 NONE = "none"
@@ -117,8 +117,28 @@ def spread(every: Share, count: int, worker: str) -> Share | None:
             valid="-n 2 or more",
         )
     # A worker that takes the place of one that crashed is counted on.
-    part = every.part(int(worker.removeprefix("gw") or 0) % count, count)
+    part = _of_one_kind(every, count).part(int(worker.removeprefix("gw") or 0) % count, count)
     return part if worker else None
+
+
+def _of_one_kind(every: Share, count: int) -> Share:
+    """The share with the fastest cores alone that are enough for so many parts: what is measured on
+    one kind of core says nothing of another.
+
+    Raises:
+        PerfgateError: no kind has enough.
+    """
+    groups = kinds([core[0] for core in every.cores])
+    for kind in groups:
+        if len(kind) >= count:
+            return replace(every, cores=tuple(core for core in every.cores if core[0] in kind))
+    if len(groups) > 1:
+        most = max(map(len, groups))
+        raise PerfgateError(
+            f"{SPREAD}: {count} workers need as many cores of one kind, and there are {most}",
+            valid=f"-n {most}",
+        )
+    return every
 
 
 @contextlib.contextmanager
@@ -145,13 +165,29 @@ def kept(share: Share | None) -> Iterator[None]:
 
 def _among(numbers: Sequence[int]) -> tuple[tuple[int, ...], ...]:
     usable = usable_cores()
-    strange = sorted(set(numbers) - set(usable))
-    if strange:
+    foreign = sorted(set(numbers) - set(usable) - _isolated(numbers))
+    if foreign:
         raise PerfgateError(
-            f"{CORES}: this process may not run on core {strange[0]}",
-            valid=", ".join(map(str, usable)),
+            f"{CORES}: this process may not run on core {foreign[0]}",
+            valid=", ".join(map(str, sorted({*usable, *isolated()}))),
         )
     return tuple(physical(numbers))
+
+
+def _isolated(numbers: Sequence[int]) -> set[int]:
+    """Those of the cores that the kernel keeps for whoever asks (`isolcpus`), and lets us have: no
+    process has them in its affinity by default.
+    """
+    allowed = set()
+    before = os.sched_getaffinity(0)
+    try:
+        for number in isolated() & set(numbers):
+            with contextlib.suppress(OSError):  # not in this container's cpuset
+                os.sched_setaffinity(0, {number})
+                allowed.add(number)
+    finally:
+        os.sched_setaffinity(0, before)
+    return allowed
 
 
 def _numbers(text: str) -> list[int]:

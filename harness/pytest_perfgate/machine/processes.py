@@ -12,6 +12,12 @@ from pathlib import Path
 from pytest_perfgate.errors import PerfgateError
 from pytest_perfgate.machine.parent_death import die_with
 
+SHARED = Path("/dev/shm")  # noqa: S108 - where POSIX shared memory is
+"""Memory that processes share: a file system of its own size, 64 MB in Docker by default."""
+
+MORE_SHARED = "docker run --shm-size=1g (Kubernetes: an emptyDir with medium: Memory at /dev/shm)"
+"""How a container gets more of it."""
+
 _LAST_WORDS = 2000  # characters of a log that are quoted
 
 
@@ -61,6 +67,15 @@ class Forked:
             os.kill(self.pid, signal.SIGKILL)  # a child that was not waited for keeps its id
 
 
+def free_shared_memory() -> int | None:
+    """Bytes that processes can still share; None where this system does not tell."""
+    try:
+        about = os.statvfs(SHARED)
+    except OSError:
+        return None
+    return about.f_bavail * about.f_frsize
+
+
 def last_words(log: Path) -> str:
     """The end of what a process wrote into its log, "" when it wrote nothing."""
     with contextlib.suppress(OSError):
@@ -80,7 +95,12 @@ def obituary(code: int) -> tuple[str, str]:
             f"it was killed ({name}), most often by the kernel for want of memory",
             "free memory, or make the recipe smaller; `dmesg | grep -i oom` tells more",
         )
-    if number in {signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT}:
+    if number == signal.SIGBUS:
+        return (
+            f"it used memory that could not be had ({name}), most often a full /dev/shm",
+            f"df -h {SHARED}; in a container: {MORE_SHARED}",
+        )
+    if number in {signal.SIGSEGV, signal.SIGILL, signal.SIGFPE, signal.SIGABRT}:
         return (
             f"it crashed in native code ({name})",
             "the last words show where; the versions of the frameworks are the first suspect",

@@ -6,13 +6,14 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from pytest_perfgate.building import cache_access
 from pytest_perfgate.machine.conditions import Conditions
-from pytest_perfgate.machine.cores import usable_cores
+from pytest_perfgate.machine.cores import measuring_places, usable_cores
+from pytest_perfgate.machine.cpu_quota import busy_cores
 from pytest_perfgate.machine.held_folders import held_folder
 from pytest_perfgate.measure.preparation import Arm, Jobs, Preparation, PreparedArm, Progress
 from pytest_perfgate.measure.worker_pool import Ended, Job, Pool
@@ -72,6 +73,7 @@ class Bench(contextlib.ExitStack):
         self._facts: dict[str, dict[str, Any]] = {}
         self._profiles: dict[str, Profile] = {}
         self._unmeasured: dict[str, dict[str, str]] = {}
+        self._instruments: dict[str, set[str]] = {}
         self.yardstick: list[Launch] = []
         self.conditions: list[Conditions] = []
         self._count = 0
@@ -113,8 +115,15 @@ class Bench(contextlib.ExitStack):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What people should know of how the arms were prepared."""
-        return (*filter(None, [self._access]), *self._preparation.notes)
+        """What people should know of how the arms were prepared and measured."""
+        return (*filter(None, [self._access]), *self._preparation.notes, *self._suspects())
+
+    def _suspects(self) -> Iterator[str]:
+        """What slows processes down and could not be kept out of those of the arms."""
+        for instrument, labels in self._instruments.items():
+            recipes = {self._arms[label].recipe.name for label in labels if label in self._arms}
+            names = ", ".join(sorted(recipes)) or YARDSTICK
+            yield f"suspect: {instrument} was at work in the measured processes of {names}"
 
     def alive(self, labels: Iterable[str]) -> list[str]:
         """Those of the arms that can still be measured."""
@@ -176,7 +185,7 @@ class Bench(contextlib.ExitStack):
         )
         self._count += 1
         events = self._pool.release(plan)
-        if not last and len(usable_cores()) > self._jobs.cores:
+        if not last and self._has_room_ahead():
             self._pool.hold(self._launch_job(live, ahead=self._may_load_ahead(live)))
         for _, event in events:
             self._hear(event, live, note)
@@ -199,7 +208,7 @@ class Bench(contextlib.ExitStack):
         arm = self._arms[live[0]]
         work = LaunchJob(
             index=self._count,
-            cores=tuple(self._turn_of_cores()),
+            cores=self._turn_of_cores(),
             preload=tuple(self._preload(live)),
             separate=self._separate,
             arms=(self._yardstick_arm(), *map(self._arm, live)),
@@ -222,7 +231,7 @@ class Bench(contextlib.ExitStack):
                 recipe=arm.recipe.name,
                 artifact=prepared.answer.artifact,
                 images=self._jobs.images(arm),
-                cores=tuple(usable_cores()[: arm.suite.threads]),
+                cores=measuring_places(usable_cores(), arm.suite.threads)[0],
             )
             jobs.append(self._jobs.job(label, work, arm))
         with Pool(1, self._logs / "profile") as pool:
@@ -293,6 +302,8 @@ class Bench(contextlib.ExitStack):
                     if not ours or ours[-1].index < self._count - 1:
                         self._preparation.ended(name, "measure", event, False)
         elif isinstance(event, ArmMeasured):
+            for instrument in event.instruments:
+                self._instruments.setdefault(instrument, set()).add(event.label)
             if event.label == YARDSTICK:
                 self.yardstick.append(event.launch)
             else:
@@ -318,14 +329,22 @@ class Bench(contextlib.ExitStack):
             modules |= dict.fromkeys(preloads(arm.suite, arm.recipe))
         return list(modules)
 
-    def _turn_of_cores(self) -> list[int]:
-        """The cores of the next launch: launches go round all cores, and its arms share."""
-        cores = usable_cores()
+    def _places(self) -> list[tuple[int, ...]]:
+        """The sets of cores that launches go round; none where this system pins nothing."""
         if not hasattr(os, "sched_setaffinity"):
             return []
-        width = min(self._jobs.cores, len(cores))
-        begin = (self._count * width) % max(1, len(cores) - width + 1)
-        return cores[begin : begin + width]
+        return measuring_places(usable_cores(), self._jobs.cores)
+
+    def _turn_of_cores(self) -> tuple[int, ...]:
+        """The cores of the next launch: launches go round all places, and its arms share."""
+        places = self._places()
+        return places[self._count % len(places)] if places else ()
+
+    def _has_room_ahead(self) -> bool:
+        """Whether the next launch can load without slowing down this one: on cores of its own, and
+        within the quota.
+        """
+        return len(self._places()) > 1 and busy_cores() > self._jobs.cores
 
 
 def launch_seconds(blocks: int) -> float:

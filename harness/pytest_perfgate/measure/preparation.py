@@ -9,8 +9,8 @@ from pathlib import Path
 
 from pytest_perfgate.building.artifact_handle import ArtifactHandle
 from pytest_perfgate.files import digest_of
-from pytest_perfgate.machine.cores import usable_cores
-from pytest_perfgate.measure.worker_environment import worker_env
+from pytest_perfgate.machine.cpu_quota import busy_cores
+from pytest_perfgate.measure.worker_environment import identity, worker_env
 from pytest_perfgate.measure.worker_pool import Ended, Job, Pool
 from pytest_perfgate.records.accuracy import Accuracy
 from pytest_perfgate.records.image_losses import Thumbnail, WorseImage
@@ -86,7 +86,9 @@ class Jobs:
         """A job for a worker that runs this version of the code."""
         # A launch's parent imports nothing of the project; arms of another interpreter start it.
         python = sys.executable if isinstance(work, LaunchJob) else arm.python
-        env = {**worker_env(self.threads), "PERFGATE_CACHE": str(self._settings.cache)}
+        cache = self._settings.cache
+        env = {**worker_env(self.threads), **identity(cache / "home")}
+        env["PERFGATE_CACHE"] = str(cache)
         silence = self._settings.timeout * patience
         return Job(name, work, arm.suite.root, env, silence, python)
 
@@ -138,12 +140,12 @@ class Preparation:
 
     def run(self, more: Sequence[Arm] | None = None) -> None:
         """Builds and evaluates the arms, or `more` that come later, as many at a time as there are
-        cores for.
+        cores for, within the quota of a container.
         """
         arms = [arm for arm in (self._arms if more is None else more) if not arm.copy_of]
         if not arms:
             return
-        size = max(1, len(usable_cores()) // max(arm.suite.threads for arm in arms))
+        size = max(1, busy_cores() // max(arm.suite.threads for arm in arms))
         jobs = [self._prepare_job(arm) for arm in sorted(arms, key=lambda a: len(a.recipe.chain))]
         doing: dict[str, str] = {}
         done = 0
@@ -252,7 +254,7 @@ class Preparation:
             if ours is not None and theirs is not None and arm.parity is not None:
                 work = ParityJob(arm.suite, arm.recipe.name, ours, theirs, arm.parity)
                 jobs.append(self._jobs.job(arm.label, work, arm))
-        size = max(1, len(usable_cores()) // self._jobs.threads)
+        size = max(1, busy_cores() // self._jobs.threads)
         with Pool(size, self._logs / "parity") as pool:
             for job, event in pool.run(jobs):
                 prepared = self.prepared[job.name]

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import platform
+import pwd
 import re
 from collections.abc import Mapping
 from pathlib import Path
+
+from pytest_perfgate.machine.instrumentation import preloaded
 
 _BUSY = "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"
 
@@ -27,7 +30,9 @@ _TRACERS = re.compile(
     r"|PYDEVD_\w+|DEBUGPY_\w+"
     # Switches of the interpreter that make each allocation or each call slower (python(1)).
     r"|PYTHON(?:TRACEMALLOC|DEVMODE|ASYNCIODEBUG|MALLOC|MALLOCSTATS|PROFILEIMPORTTIME|DUMPREFS"
-    r"|VERBOSE|DEBUG|INSPECT|PERFSUPPORT|PERF_JIT_SUPPORT)"
+    r"|VERBOSE|DEBUG|INSPECT|PERFSUPPORT|_PERF_JIT_SUPPORT)"
+    # Checks and traces of glibc's allocator and linker (mallopt(3), ld.so(8)).
+    r"|MALLOC_(?:CHECK|PERTURB)_|MALLOC_TRACE|LD_(?:DEBUG|DEBUG_OUTPUT|PROFILE)"
 )
 """Environment variables that no worker inherits: they slow down what is measured."""
 
@@ -51,9 +56,7 @@ def allocator(environ: Mapping[str, str] = os.environ) -> str:
     """The allocator of workers, in words: its settings, and the libraries that are preloaded, which
     may take its place. Two sessions that differ in it are not measured alike.
     """
-    preloaded = re.split(r"[\s:]+", environ.get("LD_PRELOAD", "").strip())
-    names = [Path(library).name for library in preloaded if library]
-    return " ".join([*([tunables()] if tunables() else []), *(f"LD_PRELOAD={x}" for x in names)])
+    return " ".join([*([tunables()] if tunables() else []), *preloaded(environ)])
 
 
 def inherited(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -74,3 +77,17 @@ def worker_env(threads: int) -> dict[str, str]:
     if tunables():
         env["GLIBC_TUNABLES"] = tunables()
     return env
+
+
+def identity(home: Path, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The name and the home of a user that has no entry in the passwd database, as users of
+    containers often have none: frameworks ask for both where they keep what they compile
+    (`getpass.getuser`, `Path.home`).
+    """
+    try:
+        pwd.getpwuid(os.getuid())
+    except KeyError:
+        named = any(environ.get(name) for name in ("LOGNAME", "USER", "LNAME", "USERNAME"))
+        missing = {} if named else {"USER": f"uid-{os.getuid()}"}
+        return missing if environ.get("HOME") else {**missing, "HOME": str(home)}
+    return {}

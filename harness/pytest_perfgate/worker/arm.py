@@ -22,6 +22,7 @@ from pytest_perfgate.building.import_path import enter
 from pytest_perfgate.errors import RuntimeFault
 from pytest_perfgate.machine import process_memory
 from pytest_perfgate.machine.cores import usable_cores
+from pytest_perfgate.machine.instrumentation import instruments
 from pytest_perfgate.machine.pipes import write_whole
 from pytest_perfgate.records.recipe import FLUSH, ROTATE
 from pytest_perfgate.registry import derived
@@ -106,7 +107,8 @@ def serve(arm: ArmSpec, images: Sequence[Any], turns: int, answers: int) -> None
             give(visit.inferences(number / 1e3))
         else:
             break
-    _say(answers, ArmFinished(visit.peak_memory(), visit.peak_device_memory()))
+    finished = ArmFinished(visit.peak_memory(), visit.peak_device_memory(), instruments())
+    _say(answers, finished)
 
 
 def _stay_on(width: int | None) -> None:

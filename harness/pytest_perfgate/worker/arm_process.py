@@ -64,6 +64,7 @@ class HeldArm:
     peak_memory: int | None = None
     device_memory_allocator: int | None = None
     device_memory_process: int | None = None
+    instruments: tuple[str, ...] = ()
 
     @property
     def pids(self) -> tuple[int, ...]:

@@ -81,6 +81,7 @@ def launch(job: LaunchJob, read_plan: Callable[[], LaunchPlan], send: Send) -> N
                 last = finish(arm, FINISH, job.silence)
                 arm.peak_memory = last.peak_memory
                 arm.device_memory_allocator = last.device_memory
+                arm.instruments = last.instruments
         for arm in live:
             send(_measured(arm, job, plan, devices))
     finally:
@@ -224,4 +225,5 @@ def _measured(
         sm_clock=_sm_clock(arm, devices),
         energies=tuple(float(f"{joules:.6g}") for joules in arm.energies),
     )
-    return ArmMeasured(arm.label, measured, arm.facts, _unmeasured(arm, devices))
+    missing = _unmeasured(arm, devices)
+    return ArmMeasured(arm.label, measured, arm.facts, missing, arm.instruments)

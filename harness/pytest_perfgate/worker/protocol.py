@@ -301,12 +301,14 @@ class ArmMeasured:
     Attributes:
         facts: what the runtime says of itself.
         unmeasured: metrics without a value, with the reason.
+        instruments: tracers and the like at work in its process, in words.
     """
 
     label: str
     launch: Launch
     facts: dict[str, Any]
     unmeasured: dict[str, str]
+    instruments: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -335,10 +337,13 @@ class ArmReady:
 
 @dataclass(frozen=True)
 class ArmFinished:
-    """The last line of an arm: bytes, None where they were not measured."""
+    """The last line of an arm: bytes, None where they were not measured; and the tracers and the
+    like that are at work in its process.
+    """
 
     peak_memory: int | None
     device_memory: int | None = None
+    instruments: tuple[str, ...] = ()
 
 
 Work = PrepareJob | CompareJob | ParityJob | GrowthJob | ProfileJob | LaunchJob | ArmJob

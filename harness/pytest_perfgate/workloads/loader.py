@@ -23,9 +23,10 @@ from pytest_perfgate import registry
 from pytest_perfgate.artifact import OptionsModel, data_source
 from pytest_perfgate.errors import RuntimeFault
 from pytest_perfgate.machine.parent_death import die_with
+from pytest_perfgate.machine.processes import MORE_SHARED, SHARED, free_shared_memory
 from pytest_perfgate.metric import Better, Metric, Rule, by_name
 from pytest_perfgate.runtimes import InferenceSession
-from pytest_perfgate.units import Unit
+from pytest_perfgate.units import Unit, show
 from pytest_perfgate.workloads import Work, WorkContext, Workload
 
 _LEAST_SHARE = 1e-6  # of time: what did not wait at all has no logarithm
@@ -102,6 +103,8 @@ class _Work(Work):
         data = context.data(options.data)
         self._options = options
         images: Any = _Decoded(data.images, keep=options.cache)  # a dataset by its methods
+        if options.num_workers:
+            _check_shared_memory(options, images, context.pipeline)
         loader: Any = torch.utils.data.DataLoader(
             images,
             batch_size=options.batch_size,
@@ -164,6 +167,29 @@ class _Work(Work):
             if pid is not None:
                 with contextlib.suppress(ProcessLookupError):  # its end is the loader's to tell
                     os.kill(pid, what)
+
+
+def _check_shared_memory(options: Any, images: _Decoded, pipeline: Any) -> None:
+    """Checks that all batches under way fit into the memory that loading processes share with the
+    model's: a process that finds none there is ended by SIGBUS, in the middle of a turn.
+
+    Raises:
+        RuntimeFault: they do not.
+    """
+    batch, _ = pipeline.preprocess(
+        [images[index % len(images)] for index in range(options.batch_size)]
+    )
+    # What is loaded ahead, and the batch that the model has.
+    count = options.num_workers * options.prefetch_factor + 1
+    needed, free = count * batch.nbytes, free_shared_memory()
+    if free is not None and free < needed:
+        raise RuntimeFault(
+            f"{count} batches of {show(batch.nbytes, Unit.BYTES)} are under way at once, and "
+            f"{SHARED} has {show(free, Unit.BYTES)} free",
+            where="workload",
+            valid=f"{show(needed, Unit.BYTES)} or more of shared memory",
+            next_step=f"{MORE_SHARED}; or fewer: num_workers, prefetch_factor, batch_size",
+        )
 
 
 class _DieWith:

@@ -14,7 +14,8 @@ from typing import Any
 from pytest_perfgate import registry
 from pytest_perfgate.errors import RuntimeFault
 from pytest_perfgate.machine import nvml, visible_gpus
-from pytest_perfgate.machine.cores import usable_cores
+from pytest_perfgate.machine.cores import isolated, usable_cores
+from pytest_perfgate.machine.cpu_quota import busy_cores
 from pytest_perfgate.records.recipe import Recipe
 from pytest_perfgate.registry import Requirement
 from pytest_perfgate.runtimes import DEVICE_UUID
@@ -62,19 +63,31 @@ class Enough(Requirement):
 
 
 def needs(recipe: Recipe, threads: int) -> tuple[Requirement, ...]:
-    """What must be here for the places of a recipe that asks for several."""
-    devices = devices_of(recipe)
-    if devices < 2:
-        return ()
-    cores = len(usable_cores()) if hasattr(os, "sched_setaffinity") else 0
-    requirements: list[Requirement] = []
-    if on_gpu(recipe):
+    """What must be here for the places of a recipe: a core for each thread, within the quota; and
+    a GPU for each of several places.
+    """
+    count = devices_of(recipe)
+    gpus: tuple[Requirement, ...] = ()
+    if count > 1 and on_gpu(recipe):
         known, why = visible_gpus.count()
-        requirements.append(Enough("GPUs", "nvidia-smi  # must list as many", devices, known, why))
-    suffix = f" ({devices} devices of {threads})"
-    why = "" if cores else "this system pins no process to cores"
-    step = "use a machine with as many, or give the session more: --perf-cores"
-    return (*requirements, Enough(f"cores{suffix}", step, devices * threads, cores, why))
+        gpus = (Enough("GPUs", "nvidia-smi  # must list as many", count, known, why),)
+    return (*gpus, _enough_cores(count, threads))
+
+
+def _enough_cores(count: int, threads: int) -> Enough:
+    """A core for each of so many threads at each of so many places."""
+    pins = hasattr(os, "sched_setaffinity")
+    usable = len(usable_cores()) if pins or count == 1 else 0
+    cores, why = min(usable, busy_cores()), ""
+    if cores < usable:
+        why = f"the CPU quota of this container; it shows {usable}"
+    elif threads > 1 and isolated() & set(usable_cores()):
+        cores, why = 1, "isolated cores (isolcpus): the kernel spreads no threads over them"
+    elif not usable:
+        why = "this system pins no process to cores"
+    what = f"{count} devices of {threads}" if count > 1 else f"threads = {threads}"
+    step = "use a machine with as many, or give the session more: --perf-cores, docker run --cpus"
+    return Enough(f"cores ({what})", step, count * threads, cores, why)
 
 
 @dataclass(frozen=True)
