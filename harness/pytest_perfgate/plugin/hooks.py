@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,9 @@ class PerfHooks:
         """The verdict for a test; a budget that could not be measured is an error at its setup."""
         __tracebackhide__ = True
         case: Case = request.param
+        # Of `faulthandler_timeout`: the first test of a suite measures all of it, which may take
+        # longer than a test, and `faulthandler_exit_on_timeout` ends the process.
+        faulthandler.cancel_dump_traceback_later()
         try:
             with self._progress.uncaptured():
                 verdict = self._session.verdict(case)
@@ -143,7 +147,18 @@ class PerfHooks:
         """The verdict as properties of the test, for JUnit and other readers of reports."""
         self._tally.settle(item.nodeid, verdict)
         page = self._session.settings.reports / f"{self._session.id}.html"
-        item.user_properties += junit_properties.of(verdict, short_path(page, Path.cwd()))
+        properties = junit_properties.of(verdict, short_path(page, Path.cwd()))
+        names = {name for name, _ in properties}
+        # A plugin that runs failed tests again asks for the same verdict: it is not told twice.
+        others = [(name, value) for name, value in item.user_properties if name not in names]
+        item.user_properties[:] = [*others, *properties]
+
+    @pytest.hookimpl(optionalhook=True, tryfirst=True)
+    def pytest_timeout_set_timer(self, item: pytest.Item) -> bool | None:
+        """Keeps timers of pytest-timeout off perf tests: the first one of a suite measures all of
+        it, within limits of its own. Any answer means that a timer is set.
+        """
+        return True if _case(item) else None
 
     def pytest_report_teststatus(self, report: Any) -> tuple[str, str, Any] | None:
         """INCONCLUSIVE and NO BASELINE by their own words, not as "skipped"."""
