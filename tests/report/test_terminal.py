@@ -89,6 +89,18 @@ def test_one_reason_of_a_recipe_is_said_once_with_its_number() -> None:
     assert text.count(one.reason) == 1
 
 
+def test_what_is_stored_instead_of_a_baseline_is_said_once() -> None:
+    """Every budget of the recipe has the same note."""
+    one = sessions.verdict("onnx", "peak_memory", Status.NO_BASELINE)
+    limit = one.limits[0].model_copy(update={"notes": ("the nearest baseline is of far-1",)})
+    listed = tuple(
+        one.model_copy(update={"metric": metric, "limits": (limit,)})
+        for metric in ("map", "latency_p50")
+    )
+    text = text_of(sessions.session(listed))
+    assert text.count("the nearest baseline is of far-1") == 1
+
+
 def test_very_verbose_prints_every_number() -> None:
     """`-vv` has every metric of every recipe with its interval; without it the table has to do."""
     assert "postprocess_p50  800 us (776 us … 832 us)" in text_of(sessions.healthy(), 2)

@@ -23,10 +23,15 @@ from tests.session.test_arms import SUITE
     [
         (ZeroDivisionError("of a step"), "unexpected ZeroDivisionError: of a step"),
         (PerfgateError("the baseline is damaged"), "the baseline is damaged"),
+        (  # pytest-timeout's way, when its alarm rings
+            pytest.fail.Exception("Timeout after 4.0 s"),
+            "another plugin interrupted the measurement: Timeout after 4.0 s",
+        ),
     ],
+    ids=["unexpected", "known", "alarm"],
 )
 def test_a_suite_that_fails_as_a_whole_is_measured_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, words: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, words: str
 ) -> None:
     """Each of its budgets is the same ERROR, on page, in JSON and in Markdown once; an unexpected
     one leaves a crash file.
@@ -73,5 +78,23 @@ def test_a_suite_that_fails_as_a_whole_is_measured_once(
         assert text.count(f"suite: {len(cases)} budgets") == 1
         assert text.count(words) == 1
     crashes = list((session.settings.cache / "crashes").glob("*.txt"))
-    assert len(crashes) == (0 if isinstance(error, PerfgateError) else 1)
+    assert len(crashes) == (1 if isinstance(error, ZeroDivisionError) else 0)
     assert all("in fails" in crash.read_text(encoding="utf-8") for crash in crashes)
+
+
+def test_two_suites_of_one_name_are_refused(tmp_path: Path) -> None:
+    """Their baselines would be each other's; the second says whose name it has."""
+    session = Session(for_command(tmp_path, "test"), lambda _: None, lambda _: None)
+    files = [tmp_path / name / "tiny" / "recipes.toml" for name in ("a", "b")]
+    for file in files:
+        file.parent.mkdir(parents=True)
+        file.write_text(SUITE)
+    assert session.read(files[0]).suite is not None
+    second = session.read(files[1])
+    assert second.suite is None
+    (problem,) = second.suite_problems
+    assert "that of the suite in a/tiny/recipes.toml" in problem.problem
+    assert problem.where == "b/tiny/recipes.toml, suite.name"
+    files[1].write_text(SUITE.replace("[suite]", '[suite]\nname = "other"'))
+    other = Session(for_command(tmp_path, "test"), lambda _: None, lambda _: None)
+    assert all(other.read(file).suite is not None for file in files)

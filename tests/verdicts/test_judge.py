@@ -129,6 +129,15 @@ def test_a_baseline_of_other_images_is_none_and_says_how_to_renew_it() -> None:
     assert "--perf-update" in found.next_step
 
 
+def test_no_baseline_says_what_is_stored_instead() -> None:
+    """Another machine's, which is not compared: beside the limit, for every reader of it."""
+    budget = Budget("latency_p50", (Limit(LimitKind.REGRESSION, 0.1, "10%"),))
+    for elsewhere, notes in (("the nearest is far", ("the nearest is far",)), ("", ())):
+        evidence = Evidence(record=recipe("candidate", 0.01), elsewhere=elsewhere)
+        found = judge(budget, LATENCY, evidence, RISK, NOW)
+        assert (found.status, found.limits[0].notes) == (Status.NO_BASELINE, notes)
+
+
 def test_a_stored_baseline_may_have_a_limit_of_its_own() -> None:
     """Of another session, it is held more loosely than the base beside which a recipe is measured;
     the words are those of the limit that was asked.

@@ -78,6 +78,8 @@ class Baseline(Frozen):
 
     Attributes:
         recorded: ISO 8601, UTC.
+        folder: of the suite, relative to the project's root, with forward slashes; "" in files of
+            before.
         spec: digest of the recipe's chain and runtime.
         reasons: of every loosening, the newest last.
     """
@@ -85,6 +87,7 @@ class Baseline(Frozen):
     version: int = VERSION
     suite: str
     recipe: str
+    folder: str = ""
     recorded: str
     commit: str = ""
     dirty: bool = False

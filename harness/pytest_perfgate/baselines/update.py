@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 
 from pytest_perfgate.baselines import changes as edits
+from pytest_perfgate.baselines.elsewhere import check_folder
 from pytest_perfgate.baselines.store import Baseline, Store, StoredMetric
 from pytest_perfgate.errors import BaselineError, PerfgateError
 from pytest_perfgate.machine.steadiness import loud
@@ -51,6 +52,8 @@ def conclude(
         for name in list(new):
             try:
                 baseline = store.read(record.machine, suite.name, name)
+                if baseline is not None:
+                    check_folder(baseline, settings.root / suite.folder, settings.root)
             except PerfgateError:
                 del new[name]  # its verdict says so already; the file stays as it is
                 continue
@@ -94,6 +97,7 @@ def baseline_of(
     return Baseline(
         suite=suite.name,
         recipe=record.name,
+        folder=suite.folder,
         recorded=session.started,
         commit=session.commit,
         dirty=session.dirty,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from pytest_perfgate.baselines.changes import table as change_table
 from pytest_perfgate.metric import Metric
@@ -155,6 +155,20 @@ def _verdicts(
             "pytest --perf --perf-update records them"
         )
         out(text, **_MARKUP[Status.NO_BASELINE])
+        for note in _elsewhere(pairs):
+            out(_row("", note))
+
+
+def _elsewhere(pairs: Sequence[tuple[SuiteRecord, Verdict]]) -> list[str]:
+    """What is stored in place of the baselines that are missing."""
+    notes = (
+        note
+        for _, verdict in pairs
+        for limit in verdict.limits
+        if limit.status is Status.NO_BASELINE
+        for note in limit.notes
+    )
+    return list(dict.fromkeys(notes))
 
 
 def _is_shown(verdict: Verdict, verbosity: int) -> bool:

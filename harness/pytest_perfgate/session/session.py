@@ -93,7 +93,7 @@ class Session:
             read = self._read(file)
             if read.suite is not None:
                 suite = replace(read.suite, import_path=self.settings.import_path)
-                read = replace(read, suite=suite)
+                read = self._apart(replace(read, suite=suite))
             self._plans[file] = _Plan(read)
         return self._plans[file].read
 
@@ -102,6 +102,25 @@ class Session:
             return reading.read(file, self.settings.root)
         except Exception as error:  # noqa: BLE001 - an extension's, or ours: it ends this suite only
             return SuiteFile(file, None, (self._crash(error),))
+
+    def _apart(self, read: SuiteFile) -> SuiteFile:
+        """The suite file, refused when an earlier one has its name: baselines and history are kept
+        by name.
+        """
+        suite = read.suite
+        for plan in self._plans.values():
+            other = plan.read.suite
+            if suite is not None and other is not None and other.name == suite.name:
+                first = short_path(other.file, self.settings.root)
+                problem = PerfgateError(
+                    f"its name {suite.name!r} is that of the suite in {first}, too: baselines and "
+                    "history are kept by name",
+                    where=f"{short_path(suite.file, self.settings.root)}, suite.name",
+                    valid="a name of its own for each suite",
+                    next_step='set [suite] name = "..." in one of them',
+                )
+                return SuiteFile(read.file, None, (problem,))
+        return read
 
     def cases(self, file: Path) -> list[Case]:
         """Every test of a suite file."""
@@ -246,7 +265,16 @@ class Session:
             return self._run(plan)
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends this suite only
             failed = error if isinstance(error, PerfgateError) else self._crash(error)
-            return failed_suite(plan.read, self.settings.root, plan.wanted, failed)
+        except (KeyboardInterrupt, SystemExit, GeneratorExit):
+            raise  # the session ends with it
+        except BaseException as error:  # noqa: BLE001 - what another plugin's alarm raises in our frames
+            first = next(iter(str(error).splitlines()), type(error).__name__)
+            failed = PerfgateError(
+                f"another plugin interrupted the measurement: {first}",
+                next_step="take its limit off perf tests: --perf-seconds and --perf-timeout limit "
+                "how long they take",
+            )
+        return failed_suite(plan.read, self.settings.root, plan.wanted, failed)
 
     def _crash(self, error: Exception) -> PerfgateError:
         """An error that nobody expected, with its traceback in a file."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
+from pytest_perfgate.baselines.elsewhere import Here, check_folder, why_none
 from pytest_perfgate.baselines.store import Baseline, Store
 from pytest_perfgate.baselines.update import spec_digest
 from pytest_perfgate.errors import PerfgateError
 from pytest_perfgate.machine import steadiness
-from pytest_perfgate.machine.fingerprint import Environment, Machine, differences
+from pytest_perfgate.machine.fingerprint import differences
 from pytest_perfgate.measure.bench import Bench
 from pytest_perfgate.metric import Metric
 from pytest_perfgate.records.recipe import Budget, LimitKind, Recipe, Suite
@@ -42,7 +43,7 @@ class SuiteJudge:
         bench: Bench,
         *,
         store: Store,
-        machine: Machine,
+        here: Here,
         base: BaseTree | None,
         risk: Risk,
         skipped: Mapping[str, Failure],
@@ -53,26 +54,32 @@ class SuiteJudge:
         self._metrics = metrics
         self._arms = arms
         self._bench = bench
-        self._machine = machine
+        self._here = here
         self._base = base
         self._risk = risk
         self._searches = searches
         self._now = datetime.now(UTC)
         self._stored: dict[str, Baseline] = {}
         self._unreadable: dict[str, PerfgateError] = {}
+        self._elsewhere: dict[str, str] = {}
         self.skipped = skipped
         self.pace: float | None = None
         self._read_baselines(store)
 
     def _read_baselines(self, store: Store) -> None:
+        suite = self._suite
         for recipe in self._arms.recipes:
             try:
-                baseline = store.read(self._machine, self._suite.name, recipe.name)
+                baseline = store.read(self._here.machine, suite.name, recipe.name)
+                if baseline is not None:
+                    check_folder(baseline, suite.folder, suite.root)
             except PerfgateError as error:
                 self._unreadable[recipe.name] = error
-            else:
-                if baseline is not None:
-                    self._stored[recipe.name] = baseline
+                continue
+            if baseline is not None:
+                self._stored[recipe.name] = baseline
+            elif self._base is None:
+                self._elsewhere[recipe.name] = why_none(store, suite, recipe.name, self._here)
 
     # -- verdicts --------------------------------------------------------------------------
 
@@ -117,7 +124,7 @@ class SuiteJudge:
                 next_step=next_step,
             )
 
-        reason = why_not(budget.when, self._machine)
+        reason = why_not(budget.when, self._here.machine)
         if reason:
             return without(Status.SKIPPED, f"does not apply on this machine: {reason}")
         unreadable = self._unreadable.get(name)
@@ -157,6 +164,7 @@ class SuiteJudge:
             record=self.record(recipe.name).without(discarded),
             reference=None if recipe.is_reference else beside,
             baseline=self._stored.get(recipe.name),
+            elsewhere=self._elsewhere.get(recipe.name, ""),
             base=self._base_of(recipe.name),
             control=(beside, self._bench.record(copy[0]).without(discarded)) if copy else None,
             reference_baseline=self._stored.get(reference),
@@ -213,13 +221,13 @@ class SuiteJudge:
             problems=self._arms.problems,
         )
 
-    def suspects(self, environment: Environment) -> tuple[str, ...]:
+    def suspects(self) -> tuple[str, ...]:
         """Differences between now and what was there when the baselines were stored, in words."""
         if self._base is not None:
             return ()
         lines: dict[str, None] = {}
         for baseline in self._stored.values():
-            lines |= dict.fromkeys(differences(baseline.environment, environment))
+            lines |= dict.fromkeys(differences(baseline.environment, self._here.environment))
         for name, baseline in self._stored.items():
             if baseline.spec != spec_digest(self.record(name)):
                 lines[

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 
+from pytest_perfgate.baselines.elsewhere import Here
 from pytest_perfgate.baselines.store import Store
 from pytest_perfgate.files import short_path
 from pytest_perfgate.machine import steadiness
@@ -58,7 +59,6 @@ class SuiteRun:
     ) -> None:
         self._suite = suite = values.suite
         self._settings = settings
-        self._environment = environment
         self._base = base
         self._metrics = metrics_of(suite.task)
         wanted = {name: wanted[name] for name in suite.recipes if name in wanted}
@@ -83,7 +83,7 @@ class SuiteRun:
             self._arms,
             self._bench,
             store=Store(settings.baselines),
-            machine=machine,
+            here=Here(machine, environment),
             base=base,
             risk=risk,
             skipped=skipped,
@@ -154,7 +154,7 @@ class SuiteRun:
                 if record.failure is None
             },
             verdicts=tuple(verdicts),
-            suspects=self._judge.suspects(self._environment),
+            suspects=self._judge.suspects(),
             phases=phases,
             plan=self._launches.plan,
             base=self._judge.base_record(),

@@ -53,6 +53,7 @@ class Evidence:
         control: the reference and its unchanged copy, measured in the same launches.
         reference_baseline: the stored record of the reference.
         pace: seconds that one more launch takes, None when it is not known.
+        elsewhere: what is stored where there is no baseline: another machine's, "" for nothing.
         loud: why times of this session prove nothing worse than stored ones, "" when they may.
     """
 
@@ -66,6 +67,7 @@ class Evidence:
     pace: float | None = None
     metrics: Mapping[str, Metric] = field(default_factory=dict)
     loud: str = ""
+    elsewhere: str = ""
 
 
 @dataclass(frozen=True)

@@ -240,9 +240,9 @@ def _obstacle(limit: Limit, metric: Metric, evidence: Evidence) -> LimitResult |
             return None
         return _without(limit, Status.NO_BASELINE, base.problem, f"base {base.name}")
     if evidence.baseline is None or metric.name not in evidence.baseline.metrics:
-        return _without(
-            limit, Status.NO_BASELINE, f"no baseline of {metric.name} is stored for this machine"
-        )
+        absent = f"no baseline of {metric.name} is stored for this machine"
+        notes = (evidence.elsewhere,) if evidence.elsewhere else ()
+        return _without(limit, Status.NO_BASELINE, absent).model_copy(update={"notes": notes})
     then, now = evidence.baseline.accuracy, evidence.record.accuracy
     if metric.rule is Rule.IMAGES and then and now and then.data_digest != now.data_digest:
         return _without(
