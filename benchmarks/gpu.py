@@ -206,7 +206,7 @@ def _exported(module: Any, asked: Asked) -> Path:
     example = (torch.zeros(asked.batch, 3, side, side),)
     program = torch.onnx.export(module, example, dynamo=True, verbose=False)
     if program is None:
-        raise RuntimeError("torch.onnx.export gave nothing")
+        raise RuntimeError("torch.onnx.export returned no program")
     program.save(str(file))
     return file
 

@@ -92,7 +92,7 @@ def data_source(value: str) -> str:
     if value not in {"train", "calibration"} and not IMPORT_PATH.fullmatch(value):
         raise PydanticCustomError(
             "data_source",
-            "it is not data to learn from",
+            "not a split or a function of training data",
             {"expected": 'train, calibration, "package.module:function"'},
         )
     return value

@@ -105,7 +105,7 @@ def test_a_provider_that_falls_back_is_an_error(project: Project) -> None:
     project.write(RECIPES + CUDA.replace("RUNTIME", "moody"))
     result = project.run("-k", "cuda")
     assert project.verdicts() == {"cuda-latency_p50": "ERROR"}
-    said(result, "CUDAExecutionProvider was asked for, and ONNX Runtime uses CPUExecutionProvider")
+    said(result, "CUDAExecutionProvider was requested, but ONNX Runtime uses CPUExecutionProvider")
 
 
 @pytest.mark.alone

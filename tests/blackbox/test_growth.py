@@ -33,4 +33,4 @@ def test_growth_is_compared_with_nothing(project: Project) -> None:
         SUITE.replace('memory_growth = { max = "2 MB" }', 'memory_growth = { growth = "5%" }')
     )
     result = project.run("-k", "moody")
-    said(result, "growth does not fit memory_growth (nothing is compared with it)")
+    said(result, "growth does not fit memory_growth (this metric is never compared)")

@@ -119,4 +119,4 @@ def test_page_locked_memory_without_a_device_is_an_error(loading: Project) -> No
     )
     result = loading.run()
     assert loading.verdicts() == {"loaded-loader_throughput": "ERROR"}
-    said(result, "pin_memory = true was asked for, and torch finds no CUDA device here")
+    said(result, "pin_memory = true is set, but torch finds no CUDA device here")

@@ -67,8 +67,8 @@ def test_a_session_that_keeps_state_is_an_error(
 @pytest.mark.parametrize(
     ("asked", "problem"),
     [
-        ("depth = 2, sessions = 4", "no more can be at work than there are images under way"),
-        ("depth = 9", "a stretch has to be longer than what is under way"),
+        ("depth = 2, sessions = 4", "no more can work at once than there are images in flight"),
+        ("depth = 9", "a stretch needs as many images as are in flight"),
     ],
 )
 def test_what_could_never_be_busy_is_an_error_early(

@@ -101,8 +101,8 @@ def test_more_devices_than_there_are_is_skipped_with_the_numbers(project: Projec
         "gpus-replica_throughput": "SKIPPED",
         "plain-measured": "PASS",
     }
-    asked = f"it asks for 512 cores (512 devices of 1), and {CORES} were found"
-    said(result, asked, "it asks for 512 GPUs, and 0 were found", "--perf-cores")
+    asked = f"it needs 512 cores (512 devices of 1), and {CORES} were found"
+    said(result, asked, "it needs 512 GPUs, and 0 were found", "--perf-cores")
 
 
 def test_a_replica_that_dies_ends_its_recipe_and_is_named(

@@ -140,8 +140,8 @@ def test_nothing_is_searched_unless_that_is_asked(
     result = searched.run("-k", "searched")
     assert searched.verdicts() == {"searched-map": "ERROR"}
     assert studied(searched) == []
-    said(result, "its values are still to be searched: none was tried", "--perf-search")
-    assert "still to be searched" in freeze()[1]
+    said(result, "the search for its values is not finished: none was tried", "--perf-search")
+    assert "search for its values is not finished" in freeze()[1]
 
 
 @pytest.mark.slow

@@ -71,7 +71,7 @@ def test_no_changed_byte_is_used(tmp_path: Path, data: st.DataObject) -> None:
     found, damaged = find(entry)
     assert found is None
     assert len(damaged) == 1
-    assert " was changed or cut: built anew" in damaged[0]
+    assert " was damaged; it was built again" in damaged[0]
     assert find(entry) == (None, [])  # it is gone, and not said again
     assert find(stored(tmp_path / "cache")) == (entry, [])
 
@@ -112,7 +112,7 @@ def test_a_cut_missing_or_added_file_is_built_anew(
     change(entry.folder)
     found, damaged = find(entry)
     assert found is None
-    assert f"{entry.folder.name}/{said} was changed or cut: built anew" in damaged[0]
+    assert f"{entry.folder.name}/{said} was damaged; it was built again" in damaged[0]
 
 
 @pytest.mark.parametrize("part", ["evaluation.json", "link.json", "inner", ".", ".."])

@@ -213,7 +213,7 @@ def test_foreign_parquet_and_newer_versions_are_named(tmp_path: Path) -> None:
         past = read(store, 366, 30)
     assert len(past.nights) == 1
     assert [each.problem for each in past.unread] == [
-        "it is no history of pytest-perfgate",
+        "not a file of pytest-perfgate's history",
         "it is of version 99, and this program reads 1",
     ]
 

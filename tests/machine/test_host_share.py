@@ -92,8 +92,8 @@ def test_a_share_is_what_the_options_name() -> None:
     ("cores", "named", "said"),
     [
         ("0-9", "", "may not run on core 8"),
-        ("all", "", "these are no cores"),
-        ("3-1", "", "these are no cores"),
+        ("all", "", "not a list of cores"),
+        ("3-1", "", "not a list of cores"),
         ("", "4", "'4' names no GPU"),
         ("", "0,0", "'0' names no GPU"),
         ("", "GPU-", "'GPU-' names no GPU"),

@@ -56,11 +56,11 @@ def pipe(place: Path) -> None:
 @pytest.mark.parametrize(
     ("before", "said"),
     [
-        (linked, "it is no folder"),
-        (file, "it is no folder"),
+        (linked, "it is not a folder"),
+        (file, "it is not a folder"),
         (open_to_all, r"others may write to it \(mode 777\)"),
         (linked_lock, "Too many levels of symbolic links"),
-        (pipe, "it is no regular file of this user"),
+        (pipe, "it is not a regular file of this user"),
     ],
 )
 def test_what_is_not_ours_is_refused(
@@ -162,13 +162,13 @@ def test_a_real_second_user_is_refused_and_has_its_turn_later(shared: Path) -> N
     [
         (lambda folder: folder.chmod(0o777), r"others may write to it \(mode 777\)"),
         (lambda folder: (folder / "cpu.lock").symlink_to("/etc/hostname"), "symbolic links"),
-        (lambda folder: os.mkfifo(folder / "cpu.lock"), "it is no regular file of its own"),
+        (lambda folder: os.mkfifo(folder / "cpu.lock"), "it is not a regular file of its own"),
         (
             lambda folder: [
                 (folder / "precious").write_text("kept"),
                 (folder / "cpu.lock").hardlink_to(folder / "precious"),
             ],
-            "it is no regular file of its own",
+            "it is not a regular file of its own",
         ),
     ],
 )

@@ -182,7 +182,7 @@ def test_what_else_was_seen_of_a_gpu_is_told() -> None:
     silent = DeviceConditions(uuid="GPU-1", problem="nvidia-ml-py is not installed")
     busy = DeviceConditions(uuid="GPU-2", others=2, mig=True)
     lines = steadiness.notes([Conditions(waited=0.0, devices=(silent, busy))])
-    assert "nothing could be read of the GPU GPU-1: nvidia-ml-py is not installed" in lines
+    assert "the GPU GPU-1 could not be read: nvidia-ml-py is not installed" in lines
     assert "2 other processes were on the GPU" in lines
     assert any("MIG" in line for line in lines)
 

@@ -92,8 +92,8 @@ def test_devices_have_their_columns_where_one_was_used() -> None:
     assert one["power: mean, highest"] == "120 W, not measured"
     assert one["energy over the rounds"] == "302 J"
     assert one["throttled"] == "5.0 % (software power cap)"
-    assert one["rounds left out for that"] == "2 of 32"
-    assert one["most memory in use"] == "not measured"
+    assert one["rounds left out"] == "2 of 32"
+    assert one["peak memory in use"] == "not measured"
     assert one["other processes on it"] == "0 others"
     assert {two[head] for head in list(two)[-11:]} == {"not measured"}
     assert any("2 of 32 rounds" in line for line in found.notes)

@@ -84,7 +84,7 @@ def test_another_experiment_can_be_named(store: str, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize("uri", ["sqlite:////proc/none/mlflow.db", "nonsense://x"])
 def test_a_store_that_does_not_take_it_is_a_warning(tmp_path: Path, uri: str) -> None:
     """The error is one of ours and names the store; the session gets a warning, no problem."""
-    with pytest.raises(ReportError, match="MLflow did not take the session"):
+    with pytest.raises(ReportError, match="MLflow rejected the session"):
         mlflow_run.log(sessions.healthy(), uri, None)
     settings = Settings(
         root=tmp_path,

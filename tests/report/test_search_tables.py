@@ -76,7 +76,7 @@ def test_what_a_worker_said_stays_text(text: str) -> None:
 
 def test_the_terminal_says_what_won_or_that_nothing_did() -> None:
     """One line for a search."""
-    for winner, said in ((2, "which won"), (None, "none won")):
+    for winner, said in ((2, "which won"), (None, "no trial won")):
         out = io.StringIO()
         terminal.write(
             searched(winner=winner),

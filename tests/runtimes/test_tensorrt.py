@@ -242,10 +242,10 @@ def test_an_engine_of_unknown_origin_is_not_opened(open_session: Make, engine: A
     """Without the note beside it nothing says which package to open it with."""
     assert engine.path is not None
     EngineNote.beside(engine.path).write_text("{}")
-    with pytest.raises(RuntimeFault, match="what built this engine is not known"):
+    with pytest.raises(RuntimeFault, match="the package that built this engine is unknown"):
         open_session()
     EngineNote.beside(engine.path).unlink()
-    with pytest.raises(RuntimeFault, match="what built this engine is not known"):
+    with pytest.raises(RuntimeFault, match="the package that built this engine is unknown"):
         open_session()
 
 

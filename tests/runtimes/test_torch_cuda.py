@@ -43,13 +43,13 @@ ENGINES = {"compile": True, "compile_backend": "tensorrt", "device": "cuda"}
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"tf32": True}, "tf32 is of a GPU"),
-        ({"cuda_graph": True}, "cuda_graph is of a GPU"),
-        ({"compile_mode": "max-autotune"}, "compile_mode is that of torch.compile"),
-        ({"compile_backend": "tensorrt"}, "compile_backend is that of torch.compile"),
-        ({"compile_backend": "tensorrt", "compile": True}, "is of a GPU"),
-        ({**ENGINES, "compile_mode": "max-autotune"}, "compile_mode is Inductor's"),
-        ({**ENGINES, "autocast": "float16"}, "engines compute in the types of the module"),
+        ({"tf32": True}, "tf32 needs a GPU"),
+        ({"cuda_graph": True}, "cuda_graph needs a GPU"),
+        ({"compile_mode": "max-autotune"}, "compile_mode is an option of torch.compile"),
+        ({"compile_backend": "tensorrt"}, "compile_backend is an option of torch.compile"),
+        ({"compile_backend": "tensorrt", "compile": True}, "needs a GPU"),
+        ({**ENGINES, "compile_mode": "max-autotune"}, "compile_mode is an option of Inductor"),
+        ({**ENGINES, "autocast": "float16"}, "an engine computes in the types of the module"),
         ({"device": "mps"}, "'cpu' or 'cuda'"),
         (
             {"device": "cuda", "cuda_graph": True, "compile": True, "compile_mode": "max-autotune"},

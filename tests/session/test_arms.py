@@ -167,7 +167,7 @@ def test_the_base_gets_the_values_that_were_found_here(
         assert [arm.suite.recipes["found"] for arm in other] == [found]
     else:
         assert other == []
-        assert "do not take the values" in mine.problems["found"]
+        assert "do not allow the values" in mine.problems["found"]
 
 
 def test_nothing_is_needed_beside_a_recipe_that_will_not_be_measured(tmp_path: Path) -> None:

@@ -176,7 +176,7 @@ def test_maps_are_channels_first() -> None:
         def forward(self, images: Any) -> Any:
             return images[:, :, ::8, ::8].permute(0, 2, 3, 1)
 
-    with pytest.raises(BuildError, match="no map of features"):
+    with pytest.raises(BuildError, match="not a feature map"):
         fit_of(Last(), Seam((1, 3, 32, 32), (1, 16, 4, 4)))
 
 

@@ -123,7 +123,7 @@ def test_the_chains_own_model_comes_closer_to_a_teacher(
     ("asked", "said"),
     [
         ({"student": "self"}, 'student = "self" needs a teacher'),
-        ({"student": PATH, "teacher": PATH}, "the chain's model so far is the teacher"),
+        ({"student": PATH, "teacher": PATH}, "another student's teacher is the chain's model"),
         ({"student": "self", "teacher": "nonsense"}, "not an import path"),
     ],
 )

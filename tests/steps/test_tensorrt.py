@@ -134,11 +134,11 @@ GOOD = {
 @pytest.mark.parametrize(
     ("change", "asked", "word"),
     [
-        ({"layers": 0}, {}, "does not tell what its layers are"),
+        ({"layers": 0}, {}, "does not list its layers"),
         ({"weighted_by_precision": {"fp32": 4}}, {}, "computes in int8, and the ONNX file has 3"),
         ({"weighted_by_precision": {}}, {}, "layers with weights: none"),
         ({"onnx_bf16_ops": 1}, {}, "computes in bf16"),
-        ({}, {"package": "tensorrt", "fp16": True}, "computes in fp16, and fp16 = true asks so"),
+        ({}, {"package": "tensorrt", "fp16": True}, "computes in fp16, but fp16 = true is set"),
         ({"sparse_layers": 0}, {"sparse_weights": True}, "2:4"),
     ],
 )
@@ -304,9 +304,9 @@ def test_what_a_file_asks_for_is_read_from_the_graph(exported: Artifact, make_co
 @pytest.mark.parametrize(
     ("values", "word"),
     [
-        ({"min_batch": 4, "opt_batch": 2}, "must not fall"),
-        ({"opt_batch": 9}, "must not fall"),
-        ({"exclude_lean_runtime": True}, "says nothing without version_compatible"),
+        ({"min_batch": 4, "opt_batch": 2}, "must be in ascending order"),
+        ({"opt_batch": 9}, "must be in ascending order"),
+        ({"exclude_lean_runtime": True}, "needs version_compatible"),
         ({"compute_capabilities": ("8.6",)}, "SM86"),
         ({"builder_optimization_level": 6}, "less than or equal to 5"),
         ({"package": "trt"}, "tensorrt_rtx"),

@@ -166,5 +166,5 @@ def test_text_that_is_no_information_is_an_error(text: str) -> None:
 
 def test_an_engine_that_only_names_its_layers_is_an_error() -> None:
     """As one does that was built without detailed verbosity."""
-    with pytest.raises(BuildError, match="names its layers, and says no more"):
+    with pytest.raises(BuildError, match="reports nothing of its layers but their names"):
         from_inspector('{"Layers": ["conv_1", "conv_2"]}')

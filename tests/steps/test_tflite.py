@@ -99,14 +99,14 @@ def test_the_converter_gives_the_modules_numbers(
     session = opened(applied.artifact.path, tmp_path)
     assert session.run(example(4))[0].shape[0] == 4
     if batch == 2:
-        with pytest.raises(RuntimeFault, match="batch of 3 does not go into parts of 2"):
+        with pytest.raises(RuntimeFault, match="batch of 3 is not a multiple of 2"):
             session.run(example(3))
 
 
 def test_an_interpreter_that_is_not_there_or_lacks_the_converter_is_told(make_context: Any) -> None:
     """Both say how to make one."""
     for name, python, said in (
-        ("a", "/no/such/python", "no interpreter"),
+        ("a", "/no/such/python", "no Python interpreter"),
         ("b", sys.executable, "No module named 'litert_torch'"),
     ):
         with pytest.raises(BuildError, match=said) as caught:

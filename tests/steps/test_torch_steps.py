@@ -213,7 +213,7 @@ def test_finetune_trains_on_the_data_that_is_named(make_model: Any, make_context
     applied = step.apply(Artifact(TORCH, module=make_model()), options, make_context(trainer=fit))
     step.prove(applied.effect, options)
     for wrong in ("validation", "night", "toy/data.py"):
-        with pytest.raises(ValidationError, match="not data to learn from"):
+        with pytest.raises(ValidationError, match="not a split or a function of training data"):
             Finetune.Options(steps=1, data=wrong)
 
 

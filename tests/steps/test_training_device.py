@@ -78,7 +78,7 @@ def test_parameters_elsewhere_end_the_training_at_its_first_step() -> None:
 
 def test_a_trainer_that_hides_its_module_is_not_believed() -> None:
     """Nothing is proven of a module that `course.steps` is not given."""
-    with pytest.raises(BuildError, match="no parameter is known to be there"):
+    with pytest.raises(BuildError, match="none of its parameters is there"):
         next(Course(device="cuda").steps(1))
 
 

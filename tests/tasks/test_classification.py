@@ -141,7 +141,7 @@ def test_agreement_and_score_shift_are_held_to_the_reference() -> None:
 
 def test_a_model_that_gives_nan_is_an_error() -> None:
     """It would be of the first class."""
-    with pytest.raises(DataError, match="no numbers"):
+    with pytest.raises(DataError, match="not numbers"):
         Classification().evaluate(data([0]), [Called(np.full(CLASSES, np.nan, np.float32))])
 
 

@@ -77,7 +77,7 @@ def test_classes_in_another_order_are_named_with_the_option_that_sorts_them() ->
 
 def test_a_classifier_no_better_than_guessing_is_doubted() -> None:
     """It calls everything one class."""
-    assert "guessing among 4 classes has 0.2500" in classified(LABELS, [0] * 40).problem
+    assert "guessing among 4 classes reaches 0.2500" in classified(LABELS, [0] * 40).problem
 
 
 SQUARES = [(2.0, 2.0, 12.0, 12.0), (20.0, 20.0, 40.0, 40.0)]

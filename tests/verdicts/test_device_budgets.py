@@ -89,9 +89,9 @@ def test_a_launch_says_why_it_has_no_value() -> None:
     arm.times = [(0.0, 0.01, 0.0, float("nan"))]
     here = gpu_sensors.Devices(Recorded(DeviceGetTotalEnergyConsumption=None), [UUID], [4711])
     assert launch._unmeasured(arm, here) == {
-        "device_time_p50": "its runtime does not tell the time on the device",
-        "device_memory": "NVML does not tell it of this device",
-        "energy": "NVML does not tell it of this device",
+        "device_time_p50": "its runtime does not report the time on the device",
+        "device_memory": "NVML does not report it for this device",
+        "energy": "NVML does not report it for this device",
     }
     arm.times, arm.device_memory_process = [(0.0, 0.01, 0.0, 0.009)], 10**9
     assert launch._unmeasured(arm, gpu_sensors.Devices(Recorded(), [UUID], [4711])) == {}

@@ -106,7 +106,7 @@ def test_time_outside_the_operators_is_said_to_be_there() -> None:
     """Inference is slower and no operator is: the line does not leave that open."""
     same = row("stem", "Conv", 3.0)
     slow, fine = record("new", same, inference=14.0), record("old", same)
-    assert "lies outside its operators" in beside(slow, fine, "old").lines()[1]
+    assert "is outside its operators" in beside(slow, fine, "old").lines()[1]
     worse = record("new", row("stem", "Conv", 7.0), inference=14.0)
     assert "outside" not in beside(worse, fine, "old").lines()[1]
 

@@ -147,7 +147,7 @@ def test_a_baseline_of_zero_scores_proves_nothing() -> None:
     )
     found = against(Limit(LimitKind.REGRESSION, 0.01, "0.01"), METRICS["map"], evidence)
     assert found.status is Status.ERROR
-    assert "nothing is lower" in found.reason
+    assert "the lowest possible value" in found.reason
 
 
 def without_yardstick(baseline: Baseline) -> Baseline:
@@ -202,7 +202,7 @@ def test_a_stored_value_of_zero_is_no_crash(metric: str) -> None:
     ("recorded", "metric", "says"),
     [
         ("", "latency_p50", "through reference: +100"),
-        ("2026-11-01T00:00:00+00:00", "latency_p50", "is of another session"),
+        ("2026-11-01T00:00:00+00:00", "latency_p50", "was recorded in another session"),
         ("", "latency_p99", ""),
     ],
 )
@@ -256,4 +256,4 @@ def test_undecided_growth_asks_for_a_wider_budget() -> None:
     metric = PERFORMANCE["memory_growth"]
     found = against(Limit(LimitKind.MAX, 1e6, "1 MB"), metric, Evidence(record=record))
     assert found.status is Status.INCONCLUSIVE
-    assert "one run cannot tell growth" in found.next_step
+    assert "one run cannot distinguish a leak" in found.next_step

@@ -44,7 +44,7 @@ def test_too_few_gpus_are_said_with_both_numbers(
     assert placement.on_gpu(asked)
     assert placement.cores_of(asked, 3) == 6
     missing = [each for each in placement.needs(asked, 3) if each.missing]
-    assert lacks(missing) == (f"it asks for 2 GPUs, and {said} found" if said else "")
+    assert lacks(missing) == (f"it needs 2 GPUs, and {said} found" if said else "")
 
 
 def test_cores_are_what_counts_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,9 +53,9 @@ def test_cores_are_what_counts_without_a_gpu(monkeypatch: pytest.MonkeyPatch) ->
     asked = recipe(RuntimeSpec("onnxruntime"), 2)
     assert not placement.on_gpu(asked)
     (cores,) = placement.needs(asked, 2)
-    assert cores.reason == "it asks for 4 cores (2 devices of 2), and 3 were found"
+    assert cores.reason == "it needs 4 cores (2 devices of 2), and 3 were found"
     assert not placement.needs(asked, 1)[0].missing
-    with pytest.raises(RuntimeFault, match="asks for 4 cores, and 3 were found"):
+    with pytest.raises(RuntimeFault, match="needs 4 cores, and 3 were found"):
         placement.take(2, 2, gpu=False)
     assert placement.take(3, 1, gpu=False) == [Place((each,)) for each in range(3)]
 
@@ -82,8 +82,8 @@ def test_threads_are_within_the_cores_the_quota_and_what_the_kernel_spreads(
     ("given", "found", "said"),
     [
         ([Place((0,)), Place((1,))], [Place((0,)), Place((0,))], "replicas 0 and 1 share a device"),
-        ([Place((0,)), Place((1,))], [Place((0,)), Place((2,))], "replica 1 was given core 1"),
-        ([Place((0,)), Place((1,))], [Place((0,)), Place((1,), "GPU-1")], "and is on GPU-1"),
+        ([Place((0,)), Place((1,))], [Place((0,)), Place((2,))], "replica 1 belongs on core 1"),
+        ([Place((0,)), Place((1,))], [Place((0,)), Place((1,), "GPU-1")], "but is on GPU-1"),
         (
             [Place((0,), "GPU-1"), Place((1,), "GPU-2")],
             [Place((0,), "1"), Place((1,), "GPU-1")],
@@ -92,12 +92,12 @@ def test_threads_are_within_the_cores_the_quota_and_what_the_kernel_spreads(
         (
             [Place((0,), "GPU-1"), Place((1,), "GPU-2")],
             [Place((0,), "GPU-1"), Place((1,))],
-            "replica 1 was given GPU-2 .* and is on a device that it does not tell",
+            "replica 1 belongs on GPU-2 .* but is on an unknown device",
         ),
         (
             [Place((0,), "GPU-1"), Place((1,), "GPU-2")],
             [Place((0,), "GPU-1"), Place((1,), "GPU-3")],
-            "replica 1 was given GPU-2",
+            "replica 1 belongs on GPU-2",
         ),
     ],
 )
@@ -234,7 +234,7 @@ def test_replicas_on_real_gpus() -> None:
     """Each is on the one that it was given (needs two GPUs and a torch with CUDA)."""
     found, why = visible_gpus.count()
     if found < 2:
-        pytest.skip(f"it asks for 2 GPUs, and {found} found {why}")
+        pytest.skip(f"it needs 2 GPUs, and {found} found {why}")
     torch = pytest.importorskip("torch")
     if not torch.version.cuda:
         pytest.skip("a torch that is built with CUDA is needed")

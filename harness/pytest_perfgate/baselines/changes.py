@@ -101,7 +101,7 @@ def refusals(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> dict[str, str
 def table(changes: Sequence[Change]) -> list[str]:
     """The changes as lines of at most 100 columns."""
     if not changes:
-        return ["the stored baselines stay as they are"]
+        return ["no baseline was changed"]
     lines = [f"{'change':8} {'recipe':24} {'metric':16} {'stored':>13} {'measured':>13} {'':>9}"]
     for change in changes:
         unit = Unit(change.unit)

@@ -52,14 +52,14 @@ class StoredMetric(Frozen):
     @classmethod
     def _positive(cls, values: tuple[float, ...]) -> tuple[float, ...]:
         if any(value < 0 for value in values):
-            raise ValueError("a measured value is not negative")
+            raise ValueError("a measured value must not be negative")
         return values
 
     @field_validator("yardstick")
     @classmethod
     def _takes_time(cls, values: tuple[float, ...]) -> tuple[float, ...]:
         if any(value <= 0 for value in values):
-            raise ValueError("the yardstick takes some time")
+            raise ValueError("the yardstick's time must be above 0")
         return values
 
 
@@ -102,7 +102,7 @@ class Baseline(Frozen):
     @classmethod
     def _is_date(cls, text: str) -> str:
         if datetime.fromisoformat(text).tzinfo is None:
-            raise ValueError("a time with its zone is asked for")
+            raise ValueError("the time has no time zone")
         return text
 
     def age_days(self, now: datetime) -> float:
@@ -138,12 +138,12 @@ class Store:
             return None
         baseline = read_file(file)
         if baseline.machine != machine:
-            raise _unusable(
-                file, "the machine inside is not the one that its folder is named after"
-            )
+            raise _unusable(file, "the folder is named after another machine")
         if (baseline.suite, baseline.recipe) != (suite, recipe):
             raise _unusable(
-                file, f"it is of {baseline.suite}/{baseline.recipe}, not of {suite}/{recipe}"
+                file,
+                f"the file holds the baseline of {baseline.suite}/{baseline.recipe}, not "
+                f"of {suite}/{recipe}",
             )
         return baseline
 
@@ -202,7 +202,7 @@ def read_file(file: Path) -> Baseline:
     except (ValueError, RecursionError) as error:
         raise _unusable(file, f"it is not JSON, perhaps cut short: {error}") from error
     if not isinstance(data, dict) or not isinstance(data.get("version"), int):
-        raise _unusable(file, "it is not a baseline: there is no version")
+        raise _unusable(file, "not a baseline: the file has no version")
     data = carried_up(
         data,
         VERSION,

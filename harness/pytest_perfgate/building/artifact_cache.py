@@ -126,7 +126,7 @@ class ArtifactStore:
     def _drop(self, folder: Path, changed: str) -> None:
         """Removes an entry that cannot be used, so that the next session does not say it again."""
         where = (folder / changed).relative_to(self.root).as_posix()
-        self.damaged.append(f"the cached file {where} was changed or cut: built anew")
+        self.damaged.append(f"the cached file {where} was damaged; it was built again")
         remove(folder)
 
     def training(self, key: str) -> Path:

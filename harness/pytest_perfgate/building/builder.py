@@ -246,7 +246,7 @@ class _Chain:
         else:
             self._module = None
             if applied.artifact.path is None or applied.artifact.path.parent != folder:
-                raise BuildError(f"step {spec.name!r} left no file in the folder that it was given")
+                raise BuildError(f"step {spec.name!r} wrote no file into its folder")
             name = applied.artifact.path.name
             structures = ()
         files = {**before.stored.files, **self._watch.files()}
@@ -265,7 +265,7 @@ class _Chain:
         from pytest_perfgate.runtimes import OpenContext, Runtime
 
         if split == VALIDATION:
-            raise BuildError("validation images judge what was built, they do not shape it")
+            raise BuildError("a step cannot score validation images: they judge its result")
         names = registry.names(registry.RUNTIMES)
         runtimes: list[Runtime] = [registry.find(registry.RUNTIMES, name) for name in names]
         runtime = next(one for one in runtimes if artifact.kind in one.accepts)

@@ -18,7 +18,7 @@ def open_session(suite: Suite, recipe: Recipe, artifact: ArtifactHandle) -> Infe
         BuildError: the artifact was not evaluated.
     """
     if artifact.compiled is None:
-        raise BuildError("the artifact has no folder for what its runtime compiles")
+        raise BuildError("the artifact has no folder for the code that its runtime compiles")
     runtime: Runtime = registry.find(registry.RUNTIMES, recipe.runtime.name)
     options = runtime.Options.model_validate(dict(recipe.runtime.options))
     artifact.compiled.mkdir(parents=True, exist_ok=True)

@@ -122,7 +122,7 @@ def _runtime_for(kind: str, now: RuntimeSpec, last: RuntimeSpec) -> RuntimeSpec:
         missing = any(package.missing for package in runtime.requires)
         if kind in runtime.accepts and not missing:
             return RuntimeSpec(name, runtime.Options().model_dump(mode="json"))
-    raise RecipeError(f"there is no runtime for what is of the kind {kind!r}")
+    raise RecipeError(f"no runtime accepts an artifact of the kind {kind!r}")
 
 
 def _accepts(name: str) -> frozenset[str]:

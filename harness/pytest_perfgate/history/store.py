@@ -174,7 +174,7 @@ class History(contextlib.ExitStack):
             if version == str(VERSION):
                 read.append(file)
             elif file not in known:
-                problem = "it is no history of pytest-perfgate"
+                problem = "not a file of pytest-perfgate's history"
                 if version:
                     problem = f"it is of version {version}, and this program reads {VERSION}"
                 self.unread.append(Unread(file, problem))

@@ -37,6 +37,6 @@ def refuse_opened(fds: Path = _OPENED) -> None:
                 break
     if signs:
         raise RuntimeFault(
-            "this process has opened CUDA before it forked those that measure: " + ", ".join(signs),
-            next_step="a runtime's `preload` may name no module whose import opens the device",
+            "this process opened CUDA before it forked the arms: " + ", ".join(signs),
+            next_step="take modules whose import opens the device out of the runtime's `preload`",
         )

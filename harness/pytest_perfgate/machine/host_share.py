@@ -57,13 +57,13 @@ class Share:
             if has < count and (has or what != "GPUs"):
                 raise PerfgateError(
                     f"{SPREAD}: there are {has} {what} for {count} workers",
-                    valid=f"as many workers as {what}, at the most: -n {has}",
+                    valid=f"at most one worker for each of the {what}: -n {has}",
                 )
         models = sorted({gpu.name for gpu in self.gpus})
         if len(models) > 1:
             raise PerfgateError(
-                f"{SPREAD}: the GPUs are not alike ({', '.join(models)}), and what is measured on "
-                "one says nothing of another",
+                f"{SPREAD}: the GPUs differ ({', '.join(models)}), so measurements on them "
+                "cannot be compared",
                 next_step=f"name those of one model: {GPUS}",
             )
         cores, devices = len(self.cores) // count, len(self.gpus) // count
@@ -113,7 +113,7 @@ def spread(every: Share, count: int, worker: str) -> Share | None:
     """
     if count < 2:
         raise PerfgateError(
-            f"{SPREAD}: suites are spread over the workers of pytest-xdist, and there are {count}",
+            f"{SPREAD}: suites are spread over the workers of pytest-xdist; this run has {count}",
             valid="-n 2 or more",
         )
     # A worker that takes the place of one that crashed is counted on.
@@ -194,7 +194,7 @@ def _numbers(text: str) -> list[int]:
     try:
         return sorted(expanded(text))
     except ValueError:
-        raise PerfgateError(f"{CORES} {text}: these are no cores", valid="0-3,8") from None
+        raise PerfgateError(f"{CORES} {text}: not a list of cores", valid="0-3,8") from None
 
 
 def _chosen(text: str, every: Sequence[Gpu]) -> tuple[Gpu, ...]:
@@ -223,7 +223,7 @@ def _gpus() -> tuple[Gpu, ...]:
     if library is None:
         if _DRIVER.exists():
             raise PerfgateError(
-                f"which GPUs there are cannot be told, and so none can be shared out: {problem}",
+                f"the GPUs cannot be listed, so none can be assigned: {problem}",
                 next_step=nvml.GET_IT,
             )
         return ()

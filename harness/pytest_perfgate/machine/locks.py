@@ -88,7 +88,7 @@ class _Folder:
             valid = "a folder with regular files, of this user, that no other user may write to"
             step = f"ls -ld {path}; remove it, or set TMPDIR to a folder of your own"
         return PerfgateError(
-            f"the locks of measurements cannot be kept there: {problem}",
+            f"this folder cannot hold the locks of measurements: {problem}",
             where=str(path),
             valid=valid,
             next_step=step,
@@ -110,7 +110,7 @@ def _folder_of_locks() -> _Folder:
     about = folder.path.lstat()
     owner, kind = (_ROOT, "root") if folder.shared else (os.getuid(), f"user {os.getuid()}")
     if not stat.S_ISDIR(about.st_mode):
-        raise folder.foreign(folder.path, "it is no folder")
+        raise folder.foreign(folder.path, "it is not a folder")
     if about.st_uid != owner:
         problem = f"it belongs to user {about.st_uid}, not to {kind}"
         raise folder.foreign(folder.path, problem)
@@ -166,7 +166,7 @@ def _opened(folder: _Folder, name: str) -> IO[str]:
     if not alone or (about.st_uid != os.getuid() and not folder.shared):
         os.close(handle)
         kind = "of its own" if folder.shared else "of this user"
-        raise folder.foreign(path, f"it is no regular file {kind}")
+        raise folder.foreign(path, f"it is not a regular file {kind}")
     return os.fdopen(handle, "a+")
 
 

@@ -92,8 +92,8 @@ def obituary(code: int) -> tuple[str, str]:
     name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
     if number == signal.SIGKILL:
         return (
-            f"it was killed ({name}), most often by the kernel for want of memory",
-            "free memory, or make the recipe smaller; `dmesg | grep -i oom` tells more",
+            f"it was killed ({name}), usually by the kernel, out of memory",
+            "free memory, or make the recipe smaller; `dmesg | grep -i oom` shows more",
         )
     if number == signal.SIGBUS:
         return (
@@ -103,7 +103,7 @@ def obituary(code: int) -> tuple[str, str]:
     if number in {signal.SIGSEGV, signal.SIGILL, signal.SIGFPE, signal.SIGABRT}:
         return (
             f"it crashed in native code ({name})",
-            "the last words show where; the versions of the frameworks are the first suspect",
+            "see the last output; check the versions of the frameworks first",
         )
     return f"it was ended by {name}", ""
 

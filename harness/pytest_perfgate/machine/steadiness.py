@@ -221,7 +221,7 @@ def _of_devices(ordered: Sequence[Conditions]) -> list[str]:
     """Observations of GPUs that discard no launch, but are a reason to look."""
     pairs = [(launch, device) for launch in ordered for device in launch.devices]
     lines = [
-        f"nothing could be read of the GPU {uuid}: {problem}"
+        f"the GPU {uuid} could not be read: {problem}"
         for uuid, problem in dict.fromkeys(
             (device.uuid, device.problem) for _, device in pairs if device.problem
         )

@@ -141,6 +141,6 @@ def checked_out(commit: Commit, cache: Path) -> Iterator[Path]:
         root = tree / commit.prefix
         if not root.is_dir():
             raise PerfgateError(
-                f"the project's folder {commit.prefix!r} was not there", where=where
+                f"the commit has no folder {commit.prefix!r}, in which the project is", where=where
             )
         yield root.resolve()

@@ -212,7 +212,7 @@ class Preparation:
 
     def _not_shown(self, problem: str) -> None:
         """Pictures are no verdict: recipes are judged without them, and people are told."""
-        self.notes.append(f"the images that got worse could not be looked for: {problem}")
+        self.notes.append(f"the search for images that got worse failed: {problem}")
 
     def _add_compared(self, event: Compared) -> None:
         prepared = self.prepared[event.label]

@@ -80,7 +80,7 @@ class _Pair:
             if level(record, metric) is None:
                 return f"not measured {word}"
         if metric.alone:
-            return "it is of one session, and nothing is compared with it"
+            return "this metric is never compared"
         if metric.rule is Rule.IMAGES:
             ours, theirs = self.new.accuracy, self.old.accuracy
             if ours and theirs and ours.data_digest != theirs.data_digest:
@@ -107,7 +107,7 @@ class _Pair:
             after=level(self.new, self.metric),
             direction=_direction(self.metric, moved),
             moved=moved,
-            reason="" if moved else reason or "nothing says how far apart the two are",
+            reason="" if moved else reason or "the difference has no interval",
             verdicts=(
                 _verdict(self.old_suite, self.new.name, self.metric.name),
                 _verdict(self.suite, self.new.name, self.metric.name),
@@ -204,7 +204,7 @@ def _facts(before: SessionRecord, after: SessionRecord) -> list[Fact]:
     """What else differs, the likeliest causes of a difference first."""
     facts = []
     if after.started < before.started:
-        facts.append(Fact("order", "the session named second was taken before the first"))
+        facts.append(Fact("order", "the second session was taken before the first"))
     if (before.commit, before.dirty) != (after.commit, after.dirty):
         facts.append(Fact("commit", f"{_commit(before)} -> {_commit(after)}"))
     elif after.dirty:
@@ -218,7 +218,7 @@ def _facts(before: SessionRecord, after: SessionRecord) -> list[Fact]:
     ]
     for word, session in (("before", before), ("after", after)):
         if not session.complete:
-            facts.append(Fact("session", f"the one {word} was interrupted: it is not whole"))
+            facts.append(Fact("session", f"the session {word} was interrupted and is incomplete"))
     if before.id == after.id and before == after:
         facts.append(Fact("session", "both files hold the same session"))
     old_suites = {suite.name: suite for suite in before.suites}
@@ -271,7 +271,7 @@ def _recipe_facts(old: RecipeRecord, new: RecipeRecord) -> list[str]:
         lines.append(f"artifact {old.artifact.digest[:12]} -> {new.artifact.digest[:12]}")
     ours, theirs = new.accuracy, old.accuracy
     if ours and theirs and ours.predictions_digest != theirs.predictions_digest:
-        lines.append("its predictions are not the same ones")
+        lines.append("its predictions differ")
     return lines
 
 

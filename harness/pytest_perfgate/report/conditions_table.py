@@ -45,8 +45,8 @@ _DEVICE_HEADS = (
     "power: mean, highest",
     "energy over the rounds",
     "throttled",
-    "rounds left out for that",
-    "most memory in use",
+    "rounds left out",
+    "peak memory in use",
     "other processes on it",
 )
 

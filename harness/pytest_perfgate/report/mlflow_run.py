@@ -42,7 +42,7 @@ def log(session: SessionRecord, uri: str, page: Path | None) -> str:
             return _log(MlflowClient(tracking_uri=uri), session, page)
         except Exception as error:
             what = " ".join(str(error).split())[:500] or type(error).__name__
-            raise ReportError(f"MLflow did not take the session: {what}", where=uri) from error
+            raise ReportError(f"MLflow rejected the session: {what}", where=uri) from error
 
 
 def _log(client: Any, session: SessionRecord, page: Path | None) -> str:

@@ -76,7 +76,9 @@ def _session(session: SessionRecord) -> Iterable[_Family]:
         "dirty": str(session.dirty).lower(),
         "machine": session.machine.id,
     }
-    yield _Family("perfgate_session", "", "The newest session; its labels say which.", [(facts, 1)])
+    yield _Family(
+        "perfgate_session", "", "Always 1; the labels describe the newest session.", [(facts, 1)]
+    )
     started = datetime.fromisoformat(session.started).timestamp()
     yield _Family(
         "perfgate_session_start_timestamp_seconds",
@@ -87,7 +89,7 @@ def _session(session: SessionRecord) -> Iterable[_Family]:
     yield _Family(
         "perfgate_session_duration_seconds",
         "seconds",
-        "How long the session took.",
+        "Duration of the session.",
         [({}, session.seconds)],
     )
     yield _Family(
@@ -100,7 +102,7 @@ def _session(session: SessionRecord) -> Iterable[_Family]:
     yield _Family(
         "perfgate_verdicts",
         "",
-        "Verdicts of the session, by what they say.",
+        "Number of verdicts of the session, by verdict.",
         [({"verdict": status.value}, counted[status]) for status in Status],
     )
 
@@ -126,12 +128,14 @@ def _metrics(session: SessionRecord, metrics: Mapping[str, Metric]) -> Iterable[
 
 def _verdicts(session: SessionRecord) -> Iterable[_Family]:
     family = _Family(
-        "perfgate_verdict", "", "The verdict on each budget: 1 for what it says, 0 for the others."
+        "perfgate_verdict",
+        "",
+        "Verdict on each budget: 1 for the verdict of the session, 0 for the others.",
     )
     relative = _Family(
         "perfgate_limit_change_ratio",
         "ratio",
-        "What a limit compared: the value over that of what it was compared with, less 1.",
+        "Relative change that a limit compared: the value divided by the other side's, minus 1.",
     )
     for suite in session.suites:
         for verdict in suite.verdicts:

@@ -100,9 +100,9 @@ def _table(record: RecipeRecord, other: RecipeRecord | None, name: str, broken: 
     if slower.graph:
         notes.append(f"number of operators: {', '.join(slower.graph)}")
     notes.append(
-        f"what the runtimes say of themselves differs: {', '.join(slower.facts)}"
+        f"properties that the runtimes report and that differ: {', '.join(slower.facts)}"
         if slower.facts
-        else "versions, threads and all else that the runtimes say of themselves are the same"
+        else "the runtimes report the same versions, threads and other properties"
     )
     return Table(
         recipe=record.name,
@@ -123,7 +123,7 @@ def clock(suite: SuiteRecord) -> str:
         if condition.frequency_mean is not None
     ]
     if not means:
-        return "the clock of the cores was not measured: this machine does not tell"
+        return "the clock of the cores was not measured: this machine does not report it"
     low, high = (f"{mean / 1e9:.2f}" for mean in (min(means), max(means)))
     return (
         f"the cores ran at {low} to {high} GHz (means of launches); arms of a launch share them, "

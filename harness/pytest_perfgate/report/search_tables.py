@@ -100,7 +100,7 @@ def _sweeps(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> list[Picture]:
             pictures.append(
                 (
                     f"{name} over {place}",
-                    f"Small plots of what trials of {name} were measured by over {place}; the "
+                    f"Small plots of the measurements of trials of {name} over {place}; the "
                     "numbers are in the table of trials below.",
                     _curves(search, place, metrics),
                     "Blue trials keep the budgets, grey ones do not; the green one won.",
@@ -117,8 +117,8 @@ def _scatters(suite: SuiteRecord) -> list[Picture]:
             "numbers are in the table of trials below.",
             _scatter(search),
             "Blue trials keep the budgets, grey ones do not; the green one won. The dashed line "
-            "joins those that no other beats in both. Times are of a trial's two launches: they "
-            "choose, and judge nothing.",
+            "joins those that no other beats in both. Times are of a trial's two launches; they "
+            "choose values and judge no budget.",
         )
         for name, search in _searches(suite).items()
     ]
@@ -137,7 +137,7 @@ def _words(search: Search) -> str:
     )
     best = next((trial for trial in search.trials if trial.number == search.winner), None)
     if best is None:
-        return f"its values were searched, and none won: {what}"
+        return f"no trial won: {what}"
     return f"values of trial {best.number} ({_values(best.values)}), which won: {what}"
 
 

@@ -56,8 +56,8 @@ class AotInductorSession(InferenceSession):
         lacking = sorted(set(metadata.get(CPU_FEATURES, "").split()) - set(features))
         if lacking:  # it would die of an illegal instruction
             raise RuntimeFault(
-                f"the package was compiled for a CPU with {', '.join(lacking)}, which this one "
-                "has not",
+                f"the package was compiled for a CPU with {', '.join(lacking)}, which this CPU "
+                "lacks",
                 where=str(artifact.path),
                 next_step="build it here: empty the cache of artifacts, .perfgate/",
             )

@@ -74,7 +74,7 @@ def device_key(index: int = 0) -> dict[str, Any] | None:
         import pynvml
     except ImportError as error:
         raise MissingPackage(
-            "which GPU this is cannot be told: the package 'pynvml' is not installed",
+            "the GPU cannot be identified: the package 'pynvml' is not installed",
             next_step="python -m pip install 'pytest-perfgate[gpu]'",
         ) from error
     try:
@@ -100,7 +100,7 @@ def device_key(index: int = 0) -> dict[str, Any] | None:
             pynvml.nvmlShutdown()
     except pynvml.NVMLError as error:
         raise RuntimeFault(
-            f"NVML does not tell which GPU this is: {error}", next_step="nvidia-smi"
+            f"NVML does not identify this GPU: {error}", next_step="nvidia-smi"
         ) from error
 
 

@@ -26,7 +26,9 @@ class LiteRt(Runtime):
     class Options(OptionsModel):
         """Options of ai_edge_litert's Interpreter."""
 
-        threads: int | None = Field(None, ge=1, description="num_threads; default: suite's")
+        threads: int | None = Field(
+            None, ge=1, description="num_threads; default: those of the suite"
+        )
 
     def open(self, artifact: Artifact, options: Any, context: OpenContext) -> LiteRtSession:
         """A session on the .tflite file."""
@@ -80,8 +82,7 @@ class LiteRtSession(InferenceSession):
 
         if len(batch) % self._size:
             raise RuntimeFault(
-                f"a batch of {len(batch)} does not go into parts of {self._size}, the batch that "
-                "the file was converted for",
+                f"a batch of {len(batch)} is not a multiple of {self._size}, the batch of the file",
                 next_step="choose another `batch` in [suite]",
             )
         rows = []

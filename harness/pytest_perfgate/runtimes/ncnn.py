@@ -33,7 +33,7 @@ class Ncnn(Runtime):
         use_fp16_storage: bool = Field(False, description="16-bit floats between layers")
         use_fp16_arithmetic: bool = Field(False, description="16-bit floats inside layers")
         use_bf16_storage: bool = Field(False, description="bfloat16 between layers")
-        threads: int | None = Field(None, ge=1, description="threads; default: suite's")
+        threads: int | None = Field(None, ge=1, description="threads; default: those of the suite")
 
     def open(self, artifact: Artifact, options: Any, context: OpenContext) -> NcnnSession:
         """A session on the files."""

@@ -107,35 +107,37 @@ class OnnxRuntime(Runtime):
         """Options of ONNX Runtime."""
 
         provider: Literal["cpu", "cuda", "tensorrt"] = Field(
-            "cpu", description="the execution provider; another one than asked for is an error"
+            "cpu", description="the execution provider; running on any other is an error"
         )
         provider_options: dict[str, bool | int | float | str] = Field(
-            default_factory=dict, description="options of the provider, by its own names"
+            default_factory=dict, description="options of the provider, by ONNX Runtime's names"
         )
         fallback_ops: tuple[str, ...] = Field(
             (),
-            description="operators that may run on the CPU's provider; any other that does is an "
-            "error",
+            description="operators that may fall back to the CPU; falling back with any other is "
+            "an error",
         )
         io_binding: bool | None = Field(
-            None, description="bind inputs and outputs to the device's memory; default: on a GPU"
+            None, description="bind inputs and outputs to device memory; default: true on a GPU"
         )
         cuda_graph: bool = Field(
-            False, description="capture an inference once for each batch size, and replay it"
+            False, description="capture one CUDA graph per batch size and replay it"
         )
         graph_optimization: Literal["disable", "basic", "extended", "all"] = Field(
             "all", description="graph optimization level"
         )
         enable_cpu_mem_arena: bool = Field(
-            True, description="keep the host memory that an inference used for the next one"
+            True, description="reuse the host memory of an inference for the next one"
         )
         enable_mem_pattern: bool = Field(
-            True, description="plan an inference's host memory by the shapes of the one before"
+            True, description="plan the host memory of an inference by the shapes of the one before"
         )
         arena_shrinkage: bool = Field(
-            False, description="give the arena's unused host memory back after every inference"
+            False, description="return unused host memory of the arena after every inference"
         )
-        threads: int | None = Field(None, ge=1, description="intra-op threads; default: suite's")
+        threads: int | None = Field(
+            None, ge=1, description="intra-op threads; default: those of the suite"
+        )
 
         @model_validator(mode="after")
         def _fits(self) -> OnnxRuntime.Options:
@@ -152,13 +154,13 @@ class OnnxRuntime(Runtime):
             if self.provider == "cpu":
                 for name in ("cuda_graph", "fallback_ops"):
                     if getattr(self, name):
-                        raise ValueError(f"{name} says nothing of the provider 'cpu'")
+                        raise ValueError(f"{name} has no effect with the provider 'cpu'")
             if self.arena_shrinkage and not self.enable_cpu_mem_arena:
-                raise ValueError("arena_shrinkage says nothing without enable_cpu_mem_arena")
+                raise ValueError("arena_shrinkage needs enable_cpu_mem_arena")
             if self.arena_shrinkage and (self.io_binding or self.provider != "cpu"):
-                raise ValueError("arena_shrinkage is of plain runs on the provider 'cpu'")
+                raise ValueError("arena_shrinkage needs the provider 'cpu' without io_binding")
             if self.cuda_graph and self.io_binding is False:
-                raise ValueError("cuda_graph needs io_binding: a graph is of fixed addresses")
+                raise ValueError("cuda_graph needs io_binding: a graph has fixed addresses")
             return self
 
     @override
@@ -198,9 +200,10 @@ class OnnxSession(InferenceSession):
         used = self._session.get_providers()
         if not used or used[0] != provider:
             raise RuntimeFault(
-                f"the provider {provider} was asked for, and ONNX Runtime uses {', '.join(used)}",
+                f"the provider {provider} was requested, but ONNX Runtime uses {', '.join(used)}",
                 valid=", ".join(onnxruntime.get_available_providers()),
-                next_step=build.conflict() or "install what the provider needs, or ask for another",
+                next_step=build.conflict()
+                or ("install the packages of the provider, or set another provider"),
             )
         nodes = assignment(self._session)
         refuse_fallback(nodes, provider, options.fallback_ops, str(artifact.path))
@@ -332,8 +335,8 @@ def refuse_fallback(
     if nodes is None:
         if allowed:
             raise RuntimeFault(
-                "this version of ONNX Runtime does not tell which operators fell back, so that "
-                "fallback_ops cannot be held",
+                "this version of ONNX Runtime does not list the operators that fell back, so "
+                "fallback_ops cannot be checked",
                 where=where,
                 next_step="python -m pip install -U 'onnxruntime-gpu>=1.24', or leave it out",
             )
@@ -349,7 +352,7 @@ def refuse_fallback(
         raise RuntimeFault(
             f"of {total} nodes, {sum(stray.values())} do not run on {provider}: {listed}",
             where=where,
-            next_step=f"where that is meant, as with shapes: fallback_ops = [{names}]",
+            next_step=f"to allow it, as for operators on shapes: fallback_ops = [{names}]",
         )
 
 

@@ -32,7 +32,7 @@ class OpenCv(Runtime):
         engine: Literal["auto", "new", "classic"] = Field(
             "auto", description="the graph engine; auto takes the new one where it reads the file"
         )
-        threads: int | None = Field(None, ge=1, description="threads; default: suite's")
+        threads: int | None = Field(None, ge=1, description="threads; default: those of the suite")
 
     def open(self, artifact: Artifact, options: Any, context: OpenContext) -> OpenCvSession:
         """A session on the ONNX file."""
@@ -64,7 +64,7 @@ class OpenCvSession(InferenceSession):
         known = set(self._net.getUnconnectedOutLayersNames())
         if not set(self._outputs) <= known:
             raise RuntimeFault(
-                f"OpenCV gives the outputs {', '.join(sorted(known))}",
+                f"OpenCV lists the outputs {', '.join(sorted(known))}",
                 where=str(artifact.path),
                 valid=", ".join(self._outputs),
             )

@@ -32,8 +32,10 @@ class OpenVino(Runtime):
             "f32",
             description="INFERENCE_PRECISION_HINT; OpenVINO's own default is bf16 on some CPUs",
         )
-        device: str = Field("CPU", description="the device; another one than asked for is an error")
-        threads: int | None = Field(None, ge=1, description="inference threads; default: suite's")
+        device: str = Field("CPU", description="the device; running on any other is an error")
+        threads: int | None = Field(
+            None, ge=1, description="inference threads; default: those of the suite"
+        )
 
     def open(self, artifact: Artifact, options: Any, context: OpenContext) -> OpenVinoSession:
         """A session on the file."""
@@ -68,13 +70,13 @@ class OpenVinoSession(InferenceSession):
         used = list(model.get_property("EXECUTION_DEVICES"))
         if not any(str(device).startswith(options.device) for device in used):
             raise RuntimeFault(
-                f"the device {options.device} was asked for, and OpenVINO uses {used}",
+                f"the device {options.device} was requested, but OpenVINO uses {used}",
                 next_step="see `openvino.Core().available_devices`",
             )
         hint = _type_name(model.get_property("INFERENCE_PRECISION_HINT"))
         if hint != options.precision:
             raise RuntimeFault(
-                f"the precision {options.precision} was requested, and OpenVINO uses {hint}",
+                f"the precision {options.precision} was requested, but OpenVINO uses {hint}",
                 next_step=f'precision = "{hint}" is the precision of this device',
             )
         layers = executed(model)

@@ -44,12 +44,12 @@ class TensorRt(Runtime):
 
         device: int = Field(0, ge=0, description="the GPU, by its number")
         cuda_graph: bool = Field(
-            False, description="capture an inference once for each batch size, and replay it"
+            False, description="capture one CUDA graph per batch size and replay it"
         )
         kernel_specialization: Literal["LAZY", "EAGER", "NONE"] | None = Field(
             None,
             description="tensorrt_rtx: when kernels for one batch size are compiled; default: "
-            "EAGER, so that none is compiled beside what is measured",
+            "EAGER, before the measurement",
         )
 
     def open(self, artifact: Artifact, options: Any, context: OpenContext) -> TensorRtSession:
@@ -328,7 +328,8 @@ class TensorRtSession(InferenceSession):
                 dtype = trt.nptype(engine.get_tensor_dtype(name))
             except TypeError as error:
                 raise RuntimeFault(
-                    f"the tensor {name!r} is {engine.get_tensor_dtype(name)}, which numpy has not",
+                    f"the tensor {name!r} is {engine.get_tensor_dtype(name)}, a type that numpy "
+                    "lacks",
                     where=str(path),
                     next_step="let the graph's inputs and outputs be float32",
                 ) from error
@@ -391,12 +392,14 @@ class TensorRtSession(InferenceSession):
         if context is None:
             raise RuntimeFault(
                 f"TensorRT makes no execution context: {self._said()}",
-                next_step="is there device memory left? nvidia-smi",
+                next_step="check the free device memory: nvidia-smi",
             )
         return context
 
     def _said(self) -> str:
-        return "; ".join(" ".join(error.split()) for error in self._log.errors) or "it says nothing"
+        return "; ".join(" ".join(error.split()) for error in self._log.errors) or (
+            "it gave no message"
+        )
 
 
 def _sized(entry: tuple[str, Any], shape: tuple[int, ...]) -> tuple[str, tuple[int, ...], Any]:

@@ -61,7 +61,7 @@ class EngineNote(BaseModel):
             return cls.model_validate_json(cls.beside(engine).read_bytes())
         except (OSError, ValidationError) as error:
             raise RuntimeFault(
-                f"what built this engine is not known: {error}",
+                f"the package that built this engine is unknown: {error}",
                 where=str(cls.beside(engine)),
                 next_step="build it here: empty the cache of artifacts, .perfgate/",
             ) from error

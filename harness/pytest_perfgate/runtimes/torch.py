@@ -51,9 +51,11 @@ class Torch(Runtime):
     class Options(OptionsModel):
         """Options of torch."""
 
-        threads: int | None = Field(None, ge=1, description="intra-op threads; default: suite's")
+        threads: int | None = Field(
+            None, ge=1, description="intra-op threads; default: those of the suite"
+        )
         compile: bool = Field(
-            False, description="run torch.compile's code instead of eager; eager is an error then"
+            False, description="run code of torch.compile; falling back to eager mode is an error"
         )
         autocast: Literal["bfloat16", "float16"] | None = Field(
             None, description="the type that torch.autocast computes in; default: no autocast"
@@ -62,33 +64,38 @@ class Torch(Runtime):
             "default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs"
         ] = Field("default", description="the mode of torch.compile")
         compile_backend: Literal["inductor", "tensorrt"] = Field(
-            "inductor", description="what compiles; `tensorrt` is Torch-TensorRT, on `cuda`"
+            "inductor", description="the compiler; `tensorrt` is Torch-TensorRT, on `cuda`"
         )
         device: Literal["cpu", "cuda"] = Field(
-            "cpu", description="where it runs; another device than asked for is an error"
+            "cpu", description="the device; running on any other is an error"
         )
         tf32: bool = Field(
             False, description="float32 products and convolutions in TF32; on `cuda` only"
         )
         cuda_graph: bool = Field(
-            False, description="capture an inference once for each shape, and replay it; on `cuda`"
+            False, description="capture one CUDA graph per shape and replay it; on `cuda`"
         )
 
         @model_validator(mode="after")
         def _fit(self) -> Self:
             for name in ("tf32", "cuda_graph"):
                 if getattr(self, name) and self.device != "cuda":
-                    raise _unfit(f"{name} is of a GPU", 'device = "cuda"')
+                    raise _unfit(f"{name} needs a GPU", 'device = "cuda"')
             for name, usual in (("compile_mode", "default"), ("compile_backend", "inductor")):
                 if getattr(self, name) != usual and not self.compile:
-                    raise _unfit(f"{name} is that of torch.compile", "compile = true")
+                    raise _unfit(f"{name} is an option of torch.compile", "compile = true")
             if self.compile_backend == "tensorrt":
                 if self.device != "cuda":
-                    raise _unfit('compile_backend = "tensorrt" is of a GPU', 'device = "cuda"')
+                    raise _unfit('compile_backend = "tensorrt" needs a GPU', 'device = "cuda"')
                 if self.compile_mode != "default":
-                    raise _unfit("compile_mode is Inductor's", 'compile_backend = "inductor"')
+                    raise _unfit(
+                        "compile_mode is an option of Inductor", 'compile_backend = "inductor"'
+                    )
                 if self.autocast:
-                    raise _unfit("engines compute in the types of the module", "{ cast = ... }")
+                    raise _unfit(
+                        "an engine computes in the types of the module, without autocast",
+                        "{ cast = ... }",
+                    )
             if self.cuda_graph and self.compile_mode in {"reduce-overhead", "max-autotune"}:
                 raise _unfit(
                     f"compile_mode = {self.compile_mode!r} captures graphs by itself",

@@ -53,7 +53,7 @@ class CudaSession(TorchSession):
                 )
             raise RuntimeFault(
                 f"torch {torch.__version__} sees no GPU",
-                next_step="nvidia-smi, and python -c 'import torch; torch.cuda.init()' tell why",
+                next_step="nvidia-smi, and python -c 'import torch; torch.cuda.init()' show why",
             )
         self._device = torch.device("cuda", torch.cuda.current_device())
         torch.backends.cuda.matmul.allow_tf32 = options.tf32
@@ -176,6 +176,6 @@ def prove_device(tensors: Iterable[Any], device: Any, what: str) -> None:
     for tensor in tensors:
         if tensor.device != device:
             raise RuntimeFault(
-                f"the device {device} was asked for, and {what} of the model is on {tensor.device}",
-                next_step="the model moves or makes tensors by itself: use its input's device",
+                f"the device {device} was requested, but {what} of the model is on {tensor.device}",
+                next_step="create tensors in the model on the device of its input",
             )

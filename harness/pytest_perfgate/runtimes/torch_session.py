@@ -145,8 +145,8 @@ def _cast_layers(module: Any, x: Any, dtype: str) -> dict[str, Any]:
             hook.remove()
     if not cast:
         raise RuntimeFault(
-            f"autocast to {dtype} was asked for, and none of {len(layers)} convolutions and linear "
-            "layers computes in it",
+            f"autocast to {dtype} was requested, but none of {len(layers)} convolutions and "
+            "linear layers computes in it",
             next_step="leave `autocast` out",
         )
     return {"autocast": dtype, "autocast_layers": len(cast), "layers": len(layers)}
@@ -220,7 +220,7 @@ class _Compiled:
         self._shapes.add(shape)
         if self._calls == before:
             raise RuntimeFault(
-                "compile = true was asked for, and none of the model ran as compiled code",
+                "compile = true is set, but no part of the model ran as compiled code",
                 next_step="TORCH_LOGS=graph_breaks,recompiles says why; or leave `compile` out",
             )
         if self._has_engines and self._engines is None:

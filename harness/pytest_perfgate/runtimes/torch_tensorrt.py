@@ -43,7 +43,7 @@ def engines_run(infer: Callable[[], Any]) -> int:
     count = sum(event.count for event in profiler.key_averages() if event.key == _OPERATOR)
     if not count:
         raise RuntimeFault(
-            'compile_backend = "tensorrt" was asked for, and an inference ran none of its engines',
+            'compile_backend = "tensorrt" is set, but an inference ran none of its engines',
             next_step="TORCH_LOGS=graph_breaks says where tracing stopped; or use inductor",
         )
     return int(count)

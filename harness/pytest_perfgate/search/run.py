@@ -138,7 +138,7 @@ class _OneSearch:
                 f"{done} of {self._study.allowed} trials are done" if done else "none was tried"
             )
             raise PerfgateError(
-                f"its values are still to be searched: {so_far}",
+                f"the search for its values is not finished: {so_far}",
                 next_step=f"{_ASK}, or write values in place of its ranges",
             )
         trials = self._study.trials
@@ -249,8 +249,7 @@ class _OneSearch:
         failed = bench.failures.get(reference)
         if failed is not None:
             raise PerfgateError(
-                f"the reference {reference!r}, which trials are measured beside, failed: "
-                f"{failed.problem}",
+                f"{reference!r}, the reference of the trials, failed: {failed.problem}",
                 next_step=failed.next_step,
             )
 
@@ -326,7 +325,7 @@ def _read_files(folder: Path) -> dict[str, str]:
         raise PerfgateError(
             f"the study cannot be read: {error}",
             where=str(folder),
-            next_step=f"rm -r {folder}, and search anew",
+            next_step=f"delete the study and search again: rm -r {folder}",
         ) from error
     return files
 

@@ -62,7 +62,7 @@ class Study:
             raise PerfgateError(
                 f"the study cannot be read: {type(error).__name__}: {error}",
                 where=str(folder),
-                next_step=f"rm -r {folder}, and search anew",
+                next_step=f"delete the study and search again: rm -r {folder}",
             ) from error
 
     @property

@@ -105,8 +105,8 @@ class Arms:
                 return []
             if brought.names:
                 self.notes.append(
-                    f"not in git, and taken from the working tree for {base.commit.name}: "
-                    f"{', '.join(brought.names)}"
+                    "files that git does not track, taken from the working tree for "
+                    f"{base.commit.name}: {', '.join(brought.names)}"
                 )
             read = reading.read(file, base.root)
         else:
@@ -129,8 +129,8 @@ class Arms:
                     recipe = reading.filled(read, base.root, name, values)
                 except PerfgateError as error:
                     self.problems[name] = (
-                        f"its ranges at {base.commit.name} do not take the values found for the "
-                        f"working tree: {error.problem}"
+                        f"its ranges at {base.commit.name} do not allow the values of the "
+                        f"working tree's search: {error.problem}"
                     )
                     continue
                 suite = replace(suite, recipes={**suite.recipes, name: recipe})

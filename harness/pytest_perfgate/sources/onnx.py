@@ -51,7 +51,7 @@ class Onnx(Source):
         if ".." in path.parts or above.name != package or not file.is_relative_to(above):
             raise RecipeError(f"the path {model!r} leaves its package")
         if not file.is_file():
-            raise RecipeError(f"the file {model!r} is not there", next_step=f"put it at {file}")
+            raise RecipeError(f"there is no file {model!r}", next_step=f"put it at {file}")
         refuse_other_inputs(file)
 
     @override
@@ -74,7 +74,7 @@ class Onnx(Source):
         """
         file = _file(model, context.fence)
         if file is None:
-            raise BuildError(f"the model {model!r} is not there")
+            raise BuildError(f"there is no model {model!r}")
         refuse_other_inputs(file)
         return SourceModel(Artifact(ONNX, path=file), {})
 

@@ -129,7 +129,7 @@ def _check(module: Any, features: Any, model: str) -> None:
 
     head = getattr(module, "fc", None)
     head_inputs: list[Any] = []
-    problem = "its head is not one linear layer behind a pooling"
+    problem = "its head is not a pooling and one linear layer"
     if isinstance(head, torch.nn.Linear):
         hook = head.register_forward_pre_hook(lambda _, inputs: head_inputs.append(inputs[0]))
         images = torch.rand(1, 3, _PROBE, _PROBE)
@@ -144,6 +144,6 @@ def _check(module: Any, features: Any, model: str) -> None:
         finally:
             hook.remove()
     raise BuildError(
-        f"torchvision's {model} has no part that makes a map of features: {problem}",
+        f"torchvision's {model} has no part that gives a feature map: {problem}",
         valid="mobilenet, efficientnet, shufflenet, resnet, vgg, densenet, convnext, regnet, …",
     )

@@ -56,7 +56,7 @@ def fill(module: Any, state: Mapping[str, Any], where: str) -> None:
         raise BuildError(
             f"the weights are of another model: {'; '.join(differences)}",
             where=where,
-            next_step="name the model, and num_classes, that they were saved from",
+            next_step="set the model and the num_classes that the weights were saved from",
         )
     module.load_state_dict(dict(state))
 
@@ -91,7 +91,7 @@ def _tensors(file: Path) -> dict[str, Any]:
         loaded = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # each reader has errors of its own
         raise BuildError(
-            f"it is not a file of weights alone: {type(error).__name__}: {error}",
+            f"the file cannot be loaded as weights alone: {type(error).__name__}: {error}",
             where=str(file),
             next_step="save them again: safetensors.torch.save_file(model.state_dict(), file)",
         ) from error
@@ -101,5 +101,5 @@ def _tensors(file: Path) -> dict[str, Any]:
     if not isinstance(loaded, Mapping) or not all(
         isinstance(value, torch.Tensor) for value in loaded.values()
     ):
-        raise BuildError("it holds other things than tensors by name", where=str(file))
+        raise BuildError("the file holds values other than named tensors", where=str(file))
     return dict(loaded)

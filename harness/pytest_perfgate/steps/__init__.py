@@ -39,7 +39,7 @@ class Applied:
 
 
 def _no_score(artifact: Artifact, split: str) -> float:
-    raise BuildError(f"{artifact.kind} cannot be scored on {split} images here")
+    raise BuildError(f"{artifact.kind} cannot be scored on {split} images in this context")
 
 
 def _no_model(path: str) -> Any:

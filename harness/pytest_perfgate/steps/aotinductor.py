@@ -46,10 +46,10 @@ class AotInductor(Step):
 
         package: Literal["pt2"] = Field("pt2", description="the file format")
         freezing: bool = Field(
-            True, description="weights become constants, laid out as the kernels want them"
+            True, description="freeze weights into constants, in the layout that the kernels need"
         )
         max_autotune: bool = Field(
-            False, description="try several kernels for each operator, and take the fastest"
+            False, description="time several kernels for each operator and take the fastest"
         )
         tolerance: float = tolerance_option(1e-3)
 

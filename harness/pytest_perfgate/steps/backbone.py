@@ -38,22 +38,24 @@ class Backbone(TrainingStep):
     argument = "backbone"
     not_after: Mapping[str, str] = {
         "cast": "a trainer works in float32",
-        "sparsify": "zeros would be trained away",
+        "sparsify": "the training would change the zeros",
     }
 
     class Options(TrainingOptions):
         """Which network, where it goes, and options of the training."""
 
         backbone: str = Field(
-            description="a network's name, from the first package installed that has it, or "
+            description="name of a network, from the first installed package that has it; or "
             '"source:model"'
         )
-        at: str = Field("backbone", description="the model's module that makes way for it")
+        at: str = Field("backbone", description="module of the model to replace")
         pretrained: bool = Field(
-            False, description="the package's own weights, which it may fetch; default: random ones"
+            False,
+            description="load the package's own weights, which it may fetch; default: "
+            "random weights",
         )
         arguments: dict[str, Any] = Field(
-            default_factory=dict, description="what else the package's own builder takes"
+            default_factory=dict, description="further keyword arguments of the package's builder"
         )
 
         @model_validator(mode="after")

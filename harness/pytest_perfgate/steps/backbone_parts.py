@@ -87,8 +87,7 @@ def chosen(name: str, arguments: Mapping[str, Any]) -> Chosen:
         return Chosen(source, model, dict(arguments))
     if name not in KNOWN:
         raise ValueError(
-            f'it is no network that is known by its name; valid: "source:model", or '
-            f"{suggestion(name, KNOWN)}"
+            f'no known network has this name; valid: "source:model", or {suggestion(name, KNOWN)}'
         )
     candidates = [
         Chosen(source, model, {**known, **arguments})
@@ -166,13 +165,13 @@ def seam(module: Any, at: str, example: Any) -> Seam:
         raise BuildError(
             f"it takes {len(inputs)} inputs and gives {shown}",
             where=where,
-            valid="one input, and one map of features (N, C, h, w) or vector (N, C)",
+            valid="one input, and one feature map (N, C, h, w) or vector (N, C)",
         )
     if inputs[0].dim() != 4 or inputs[0].shape[1] != 3:
         raise BuildError(
             f"it reads {list(inputs[0].shape)}, and a backbone reads images",
             where=where,
-            valid="the module that the model's input goes into",
+            valid="the module that reads the model's input",
         )
     return Seam(tuple(inputs[0].shape), tuple(output.shape))
 
@@ -197,7 +196,7 @@ def fit_of(features: Any, wanted: Seam) -> dict[str, int]:
     ):
         shown = list(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
         raise BuildError(
-            f"the new backbone gives {shown}, no map of features",
+            f"the new backbone gives {shown}, not a feature map",
             valid="channels first, (N, C, h, w)",
         )
     fit = {"channels": int(output.shape[1]), "wanted": int(wanted.gives[1]), "repeat": 1, "pool": 1}

@@ -33,7 +33,7 @@ class Cast(Step):
         """Options in torch's words."""
 
         dtype: Literal["bfloat16", "float16"] = Field(
-            "bfloat16", description="the type of parameters and buffers"
+            "bfloat16", description="type of parameters and buffers"
         )
         tolerance: float = tolerance_option(0.1)
 

@@ -29,38 +29,45 @@ class Distil(TrainingStep):
     name = "distil"
     argument = "student"
     not_after: Mapping[str, str] = {
-        "cast": "the teacher would be in 16 bits, and a trainer works on float32 images",
+        "cast": "the teacher would be 16-bit, and a trainer needs float32",
     }
 
     class Options(TrainingOptions):
         """Options of the training and of what is added to its loss."""
 
         student: str = Field(
-            description="import path of the function that builds the student, or self: the chain's "
-            "model so far, as steps have left it"
+            description='import path of a function that builds the student; or "self", the '
+            "model that the steps before gave"
         )
         teacher: str = Field(
             "",
-            description="self: import path of the function that builds the teacher; otherwise the "
-            "chain's model so far is the teacher",
+            description='with student = "self": import path of a function that builds the '
+            "teacher; otherwise the teacher is the model that the steps before gave",
         )
-        temperature: float = Field(2.0, gt=0, description="softens both sides' logits")
+        temperature: float = Field(
+            2.0, gt=0, description="divisor of the logits of student and teacher"
+        )
         alpha: float = Field(
-            0.5, ge=0, le=1, description="weight of the logits; the trainer's own loss has the rest"
+            0.5,
+            ge=0,
+            le=1,
+            description="weight of the loss on logits; the trainer's loss has the rest",
         )
         logits: Pairs = Field(
             (("", ""),),
-            description="layers that give logits, student's and teacher's; '' is the whole model",
+            description="pairs of layers that give logits, of student and teacher; '' is the "
+            "whole model",
         )
         activation: Literal["softmax", "sigmoid"] = Field(
-            "softmax", description="what makes logits probabilities; sigmoid: independent classes"
+            "softmax",
+            description="activation from logits to probabilities; sigmoid: independent classes",
         )
         features: Pairs = Field(
-            (), description="layers whose features are compared, student's and teacher's"
+            (), description="pairs of layers whose features are compared, of student and teacher"
         )
-        beta: float = Field(1.0, gt=0, description="weight of the features")
+        beta: float = Field(1.0, gt=0, description="weight of the loss on features")
         images: int = Field(
-            32, ge=1, description="training images that student and teacher are compared on"
+            32, ge=1, description="training images for the comparison of student and teacher"
         )
 
         @field_validator("student")
@@ -78,7 +85,10 @@ class Distil(TrainingStep):
             if self.student == _SELF and not self.teacher:
                 raise ValueError('student = "self" needs a teacher')
             if self.student != _SELF and self.teacher:
-                raise ValueError("the chain's model so far is the teacher of another model")
+                raise ValueError(
+                    'teacher needs student = "self": another student\'s teacher is '
+                    "the chain's model"
+                )
             if not self.features and (self.alpha == 0 or not self.logits):
                 raise ValueError("nothing is distilled: neither logits nor features")
             return self

@@ -80,7 +80,7 @@ class Export(Step):
                     "reshape(1, …), and write x.shape[0] there",
                 ) from error
             if program is None:
-                raise BuildError("torch.onnx.export gave nothing")
+                raise BuildError("torch.onnx.export returned no program")
             program.save(str(path), external_data=False)
         _forget_source(path)
         difference = self._compare(module, path, options, context)

@@ -20,18 +20,18 @@ class Finetune(TrainingStep):
     name = "finetune"
     argument = "steps"
     not_after: Mapping[str, str] = {
-        "cast": "a trainer works in float32",
-        "fuse": "batch normalisation, which training needs, is gone",
+        "cast": "a trainer needs float32",
+        "fuse": "training needs the batch normalisation that `fuse` removed",
     }
 
     class Options(TrainingOptions):
         """Options of the training."""
 
         keep_zeros: bool = Field(
-            True, description="weights that are zero before, as after `sparsify`, stay zero"
+            True, description="keep zero weights zero, such as those of `sparsify`"
         )
         autocast: Literal["bfloat16", "float16"] | None = Field(
-            None, description="the type that torch.autocast trains in; default: float32"
+            None, description="type for torch.autocast; default: float32"
         )
 
     def apply(self, artifact: Artifact, options: Any, context: BuildContext) -> Applied:
@@ -119,7 +119,7 @@ def _prove_mixed(effect: Mapping[str, Any], step: str) -> None:
         expect(
             effect["skipped_steps"] < effect["scaled_steps"],
             step,
-            "the gradients of all steps overflowed, and none was taken",
+            "the gradients of all steps overflowed, so no step was taken",
         )
 
 

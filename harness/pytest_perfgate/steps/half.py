@@ -43,12 +43,12 @@ class Half(Step):
     class Options(OptionsModel):
         """Options in the words of convert_float_to_float16."""
 
-        dtype: Literal["float16"] = Field("float16", description="the type to compute in")
+        dtype: Literal["float16"] = Field("float16", description="type to compute in")
         keep_io_types: bool = Field(
-            True, description="inputs and outputs stay float32; else they become float16 too"
+            True, description="keep inputs and outputs in float32; false: they become float16"
         )
         op_block_list: tuple[str, ...] | None = Field(
-            None, description="operators that stay in float32; default: the library's own list"
+            None, description="types of operators that stay in float32; default: the library's list"
         )
         node_block_list: tuple[str, ...] = Field((), description="nodes that stay in float32")
         tolerance: float = tolerance_option(0.02)

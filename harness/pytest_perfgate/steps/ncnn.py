@@ -41,7 +41,7 @@ class Ncnn(Step):
         registry.from_extra("ncnn", "ncnn"),
     )
     not_after: Mapping[str, str] = {
-        "quantize": "ncnn knows nothing of Q/DQ operators",
+        "quantize": "ncnn does not support Q/DQ operators",
         "half": "pnnx reads float32 graphs; `fp16` makes the weights 16-bit",
     }
 
@@ -49,8 +49,8 @@ class Ncnn(Step):
         """Options in pnnx's words."""
 
         converter: Literal["pnnx"] = Field("pnnx", description="what converts")
-        fp16: bool = Field(False, description="weights are stored in 16 bits")
-        optlevel: Literal[0, 1, 2] = Field(2, description="how much the graph is optimized")
+        fp16: bool = Field(False, description="store weights in 16 bits")
+        optlevel: Literal[0, 1, 2] = Field(2, description="level of graph optimization")
         tolerance: float = tolerance_option(1e-3)
 
     def apply(self, artifact: Artifact, options: Any, context: BuildContext) -> Applied:

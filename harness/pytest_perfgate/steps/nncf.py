@@ -47,18 +47,19 @@ class Nncf(Step):
             "quantize", description="weights and activations in 8 bits, or weights only"
         )
         preset: Literal["performance", "mixed"] = Field(
-            "performance", description="quantize: activations symmetric, or (mixed) asymmetric"
+            "performance", description="quantize: symmetric activations, or (mixed) asymmetric ones"
         )
         subset_size: int = Field(300, ge=1, description="quantize: calibration images")
         fast_bias_correction: bool = Field(
-            True, description="quantize: biases are corrected fast, else layer by layer"
+            True, description="quantize: fast bias correction; false: layer by layer"
         )
         mode: Literal["int8_sym", "int8_asym"] = Field(
-            "int8_asym", description="compress_weights: zero points of weights are 0, or not"
+            "int8_asym",
+            description="compress_weights: symmetric weights (zero point 0) or asymmetric ones",
         )
         ignored_names: tuple[str, ...] = Field((), description="operators that stay in float")
         ignored_types: tuple[str, ...] = Field(
-            (), description="types of operators that stay in float, in OpenVINO's words"
+            (), description="types of operators that stay in float, by OpenVINO's names"
         )
 
         @model_validator(mode="after")

@@ -34,15 +34,15 @@ class Prune(Step):
     class Options(OptionsModel):
         """Options in torch-pruning's words."""
 
-        method: Literal["structured"] = Field("structured", description="what is removed: channels")
+        method: Literal["structured"] = Field("structured", description="unit to remove")
         pruning_ratio: float = Field(0.5, gt=0, lt=1, description="share of channels to remove")
-        round_to: int = Field(8, ge=1, description="channels stay a multiple of this")
+        round_to: int = Field(8, ge=1, description="keep the number of channels a multiple of this")
         global_pruning: bool = Field(
-            False, description="rank channels over the whole model, not layer by layer"
+            False, description="rank channels over the whole model; false: layer by layer"
         )
         p: int = Field(2, ge=1, le=2, description="norm that ranks channels")
         ignored_layers: tuple[str, ...] = Field(
-            (), description="modules whose outputs stay, besides those of the model itself"
+            (), description="modules that keep their output channels; the model's outputs always do"
         )
 
     def apply(self, artifact: Artifact, options: Any, context: BuildContext) -> Applied:

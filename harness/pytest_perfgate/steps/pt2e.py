@@ -50,12 +50,11 @@ class Pt2e(Step):
 
         method: Literal["static", "qat"] = Field(
             "static",
-            description="ranges come from calibration images, or from training with rounding "
-            "simulated",
+            description="ranges from calibration images, or from training with simulated rounding",
         )
         samples: int = Field(64, ge=1, description="static: calibration images")
         reduce_range: bool = Field(
-            False, description="activations use 7 bits, for CPUs without VNNI"
+            False, description="use 7 bits for activations, for CPUs without VNNI"
         )
         steps: int = Field(100, ge=1, description="qat: optimizer steps")
         learning_rate: float = Field(1e-4, gt=0, description="qat: highest learning rate")

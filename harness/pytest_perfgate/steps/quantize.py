@@ -47,8 +47,8 @@ class Quantize(Step):
 
         method: Literal["static", "dynamic", "weight_only"] = Field(
             "static",
-            description="ranges come from calibration images, from every input as it runs, or "
-            "only weights are 8-bit and computed with in float",
+            description="static: ranges from calibration images; dynamic: ranges from each "
+            "input; weight_only: 8-bit weights, computation in float",
         )
         activations: Literal["uint8", "int8"] = Field(
             "uint8", description="static: activation type"
@@ -56,17 +56,17 @@ class Quantize(Step):
         weights: Literal["uint8", "int8"] = Field("int8", description="weight type")
         per_channel: bool = Field(True, description="a scale per output channel")
         calibrate_method: Literal["minmax", "percentile"] = Field(
-            "minmax", description="static: how ranges are chosen"
+            "minmax", description="static: rule that chooses the ranges"
         )
         activation_symmetric: bool = Field(
-            False, description="static: zero points of activations are 0, as TensorRT wants them"
+            False, description="static: symmetric activations (zero point 0), as TensorRT requires"
         )
         quantize_bias: bool = Field(
-            True, description="static: biases are 32-bit integers; TensorRT wants them in float"
+            True, description="static: biases as 32-bit integers; TensorRT requires false"
         )
         reduce_range: bool = Field(
             False,
-            description="static: weights in 7 bits, for CPUs without VNNI, whose 8-bit products "
+            description="static: 7-bit weights, for CPUs without VNNI, whose 8-bit products "
             "overflow",
         )
         samples: int = Field(64, ge=1, description="static: calibration images")
@@ -77,14 +77,15 @@ class Quantize(Step):
         accuracy_drop: float | None = Field(
             None,
             ge=0,
-            description="static: layers stay in float, the most sensitive first, until the task's "
-            "first metric loses no more than this on `accuracy_split`; an error when it cannot",
+            description="static: largest loss of the task's first metric on `accuracy_split`; "
+            "layers stay in float, the most sensitive first, until it holds, else "
+            "the build fails",
         )
         accuracy_split: Literal["calibration", "train"] = Field(
             "calibration", description="static: images that `accuracy_drop` is measured on"
         )
         max_excluded: int = Field(
-            8, ge=1, description="static: layers that may stay in float for `accuracy_drop`"
+            8, ge=1, description="static: most layers that may stay in float for `accuracy_drop`"
         )
 
         @model_validator(mode="after")
@@ -96,7 +97,7 @@ class Quantize(Step):
             if self.accuracy_drop is None:
                 idle = sorted(self.changed & {"accuracy_split", "max_excluded"})
                 if idle:
-                    raise ValueError(f"{idle[0]} says nothing without accuracy_drop")
+                    raise ValueError(f"{idle[0]} needs accuracy_drop")
             if self.method == "weight_only" and self.weights != "int8":
                 raise ValueError("weight_only has weights = 'int8'")
             return self

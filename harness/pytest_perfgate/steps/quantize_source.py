@@ -68,7 +68,7 @@ def _converted(model: Any, version: int) -> Any:
         newer = onnx.version_converter.convert_version(model, _NEWER)
     except Exception as error:
         raise BuildError(
-            f"the graph of operator set {version} is not converted to {_NEWER}: {error}",
+            f"the graph of operator set {version} cannot be converted to {_NEWER}: {error}",
             next_step=f"export the model with operator set {_OLDEST} or newer",
         ) from error
     if version < 11:

@@ -41,7 +41,7 @@ class Simplify(Step):
 
         method: Literal["onnxslim"] = Field("onnxslim", description="what simplifies")
         skip_fusion_patterns: tuple[str, ...] = Field(
-            (), description="patterns of nodes that stay as they are, such as `FusionConvBN`"
+            (), description="fusion patterns to leave out, such as `FusionConvBN`"
         )
         skip_optimizations: tuple[
             Literal[

@@ -28,13 +28,16 @@ class Sparsify(Step):
         """Options in the words of torch.nn.utils.prune."""
 
         pattern: Literal["unstructured", "2:4"] = Field(
-            description="any weight, or two of every four along the input channels"
+            description="pattern of zeros: any weights, or two of every four input channels"
         )
         amount: float = Field(0.5, gt=0, lt=1, description="unstructured: share of weights to zero")
         scope: Literal["global", "layer"] = Field(
-            "global", description="unstructured: rank weights over the model, or layer by layer"
+            "global",
+            description="unstructured: rank weights over the whole model; false: layer by layer",
         )
-        ignored_layers: tuple[str, ...] = Field((), description="modules whose weights stay")
+        ignored_layers: tuple[str, ...] = Field(
+            (), description="modules whose weights are not changed"
+        )
 
         @model_validator(mode="after")
         def _fits(self) -> Sparsify.Options:

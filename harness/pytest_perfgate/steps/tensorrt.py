@@ -42,43 +42,47 @@ class TensorRt(Step):
         """Options in the words of TensorRT's IBuilderConfig, BuilderFlag and trtexec."""
 
         package: Literal["tensorrt", "tensorrt_rtx"] = Field(
-            "tensorrt", description="the python package that builds; it runs the engine, too"
+            "tensorrt", description="the Python package that builds and runs the engine"
         )
         min_batch: int = Field(1, ge=1, description="optimization profile: smallest batch")
         opt_batch: int = Field(
-            1, ge=1, description="optimization profile: the batch to choose kernels for"
+            1, ge=1, description="optimization profile: the batch that kernels are chosen for"
         )
         max_batch: int = Field(8, ge=1, description="optimization profile: largest batch")
         workspace: int | None = Field(
             None, ge=1, description="MemoryPoolType.WORKSPACE in MiB; default: all of the device"
         )
         builder_optimization_level: int | None = Field(
-            None, ge=0, le=5, description="how long to look for fast kernels; default: TensorRT's"
+            None,
+            ge=0,
+            le=5,
+            description="level of the search for fast kernels; default: TensorRT's",
         )
         timing_cache: bool = Field(
-            True, description="keep the times of kernels for the next build on this GPU"
+            True, description="keep kernel timings for the next build on this GPU"
         )
         version_compatible: bool = Field(
-            False, description="the engine runs in later versions of the same major one"
+            False,
+            description="build an engine that runs in later versions of the same major version",
         )
         exclude_lean_runtime: bool = Field(
-            False, description="version_compatible: without a runtime inside the engine"
+            False, description="version_compatible: leave the runtime out of the engine"
         )
         hardware_compatibility_level: (
             Literal["NONE", "AMPERE_PLUS", "SAME_COMPUTE_CAPABILITY"] | None
-        ) = Field(None, description="other GPUs that the engine runs on; default: none")
+        ) = Field(None, description="further GPUs that the engine runs on; default: none")
         compute_capabilities: tuple[str, ...] = Field(
             (),
-            description="tensorrt_rtx: GPUs to build for, such as SM86; default: what it builds "
-            "for by itself",
+            description="tensorrt_rtx: GPUs to build for, such as SM86; default: the package's "
+            "choice",
         )
         sparse_weights: bool = Field(
-            False, description="kernels for 2:4 sparse weights, where they are faster"
+            False, description="allow kernels for 2:4 sparse weights where they are faster"
         )
-        tf32: bool = Field(True, description="float32 may be multiplied as TF32")
-        fp16: bool = Field(False, description="TensorRT 10: float16 where that is faster")
-        bf16: bool = Field(False, description="TensorRT 10: bfloat16 where that is faster")
-        int8: bool = Field(False, description="TensorRT 10: int8 where the graph has ranges")
+        tf32: bool = Field(True, description="allow TF32 for products of float32")
+        fp16: bool = Field(False, description="TensorRT 10: allow float16 where it is faster")
+        bf16: bool = Field(False, description="TensorRT 10: allow bfloat16 where it is faster")
+        int8: bool = Field(False, description="TensorRT 10: allow int8 where the graph has ranges")
 
         @field_validator("compute_capabilities")
         @classmethod
@@ -94,10 +98,10 @@ class TensorRt(Step):
             if not self.min_batch <= self.opt_batch <= self.max_batch:
                 raise ValueError(
                     f"min_batch {self.min_batch}, opt_batch {self.opt_batch}, max_batch "
-                    f"{self.max_batch} must not fall"
+                    f"{self.max_batch} must be in ascending order"
                 )
             if self.exclude_lean_runtime and not self.version_compatible:
-                raise ValueError("exclude_lean_runtime says nothing without version_compatible")
+                raise ValueError("exclude_lean_runtime needs version_compatible")
             if self.package == "tensorrt_rtx":
                 for name in _FLAGS:
                     if getattr(self, name):
@@ -141,7 +145,7 @@ class TensorRt(Step):
         declared = precision_of(artifact.path)
         if options.int8 and not declared["onnx_int8_ops"]:
             raise BuildError(
-                "int8 was asked for, and the graph has no ranges to compute in 8 bits with",
+                "int8 = true is set, but the graph has no ranges for 8-bit computation",
                 next_step='add { quantize = "static", … } before',
             )
         device = cuda.device_key()
@@ -182,8 +186,7 @@ class TensorRt(Step):
         expect(
             effect["layers"] > 0,
             self.name,
-            "the engine does not tell what its layers are, so that nothing shows what they compute "
-            "in",
+            "the engine does not list its layers, so their precision is unknown",
         )
         by = effect["weighted_by_precision"]
         listed = ", ".join(f"{count} {name}" for name, count in by.items()) or "none"
@@ -191,18 +194,18 @@ class TensorRt(Step):
             in_file = effect[f"onnx_{precision}_ops"]
             flagged = precision in options.flags
             if in_file or flagged:
-                why = f"the ONNX file has {in_file}" if in_file else f"{precision} = true asks so"
+                why = f"the ONNX file has {in_file}" if in_file else f"{precision} = true is set"
                 expect(
                     by.get(precision, 0) > 0,
                     self.name,
-                    f"no layer with weights computes in {precision}, and {why}; layers with "
+                    f"no layer with weights computes in {precision}, but {why}; layers with "
                     f"weights: {listed}",
                 )
         if options.sparse_weights:
             expect(
                 effect["sparse_layers"] > 0,
                 self.name,
-                "sparse_weights was asked for, and no layer is known to have a kernel for 2:4 "
-                'sparse weights: they need { sparsify = "2:4" } before, an Ampere GPU or later '
-                "to build on, and layers large enough to gain",
+                "sparse_weights = true is set, but no layer is known to have a kernel for 2:4 "
+                'sparse weights. Such kernels need { sparsify = "2:4" } before, an Ampere '
+                "GPU or later to build on, and layers large enough to gain",
             )

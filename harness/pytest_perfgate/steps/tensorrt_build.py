@@ -141,7 +141,7 @@ def _parser_error(error: Any) -> str:
 
 
 def _said(messages: Sequence[str]) -> str:
-    return "; ".join(" ".join(message.split()) for message in messages) or "it says nothing of why"
+    return "; ".join(" ".join(message.split()) for message in messages) or "it gave no message"
 
 
 def _configured(trt: Any, builder: Any, options: Any, log: Log) -> Any:
@@ -170,7 +170,7 @@ def _configured(trt: Any, builder: Any, options: Any, log: Log) -> Any:
     _set_capabilities(trt, config, options.compute_capabilities)
     if log.refusals:
         raise BuildError(
-            f"{trt.__name__} {trt.__version__} refuses an option: {_said(log.refusals)}",
+            f"{trt.__name__} {trt.__version__} rejects an option: {_said(log.refusals)}",
             next_step="leave it out",
         )
     return config
@@ -181,7 +181,7 @@ def _set_capabilities(trt: Any, config: Any, names: Sequence[str]) -> None:
         return
     if not hasattr(config, "set_compute_capability"):
         raise BuildError(
-            f"{trt.__name__} {trt.__version__} builds for the GPU that it builds on",
+            f"{trt.__name__} {trt.__version__} builds for the local GPU only",
             next_step='leave compute_capabilities out, or set package = "tensorrt_rtx"',
         )
     config.num_compute_capabilities = len(names)
@@ -223,7 +223,7 @@ def _profile(
     profile = builder.create_optimization_profile()
     profile.set_shape(entry.name, *((batch, *rest) for batch in batches))
     if config.add_optimization_profile(profile) < 0:
-        raise BuildError(f"TensorRT takes no optimization profile of the batches {batches}")
+        raise BuildError(f"TensorRT rejects the optimization profile of the batches {batches}")
     return batches
 
 

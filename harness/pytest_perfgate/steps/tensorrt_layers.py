@@ -87,7 +87,7 @@ def from_inspector(text: str) -> tuple[Layer, ...]:
     except (ValueError, KeyError, TypeError) as error:
         raise BuildError(f"the engine inspector's JSON cannot be read: {error!r}") from error
     if not all(isinstance(entry, Mapping) for entry in listed):
-        raise BuildError("the engine names its layers, and says no more of them")
+        raise BuildError("the engine reports nothing of its layers but their names")
     return tuple(
         _layer(
             name=str(entry.get("Name", "")),

@@ -59,7 +59,7 @@ class Tflite(Step):
             min_length=1,
             description="the interpreter of an environment that has the converter",
         )
-        batch: int = Field(1, ge=1, description="the batch of the file, which is fixed")
+        batch: int = Field(1, ge=1, description="the fixed batch of the file")
         tolerance: float = tolerance_option(1e-3)
 
     def apply(self, artifact: Artifact, options: Any, context: BuildContext) -> Applied:
@@ -70,7 +70,9 @@ class Tflite(Step):
         python = shutil.which(options.python)
         if python is None:
             raise BuildError(
-                f"there is no interpreter {options.python!r}", where="python", next_step=_INSTALL
+                f"there is no Python interpreter {options.python!r}",
+                where="python",
+                next_step=_INSTALL,
             )
         module = artifact.module.eval().to(memory_format=torch.contiguous_format)
         batch = context.example(options.batch)
@@ -107,5 +109,5 @@ def _run(command: list[str], output_file: Path) -> None:
         raise BuildError(
             f"the converter ended with exit code {done.returncode}: {words}",
             where=command[0],
-            next_step=_INSTALL if missing else "look for an operator that it lacks",
+            next_step=_INSTALL if missing else "look for an operator that the converter lacks",
         )

@@ -39,11 +39,11 @@ class TrainingOptions(OptionsModel):
     batch_size: int = Field(8, ge=1, description="images per step")
     data: str = Field(
         "train",
-        description="images to train on: a split, or an import path for those of another domain",
+        description="training images: a split, or an import path of other data",
     )
 
     device: Literal["cpu", "cuda"] = Field(
-        "cpu", description="where it trains; without a GPU a recipe that names `cuda` is skipped"
+        "cpu", description="device of the training; without a GPU, `cuda` skips the recipe"
     )
 
     @model_serializer(mode="wrap")
@@ -264,7 +264,7 @@ def train(
         raise BuildError(
             f"the trainer mixes devices: {error}",
             where="suite.trainer",
-            next_step="batches come through `course.place(images, targets)`",
+            next_step="move every batch with `course.place(images, targets)`",
         ) from error
     if course.done != options.steps:
         raise BuildError(

@@ -50,8 +50,8 @@ def prove(state: Mapping[str, Any], device: str) -> dict[str, Any]:
                     f"the training names the device {device}, and {name} has a parameter on "
                     f"{parameter.device}",
                     where="suite.trainer",
-                    next_step="build optimizers and copies from the module that the trainer is "
-                    "given, and leave it where it is",
+                    next_step="build optimizers and copies from the trainer's argument `module`, "
+                    "and do not move it",
                 )
         if hasattr(holder, "parameters"):
             count += sum(parameter.numel() for parameter in _parameters(holder))
@@ -61,7 +61,7 @@ def prove(state: Mapping[str, Any], device: str) -> dict[str, Any]:
     facts: dict[str, Any] = {"device": device, "device_parameters": count}
     if device == CUDA and not count:
         raise BuildError(
-            "the training names the device cuda, and no parameter is known to be there",
+            "the training is to run on cuda, but none of its parameters is there",
             where="suite.trainer",
             next_step="give the module to the course: `course.steps(steps, module=module, …)`",
         )

@@ -98,9 +98,9 @@ def _check_kind(
     allowed = allowed_limits(metric)
     if kind not in allowed:
         if metric.alone:
-            why = "nothing is compared with it"
+            why = "this metric is never compared"
         elif metric.incomparable_across_recipes:
-            why = "the reference's may be of other work"
+            why = "the reference may do other work"
         else:
             why = f"{metric.better.value} is better"
         raise place.error(

@@ -43,7 +43,7 @@ def taken(place: Place, table: RecipeTable) -> tuple[RecipeTable, tuple[Range, .
             spans.append(_read(place, key, value[MARK], where))
         elif _hidden(value):
             raise place.error(
-                "a range replaces a whole option, and cannot be a part of one", where, valid=_LIKE
+                "a range replaces a whole option, not a part of one", where, valid=_LIKE
             )
     return filled(table, {span.place: ends(span)[0] for span in spans}), tuple(spans)
 

@@ -43,10 +43,10 @@ class WhenTable(_Strict):
 class RegressionTable(_Strict):
     """How much worse a recipe may be, by what it is compared with."""
 
-    base: Quantity = Field(description="against --perf-base, in the same launches")
+    base: Quantity = Field(description="compared with --perf-base, in the same launches")
     stored: Quantity = Field(
-        description="against the stored baseline, which was measured in another session: it "
-        "includes what the machine did in between"
+        description="compared with the stored baseline of an earlier session, so that changes of "
+        "the machine count too"
     )
 
 
@@ -56,26 +56,28 @@ class BudgetTable(_Strict):
     max: Quantity | None = Field(None, description="absolute upper limit, with its unit")
     min: Quantity | None = Field(None, description="absolute lower limit, with its unit")
     drop: Quantity | None = Field(
-        None, description="how much lower a score may be than the reference's"
+        None, description="largest loss of a score against the reference's"
     )
     speedup: Quantity | None = Field(
-        None, description="at least this many times the reference's speed"
+        None, description="lowest speed as a multiple of the reference's"
     )
     growth: Quantity | None = Field(
-        None, description='at most this much more than the reference, such as "10%"; negative: less'
+        None, description='largest increase over the reference, such as "10%"; negative: a decrease'
     )
     regression: Quantity | RegressionTable | None = Field(
         None,
-        description='how much worse than the stored baseline or --perf-base, such as "5%"; or '
-        '{ base = "5%", stored = "20%" }',
+        description="largest change for the worse against the stored baseline or --perf-base, "
+        'such as "5%"; or { base = "5%", stored = "20%" }',
     )
-    when: WhenTable | None = Field(None, description="machines that the budget applies to")
+    when: WhenTable | None = Field(
+        None, description="condition on the machine; elsewhere the budget is SKIPPED"
+    )
 
 
 class SearchTable(_Strict):
     """How long to search for the values of a recipe's ranges."""
 
-    trials: int = Field(ge=1, le=1_000_000, description="sets of values to try, at most")
+    trials: int = Field(ge=1, le=1_000_000, description="largest number of trials")
     seconds: str | None = Field(
         None, description='time after which no trial begins, such as "10 min"'
     )
@@ -110,16 +112,16 @@ class RecipeTable(_Strict):
     name: str = Field(description="letters, digits, '.', '_', '-'")
     parent: str = Field("", alias="from", description="the recipe that this one is derived from")
     steps: list[dict[str, Any]] = Field(
-        default_factory=list, description="steps that it adds; the first key names the step"
+        default_factory=list, description="further steps; the first key names the step"
     )
     runtime: str | dict[str, Any] | list[Any] | None = Field(
         None, description="the runtime; default: the parent's; a list makes a recipe of each"
     )
     workload: str | dict[str, Any] | None = Field(
-        None, description="how it is measured; options that are left out are the parent's"
+        None, description="the workload; missing options are the parent's"
     )
     search: SearchTable | None = Field(
-        None, description="how long to search for the values of its ranges"
+        None, description="limits of the search for values of its ranges"
     )
     budgets: dict[str, BudgetTable] = Field(default_factory=dict, description="by metric")
 
@@ -128,17 +130,18 @@ class SuiteTable(_Strict):
     """The `[suite]` table."""
 
     name: str = Field("", description="default: the folder's name")
-    task: str = Field(description="the kind of vision work")
+    task: str = Field(description="the task, such as detection")
     model: str | dict[str, Any] = Field(
         description='"package.module:function", a file ending in .onnx, or "source:name"; or '
         "a table of such a name and its options"
     )
     data: dict[str, str | dict[str, Any]] = Field(description="train, calibration, validation")
-    trainer: str = Field("", description='"package.module:function" that training steps call')
+    trainer: str = Field("", description='"package.module:function" for the steps that train')
     batch: int = Field(8, ge=1, le=65_536, description="images in a batch for throughput")
     threads: int = Field(1, ge=1, le=4_096, description="threads that a recipe may use")
     between_samples: Literal["rotate", "flush_l2"] = Field(
-        "rotate", description="the next image, or that and a flush of the device's L2 cache"
+        "rotate",
+        description="between two samples: take the next image, or also flush the device's L2 cache",
     )
     turns: Literal["alternate", "blocked"] = Field(
         "alternate", description="compared arms alternate at every inference, or at every visit"

@@ -60,12 +60,14 @@ class Output(OptionsModel):
     """How the network's first output becomes scores: `[suite.output]`."""
 
     activation: Literal["softmax", "sigmoid", "none"] = Field(
-        "softmax", description="what makes scores of the network's output (N, C); none: they are"
+        "softmax",
+        description="activation from the network's output (N, C) to scores; none: the "
+        "output is scores",
     )
     classes: tuple[int, ...] = Field(
         (),
-        description="the network's classes in the order of the data's, for a network that knows "
-        "others. Default: they are the same",
+        description="index of each of the data's classes among the network's. Default: the same "
+        "order",
     )
 
 
@@ -163,7 +165,8 @@ class ClassificationPipeline(Pipeline):
         if wanted := self._wanted.classes:
             if not all(0 <= label < given.shape[1] for label in wanted):
                 raise DataError(
-                    f"the network has {given.shape[1]} classes, and {list(wanted)} are asked for",
+                    f"the network has {given.shape[1]} classes, and classes = {list(wanted)} is "
+                    "set",
                     where="suite.output.classes",
                 )
             scores = scores[:, list(wanted)]

@@ -39,5 +39,5 @@ def doubt_classes(
         return None
     return Doubt(
         problem=f"accuracy is {accuracy.values['accuracy']:.4f}, and guessing among "
-        f"{len(data.classes)} classes has {guessed:.4f}"
+        f"{len(data.classes)} classes reaches {guessed:.4f}"
     )

@@ -42,7 +42,7 @@ def evaluate(data: ClassificationData, predictions: Sequence[Called]) -> Accurac
         [np.asarray(prediction.scores, dtype=np.float64) for prediction in predictions]
     )
     if not np.isfinite(scores).all():
-        raise DataError("the model gives scores that are no numbers")
+        raise DataError("the model gives scores that are not numbers (NaN)")
     if not data.labelled:
         return Accuracy(
             values={},

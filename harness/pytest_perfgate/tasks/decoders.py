@@ -71,8 +71,8 @@ class Classes(OptionsModel):
 
     classes: tuple[int, ...] = Field(
         (),
-        description="the network's classes in the order of the data's categories; others are left "
-        "out. Default: they are the same",
+        description="index of each of the data's categories among the network's classes; further "
+        "classes are dropped. Default: the same order",
     )
 
 
@@ -165,9 +165,17 @@ class TextMap(Decoder):
     class Options(OptionsModel):
         """Thresholds of the map."""
 
-        threshold: float = Field(0.3, gt=0, lt=1, description="a pixel is text from here on")
-        unclip: float = Field(1.6, ge=0, description="how far a region is grown")
-        min_size: float = Field(3.0, ge=0, description="regions with a shorter side are noise")
+        threshold: float = Field(0.3, gt=0, lt=1, description="lowest score of a text pixel")
+        unclip: float = Field(
+            1.6,
+            ge=0,
+            description="growth of a region, as a multiple of its area over its perimeter",
+        )
+        min_size: float = Field(
+            3.0,
+            ge=0,
+            description="shortest side of a region, in pixels; smaller regions are dropped",
+        )
 
     suppresses = False
 

@@ -100,7 +100,7 @@ class Detr(Decoder):
         """What makes logits scores."""
 
         activation: Literal["softmax", "sigmoid"] = Field(
-            "softmax", description="what makes scores of logits"
+            "softmax", description="activation from logits to scores"
         )
 
     suppresses = False

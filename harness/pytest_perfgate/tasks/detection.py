@@ -69,11 +69,15 @@ METRICS = by_name(
 class Output(OptionsModel):
     """How the network's outputs become boxes: `[suite.output]`."""
 
-    decode: str = Field("boxes_scores", description="the output convention, a decoder's name")
-    options: dict[str, Any] = Field(default_factory=dict, description="the decoder's own options")
-    score_threshold: float = Field(0.05, ge=0, le=1, description="lower scores are left out")
-    iou_threshold: float = Field(0.6, gt=0, le=1, description="overlap that suppresses")
-    max_detections: int = Field(100, ge=1, description="per image, best first")
+    decode: str = Field("boxes_scores", description="name of the decoder of the network's outputs")
+    options: dict[str, Any] = Field(default_factory=dict, description="options of the decoder")
+    score_threshold: float = Field(0.05, ge=0, le=1, description="lowest score of a detection")
+    iou_threshold: float = Field(
+        0.6, gt=0, le=1, description="IoU with a better box from which on a box is suppressed"
+    )
+    max_detections: int = Field(
+        100, ge=1, description="largest number of detections per image, best first"
+    )
 
 
 class Detection(Task):

@@ -120,7 +120,7 @@ def decode(file: Path) -> tuple[npt.NDArray[np.uint8], list[str]]:
                     return _high_bytes(picture), remarks
                 if picture.mode in ("I", "F"):
                     raise DataError(
-                        f"the picture has the mode {picture.mode!r}, whose range is not known",
+                        f"the picture has the mode {picture.mode!r}, whose value range is unknown",
                         where=str(file),
                         valid="8 bits a channel, or 16",
                         next_step="convert it to 8 bits a channel",

@@ -20,24 +20,26 @@ class Input(OptionsModel):
     """How decoded pixels become the network's input: `[suite.input]`."""
 
     size: tuple[_Side, _Side] | None = Field(
-        None, description="height and width; default: as it is"
+        None, description="height and width; default: those of the image"
     )
-    resize: Literal["stretch", "letterbox"] = Field("stretch", description="how to reach `size`")
+    resize: Literal["stretch", "letterbox"] = Field(
+        "stretch", description="method of resizing to `size`"
+    )
     multiple: int = Field(
-        1, ge=1, le=4_096, description="height and width are padded up to a multiple"
+        1, ge=1, le=4_096, description="pad height and width up to a multiple of this"
     )
-    pad_value: int = Field(
-        0, ge=0, le=255, description="what `letterbox` and `multiple` pad with; often 114"
-    )
+    pad_value: int = Field(0, ge=0, le=255, description="value of padded pixels; often 114")
     pad: Literal["end", "around"] = Field(
         "end",
         description='where `letterbox` pads: "end", right and below; "around", the picture is in '
         "the middle",
     )
     color: Literal["RGB", "BGR"] = Field("RGB", description="order of the channels")
-    mean: tuple[_Mean, _Mean, _Mean] = Field((0.0, 0.0, 0.0), description="on the 0..1 scale")
+    mean: tuple[_Mean, _Mean, _Mean] = Field(
+        (0.0, 0.0, 0.0), description="mean of each channel, on the scale 0 to 1"
+    )
     std: tuple[_Deviation, _Deviation, _Deviation] = Field(
-        (1.0, 1.0, 1.0), description="on the 0..1 scale"
+        (1.0, 1.0, 1.0), description="standard deviation of each channel, on the scale 0 to 1"
     )
 
 

@@ -162,7 +162,9 @@ def _other_ways(
     if then is None or not (now and value and then.value and stored.value):
         return tuple(lines)
     if before.recorded != evidence.baseline.recorded:
-        lines.append(f"through {reference.name}: its baseline is of another session")
+        lines.append(
+            f"not compared through {reference.name}: its baseline was recorded in another session"
+        )
         return tuple(lines)
     moved = (value / now) / (stored.value / then.value)
     lines.append(f"through {reference.name}: {show_percent(moved - 1)}")
@@ -170,8 +172,8 @@ def _other_ways(
     alike = abs(moved - 1) < abs(decided - 1) / 2
     if worse > CONTROL_MARGIN and alike:
         lines.append(
-            f"{reference.name} moved alike: what both share is the suspect, their code or the "
-            "machine; --perf-base tells which"
+            f"{reference.name} changed alike, so the cause is shared: common code or the "
+            "machine; --perf-base decides which"
         )
     return tuple(lines)
 

@@ -263,8 +263,8 @@ def _from_nothing(
     return _without(
         limit,
         Status.ERROR,
-        f"{metric.name} of the {whose} is 0, and nothing is lower: "
-        f"{limit.kind.value} proves nothing",
+        f"{metric.name} of the {whose} is 0, the lowest possible value: {limit.kind.value} "
+        "proves nothing",
     )
 
 

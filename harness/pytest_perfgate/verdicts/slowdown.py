@@ -96,7 +96,7 @@ class Slower:
         second = self._operators()
         took = {name: ours - other for name, ours, other in self.stages}.get("inference", 0.0)
         if took > 0 and self.total < _INSIDE * took:
-            second += "; most of what inference is slower by lies outside its operators"
+            second += "; most of the slowdown of inference is outside its operators"
         if self.graph:
             second += f"; graph: {', '.join(self.graph[:_NAMED])}"
         if self.facts:

@@ -119,7 +119,7 @@ def _to_decide(worst: LimitResult, metric: Metric, pace: float | None) -> str:
     if metric.rule is Rule.IMAGES:
         return "add validation images, or widen the budget"
     if metric.rule is Rule.STRETCHES:
-        return "widen the budget: one run cannot tell growth within its noise from a leak"
+        return "widen the budget: one run cannot distinguish a leak from growth within the noise"
     helps = []
     if worst.needed is not None:
         more = max(1, worst.needed - worst.sample)

@@ -239,8 +239,8 @@ def flush_of(session: InferenceSession, policy: str) -> Callable[[], object] | N
         return None
     if not session.flush_cache():
         raise RuntimeFault(
-            f'between_samples = "{FLUSH}" was asked for, and this runtime flushes no cache of a '
-            "device here",
+            f'between_samples = "{FLUSH}" is set, but this runtime cannot flush a device cache '
+            "here",
             valid=f'"{ROTATE}"',
             next_step="run the recipe on a device, or leave `between_samples` out",
         )

@@ -166,8 +166,8 @@ def _unmeasured(arm: HeldArm, devices: gpu_sensors.Devices) -> dict[str, str]:
     reasons = {}
     times = _columns(arm).get("device_time", ())
     if not times or any(map(math.isnan, times)):
-        reasons["device_time_p50"] = "its runtime does not tell the time on the device"
-    why = devices.problem or "NVML does not tell it of this device"
+        reasons["device_time_p50"] = "its runtime does not report the time on the device"
+    why = devices.problem or "NVML does not report it for this device"
     if arm.device_memory_process is None and arm.device_memory_allocator is None:
         reasons["device_memory"] = why
     if devices.energy() is None:

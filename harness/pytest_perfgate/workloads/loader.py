@@ -60,17 +60,20 @@ class Loader(Workload):
 
         batch_size: int = Field(4, ge=1, description="images in a batch")
         num_workers: int = Field(
-            0, ge=0, le=64, description="processes that load; 0: the model's own does"
+            0, ge=0, le=64, description="loading processes; 0: the model's process loads"
         )
-        prefetch_factor: int = Field(2, ge=1, description="batches that each process loads ahead")
+        prefetch_factor: int = Field(
+            2, ge=1, description="batches that each process loads in advance"
+        )
         pin_memory: bool = Field(
             False, description="batches in page-locked memory, for copies to a GPU"
         )
         cache: bool = Field(
-            False, description="all images are decoded as the arm loads, and kept for all processes"
+            False,
+            description="decode all images when the arm loads, and share them among the processes",
         )
         data: str = Field(
-            "validation", description="images to load: a split, or an import path for others"
+            "validation", description="images to load: a split, or an import path of other data"
         )
         batches: int = Field(4, ge=1, description="batches in a stretch")
 
@@ -96,7 +99,7 @@ class _Work(Work):
 
         if options.pin_memory and not torch.cuda.is_available():
             raise RuntimeFault(
-                "pin_memory = true was asked for, and torch finds no CUDA device here",
+                "pin_memory = true is set, but torch finds no CUDA device here",
                 where="workload.pin_memory",
                 next_step="leave `pin_memory` out, or run the recipe on a GPU",
             )
@@ -136,7 +139,7 @@ class _Work(Work):
         others = processes - {os.getpid()}
         if bool(others) != bool(self._options.num_workers):
             raise RuntimeFault(
-                f"num_workers = {self._options.num_workers} was asked for, and {len(others)} other "
+                f"num_workers = {self._options.num_workers} is set, but {len(others)} other "
                 "processes loaded"
             )
 

@@ -54,14 +54,12 @@ class Pipeline(Workload):
     class Options(OptionsModel):
         """How much is under way, and in how many threads."""
 
-        depth: int = Field(
-            1, ge=1, le=256, description="images under way at once; 1: one after the other"
-        )
+        depth: int = Field(1, ge=1, le=256, description="images in flight; 1: one after the other")
         sessions: int = Field(
-            1, ge=1, le=16, description="sessions that infer side by side, in a thread each"
+            1, ge=1, le=16, description="sessions for inference, each in a thread"
         )
-        preprocess_threads: int = Field(1, ge=1, le=64, description="threads that pre-process")
-        postprocess_threads: int = Field(1, ge=1, le=64, description="threads that post-process")
+        preprocess_threads: int = Field(1, ge=1, le=64, description="threads for pre-processing")
+        postprocess_threads: int = Field(1, ge=1, le=64, description="threads for post-processing")
         images: int = Field(16, ge=2, description="images in a stretch")
 
         @model_validator(mode="after")
@@ -70,13 +68,13 @@ class Pipeline(Workload):
             for name in ("sessions", "preprocess_threads", "postprocess_threads"):
                 if getattr(self, name) > self.depth:
                     raise ValueError(
-                        f"{name} = {getattr(self, name)} with depth = {self.depth}: no more can be "
-                        f"at work than there are images under way; valid: 1 to {self.depth}"
+                        f"{name} = {getattr(self, name)} with depth = {self.depth}: no more can "
+                        f"work at once than there are images in flight; valid: 1 to {self.depth}"
                     )
             if self.depth > self.images:
                 raise ValueError(
-                    f"depth = {self.depth} with images = {self.images}: a stretch has to be longer "
-                    f"than what is under way; valid: images = {self.depth} or more"
+                    f"depth = {self.depth} with images = {self.images}: a stretch needs as many "
+                    f"images as are in flight; valid: images = {self.depth} or more"
                 )
             return self
 
@@ -236,7 +234,7 @@ class _Work(Work):
                 ):
                     raise RuntimeFault(
                         f"image {one.number} gives another output with {self._options.depth} "
-                        "images under way than alone",
+                        "images in flight than alone",
                         where="workload",
                         next_step="look for state that the model keeps between inferences",
                     )
@@ -244,8 +242,8 @@ class _Work(Work):
         used = len({item.session for item in together})
         if not overlap:
             raise RuntimeFault(
-                f"depth = {self._options.depth} was asked for, and no two stages were ever at work "
-                "at once",
+                f"depth = {self._options.depth} is set, but no two stages ever ran at the same "
+                "time",
                 where="workload.depth",
             )
         return {"sessions that inferred": used, "stages overlapped": f"{overlap:.0%} of the time"}

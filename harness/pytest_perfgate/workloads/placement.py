@@ -58,7 +58,7 @@ class Enough(Requirement):
     def reason(self) -> str:
         """How many are asked for, and how many there are."""
         were = "was" if self.available == 1 else "were"
-        text = f"it asks for {self.required} {self.module}, and {self.available} {were} found"
+        text = f"it needs {self.required} {self.module}, and {self.available} {were} found"
         return f"{text} ({self.why})" if self.why else text
 
 
@@ -122,7 +122,7 @@ def take(count: int, threads: int, *, gpu: bool) -> list[Place]:
         ("cores", len(cores), count * threads),
     ):
         if known < required:
-            raise RuntimeFault(f"it asks for {required} {what}, and {known} were found")
+            raise RuntimeFault(f"it needs {required} {what}, and {known} were found")
     return [
         Place(tuple(cores[number * threads : (number + 1) * threads]), devices[number])
         for number in range(count)
@@ -160,13 +160,13 @@ def prove_apart(given: Sequence[Place], places: Sequence[Place]) -> None:
                     f"replicas {other} and {number} share a device: they are on {beside} and on "
                     f"{real}",
                     valid=", ".join(map(str, given)),
-                    next_step="what runs them moves them, or chooses its device by itself",
+                    next_step="the runtime moves them, or ignores the device that it is given",
                 )
     for number, (place, real) in enumerate(zip(given, places, strict=True)):
         there = nvml.same(real.gpu, place.gpu) if place.gpu else set(real.cores) <= set(place.cores)
         if not there or bool(real.gpu) != bool(place.gpu):
-            actual = str(real) if real.gpu or not place.gpu else "a device that it does not tell"
+            actual = str(real) if real.gpu or not place.gpu else "an unknown device"
             raise RuntimeFault(
-                f"replica {number} was given {place}, and is on {actual}",
-                next_step="what runs it moves it, or chooses its device by itself",
+                f"replica {number} belongs on {place}, but is on {actual}",
+                next_step="the runtime moves it, or ignores the device that it is given",
             )

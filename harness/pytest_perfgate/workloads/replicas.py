@@ -68,7 +68,9 @@ class Replicas(Workload):
     class Options(OptionsModel):
         """Options of replicas."""
 
-        devices: int = Field(ge=2, description="replicas, each a process on a device of its own")
+        devices: int = Field(
+            ge=2, description="replicas, each in a process and on a device of its own"
+        )
         batch_size: int | None = Field(
             None, ge=1, description="images in a batch; default: the suite's `batch`"
         )

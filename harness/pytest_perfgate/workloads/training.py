@@ -73,7 +73,7 @@ class Training(Workload):
         """Options of the training, as `finetune` has them."""
 
         autocast: Literal["bfloat16", "float16"] | None = Field(
-            None, description="the type that torch.autocast trains in; default: float32"
+            None, description="type for torch.autocast; default: float32"
         )
 
     name = "training"
