@@ -115,12 +115,12 @@ def test_parts_are_equal_and_have_nothing_in_common() -> None:
     with pytest.raises(PerfgateError, match="4 GPUs for 5 workers"):
         every.part(0, 5)
     unlike = Share(every.cores, (Gpu("GPU-0", "NVIDIA A10"), Gpu("GPU-1", "NVIDIA L4")))
-    with pytest.raises(PerfgateError, match=r"not alike \(NVIDIA A10, NVIDIA L4\)"):
+    with pytest.raises(PerfgateError, match=r"the GPUs differ \(NVIDIA A10, NVIDIA L4\)"):
         unlike.part(0, 2)
     assert Share(every.cores).part(1, 4).numbers == (2, 3)
     assert host_share.spread(every, 2, "gw3") == every.part(1, 2)
     assert host_share.spread(every, 2, "") is None
-    for count, said in ((1, "there are 1"), (5, "4 GPUs for 5 workers")):
+    for count, said in ((1, "this run has 1"), (5, "4 GPUs for 5 workers")):
         with pytest.raises(PerfgateError, match=said):
             host_share.spread(every, count, "")
 

@@ -67,7 +67,7 @@ def test_every_order_that_is_refused_names_steps_that_are_there():
         ),
         (
             '{ export = "onnx" }, { quantize = "weight_only" }, { ncnn = "pnnx" }',
-            "'ncnn' makes no sense after 'quantize': ncnn knows nothing of Q/DQ",
+            "'ncnn' makes no sense after 'quantize': ncnn does not support Q/DQ",
         ),
         (
             '{ cast = "bfloat16" }, { prune = "structured" }',
@@ -79,7 +79,7 @@ def test_every_order_that_is_refused_names_steps_that_are_there():
         ),
         (
             "{ fuse = true }, { finetune = 3 }",
-            "'finetune' makes no sense after 'fuse': batch normalisation, which training needs",
+            "'finetune' makes no sense after 'fuse': training needs the batch normalisation",
         ),
         (
             '{ cast = "bfloat16" }, { export = "onnx" }',

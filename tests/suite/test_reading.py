@@ -174,7 +174,10 @@ def test_a_step_that_trains_asks_for_a_trainer(tmp_path):
 @pytest.mark.parametrize(
     ("step", "said"),
     [
-        ('{ finetune = 3, data = "validation" }', "data: 'validation': it is not data to learn"),
+        (
+            '{ finetune = 3, data = "validation" }',
+            "'validation': not a split or a function of training data",
+        ),
         ('{ finetune = 3, data = "../night" }', 'valid: train, calibration, "package.module:'),
         ('{ finetune = 3, data = "calibration" }', "needs calibration data"),
         ('{ distil = "small.pt", steps = 3 }', "student: 'small.pt': it is not an import path"),

@@ -163,7 +163,7 @@ def _other_ways(
         return tuple(lines)
     if before.recorded != evidence.baseline.recorded:
         lines.append(
-            f"not compared through {reference.name}: its baseline was recorded in another session"
+            f"through {reference.name}: not known, its baseline was recorded in another session"
         )
         return tuple(lines)
     moved = (value / now) / (stored.value / then.value)
