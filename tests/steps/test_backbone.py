@@ -186,7 +186,7 @@ def test_maps_are_channels_first() -> None:
         ({"backbone": "resnet"}, "did you mean 'resnet"),
         ({"backbone": "timmm:resnet18"}, "did you mean 'timm'"),
         ({"backbone": "timm:res net"}, "cannot be a model's name"),
-        ({"backbone": "transformers:a/b"}, "asked only for pretrained weights"),
+        ({"backbone": "transformers:a/b"}, "serves pretrained weights only"),
         ({"backbone": "timm:vgg11", "arguments": {"pretrained": True}}, "among the arguments"),
         ({"backbone": "vgg11", "sorted": 1}, "Extra inputs"),
     ],

@@ -135,7 +135,7 @@ GOOD = {
     ("change", "asked", "word"),
     [
         ({"layers": 0}, {}, "does not list its layers"),
-        ({"weighted_by_precision": {"fp32": 4}}, {}, "computes in int8, and the ONNX file has 3"),
+        ({"weighted_by_precision": {"fp32": 4}}, {}, "computes in int8, but the ONNX file has 3"),
         ({"weighted_by_precision": {}}, {}, "layers with weights: none"),
         ({"onnx_bf16_ops": 1}, {}, "computes in bf16"),
         ({}, {"package": "tensorrt", "fp16": True}, "computes in fp16, but fp16 = true is set"),
