@@ -47,7 +47,7 @@ def suite(tiny_suite: Path, tmp_path: Path) -> Any:
 
 def built(suite: Any) -> Any:
     """The recipe's artifact, from the project's own cache."""
-    return building.build(
+    request = building.BuildRequest(
         suite,
         suite.recipes["engine"],
         store=ArtifactStore(suite.root / ".perfgate"),
@@ -55,6 +55,7 @@ def built(suite: Any) -> Any:
         data=SuiteData(suite),
         progress=lambda *_: None,
     )
+    return building.build(request)
 
 
 def test_an_engine_is_found_again_for_the_same_gpu_only(

@@ -150,7 +150,7 @@ def build(name):
         data.refuse_leak(split)
     store = ArtifactStore(root / ".perfgate" / sys.argv[1])
     built = building.build(
-        suite, recipe, store=store, watch=Watch(root), data=data, progress=lambda *_: None
+        building.BuildRequest(suite, recipe, store, Watch(root), data, lambda *_: None)
     )
     module = building.load(built.artifact).module
     with torch.inference_mode():

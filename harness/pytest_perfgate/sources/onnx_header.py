@@ -127,8 +127,8 @@ def refuse_other_inputs(file: Path) -> None:
     raise RecipeError(
         f"the graph takes {described or 'no input'}",
         valid="one input of images: float (N, 3, H, W)",
-        next_step="export the model with its own pre-processing left out, in floats and NCHW; the "
-        "suite's [suite.input] does it",
+        next_step="export the model in floats and NCHW without its pre-processing; [suite.input] "
+        "does that",
     )
 
 
