@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from pytest_perfgate.errors import PerfgateError
@@ -130,26 +132,71 @@ _FILES = {
 }
 
 
+_OUTPUTS = (".perfgate/", "reports/")
+"""What sessions write and nobody commits; baselines are committed."""
+
+
 def write(folder: Path) -> list[Path]:
-    """Writes the suite below `folder`; returns the files, relative to it.
+    """Writes the example below `folder`; returns the files, relative to it.
 
     Raises:
         PerfgateError: one of them is there already; nothing was written.
     """
-    there = [name for name, text in _FILES.items() if text and (folder / name).exists()]
+    files = {name: text for name, text in _FILES.items() if text or not (folder / name).exists()}
+    return write_files(folder, files, {}, next_step="pytest-perfgate init OTHER_FOLDER")
+
+
+def write_files(
+    folder: Path, files: Mapping[str, str], links: Mapping[str, Path], *, next_step: str
+) -> list[Path]:
+    """Writes files and links below `folder`; returns them, relative to it.
+
+    Raises:
+        PerfgateError: one of them is there already, or cannot be written; nothing is left behind.
+    """
+    there = [name for name in (*files, *links) if os.path.lexists(folder / name)]
     if there:
         raise PerfgateError(
             f"{there[0]} exists already; nothing was written",
             where=str(folder),
-            next_step="pytest-perfgate init OTHER_FOLDER",
+            next_step=next_step,
         )
-    written = []
-    for name, text in _FILES.items():
-        file = folder / name
-        if file.exists():
-            continue
-        with writing(file, "the file", PerfgateError):
-            file.parent.mkdir(parents=True, exist_ok=True)
-            put(file, text)
-        written.append(Path(name))
+    written: list[Path] = []
+    try:
+        for name in (*files, *links):
+            file = folder / name
+            with writing(file, "the file", PerfgateError):
+                file.parent.mkdir(parents=True, exist_ok=True)
+                if name in links:
+                    file.symlink_to(links[name])
+                else:
+                    put(file, files[name])
+            written.append(Path(name))
+    except PerfgateError:
+        for done in written:
+            (folder / done).unlink(missing_ok=True)
+        raise
     return written
+
+
+def ignored(folder: Path) -> list[str]:
+    """Names what sessions write in the project's .gitignore; returns what was done, a line each.
+
+    Lines that are there stay as they are.
+
+    Raises:
+        PerfgateError: it cannot be written.
+    """
+    file = folder / ".gitignore"
+    with writing(file, "the file", PerfgateError):
+        try:
+            text = file.read_text(encoding="utf-8") if file.exists() else ""
+        except UnicodeDecodeError:
+            return [f"add to {file}, which is not UTF-8: {' '.join(_OUTPUTS)}"]
+        present = {line.strip().strip("/") for line in text.splitlines()}
+        missing = [name for name in _OUTPUTS if name.strip("/") not in present]
+        if not missing:
+            return []
+        start = text if not text or text.endswith("\n") else f"{text}\n"
+        put(file, start + "".join(f"{name}\n" for name in missing))
+    return [f"added to {file}: {' '.join(missing)}"]

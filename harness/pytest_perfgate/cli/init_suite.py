@@ -1,0 +1,226 @@
+"""The files of a suite for a model and its data, as `pytest-perfgate init --model` writes them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pytest_perfgate.cli.init_data import DataFacts, Pictures
+from pytest_perfgate.cli.init_guess import CLASSIFICATION, DETECTION, Guess, Line
+from pytest_perfgate.cli.init_model import ModelFacts
+
+TEST = '''\
+"""Holds the recipes beside this file to their budgets: pytest --perf."""
+
+
+def test_budget(budget):
+    """Every recipe keeps every one of its budgets."""
+    budget.check()
+'''
+
+_USUAL_DROP = 0.01
+"""What 8-bit recipes are usually held to; images decide whether they can be."""
+
+_WIDEST = 0.5
+"""A wider limit on a score holds nothing."""
+
+_SIMULATED = 200
+"""Images that are simulated, at most: more decide less than `_USUAL_DROP` anyway."""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A suite that is not written yet.
+
+    Attributes:
+        folder: of the suite, relative to the project.
+        files: text by its name in the folder.
+        link: the model's file, to be linked to from the folder; None: it is in the project.
+        lines: what was decided, beside the guesses.
+    """
+
+    folder: Path
+    files: Mapping[str, str]
+    link: Path | None
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True)
+class _Scores:
+    """Budgets on scores, as lines of TOML; a reference has none against itself."""
+
+    reference: tuple[str, ...]
+    derived: tuple[str, ...]
+
+
+def draft(
+    project: Path, name: str, model: ModelFacts, data: DataFacts, guess: Guess, *, openvino: bool
+) -> Draft:
+    """The suite `name` of a project; `openvino`: with a recipe for that runtime."""
+    folder = Path("suites") / name
+    here = (project / folder).absolute()
+    lines: list[Line] = []
+    inside = _is_below(model.file.absolute(), project.absolute())
+    named = _relative(model.file, here) if inside else "model.onnx"
+    if not inside:
+        lines.append(Line("model", f"{folder}/model.onnx", f"a link to {model.file.absolute()}"))
+    scored = guess.task == CLASSIFICATION and data.kind == "classes"
+    scored = scored or (guess.task == DETECTION and data.kind == "coco")
+    files: dict[str, str] = {}
+    tables = [_suite_table(guess.task, named, model)]
+    tables.append(_data_table(project, here, data, scored, guess.task, files, lines))
+    tables += [_table(f"suite.{key}", getattr(guess, key)) for key in ("input", "output")]
+    scores = _budgets(data, guess.task, scored, lines)
+    tables.append(_recipe("fp32", "", 'runtime = "onnxruntime"', scores.reference))
+    if data.calibration is not None:
+        step = 'steps   = [{ quantize = "static" }]'
+        tables.append(_recipe("int8", "fp32", step, scores.derived))
+    else:
+        lines.append(Line("int8", "left out", "no image is left to calibrate with"))
+    if openvino:
+        tables.append(_recipe("openvino", "fp32", 'runtime = "openvino"', scores.derived))
+    head = (
+        f"# Written by `pytest-perfgate init --model {_shown(model.file)}`. Keys: "
+        "https://pypi.org/project/pytest-perfgate\n"
+    )
+    files["recipes.toml"] = head + "\n".join(tables)
+    files[f"test_{re.sub(r'[^a-z0-9]+', '_', name.lower())}.py"] = TEST
+    return Draft(folder, files, None if inside else model.file.absolute(), tuple(lines))
+
+
+def suite_name(model: Path) -> str:
+    """A name for the suite of a model, from its file's."""
+    name = re.sub(r"[^A-Za-z0-9._-]+", "_", model.stem).strip("._-")[:40]
+    return name or "model"
+
+
+def _suite_table(task: str, model: str, facts: ModelFacts) -> str:
+    lines = ["[suite]", f"task  = {_toml(task)}", f"model = {_toml(model)}"]
+    if facts.batch is not None:
+        lines.append(f"batch = {facts.batch}")
+    return "\n".join(lines) + "\n"
+
+
+def _data_table(
+    project: Path,
+    here: Path,
+    data: DataFacts,
+    scored: bool,
+    task: str,
+    files: dict[str, str],
+    lines: list[Line],
+) -> str:
+    """The splits; a list becomes a file of the suite's folder."""
+    rows = ["[suite.data]"]
+    known = {"labels": False} if task == CLASSIFICATION and not scored else {}
+    splits: list[tuple[str, Pictures, dict[str, Any]]] = []
+    if data.calibration is not None:
+        splits.append(("calibration", data.calibration, known))
+    truth = known
+    if scored and task == DETECTION and data.annotations is not None:
+        truth = {"annotations": _path(project, here, data.annotations)}
+    splits.append(("validation", data.validation, truth))
+    for split, images, more in splits:
+        table: dict[str, Any] = {"images": _path(project, here, images.folder), **more}
+        if not images.whole:
+            table["list"] = f"{split}.txt"
+            files[f"{split}.txt"] = "\n".join(images.names) + "\n"
+        rows.append(f"{split:<11} = {_inline(table)}")
+        lines.append(Line(split, f"{len(images.names)} images", f"of {_shown(images.folder)}"))
+    return "\n".join(rows) + "\n"
+
+
+def _budgets(data: DataFacts, task: str, scored: bool, lines: list[Line]) -> _Scores:
+    """Budgets on scores that so many images can decide."""
+    from pytest_perfgate.stats import expected_change
+    from pytest_perfgate.verdicts.evidence import Risk
+
+    images = len(data.validation.names)
+    alpha = 2 * Risk(fail=0.01).keep
+    rounded = expected_change.rounded
+    if not scored:
+        floor = rounded(
+            expected_change.agreement_floor(images, alpha) if images > 1 else 0.0, up=False
+        )
+        if floor < _WIDEST:
+            lines.append(Line("agreement", "left out", f"{images} images decide nothing useful"))
+            return _Scores((), ())
+        shift = rounded(expected_change.shift_ceiling(images, alpha), up=True)
+        lines.append(Line("agreement", f"min {floor:g}", f"{images} images can decide it"))
+        lines.append(Line("score_shift", f"max {shift:g}", f"{images} images can decide it"))
+        return _Scores(
+            (),
+            (
+                f"agreement   = {{ min = {floor:g} }}",
+                f"score_shift = {{ max = {shift:g} }}",
+            ),
+        )
+    metric = "map" if task == DETECTION else "accuracy"
+    if data.objects is not None:
+        smallest = expected_change.precision_drop(data.objects[:_SIMULATED], alpha)
+    else:
+        smallest = expected_change.share_drop(images, alpha)
+    drop = max(_USUAL_DROP, rounded(smallest, up=True))
+    if drop > _WIDEST:
+        why = f"the smallest that {images} images can decide is {drop:g}: add validation images"
+        lines.append(Line(metric, "no budget", why))
+        return _Scores((), ())
+    why = (
+        f"the smallest that {images} images can decide"
+        if drop > _USUAL_DROP
+        else f"usual for 8 bits, and {images} images can decide it"
+    )
+    lines.append(Line(f"{metric} drop", f"{drop:g}", why))
+    return _Scores(
+        (f"{metric:<11} = {{ regression = {drop:g} }}",), (f"{metric:<11} = {{ drop = {drop:g} }}",)
+    )
+
+
+def _recipe(name: str, parent: str, line: str, scores: tuple[str, ...]) -> str:
+    rows = ["[[recipe]]", f'name    = "{name}"']
+    if parent:
+        rows.append(f'from    = "{parent}"')
+    rows += [line, "[recipe.budgets]", *scores, 'latency_p50 = { regression = "10%" }']
+    return "\n".join(rows) + "\n"
+
+
+def _table(name: str, values: Mapping[str, Any]) -> str:
+    rows = [f"{key} = {_toml(value)}" for key, value in values.items()]
+    return "\n".join([f"[{name}]", *rows]) + "\n"
+
+
+def _toml(value: Any) -> str:
+    """A value as TOML has it; JSON's texts, numbers and lists are TOML's."""
+    if isinstance(value, Mapping):
+        return _inline(value)
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _inline(values: Mapping[str, Any]) -> str:
+    return "{ " + ", ".join(f"{key} = {_toml(value)}" for key, value in values.items()) + " }"
+
+
+def _path(project: Path, here: Path, target: Path) -> str:
+    """How a suite file names data: relative inside the project, else absolute."""
+    target = target.absolute()
+    if _is_below(target, project.absolute()):
+        return _relative(target, here)
+    return str(target)
+
+
+def _relative(target: Path, here: Path) -> str:
+    return Path(os.path.relpath(os.path.normpath(target.absolute()), here)).as_posix()
+
+
+def _is_below(target: Path, project: Path) -> bool:
+    return Path(os.path.normpath(target)).is_relative_to(os.path.normpath(project))
+
+
+def _shown(path: Path) -> str:
+    """A path for a comment or a line: as it was typed, printable."""
+    return "".join(part if part.isprintable() else "?" for part in path.as_posix())
