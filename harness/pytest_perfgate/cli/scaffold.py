@@ -23,7 +23,7 @@ validation  = "suites.example.data:validation"
 name    = "fp32"
 runtime = "torch"
 [recipe.budgets]
-map         = { min = 0.2, regression = 0.01 }
+map         = { min = 0.2, regression = 0.02 }
 latency_p50 = { max = "500 ms", regression = "10%" }
 
 [[recipe]]
@@ -32,7 +32,7 @@ from    = "fp32"
 steps   = [{ export = "onnx" }]
 runtime = "onnxruntime"
 [recipe.budgets]
-map         = { drop = 0.01 }
+map         = { drop = 0.02 }
 latency_p50 = { regression = "10%" }
 """
 
@@ -118,8 +118,8 @@ def calibration() -> DetectionData:
 
 
 def validation() -> DetectionData:
-    """Images for measuring accuracy; none of them is a calibration image."""
-    return _images(60, seed=2)
+    """Images for measuring accuracy, enough to decide a drop of 0.02; none of them calibrates."""
+    return _images(240, seed=2)
 '''
 
 _FILES = {
