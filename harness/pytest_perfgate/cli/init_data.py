@@ -23,6 +23,7 @@ VALIDATION = 500
 
 _TRAINING = ("train", "training", "train2017")
 _HELD_OUT = ("val", "valid", "validation", "val2017", "test", "testing")
+_JSON_FILES = 20  # that are read: a folder may have one for each image
 _TRIED = 20  # file names of an annotation file that are looked up in a folder
 
 Kind = Literal["coco", "classes", "images"]
@@ -85,7 +86,8 @@ def _json_files(folder: Path) -> list[Path]:
         held_out = any(word in name for word in ("val", "test"))
         return "train" in name, not held_out, "instances" not in name, str(file)
 
-    return sorted((file for file in files if not file.name.startswith(".")), key=order)
+    files = [file for file in files if not file.name.startswith(".")]
+    return sorted(files, key=order)[:_JSON_FILES]
 
 
 def _instances(file: Path) -> dict[str, Any] | None:
@@ -249,7 +251,8 @@ def _chosen(
         notes.append(f"calibration images are {len(few)} of {len(others)} of {training.name}")
     else:
         few = _spaced(names, min(CALIBRATION, len(names) // 4 or len(names) // 2))
-        held, where = [name for name in names if name not in set(few)], place
+        taken = set(few)
+        held, where = [name for name in names if name not in taken], place
         notes.append(
             f"one folder: {len(few)} of its {len(names)} images calibrate and are not scored"
         )
