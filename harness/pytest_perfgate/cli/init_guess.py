@@ -67,7 +67,8 @@ def guess(model: ModelFacts, data: DataFacts, task: str = "", decode: str = "") 
         RecipeError: the outputs fit no task, or none of the task's decoders.
     """
     chosen, why = _task(model, data, task)
-    lines, unknown = [Line("task", chosen, why)], []
+    lines = [Line("task", chosen, why)]
+    unknown: list[str] = []
     if chosen == CLASSIFICATION:
         output = _classifier(model, data, lines, unknown)
         pixels = _classifier_pixels(model, lines, unknown)

@@ -117,7 +117,7 @@ def _data_table(
 ) -> str:
     """The splits; a list becomes a file of the suite's folder."""
     rows = ["[suite.data]"]
-    known = {"labels": False} if task == CLASSIFICATION and not scored else {}
+    known: dict[str, Any] = {"labels": False} if task == CLASSIFICATION and not scored else {}
     splits: list[tuple[str, Pictures, dict[str, Any]]] = []
     if data.calibration is not None:
         splits.append(("calibration", data.calibration, known))
