@@ -200,6 +200,28 @@ def test_a_broken_file_is_named_and_the_rest_is_read(tmp_path: Path, content: by
     assert "cannot be read" in past.unread[0].problem
 
 
+@pytest.mark.parametrize("noise", [b"\xff", b"\x00", b"\xdc\x07"])
+def test_a_file_that_is_damaged_inside_is_named_and_the_rest_is_read(
+    tmp_path: Path, noise: bytes
+) -> None:
+    """Its end, which describes it, is whole: the damage is met when a column is read. It is left
+    out of a compaction, which deletes what it has read.
+    """
+    nights.fill(tmp_path, [Night(), Night(), Night()])
+    broken, *whole = sorted((tmp_path / "month=2026-01").glob("*.parquet"))
+    content = bytearray(broken.read_bytes())
+    half = len(content) // 2
+    content[8:half] = (noise * half)[: half - 8]
+    broken.write_bytes(content)
+    with History(tmp_path) as store:
+        past = read(store, 366, 30)
+        assert [unread.file for unread in past.unread] == [broken]
+        assert "cannot be read" in past.unread[0].problem
+        (done,) = store.compact(datetime(2026, 2, 10, tzinfo=UTC))
+    assert len(past.nights) == done.sessions == len(whole) == 2
+    assert broken.read_bytes() == content
+
+
 def test_foreign_parquet_and_newer_versions_are_named(tmp_path: Path) -> None:
     """A Parquet file of someone else, and one of a later program, are left alone."""
     nights.fill(tmp_path, [Night()])

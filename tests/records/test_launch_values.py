@@ -18,6 +18,7 @@ from pytest_perfgate.records.launch_values import (
     quantile,
 )
 from pytest_perfgate.records.recipe_record import RecipeRecord
+from pytest_perfgate.records.verdict import Change, Verdict
 
 TIMES = st.lists(st.floats(1e-4, 10.0), min_size=1, max_size=40)
 
@@ -112,3 +113,27 @@ def test_several_values_of_a_round_are_one_sample_of_tails_and_one_pair_of_media
     assert launch_ratio(mine, other, "replica_latency_p95") == pytest.approx(math.log(8.25 / 2.0))
     with pytest.raises(ValueError, match="8 samples of 3 rounds"):
         launch_ratio(stretches([1.0] * 8, numbers=[0, 1, 2]), other, "replica_latency_p50")
+
+
+def test_columns_that_do_not_belong_together_are_refused() -> None:
+    """A launch from a damaged file, before anything computes with it."""
+    whole = arm([0.1, 0.2, 0.3, 0.4], [0, 1]).model_dump()
+    assert Launch.model_validate(whole)
+    for change, words in (
+        ({"preprocess": [0.0]}, "different numbers of inferences"),
+        ({"rounds": [0, 1, 2]}, "4 samples of 3 rounds"),
+        ({"values": {"step": [0.1] * 3}}, "3 samples of 2 rounds"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            Launch.model_validate(whole | change)
+
+
+@pytest.mark.parametrize("kind", [Change, Verdict])
+def test_a_unit_that_nobody_knows_is_refused(kind: type[Change] | type[Verdict]) -> None:
+    """Pages and terminals show values in it."""
+    fields = {"recipe": "a", "metric": "b", "kind": "create", "before": None, "after": 1.0}
+    fields |= {"status": "PASS", "reason": "c", "unit": "furlongs"}
+    known = {name: value for name, value in fields.items() if name in kind.model_fields}
+    with pytest.raises(ValueError, match="'furlongs' is not a valid Unit"):
+        kind.model_validate(known)
+    assert kind.model_validate(known | {"unit": "s"}).unit == "s"

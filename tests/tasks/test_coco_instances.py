@@ -190,6 +190,7 @@ def _change(path: tuple[Any, ...], value: Any) -> Callable[[dict[str, Any]], Non
         (("images", 1, "id"), True, ("images[1]", "True")),
         (("images", 1, "width"), "wide", ("images[1]", "'wide'")),
         (("images", 1, "width"), -4, ("images[1]", "-4")),
+        (("images", 1, "width"), 10**200, ("images[1]", "1000", "2,147,483,647")),
         (("annotations", 2, "bbox"), [1, 2, 3], ("annotations[2]", "[1, 2, 3]")),
         (("annotations", 2, "bbox"), {"x": 1}, ("annotations[2]", "'x'")),
         (("annotations", 2, "bbox"), [1, 2, 10**400, 4], ("annotations[2]", "1000")),

@@ -257,3 +257,20 @@ def test_undecided_growth_asks_for_a_wider_budget() -> None:
     found = against(Limit(LimitKind.MAX, 1e6, "1 MB"), metric, Evidence(record=record))
     assert found.status is Status.INCONCLUSIVE
     assert "one run cannot distinguish a leak" in found.next_step
+
+
+def test_a_stored_launch_beyond_all_others_leaves_no_infinite_number() -> None:
+    """A baseline that somebody has edited: undecided, and a record that can be stored."""
+    baseline = stored(0.010)
+    metric = baseline.metrics["latency_p50"]
+    edited = metric.model_copy(update={"launches": (*metric.launches[:-1], 1e300)})
+    evidence = Evidence(
+        record=recipe("candidate", 0.01),
+        reference=recipe("reference", 0.02),
+        baseline=baseline.model_copy(update={"metrics": {"latency_p50": edited}}),
+        yardstick=launches(0.003),
+    )
+    budget = Budget("latency_p50", (Limit(LimitKind.REGRESSION, 0.05, "5%"),))
+    verdict = judge(budget, LATENCY, evidence, RISK, NOW)
+    assert verdict.status is Status.INCONCLUSIVE
+    assert verdict.limits[0].smallest is None

@@ -14,11 +14,11 @@ import hashlib
 import json
 import re
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pytest_perfgate.errors import HistoryError, MissingPackage
 from pytest_perfgate.files import replacing, writing
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 VERSION = 1
 """Of the files: one more where a column changes its meaning. New columns need no new version."""
 
+_Result = TypeVar("_Result")
 _MARK = "perfgate_history"  # the key in a file's metadata that tells it from foreign ones
 _PATTERN = re.compile(r"[*?\[]")
 _NAME = re.compile(r"[^A-Za-z0-9._-]+")
@@ -69,6 +70,7 @@ class History(contextlib.ExitStack):
     def __post_init__(self) -> None:
         super().__init__()
         self._engine = self.enter_context(contextlib.closing(connect()))
+        self._views: set[str] = set()
 
     # -- writing ---------------------------------------------------------------------------
 
@@ -128,6 +130,7 @@ class History(contextlib.ExitStack):
         Raises:
             HistoryError: a file cannot be written or deleted.
         """
+        self._leave_out_damaged()  # nothing is deleted that was not read to its end
         done = []
         for folder in sorted(self.folder.glob("month=*")):
             month = folder.name.removeprefix("month=")
@@ -159,14 +162,13 @@ class History(contextlib.ExitStack):
         files = [file for file in files if file not in known]
         try:
             versions = self._versions(files)
-        except duckdb.Error:  # one of them spoils the query for all
+        except (duckdb.Error, UnicodeDecodeError):  # one of them spoils the query for all
             versions = {}
             for file in files:
                 try:
                     versions |= self._versions([file])
-                except duckdb.Error as error:
-                    text = str(error).partition("\n")[0].replace(f"'{file}'", "it")
-                    self.unread.append(Unread(file, f"it cannot be read: {text}"))
+                except (duckdb.Error, UnicodeDecodeError) as error:
+                    self.unread.append(_damaged(file, error))
         read = []
         known = {problem.file for problem in self.unread}
         for file in files:
@@ -183,7 +185,14 @@ class History(contextlib.ExitStack):
     def view(self, name: str) -> int:
         """Makes a view of all sessions, each once, with the columns of `COLUMNS`; returns how many
         files it reads.
+
+        Raises:
+            HistoryError: the files cannot be read together.
         """
+        self._views.add(name)
+        return self._reading(lambda: self._make_view(name))
+
+    def _make_view(self, name: str) -> int:
         files = self.files()
         if files:
             quoted = "[" + ", ".join(map(_quoted, _texts(files))) + "]"
@@ -195,8 +204,44 @@ class History(contextlib.ExitStack):
         return len(files)
 
     def query(self, text: str, values: Sequence[Any] = ()) -> duckdb.DuckDBPyConnection:
-        """The result of a query over views of `view`."""
-        return self._engine.execute(text, list(values))
+        """The result of a query over views of `view`.
+
+        Raises:
+            HistoryError: the files cannot be read together.
+        """
+        return self._reading(lambda: self._engine.execute(text, list(values)))
+
+    def _reading(self, work: Callable[[], _Result]) -> _Result:
+        """The result of `work`, which reads files. Damage deep in a file is met only when its
+        columns are read: such files are then found, added to `unread`, and left out. (An error of
+        DuckDB that quotes their bytes comes as one of UTF-8.)
+        """
+        import duckdb
+
+        try:
+            return work()
+        except (duckdb.Error, UnicodeDecodeError) as error:
+            if not self._leave_out_damaged():
+                problem = str(error).partition("\n")[0]
+                raise HistoryError(
+                    f"the history cannot be read: {problem}", where=str(self.folder)
+                ) from error
+        for name in self._views:
+            self._make_view(name)
+        return self._reading(work)
+
+    def _leave_out_damaged(self) -> int:
+        """Reads every column of every file; returns how many files are left out from now on."""
+        import duckdb
+
+        count = len(self.unread)
+        for file in self.files():
+            try:
+                rows = f"SELECT max(hash(COLUMNS(*))) FROM ({_ALL})"  # noqa: S608 - names of columns
+                self._engine.execute(rows, [_texts([file])]).fetchall()
+            except (duckdb.Error, UnicodeDecodeError) as error:
+                self.unread.append(_damaged(file, error))
+        return len(self.unread) - count
 
     def _versions(self, files: Sequence[Path]) -> dict[Path, str]:
         if not files:
@@ -218,8 +263,12 @@ class History(contextlib.ExitStack):
 
     def _holds(self, folder: Path, session: SessionRecord) -> bool:
         """Whether a session is in a compacted file of its month."""
-        whole = [file for file in folder.glob("compacted-*.parquet") if file in self.files()]
-        return (session.id, session.machine.id) in self._keys(whole)
+        known = self._reading(
+            lambda: self._keys(
+                [file for file in folder.glob("compacted-*.parquet") if file in self.files()]
+            )
+        )
+        return (session.id, session.machine.id) in known
 
     def _keys(self, files: Sequence[Path]) -> list[tuple[str, str]]:
         if not files:
@@ -228,6 +277,11 @@ class History(contextlib.ExitStack):
             "SELECT DISTINCT session, machine FROM read_parquet(?) ORDER BY ALL", [_texts(files)]
         ).fetchall()
         return keys
+
+
+def _damaged(file: Path, error: Exception) -> Unread:
+    text = str(error).partition("\n")[0].replace(f"'{file}'", "it")
+    return Unread(file, f"it cannot be read: {text}")
 
 
 _COLUMNS = ", ".join(f'"{name}"' for name in COLUMNS)

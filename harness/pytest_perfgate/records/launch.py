@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pytest_perfgate.frozen import Frozen
 
@@ -45,6 +45,15 @@ class Launch(Frozen):
     energies: tuple[float, ...] = ()
     sm_clock: float | None = None
     values: dict[str, tuple[float, ...]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _of_the_same_inferences(self) -> Launch:
+        if not len(self.preprocess) == len(self.inference) == len(self.postprocess):
+            raise ValueError("the stages of a launch are of different numbers of inferences")
+        for samples in (self.inference, self.device, *self.values.values()):
+            if self.rounds and len(samples) % len(self.rounds):
+                raise ValueError(f"{len(samples)} samples of {len(self.rounds)} rounds")
+        return self
 
     @property
     def latency(self) -> tuple[float, ...]:

@@ -3,8 +3,22 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated
+
+from pydantic import AfterValidator
 
 from pytest_perfgate.frozen import Frozen, Message
+from pytest_perfgate.units import Unit
+
+
+def _unit(text: str) -> str:
+    if text:
+        Unit(text)  # a ValueError names it
+    return text
+
+
+UnitName = Annotated[str, AfterValidator(_unit)]
+"""The base unit of a metric, "" where there is none."""
 
 
 class Status(StrEnum):
@@ -81,7 +95,7 @@ class Verdict(Frozen):
     recipe: str
     metric: str
     status: Status
-    unit: str
+    unit: UnitName
     value: float | None = None
     low: float | None = None
     high: float | None = None
@@ -111,7 +125,7 @@ class Change(Frozen):
     kind: str
     recipe: str
     metric: str
-    unit: str
+    unit: UnitName
     before: float | None
     after: float | None
     reason: str = ""

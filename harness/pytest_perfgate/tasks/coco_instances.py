@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+_LARGEST = 2**31 - 1  # pixels of a side, of any format of pictures
 _BOX = "[x, y, width, height] in pixels"
 
 
@@ -191,11 +192,11 @@ def _size(row: int, entry: Mapping[str, Any]) -> tuple[int, int] | None:
     if entry.get("height") is None or entry.get("width") is None:
         return None
     sides = [_number(entry[key]) for key in ("height", "width")]
-    if any(side is None or side < 1 or side != int(side) for side in sides):
+    if any(side is None or not 1 <= side <= _LARGEST or side != int(side) for side in sides):
         raise DataError(
             f"images[{row}] (id {short(entry.get('id'))}) has the width {short(entry['width'])} "
             f"and the height {short(entry['height'])}",
-            valid="whole numbers of pixels",
+            valid=f"whole numbers of pixels, up to {_LARGEST:,}",
         )
     height, width = (int(side) for side in sides if side is not None)
     return height, width

@@ -322,7 +322,7 @@ def _decide(limit: Limit, metric: Metric, compared: Compared, risk: Risk) -> Lim
         reason=wording.reason(limit, metric, compared, status),
         method=compared.method,
         spread=compared.spread,
-        smallest=wording.smallest(compared) if status is Status.INCONCLUSIVE else None,
+        smallest=_finite(wording.smallest(compared)) if status is Status.INCONCLUSIVE else None,
         needed=wording.launches_needed(compared, bound, worse_is_more, risk)
         if status is Status.INCONCLUSIVE
         else None,
@@ -353,5 +353,5 @@ def bound_of(limit: Limit, metric: Metric) -> tuple[float, bool]:
     return (1.0 + limit.value, True) if lower_is_better else (1.0 / (1.0 + limit.value), False)
 
 
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+def _finite(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else value

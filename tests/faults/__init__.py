@@ -1,0 +1,1 @@
+"""Faults on purpose: damaged files for every reader, and failures at every write and message."""
