@@ -87,8 +87,8 @@ def _cores(setup: Surroundings, cores: int) -> Iterator[Weighted]:
     if setup.siblings:
         yield (
             0.04,
-            "some cores are threads of one physical core and slow each other down: switch SMT off, "
-            "or start pytest on one of each pair (taskset)",
+            "some cores are threads of one physical core: launches use the first of each, and are "
+            "slowed down by what others run on the second; switch SMT off",
         )
     if setup.boost:
         yield (
