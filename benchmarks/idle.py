@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pytest_perfgate.records.recipe import Suite
 from pytest_perfgate.runtimes import InferenceSession
 from pytest_perfgate.tasks import Pipeline
@@ -14,12 +15,13 @@ from pytest_perfgate.worker import arm
 from pytest_perfgate.worker.protocol import RecipeWork
 from pytest_perfgate.workloads import WorkContext
 from pytest_perfgate.workloads.images import Images
+from pytest_perfgate.workloads.output_check import OutputCheck
 from typing_extensions import override
 
 SILENCE = 30.0
 """Seconds without an answer after which an arm counts as hung."""
 
-IMAGE = object()
+IMAGE = np.zeros((2, 2, 3), np.uint8)
 """What the idle session is given; nothing looks at it."""
 
 
@@ -47,7 +49,7 @@ class Idle(InferenceSession, Pipeline):
 def idle_work(name: str, suite: Suite) -> RecipeWork:
     """What an arm of this benchmark works on: a visit of that name, in the project of `suite`."""
     nothing: Any = None  # an artifact is opened by the visit, and these visits open none
-    return RecipeWork(suite, name, nothing, suite.root, Path(), SILENCE)
+    return RecipeWork(suite, name, nothing, suite.root, Path(), SILENCE, Path())
 
 
 class HarnessVisit(arm._RecipeVisit):
@@ -68,7 +70,7 @@ class HarnessVisit(arm._RecipeVisit):
             flush=lambda _: None,
         )
         self._work = Images().open(Images.Options(), context)
-        self._base = None
+        self._check = OutputCheck([])
 
 
 class BareVisit(HarnessVisit):

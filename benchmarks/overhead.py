@@ -26,8 +26,9 @@ from unittest import mock
 from pytest_perfgate.records.launch import Launch
 from pytest_perfgate.records.session import SessionRecord, SuiteRecord
 from pytest_perfgate.suite.reading import read as read_suite
-from pytest_perfgate.worker import arm, arm_process, turns
+from pytest_perfgate.worker import arm, arm_process
 from pytest_perfgate.worker.protocol import ArmSpec
+from pytest_perfgate.workloads.varied_images import ROUNDS
 
 from benchmarks.idle import SILENCE, BareVisit, HarnessVisit, idle_work
 from benchmarks.workload import ROOT, prepare
@@ -258,7 +259,7 @@ def share(suite: SuiteRecord) -> Share | None:
     if not measure or not recipes:
         return None
     samples = sum(sum(each.latency) for each in (*recipes, *suite.yardstick))
-    untimed = samples / turns.ROUNDS
+    untimed = samples / ROUNDS
     return Share(
         suite=suite.name,
         launches=len({each.index for each in (*recipes, *suite.yardstick)}),

@@ -14,6 +14,7 @@ import fcntl
 import importlib
 import json
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -197,6 +198,11 @@ def tiny_suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def squares_project(tiny_suite: Path, folder: Path) -> None:
+    """The model and the data of the suite, in a folder of their own: links would leave its root."""
+    shutil.copytree(tiny_suite, folder, dirs_exist_ok=True)
+
+
 class Imported:
     """Modules that a session in this process imported, to be kept when `pytester` forgets them."""
 
@@ -336,15 +342,7 @@ def project(
     made = Project(pytester)
     made.suite.parent.mkdir()
     made.suite.mkdir()
-    for source in tiny_suite.iterdir():
-        (made.suite / source.name).symlink_to(source) if source.is_dir() else (
-            made.suite / source.name
-        ).write_bytes(source.read_bytes())
-    for name in ("calibration", "validation"):  # links would leave the project's root
-        (made.suite / name).unlink()
-        (made.suite / name).mkdir()
-        for image in (tiny_suite / name).iterdir():
-            (made.suite / name / image.name).write_bytes(image.read_bytes())
+    squares_project(tiny_suite, made.suite)
     made.write()
     (made.suite / "test_tiny.py").write_text(TEST)
     pytester.makeini("[pytest]\naddopts = -p no:randomly -p no:hypothesispytest\n")

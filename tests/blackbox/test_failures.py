@@ -17,6 +17,8 @@ steps = [{ quantize = "static", op_types_to_quantize = ["Conv"], samples = 8 }]
 map = { drop = 0.05 }
 """
 
+CHEATS = '{ name = "cheats", mode = "drops_best_box" }'
+
 CUDA = """
 [[recipe]]
 name    = "cuda"
@@ -100,6 +102,15 @@ def test_int8_that_loses_its_accuracy_is_red(project: Project) -> None:
     "CUDAExecutionProvider" in pytest.importorskip("onnxruntime").get_available_providers(),
     reason="there is a CUDA provider here, so nothing falls back",
 )
+def test_a_recipe_that_works_only_when_it_is_evaluated_is_an_error(project: Project) -> None:
+    """Its accuracy is real, its times are of other outputs: the message says which."""
+    project.write(RECIPES.replace('runtime = "moody"', f"runtime = {CHEATS}"))
+    result = project.run("-k", "moody")
+    statuses = project.verdicts()
+    assert statuses["moody-latency_p50"] == "ERROR"
+    said(result, "the timed output is not the evaluated one", "when timed", "output_tolerance = ")
+
+
 def test_a_provider_that_falls_back_is_an_error(project: Project) -> None:
     """The CPU would keep the budget; it is not what was asked for."""
     project.write(RECIPES + CUDA.replace("RUNTIME", "moody"))

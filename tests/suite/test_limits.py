@@ -6,6 +6,18 @@ from pytest_perfgate.records.recipe import LimitKind
 from tests.suite.texts import FP32, ONNX, SUITE, budget, problem, read
 
 
+def test_the_tolerance_of_timed_outputs_is_inherited_and_has_bounds(tmp_path):
+    """A derived recipe has its parent's unless it says otherwise."""
+    loose = '[[recipe]]\nname = "loose"\nfrom = "onnx"\noutput_tolerance = 0.5\n'
+    found = read(tmp_path, SUITE + FP32 + "output_tolerance = 0.1\n" + ONNX + loose)
+    assert found.suite is not None
+    tolerances = {name: recipe.output_tolerance for name, recipe in found.suite.recipes.items()}
+    assert tolerances == {"fp32": 0.1, "onnx": 0.1, "loose": 0.5}
+    found = read(tmp_path, SUITE + FP32 + ONNX + "output_tolerance = -1\n")
+    assert found.suite.recipes["fp32"].output_tolerance == 0.02
+    assert "output_tolerance" in problem(found, "onnx")
+
+
 def test_budgets_are_read_in_base_units_and_not_inherited(tmp_path):
     """A limit is kept in the base unit, and a derived recipe has its own budgets only."""
     found = read(

@@ -83,7 +83,7 @@ def recipe_work(label: str, folder: Path) -> protocol.RecipeWork:
         recipes={},
     )
     nothing: Any = None
-    return protocol.RecipeWork(suite, label, nothing, folder, images, 20.0)
+    return protocol.RecipeWork(suite, label, nothing, folder, images, 20.0, folder / "outputs.npz")
 
 
 @pytest.fixture

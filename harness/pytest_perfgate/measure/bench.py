@@ -250,14 +250,15 @@ class Bench(contextlib.ExitStack):
         return self._preparation.prepared[self._arms[label].source]
 
     def _arm(self, label: str) -> ArmSpec:
-        arm = self._arms[label]
+        arm, answer = self._arms[label], self._ready(label).answer
         work = RecipeWork(
             suite=arm.suite,
             recipe=arm.recipe.name,
-            artifact=self._ready(label).answer.artifact,
+            artifact=answer.artifact,
             root=arm.suite.root,
             images=self._jobs.images(arm),
             silence=self._settings.timeout,
+            outputs=answer.outputs,
         )
         return ArmSpec(label, arm.python, cores_of(arm.recipe, arm.suite.threads), work)
 

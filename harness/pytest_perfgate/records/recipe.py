@@ -19,6 +19,11 @@ ROTATE, FLUSH = "rotate", "flush_l2"
 ALTERNATE, BLOCKED = "alternate", "blocked"
 """How arms that are compared take turns: at every inference, or at every visit of several."""
 
+OUTPUT_TOLERANCE = 0.02
+"""How far a timed output may be from the evaluated one, as a share of its channel's largest value.
+Threads and processors sum in other orders, and a code of an 8-bit layer may then be its neighbour.
+"""
+
 
 WORKING_TREE, FORBID = "working-tree", "forbid"
 """Where the base's model and data come from when git does not hold them, or that it is an error."""
@@ -159,6 +164,7 @@ class Recipe:
         workload: what an arm does in its turn; of one kind in a whole line.
         search: the ranges that stand in it, None for none; it is built only once values are in
             their places, until then the first value of each stands there.
+        output_tolerance: see `OUTPUT_TOLERANCE`.
     """
 
     name: str
@@ -170,6 +176,7 @@ class Recipe:
     budgets: tuple[Budget, ...]
     workload: WorkloadSpec = WorkloadSpec()
     search: SearchSpec | None = None
+    output_tolerance: float = OUTPUT_TOLERANCE
 
     @property
     def is_reference(self) -> bool:

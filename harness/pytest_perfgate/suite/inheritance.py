@@ -11,7 +11,13 @@ from dataclasses import dataclass
 from pytest_perfgate import registry
 from pytest_perfgate.errors import PerfgateError, suggestion
 from pytest_perfgate.metric import Metric
-from pytest_perfgate.records.recipe import ModelSpec, Recipe, RuntimeSpec, StepSpec
+from pytest_perfgate.records.recipe import (
+    OUTPUT_TOLERANCE,
+    ModelSpec,
+    Recipe,
+    RuntimeSpec,
+    StepSpec,
+)
 from pytest_perfgate.sources.naming import source_of
 from pytest_perfgate.suite.budgets import read_budget
 from pytest_perfgate.suite.chain import (
@@ -47,6 +53,7 @@ class _Prefix:
     runtime: RuntimeSpec | None
     runtime_at: str
     workload: WorkloadAt
+    output_tolerance: float
 
 
 class Inheritance:
@@ -115,7 +122,12 @@ class Inheritance:
             runtime = read_runtime(self._place, table.runtime, runtime_at)
         reference = parent.reference if parent else name
         workload = read_workload(self._place, table, parent.workload if parent else None, reference)
-        return _Prefix(reference, tuple(chain), steps, kind, runtime, runtime_at, workload)
+        tolerance = table.output_tolerance
+        if tolerance is None:
+            tolerance = parent.output_tolerance if parent else OUTPUT_TOLERANCE
+        return _Prefix(
+            reference, tuple(chain), steps, kind, runtime, runtime_at, workload, tolerance
+        )
 
     def _parent(self, name: str, parent: str) -> _Prefix:
         """What the parent has been resolved to."""
@@ -198,6 +210,7 @@ class Inheritance:
             runtime=prefix.runtime,
             budgets=budgets,
             workload=prefix.workload.spec,
+            output_tolerance=prefix.output_tolerance,
         )
 
     def _check_workload(

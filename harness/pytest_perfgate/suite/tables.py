@@ -123,6 +123,13 @@ class RecipeTable(_Strict):
     search: SearchTable | None = Field(
         None, description="limits of the search for values of its ranges"
     )
+    output_tolerance: float | None = Field(
+        None,
+        ge=0,
+        le=10,
+        description="how far a timed output may be from the evaluated one, as a share of the "
+        "largest value of its channel; default: the parent's, else 0.02",
+    )
     budgets: dict[str, BudgetTable] = Field(default_factory=dict, description="by metric")
 
 

@@ -37,7 +37,10 @@ from pytest_perfgate.worker.protocol import (
     RecipeWork,
 )
 from pytest_perfgate.workloads import Work, WorkContext, Workload, placement
+from pytest_perfgate.workloads.evaluated_outputs import EvaluatedOutputs
 from pytest_perfgate.workloads.images import Images
+from pytest_perfgate.workloads.output_check import OutputCheck
+from pytest_perfgate.workloads.varied_images import WARM_UP
 
 SAMPLE, BATCH, ENERGY, FINISH = b"s", b"b", b"e", b"f"
 
@@ -108,6 +111,7 @@ def serve(arm: ArmSpec, images: Sequence[Any], turns: int, answers: int) -> None
         else:
             break
     finished = ArmFinished(visit.peak_memory(), visit.peak_device_memory(), instruments())
+    visit.conclude()
     _say(answers, finished)
 
 
@@ -145,6 +149,9 @@ class _Visit:
         """The allocator's own word, in bytes; None where it has none."""
         return None
 
+    def conclude(self) -> None:
+        """Looks at all turns together, at the end; raises what is wrong with them."""
+
 
 class _YardstickVisit(_Visit):
     def __init__(self) -> None:
@@ -172,7 +179,8 @@ class _RecipeVisit(_Visit):
         spec = work.suite.recipes[work.recipe].workload
         workload: Workload = registry.find(registry.WORKLOADS, spec.name)
         options = workload.Options.model_validate(dict(spec.options))
-        context = _context(work, images)
+        self._check = _check(work, images)
+        context = _context(work, images, self._check)
         self._grown = process_memory.grown()
         start = time.perf_counter()
         self._work = workload.open(options, context)
@@ -182,7 +190,8 @@ class _RecipeVisit(_Visit):
         columns = self._work.columns
         self.columns = tuple(workload.columns if columns is None else columns)
         self.processes = self._work.processes
-        _warm(self.sample)
+        _warm(lambda count: self.sample(WARM_UP + count))
+        self._check.forget()
         # What lives now lives to the end: later collections have less to look at, and none of the
         # frameworks' thousands of objects is visited in the middle of a sample.
         gc.collect()
@@ -204,8 +213,21 @@ class _RecipeVisit(_Visit):
         own, others = self._grown(), self._work.peak_memory()
         return None if own is None or others is None else own + others
 
+    def conclude(self) -> None:
+        self._check.conclude()
 
-def _context(work: RecipeWork, images: Sequence[Any]) -> WorkContext:
+
+def _check(work: RecipeWork, images: Sequence[Any]) -> OutputCheck:
+    suite = work.suite
+    return OutputCheck(
+        images,
+        EvaluatedOutputs.read(work.outputs),
+        registry.find(registry.TASKS, suite.task).pack,
+        suite.recipes[work.recipe].output_tolerance,
+    )
+
+
+def _context(work: RecipeWork, images: Sequence[Any], check: OutputCheck) -> WorkContext:
     from pytest_perfgate.building.builder import load
     from pytest_perfgate.building.opening import open_session
     from pytest_perfgate.building.project_code import resolve
@@ -226,6 +248,7 @@ def _context(work: RecipeWork, images: Sequence[Any]) -> WorkContext:
         gpu=placement.on_gpu(recipe),
         grown=process_memory.grown,
         silence=work.silence,
+        check=check,
     )
 
 

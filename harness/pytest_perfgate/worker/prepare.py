@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -33,11 +34,20 @@ from pytest_perfgate.tasks import Pipeline
 from pytest_perfgate.worker.loading import preload
 from pytest_perfgate.worker.protocol import Prepared, PrepareJob, Send, WorkProgress, failure
 from pytest_perfgate.worker.reference_check import doubt_of
+from pytest_perfgate.workloads.evaluated_outputs import (
+    EvaluatedOutputs,
+    OutputRecorder,
+    digest_predictions,
+)
+from pytest_perfgate.workloads.varied_images import VariedImages
 
 _EVERY = 0.5  # seconds between progress messages
 _IMAGES = 24  # validation images that every arm cycles through
 _EVALUATION = "evaluation.json"
 _PREDICTIONS = "predictions.npz"
+_OUTPUTS = "outputs.npz"
+_VARIATION = 682  # the one that is tried: it flips half of the rows that are ever flipped
+_REPEATS = 4  # images that are inferred again, and varied, to learn how outputs repeat
 
 
 def prepare(job: PrepareJob, send: Send) -> None:
@@ -71,6 +81,7 @@ def prepare(job: PrepareJob, send: Send) -> None:
             facts=evaluated.evaluation.facts,
             load_time_cold=evaluated.evaluation.load_time_cold,
             predictions=evaluated.predictions,
+            outputs=evaluated.outputs,
             files={**built.files, **watch.files()},
             notes=tuple(store.damaged),
         )
@@ -89,11 +100,21 @@ class _Evaluation(BaseModel):
 
 @dataclass(frozen=True)
 class _Evaluated:
-    """An evaluation, the file with its predictions, and the artifact that an arm will open."""
+    """An evaluation, its folder, and the artifact that an arm will open."""
 
     evaluation: _Evaluation
-    predictions: Path
+    folder: Path
     artifact: ArtifactHandle
+
+    @property
+    def predictions(self) -> Path:
+        """The file with the predictions."""
+        return self.folder / _PREDICTIONS
+
+    @property
+    def outputs(self) -> Path:
+        """The file with outputs of the images that arms cycle through."""
+        return self.folder / _OUTPUTS
 
 
 def _evaluation(
@@ -113,11 +134,12 @@ def _evaluation(
         entry = store.find(key, watch)
         if entry is not None and entry.path is not None:
             known = _Evaluation.model_validate_json(entry.path.read_bytes())
-            return _Evaluated(known, entry.folder / _PREDICTIONS, artifact)
+            return _Evaluated(known, entry.folder, artifact)
         start = time.perf_counter()
-        evaluation, packed = _evaluate(suite, recipe, artifact, data, progress)
+        evaluation, packed, outputs = _evaluate(suite, recipe, artifact, data, progress)
         with store.scratch() as folder:
             np.savez(folder / _PREDICTIONS, **packed)
+            outputs.write(folder / _OUTPUTS)
             (folder / _EVALUATION).write_text(evaluation.model_dump_json(), encoding="utf-8")
             stored = Stored(
                 kind="evaluation",
@@ -128,7 +150,7 @@ def _evaluation(
                 files=watch.files(),
             )
             entry = store.add(key, folder, stored, about=f"{suite.name}: {recipe.name}")
-        return _Evaluated(evaluation, entry.folder / _PREDICTIONS, artifact)
+        return _Evaluated(evaluation, entry.folder, artifact)
 
 
 def _evaluation_key(suite: Suite, recipe: Recipe, built: Built, data: SuiteData) -> str:
@@ -137,7 +159,7 @@ def _evaluation_key(suite: Suite, recipe: Recipe, built: Built, data: SuiteData)
     artifact = built.artifact
     return digest_of(
         {
-            "what": "evaluation with predictions, cold load and doubt",
+            "what": "evaluation with predictions, outputs, cold load and doubt",
             "reference": recipe.is_reference,
             "versions": versions(),
             "evaluated by": _evaluator(suite, data),
@@ -183,10 +205,14 @@ def _write_images(data: SuiteData, file: Path) -> None:
     """Some decoded validation images, for arms to cycle through: whole, or not at all."""
     if file.exists():
         return
-    total = len(data.split(VALIDATION).images)
-    chosen = random.Random(0).sample(range(total), min(_IMAGES, total))  # noqa: S311 - no secret
     with replacing(file) as part, part.open("xb") as out:
-        np.savez(out, *data.images(VALIDATION, sorted(chosen)))
+        np.savez(out, *data.images(VALIDATION, _chosen(data)))
+
+
+def _chosen(data: SuiteData) -> list[int]:
+    """The validation images that arms cycle through, by their indices."""
+    total = len(data.split(VALIDATION).images)
+    return sorted(random.Random(0).sample(range(total), min(_IMAGES, total)))  # noqa: S311 - no secret
 
 
 def _evaluate(
@@ -195,17 +221,24 @@ def _evaluate(
     artifact: ArtifactHandle,
     data: SuiteData,
     progress: _Progress,
-) -> tuple[_Evaluation, dict[str, Any]]:
+) -> tuple[_Evaluation, dict[str, Any], EvaluatedOutputs]:
     session, cold = _open_cold(suite, recipe, artifact, data)
     start = time.perf_counter()
     try:
         validation = data.split(VALIDATION)
-        predictions = []
+        predictions: list[Any] = []
+        recorder, chosen = OutputRecorder(), _chosen(data)
         total = len(validation.images)
         for index in range(total):
             batch, meta = data.pipeline.preprocess([np.array(validation.images[index])])
-            predictions += data.pipeline.postprocess(session.run(batch), meta)
+            outputs = session.run(batch)
+            of_image = data.pipeline.postprocess(outputs, meta)
+            if index in chosen:
+                packed = data.task.pack(of_image)
+                recorder.add(index, outputs, digest_predictions(packed))
+            predictions += of_image
             progress(index + 1, total, "accuracy")
+        _repeat(data, session, recorder, chosen)
         facts = session.facts
         accuracy = data.task.evaluate(validation, predictions)
         if recipe.is_reference:
@@ -224,7 +257,25 @@ def _evaluate(
     seconds = round(time.perf_counter() - start, 3)
     accuracy = accuracy.model_copy(update={"seconds": seconds})
     evaluation = _Evaluation(accuracy=accuracy, facts=facts, load_time_cold=cold)
-    return evaluation, data.task.pack(predictions)
+    return evaluation, data.task.pack(predictions), recorder.finish()
+
+
+def _repeat(
+    data: SuiteData, session: InferenceSession, recorder: OutputRecorder, chosen: Sequence[int]
+) -> None:
+    """Infers some images again, and variations of them: how far outputs differ then is how far
+    timed ones may. All of the images, where the first ones differ.
+    """
+    spread = 0.0
+    for number, index in enumerate(chosen):
+        if number >= _REPEATS and not spread:
+            return
+        images = VariedImages(data.images(VALIDATION, [index]))
+        batch, _ = data.pipeline.preprocess([images.varied(0, 0)])
+        spread = max(spread, recorder.repeat(number, session.run(batch)))
+        if number < _REPEATS:
+            batch, _ = data.pipeline.preprocess([images.varied(0, _VARIATION)])
+            recorder.vary(number, session.run(batch))
 
 
 def _open_cold(

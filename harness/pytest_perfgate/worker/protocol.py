@@ -108,6 +108,7 @@ class RecipeWork:
         root: the project's root, at the arm's version of the code.
         images: the file of the decoded images that it cycles through.
         silence: seconds without an answer after which a process of the arm counts as hung.
+        outputs: the file of the outputs that these images had when accuracy was evaluated.
     """
 
     suite: Suite
@@ -116,6 +117,7 @@ class RecipeWork:
     root: Path
     images: Path
     silence: float
+    outputs: Path
 
 
 @dataclass(frozen=True)
@@ -224,6 +226,7 @@ class Prepared:
     Attributes:
         load_time_cold: seconds, see the metric of that name.
         predictions: the file with the predictions.
+        outputs: the file with outputs of the images that arms cycle through.
         files: the project's files that the artifact rests on, with their digests.
         notes: what people should know of how it was built.
     """
@@ -235,6 +238,7 @@ class Prepared:
     facts: dict[str, Any]
     load_time_cold: float
     predictions: Path
+    outputs: Path
     files: dict[str, str]
     notes: tuple[str, ...] = ()
 

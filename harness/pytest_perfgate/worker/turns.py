@@ -20,9 +20,7 @@ from pytest_perfgate.records.recipe import BLOCKED
 from pytest_perfgate.worker.arm import BATCH, ENERGY, SAMPLE
 from pytest_perfgate.worker.arm_process import HeldArm, failing, take_turn
 from pytest_perfgate.worker.protocol import LaunchPlan, Send, WorkProgress
-
-ROUNDS = 4
-"""Rounds of a visit, after the turn that is not timed."""
+from pytest_perfgate.workloads.varied_images import ROUNDS
 
 _FEW_VISITS = 2  # of every block, however slow its arms are
 

@@ -21,6 +21,7 @@ from pytest_perfgate.registry import Requirement
 if TYPE_CHECKING:
     from pytest_perfgate.runtimes import InferenceSession
     from pytest_perfgate.tasks import Pipeline
+    from pytest_perfgate.workloads.output_check import OutputCheck
 
 IMAGES = "images"
 """The default workload: images through the model, one at a time."""
@@ -44,6 +45,8 @@ class WorkContext:
         grown: `grown()` starts to watch the memory of the calling process, for work in other
             processes; the function that it gives returns the peak growth in resident bytes since.
         silence: seconds without an answer after which an arm counts as hung.
+        check: gives turns their images and compares their outputs with the evaluated ones; None: a
+            workload that wants one makes its own, which knows no evaluated outputs.
     """
 
     session: Callable[[], InferenceSession]
@@ -58,6 +61,7 @@ class WorkContext:
     gpu: bool = False
     grown: Callable[[], Callable[[], int | None]] = lambda: lambda: None
     silence: float = 300.0
+    check: OutputCheck | None = None
 
 
 class Work(ABC):

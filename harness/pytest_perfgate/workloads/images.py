@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -11,6 +12,7 @@ from typing_extensions import override
 from pytest_perfgate.metric import OF_IMAGES
 from pytest_perfgate.runtimes import InferenceSession
 from pytest_perfgate.workloads import IMAGES, Work, WorkContext, Workload
+from pytest_perfgate.workloads.output_check import OutputCheck
 
 _UNTIMED = 2  # batches: the first asks for memory; ONNX Runtime plans by it, and allocates anew
 _ENERGY_IMAGES = 8  # prepared before the energy of inferences is counted
@@ -35,6 +37,7 @@ class _Work(Work):
         self.session: InferenceSession = context.session()
         self._pipeline = context.pipeline
         self._images = context.images
+        self._check = context.check or OutputCheck(context.images)
         self._batch_size = context.batch
         self._batched = False
         self._inputs: list[Any] = []
@@ -43,7 +46,7 @@ class _Work(Work):
 
     def sample(self, number: int) -> Sequence[float]:
         """The image of that number: seconds of each stage."""
-        image = self._images[number % len(self._images)]
+        image = self._check.image(number)
         if self._flush is not None:
             self._flush()
         clock = time.perf_counter
@@ -52,9 +55,12 @@ class _Work(Work):
         ready = clock()
         outputs = self.session.run(batch)
         done = clock()
-        self._pipeline.postprocess(outputs, meta)
+        predictions = self._pipeline.postprocess(outputs, meta)
         end = clock()
-        return ready - begin, done - ready, end - done, self.session.device_seconds()
+        device = self.session.device_seconds()
+        again = functools.partial(self._pipeline.postprocess, outputs, meta)
+        self._check.inspect(number, outputs, predictions, again, done - ready)
+        return ready - begin, done - ready, end - done, device
 
     def batch(self) -> float:
         """See `Work.batch`."""

@@ -1,0 +1,246 @@
+"""What is timed is what is scored: outputs of timed inferences beside the evaluated ones.
+
+All of it lies outside the clock, between turns. What a launch shows at once is raised in the turn;
+the rest, which takes many turns, at the launch's end.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pytest_perfgate.errors import RuntimeFault
+from pytest_perfgate.workloads.evaluated_outputs import (
+    EvaluatedImage,
+    EvaluatedOutputs,
+    digest_predictions,
+)
+from pytest_perfgate.workloads.output_comparison import Gap, compare, finished_arrays
+from pytest_perfgate.workloads.varied_images import (
+    EVALUATED,
+    REPEATED,
+    ROUNDS,
+    VARIED,
+    VariedImages,
+)
+
+_SPREADS = 3.0  # times the spread of repeated inferences that a timed one may differ by
+_MOST_SPREAD = 0.5  # beyond it any output would do
+_MOVES = 10.0  # times a variation's effect, measured at evaluation, that one may have when timed
+_LEAST_MOVE, _MOST_MOVE = 0.1, 0.5  # bounds of that
+_FEWEST_VARIED = 6  # variations before it counts that none changed an output
+_FEWEST_REPEATED, _FEWEST_FRESH = 2, 4  # turns before their times are compared
+_FASTER = 0.5  # of the time of a fresh input: less for one that is known needs no inference
+
+_LOOK = (
+    "look for what differs between evaluating and timing: environment variables, threads, a state "
+    "that the model keeps between inferences, an early exit"
+)
+
+
+class OutputCheck:
+    """Gives turns their images, and looks at their outputs.
+
+    Args:
+        images: those that an arm cycles through, uint8 (H, W, 3) each.
+        evaluated: their outputs at evaluation; None: only the types of outputs are looked at.
+        pack: a task's `pack`.
+        tolerance: the recipe's `output_tolerance`.
+    """
+
+    def __init__(
+        self,
+        images: Sequence[Any],
+        evaluated: EvaluatedOutputs | None = None,
+        pack: Callable[[Sequence[Any]], dict[str, Any]] = lambda _: {},
+        tolerance: float = 0.0,
+    ) -> None:
+        self._images = VariedImages(images)
+        self._evaluated = evaluated
+        self._pack = pack
+        self._tolerance = tolerance
+        self._last: int | None = None
+        self._varied: tuple[int, list[Any]] | None = None
+        self._moves: list[Gap] = []
+        self._unmoved: list[bool] = []
+        self._fresh: list[float] = []
+        self._repeated: list[float] = []
+        self._known: list[float] = []
+
+    def image(self, number: int) -> Any:
+        """The image of a turn, uint8 (H, W, 3); the next turn may change it."""
+        return self._images.image(number)
+
+    def forget(self) -> None:
+        """Forgets the turns so far: they were a warm-up."""
+        self._last = self._varied = None
+        for turns in (self._moves, self._unmoved, self._fresh, self._repeated, self._known):
+            turns.clear()
+
+    def inspect(
+        self,
+        number: int,
+        outputs: Sequence[Any],
+        predictions: Sequence[Any],
+        again: Callable[[], Sequence[Any]],
+        seconds: float,
+    ) -> None:
+        """Looks at a turn that is over.
+
+        Args:
+            number: of the turn.
+            outputs: of its inference.
+            predictions: what its post-processing made of them.
+            again: post-processes the same outputs once more.
+            seconds: of the inference.
+
+        Raises:
+            RuntimeFault: an output is no array that is finished, or not the evaluated one.
+        """
+        arrays = finished_arrays(outputs)
+        repeated, self._last = number == self._last, number
+        kind = number % ROUNDS
+        if kind == EVALUATED:
+            self._known.append(seconds)
+        elif kind != REPEATED:
+            self._fresh.append(seconds)
+        elif repeated:
+            self._repeated.append(seconds)
+        if self._evaluated is None:
+            return
+        if kind not in {VARIED, EVALUATED}:
+            return
+        image = self._evaluated.images[self._images.index(number)]
+        if kind == VARIED:
+            self._moves.append(compare(image.outputs, arrays, self._most_moved()))
+            self._varied = number, image.taken(arrays)
+        else:
+            self._refuse_other(image, arrays, predictions, again)
+            if self._varied is not None and self._varied[0] == number - 1:
+                self._unmoved.append(_equal(self._varied[1], image.taken(arrays)))
+
+    def conclude(self) -> None:
+        """Looks at all turns since `forget`.
+
+        Raises:
+            RuntimeFault: outputs are not those of the images shown, or known inputs are answered
+                without an inference.
+        """
+        if self._evaluated is not None and self._moves:
+            self._refuse_foreign(self._moves)
+        if self._evaluated is not None and self._evaluated.responds:
+            self._refuse_unmoved()
+        for times, which in (
+            (self._repeated, "an input that it has just seen"),
+            (self._known, "an input that it was evaluated with"),
+        ):
+            self._refuse_faster(times, which)
+
+    def _limit(self) -> float:
+        """How far timed outputs may be from the evaluated ones.
+
+        Raises:
+            RuntimeFault: repeated inferences differ so much that any output would do.
+        """
+        spread = 0.0 if self._evaluated is None else self._evaluated.spread
+        if _SPREADS * spread > max(_MOST_SPREAD, self._tolerance):
+            raise RuntimeFault(
+                f"two inferences of one image differ by {spread:.2g} of the largest value, so that "
+                "timed outputs cannot be compared with the evaluated ones",
+                next_step="make inference repeatable (evaluation mode, a fixed seed), or set "
+                f"output_tolerance = {_SPREADS * spread:.2g} in the recipe",
+            )
+        return max(self._tolerance, _SPREADS * spread)
+
+    def _most_moved(self) -> float:
+        moved = 0.0 if self._evaluated is None else self._evaluated.moved
+        return max(min(max(_LEAST_MOVE, _MOVES * moved), _MOST_MOVE), self._limit())
+
+    def _refuse_other(
+        self,
+        image: EvaluatedImage,
+        arrays: Sequence[Any],
+        predictions: Sequence[Any],
+        again: Callable[[], Sequence[Any]],
+    ) -> None:
+        """Check that an image has the outputs and the predictions that were evaluated."""
+        limit = self._limit()
+        strays = self._evaluated is not None and self._evaluated.spread > 0
+        gap = compare(image.outputs, arrays, limit, strays=strays)
+        if gap.value > limit:
+            raise RuntimeFault(
+                f"the timed output is not the evaluated one: validation image {image.index}, "
+                f"{_described(gap)}; allowed is {limit:.2g}",
+                next_step=_LOOK + _allowed(gap),
+            )
+        timed = digest_predictions(self._pack(predictions))
+        # They may differ as the outputs do, but post-processing has read the outputs as they are.
+        if timed != image.predictions and timed != digest_predictions(self._pack(again())):
+            raise RuntimeFault(
+                f"the outputs changed after the timed call: for validation image {image.index} "
+                "post-processing gave one prediction when it was timed, and another afterwards",
+                next_step="wait in the session's run() until all outputs are computed",
+            )
+
+    def _refuse_foreign(self, moves: Sequence[Gap]) -> None:
+        """Check that images that are varied have outputs near those of the images as they are."""
+        limit = self._most_moved()
+        middle = sorted(moves, key=lambda gap: gap.value)[len(moves) // 2]
+        if middle.value > limit:
+            raise RuntimeFault(
+                "timed outputs are not those of the images shown: for most images whose lowest "
+                f"bits were changed, {_described(middle)}; allowed is {limit:.2g}",
+                next_step=_LOOK + _allowed(middle),
+            )
+
+    def _refuse_unmoved(self) -> None:
+        """Check that images that are varied have outputs of their own."""
+        if len(self._unmoved) >= _FEWEST_VARIED and all(self._unmoved):
+            raise RuntimeFault(
+                f"timed outputs do not depend on the pixels: {len(self._unmoved)} images with "
+                "changed lowest bits had exactly the outputs of the unchanged images, and when "
+                "accuracy was evaluated each such change had changed them",
+                next_step="remove the cache that answers by similar inputs",
+            )
+
+    def _refuse_faster(self, times: Sequence[float], which: str) -> None:
+        """Check that a known input takes as long as a fresh one."""
+        if len(times) < _FEWEST_REPEATED or len(self._fresh) < _FEWEST_FRESH:
+            return
+        slow, fast = _quantile(times, 0.75, up=True), _quantile(self._fresh, 0.25, up=False)
+        if slow < _FASTER * fast:
+            known, fresh = statistics.median(times), statistics.median(self._fresh)
+            raise RuntimeFault(
+                f"{which} takes {known * 1e3:.3g} ms, and one that it has not seen "
+                f"{fresh * 1e3:.3g} ms: answers are kept by their inputs",
+                next_step="remove the cache of answers; users' images come once",
+            )
+
+
+def _equal(ours: Sequence[Any], theirs: Sequence[Any]) -> bool:
+    import numpy as np
+
+    return len(ours) == len(theirs) and all(map(np.array_equal, ours, theirs))
+
+
+def _quantile(values: Sequence[float], level: float, *, up: bool) -> float:
+    """One of the values; `up`: the higher one of the two around the level."""
+    place = level * (len(values) - 1)
+    return sorted(values)[math.ceil(place) if up else math.floor(place)]
+
+
+def _described(gap: Gap) -> str:
+    distance = "" if math.isinf(gap.value) else f", apart by {gap.value:.2g} of the largest value"
+    return (
+        f"output {gap.output}{gap.place} was {gap.evaluated} when accuracy was evaluated and "
+        f"{gap.timed} when timed{distance}"
+    )
+
+
+def _allowed(gap: Gap) -> str:
+    if math.isinf(gap.value):
+        return ""
+    digits = f"{gap.value * 1.5:.2g}"
+    return f"; where the difference is meant: output_tolerance = {digits} in the recipe"

@@ -1,0 +1,179 @@
+"""Compares the outputs of two inferences of one image: by position, or as sets of detections."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from pytest_perfgate.errors import RuntimeFault
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+_MOST_ROWS = 1_024  # of outputs that are compared as sets: every row with every row
+_FEWEST_COLUMNS = 4  # of such a row: a box
+_STRAY_ROWS = 50  # rows, of which one may have no counterpart: those at a threshold come and go
+
+
+@dataclass(frozen=True)
+class KeptOutput:
+    """Values of one output for one image.
+
+    Attributes:
+        shape: of the whole output.
+        at: flat positions of the values, int64 (M,).
+        values: float64 (M,).
+        scale: what a difference of each value is divided by, float64 (M,): the largest value of
+            its channel over all kept images.
+    """
+
+    shape: tuple[int, ...]
+    at: npt.NDArray[np.int64]
+    values: npt.NDArray[np.float64]
+    scale: npt.NDArray[np.float64]
+
+    @cached_property
+    def index(self) -> tuple[Any, ...]:
+        """`at` as an index: it takes from an output that is not contiguous without a copy."""
+        import numpy as np
+
+        return np.unravel_index(self.at, self.shape)
+
+    @property
+    def whole(self) -> bool:
+        """Whether all values are kept."""
+        return len(self.at) == math.prod(self.shape)
+
+
+@dataclass(frozen=True)
+class Gap:
+    """The largest difference between evaluated and timed outputs of an image.
+
+    Attributes:
+        value: relative to the largest value of the channel; inf: they cannot be compared.
+        output, place: where it is.
+        evaluated, timed: what stands there, in words.
+    """
+
+    value: float
+    output: int = 0
+    place: str = ""
+    evaluated: str = ""
+    timed: str = ""
+
+
+def finished_arrays(outputs: Sequence[Any]) -> list[Any]:
+    """The outputs, when each is an array of numbers that are there.
+
+    Raises:
+        RuntimeFault: one is something that may compute its values when they are read.
+    """
+    import numpy as np
+
+    arrays = []
+    for number, output in enumerate(outputs):
+        kind = type(output)
+        if kind is not np.ndarray:
+            name = f"a {kind.__module__}.{kind.__qualname__}"
+        elif output.dtype.kind in "OSUMm" or output.dtype.names:
+            name = f"an array of {output.dtype}"
+        else:
+            arrays.append(np.atleast_1d(output))
+            continue
+        raise RuntimeFault(
+            f"output {number} is {name}: its values may be computed after the timed call",
+            valid="a numpy.ndarray of numbers",
+            next_step="return numpy.array(output) in the session's run()",
+        )
+    return arrays
+
+
+def compare(
+    kept: Sequence[KeptOutput], outputs: Sequence[Any], limit: float = 0.0, *, strays: bool = True
+) -> Gap:
+    """The gap between an image's evaluated outputs and others of it. Where it is above `limit` and
+    the outputs may be detections in any order, it is `limit` if they are the same set within it.
+    `outputs` are those that `finished_arrays` gives. With `strays`, some detections may be in one
+    set only: those at a threshold, where inferences of one image differ.
+    """
+    gap = _by_position(kept, outputs)
+    if gap.value > limit > 0 and _same_set(kept, outputs, limit, strays=strays):
+        return Gap(limit)
+    return gap
+
+
+def _by_position(kept: Sequence[KeptOutput], outputs: Sequence[Any]) -> Gap:
+    import numpy as np
+
+    if len(kept) != len(outputs):
+        counts = f"{len(kept)} outputs", f"{len(outputs)} outputs"
+        return Gap(math.inf, 0, "", *counts)
+    worst = Gap(0.0)
+    for number, (expected, output) in enumerate(zip(kept, outputs, strict=True)):
+        if output.shape != expected.shape:
+            shapes = f"the shape {expected.shape}", f"the shape {output.shape}"
+            return Gap(math.inf, number, "", *shapes)
+        values = output[expected.index].astype(np.float64)
+        if np.array_equal(values, expected.values):
+            continue
+        finite = np.isfinite(expected.values)
+        same = (values == expected.values) | (np.isnan(values) & np.isnan(expected.values))
+        with np.errstate(invalid="ignore"):
+            distance = np.abs(values - expected.values) / expected.scale
+        distance[~np.isfinite(values) | ~finite] = math.inf
+        distance[same] = 0.0
+        at = int(np.argmax(distance))
+        if distance[at] > worst.value:
+            place = ", ".join(str(int(axis[at])) for axis in expected.index)
+            pair = f"{expected.values[at]:.6g}", f"{values[at]:.6g}"
+            worst = Gap(float(distance[at]), number, f" at ({place})", *pair)
+    return worst
+
+
+def _same_set(
+    kept: Sequence[KeptOutput], outputs: Sequence[Any], limit: float, *, strays: bool
+) -> bool:
+    """Whether outputs that are rows, one per detection, are the same rows in another order."""
+    import numpy as np
+
+    if len(kept) != len(outputs) or not all(output.whole for output in kept):
+        return False
+    ours = _rows([np.asarray(output, np.float64) for output in outputs])
+    theirs = _rows([output.values.reshape(output.shape) for output in kept])
+    scale = _rows([output.scale.reshape(output.shape) for output in kept])
+    if ours is None or theirs is None or scale is None or ours.shape[1:] != theirs.shape[1:]:
+        return False
+    allowed = max(1, len(theirs) // _STRAY_ROWS) if strays else 0
+    if min(len(ours), len(theirs)) == 0:
+        return max(len(ours), len(theirs)) <= allowed
+    distance = np.zeros((len(ours), len(theirs)))
+    for column in range(ours.shape[1]):
+        apart = np.abs(ours[:, column, None] - theirs[None, :, column]) / scale[:, column].max()
+        np.maximum(distance, np.nan_to_num(apart, nan=math.inf), out=distance)
+    close = distance <= limit
+    stray = max(int((~close.any(axis=1)).sum()), int((~close.any(axis=0)).sum()))
+    return stray <= allowed and abs(len(ours) - len(theirs)) <= allowed
+
+
+def _rows(outputs: Sequence[Any]) -> Any:
+    """Outputs beside each other, a row per detection; None: they are no detections. A single
+    number, which counts them, is left out.
+    """
+    import numpy as np
+
+    columns = []
+    for output in outputs:
+        rows = output[0] if output.ndim > 1 and output.shape[0] == 1 else output
+        if output.size == 1 and output.ndim <= 2:
+            continue
+        if rows.ndim > 2:
+            return None
+        columns.append(rows.reshape(len(rows), -1) if rows.size else rows.reshape(len(rows), 0))
+    if not columns or len({len(rows) for rows in columns}) > 1 or len(columns[0]) > _MOST_ROWS:
+        return None
+    rows = np.concatenate(columns, axis=1)
+    return rows if rows.shape[1] >= _FEWEST_COLUMNS or not len(rows) else None
