@@ -22,10 +22,10 @@ class Counts:
         """The first pixel of every image."""
         return [int(image[0, 0, 0]) for image in images], "meta"
 
-    def run(self, batch: list[int]) -> list[int]:
+    def run(self, batch: list[int]) -> tuple[Any, ...]:
         """Notes the batch."""
         self.batches.append(batch)
-        return batch
+        return (np.array(batch),)
 
     def postprocess(self, outputs: Any, meta: Any) -> list[Any]:
         """Notes that it came to its end."""

@@ -144,6 +144,21 @@ def test_outputs_that_differ_as_repeated_ones_did_are_allowed() -> None:
     turn(OutputCheck(blank(), noisy, packed, 1.5), 2, right)
 
 
+def test_rows_of_a_batch_are_those_of_its_images_or_half_of_them_differ() -> None:
+    """Rounding in one of them is none of its business, another order of images is."""
+    outputs = [RANDOM.normal(size=(1, 50)).astype(np.float32) for _ in range(4)]
+    check = OutputCheck(blank(4), recorded(*[(output,) for output in outputs]), packed, 0.02)
+    rows = np.concatenate([outputs[(2 * 3 + place) % 4] for place in range(3)])
+    check.inspect_batch(2, 3, (rows,))
+    rows[0] = 0.0
+    check.inspect_batch(2, 3, (rows,))
+    check.inspect_batch(3, 3, (rows[::-1],))  # varied images: nothing is known of them
+    with pytest.raises(RuntimeFault, match="the timed output of a batch of 3 is not the evaluated"):
+        check.inspect_batch(2, 3, (np.zeros_like(rows),))
+    assert [image.max() for image in check.batch(2, 3)] == [100] * 3
+    assert all(image.max() > 100 or image.min() < 100 for image in check.batch(5, 3))
+
+
 @pytest.mark.parametrize(
     ("output", "name"),
     [

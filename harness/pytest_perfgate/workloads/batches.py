@@ -15,6 +15,7 @@ from pytest_perfgate.artifact import OptionsModel
 from pytest_perfgate.metric import Metric, by_name
 from pytest_perfgate.runtimes import InferenceSession
 from pytest_perfgate.workloads import Work, WorkContext, Workload
+from pytest_perfgate.workloads.output_check import OutputCheck
 
 _TURN = "pre-process, inference and post-process; compared arms take turns at every batch."
 
@@ -64,20 +65,22 @@ class _Work(Work):
     def __init__(self, size: int, context: WorkContext) -> None:
         self.session: InferenceSession = context.session()
         self._pipeline = context.pipeline
-        self._images = context.images
+        self._check = context.check or OutputCheck(context.images)
         self._size = size
         self.facts = {**self.session.facts, "batch_size": size}
         self._flush = context.flush(self.session)
 
     def sample(self, number: int) -> Sequence[float]:
         """The batch of that number: images per second, and its seconds."""
-        count = len(self._images)
-        first = number * self._size
-        chosen = [self._images[(first + index) % count] for index in range(self._size)]
+        chosen = self._check.batch(number, self._size)
         if self._flush is not None:
             self._flush()
         start = time.perf_counter()
         batch, meta = self._pipeline.preprocess(chosen)
-        self._pipeline.postprocess(self.session.run(batch), meta)
+        ready = time.perf_counter()
+        outputs = self.session.run(batch)
+        done = time.perf_counter()
+        self._pipeline.postprocess(outputs, meta)
         seconds = time.perf_counter() - start
+        self._check.inspect_batch(number, self._size, outputs, done - ready)
         return self._size / seconds, seconds

@@ -13,6 +13,7 @@ from pytest_perfgate.metric import OF_IMAGES
 from pytest_perfgate.runtimes import InferenceSession
 from pytest_perfgate.workloads import IMAGES, Work, WorkContext, Workload
 from pytest_perfgate.workloads.output_check import OutputCheck
+from pytest_perfgate.workloads.varied_images import EVALUATED, WARM_UP
 
 _UNTIMED = 2  # batches: the first asks for memory; ONNX Runtime plans by it, and allocates anew
 _ENERGY_IMAGES = 8  # prepared before the energy of inferences is counted
@@ -64,17 +65,21 @@ class _Work(Work):
 
     def batch(self) -> float:
         """See `Work.batch`."""
-        count = len(self._images)
-        chosen = [self._images[index % count] for index in range(self._batch_size)]
+        size = self._batch_size
         if not self._batched:
             self._batched = True
-            for _ in range(_UNTIMED):
+            for number in range(_UNTIMED):
+                chosen = self._check.batch(WARM_UP + number, size)
                 batch, meta = self._pipeline.preprocess(chosen)
                 self._pipeline.postprocess(self.session.run(batch), meta)
+        chosen = self._check.batch(EVALUATED, size)
         start = time.perf_counter()
         batch, meta = self._pipeline.preprocess(chosen)
-        self._pipeline.postprocess(self.session.run(batch), meta)
-        return time.perf_counter() - start
+        outputs = self.session.run(batch)
+        self._pipeline.postprocess(outputs, meta)
+        seconds = time.perf_counter() - start
+        self._check.inspect_batch(EVALUATED, size, outputs)
+        return seconds
 
     def inferences(self, seconds: float) -> tuple[float, float]:
         """See `Work.inferences`."""

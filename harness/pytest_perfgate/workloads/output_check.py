@@ -73,9 +73,21 @@ class OutputCheck:
         """The image of a turn, uint8 (H, W, 3); the next turn may change it."""
         return self._images.image(number)
 
+    def batch(self, number: int, size: int) -> list[Any]:
+        """The images of a turn that is a batch, uint8 (H, W, 3) each; the next turn may change
+        them. Those of the kind `EVALUATED` are as they are, all others are varied.
+        """
+        variation = 0 if number % ROUNDS == EVALUATED else 1 + number
+        return [self._images.varied(index, variation) for index in self._batch(number, size)]
+
+    def _batch(self, number: int, size: int) -> list[int]:
+        """The indices of a batch's images."""
+        return [(number * size + place) % len(self._images) for place in range(size)]
+
     def forget(self) -> None:
         """Forgets the turns so far: they were a warm-up."""
-        self._last = self._varied = None
+        self._last = None
+        self._varied = None
         for turns in (self._moves, self._unmoved, self._fresh, self._repeated, self._known):
             turns.clear()
 
@@ -100,17 +112,9 @@ class OutputCheck:
             RuntimeFault: an output is no array that is finished, or not the evaluated one.
         """
         arrays = finished_arrays(outputs)
-        repeated, self._last = number == self._last, number
+        self._note(number, seconds)
         kind = number % ROUNDS
-        if kind == EVALUATED:
-            self._known.append(seconds)
-        elif kind != REPEATED:
-            self._fresh.append(seconds)
-        elif repeated:
-            self._repeated.append(seconds)
-        if self._evaluated is None:
-            return
-        if kind not in {VARIED, EVALUATED}:
+        if self._evaluated is None or kind not in {VARIED, EVALUATED}:
             return
         image = self._evaluated.images[self._images.index(number)]
         if kind == VARIED:
@@ -120,6 +124,53 @@ class OutputCheck:
             self._refuse_other(image, arrays, predictions, again)
             if self._varied is not None and self._varied[0] == number - 1:
                 self._unmoved.append(_equal(self._varied[1], image.taken(arrays)))
+
+    def _note(self, number: int, seconds: float) -> None:
+        repeated, self._last = number == self._last, number
+        kind = number % ROUNDS
+        if kind == EVALUATED:
+            self._known.append(seconds)
+        elif kind != REPEATED:
+            self._fresh.append(seconds)
+        elif repeated:
+            self._repeated.append(seconds)
+
+    def inspect_batch(
+        self, number: int, size: int, outputs: Sequence[Any], seconds: float = math.nan
+    ) -> None:
+        """Looks at a turn with a batch; NaN `seconds`: it is no part of a series of turns.
+
+        Images of a batch may have other outputs than alone: activations that are quantized by the
+        range of a whole batch. So half of the images may differ, and by up to `_MOST_MOVE`.
+
+        Raises:
+            RuntimeFault: an output is no array that is finished, or is not of these images.
+        """
+        arrays = finished_arrays(outputs)
+        if not math.isnan(seconds):
+            self._note(number, seconds)
+        # Outputs that are not one row per image, as some suppressions of boxes give them, cannot be
+        # told apart.
+        if (
+            self._evaluated is None
+            or number % ROUNDS != EVALUATED
+            or any(len(array) != size for array in arrays)
+        ):
+            return
+        limit = max(_MOST_MOVE, self._limit())
+        gaps = []
+        for row, index in enumerate(self._batch(number, size)):
+            image = self._evaluated.images[index]
+            rows = [array[row : row + 1] for array in arrays]
+            gaps.append((compare(image.outputs, rows, limit), image.index))
+        gap, image_index = sorted(gaps, key=lambda pair: pair[0].value)[(size - 1) // 2]
+        if gap.value > limit:
+            raise RuntimeFault(
+                f"the timed output of a batch of {size} is not the evaluated one: at least half of "
+                f"its images differ, as validation image {image_index}, {_described(gap)}; allowed "
+                f"is {limit:.2g}",
+                next_step=_LOOK + _allowed(gap),
+            )
 
     def conclude(self) -> None:
         """Looks at all turns since `forget`.
