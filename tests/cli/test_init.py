@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from pytest_perfgate.building.suite_data import SuiteData
 from pytest_perfgate.cli.main import main
+from pytest_perfgate.machine import fingerprint
 from pytest_perfgate.records.recipe import Suite
 from pytest_perfgate.suite import reading
 
@@ -85,6 +86,21 @@ def test_images_without_annotations_are_held_to_agreement(project: Path) -> None
     assert set(limits(suite, "int8")) == {"agreement", "score_shift", "latency_p50"}
     assert set(limits(suite, "fp32")) == {"latency_p50"}
     assert not SuiteData(suite).split("validation").annotated
+
+
+@pytest.mark.parametrize(
+    ("features", "reduced"),
+    [(("avx2",), True), (("avx2", "avx512_vnni"), False), (("asimd",), False)],
+)
+def test_weights_have_7_bits_where_8_would_overflow(
+    project: Path, monkeypatch: pytest.MonkeyPatch, features: tuple[str, ...], reduced: bool
+) -> None:
+    """On x86 before VNNI."""
+    machine = fingerprint.this_machine().model_copy(update={"features": features})
+    monkeypatch.setattr(fingerprint, "this_machine", lambda: machine)
+    assert main(["init", "--model", "yolov8n.onnx", "--data", "data"]) == 0
+    (step,) = suite_of(project, "yolov8n").recipes["int8"].chain
+    assert step.options["reduce_range"] == reduced
 
 
 @pytest.mark.parametrize("labelled", [True, False])

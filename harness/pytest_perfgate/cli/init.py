@@ -84,6 +84,7 @@ def _own(arguments: argparse.Namespace) -> tuple[Path, list[Path]]:
     from pytest_perfgate.cli.init_data import read_data
     from pytest_perfgate.cli.init_guess import Line, guess
     from pytest_perfgate.cli.init_model import read_model
+    from pytest_perfgate.machine.fingerprint import this_machine
     from pytest_perfgate.registry import from_extra
     from pytest_perfgate.suite.tables import NAME
 
@@ -101,7 +102,15 @@ def _own(arguments: argparse.Namespace) -> tuple[Path, list[Path]]:
     data = read_data(arguments.data)
     guesses = guess(model, data, arguments.task or "", arguments.decode)
     openvino = not from_extra("openvino", "openvino").missing
-    draft = init_suite.draft(arguments.folder, name, model, data, guesses, openvino=openvino)
+    draft = init_suite.draft(
+        arguments.folder,
+        name,
+        model,
+        data,
+        guesses,
+        openvino=openvino,
+        features=this_machine().features,
+    )
     files = scaffold.write_files(
         arguments.folder,
         {str(draft.folder / file): text for file, text in draft.files.items()},

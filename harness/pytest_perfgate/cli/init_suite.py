@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,9 +59,26 @@ class _Scores:
 
 
 def draft(
-    project: Path, name: str, model: ModelFacts, data: DataFacts, guess: Guess, *, openvino: bool
+    project: Path,
+    name: str,
+    model: ModelFacts,
+    data: DataFacts,
+    guess: Guess,
+    *,
+    openvino: bool,
+    features: Collection[str],
 ) -> Draft:
-    """The suite `name` of a project; `openvino`: with a recipe for that runtime."""
+    """The suite `name` of a project.
+
+    Args:
+        project: the folder of the project.
+        name: of the suite.
+        model: what its file says.
+        data: what lies in its folder.
+        guess: task, decoder and pre-processing.
+        openvino: with a recipe for that runtime.
+        features: of the CPU that the recipes will run on.
+    """
     folder = Path("suites") / name
     here = (project / folder).absolute()
     lines: list[Line] = []
@@ -78,8 +95,12 @@ def draft(
     scores = _budgets(data, guess.task, scored, lines)
     tables.append(_recipe("fp32", "", 'runtime = "onnxruntime"', scores.reference))
     if data.calibration is not None:
-        step = 'steps   = [{ quantize = "static" }]'
-        tables.append(_recipe("int8", "fp32", step, scores.derived))
+        step: dict[str, Any] = {"quantize": "static"}
+        if _overflows(features):
+            step["reduce_range"] = True
+            lines.append(Line("int8", "weights in 7 bits", "this CPU has AVX2 and no VNNI"))
+        steps = f"steps   = [{_inline(step)}]"
+        tables.append(_recipe("int8", "fp32", steps, scores.derived))
     else:
         lines.append(Line("int8", "left out", "no image is left to calibrate with"))
     if openvino:
@@ -91,6 +112,11 @@ def draft(
     files["recipes.toml"] = head + "\n".join(tables)
     files[f"test_{re.sub(r'[^a-z0-9]+', '_', name.lower())}.py"] = TEST
     return Draft(folder, files, None if inside else model.file.absolute(), tuple(lines))
+
+
+def _overflows(features: Collection[str]) -> bool:
+    """Whether 8-bit products of such a CPU are added in 16 bits, which saturate (x86, no VNNI)."""
+    return "avx2" in features and not any("vnni" in feature for feature in features)
 
 
 def suite_name(model: Path) -> str:
