@@ -105,6 +105,14 @@ def test_budget(budget):
     budget.check()
 '''
 
+DECIDED = (
+    *("--perf-seconds", "120", "--perf-alpha", "0.4"),
+    *("--perf-profile", "none", "-p", "short_launches", "-p", "calm"),
+)
+"""Options of sessions that prove a planted fault by few and short launches: they end with the
+fourth where everything is clear. The fault is a sleep, so what else this machine does hides none of
+it; a launch beside other tests would count as unsteady."""
+
 DOUBLES = Path(__file__).parent / "doubles"
 """Runtimes and plugins that tests' projects have on their path."""
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from pytest_perfgate.machine.held_folders import held_folder
 
-from tests.conftest import Project, hear_ctrl_c, said
+from tests.conftest import DECIDED, Project, hear_ctrl_c, said
 
 SLOW = '''\
 """A runtime of the project itself, so that each version of the code has its own."""
@@ -259,7 +259,7 @@ def test_another_interpreter_makes_every_arm_a_program_of_its_own(versions: Proj
     link.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
     link.chmod(0o755)
     write_slow(versions, 0.016)
-    more = (f"--perf-base-python={link}", "--perf-seconds", "90", "--perf-alpha", "0.2")
+    more = (f"--perf-base-python={link}", *DECIDED)
     result = versions.run("--perf-base", "HEAD", *more)
     assert versions.verdicts() == {"slow-latency_p50": "FAIL", "slow-map": "PASS"}
     said(result, "every arm a program of its own")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.conftest import RECIPES, Project, said
+from tests.conftest import DECIDED, RECIPES, Project, said
 
 pytest.importorskip("torch", reason="python -m pip install 'pytest-perfgate[torch]'")
 
@@ -72,10 +72,9 @@ def loading(project: Project) -> Project:
     return project
 
 
-@pytest.mark.alone
 def test_who_loads_ahead_or_keeps_images_waits_less(loading: Project) -> None:
     """Sleeping decoders need no core: two processes are faster than none; kept images too."""
-    loading.run("--perf-seconds", "30")
+    loading.run(*DECIDED)
     assert set(loading.verdicts().values()) == {"PASS"}, loading.verdicts()
     (suite,) = loading.sessions()[-1]["suites"]
     found = {
@@ -97,10 +96,10 @@ def test_a_decoder_that_got_slower_is_red(
         HEAD
         + SUITE[: SUITE.index('[[recipe]]\nname = "kept"')].replace('"1 images/s"', '"40 images/s"')
     )
-    loading.run("--perf-seconds", "30")
+    loading.run(*DECIDED)
     assert loading.verdicts() == {"loaded-loader_throughput": "PASS"}
     monkeypatch.setenv("DECODING", "0.05")
-    result = loading.run("--perf-seconds", "120", "--perf-alpha", "0.2")
+    result = loading.run(*DECIDED)
     assert loading.verdicts() == {"loaded-loader_throughput": "FAIL"}
     said(result, "min 40 images/s is broken")
 

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tests.conftest import RECIPES, Project
+from tests.conftest import DECIDED, RECIPES, Project
 
 
 def test_without_perf_nothing_is_measured(project: Project) -> None:
@@ -82,28 +82,27 @@ def test_a_leak_turns_memory_red_and_nothing_else(
 ) -> None:
     """200 MB more than the budget allows fail it."""
     moody(leak="2e8")
-    project.run("-k", "moody", "--perf-seconds", "40", "--perf-alpha", "0.2")
+    project.run("-k", "moody", *DECIDED)
     assert [name for name, word in project.verdicts().items() if word == "FAIL"] == [
         "moody-peak_memory"
     ]
 
 
-@pytest.mark.alone
 @pytest.mark.slow
 def test_a_slow_down_turns_latency_red_and_undoing_it_green(
     project: Project, moody: Callable[..., None]
 ) -> None:
     """Against a stored baseline a doubled latency fails, and the old one passes again."""
-    assert project.run("--perf-update", "--perf-seconds", "1").ret == 0
+    assert project.run("--perf-update", *DECIDED).ret == 0
     moody(seconds="0.006")
-    slow = project.run("-k", "moody", "--perf-seconds", "30")
+    slow = project.run("-k", "moody", *DECIDED)
     assert slow.ret == 1
     assert [name for name, word in project.verdicts().items() if word == "FAIL"] == [
         "moody-latency_p50"
     ]
     slow.stdout.fnmatch_lines(["*regression 40%*baseline of*", "*--perf-reason*"])
     moody(seconds="0.002")
-    project.run("-k", "moody", "--perf-seconds", "30")
+    project.run("-k", "moody", *DECIDED)
     assert project.verdicts()["moody-latency_p50"] == "PASS"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.conftest import RECIPES, Project, said
+from tests.conftest import DECIDED, RECIPES, Project, said
 
 pytestmark = pytest.mark.slow
 
@@ -36,7 +36,7 @@ def sleeping(project: Project) -> Project:
 
 def test_sessions_side_by_side_are_faster_where_each_waits(sleeping: Project) -> None:
     """Four that sleep at once give twice the images, and the record says what overlapped."""
-    sleeping.run("--perf-seconds", "30")
+    sleeping.run(*DECIDED)
     assert set(sleeping.verdicts().values()) == {"PASS"}, sleeping.verdicts()
     (suite,) = sleeping.sessions()[-1]["suites"]
     facts = {each["name"]: each["runtime_facts"] for each in suite["recipes"]}
@@ -50,7 +50,7 @@ def test_overlap_that_wins_too_little_is_red(
 ) -> None:
     """Sessions that wait for each other gain nothing."""
     monkeypatch.setenv("SLEEPY", "waits_for_others")
-    sleeping.run("--perf-seconds", "120", "--perf-alpha", "0.2")
+    sleeping.run(*DECIDED)
     assert sleeping.verdicts()["together-pipeline_throughput"] == "FAIL"
 
 

@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 
 from tests.blackbox.test_base import git
-from tests.conftest import RECIPES, Project, said
+from tests.conftest import DECIDED, RECIPES, Project, said
 
 TIGHT = RECIPES.replace('max = "2 s", regression = "40%"', 'max = "1 us"').replace(
     'latency_p50 = { regression = "40%" }', 'latency_p50 = { max = "1 us" }'
 )
 
-DECIDED = ("--perf-seconds", "90", "--perf-alpha", "0.2")
 """Budgets that are broken by far need few launches to be proven so."""
 
 
@@ -22,7 +21,7 @@ DECIDED = ("--perf-seconds", "90", "--perf-alpha", "0.2")
 def test_a_broken_budget_on_time_names_operators(project: Project) -> None:
     """In the failure's text, the summary, the session's file and the page."""
     project.write(TIGHT)
-    result = project.run("-k", "latency_p50", *DECIDED, page=True)
+    result = project.run("-k", "latency_p50", *DECIDED, "--perf-profile", "failed", page=True)
     result.assert_outcomes(failed=2)
     said(result, "beside the reference plain: preprocess", "inference +", "operators: ")
     said(result, "nothing to compare with: --perf-base REF")
@@ -45,7 +44,7 @@ def test_a_broken_budget_on_time_names_operators(project: Project) -> None:
 def test_none_profiles_nothing_and_all_profiles_what_is_kept(project: Project) -> None:
     """`none` leaves a broken budget without; `all` takes profiles when nothing is broken."""
     project.write(TIGHT)
-    project.run("-k", "plain-latency_p50", "--perf-profile", "none", *DECIDED)
+    project.run("-k", "plain-latency_p50", *DECIDED)
     assert project.verdicts() == {"plain-latency_p50": "FAIL"}
     (suite,) = project.sessions()[-1]["suites"]
     assert suite["recipes"][0]["profile"] is None
@@ -108,7 +107,7 @@ def test_the_operator_that_a_change_planted_is_named(project: Project) -> None:
     git(project.root, "add", "-A")
     git(project.root, "commit", "-qm", "first")
     plant(project.suite / "squares.onnx")
-    result = project.run("--perf-base", "HEAD", *DECIDED)
+    result = project.run("--perf-base", "HEAD", *DECIDED, "--perf-profile", "failed")
     assert project.verdicts() == {"plain-latency_p50": "FAIL"}
     (suite,) = project.sessions()[-1]["suites"]
     stages, operators = suite["verdicts"][0]["slower"]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.blackbox.test_workers import until, workers
-from tests.conftest import RECIPES, Project, said
+from tests.conftest import DECIDED, RECIPES, Project, said
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
 
@@ -64,7 +64,7 @@ def test_a_budget_on_efficiency_is_red_where_replicas_wait_for_each_other(
     """
     project.write(suite(TWO + HELD))
     moody("waits_for_others", seconds="0.005")
-    red = project.run("--perf-seconds", "60", "--perf-alpha", "0.2")
+    red = project.run(*DECIDED)
     assert project.verdicts() == {
         "two-replica_throughput": "PASS",
         "two-replica_latency_p99": "PASS",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.conftest import Project, said
+from tests.conftest import DECIDED, Project, said
 
 pytest.importorskip("torch", reason="python -m pip install 'pytest-perfgate[torch]'")
 pytest.importorskip("safetensors", reason="python -m pip install 'pytest-perfgate[torch]'")
@@ -100,12 +100,11 @@ def training(project: Project) -> Project:
     return project
 
 
-@pytest.mark.alone
 def test_steps_are_measured_and_what_they_lead_to_is_judged(
     training: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Green; then the same recipe with steps of 100 ms more is red in time, and in nothing else."""
-    training.run("--perf-seconds", "20")
+    training.run(*DECIDED)
     assert set(training.verdicts().values()) == {"PASS"}, training.verdicts()
     (suite,) = training.sessions()[-1]["suites"]
     train, half = suite["recipes"]
@@ -118,7 +117,7 @@ def test_steps_are_measured_and_what_they_lead_to_is_judged(
     assert {"step_time_p50", "training_throughput", "training_loss", "peak_memory"} <= told
     assert "latency_p50" not in told
     monkeypatch.setenv("TOY_SLEEP", "0.1")
-    slow = training.run("--perf-seconds", "120", "-k", "step_time_p50 or training_loss")
+    slow = training.run(*DECIDED, "-k", "step_time_p50 or training_loss")
     assert training.verdicts() == {
         "train-step_time_p50": "PASS",
         "half-step_time_p50": "FAIL",
