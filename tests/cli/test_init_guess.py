@@ -144,6 +144,16 @@ def test_what_is_not_known_is_said(tmp_path: Path) -> None:
         assert words in told
 
 
+def test_the_truth_of_another_task_is_not_used(tmp_path: Path) -> None:
+    """Boxes say nothing of a classifier's classes, nor folders of a detector's."""
+    shaped(tmp_path / "net.onnx", [["n", 2]])
+    shaped(tmp_path / "yolo.onnx", [[1, 7, 8400]], metadata=YOLO)
+    for file, kind in (("net.onnx", "coco"), ("yolo.onnx", "classes")):
+        result = guessed(tmp_path / file, facts("dog", "person", kind=kind))
+        assert "classes" not in {**result.output, **result.output.get("options", {})}
+        assert any(line.what == "scores" for line in result.lines)
+
+
 def test_names_without_a_twin_are_named(tmp_path: Path) -> None:
     """No class is guessed by its place where names say otherwise."""
     shaped(tmp_path / "m.onnx", [[1, 7, 8400]], metadata=YOLO)

@@ -15,6 +15,9 @@ from pytest_perfgate.errors import DataError
 if TYPE_CHECKING:
     from pytest_perfgate.stats.expected_change import Objects
 
+DETECTION, CLASSIFICATION = "detection", "classification"
+"""Tasks that a suite is written for."""
+
 CALIBRATION = 64
 """Images that calibrate, at most: as many as the step `quantize` uses."""
 
@@ -60,6 +63,10 @@ class DataFacts:
     classes: tuple[str, ...] = ()
     objects: Objects | None = None
     notes: tuple[str, ...] = field(default=())
+
+    def scores(self, task: str) -> bool:
+        """Whether the data has the truth that a task is scored by."""
+        return self.kind == {DETECTION: "coco", CLASSIFICATION: "classes"}[task]
 
 
 def read_data(folder: Path) -> DataFacts:

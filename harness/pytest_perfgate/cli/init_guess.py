@@ -5,14 +5,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pytest_perfgate.cli.init_data import DataFacts
+from pytest_perfgate.cli.init_data import CLASSIFICATION, DETECTION, DataFacts
 from pytest_perfgate.cli.init_model import ModelFacts, Shape
 from pytest_perfgate.errors import RecipeError
-
-DETECTION, CLASSIFICATION = "detection", "classification"
 
 _ULTRALYTICS = {"detect": DETECTION, "segment": DETECTION, "classify": CLASSIFICATION}
 _LISTED = 1000  # rows that a list of detections has, at most; a table of anchors has more
@@ -69,6 +67,10 @@ def guess(model: ModelFacts, data: DataFacts, task: str = "", decode: str = "") 
     chosen, why = _task(model, data, task)
     lines = [Line("task", chosen, why)]
     unknown: list[str] = []
+    if not data.scores(chosen):
+        why = f"the data has no truth for {chosen}"
+        lines.append(Line("scores", "agreement with fp32", why))
+        data = replace(data, classes=())  # those of another task
     if chosen == CLASSIFICATION:
         output = _classifier(model, data, lines, unknown)
         pixels = _classifier_pixels(model, lines, unknown)

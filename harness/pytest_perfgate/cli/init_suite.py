@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pytest_perfgate.cli.init_data import DataFacts, Pictures
-from pytest_perfgate.cli.init_guess import CLASSIFICATION, DETECTION, Guess, Line
+from pytest_perfgate.cli.init_data import CLASSIFICATION, DETECTION, DataFacts, Pictures
+from pytest_perfgate.cli.init_guess import Guess, Line
 from pytest_perfgate.cli.init_model import ModelFacts
 
 TEST = '''\
@@ -86,8 +86,7 @@ def draft(
     named = _relative(model.file, here) if inside else "model.onnx"
     if not inside:
         lines.append(Line("model", f"{folder}/model.onnx", f"a link to {model.file.absolute()}"))
-    scored = guess.task == CLASSIFICATION and data.kind == "classes"
-    scored = scored or (guess.task == DETECTION and data.kind == "coco")
+    scored = data.scores(guess.task)
     files: dict[str, str] = {}
     tables = [_suite_table(guess.task, named, model)]
     tables.append(_data_table(project, here, data, scored, guess.task, files, lines))
