@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-from pytest_perfgate.plain_text import received
+from pytest_perfgate.plain_text import printable, received
 
 
 class PerfgateError(Exception):
@@ -39,7 +39,7 @@ class PerfgateError(Exception):
             lines.append(f"  valid: {self.valid}")
         if self.next_step:
             lines.append(f"  next:  {self.next_step}")
-        return "\n".join(lines)
+        return printable("\n".join(lines))  # names in it are of whoever chose them
 
     def at(self, where: str) -> PerfgateError:
         """The same error, placed: `where` goes in front of what is known of the place."""

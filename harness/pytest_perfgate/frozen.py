@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, field_validator
 
-from pytest_perfgate.plain_text import encodable, received
+from pytest_perfgate.plain_text import encodable, received, without_secrets
 
 Message = Annotated[str, AfterValidator(received)]
 """A text of a worker or a library, of any length where it comes from."""
@@ -20,15 +20,24 @@ class Frozen(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _encodable(cls, value: Any) -> Any:
-        """Text that cannot be written as UTF-8 enters no record: it would lose the whole file."""
-        if isinstance(value, str):
-            return encodable(value)
-        if isinstance(value, dict):
-            return {_text(key): _text(inner) for key, inner in value.items()}
-        if isinstance(value, (list, tuple)) and value and isinstance(value[0], str):
-            return tuple(map(_text, value))
-        return value
+        """No text that cannot be written as UTF-8, which would lose the whole file, and no user or
+        query of a URL enters a record: what is made of it is read by more people than may use them.
+        """
+        if isinstance(value, (list, tuple)) and value and not isinstance(value[0], str):
+            return value  # numbers, or records of their own
+        return _clean(value)
 
 
-def _text(value: Any) -> Any:
-    return encodable(value) if isinstance(value, str) else value
+def _clean(value: Any) -> Any:
+    """Plain data whose texts can be kept."""
+    if isinstance(value, str):
+        return without_secrets(encodable(value))
+    if isinstance(value, dict):
+        return {_clean(key): _clean(inner) for key, inner in value.items()}
+    if (
+        isinstance(value, (list, tuple))
+        and value
+        and isinstance(value[0], (str, dict, list, tuple))
+    ):
+        return type(value)(map(_clean, value))
+    return value

@@ -10,9 +10,12 @@ LONGEST = 20_000
 """Characters of one message: a page holds hundreds, and nobody reads more of one."""
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
-_ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-_])")
-_USER = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^/\s?#'\"@]*(?:@[^/\s?#'\"@]*)*@")
-_QUERY = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://[^\s?'\"#]*)\?[^\s'\")\]>]+")
+_ESCAPE = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b(?:\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])"
+)
+# A password may hold any sign that should have been written as %xx, and a query too.
+_USER = re.compile(r"(://)[^/\s'\"]*@")
+_QUERY = re.compile(r"(://[^\s?'\"]*)\?[^\s'\"]+")
 _INI = re.compile(r"-o(?=.)|--override-ini=")
 _CONTROL = re.compile(
     "[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"

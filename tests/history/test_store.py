@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pytest_perfgate.errors import HistoryError
+from pytest_perfgate.history import store as history_store
 from pytest_perfgate.history.nights import read
 from pytest_perfgate.history.rows import COLUMNS, YARDSTICK
 from pytest_perfgate.history.store import History
@@ -238,6 +239,29 @@ def test_foreign_parquet_and_newer_versions_are_named(tmp_path: Path) -> None:
         "not a file of pytest-perfgate's history",
         "it is of version 99, and this program reads 1",
     ]
+
+
+def test_a_file_of_no_believable_size_is_named_and_not_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some kB that hold one value again and again."""
+    monkeypatch.setattr(history_store, "_LARGEST", 10_000_000)
+    with History(tmp_path) as store:
+        good = store.append(nights.session(0, Night()), METRICS)
+        assert good is not None
+        columns = ", ".join(
+            f"'x'::VARCHAR AS {name}" if name in {"session", "machine"} else f"NULL AS {name}"
+            for name in COLUMNS
+        )
+        bomb = good.with_name("bomb.parquet")
+        rows = f"SELECT {columns} FROM range(100_000)"  # noqa: S608 - names of columns
+        store.export(rows, [], bomb)
+        assert bomb.stat().st_size < 100_000
+        assert store.files() == [good]
+        assert store.view("history") == 1
+        (unread,) = store.unread
+    assert unread.file == bomb
+    assert "it unpacks to" in unread.problem
 
 
 def test_a_column_that_older_files_lack_is_null_in_them(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import json
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -62,6 +64,29 @@ def test_a_drawing_library_that_dies_takes_nothing_with_it(
     assert f"pytest-perfgate report {file}" in caught.value.next_step
     assert read(file) == session
     assert not file.with_suffix(".html").exists()
+
+
+def test_a_page_that_takes_too_much_memory_ends_its_own_process(tmp_path: Path) -> None:
+    """The machine is not asked for it: the next to be killed could be pytest."""
+    file = store(sessions.session(), tmp_path)
+    with pytest.raises(ReportError, match="it may use 400 MB of memory"):
+        draw(file, memory=400_000_000)
+    assert not file.with_suffix(".html").exists()
+
+
+def test_a_limited_address_space_is_named(tmp_path: Path) -> None:
+    """The drawing library cannot work under `ulimit -v`; the data is there all the same."""
+    file = store(sessions.session(), tmp_path)
+    code = (
+        "import resource, sys; from pathlib import Path\n"
+        "from pytest_perfgate.report.publish import draw\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (4_000_000_000,) * 2)\n"
+        "draw(Path(sys.argv[1]))"
+    )
+    command = [sys.executable, "-c", code, str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "its address space is limited to 4.00 GB (ulimit -v)" in done.stderr
+    assert read(file) == sessions.session()
 
 
 def test_two_sessions_of_one_second_have_names_of_their_own(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -123,3 +124,16 @@ def test_a_large_picture_is_no_warning(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 24 * 32 - 1)
     Image.fromarray(picture()).save(tmp_path / "a.png")
     assert decode(tmp_path / "a.png")[0].shape == (24, 32, 3)
+
+
+def test_a_picture_of_no_believable_size_is_not_unpacked(tmp_path: Path) -> None:
+    """A file of 100 bytes that claims 900 million pixels is refused by its head."""
+    file = tmp_path / "bomb.png"
+    Image.new("L", (1, 1)).save(file)
+    content = bytearray(file.read_bytes())
+    content[16:24] = (30_000).to_bytes(4, "big") * 2
+    content[29:33] = zlib.crc32(content[12:29]).to_bytes(4, "big")
+    file.write_bytes(content)
+    with pytest.raises(DataError, match="too large to decode") as caught:
+        decode(file)
+    assert caught.value.where == str(file)

@@ -29,25 +29,26 @@ _COMMANDS = (init, schema, doctor, explain, freeze, report, history, baselines, 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; 0: it succeeded, 1: there is a problem, 2: wrong usage."""
-    parser = _parser()
-    parsed = parser.parse_args(arguments)
-    if not hasattr(parsed, "run"):
-        parser.print_help()
-        return 2
-    try:
-        with contextlib.redirect_stdout(_Printable(sys.stdout)):
+    out, err = _Printable(sys.stdout), _Printable(sys.stderr)
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        parser = _parser()
+        parsed = parser.parse_args(arguments)
+        if not hasattr(parsed, "run"):
+            parser.print_help()
+            return 2
+        try:
             code: int = parsed.run(parsed)
-    except PerfgateError as error:
-        print(printable(str(error)), file=sys.stderr)
-        return 1
-    except BrokenPipeError:
-        return 0
-    return code
+        except PerfgateError as error:
+            print(error, file=sys.stderr)
+            return 1
+        except BrokenPipeError:
+            return 0
+        return code
 
 
 class _Printable(io.TextIOBase):
-    """Standard output without characters that control a terminal: names in stored files are of
-    whoever wrote them.
+    """Standard output, or standard error, without characters that control a terminal: names in
+    stored files are of whoever wrote them.
     """
 
     def __init__(self, out: TextIO) -> None:

@@ -33,6 +33,8 @@ VERSION = 1
 """Of the files: one more where a column changes its meaning. New columns need no new version."""
 
 _Result = TypeVar("_Result")
+_LARGEST = 2 * 2**30
+"""Bytes that a file may unpack to: 450,000 rows of 40 columns are a tenth of them."""
 _MARK = "perfgate_history"  # the key in a file's metadata that tells it from foreign ones
 _PATTERN = re.compile(r"[*?\[]")
 _NAME = re.compile(r"[^A-Za-z0-9._-]+")
@@ -153,34 +155,45 @@ class History(contextlib.ExitStack):
 
     def files(self) -> list[Path]:
         """The store's files that can be read; what else is there is added to `unread`."""
-        import duckdb
-
         files = sorted(self.folder.glob("month=*/[!.]*.parquet"))
         if not files:
             return []
         known = {problem.file for problem in self.unread}
         files = [file for file in files if file not in known]
-        try:
-            versions = self._versions(files)
-        except (duckdb.Error, UnicodeDecodeError):  # one of them spoils the query for all
-            versions = {}
-            for file in files:
-                try:
-                    versions |= self._versions([file])
-                except (duckdb.Error, UnicodeDecodeError) as error:
-                    self.unread.append(_damaged(file, error))
-        read = []
+        versions = self._of_each(self._versions, files)
+        ours = [file for file in files if versions.get(file) == str(VERSION)]
+        sizes = self._of_each(self._sizes, ours)
         known = {problem.file for problem in self.unread}
         for file in files:
-            version = versions.get(file, "")
-            if version == str(VERSION):
-                read.append(file)
-            elif file not in known:
+            version, size = versions.get(file, ""), sizes.get(file, 0)
+            problem = ""
+            if version and version != str(VERSION):
+                problem = f"it is of version {version}, and this program reads {VERSION}"
+            elif not version:
                 problem = "not a file of pytest-perfgate's history"
-                if version:
-                    problem = f"it is of version {version}, and this program reads {VERSION}"
+            elif size > _LARGEST:
+                problem = f"it unpacks to {size:,} bytes; valid: up to {_LARGEST:,}"
+            if problem and file not in known:
                 self.unread.append(Unread(file, problem))
-        return read
+                known.add(file)
+        return [file for file in files if file not in known]
+
+    def _of_each(
+        self, look: Callable[[Sequence[Path]], dict[Path, Any]], files: Sequence[Path]
+    ) -> dict[Path, Any]:
+        """What a query tells of each file; those that it cannot read are added to `unread`."""
+        import duckdb
+
+        try:
+            return look(files)
+        except (duckdb.Error, UnicodeDecodeError):  # one of them spoils the query for all
+            answers: dict[Path, Any] = {}
+        for file in files:
+            try:
+                answers |= look([file])
+            except (duckdb.Error, UnicodeDecodeError) as error:
+                self.unread.append(_damaged(file, error))
+        return answers
 
     def view(self, name: str) -> int:
         """Makes a view of all sessions, each once, with the columns of `COLUMNS`; returns how many
@@ -251,6 +264,19 @@ class History(contextlib.ExitStack):
             [_texts(files), _MARK],
         ).fetchall()
         return {Path(file): version for file, version in rows}
+
+    def _sizes(self, files: Sequence[Path]) -> dict[Path, int]:
+        """Bytes of each file's columns before compression, and eight for each of their values: a
+        file of a few kB can repeat one value for ever.
+        """
+        if not files:
+            return {}
+        rows = self._engine.execute(
+            "SELECT file_name, sum(total_uncompressed_size + 8 * num_values) "
+            "FROM parquet_metadata(?) GROUP BY file_name",
+            [_texts(files)],
+        ).fetchall()
+        return {Path(file): int(size) for file, size in rows}
 
     def _twice(self, files: Sequence[Path]) -> bool:
         """Whether any session is in two files."""

@@ -14,6 +14,7 @@ from pytest_perfgate.files import short_path
 from pytest_perfgate.machine import host_share
 from pytest_perfgate.plugin import ending, project_root, signals
 from pytest_perfgate.plugin.exit_code import Failures
+from pytest_perfgate.plugin.lines import lines_of
 from pytest_perfgate.plugin.options import FIXTURE
 from pytest_perfgate.plugin.outcome import BudgetCheck, settle
 from pytest_perfgate.plugin.progress import Progress
@@ -241,12 +242,13 @@ class PerfHooks:
         if self._ending is None and not self._absent:
             return
         terminalreporter.section("perfgate")
+        write = lines_of(terminalreporter)
         for absence in self._absent:
-            terminalreporter.write_line(str(absence), yellow=True)
+            write(str(absence), yellow=True)
         if self._ending is not None:
             ending.show(
                 self._ending,
-                terminalreporter.write_line,
+                write,
                 verbosity=self._config.get_verbosity(),
                 update=self._session.settings.update,
             )

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 
 import pytest
 
+from pytest_perfgate.plain_text import printable
 from pytest_perfgate.records.recipe_record import RecipeRecord
 from pytest_perfgate.records.verdict import Status, Verdict
 from pytest_perfgate.report import terminal
@@ -37,7 +38,7 @@ class BudgetCheck:
         if verdict.status is Status.PASS:
             return
         if verdict.status in {Status.INCONCLUSIVE, Status.NO_BASELINE} and not self.strict:
-            pytest.skip(f"{verdict.status.value}: {verdict.reason}")
+            pytest.skip(printable(f"{verdict.status.value}: {verdict.reason}"))
         pytest.fail(explain(verdict, self.record), pytrace=False)
 
 
@@ -64,7 +65,7 @@ def settle(
             f"may skip it: --perf-allow-skip={name}",
             pytrace=False,
         )
-    pytest.skip(f"{verdict.reason}{step}")
+    pytest.skip(printable(f"{verdict.reason}{step}"))
 
 
 def explain(verdict: Verdict, record: RecipeRecord | None) -> str:

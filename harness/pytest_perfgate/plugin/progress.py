@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from pytest_perfgate.plugin.lines import lines_of
 from pytest_perfgate.report.progress import ProgressLine
 from pytest_perfgate.report.text import WIDTH
 
@@ -39,5 +40,6 @@ class Progress:
         reporter = self._plugins.get_plugin("terminalreporter")
         if reporter is not None and not self._quiet:
             reporter.ensure_newline()
+            write = lines_of(reporter)
             for line in textwrap.wrap(text, WIDTH, subsequent_indent="  "):
-                reporter.write_line(line)
+                write(line)

@@ -7,6 +7,7 @@ the memory ends its own process and neither pytest nor the results.
 from __future__ import annotations
 
 import contextlib
+import resource
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -15,9 +16,13 @@ from pathlib import Path
 from pytest_perfgate.errors import PerfgateError, ReportError
 from pytest_perfgate.files import put, writing
 from pytest_perfgate.records.session import SessionRecord
+from pytest_perfgate.units import Unit, show
 
 DRAWING_SECONDS = 300.0
 """A page of 1,000 recipes takes half a minute; one that takes longer than this never ends."""
+
+DRAWING_MEMORY = 4 * 2**30
+"""Bytes that a drawing process may write to: the page of 1,000 recipes takes a quarter of them."""
 
 _TRIES = 100
 _LAST_OUTPUT = 2_000  # characters
@@ -64,13 +69,13 @@ def store(session: SessionRecord, folder: Path) -> Path:
     return file
 
 
-def draw(file: Path, *, seconds: float = DRAWING_SECONDS) -> Path:
+def draw(file: Path, *, seconds: float = DRAWING_SECONDS, memory: int = DRAWING_MEMORY) -> Path:
     """Draws the page beside a session's file and the list of its folder; returns the page.
 
     Raises:
         ReportError: the page could not be drawn or written; the session's file is untouched.
     """
-    command = [sys.executable, "-P", "-m", "pytest_perfgate.report.publish", str(file)]
+    command = [sys.executable, "-P", "-m", "pytest_perfgate.report.publish", str(file), str(memory)]
     try:
         done = subprocess.run(
             command, capture_output=True, timeout=seconds, check=False, stdin=subprocess.DEVNULL
@@ -86,14 +91,24 @@ def draw(file: Path, *, seconds: float = DRAWING_SECONDS) -> Path:
         )
     if done.returncode != 0:
         words = done.stderr.decode(errors="replace").strip()[-_LAST_OUTPUT:]
-        ended = (
-            f"was ended by signal {-done.returncode}"
-            if done.returncode < 0
-            else f"exited with {done.returncode}"
-        )
-        last = words.rpartition("\n")[2]
-        raise _undrawn(file, f"the drawing process {ended}" + (f": {last}" if last else ""))
+        raise _undrawn(file, f"the drawing process {_ended(done.returncode, words, memory)}")
     return file.with_suffix(".html")
+
+
+def _ended(code: int, words: str, memory: int) -> str:
+    """How a drawing process ended, in words."""
+    if code >= 0:
+        last = words.rpartition("\n")[2]
+        return f"exited with {code}" + (f": {last}" if last else "")
+    # The library ends its process when it gets no memory, and leaves a list of addresses.
+    space, _ = resource.getrlimit(resource.RLIMIT_AS)
+    limit = f"it may use {show(memory, Unit.BYTES)} of memory"
+    if space != resource.RLIM_INFINITY:
+        limit = (
+            f"its address space is limited to {show(space, Unit.BYTES)} (ulimit -v), and the "
+            "drawing library reserves more than it uses"
+        )
+    return f"was ended by signal {-code}: {limit}"
 
 
 def write(session: SessionRecord, folder: Path) -> Path:
@@ -134,6 +149,11 @@ def _draw_here(file: Path) -> None:
 
 
 def _main(arguments: list[str]) -> int:
+    # Not the address space: the library reserves more of it than any machine has memory.
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    limit = int(arguments[1])
+    if hard == resource.RLIM_INFINITY or limit < hard:
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
     try:
         _draw_here(Path(arguments[0]))
     except OSError as error:

@@ -20,7 +20,7 @@ from pytest_perfgate.measure.base_checkout import checked_out, find
 from pytest_perfgate.measure.preparation import Progress
 from pytest_perfgate.measure.worker_environment import allocator
 from pytest_perfgate.metric import Rule
-from pytest_perfgate.plain_text import encodable
+from pytest_perfgate.plain_text import encodable, without_secrets
 from pytest_perfgate.records.recipe_record import RecipeRecord
 from pytest_perfgate.records.session import SessionRecord, SuiteRecord
 from pytest_perfgate.records.settings import Settings
@@ -285,7 +285,7 @@ class Session:
         try:
             keep_out_of_git(self.settings.cache)
             file.parent.mkdir(exist_ok=True)
-            put(file, encodable("".join(traceback.format_exception(error))))
+            put(file, without_secrets(encodable("".join(traceback.format_exception(error)))))
         except OSError as unwritten:
             place = f"its traceback could not be written: {unwritten.strerror}"
         first = next(iter(str(error).splitlines()), "")

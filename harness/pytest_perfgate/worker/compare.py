@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from pytest_perfgate import registry
 from pytest_perfgate.building.suite_data import VALIDATION, SuiteData
 from pytest_perfgate.metric import Better
@@ -15,6 +13,7 @@ from pytest_perfgate.records.accuracy import Packed, Ratio
 from pytest_perfgate.records.image_losses import WORSE_MOST, Thumbnail
 from pytest_perfgate.stats.ratio import ratio
 from pytest_perfgate.tasks import Task
+from pytest_perfgate.worker.loading import read_arrays
 from pytest_perfgate.worker.protocol import (
     Compared,
     ComparedMetric,
@@ -32,7 +31,7 @@ def compare(job: CompareJob, send: Send) -> None:
     """
     task: Task = registry.find(registry.TASKS, job.suite.task)
     files = {file for pair in job.pairs for file in (pair.recipe, pair.reference)}
-    predictions = {file: _read(file) for file in files}
+    predictions = {file: read_arrays(file) for file in files}
     for pair in job.pairs:
         sums = task.compare(predictions[pair.recipe], predictions[pair.reference])
         metrics = {}
@@ -45,11 +44,6 @@ def compare(job: CompareJob, send: Send) -> None:
     shown = [pair for pair in job.pairs if pair.label in job.shown]
     if shown:
         _send_worse(SuiteData(job.suite), task, shown, predictions, send)
-
-
-def _read(file: Path) -> dict[str, Any]:
-    with np.load(file, allow_pickle=False) as stored:
-        return {name: stored[name] for name in stored.files}
 
 
 def _send_worse(
