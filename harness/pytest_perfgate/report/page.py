@@ -272,7 +272,14 @@ def _effect(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, (int, float)):
         return f"{value:,.0f}" if value == int(value) else f"{value:,.4g}"
+    if isinstance(value, Mapping):
+        return "; ".join(f"{key} {_before_after(part)}" for key, part in value.items())
     return str(value)
+
+
+def _before_after(value: Any) -> str:
+    pair = isinstance(value, list) and len(value) == 2
+    return " → ".join(map(_effect, value)) if pair else _effect(value)
 
 
 def _limit_text(limit: Any, unit: str) -> str:
