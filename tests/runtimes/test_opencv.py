@@ -16,6 +16,8 @@ from pytest_perfgate.runtimes.opencv import OpenCv
 
 from tests.conftest import squares_model
 from tests.runtimes.test_runtimes import batch
+from tests.steps.conftest import context_in
+from tests.steps.test_quantize_graphs import quantized, relu6
 
 pytest.importorskip("cv2", reason="python -m pip install 'pytest-perfgate[opencv]'")
 pytest.importorskip("onnxruntime", reason="python -m pip install 'pytest-perfgate[onnx]'")
@@ -42,6 +44,18 @@ def test_outputs_come_in_the_graphs_order_at_every_batch(squares: Artifact, tmp_
     assert all(np.array_equal(one, two) for one, two in kept)
     assert session.facts["threads"] == 1
     assert session.facts["version"]
+
+
+@pytest.mark.parametrize(("engine", "layers"), [("new", {"int8": 2}), ("classic", {"float32": 2})])
+def test_facts_are_of_the_layers_that_run(
+    tmp_path: Path, engine: str, layers: dict[str, int]
+) -> None:
+    """One file with two quantized convolutions: only the new engine computes them in 8 bits."""
+    file = quantized(relu6(tmp_path), context_in(tmp_path / "q")).artifact
+    options = OpenCv.Options(engine=engine)  # type: ignore[arg-type] # one of its values
+    facts = OpenCv().open(file, options, OpenContext(1, tmp_path)).facts
+    assert (facts["engine"], facts["layers"]) == (engine, layers)
+    assert facts["precision"] == "".join(layers)
 
 
 @pytest.mark.parametrize("content", [b"this is no graph", None])

@@ -37,6 +37,12 @@ def test_a_network_runs_every_batch_image_by_image(
     assert session.facts["precision"] == "float32"
     assert session.facts["threads"] == 1
     assert session.facts["batch"] == "one image at a time"
+    count = session.facts["layers"]["float32"]
+    brain = Runtime().open(applied.artifact, Runtime.Options(use_bf16_storage=True), opening)
+    assert brain.facts["layers"] == {"bfloat16": count}  # each layer of ncnn has it on any CPU
+    half = Runtime().open(applied.artifact, Runtime.Options(use_fp16_storage=True), opening)
+    supported = sum(each.support_fp16_storage for each in half._net.layers())
+    assert half.facts["layers"].get("float16", 0) == supported  # none on x86 without AVX512-FP16
     other = OnnxRuntime().open(exported, OnnxRuntime.Options(), opening)
     for count in (1, 3):
         (found,), (wanted,) = session.run(example(count)), other.run(example(count))
@@ -73,13 +79,20 @@ def test_what_does_not_convert_is_told_in_pnnx_words(tmp_path: Path, make_contex
     [
         ({"layers": 0}, "0 layers"),
         ({"weights_bytes": 0}, "0 B"),
-        ({"largest_difference": 0.1}, "differ by 0.1"),
-        ({"largest_difference": None}, "infinity"),
+        (
+            {"largest_difference": 0.1},
+            "first at Tanh 't'",
+        ),
     ],
 )
 def test_the_proof_fails_on_each_broken_promise(change: dict[str, Any], word: str) -> None:
     """An empty network, and other numbers."""
-    good = {"layers": 3, "weights_bytes": 100, "largest_difference": 0.0}
+    good = {
+        "layers": 3,
+        "weights_bytes": 100,
+        "largest_difference": 0.0,
+        "first_difference": "Tanh 't'",
+    }
     Step().prove(good, Step.Options())
     with pytest.raises(NoEffect, match=word):
         Step().prove({**good, **change}, Step.Options())

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from pydantic import ValidationError
+from pytest_perfgate import registry
 from pytest_perfgate.artifact import ONNX, Artifact
 from pytest_perfgate.errors import BuildError
 from pytest_perfgate.steps import quantize_source
@@ -155,9 +156,45 @@ def test_a_conversion_that_changes_outputs_is_an_error(
         quantized(enlarged(tmp_path, 9, "linear"), make_context(), method="weight_only")
 
 
-def test_the_image_is_found_behind_weights(tmp_path: Path, make_context: Any) -> None:
-    """Before IR version 4 weights are listed among the inputs, here before the image."""
-    nodes = [CONV, helper.make_node("Relu", ["a"], ["y"], name="relu")]
-    weights = {"w": kernel(4, 3, 3, 3)}
-    source = graph_file(tmp_path / "l.onnx", nodes, weights, opset=13, ir=3, listed=True)
-    assert quantized(source, make_context()).effect["calibration_images"] == 64
+@pytest.mark.parametrize("place", ["inputs", "constants"])
+@pytest.mark.parametrize(
+    ("name", "asked"),
+    [
+        ("quantize", {}),
+        ("quantize", {"method": "dynamic"}),
+        ("quantize", {"method": "weight_only"}),
+        ("half", {}),
+        ("simplify", {}),
+        ("ncnn", {}),
+        ("nncf", {}),
+    ],
+)
+def test_weights_are_found_wherever_the_exporter_put_them(
+    tmp_path: Path, make_context: Any, name: str, asked: dict[str, Any], place: str
+) -> None:
+    """Among the inputs before the image, as of IR version 3, or in Constant nodes: each step that
+    takes an ONNX file proves its effect.
+    """
+    step = registry.find(registry.STEPS, name)
+    for package in step.requires:
+        pytest.importorskip(package.module, reason=package.install)
+    weights = {"w": kernel(4, 3, 3, 3), "v": kernel(2, 4, 1, 1)}
+    nodes = [
+        CONV,
+        helper.make_node("Relu", ["a"], ["r"], name="relu"),
+        helper.make_node("Conv", ["r", "v"], ["b"], name="last"),
+        helper.make_node("Identity", ["b"], ["y"], name="idle"),  # for what simplifies
+    ]
+    if place == "constants":
+        tensors = [onnx.numpy_helper.from_array(value, key) for key, value in weights.items()]
+        nodes = [
+            *(helper.make_node("Constant", [], [each.name], value=each) for each in tensors),
+            *nodes,
+        ]
+        source = graph_file(tmp_path / "c.onnx", nodes, {}, opset=13)
+    else:
+        source = graph_file(tmp_path / "l.onnx", nodes, weights, opset=13, ir=3, listed=True)
+    options = step.Options(**asked)
+    effect = step.apply(source, options, make_context()).effect
+    step.prove(effect, options)
+    assert effect.get("calibration_images", 1) > 0

@@ -59,7 +59,12 @@ def test_a_file_runs_every_batch_in_parts_and_says_what_it_uses(tmp_path: Path) 
     """The module's numbers in the module's order; what one run gave stays as it was."""
     session = opened(SMALL, tmp_path)
     assert session.facts["threads"] == 1
-    assert session.facts["precision"] == "float32"
+    assert session.facts["layers"] == {"float32": 2}
+    two = LiteRt().open(
+        Artifact(TFLITE, path=SMALL), LiteRt.Options(threads=2), OpenContext(1, tmp_path)
+    )
+    assert two.facts["threads"] == 2  # counted in the process
+    two.close()
     assert session.facts["batch"] == "1 at a time"
     kept = []
     for count in (1, 3):

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from pytest_perfgate.worker.parity import NOTHING_IN_COMMON, Drawn, difference, search
+from pytest_perfgate.steps.output_check import NOTHING_IN_COMMON, difference
+from pytest_perfgate.worker.parity import Drawn, search
 
 IMAGES = np.random.default_rng(0).random((4, 3, 64, 64), dtype=np.float32)
 

@@ -17,12 +17,21 @@ def open_session(suite: Suite, recipe: Recipe, artifact: ArtifactHandle) -> Infe
     Raises:
         BuildError: the artifact was not evaluated.
     """
-    if artifact.compiled is None:
-        raise BuildError("the artifact has no folder for the code that its runtime compiles")
+    context = context_of(suite, artifact)
     runtime: Runtime = registry.find(registry.RUNTIMES, recipe.runtime.name)
     options = runtime.Options.model_validate(dict(recipe.runtime.options))
-    artifact.compiled.mkdir(parents=True, exist_ok=True)
-    context = OpenContext(threads=suite.threads, folder=artifact.compiled)
     session = runtime.open(load(artifact), options, context)
     registry.derived(session, InferenceSession, f"the runtime {recipe.runtime.name!r} opens")
     return session
+
+
+def context_of(suite: Suite, artifact: ArtifactHandle) -> OpenContext:
+    """The terms on which a suite's sessions on `artifact` are opened.
+
+    Raises:
+        BuildError: the artifact was not evaluated.
+    """
+    if artifact.compiled is None:
+        raise BuildError("the artifact has no folder for the code that its runtime compiles")
+    artifact.compiled.mkdir(parents=True, exist_ok=True)
+    return OpenContext(threads=suite.threads, folder=artifact.compiled)

@@ -356,7 +356,9 @@ def launch_seconds(blocks: int) -> float:
 def spec_of(recipe: Recipe) -> dict[str, Any]:
     """A recipe as it was asked for, as plain data."""
     workload = recipe.workload
-    named = {} if workload == WorkloadSpec() else {"workload": asdict(workload)}
+    named: dict[str, Any] = {} if workload == WorkloadSpec() else {"workload": asdict(workload)}
+    if recipe.runtime_tolerance is not None:
+        named["runtime_tolerance"] = recipe.runtime_tolerance
     return named | {
         "chain": [{"step": step.name, "options": dict(step.options)} for step in recipe.chain],
         "runtime": {"name": recipe.runtime.name, "options": dict(recipe.runtime.options)},

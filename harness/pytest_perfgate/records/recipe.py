@@ -165,6 +165,8 @@ class Recipe:
         search: the ranges that stand in it, None for none; it is built only once values are in
             their places, until then the first value of each stands there.
         output_tolerance: see `OUTPUT_TOLERANCE`.
+        runtime_tolerance: the largest difference of the runtime's outputs to ONNX Runtime's,
+            relative to an output's largest value; None for the usual one.
     """
 
     name: str
@@ -177,6 +179,7 @@ class Recipe:
     workload: WorkloadSpec = WorkloadSpec()
     search: SearchSpec | None = None
     output_tolerance: float = OUTPUT_TOLERANCE
+    runtime_tolerance: float | None = None
 
     @property
     def is_reference(self) -> bool:

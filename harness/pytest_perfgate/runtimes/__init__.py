@@ -160,6 +160,8 @@ class Runtime(registry.Extension, ABC):
             each replica a GPU of its own, and checks the session's `DEVICE_UUID`. Default: none.
         preload: modules that the parent of a launch imports before it forks the arms; importing
             them must touch no device, and leave the process fit to be forked. Default: none.
+        computes_as_onnxruntime: whether it is ONNX Runtime itself, whose outputs for an ONNX file
+            those of every other runtime are compared with. Default: no.
     """
 
     group = registry.RUNTIMES
@@ -169,6 +171,7 @@ class Runtime(registry.Extension, ABC):
     accepts: frozenset[str]
     requires: tuple[Requirement, ...] = ()
     preload: tuple[str, ...] = ()
+    computes_as_onnxruntime: bool = False
 
     Options: type[OptionsModel] = NoOptions
 
@@ -183,3 +186,23 @@ class Runtime(registry.Extension, ABC):
     def requires_with(self, options: Any) -> tuple[Requirement, ...]:
         """Packages that it imports with these options. Default: `requires`."""
         return self.requires
+
+    def computes_in_16_bits(self, options: Any) -> bool:
+        """Whether these options ask for 16-bit floating point. Default: no."""
+        return False
+
+    def alternatives(self, options: Any) -> Mapping[str, Any]:
+        """Other options to try where outputs are not ONNX Runtime's, by what a suite file says for
+        them: `{'engine = "classic"': Options(engine="classic")}`. Default: none.
+        """
+        return {}
+
+    def advice(self, kind: str, codes: str) -> str:
+        """What to set where an operator of an ONNX file gives other numbers than in ONNX Runtime,
+        and no alternative helps. Default: nothing.
+
+        Args:
+            kind: of the operator ("AveragePool"), "" for an unknown one.
+            codes: the type that its result is quantized to ("uint8"), "" for none.
+        """
+        return ""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
@@ -44,6 +47,7 @@ class LiteRtSession(InferenceSession):
         from ai_edge_litert.interpreter import Interpreter
 
         threads = options.threads or context.threads
+        before = _tasks()
         try:
             self._interpreter: Any = Interpreter(model_path=str(artifact.path), num_threads=threads)
             self._interpreter.allocate_tensors()
@@ -62,11 +66,16 @@ class LiteRtSession(InferenceSession):
         self._input = inputs[0]["index"]
         self._size = shape[0]
         self._outputs = _outputs(self._interpreter)
-        operators = [op["op_name"] for op in self._interpreter._get_ops_details()]
+        operators = self._interpreter._get_ops_details()
+        delegated = any(each["op_name"] == "DELEGATE" for each in operators)
+        layers = _layers(operators)
+        if delegated:  # XNNPACK's pool is there already, the caller's own thread is one of it
+            threads = 1 + _tasks() - before
         self.facts: dict[str, Any] = {
             "device": "cpu",
-            "precision": str(inputs[0]["dtype"].__name__),
-            "delegate": "XNNPACK" if "DELEGATE" in operators else "none",
+            "precision": ", ".join(layers),
+            "layers": dict(layers),
+            "delegate": "XNNPACK" if delegated else "none",
             "threads": threads,
             "batch": f"{self._size} at a time",
             "version": version("ai-edge-litert"),
@@ -95,6 +104,28 @@ class LiteRtSession(InferenceSession):
     def close(self) -> None:
         """Lets the interpreter go."""
         self._interpreter = None
+
+
+_WEIGHTED = {
+    *("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED", "BATCH_MATMUL"),
+    *("CONV_3D", "UNIDIRECTIONAL_SEQUENCE_LSTM"),
+}
+
+
+def _layers(operators: Sequence[Mapping[str, Any]]) -> Counter[str]:
+    """Operators with weights by the types of their values and weights, most frequent first."""
+    counts: Counter[str] = Counter()
+    for each in operators:
+        if each["op_name"] in _WEIGHTED:
+            weights = each["operand_types"][1].__name__
+            values = each["result_types"][0].__name__
+            counts[values if values == weights else f"{values} with {weights} weights"] += 1
+    return Counter(dict(counts.most_common()))
+
+
+def _tasks() -> int:
+    """Threads of this process."""
+    return len(list(Path("/proc/self/task").iterdir()))
 
 
 def _outputs(interpreter: Any) -> list[int]:

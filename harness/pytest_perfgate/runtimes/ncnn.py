@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
+from typing_extensions import override
 
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import NCNN, Artifact, OptionsModel
@@ -39,6 +41,11 @@ class Ncnn(Runtime):
         """A session on the files."""
         return NcnnSession(artifact, options, context)
 
+    @override
+    def computes_in_16_bits(self, options: Any) -> bool:
+        """Whether one of the options for 16 bits is set."""
+        return any(getattr(options, name) for name in _OPTIONS)
+
 
 class NcnnSession(InferenceSession):
     """A network of ncnn, which knows no batch: it is called once for each image."""
@@ -66,10 +73,11 @@ class NcnnSession(InferenceSession):
                 where=str(path),
                 valid="one input, and outputs",
             )
-        used = [name for name in _OPTIONS if getattr(self._net.opt, name)]
+        layers = _layers(self._net)
         self.facts: dict[str, Any] = {
             "device": "cpu",
-            "precision": ", ".join(used) if used else "float32",
+            "precision": ", ".join(layers),
+            "layers": dict(layers),
             "threads": int(self._net.opt.num_threads),
             "batch": "one image at a time",
             "version": ncnn.__version__,
@@ -106,6 +114,19 @@ class NcnnSession(InferenceSession):
     def close(self) -> None:
         """Lets the network go."""
         self._net = None
+
+
+def _layers(net: Any) -> Counter[str]:
+    """Layers by the type that they keep their values in, most frequent first. The options say what
+    may be; a layer says what it has on this CPU: on x86 without AVX512-FP16 none has float16.
+    """
+    counts: Counter[str] = Counter()
+    for layer in net.layers():
+        if layer.type != "Input":
+            half = net.opt.use_fp16_storage and layer.support_fp16_storage
+            brain = net.opt.use_bf16_storage and layer.support_bf16_storage
+            counts["float16" if half else "bfloat16" if brain else "float32"] += 1
+    return Counter(dict(counts.most_common()))
 
 
 def _number(name: str) -> tuple[int, str]:

@@ -102,6 +102,7 @@ class OnnxRuntime(Runtime):
     accepts = frozenset({ONNX})
     requires = (registry.from_extra("onnxruntime", "onnx"),)
     preload = ("numpy", "onnxruntime")
+    computes_as_onnxruntime = True
 
     class Options(OptionsModel):
         """Options of ONNX Runtime."""

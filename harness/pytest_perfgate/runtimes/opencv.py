@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
+from typing_extensions import override
 
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import ONNX, Artifact, OptionsModel
@@ -13,6 +16,9 @@ from pytest_perfgate.runtimes import InferenceSession, OpenContext, Runtime
 
 if TYPE_CHECKING:
     import numpy as np
+
+
+_EXPONENTIAL = {"Tanh", "Softplus", "LogSoftmax", "ReduceLogSumExp", "Exp", "Mish", "Gelu"}
 
 
 class OpenCv(Runtime):
@@ -37,6 +43,28 @@ class OpenCv(Runtime):
     def open(self, artifact: Artifact, options: Any, context: OpenContext) -> OpenCvSession:
         """A session on the ONNX file."""
         return OpenCvSession(artifact, options, context)
+
+    @override
+    def alternatives(self, options: Any) -> Mapping[str, Any]:
+        """The other engine."""
+        return {
+            f'engine = "{engine}"': options.model_copy(update={"engine": engine})
+            for engine in ("classic", "new")
+            if options.engine != engine
+        }
+
+    @override
+    def advice(self, kind: str, codes: str) -> str:
+        """Exponentials overflow in both engines; other operators can stay in float."""
+        if kind in _EXPONENTIAL:
+            return (
+                f"export with opset_version = 20, which writes a GELU as one operator in place of "
+                f'a {kind}, or set runtime = "onnxruntime": large values overflow in OpenCV\'s '
+                f"{kind}"
+            )
+        if codes:
+            return "name the node in nodes_to_exclude of quantize"
+        return ""
 
 
 class OpenCvSession(InferenceSession):
@@ -68,9 +96,12 @@ class OpenCvSession(InferenceSession):
                 where=str(artifact.path),
                 valid=", ".join(self._outputs),
             )
+        layers = _layers(self._net)
         self.facts: dict[str, Any] = {
             "device": "cpu",
-            "precision": "float32",
+            "engine": "classic" if _CLASSIC_INPUT in self._net.getLayerTypes() else "new",
+            "precision": ", ".join(layers),
+            "layers": dict(layers),
             "threads": cv2.getNumThreads(),
             "version": cv2.__version__,
         }
@@ -91,3 +122,19 @@ def _outputs(path: str) -> list[str]:
     import onnx
 
     return [output.name for output in onnx.load(path, load_external_data=False).graph.output]
+
+
+_CLASSIC_INPUT = "__NetInputLayer__"
+"""A kind of layer that only networks of the classic engine have."""
+
+
+def _layers(net: Any) -> Counter[str]:
+    """Layers with weights by the type that these are in as the network runs, most frequent first:
+    `{"int8": 3, "float32": 1}`. The classic engine computes in float what a file has in 8 bits.
+    """
+    counts: Counter[str] = Counter()
+    for name in net.getLayerNames():
+        blobs = net.getLayer(name).blobs
+        if blobs:
+            counts[str(blobs[0].dtype)] += 1
+    return Counter(dict(counts.most_common()))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
+from typing_extensions import override
 
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import ONNX, OPENVINO, Artifact, OptionsModel
@@ -40,6 +42,37 @@ class OpenVino(Runtime):
     def open(self, artifact: Artifact, options: Any, context: OpenContext) -> OpenVinoSession:
         """A session on the file."""
         return OpenVinoSession(artifact, options, context)
+
+    @override
+    def computes_in_16_bits(self, options: Any) -> bool:
+        """Whether the precision is one of 16 bits."""
+        return str(options.precision) != "f32"
+
+    @override
+    def alternatives(self, options: Any) -> Mapping[str, Any]:
+        """float32, where 16 bits were asked for."""
+        if not self.computes_in_16_bits(options):
+            return {}
+        return {'precision = "f32"': options.model_copy(update={"precision": "f32"})}
+
+    @override
+    def advice(self, kind: str, codes: str) -> str:
+        """16-bit codes are taken out with the clipping that they stand for; pooling over padded
+        borders reads the code 0 there, which is 0 only with symmetric activations.
+        """
+        if codes in {"uint16", "int16"}:
+            return (
+                'quantize activations in 8 bits (activations = "uint8"): OpenVINO takes 16-bit '
+                "Q/DQ pairs out, and with them a ReLU that the quantizer has left to them"
+            )
+        if kind == "AveragePool" and codes:
+            return (
+                'set activations = "int8" and activation_symmetric = true in quantize, whose zero '
+                "point is 0, or name the node in nodes_to_exclude: OpenVINO pads with the code 0"
+            )
+        if codes:
+            return 'set weights = "int8" in quantize, or name the node in nodes_to_exclude'
+        return ""
 
 
 class OpenVinoSession(InferenceSession):

@@ -11,6 +11,7 @@ from pytest_perfgate import registry
 from pytest_perfgate.artifact import ONNX, Artifact, OptionsModel
 from pytest_perfgate.errors import BuildError, suggestion
 from pytest_perfgate.steps import Applied, BuildContext, Step, expect
+from pytest_perfgate.steps.onnx_weights import gather_weights
 from pytest_perfgate.steps.output_check import (
     batches,
     expect_close,
@@ -61,7 +62,7 @@ class Half(Step):
 
         if artifact.path is None:
             raise BuildError("there is no ONNX file to convert")
-        before = onnx.load(artifact.path)
+        before = gather_weights(onnx.load(artifact.path))
         names = [node.name for node in before.graph.node]
         for name in options.node_block_list:
             if name not in names:
@@ -77,7 +78,7 @@ class Half(Step):
                 next_step='add { simplify = "onnxslim" } before it',
             )
         after = float16.convert_float_to_float16(
-            onnx.load(artifact.path),
+            gather_weights(onnx.load(artifact.path)),
             keep_io_types=options.keep_io_types,
             op_block_list=options.op_block_list,
             node_block_list=list(options.node_block_list),

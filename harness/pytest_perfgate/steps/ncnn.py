@@ -14,17 +14,12 @@ from pydantic import Field
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import NCNN, ONNX, Artifact, OptionsModel
 from pytest_perfgate.errors import BuildError
-from pytest_perfgate.runtimes import OpenContext
+from pytest_perfgate.runtimes import InferenceSession, OpenContext
 from pytest_perfgate.runtimes.ncnn import Ncnn as Runtime
 from pytest_perfgate.steps import Applied, BuildContext, Step, expect
-from pytest_perfgate.steps.output_check import (
-    expect_close,
-    finite,
-    largest_difference,
-    onnx_outputs,
-    onnx_session,
-    tolerance_option,
-)
+from pytest_perfgate.steps.onnx_comparison import Comparison
+from pytest_perfgate.steps.onnx_weights import gather_weights
+from pytest_perfgate.steps.output_check import expect_close, short, tolerance_option
 
 
 class Ncnn(Step):
@@ -54,32 +49,36 @@ class Ncnn(Step):
         tolerance: float = tolerance_option(1e-3)
 
     def apply(self, artifact: Artifact, options: Any, context: BuildContext) -> Applied:
-        """Converts for the size of the example, and compares the outputs of two images."""
+        """Converts for the size of the example, and compares outputs on extreme inputs too."""
         if artifact.path is None:
             raise BuildError("there is no ONNX file to convert")
         path = context.folder / "model.param"
-        batch = context.example(2)
-        _convert(artifact.path, path, batch.shape, options)
-        wanted = [
-            onnx_outputs(onnx_session(artifact.path, context.threads), image[None])
-            for image in batch
-        ]
-        session = Runtime().open(
-            Artifact(NCNN, path=path),
-            Runtime.Options(),
-            OpenContext(threads=context.threads, folder=context.folder),
-        )
-        difference = max(
-            largest_difference(expected, session.run(image[None]))
-            for expected, image in zip(wanted, batch, strict=True)
-        )
+        images = context.example(4)
+        _convert(artifact.path, path, images.shape, options)
+
+        def opened(path: Path) -> InferenceSession:
+            if path.suffix == ".onnx":  # a part of the graph
+                _convert(path, path.with_suffix(".param"), images.shape, options)
+            return Runtime().open(
+                Artifact(NCNN, path=path.with_suffix(".param")),
+                Runtime.Options(),
+                OpenContext(threads=context.threads, folder=context.folder),
+            )
+
+        comparison = Comparison(artifact.path, images, context.threads)
+        session = opened(path)
+        widest = comparison.widest(opened, session)
         session.close()
+        operator = None
+        if widest.difference > options.tolerance:
+            operator = comparison.parting(widest, opened, options.tolerance)
         effect = {
             "layers": int(path.read_text().split(maxsplit=2)[1]),
             "fp16_weights": options.fp16,
             "weights_bytes": path.with_suffix(".bin").stat().st_size,
-            "input": list(batch.shape[1:]),
-            "largest_difference": finite(difference),
+            "input": list(images.shape[1:]),
+            "largest_difference": short(widest.difference),
+            "first_difference": str(operator or ""),
         }
         return Applied(Artifact(NCNN, path=path), effect)
 
@@ -90,17 +89,25 @@ class Ncnn(Step):
             self.name,
             f"the network has {effect['layers']} layers and {effect['weights_bytes']} B of weights",
         )
-        expect_close(self.name, effect, options, "the ONNX file's")
+        operator = effect["first_difference"]
+        source = f"the ONNX file's (first at {operator})" if operator else "the ONNX file's"
+        expect_close(self.name, effect, options, source)
 
 
 def _convert(source: Path, path: Path, shape: tuple[int, ...], options: Any) -> None:
     """Writes `path` and the weights beside it; pnnx's other files go with its folder."""
+    import onnx
     import pnnx
+    from google.protobuf.message import DecodeError
 
     program = pnnx.EXEC_PATH
     size = ",".join(str(size) for size in (1, *shape[1:]))
     with tempfile.TemporaryDirectory() as scratch:
-        shutil.copy(source, Path(scratch) / "model.onnx")
+        try:
+            model = gather_weights(onnx.load(source))
+        except DecodeError as error:
+            raise BuildError(f"pnnx does not convert the graph: {error}") from error
+        onnx.save(model, Path(scratch) / "model.onnx")
         done = subprocess.run(
             [
                 str(program),

@@ -48,13 +48,17 @@ def batches(model: Any) -> tuple[int, ...]:
     return (first.dim_value,) if first.HasField("dim_value") else CHECKED
 
 
-def onnx_session(model: Path | bytes, threads: int) -> Any:
-    """ONNX Runtime on a CPU, silent, on a file or on a model's bytes."""
+def onnx_session(model: Path | bytes, threads: int, *, exact: bool = False) -> Any:
+    """ONNX Runtime on a CPU, silent, on a file or on a model's bytes. Exact: each operator as ONNX
+    defines it, quantized ones in float behind their Q/DQ pairs, whatever the CPU's 8-bit products.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
+    if exact:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     source = model if isinstance(model, bytes) else str(model)
     return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 
@@ -101,6 +105,54 @@ def largest_difference(expected: Sequence[Any], outputs: Sequence[Any]) -> float
         apart = np.abs(ours.astype(np.float64) - theirs.astype(np.float64))
         worst = max(worst, float(apart.max(initial=0.0)) / scale)
     return worst
+
+
+NOTHING_IN_COMMON = 2.0
+"""The largest `difference` there is."""
+
+
+def difference(ours: Any, theirs: Any, usual: float = 0.0) -> float:
+    """The largest difference of two arrays of one shape, relative to the largest value of either,
+    or to what is `usual` where both are small: 0 for equal ones, `NOTHING_IN_COMMON` at the most,
+    and where `theirs` is finite and `ours` is not.
+
+    Scores of an image with nothing on it are of the size of a sigmoid's rounding.
+    """
+    import numpy as np
+
+    own, other = np.asarray(ours, dtype=np.float64), np.asarray(theirs, dtype=np.float64)
+    if not own.size:
+        return 0.0
+    known = np.isfinite(other)
+    own, other = own[known], other[known]
+    if not own.size:
+        return 0.0
+    if not np.isfinite(own).all():
+        return NOTHING_IN_COMMON
+    scale = max(float(np.abs(own).max()), float(np.abs(other).max()), usual)
+    return float(np.abs(own - other).max()) / scale if scale else 0.0
+
+
+def spread(ours: Any, theirs: Any, usual: float = 0.0) -> float:
+    """The root mean square of the difference of two arrays of one shape, relative to that of
+    `theirs`, or to what is `usual` where it is less; `NOTHING_IN_COMMON` at the most, and where
+    `theirs` is finite and `ours` is not. One code of 8 bits that is off here and there counts for
+    as little as it is.
+    """
+    import numpy as np
+
+    own, other = np.asarray(ours, dtype=np.float64), np.asarray(theirs, dtype=np.float64)
+    known = np.isfinite(other)
+    own, other = own[known], other[known]
+    if not own.size:
+        return 0.0
+    if not np.isfinite(own).all():
+        return NOTHING_IN_COMMON
+    scale = max(float(np.sqrt(np.mean(other**2))), usual)
+    apart = float(np.sqrt(np.mean((own - other) ** 2)))
+    if not apart:
+        return 0.0
+    return min(apart / scale, NOTHING_IN_COMMON) if scale else NOTHING_IN_COMMON
 
 
 def short(value: float) -> float:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_perfgate.errors import BuildError
+from pytest_perfgate.steps.onnx_weights import gather_weights
 from pytest_perfgate.steps.output_check import (
     batches,
     largest_difference,
@@ -42,14 +43,15 @@ def prepare(source: Path, target: Path, options: Any, example: Any, threads: int
     import onnx
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    model = onnx.load(source)
+    model = gather_weights(onnx.load(source))
     _refuse_grouped(model.graph, options)
     version = next(
         (opset.version for opset in model.opset_import if opset.domain in {"", "ai.onnx"}), _OLDEST
     )
-    plain = source
-    if version < _OLDEST:
-        plain = target.with_name("converted.onnx")
+    plain = target.with_name("plain.onnx")
+    if version >= _OLDEST:
+        onnx.save(model, plain)
+    else:
         onnx.save(_converted(model, version), plain)
         _check(source, plain, version, model, example, threads)
     try:

@@ -24,6 +24,7 @@ from pytest_perfgate.steps.output_check import (
     module_outputs,
     tolerance_option,
 )
+from pytest_perfgate.steps.probe_inputs import probes
 
 _INSTALL = "python -m venv .litert && .litert/bin/python -m pip install litert-torch"
 
@@ -64,6 +65,7 @@ class Tflite(Step):
 
     def apply(self, artifact: Artifact, options: Any, context: BuildContext) -> Applied:
         """Exports, converts in another process, and compares the outputs with the module's."""
+        import numpy as np
         import torch
 
         torch.set_num_threads(context.threads)
@@ -86,7 +88,11 @@ class Tflite(Step):
             Runtime.Options(),
             OpenContext(threads=context.threads, folder=context.folder),
         )
-        difference = largest_difference(module_outputs(module, batch), session.run(batch))
+        difference = 0.0
+        for one in (batch, *probes(batch).values()):
+            fed = np.resize(one, batch.shape)
+            ours, theirs = session.run(fed), module_outputs(module, fed)
+            difference = max(difference, largest_difference(theirs, ours))
         session.close()
         effect = {
             "bytes": path.stat().st_size,

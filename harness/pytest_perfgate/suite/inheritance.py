@@ -44,6 +44,7 @@ class _Prefix:
         kind: what the chain gives, see `pytest_perfgate.artifact`.
         runtime: None: none has been named so far.
         runtime_at: the key at which the runtime stands.
+        runtime_tolerance: None: the usual one.
     """
 
     reference: str
@@ -54,6 +55,7 @@ class _Prefix:
     runtime_at: str
     workload: WorkloadAt
     output_tolerance: float
+    runtime_tolerance: float | None
 
 
 class Inheritance:
@@ -125,8 +127,19 @@ class Inheritance:
         tolerance = table.output_tolerance
         if tolerance is None:
             tolerance = parent.output_tolerance if parent else OUTPUT_TOLERANCE
+        of_runtime = table.runtime_tolerance
+        if of_runtime is None and parent:
+            of_runtime = parent.runtime_tolerance
         return _Prefix(
-            reference, tuple(chain), steps, kind, runtime, runtime_at, workload, tolerance
+            reference,
+            tuple(chain),
+            steps,
+            kind,
+            runtime,
+            runtime_at,
+            workload,
+            tolerance,
+            of_runtime,
         )
 
     def _parent(self, name: str, parent: str) -> _Prefix:
@@ -211,6 +224,7 @@ class Inheritance:
             budgets=budgets,
             workload=prefix.workload.spec,
             output_tolerance=prefix.output_tolerance,
+            runtime_tolerance=prefix.runtime_tolerance,
         )
 
     def _check_workload(

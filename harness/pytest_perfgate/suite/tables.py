@@ -117,6 +117,13 @@ class RecipeTable(_Strict):
     runtime: str | dict[str, Any] | list[Any] | None = Field(
         None, description="the runtime; default: the parent's; a list makes a recipe of each"
     )
+    runtime_tolerance: float | None = Field(
+        None,
+        ge=0,
+        description="largest difference of the runtime's outputs to ONNX Runtime's, relative to an "
+        "output's largest value; default: the parent's, or 0.001, with 16 bits 0.05, with 8 bits "
+        "0.2",
+    )
     workload: str | dict[str, Any] | None = Field(
         None, description="the workload; missing options are the parent's"
     )

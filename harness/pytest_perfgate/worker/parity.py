@@ -18,12 +18,10 @@ from pytest_perfgate.building.opening import open_session
 from pytest_perfgate.building.suite_data import SuiteData
 from pytest_perfgate.records.launch import Parity
 from pytest_perfgate.runtimes import InferenceSession
+from pytest_perfgate.steps.output_check import NOTHING_IN_COMMON, difference
 from pytest_perfgate.worker.protocol import ParityJob, ParityMeasured, Send
 
 Inputs = npt.NDArray[np.float32]
-
-NOTHING_IN_COMMON = 2.0
-"""The largest difference there is; what raises, is not finite or has another shape counts so."""
 
 _EXAMPLES = 40
 _MOST = 160  # inputs that are tried at all, those that make a broken one smaller included
@@ -215,22 +213,3 @@ def _beside(
             return NOTHING_IN_COMMON, f"output {number} is not finite"
         worst = max(worst, difference(ours, theirs, usual[number]))
     return worst, ""
-
-
-def difference(ours: Any, theirs: Any, usual: float = 0.0) -> float:
-    """The largest difference of two arrays of one shape, relative to the largest value of either,
-    or to what is `usual` where both are small: 0 for equal ones, `NOTHING_IN_COMMON` at the most.
-
-    Scores of an image with nothing on it are of the size of a sigmoid's rounding.
-    """
-    own, other = np.asarray(ours, dtype=np.float64), np.asarray(theirs, dtype=np.float64)
-    if not own.size:
-        return 0.0
-    known = np.isfinite(other)
-    own, other = own[known], other[known]
-    if not own.size:
-        return 0.0
-    if not np.isfinite(own).all():
-        return NOTHING_IN_COMMON
-    scale = max(float(np.abs(own).max()), float(np.abs(other).max()), usual)
-    return float(np.abs(own - other).max()) / scale if scale else 0.0

@@ -15,11 +15,16 @@ from pydantic import BaseModel, ConfigDict
 
 import pytest_perfgate
 from pytest_perfgate import registry, tasks
+from pytest_perfgate.building import runtime_check
 from pytest_perfgate.building.artifact_cache import ArtifactStore, Stored
 from pytest_perfgate.building.artifact_handle import ArtifactHandle
 from pytest_perfgate.building.builder import BuildRequest, Built, build
-from pytest_perfgate.building.implementation_code import digest_folder, whole_code
-from pytest_perfgate.building.opening import open_session
+from pytest_perfgate.building.implementation_code import (
+    digest_folder,
+    digest_module,
+    whole_code,
+)
+from pytest_perfgate.building.opening import context_of, open_session
 from pytest_perfgate.building.package_versions import versions, versions_of
 from pytest_perfgate.building.project_code import Watch
 from pytest_perfgate.building.suite_data import VALIDATION, SuiteData
@@ -29,6 +34,7 @@ from pytest_perfgate.machine.fingerprint import this_machine
 from pytest_perfgate.records.accuracy import Accuracy
 from pytest_perfgate.records.recipe import Recipe, Suite
 from pytest_perfgate.runtimes import InferenceSession, Runtime
+from pytest_perfgate.steps import onnx_comparison, onnx_parts, output_check, probe_inputs
 from pytest_perfgate.suite.preloads import preloads
 from pytest_perfgate.tasks import Pipeline
 from pytest_perfgate.worker.loading import preload
@@ -48,6 +54,8 @@ _PREDICTIONS = "predictions.npz"
 _OUTPUTS = "outputs.npz"
 _VARIATION = 682  # the one that is tried: it flips half of the rows that are ever flipped
 _REPEATS = 3  # images that are inferred again, and varied, to learn how outputs repeat
+_COMPARING = (runtime_check, onnx_comparison, onnx_parts, output_check, probe_inputs)
+"""What compares a runtime with ONNX Runtime."""
 
 
 def prepare(job: PrepareJob, send: Send) -> None:
@@ -169,7 +177,9 @@ def _evaluation_key(suite: Suite, recipe: Recipe, built: Built, data: SuiteData)
             "made": artifact.made,
             "runtime": recipe.runtime.name,
             "options": dict(recipe.runtime.options),
+            "runtime_tolerance": recipe.runtime_tolerance,
             "code": whole_code(runtime),
+            "compared by": [digest_module(Path(str(module.__file__))) for module in _COMPARING],
             "task": suite.task,
             "data": data.split(VALIDATION).digest,  # whatever it was read from
             "input": dict(suite.input),
@@ -225,6 +235,9 @@ def _evaluate(
     session, cold = _open_cold(suite, recipe, artifact, data)
     start = time.perf_counter()
     try:
+        progress(0, 0, "comparing with ONNX Runtime")
+        terms = context_of(suite, artifact)
+        apart = runtime_check.check_runtime(recipe, artifact, session, terms, data)
         validation = data.split(VALIDATION)
         predictions: list[Any] = []
         recorder, chosen = OutputRecorder(), _chosen(data)
@@ -239,7 +252,7 @@ def _evaluate(
             predictions += of_image
             progress(index + 1, total, "accuracy")
         _repeat(data, session, recorder, chosen)
-        facts = session.facts
+        facts = session.facts | ({} if apart is None else {runtime_check.FACT: apart})
         accuracy = data.task.evaluate(validation, predictions)
         if recipe.is_reference:
             doubt = doubt_of(data, session, predictions, accuracy)

@@ -1,0 +1,253 @@
+"""Another runtime's outputs for an ONNX file beside ONNX Runtime's, and the operator at which the
+two part.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pytest_perfgate.errors import BuildError
+from pytest_perfgate.runtimes import InferenceSession
+from pytest_perfgate.steps.onnx_parts import Operator, Parts
+from pytest_perfgate.steps.output_check import (
+    NOTHING_IN_COMMON,
+    batches,
+    difference,
+    onnx_outputs,
+    onnx_session,
+    spread,
+)
+from pytest_perfgate.steps.probe_inputs import probes
+
+_CODES = 16
+"""Codes of 8 bits that an operator may be off by itself: it rounds, and a runtime may leave what
+comes before it in float."""
+
+_LOCAL = 0.1
+"""The same for a value that is not quantized, as the root mean square relative to its own."""
+
+Open = Callable[[Path], InferenceSession]
+"""Opens an ONNX file in the runtime that is compared."""
+
+
+@dataclass(frozen=True)
+class Widest:
+    """The largest difference of two runtimes.
+
+    Attributes:
+        difference: relative to the output's largest value, see `output_check.difference`; of a
+            quantized graph the root mean square, relative to the output's own.
+        output: the graph's name for it.
+        probe: the input, as `probe_inputs.probes` calls it.
+    """
+
+    difference: float = 0.0
+    output: str = ""
+    probe: str = ""
+
+
+class Comparison:
+    """An ONNX file in ONNX Runtime, as ONNX defines each operator, and inputs for it.
+
+    Args:
+        path: the file.
+        images: float32 (N, 3, H, W), see `probe_inputs.probes`.
+        threads: of ONNX Runtime.
+
+    Attributes:
+        parts: the file's graph.
+    """
+
+    def __init__(self, path: Path, images: Any, threads: int) -> None:
+        import numpy as np
+        import onnx
+
+        model = onnx.load(path)
+        self.parts = Parts(model)
+        self._path = path
+        self._threads = threads
+        rows = batches(model)[0]
+        self._measure = spread if self.parts.is_quantized else difference
+        self._known: dict[tuple[str, str], Any] = {}
+        self._probes = {name: np.repeat(one, rows, 0) for name, one in probes(images).items()}
+
+    def widest(self, open_file: Open, session: InferenceSession | None = None) -> Widest:
+        """The largest difference of the runtime that `open_file` opens, over all inputs.
+
+        Args:
+            open_file: opens another file as the runtime's options say.
+            session: the opened file itself; None: it is opened.
+
+        Raises:
+            BuildError: ONNX Runtime or the runtime does not run the file.
+        """
+        outputs = self.parts.comparable
+        whole = outputs == self.parts.outputs
+        if whole and session is not None:
+            return self._widest(outputs, session, list(self._probes))
+        with tempfile.TemporaryDirectory() as folder:
+            opened = open_file(self._part(outputs, Path(folder)))
+            try:
+                return self._widest(outputs, opened, list(self._probes))
+            finally:
+                opened.close()
+
+    def parting(self, widest: Widest, open_file: Open, tolerance: float) -> Operator | None:
+        """The operator whose output differs by more than `tolerance` for the input of `widest`,
+        while everything that it reads agrees; None where no part of the graph differs by itself.
+
+        Each value is looked at as the last one of a graph that is cut there, so that the runtime
+        fuses before it what it fuses in the whole.
+        """
+        known: dict[str, bool] = {}
+
+        def differs(value: str) -> bool:
+            if value not in known:
+                values = self._values([value], widest.probe, open_file)
+                known[value] = (
+                    bool(values)
+                    and self._measure(values[value], self._exact(value, widest.probe), 0.0)
+                    > tolerance
+                )
+            return known[value]
+
+        value = widest.output
+        if not differs(value):
+            return None
+        while True:
+            line = self.parts.steps_to(value)
+            # In the graph's order what agrees comes first: the place of the change is halved.
+            low, high = -1, len(line) - 1
+            while high - low > 1:
+                middle = (low + high) // 2
+                low, high = (low, middle) if differs(line[middle]) else (middle, high)
+            value = line[high]
+            # A branch beside it may part earlier.
+            earlier = next((name for name in self.parts.sources(value) if differs(name)), None)
+            if earlier is None:
+                return self.parts.operator(value)
+            value = earlier
+
+    def wrong_operator(self, widest: Widest, open_file: Open) -> Operator | None:
+        """The first quantized operator that gives other codes than ONNX says for what the runtime
+        itself computed before it; None for none.
+
+        Rounding that differs by a code adds up over the layers of a quantized network until its
+        outputs have little in common, with every operator right. So each operator is judged by its
+        own inputs, and one of each kind of neighbourhood is enough.
+        """
+        line = self.parts.steps_to(widest.output)
+        seen = set()
+        for value in line:
+            around = self.parts.neighbourhood(value)
+            if around in seen:
+                continue
+            seen.add(around)
+            sources = [name for name in self.parts.sources(value) if name in line]
+            values = self._values([value, *sources], widest.probe, open_file)
+            if not values:
+                continue
+            wanted = self._from(value, sources, values, widest.probe)
+            if wanted is None or self._wrong(value, values[value], wanted):
+                return self.parts.operator(value)
+        return None
+
+    def _wrong(self, value: str, ours: Any, theirs: Any) -> bool:
+        import numpy as np
+
+        step = self.parts.code(value)
+        if ours.shape != theirs.shape or not np.isfinite(ours).all():
+            return True
+        if not step:
+            return self._measure(ours, theirs, 0.0) > _LOCAL
+        return bool(np.abs(ours - theirs).max(initial=0.0) > _CODES * step)
+
+    def _from(
+        self, value: str, sources: Sequence[str], values: Mapping[str, Any], probe: str
+    ) -> Any:
+        """`value` as ONNX defines it, from `values` of what it is computed from."""
+        model = self.parts.between(sources, (value,)).SerializeToString()
+        session = onnx_session(model, self._threads, exact=True)
+        known = {**values, self.parts.image: self._probes[probe]}
+        fed = {each.name: known[each.name] for each in session.get_inputs()}
+        return session.run(None, fed)[0]
+
+    def _values(self, names: Sequence[str], probe: str, open_file: Open) -> dict[str, Any]:
+        """Values of the graph in the runtime, each as the last one of a graph that ends there; none
+        where the runtime refuses such a graph.
+        """
+        import numpy as np
+
+        values = {}
+        for name in names:
+            if (name, probe) not in self._known:
+                with tempfile.TemporaryDirectory() as folder:
+                    try:
+                        session = open_file(self._part((name,), Path(folder)))
+                    except Exception:  # noqa: BLE001 - runtimes refuse a part in many ways
+                        return {}
+                    try:
+                        (array,) = _run(session, self._probes[probe], probe)
+                    finally:
+                        session.close()
+                    self._known[name, probe] = np.asarray(array)
+            values[name] = self._known[name, probe]
+        return values
+
+    def _exact(self, value: str, probe: str) -> Any:
+        model = self.parts.upto((value,)).SerializeToString()
+        return onnx_outputs(onnx_session(model, self._threads, exact=True), self._probes[probe])[0]
+
+    def _part(self, outputs: Sequence[str], folder: Path) -> Path:
+        import onnx
+
+        path = folder / "model.onnx"
+        onnx.save(self.parts.upto(outputs), path)
+        return path
+
+    def _widest(
+        self, outputs: Sequence[str], session: InferenceSession, names: Sequence[str]
+    ) -> Widest:
+        import numpy as np
+
+        model = self.parts.upto(outputs).SerializeToString()
+        exact = onnx_session(model, self._threads, exact=True)
+        expected = {name: onnx_outputs(exact, self._probes[name]) for name in names}
+        real = [values for name, values in expected.items() if name.startswith("image")]
+        usual = [
+            max((self._size(values[place]) for values in real), default=0.0)
+            for place in range(len(outputs))
+        ]
+        widest = Widest()
+        for name, theirs in expected.items():
+            ours = _run(session, self._probes[name], name)
+            for place, output in enumerate(outputs):
+                apart = NOTHING_IN_COMMON
+                if len(ours) == len(outputs) and np.shape(ours[place]) == theirs[place].shape:
+                    apart = self._measure(ours[place], theirs[place], usual[place])
+                if apart > widest.difference:
+                    widest = Widest(apart, output, name)
+        return widest
+
+    def _size(self, values: Any) -> float:
+        import numpy as np
+
+        finite = np.asarray(values, dtype=np.float64)[np.isfinite(values)]
+        if not finite.size:
+            return 0.0
+        if self.parts.is_quantized:
+            return float(np.sqrt(np.mean(finite**2)))
+        return float(np.abs(finite).max())
+
+
+def _run(session: InferenceSession, batch: Any, name: str) -> tuple[Any, ...]:
+    try:
+        return session.run(batch.copy())
+    except Exception as error:
+        raise BuildError(
+            f"the runtime does not run the input {name!r}: {type(error).__name__}: {error}"
+        ) from error

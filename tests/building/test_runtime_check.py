@@ -1,0 +1,224 @@
+"""A runtime that gives other numbers than ONNX Runtime is an error before anything is measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from pytest_perfgate import registry
+from pytest_perfgate.artifact import ONNX, Artifact
+from pytest_perfgate.building.artifact_handle import ArtifactHandle
+from pytest_perfgate.building.runtime_check import check_runtime
+from pytest_perfgate.errors import RuntimeFault
+from pytest_perfgate.records.recipe import ModelSpec, Recipe, RuntimeSpec
+from pytest_perfgate.runtimes import OpenContext
+from pytest_perfgate.steps.onnx_comparison import Comparison
+from pytest_perfgate.steps.onnx_parts import Parts
+
+from tests.steps.conftest import SIDE, context_in, example
+from tests.steps.test_quantize_graphs import CONV, graph_file, kernel, quantized
+
+onnx = pytest.importorskip("onnx", reason="python -m pip install 'pytest-perfgate[onnx]'")
+pytest.importorskip("onnxruntime", reason="python -m pip install 'pytest-perfgate[onnx]'")
+node = pytest.importorskip("onnx.helper").make_node
+
+WEIGHTS = {"w": kernel(4, 3, 3, 3), "v": kernel(2, 4, 1, 1)}
+
+
+class Images:
+    """What the check takes of a suite's data: four images, as bytes and as network inputs."""
+
+    def example(self, count: int) -> Any:
+        """See `SuiteData`."""
+        return example(count)
+
+    def images(self, _split: str, indices: list[int]) -> list[Any]:
+        """See `SuiteData`."""
+        return [np.zeros((SIDE, SIDE, 3), np.uint8) for _ in indices]
+
+    @property
+    def pipeline(self) -> Any:
+        """A pipeline that scales bytes to [0, 1]."""
+        return SimpleNamespace(
+            preprocess=lambda images: (
+                np.stack(images).transpose(0, 3, 1, 2).astype(np.float32) / 255,
+                None,
+            )
+        )
+
+
+def shaped(source: Artifact) -> Artifact:
+    """The file with the shapes of its outputs, which OpenCV asks for."""
+    onnx.save(onnx.shape_inference.infer_shapes(onnx.load(source.path)), source.path)
+    return source
+
+
+def between(tmp_path: Path, kind: str, **attributes: Any) -> Artifact:
+    """Two convolutions and an operator between them."""
+    nodes = [
+        CONV,
+        node(kind, ["a"], ["m"], name="between", **attributes),
+        node("Conv", ["m", "v"], ["y"], name="last"),
+    ]
+    return graph_file(tmp_path / f"{kind}.onnx", nodes, WEIGHTS)
+
+
+def eight_bits(tmp_path: Path, kind: str, asked: dict[str, Any], **attributes: Any) -> Artifact:
+    """The same in 8 bits."""
+    source = between(tmp_path, kind, **attributes)
+    types = {"op_types_to_quantize": ("Conv", kind)}
+    done: Artifact = quantized(source, context_in(tmp_path / "q"), **types, **asked).artifact
+    return done
+
+
+def sixteen_bits(tmp_path: Path) -> Artifact:
+    """Two convolutions and a ReLU between them, which ONNX Runtime's quantizer leaves to the codes:
+    the lowest of them is zero.
+    """
+    from onnxruntime import quantization
+    from pytest_perfgate.steps.quantize import _reader
+
+    source, path = between(tmp_path, "Relu").path, tmp_path / "codes.onnx"
+    assert source is not None
+    quantization.quantize_static(
+        str(source),
+        str(path),
+        _reader(source, context_in(tmp_path / "q"), 8),
+        quant_format=quantization.QuantFormat.QDQ,
+        activation_type=quantization.QuantType.QUInt16,
+        weight_type=quantization.QuantType.QInt8,
+        op_types_to_quantize=["Conv", "Relu"],
+    )
+    return Artifact(ONNX, path=path)
+
+
+def steep(tmp_path: Path, kind: str) -> Artifact:
+    """An operator that is given values of some hundred."""
+    nodes = [CONV, node(kind, ["a"], ["y"], name="steep")]
+    weights = {"w": 200 * WEIGHTS["w"]}
+    return shaped(graph_file(tmp_path / "steep.onnx", nodes, weights))
+
+
+def checked(
+    name: str, source: Artifact, tmp_path: Path, tolerance: float | None = None, **options: Any
+) -> float | None:
+    """What the check says of a file in a runtime."""
+    runtime = registry.find(registry.RUNTIMES, name)
+    for package in runtime.requires:
+        pytest.importorskip(package.module, reason=package.install)
+    context = OpenContext(1, tmp_path)
+    recipe = Recipe(
+        name="r",
+        parent="",
+        reference="r",
+        chain=(),
+        own_steps=0,
+        runtime=RuntimeSpec(name, options),
+        budgets=(),
+        runtime_tolerance=tolerance,
+    )
+    session = runtime.open(source, runtime.Options(**options), context)
+    artifact = ArtifactHandle(ONNX, source.path, ModelSpec("m.onnx"))
+    data: Any = Images()
+    return check_runtime(recipe, artifact, session, context, data)
+
+
+@pytest.mark.parametrize(
+    ("kind", "operator"),
+    [
+        ("Sigmoid", "Sigmoid 'between' with its uint8 Q/DQ pair"),
+        ("GlobalAveragePool", "behind GlobalAveragePool 'between'"),
+        ("GlobalMaxPool", "behind GlobalMaxPool 'between'"),
+    ],
+)
+def test_opencvs_new_engine_is_caught_between_8_bit_layers(
+    tmp_path: Path, kind: str, operator: str
+) -> None:
+    """The message names runtime, output and operator; the classic engine, named too, agrees."""
+    source = eight_bits(tmp_path, kind, {})
+    with pytest.raises(RuntimeFault, match="opencv computes something else") as caught:
+        checked("opencv", source, tmp_path)
+    assert operator in caught.value.problem
+    assert "output 'y' differs by" in caught.value.problem
+    assert caught.value.where == "recipe 'r': runtime"
+    assert 'set engine = "classic"' in caught.value.next_step
+    apart = checked("opencv", source, tmp_path, engine="classic")
+    assert apart is not None
+    assert apart < 0.01
+    allowed = checked("opencv", source, tmp_path, tolerance=2.0)
+    assert allowed is not None
+    assert allowed > 0.3
+
+
+@pytest.mark.parametrize("kind", ["Tanh", "Softplus"])
+def test_opencv_is_caught_where_large_values_overflow(tmp_path: Path, kind: str) -> None:
+    """Tanh beyond 44 is NaN; ONNX Runtime and OpenVINO have the numbers."""
+    source = steep(tmp_path, kind)
+    with pytest.raises(RuntimeFault, match=f"first operator that differs is {kind} 'steep'"):
+        checked("opencv", source, tmp_path)
+    assert checked("openvino", source, tmp_path) < 1e-3  # type: ignore[operator] # not None
+
+
+def test_openvino_is_caught_where_it_loses_a_relu(tmp_path: Path) -> None:
+    """16-bit Q/DQ pairs are taken out with the clipping that stands in for the ReLU."""
+    with pytest.raises(RuntimeFault, match="with its uint16 Q/DQ pair") as caught:
+        checked("openvino", sixteen_bits(tmp_path), tmp_path)
+    assert 'activations = "uint8"' in caught.value.next_step
+
+
+def test_openvino_is_caught_where_it_pads_with_a_code(tmp_path: Path) -> None:
+    """Padded average pools are filled with the code 0; a zero point of 0, which is named, helps."""
+    pool = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "count_include_pad": 1}
+    with pytest.raises(RuntimeFault, match="AveragePool 'between' with its uint8") as caught:
+        checked("openvino", eight_bits(tmp_path, "AveragePool", {}, **pool), tmp_path)
+    assert "activation_symmetric = true" in caught.value.next_step
+    other = tmp_path / "symmetric"
+    other.mkdir()
+    asked = {"activations": "int8", "activation_symmetric": True}
+    apart = checked("openvino", eight_bits(other, "AveragePool", asked, **pool), tmp_path)
+    assert apart is not None
+    assert apart < 0.01
+
+
+@pytest.mark.parametrize("name", ["openvino", "opencv"])
+def test_rounding_is_no_difference(tmp_path: Path, name: str) -> None:
+    """A float graph agrees to the last digits, on extreme inputs too; ONNX Runtime is not compared
+    with itself.
+    """
+    source = shaped(between(tmp_path, "Sigmoid"))
+    apart = checked(name, source, tmp_path)
+    assert apart is not None
+    assert apart < 1e-5
+    assert checked("onnxruntime", source, tmp_path) is None
+
+
+def test_what_is_decided_is_compared_before_the_decision(tmp_path: Path) -> None:
+    """The best k of nearly equal values come in any order; the values themselves are compared."""
+    nodes = [
+        CONV,
+        node("Reshape", ["a", "flat"], ["scores"]),
+        node("TopK", ["scores", "k"], ["best", "places"], name="best"),
+        node("Relu", ["a"], ["y"], name="relu"),
+    ]
+    weights = {**WEIGHTS, "flat": np.array([0, -1]), "k": np.array([5])}
+    model = onnx.load(graph_file(tmp_path / "k.onnx", nodes, weights).path)
+    model.graph.output.extend(
+        onnx.helper.make_tensor_value_info(name, kind, None)
+        for name, kind in (("best", onnx.TensorProto.FLOAT), ("places", onnx.TensorProto.INT64))
+    )
+    assert Parts(model).comparable == ("y", "scores")
+    onnx.save(model, tmp_path / "k.onnx")
+    artifact = Artifact(ONNX, path=tmp_path / "k.onnx")
+    runtime = registry.find(registry.RUNTIMES, "openvino")
+    pytest.importorskip("openvino", reason="python -m pip install 'pytest-perfgate[openvino]'")
+    comparison = Comparison(tmp_path / "k.onnx", example(4), 1)
+    widest = comparison.widest(
+        lambda path: runtime.open(
+            Artifact(ONNX, path=path), runtime.Options(), OpenContext(1, tmp_path)
+        ),
+        runtime.open(artifact, runtime.Options(), OpenContext(1, tmp_path)),
+    )
+    assert widest.difference < 1e-5
