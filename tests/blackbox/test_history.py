@@ -6,16 +6,25 @@ import subprocess
 import sys
 
 import pytest
+from pytest_perfgate.baselines.store import Store
 
-from tests.conftest import Project
+from tests.baselines.test_store import baseline
+from tests.conftest import RECIPES, Project, said
 
 
 def test_sessions_are_added_and_the_nightly_page_shows_them(project: Project) -> None:
-    """Without an option, into reports/history; the page is made from there."""
+    """Without an option, into reports/history; the page is made from there. A budget without a
+    baseline says where one is, and for how many sessions it has not been compared.
+    """
+    project.write(RECIPES.replace('{ max = "1 MB" }', '{ max = "1 MB", regression = "5%" }'))
+    other = baseline("plain").model_copy(update={"suite": "tiny"})
+    Store(project.root / "baselines").write(other)
     for _ in range(2):
         result = project.run("-k", "plain-artifact", history=True)
-        result.assert_outcomes(passed=1)
+        assert project.verdicts() == {"plain-artifact_size": "NO BASELINE"}
         result.stdout.fnmatch_lines(["history: pytest-perfgate report --history shows the nights"])
+        said(result, f"the nearest baseline is of {other.machine.id}", "CPU Test CPU ->")
+    said(result, "never compared in 2 sessions: plain artifact_size")
     assert len(list((project.root / "reports" / "history").glob("month=*/*.parquet"))) == 2
     done = subprocess.run(
         [sys.executable, "-m", "pytest_perfgate.cli.main", "report", "--history"],
