@@ -18,6 +18,17 @@ def test_the_tolerance_of_timed_outputs_is_inherited_and_has_bounds(tmp_path):
     assert "output_tolerance" in problem(found, "onnx")
 
 
+def test_a_tolerance_of_the_runtime_is_inherited(tmp_path):
+    """None is the usual one; a declared one holds for the recipes derived from it."""
+    child = '[[recipe]]\nname = "child"\nfrom = "onnx"\n'
+    found = read(tmp_path, SUITE + FP32 + ONNX + "runtime_tolerance = 0.3\n" + child)
+    assert found.suite is not None
+    tolerances = {name: recipe.runtime_tolerance for name, recipe in found.suite.recipes.items()}
+    assert tolerances == {"fp32": None, "onnx": 0.3, "child": 0.3}
+    found = read(tmp_path, SUITE + FP32 + ONNX + "runtime_tolerance = 3\n")
+    assert "runtime_tolerance" in problem(found, "onnx")
+
+
 def test_budgets_are_read_in_base_units_and_not_inherited(tmp_path):
     """A limit is kept in the base unit, and a derived recipe has its own budgets only."""
     found = read(

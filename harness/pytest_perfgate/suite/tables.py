@@ -120,6 +120,7 @@ class RecipeTable(_Strict):
     runtime_tolerance: float | None = Field(
         None,
         ge=0,
+        le=2,
         description="largest difference of the runtime's outputs to ONNX Runtime's, relative to an "
         "output's largest value; default: the parent's, or 0.001, with 16 bits 0.05, with 8 bits "
         "0.2",
