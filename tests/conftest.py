@@ -34,14 +34,15 @@ def pytest_configure(config: pytest.Config) -> None:
             del os.environ[name]
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks what starts sessions. Those that are alone come first: what is left then keeps every
-    process busy to the end.
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None, None, None]:
+    """Marks what starts sessions, before `-m` selects by marks. Tests that are alone come first:
+    what is left then keeps every process busy to the end.
     """
     for item in items:
         if "pytester" in getattr(item, "fixturenames", ()):  # `project` builds on it
             item.add_marker(pytest.mark.session)
+    yield
     items.sort(key=lambda item: item.get_closest_marker("alone") is None)
 
 

@@ -19,6 +19,7 @@ from pytest_perfgate.suite.reading import read
 from pytest_perfgate.verdicts.judge import measured
 
 from tests.conftest import RECIPES, Project, said
+from tests.sources.graphs import IMAGES
 
 PLACE = "suites/digits/recipes.toml"
 OWN = "def test_own():\n    pass\n"
@@ -171,7 +172,7 @@ def test_a_driver_a_device_and_a_wheel_that_are_gone_turn_a_strict_session_red(
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     gone = {"tensorrt"} if taken == "wheel" else set()
     monkeypatch.setattr(registry.importlib.util, "find_spec", lambda name: name not in gone or None)
-    (tmp_path / "m.onnx").touch()
+    (tmp_path / "m.onnx").write_bytes(IMAGES)
     (tmp_path / "recipes.toml").write_text(ENGINE)
     suite = read(tmp_path / "recipes.toml", tmp_path).suite
     assert suite is not None

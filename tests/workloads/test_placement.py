@@ -67,7 +67,7 @@ def test_threads_are_within_the_cores_the_quota_and_what_the_kernel_spreads(
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
     alone = recipe(RuntimeSpec("onnxruntime"), 1)
     (cores,) = placement.needs(alone, 8)
-    assert cores.reason == "it asks for 8 cores (threads = 8), and 4 were found"
+    assert cores.reason == "it needs 8 cores (threads = 8), and 4 were found"
     assert not placement.needs(alone, 4)[0].missing
     monkeypatch.setattr(placement, "isolated", lambda: frozenset({3}))
     (spread,) = placement.needs(alone, 4)
