@@ -77,6 +77,27 @@ def test_export_of_a_frozen_batch_is_an_error(make_model: Any, make_context: Any
     assert "fixed" in caught.value.next_step
 
 
+def test_export_of_a_batch_of_one_takes_what_depends_on_it(make_context: Any) -> None:
+    """A `forward` that looks at the number of images exports with `batch = 1`, which the error of a
+    dynamic batch names; a graph with another batch than requested is no success.
+    """
+
+    class Looks(torch.nn.Module):
+        def forward(self, x: Any) -> Any:
+            return torch.cat([x[row : row + 1] * 2 for row in range(x.shape[0])])
+
+    artifact = Artifact(TORCH, module=Looks().eval())
+    with pytest.raises(BuildError) as caught:
+        Export().apply(artifact, Export.Options(), make_context("any"))
+    assert "batch = 1" in caught.value.next_step
+    options = Export.Options(batch=1)
+    effect = Export().apply(artifact, options, make_context("one")).effect
+    assert effect["dynamic_batch"] is False
+    Export().prove(effect, options)
+    with pytest.raises(NoEffect, match="the batch is frozen"):
+        Export().prove(effect, Export.Options())
+
+
 def test_export_of_what_cannot_be_traced_is_told_in_the_exporters_words(make_context: Any) -> None:
     """A decision that depends on pixels stops the build with its reason, in a few lines."""
 

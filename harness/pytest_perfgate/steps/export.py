@@ -46,17 +46,22 @@ class Export(Step):
 
         format: Literal["onnx"] = Field("onnx", description="the file format")
         opset_version: int = Field(18, ge=17, le=25, description="ONNX operator set")
+        batch: Literal[1] | None = Field(
+            None,
+            description="fix the batch at one image, for a module whose `forward` depends on it; "
+            "default: any batch",
+        )
         tolerance: float = tolerance_option(1e-3)
 
     def apply(self, artifact: Artifact, options: Any, context: BuildContext) -> Applied:
-        """Exports with a dynamic batch and compares ONNX Runtime's outputs with the module's."""
+        """Exports, with a dynamic batch by default, and compares outputs with the module's."""
         import onnx
         import torch
 
         torch.set_num_threads(context.threads)
         path = context.folder / "model.onnx"
         module = artifact.module.eval().to(memory_format=torch.contiguous_format)
-        example = torch.from_numpy(context.example(2))
+        example = torch.from_numpy(context.example(options.batch or 2))
         if dtype_of(module) not in {None, torch.float32}:
             raise BuildError(
                 f"the module is in {dtype_of(module)}, and an ONNX graph is exported in float32",
@@ -69,15 +74,14 @@ class Export(Step):
                     (example,),
                     dynamo=True,
                     opset_version=options.opset_version,
-                    dynamic_shapes=({0: torch.export.Dim("batch")},),
+                    dynamic_shapes=None if options.batch else ({0: torch.export.Dim("batch")},),
                     external_data=False,
                     verbose=False,
                 )
             except Exception as error:
                 raise BuildError(
-                    f"the module does not export with a dynamic batch: {_first(error)}",
-                    next_step="look in `forward` for a shape that fixes the batch, such as "
-                    "reshape(1, …), and write x.shape[0] there",
+                    f"the module does not export with {_batch(options)}: {_first(error)}",
+                    next_step=_FIXED,
                 ) from error
             if program is None:
                 raise BuildError("torch.onnx.export returned no program")
@@ -95,18 +99,26 @@ class Export(Step):
         return Applied(Artifact(ONNX, path=path), effect)
 
     def prove(self, effect: Mapping[str, Any], options: Any) -> None:
-        """There must be a graph, its batch dynamic, its numbers the module's."""
+        """There must be a graph, its batch as requested, its numbers the module's."""
         expect(effect["nodes"] > 0, self.name, "the graph is empty")
-        expect(effect["dynamic_batch"], self.name, "the batch is frozen in the exported graph")
+        frozen = "is dynamic" if effect["dynamic_batch"] else "is frozen"
+        expect(
+            effect["dynamic_batch"] is (options.batch is None),
+            self.name,
+            f"the batch {frozen} in the exported graph",
+        )
         expect_close(self.name, effect, options, "the module's")
 
     @staticmethod
     def _compare(module: Any, path: Path, options: Any, context: BuildContext) -> float:
         session = onnx_session(path, context.threads)
         worst = 0.0
-        for count in CHECKED:
+        for count in (options.batch,) if options.batch else CHECKED:
             batch = context.example(count)
-            outputs = onnx_outputs(session, batch)
+            try:
+                outputs = onnx_outputs(session, batch)
+            except BuildError as error:
+                raise BuildError(error.problem, next_step=_FIXED) from error
             worst = max(worst, largest_difference(module_outputs(module, batch), outputs))
         if not worst <= options.tolerance:
             raise BuildError(
@@ -115,6 +127,16 @@ class Export(Step):
                 next_step="raise `tolerance`, or look for an operator that exports differently",
             )
         return worst
+
+
+_FIXED = (
+    "look in `forward` for a batch that is fixed, such as reshape(1, …), and write x.shape[0]; "
+    "or set batch = 1, which leaves out throughput"
+)
+
+
+def _batch(options: Any) -> str:
+    return f"a batch of {options.batch}" if options.batch else "a dynamic batch"
 
 
 def _first(error: BaseException) -> str:
