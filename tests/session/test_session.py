@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,16 @@ from tests.session.test_arms import SUITE
     [
         (ZeroDivisionError("of a step"), "unexpected ZeroDivisionError: of a step"),
         (PerfgateError("the baseline is damaged"), "the baseline is damaged"),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "link.json"),
+            "No space left on device: link.json",
+        ),
         (  # pytest-timeout's way, when its alarm rings
             pytest.fail.Exception("Timeout after 4.0 s"),
             "another plugin interrupted the measurement: Timeout after 4.0 s",
         ),
     ],
-    ids=["unexpected", "known", "alarm"],
+    ids=["unexpected", "known", "full disk", "alarm"],
 )
 def test_a_suite_that_fails_as_a_whole_is_measured_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, words: str

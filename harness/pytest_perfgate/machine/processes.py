@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import sys
@@ -108,6 +109,19 @@ def obituary(code: int) -> tuple[str, str]:
     return f"it was ended by {name}", ""
 
 
+def is_of_the_machine(error: BaseException) -> bool:
+    """Whether an error says all that there is to know: a full disk, a folder of another user. Its
+    traceback would look for the cause in the code.
+    """
+    return isinstance(error, OSError) and error.errno in _MACHINE
+
+
+_MACHINE = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO),
+    *(errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM),
+}
+
+
 def problem_of(error: BaseException) -> tuple[str, str]:
     """An exception in the words of a user, and what to do: a `PerfgateError` in its own."""
     if isinstance(error, PerfgateError):
@@ -115,4 +129,10 @@ def problem_of(error: BaseException) -> tuple[str, str]:
         return problem + (f" (valid: {error.valid})" if error.valid else ""), error.next_step
     if isinstance(error, MemoryError):
         return "it ran out of memory", "free memory, or make the recipe smaller"
+    if isinstance(error, OSError) and is_of_the_machine(error):
+        place = (
+            f": {os.fsdecode(error.filename)}" if isinstance(error.filename, str | bytes) else ""
+        )
+        remedy = "free the disk, raise the limit, or make the folder writable"
+        return f"{error.strerror}{place}", remedy
     return f"it raised {type(error).__name__}: {error}", "the last words show where"

@@ -234,6 +234,13 @@ class Bench(contextlib.ExitStack):
                 cores=measuring_places(usable_cores(), arm.suite.threads)[0],
             )
             jobs.append(self._jobs.job(label, work, arm))
+        try:
+            self._run_profiles(jobs)
+        except OSError as error:  # a full disk: what was measured stands without a profile
+            for job in jobs:
+                self._profiles.setdefault(job.name, Profile(problem=str(error)))
+
+    def _run_profiles(self, jobs: Sequence[Job]) -> None:
         with Pool(1, self._logs / "profile") as pool:
             for job, event in pool.run(jobs):
                 self._progress(f"profiling {job.name}")

@@ -16,6 +16,7 @@ from pytest_perfgate.machine import git
 from pytest_perfgate.machine.fingerprint import Environment, Machine, this_environment, this_machine
 from pytest_perfgate.machine.host_share import kept
 from pytest_perfgate.machine.locks import exclusive
+from pytest_perfgate.machine.processes import is_of_the_machine, problem_of
 from pytest_perfgate.measure.base_checkout import checked_out, find
 from pytest_perfgate.measure.preparation import Progress
 from pytest_perfgate.measure.worker_environment import allocator
@@ -264,7 +265,7 @@ class Session:
         try:
             return self._run(plan)
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends this suite only
-            failed = error if isinstance(error, PerfgateError) else self._crash(error)
+            failed = self._failure(error)
         except (KeyboardInterrupt, SystemExit, GeneratorExit):
             raise  # the session ends with it
         except BaseException as error:  # noqa: BLE001 - what another plugin's alarm raises in our frames
@@ -275,6 +276,15 @@ class Session:
                 "how long they take",
             )
         return failed_suite(plan.read, self.settings.root, plan.wanted, failed)
+
+    def _failure(self, error: Exception) -> PerfgateError:
+        """An error in the words of a user."""
+        if isinstance(error, PerfgateError):
+            return error
+        if is_of_the_machine(error):
+            problem, next_step = problem_of(error)
+            return PerfgateError(problem, next_step=next_step)
+        return self._crash(error)
 
     def _crash(self, error: Exception) -> PerfgateError:
         """An error that nobody expected, with its traceback in a file."""

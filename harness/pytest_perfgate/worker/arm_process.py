@@ -203,8 +203,10 @@ def fork_arm(
         try:
             serve(arm, images[arm.work.images] if arm.work else [], turns_read, answers_write)
         except Exception as error:
-            traceback.print_exc()
-            write_whole(answers_write, ARM_MESSAGES.encode(failure(error)))
+            failed = failure(error)
+            if failed.last_words:
+                traceback.print_exc()
+            write_whole(answers_write, ARM_MESSAGES.encode(failed))
             raise
 
     # An arm that held its elders' ends would keep them waiting for turns after the launch has died.

@@ -26,6 +26,7 @@ from pytest_perfgate.worker.protocol import (
     ParityJob,
     PrepareJob,
     ProfileJob,
+    Work,
     failure,
 )
 
@@ -58,8 +59,9 @@ def main(job_fd: int, message_fd: int) -> NoReturn:
         except PipeClosed:  # it was started ahead, and is not needed any more
             os._exit(0)
 
-    job = JOBS.decode(pipe.line())
+    job: Work | None = None
     try:
+        job = JOBS.decode(pipe.line())
         # Imported here: a launch must not wait for what only a build needs.
         if isinstance(job, LaunchJob):
             from pytest_perfgate.worker.launch import launch

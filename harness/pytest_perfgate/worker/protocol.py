@@ -17,7 +17,7 @@ from pytest_perfgate.building.artifact_handle import ArtifactHandle
 from pytest_perfgate.errors import PerfgateError
 from pytest_perfgate.machine.conditions import Conditions
 from pytest_perfgate.machine.pipes import Vocabulary
-from pytest_perfgate.machine.processes import problem_of
+from pytest_perfgate.machine.processes import is_of_the_machine, problem_of
 from pytest_perfgate.records.accuracy import Accuracy, Ratio
 from pytest_perfgate.records.image_losses import Thumbnail, WorseImage
 from pytest_perfgate.records.launch import Growth, Launch, Parity
@@ -378,7 +378,8 @@ def failure(error: BaseException, stage: str = "") -> Failed:
     """An error as a message: a `PerfgateError` in its own words, anything else with its trace."""
     problem, next_step = problem_of(error)
     # Frames near the raise, not those of this package around it.
-    trace = "" if isinstance(error, PerfgateError) else traceback.format_exc(limit=-6)
+    told = isinstance(error, PerfgateError) or is_of_the_machine(error)
+    trace = "" if told else traceback.format_exc(limit=-6)
     return Failed(problem, next_step, trace, stage)
 
 
