@@ -21,16 +21,15 @@ from pytest_perfgate.records.recipe import Recipe
 from pytest_perfgate.runtimes import InferenceSession, OpenContext, Runtime
 from pytest_perfgate.steps.onnx_comparison import Comparison, Widest
 from pytest_perfgate.steps.onnx_parts import Operator
-from pytest_perfgate.steps.output_check import short
+from pytest_perfgate.steps.output_check import NOTHING_IN_COMMON, short
 
 FACT = "difference_to_onnxruntime"
 """The fact of a session that holds the largest difference."""
 
-_FLOAT32, _FLOAT16, _QUANTIZED = 1e-3, 0.05, 0.1
-"""Differences that are rounding. Of float32 in another order of additions, and of 16 bits, which
-have three digits: relative to an output's largest value. Of 8-bit codes, some of which are off by
-one: the root mean square relative to the output's own; beyond it, a quantized network is looked at
-operator by operator, see `Comparison.wrong_operator`."""
+_FINE, _COARSE = 1e-3, 0.1
+"""Differences that are rounding. Of float32 in another order of additions, relative to an output's
+largest value. Of 8 and 16 bits, where some values are off by one code, the root mean square
+relative to the output's own; beyond it, each operator is judged: `Comparison.wrong_operator`."""
 
 _IMAGES = 4
 
@@ -61,10 +60,15 @@ def check_runtime(
         return None
     registry.require(_NEEDED, f"the comparison of {runtime.name} with ONNX Runtime")
     options = runtime.Options.model_validate(dict(recipe.runtime.options))
-    comparison = Comparison(artifact.path, _images(data), context.threads)
+    comparison = Comparison(
+        artifact.path,
+        _images(data),
+        context.threads,
+        in_16_bits=runtime.computes_in_16_bits(options),
+    )
     tolerance = recipe.runtime_tolerance
     if tolerance is None:
-        tolerance = _usual(comparison, runtime.computes_in_16_bits(options))
+        tolerance = _COARSE if comparison.is_coarse else _FINE
 
     def opened(path: Path, options: Any = options) -> InferenceSession:
         return runtime.open(Artifact(ONNX, path=path), options, context)
@@ -72,9 +76,10 @@ def check_runtime(
     widest = comparison.widest(opened, session)
     if widest.difference <= tolerance:
         return short(widest.difference)
-    if comparison.parts.is_quantized:
-        operator = comparison.wrong_operator(widest, opened)
-        if operator is None and recipe.runtime_tolerance is None:
+    if comparison.is_coarse:
+        operator, every = comparison.wrong_operator(widest, opened)
+        rounding = every and operator is None and widest.difference < NOTHING_IN_COMMON
+        if rounding and recipe.runtime_tolerance is None:
             return short(widest.difference)
     else:
         operator = comparison.parting(widest, opened, tolerance)
@@ -98,13 +103,6 @@ def _images(data: SuiteData) -> Any:
     shape = np.array(data.images(VALIDATION, [0])[0]).shape
     ends = [np.full(shape, value, np.uint8) for value in (0, 255)]
     return np.concatenate([images, data.pipeline.preprocess(ends)[0]])
-
-
-def _usual(comparison: Comparison, in_16_bits: bool) -> float:
-    """The tolerance of a file that has none of its own."""
-    if comparison.parts.is_quantized:
-        return _QUANTIZED
-    return _FLOAT16 if in_16_bits or comparison.parts.is_half else _FLOAT32
 
 
 def _settings(

@@ -30,6 +30,9 @@ two quantized detectors, wrong ones by dozens."""
 _LOCAL = 0.01
 """The same for a value that is not quantized, as the root mean square relative to its own."""
 
+_LOCAL_16_BITS = 0.05
+"""The same in 16 bits: bfloat16 has three digits, and products of it are added up."""
+
 Open = Callable[[Path], InferenceSession]
 """Opens an ONNX file in the runtime that is compared."""
 
@@ -58,11 +61,14 @@ class Comparison:
         images: float32 (N, 3, H, W), see `probe_inputs.probes`.
         threads: of ONNX Runtime.
 
+        in_16_bits: whether the runtime is told to compute in 16-bit floating point.
+
     Attributes:
         parts: the file's graph.
+        is_coarse: whether 8 or 16 bits are computed in, whose rounding adds up over the layers.
     """
 
-    def __init__(self, path: Path, images: Any, threads: int) -> None:
+    def __init__(self, path: Path, images: Any, threads: int, *, in_16_bits: bool = False) -> None:
         import numpy as np
         import onnx
 
@@ -71,7 +77,9 @@ class Comparison:
         self._path = path
         self._threads = threads
         rows = batches(model)[0]
-        self._measure = spread if self.parts.is_quantized else difference
+        self._in_16_bits = in_16_bits or self.parts.is_half
+        self.is_coarse = self._in_16_bits or self.parts.is_quantized
+        self._measure = spread if self.is_coarse else difference
         self._known: dict[tuple[str, str], Any] = {}
         self._probes = {name: np.repeat(one, rows, 0) for name, one in probes(images).items()}
 
@@ -132,39 +140,44 @@ class Comparison:
                 return self.parts.operator(value)
             value = earlier
 
-    def wrong_operator(self, widest: Widest, open_file: Open) -> Operator | None:
-        """The first quantized operator that gives other codes than ONNX says for what the runtime
-        itself computed before it; None for none.
+    def wrong_operator(self, widest: Widest, open_file: Open) -> tuple[Operator | None, bool]:
+        """The first operator that gives something else than ONNX says for what the runtime itself
+        computed before it, and whether every operator could be judged.
 
-        Rounding that differs by a code adds up over the layers of a quantized network until its
-        outputs have little in common, with every operator right. So each operator is judged by its
-        own inputs, and one of each kind of neighbourhood is enough.
+        Rounding to 8 or 16 bits adds up over the layers of a network until its outputs have little
+        in common, with every operator right. So each operator is judged by its own inputs, and one
+        of each kind of neighbourhood is enough.
         """
-        line = self.parts.steps_to(widest.output)
-        seen = set()
-        for value in line:
+        every = True
+        judged = set()
+        outputs = dict.fromkeys((widest.output, *self.parts.comparable))
+        for value in dict.fromkeys(step for name in outputs for step in self.parts.steps_to(name)):
             around = self.parts.neighbourhood(value)
-            if around in seen:
+            if around in judged:
                 continue
-            seen.add(around)
-            sources = [name for name in self.parts.sources(value) if name in line]
+            judged.add(around)
+            sources = self.parts.sources(value)
             values = self._values([value, *sources], widest.probe, open_file)
             if not values:
-                continue
-            wanted = self._from(value, sources, values, widest.probe)
-            if wanted is None or self._wrong(value, values[value], wanted):
-                return self.parts.operator(value)
-        return None
+                every = False
+            elif self._wrong(value, values, self._from(value, sources, values, widest.probe)):
+                return self.parts.operator(value), every
+        return None, every
 
-    def _wrong(self, value: str, ours: Any, theirs: Any) -> bool:
+    def _wrong(self, value: str, values: Mapping[str, Any], theirs: Any) -> bool:
         import numpy as np
 
-        step = self.parts.code(value)
-        if ours.shape != theirs.shape or not np.isfinite(ours).all():
+        ours = values[value]
+        if ours.shape != theirs.shape or not np.isfinite(ours[np.isfinite(theirs)]).all():
             return True
-        if not step:
-            return self._measure(ours, theirs, 0.0) > _LOCAL
-        return bool(np.abs(ours - theirs).max(initial=0.0) > _CODES * step)
+        step = self.parts.code(value)
+        if step:
+            return bool(np.abs(ours - theirs).max(initial=0.0) > _CODES * step)
+        # What two large values differ by is rounded as they are.
+        terms = values.values() if self.parts.operator(value).kind in {"Add", "Sub"} else ()
+        usual = max(map(self._size, terms), default=0.0)
+        most = _LOCAL_16_BITS if self._in_16_bits else _LOCAL
+        return spread(ours, theirs, usual) > most
 
     def _from(
         self, value: str, sources: Sequence[str], values: Mapping[str, Any], probe: str
@@ -239,7 +252,7 @@ class Comparison:
         finite = np.asarray(values, dtype=np.float64)[np.isfinite(values)]
         if not finite.size:
             return 0.0
-        if self.parts.is_quantized:
+        if self.is_coarse:
             return float(np.sqrt(np.mean(finite**2)))
         return float(np.abs(finite).max())
 

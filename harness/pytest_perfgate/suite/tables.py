@@ -121,9 +121,8 @@ class RecipeTable(_Strict):
         None,
         ge=0,
         le=2,
-        description="largest difference of the runtime's outputs to ONNX Runtime's, relative to an "
-        "output's largest value; default: the parent's, or 0.001, with 16 bits 0.05, with 8 bits "
-        "0.2",
+        description="largest difference between the runtime's outputs and ONNX Runtime's, relative "
+        "to the output; default: the parent's, or 0.001, with 8 or 16 bits 0.1",
     )
     workload: str | dict[str, Any] | None = Field(
         None, description="the workload; missing options are the parent's"
