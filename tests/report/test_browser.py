@@ -13,6 +13,7 @@ import pytest
 from pytest_perfgate.report.page import render
 
 from tests.report import sessions
+from tests.report.drawn import broken_page, healthy_page
 from tests.report.sessions import HOSTILE, METRICS
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
@@ -74,7 +75,7 @@ def framed(page: str, width: int) -> str:
 @pytest.mark.parametrize("text", ["", HOSTILE[0] + HOSTILE[1] + HOSTILE[3], HOSTILE[-1]])
 def test_the_page_opens_without_a_word_on_the_console(tmp_path: Path, text: str) -> None:
     """No error and no refused load, with friendly and with hostile words."""
-    document, console = opened(render(sessions.broken(text), METRICS), tmp_path)
+    document, console = opened(broken_page(text), tmp_path)
     assert console == []
     assert document.count('class="marks"') == PICTURES
     assert "<script" not in document
@@ -83,7 +84,7 @@ def test_the_page_opens_without_a_word_on_the_console(tmp_path: Path, text: str)
 
 def test_the_policy_stops_what_would_get_in(tmp_path: Path) -> None:
     """A script and a remote image put into the page are both refused by the page itself."""
-    page = render(sessions.healthy(), METRICS)
+    page = healthy_page()
     attack = '<script>document.title="taken"</script><img src="http://127.0.0.1:9/x.png">'
     document, console = opened(page.replace("<main>", "<main>" + attack), tmp_path)
     assert "<title>taken" not in document
@@ -93,7 +94,7 @@ def test_the_policy_stops_what_would_get_in(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["", "-" + "long" * 14, HOSTILE[-1]])
 def test_a_phone_needs_no_sideways_scrolling(tmp_path: Path, text: str) -> None:
     """At 375 px, with everything folded out, the page is no wider than the screen."""
-    document, _ = opened(framed(render(sessions.broken(text), METRICS), 375), tmp_path)
+    document, _ = opened(framed(broken_page(text), 375), tmp_path)
     found = re.search(r"<title>wide (\d+) charts (\d+)", document)
     assert found
     assert int(found[1]) <= 375
@@ -102,7 +103,7 @@ def test_a_phone_needs_no_sideways_scrolling(tmp_path: Path, text: str) -> None:
 
 def test_the_measure_of_width_can_fail(tmp_path: Path) -> None:
     """Something 600 px wide put into the page is seen."""
-    page = render(sessions.healthy(), METRICS)
+    page = healthy_page()
     wide = page.replace("<main>", '<main><div style="width:600px">wide</div>')
     document, _ = opened(framed(wide, 375), tmp_path)
     found = re.search(r"<title>wide (\d+)", document)
@@ -153,7 +154,7 @@ def test_axe_finds_nothing_to_complain_of(tmp_path: Path, name: str) -> None:
 
 def test_axe_can_complain(tmp_path: Path) -> None:
     """A picture without a text and pale letters put into the page are both found."""
-    page = render(sessions.healthy(), METRICS)
+    page = healthy_page()
     bad = '<img src="data:,"><p style="color:#ddd;background:#fff">pale</p>'
     found = " ".join(violations(page.replace("<main>", "<main>" + bad), tmp_path))
     assert "image-alt" in found
@@ -164,7 +165,7 @@ def test_the_keyboard_reaches_every_mark_of_a_small_picture() -> None:
     """Marks that say something carry it as a title, for the mouse, and a place in the order of
     tabs; those of a large picture do not stand in the way.
     """
-    document = render(sessions.healthy(), METRICS)
+    document = healthy_page()
     marks = re.findall(r'aria-label="([^"]*)" tabindex="0"><title>([^<]*)</title>', document)
     assert all(label == title for label, title in marks)
     assert any("fp32: 30.0 ms, map" in label for label, _ in marks)

@@ -7,6 +7,7 @@ from pytest_perfgate.report import conditions_table
 from pytest_perfgate.report.page import render
 
 from tests.report import sessions
+from tests.report.drawn import broken_page, healthy_page
 from tests.report.sessions import HOSTILE, METRICS
 from tests.report.test_page import Reader
 
@@ -35,7 +36,7 @@ def test_values_have_units_and_what_is_unknown_is_said_so() -> None:
 
 def test_the_page_has_the_table_folded_with_its_notes() -> None:
     """In a details element, one row per launch, and in words what was seen."""
-    page = render(sessions.healthy(), METRICS)
+    page = healthy_page()
     start = page.index("<summary>Conditions of the machine per launch</summary>")
     part = page[start : page.index("</details>", start)]
     assert page[:start].endswith("<details>")
@@ -55,7 +56,7 @@ def test_a_session_without_conditions_has_no_table() -> None:
 def test_a_hostile_reason_is_text() -> None:
     """What stands in a file as a reason stays words on the page."""
     for text in HOSTILE:
-        page = render(sessions.broken(text), METRICS)
+        page = broken_page(text)
         assert f"does not count: x{text}" in Reader(page).text
 
 

@@ -18,6 +18,7 @@ from pytest_perfgate.report.answer import answer
 from pytest_perfgate.report.page import render
 
 from tests.report import sessions
+from tests.report.drawn import broken_page, healthy_page
 from tests.report.sessions import HOSTILE, MAP, METRICS
 
 
@@ -42,64 +43,58 @@ class Reader(HTMLParser):
         self.text += data
 
 
-@pytest.fixture(scope="module")
-def broken_page() -> str:
-    """The page of a session in which everything that can happen happened."""
-    return render(sessions.broken(), METRICS)
-
-
-def test_the_page_asks_for_nothing_from_the_network(broken_page: str) -> None:
+def test_the_page_asks_for_nothing_from_the_network() -> None:
     """The policy forbids every load, and nothing on the page names something to load."""
-    read = Reader(broken_page)
+    read = Reader(broken_page())
     policy = [value for tag, name, value in read.attributes if name == "content" and "src" in value]
     assert policy
     assert policy[0].startswith("default-src 'none'")
     for tag, name, value in read.attributes:
         if name in {"src", "href", "xlink:href", "action", "data", "poster", "srcset"}:
             assert value.startswith(("#", "data:image/")), (tag, name, value)
-    assert not re.search(r"@import|url\((?!['\"]?(#|data:))", broken_page)
-    assert len(broken_page) < 3_000_000
+    assert not re.search(r"@import|url\((?!['\"]?(#|data:))", broken_page())
+    assert len(broken_page()) < 3_000_000
 
 
-def test_every_status_is_said_in_words_and_by_a_shape(broken_page: str) -> None:
+def test_every_status_is_said_in_words_and_by_a_shape() -> None:
     """Colour never carries a verdict alone."""
-    text = Reader(broken_page).text
+    text = Reader(broken_page()).text
     for status in Status:
         assert f"1 {status.value}" in text
-    head = broken_page[broken_page.index("<body>") : broken_page.index("<main>")]
+    head = broken_page()[broken_page().index("<body>") : broken_page().index("<main>")]
     shapes = re.findall(r'aria-hidden="true">(.)</span> \d', head)
     assert len(shapes) == len(list(Status))
 
 
-def test_the_broken_comes_before_the_tables_and_the_worst_comes_first(broken_page: str) -> None:
+def test_the_broken_comes_before_the_tables_and_the_worst_comes_first() -> None:
     """ERROR, FAIL and INCONCLUSIVE stand in this order above the first suite's table."""
     cards = [
-        broken_page.index(f'<section class="card {status}"')
+        broken_page().index(f'<section class="card {status}"')
         for status in ("ERROR", "FAIL", "INCONCLUSIVE")
     ]
     assert cards == sorted(cards)
-    assert max(cards) < broken_page.index("<table>")
+    assert max(cards) < broken_page().index("<table>")
 
 
-def test_a_card_holds_the_evidence_and_the_next_command(broken_page: str) -> None:
+def test_a_card_holds_the_evidence_and_the_next_command() -> None:
     """What was compared, its interval, the baseline's age, the last words and what to do."""
-    text = Reader(broken_page).text
+    text = Reader(broken_page()).text
     assert "regression 5%: +23.0 % (+21.0 % … +25.0 %) to its baseline of 2026-11-11" in text
     assert "12 days old" in text
     assert "MemoryError: no more" in text
     assert "pytest --perf -k onnx" in text
 
 
-def test_tables_and_charts_can_be_read_by_machines(broken_page: str) -> None:
+def test_tables_and_charts_can_be_read_by_machines() -> None:
     """Headers have a scope, charts a label, scrolling parts a tab stop and the page a language."""
-    read = Reader(broken_page)
+    read = Reader(broken_page())
     for tag, names in read.structure:
         if tag == "th":
             assert "scope" in names
     assert ("html", ("lang",)) in read.structure
     images = [value for _, name, value in read.attributes if name == "role" and value == "img"]
     assert len(images) >= 3
-    scrolling = re.findall(r'<div class="scroll"[^>]*>', broken_page)
+    scrolling = re.findall(r'<div class="scroll"[^>]*>', broken_page())
     assert scrolling
     assert all('tabindex="0"' in tag and "aria-label" in tag for tag in scrolling)
 
@@ -180,7 +175,7 @@ def structure(session: SessionRecord) -> list[tuple[str, tuple[str, ...]]]:
 @pytest.mark.parametrize("text", HOSTILE)
 def test_known_attacks_add_no_tag_and_no_attribute(text: str) -> None:
     """The page has the same tags and attributes whatever the strings of a session hold."""
-    assert structure(sessions.broken(text)) == plain_structure()
+    assert Reader(broken_page(text)).structure == plain_structure()
 
 
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -198,7 +193,7 @@ def test_no_markup_in_a_string_adds_a_tag(text: str) -> None:
 
 def test_the_reader_of_these_tests_sees_an_attack() -> None:
     """The check itself can fail: an unescaped string changes the structure."""
-    page = render(sessions.broken(HOSTILE[1]), METRICS)
+    page = broken_page(HOSTILE[1])
     attacked = page.replace("&lt;img", "<img", 1)
     assert Reader(attacked).structure != Reader(page).structure
 
@@ -300,7 +295,7 @@ def test_one_cause_is_one_card() -> None:
 
 def test_a_recipe_is_laid_beside_the_one_that_it_continues() -> None:
     """What its own steps did to every metric, in the words of the table."""
-    text = " ".join(Reader(render(sessions.healthy(), METRICS)).text.split())
+    text = " ".join(Reader(healthy_page()).text.split())
     moved = re.findall(r"compared with fp32, its parent: (.*?)(?:runtime|artifact)", text)
     assert len(moved) == 2  # onnx and int8; the reference continues nothing
     assert "latency_p50 2.50x as fast" in moved[0]

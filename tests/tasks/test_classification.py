@@ -71,11 +71,10 @@ def test_the_order_of_images_says_nothing(pairs: list[tuple[int, int]], random: 
         np.testing.assert_allclose(shares[order], other[name])
 
 
-@pytest.mark.parametrize("metric", ["accuracy", "precision", "recall", "f1"])
-def test_intervals_of_90_percent_hold_the_truth(metric: str) -> None:
+def test_intervals_of_90_percent_hold_the_truth() -> None:
     """Of a classifier that is right 8 times in 10, on classes of different frequency; 120 drawn
     sets of 200 images. Linearised or not, at least 82 of 100 intervals must hold the value on all
-    images that there could be.
+    images that there could be, whichever the metric.
     """
     random = np.random.default_rng(4)
 
@@ -85,20 +84,17 @@ def test_intervals_of_90_percent_hold_the_truth(metric: str) -> None:
         return truth, np.where(random.random(count) < 0.75, truth, wrong)
 
     truth, best = drawn(200_000)
-    share = (truth == best).astype(float)
-    everything = (
-        share.mean()
-        if metric == "accuracy"
-        else macro_shares(truth, best, np.arange(CLASSES))[metric].mean()
-    )
-    held = 0
+    shares = macro_shares(truth, best, np.arange(CLASSES))
+    everything = {metric: shares[metric].mean() for metric in ("precision", "recall", "f1")}
+    everything["accuracy"] = (truth == best).mean()
+    held = dict.fromkeys(everything, 0)
     for _ in range(120):
         truth, best = drawn(200)
-        interval = accuracy_interval(
-            Classification().evaluate(data(truth), called(best)), metric, 0.10
-        )
-        held += interval.low <= everything <= interval.high
-    assert held >= 0.82 * 120
+        evaluated = Classification().evaluate(data(truth), called(best))
+        for metric, value in everything.items():
+            interval = accuracy_interval(evaluated, metric, 0.10)
+            held[metric] += interval.low <= value <= interval.high
+    assert min(held.values()) >= 0.82 * 120, held
 
 
 def test_a_paired_difference_is_surer_than_two_values() -> None:
