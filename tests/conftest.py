@@ -16,6 +16,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterator
@@ -212,6 +213,30 @@ def squares_project(tiny_suite: Path, folder: Path) -> None:
     shutil.copytree(tiny_suite, folder, dirs_exist_ok=True)
 
 
+@pytest.fixture(scope="session")
+def built_before(tiny_suite: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The cache of a session that built and evaluated `plain`; copied, never changed."""
+    root = tmp_path_factory.mktemp("built")
+    suite = root / "suites" / "tiny"
+    suite.mkdir(parents=True)
+    squares_project(tiny_suite, suite)
+    (suite / "recipes.toml").write_text(RECIPES.rpartition("[[recipe]]")[0])
+    (suite / "test_tiny.py").write_text(TEST)
+    (root / "pytest.ini").write_text("[pytest]\n")
+    options = ("--perf", "--perf-wait=300", "--perf-seconds=1", "--perf-history=off")
+    plugins = ("-p", "one_launch", "-p", "no_page", "-p", "no:cacheprovider")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, *plugins, "-k", "plain-map"],
+        cwd=root,
+        env=os.environ | {"PYTHONPATH": str(DOUBLES), "TMPDIR": str(root)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return root / ".perfgate"
+
+
 class Imported:
     """Modules that a session in this process imported, to be kept when `pytester` forgets them."""
 
@@ -305,6 +330,10 @@ class Project:
         finally:
             imported.restore()
 
+    def forget(self) -> None:
+        """Empties the cache: the next session builds and evaluates everything."""
+        shutil.rmtree(self.root / ".perfgate")
+
     def sessions(self) -> list[dict[str, Any]]:
         """The session files written so far, oldest first."""
         return [
@@ -337,10 +366,12 @@ def project(
     request: pytest.FixtureRequest,
     pytester: pytest.Pytester,
     tiny_suite: Path,
+    built_before: Path,
     tmp_path_factory: pytest.TempPathFactory,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Project:
-    """The tiny project, with the moody runtime installed for it.
+    """The tiny project, with the moody runtime installed for it, and with the cache that a session
+    of the recipe `plain` has left: `forget` empties it.
 
     Its sessions hold this machine's lock where the test is `alone`. The others, whose tests ask
     for no time, hold one of their own, and measure beside each other.
@@ -352,6 +383,7 @@ def project(
     made.suite.parent.mkdir()
     made.suite.mkdir()
     squares_project(tiny_suite, made.suite)
+    shutil.copytree(built_before, made.root / ".perfgate")
     made.write()
     (made.suite / "test_tiny.py").write_text(TEST)
     pytester.makeini("[pytest]\naddopts = -p no:randomly -p no:hypothesispytest\n")

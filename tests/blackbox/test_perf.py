@@ -108,6 +108,7 @@ def test_a_slow_down_turns_latency_red_and_undoing_it_green(
 
 def test_a_second_run_builds_nothing(project: Project) -> None:
     """Artifacts come from the cache when nothing that they depend on has changed."""
+    project.forget()
     project.run("-k", "plain-artifact_size")
     project.run("-k", "plain-artifact_size")
     first, second = (session["suites"][0]["recipes"][0] for session in project.sessions())
