@@ -19,8 +19,7 @@ from pytest_perfgate.building.suite_data import VALIDATION, SuiteData
 from pytest_perfgate.errors import RuntimeFault
 from pytest_perfgate.records.recipe import Recipe
 from pytest_perfgate.runtimes import InferenceSession, OpenContext, Runtime
-from pytest_perfgate.steps.onnx_comparison import Comparison, Widest
-from pytest_perfgate.steps.onnx_parts import Operator
+from pytest_perfgate.steps.onnx_comparison import Comparison, Open, Widest
 from pytest_perfgate.steps.output_check import NOTHING_IN_COMMON, short
 
 FACT = "difference_to_onnxruntime"
@@ -56,45 +55,82 @@ def check_runtime(
         MissingPackage: ONNX Runtime is not installed.
     """
     runtime: Runtime = registry.find(registry.RUNTIMES, recipe.runtime.name)
+    tolerance = recipe.runtime_tolerance
     if artifact.kind != ONNX or artifact.path is None or runtime.computes_as_onnxruntime:
+        return None
+    if tolerance == NOTHING_IN_COMMON:  # whatever the outputs are
         return None
     registry.require(_NEEDED, f"the comparison of {runtime.name} with ONNX Runtime")
     options = runtime.Options.model_validate(dict(recipe.runtime.options))
-    comparison = Comparison(
-        artifact.path,
-        _images(data),
-        context.threads,
-        in_16_bits=runtime.computes_in_16_bits(options),
-    )
-    tolerance = recipe.runtime_tolerance
-    if tolerance is None:
-        tolerance = _COARSE if comparison.is_coarse else _FINE
 
     def opened(path: Path, options: Any = options) -> InferenceSession:
         return runtime.open(Artifact(ONNX, path=path), options, context)
 
-    widest = comparison.widest(opened, session)
+    in_16_bits = runtime.computes_in_16_bits(options)
+    comparison, widest = _compared(
+        recipe, artifact.path, session, opened, data, context.threads, in_16_bits
+    )
+    if tolerance is None:
+        tolerance = _COARSE if comparison.is_coarse else _FINE
     if widest.difference <= tolerance:
         return short(widest.difference)
+    place = "no part of the graph differs by itself"
     if comparison.is_coarse:
         operator, every = comparison.wrong_operator(widest, opened)
         rounding = every and operator is None and widest.difference < NOTHING_IN_COMMON
         if rounding and recipe.runtime_tolerance is None:
             return short(widest.difference)
+        if not every:
+            place = f"{runtime.name} refuses parts of the graph, so that no operator is named"
     else:
         operator = comparison.parting(widest, opened, tolerance)
+    if operator is not None:
+        place = f"the first operator that differs is {operator}"
     next_step = _settings(runtime, options, comparison, opened, tolerance)
     if not next_step:
         next_step = runtime.advice(
             operator.kind if operator else "", operator.codes if operator else ""
         )
-    raise _fault(recipe, widest, tolerance, operator, next_step)
+    size = "root mean square" if comparison.is_coarse else "largest value"
+    raise RuntimeFault(
+        f"{runtime.name} computes something else than ONNX Runtime: output {widest.output!r} "
+        f"differs by {short(widest.difference)} of its {size} on {widest.probe}; {place}",
+        where=f"recipe {recipe.name!r}: runtime",
+        valid=f"a difference of {tolerance:g}; runtime_tolerance of the recipe is another",
+        next_step=next_step or 'set runtime = "onnxruntime"',
+    )
 
 
 _NEEDED = (
     registry.from_extra("onnx", "onnx"),
     registry.from_extra("onnxruntime", "onnx"),
 )
+
+
+def _compared(
+    recipe: Recipe,
+    path: Path,
+    session: InferenceSession,
+    opened: Open,
+    data: SuiteData,
+    threads: int,
+    in_16_bits: bool,
+) -> tuple[Comparison, Widest]:
+    """The comparison of a session on `path` with ONNX Runtime.
+
+    Raises:
+        RuntimeFault: ONNX Runtime or the runtime does not run the file on one of the inputs.
+    """
+    try:
+        comparison = Comparison(path, _images(data), threads, in_16_bits=in_16_bits)
+        return comparison, comparison.widest(opened, session)
+    except Exception as error:
+        raise RuntimeFault(
+            f"outputs of {recipe.runtime.name} could not be compared with ONNX Runtime's: "
+            f"{type(error).__name__}: {error}",
+            where=f"recipe {recipe.name!r}: runtime",
+            next_step=f"runtime_tolerance = {NOTHING_IN_COMMON:g} leaves the comparison out",
+        ) from error
 
 
 def _images(data: SuiteData) -> Any:
@@ -117,21 +153,3 @@ def _settings(
         if apart <= tolerance:
             return f"set {text}: then outputs differ by {short(apart)}"
     return ""
-
-
-def _fault(
-    recipe: Recipe, widest: Widest, tolerance: float, operator: Operator | None, next_step: str
-) -> RuntimeFault:
-    place = (
-        f"the first operator that differs is {operator}"
-        if operator
-        else ("no part of the graph differs by itself")
-    )
-    return RuntimeFault(
-        f"{recipe.runtime.name} computes something else than ONNX Runtime: output "
-        f"{widest.output!r} differs by {short(widest.difference)} of its largest value on "
-        f"{widest.probe}; {place}",
-        where=f"recipe {recipe.name!r}: runtime",
-        valid=f"a difference of {tolerance:g}; runtime_tolerance of the recipe is another",
-        next_step=next_step or 'set runtime = "onnxruntime"',
-    )
