@@ -2,7 +2,8 @@
 
 Makes clean checkouts of both commits, with an environment each, and runs the test command of each
 in alternating turns: `python -m benchmarks.suite_time --help`. Environments are built before the
-first turn, and no time of it counts.
+first turn, and no time of it counts. With `--coverage` the other side are the same tests without
+the measurement of coverage.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ AGAINST = "8d140d7"
 QUICK = ("tests/blackbox/test_exports.py", "tests/blackbox/test_worse.py")
 """Files of both commits that assert the same in both; sessions of the tiny project, as in most of
 `tests/blackbox`."""
+
+_COVERAGE = ("--cov", "--cov-report=")
+"""What the test command of the project has; `--no-cov` behind it undoes it."""
 
 _BUILT = ("tox", "run", "-e", "tests", "--notest")
 _TESTS = ("tox", "run", "-e", "tests")
@@ -73,6 +77,11 @@ def main() -> None:
         "--against", metavar="REF", default=AGAINST, help="the other commit (default: %(default)s)"
     )
     parser.add_argument(
+        "--coverage",
+        action="store_true",
+        help="the other side is this commit without the measurement of coverage",
+    )
+    parser.add_argument(
         "--turns", type=int, metavar="N", default=2, help="runs of each commit (default: 2)"
     )
     parser.add_argument(
@@ -87,12 +96,15 @@ def main() -> None:
     top = Path(_said("git", "rev-parse", "--show-toplevel"))
     with tempfile.TemporaryDirectory(prefix="suite-time-") as folder:
         try:
+            other = "HEAD" if options.coverage else options.against
             sides = [
                 _checkout(top, Path(folder) / str(number), ref)
-                for number, ref in enumerate(("HEAD", options.against))
+                for number, ref in enumerate(("HEAD", other))
             ]
             for side in sides:
                 _prepare(side, quick=options.quick)
+            if options.coverage:
+                _part(*sides, quick=options.quick)
             for _ in range(1 if options.quick else options.turns):
                 for side in sides:
                     _run(side)
@@ -135,6 +147,15 @@ def _prepare(side: Side, *, quick: bool) -> None:
     side.command = (str(python), "-m", "pytest", *options, "--dist", "worksteal", *QUICK)
     # The compiled code of a built environment is there, too.
     _must(side, (str(python), "-m", "compileall", "-q", "harness", "tests"))
+
+
+def _part(covered: Side, plain: Side, *, quick: bool) -> None:
+    """Makes sides of the same commit differ by the measurement of coverage."""
+    plain.name = "HEAD without"
+    if quick:
+        covered.command += _COVERAGE
+    else:
+        plain.command += ("--", "--no-cov")
 
 
 def _borrowed(checkout: Path) -> Path:
