@@ -66,11 +66,11 @@ def between(tmp_path: Path, kind: str, **attributes: Any) -> Artifact:
     return graph_file(tmp_path / f"{kind}.onnx", nodes, WEIGHTS)
 
 
-def eight_bits(tmp_path: Path, kind: str, asked: dict[str, Any], **attributes: Any) -> Artifact:
+def eight_bits(tmp_path: Path, kind: str, options: dict[str, Any], **attributes: Any) -> Artifact:
     """The same in 8 bits."""
     source = between(tmp_path, kind, **attributes)
     types = {"op_types_to_quantize": ("Conv", kind)}
-    done: Artifact = quantized(source, context_in(tmp_path / "q"), **types, **asked).artifact
+    done: Artifact = quantized(source, context_in(tmp_path / "q"), **types, **options).artifact
     return done
 
 
@@ -178,8 +178,8 @@ def test_openvino_is_caught_where_it_pads_with_a_code(tmp_path: Path) -> None:
     assert "activation_symmetric = true" in caught.value.next_step
     other = tmp_path / "symmetric"
     other.mkdir()
-    asked = {"activations": "int8", "activation_symmetric": True}
-    apart = checked("openvino", eight_bits(other, "AveragePool", asked, **pool), tmp_path)
+    options = {"activations": "int8", "activation_symmetric": True}
+    apart = checked("openvino", eight_bits(other, "AveragePool", options, **pool), tmp_path)
     assert apart is not None
     assert apart < 0.01
 

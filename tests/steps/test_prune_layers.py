@@ -21,7 +21,7 @@ def two_layers(channels: int, *between: Any) -> Artifact:
 
 
 @pytest.mark.parametrize(
-    ("channels", "asked", "words"),
+    ("channels", "values", "words"),
     [
         (20, {"pruning_ratio": 0.25}, "of 20 channels lost 60% where 25% were requested"),
         (64, {"pruning_ratio": 0.88}, "of 64 channels is left whole where 88% were requested"),
@@ -29,10 +29,10 @@ def two_layers(channels: int, *between: Any) -> Artifact:
     ],
 )
 def test_rounding_that_takes_another_share_is_refused(
-    make_context: Any, channels: int, asked: dict[str, Any], words: str
+    make_context: Any, channels: int, values: dict[str, Any], words: str
 ) -> None:
     """`round_to` of 8 leaves 8 of 20 channels, and all of 64 where less than 8 would be left."""
-    step, options = Prune(), Prune.Options(**asked)
+    step, options = Prune(), Prune.Options(**values)
     effect = step.apply(two_layers(channels), options, make_context()).effect
     with pytest.raises(NoEffect, match=words):
         step.prove(effect, options)

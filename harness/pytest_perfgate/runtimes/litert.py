@@ -67,7 +67,7 @@ class LiteRtSession(InferenceSession):
         self._size = shape[0]
         self._outputs = _outputs(self._interpreter)
         operators = self._interpreter._get_ops_details()
-        delegated = any(each["op_name"] == "DELEGATE" for each in operators)
+        delegated = any(operator["op_name"] == "DELEGATE" for operator in operators)
         layers = _layers(operators)
         if delegated:  # XNNPACK's pool is there already, the caller's own thread is one of it
             threads = 1 + _tasks() - before
@@ -115,10 +115,10 @@ _WEIGHTED = {
 def _layers(operators: Sequence[Mapping[str, Any]]) -> Counter[str]:
     """Operators with weights by the types of their values and weights, most frequent first."""
     counts: Counter[str] = Counter()
-    for each in operators:
-        if each["op_name"] in _WEIGHTED:
-            weights = each["operand_types"][1].__name__
-            values = each["result_types"][0].__name__
+    for operator in operators:
+        if operator["op_name"] in _WEIGHTED:
+            weights = operator["operand_types"][1].__name__
+            values = operator["result_types"][0].__name__
             counts[values if values == weights else f"{values} with {weights} weights"] += 1
     return Counter(dict(counts.most_common()))
 

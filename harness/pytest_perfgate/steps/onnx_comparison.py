@@ -186,7 +186,7 @@ class Comparison:
         model = self.parts.between(sources, (value,)).SerializeToString()
         session = onnx_session(model, self._threads, exact=True)
         known = {**values, self.parts.image: self._probes[probe]}
-        fed = {each.name: known[each.name] for each in session.get_inputs()}
+        fed = {value.name: known[value.name] for value in session.get_inputs()}
         return session.run(None, fed)[0]
 
     def _values(self, names: Sequence[str], probe: str, open_file: Open) -> dict[str, Any]:

@@ -54,9 +54,9 @@ class Parts:
         }
         inferred = onnx.shape_inference.infer_shapes(model).graph
         self._values = {
-            each.name: each for each in (*inferred.value_info, *graph.output, *inferred.output)
+            value.name: value for value in (*inferred.value_info, *graph.output, *inferred.output)
         }
-        self._weights = {each.name: onnx.numpy_helper.to_array(each) for each in graph.initializer}
+        self._weights = {value.name: value for value in graph.initializer}
         self.image = image_input(graph).name
         self._live = self._after({self.image})
         decided = {
@@ -81,14 +81,14 @@ class Parts:
         import onnx
 
         halves = {onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16}
-        types = {each.data_type for each in self._model.graph.initializer}
-        types |= {each.type.tensor_type.elem_type for each in self._values.values()}
+        types = {value.data_type for value in self._model.graph.initializer}
+        types |= {value.type.tensor_type.elem_type for value in self._values.values()}
         return bool(types & halves)
 
     @property
     def outputs(self) -> tuple[str, ...]:
         """The graph's outputs, in its order."""
-        return tuple(each.name for each in self._model.graph.output)
+        return tuple(value.name for value in self._model.graph.output)
 
     @property
     def comparable(self) -> tuple[str, ...]:
@@ -121,11 +121,11 @@ class Parts:
         part = onnx.ModelProto()
         part.CopyFrom(self._model)
         graph = part.graph
-        weights = [each for each in graph.initializer if each.name in read]
+        weights = [value for value in graph.initializer if value.name in read]
         listed = [
-            each
-            for each in graph.input
-            if each.name in read or (each.name == self.image and not inputs)
+            value
+            for value in graph.input
+            if value.name in read or (value.name == self.image and not inputs)
         ]
         del graph.node[:], graph.output[:], graph.value_info[:], graph.initializer[:]
         del graph.input[:]
@@ -156,16 +156,16 @@ class Parts:
 
     def sources(self, value: str) -> list[str]:
         """Those of `steps_to` that `value` is computed from at once."""
-        found: list[str] = []
+        sources: list[str] = []
         known = set(self.steps_to(value)) - {value}
         waiting = [value]
         while waiting:
             for name in _read(self._maker(waiting.pop())):
                 if name in known:
-                    found.append(name)
+                    sources.append(name)
                 elif name in self._live and name in self._makers:
                     waiting.append(name)
-        return found
+        return sources
 
     def operator(self, value: str) -> Operator:
         """The operator that computes `value`, before it was quantized."""
@@ -176,19 +176,23 @@ class Parts:
 
     def code(self, value: str) -> float:
         """What one 8-bit code of a quantized value is worth; 0 for a value that is not."""
+        from onnx import numpy_helper
+
         node = self._maker(value)
         if node.op_type != "DequantizeLinear":
             return 0.0
-        scale = self._weights.get(node.input[1])
+        if node.input[1] not in self._weights:
+            return 0.0
+        scale = numpy_helper.to_array(self._weights[node.input[1]])
         coarser = 256 if self._type(node.input[0]) in {"uint16", "int16"} else 1
-        return float(scale.max()) * coarser if scale is not None and scale.size else 0.0
+        return float(scale.max(initial=0.0)) * coarser
 
     def neighbourhood(self, value: str) -> str:
         """The operator that computes `value`, with its attributes, codes, and the kinds of those
         before it: where two values have the same, a runtime treats them alike.
         """
         node, codes = self._computed(value)
-        attributes = sorted(each.SerializeToString().hex() for each in node.attribute)
+        attributes = sorted(value.SerializeToString().hex() for value in node.attribute)
         before = sorted(self._computed(name)[0].op_type for name in self.sources(value))
         return f"{node.op_type} {attributes} {codes} {before}"
 
@@ -250,4 +254,4 @@ def _read(node: Any) -> Iterator[str]:
         for graph in (*((attribute.g,) if attribute.HasField("g") else ()), *attribute.graphs):
             for inner in graph.node:
                 yield from _read(inner)
-            yield from (each.name for each in graph.output)
+            yield from (value.name for value in graph.output)

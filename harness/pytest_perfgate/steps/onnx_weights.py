@@ -28,7 +28,7 @@ def gather_weights(model: Any) -> Any:
         del graph.node[:]
         graph.node.extend(nodes)
     weights = {tensor.name for tensor in graph.initializer}
-    inputs = [each for each in graph.input if each.name not in weights]
+    inputs = [value for value in graph.input if value.name not in weights]
     if len(inputs) < len(graph.input):
         del graph.input[:]
         graph.input.extend(inputs)
