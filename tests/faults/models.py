@@ -44,8 +44,9 @@ def fuzz_models(count: int, folder: Path, *, seed: int = 0) -> Outcome:
             PLAIN.replace('"validation', '"../validation').replace('"calibration', '"../validation')
         )
         suite = reading.read(place / "recipes.toml", folder).suite
-        if suite is None:
-            raise RuntimeError("the suite of a damaged model cannot be read")
+        if suite is None or "plain" not in suite.recipes:
+            outcome.refused += 1  # before any worker
+            continue
         work = PrepareJob(suite, "plain", folder / "cache", place / "images.npz")
         env = {"PERFGATE_CACHE": str(folder / "cache")}
         jobs.append(Job(str(number), work, folder, env, silence=2 * SECONDS))
@@ -70,7 +71,7 @@ def fuzz_models(count: int, folder: Path, *, seed: int = 0) -> Outcome:
                 if seconds > SECONDS:
                     outcome.findings.append(Finding(int(job.name), f"it took {seconds:.1f} s"))
     outcome.read = sum(answer == "read" for answer in answers.values())
-    outcome.refused = sum(answer == "refused" for answer in answers.values())
+    outcome.refused += sum(answer == "refused" for answer in answers.values())
     return outcome
 
 
