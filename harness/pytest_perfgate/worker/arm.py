@@ -190,7 +190,7 @@ class _RecipeVisit(_Visit):
         columns = self._work.columns
         self.columns = tuple(workload.columns if columns is None else columns)
         self.processes = self._work.processes
-        _warm(lambda count: self.sample(WARM_UP + count))
+        _warm(self.sample, WARM_UP)
         self._check.forget()
         # What lives now lives to the end: later collections have less to look at, and none of the
         # frameworks' thousands of objects is visited in the middle of a sample.
@@ -270,13 +270,15 @@ def flush_of(session: InferenceSession, policy: str) -> Callable[[], object] | N
     return session.flush_cache
 
 
-def _warm(work: Callable[[int], Any]) -> None:
-    """Runs `work` until it has settled: no longer faster than the time before, or the cap."""
+def _warm(work: Callable[[int], Any], first: int = 0) -> None:
+    """Runs `work`, on numbers from `first` on, until it has settled: no longer faster than the time
+    before, or the cap.
+    """
     start = time.perf_counter()
     fastest = float("inf")
     for count in range(_WARM_MAX):
         before = time.perf_counter()
-        work(count)
+        work(first + count)
         took = time.perf_counter() - before
         settled = took > fastest * 0.95
         fastest = min(fastest, took)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-_MOST_ROWS = 1_024  # of outputs that are compared as sets: every row with every row
+_MOST_ROWS = 512  # of outputs that are compared as sets: every row with every row
 _FEWEST_COLUMNS = 4  # of such a row: a box
 _STRAY_ROWS = 50  # rows, of which one may have no counterpart: those at a threshold come and go
 
