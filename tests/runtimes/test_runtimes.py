@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -68,6 +69,27 @@ def test_an_onnx_runtime_runs_every_batch_and_states_facts(
     assert session.facts["threads"] == 1
     assert session.facts["version"]
     session.close()
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino", "opencv"])
+def test_a_fixed_batch_is_known_and_no_other_is_measured(
+    name: str, squares: Artifact, context: OpenContext
+) -> None:
+    """A file for one image at a time, and the one for any batch; NaN is what was not measured."""
+    import onnx
+    from pytest_perfgate.workloads.images import _Work
+
+    opener = runtime(name)
+    assert opener.open(squares, opener.Options(), context).fixed_batch == 0
+    model = onnx.load(squares.path)
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = 1
+    onnx.save(model, squares.path)
+    session = opener.open(squares, opener.Options(), context)
+    assert session.fixed_batch == 1
+    work = _Work.__new__(_Work)
+    work.session, work._batch_size = session, 8
+    assert math.isnan(work.batch())
 
 
 def test_onnx_runtimes_agree(squares: Artifact, context: OpenContext) -> None:

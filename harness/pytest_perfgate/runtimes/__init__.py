@@ -81,9 +81,12 @@ class InferenceSession(ABC):
             threads, version. Plain JSON data; a session on a GPU has `DEVICE_UUID`, and sensors
             are read of the device of that name.
         profiler: the profiler's name, for people.
+        fixed_batch: the batch that the artifact is made for; batches of another size are not
+            measured. Default: 0, any batch.
     """
 
     facts: dict[str, Any]
+    fixed_batch: int = 0
     profiler: str = "the runtime's profiler"
 
     @abstractmethod

@@ -208,9 +208,11 @@ class OnnxSession(InferenceSession):
             )
         nodes = assignment(self._session)
         refuse_fallback(nodes, provider, options.fallback_ops, str(artifact.path))
-        asked_of = self._session.get_inputs()[0]
-        self._input = asked_of.name
-        self._half = asked_of.type == "tensor(float16)"
+        image = self._session.get_inputs()[0]
+        self._input = image.name
+        self._half = image.type == "tensor(float16)"
+        if image.shape and isinstance(image.shape[0], int):
+            self.fixed_batch = image.shape[0]
         self._binding = self._bound(options)
         self._run_options = None
         if options.arena_shrinkage:

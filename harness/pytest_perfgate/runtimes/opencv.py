@@ -81,7 +81,7 @@ class OpenCvSession(InferenceSession):
             "classic": cv2.dnn.ENGINE_CLASSIC,
         }
         try:
-            self._outputs = _outputs(str(artifact.path))
+            self._outputs, self.fixed_batch = _outputs(str(artifact.path))
             self._net: Any = cv2.dnn.readNetFromONNX(
                 str(artifact.path), engine=engines[options.engine]
             )
@@ -117,11 +117,17 @@ class OpenCvSession(InferenceSession):
         self._net = None
 
 
-def _outputs(path: str) -> list[str]:
-    """The names of the graph's outputs, in its order, which is not always OpenCV's."""
+def _outputs(path: str) -> tuple[list[str], int]:
+    """The names of the graph's outputs, in its order, which is not always OpenCV's; and its batch,
+    0 for any.
+    """
     import onnx
 
-    return [output.name for output in onnx.load(path, load_external_data=False).graph.output]
+    graph = onnx.load(path, load_external_data=False).graph
+    weights = {tensor.name for tensor in graph.initializer}
+    image = next(value for value in graph.input if value.name not in weights)
+    sizes = image.type.tensor_type.shape.dim
+    return [output.name for output in graph.output], sizes[0].dim_value if sizes else 0
 
 
 _CLASSIC_INPUT = "__NetInputLayer__"

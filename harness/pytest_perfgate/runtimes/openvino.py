@@ -115,6 +115,8 @@ class OpenVinoSession(InferenceSession):
         layers = executed(model)
         self._request = model.create_infer_request()
         self._outputs = len(model.outputs)
+        batch = model.input(0).partial_shape[0]
+        self.fixed_batch = batch.get_length() if batch.is_static else 0
         self.facts: dict[str, Any] = {
             "device": ",".join(str(device) for device in used),
             "precision": ", ".join(layers) or hint,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -64,8 +65,10 @@ class _Work(Work):
         return ready - begin, done - ready, end - done, device
 
     def batch(self) -> float:
-        """See `Work.batch`."""
+        """See `Work.batch`: not measured where the artifact has another batch of its own."""
         size = self._batch_size
+        if self.session.fixed_batch not in {0, size}:
+            return math.nan
         if not self._batched:
             self._batched = True
             for number in range(_UNTIMED):
