@@ -156,6 +156,29 @@ def test_a_stored_baseline_may_have_a_limit_of_its_own() -> None:
     assert "regression 8% is broken" in found.reason
 
 
+@pytest.mark.parametrize(
+    ("pieces", "seconds", "status"), [(1, 0.0018, Status.FAIL), (4, 0.0072, Status.INCONCLUSIVE)]
+)
+def test_a_stored_time_is_corrected_by_a_yardstick_of_its_length(
+    pieces: int, seconds: float, status: Status
+) -> None:
+    """Beside busy processes an inference of 11 ms takes three times as long, and so does the
+    yardstick of four pieces; one piece fits into a slice, takes as long as ever, and would turn
+    unchanged code red.
+    """
+    metric = stored(0.011, seconds).metrics["latency_p50"].model_copy(update={"pieces": pieces})
+    evidence = Evidence(
+        record=recipe("candidate", 0.033),
+        baseline=stored(0.011).model_copy(update={"metrics": {"latency_p50": metric}}),
+        yardstick=tuple(
+            launch.model_copy(update={"values": {"pieces_4": (0.0216,) * 3}})
+            for launch in launches(0.0018)
+        ),
+    )
+    budget = Budget("latency_p50", (Limit(LimitKind.REGRESSION, 0.1, "10%"),))
+    assert judge(budget, LATENCY, evidence, RISK, NOW).status is status
+
+
 def test_a_reference_that_got_faster_makes_no_regression() -> None:
     """A stored time is compared through the yardstick, not through the reference."""
     evidence = Evidence(

@@ -150,6 +150,19 @@ def test_a_baseline_of_zero_scores_proves_nothing() -> None:
     assert "the lowest possible value" in found.reason
 
 
+def test_a_yardstick_of_another_length_corrects_nothing() -> None:
+    """A time stored beside 16 pieces is not corrected by one piece, and the reason says so."""
+    metric = stored(0.01).metrics["latency_p50"].model_copy(update={"pieces": 16})
+    evidence = Evidence(
+        record=recipe("candidate", 0.01),
+        baseline=stored(0.01).model_copy(update={"metrics": {"latency_p50": metric}}),
+        yardstick=launches(0.006),
+    )
+    limit = against(Limit(LimitKind.REGRESSION, 0.5, "50%"), LATENCY, evidence).limits[0]
+    assert limit.estimate == pytest.approx(1.0)
+    assert "no yardstick of the baseline's length (16 pieces)" in limit.reason
+
+
 def without_yardstick(baseline: Baseline) -> Baseline:
     """The same baseline of an older program."""
     metrics = {

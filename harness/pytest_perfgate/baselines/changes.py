@@ -19,15 +19,21 @@ from pytest_perfgate.units import Unit, show, show_percent
 
 
 def propose(
-    stored: Mapping[str, Baseline], new: Mapping[str, Baseline], metrics: Mapping[str, Metric]
+    stored: Mapping[str, Baseline],
+    new: Mapping[str, Baseline],
+    metrics: Mapping[str, Metric],
+    alike: Mapping[str, Baseline] | None = None,
 ) -> tuple[Change, ...]:
-    """What the new records would change in the stored ones, by recipe and metric."""
+    """What the new records would change in the stored ones, by recipe and metric; `alike` are the
+    new ones with the yardsticks' lengths of the stored ones, where they have others.
+    """
     changes = []
     for recipe, fresh in new.items():
         old = stored.get(recipe)
+        like = (alike or {}).get(recipe, fresh)
         for name, measured in fresh.metrics.items():
             before = old.metrics.get(name) if old else None
-            kind = "create" if before is None else _kind(metrics[name], before, measured)
+            kind = "create" if before is None else _kind(metrics[name], before, like.metrics[name])
             if not kind and metrics[name].rule is Rule.IMAGES and _of_other_images(old, fresh):
                 kind = "tighten"  # the value is the same, what it is of is not
             if kind:
@@ -125,7 +131,8 @@ def _of_other_images(old: Baseline | None, new: Baseline) -> bool:
 def _kind(metric: Metric, before: StoredMetric, after: StoredMetric) -> str:
     """Which kind of change it is: "tighten", "loosen", or "" when the two cannot be told apart."""
     if metric.rule is Rule.LAUNCHES:
-        old, new = _comparable(metric, before), _comparable(metric, after)
+        through = _share_a_yardstick(before, after)
+        old, new = _comparable(metric, before, through), _comparable(metric, after, through)
         if len(old) < 2 or len(new) < 2:
             return ""
         moved = (min(new) > max(old)) - (max(new) < min(old))
@@ -137,9 +144,16 @@ def _kind(metric: Metric, before: StoredMetric, after: StoredMetric) -> str:
     return "tighten" if improved else "loosen"
 
 
-def _comparable(metric: Metric, stored: StoredMetric) -> list[float]:
-    """The launches' values, without the machine's drift where the yardstick was measured."""
-    if len(stored.yardstick) != len(stored.launches):
+def _share_a_yardstick(before: StoredMetric, after: StoredMetric) -> bool:
+    """Whether both were measured beside a yardstick of the same length."""
+    return before.pieces == after.pieces and all(
+        len(metric.yardstick) == len(metric.launches) for metric in (before, after)
+    )
+
+
+def _comparable(metric: Metric, stored: StoredMetric, through: bool) -> list[float]:
+    """The launches' values, `through` the yardstick without the machine's drift."""
+    if not through:
         return list(stored.launches)
     pairs = zip(stored.launches, stored.yardstick, strict=True)
     if metric.unit is Unit.SECONDS:

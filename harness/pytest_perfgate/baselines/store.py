@@ -21,6 +21,7 @@ from pytest_perfgate.frozen import Frozen
 from pytest_perfgate.machine.fingerprint import Environment, Machine
 from pytest_perfgate.records.accuracy import Accuracy
 from pytest_perfgate.records.migrations import Migration, add_ignored, carried_up
+from pytest_perfgate.records.yardsticks import SHORTEST
 from pytest_perfgate.units import Unit
 
 VERSION = 2
@@ -39,13 +40,15 @@ _MIGRATIONS: dict[int, Migration] = {1: _from_1}
 class StoredMetric(Frozen):
     """One metric of a baseline: its level, and the launches that it comes from (none for scores
     and sizes), in the base unit of `unit`; beside each launch the yardstick's time in it, seconds,
-    and the SM clock of its GPU, Hz.
+    and the SM clock of its GPU, Hz. `pieces` is the length of that yardstick
+    (`pytest_perfgate.records.yardsticks`); files that do not name it have the shortest.
     """
 
     unit: Unit
     value: float = Field(ge=0)
     launches: tuple[float, ...] = ()
     yardstick: tuple[float, ...] = ()
+    pieces: int = Field(default=SHORTEST, ge=1)
     clocks: tuple[float, ...] = ()
 
     @field_validator("launches")
@@ -241,6 +244,8 @@ def render(baseline: Baseline) -> str:
     for metric in data["metrics"].values():
         if not metric["clocks"]:
             del metric["clocks"]  # nothing was measured on a GPU
+        if not metric["yardstick"]:
+            del metric["pieces"]
     return _json(_rounded(data), 0) + "\n"
 
 

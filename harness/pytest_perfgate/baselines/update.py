@@ -11,10 +11,11 @@ from pytest_perfgate.baselines.store import Baseline, Store, StoredMetric
 from pytest_perfgate.errors import BaselineError, PerfgateError
 from pytest_perfgate.machine.steadiness import loud
 from pytest_perfgate.metric import Metric, Rule
-from pytest_perfgate.records.launch_values import launch_values, level, yardstick_values
+from pytest_perfgate.records.launch_values import launch_values, level
 from pytest_perfgate.records.recipe_record import RecipeRecord
 from pytest_perfgate.records.session import SessionRecord, SuiteRecord
 from pytest_perfgate.records.settings import Settings
+from pytest_perfgate.records.yardsticks import LENGTHS, nearest, span, yardstick_values
 from pytest_perfgate.runtimes import on_device
 from pytest_perfgate.suite.metrics import metrics_of
 
@@ -59,7 +60,14 @@ def conclude(
                 continue
             if baseline is not None:
                 stored[name] = baseline
-        proposed = edits.propose(stored, new, metrics)
+        alike = {
+            recipe.name: baseline_of(
+                record, suite, recipe.without(suite.discarded), metrics, like=stored[recipe.name]
+            )
+            for recipe in suite.recipes
+            if recipe.name in new and recipe.name in stored
+        }
+        proposed = edits.propose(stored, new, metrics, alike)
         if settings.update and record.complete:
             try:
                 proposed = edits.write(
@@ -76,22 +84,34 @@ def baseline_of(
     suite: SuiteRecord,
     record: RecipeRecord,
     metrics: Mapping[str, Metric],
+    among: Collection[int] = LENGTHS,
+    *,
+    like: Baseline | None = None,
 ) -> Baseline:
-    """What would be stored of a recipe."""
+    """What would be stored of a recipe, each time with the yardstick of the nearest length that is
+    `among` these, or of the length that it has in the baseline `like`.
+    """
+    given = like.metrics if like else {}
     # The yardstick is work of the cores: it knows nothing of a GPU's drift.
-    yard = {} if on_device(record.runtime_facts) else yardstick_values(suite.yardstick)
+    yardstick = () if on_device(record.runtime_facts) else suite.yardstick
     stored = {}
     for metric in metrics.values():
         value = level(record, metric)
         if value is None or metric.alone:  # nothing is compared with it
             continue
         launches = launch_values(record, metric) if metric.rule is Rule.LAUNCHES else {}
+        if metric.name in given:
+            pieces = given[metric.name].pieces
+        else:
+            pieces = nearest(yardstick, span(record, metric), among)
+        yard = yardstick_values(yardstick, pieces)
         known = all(index in yard for index in launches)
         stored[metric.name] = StoredMetric(
             unit=metric.unit,
             value=_short(value),
             launches=tuple(_short(value) for value in launches.values()),
             yardstick=tuple(_short(yard[index]) for index in launches) if known else (),
+            pieces=pieces,
             clocks=tuple(map(_short, _clocks(record, launches))),
         )
     return Baseline(

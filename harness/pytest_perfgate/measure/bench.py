@@ -23,6 +23,7 @@ from pytest_perfgate.records.profile import Profile
 from pytest_perfgate.records.recipe import Recipe, WorkloadSpec
 from pytest_perfgate.records.recipe_record import Failure, RecipeRecord
 from pytest_perfgate.records.settings import Settings
+from pytest_perfgate.records.yardsticks import LENGTHS, SHORTEST, needed
 from pytest_perfgate.runtimes import on_device
 from pytest_perfgate.suite.preloads import preloads
 from pytest_perfgate.worker.protocol import (
@@ -78,6 +79,7 @@ class Bench(contextlib.ExitStack):
         self.conditions: list[Conditions] = []
         self._count = 0
         self._start = 0.0
+        self._stored_pieces: frozenset[int] = frozenset()
         self._pool = Pool(1, self._logs)
 
     def __enter__(self) -> Bench:
@@ -270,7 +272,23 @@ class Bench(contextlib.ExitStack):
         return ArmSpec(label, arm.python, cores_of(arm.recipe, arm.suite.threads), work)
 
     def _yardstick_arm(self) -> ArmSpec:
-        return ArmSpec(YARDSTICK, sys.executable, self._jobs.threads)
+        return ArmSpec(YARDSTICK, sys.executable, self._jobs.threads, pieces=self._pieces())
+
+    def _pieces(self) -> tuple[int, ...]:
+        """The lengths of the yardstick, the same in all launches: as long as the arms' inferences,
+        and those that `correct_also` names.
+        """
+        lengths = {SHORTEST, *self._stored_pieces}
+        for arm in self._arms.values():
+            if arm.recipe.workload == WorkloadSpec():
+                lengths.add(needed(self.seconds_per_inference(arm.label)))
+            else:  # how long its turns take is not known before the first
+                lengths.add(max(LENGTHS))
+        return tuple(sorted(lengths))
+
+    def correct_also(self, pieces: Iterable[int]) -> None:
+        """Lengths of the yardstick to measure besides: those that stored times were stored with."""
+        self._stored_pieces = frozenset(pieces).intersection(LENGTHS)
 
     def record(self, label: str) -> RecipeRecord:
         """All that was measured of an arm so far."""

@@ -145,16 +145,6 @@ def launch_values(record: RecipeRecord, metric: Metric) -> dict[int, float]:
     return values
 
 
-def yardstick_values(launches: Sequence[Launch]) -> dict[int, float]:
-    """Launch number to the yardstick's median time, seconds."""
-    values = {}
-    for launch in launches:
-        value = launch_value(launch, "inference_p50")
-        if value:
-            values[launch.index] = value
-    return values
-
-
 def level(record: RecipeRecord, metric: Metric) -> float | None:
     """The value of one metric over the whole session: the geometric mean over launches, the
     evaluator's value, the artifact's size, what was observed once; None when it was not measured.

@@ -19,6 +19,7 @@ from pytest_perfgate.records.launch_values import launch_values, level
 from pytest_perfgate.records.recipe_record import RecipeRecord
 from pytest_perfgate.records.session import SessionRecord, SuiteRecord
 from pytest_perfgate.records.verdict import Status
+from pytest_perfgate.records.yardsticks import measured_lengths
 from pytest_perfgate.report.comparison import Differences, Direction, Fact, Moved, Row
 from pytest_perfgate.suite.metrics import metrics_of_session
 from pytest_perfgate.units import show_plain
@@ -137,7 +138,9 @@ def _pairs(
     theirs = {recipe.name: recipe.without(old.discarded) for recipe in old.recipes}
     ours = {recipe.name: recipe.without(new.discarded) for recipe in new.recipes}
     both = [name for name in ours if name in theirs]
-    stored = {name: baseline_of(before, old, theirs[name], metrics) for name in both}
+    # The later session can only take out what it measured too.
+    lengths = measured_lengths(new.yardstick)
+    stored = {name: baseline_of(before, old, theirs[name], metrics, lengths) for name in both}
     return [
         _Pair(
             suite=new,

@@ -81,6 +81,16 @@ class SuiteJudge:
             elif self._base is None:
                 self._elsewhere[recipe.name] = why_none(store, suite, recipe.name, self._here)
 
+    @property
+    def pieces(self) -> frozenset[int]:
+        """The lengths of the yardsticks that stored times were stored with."""
+        return frozenset(
+            metric.pieces
+            for baseline in self._stored.values()
+            for metric in baseline.metrics.values()
+            if metric.yardstick
+        )
+
     # -- verdicts --------------------------------------------------------------------------
 
     def verdicts(self) -> list[Verdict]:

@@ -89,6 +89,7 @@ class SuiteRun:
             skipped=skipped,
             searches=values.searches,
         )
+        self._bench.correct_also(self._judge.pieces)
         self._launches = SuiteLaunches(
             suite.name,
             wanted,

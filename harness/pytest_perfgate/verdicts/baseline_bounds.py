@@ -15,9 +15,9 @@ from pytest_perfgate.records.launch_values import (
     launch_values,
     level,
     log_value,
-    yardstick_values,
 )
 from pytest_perfgate.records.recipe_record import RecipeRecord
+from pytest_perfgate.records.yardsticks import yardstick_values
 from pytest_perfgate.runtimes import on_device
 from pytest_perfgate.units import Unit, show_percent
 from pytest_perfgate.verdicts.evidence import TWO_SESSIONS, Compared, Evidence, Risk
@@ -85,8 +85,13 @@ def _two_sessions(
     note = ""
     if sides.through_yardstick:
         note = f"the machine's drift since then, {show_percent(math.expm1(moved or 0.0))}, removed"
-    elif sign:
+    elif sign and not stored.yardstick:
         note = "the baseline has no yardstick, so the machine's drift is not removed"
+    elif sign:
+        note = (
+            f"this session has no yardstick of the baseline's length ({stored.pieces} pieces), so "
+            "the machine's drift is not removed"
+        )
     elif moves and on_device(evidence.record.runtime_facts):
         note = (
             "the recipe runs on a GPU, which the yardstick of the cores does not measure, so that "
@@ -111,7 +116,7 @@ def _two_sessions(
 
 def drift(stored: StoredMetric, yardstick: tuple[Launch, ...]) -> float | None:
     """Log ratio of the yardstick's time now to its time in the baseline; None: not known."""
-    now = yardstick_values(yardstick)
+    now = yardstick_values(yardstick, stored.pieces)
     if not now or not stored.yardstick:
         return None
     return mean_log(list(now.values())) - mean_log(list(stored.yardstick))
@@ -129,7 +134,8 @@ class _Sides:
 def _sides(
     metric: Metric, record: RecipeRecord, stored: StoredMetric, yardstick: tuple[Launch, ...]
 ) -> _Sides:
-    values, yards = launch_values(record, metric), yardstick_values(yardstick)
+    values = launch_values(record, metric)
+    yards = yardstick_values(yardstick, stored.pieces)
     now = [log_value(values[index]) for index in sorted(values)]
     then = list(map(log_value, stored.launches))
     sign = _yardstick_sign(metric, record)

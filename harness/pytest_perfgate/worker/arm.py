@@ -25,6 +25,7 @@ from pytest_perfgate.machine.cores import usable_cores
 from pytest_perfgate.machine.instrumentation import instruments
 from pytest_perfgate.machine.pipes import write_whole
 from pytest_perfgate.records.recipe import FLUSH, ROTATE
+from pytest_perfgate.records.yardsticks import column
 from pytest_perfgate.registry import derived
 from pytest_perfgate.runtimes import InferenceSession
 from pytest_perfgate.worker import yardstick
@@ -54,7 +55,7 @@ TIMES = b"="
 error that is raised in a turn arrives where times are awaited."""
 
 STAGES = Images.columns
-"""The columns of images one at a time, and of the yardstick."""
+"""The columns of images one at a time, and the first ones of the yardstick."""
 
 
 def answer(columns: int) -> struct.Struct:
@@ -85,7 +86,9 @@ def serve(arm: ArmSpec, images: Sequence[Any], turns: int, answers: int) -> None
         # The launch's parent imports nothing of the project: modules are those of this arm's root.
         os.chdir(arm.work.root)
         enter(arm.work.suite)
-    visit: _Visit = _YardstickVisit() if arm.work is None else _RecipeVisit(arm.work, images)
+    visit: _Visit = (
+        _YardstickVisit(arm.pieces) if arm.work is None else _RecipeVisit(arm.work, images)
+    )
     _say(
         answers,
         ArmReady(visit.load_time, visit.facts, tuple(visit.columns), tuple(visit.processes)),
@@ -154,15 +157,25 @@ class _Visit:
 
 
 class _YardstickVisit(_Visit):
-    def __init__(self) -> None:
+    """Times all its lengths in one go: the shorter are the begin of the longest."""
+
+    def __init__(self, lengths: Sequence[int]) -> None:
         super().__init__()
-        self._work = yardstick.workload()
+        self._work = yardstick.piece()
+        self._lengths = tuple(lengths)
+        self.columns = (*STAGES, *map(column, self._lengths[1:]))
         _warm(self.sample)
 
     def sample(self, number: int) -> Sequence[float]:  # noqa: ARG002 - always the same work
-        start = time.perf_counter()
-        self._work()
-        return 0.0, time.perf_counter() - start, 0.0
+        clock = time.perf_counter
+        times, done = [], 0
+        start = clock()
+        for pieces in self._lengths:
+            while done < pieces:
+                self._work()
+                done += 1
+            times.append(clock() - start)
+        return 0.0, times[0], 0.0, math.nan, *times[1:]
 
     def batch(self) -> float:
         raise NotImplementedError  # a launch asks for batches of recipes only

@@ -24,6 +24,7 @@ from pytest_perfgate.records.launch import Growth, Launch, Parity
 from pytest_perfgate.records.profile import Profile
 from pytest_perfgate.records.recipe import ALTERNATE, Suite
 from pytest_perfgate.records.recipe_record import ArtifactInfo, Link
+from pytest_perfgate.records.yardsticks import SHORTEST
 
 YARDSTICK = "yardstick"
 """The label of the yardstick's arm in a suite's launches."""
@@ -128,12 +129,15 @@ class ArmSpec:
         python: its interpreter, where arms are programs of their own.
         cores: how many of the launch's cores it works on; None for all.
         work: what it measures; None for the yardstick's fixed work.
+        pieces: the lengths of the yardstick that it times, ascending
+            (`pytest_perfgate.records.yardsticks`).
     """
 
     label: str
     python: str
     cores: int | None = None
     work: RecipeWork | None = None
+    pieces: tuple[int, ...] = (SHORTEST,)
 
 
 @dataclass(frozen=True)

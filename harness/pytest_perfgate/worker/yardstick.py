@@ -14,9 +14,10 @@ _CHANNELS = 24
 _REPEATS = 4
 
 
-def workload() -> Callable[[], float]:
-    """A function of a few milliseconds with the habits of a small convolutional network:
-    products of matrices, and element-wise passes over arrays larger than the L2 cache.
+def piece() -> Callable[[], float]:
+    """One piece of the yardstick, about 2 ms, with the habits of a small convolutional network:
+    products of matrices, and element-wise passes over arrays larger than the L2 cache. How many
+    make a yardstick: `pytest_perfgate.records.yardsticks`.
     """
     import numpy as np
 
