@@ -22,6 +22,7 @@ from pytest_perfgate.cli.doctor_noise import TOLERANCES, Answer, answer, is_calm
 from pytest_perfgate.cli.doctor_words import words
 from pytest_perfgate.cli.main import main
 from pytest_perfgate.machine.conditions import Conditions
+from pytest_perfgate.machine.cores import usable_cores
 from pytest_perfgate.machine.fingerprint import Machine
 from pytest_perfgate.machine.host_setup import Busy, Surroundings
 from pytest_perfgate.measure.preparation import Progress
@@ -153,6 +154,58 @@ def test_words_say_noise_conditions_table_and_answer() -> None:
     assert "not within 10 minutes" in text
     assert "no known cause of noise was observed" in text
     assert text.endswith("not calm enough: a tolerance of 5 % is not decided within 60 s")
+
+
+@pytest.mark.parametrize(
+    ("disturbed", "word"),
+    [
+        ({"others": 0.4}, "other processes used 40.0 % of the cores' time"),
+        ({"stolen": 0.1}, "the hypervisor gave 10.0 %"),
+        ({"waited": 0.5}, "it waited 50.0 % of the time for its core"),
+    ],
+)
+def test_a_loud_machine_is_not_calm_however_alike_its_arms_are(
+    monkeypatch: pytest.MonkeyPatch, disturbed: dict[str, float], word: str
+) -> None:
+    """Recorded conditions of two launches beside arms whose times agree; one of three is let go."""
+
+    class Recorded(doctor_examination._Taken):
+        kinds: tuple[dict[str, float], ...] = (disturbed, disturbed)
+
+        def launch(self, started: float) -> None:
+            self.walls.append(0.5)
+            self.launches += launches(0.005, 0.001, 1)
+            self.conditions = [
+                Conditions(index=index, **kind) for index, kind in enumerate(self.kinds)
+            ]
+            assert started >= 0.0
+
+    monkeypatch.setattr(doctor_examination, "_Taken", Recorded)
+    loud = doctor_examination.examine(0.0, 300.0, lambda _: None)
+    assert is_calm(loud.answers)
+    assert not loud.calm
+    text = "\n".join(words(loud))
+    assert f"not calm enough: 2 of 2 launches were unsteady ({word}" in text
+    Recorded.kinds = (disturbed, {}, {})
+    assert doctor_examination.examine(0.0, 300.0, lambda _: None).calm
+
+
+@pytest.mark.alone
+def test_beside_two_busy_loops_per_core_it_is_not_calm() -> None:
+    """Live: two launches of eight arms, and the answer names what was beside them."""
+    loops = [
+        subprocess.Popen(["taskset", "-c", str(core), sys.executable, "-c", "while True: pass"])
+        for core in usable_cores()
+        for _ in range(2)
+    ]
+    try:
+        examined = doctor_examination.examine(0.0, 300.0, lambda _: None)
+    finally:
+        for loop in loops:
+            loop.kill()
+            loop.wait()
+    assert not examined.calm
+    assert "launches were unsteady" in examined.unsteady
 
 
 @pytest.mark.parametrize(("calm", "code"), [(True, 0), (False, 1)])

@@ -18,8 +18,8 @@ suite and no framework. Differences between identical arms are noise; doctor der
 it which tolerances this machine can verify, and in how many seconds. At the end it
 lists what would make the machine calmer, the greatest effect first.
 
-exit code: 0 this machine decides a tolerance of 5 % within 60 s
-           1 it does not, or it could not be measured
+exit code: 0 this machine decides a tolerance of 5 % within 60 s, and most launches were steady
+           1 it does not, or most launches were disturbed, or it could not be measured
            2 wrong usage"""
 
 

@@ -31,6 +31,7 @@ from pytest_perfgate.machine.cpu_quota import busy_cores
 from pytest_perfgate.machine.fingerprint import Machine, this_machine
 from pytest_perfgate.machine.host_setup import Busy, Neighbours, Surroundings, surroundings
 from pytest_perfgate.machine.locks import exclusive
+from pytest_perfgate.machine.steadiness import mostly_unsteady
 from pytest_perfgate.measure.preparation import Progress
 from pytest_perfgate.measure.worker_environment import worker_env
 from pytest_perfgate.measure.worker_pool import Ended, Job, Pool
@@ -61,7 +62,8 @@ class Examination(Frozen):
         seconds: how long it measured.
         launch_seconds: what one launch of a recipe, its reference and the yardstick takes, for the
             yardstick's few milliseconds per inference.
-        calm: whether a tolerance of 5 % is decided within 60 s.
+        unsteady: that most launches were disturbed, and by what; "" when they were not.
+        calm: whether a tolerance of 5 % is decided within 60 s, and most launches were steady.
     """
 
     version: int = 1
@@ -74,6 +76,7 @@ class Examination(Frozen):
     conditions: tuple[Conditions, ...]
     busy: tuple[Busy, ...]
     advice: tuple[str, ...]
+    unsteady: str = ""
     calm: bool
 
 
@@ -106,6 +109,7 @@ def examine(seconds: float, wait: float, tell: Progress) -> Examination:
         busy = neighbours.busiest(passed)
     noise = noise_of(taken.launches)
     answers = tuple(answer(tolerance, noise.p50, taken.seconds) for tolerance in TOLERANCES)
+    unsteady = mostly_unsteady(taken.conditions)
     return Examination(
         machine=this_machine(),
         surroundings=setup,
@@ -116,7 +120,9 @@ def examine(seconds: float, wait: float, tell: Progress) -> Examination:
         conditions=tuple(taken.conditions),
         busy=busy,
         advice=advice(setup, taken.conditions, busy, len(cores)),
-        calm=is_calm(answers),
+        unsteady=unsteady,
+        # Arms of 2 ms fit between what disturbs a longer inference, so noise alone is no proof.
+        calm=is_calm(answers) and not unsteady,
     )
 
 
@@ -145,7 +151,6 @@ class _Taken:
             batches=(),
             seconds=_SILENCE,
             started=round(started, 3),
-            batch_size=0,
         )
         launches: dict[str, Launch] = {}
         start = time.monotonic()

@@ -48,6 +48,13 @@ def words(examination: Examination) -> list[str]:
         lines += [f"  {number}. {text}" for number, text in enumerate(examination.advice, 1)]
     else:
         lines.append("no known cause of noise was observed")
+    if examination.unsteady:
+        lines += [
+            "",
+            f"not calm enough: {examination.unsteady}; here no time is judged worse than a stored "
+            "one, and no baseline is written",
+        ]
+        return lines
     state = "calm enough" if examination.calm else "not calm enough"
     decided = "decided" if examination.calm else "not decided"
     lines += ["", f"{state}: a tolerance of 5 % is {decided} within {CALM_SECONDS:.0f} s"]

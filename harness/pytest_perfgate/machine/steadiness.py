@@ -171,8 +171,13 @@ def loud(conditions: Sequence[Conditions]) -> str:
     """Why this session's times say nothing beside stored ones: most launches were unsteady; "" when
     they do. Fewer than `FEWEST_LEFT` launches say nothing about the machine.
     """
+    return "" if len(conditions) < FEWEST_LEFT else mostly_unsteady(conditions)
+
+
+def mostly_unsteady(conditions: Sequence[Conditions]) -> str:
+    """That most of these launches were unsteady, and why; "" when they were not."""
     rough = [launch for launch in conditions if severity(launch) > 1]
-    if len(conditions) < FEWEST_LEFT or 2 * len(rough) <= len(conditions):
+    if 2 * len(rough) <= len(conditions):
         return ""
     worst = max(rough, key=severity)
     return f"{len(rough)} of {len(conditions)} launches were unsteady ({unsteady(worst)})"
