@@ -316,7 +316,7 @@ class Project:
                 more += ["--perf-history", "off"]
             if not page:
                 more += ["-p", "no_page"]
-            if "--perf-seconds" not in arguments:
+            if not any(argument.startswith("--perf-seconds") for argument in arguments):
                 more += ["--perf-seconds", "1", "-p", "one_launch"]
         return self.pytest(*more, *arguments, process=process)
 

@@ -128,6 +128,11 @@ def count_of(number: int, one: str, many: str = "") -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
+def seconds_for(seconds: float) -> int:
+    """A time to name in an option: rounded up to whole tens of seconds."""
+    return max(10, math.ceil(seconds / 10) * 10)
+
+
 def percent(share: float | None) -> str:
     """A share for people: 0.034 is "3.4 %"."""
     return NOT_MEASURED if share is None else f"{share * 100:.1f} %"

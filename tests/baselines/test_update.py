@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from pytest_perfgate.baselines.store import Store
+from pytest_perfgate.baselines.store import Store, read_file
 from pytest_perfgate.baselines.update import conclude
 from pytest_perfgate.machine.conditions import Conditions
 from pytest_perfgate.records.session import SessionRecord
@@ -51,6 +51,21 @@ def test_a_loud_machine_stores_nothing_and_says_why(tmp_path: Path) -> None:
     assert names == []
     assert "8 of 8 launches were unsteady" in problems
     assert "pytest-perfgate doctor" in problems
+
+
+def test_too_few_launches_store_scores_and_no_times(tmp_path: Path) -> None:
+    """A short time is a limit, and what is stored is compared with for long."""
+    session = with_conditions(sessions.healthy(), 0.0)
+    (suite,) = session.suites
+    few = suite.model_copy(update={"conditions": suite.conditions[:3], "phases": {"measure": 36.0}})
+    names, problems = stored(session.model_copy(update={"suites": (few,)}), tmp_path)
+    assert "3 launches of 8 fit into --perf-seconds=60" in problems
+    assert "--perf-seconds=100" in problems
+    assert names
+    for file in Store(tmp_path / "baselines").files():
+        metrics = read_file(file).metrics
+        assert "map" in metrics
+        assert not any(metric.launches for metric in metrics.values())
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ def test_a_search_that_was_killed_goes_on_and_what_wins_is_a_recipe_like_any_oth
     assert 1 <= len(before) < 4
     assert f"{len(before)} of 4 trials" in freeze()[1]
 
-    result = searched.run("--perf-search", "-k", "searched", "--perf-seconds", "1", page=True)
+    result = searched.run("--perf-search", "-k", "searched", "--perf-seconds=60", page=True)
     found = recipe(searched)["search"]
     assert found["trials"][: len(before)] == before
     assert len({json.dumps(each["values"]) for each in found["trials"]}) == 4 == found["asked"]

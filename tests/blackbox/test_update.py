@@ -13,7 +13,7 @@ from pytest_perfgate.plugin.options import NOT_PROVEN
 
 from tests.conftest import Project
 
-TWO_LAUNCHES = ("--perf-seconds", "1", "-p", "two_launches")
+TWO_LAUNCHES = ("--perf-seconds=60", "-p", "two_launches")
 """Times can be told apart, and the machine may do other work (`tests/doubles`)."""
 
 
@@ -53,7 +53,7 @@ def edit(file: Path, change: Callable[[dict[str, object]], None]) -> str:
 
 def test_update_records_what_was_measured(project: Project) -> None:
     """Both recipes get a file with launches, provenance and the matches behind their accuracy."""
-    assert project.run("--perf-update", "--perf-seconds", "1", "-p", "calm").ret == 0
+    assert project.run("--perf-update", "--perf-seconds=60", "-p", "calm").ret == 0
     files = stored(project)
     assert sorted(files) == ["moody", "plain"]
     data = json.loads(files["plain"].read_text())

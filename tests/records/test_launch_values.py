@@ -76,6 +76,21 @@ def test_peaks_of_memory_are_those_of_launches_that_ran_a_batch() -> None:
     assert launch_values(none, metric) == {0: 40.0, 1: 50.0}
 
 
+@pytest.mark.parametrize(
+    ("ran", "ratio"), [(((0.5,), 8), math.log(2)), (((), 8), None), (((0.5,), 4), None)]
+)
+def test_peaks_beside_other_batches_are_not_compared(
+    ran: tuple[tuple[float, ...], int], ratio: float | None
+) -> None:
+    """One arm ran batches of 8; the other the same, none, or smaller ones."""
+    batches, size = ran
+    ours = arm([0.1]).model_copy(update={"peak_memory": 80, "batches": (0.5,), "batch_size": 8})
+    theirs = arm([0.1]).model_copy(
+        update={"peak_memory": 40, "batches": batches, "batch_size": size}
+    )
+    assert launch_ratio(ours, theirs, "peak_memory") == (ratio and pytest.approx(ratio))
+
+
 @given(TIMES, TIMES, st.sampled_from(["latency_p50", "latency_p95"]))
 def test_swapped_arms_give_the_mirrored_ratio(
     mine: list[float], theirs: list[float], metric: str

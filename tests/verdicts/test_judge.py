@@ -18,7 +18,7 @@ from pytest_perfgate.records.recipe_record import Failure, Link
 from pytest_perfgate.records.verdict import Status, Verdict
 from pytest_perfgate.tasks.detection import METRICS
 from pytest_perfgate.units import Unit
-from pytest_perfgate.verdicts.evidence import Base, Evidence
+from pytest_perfgate.verdicts.evidence import Base, Evidence, Risk
 from pytest_perfgate.verdicts.judge import judge, why_not
 from pytest_perfgate.workloads.replicas import Replicas
 
@@ -177,6 +177,19 @@ def test_a_stored_time_is_corrected_by_a_yardstick_of_its_length(
     )
     budget = Budget("latency_p50", (Limit(LimitKind.REGRESSION, 0.1, "10%"),))
     assert judge(budget, LATENCY, evidence, RISK, NOW).status is status
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_too_few_launches_say_how_many_and_how_long(count: int) -> None:
+    """A time that did not suffice ends INCONCLUSIVE, with the time that would: launches of 20 s."""
+    evidence = Evidence(record=recipe("candidate", 0.010, count), pace=20.0)
+    budget = Budget("latency_p50", (Limit(LimitKind.MAX, 0.1, "100 ms"),))
+    verdict = judge(budget, LATENCY, evidence, Risk(fail=0.01), NOW)
+    assert verdict.status is Status.INCONCLUSIVE
+    assert verdict.next_step == (
+        "at least 4 launches decide that a budget is kept, and 8 that it is broken: "
+        "--perf-seconds=160"
+    )
 
 
 def test_a_reference_that_got_faster_makes_no_regression() -> None:

@@ -120,7 +120,7 @@ def test_what_could_not_be_decided_says_what_would_help() -> None:
     assert limit.needed > limit.sample == 6
     assert limit.possible is not None
     assert limit.possible < limit.needed  # were the truth a little worse than it was seen to be
-    assert f"({(limit.needed - 6) * 2:.0f} s" in near.next_step
+    assert f"--perf-seconds={math.ceil(limit.needed * 2 / 10) * 10};" in near.next_step
     assert "regression" in near.next_step  # the limit that would have been kept
 
 

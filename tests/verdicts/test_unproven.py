@@ -159,7 +159,7 @@ def test_a_yardstick_of_another_length_corrects_nothing() -> None:
         yardstick=launches(0.006),
     )
     limit = against(Limit(LimitKind.REGRESSION, 0.5, "50%"), LATENCY, evidence).limits[0]
-    assert limit.estimate == pytest.approx(1.0)
+    assert limit.estimate == pytest.approx(1.0, abs=0.01)  # not halved
     assert "no yardstick of the baseline's length (16 pieces)" in limit.reason
 
 

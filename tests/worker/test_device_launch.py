@@ -114,7 +114,6 @@ def measure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
             energies=labels,
             seconds=10.0,
             started=0.0,
-            batch_size=4,
         )
         received: dict[str, Any] = {}
 

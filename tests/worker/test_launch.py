@@ -49,7 +49,6 @@ def messages(
         batches=(),
         seconds=20.0,
         started=0.0,
-        batch_size=0,
     )
     received: list[Message] = []
     with Pool(1, folder) as pool:

@@ -36,6 +36,8 @@ def propose(
             kind = "create" if before is None else _kind(metrics[name], before, like.metrics[name])
             if not kind and metrics[name].rule is Rule.IMAGES and _of_other_images(old, fresh):
                 kind = "tighten"  # the value is the same, what it is of is not
+            if not kind and before and _of_other_batches(before, measured):
+                kind = "tighten"
             if kind:
                 changes.append(
                     Change(
@@ -128,6 +130,10 @@ def _of_other_images(old: Baseline | None, new: Baseline) -> bool:
     return old.accuracy.data_digest != new.accuracy.data_digest
 
 
+def _of_other_batches(before: StoredMetric, after: StoredMetric) -> bool:
+    return None not in {before.batch, after.batch} and before.batch != after.batch
+
+
 def _kind(metric: Metric, before: StoredMetric, after: StoredMetric) -> str:
     """Which kind of change it is: "tighten", "loosen", or "" when the two cannot be told apart."""
     if metric.rule is Rule.LAUNCHES:
@@ -135,7 +141,15 @@ def _kind(metric: Metric, before: StoredMetric, after: StoredMetric) -> str:
         old, new = _comparable(metric, before, through), _comparable(metric, after, through)
         if len(old) < 2 or len(new) < 2:
             return ""
-        moved = (min(new) > max(old)) - (max(new) < min(old))
+        moved = _moved(old, new)
+        if through and before.device_yardstick and not metric.device_only:
+            # It is the cores' work in part, so no drift of either may move it.
+            moved *= moved == _moved(before.launches, after.launches)
+            if before.yardstick and after.yardstick:
+                old, new = (
+                    _through(metric, one.launches, one.yardstick) for one in (before, after)
+                )
+                moved *= moved == _moved(old, new)
     else:
         moved = (after.value > before.value) - (after.value < before.value)
     if not moved:
@@ -144,23 +158,39 @@ def _kind(metric: Metric, before: StoredMetric, after: StoredMetric) -> str:
     return "tighten" if improved else "loosen"
 
 
+def _moved(old: Sequence[float], new: Sequence[float]) -> int:
+    """1 or -1 where every new value is above or below every old one, else 0."""
+    return (min(new) > max(old)) - (max(new) < min(old))
+
+
 def _share_a_yardstick(before: StoredMetric, after: StoredMetric) -> bool:
-    """Whether both were measured beside a yardstick of the same length."""
-    return before.pieces == after.pieces and all(
-        len(metric.yardstick) == len(metric.launches) for metric in (before, after)
-    )
+    """Whether both were measured beside the GPU's yardstick, or the cores' of the same length."""
+    of_gpu = [bool(metric.device_yardstick) for metric in (before, after)]
+    if of_gpu[0] is not of_gpu[1] or before.pieces != after.pieces:
+        return False
+    return all(len(_yardstick(metric)) == len(metric.launches) for metric in (before, after))
 
 
-def _comparable(metric: Metric, stored: StoredMetric, through: bool) -> list[float]:
+def _yardstick(stored: StoredMetric) -> tuple[float, ...]:
+    """The times of the yardstick that corrects a metric."""
+    return stored.device_yardstick or stored.yardstick
+
+
+def _comparable(metric: Metric, stored: StoredMetric, through: bool) -> Sequence[float]:
     """The launches' values, `through` the yardstick without the machine's drift."""
-    if not through:
-        return list(stored.launches)
-    pairs = zip(stored.launches, stored.yardstick, strict=True)
+    return _through(metric, stored.launches, _yardstick(stored)) if through else stored.launches
+
+
+def _through(
+    metric: Metric, values: Sequence[float], yardstick: Sequence[float]
+) -> Sequence[float]:
+    """Times over those of a yardstick, rates times them; anything else as it is."""
+    pairs = zip(values, yardstick, strict=True)
     if metric.unit is Unit.SECONDS:
         return [value / yard for value, yard in pairs]
     if metric.unit is Unit.IMAGES_PER_SECOND:
         return [value * yard for value, yard in pairs]
-    return list(stored.launches)
+    return values
 
 
 def _merged(

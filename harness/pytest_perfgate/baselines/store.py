@@ -41,7 +41,10 @@ class StoredMetric(Frozen):
     """One metric of a baseline: its level, and the launches that it comes from (none for scores
     and sizes), in the base unit of `unit`; beside each launch the yardstick's time in it, seconds,
     and the SM clock of its GPU, Hz. `pieces` is the length of that yardstick
-    (`pytest_perfgate.records.yardsticks`); files that do not name it have the shortest.
+    (`pytest_perfgate.records.yardsticks`); files that do not name it have the shortest. `batch` is
+    how many images the batches had that the launches ran, where that matters; None: not known.
+    `device_yardstick` is the time of the GPU's yardstick in each launch, seconds: what has it is
+    corrected by it, and `yardstick` tells only what the cores did meanwhile.
     """
 
     unit: Unit
@@ -49,6 +52,8 @@ class StoredMetric(Frozen):
     launches: tuple[float, ...] = ()
     yardstick: tuple[float, ...] = ()
     pieces: int = Field(default=SHORTEST, ge=1)
+    device_yardstick: tuple[float, ...] = ()
+    batch: int | None = None
     clocks: tuple[float, ...] = ()
 
     @field_validator("launches")
@@ -58,7 +63,7 @@ class StoredMetric(Frozen):
             raise ValueError("a measured value must not be negative")
         return values
 
-    @field_validator("yardstick")
+    @field_validator("yardstick", "device_yardstick")
     @classmethod
     def _takes_time(cls, values: tuple[float, ...]) -> tuple[float, ...]:
         if any(value <= 0 for value in values):
@@ -242,8 +247,11 @@ def render(baseline: Baseline) -> str:
     data = baseline.model_dump(mode="json")
     data["metrics"] = {name: data["metrics"][name] for name in sorted(data["metrics"])}
     for metric in data["metrics"].values():
-        if not metric["clocks"]:
-            del metric["clocks"]  # nothing was measured on a GPU
+        for of_a_gpu in ("clocks", "device_yardstick"):
+            if not metric[of_a_gpu]:
+                del metric[of_a_gpu]
+        if metric["batch"] is None:
+            del metric["batch"]
         if not metric["yardstick"]:
             del metric["pieces"]
     return _json(_rounded(data), 0) + "\n"

@@ -6,18 +6,30 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 
 from pytest_perfgate.baselines import changes as edits
+from pytest_perfgate.baselines.correction import Corrects, corrected_by
 from pytest_perfgate.baselines.elsewhere import check_folder
 from pytest_perfgate.baselines.store import Baseline, Store, StoredMetric
 from pytest_perfgate.errors import BaselineError, PerfgateError
 from pytest_perfgate.machine.steadiness import loud
 from pytest_perfgate.metric import Metric, Rule
+from pytest_perfgate.records.alike import OF_BATCHES, batch_of_record
 from pytest_perfgate.records.launch_values import launch_values, level
 from pytest_perfgate.records.recipe_record import RecipeRecord
 from pytest_perfgate.records.session import SessionRecord, SuiteRecord
 from pytest_perfgate.records.settings import Settings
-from pytest_perfgate.records.yardsticks import LENGTHS, nearest, span, yardstick_values
-from pytest_perfgate.runtimes import on_device
+from pytest_perfgate.records.yardsticks import (
+    LENGTHS,
+    device_values,
+    nearest,
+    span,
+    yardstick_values,
+)
+from pytest_perfgate.runtimes import uuids_of
 from pytest_perfgate.suite.metrics import metrics_of
+from pytest_perfgate.units import count_of, seconds_for
+
+FEWEST_LAUNCHES = 8
+"""Fewer store no times: what is stored is compared with for long."""
 
 
 def conclude(
@@ -44,6 +56,12 @@ def conclude(
                     next_step="pytest-perfgate doctor shows what disturbs this machine",
                 )
             )
+        count = len(suite.conditions) - len(suite.discarded)
+        if settings.update and not disturbed and 0 < count < FEWEST_LAUNCHES:
+            problems.append(_too_few(suite, count, settings.seconds))
+            metrics = {
+                name: metric for name, metric in metrics.items() if metric.rule is not Rule.LAUNCHES
+            }
         new = {
             recipe.name: baseline_of(record, suite, recipe.without(suite.discarded), metrics)
             for recipe in suite.recipes
@@ -79,6 +97,15 @@ def conclude(
     return record.model_copy(update={"suites": tuple(suites)}), tuple(problems)
 
 
+def _too_few(suite: SuiteRecord, count: int, seconds: float) -> BaselineError:
+    needed = suite.phases.get("measure", 0.0) / count * FEWEST_LAUNCHES
+    return BaselineError(
+        f"no times of {suite.name} are written: {count_of(count, 'launch', 'launches')} of "
+        f"{FEWEST_LAUNCHES} fit into --perf-seconds={seconds:g}",
+        next_step=f"give it longer: --perf-seconds={seconds_for(needed)}",
+    )
+
+
 def baseline_of(
     session: SessionRecord,
     suite: SuiteRecord,
@@ -92,8 +119,8 @@ def baseline_of(
     `among` these, or of the length that it has in the baseline `like`.
     """
     given = like.metrics if like else {}
-    # The yardstick is work of the cores: it knows nothing of a GPU's drift.
-    yardstick = () if on_device(record.runtime_facts) else suite.yardstick
+    gpus = uuids_of(record.runtime_facts)
+    device = device_values(suite.device_yardsticks, gpus)
     stored = {}
     for metric in metrics.values():
         value = level(record, metric)
@@ -103,15 +130,22 @@ def baseline_of(
         if metric.name in given:
             pieces = given[metric.name].pieces
         else:
-            pieces = nearest(yardstick, span(record, metric), among)
-        yard = yardstick_values(yardstick, pieces)
-        known = all(index in yard for index in launches)
+            pieces = nearest(suite.yardstick, span(record, metric), among)
+        yard = yardstick_values(suite.yardstick, pieces)
+        through = corrected_by(metric, record)
+        of_device = through is Corrects.DEVICE and device.keys() >= launches.keys()
+        # The cores' yardstick knows nothing of a GPU's drift, and corrects none of its times.
+        known = (through is Corrects.CORES or of_device) and yard.keys() >= launches.keys()
         stored[metric.name] = StoredMetric(
             unit=metric.unit,
             value=_short(value),
             launches=tuple(_short(value) for value in launches.values()),
             yardstick=tuple(_short(yard[index]) for index in launches) if known else (),
             pieces=pieces,
+            device_yardstick=tuple(_short(device[index]) for index in launches)
+            if of_device
+            else (),
+            batch=batch_of_record(record) if metric.name in OF_BATCHES and launches else None,
             clocks=tuple(map(_short, _clocks(record, launches))),
         )
     return Baseline(

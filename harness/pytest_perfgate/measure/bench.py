@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -24,7 +24,7 @@ from pytest_perfgate.records.recipe import Recipe, WorkloadSpec
 from pytest_perfgate.records.recipe_record import Failure, RecipeRecord
 from pytest_perfgate.records.settings import Settings
 from pytest_perfgate.records.yardsticks import LENGTHS, SHORTEST, needed
-from pytest_perfgate.runtimes import on_device
+from pytest_perfgate.runtimes import on_device, uuids_of
 from pytest_perfgate.suite.preloads import preloads
 from pytest_perfgate.worker.protocol import (
     YARDSTICK,
@@ -76,6 +76,8 @@ class Bench(contextlib.ExitStack):
         self._unmeasured: dict[str, dict[str, str]] = {}
         self._instruments: dict[str, set[str]] = {}
         self.yardstick: list[Launch] = []
+        self.device_yardsticks: dict[str, list[Launch]] = {}
+        self._no_device_yardstick = ""
         self.conditions: list[Conditions] = []
         self._count = 0
         self._start = 0.0
@@ -118,7 +120,13 @@ class Bench(contextlib.ExitStack):
     @property
     def notes(self) -> tuple[str, ...]:
         """What people should know of how the arms were prepared and measured."""
-        return (*filter(None, [self._access]), *self._preparation.notes, *self._suspects())
+        lacking = self._no_device_yardstick
+        return (
+            *filter(None, [self._access]),
+            *self._preparation.notes,
+            *self._suspects(),
+            *([f"times on a GPU have no yardstick: {lacking}"] if lacking else []),
+        )
 
     def _suspects(self) -> Iterator[str]:
         """What slows processes down and could not be kept out of those of the arms."""
@@ -176,14 +184,14 @@ class Bench(contextlib.ExitStack):
         self._start = self._start or time.monotonic()
         self._pool.hold(self._launch_job(live, ahead=False))
         plan = LaunchPlan(
-            blocks=((YARDSTICK,), *measured),
+            # Each yardstick takes its turns alone: it is compared with nothing of its launch.
+            blocks=(*((spec.label,) for spec in self._yardsticks(live)), *measured),
             rounds=self._settings.rounds,
             batches=tuple(label for label in live if label in batches),
             energies=tuple(label for label in live if label in energies),
             turns=self._arms[live[0]].suite.turns,
             seconds=launch_seconds(len(measured)),
             started=round(time.monotonic() - self._start, 3),
-            batch_size=self._arms[live[0]].suite.batch,
         )
         self._count += 1
         events = self._pool.release(plan)
@@ -195,7 +203,7 @@ class Bench(contextlib.ExitStack):
     def _may_load_ahead(self, labels: Sequence[str]) -> bool:
         """Not on a device: loading would take it from the arms that are measured on it now."""
         return self._fits_twice(labels) and not any(
-            on_device(self._facts.get(label, {})) for label in labels
+            on_device(self._facts_of(label)) for label in labels
         )
 
     def _fits_twice(self, labels: Sequence[str]) -> bool:
@@ -213,7 +221,7 @@ class Bench(contextlib.ExitStack):
             cores=self._turn_of_cores(),
             preload=tuple(self._preload(live)),
             separate=self._separate,
-            arms=(self._yardstick_arm(), *map(self._arm, live)),
+            arms=(*self._yardsticks(live), *map(self._arm, live)),
             ahead=ahead,
             silence=self._settings.timeout,
             logs=self._logs,
@@ -271,8 +279,23 @@ class Bench(contextlib.ExitStack):
         )
         return ArmSpec(label, arm.python, cores_of(arm.recipe, arm.suite.threads), work)
 
-    def _yardstick_arm(self) -> ArmSpec:
-        return ArmSpec(YARDSTICK, sys.executable, self._jobs.threads, pieces=self._pieces())
+    def _yardsticks(self, labels: Iterable[str]) -> list[ArmSpec]:
+        """That of the cores, and one for each GPU that these arms run on."""
+        threads = self._jobs.threads
+        cores = ArmSpec(YARDSTICK, sys.executable, threads, pieces=self._pieces())
+        if self._no_device_yardstick:
+            return [cores]
+        gpus = dict.fromkeys(uuid for label in labels for uuid in uuids_of(self._facts_of(label)))
+        return [
+            cores,
+            *(ArmSpec(f"{YARDSTICK} {gpu}", sys.executable, threads, gpu=gpu) for gpu in gpus),
+        ]
+
+    def _facts_of(self, label: str) -> Mapping[str, Any]:
+        """What an arm's runtime says of itself: in the last launch, or when it was evaluated."""
+        prepared = self._prepared(label)
+        facts: Mapping[str, Any] = prepared.answer.facts if prepared else {}
+        return self._facts.get(label, facts)
 
     def _pieces(self) -> tuple[int, ...]:
         """The lengths of the yardstick, the same in all launches: as long as the arms' inferences,
@@ -330,8 +353,8 @@ class Bench(contextlib.ExitStack):
         elif isinstance(event, ArmMeasured):
             for instrument in event.instruments:
                 self._instruments.setdefault(instrument, set()).add(event.label)
-            if event.label == YARDSTICK:
-                self.yardstick.append(event.launch)
+            if event.label.startswith(YARDSTICK):
+                self._hear_yardstick(event)
             else:
                 self._launches.setdefault(event.label, []).append(event.launch)
                 self._facts[event.label] = event.facts
@@ -339,14 +362,23 @@ class Bench(contextlib.ExitStack):
         elif isinstance(event, LaunchConditions):
             self.conditions.append(event.conditions)
         elif isinstance(event, ArmFailed):
-            if event.label != YARDSTICK:
+            if not event.label.startswith(YARDSTICK):
                 self._preparation.fail(event.label, "measure", event.failure)
+            elif event.label != YARDSTICK:  # not tried again: it costs a start of CUDA
+                self._no_device_yardstick = event.failure.problem
         elif isinstance(event, WorkProgress):
             total = f" {event.done}/{event.total}" if event.total else ""
             self._progress(f"{note}  {event.note}{total}")
         else:
             for name in live:
                 self._preparation.fail(name, "measure", event)
+
+    def _hear_yardstick(self, event: ArmMeasured) -> None:
+        gpu = event.label.removeprefix(YARDSTICK).strip()
+        if gpu:
+            self.device_yardsticks.setdefault(gpu, []).append(event.launch)
+        else:
+            self.yardstick.append(event.launch)
 
     def _preload(self, labels: Sequence[str]) -> list[str]:
         modules: dict[str, None] = {"numpy": None, "pydantic": None}

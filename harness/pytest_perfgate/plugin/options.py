@@ -117,7 +117,8 @@ OPTIONS = (
     ),
     Option(
         "--perf-seconds",
-        "time for measuring one suite, builds not counted",
+        "time for measuring one suite: no launch begins later; builds, scores and profiles do not "
+        "count",
         default=120.0,
         field="seconds",
         metavar="SECONDS",

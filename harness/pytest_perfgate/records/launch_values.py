@@ -15,6 +15,11 @@ PEAKS = frozenset({"peak_memory", "device_memory"})
 """Metrics that are the highest of what a launch did, so that it matters what it did."""
 
 
+def batch_of(launch: Launch) -> int:
+    """Images in the batches that a launch ran, 0 when it ran none."""
+    return launch.batch_size if launch.batches else 0
+
+
 def launch_value(launch: Launch, metric: str) -> float | None:
     """The value of one metric in one launch, in the metric's base unit; None: not measured.
 
@@ -73,6 +78,8 @@ def launch_ratio(launch: Launch, other: Launch, metric: str) -> float | None:
         sides = ([sample for pair in both for sample in pair[side]] for side in (0, 1))
         above, below = (log_value(quantile(side, q)) for side in sides)
         return above - below
+    if metric in PEAKS and batch_of(launch) != batch_of(other):
+        return None  # a batch takes the most memory
     one, two = launch_value(launch, metric), launch_value(other, metric)
     if one is None or two is None or not (math.isfinite(one) and math.isfinite(two)):
         return None

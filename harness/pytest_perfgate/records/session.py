@@ -64,6 +64,7 @@ class SuiteRecord(Frozen):
         folder: relative to the project's root, with forward slashes.
         failure: why nothing of it was measured; each of its recipes has the same.
         yardstick: launches of the fixed workload that every launch measures beside the recipes.
+        device_yardsticks: launches of the fixed work on each GPU that recipes run on, by its UUID.
         conditions: what the machine did during each launch.
         summaries: recipe name to its metrics.
         suspects: differences to the baselines' toolchain or environment, in words.
@@ -86,6 +87,7 @@ class SuiteRecord(Frozen):
     failure: Failure | None = None
     recipes: tuple[RecipeRecord, ...] = ()
     yardstick: tuple[Launch, ...] = ()
+    device_yardsticks: dict[str, tuple[Launch, ...]] = Field(default_factory=dict)
     conditions: tuple[Conditions, ...] = ()
     summaries: dict[str, tuple[MetricSummary, ...]] = Field(default_factory=dict)
     verdicts: tuple[Verdict, ...] = ()

@@ -21,7 +21,8 @@ class Settings:
     Attributes:
         root: the project's root.
         alpha: the chance that any budget of an unchanged session turns red.
-        seconds: wall time for measuring one suite, builds not counted.
+        seconds: wall time for measuring one suite, after which no launch begins; builds, scores and
+            profiles do not count.
         strict: INCONCLUSIVE, NO BASELINE and SKIPPED fail too, and so does a session in which no
             budget was measured.
         allow_skip: patterns of "recipe-metric" that may be SKIPPED all the same.

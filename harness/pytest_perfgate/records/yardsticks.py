@@ -9,11 +9,11 @@ nearest to it, and a stored time by the length that it was stored with.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from pytest_perfgate.metric import Metric
 from pytest_perfgate.records.launch import Launch
-from pytest_perfgate.records.launch_values import launch_value, level, quantile
+from pytest_perfgate.records.launch_values import geometric_mean, launch_value, level, quantile
 from pytest_perfgate.records.recipe_record import RecipeRecord
 from pytest_perfgate.units import Unit
 
@@ -53,6 +53,24 @@ def yardstick_values(launches: Sequence[Launch], pieces: int = SHORTEST) -> dict
         if value:
             values[launch.index] = value
     return values
+
+
+def device_values(
+    yardsticks: Mapping[str, Sequence[Launch]], gpus: Sequence[str]
+) -> dict[int, float]:
+    """Launch number to the median time on the device of the yardsticks of these GPUs, seconds: of
+    several their geometric mean; launches that lack one are left out.
+    """
+    sides = [
+        {
+            launch.index: value
+            for launch in yardsticks.get(gpu, ())
+            if (value := launch_value(launch, "device_time_p50"))
+        }
+        for gpu in gpus
+    ]
+    known = set.intersection(*map(set, sides)) if sides else set()
+    return {index: geometric_mean([side[index] for side in sides]) for index in sorted(known)}
 
 
 def measured_lengths(launches: Sequence[Launch]) -> tuple[int, ...]:

@@ -124,6 +124,7 @@ class _Pair:
             baseline=self.baseline,
             reference_baseline=self.reference_baseline,
             yardstick=self.suite.yardstick,
+            device_yardsticks=self.suite.device_yardsticks,
         )
         return baseline_bounds.against_baseline(self.metric, evidence, risk, now)
 

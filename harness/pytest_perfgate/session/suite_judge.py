@@ -82,6 +82,11 @@ class SuiteJudge:
                 self._elsewhere[recipe.name] = why_none(store, suite, recipe.name, self._here)
 
     @property
+    def searched(self) -> bool:
+        """Whether values of a recipe were found by a search."""
+        return bool(self._searches)
+
+    @property
     def pieces(self) -> frozenset[int]:
         """The lengths of the yardsticks that stored times were stored with."""
         return frozenset(
@@ -181,6 +186,10 @@ class SuiteJudge:
             yardstick=tuple(
                 launch for launch in self._bench.yardstick if launch.index not in discarded
             ),
+            device_yardsticks={
+                gpu: tuple(launch for launch in launches if launch.index not in discarded)
+                for gpu, launches in self._bench.device_yardsticks.items()
+            },
             pace=self.pace,
             metrics=self._metrics,
             loud=steadiness.loud(self._bench.conditions),

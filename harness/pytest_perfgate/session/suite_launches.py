@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
+from pytest_perfgate.baselines import update
 from pytest_perfgate.measure.bench import Bench, launch_seconds
 from pytest_perfgate.measure.preparation import Progress
 from pytest_perfgate.metric import Metric, Rule
-from pytest_perfgate.records.launch_values import PEAKS
+from pytest_perfgate.records.alike import OF_BATCHES
 from pytest_perfgate.records.settings import Settings
 from pytest_perfgate.records.verdict import LimitResult, Status, Verdict
-from pytest_perfgate.session.arms import Arms
-from pytest_perfgate.session.suite_judge import SuiteJudge
+from pytest_perfgate.session.arms import Arms, at_base
+from pytest_perfgate.session.suite_judge import MEASURED, SuiteJudge
+from pytest_perfgate.units import seconds_for
 from pytest_perfgate.verdicts.evidence import Risk
 
-_FEWEST = 4  # launches before a session may end
-_FEWEST_TO_STORE = 8  # the same when baselines are written: they are compared with for long
+_FEWEST = 4  # launches before verdicts are looked at: no fewer decide one
 _MOST = 60
 
-_OF_BATCHES = frozenset({"throughput", *PEAKS})  # a batch is what takes the most memory
 _ENERGY = frozenset({"energy"})
 
 _UNASKED = 2  # launches that measure throughput and energy which no budget is on
@@ -65,13 +64,13 @@ class SuiteLaunches:
 
     def announce(self, launch_took: float | None = None) -> None:
         """Says what is expected before the first launch, and again when that took far longer than
-        expected; `launch_took` is in seconds.
+        expected; `launch_took` is in seconds. Nothing where no budget rests on launches.
         """
         from pytest_perfgate.stats.sequential import fewest
 
         blocks = self._arms.blocks()
         live = self._bench.alive(self._bench.labels)
-        if not live:
+        if not live or not self._needed:
             return
         guess = self._expected(blocks)
         if launch_took is not None and launch_took < _FAR * guess:
@@ -91,14 +90,19 @@ class SuiteLaunches:
         few = self._expected(blocks[:2]) * one / guess
         needed = self._fewest * one + (to_break - self._fewest) * few
         if needed > seconds:
-            self.plan += (
-                "; too short to prove any budget broken: --perf-seconds "
-                f"{math.ceil(needed / 10) * 10}"
-            )
+            # A launch that has begun within the time counts.
+            short = (self._fewest - 1) * one >= seconds
+            decides = "decide any budget" if short else "prove any budget broken"
+            self.plan += f"; too short to {decides}: --perf-seconds={seconds_for(needed)}"
         self._say(f"perfgate {self._name}: {self.plan}")
 
     def run(self) -> list[Verdict]:
-        """Adds launches until every budget is decided or the time is up; the verdicts then."""
+        """Adds launches until every budget is decided or the time is up; the verdicts then.
+
+        No launch begins after the time is up, however few there were.
+        """
+        if not self._needed:
+            return self._judge.verdicts()
         start = time.monotonic()
         blocks = self._arms.blocks()
         batches, energies = self._batched(), self._bench.labels
@@ -117,7 +121,7 @@ class SuiteLaunches:
             if count == 1:
                 self.announce(pace)
             left = self._settings.seconds - (now - start)
-            if count >= _UNASKED and not (self._settings.update or self._has_budget(_OF_BATCHES)):
+            if count >= _UNASKED and not (self._settings.update or self._has_budget(OF_BATCHES)):
                 batches = []
             if count >= _UNASKED and not (self._settings.update or self._has_budget(_ENERGY)):
                 energies = []
@@ -125,13 +129,29 @@ class SuiteLaunches:
                 verdicts = self._judge.verdicts()
                 undecided = self._undecided(verdicts, count, left)
                 blocks = self._arms.blocks(undecided)
-                rates = [verdict for verdict in undecided if verdict.metric in _OF_BATCHES]
+                rates = [verdict for verdict in undecided if verdict.metric in OF_BATCHES]
                 batches = [label for block in self._arms.blocks(rates) for label in block]
                 if left < pace or not blocks:
                     return verdicts
+            elif left <= 0:
+                break
             if not any(self._bench.alive(block) for block in blocks):
                 break
         return self._judge.verdicts()
+
+    @property
+    def _needed(self) -> bool:
+        """Whether a verdict that is asked for rests on launches; those on scores, sizes and builds
+        do not. What a search chose by its time is measured anew.
+        """
+        asked = {name for metrics in self._wanted.values() for name in metrics}
+        return (
+            MEASURED in asked
+            or self._judge.searched
+            or any(
+                self._metrics[name].rule is Rule.LAUNCHES for name in asked & self._metrics.keys()
+            )
+        )
 
     def _expected(self, blocks: Sequence[Sequence[str]]) -> float:
         """A guess at the seconds of a launch, from how long evaluation took."""
@@ -142,13 +162,17 @@ class SuiteLaunches:
 
     @property
     def _fewest(self) -> int:
-        return _FEWEST_TO_STORE if self._settings.update else _FEWEST
+        return update.FEWEST_LAUNCHES if self._settings.update else _FEWEST
 
     def _batched(self) -> list[str]:
-        """Labels of arms that run batches: every recipe; copies and the base for a budget only."""
-        if self._has_budget(_OF_BATCHES):
+        """Labels of arms that run batches: every recipe, and what the page lays beside it; copies
+        for a budget only.
+        """
+        if self._has_budget(OF_BATCHES):
             return self._bench.labels
-        return [recipe.name for recipe in self._arms.recipes]
+        return [
+            label for recipe in self._arms.recipes for label in (recipe.name, at_base(recipe.name))
+        ]
 
     def _has_budget(self, names: frozenset[str]) -> bool:
         return any(names.intersection(metrics) for metrics in self._wanted.values())

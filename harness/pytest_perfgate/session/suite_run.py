@@ -146,6 +146,9 @@ class SuiteRun:
             policy={"between_samples": suite.between_samples, "turns": suite.turns},
             recipes=tuple(records),
             yardstick=tuple(self._bench.yardstick),
+            device_yardsticks={
+                gpu: tuple(launches) for gpu, launches in self._bench.device_yardsticks.items()
+            },
             conditions=conditions,
             notes=self._notes(conditions, records, counted),
             thumbnails=self._bench.thumbnails,

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import math
 import statistics
-from dataclasses import dataclass
 from datetime import datetime
 
+from pytest_perfgate.baselines.correction import Corrects
 from pytest_perfgate.baselines.store import StoredMetric
 from pytest_perfgate.metric import Better, Metric, Rule
-from pytest_perfgate.records.launch import Launch
 from pytest_perfgate.records.launch_values import (
     equal_cycles,
-    launch_values,
     level,
-    log_value,
 )
 from pytest_perfgate.records.recipe_record import RecipeRecord
-from pytest_perfgate.records.yardsticks import yardstick_values
-from pytest_perfgate.runtimes import on_device
 from pytest_perfgate.units import Unit, show_percent
+from pytest_perfgate.verdicts.drift import Drift, corrected, drift
 from pytest_perfgate.verdicts.evidence import TWO_SESSIONS, Compared, Evidence, Risk
 from pytest_perfgate.verdicts.limit_bounds import (
     CONTROL_MARGIN,
@@ -27,7 +23,7 @@ from pytest_perfgate.verdicts.limit_bounds import (
     difference_of_scores,
     exact,
 )
-from pytest_perfgate.verdicts.log_values import exp, mean_log, spread
+from pytest_perfgate.verdicts.log_values import exp, spread
 
 TRANSFER_SD = 0.015
 """What still moves between two sessions on one machine after the yardstick has taken out the
@@ -68,98 +64,57 @@ def _two_sessions(
     """The launches of this session beside the stored ones, each through its own yardstick."""
     from pytest_perfgate.stats import sequential
 
-    sides = _sides(metric, evidence.record, stored, evidence.yardstick)
-    sign = _yardstick_sign(metric, evidence.record)
-    moved = drift(stored, evidence.yardstick) if sign else None
+    removed = drift(metric, evidence, stored)
+    now, then = corrected(metric, evidence.record, stored, removed)
     moves = metric.unit in {Unit.SECONDS, Unit.JOULES, Unit.IMAGES_PER_SECOND}
-    doubt = math.hypot(TRANSFER_SD, TRANSFER_SHARE * abs(moved or 0.0)) if moves else 0.0
+    doubt = (
+        math.hypot(TRANSFER_SD, TRANSFER_SHARE * abs(removed.moved), removed.host_doubt)
+        if moves
+        else 0.0
+    )
     bounds = {
         spending: sequential.two_sample_bounds(
-            sides.now, sides.then, alpha, spending, transfer_sd=doubt, least_sd=LEAST_SD
+            now, then, alpha, spending, transfer_sd=doubt, least_sd=LEAST_SD
         )
         for spending, alpha in ((sequential.BREAKING, risk.fail), (sequential.KEEPING, risk.keep))
     }
     estimate, fail_low, fail_high = bounds[sequential.BREAKING]
     _, keep_low, keep_high = bounds[sequential.KEEPING]
-    stored_error = (spread(sides.then) or 0.0) / math.sqrt(len(sides.then))
-    note = ""
-    if sides.through_yardstick:
-        note = f"the machine's drift since then, {show_percent(math.expm1(moved or 0.0))}, removed"
-    elif sign and not stored.yardstick:
-        note = "the baseline has no yardstick, so the machine's drift is not removed"
-    elif sign:
-        note = (
-            f"this session has no yardstick of the baseline's length ({stored.pieces} pieces), so "
-            "the machine's drift is not removed"
-        )
-    elif moves and on_device(evidence.record.runtime_facts):
-        note = (
-            "the recipe runs on a GPU, which the yardstick of the cores does not measure, so that "
-            "the machine's drift is not removed: absolute times decide"
-        )
+    stored_error = (spread(then) or 0.0) / math.sqrt(len(then))
     return Compared(
         estimate=math.exp(estimate),
         fail_low=exp(fail_low),
         fail_high=exp(fail_high),
         keep_low=exp(keep_low),
         keep_high=exp(keep_high),
-        sample=len(sides.now),
+        sample=len(now),
         scale="ratio",
         against=against,
-        note=note,
-        spread=spread(sides.now),
+        note=removed.note,
+        spread=spread(now),
         doubt=math.hypot(doubt, stored_error),
         method=TWO_SESSIONS,
-        notes=_other_ways(metric, evidence, stored, math.exp(estimate), sides.through_yardstick),
-    )
-
-
-def drift(stored: StoredMetric, yardstick: tuple[Launch, ...]) -> float | None:
-    """Log ratio of the yardstick's time now to its time in the baseline; None: not known."""
-    now = yardstick_values(yardstick, stored.pieces)
-    if not now or not stored.yardstick:
-        return None
-    return mean_log(list(now.values())) - mean_log(list(stored.yardstick))
-
-
-@dataclass(frozen=True)
-class _Sides:
-    """Log values of two sessions, each through its own yardstick where both have one."""
-
-    now: list[float]
-    then: list[float]
-    through_yardstick: bool
-
-
-def _sides(
-    metric: Metric, record: RecipeRecord, stored: StoredMetric, yardstick: tuple[Launch, ...]
-) -> _Sides:
-    values = launch_values(record, metric)
-    yards = yardstick_values(yardstick, stored.pieces)
-    now = [log_value(values[index]) for index in sorted(values)]
-    then = list(map(log_value, stored.launches))
-    sign = _yardstick_sign(metric, record)
-    if not sign or len(stored.yardstick) != len(then) or not values.keys() <= yards.keys():
-        return _Sides(now, then, False)
-    here = [log_value(yards[index]) for index in sorted(values)]
-    there = list(map(log_value, stored.yardstick))
-    return _Sides(
-        [value - sign * yard for value, yard in zip(now, here, strict=True)],
-        [value - sign * yard for value, yard in zip(then, there, strict=True)],
-        True,
+        notes=_other_ways(metric, evidence, stored, math.exp(estimate), removed),
     )
 
 
 def _other_ways(
-    metric: Metric, evidence: Evidence, stored: StoredMetric, decided: float, yardstick: bool
+    metric: Metric, evidence: Evidence, stored: StoredMetric, decided: float, removed: Drift
 ) -> tuple[str, ...]:
     """The same comparison made in the other ways, for people: only one of them decides."""
     value = level(evidence.record, metric)
     lines = []
-    way = "through the yardstick" if yardstick else "absolutely"
+    way = "absolutely"
+    if removed.corrects:
+        gpu = removed.by is Corrects.DEVICE
+        way = "through the GPU's yardstick" if gpu else "through the yardstick"
     lines.append(f"{way}: {show_percent(decided - 1)} (this decides)")
-    if yardstick and value and stored.value:
-        lines.append(f"absolutely: {show_percent(value / stored.value - 1)}")
+    if removed.corrects and value and stored.value:
+        ratio = value / stored.value
+        lines.append(f"absolutely: {show_percent(ratio - 1)}")
+        if removed.cores is not None:
+            cores = ratio / exp(removed.sign * removed.cores)
+            lines.append(f"through the cores' yardstick: {show_percent(cores - 1)}")
     lines += _at_equal_cycles(metric, evidence.record, stored)
     reference, before = evidence.reference, evidence.reference_baseline
     if reference is None or before is None or evidence.baseline is None:
@@ -196,14 +151,3 @@ def _at_equal_cycles(metric: Metric, record: RecipeRecord, stored: StoredMetric)
     if equal_cycles(times, clocks):
         line += f": a clock effect, the SM clock moved by {show_percent(math.expm1(clocks))}"
     return [line]
-
-
-def _yardstick_sign(metric: Metric, record: RecipeRecord) -> int:
-    """How a metric moves when the cores slow down: times with them, rates against them; 0 for what
-    a GPU does, whose clocks are its own.
-    """
-    if metric.device_only or on_device(record.runtime_facts):
-        return 0
-    if metric.unit is Unit.SECONDS:
-        return 1
-    return -1 if metric.unit is Unit.IMAGES_PER_SECOND else 0

@@ -52,6 +52,7 @@ class Evidence:
         base: with `--perf-base`: what `regression` compares with, in place of the baseline.
         control: the reference and its unchanged copy, measured in the same launches.
         reference_baseline: the stored record of the reference.
+        yardstick, device_yardsticks: launches of those of the cores, and of each GPU by its UUID.
         pace: seconds that one more launch takes, None when it is not known.
         elsewhere: what is stored where there is no baseline: another machine's, "" for nothing.
         loud: why times of this session prove nothing worse than stored ones, "" when they may.
@@ -64,6 +65,7 @@ class Evidence:
     control: tuple[RecipeRecord, RecipeRecord] | None = None
     reference_baseline: Baseline | None = None
     yardstick: tuple[Launch, ...] = ()
+    device_yardsticks: Mapping[str, tuple[Launch, ...]] = field(default_factory=dict)
     pace: float | None = None
     metrics: Mapping[str, Metric] = field(default_factory=dict)
     loud: str = ""

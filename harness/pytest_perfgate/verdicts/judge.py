@@ -14,6 +14,7 @@ from fnmatch import fnmatchcase
 from pytest_perfgate.machine.fingerprint import Machine
 from pytest_perfgate.metric import Better, Metric, Rule
 from pytest_perfgate.records.accuracy import Doubt
+from pytest_perfgate.records.alike import OF_BATCHES, batch_of_record, unlike, unlike_batches
 from pytest_perfgate.records.launch_values import growth_resolution, launch_values, level
 from pytest_perfgate.records.recipe import Budget, Condition, Limit, LimitKind
 from pytest_perfgate.records.recipe_record import RecipeRecord
@@ -76,7 +77,7 @@ def judge(budget: Budget, metric: Metric, evidence: Evidence, risk: Risk, now: d
         status=worst.status,
         limits=results,
         reason=worst.reason,
-        next_step=wording.next_step(worst, metric, record.name, evidence.pace),
+        next_step=wording.next_step(worst, metric, record.name, evidence.pace, risk),
     )
 
 
@@ -172,10 +173,15 @@ def summarise(evidence: Evidence) -> tuple[MetricSummary, ...]:
                 high=high,
                 reference=level(beside, metric) if beside else None,
                 baseline=stored.value if stored else None,
-                base=level(base, metric) if base else None,
+                base=_level_of(base, metric, evidence.record) if base else None,
             )
         )
     return tuple(summaries)
+
+
+def _level_of(base: RecipeRecord, metric: Metric, record: RecipeRecord) -> float | None:
+    """The base's value, None where it was not measured like the record's."""
+    return None if unlike(metric, record, base) else level(base, metric)
 
 
 def _limit(
@@ -236,13 +242,25 @@ def _obstacle(limit: Limit, metric: Metric, evidence: Evidence) -> LimitResult |
         )
     if evidence.base is not None:
         base = evidence.base
-        if base.record is not None and not base.problem:
+        problem = base.problem
+        if base.record is not None and not problem:
+            problem = unlike(metric, evidence.record, base.record)
+        if not problem:
             return None
-        return _without(limit, Status.NO_BASELINE, base.problem, f"base {base.name}")
+        return _without(limit, Status.NO_BASELINE, problem, f"base {base.name}")
     if evidence.baseline is None or metric.name not in evidence.baseline.metrics:
         absent = f"no baseline of {metric.name} is stored for this machine"
         notes = (evidence.elsewhere,) if evidence.elsewhere else ()
         return _without(limit, Status.NO_BASELINE, absent).model_copy(update={"notes": notes})
+    batch = evidence.baseline.metrics[metric.name].batch
+    if batch is not None and metric.name in OF_BATCHES:
+        problem = unlike_batches(batch_of_record(evidence.record), batch)
+        if problem:
+            return _without(
+                limit,
+                Status.NO_BASELINE,
+                f"{problem}: --perf-update --perf-reason renews the baseline",
+            )
     then, now = evidence.baseline.accuracy, evidence.record.accuracy
     if metric.rule is Rule.IMAGES and then and now and then.data_digest != now.data_digest:
         return _without(

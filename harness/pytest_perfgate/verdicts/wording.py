@@ -7,7 +7,7 @@ import math
 from pytest_perfgate.metric import Metric, Rule
 from pytest_perfgate.records.recipe import Limit, LimitKind
 from pytest_perfgate.records.verdict import LimitResult, Status
-from pytest_perfgate.units import Unit, count_of, show, show_percent
+from pytest_perfgate.units import Unit, count_of, seconds_for, show, show_percent
 from pytest_perfgate.verdicts.evidence import SIGNS, TWO_SESSIONS, Compared, Risk
 
 _POWER = 0.8  # the chance that what is called enough launches is enough
@@ -92,14 +92,16 @@ def _launches_to_decide(
     return variance.launches_to_keep(spread, math.expm1(margin), risk.keep, power)
 
 
-def next_step(worst: LimitResult, metric: Metric, recipe: str, pace: float | None) -> str:
+def next_step(
+    worst: LimitResult, metric: Metric, recipe: str, pace: float | None, risk: Risk
+) -> str:
     """What to do about the worst limit of a budget."""
     if worst.status is Status.NO_BASELINE:
         if worst.against:
             return "none when the recipe is new: its other limits are judged"
         return "pytest --perf --perf-update records one for this machine"
     if worst.status is Status.INCONCLUSIVE:
-        return _to_decide(worst, metric, pace)
+        return _to_decide(worst, metric, pace, risk)
     if worst.status is Status.FAIL:
         if worst.against.startswith("base "):
             commit = worst.against.rstrip(")").rpartition("(")[2].removeprefix("base ")
@@ -115,17 +117,25 @@ def next_step(worst: LimitResult, metric: Metric, recipe: str, pace: float | Non
     return ""
 
 
-def _to_decide(worst: LimitResult, metric: Metric, pace: float | None) -> str:
+def _to_decide(worst: LimitResult, metric: Metric, pace: float | None, risk: Risk) -> str:
     if metric.rule is Rule.IMAGES:
         return "add validation images, or widen the budget"
     if metric.rule is Rule.STRETCHES:
         return "widen the budget: one run cannot distinguish a leak from growth within the noise"
+    from pytest_perfgate.stats.sequential import KEEPING, fewest
+
+    if metric.rule is Rule.LAUNCHES and worst.sample < KEEPING.first:
+        enough = KEEPING.first if worst.method == TWO_SESSIONS else fewest(risk.fail)
+        text = f"at least {KEEPING.first} launches decide that a budget is kept"
+        if enough > KEEPING.first:
+            text += f", and {enough} that it is broken"
+        return text + (f": --perf-seconds={seconds_for(enough * pace)}" if pace else "")
     helps = []
     if worst.needed is not None:
         more = max(1, worst.needed - worst.sample)
         text = f"about {count_of(more, 'launch', 'launches')} more would decide it"
         if pace:
-            text += f" ({more * pace:.0f} s: a larger --perf-seconds)"
+            text += f": --perf-seconds={seconds_for((worst.sample + more) * pace)}"
         helps.append(text)
     if worst.kind == LimitKind.REGRESSION.value and worst.method == TWO_SESSIONS:
         if worst.needed is None:

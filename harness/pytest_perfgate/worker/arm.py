@@ -27,8 +27,8 @@ from pytest_perfgate.machine.pipes import write_whole
 from pytest_perfgate.records.recipe import FLUSH, ROTATE
 from pytest_perfgate.records.yardsticks import column
 from pytest_perfgate.registry import derived
-from pytest_perfgate.runtimes import InferenceSession
-from pytest_perfgate.worker import yardstick
+from pytest_perfgate.runtimes import DEVICE_UUID, InferenceSession
+from pytest_perfgate.worker import device_yardstick, yardstick
 from pytest_perfgate.worker.protocol import (
     ARM_MESSAGES,
     ArmFinished,
@@ -86,9 +86,7 @@ def serve(arm: ArmSpec, images: Sequence[Any], turns: int, answers: int) -> None
         # The launch's parent imports nothing of the project: modules are those of this arm's root.
         os.chdir(arm.work.root)
         enter(arm.work.suite)
-    visit: _Visit = (
-        _YardstickVisit(arm.pieces) if arm.work is None else _RecipeVisit(arm.work, images)
-    )
+    visit = _visit(arm, images)
     _say(
         answers,
         ArmReady(visit.load_time, visit.facts, tuple(visit.columns), tuple(visit.processes)),
@@ -116,6 +114,12 @@ def serve(arm: ArmSpec, images: Sequence[Any], turns: int, answers: int) -> None
     finished = ArmFinished(visit.peak_memory(), visit.peak_device_memory(), instruments())
     visit.conclude()
     _say(answers, finished)
+
+
+def _visit(arm: ArmSpec, images: Sequence[Any]) -> _Visit:
+    if arm.work is not None:
+        return _RecipeVisit(arm.work, images)
+    return _DeviceYardstickVisit(arm.gpu) if arm.gpu else _YardstickVisit(arm.pieces)
 
 
 def _stay_on(width: int | None) -> None:
@@ -176,6 +180,24 @@ class _YardstickVisit(_Visit):
                 done += 1
             times.append(clock() - start)
         return 0.0, times[0], 0.0, math.nan, *times[1:]
+
+    def batch(self) -> float:
+        raise NotImplementedError  # a launch asks for batches of recipes only
+
+    def peak_memory(self) -> int | None:
+        return None
+
+
+class _DeviceYardstickVisit(_Visit):
+    def __init__(self, gpu: str) -> None:
+        super().__init__()
+        self._work = device_yardstick.on_gpu(gpu)
+        self.facts = {DEVICE_UUID: gpu}
+        _warm(self.sample)
+
+    def sample(self, number: int) -> Sequence[float]:  # noqa: ARG002 - always the same work
+        host, device = self._work.run()
+        return 0.0, host, 0.0, device
 
     def batch(self) -> float:
         raise NotImplementedError  # a launch asks for batches of recipes only

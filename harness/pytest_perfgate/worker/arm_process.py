@@ -45,6 +45,7 @@ class HeldArm:
     Attributes:
         turns: descriptor of the pipe that turns leave by.
         answers: the pipe that its answers arrive by.
+        batch_size: images in one of its batches.
         rounds, times: number and values of each timed turn.
     """
 
@@ -53,6 +54,7 @@ class HeldArm:
     turns: int
     answers: PipeReader
     log: Path
+    batch_size: int = 0
     load_time: float = 0.0
     facts: dict[str, Any] = field(default_factory=dict)
     columns: tuple[str, ...] = STAGES
@@ -214,7 +216,7 @@ def fork_arm(
     process = Forked(body, [turns_write, answers_read, *elders])
     os.close(turns_read)
     os.close(answers_write)
-    return HeldArm(arm.label, process, turns_write, PipeReader(answers_read), log)
+    return HeldArm(arm.label, process, turns_write, PipeReader(answers_read), log, arm.batch)
 
 
 def exec_arm(arm: ArmSpec, launch: LaunchJob) -> HeldArm:
@@ -238,7 +240,7 @@ def exec_arm(arm: ArmSpec, launch: LaunchJob) -> HeldArm:
     with contextlib.suppress(BrokenPipeError):
         write_whole(job_write, JOBS.encode(ArmJob(arm, turns_read, launch.preload)))
     os.close(job_write)
-    return HeldArm(arm.label, process, turns_write, PipeReader(answers_read), log)
+    return HeldArm(arm.label, process, turns_write, PipeReader(answers_read), log, arm.batch)
 
 
 def _log_file(logs: Path) -> Path:

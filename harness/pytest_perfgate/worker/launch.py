@@ -216,7 +216,7 @@ def _measured(
         # What was not measured in every round was not measured.
         values={name: row for name, row in columns.items() if not any(map(math.isnan, row))},
         batches=tuple(float(f"{seconds:.6g}") for seconds in arm.batches),
-        batch_size=plan.batch_size,
+        batch_size=arm.batch_size,
         rounds=tuple(arm.rounds),
         peak_memory=arm.peak_memory,
         device=() if any(map(math.isnan, device)) else device,

@@ -27,7 +27,7 @@ from pytest_perfgate.records.recipe_record import ArtifactInfo, Link
 from pytest_perfgate.records.yardsticks import SHORTEST
 
 YARDSTICK = "yardstick"
-"""The label of the yardstick's arm in a suite's launches."""
+"""The label of the yardstick's arm in a suite's launches; those of GPUs have the UUID after it."""
 
 
 # Jobs: from the pytest process to a worker.
@@ -128,7 +128,8 @@ class ArmSpec:
     Attributes:
         python: its interpreter, where arms are programs of their own.
         cores: how many of the launch's cores it works on; None for all.
-        work: what it measures; None for the yardstick's fixed work.
+        work: what it measures; None for a yardstick's fixed work.
+        gpu: the UUID of the GPU whose yardstick it is; "" for that of the cores.
         pieces: the lengths of the yardstick that it times, ascending
             (`pytest_perfgate.records.yardsticks`).
     """
@@ -137,7 +138,13 @@ class ArmSpec:
     python: str
     cores: int | None = None
     work: RecipeWork | None = None
+    gpu: str = ""
     pieces: tuple[int, ...] = (SHORTEST,)
+
+    @property
+    def batch(self) -> int:
+        """Images in one of its batches, at its own version of the suite."""
+        return self.work.suite.batch if self.work else 0
 
 
 @dataclass(frozen=True)
@@ -174,7 +181,6 @@ class LaunchPlan:
         batches, energies: labels of the arms whose batches or energy are measured too.
         seconds: after which no visit begins, however few the rounds were.
         started: seconds since the suite's first launch.
-        batch_size: images in a batch.
         turns: `ALTERNATE` or `BLOCKED`.
     """
 
@@ -183,7 +189,6 @@ class LaunchPlan:
     batches: tuple[str, ...]
     seconds: float
     started: float
-    batch_size: int
     energies: tuple[str, ...] = ()
     turns: str = ALTERNATE
 

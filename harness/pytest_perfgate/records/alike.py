@@ -1,0 +1,47 @@
+"""Whether two records measured a metric alike: what was not is never compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pytest_perfgate.metric import Metric, Rule
+from pytest_perfgate.records.launch_values import PEAKS, batch_of
+from pytest_perfgate.records.recipe_record import RecipeRecord
+
+OF_BATCHES = frozenset({"throughput", *PEAKS})
+"""Metrics that depend on the batches that a launch ran: the largest one takes the most memory."""
+
+_UNNAMED = {"name": "images", "options": {}}
+
+
+def batch_of_record(record: RecipeRecord) -> int:
+    """Images in the batches that a record's metrics of batches were taken beside, 0: no batches."""
+    return max(map(batch_of, record.launches), default=0)
+
+
+def unlike(metric: Metric, ours: RecipeRecord, theirs: RecipeRecord) -> str:
+    """Why values of two records, of one recipe at two versions of the code, are not compared; ""
+    when they are.
+    """
+    if metric.rule is not Rule.LAUNCHES:
+        return ""
+    here, there = (record.spec.get("workload") or _UNNAMED for record in (ours, theirs))
+    if here != there:
+        return f"it measures other work: {_work(there)} there, {_work(here)} here"
+    if metric.name in OF_BATCHES and ours.launches and theirs.launches:
+        return unlike_batches(batch_of_record(ours), batch_of_record(theirs))
+    return ""
+
+
+def unlike_batches(ours: int, theirs: int) -> str:
+    """Why values beside batches of these sizes are not compared; "" when they are."""
+    if ours == theirs:
+        return ""
+    there, here = (f"batches of {size}" if size else "no batches" for size in (theirs, ours))
+    return f"it ran {there} there, {here} here"
+
+
+def _work(spec: Mapping[str, Any]) -> str:
+    named = ", ".join(f"{key} = {value}" for key, value in spec.get("options", {}).items())
+    return f"{spec['name']} ({named})" if named else str(spec["name"])
