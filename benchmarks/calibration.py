@@ -177,7 +177,7 @@ def print_answers(answers: Sequence[Answer]) -> None:
     if unchanged:
         print(
             f"unchanged code, own verdicts and copies together: {red} red of {len(unchanged)} "
-            f"(95 % bound {_upper(red, len(unchanged)):.2%})"
+            f"(95 % bound {upper(red, len(unchanged)):.2%})"
         )
 
 
@@ -214,7 +214,7 @@ def simulate(count: int) -> list[dict[str, Any]]:
         }
         few = len(ended[0.05])
         print(
-            f"{name:<17}{red[0.0] / count:>16.2%}{_upper(red[0.0], count):>14.2%}{green:>7.0%}"
+            f"{name:<17}{red[0.0] / count:>16.2%}{upper(red[0.0], count):>14.2%}{green:>7.0%}"
             f"{red[0.05] / few:>11.0%}{taken[0.05]:>9.0f}{red[0.10] / few:>12.0%}"
             f"{taken[0.10]:>9.0f}"
         )
@@ -222,7 +222,7 @@ def simulate(count: int) -> list[dict[str, Any]]:
     return rows
 
 
-def _upper(hits: int, count: int) -> float:
+def upper(hits: int, count: int) -> float:
     """The one-sided 95 % bound of Clopper and Pearson on a share."""
     return float(stats.beta.ppf(0.95, hits + 1, count - hits)) if hits < count else 1.0
 

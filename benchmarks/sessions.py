@@ -13,7 +13,7 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -166,6 +166,21 @@ class Project:
         self, kind: Kind, factor: float, limit: float, seconds: float, alpha: float = 0.01
     ) -> Told:
         """One session with one budget: `regression` of the median latency, `limit` allowed."""
+        start = time.monotonic()
+        base = BaseTree(Commit("base", "0" * 40, self._base, ""), self._base)
+        record = self._measured(kind, factor, limit, self._settings(seconds, alpha), base)
+        whole = time.monotonic() - start
+        told = record.phases["measure"]
+        return Told(kind, limit, factor, told, whole, record.verdicts[0], record)
+
+    def stored(self, kind: Kind, seconds: float, alpha: float = 0.01) -> SuiteRecord:
+        """One session of the unchanged code alone, with as many launches as a baseline has."""
+        settings = replace(self._settings(seconds, alpha), update=True)
+        return self._measured(kind, 0.0, 0.05, settings, None)
+
+    def _measured(
+        self, kind: Kind, factor: float, limit: float, settings: Settings, base: BaseTree | None
+    ) -> SuiteRecord:
         (self._now / "calibrated.py").write_text(_RUNTIME.format(factor=factor))
         family = kind.partition("_")[0]
         model = "detector.onnx" if family == "onnx" else "calibrated_model:build"
@@ -178,23 +193,18 @@ class Project:
         read = reading.read(self._now / "suites" / "detector" / "recipes.toml", self._now)
         if read.suite is None or read.problems:
             raise RuntimeError(f"the suite cannot be read: {read.suite_problems or read.problems}")
-        settings = self._settings(seconds, alpha)
-        start = time.monotonic()
         with exclusive(None, 600.0, lambda _: None):
-            record = SuiteRun(
+            return SuiteRun(
                 RangeOutcome(read.suite),
                 {"detector": [METRIC]},
                 settings=settings,
                 machine=this_machine(),
                 environment=this_environment(allocator=allocator()),
                 limits=1,
-                base=BaseTree(Commit("base", "0" * 40, self._base, ""), self._base),
+                base=base,
                 show=lambda _: None,
                 say=lambda _: None,
             ).run()
-        whole = time.monotonic() - start
-        told = record.phases["measure"]
-        return Told(kind, limit, factor, told, whole, record.verdicts[0], record)
 
     def _settings(self, seconds: float, alpha: float) -> Settings:
         return Settings(

@@ -69,10 +69,11 @@ def test_of_a_rate_the_batch_is_what_takes_time() -> None:
 
 
 def test_the_longer_yardsticks_go_on_where_the_shorter_ones_end() -> None:
-    """One sample times them all: the longest costs its own time and no more."""
-    visit = _YardstickVisit((1, 4))
-    *_, device, long = sample = visit.sample(0)
-    assert visit.columns[-1] == "pieces_4"
-    assert len(sample) == len(visit.columns)
+    """One sample times them up to the longest that is asked for, which costs its own time alone."""
+    visit = _YardstickVisit()
+    assert visit.columns[-2:] == ("pieces_4", "pieces_16")
+    _, one, _, device, four = visit.sample(4)
     assert math.isnan(device)  # it runs on no device
-    assert long > 2 * sample[1]
+    assert four > 2 * one
+    assert len(visit.sample(1)) == len(visit.columns) - 2
+    assert len(visit.sample(16)) == len(visit.columns)

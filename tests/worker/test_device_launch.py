@@ -33,6 +33,8 @@ ON_DEVICE = 1.5e-3
 class DeviceVisit(arms._Visit):
     """An arm that sleeps, and says that it did so on a device."""
 
+    pace = 4 * WORK  # as if its turns took as long as four pieces of the yardstick
+
     def __init__(self, told: bool = True) -> None:
         super().__init__()
         self.facts = {"device_uuid": UUID} if told else {"device": "cpu"}
@@ -100,7 +102,11 @@ def measure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
             preload=(),
             separate=False,
             arms=tuple(
-                protocol.ArmSpec(label, sys.executable, work=recipe_work(label, tmp_path))
+                protocol.ArmSpec(
+                    label,
+                    sys.executable,
+                    work=None if label == protocol.YARDSTICK else recipe_work(label, tmp_path),
+                )
                 for label in labels
             ),
             ahead=False,
@@ -145,6 +151,15 @@ def test_times_memory_and_energy_of_a_device(measure: Any) -> None:
     assert [device.uuid for device in seen] == [UUID]
     assert seen[0].energy == pytest.approx(400.0)
     assert seen[0].settled is True
+
+
+def test_the_first_launch_has_a_yardstick_as_long_as_its_arms_turns(measure: Any) -> None:
+    """Later ones are told how long that was; the shortest is always there."""
+    said = measure(None, "cpu", "yardstick", paced=True, batches=())
+    assert said["ArmMeasured yardstick"].launch.values.keys() == {"pieces_4"}
+    said = measure(None, "cpu", "yardstick", longest=16, batches=())
+    assert said["ArmMeasured yardstick"].launch.values.keys() == {"pieces_4", "pieces_16"}
+    assert len(said["ArmMeasured yardstick"].launch.inference) == 8
 
 
 def test_a_launch_without_a_device_measures_none_of_it(measure: Any) -> None:

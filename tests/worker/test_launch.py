@@ -31,6 +31,7 @@ def messages(
     blocks: tuple[tuple[str, ...], ...] = (),
     *,
     ahead: bool = True,
+    longest: int = 1,
 ) -> list[Message]:
     """All messages of a launch whose arms do the yardstick's work; one block if none given."""
     work = LaunchJob(
@@ -49,6 +50,7 @@ def messages(
         batches=(),
         seconds=20.0,
         started=0.0,
+        longest=longest,
     )
     received: list[Message] = []
     with Pool(1, folder) as pool:
@@ -74,13 +76,17 @@ def conditions(received: Sequence[Message]) -> Conditions:
 
 
 def test_arms_of_the_yardstick_may_have_any_name_and_need_no_suite(tmp_path: Path) -> None:
-    """Two of them are measured, and one message has the conditions of their rounds."""
-    received = messages(tmp_path, ("a0", "b0"))
+    """Two of them are measured, up to the longest that the plan names, and one message has the
+    conditions of their rounds.
+    """
+    received = messages(tmp_path, ("a0", "b0"), longest=4)
     measured = launches(received)
     assert sorted(measured) == ["a0", "b0"]
     assert all(launch.rounds == tuple(range(12)) for launch in measured.values())
     assert all(len(launch.inference) == 12 for launch in measured.values())
     assert all(launch.device == () for launch in measured.values())  # there is none
+    assert all(launch.values.keys() == {"pieces_4"} for launch in measured.values())
+    assert all(len(launch.values["pieces_4"]) == 12 for launch in measured.values())
     found = conditions(received)
     assert (found.index, found.cores) == (4, tuple(usable_cores()[:1]))
     assert found.seconds

@@ -23,7 +23,7 @@ from pytest_perfgate.records.profile import Profile
 from pytest_perfgate.records.recipe import Recipe, WorkloadSpec
 from pytest_perfgate.records.recipe_record import Failure, RecipeRecord
 from pytest_perfgate.records.settings import Settings
-from pytest_perfgate.records.yardsticks import LENGTHS, SHORTEST, needed
+from pytest_perfgate.records.yardsticks import LENGTHS, SHORTEST, measured_lengths
 from pytest_perfgate.runtimes import on_device, uuids_of
 from pytest_perfgate.suite.preloads import preloads
 from pytest_perfgate.worker.protocol import (
@@ -81,7 +81,7 @@ class Bench(contextlib.ExitStack):
         self.conditions: list[Conditions] = []
         self._count = 0
         self._start = 0.0
-        self._stored_pieces: frozenset[int] = frozenset()
+        self._stored_pieces = SHORTEST
         self._pool = Pool(1, self._logs)
 
     def __enter__(self) -> Bench:
@@ -191,6 +191,9 @@ class Bench(contextlib.ExitStack):
             energies=tuple(label for label in live if label in energies),
             turns=self._arms[live[0]].suite.turns,
             seconds=launch_seconds(len(measured)),
+            # As long as the first launch's arms asked for, so that all launches have it.
+            longest=max([self._stored_pieces, *measured_lengths(self.yardstick[:1])]),
+            paced=not self.yardstick,
             started=round(time.monotonic() - self._start, 3),
         )
         self._count += 1
@@ -282,7 +285,7 @@ class Bench(contextlib.ExitStack):
     def _yardsticks(self, labels: Iterable[str]) -> list[ArmSpec]:
         """That of the cores, and one for each GPU that these arms run on."""
         threads = self._jobs.threads
-        cores = ArmSpec(YARDSTICK, sys.executable, threads, pieces=self._pieces())
+        cores = ArmSpec(YARDSTICK, sys.executable, threads)
         if self._no_device_yardstick:
             return [cores]
         gpus = dict.fromkeys(uuid for label in labels for uuid in uuids_of(self._facts_of(label)))
@@ -297,21 +300,9 @@ class Bench(contextlib.ExitStack):
         facts: Mapping[str, Any] = prepared.answer.facts if prepared else {}
         return self._facts.get(label, facts)
 
-    def _pieces(self) -> tuple[int, ...]:
-        """The lengths of the yardstick, the same in all launches: as long as the arms' inferences,
-        and those that `correct_also` names.
-        """
-        lengths = {SHORTEST, *self._stored_pieces}
-        for arm in self._arms.values():
-            if arm.recipe.workload == WorkloadSpec():
-                lengths.add(needed(self.seconds_per_inference(arm.label)))
-            else:  # how long its turns take is not known before the first
-                lengths.add(max(LENGTHS))
-        return tuple(sorted(lengths))
-
     def correct_also(self, pieces: Iterable[int]) -> None:
         """Lengths of the yardstick to measure besides: those that stored times were stored with."""
-        self._stored_pieces = frozenset(pieces).intersection(LENGTHS)
+        self._stored_pieces = max([SHORTEST, *(each for each in pieces if each in LENGTHS)])
 
     def record(self, label: str) -> RecipeRecord:
         """All that was measured of an arm so far."""

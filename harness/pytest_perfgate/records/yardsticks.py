@@ -35,7 +35,7 @@ def column(pieces: int) -> str:
 
 
 def needed(seconds: float) -> int:
-    """The length to measure beside an inference that takes about so long."""
+    """The length to measure beside turns that take about so long."""
     if seconds <= 0:
         return SHORTEST
     return min(LENGTHS, key=lambda pieces: abs(math.log(pieces * _PIECE_SECONDS / seconds)))

@@ -25,7 +25,7 @@ from pytest_perfgate.machine.cores import usable_cores
 from pytest_perfgate.machine.instrumentation import instruments
 from pytest_perfgate.machine.pipes import write_whole
 from pytest_perfgate.records.recipe import FLUSH, ROTATE
-from pytest_perfgate.records.yardsticks import column
+from pytest_perfgate.records.yardsticks import LENGTHS, SHORTEST, column
 from pytest_perfgate.registry import derived
 from pytest_perfgate.runtimes import DEVICE_UUID, InferenceSession
 from pytest_perfgate.worker import device_yardstick, yardstick
@@ -89,7 +89,13 @@ def serve(arm: ArmSpec, images: Sequence[Any], turns: int, answers: int) -> None
     visit = _visit(arm, images)
     _say(
         answers,
-        ArmReady(visit.load_time, visit.facts, tuple(visit.columns), tuple(visit.processes)),
+        ArmReady(
+            visit.load_time,
+            visit.facts,
+            tuple(visit.columns),
+            tuple(visit.processes),
+            visit.pace,
+        ),
     )
     packed = answer(len(visit.columns))
     width = max(2, len(visit.columns))
@@ -119,7 +125,7 @@ def serve(arm: ArmSpec, images: Sequence[Any], turns: int, answers: int) -> None
 def _visit(arm: ArmSpec, images: Sequence[Any]) -> _Visit:
     if arm.work is not None:
         return _RecipeVisit(arm.work, images)
-    return _DeviceYardstickVisit(arm.gpu) if arm.gpu else _YardstickVisit(arm.pieces)
+    return _DeviceYardstickVisit(arm.gpu) if arm.gpu else _YardstickVisit()
 
 
 def _stay_on(width: int | None) -> None:
@@ -132,6 +138,7 @@ class _Visit:
     """What an arm does in its turn."""
 
     load_time = 0.0
+    pace = 0.0
     columns: tuple[str, ...] = STAGES
     processes: Sequence[int] = ()
 
@@ -163,18 +170,21 @@ class _Visit:
 class _YardstickVisit(_Visit):
     """Times all its lengths in one go: the shorter are the begin of the longest."""
 
-    def __init__(self, lengths: Sequence[int]) -> None:
+    columns = (*STAGES, *map(column, LENGTHS[1:]))
+
+    def __init__(self) -> None:
         super().__init__()
         self._work = yardstick.piece()
-        self._lengths = tuple(lengths)
-        self.columns = (*STAGES, *map(column, self._lengths[1:]))
-        _warm(self.sample)
+        _warm(lambda _: self.sample(SHORTEST))
 
-    def sample(self, number: int) -> Sequence[float]:  # noqa: ARG002 - always the same work
+    def sample(self, number: int) -> Sequence[float]:
+        """Up to `number` pieces."""
         clock = time.perf_counter
         times, done = [], 0
         start = clock()
-        for pieces in self._lengths:
+        for pieces in LENGTHS:
+            if pieces > max(SHORTEST, number):
+                break
             while done < pieces:
                 self._work()
                 done += 1
@@ -225,7 +235,7 @@ class _RecipeVisit(_Visit):
         columns = self._work.columns
         self.columns = tuple(workload.columns if columns is None else columns)
         self.processes = self._work.processes
-        _warm(self.sample, WARM_UP)
+        self.pace = _warm(self.sample, WARM_UP)
         self._check.forget()
         # What lives now lives to the end: later collections have less to look at, and none of the
         # frameworks' thousands of objects is visited in the middle of a sample.
@@ -305,9 +315,9 @@ def flush_of(session: InferenceSession, policy: str) -> Callable[[], object] | N
     return session.flush_cache
 
 
-def _warm(work: Callable[[int], Any], first: int = 0) -> None:
+def _warm(work: Callable[[int], Any], first: int = 0) -> float:
     """Runs `work`, on numbers from `first` on, until it has settled: no longer faster than the time
-    before, or the cap.
+    before, or the cap; seconds of the fastest time.
     """
     start = time.perf_counter()
     fastest = float("inf")
@@ -319,7 +329,8 @@ def _warm(work: Callable[[int], Any], first: int = 0) -> None:
         fastest = min(fastest, took)
         late = time.perf_counter() - start > _WARM_SECONDS
         if count + 1 >= _WARM_MIN and (settled or late):
-            return
+            break
+    return fastest
 
 
 def _say(answers: int, message: ArmMessage) -> None:

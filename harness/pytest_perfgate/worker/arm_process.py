@@ -46,6 +46,8 @@ class HeldArm:
         turns: descriptor of the pipe that turns leave by.
         answers: the pipe that its answers arrive by.
         batch_size: images in one of its batches.
+        pace: seconds of its fastest turn before the rounds.
+        cores_yardstick: whether it is that of the cores.
         rounds, times: number and values of each timed turn.
     """
 
@@ -55,6 +57,8 @@ class HeldArm:
     answers: PipeReader
     log: Path
     batch_size: int = 0
+    cores_yardstick: bool = False
+    pace: float = 0.0
     load_time: float = 0.0
     facts: dict[str, Any] = field(default_factory=dict)
     columns: tuple[str, ...] = STAGES
@@ -125,7 +129,7 @@ def hear_ready(arm: HeldArm, silence: float) -> None:
     if not isinstance(message, ArmReady):
         raise ArmDied(_failed(message))
     arm.load_time, arm.facts = message.load_time, message.facts
-    arm.columns, arm.processes = message.columns, message.processes
+    arm.columns, arm.processes, arm.pace = message.columns, message.processes, message.pace
 
 
 def finish(arm: HeldArm, turn: bytes, silence: float) -> ArmFinished:
@@ -216,7 +220,7 @@ def fork_arm(
     process = Forked(body, [turns_write, answers_read, *elders])
     os.close(turns_read)
     os.close(answers_write)
-    return HeldArm(arm.label, process, turns_write, PipeReader(answers_read), log, arm.batch)
+    return _held(arm, process, turns_write, answers_read, log)
 
 
 def exec_arm(arm: ArmSpec, launch: LaunchJob) -> HeldArm:
@@ -240,7 +244,14 @@ def exec_arm(arm: ArmSpec, launch: LaunchJob) -> HeldArm:
     with contextlib.suppress(BrokenPipeError):
         write_whole(job_write, JOBS.encode(ArmJob(arm, turns_read, launch.preload)))
     os.close(job_write)
-    return HeldArm(arm.label, process, turns_write, PipeReader(answers_read), log, arm.batch)
+    return _held(arm, process, turns_write, answers_read, log)
+
+
+def _held(
+    arm: ArmSpec, process: Forked | subprocess.Popen[bytes], turns: int, answers: int, log: Path
+) -> HeldArm:
+    of_cores = arm.work is None and not arm.gpu
+    return HeldArm(arm.label, process, turns, PipeReader(answers), log, arm.batch, of_cores)
 
 
 def _log_file(logs: Path) -> Path:

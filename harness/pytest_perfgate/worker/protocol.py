@@ -130,8 +130,6 @@ class ArmSpec:
         cores: how many of the launch's cores it works on; None for all.
         work: what it measures; None for a yardstick's fixed work.
         gpu: the UUID of the GPU whose yardstick it is; "" for that of the cores.
-        pieces: the lengths of the yardstick that it times, ascending
-            (`pytest_perfgate.records.yardsticks`).
     """
 
     label: str
@@ -139,7 +137,6 @@ class ArmSpec:
     cores: int | None = None
     work: RecipeWork | None = None
     gpu: str = ""
-    pieces: tuple[int, ...] = (SHORTEST,)
 
     @property
     def batch(self) -> int:
@@ -182,6 +179,8 @@ class LaunchPlan:
         seconds: after which no visit begins, however few the rounds were.
         started: seconds since the suite's first launch.
         turns: `ALTERNATE` or `BLOCKED`.
+        longest: the longest yardstick, in pieces (`pytest_perfgate.records.yardsticks`).
+        paced: whether the longest is at least as long as the arms' turns.
     """
 
     blocks: tuple[tuple[str, ...], ...]
@@ -191,6 +190,8 @@ class LaunchPlan:
     started: float
     energies: tuple[str, ...] = ()
     turns: str = ALTERNATE
+    longest: int = SHORTEST
+    paced: bool = False
 
 
 @dataclass(frozen=True)
@@ -338,6 +339,7 @@ class ArmReady:
 
     Attributes:
         load_time: seconds.
+        pace: seconds of its fastest turn before the rounds.
         columns: names of the values of a sample, in order.
         processes: ids of the processes that it works in besides its own.
     """
@@ -346,6 +348,7 @@ class ArmReady:
     facts: dict[str, Any]
     columns: tuple[str, ...]
     processes: tuple[int, ...] = ()
+    pace: float = 0.0
 
 
 @dataclass(frozen=True)

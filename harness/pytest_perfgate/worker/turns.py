@@ -17,6 +17,7 @@ import time
 from pytest_perfgate.machine.cpu_sensors import Sensors
 from pytest_perfgate.machine.gpu_sensors import Devices
 from pytest_perfgate.records.recipe import BLOCKED
+from pytest_perfgate.records.yardsticks import needed
 from pytest_perfgate.worker.arm import BATCH, ENERGY, SAMPLE
 from pytest_perfgate.worker.arm_process import HeldArm, failing, take_turn
 from pytest_perfgate.worker.protocol import LaunchPlan, Send, WorkProgress
@@ -53,6 +54,8 @@ class Turns:
         self._silence = silence
         self._order = order
         self._send = send
+        paces = [arm.pace for arm in live if plan.paced and not arm.cores_yardstick]
+        self._longest = max([plan.longest, *map(needed, paces)])
 
     def untimed(self) -> None:
         """A turn of every arm that counts for nothing."""
@@ -112,7 +115,8 @@ class Turns:
         if arm not in self._live:  # it died in an earlier turn of this visit
             return
         with failing(arm, self._live, self._send):
-            times = take_turn(arm, SAMPLE, number, self._silence)
+            what = self._longest if arm.cores_yardstick else number
+            times = take_turn(arm, SAMPLE, what, self._silence)
             if timed:
                 arm.rounds.append(number)
                 arm.times.append(times)
