@@ -75,15 +75,19 @@ class Measured:
 
 @dataclass(frozen=True)
 class Judged:
-    """One session beside the stored baseline of another; `by_yardstick` is the answer without the
-    rule on loud machines.
+    """One session beside another as its baseline.
+
+    Attributes:
+        status: the product's answer; None: it stores no such baseline.
+        by_yardstick: the answer without the rules on loud machines, that nothing is stored there
+            and nothing is called worse.
     """
 
     kind: Kind
     stored: int
     now: int
     limit: float
-    status: Status
+    status: Status | None
     by_yardstick: Status
 
 
@@ -159,20 +163,17 @@ def baseline(session: Measured) -> Baseline:
 
 
 def judged(measured: Sequence[Measured]) -> list[Judged]:
-    """Every session against the baseline of every other one that the product would have stored."""
+    """Every session against every other one of its workload."""
     answers = []
     for before in measured:
-        if before.loud:
-            continue
         stored = baseline(before)
         for now in measured:
             if now is before or now.kind != before.kind:
                 continue
             for limit in LIMITS:
-                with_rule, without = (
-                    _status(now, stored, limit, reason) for reason in (now.loud, "")
-                )
-                answers.append(Judged(now.kind, before.loops, now.loops, limit, with_rule, without))
+                status = None if before.loud else _status(now, stored, limit, now.loud)
+                alone = _status(now, stored, limit, "")
+                answers.append(Judged(now.kind, before.loops, now.loops, limit, status, alone))
     return answers
 
 
@@ -206,28 +207,35 @@ def table(measured: Sequence[Measured]) -> list[str]:
     answers = judged(measured)
     lines += [
         "",
-        f"{'workload':<10}{'stored at':>10}{'judged at':>10}{'budget':>8}{'n':>6}{'FAIL':>6}"
-        f"{'PASS':>6}{'INCONCL.':>10}{'FAIL by yardstick alone':>25}",
+        f"{'workload':<10}{'stored at':>10}{'judged at':>10}{'budget':>8}{'pairs':>7}"
+        f"{'not stored':>12}{'FAIL':>6}{'PASS':>6}{'INCONCL.':>10}{'by yardstick alone: FAIL':>26}",
     ]
     groups: dict[tuple[Kind, int, int, float], list[Judged]] = {}
     for answer in answers:
         key = (answer.kind, answer.stored, answer.now, answer.limit)
         groups.setdefault(key, []).append(answer)
-    for (kind, stored, now, limit), alike_answers in sorted(groups.items()):
-        counts = Counter(answer.status for answer in alike_answers)
-        alone = sum(answer.by_yardstick is Status.FAIL for answer in alike_answers)
+    for (kind, stored, now, limit), pairs in sorted(groups.items()):
+        counts = Counter(answer.status for answer in pairs)
+        alone = sum(answer.by_yardstick is Status.FAIL for answer in pairs)
         lines.append(
-            f"{kind:<10}{stored:>10}{now:>10}{limit:>8.0%}{len(alike_answers):>6}"
+            f"{kind:<10}{stored:>10}{now:>10}{limit:>8.0%}{len(pairs):>7}{counts[None]:>12}"
             f"{counts[Status.FAIL]:>6}{counts[Status.PASS]:>6}{counts[Status.INCONCLUSIVE]:>10}"
-            f"{alone:>25}"
+            f"{alone:>26}"
         )
-    red = sum(answer.status is Status.FAIL for answer in answers)
-    if answers:
-        bound = upper(red, len(answers))
-        lines.append(f"unchanged code: {red} red of {len(answers)} (95 % bound {bound:.2%})")
-    else:
-        lines.append("no session was steady enough to be stored")
+    decided = [answer for answer in answers if answer.status is not None]
+    lines += [
+        _red("unchanged code, as the product judges it", [one.status for one in decided]),
+        _red("by the yardstick alone, loud baselines too", [one.by_yardstick for one in answers]),
+    ]
     return lines
+
+
+def _red(what: str, statuses: Sequence[Status | None]) -> str:
+    if not statuses:
+        return f"{what}: no session was steady enough to be stored"
+    red = statuses.count(Status.FAIL)
+    bound = upper(red, len(statuses))
+    return f"{what}: {red} red of {len(statuses)} (95 % bound {bound:.2%})"
 
 
 def read(file: Path) -> list[Measured]:
