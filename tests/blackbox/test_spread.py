@@ -11,7 +11,10 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.conftest import Project, said
+from tests.conftest import RECIPES, Project, said
+
+THIRD = '\n[[recipe]]\nname = "third"\nfrom = "plain"\n'
+"""Without a budget, it is there to be measured."""
 
 CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
@@ -22,10 +25,11 @@ pytestmark = pytest.mark.skipif(len(CORES) < 2, reason="two shares need two core
 def test_suites_are_spread_over_workers_with_cores_of_their_own(project: Project) -> None:
     """Two suites, two workers of pytest-xdist: one session, and no core in common."""
     pytest.importorskip("xdist", reason="python -m pip install pytest-xdist")
+    project.write(RECIPES + THIRD)
     shutil.copytree(project.suite, project.root / "suites" / "other")
     tests = project.root / "suites" / "other" / "test_tiny.py"
     tests.rename(tests.with_name("test_other.py"))
-    result = project.run("-n", "2", "--perf-spread", "-k", "plain-artifact", process=True)
+    result = project.run("-n", "2", "--perf-spread", "-k", "third", process=True)
     result.assert_outcomes(passed=2)
     (session,) = project.sessions()
     one, other = session["suites"]
@@ -62,9 +66,10 @@ def test_two_sessions_measure_at_the_same_time_on_cores_of_their_own(
     project: Project, moody: Callable[..., None]
 ) -> None:
     """A third one that wants a core of the first is refused meanwhile."""
+    project.write(RECIPES + THIRD)
     moody("hangs")  # the first goes on until it is ended
     command = [sys.executable, "-m", "pytest", "--perf", "-p", "no:cacheprovider"]
-    first = [*command, "--perf-cores", str(CORES[0]), "-k", "moody-map"]
+    first = [*command, "--perf-cores", str(CORES[0]), "-k", "moody-latency"]
     process = subprocess.Popen(
         first, cwd=project.root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -73,7 +78,7 @@ def test_two_sessions_measure_at_the_same_time_on_cores_of_their_own(
         while not (project.root / ".perfgate" / "artifacts").is_dir():
             assert time.monotonic() < deadline
             time.sleep(0.1)
-        beside = ("--perf", "--perf-seconds", "1", "-k", "plain-artifact", "--perf-cores")
+        beside = ("--perf", "--perf-seconds", "1", "-k", "third", "--perf-cores")
         busy = project.pytest(*beside, ",".join(map(str, CORES[:2])))
         said(busy, f"process {process.pid} is measuring on core {CORES[0]} of this machine")
         free = project.pytest(*beside, str(CORES[1]))

@@ -30,8 +30,8 @@ def test_a_worker_that_ends_badly_ends_its_recipe_only(
 ) -> None:
     """The recipe gets ERROR with what is known of its end; the reference keeps its verdicts."""
     moody(mode, stage=stage)
-    result = project.run("-k", "moody-map or plain-artifact")
-    assert project.verdicts() == {"plain-artifact_size": "PASS", "moody-map": "ERROR"}
+    result = project.run("-k", "moody-peak_memory or plain-artifact")
+    assert project.verdicts() == {"plain-artifact_size": "PASS", "moody-peak_memory": "ERROR"}
     result.assert_outcomes(passed=1, errors=1)
     result.stdout.fnmatch_lines([LAST_WORDS[mode]])
 
@@ -42,8 +42,8 @@ def test_a_worker_that_hangs_is_stopped(
 ) -> None:
     """After `--perf-timeout` without a word a worker counts as hung."""
     moody("hangs", stage=stage)
-    result = project.run("-k", "moody-map or plain-artifact", "--perf-timeout", "8")
-    assert project.verdicts() == {"plain-artifact_size": "PASS", "moody-map": "ERROR"}
+    result = project.run("-k", "moody-peak_memory or plain-artifact", "--perf-timeout", "8")
+    assert project.verdicts() == {"plain-artifact_size": "PASS", "moody-peak_memory": "ERROR"}
     result.stdout.fnmatch_lines(["*--perf-timeout SECONDS*"])
 
 
@@ -64,7 +64,16 @@ def test_no_orphan_is_left(
 ) -> None:
     """After Ctrl-C, what a CI job is ended with, and even a kill, no worker and no arm lives on."""
     moody("hangs")
-    command = [sys.executable, "-m", "pytest", "--perf", "--perf-wait", "300", "-k", "moody-map"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "--perf",
+        "--perf-wait",
+        "300",
+        "-k",
+        "moody-peak_memory",
+    ]
     process = subprocess.Popen(
         command,
         cwd=project.root,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 
 import pytest
 from pytest_perfgate.metric import PERFORMANCE
@@ -16,6 +17,7 @@ from pytest_perfgate.records.yardsticks import (
     span,
     yardstick_values,
 )
+from pytest_perfgate.worker import yardstick as yardstick_of_cores
 from pytest_perfgate.worker.arm import _YardstickVisit
 
 from tests.verdicts.judging import launches, recipe
@@ -68,8 +70,11 @@ def test_of_a_rate_the_batch_is_what_takes_time() -> None:
     assert span(record, PERFORMANCE["peak_memory"]) == 0.0
 
 
-def test_the_longer_yardsticks_go_on_where_the_shorter_ones_end() -> None:
+def test_the_longer_yardsticks_go_on_where_the_shorter_ones_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """One sample times them up to the longest that is asked for, which costs its own time alone."""
+    monkeypatch.setattr(yardstick_of_cores, "piece", lambda: lambda: time.sleep(1e-3))
     visit = _YardstickVisit()
     assert visit.columns[-2:] == ("pieces_4", "pieces_16")
     _, one, _, device, four = visit.sample(4)

@@ -192,7 +192,7 @@ class SuiteJudge:
             },
             pace=self.pace,
             metrics=self._metrics,
-            loud=steadiness.loud(self._bench.conditions),
+            loud=steadiness.mostly_unsteady(self._bench.conditions),
         )
 
     def record(self, name: str) -> RecipeRecord:
