@@ -17,13 +17,13 @@ from pytest_perfgate.machine.cpu_quota import busy_cores
 from pytest_perfgate.machine.held_folders import held_folder
 from pytest_perfgate.measure.preparation import Arm, Jobs, Preparation, PreparedArm, Progress
 from pytest_perfgate.measure.worker_pool import Ended, Job, Pool
+from pytest_perfgate.measure.yardstick_arms import Yardsticks
 from pytest_perfgate.records.image_losses import Thumbnail
 from pytest_perfgate.records.launch import Launch
 from pytest_perfgate.records.profile import Profile
 from pytest_perfgate.records.recipe import Recipe, WorkloadSpec
 from pytest_perfgate.records.recipe_record import Failure, RecipeRecord
 from pytest_perfgate.records.settings import Settings
-from pytest_perfgate.records.yardsticks import LENGTHS, SHORTEST, measured_lengths
 from pytest_perfgate.runtimes import on_device, uuids_of
 from pytest_perfgate.suite.preloads import preloads
 from pytest_perfgate.worker.protocol import (
@@ -75,13 +75,10 @@ class Bench(contextlib.ExitStack):
         self._profiles: dict[str, Profile] = {}
         self._unmeasured: dict[str, dict[str, str]] = {}
         self._instruments: dict[str, set[str]] = {}
-        self.yardstick: list[Launch] = []
-        self.device_yardsticks: dict[str, list[Launch]] = {}
-        self._no_device_yardstick = ""
+        self.yardsticks = Yardsticks()
         self.conditions: list[Conditions] = []
         self._count = 0
         self._start = 0.0
-        self._stored_pieces = SHORTEST
         self._pool = Pool(1, self._logs)
 
     def __enter__(self) -> Bench:
@@ -120,12 +117,11 @@ class Bench(contextlib.ExitStack):
     @property
     def notes(self) -> tuple[str, ...]:
         """What people should know of how the arms were prepared and measured."""
-        lacking = self._no_device_yardstick
         return (
             *filter(None, [self._access]),
             *self._preparation.notes,
             *self._suspects(),
-            *([f"times on a GPU have no yardstick: {lacking}"] if lacking else []),
+            *self.yardsticks.notes,
         )
 
     def _suspects(self) -> Iterator[str]:
@@ -191,9 +187,8 @@ class Bench(contextlib.ExitStack):
             energies=tuple(label for label in live if label in energies),
             turns=self._arms[live[0]].suite.turns,
             seconds=launch_seconds(len(measured)),
-            # As long as the first launch's arms asked for, so that all launches have it.
-            longest=max([self._stored_pieces, *measured_lengths(self.yardstick[:1])]),
-            paced=not self.yardstick,
+            longest=self.yardsticks.longest,
+            paced=self.yardsticks.paced,
             started=round(time.monotonic() - self._start, 3),
         )
         self._count += 1
@@ -283,26 +278,14 @@ class Bench(contextlib.ExitStack):
         return ArmSpec(label, arm.python, cores_of(arm.recipe, arm.suite.threads), work)
 
     def _yardsticks(self, labels: Iterable[str]) -> list[ArmSpec]:
-        """That of the cores, and one for each GPU that these arms run on."""
-        threads = self._jobs.threads
-        cores = ArmSpec(YARDSTICK, sys.executable, threads)
-        if self._no_device_yardstick:
-            return [cores]
-        gpus = dict.fromkeys(uuid for label in labels for uuid in uuids_of(self._facts_of(label)))
-        return [
-            cores,
-            *(ArmSpec(f"{YARDSTICK} {gpu}", sys.executable, threads, gpu=gpu) for gpu in gpus),
-        ]
+        gpus = [uuid for label in labels for uuid in uuids_of(self._facts_of(label))]
+        return self.yardsticks.arms(self._jobs.threads, gpus)
 
     def _facts_of(self, label: str) -> Mapping[str, Any]:
         """What an arm's runtime says of itself: in the last launch, or when it was evaluated."""
         prepared = self._prepared(label)
         facts: Mapping[str, Any] = prepared.answer.facts if prepared else {}
         return self._facts.get(label, facts)
-
-    def correct_also(self, pieces: Iterable[int]) -> None:
-        """Lengths of the yardstick to measure besides: those that stored times were stored with."""
-        self._stored_pieces = max([SHORTEST, *(each for each in pieces if each in LENGTHS)])
 
     def record(self, label: str) -> RecipeRecord:
         """All that was measured of an arm so far."""
@@ -344,32 +327,21 @@ class Bench(contextlib.ExitStack):
         elif isinstance(event, ArmMeasured):
             for instrument in event.instruments:
                 self._instruments.setdefault(instrument, set()).add(event.label)
-            if event.label.startswith(YARDSTICK):
-                self._hear_yardstick(event)
-            else:
+            if not self.yardsticks.hears(event):
                 self._launches.setdefault(event.label, []).append(event.launch)
                 self._facts[event.label] = event.facts
                 self._unmeasured[event.label] = event.unmeasured
         elif isinstance(event, LaunchConditions):
             self.conditions.append(event.conditions)
         elif isinstance(event, ArmFailed):
-            if not event.label.startswith(YARDSTICK):
+            if not self.yardsticks.hears(event):
                 self._preparation.fail(event.label, "measure", event.failure)
-            elif event.label != YARDSTICK:  # not tried again: it costs a start of CUDA
-                self._no_device_yardstick = event.failure.problem
         elif isinstance(event, WorkProgress):
             total = f" {event.done}/{event.total}" if event.total else ""
             self._progress(f"{note}  {event.note}{total}")
         else:
             for name in live:
                 self._preparation.fail(name, "measure", event)
-
-    def _hear_yardstick(self, event: ArmMeasured) -> None:
-        gpu = event.label.removeprefix(YARDSTICK).strip()
-        if gpu:
-            self.device_yardsticks.setdefault(gpu, []).append(event.launch)
-        else:
-            self.yardstick.append(event.launch)
 
     def _preload(self, labels: Sequence[str]) -> list[str]:
         modules: dict[str, None] = {"numpy": None, "pydantic": None}

@@ -184,11 +184,11 @@ class SuiteJudge:
             control=(beside, self._bench.record(copy[0]).without(discarded)) if copy else None,
             reference_baseline=self._stored.get(reference),
             yardstick=tuple(
-                launch for launch in self._bench.yardstick if launch.index not in discarded
+                launch for launch in self._bench.yardsticks.cores if launch.index not in discarded
             ),
             device_yardsticks={
                 gpu: tuple(launch for launch in launches if launch.index not in discarded)
-                for gpu, launches in self._bench.device_yardsticks.items()
+                for gpu, launches in self._bench.yardsticks.devices.items()
             },
             pace=self.pace,
             metrics=self._metrics,

@@ -89,7 +89,7 @@ class SuiteRun:
             skipped=skipped,
             searches=values.searches,
         )
-        self._bench.correct_also(self._judge.pieces)
+        self._bench.yardsticks.correct_also(self._judge.pieces)
         self._launches = SuiteLaunches(
             suite.name,
             wanted,
@@ -145,9 +145,9 @@ class SuiteRun:
             batch=suite.batch,
             policy={"between_samples": suite.between_samples, "turns": suite.turns},
             recipes=tuple(records),
-            yardstick=tuple(self._bench.yardstick),
+            yardstick=tuple(self._bench.yardsticks.cores),
             device_yardsticks={
-                gpu: tuple(launches) for gpu, launches in self._bench.device_yardsticks.items()
+                gpu: tuple(launches) for gpu, launches in self._bench.yardsticks.devices.items()
             },
             conditions=conditions,
             notes=self._notes(conditions, records, counted),

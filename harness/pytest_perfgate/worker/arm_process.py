@@ -251,7 +251,8 @@ def _held(
     arm: ArmSpec, process: Forked | subprocess.Popen[bytes], turns: int, answers: int, log: Path
 ) -> HeldArm:
     of_cores = arm.work is None and not arm.gpu
-    return HeldArm(arm.label, process, turns, PipeReader(answers), log, arm.batch, of_cores)
+    batch = arm.work.suite.batch if arm.work else 0  # at its own version of the suite
+    return HeldArm(arm.label, process, turns, PipeReader(answers), log, batch, of_cores)
 
 
 def _log_file(logs: Path) -> Path:

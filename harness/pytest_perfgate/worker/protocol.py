@@ -138,11 +138,6 @@ class ArmSpec:
     work: RecipeWork | None = None
     gpu: str = ""
 
-    @property
-    def batch(self) -> int:
-        """Images in one of its batches, at its own version of the suite."""
-        return self.work.suite.batch if self.work else 0
-
 
 @dataclass(frozen=True)
 class LaunchJob:
