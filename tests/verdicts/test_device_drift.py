@@ -53,6 +53,7 @@ def baseline(record: RecipeRecord, cores: float = 1.0, gpu: float = 1.0) -> Base
     """What a session on that machine stores."""
     suite: Any = SimpleNamespace(
         name="s",
+        folder="suites/s",
         yardstick=launches(0.002 * cores),
         device_yardsticks={UUID: yardstick(0.003 * gpu)},
     )
