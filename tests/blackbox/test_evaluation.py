@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 
-from tests.conftest import RECIPES, Project, said
+from tests.conftest import Project, said
+from tests.squares import RECIPES
 
 
 def seconds(project: Project) -> float:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from pytest_perfgate.runtimes import cuda
 
-from tests.conftest import RECIPES, SIDE, Project, said
+from tests.conftest import Project, said
+from tests.squares import RECIPES, SIDE
 
 INT8 = """
 [[recipe]]

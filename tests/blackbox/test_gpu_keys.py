@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from pytest_perfgate.runtimes.cuda import GPU
 
-from tests.conftest import RECIPES, Project
+from tests.conftest import Project
+from tests.squares import RECIPES
 
 pytestmark = pytest.mark.skipif(not GPU.missing, reason="this machine has a GPU")
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.conftest import RECIPES, Project, said
+from tests.conftest import Project, said
+from tests.squares import RECIPES
 
 SUITE = RECIPES.replace('peak_memory = { max = "100 MB" }', 'memory_growth = { max = "2 MB" }')
 

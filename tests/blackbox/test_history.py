@@ -9,7 +9,8 @@ import pytest
 from pytest_perfgate.baselines.store import Store
 
 from tests.baselines.test_store import baseline
-from tests.conftest import RECIPES, Project, said
+from tests.conftest import Project, said
+from tests.squares import RECIPES
 
 
 def test_sessions_are_added_and_the_nightly_page_shows_them(project: Project) -> None:

@@ -6,7 +6,8 @@ import pytest
 from pytest_perfgate.cli.main import main
 
 from tests.cli.graphs import ultralytics
-from tests.conftest import Project, coco_folder, said
+from tests.conftest import Project, said
+from tests.squares import coco_folder
 
 
 def test_the_first_session_of_ones_own_model_is_decided(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.conftest import DECIDED, RECIPES, Project, said
+from tests.conftest import DECIDED, Project, said
+from tests.squares import RECIPES
 
 pytest.importorskip("torch", reason="python -m pip install 'pytest-perfgate[torch]'")
 

@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from tests.conftest import RECIPES, Project
+from tests.conftest import Project
+from tests.squares import RECIPES
 
 INT8 = """
 [[recipe]]

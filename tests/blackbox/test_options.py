@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from pytest_perfgate.plugin.options import NOT_PROVEN
 
-from tests.conftest import RECIPES, Project, said
+from tests.conftest import Project, said
+from tests.squares import RECIPES
 
 
 def test_strict_fails_what_has_no_baseline(project: Project) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.conftest import RECIPES, Project, said
+from tests.conftest import Project, said
+from tests.squares import RECIPES
 
 BUDGET = "parity = { max = 0.01 }\n"
 

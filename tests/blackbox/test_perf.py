@@ -7,7 +7,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tests.conftest import DECIDED, RECIPES, Project
+from tests.conftest import DECIDED, Project
+from tests.squares import RECIPES
 
 
 def test_without_perf_nothing_is_measured(project: Project) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.conftest import DECIDED, RECIPES, Project, said
+from tests.conftest import DECIDED, Project, said
+from tests.squares import RECIPES
 
 pytestmark = pytest.mark.slow
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from tests.blackbox.test_base import git
-from tests.conftest import DECIDED, RECIPES, Project, said
+from tests.conftest import DECIDED, Project, said
+from tests.squares import RECIPES
 
 TIGHT = RECIPES.replace('max = "2 s", regression = "40%"', 'max = "1 us"').replace(
     'latency_p50 = { regression = "40%" }', 'latency_p50 = { max = "1 us" }'

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from tests.blackbox.test_workers import until, workers
-from tests.conftest import DECIDED, RECIPES, Project, said
+from tests.conftest import DECIDED, Project, said
+from tests.squares import RECIPES
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
 

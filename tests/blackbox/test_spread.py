@@ -11,7 +11,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.conftest import RECIPES, Project, said
+from tests.conftest import Project, said
+from tests.squares import RECIPES
 
 THIRD = '\n[[recipe]]\nname = "third"\nfrom = "plain"\n'
 """Without a budget, it is there to be measured."""

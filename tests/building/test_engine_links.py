@@ -16,7 +16,7 @@ from pytest_perfgate.runtimes.tensorrt_package import EngineNote
 from pytest_perfgate.suite.reading import read
 from pytest_perfgate.suite.requirements import missing_packages
 
-from tests.conftest import RECIPES
+from tests.squares import RECIPES
 
 pytest.importorskip("onnxruntime", reason="python -m pip install 'pytest-perfgate[onnx]'")
 pytest.importorskip("PIL", reason="python -m pip install 'pytest-perfgate[detection]'")

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import coco_folder
+from tests.squares import coco_folder
 
 pytest.importorskip("torch", reason="python -m pip install 'pytest-perfgate[torch]'")
 pytest.importorskip("safetensors", reason="python -m pip install 'pytest-perfgate[torch]'")

@@ -17,7 +17,7 @@ from pytest_perfgate.suite import reading
 
 from tests.cli.graphs import shaped, ultralytics
 from tests.cli.test_init_data import fill
-from tests.conftest import coco_folder
+from tests.squares import coco_folder
 
 pytest.importorskip("onnx", reason="python -m pip install 'pytest-perfgate[onnx]'")
 

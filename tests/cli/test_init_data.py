@@ -13,7 +13,7 @@ from pytest_perfgate.cli import init_data
 from pytest_perfgate.cli.init_data import DataFacts, Pictures, read_data
 from pytest_perfgate.errors import DataError
 
-from tests.conftest import coco_folder
+from tests.squares import coco_folder
 
 Image = pytest.importorskip("PIL.Image", reason="pip install 'pytest-perfgate[detection]'")
 

@@ -32,11 +32,11 @@ from pytest_perfgate.verdicts.evidence import Evidence
 from pytest_perfgate.verdicts.judge import judge
 from pytest_perfgate.worker.protocol import JOBS, PrepareJob
 
-from tests.conftest import RECIPES
 from tests.faults import mutations
 from tests.faults.fuzzing import Format
 from tests.history import nights
 from tests.report import sessions
+from tests.squares import RECIPES
 from tests.verdicts import judging
 
 ROOT = Path(__file__).parents[2]
@@ -239,7 +239,7 @@ def models() -> list[bytes]:
     """Whole ONNX graphs."""
     import tempfile
 
-    from tests.conftest import squares_model
+    from tests.squares import squares_model
 
     with tempfile.TemporaryDirectory() as folder:
         squares_model(Path(folder, "squares.onnx"))

@@ -15,11 +15,11 @@ from pytest_perfgate.measure.worker_pool import Ended, Job, Pool
 from pytest_perfgate.suite import reading
 from pytest_perfgate.worker.protocol import Failed, Prepared, PrepareJob
 
-from tests.conftest import coco_folder
 from tests.faults import mutations
 from tests.faults.formats import models
 from tests.faults.fuzzing import Finding, Format, Outcome, damaged
 from tests.faults.places import PLAIN
+from tests.squares import coco_folder
 
 SECONDS = 10.0
 """That a damaged model of 20 kB may take, built and evaluated."""

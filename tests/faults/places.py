@@ -18,7 +18,8 @@ from pytest_perfgate.baselines.store import Store, read_file
 from pytest_perfgate.errors import PerfgateError
 from pytest_perfgate.report import session_files
 
-from tests.conftest import DOUBLES, TEST, coco_folder, squares_model
+from tests.conftest import DOUBLES, TEST
+from tests.squares import coco_folder, squares_model
 
 INJECTED = Path(__file__).parent / "injected"
 LIMIT = 150.0

@@ -18,8 +18,9 @@ from pytest_perfgate.suite import requirements
 from pytest_perfgate.suite.reading import read
 from pytest_perfgate.verdicts.judge import measured
 
-from tests.conftest import RECIPES, Project, said
+from tests.conftest import Project, said
 from tests.sources.graphs import IMAGES
+from tests.squares import RECIPES
 
 PLACE = "suites/digits/recipes.toml"
 OWN = "def test_own():\n    pass\n"

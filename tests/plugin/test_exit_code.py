@@ -10,7 +10,8 @@ from pytest_perfgate.plugin.exit_code import Failures
 from pytest_perfgate.plugin.options import NOT_PROVEN
 from pytest_perfgate.report.junit_properties import VERDICT
 
-from tests.conftest import RECIPES, Project, said
+from tests.conftest import Project, said
+from tests.squares import RECIPES
 
 
 def report(verdict: str, outcome: Any = "failed", when: Any = "setup") -> pytest.TestReport:

@@ -26,7 +26,7 @@ from pytest_perfgate.runtimes.onnxruntime import (
 )
 from pytest_perfgate.runtimes.onnxruntime_binding import Binding
 
-from tests.conftest import SIDE, squares_model
+from tests.squares import SIDE, squares_model
 
 onnxruntime = pytest.importorskip(
     "onnxruntime", reason="python -m pip install 'pytest-perfgate[onnx]'"

@@ -14,8 +14,8 @@ from pytest_perfgate.runtimes import OpenContext
 from pytest_perfgate.runtimes.onnxruntime import OnnxRuntime
 from pytest_perfgate.runtimes.opencv import OpenCv
 
-from tests.conftest import squares_model
 from tests.runtimes.test_runtimes import batch
+from tests.squares import squares_model
 from tests.steps.conftest import context_in
 from tests.steps.test_quantize_graphs import quantized, relu6
 

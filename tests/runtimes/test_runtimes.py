@@ -17,7 +17,7 @@ from pytest_perfgate.artifact import ONNX, TORCH, Artifact
 from pytest_perfgate.errors import RuntimeFault
 from pytest_perfgate.runtimes import OpenContext
 
-from tests.conftest import SIDE, squares_model
+from tests.squares import SIDE, squares_model
 
 NEEDS = {
     "torch": "torch",

@@ -305,7 +305,7 @@ def test_a_real_engine_gives_the_numbers_of_onnx_runtime(
     from pytest_perfgate.steps import BuildContext
     from pytest_perfgate.steps.tensorrt import TensorRt as Step
 
-    from tests.conftest import SIDE, squares_model
+    from tests.squares import SIDE, squares_model
 
     squares_model(tmp_path / "squares.onnx")
     source = Artifact(ONNX, path=tmp_path / "squares.onnx")

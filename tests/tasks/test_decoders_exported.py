@@ -14,8 +14,8 @@ from pytest_perfgate.errors import DataError
 from pytest_perfgate.suite.reading import read
 from pytest_perfgate.tasks.detection import Detection, Input, Output
 
-from tests.conftest import SIDE, coco_folder
 from tests.sources.graphs import IMAGES
+from tests.squares import SIDE, coco_folder
 
 CLASSES = 4
 
@@ -182,7 +182,7 @@ def graph(path: Path, name: str) -> None:
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
-    from tests.conftest import squares_model
+    from tests.squares import squares_model
 
     squares_model(path)
     model = onnx.load(path)
@@ -245,7 +245,7 @@ def graph(path: Path, name: str) -> None:
 def test_a_graph_of_that_shape_scores_as_the_plain_one(name: str, tmp_path: Path) -> None:
     """The same detector, exported in another convention, has the same mean average precision."""
     onnxruntime = pytest.importorskip("onnxruntime", reason="pip install 'pytest-perfgate[onnx]'")
-    from tests.conftest import squares_model
+    from tests.squares import squares_model
 
     coco_folder(tmp_path, "validation", 12, seed=2)
     task = Detection()

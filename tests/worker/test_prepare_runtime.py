@@ -8,7 +8,7 @@ import pytest
 from pytest_perfgate.suite.reading import read
 from pytest_perfgate.worker import prepare, protocol
 
-from tests.conftest import squares_project
+from tests.squares import squares_project
 
 onnx = pytest.importorskip("onnx", reason="python -m pip install 'pytest-perfgate[onnx]'")
 for module, extra in (("onnxruntime", "onnx"), ("openvino", "openvino"), ("cv2", "opencv")):

@@ -13,7 +13,8 @@ from pytest_perfgate.machine.cores import usable_cores
 from pytest_perfgate.suite.reading import read
 from pytest_perfgate.worker import launch, prepare, protocol
 
-from tests.conftest import DOUBLES, squares_project
+from tests.conftest import DOUBLES
+from tests.squares import squares_project
 
 pytest.importorskip("onnxruntime", reason="python -m pip install 'pytest-perfgate[onnx]'")
 
