@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from importlib.metadata import packages_distributions
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
-from pytest_perfgate.building import builder, package_versions
+from pytest_perfgate.building import package_versions
+from pytest_perfgate.building.keys import source_key, step_key
 from pytest_perfgate.records.recipe import Suite
 from pytest_perfgate.registry import STEPS, find
 from pytest_perfgate.suite import reading
@@ -35,13 +39,17 @@ def suite(tmp_path: Path) -> Suite:
     return found
 
 
+DATA: Any = SimpleNamespace(example=lambda count: np.zeros((count, 3, 8, 8), np.float32))
+"""What steps that read no images ask of a suite's data."""
+
+
 def keys(suite: Suite) -> dict[str, str]:
     """The key of the model, and of some steps right after it."""
-    source = builder._source_key(suite)
+    source = source_key(suite)
     found = {"model": source}
     for name in ("prune", "export"):
         step = find(STEPS, name)
-        found[name] = builder._step_key(source, step, step.Options(), suite)
+        found[name] = step_key(source, step, step.Options(), suite, DATA)
     return found
 
 

@@ -9,11 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from pytest_perfgate.building import package_versions
+from pytest_perfgate.building import keys, package_versions
 from pytest_perfgate.building.project_code import Digests
 from pytest_perfgate.building.suite_data import SuiteData
 from pytest_perfgate.suite.reading import read
-from pytest_perfgate.worker import prepare
 
 READS = """\
 import json
@@ -104,8 +103,8 @@ def test_an_evaluation_rests_on_its_evaluator(
     suite = read(tmp_path / "recipes.toml", tmp_path).suite
     assert suite is not None
     data, real = SuiteData(suite), package_versions.version
-    before = prepare._evaluator(suite, data)
+    before = keys.evaluator(suite, data)
     monkeypatch.setattr(
         package_versions, "version", lambda name: "0" if name == package else real(name)
     )
-    assert (prepare._evaluator(suite, data) != before) is anew
+    assert (keys.evaluator(suite, data) != before) is anew

@@ -259,14 +259,14 @@ def test_a_name_that_cannot_be_one_is_told(model: str, said: str, tmp_path: Path
 
 def test_the_weights_of_a_model_are_in_the_key_of_its_build(tmp_path: Path) -> None:
     """Other bytes, another option: another model. A suite's own function is as it was."""
-    from pytest_perfgate.building.builder import _source_key
+    from pytest_perfgate.building.keys import source_key
 
     def key(model: str, content: bytes = b"") -> str:
         (tmp_path / "best.safetensors").write_bytes(content)
         (tmp_path / "recipes.toml").write_text(SUITE.format(model=model))
         suite = reading.read(tmp_path / "recipes.toml", tmp_path).suite
         assert suite is not None
-        return _source_key(suite)
+        return source_key(suite)
 
     name = '{{ name = "timm:resnet18", weights = "best.safetensors", num_classes = {} }}'
     keys = {key(name.format(3), b"a"), key(name.format(3), b"b"), key(name.format(4), b"a")}

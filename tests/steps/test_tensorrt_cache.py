@@ -6,9 +6,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from pytest_perfgate.artifact import Artifact
-from pytest_perfgate.building.builder import _step_key
+from pytest_perfgate.building.keys import step_key
 from pytest_perfgate.errors import PerfgateError
 from pytest_perfgate.runtimes import cuda, tensorrt_package
 from pytest_perfgate.steps import tensorrt_build
@@ -98,6 +99,7 @@ def test_a_package_that_times_nothing_keeps_nothing(
 
 
 SUITE: Any = SimpleNamespace(threads=1, data={}, input={}, trainer="")
+DATA: Any = SimpleNamespace(example=lambda count: np.zeros((count, 3, 8, 8), np.float32))
 
 
 def test_another_gpu_driver_or_version_builds_its_own_engine(
@@ -109,11 +111,11 @@ def test_another_gpu_driver_or_version_builds_its_own_engine(
     keys = set()
     for device in (None, GPU_A, GPU_B, {**GPU_A, "driver": "590"}):
         monkeypatch.setattr(cuda, "device_key", lambda device=device: device)
-        keys.add(_step_key("before", Step(), Step.Options(), SUITE))
+        keys.add(step_key("before", Step(), Step.Options(), SUITE, DATA))
     module.__version__ = "11.0"
-    keys.add(_step_key("before", Step(), Step.Options(), SUITE))
+    keys.add(step_key("before", Step(), Step.Options(), SUITE, DATA))
     assert len(keys) == 5
-    assert _step_key("before", Step(), Step.Options(), SUITE) in keys
+    assert step_key("before", Step(), Step.Options(), SUITE, DATA) in keys
 
 
 def test_another_cpu_builds_its_own_package_of_compiled_code(
@@ -124,7 +126,7 @@ def test_another_cpu_builds_its_own_package_of_compiled_code(
 
     def keys() -> list[str]:
         steps: list[Any] = [AotInductor(), Half()]
-        return [_step_key("before", each, each.Options(), SUITE) for each in steps]
+        return [step_key("before", each, each.Options(), SUITE, DATA) for each in steps]
 
     here = keys()
     poor = aotinductor.this_machine().model_copy(update={"features": ()})

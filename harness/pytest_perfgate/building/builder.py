@@ -2,41 +2,29 @@
 
 from __future__ import annotations
 
-import re
 import shutil
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest_perfgate
-from pytest_perfgate import registry, tasks
+from pytest_perfgate import registry
 from pytest_perfgate.artifact import ONNX, TORCH, Artifact, OptionsModel
-from pytest_perfgate.building import suite_data
 from pytest_perfgate.building.artifact_cache import DESCRIPTION, ArtifactStore, Entry, Stored
 from pytest_perfgate.building.artifact_handle import ArtifactHandle, Structure
-from pytest_perfgate.building.implementation_code import (
-    digest_folder,
-    digest_module,
-    own_code,
-    source_code,
-)
-from pytest_perfgate.building.package_versions import versions_of
+from pytest_perfgate.building.keys import SEED, source_key, step_key
 from pytest_perfgate.building.project_code import Watch, resolve
 from pytest_perfgate.building.source_model import MODEL, asked_of, fence_of, make
 from pytest_perfgate.building.suite_data import VALIDATION, SuiteData
 from pytest_perfgate.errors import BuildError, PerfgateError
-from pytest_perfgate.files import digest_files, digest_of
+from pytest_perfgate.files import digest_files
 from pytest_perfgate.records.recipe import ModelSpec, Recipe, StepSpec, Suite
 from pytest_perfgate.records.recipe_record import ArtifactInfo, Link
-from pytest_perfgate.steps import BuildContext, Step, training
+from pytest_perfgate.steps import BuildContext, Step
 from pytest_perfgate.steps.training_checkpoints import Checkpoints
 
-SEED = 0
 CHECKPOINT_SECONDS = 30.0  # a training that is cut off loses no more than about this
-_FORMAT = 1  # of the store's entries; part of every key
 _WEIGHTS = "weights.safetensors"
 
 
@@ -114,12 +102,12 @@ class _Chain:
         self._module: Any = None  # of the last link, while it is known to be up to date
 
     def build(self) -> Built:
-        entry, link = self._link(_source_key(self._suite), "model", {}, self._source)
+        entry, link = self._link(source_key(self._suite), "model", {}, self._source)
         lineage = [link]
         for spec in self._recipe.chain:
             step: Step = registry.find(registry.STEPS, spec.name)
             options = step.Options.model_validate(dict(spec.options))
-            before, key = entry, _step_key(link.key, step, options, self._suite)
+            before, key = entry, step_key(link.key, step, options, self._suite, self._data)
             checkpoints = self._checkpoints(key, before) if step.trains_with(options) else None
             entry, link = self._link(
                 key,
@@ -338,56 +326,3 @@ def _deployed(entry: Entry) -> Iterator[str]:
     for file in entry.folder.rglob("*") if entry.stored.kind == ONNX else entry.folder.iterdir():
         if file.is_file() and file.name not in DESCRIPTION:
             yield file.relative_to(entry.folder).as_posix()
-
-
-def _source_key(suite: Suite) -> str:
-    source, name, options = asked_of(suite.model)
-    files = source.files(name, options, fence_of(suite))
-    needed = source.requires_with(name, options) if source.gives == TORCH else ()
-    names = [file.relative_to(files[0].parent).as_posix() for file in files]
-    rests_on: dict[str, Any] = {
-        "format": _FORMAT,
-        "pytest_perfgate": pytest_perfgate.__version__,
-        "python": list(sys.version_info[:2]),
-        # With the package that the model itself comes from, where it is an installed one.
-        "packages": versions_of(
-            [*(package.module for package in needed), re.split(r"[.:]", suite.model.name)[0]]
-        ),
-        "suite": suite.name,
-        "model": suite.model.name,
-        "file": digest_files(files[0].parent, names)[0] if files else "",
-    }
-    if source.name:  # what the suite names itself is as it is
-        rests_on["options"] = options.model_dump(mode="json")
-        rests_on["code"] = source_code([source.name])
-    return digest_of(rests_on)
-
-
-def _step_key(before: str, step: Step, options: OptionsModel, suite: Suite) -> str:
-    rests_on: dict[str, Any] = {
-        "before": before,
-        "step": step.name,
-        "code": own_code(step),
-        "options": options.model_dump(mode="json"),
-        "packages": versions_of([package.module for package in step.requires_with(options)]),
-        "seed": SEED,
-        "threads": suite.threads,
-    }
-    machine = step.machine(options)
-    if machine is not None:
-        rests_on["machine"] = machine
-    built_by = step.sources_with(options)
-    if built_by:
-        rests_on["sources"] = source_code(built_by)
-    splits = step.splits_with(options)
-    if splits:
-        rests_on["data"] = {split: suite.data.get(split) for split in sorted(splits)}
-        rests_on["input"] = dict(suite.input)
-        rests_on["reading"] = [
-            digest_module(Path(suite_data.__file__)),
-            digest_folder(Path(tasks.__file__).parent),
-        ]
-    if step.trains_with(options):
-        rests_on["trainer"] = suite.trainer
-        rests_on["training"] = digest_module(Path(training.__file__))
-    return digest_of(rests_on)

@@ -6,37 +6,28 @@ import random
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-import pytest_perfgate
-from pytest_perfgate import registry, tasks
+from pytest_perfgate import registry
 from pytest_perfgate.building import runtime_check
 from pytest_perfgate.building.artifact_cache import ArtifactStore, Stored
 from pytest_perfgate.building.artifact_handle import ArtifactHandle
 from pytest_perfgate.building.builder import BuildRequest, Built, build
-from pytest_perfgate.building.implementation_code import (
-    digest_folder,
-    digest_module,
-    whole_code,
-)
+from pytest_perfgate.building.keys import evaluation_key
 from pytest_perfgate.building.opening import context_of, open_session
-from pytest_perfgate.building.package_versions import versions, versions_of
 from pytest_perfgate.building.project_code import Watch
 from pytest_perfgate.building.suite_data import VALIDATION, SuiteData
 from pytest_perfgate.errors import PerfgateError
-from pytest_perfgate.files import digest_of, replacing
-from pytest_perfgate.machine.fingerprint import this_machine
+from pytest_perfgate.files import replacing
 from pytest_perfgate.records.accuracy import Accuracy
 from pytest_perfgate.records.recipe import Recipe, Suite
-from pytest_perfgate.runtimes import InferenceSession, Runtime
-from pytest_perfgate.steps import onnx_comparison, onnx_parts, output_check, probe_inputs
+from pytest_perfgate.runtimes import InferenceSession
 from pytest_perfgate.suite.preloads import preloads
-from pytest_perfgate.tasks import Pipeline
 from pytest_perfgate.worker.loading import preload
 from pytest_perfgate.worker.protocol import Prepared, PrepareJob, Send, WorkProgress, failure
 from pytest_perfgate.worker.reference_check import doubt_of
@@ -54,8 +45,6 @@ _PREDICTIONS = "predictions.npz"
 _OUTPUTS = "outputs.npz"
 _VARIATION = 682  # the one that is tried: it flips half of the rows that are ever flipped
 _REPEATS = 3  # images that are inferred again, and varied, to learn how outputs repeat
-_COMPARING = (runtime_check, onnx_comparison, onnx_parts, output_check, probe_inputs)
-"""What compares a runtime with ONNX Runtime."""
 
 
 def prepare(job: PrepareJob, send: Send) -> None:
@@ -135,7 +124,7 @@ def _evaluation(
     progress: _Progress,
 ) -> _Evaluated:
     """Accuracy from the store, or from all validation images when anything it rests on changed."""
-    key = _evaluation_key(suite, recipe, built, data)
+    key = evaluation_key(suite, recipe, built.artifact, built.info.digest, data)
     # What the runtime compiles during the evaluation is there for the arms of the same artifact.
     artifact = replace(built.artifact, compiled=store.compiled(key))
     with store.lock(key):
@@ -159,56 +148,6 @@ def _evaluation(
             )
             entry = store.add(key, folder, stored, about=f"{suite.name}: {recipe.name}")
         return _Evaluated(evaluation, entry.folder, artifact)
-
-
-def _evaluation_key(suite: Suite, recipe: Recipe, built: Built, data: SuiteData) -> str:
-    """What was asked for; the project's files that are read on the way are compared besides."""
-    runtime: Runtime = registry.find(registry.RUNTIMES, recipe.runtime.name)
-    artifact = built.artifact
-    return digest_of(
-        {
-            "what": "evaluation with predictions, outputs, cold load and doubt",
-            "reference": recipe.is_reference,
-            "versions": versions(),
-            "evaluated by": _evaluator(suite, data),
-            "artifact": built.info.digest,
-            "structures": [structure.model_dump(mode="json") for structure in artifact.structures],
-            "model": asdict(artifact.model),
-            "made": artifact.made,
-            "runtime": recipe.runtime.name,
-            "options": dict(recipe.runtime.options),
-            "runtime_tolerance": recipe.runtime_tolerance,
-            "code": whole_code(runtime),
-            "compared by": [digest_module(Path(str(module.__file__))) for module in _COMPARING],
-            "task": suite.task,
-            "data": data.split(VALIDATION).digest,  # whatever it was read from
-            "input": dict(suite.input),
-            "output": dict(suite.output),
-            "threads": suite.threads,
-            "machine": this_machine().id,
-        }
-    )
-
-
-def _evaluator(suite: Suite, data: SuiteData) -> dict[str, Any]:
-    """Who computes scores of outputs: code and packages of the task and of its pipeline."""
-    task = data.task
-    modules = [package.module for package in task.requires]
-    # A decoder may come from a package of its own, by an entry point.
-    modules += [type(part).__module__.partition(".")[0] for part in (task, *_parts(data.pipeline))]
-    return {
-        "pytest_perfgate": pytest_perfgate.__version__,
-        "tasks": digest_folder(Path(tasks.__file__).parent),
-        "task": [suite.task, whole_code(task)],
-        "pipeline": [whole_code(part) for part in _parts(data.pipeline)],
-        "packages": versions_of(modules),
-    }
-
-
-def _parts(pipeline: Pipeline) -> tuple[object, ...]:
-    """A pipeline and the decoder that it works with, where it has one."""
-    decoder = getattr(pipeline, "decoder", None)
-    return (pipeline,) if decoder is None else (pipeline, decoder)
 
 
 def _write_images(data: SuiteData, file: Path) -> None:

@@ -1,0 +1,188 @@
+"""Keys of the cache: all that a model, a link or an evaluation rests on, and nothing else.
+
+What a project's files hold is no part of a key: an entry lists the files that it has read, and
+variants of one key differ in them.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest_perfgate
+from pytest_perfgate import registry, tasks
+from pytest_perfgate.artifact import TORCH, OptionsModel
+from pytest_perfgate.building import runtime_check, suite_data
+from pytest_perfgate.building.artifact_handle import ArtifactHandle
+from pytest_perfgate.building.implementation_code import (
+    digest_folder,
+    digest_module,
+    own_code,
+    source_code,
+    whole_code,
+)
+from pytest_perfgate.building.package_versions import versions, versions_of
+from pytest_perfgate.building.source_model import asked_of, fence_of
+from pytest_perfgate.building.suite_data import VALIDATION, SuiteData
+from pytest_perfgate.files import digest_files, digest_of
+from pytest_perfgate.machine.fingerprint import this_machine
+from pytest_perfgate.records.recipe import Recipe, Suite
+from pytest_perfgate.runtimes import Runtime
+from pytest_perfgate.steps import (
+    Step,
+    onnx_comparison,
+    onnx_parts,
+    output_check,
+    probe_inputs,
+    training,
+)
+from pytest_perfgate.tasks import Pipeline
+from pytest_perfgate.workloads.placement import on_gpu
+
+SEED = 0
+_FORMAT = 2  # of the store's entries; part of every key
+_COMPARING = (runtime_check, onnx_comparison, onnx_parts, output_check, probe_inputs)
+"""What compares a runtime with ONNX Runtime."""
+_GPU_PACKAGES = ("nvidia", "triton", "pycuda", "tensorrt")
+
+
+def source_key(suite: Suite) -> str:
+    """Of the model that a suite's chains begin with."""
+    source, name, options = asked_of(suite.model)
+    files = source.files(name, options, fence_of(suite))
+    needed = source.requires_with(name, options) if source.gives == TORCH else ()
+    names = [file.relative_to(files[0].parent).as_posix() for file in files]
+    rests_on: dict[str, Any] = {
+        "format": _FORMAT,
+        "pytest_perfgate": pytest_perfgate.__version__,
+        "python": list(sys.version_info[:2]),
+        # With the package that the model itself comes from, where it is an installed one.
+        "packages": versions_of(
+            [*(package.module for package in needed), re.split(r"[.:]", suite.model.name)[0]]
+        ),
+        "suite": suite.name,
+        "model": suite.model.name,
+        "file": digest_files(files[0].parent, names)[0] if files else "",
+    }
+    if source.name:  # what the suite names itself is as it is
+        rests_on["options"] = options.model_dump(mode="json")
+        rests_on["code"] = source_code([source.name])
+    return digest_of(rests_on)
+
+
+def step_key(before: str, step: Step, options: OptionsModel, suite: Suite, data: SuiteData) -> str:
+    """Of a link that applies `step` after the link `before`."""
+    rests_on: dict[str, Any] = {
+        "before": before,
+        "step": step.name,
+        "code": own_code(step),
+        "options": options.model_dump(mode="json"),
+        "seed": SEED,
+        "threads": suite.threads,
+        # Steps trace and compile by an example of the network's input.
+        "input": dict(suite.input),
+        "example": [str(size) for size in data.example(1).shape],
+    }
+    modules = [*(package.module for package in step.requires_with(options)), *_others(step)]
+    machine = step.machine(options)
+    if machine is not None:
+        rests_on["machine"] = machine
+    built_by = step.sources_with(options)
+    if built_by:
+        rests_on["sources"] = source_code(built_by)
+    splits = step.splits_with(options)
+    if splits:
+        # Whatever it was read from: a mount, an archive, a generator.
+        rests_on["data"] = {split: data.split(split).digest for split in sorted(splits)}
+        rests_on["reading"] = [
+            digest_module(Path(suite_data.__file__)),
+            digest_folder(Path(tasks.__file__).parent),
+        ]
+    if step.trains_with(options):
+        rests_on["trainer"] = suite.trainer
+        rests_on["training"] = digest_module(Path(training.__file__))
+        modules.append(re.split(r"[.:]", suite.trainer)[0])
+    rests_on["packages"] = versions_of(modules)
+    return digest_of(rests_on)
+
+
+def evaluation_key(
+    suite: Suite, recipe: Recipe, artifact: ArtifactHandle, digest: str, data: SuiteData
+) -> str:
+    """Of the evaluation of an artifact whose files have a digest; the project's files that are read
+    on the way are compared besides.
+    """
+    runtime: Runtime = registry.find(registry.RUNTIMES, recipe.runtime.name)
+    return digest_of(
+        {
+            "what": "evaluation with predictions, outputs, cold load and doubt",
+            "reference": recipe.is_reference,
+            "packages": _opened_by(recipe, runtime, artifact),
+            "evaluated by": evaluator(suite, data),
+            "artifact": digest,
+            "structures": [structure.model_dump(mode="json") for structure in artifact.structures],
+            "restored by": [
+                own_code(registry.find(registry.STEPS, structure.step))
+                for structure in artifact.structures
+            ],
+            "model": asdict(artifact.model),
+            "made": artifact.made,
+            "runtime": recipe.runtime.name,
+            "options": dict(recipe.runtime.options),
+            "runtime_tolerance": recipe.runtime_tolerance,
+            "code": whole_code(runtime),
+            "compared by": [digest_module(Path(str(module.__file__))) for module in _COMPARING],
+            "task": suite.task,
+            "data": data.split(VALIDATION).digest,  # whatever it was read from
+            "input": dict(suite.input),
+            "output": dict(suite.output),
+            "threads": suite.threads,
+            "machine": this_machine().id,
+        }
+    )
+
+
+def _opened_by(recipe: Recipe, runtime: Runtime, artifact: ArtifactHandle) -> dict[str, str]:
+    """Versions of what opens and runs an artifact: another runtime's do not evaluate it anew."""
+    options = runtime.Options.model_validate(dict(recipe.runtime.options))
+    modules = [*(package.module for package in runtime.requires_with(options)), *_others(runtime)]
+    modules += ["onnx", "onnxruntime"]  # what a runtime is compared with
+    if artifact.kind == TORCH:
+        source, name, chosen = asked_of(artifact.model)
+        modules += [package.module for package in source.requires_with(name, chosen)]
+    packages = versions_of(modules)
+    if on_gpu(recipe):  # its libraries come as packages that nothing imports
+        packages |= {
+            name: text for name, text in versions().items() if name.startswith(_GPU_PACKAGES)
+        }
+    return packages
+
+
+def evaluator(suite: Suite, data: SuiteData) -> dict[str, Any]:
+    """Who computes scores of outputs: code and packages of the task and of its pipeline."""
+    task = data.task
+    modules = [package.module for package in task.requires]
+    # A decoder may come from a package of its own, by an entry point.
+    modules += [type(part).__module__.partition(".")[0] for part in (task, *_parts(data.pipeline))]
+    return {
+        "pytest_perfgate": pytest_perfgate.__version__,
+        "tasks": digest_folder(Path(tasks.__file__).parent),
+        "task": [suite.task, whole_code(task)],
+        "pipeline": [whole_code(part) for part in _parts(data.pipeline)],
+        "packages": versions_of(modules),
+    }
+
+
+def _parts(pipeline: Pipeline) -> tuple[object, ...]:
+    """A pipeline and the decoder that it works with, where it has one."""
+    decoder = getattr(pipeline, "decoder", None)
+    return (pipeline,) if decoder is None else (pipeline, decoder)
+
+
+def _others(piece: object) -> list[str]:
+    """The package that an extension of others comes from: its code is in several modules."""
+    package = type(piece).__module__.partition(".")[0]
+    return [] if package == pytest_perfgate.__name__ else [package]
