@@ -113,10 +113,24 @@ def main() -> None:
             progress(f"session {number} of {len(plan)}: {kind}, {loops} busy loops per core")
             assert project is not None
             with busy(loops):
-                measured.append(Measured(kind, loops, project.stored(kind, _SECONDS, ALPHA)))
+                measured.append(of_session(kind, loops, project.stored(kind, _SECONDS, ALPHA)))
             if options.json:
                 write(options.json, measured)
     print("\n".join(table(measured)))
+
+
+def of_session(kind: Kind, loops: int, suite: SuiteRecord) -> Measured:
+    """One session, whose recipe was measured: nothing that failed may count as not red.
+
+    Raises:
+        RuntimeError: it was not.
+    """
+    failure = suite.recipes[0].failure
+    if failure is not None or not suite.conditions:
+        raise RuntimeError(
+            f"{kind} was not measured: {failure.problem if failure else 'no launch'}"
+        )
+    return Measured(kind, loops, suite)
 
 
 def missing(

@@ -42,18 +42,22 @@ _IMAGES = 24  # of the validation set: accuracy is not what is judged here
 _RUNTIME = '''\
 """The runtimes of the demo, slower by a factor that each version of the code has of its own."""
 
+from pytest_perfgate.runtimes import InferenceSession
 from pytest_perfgate.runtimes.onnxruntime import OnnxRuntime
 from pytest_perfgate.runtimes.torch import Torch
 
 FACTOR = {factor!r}
 
 
-class Slowed:
+class Slowed(InferenceSession):
     def __init__(self, session):
         from benchmarks.workload import slowed
 
         self.facts = session.facts
         self.close = session.close
+        self.device_seconds = session.device_seconds
+        self.peak_device_memory = session.peak_device_memory
+        self.flush_cache = session.flush_cache
         self._session = session
         self._call = slowed(self._work, FACTOR)
 

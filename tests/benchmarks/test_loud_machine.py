@@ -59,6 +59,14 @@ def test_a_loud_session_is_judged_and_never_stored() -> None:
     assert any("1 of 1" in line for line in lines)
 
 
+def test_a_session_that_failed_is_no_session() -> None:
+    """What was not measured would count as not red."""
+    suite = session(0).suite
+    assert loud_machine.of_session("onnx", 0, suite).suite is suite
+    with pytest.raises(RuntimeError, match="onnx was not measured: no launch"):
+        loud_machine.of_session("onnx", 0, suite.model_copy(update={"conditions": ()}))
+
+
 def test_what_is_red_is_counted() -> None:
     """Code that takes three times as long beside a yardstick that stayed is FAIL in the table."""
     slow = session(0, 3.0, piece=1.0)
