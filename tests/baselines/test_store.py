@@ -76,8 +76,8 @@ def scaled(factor: float) -> tuple[float, ...]:
 
 def propose(old: Baseline, new: Baseline) -> dict[str, str]:
     """Metric to kind of change."""
-    found = changes.propose({"int8": old}, {"int8": new}, ALL)
-    return {change.metric: change.kind for change in found}
+    result = changes.propose({"int8": old}, {"int8": new}, ALL)
+    return {change.metric: change.kind for change in result}
 
 
 # -- the store -----------------------------------------------------------------------------
@@ -257,8 +257,8 @@ def test_only_what_is_clearly_different_is_proposed():
     assert propose(old, baseline(times=scaled(2))) == {"latency_p50": "loosen"}
     assert propose(old, baseline(size=99)) == {"artifact_size": "tighten"}
     assert propose(old, baseline(size=101)) == {"artifact_size": "loosen"}
-    found = changes.propose({}, {"int8": old}, ALL)
-    assert {change.kind for change in found} == {"create"}
+    result = changes.propose({}, {"int8": old}, ALL)
+    assert {change.kind for change in result} == {"create"}
 
 
 def test_other_validation_images_renew_scores_of_the_same_value():
@@ -296,7 +296,7 @@ def test_a_yardstick_of_zero_is_no_crash(tmp_path):
 def write(store: Store, new: dict[str, Baseline], reason: str = "") -> tuple[Change, ...]:
     """Proposes and writes what is new."""
     stored = {
-        name: found for name in new if (found := store.read(MACHINE, "demo", name)) is not None
+        name: result for name in new if (result := store.read(MACHINE, "demo", name)) is not None
     }
     proposed = changes.propose(stored, new, ALL)
     return changes.write(proposed, new=new, stored=stored, store=store, reason=reason, now=NOW)

@@ -29,12 +29,12 @@ def test_without_a_gpu_it_says_so_in_one_line(
 def test_the_plan_has_every_mode_at_every_batch() -> None:
     """On a GPU all of the modes; on the CPU those that it has."""
     planned = gpu.plan("cuda", False, "")
-    assert {each.batch for each in planned} == {1, 8, 32}
-    assert {each.mode for each in planned if each.runtime == "torch"} == set(gpu.MODES)
-    assert any(each.runtime == "onnxruntime" for each in planned)
-    assert not {"tf32", "CUDA graph"} & {each.mode for each in gpu.plan("cpu", False, "")}
+    assert {point.batch for point in planned} == {1, 8, 32}
+    assert {point.mode for point in planned if point.runtime == "torch"} == set(gpu.MODES)
+    assert any(point.runtime == "onnxruntime" for point in planned)
+    assert not {"tf32", "CUDA graph"} & {point.mode for point in gpu.plan("cpu", False, "")}
     only = gpu.plan("cuda", True, "", ["digits"], ["tf32"])
-    assert [(each.model, each.mode) for each in only] == [("digits", "tf32")]
+    assert [(point.model, point.mode) for point in only] == [("digits", "tf32")]
 
 
 def test_resnet_50_is_that_of_the_paper() -> None:
@@ -42,7 +42,7 @@ def test_resnet_50_is_that_of_the_paper() -> None:
     from suites.gpu.classifier.resnet import build
 
     network = build()
-    assert sum(each.numel() for each in network.parameters()) == 25_557_032
+    assert sum(parameter.numel() for parameter in network.parameters()) == 25_557_032
     with torch.inference_mode():
         assert network(torch.zeros(2, 3, 64, 64)).shape == (2, 1000)
 
@@ -51,8 +51,8 @@ def test_what_goes_wrong_is_a_line_that_says_it(tmp_path: Path) -> None:
     """A mode that does not run here: no figures, and the reason."""
     if not GPU.missing:
         pytest.skip("this machine has a GPU")
-    asked = gpu.Asked("digits", "torch", "tf32", 1, "cuda", 2, 0.0, str(tmp_path))
-    line = gpu.measure(asked)
+    requested = gpu.Asked("digits", "torch", "tf32", 1, "cuda", 2, 0.0, str(tmp_path))
+    line = gpu.measure(requested)
     assert "sees no GPU" in line.problem
     assert line.latency is None
     assert "not measured: RuntimeFault" in gpu.row(line)

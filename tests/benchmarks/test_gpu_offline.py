@@ -79,7 +79,7 @@ def test_what_the_host_has_is_not_brought(names: set[str]) -> None:
     lines = [*(f"{name}==1.0" for name in sorted(names)), "local @ file:///a/b"]
     target = wheels.Target(has=wheels.names_of(lines))
     for name in ("torch", "pillow", "typing-extensions", "onnx", "pydantic_core"):
-        has = wheels.normalised(name) in {wheels.normalised(each) for each in names}
+        has = wheels.normalised(name) in {wheels.normalised(name) for name in names}
         assert target.lacks(name) is not has
     assert not target.lacks("onnxruntime")
     assert not target.lacks("nvidia-cublas")

@@ -46,15 +46,15 @@ def test_the_parts_add_up_to_the_phase() -> None:
         reference="fp32",
         launches=tuple(launch(index, 0.05, load=0.25, batches=2) for index in (0, 1)),
     )
-    found = overhead.share(suite(recipe, measure=10.0))
-    assert found is not None
-    assert found.launches == 2
-    assert found.timed == pytest.approx(2 * 10 * 0.1 + 2 * 2 * 0.5 + 2 * 10 * 0.01)
-    assert found.untimed == pytest.approx((2 * 10 * 0.1 + 2 * 10 * 0.01) / 4)
-    assert found.load == pytest.approx(0.5)
-    assert found.warm == pytest.approx(3 * (2 * 0.1 + 2 * 0.01))
-    parts = found.timed + found.untimed + found.load + found.warm + found.rest
-    assert parts == pytest.approx(found.measure)
+    result = overhead.share(suite(recipe, measure=10.0))
+    assert result is not None
+    assert result.launches == 2
+    assert result.timed == pytest.approx(2 * 10 * 0.1 + 2 * 2 * 0.5 + 2 * 10 * 0.01)
+    assert result.untimed == pytest.approx((2 * 10 * 0.1 + 2 * 10 * 0.01) / 4)
+    assert result.load == pytest.approx(0.5)
+    assert result.warm == pytest.approx(3 * (2 * 0.1 + 2 * 0.01))
+    parts = result.timed + result.untimed + result.load + result.warm + result.rest
+    assert parts == pytest.approx(result.measure)
 
 
 def test_a_suite_that_was_not_measured_has_no_share() -> None:
@@ -78,10 +78,10 @@ def test_a_share_is_judged_only_when_it_can_be(
 def test_the_arms_report_times_of_nothing() -> None:
     """The harness's own code, forked and taking turns; both arms once per turn."""
     before = overhead.arm._RecipeVisit
-    found = overhead._turns(5)
+    result = overhead._turns(5)
     assert overhead.arm._RecipeVisit is before
-    assert {name: len(times) for name, times in found.items()} == {"harness": 5, "bare": 5}
-    for pre, inference, post, wall in found["harness"] + found["bare"]:
+    assert {name: len(times) for name, times in result.items()} == {"harness": 5, "bare": 5}
+    for pre, inference, post, wall in result["harness"] + result["bare"]:
         assert 0 <= pre + inference + post < wall
 
 

@@ -115,7 +115,13 @@ def test_a_report_without_comparable_cells_is_no_answer(out: str) -> None:
 
 def test_thresholds_are_whole_percents() -> None:
     """pytest-benchmark takes no others."""
-    assert [peers.whole_percent(each) for each in (0.0, 0.02, 0.05, 0.07, 0.29)] == [0, 2, 5, 7, 29]
+    assert [peers.whole_percent(share) for share in (0.0, 0.02, 0.05, 0.07, 0.29)] == [
+        0,
+        2,
+        5,
+        7,
+        29,
+    ]
     for wrong in (0.025, -0.05):
         with pytest.raises(ValueError, match="whole percents"):
             peers.whole_percent(wrong)
@@ -131,9 +137,9 @@ def test_a_missing_benchmatrix_says_how_to_install_it() -> None:
 
 def test_arguments() -> None:
     """Everything by default; --quick is one question."""
-    asked = peers.arguments([])
-    assert asked.factor == [0.0, 0.02, 0.05, 0.10, 0.20]
-    assert asked.benchmatrix == sys.executable
+    requested = peers.arguments([])
+    assert requested.factor == [0.0, 0.02, 0.05, 0.10, 0.20]
+    assert requested.benchmatrix == sys.executable
     quick = peers.arguments(["--quick", "--peers", "pytest-benchmark", "--threshold", "0.05"])
     assert (quick.workload, quick.factor, quick.threshold) == (["onnx"], [0.10], [0.05])
     assert quick.peers == ["pytest-benchmark"]

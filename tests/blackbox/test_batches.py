@@ -40,23 +40,23 @@ def test_the_size_with_the_most_images_per_second_within_the_limit_wins(project:
     project.write(SUITE.replace("LIMIT", "200 ms"))
     result = project.run("--perf-search", page=True)
     (suite,) = project.sessions()[-1]["suites"]
-    best = next(each for each in suite["recipes"] if each["name"] == "best")
+    best = next(recipe for recipe in suite["recipes"] if recipe["name"] == "best")
     search = best["search"]
     assert search["metric"] == "batch_throughput"
-    found = {each["values"]["workload.size"]: each for each in search["trials"]}
-    assert found.keys() == {2, 4, 128}
-    assert found[128]["level"] > found[4]["level"] > found[2]["level"] > 0
-    assert found[128]["ratio"] < found[4]["ratio"] < 1.0  # less is better, of a rate too
-    assert "batch_latency_p50" in found[128]["reason"]
-    assert found[128]["levels"]["batch_latency_p50"] > 0.25
-    assert found[4]["number"] == search["winner"]
+    outcome = {trial["values"]["workload.size"]: trial for trial in search["trials"]}
+    assert outcome.keys() == {2, 4, 128}
+    assert outcome[128]["level"] > outcome[4]["level"] > outcome[2]["level"] > 0
+    assert outcome[128]["ratio"] < outcome[4]["ratio"] < 1.0  # less is better, of a rate too
+    assert "batch_latency_p50" in outcome[128]["reason"]
+    assert outcome[128]["levels"]["batch_latency_p50"] > 0.25
+    assert outcome[4]["number"] == search["winner"]
     assert best["spec"]["workload"]["options"] == {"size": 4}
     assert best["runtime_facts"]["batch_size"] == 4
     assert len(best["launches"][0]["values"]["batch_latency"]) > 0
     assert set(project.verdicts().values()) <= {"PASS", "INCONCLUSIVE"}
-    told = {each["metric"]: each["reference"] for each in suite["summaries"]["best"]}
-    assert told["batch_throughput"] > 0
-    assert told["batch_latency_p50"] is None  # of batches of another size
+    reported = {summary["metric"]: summary["reference"] for summary in suite["summaries"]["best"]}
+    assert reported["batch_throughput"] > 0
+    assert reported["batch_latency_p50"] is None  # of batches of another size
     said(result, "which won", "batch_throughput")
     (page,) = (project.root / "reports").glob("2*.html")
     assert "best over workload.size" in page.read_text()

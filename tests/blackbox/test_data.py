@@ -28,7 +28,7 @@ def test_quantization_with_calibration_images_of_its_own(project: Project) -> No
     """An ONNX file and a COCO folder are quantized with no Python written."""
     project.write(QUANTIZED)
     assert project.run("-k", "int8").ret == 0
-    records = {each["name"]: each for each in project.sessions()[-1]["suites"][0]["recipes"]}
+    records = {recipe["name"]: recipe for recipe in project.sessions()[-1]["suites"][0]["recipes"]}
     assert records["int8"]["lineage"][-1]["effect"]["quantized_ops"] == 1
 
 

@@ -10,8 +10,8 @@ from tests.squares import RECIPES
 
 def seconds(project: Project) -> float:
     """What evaluating the first recipe took, as the last session has it."""
-    found: float = project.sessions()[-1]["suites"][0]["recipes"][0]["accuracy"]["seconds"]
-    return found
+    result: float = project.sessions()[-1]["suites"][0]["recipes"][0]["accuracy"]["seconds"]
+    return result
 
 
 def test_the_same_evaluation_is_not_done_again(project: Project) -> None:

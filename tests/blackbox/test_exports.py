@@ -30,12 +30,12 @@ def test_one_session_is_told_everywhere(project: Project, monkeypatch: pytest.Mo
     metrics = (project.root / "out" / "perfgate.prom").read_text(encoding="utf-8")
     assert 'recipe="plain",metric="artifact_size",verdict="PASS"} 1' in metrics
     cases = ElementTree.parse(project.root / "junit.xml").findall(".//property")  # noqa: S314 - own
-    told = {case.get("name"): case.get("value") for case in cases}
-    assert told["verdict"] == "PASS"
-    assert told["limit.max"] == "1 MB"
-    assert told["unit"] == "B"
-    assert float(str(told["value"])) == float(str(told["limit.max.estimate"])) > 0
-    assert told["report"] == f"reports/{page.name}"
+    reported = {case.get("name"): case.get("value") for case in cases}
+    assert reported["verdict"] == "PASS"
+    assert reported["limit.max"] == "1 MB"
+    assert reported["unit"] == "B"
+    assert float(str(reported["value"])) == float(str(reported["limit.max.estimate"])) > 0
+    assert reported["report"] == f"reports/{page.name}"
     assert 'href="' + page.name in (page.parent / "index.html").read_text(encoding="utf-8")
 
 

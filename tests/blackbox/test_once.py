@@ -30,17 +30,17 @@ def test_a_build_is_judged_by_its_one_observation_and_remembered(project: Projec
     assert result.ret == 1
     result.stdout.fnmatch_lines(["FAIL  int8  build_time", "*max 0.1 ms is broken; observed once*"])
     project.run("-k", "int8", page=True)
-    found = []
+    outcome = []
     for session in project.sessions():
         (suite,) = session["suites"]
-        times = {each["metric"]: each["value"] for each in suite["summaries"]["int8"]}
-        (record,) = (each for each in suite["recipes"] if each["name"] == "int8")
+        times = {summary["metric"]: summary["value"] for summary in suite["summaries"]["int8"]}
+        (record,) = (recipe for recipe in suite["recipes"] if recipe["name"] == "int8")
         assert times["build_time"] == pytest.approx(
             sum(e["seconds"] for e in record["lineage"][1:])
         )
         assert times["load_time_cold"] == record["load_time_cold"] > 0
-        found.append((times["build_time"], times["load_time_cold"]))
-    assert found[0] == found[1]
+        outcome.append((times["build_time"], times["load_time_cold"]))
+    assert outcome[0] == outcome[1]
     assert project.verdicts() == {"int8-build_time": "FAIL", "int8-load_time_cold": "PASS"}
     (page,) = (project.root / "reports").glob("[0-9]*.html")
     assert "build_time" in page.read_text()

@@ -24,11 +24,11 @@ def test_the_same_outputs_keep_it(held: Project) -> None:
     """Both run the same graph: no difference over all inputs, and the record says how many."""
     held.run("-k", "parity")
     assert held.verdicts() == {"moody-parity": "PASS"}
-    found = held.sessions()[-1]["suites"][0]["recipes"][1]["parity"]
-    assert found["value"] == 0
-    assert found["tried"] >= 20
-    assert found["sizes"] == [[64, 64]]  # the graph takes no other
-    assert found["smallest"] == ""
+    result = held.sessions()[-1]["suites"][0]["recipes"][1]["parity"]
+    assert result["value"] == 0
+    assert result["tried"] >= 20
+    assert result["sizes"] == [[64, 64]]  # the graph takes no other
+    assert result["smallest"] == ""
 
 
 def test_a_frozen_batch_is_red_and_the_smallest_batch_is_named(

@@ -118,7 +118,7 @@ def sort_by_answers(folder: Path) -> None:
 def test_a_model_of_a_package_is_measured_and_takes_another_backbone(classifiers: Project) -> None:
     """Without a line of the user's code; each link says what is there."""
     needed = registry.find(registry.SOURCES, "transformers").requires_with("resnet", None)
-    if any(each.missing for each in needed):
+    if any(package.missing for package in needed):
         pytest.skip("pip install 'pytest-perfgate[transformers,classification,onnx]'")
     sort_by_answers(classifiers.suite / "validation")
     classifiers.write(SUITE.replace("MODEL", SMALL) + ANOTHER)
@@ -140,14 +140,14 @@ def test_a_model_of_a_package_is_measured_and_takes_another_backbone(classifiers
     assert link["macs"] != link["macs_before"]
     assert link["parameters"] > link["backbone_parameters"] > link["parameters_before"] > 0
     assert exported["lineage"][1]["cached"]  # built once
-    both = [each["accuracy"]["values"]["accuracy"] for each in (another, exported)]
+    both = [record["accuracy"]["values"]["accuracy"] for record in (another, exported)]
     assert both[0] == both[1]
 
 
 def test_a_package_that_is_not_installed_skips_with_the_command(classifiers: Project) -> None:
     """And nothing of the suite is started."""
     needed = registry.find(registry.SOURCES, "timm").requires_with("resnet18", None)
-    if not any(each.missing for each in needed):
+    if not any(package.missing for package in needed):
         pytest.skip("timm is installed here")
     classifiers.write(SUITE.replace("MODEL", '"timm:resnet18"'))
     result = classifiers.run("-rs")

@@ -68,8 +68,8 @@ def test_no_changed_byte_is_used(tmp_path: Path, data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(content) - 1))
     content[at] ^= data.draw(st.integers(1, 255))
     (entry.folder / name).write_bytes(content)
-    found, damaged = find(entry)
-    assert found is None
+    result, damaged = find(entry)
+    assert result is None
     assert len(damaged) == 1
     assert " was damaged; it was built again" in damaged[0]
     assert find(entry) == (None, [])  # it is gone, and not said again
@@ -110,8 +110,8 @@ def test_a_cut_missing_or_added_file_is_built_anew(
 ) -> None:
     """All files of an entry count, and no others: the sizes of artifacts are judged."""
     change(entry.folder)
-    found, damaged = find(entry)
-    assert found is None
+    result, damaged = find(entry)
+    assert result is None
     assert f"{entry.folder.name}/{said} was damaged; it was built again" in damaged[0]
 
 

@@ -118,13 +118,13 @@ def test_what_a_running_session_may_use_stays(cache: Cache) -> None:
 
 def test_what_is_found_or_built_meanwhile_stays(cache: Cache) -> None:
     """Between the list and the removal a session may find an entry, or hold its lock."""
-    found, locked = cache.add("found", days=9), cache.add("locked", days=9)
+    result, locked = cache.add("found", days=9), cache.add("locked", days=9)
     going, _ = removable(cache.root, largest=0)
-    assert ArtifactStore(cache.root).find("found", Watch(cache.root)) == found
+    assert ArtifactStore(cache.root).find("found", Watch(cache.root)) == result
     with cache.store.lock("locked"):
         stayed = collect(cache.root, going)
     assert {item.about for item in stayed} == {"digits: found", "digits: locked"}
-    assert found.folder.is_dir()
+    assert result.folder.is_dir()
     assert locked.folder.is_dir()
     going, _ = removable(cache.root, largest=0)
     assert collect(cache.root, going) == []

@@ -40,9 +40,9 @@ def suite(tiny_suite: Path, tmp_path: Path) -> Any:
     (tmp_path / "recipes.toml").write_text(
         RECIPES.split('[[recipe]]\nname    = "moody')[0] + ENGINE
     )
-    found = read(tmp_path / "recipes.toml", tmp_path)
-    assert not found.problems
-    return found.suite
+    result = read(tmp_path / "recipes.toml", tmp_path)
+    assert not result.problems
+    return result.suite
 
 
 def built(suite: Any) -> Any:
@@ -85,6 +85,6 @@ def test_an_engine_is_found_again_for_the_same_gpu_only(
 @pytest.mark.skipif(not cuda.GPU.missing, reason="there is a GPU here")
 def test_what_is_missing_is_what_this_recipe_asks_for(suite: Any) -> None:
     """A GPU, and not the package that it does not use."""
-    missing = {each.module for each in missing_packages(suite, suite.recipes["engine"])}
+    missing = {package.module for package in missing_packages(suite, suite.recipes["engine"])}
     assert cuda.GPU.module in missing
     assert not {"tensorrt", "tensorrt_rtx"} & missing

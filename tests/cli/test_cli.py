@@ -71,20 +71,20 @@ def test_init_writes_a_suite_that_reads_without_a_problem(project, capsys):
     """A fresh project has a readable suite, and is told the next command."""
     assert main(["init"]) == 0
     assert "next: pytest --perf suites/example" in capsys.readouterr().out
-    found = reading.read(project / "suites" / "example" / "recipes.toml", project)
-    assert (found.suite_problems, dict(found.problems)) == ((), {})
-    assert set(found.suite.recipes) == {"fp32", "onnx"}
+    result = reading.read(project / "suites" / "example" / "recipes.toml", project)
+    assert (result.suite_problems, dict(result.problems)) == ((), {})
+    assert set(result.suite.recipes) == {"fp32", "onnx"}
 
 
 def test_init_writes_over_nothing(project, capsys):
     """A file that is there keeps its content, and no other one is written."""
-    mine = project / "suites" / "example" / "model.py"
-    mine.parent.mkdir(parents=True)
-    mine.write_text("mine")
+    ours = project / "suites" / "example" / "model.py"
+    ours.parent.mkdir(parents=True)
+    ours.write_text("mine")
     assert main(["init"]) == 1
     assert "exists already" in capsys.readouterr().err
-    assert mine.read_text() == "mine"
-    assert list(mine.parent.iterdir()) == [mine]
+    assert ours.read_text() == "mine"
+    assert list(ours.parent.iterdir()) == [ours]
 
 
 @pytest.mark.slow

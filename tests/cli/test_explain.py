@@ -92,9 +92,9 @@ def test_pieces_have_the_budgets_that_need_no_baseline(folder: Path) -> None:
 
 def test_an_unknown_recipe_is_told_what_there_is(folder: Path) -> None:
     """With the nearest name."""
-    with pytest.raises(RecipeError, match="no recipe 'int9'") as told:
+    with pytest.raises(RecipeError, match="no recipe 'int9'") as reported:
         find("int9", folder, folder / "suites")
-    assert "int8" in told.value.valid
+    assert "int8" in reported.value.valid
 
 
 def test_a_recipe_with_errors_says_them(folder: Path) -> None:
@@ -128,5 +128,5 @@ def test_the_link_that_lost_a_budget_is_named(folder: Path) -> None:
         recipes=tuple(RecipeRecord(name=piece.recipe.name, reference="fp32") for piece in pieces),
         verdicts=tuple(verdicts),
     )
-    told = " ".join(" ".join(lines(pieces, record, metrics_of("detection"))).split())
-    assert f"map: lost by {pieces[lost].link[2:].split('(')[0]}" in told
+    reported = " ".join(" ".join(lines(pieces, record, metrics_of("detection"))).split())
+    assert f"map: lost by {pieces[lost].link[2:].split('(')[0]}" in reported

@@ -31,7 +31,7 @@ def read(file: Path) -> Any:
 
 def commands(file: Path) -> list[list[str]]:
     """Every command line of a workflow, as words; lines that are joined by && apart."""
-    found: list[str] = []
+    result: list[str] = []
 
     def walk(data: Any, key: str = "") -> None:
         if isinstance(data, dict):
@@ -41,10 +41,10 @@ def commands(file: Path) -> list[list[str]]:
             for value in data:
                 walk(value, key)
         elif key in {"run", "script", "before_script", "after_script"}:
-            found.extend(str(data).split("&&"))
+            result.extend(str(data).split("&&"))
 
     walk(read(file))
-    return [shlex.split(text) for text in found]
+    return [shlex.split(text) for text in result]
 
 
 def steps(job: dict[str, Any]) -> list[dict[str, Any]]:
@@ -234,7 +234,7 @@ def test_the_image_pins_what_it_rests_on() -> None:
     parse = pytest.importorskip("dockerfile_parse", reason="python -m pip install dockerfile-parse")
     parser = parse.DockerfileParser(fileobj=io.BytesIO(IMAGE.read_bytes()))
     known = {"FROM", "ARG", "ENV", "RUN", "COPY", "CMD", "COMMENT"}
-    assert {each["instruction"] for each in parser.structure} <= known
+    assert {element["instruction"] for element in parser.structure} <= known
     assert re.fullmatch(
         r"docker\.io/nvidia/cuda:\d+\.\d+\.\d+-cudnn-devel-ubuntu24\.04", parser.baseimage
     )
@@ -258,7 +258,7 @@ def test_the_extras_of_the_image_exist() -> None:
     """What is installed by default are extras of this project."""
     import tomllib
 
-    found = re.search(r"pytest-perfgate\[([a-z,]+)\]", IMAGE.read_text())
-    assert found
+    result = re.search(r"pytest-perfgate\[([a-z,]+)\]", IMAGE.read_text())
+    assert result
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert set(found[1].split(",")) <= set(project["optional-dependencies"])
+    assert set(result[1].split(",")) <= set(project["optional-dependencies"])

@@ -37,9 +37,9 @@ def _word(random: Random, source: str) -> str:
     words = list(_WORD.finditer(source))
     if not words:
         return random.choice(WORDS)
-    found = random.choice(words)
+    result = random.choice(words)
     other = random.choice(WORDS) if random.random() < 0.7 else random.choice(words)[0]
-    return source[: found.start()] + other + source[found.end() :]
+    return source[: result.start()] + other + source[result.end() :]
 
 
 def _cut(random: Random, source: str) -> str:

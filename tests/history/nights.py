@@ -136,9 +136,9 @@ def fill(folder: Path, nights: Sequence[Night]) -> None:
 
 def write(folder: Path, nights: Sequence[Night]) -> list[Path]:
     """The JSON files of these nights."""
-    found = []
+    result = []
     for number, night in enumerate(nights):
         record = session(number, night)
-        found.append(folder / f"{record.id}.json")
-        put(found[-1], record.model_dump_json())
-    return found
+        result.append(folder / f"{record.id}.json")
+        put(result[-1], record.model_dump_json())
+    return result

@@ -28,15 +28,15 @@ def findings(folder: Path, listed: Sequence[Night]) -> Findings:
         return analyse(read(store, 366, 30), Choices())
 
 
-def moves(found: Findings) -> dict[str, Move]:
+def moves(result: Findings) -> dict[str, Move]:
     """The steps by the name of their metric."""
-    return {move.analysis.series.name: move for event in found.events for move in event.moves}
+    return {move.analysis.series.name: move for event in result.events for move in event.moves}
 
 
 def test_a_step_is_found_with_its_commits_and_what_moved_with_it(tmp_path: Path) -> None:
     """int8 is 10 % slower from the 31st night on: one event, latency first, on that night."""
-    found = findings(tmp_path, [Night()] * 30 + [Night(factor=1.1, packages="2.0")] * 10)
-    (event,) = found.events
+    result = findings(tmp_path, [Night()] * 30 + [Night(factor=1.1, packages="2.0")] * 10)
+    (event,) = result.events
     assert {move.analysis.series.name for move in event.moves} == {
         "int8 latency_p50",
         "int8 load_time",
@@ -47,31 +47,31 @@ def test_a_step_is_found_with_its_commits_and_what_moved_with_it(tmp_path: Path)
     assert lead.low < 0.0953 < lead.high
     assert lead.worse
     assert event.suspects == ("onnxruntime 1.0 -> 2.0",)
-    assert found.past.nights[lead.night].commit == f"{31:040x}"
+    assert result.past.nights[lead.night].commit == f"{31:040x}"
 
 
 def test_a_machine_that_slows_down_is_no_step(tmp_path: Path) -> None:
     """Everything is half as fast, and compared through reference and yardstick nothing moved."""
-    found = findings(tmp_path, [Night()] * 20 + [Night(machine=1.5)] * 20)
-    assert found.events == ()
-    assert found.outside == ()
-    assert found.drifting == ()
+    result = findings(tmp_path, [Night()] * 20 + [Night(machine=1.5)] * 20)
+    assert result.events == ()
+    assert result.outside == ()
+    assert result.drifting == ()
 
 
 def test_a_step_of_the_reference_is_found_through_the_yardstick(tmp_path: Path) -> None:
     """fp32 got slower: it is in the event itself, worse, and int8 beside it looks better."""
-    found = findings(tmp_path, [Night()] * 20 + [Night(reference=1.2)] * 20)
-    by_name = moves(found)
+    result = findings(tmp_path, [Night()] * 20 + [Night(reference=1.2)] * 20)
+    by_name = moves(result)
     assert by_name["fp32 latency_p50"].worse
     assert not by_name["int8 latency_p50"].worse
-    assert len(found.events) == 1
+    assert len(result.events) == 1
 
 
 def test_one_night_out_of_its_band_is_said_the_next_morning(tmp_path: Path) -> None:
     """Not yet a step, and gone when the next night is as before."""
-    found = findings(tmp_path / "one", [Night()] * 30 + [Night(factor=1.3)])
-    assert found.events == ()
-    assert {move.analysis.series.name for move in found.outside} == {
+    result = findings(tmp_path / "one", [Night()] * 30 + [Night(factor=1.3)])
+    assert result.events == ()
+    assert {move.analysis.series.name for move in result.outside} == {
         "int8 latency_p50",
         "int8 load_time",
     }
@@ -81,9 +81,12 @@ def test_one_night_out_of_its_band_is_said_the_next_morning(tmp_path: Path) -> N
 
 def test_slow_drift_is_named_apart_from_steps(tmp_path: Path) -> None:
     """Half a per cent a night for forty nights is a drift of int8's times, and no step."""
-    found = findings(tmp_path, [Night(factor=1 + 0.005 * night) for night in range(40)])
-    assert found.events == ()
-    assert {each.series.name for each in found.drifting} == {"int8 latency_p50", "int8 load_time"}
+    result = findings(tmp_path, [Night(factor=1 + 0.005 * night) for night in range(40)])
+    assert result.events == ()
+    assert {analysis.series.name for analysis in result.drifting} == {
+        "int8 latency_p50",
+        "int8 load_time",
+    }
 
 
 def test_a_small_step_is_not_named(tmp_path: Path) -> None:
@@ -100,23 +103,23 @@ def test_a_budget_that_flips_on_one_commit_is_flaky(tmp_path: Path) -> None:
     listed = [Night(commit=f"{night // 2 + 1:040x}") for night in range(20)]
     for red in (7, 12):
         listed[red] = replace(listed[red], status=Status.FAIL)
-    found = findings(tmp_path, listed)
-    (flaky,) = found.flaky
+    result = findings(tmp_path, listed)
+    (flaky,) = result.flaky
     assert (flaky.judged, flaky.flips, flaky.unexplained, flaky.same_commit) == (20, 4, 4, 2)
     assert flaky.share == pytest.approx(4 / 19)
 
 
 def test_a_flip_with_a_step_is_not_flaky(tmp_path: Path) -> None:
     """The budget turned red because the recipe got slower."""
-    found = findings(tmp_path, [Night()] * 20 + [Night(factor=1.3, status=Status.FAIL)] * 10)
-    assert found.flaky == ()
-    assert found.turned == ()
+    result = findings(tmp_path, [Night()] * 20 + [Night(factor=1.3, status=Status.FAIL)] * 10)
+    assert result.flaky == ()
+    assert result.turned == ()
 
 
 def test_a_verdict_that_turned_last_night_is_said(tmp_path: Path) -> None:
     """Red since the newest session, with the night before; green again likewise."""
-    found = findings(tmp_path / "one", [Night()] * 3 + [Night(status=Status.FAIL)])
-    (turn,) = found.turned
+    result = findings(tmp_path / "one", [Night()] * 3 + [Night(status=Status.FAIL)])
+    (turn,) = result.turned
     assert (turn.before, turn.now, turn.since) == (Status.PASS, Status.FAIL, 2)
     again = findings(tmp_path / "two", [Night(status=Status.ERROR), Night()])
     assert [(turn.before, turn.now) for turn in again.turned] == [(Status.ERROR, Status.PASS)]
@@ -124,14 +127,14 @@ def test_a_verdict_that_turned_last_night_is_said(tmp_path: Path) -> None:
 
 def test_what_was_not_judged_turns_nothing(tmp_path: Path) -> None:
     """INCONCLUSIVE is neither red nor green: the verdict before it is what counts."""
-    found = findings(tmp_path, [Night(), Night(status=Status.INCONCLUSIVE), Night()])
-    assert found.turned == ()
+    result = findings(tmp_path, [Night(), Night(status=Status.INCONCLUSIVE), Night()])
+    assert result.turned == ()
 
 
 def test_the_time_of_the_gate_is_kept_by_command(tmp_path: Path) -> None:
     """One gate, with the seconds of every complete session."""
-    found = findings(tmp_path, [Night()] * 12)
-    (gate,) = found.gates
+    result = findings(tmp_path, [Night()] * 12)
+    (gate,) = result.gates
     assert gate.command == "pytest --perf"
     assert gate.seconds == tuple(300.0 + night % 3 for night in range(12))
 
@@ -141,31 +144,35 @@ def test_nights_before_another_reference_are_not_compared(tmp_path: Path) -> Non
     nights.fill(tmp_path, [Night()] * 12)
     with History(tmp_path) as store:
         past = read(store, 366, 30)
-    series = next(each for each in past.series if each.name == "int8 latency_p50")
+    series = next(one for one in past.series if one.name == "int8 latency_p50")
     series.through[:6] = 7
-    (found,) = analyse(replace(past, series=(series,)), Choices()).analyses
-    assert found.start == 6
-    assert len(found.values) == 6
+    (result,) = analyse(replace(past, series=(series,)), Choices()).analyses
+    assert result.start == 6
+    assert len(result.values) == 6
 
 
 def test_charts_show_the_metric_in_its_own_unit(tmp_path: Path) -> None:
     """Ratios times what the machine usually makes of them: 10.2 ms, drift or not."""
-    found = findings(tmp_path, [Night(machine=1 + 0.02 * night) for night in range(12)])
-    int8 = next(each for each in found.analyses if each.series.name == "int8 latency_p50")
+    result = findings(tmp_path, [Night(machine=1 + 0.02 * night) for night in range(12)])
+    int8 = next(
+        analysis for analysis in result.analyses if analysis.series.name == "int8 latency_p50"
+    )
     middle, low, high = in_units(int8)
     assert middle.std() / middle.mean() < 0.02
     assert 0.0102 < middle.mean() < 0.0102 * 1.25
     assert (low < middle).all()
     assert (middle < high).all()
-    drawn = svg(trend_chart(int8, [], found.past.nights))
+    drawn = svg(trend_chart(int8, [], result.past.nights))
     assert "latency_p50, ms" in drawn
     assert "<title>2026-01-12" in drawn
 
 
 def test_a_sparkline_is_short_and_whole_numbers(tmp_path: Path) -> None:
     """A path of at most so many points, however long the series."""
-    found = findings(tmp_path, [Night()] * 40)
-    int8 = next(each for each in found.analyses if each.series.name == "int8 latency_p50")
+    result = findings(tmp_path, [Night()] * 40)
+    int8 = next(
+        analysis for analysis in result.analyses if analysis.series.name == "int8 latency_p50"
+    )
     paths = sparkline(int8, 16)
     assert len(paths) < 300
     assert "." not in paths
@@ -206,7 +213,7 @@ def held(**changed: object) -> Held:
 )
 def test_a_limit_far_from_what_held_could_be_tightened(limit: Held, words: str | None) -> None:
     """The proposed limit leaves a fifth of the way as room; what is near stays."""
-    assert [each.proposed for each in propose([limit])] == ([words] if words else [])
+    assert [proposal.proposed for proposal in propose([limit])] == ([words] if words else [])
 
 
 def test_only_what_every_night_kept_is_proposed(tmp_path: Path) -> None:
@@ -216,7 +223,7 @@ def test_only_what_every_night_kept_is_proposed(tmp_path: Path) -> None:
     with History(tmp_path / "one") as store:
         (limit,) = read(store, 366, 30).held
     assert limit.loosest == pytest.approx(0.0102 * 1.02, rel=0.05)
-    assert [each.held.recipe for each in propose([limit])] == ["int8"]
+    assert [proposal.held.recipe for proposal in propose([limit])] == ["int8"]
     with History(tmp_path / "two") as store:
         assert read(store, 366, 30).held == ()
 
@@ -239,9 +246,9 @@ def test_the_commits_between_come_from_git(tmp_path: Path) -> None:
     nights.fill(tmp_path / "store", [Night(commit=hashes[0]), Night(commit=hashes[2])])
     with History(tmp_path / "store") as store:
         before, after = read(store, 366, 30).nights
-    found = between(before, after, tmp_path)
-    assert [line.partition(" ")[2] for line in found.listed] == ["change 2", "change 1"]
-    assert next_command(found, "int8", "latency_p50", budget=True) == (
+    result = between(before, after, tmp_path)
+    assert [line.partition(" ")[2] for line in result.listed] == ["change 2", "change 1"]
+    assert next_command(result, "int8", "latency_p50", budget=True) == (
         f"pytest --perf -k int8-latency_p50 --perf-base {hashes[0][:10]}"
     )
     same = between(after, after, tmp_path)
@@ -255,7 +262,7 @@ def test_what_is_no_commit_never_reaches_git(tmp_path: Path, commit: str) -> Non
     night = nights.session(0, Night())
     with History(tmp_path) as store:
         store.append(night.model_copy(update={"commit": commit}), nights.METRICS)
-        (found,) = read(store, 366, 30).nights
-    assert between(found, found, tmp_path).words == "the commits were not recorded"
-    quoted = next_command(between(found, found, None), "a b; $(x)", "map", budget=True)
+        (result,) = read(store, 366, 30).nights
+    assert between(result, result, tmp_path).words == "the commits were not recorded"
+    quoted = next_command(between(result, result, None), "a b; $(x)", "map", budget=True)
     assert quoted == "pytest --perf -k 'a b; $(x)-map'"

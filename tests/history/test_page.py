@@ -101,16 +101,16 @@ browser = pytest.mark.skipif(BROWSER is None, reason="no chromium and no google-
 def test_it_opens_silently_and_fits_a_phone(tmp_path: Path, text: str) -> None:
     """No word on the console, and at 375 px no sideways scrolling, all folded out."""
     listed = [Night(text=text)] * 12 + [Night(text=text, factor=1.5, status=Status.FAIL)] * 4
-    made = page(tmp_path / "store", listed)
+    built = page(tmp_path / "store", listed)
     (tmp_path / "a").mkdir()
-    _, console = opened(made, tmp_path / "a")
+    _, console = opened(built, tmp_path / "a")
     assert console == []
     (tmp_path / "b").mkdir()
-    document, _ = opened(framed(made, 375), tmp_path / "b")
-    found = re.search(r"<title>wide (\d+) charts (\d+)", document)
-    assert found
-    assert int(found[1]) <= 375
-    assert int(found[2]) >= 2
+    document, _ = opened(framed(built, 375), tmp_path / "b")
+    result = re.search(r"<title>wide (\d+) charts (\d+)", document)
+    assert result
+    assert int(result[1]) <= 375
+    assert int(result[2]) >= 2
 
 
 @browser
@@ -118,5 +118,5 @@ def test_it_opens_silently_and_fits_a_phone(tmp_path: Path, text: str) -> None:
 def test_axe_finds_nothing_to_complain_of(tmp_path: Path) -> None:
     """WCAG 2.1 A and AA and axe's best practices, with everything folded out."""
     listed = [Night()] * 12 + [Night(factor=1.5, status=Status.FAIL)] * 4
-    made = page(tmp_path / "store", listed)
-    assert violations(made, tmp_path) == []
+    built = page(tmp_path / "store", listed)
+    assert violations(built, tmp_path) == []

@@ -64,14 +64,14 @@ class Recorded:
 
     def call(self, function: str, *arguments: Any) -> Any:
         """What the device would say."""
-        found = self._values.get(function)
-        if isinstance(found, Turns):
-            return found.pop(0) if len(found) > 1 else found[0]
-        if isinstance(found, dict):
-            found = found[arguments[-1]]
-            if isinstance(found, Turns):
-                return found.pop(0) if len(found) > 1 else found[0]
-        return found
+        result = self._values.get(function)
+        if isinstance(result, Turns):
+            return result.pop(0) if len(result) > 1 else result[0]
+        if isinstance(result, dict):
+            result = result[arguments[-1]]
+            if isinstance(result, Turns):
+                return result.pop(0) if len(result) > 1 else result[0]
+        return result
 
     def close(self) -> None:
         """As NVML's shutdown."""

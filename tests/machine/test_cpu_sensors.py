@@ -34,16 +34,16 @@ def test_shares_of_a_core_are_told_from_its_ticks(tmp_path: Path, clock: list[fl
     put(tmp_path, "proc/stat", kernel.STAT.format(1000, 20))
     process(tmp_path, "self", user=50)
     process(tmp_path, 7, user=400, faults=3)
-    seen = Sensors([0], [7], root=tmp_path)
+    observed = Sensors([0], [7], root=tmp_path)
     put(tmp_path, "proc/stat", kernel.STAT.format(1190, 30))
     process(tmp_path, "self", user=60)
     process(tmp_path, 7, user=500, system=10, faults=8)
     clock[0] += 2.0
-    found = seen.stop(3)
-    assert (found.index, found.cores, found.seconds) == (3, (0,), 2.0)
-    assert found.stolen == pytest.approx(10 / 200)
-    assert found.others == pytest.approx(70 / 200)
-    assert found.major_faults == 5
+    result = observed.stop(3)
+    assert (result.index, result.cores, result.seconds) == (3, (0,), 2.0)
+    assert result.stolen == pytest.approx(10 / 200)
+    assert result.others == pytest.approx(70 / 200)
+    assert result.major_faults == 5
 
 
 def test_an_arm_that_died_is_counted_through_its_parent(tmp_path: Path, clock: list[float]) -> None:
@@ -51,25 +51,25 @@ def test_an_arm_that_died_is_counted_through_its_parent(tmp_path: Path, clock: l
     put(tmp_path, "proc/stat", kernel.STAT.format(1000, 20))
     process(tmp_path, "self", user=50)
     process(tmp_path, 7, user=400)
-    seen = Sensors([0], [7], orderly=True, root=tmp_path)
+    observed = Sensors([0], [7], orderly=True, root=tmp_path)
     put(tmp_path, "proc/stat", kernel.STAT.format(1200, 20))
     text = kernel.PROCESS.format(pid=1, parent=1, faults=0, user=50, system=0)
     put(tmp_path, "proc/self/stat", text.replace(" 50 0 0 0 ", " 50 0 600 0 "))
     for file in (tmp_path / "proc/7").iterdir():
         file.unlink()
     clock[0] += 2.0
-    found = seen.stop(0)
-    assert found.others == 0.0
+    result = observed.stop(0)
+    assert result.others == 0.0
 
 
 def test_an_interval_too_short_for_ticks_has_no_shares(tmp_path: Path) -> None:
     """A tenth of a second is ten ticks: not measured, rather than a tenth wrong."""
     put(tmp_path, "proc/stat", kernel.STAT.format(1000, 20))
     process(tmp_path, "self", user=50)
-    seen = Sensors([0], [], root=tmp_path)
+    observed = Sensors([0], [], root=tmp_path)
     put(tmp_path, "proc/stat", kernel.STAT.format(1009, 21))
-    found = seen.stop(0)
-    assert (found.stolen, found.others) == (None, None)
+    result = observed.stop(0)
+    assert (result.stolen, result.others) == (None, None)
 
 
 @pytest.mark.parametrize(("orderly", "share"), [(True, 0.25), (False, None)])
@@ -79,11 +79,11 @@ def test_waiting_is_told_only_of_processes_that_hand_over_in_order(
     """Half a second of two, and nothing where they interrupt each other."""
     process(tmp_path, "self", user=0, waited=0)
     process(tmp_path, 7, user=0, waited=10**9)
-    seen = Sensors([], [7], orderly=orderly, root=tmp_path)
+    observed = Sensors([], [7], orderly=orderly, root=tmp_path)
     process(tmp_path, "self", user=0, waited=10**8)
     process(tmp_path, 7, user=0, waited=14 * 10**8)
     clock[0] += 2.0
-    assert seen.stop(0).waited == share
+    assert observed.stop(0).waited == share
 
 
 def test_counters_are_differences(tmp_path: Path, clock: list[float]) -> None:
@@ -95,17 +95,17 @@ def test_counters_are_differences(tmp_path: Path, clock: list[float]) -> None:
     put(tmp_path, "proc/vmstat", kernel.VMSTAT.format(100, 200))
     put(tmp_path, "proc/pressure/cpu", kernel.PRESSURE.format(1_000_000))
     put(tmp_path, "proc/pressure/memory", kernel.PRESSURE.format(5))
-    seen = Sensors([0], [], root=tmp_path)
+    observed = Sensors([0], [], root=tmp_path)
     put(tmp_path, throttle.format(0, "core"), "6\n")
     put(tmp_path, throttle.format(0, "package"), "9\n")
     put(tmp_path, throttle.format(1, "core"), "50\n")  # not a core of this launch
     put(tmp_path, "proc/vmstat", kernel.VMSTAT.format(103, 264))
     put(tmp_path, "proc/pressure/cpu", kernel.PRESSURE.format(1_500_000))
     clock[0] += 2.0
-    found = seen.stop(0)
-    assert found.throttle_events == 3
-    assert (found.swapped_in, found.swapped_out) == (3, 64)
-    assert (found.cpu_pressure, found.memory_pressure) == (0.25, 0.0)
+    result = observed.stop(0)
+    assert result.throttle_events == 3
+    assert (result.swapped_in, result.swapped_out) == (3, 64)
+    assert (result.cpu_pressure, result.memory_pressure) == (0.25, 0.0)
 
 
 def test_frequencies_are_those_of_every_look(tmp_path: Path) -> None:
@@ -113,13 +113,13 @@ def test_frequencies_are_those_of_every_look(tmp_path: Path) -> None:
     name = "sys/devices/system/cpu/cpu{}/cpufreq/scaling_cur_freq"
     put(tmp_path, name.format(0), "3000000\n")
     put(tmp_path, name.format(1), "1000000\n")
-    seen = Sensors([0], [], root=tmp_path)
+    observed = Sensors([0], [], root=tmp_path)
     put(tmp_path, name.format(0), "2000000\n")
-    seen.look()
+    observed.look()
     put(tmp_path, name.format(0), "4000000\n")
-    found = seen.stop(0)
-    assert found.frequency_lowest == 2e9
-    assert found.frequency_mean == 3e9
+    result = observed.stop(0)
+    assert result.frequency_lowest == 2e9
+    assert result.frequency_mean == 3e9
     assert Sensors([], [], root=tmp_path).stop(0).frequency_mean == 2.5e9
 
 
@@ -139,11 +139,11 @@ def test_the_quota_of_the_own_group_is_found_in_both_versions(
     """Stops, and the share of the time that they took."""
     put(tmp_path, "proc/self/cgroup", groups)
     put(tmp_path, f"{folder}/cpu.stat", text.format(2, unit))
-    seen = Sensors([], [], root=tmp_path)
+    observed = Sensors([], [], root=tmp_path)
     put(tmp_path, f"{folder}/cpu.stat", text.format(6, unit + unit // 2))
     clock[0] += 2.0
-    found = seen.stop(0)
-    assert (found.quota_stops, found.quota_stopped) == (4, 0.25)
+    result = observed.stop(0)
+    assert (result.quota_stops, result.quota_stopped) == (4, 0.25)
 
 
 def test_quotas_of_the_groups_above_count_too(tmp_path: Path, clock: list[float]) -> None:
@@ -152,16 +152,16 @@ def test_quotas_of_the_groups_above_count_too(tmp_path: Path, clock: list[float]
     put(tmp_path, "sys/fs/cgroup/cpu.stat", "usage_usec 9\n")
     for folder in ("runner", "runner/job"):
         put(tmp_path, f"sys/fs/cgroup/{folder}/cpu.stat", kernel.VERSION_2.format(0, 0))
-    seen = Sensors([], [], root=tmp_path)
+    observed = Sensors([], [], root=tmp_path)
     put(tmp_path, "sys/fs/cgroup/runner/cpu.stat", kernel.VERSION_2.format(1, 10**6))
     clock[0] += 2.0
-    assert seen.stop(0).quota_stopped == 0.5
+    assert observed.stop(0).quota_stopped == 0.5
 
 
 def test_what_is_not_there_is_not_measured(tmp_path: Path) -> None:
     """On a machine without any of these files all is None, and nothing raises."""
-    found = Sensors([0], [1], orderly=True, root=tmp_path).stop(5)
-    assert found == Conditions(index=5, cores=(0,), seconds=found.seconds)
+    result = Sensors([0], [1], orderly=True, root=tmp_path).stop(5)
+    assert result == Conditions(index=5, cores=(0,), seconds=result.seconds)
 
 
 FILES = (
@@ -215,35 +215,35 @@ def test_nothing_that_a_file_can_say_raises(
     """Whatever stands in the files, what comes out is plain data with shares of 0 to 1."""
     for name, text in zip(FILES, before, strict=True):
         put(tmp_path, name, text)
-    seen = Sensors([0], [], orderly=True, root=tmp_path)
+    observed = Sensors([0], [], orderly=True, root=tmp_path)
     for name, text in zip(FILES, after, strict=True):
         put(tmp_path, name, text)
-    found = seen.stop(0)
-    for share in (found.stolen, found.others, found.waited, found.quota_stopped):
+    result = observed.stop(0)
+    for share in (result.stolen, result.others, result.waited, result.quota_stopped):
         assert share is None or 0.0 <= share <= 1.0
 
 
 @pytest.mark.skipif(not Path("/proc/stat").exists(), reason="the kernel has no /proc/stat")
 def test_another_process_on_the_core_is_seen_on_this_machine() -> None:
     """Two that share one core: about half of it is used by the other."""
-    mine = os.sched_getaffinity(0)
-    core = min(mine)
+    ours = os.sched_getaffinity(0)
+    core = min(ours)
     code = f"import os\nos.sched_setaffinity(0, [{core}])\nwhile True: pass"
     os.sched_setaffinity(0, [core])
     other = subprocess.Popen([sys.executable, "-c", code])
     try:
         time.sleep(0.3)
-        seen = Sensors([core], [])
+        observed = Sensors([core], [])
         end = time.monotonic() + 1.2
         while time.monotonic() < end:
             pass
-        found = seen.stop(0)
+        result = observed.stop(0)
     finally:
         other.kill()
         other.wait()
-        os.sched_setaffinity(0, mine)
-    assert found.others is not None
-    assert found.others > 0.25
+        os.sched_setaffinity(0, ours)
+    assert result.others is not None
+    assert result.others > 0.25
 
 
 @pytest.mark.skipif(not Path("/proc/stat").exists(), reason="the kernel has no /proc/stat")
@@ -260,10 +260,10 @@ def test_the_own_work_is_not_that_of_others() -> None:
                     os._exit(0)
             except BlockingIOError:
                 continue
-    seen = Sensors([], [child])
+    observed = Sensors([], [child])
     apart = Sensors([], [])
     time.sleep(1.2)
-    with_child, without = seen.stop(0), apart.stop(0)
+    with_child, without = observed.stop(0), apart.stop(0)
     os.close(writer)
     os.close(reader)
     os.waitpid(child, 0)

@@ -35,13 +35,13 @@ def test_conditions_are_of_the_launchs_rounds() -> None:
     devices.start()
     devices.look()
     devices.stop()
-    (seen,) = devices.conditions(rounds=8, left_out=1)
-    assert seen.energy == pytest.approx(250.0)
-    assert (seen.sm_clock_lowest, seen.sm_clock_mean) == (1500e6, pytest.approx(1597.5e6))
-    assert seen.temperature is None
-    assert seen.others == 1
-    assert (seen.rounds, seen.rounds_left_out) == (8, 1)
-    assert seen.throttled == 0.0
+    (observed,) = devices.conditions(rounds=8, left_out=1)
+    assert observed.energy == pytest.approx(250.0)
+    assert (observed.sm_clock_lowest, observed.sm_clock_mean) == (1500e6, pytest.approx(1597.5e6))
+    assert observed.temperature is None
+    assert observed.others == 1
+    assert (observed.rounds, observed.rounds_left_out) == (8, 1)
+    assert observed.throttled == 0.0
     assert devices.peak(4711) == 10**9
     assert devices.peak(1) is None
 
@@ -52,9 +52,11 @@ def test_a_device_without_nvml_is_named_and_nothing_else() -> None:
     assert devices
     devices.start()
     devices.stop()
-    (seen,) = devices.conditions(rounds=8, left_out=0)
-    assert (seen.uuid, seen.problem) == (UUID, "nvidia-ml-py is not installed")
-    assert (seen.sm_clock_mean, seen.energy, seen.throttled, seen.others) == (None,) * 4
+    (observed,) = devices.conditions(rounds=8, left_out=0)
+    assert (observed.uuid, observed.problem) == (UUID, "nvidia-ml-py is not installed")
+    assert (observed.sm_clock_mean, observed.energy, observed.throttled, observed.others) == (
+        None,
+    ) * 4
     assert devices.energy() is None
     assert devices.sm_clock(UUID) is None
 
@@ -81,8 +83,8 @@ def test_a_device_that_nvml_does_not_know_is_said_so() -> None:
     devices = Devices(Recorded(), ["GPU-other"], [1])
     devices.start()
     devices.stop()
-    (seen,) = devices.conditions(1, 0)
-    assert "GPU-other" in seen.problem
+    (observed,) = devices.conditions(1, 0)
+    assert "GPU-other" in observed.problem
 
 
 def test_a_counter_that_began_anew_gives_no_energy() -> None:
@@ -115,10 +117,10 @@ def test_clocks_that_are_never_steady_are_said_so() -> None:
     devices.settle(lambda: None, 0.05)
     devices.start()
     devices.stop()
-    (seen,) = devices.conditions(1, 0)
-    assert seen.settled is False
-    assert seen.warm_up is not None
-    assert seen.warm_up >= 0.05
+    (observed,) = devices.conditions(1, 0)
+    assert observed.settled is False
+    assert observed.warm_up is not None
+    assert observed.warm_up >= 0.05
 
 
 def test_the_thread_reads_beside_the_launch_and_ends() -> None:
@@ -137,8 +139,8 @@ def test_the_thread_reads_beside_the_launch_and_ends() -> None:
 def test_rounds_while_a_device_throttles_are_left_out() -> None:
     """Those with such a reading inside, and those between two such readings."""
     spans = [(0, 0.1, 0.4), (1, 0.9, 1.1), (2, 1.2, 1.3), (3, 2.5, 2.6), (4, 3.5, 3.6)]
-    seen = readings(0, THERMAL, POWER_CAP, 0, 0)
-    assert gpu_sensors.throttled_rounds(spans, seen) == {1, 2}
+    observed = readings(0, THERMAL, POWER_CAP, 0, 0)
+    assert gpu_sensors.throttled_rounds(spans, observed) == {1, 2}
     assert gpu_sensors.throttled_rounds(spans, readings(0, None, None, 0, 0)) == set()
 
 
@@ -164,10 +166,10 @@ def test_without_throttling_no_round_is_left_out(
 ) -> None:
     """A law: what is left out was throttled at some reading, and only rounds are left out."""
     spans = [(number, begin, begin + long) for number, (begin, long) in enumerate(rounds)]
-    found = gpu_sensors.throttled_rounds(spans, readings(*bits))
-    assert found <= set(range(len(rounds)))
+    result = gpu_sensors.throttled_rounds(spans, readings(*bits))
+    assert result <= set(range(len(rounds)))
     if not any(bit & (POWER_CAP | THERMAL) for bit in bits):
-        assert found == set()
+        assert result == set()
 
 
 def test_the_peak_of_a_process_is_the_highest_that_was_seen() -> None:

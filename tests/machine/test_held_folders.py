@@ -53,6 +53,6 @@ def test_folders_of_before_are_swept_by_age(tmp_path: Path) -> None:
     (tmp_path / "logs" / "link").symlink_to(tmp_path / "logs" / "elsewhere")
     old(tmp_path / "logs" / "123")
     with held_folder(tmp_path / "logs", "name") as folder:
-        left = {each.name for each in (tmp_path / "logs").iterdir()}
+        left = {folder.name for folder in (tmp_path / "logs").iterdir()}
         assert left == {"fresh", "elsewhere", "link", folder.name}
         assert folder.name.startswith("name-")

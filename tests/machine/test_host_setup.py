@@ -48,8 +48,8 @@ def test_the_other_spellings_are_read(tmp_path: Path) -> None:
     put(tmp_path, f"{folder}/cpu.stat", "nr_throttled 0\n")
     put(tmp_path, f"{folder}/cpu.cfs_quota_us", "50000\n")
     put(tmp_path, f"{folder}/cpu.cfs_period_us", "100000\n")
-    found = surroundings({0}, tmp_path)
-    assert (found.boost, found.quota) == (False, 0.5)
+    result = surroundings({0}, tmp_path)
+    assert (result.boost, result.quota) == (False, 0.5)
     put(tmp_path, f"{folder}/cpu.cfs_quota_us", "-1\n")
     assert surroundings({0}, tmp_path).quota is None
 
@@ -65,15 +65,15 @@ def test_the_busiest_come_first_and_the_own_family_is_left_out(tmp_path: Path) -
     own = os.getpid()
     for pid in (own, 11, 12, 13, 14):
         process(tmp_path, pid, user=100, parent=own if pid == 14 else 1)
-    seen = Neighbours(tmp_path)
+    observed = Neighbours(tmp_path)
     rate = os.sysconf("SC_CLK_TCK")
     for pid, share in ((own, 1.0), (11, 0.25), (12, 0.5), (13, 0.01), (14, 0.9), (15, 0.1)):
         ticks = (0 if pid == 15 else 100) + int(share * 10 * rate)
         process(tmp_path, pid, user=ticks, parent=own if pid == 14 else 1)
-    found = seen.busiest(10.0)
-    assert [(busy.pid, busy.share) for busy in found] == [(12, 0.5), (11, 0.25), (15, 0.1)]
-    assert found[0].name == "a (strange) name"
-    assert seen.busiest(0.0) == ()
+    result = observed.busiest(10.0)
+    assert [(busy.pid, busy.share) for busy in result] == [(12, 0.5), (11, 0.25), (15, 0.1)]
+    assert result[0].name == "a (strange) name"
+    assert observed.busiest(0.0) == ()
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="the kernel has no /proc")
@@ -87,18 +87,18 @@ def test_a_busy_process_of_this_machine_is_named() -> None:
     pid = int(started.stdout.readline())
     started.wait()
     try:
-        seen = Neighbours()
+        observed = Neighbours()
         time.sleep(1.0)
-        found = {busy.pid: busy for busy in seen.busiest(1.0)}
+        result = {busy.pid: busy for busy in observed.busiest(1.0)}
     finally:
         os.kill(pid, 9)
         started.stdout.close()
-    assert found[pid].share > 0.1
-    assert found[pid].name.startswith("python")
+    assert result[pid].share > 0.1
+    assert result[pid].name.startswith("python")
 
 
 def test_this_machine_can_be_read() -> None:
     """Nothing raises, and what is told makes sense."""
-    found = surroundings(os.sched_getaffinity(0))
-    assert found.load is None or found.load >= 0
-    assert found.quota is None or found.quota > 0
+    result = surroundings(os.sched_getaffinity(0))
+    assert result.load is None or result.load >= 0
+    assert result.quota is None or result.quota > 0

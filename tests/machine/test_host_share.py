@@ -25,7 +25,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(nvml, "connect", lambda: (Host(*FOUR), ""))
     monkeypatch.setattr(host_share, "usable_cores", lambda: list(range(8)))
     monkeypatch.setattr(
-        host_share, "physical", lambda numbers: [(each,) for each in sorted(numbers)]
+        host_share, "physical", lambda numbers: [(number,) for number in sorted(numbers)]
     )
     monkeypatch.delenv(visible_gpus.VISIBLE, raising=False)
     return
@@ -48,8 +48,8 @@ def host(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_what_cuda_would_show_is_counted(shown: str | None, numbers: list[int]) -> None:
     """By the rules of CUDA_VISIBLE_DEVICES, which is read and not tried."""
     environ = {} if shown is None else {visible_gpus.VISIBLE: shown}
-    found = [each.uuid for each in visible_gpus.visible(Host(*FOUR), environ)]
-    assert found == [uuid(each) for each in numbers]
+    result = [gpu.uuid for gpu in visible_gpus.visible(Host(*FOUR), environ)]
+    assert result == [uuid(number) for number in numbers]
 
 
 def test_numbers_of_unlike_gpus_are_not_guessed() -> None:
@@ -58,10 +58,10 @@ def test_numbers_of_unlike_gpus_are_not_guessed() -> None:
     with pytest.raises(RuntimeFault, match="numbers GPUs of several models"):
         visible_gpus.visible(library, {visible_gpus.VISIBLE: "1"})
     in_order = {visible_gpus.VISIBLE: "1", visible_gpus.ORDER: "PCI_BUS_ID"}
-    assert [each.uuid for each in visible_gpus.visible(library, in_order)] == [uuid(1)]
-    assert [
-        each.uuid for each in visible_gpus.visible(library, {visible_gpus.VISIBLE: uuid(1)})
-    ] == [uuid(1)]
+    assert [gpu.uuid for gpu in visible_gpus.visible(library, in_order)] == [uuid(1)]
+    assert [gpu.uuid for gpu in visible_gpus.visible(library, {visible_gpus.VISIBLE: uuid(1)})] == [
+        uuid(1)
+    ]
 
 
 def test_without_nvml_no_gpu_is_counted() -> None:
@@ -76,7 +76,7 @@ def test_a_share_is_what_the_options_name() -> None:
     both = host_share.read("0-2,5", "3,1")
     assert both is not None
     assert both.numbers == (0, 1, 2, 5)
-    assert [each.uuid for each in both.gpus] == [uuid(1), uuid(3)]
+    assert [gpu.uuid for gpu in both.gpus] == [uuid(1), uuid(3)]
     part = host_share.read("", uuid(3))
     assert part is not None
     assert part.numbers == (6, 7)
@@ -110,8 +110,8 @@ def test_parts_are_equal_and_have_nothing_in_common() -> None:
     """A share for each worker; too many workers, or unlike GPUs, are refused."""
     every = host_share.whole()
     parts = [every.part(index, 3) for index in range(3)]
-    assert [each.numbers for each in parts] == [(0, 1), (2, 3), (4, 5)]
-    assert [[gpu.uuid for gpu in each.gpus] for each in parts] == [[uuid(n)] for n in range(3)]
+    assert [part.numbers for part in parts] == [(0, 1), (2, 3), (4, 5)]
+    assert [[gpu.uuid for gpu in part.gpus] for part in parts] == [[uuid(n)] for n in range(3)]
     with pytest.raises(PerfgateError, match="4 GPUs for 5 workers"):
         every.part(0, 5)
     unlike = Share(every.cores, (Gpu("GPU-0", "NVIDIA A10"), Gpu("GPU-1", "NVIDIA L4")))
@@ -143,8 +143,8 @@ def test_a_session_keeps_to_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
     with host_share.kept(Share(((one,),), (Gpu(uuid(1), "NVIDIA A10"),))):
         assert os.sched_getaffinity(0) == {one}
         assert os.environ[visible_gpus.VISIBLE] == uuid(1)
-        (seen,) = gpus_of(Host(*FOUR))
-        assert seen.count == 1  # the same fingerprint on each of four
+        (observed,) = gpus_of(Host(*FOUR))
+        assert observed.count == 1  # the same fingerprint on each of four
     assert os.sched_getaffinity(0) == before
     assert os.environ[visible_gpus.VISIBLE] == "0,1"
 

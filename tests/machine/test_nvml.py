@@ -15,11 +15,11 @@ from tests.machine.recorded import IDLE, POWER_CAP, THERMAL, UUID, Recorded, pro
 def test_a_reading_is_in_base_units() -> None:
     """Hz, watts, joules, bytes."""
     (device,) = nvml.devices(Recorded())
-    seen = device.read()
-    assert (seen.sm_clock, seen.memory_clock) == (1695e6, 6251e6)
-    assert seen.power == pytest.approx(148.21)
-    assert (seen.temperature, seen.used_memory) == (61, 2_000_000_000)
-    assert seen.processes == {4711: 812_646_400}
+    observed = device.read()
+    assert (observed.sm_clock, observed.memory_clock) == (1695e6, 6251e6)
+    assert observed.power == pytest.approx(148.21)
+    assert (observed.temperature, observed.used_memory) == (61, 2_000_000_000)
+    assert observed.processes == {4711: 812_646_400}
     assert device.energy() == pytest.approx(9_876_543.21)
     assert (device.uuid, device.name) == (UUID, "NVIDIA A10")
 
@@ -73,18 +73,18 @@ def test_older_drivers_name_the_reasons_otherwise() -> None:
 
 def test_a_device_is_found_by_the_name_that_cuda_gives_it() -> None:
     """Without NVML's prefix; another one is none."""
-    found = nvml.find(Recorded(), UUID.removeprefix("GPU-"))
-    assert found is not None
-    assert found.uuid == UUID
+    result = nvml.find(Recorded(), UUID.removeprefix("GPU-"))
+    assert result is not None
+    assert result.uuid == UUID
     assert nvml.find(Recorded(), "GPU-ffffffff") is None
 
 
 def test_a_mig_instance_is_found_by_the_device_that_it_is_on() -> None:
     """Clocks and energy are those of the whole device."""
     library = Recorded(DeviceGetHandleByUUID=3, DeviceGetDeviceHandleFromMigDeviceHandle=0xA10)
-    found = nvml.find(library, "MIG-1234")
-    assert found is not None
-    assert found.uuid == UUID
+    result = nvml.find(library, "MIG-1234")
+    assert result is not None
+    assert result.uuid == UUID
     assert nvml.find(Recorded(), "MIG-1234") is None
 
 
@@ -122,9 +122,13 @@ def test_a_missing_package_is_said_with_the_command_that_gets_it(
 def test_the_real_package_has_every_function_that_is_asked_for() -> None:
     """By name: what `Recorded` answers is what nvidia-ml-py has."""
     pynvml: Any = pytest.importorskip("pynvml", reason=nvml.GET_IT)
-    asked = [*Recorded()._values, "DeviceGetCurrentClocksThrottleReasons", "DeviceGetHandleByUUID"]
-    asked.append("DeviceGetDeviceHandleFromMigDeviceHandle")
-    assert [name for name in asked if not hasattr(pynvml, f"nvml{name}")] == []
+    requested = [
+        *Recorded()._values,
+        "DeviceGetCurrentClocksThrottleReasons",
+        "DeviceGetHandleByUUID",
+    ]
+    requested.append("DeviceGetDeviceHandleFromMigDeviceHandle")
+    assert [name for name in requested if not hasattr(pynvml, f"nvml{name}")] == []
     bits = {
         0x04: "SwPowerCap",
         0x08: "HwSlowdown",
@@ -155,10 +159,10 @@ def test_a_real_device_is_read() -> None:
         pytest.skip(f"needs an NVIDIA GPU: {problem}")
     try:
         (device, *_) = nvml.devices(library)
-        seen = device.read()
-        assert seen.sm_clock
-        assert seen.sm_clock > 1e8
-        assert seen.used_memory is not None
+        observed = device.read()
+        assert observed.sm_clock
+        assert observed.sm_clock > 1e8
+        assert observed.used_memory is not None
         assert nvml.find(library, device.uuid) is not None
     finally:
         library.close()

@@ -26,7 +26,7 @@ FIELDS = {
 }
 seen = st.builds(Conditions, **FIELDS)
 many = st.lists(seen, max_size=30).map(
-    lambda found: [each.model_copy(update={"index": i}) for i, each in enumerate(found)]
+    lambda result: [launch.model_copy(update={"index": i}) for i, launch in enumerate(result)]
 )
 
 
@@ -78,33 +78,33 @@ def test_the_worst_reason_comes_first() -> None:
 )
 def test_few_may_go_and_four_must_stay(bad: int, total: int, gone: int) -> None:
     """A quarter of the launches at most, and never so that fewer than four are left."""
-    found = discards(launches(*[0.5] * bad, *[0.0] * (total - bad)))
-    assert len(found) == gone
+    result = discards(launches(*[0.5] * bad, *[0.0] * (total - bad)))
+    assert len(result) == gone
 
 
 def test_the_worst_go_first_and_each_has_its_reason() -> None:
     """Of five bad ones in twelve the three worst are left out."""
-    found = discards(launches(0, 0.2, 0, 0.9, 0.3, 0, 0.4, 0.1, 0, 0, 0, 0))
-    assert sorted(found) == [3, 4, 6]
-    assert "90.0 %" in found[3]
+    result = discards(launches(0, 0.2, 0, 0.9, 0.3, 0, 0.4, 0.1, 0, 0, 0, 0))
+    assert sorted(result) == [3, 4, 6]
+    assert "90.0 %" in result[3]
 
 
 @given(conditions=many, seed=st.integers(0, 99))
 def test_laws_of_leaving_out(conditions: list[Conditions], seed: int) -> None:
     """The cap holds, only unsteady launches go, and the order of the launches does not matter."""
-    found = discards(conditions)
+    result = discards(conditions)
     count = len(conditions)
-    assert len(found) <= count * steadiness.LARGEST_SHARE
-    assert not found or count - len(found) >= steadiness.FEWEST_LEFT
-    by_index = {each.index: each for each in conditions}
-    for index, reason in found.items():
+    assert len(result) <= count * steadiness.LARGEST_SHARE
+    assert not result or count - len(result) >= steadiness.FEWEST_LEFT
+    by_index = {condition.index: condition for condition in conditions}
+    for index, reason in result.items():
         assert reason
         assert reason == unsteady(by_index[index])
-    kept = [each for each in conditions if each.index not in found]
-    if found:
-        assert min(severity(by_index[index]) for index in found) >= max(map(severity, kept))
+    kept = [condition for condition in conditions if condition.index not in result]
+    if result:
+        assert min(severity(by_index[index]) for index in result) >= max(map(severity, kept))
     shuffled = random.Random(seed).sample(conditions, count)  # noqa: S311 - an order, no secret
-    assert discards(shuffled) == found
+    assert discards(shuffled) == result
     assert notes(shuffled) == notes(conditions)
 
 
@@ -133,8 +133,8 @@ def test_marking_fills_in_the_reason_and_nothing_else() -> None:
     """The same launches in the same order, the worst marked."""
     before = launches(0.9, 0, 0, 0, 0)
     after = mark(before)
-    assert [bool(each.discarded) for each in after] == [True, False, False, False, False]
-    assert [each.model_copy(update={"discarded": ""}) for each in after] == before
+    assert [bool(launch.discarded) for launch in after] == [True, False, False, False, False]
+    assert [launch.model_copy(update={"discarded": ""}) for launch in after] == before
 
 
 def test_notes_say_what_was_seen() -> None:

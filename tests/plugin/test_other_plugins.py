@@ -58,6 +58,6 @@ def test_a_suite_is_measured_whole_and_once(project: Project) -> None:
     assert len(suite["verdicts"]) == 3
     said(result, "3 of 3 budgets were measured")
     for case in ElementTree.parse(project.root / "junit.xml").iter("testcase"):  # noqa: S314 - ours
-        names = Counter(each.get("name") for each in case.iter("property"))
+        names = Counter(entry.get("name") for entry in case.iter("property"))
         assert names["verdict"] == 1
         assert set(names.values()) == {1}

@@ -58,8 +58,10 @@ def test_five_megabytes_of_error_text_keep_their_two_ends() -> None:
 
 def test_urls_show_no_secret() -> None:
     """Neither a password, nor a token in place of a user, nor a query."""
-    told = without_secrets("unable to access 'https://ghp_token@github.com/a/b.git?key=1#x': 403")
-    assert told == "unable to access 'https://github.com/a/b.git?…': 403"
+    reported = without_secrets(
+        "unable to access 'https://ghp_token@github.com/a/b.git?key=1#x': 403"
+    )
+    assert reported == "unable to access 'https://github.com/a/b.git?…': 403"
     assert without_secrets("https://me:p@ss@host/x (see a?b=c)") == "https://host/x (see a?b=c)"
     assert "token" not in str(PerfgateError("fatal: https://token@host/x"))
     failure = Failure(stage="build", problem="mlflow at http://u:token@host/ is gone")

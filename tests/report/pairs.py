@@ -34,23 +34,23 @@ def moved(session: SessionRecord, factors: dict[str, float], machine: float = 1.
     records = tuple(
         _times(record, factors.get(record.name, 1.0) * machine) for record in suite.recipes
     )
-    yardstick = tuple(_longer(each, machine) for each in suite.yardstick)
+    yardstick = tuple(_longer(launch, machine) for launch in suite.yardstick)
     suite = suite.model_copy(update={"recipes": records, "yardstick": yardstick})
     return session.model_copy(update={"suites": (suite,), "id": "20261124-150139"})
 
 
 def _times(record: RecipeRecord, factor: float) -> RecipeRecord:
-    launches = tuple(_longer(each, factor) for each in record.launches)
+    launches = tuple(_longer(launch, factor) for launch in record.launches)
     return record.model_copy(update={"launches": launches})
 
 
 def _longer(launch: Launch, factor: float) -> Launch:
     return launch.model_copy(
         update={
-            "inference": tuple(each * factor for each in launch.inference),
-            "preprocess": tuple(each * factor for each in launch.preprocess),
-            "postprocess": tuple(each * factor for each in launch.postprocess),
-            "batches": tuple(each * factor for each in launch.batches),
+            "inference": tuple(seconds * factor for seconds in launch.inference),
+            "preprocess": tuple(seconds * factor for seconds in launch.preprocess),
+            "postprocess": tuple(seconds * factor for seconds in launch.postprocess),
+            "batches": tuple(batch * factor for batch in launch.batches),
             "load_time": launch.load_time * factor,
         }
     )

@@ -36,9 +36,9 @@ def test_a_page_is_silent_and_fits_a_phone(tmp_path: Path, name: str, text: str)
     assert console == []
     assert "<script" not in document_
     narrow, _ = opened(framed(page, 375), tmp_path)
-    found = re.search(r"<title>wide (\d+)", narrow)
-    assert found
-    assert int(found[1]) <= 375
+    result = re.search(r"<title>wide (\d+)", narrow)
+    assert result
+    assert int(result[1]) <= 375
 
 
 @pytest.mark.parametrize("name", ["list", "comparison"])

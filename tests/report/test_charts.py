@@ -35,7 +35,8 @@ def healthy() -> SuiteRecord:
 def changed(suite: SuiteRecord, name: str, **update: Any) -> SuiteRecord:
     """The suite with something else in one of its recipes."""
     recipes = tuple(
-        each.model_copy(update=update) if each.name == name else each for each in suite.recipes
+        recipe.model_copy(update=update) if recipe.name == name else recipe
+        for recipe in suite.recipes
     )
     return suite.model_copy(update={"recipes": recipes})
 
@@ -43,7 +44,7 @@ def changed(suite: SuiteRecord, name: str, **update: Any) -> SuiteRecord:
 def test_every_picture_that_there_is_data_for_is_drawn() -> None:
     """In their order; a chain of three gets its waterfall."""
     suite = changed(healthy(), "int8", parent="onnx")
-    titles = [each.title for each in chart_list.pictures(suite, METRICS)]
+    titles = [metric.title for metric in chart_list.pictures(suite, METRICS)]
     assert titles == [
         "map over latency",
         "Latency, every sample",
@@ -61,20 +62,20 @@ def test_what_was_not_measured_is_absent_and_said() -> None:
     """No matches, no memory and no clock: three lines, and no empty picture."""
     suite = healthy()
     recipes = tuple(
-        each.model_copy(
+        recipe.model_copy(
             update={
-                "accuracy": each.accuracy.model_copy(update={"matches": None})
-                if each.accuracy
+                "accuracy": recipe.accuracy.model_copy(update={"matches": None})
+                if recipe.accuracy
                 else None,
                 "launches": tuple(
-                    one.model_copy(update={"peak_memory": None}) for one in each.launches
+                    one.model_copy(update={"peak_memory": None}) for one in recipe.launches
                 ),
             }
         )
-        for each in suite.recipes
+        for recipe in suite.recipes
     )
     bare = suite.model_copy(update={"recipes": recipes, "conditions": ()})
-    titles = [each.title for each in chart_list.pictures(bare, METRICS)]
+    titles = [metric.title for metric in chart_list.pictures(bare, METRICS)]
     assert "Memory over the session" not in titles
     assert "Reliability of scores" not in titles
     assert "The machine over the session" not in titles
@@ -106,7 +107,7 @@ def test_classes_are_coloured_by_what_they_lost_to_the_reference() -> None:
     """The value and the difference of every recipe and class."""
     spec = charts_accuracy.classes(healthy())
     assert spec is not None
-    values = {(each["recipe"], each["class"]): each for each in spec["data"]["values"]}
+    values = {(row["recipe"], row["class"]): row for row in spec["data"]["values"]}
     assert values["int8", "cat"]["moved"] == pytest.approx(-0.075)
     assert values["fp32", "cat"]["moved"] == 0
     assert values["onnx", "dog"]["text"] == "0.40"
@@ -118,12 +119,12 @@ def test_many_classes_leave_those_that_lost_most() -> None:
     scores = {f"class {number}": 0.5 for number in range(40)}
     for record in suite.recipes:
         assert record.accuracy
-        mine = scores | ({"class 33": 0.1} if record.name == "int8" else {})
-        accuracy = record.accuracy.model_copy(update={"per_category": mine})
+        ours = scores | ({"class 33": 0.1} if record.name == "int8" else {})
+        accuracy = record.accuracy.model_copy(update={"per_category": ours})
         suite = changed(suite, record.name, accuracy=accuracy)
     spec = charts_accuracy.classes(suite)
     assert spec is not None
-    shown = {each["class"] for each in spec["data"]["values"]}
+    shown = {row["class"] for row in spec["data"]["values"]}
     assert len(shown) == 24
     assert "class 33" in shown
 
@@ -148,15 +149,15 @@ def test_budget_lines_lie_where_the_budget_is() -> None:
     spec = charts_pareto.pareto(suite.model_copy(update={"verdicts": verdicts}), MAP)
     assert spec is not None
     times, scores = (spec["layer"][index]["data"]["values"] for index in (0, 1))
-    assert sorted(each["ms"] for each in times) == [pytest.approx(15.0), pytest.approx(25.0)]
-    assert [each["score"] for each in scores] == [pytest.approx(0.73)]
+    assert sorted(time["ms"] for time in times) == [pytest.approx(15.0), pytest.approx(25.0)]
+    assert [score["score"] for score in scores] == [pytest.approx(0.73)]
 
 
 def test_the_worst_images_are_laid_out_with_what_was_lost() -> None:
     """Both sides over the ground truth; what is not found any more is drawn as missing."""
-    found = {record.name: shown for record, shown in worst_images.worse(healthy())}
-    assert "fp32" not in found  # it was not looked at
-    (shown,) = found["int8"]
+    result = {record.name: shown for record, shown in worst_images.worse(healthy())}
+    assert "fp32" not in result  # it was not looked at
+    (shown,) = result["int8"]
     assert shown.lost == ("dog: 0.80 → not found", "cat: 0.90 → 0.60")
     reference, recipe = shown.panels
     assert [box.kind for box in reference.boxes] == ["truth", "truth", "reference", "reference"]
@@ -178,7 +179,7 @@ def test_a_thumbnail_is_on_the_page_once() -> None:
 def test_profiles_lay_a_broken_recipe_beside_its_reference_first() -> None:
     """Those that break a budget on time are open and come first; bars tell the direction."""
     suite = sessions.broken().suites[0]
-    (table,) = [each for each in profile_table.tables(suite) if each.broken]
+    (table,) = [table for table in profile_table.tables(suite) if table.broken]
     assert (table.recipe, table.other) == ("onnx", "the reference fp32")
     assert table.lines[0].name == "stem"
     assert table.lines[0].bar == -100  # it is faster
@@ -190,17 +191,17 @@ def test_the_top_says_what_moved_since_the_baselines() -> None:
     session = sessions.healthy()
     suite = session.suites[0]
     slower = tuple(
-        each.model_copy(update={"baseline": each.value / 2})
-        if each.metric == "latency_p50"
-        else each
-        for each in suite.summaries["int8"]
+        summary.model_copy(update={"baseline": summary.value / 2})
+        if summary.metric == "latency_p50"
+        else summary
+        for summary in suite.summaries["int8"]
     )
     summaries = {**suite.summaries, "int8": slower}
     moved = suite.model_copy(update={"summaries": summaries})
-    found = since(session.model_copy(update={"suites": (moved,)}), METRICS)
-    assert found.worse[0] == "digits int8 latency_p50 3.75 ms → 7.50 ms (+100.0 %)"
-    assert found.what.startswith("the stored baselines")
-    assert found.environment == ("onnxruntime 1.22.0 -> 1.23.0",)
+    result = since(session.model_copy(update={"suites": (moved,)}), METRICS)
+    assert result.worse[0] == "digits int8 latency_p50 3.75 ms → 7.50 ms (+100.0 %)"
+    assert result.what.startswith("the stored baselines")
+    assert result.environment == ("onnxruntime 1.22.0 -> 1.23.0",)
 
 
 def test_a_session_with_nothing_to_compare_with_says_so() -> None:
@@ -216,8 +217,8 @@ def test_a_session_with_nothing_to_compare_with_says_so() -> None:
             "suspects": (),
         }
     )
-    found = since(session.model_copy(update={"suites": (bare,)}), METRICS)
-    assert (found.what, found.worse, found.better) == ("", (), ())
+    result = since(session.model_copy(update={"suites": (bare,)}), METRICS)
+    assert (result.what, result.worse, result.better) == ("", (), ())
 
 
 def test_a_failed_recipe_has_no_pictures_of_its_own() -> None:
@@ -248,16 +249,16 @@ def test_a_gpu_is_in_the_pictures_of_the_machine() -> None:
     launches = tuple(Conditions(index=at, devices=(device,)) for at, device in enumerate(devices))
     drawn = charts_session.machine(suite.model_copy(update={"conditions": launches}))
     assert drawn is not None
-    told = {each["panel"]: each["value"] for each in drawn["data"]["values"]}
-    assert told == {
+    reported = {row["panel"]: row["value"] for row in drawn["data"]["values"]}
+    assert reported == {
         "GPU: sm clock mean, GHz": pytest.approx(1.52),
         "GPU: energy, J": 22.0,
         "GPU: processes of others": 2.0,
     }
-    two = tuple(each.model_copy(update={"devices": each.devices * 2}) for each in launches)
+    two = tuple(launch.model_copy(update={"devices": launch.devices * 2}) for launch in launches)
     drawn = charts_session.machine(suite.model_copy(update={"conditions": two}))
     assert drawn is not None
-    panels = {each["panel"] for each in drawn["data"]["values"]}
+    panels = {row["panel"] for row in drawn["data"]["values"]}
     assert {"GPU 0: energy, J", "GPU 1: energy, J"} <= panels
 
 
@@ -296,7 +297,7 @@ def test_a_picture_is_the_same_however_many_were_drawn_before() -> None:
     first, second, other = with_gradient("one"), with_gradient("one"), with_gradient("two")
     assert first == second
     ids = [re.findall(r'<linearGradient[^>]* id="([^"]+)"', drawn) for drawn in (first, other)]
-    assert [len(each) for each in ids] == [1, 1]
+    assert [len(part) for part in ids] == [1, 1]
     assert ids[0] != ids[1]
     for (name,), drawn in zip(ids, (first, other), strict=True):
         assert f'fill="url(#{name})"' in drawn

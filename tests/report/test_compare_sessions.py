@@ -11,56 +11,56 @@ from tests.report import sessions
 from tests.report.pairs import calm, moved
 
 
-def row(found: Differences, recipe: str, metric: str) -> Row:
+def row(result: Differences, recipe: str, metric: str) -> Row:
     """The row of one metric."""
-    return next(each for each in found.rows if (each.recipe, each.metric.name) == (recipe, metric))
+    return next(row for row in result.rows if (row.recipe, row.metric.name) == (recipe, metric))
 
 
-def terminal(found: Differences) -> list[str]:
+def terminal(result: Differences) -> list[str]:
     """What is written to a terminal."""
     lines: list[str] = []
-    comparison.write(found, lambda text, **_: lines.append(text))
+    comparison.write(result, lambda text, **_: lines.append(text))
     return lines
 
 
-def facts(found: Differences) -> str:
+def facts(result: Differences) -> str:
     """What else differs, as one text."""
-    return "\n".join(f"{fact.about}: {fact.text}" for fact in found.facts)
+    return "\n".join(f"{fact.about}: {fact.text}" for fact in result.facts)
 
 
 def test_what_became_slower_is_worse_and_what_did_not_is_not() -> None:
     """30 % on one recipe is told, with an interval around it; the others show no difference."""
-    found = compare_sessions.sessions(calm(), moved(calm(), {"int8": 1.3}))
-    slow = row(found, "int8", "latency_p50")
+    result = compare_sessions.sessions(calm(), moved(calm(), {"int8": 1.3}))
+    slow = row(result, "int8", "latency_p50")
     assert slow.direction is Direction.WORSE
     assert slow.moved is not None
     assert slow.moved.low < 1.26 < slow.moved.high
-    assert row(found, "fp32", "latency_p50").direction is Direction.NO_DIFFERENCE
-    assert found.rows[0].direction is Direction.WORSE
-    assert "worse" in found.answer
-    assert any("int8 latency_p50" in line for line in terminal(found))
+    assert row(result, "fp32", "latency_p50").direction is Direction.NO_DIFFERENCE
+    assert result.rows[0].direction is Direction.WORSE
+    assert "worse" in result.answer
+    assert any("int8 latency_p50" in line for line in terminal(result))
 
 
 def test_rates_that_rise_are_better_and_times_that_fall_too() -> None:
     """The direction is the metric's own: more images per second is better."""
-    found = compare_sessions.sessions(calm(), moved(calm(), {"onnx": 0.7}))
-    assert row(found, "onnx", "throughput").direction is Direction.BETTER
-    assert row(found, "onnx", "latency_p50").direction is Direction.BETTER
-    assert "none worse" in found.answer
+    result = compare_sessions.sessions(calm(), moved(calm(), {"onnx": 0.7}))
+    assert row(result, "onnx", "throughput").direction is Direction.BETTER
+    assert row(result, "onnx", "latency_p50").direction is Direction.BETTER
+    assert "none worse" in result.answer
 
 
 def test_a_slower_machine_is_not_a_slower_recipe() -> None:
     """Where the yardstick moved with the recipes, its drift is taken out."""
-    found = compare_sessions.sessions(calm(), moved(calm(), {}, machine=1.1))
-    assert row(found, "fp32", "latency_p50").direction is Direction.NO_DIFFERENCE
+    result = compare_sessions.sessions(calm(), moved(calm(), {}, machine=1.1))
+    assert row(result, "fp32", "latency_p50").direction is Direction.NO_DIFFERENCE
 
 
 def test_the_same_session_twice_has_no_difference() -> None:
     """Nothing is worse or better than itself."""
-    found = compare_sessions.sessions(calm(), calm())
-    assert {each.direction for each in found.rows} <= {Direction.NO_DIFFERENCE, Direction.REFUSED}
-    assert "both files hold the same session" in facts(found)
-    assert found.answer.endswith("no difference that these two sessions can prove.")
+    result = compare_sessions.sessions(calm(), calm())
+    assert {row.direction for row in result.rows} <= {Direction.NO_DIFFERENCE, Direction.REFUSED}
+    assert "both files hold the same session" in facts(result)
+    assert result.answer.endswith("no difference that these two sessions can prove.")
 
 
 def test_two_machines_are_refused_in_words() -> None:
@@ -69,23 +69,23 @@ def test_two_machines_are_refused_in_words() -> None:
     other = other.model_copy(
         update={"machine": other.machine.model_copy(update={"cores": 64, "cpu": "Another CPU"})}
     )
-    found = compare_sessions.sessions(calm(), other)
-    assert {each.direction for each in found.rows} == {Direction.REFUSED}
-    assert "different machines" in found.answer
-    assert "cores 2 -> 64" in found.answer
-    assert all(each.before is not None for each in found.rows)
-    assert all(each.moved is None for each in found.rows)
+    result = compare_sessions.sessions(calm(), other)
+    assert {row.direction for row in result.rows} == {Direction.REFUSED}
+    assert "different machines" in result.answer
+    assert "cores 2 -> 64" in result.answer
+    assert all(row.before is not None for row in result.rows)
+    assert all(row.moved is None for row in result.rows)
 
 
 def test_what_one_session_did_not_measure_is_not_compared() -> None:
     """Not measured is never taken for zero."""
     broken = sessions.broken()
-    found = compare_sessions.sessions(calm(), broken)
-    found_row = row(found, "int8", "latency_p50")
+    result = compare_sessions.sessions(calm(), broken)
+    found_row = row(result, "int8", "latency_p50")
     assert found_row.direction is Direction.REFUSED
     assert found_row.reason == "not measured after"
     assert "not measured" in found_row.values
-    assert "not measured after: the worker ended by signal 9" in facts(found)
+    assert "not measured after: the worker ended by signal 9" in facts(result)
 
 
 def test_scores_of_other_images_are_not_compared() -> None:
@@ -100,19 +100,19 @@ def test_scores_of_other_images_are_not_compared() -> None:
         if record.accuracy
     )
     after = after.model_copy(update={"suites": (suite.model_copy(update={"recipes": records}),)})
-    found = compare_sessions.sessions(calm(), after)
-    assert row(found, "int8", "map").reason == "the validation images are not the same"
-    assert row(found, "int8", "latency_p50").direction is Direction.NO_DIFFERENCE
+    result = compare_sessions.sessions(calm(), after)
+    assert row(result, "int8", "map").reason == "the validation images are not the same"
+    assert row(result, "int8", "latency_p50").direction is Direction.NO_DIFFERENCE
 
 
 def test_a_single_launch_and_another_batch_are_refused() -> None:
     """What has no interval is not given a direction."""
-    found = compare_sessions.sessions(calm(), calm(1))
-    assert row(found, "int8", "latency_p50").reason == "fewer than two launches after"
+    result = compare_sessions.sessions(calm(), calm(1))
+    assert row(result, "int8", "latency_p50").reason == "fewer than two launches after"
     suite = calm().suites[0].model_copy(update={"batch": 8})
-    found = compare_sessions.sessions(calm(), calm().model_copy(update={"suites": (suite,)}))
-    assert row(found, "int8", "throughput").reason == "batches of 4 before and of 8 after"
-    assert row(found, "int8", "latency_p50").direction is Direction.NO_DIFFERENCE
+    result = compare_sessions.sessions(calm(), calm().model_copy(update={"suites": (suite,)}))
+    assert row(result, "int8", "throughput").reason == "batches of 4 before and of 8 after"
+    assert row(result, "int8", "latency_p50").direction is Direction.NO_DIFFERENCE
 
 
 def test_versions_commits_settings_and_recipes_that_differ_are_named() -> None:
@@ -144,10 +144,10 @@ def test_a_changed_verdict_is_shown_where_nothing_moved() -> None:
     after = calm()
     suite = after.suites[0]
     verdicts = tuple(
-        each.model_copy(update={"status": Status.FAIL})
-        if (each.recipe, each.metric) == ("onnx", "latency_p50")
-        else each
-        for each in suite.verdicts
+        verdict.model_copy(update={"status": Status.FAIL})
+        if (verdict.recipe, verdict.metric) == ("onnx", "latency_p50")
+        else verdict
+        for verdict in suite.verdicts
     )
     after = after.model_copy(update={"suites": (suite.model_copy(update={"verdicts": verdicts}),)})
     text = "\n".join(terminal(compare_sessions.sessions(calm(), after)))

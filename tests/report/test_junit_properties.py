@@ -10,26 +10,26 @@ from tests.report import sessions
 
 def test_a_broken_budget_has_its_evidence() -> None:
     """Value, interval, unit, limit with what was compared, and the page's path."""
-    found = dict(of(sessions.verdict("onnx", "latency_p95", Status.FAIL), "reports/x.html"))
-    assert found["verdict"] == "FAIL"
-    assert (found["recipe"], found["metric"]) == ("onnx", "latency_p95")
-    assert (found["value"], found["unit"]) == (0.0369, "s")
-    assert found["low"] < found["value"] < found["high"]
-    assert found["baseline"] == 0.030
-    assert found["limit.regression"] == "5%"
-    assert found["limit.regression.verdict"] == "FAIL"
-    assert found["limit.regression.scale"] == "ratio"
-    assert [found[f"limit.regression.{end}"] for end in ("estimate", "low", "high")] == [
+    result = dict(of(sessions.verdict("onnx", "latency_p95", Status.FAIL), "reports/x.html"))
+    assert result["verdict"] == "FAIL"
+    assert (result["recipe"], result["metric"]) == ("onnx", "latency_p95")
+    assert (result["value"], result["unit"]) == (0.0369, "s")
+    assert result["low"] < result["value"] < result["high"]
+    assert result["baseline"] == 0.030
+    assert result["limit.regression"] == "5%"
+    assert result["limit.regression.verdict"] == "FAIL"
+    assert result["limit.regression.scale"] == "ratio"
+    assert [result[f"limit.regression.{end}"] for end in ("estimate", "low", "high")] == [
         1.23,
         1.21,
         1.25,
     ]
-    assert found["limit.regression.against"] == "baseline of 2026-11-11"
-    assert found["report"] == "reports/x.html"
+    assert result["limit.regression.against"] == "baseline of 2026-11-11"
+    assert result["report"] == "reports/x.html"
 
 
 def test_what_was_not_measured_has_no_number() -> None:
     """No value, no interval, no estimate: absent, never zero."""
-    found = dict(of(sessions.verdict("int8", "latency_p50", Status.ERROR), "x"))
-    assert found["verdict"] == "ERROR"
-    assert not {"value", "low", "high", "limit.regression.estimate"} & found.keys()
+    result = dict(of(sessions.verdict("int8", "latency_p50", Status.ERROR), "x"))
+    assert result["verdict"] == "ERROR"
+    assert not {"value", "low", "high", "limit.regression.estimate"} & result.keys()

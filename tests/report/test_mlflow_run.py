@@ -50,13 +50,13 @@ def test_a_session_is_a_run_with_its_report_and_a_run_per_recipe(
     assert outer.data.params["settings.alpha"] == "0.02"
     assert outer.data.tags["perfgate.session"] == "20261123-150131"
     assert "1 budget is broken of 6" in outer.data.tags["mlflow.note.content"]
-    kept = {each.path for each in client.list_artifacts(run)}
+    kept = {artifact.path for artifact in client.list_artifacts(run)}
     assert kept == {"20261123-150131.html", "20261123-150131.json"}
     experiment = client.get_experiment_by_name("perfgate")
     inner = {
-        each.info.run_name: each
-        for each in client.search_runs([experiment.experiment_id])
-        if each.data.tags.get("mlflow.parentRunId") == run
+        run_info.info.run_name: run_info
+        for run_info in client.search_runs([experiment.experiment_id])
+        if run_info.data.tags.get("mlflow.parentRunId") == run
     }
     assert set(inner) == {f"digits<b>/{name}<b>" for name in ("fp32", "onnx", "int8")}
     onnx = inner["digits<b>/onnx<b>"].data
@@ -77,8 +77,8 @@ def test_another_experiment_can_be_named(store: str, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "nights")
     run = mlflow_run.log(sessions.healthy(), store, None)
     client = MlflowClient(tracking_uri=store)
-    found = client.get_experiment(client.get_run(run).info.experiment_id)
-    assert found.name == "nights"
+    result = client.get_experiment(client.get_run(run).info.experiment_id)
+    assert result.name == "nights"
 
 
 @pytest.mark.parametrize("uri", ["sqlite:////proc/none/mlflow.db", "nonsense://x"])
@@ -102,7 +102,7 @@ def test_a_store_that_does_not_take_it_is_a_warning(tmp_path: Path, uri: str) ->
         command="",
         mlflow=uri,
     )
-    told = exports.write(sessions.healthy(), METRICS, settings, None)
-    assert told.problems == ()
-    assert len(told.warnings) == 1
-    assert uri in told.warnings[0]
+    reported = exports.write(sessions.healthy(), METRICS, settings, None)
+    assert reported.problems == ()
+    assert len(reported.warnings) == 1
+    assert uri in reported.warnings[0]

@@ -21,12 +21,12 @@ from prometheus_client.openmetrics import parser as openmetrics
 
 def families(text: str) -> dict[str, object]:
     """The families that the strict parser reads, by name."""
-    return {each.name: each for each in openmetrics.text_string_to_metric_families(text)}
+    return {family.name: family for family in openmetrics.text_string_to_metric_families(text)}
 
 
 def values(text: str, name: str) -> dict[tuple[str, ...], float]:
     """The samples of a family by their labels' values."""
-    return {tuple(each.labels.values()): each.value for each in families(text)[name].samples}
+    return {tuple(sample.labels.values()): sample.value for sample in families(text)[name].samples}
 
 
 @pytest.mark.parametrize("text", ["", *sessions.HOSTILE])
@@ -34,15 +34,15 @@ def test_both_parsers_read_it_whatever_the_names_are(text: str) -> None:
     """OpenMetrics' own, and Prometheus' older one, which a node exporter is like."""
     page = render(sessions.broken(text), METRICS)
     assert page.endswith("# EOF\n")
-    found = families(page)
-    assert all(each.type == "gauge" for each in found.values())
-    older = {each.name: each for each in prometheus.text_string_to_metric_families(page)}
-    assert found.keys() == older.keys()
-    for name, family in found.items():
-        assert [each.value for each in family.samples] == [
-            each.value for each in older[name].samples
+    result = families(page)
+    assert all(family.type == "gauge" for family in result.values())
+    older = {family.name: family for family in prometheus.text_string_to_metric_families(page)}
+    assert result.keys() == older.keys()
+    for name, family in result.items():
+        assert [sample.value for sample in family.samples] == [
+            sample.value for sample in older[name].samples
         ]
-        assert all(each.timestamp is None for each in family.samples)
+        assert all(sample.timestamp is None for sample in family.samples)
     assert values(page, "perfgate_latency_p50_seconds")["digits" + text, "fp32" + text] == 0.03
 
 
@@ -80,7 +80,7 @@ def test_exactly_one_word_of_a_verdict_is_set() -> None:
     assert len(said) == 6 * len(Status)
     assert sum(said.values()) == 6
     counted = values(render(sessions.broken(), METRICS), "perfgate_verdicts")
-    assert counted == {(each.value,): 1.0 for each in Status}
+    assert counted == {(status.value,): 1.0 for status in Status}
 
 
 def test_a_session_without_suites_is_a_valid_file() -> None:
@@ -93,7 +93,7 @@ def test_it_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     """No half-written file is left where an exporter looks for *.prom."""
     file = tmp_path / "new" / "perfgate.prom"
     write(file, sessions.healthy(), METRICS)
-    assert [each.name for each in file.parent.iterdir()] == ["perfgate.prom"]
+    assert [path.name for path in file.parent.iterdir()] == ["perfgate.prom"]
     (tmp_path / "file").write_text("")
     with pytest.raises(ReportError, match="cannot be written") as caught:
         write(tmp_path / "file" / "perfgate.prom", sessions.healthy(), METRICS)

@@ -58,7 +58,7 @@ def test_json_and_table_hold_one_entry_per_measured_recipe(pytester: pytest.Pyte
     assert entry["extra_info"]["reference"] == "fp32"
     assert entry["extra_info"]["verdicts"]["latency_p95"] == "FAIL"
     assert entry["extra_info"]["metrics"]["map"] == pytest.approx(0.738)
-    assert len({each["fullname"] for each in entries.values()}) == len(entries)
+    assert len({entry["fullname"] for entry in entries.values()}) == len(entries)
 
 
 def test_a_disabled_pytest_benchmark_gets_nothing(pytester: pytest.Pytester) -> None:

@@ -45,8 +45,8 @@ def searched(reason: str = "map is too low", winner: int | None = 2) -> SessionR
     session = sessions.session()
     (suite, *others) = session.suites
     recipes = tuple(
-        each.model_copy(update={"search": search}) if each.name == "int8" else each
-        for each in suite.recipes
+        recipe.model_copy(update={"search": search}) if recipe.name == "int8" else recipe
+        for recipe in suite.recipes
     )
     suites = (suite.model_copy(update={"recipes": recipes}), *others)
     return session.model_copy(update={"suites": suites})

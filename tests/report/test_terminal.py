@@ -234,7 +234,7 @@ def test_lines_are_narrow_and_plain_whatever_the_words_are(
     records = tuple(
         record.model_copy(update={"name": f"{record.name}-{name[:58]}"}) for record in suite.recipes
     )
-    tables = {f"{key}-{name[:58]}": found for key, found in suite.summaries.items()}
+    tables = {f"{key}-{name[:58]}": result for key, result in suite.summaries.items()}
     suite = suite.model_copy(
         update={
             "name": name,

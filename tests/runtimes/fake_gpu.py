@@ -322,7 +322,7 @@ def tensorrt(version: str = "10.16.0", *, rtx: bool = False) -> Any:
     class ILogger:
         Severity = SimpleNamespace(INTERNAL_ERROR=0, ERROR=2, WARNING=3)
 
-    made: list[Engine] = []
+    built: list[Engine] = []
 
     class Runtime:
         engine_host_code_allowed = False
@@ -335,8 +335,8 @@ def tensorrt(version: str = "10.16.0", *, rtx: bool = False) -> Any:
             if content != b"an engine":
                 self._logger.log(2, "magic tag does not match")
                 return None
-            made.append(Engine(self._logger.log))
-            return made[-1]
+            built.append(Engine(self._logger.log))
+            return built[-1]
 
     module = SimpleNamespace(
         __name__="tensorrt",
@@ -347,7 +347,7 @@ def tensorrt(version: str = "10.16.0", *, rtx: bool = False) -> Any:
         IProfiler=type("IProfiler", (), {}),
         LayerInformationFormat=SimpleNamespace(JSON="json"),
         nptype=lambda _: np.float32,
-        made=made,
+        made=built,
         hosts=[],
     )
     if rtx:

@@ -53,16 +53,16 @@ def test_a_gpu_without_its_driver_or_hidden_is_none(
 
 def nvml(**changes: Any) -> ModuleType:
     """The calls of pynvml that tell a GPU from another."""
-    found: Any = ModuleType("pynvml")
-    found.NVMLError = type("NVMLError", (Exception,), {})
-    found.nvmlInit = found.nvmlShutdown = lambda: None
-    found.nvmlDeviceGetHandleByIndex = lambda index: index
-    found.nvmlDeviceGetCudaComputeCapability = lambda _: (8, 9)
-    found.nvmlDeviceGetName = lambda _: "Imaginary GPU"
-    found.nvmlSystemGetDriverVersion = lambda: "580.1"
+    result: Any = ModuleType("pynvml")
+    result.NVMLError = type("NVMLError", (Exception,), {})
+    result.nvmlInit = result.nvmlShutdown = lambda: None
+    result.nvmlDeviceGetHandleByIndex = lambda index: index
+    result.nvmlDeviceGetCudaComputeCapability = lambda _: (8, 9)
+    result.nvmlDeviceGetName = lambda _: "Imaginary GPU"
+    result.nvmlSystemGetDriverVersion = lambda: "580.1"
     for name, value in changes.items():
-        setattr(found, name, value)
-    return found  # type: ignore[no-any-return] # a module is anything
+        setattr(result, name, value)
+    return result  # type: ignore[no-any-return] # a module is anything
 
 
 def test_a_build_for_a_gpu_is_told_by_name_capability_and_driver(
@@ -99,8 +99,8 @@ def test_a_build_is_for_the_gpu_that_is_visible(
     library = Host("NVIDIA A10", "NVIDIA L4")
     monkeypatch.setattr("pytest_perfgate.machine.nvml.connect", lambda: (library, ""))
     names = {uuid(0): "NVIDIA A10", uuid(1): "NVIDIA L4"}
-    told = nvml(nvmlDeviceGetHandleByUUID=lambda name: name, nvmlDeviceGetName=names.get)
-    monkeypatch.setitem(sys.modules, "pynvml", told)
+    reported = nvml(nvmlDeviceGetHandleByUUID=lambda name: name, nvmlDeviceGetName=names.get)
+    monkeypatch.setitem(sys.modules, "pynvml", reported)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", uuid(1))
     assert (cuda.device_key() or {})["gpu"] == "NVIDIA L4"
     with pytest.raises(RuntimeFault, match="no GPU 1 among the 1"):

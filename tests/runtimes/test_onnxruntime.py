@@ -90,29 +90,29 @@ def test_options_are_checked_before_any_work(values: dict[str, Any], word: str) 
 
 def test_a_provider_gets_its_options_as_texts(tmp_path: Path) -> None:
     """Graphs by the provider's own word; TensorRT's engines are kept where the artifact's are."""
-    asked = OnnxRuntime.Options(
+    requested = OnnxRuntime.Options(
         provider="cuda", cuda_graph=True, provider_options={"use_tf32": False, "device_id": 1}
     )
-    assert provider_settings(asked, tmp_path) == {
+    assert provider_settings(requested, tmp_path) == {
         "use_tf32": "0",
         "device_id": "1",
         "enable_cuda_graph": "1",
     }
-    asked = OnnxRuntime.Options(
+    requested = OnnxRuntime.Options(
         provider="tensorrt", provider_options={"trt_timing_cache_enable": False}
     )
-    found = provider_settings(asked, tmp_path)
-    assert found["trt_engine_cache_enable"] == "1"
-    assert found["trt_engine_cache_path"].startswith(str(tmp_path))
-    assert found["trt_timing_cache_enable"] == "0"
-    assert "trt_cuda_graph_enable" not in found
+    result = provider_settings(requested, tmp_path)
+    assert result["trt_engine_cache_enable"] == "1"
+    assert result["trt_engine_cache_path"].startswith(str(tmp_path))
+    assert result["trt_timing_cache_enable"] == "0"
+    assert "trt_cuda_graph_enable" not in result
 
 
 def test_a_recipe_for_a_gpu_needs_one() -> None:
     """And one for the CPU does not."""
     for provider in ("cuda", "tensorrt"):
-        asked = OnnxRuntime.Options(provider=provider)  # type: ignore[arg-type] # one of these
-        assert cuda.GPU in OnnxRuntime().requires_with(asked)
+        requested = OnnxRuntime.Options(provider=provider)  # type: ignore[arg-type] # one of these
+        assert cuda.GPU in OnnxRuntime().requires_with(requested)
     assert cuda.GPU not in OnnxRuntime().requires_with(OnnxRuntime.Options())
 
 
@@ -162,12 +162,12 @@ def test_onnx_runtime_itself_refuses_what_it_cannot_do(squares: Artifact, tmp_pa
     """A session option says so to versions that do not tell; here the library is asked directly."""
     if "AzureExecutionProvider" not in onnxruntime.get_available_providers():
         pytest.skip("this build has no provider that runs nothing of this graph")
-    asked = onnxruntime.SessionOptions()
-    asked.log_severity_level = 4
-    asked.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    requested = onnxruntime.SessionOptions()
+    requested.log_severity_level = 4
+    requested.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     with pytest.raises(Exception, match=r"(?i)fallback"):
         onnxruntime.InferenceSession(
-            str(squares.path), asked, providers=["AzureExecutionProvider"], enable_fallback=0
+            str(squares.path), requested, providers=["AzureExecutionProvider"], enable_fallback=0
         )
     assert opened(squares, tmp_path).facts["provider"] == CPU
 
@@ -183,8 +183,8 @@ def test_bound_memory_gives_the_numbers_of_plain_calls(squares: Artifact, tmp_pa
     given = []
     for count in (1, 4, 1, 2, 3, 5, 6, 1, 4):
         given.append((plain.run(batch(count)), bound.run(batch(count))))
-    for expected, found in given:
-        for one, other in zip(expected, found, strict=True):
+    for expected, result in given:
+        for one, other in zip(expected, result, strict=True):
             np.testing.assert_array_equal(one, other)
     bound.close()
 
@@ -251,17 +251,17 @@ def test_outputs_of_a_graph_stay_at_one_address_for_each_batch(
     binding = Binding(session, device="cpu", number=0, graph=True)
     name = session.get_inputs()[0].name
     first, again = {}, {}
-    for seen in (first, again):
+    for observed in (first, again):
         for count in (1, 2, 5, 6, 7):
-            found = binding.run(name, batch(count))
-            for one, other in zip(plain.run(batch(count)), found, strict=True):
+            result = binding.run(name, batch(count))
+            for one, other in zip(plain.run(batch(count)), result, strict=True):
                 np.testing.assert_array_equal(one, other)
             kept = binding._kept[batch(count).shape]
-            seen[count] = [each.data_ptr() for each in kept.outputs]
+            observed[count] = [output.data_ptr() for output in kept.outputs]
     assert first == again
     numbers = [
-        each.settings.get_run_config_entry("gpu_graph_annotation_id")
-        for each in binding._kept.values()
+        bound.settings.get_run_config_entry("gpu_graph_annotation_id")
+        for bound in binding._kept.values()
     ]
     assert numbers == ["1", "2", "3", "4", "5"]
 

@@ -89,10 +89,10 @@ def test_a_planted_node_is_named(name: str, tmp_path: Path, context: OpenContext
     plain = rows_of(name, squaring(tmp_path / "plain.onnx", planted=False), context)
     slow = rows_of(name, squaring(tmp_path / "slow.onnx", planted=True), context)
     assert sum(row.calls for row in plain if "conv" in row.kind.lower()) == 1
-    found = beside(recipe(slow, "slow"), recipe(plain, "plain"), "plain")
+    result = beside(recipe(slow, "slow"), recipe(plain, "plain"), "plain")
     kind = {"onnxruntime": "MatMul", "openvino": "FullyConnected"}[name]
-    assert (found.by, found.rows[0].name, found.rows[0].kind) == ("operator", "product", kind)
-    _, operators = found.lines()
+    assert (result.by, result.rows[0].name, result.rows[0].kind) == ("operator", "product", kind)
+    _, operators = result.lines()
     assert operators.startswith(f"operators: product ({kind}) +")
     assert f"{kind} 0 → 1" in operators
 
@@ -133,11 +133,11 @@ def test_a_planted_layer_of_torch_is_named(context: OpenContext) -> None:
     assert kinds["head.busy"] == "Busy"
     assert any(row.kind.startswith("upsample") for row in plain)  # what no layer holds
     assert {row.name: row.calls for row in plain}["stem.0"] == 1
-    found = beside(recipe(slow, "slow"), recipe(plain, "plain"), "plain")
-    assert found.by == "operator"
-    assert found.rows[0].name == "head.busy"
-    assert found.lines()[1].startswith("operators: head.busy (Busy) +")
-    assert found.graph == ()  # the layers are the same
+    result = beside(recipe(slow, "slow"), recipe(plain, "plain"), "plain")
+    assert result.by == "operator"
+    assert result.rows[0].name == "head.busy"
+    assert result.lines()[1].startswith("operators: head.busy (Busy) +")
+    assert result.graph == ()  # the layers are the same
 
 
 @pytest.mark.alone

@@ -60,8 +60,8 @@ def test_an_onnx_runtime_runs_every_batch_and_states_facts(
     name: str, squares: Artifact, context: OpenContext
 ) -> None:
     """Boxes and scores come back as arrays of the batch that was asked."""
-    made = runtime(name)
-    session = made.open(squares, made.Options(), context)
+    built = runtime(name)
+    session = built.open(squares, built.Options(), context)
     for count in (1, 3):
         boxes, scores = session.run(batch(count))
         assert boxes.shape == (count, 49, 4)
@@ -94,11 +94,11 @@ def test_a_fixed_batch_is_known_and_no_other_is_measured(
 
 def test_onnx_runtimes_agree(squares: Artifact, context: OpenContext) -> None:
     """ONNX Runtime and OpenVINO at f32 give the same numbers."""
-    found = []
+    result = []
     for name in ("onnxruntime", "openvino"):
-        made = runtime(name)
-        found.append(made.open(squares, made.Options(), context).run(batch(2)))
-    for one, other in zip(*found, strict=True):
+        built = runtime(name)
+        result.append(built.open(squares, built.Options(), context).run(batch(2)))
+    for one, other in zip(*result, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
 
 
@@ -106,8 +106,8 @@ def test_an_openvino_result_is_not_overwritten_by_the_next(
     squares: Artifact, context: OpenContext
 ) -> None:
     """Arrays that a call returned stay as they were when the session runs again."""
-    made = runtime("openvino")
-    session = made.open(squares, made.Options(), context)
+    built = runtime("openvino")
+    session = built.open(squares, built.Options(), context)
     _, first = session.run(batch(1))
     before = first.copy()
     session.run(1.0 - batch(1))
@@ -120,12 +120,12 @@ def test_a_file_that_does_not_load_is_named(
     name: str, content: bytes | None, tmp_path: Path, context: OpenContext
 ) -> None:
     """Broken and missing files give a fault that names the file."""
-    made = runtime(name)
+    built = runtime(name)
     file = tmp_path / "broken.onnx"
     if content is not None:
         file.write_bytes(content)
     with pytest.raises(RuntimeFault) as caught:
-        made.open(Artifact(ONNX, path=file), made.Options(), context)
+        built.open(Artifact(ONNX, path=file), built.Options(), context)
     assert caught.value.where == str(file)
 
 
@@ -135,20 +135,20 @@ def test_another_provider_than_asked_for_is_a_fault(
     provider: str, squares: Artifact, context: OpenContext
 ) -> None:
     """ONNX Runtime falls back to the CPU in silence; this runtime does not."""
-    made = runtime("onnxruntime")
+    built = runtime("onnxruntime")
     import onnxruntime
 
-    if any(provider in each.lower() for each in onnxruntime.get_available_providers()):
+    if any(provider in name.lower() for name in onnxruntime.get_available_providers()):
         pytest.skip("the provider is installed here")
     with pytest.raises(RuntimeFault, match="CPUExecutionProvider"):
-        made.open(squares, made.Options(provider=provider), context)
+        built.open(squares, built.Options(provider=provider), context)
 
 
 def test_a_device_that_is_not_there_is_a_fault(squares: Artifact, context: OpenContext) -> None:
     """OpenVINO has no such device."""
-    made = runtime("openvino")
+    built = runtime("openvino")
     with pytest.raises(RuntimeFault, match="OpenVINO"):
-        made.open(squares, made.Options(device="NPU.77"), context)
+        built.open(squares, built.Options(device="NPU.77"), context)
 
 
 @pytest.mark.parametrize("precision", ["f32", "bf16", "f16"])
@@ -156,9 +156,9 @@ def test_openvino_uses_the_precision_that_was_asked_for(
     precision: str, squares: Artifact, context: OpenContext
 ) -> None:
     """A session runs at the precision asked for, or it is a fault."""
-    made = runtime("openvino")
+    built = runtime("openvino")
     try:
-        session = made.open(squares, made.Options(precision=precision), context)
+        session = built.open(squares, built.Options(precision=precision), context)
     except RuntimeFault:
         return
     assert session.facts["precision"] == precision
@@ -169,7 +169,7 @@ def test_torch_keeps_the_modules_layout_and_needs_no_gradient(
     layout: str, context: OpenContext
 ) -> None:
     """The facts tell the layout, type and threads in use; outputs are plain arrays."""
-    made = runtime("torch")
+    built = runtime("torch")
     import torch
 
     torch.manual_seed(0)
@@ -177,7 +177,7 @@ def test_torch_keeps_the_modules_layout_and_needs_no_gradient(
     wanted = module(torch.from_numpy(batch(2))).detach().numpy()
     if layout == "channels_last":
         module = module.to(memory_format=torch.channels_last)
-    session = made.open(Artifact(TORCH, module=module), made.Options(), context)
+    session = built.open(Artifact(TORCH, module=module), built.Options(), context)
     assert session.facts == {
         "device": "cpu",
         "dtype": "float32",
@@ -193,14 +193,14 @@ def test_torch_keeps_the_modules_layout_and_needs_no_gradient(
 
 def test_torch_refuses_outputs_that_are_no_tensors(context: OpenContext) -> None:
     """A model that returns a dictionary is told what is expected."""
-    made = runtime("torch")
+    built = runtime("torch")
     import torch
 
     class Wordy(torch.nn.Module):
         def forward(self, x: Any) -> Any:
             return {"x": x}
 
-    session = made.open(Artifact(TORCH, module=Wordy()), made.Options(), context)
+    session = built.open(Artifact(TORCH, module=Wordy()), built.Options(), context)
     with pytest.raises(RuntimeFault, match="returned dict"):
         session.run(batch(1))
 
@@ -255,8 +255,8 @@ def in_a_fork(name: str, squares: Artifact, folder: Path) -> dict[str, Any]:
         env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
     )
     assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
 
 
 @pytest.mark.slow
@@ -289,12 +289,12 @@ def test_a_session_opens_in_a_fork_of_a_process_that_preloaded(
         "litert",
         *(
             pytest.param(
-                each,
+                name,
                 marks=pytest.mark.xfail(
                     reason="the import starts a thread", strict=False
                 ),  # not strict: another version of the library may not
             )
-            for each in ("onnxruntime", "openvino")
+            for name in ("onnxruntime", "openvino")
         ),
     ],
 )

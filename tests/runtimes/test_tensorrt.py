@@ -54,8 +54,8 @@ def open_session(engine: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     opened = []
 
     def build(module: Any = None, *, engine: Artifact = engine, **options: Any) -> Any:
-        made = module or fake_gpu.tensorrt()
-        monkeypatch.setattr(runtime_module, "package", lambda _: made)
+        built = module or fake_gpu.tensorrt()
+        monkeypatch.setattr(runtime_module, "package", lambda _: built)
         context = OpenContext(threads=1, folder=tmp_path)
         session = Runtime().open(engine, Runtime.Options(**options), context)
         opened.append(session)
@@ -81,8 +81,8 @@ def test_every_batch_gives_its_own_numbers_in_any_order(
         x = batch(count) + len(given)
         (y,) = session.run(x)
         given.append((2 * x, y))
-    for expected, found in given:
-        np.testing.assert_allclose(found, expected)
+    for expected, result in given:
+        np.testing.assert_allclose(result, expected)
     assert session.device_seconds() == pytest.approx(1e-3)
     assert session.facts["device"] == "Imaginary GPU"
     assert session.facts["compute_capability"] == "8.6"
@@ -165,9 +165,9 @@ def test_kernels_are_compiled_before_they_are_measured_unless_asked_otherwise(
     open_session: Make,
 ) -> None:
     """Eagerly by default; tensorrt, which compiles nothing as it runs, refuses the option."""
-    for asked, set_to in (({}, "eager"), ({"kernel_specialization": "LAZY"}, "lazy")):
+    for requested, set_to in (({}, "eager"), ({"kernel_specialization": "LAZY"}, "lazy")):
         module = fake_gpu.tensorrt(rtx=True)
-        open_session(module, **asked)
+        open_session(module, **requested)
         settings = module.made[0].settings
         assert settings.dynamic_shapes_kernel_specialization_strategy == set_to
     with pytest.raises(RuntimeFault, match="compiles nothing as it runs"):

@@ -66,7 +66,7 @@ def test_options_that_do_not_fit_are_refused_at_reading(values: dict[str, Any], 
 def test_a_gpu_is_needed_only_where_it_is_asked_for() -> None:
     """The CPU's recipes need torch; those on `cuda` its build with CUDA and a GPU besides."""
     needs = Torch().requires_with(Torch.Options())
-    assert [each.module for each in needs] == ["torch"]
+    assert [need.module for need in needs] == ["torch"]
     assert set(Torch().requires_with(Torch.Options(device="cuda"))) >= {GPU, WITH_CUDA}
 
 
@@ -117,9 +117,9 @@ def test_a_compile_mode_is_handed_to_the_compiler(tmp_path: Path) -> None:
     torch._dynamo.reset()
     options = {"compile": True, "compile_mode": "max-autotune-no-cudagraphs"}
     session = opened(convolution(), tmp_path, **options)
-    (found,) = session.run(batch(1))
+    (result,) = session.run(batch(1))
     wanted = convolution()(torch.from_numpy(batch(1))).detach().numpy()
-    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(result, wanted, rtol=1e-4, atol=1e-5)
     assert session.facts["graphs"] == 1
     torch._dynamo.reset()
 
@@ -205,9 +205,9 @@ def test_every_mode_runs_on_the_device_and_gives_the_cpus_numbers(
     session = opened(convolution(), tmp_path, device="cuda", **options)
     for count in (1, 3, 1):
         for _ in range(3):
-            (found,) = session.run(batch(count))
+            (result,) = session.run(batch(count))
         wanted = convolution()(torch.from_numpy(batch(count))).detach().numpy()
-        np.testing.assert_allclose(found, wanted, rtol=2e-2, atol=2e-2)
+        np.testing.assert_allclose(result, wanted, rtol=2e-2, atol=2e-2)
     assert 0 < session.device_seconds() < 1
     assert session.peak_device_memory() > 0
     session.flush_cache()
@@ -246,7 +246,7 @@ def test_torch_tensorrt_runs_engines_and_gives_the_cpus_numbers(tmp_path: Path) 
     model = torch.nn.Sequential(*layers).eval()
     wanted = model(torch.from_numpy(batch(2))).detach().numpy()
     session = opened(model, tmp_path, **ENGINES)
-    (found,) = session.run(batch(2))
-    np.testing.assert_allclose(found, wanted, rtol=2e-2, atol=2e-2)
+    (result,) = session.run(batch(2))
+    np.testing.assert_allclose(result, wanted, rtol=2e-2, atol=2e-2)
     assert session.facts["engines_run"] > 0
     session.close()

@@ -44,9 +44,9 @@ def test_compiled_code_runs_at_every_batch_and_is_kept_in_the_given_folder(tmp_p
     """The graphs are counted, the numbers are eager's, and the folder holds what was compiled."""
     session = opened(convolution(), tmp_path, compile=True)
     for count in (1, 3):
-        (found,) = session.run(batch(count))
+        (result,) = session.run(batch(count))
         wanted = convolution()(torch.from_numpy(batch(count))).detach().numpy()
-        np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(result, wanted, rtol=1e-4, atol=1e-5)
     assert session.facts["compiled"] is True
     assert session.facts["graphs"] >= 1
     assert session.facts["graph_breaks"] == 0
@@ -86,10 +86,10 @@ def test_eager_in_place_of_compiled_code_is_a_fault(tmp_path: Path) -> None:
 def test_autocast_computes_in_its_type_and_gives_float32(tmp_path: Path, dtype: str) -> None:
     """The layers that it casts are counted; the outputs are near, and not the same."""
     session = opened(convolution(), tmp_path, autocast=dtype)
-    (found,) = session.run(batch(2))
+    (result,) = session.run(batch(2))
     wanted = convolution()(torch.from_numpy(batch(2))).detach().numpy()
-    assert found.dtype == np.float32
-    assert 0 < np.abs(found - wanted).max() < 0.02
+    assert result.dtype == np.float32
+    assert 0 < np.abs(result - wanted).max() < 0.02
     assert session.facts["autocast"] == dtype
     assert (session.facts["autocast_layers"], session.facts["layers"]) == (1, 1)
 

@@ -24,12 +24,12 @@ MANY = (Range("a", choices=(1, True, "x")), Range("b", 0.1, 0.8), Range("c", 1e-
 
 def trial(study: Study, **more: Any) -> Trial:
     """The next trial, finished."""
-    asked = study.ask()
-    assert asked is not None
-    number, values = asked
-    made = Trial(**{"number": number, "values": values, "seconds": 1.0, "ratio": 0.5, **more})
-    study.tell(made)
-    return made
+    requested = study.ask()
+    assert requested is not None
+    number, values = requested
+    built = Trial(**{"number": number, "values": values, "seconds": 1.0, "ratio": 0.5, **more})
+    study.tell(built)
+    return built
 
 
 def test_every_set_of_values_is_tried_once_whoever_goes_on(tmp_path: Path) -> None:
@@ -39,8 +39,8 @@ def test_every_set_of_values_is_tried_once_whoever_goes_on(tmp_path: Path) -> No
         trial(Study(tmp_path, spec))
     study = Study(tmp_path, spec)
     assert study.allowed == 9
-    assert [each.number for each in study.trials] == list(range(1, 10))
-    assert len({repr(each.values) for each in study.trials}) == 9
+    assert [trial.number for trial in study.trials] == list(range(1, 10))
+    assert len({repr(trial.values) for trial in study.trials}) == 9
     assert study.ask() is None
 
 
@@ -50,7 +50,7 @@ def test_a_study_that_goes_on_does_not_repeat_its_chances(tmp_path: Path) -> Non
         trial(Study(tmp_path, SearchSpec(MANY, 6)))
     study = Study(tmp_path, SearchSpec(MANY, 6))
     assert study.complete
-    assert len({repr(each.values) for each in study.trials}) == 6
+    assert len({repr(trial.values) for trial in study.trials}) == 6
     assert not Study(tmp_path, SearchSpec(MANY, 7)).complete
     assert Study(tmp_path, SearchSpec(MANY, 7, seconds=6.0)).complete  # a second each
 
@@ -58,37 +58,37 @@ def test_a_study_that_goes_on_does_not_repeat_its_chances(tmp_path: Path) -> Non
 def test_what_was_cut_off_is_tried_again_with_its_values(tmp_path: Path) -> None:
     """Also when all that was left to say was that it has ended."""
     first = Study(tmp_path, SearchSpec(MANY, 5))
-    asked = first.ask()
+    requested = first.ask()
     again = Study(tmp_path, SearchSpec(MANY, 5))
     assert again.trials == ()
     again.take_up()
-    assert again.ask() == asked
-    assert asked is not None
-    made = Trial(number=1, values=asked[1], seconds=1.0, ratio=0.5)
-    again._pending.set_user_attr("trial", made.model_dump(mode="json"))
+    assert again.ask() == requested
+    assert requested is not None
+    built = Trial(number=1, values=requested[1], seconds=1.0, ratio=0.5)
+    again._pending.set_user_attr("trial", built.model_dump(mode="json"))
     third = Study(tmp_path, SearchSpec(MANY, 5))
     third.take_up()
-    assert third.trials == (made,) == Study(tmp_path, SearchSpec(MANY, 5)).trials
+    assert third.trials == (built,) == Study(tmp_path, SearchSpec(MANY, 5)).trials
 
 
 def test_a_study_learns_from_what_breaks_a_budget(tmp_path: Path) -> None:
     """Of the second twenty trials, more keep a budget than the third that chance gives."""
     study = Study(tmp_path, SearchSpec((Range("x", 0.0, 1.0),), 40))
     while not study.complete:
-        asked = study.ask()
-        assert asked is not None
-        away = asked[1]["x"] - 0.33
+        requested = study.ask()
+        assert requested is not None
+        away = requested[1]["x"] - 0.33
         study.tell(
             Trial(
-                number=asked[0],
-                values=asked[1],
+                number=requested[0],
+                values=requested[1],
                 seconds=0.1,
-                ratio=1.0 - asked[1]["x"] / 2,
+                ratio=1.0 - requested[1]["x"] / 2,
                 constraints={"map drop": away},
                 reason="map is too low" if away > 0 else "",
             )
         )
-    assert sum(each.feasible for each in study.trials[20:]) >= 8  # by chance: 6 or 7
+    assert sum(trial.feasible for trial in study.trials[20:]) >= 8  # by chance: 6 or 7
     best = winner(study.trials)
     assert best is not None
     assert 0.25 < best.values["x"] <= 0.33
@@ -116,7 +116,7 @@ TRIALS = st.lists(
         score=st.none() | st.floats(0, 1),
         reason=st.sampled_from(["", "broken"]),
     ),
-    unique_by=lambda each: each.number,
+    unique_by=lambda trial: trial.number,
     max_size=12,
 )
 
@@ -125,7 +125,7 @@ TRIALS = st.lists(
 def test_the_winner_is_the_fastest_that_keeps_the_budgets(trials: list[Trial]) -> None:
     """Never one that does not, and never one that was not measured."""
     best = winner(trials)
-    fit = [each.ratio for each in trials if each.feasible and each.ratio is not None]
+    fit = [trial.ratio for trial in trials if trial.feasible and trial.ratio is not None]
     assert (best is None) == (not fit)
     if best is not None:
         assert best.reason == ""
@@ -135,15 +135,15 @@ def test_the_winner_is_the_fastest_that_keeps_the_budgets(trials: list[Trial]) -
 @given(TRIALS)
 def test_every_trial_is_on_the_front_or_beaten_by_one_that_is(trials: list[Trial]) -> None:
     """Feasible or not; those without a time or a score are on neither side."""
-    known = [each for each in trials if each.ratio is not None and each.score is not None]
-    on = [each for each in known if each.number in front(trials)]
-    for each in known:
+    known = [trial for trial in trials if trial.ratio is not None and trial.score is not None]
+    on = [trial for trial in known if trial.number in front(trials)]
+    for trial in known:
         beaten = [
             other
             for other in on
-            if other.ratio <= each.ratio and other.score >= each.score and other is not each  # type: ignore[operator] # they are known
+            if other.ratio <= trial.ratio and other.score >= trial.score and other is not trial  # type: ignore[operator] # they are known
         ]
-        assert each in on or beaten
+        assert trial in on or beaten
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_memory_of_a_trial_goes_by_its_estimate(
         reason="",
     )
     limit = Limit(kind, value, "")
-    found, away = _kept(limit, PERFORMANCE["peak_memory"], result)
-    assert found is kept
+    outcome, away = _kept(limit, PERFORMANCE["peak_memory"], result)
+    assert outcome is kept
     assert away == pytest.approx(abs(estimate - bound))
     assert _kept(limit, PERFORMANCE["artifact_size"], result)[0] is False

@@ -68,15 +68,15 @@ def open_verdict(recipe: str, kind: str) -> Verdict:
 
 def test_a_recipe_takes_turns_with_its_reference(tmp_path: Path) -> None:
     """And the reference with its unchanged copy, which nobody has to ask for."""
-    found = arms(tmp_path, {"fast": ["latency_p50"]})
-    assert found.blocks() == [("fp32", "fp32@copy"), ("fast", "fp32")]
+    result = arms(tmp_path, {"fast": ["latency_p50"]})
+    assert result.blocks() == [("fp32", "fp32@copy"), ("fast", "fp32")]
 
 
 def test_with_a_base_a_recipe_takes_turns_with_itself_there(tmp_path: Path) -> None:
     """With its reference too only where a limit asks for that."""
     wanted = {"fast": ["latency_p50"], "plain": ["latency_p50"]}
-    found = arms(tmp_path, wanted, base=True)
-    assert found.blocks() == [
+    result = arms(tmp_path, wanted, base=True)
+    assert result.blocks() == [
         ("fp32", "fp32@copy"),
         ("fast", "fast@base", "fp32"),
         ("plain", "plain@base"),
@@ -97,8 +97,8 @@ def test_what_is_decided_leaves(
     tmp_path: Path, kind: str, base: bool, block: tuple[str, ...]
 ) -> None:
     """Only the arms that the open limit compares stay, and the pair of unchanged copies."""
-    found = arms(tmp_path, {"fast": ["latency_p50"], "plain": ["latency_p50"]}, base=base)
-    blocks = found.blocks([open_verdict("fast", kind)])
+    result = arms(tmp_path, {"fast": ["latency_p50"], "plain": ["latency_p50"]}, base=base)
+    blocks = result.blocks([open_verdict("fast", kind)])
     assert sorted(blocks) == sorted([block, ("fp32", "fp32@copy")])
 
 
@@ -109,20 +109,20 @@ def test_with_nothing_open_nothing_is_measured(tmp_path: Path) -> None:
 
 def test_a_recipe_that_is_not_at_the_base_takes_turns_without_it(tmp_path: Path) -> None:
     """It is new: there is nothing to compare it with, and it is measured all the same."""
-    found = arms(tmp_path, {"fast": ["latency_p50"], "plain": ["latency_p50"]}, base=True)
+    result = arms(tmp_path, {"fast": ["latency_p50"], "plain": ["latency_p50"]}, base=True)
     (tmp_path / "recipes.toml").write_text(SUITE.replace('name = "plain"', 'name = "other"'))
-    labels = {arm.label for arm in found.all(())}
+    labels = {arm.label for arm in result.all(())}
     assert "plain@base" not in labels
-    assert ("plain",) in found.blocks()
-    assert {label for block in found.blocks() for label in block} <= labels
+    assert ("plain",) in result.blocks()
+    assert {label for block in result.blocks() for label in block} <= labels
 
 
 def test_every_arm_of_a_block_exists(tmp_path: Path) -> None:
     """A block names labels of arms, with and without a base."""
     for base in (False, True):
-        found = arms(tmp_path, {"fast": ["latency_p50"]}, base=base)
-        labels = {arm.label for arm in found.all(())}
-        assert {label for block in found.blocks() for label in block} <= labels
+        result = arms(tmp_path, {"fast": ["latency_p50"]}, base=base)
+        labels = {arm.label for arm in result.all(())}
+        assert {label for block in result.blocks() for label in block} <= labels
 
 
 SEARCHED = (
@@ -156,18 +156,18 @@ def test_the_base_gets_the_values_that_were_found_here(
     read = reading.read(file, tmp_path)
     assert read.suite is not None
     values = {"runtime.threads": 2}
-    found = reading.filled(read, tmp_path, "found", values)
-    suite = replace(read.suite, recipes={**read.suite.recipes, "found": found})
+    result = reading.filled(read, tmp_path, "found", values)
+    suite = replace(read.suite, recipes={**read.suite.recipes, "found": result})
     tree = BaseTree(Commit("main", "0" * 40, tmp_path, ""), tmp_path / "base")
     metrics = metrics_of(suite.task)
-    mine = Arms(suite, {"found": ["map"]}, metrics, tree, values={"found": values})
-    other = [arm for arm in mine.all([]) if arm.label == "found@base"]
+    ours = Arms(suite, {"found": ["map"]}, metrics, tree, values={"found": values})
+    other = [arm for arm in ours.all([]) if arm.label == "found@base"]
     if same:
-        assert [arm.recipe for arm in other] == [found]
-        assert [arm.suite.recipes["found"] for arm in other] == [found]
+        assert [arm.recipe for arm in other] == [result]
+        assert [arm.suite.recipes["found"] for arm in other] == [result]
     else:
         assert other == []
-        assert "do not allow the values" in mine.problems["found"]
+        assert "do not allow the values" in ours.problems["found"]
 
 
 def test_nothing_is_needed_beside_a_recipe_that_will_not_be_measured(tmp_path: Path) -> None:
@@ -178,6 +178,6 @@ def test_nothing_is_needed_beside_a_recipe_that_will_not_be_measured(tmp_path: P
     assert suite is not None
     metrics = metrics_of(suite.task)
     for wanted in ({"found": ["map"]}, {"found": ["map"], "plain": ["latency_p50"]}):
-        mine = Arms(suite, wanted, metrics, None, hopeless=["found"])
+        ours = Arms(suite, wanted, metrics, None, hopeless=["found"])
         beside = {"fp32"} if "plain" in wanted else set()
-        assert {each.name for each in mine.recipes} == {*wanted, *beside}
+        assert {recipe.name for recipe in ours.recipes} == {*wanted, *beside}

@@ -87,8 +87,8 @@ def test_noise_is_left_alone(kind: str, count: int) -> None:
     generator = np.random.default_rng(count)
     wrong = 0
     for _ in range(400):
-        found = trend(NOISES[kind](generator, count), 0.01)
-        wrong += bool(found.steps) or found.drift is not None
+        result = trend(NOISES[kind](generator, count), 0.01)
+        wrong += bool(result.steps) or result.drift is not None
     assert wrong <= 10
 
 
@@ -130,8 +130,8 @@ def test_the_quick_look_never_hides_a_level(values: list[float], price: float) -
     """Where PELT finds a step, the look that spares its time has let the series through."""
     array = np.array(values)
     model = ruptures.KernelCPD(kernel="linear", min_size=SHORTEST)
-    found = model.fit(array.reshape(-1, 1)).predict(pen=price)
-    if len(found) > 1:
+    result = model.fit(array.reshape(-1, 1)).predict(pen=price)
+    if len(result) > 1:
         assert _may_have_levels(array, price)
 
 
@@ -139,10 +139,10 @@ def test_a_slow_drift_is_no_staircase() -> None:
     """A ramp is one drift with its slope, not many steps; a step on it is found beside it."""
     generator = np.random.default_rng(5)
     values = generator.normal(size=365) * 0.01 + np.linspace(0, 0.1, 365)
-    found = trend(values, ALPHA)
-    assert found.steps == ()
-    assert found.drift is not None
-    assert found.drift.low < 0.1 / 364 < found.drift.high
+    result = trend(values, ALPHA)
+    assert result.steps == ()
+    assert result.drift is not None
+    assert result.drift.low < 0.1 / 364 < result.drift.high
     values[250:] += 0.2
     both = trend(values, ALPHA)
     assert [step.at for step in both.steps] == [250]
@@ -155,9 +155,9 @@ def test_a_step_is_no_drift() -> None:
     generator = np.random.default_rng(6)
     values = generator.normal(size=365) * 0.01
     values[180:] += 0.1
-    found = trend(values, ALPHA)
-    assert len(found.steps) == 1
-    assert found.drift is None
+    result = trend(values, ALPHA)
+    assert len(result.steps) == 1
+    assert result.drift is None
 
 
 def test_what_is_always_the_same_needs_no_noise() -> None:

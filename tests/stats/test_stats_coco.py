@@ -18,7 +18,7 @@ def coco_case(seed: int, images: int = 30, categories: int = 4) -> tuple[dict[st
     """Random boxes with misses, false alarms and many equal scores."""
     random = np.random.default_rng(seed)
     annotations: list[dict[str, Any]] = []
-    found: list[dict[str, Any]] = []
+    result: list[dict[str, Any]] = []
     for image in range(1, images + 1):
         for _ in range(random.integers(0, 6)):
             category = int(random.integers(1, categories + 1))
@@ -35,7 +35,7 @@ def coco_case(seed: int, images: int = 30, categories: int = 4) -> tuple[dict[st
             )
             if random.random() < 0.8:
                 moved = np.array([x, y, width, height]) + random.normal(0, 4, 4)
-                found.append(
+                result.append(
                     {
                         "image_id": image,
                         "category_id": category,
@@ -44,7 +44,7 @@ def coco_case(seed: int, images: int = 30, categories: int = 4) -> tuple[dict[st
                     }
                 )
         for _ in range(random.integers(0, 4)):
-            found.append(
+            result.append(
                 {
                     "image_id": image,
                     "category_id": int(random.integers(1, categories + 1)),
@@ -56,19 +56,21 @@ def coco_case(seed: int, images: int = 30, categories: int = 4) -> tuple[dict[st
         "info": {},
         "images": [{"id": image, "width": 300, "height": 300} for image in range(1, images + 1)],
         # The last category has no objects at all.
-        "categories": [{"id": each, "name": str(each)} for each in range(1, categories + 2)],
+        "categories": [
+            {"id": category, "name": str(category)} for category in range(1, categories + 2)
+        ],
         "annotations": annotations,
     }
-    return truth, found
+    return truth, result
 
 
-def official(truth: dict[str, Any], found: Any) -> tuple[COCOeval, Table]:
+def official(truth: dict[str, Any], result: Any) -> tuple[COCOeval, Table]:
     """The evaluation of pycocotools, and its own matches as a table."""
     with contextlib.redirect_stdout(io.StringIO()):
         coco = COCO()
         coco.dataset = truth
         coco.createIndex()
-        evaluator = COCOeval(coco, coco.loadRes(found), "bbox")
+        evaluator = COCOeval(coco, coco.loadRes(result), "bbox")
         evaluator.evaluate()
         evaluator.accumulate()
         evaluator.summarize()
@@ -83,10 +85,10 @@ def official(truth: dict[str, Any], found: Any) -> tuple[COCOeval, Table]:
             bits = sum(1 << bit for bit in range(10) if entry["dtMatches"][bit, row] > 0)
             columns.append((image, category, score, bits))
     table = Table(
-        image=np.array([each[0] for each in columns], dtype=np.int32),
-        category=np.array([each[1] for each in columns], dtype=np.int16),
-        score=np.array([each[2] for each in columns], dtype=np.float32),
-        hits=np.array([each[3] for each in columns], dtype=np.uint16),
+        image=np.array([column[0] for column in columns], dtype=np.int32),
+        category=np.array([column[1] for column in columns], dtype=np.int16),
+        score=np.array([column[2] for column in columns], dtype=np.float32),
+        hits=np.array([column[3] for column in columns], dtype=np.uint16),
         truth=counts,
         thresholds=10,
     )
@@ -114,11 +116,11 @@ def test_equals_faster_coco_eval(seed: int) -> None:
     """The other evaluator gives the same map."""
     import faster_coco_eval
 
-    truth, found = coco_case(seed)
-    _, table = official(truth, found)
+    truth, result = coco_case(seed)
+    _, table = official(truth, result)
     coco = faster_coco_eval.COCO(truth)
     faster = faster_coco_eval.COCOeval_faster(
-        coco, coco.loadRes(found), "bbox", print_function=lambda *_: None
+        coco, coco.loadRes(result), "bbox", print_function=lambda *_: None
     )
     faster.run()
     assert mean_average_precision(table) == pytest.approx(faster.stats_as_dict["AP_all"], abs=1e-9)

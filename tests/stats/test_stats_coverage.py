@@ -16,30 +16,30 @@ def detectors(random: np.random.Generator, images: int) -> tuple[Table, Table]:
     """Two simulated detectors on one random set of images: some images are hard for both."""
     hard = random.normal(0, 1, images)
     truth = random.poisson(1.2, (images, 3))
-    rows, columns = (each.ravel() for each in np.indices(truth.shape))
+    rows, columns = (indices.ravel() for indices in np.indices(truth.shape))
     image, category = np.repeat(rows, truth.ravel()), np.repeat(columns, truth.ravel())
     shared = random.normal(0, 1, len(image))
-    made = []
+    built = []
     for skill in (1.0, 0.5):
         ease = skill + 0.7 * hard[image] + 0.9 * shared + 0.5 * random.normal(size=len(image))
-        found = ease > 0
+        result = ease > 0
         hits = (1 << np.clip(np.floor(4 * ease + 1), 0, 10).astype(int)) - 1
         false = random.poisson(0.5 * np.exp(-0.5 * hard)[:, None] * np.ones((1, 3))).ravel()
         extra = int(false.sum())
         score = np.concatenate(
-            [(ease + 0.5 * random.normal(size=len(ease)))[found], random.normal(-1, 1, extra)]
+            [(ease + 0.5 * random.normal(size=len(ease)))[result], random.normal(-1, 1, extra)]
         )
-        made.append(
+        built.append(
             Table(
-                np.concatenate([image[found], np.repeat(rows, false)]),
-                np.concatenate([category[found], np.repeat(columns, false)]),
+                np.concatenate([image[result], np.repeat(rows, false)]),
+                np.concatenate([category[result], np.repeat(columns, false)]),
                 score,
-                np.concatenate([hits[found], np.zeros(extra, dtype=int)]),
+                np.concatenate([hits[result], np.zeros(extra, dtype=int)]),
                 truth,
                 10,
             )
         )
-    return made[0], made[1]
+    return built[0], built[1]
 
 
 @pytest.mark.slow

@@ -32,13 +32,13 @@ def wrong_bounds(noise: Noise, alpha: float, runs: int, least_sd: float) -> floa
     array = noise(np.random.default_rng(13), (runs, 60))
     wrong = np.zeros(runs, dtype=bool)
     for look in BREAKING.looks(alpha, 60):
-        seen = array[:, : look.launches]
-        error = np.maximum(seen.std(axis=1, ddof=1), least_sd) / math.sqrt(look.launches)
-        low = seen.mean(axis=1) - error * stats.t.isf(look.alpha, look.launches - 1)
+        observed = array[:, : look.launches]
+        error = np.maximum(observed.std(axis=1, ddof=1), least_sd) / math.sqrt(look.launches)
+        low = observed.mean(axis=1) - error * stats.t.isf(look.alpha, look.launches - 1)
         # The same numbers as the function gives, for the first runs.
         for row in range(3):
             assert low[row] == pytest.approx(
-                mean_bounds(seen[row].tolist(), alpha, BREAKING, least_sd=least_sd)[1]
+                mean_bounds(observed[row].tolist(), alpha, BREAKING, least_sd=least_sd)[1]
             )
         wrong |= low > 0
     return float(wrong.mean())

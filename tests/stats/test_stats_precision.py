@@ -77,7 +77,7 @@ def test_a_weight_is_that_many_copies_of_the_image(seed: int, draw: int) -> None
     rows = [np.flatnonzero(table.image == image) for image in copies]
     at = np.concatenate(rows)
     copied = Table(
-        np.repeat(np.arange(len(copies)), [len(each) for each in rows]),
+        np.repeat(np.arange(len(copies)), [len(row) for row in rows]),
         table.category[at],
         table.score[at],
         table.hits[at],
@@ -126,9 +126,9 @@ def test_a_false_detection_never_helps_and_a_missed_object_costs(seed: int) -> N
 
 def test_equal_tables_differ_by_exactly_nothing_and_nothing_is_drawn() -> None:
     """The difference of a table and its copy is 0 with bounds 0 and 0 draws, at any alpha."""
-    found = paired_bootstrap(random_table(1), random_table(1))
-    assert (found.value, found.error, found.draws) == (0.0, 0.0, 0)
-    assert found.bounds(1e-6) == (0.0, 0.0)
+    result = paired_bootstrap(random_table(1), random_table(1))
+    assert (result.value, result.error, result.draws) == (0.0, 0.0, 0)
+    assert result.bounds(1e-6) == (0.0, 0.0)
 
 
 def test_the_bootstrap_repeats_and_another_seed_moves_it_little() -> None:
@@ -160,11 +160,11 @@ def test_bounds_widen_as_alpha_falls_and_pairing_narrows_them() -> None:
     """A smaller alpha never gives a narrower interval; what both sides share cancels."""
     one = random_table(4, images=100, detections=600)
     other = rescored(one, 4)
-    found = paired_bootstrap(one, other, draws=300)
-    widths = [high - low for low, high in map(found.bounds, (0.2, 0.05, 0.01, 1e-4, 1e-7))]
+    result = paired_bootstrap(one, other, draws=300)
+    widths = [high - low for low, high in map(result.bounds, (0.2, 0.05, 0.01, 1e-4, 1e-7))]
     assert widths == sorted(widths)
     assert widths[0] > 0
-    assert found.error < 0.7 * math.hypot(
+    assert result.error < 0.7 * math.hypot(
         bootstrap(one, draws=300).error, bootstrap(other, draws=300).error
     )
 
@@ -187,9 +187,9 @@ def test_few_perfect_images_do_not_prove_perfection() -> None:
 
 def test_few_images_do_not_prove_that_two_recipes_agree() -> None:
     """Tables that differ, with equal scores on eight images, are not equal within 0.006."""
-    found = paired_bootstrap(perfect(8, 0.9), perfect(8, 0.8))
-    assert found.value == 0.0
-    assert found.bounds(0.1)[0] < -0.006
+    result = paired_bootstrap(perfect(8, 0.9), perfect(8, 0.8))
+    assert result.value == 0.0
+    assert result.bounds(0.1)[0] < -0.006
     assert (
         paired_bootstrap(perfect(2000, 0.9), perfect(2000, 0.8), draws=50).bounds(0.1)[0] > -0.006
     )
@@ -273,7 +273,7 @@ def test_two_thousand_draws_of_five_hundred_images_take_seconds() -> None:
     """500 images, 10 categories, 4000 detections, 2000 draws: under 3 s of one core."""
     table = random_table(7, images=500, categories=10, detections=4000)
     began = time.process_time()
-    found = bootstrap(table)
+    result = bootstrap(table)
     taken = time.process_time() - began
-    assert found.draws == 2000
+    assert result.draws == 2000
     assert taken < 3.0

@@ -76,8 +76,8 @@ spendings = st.sampled_from([BREAKING, KEEPING])
 
 def test_the_looks_are_those_that_are_written_down() -> None:
     """A quarter more each time to prove a limit broken, fewer looks to prove it kept."""
-    found = [look.launches for look in BREAKING.looks(0.05, 120)]
-    assert found == [3, 4, 5, 6, 8, 10, 12, 15, 19, 24, 30, 38, 48, 60, 75, 94, 118]
+    result = [look.launches for look in BREAKING.looks(0.05, 120)]
+    assert result == [3, 4, 5, 6, 8, 10, 12, 15, 19, 24, 30, 38, 48, 60, 75, 94, 118]
     assert [look.launches for look in KEEPING.looks(0.05, 30)] == [4, 6, 8, 11, 15, 21, 29]
     assert BREAKING.looks(0.05, 2) == KEEPING.looks(0.05, 3) == ()
     reached = [BREAKING.last(0.05, count).launches for count in (0, 2, 3, 7, 8, 14, 15)]
@@ -162,15 +162,15 @@ def test_laws_of_median_bounds(
     """Any launch slower by any amount lowers nothing; units, order and mirrors are respected; the
     median is inside; a smaller alpha is no narrower.
     """
-    found = median_bounds(values, low_alpha, high_alpha)
-    median, low, high = found
+    result = median_bounds(values, low_alpha, high_alpha)
+    median, low, high = result
     assert low <= median <= high
     later = median_bounds(
         [value + more for value, more in zip(values, slower, strict=False)], low_alpha, high_alpha
     )
-    assert all(late >= early for early, late in zip(found, later, strict=True))
+    assert all(late >= early for early, late in zip(result, later, strict=True))
     shuffled = np.random.default_rng(seed).permutation(values).tolist()
-    assert median_bounds(shuffled, low_alpha, high_alpha) == found
+    assert median_bounds(shuffled, low_alpha, high_alpha) == result
     mirrored = median_bounds([-value for value in values], high_alpha, low_alpha)
     assert mirrored == pytest.approx((-median, -high, -low))
     doubled = median_bounds([2 * value for value in values], low_alpha, high_alpha)

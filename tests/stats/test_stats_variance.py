@@ -27,11 +27,11 @@ alphas = st.floats(1e-5, 0.2)
 
 def test_equal_launches_give_the_textbooks_numbers() -> None:
     """Three launches of two samples: the parts by hand from the two mean squares."""
-    found = components([[1.0, 3.0], [5.0, 7.0], [9.0, 11.0]])
+    result = components([[1.0, 3.0], [5.0, 7.0], [9.0, 11.0]])
     # mean squares: within 6 / 3 = 2, between 2 * 32 / 2 = 32; (32 - 2) / 2 = 15
-    assert (found.mean, found.within, found.between) == pytest.approx((6.0, 2.0, 15.0))
-    assert found.sd == pytest.approx(4.0)  # the standard deviation of 2, 6, 10
-    assert found.share == pytest.approx(15 / 17)
+    assert (result.mean, result.within, result.between) == pytest.approx((6.0, 2.0, 15.0))
+    assert result.sd == pytest.approx(4.0)  # the standard deviation of 2, 6, 10
+    assert result.share == pytest.approx(15 / 17)
 
 
 def test_finds_what_was_put_in() -> None:
@@ -41,9 +41,9 @@ def test_finds_what_was_put_in() -> None:
         1e3 + random.normal(0, 2.0) + random.normal(0, 3.0, random.integers(2, 20))
         for _ in range(400)
     ]
-    found = components(launches)
-    assert math.sqrt(found.between) == pytest.approx(2.0, rel=0.12)
-    assert math.sqrt(found.within) == pytest.approx(3.0, rel=0.05)
+    result = components(launches)
+    assert math.sqrt(result.between) == pytest.approx(2.0, rel=0.12)
+    assert math.sqrt(result.within) == pytest.approx(3.0, rel=0.05)
     none = components([random.normal(0, 1, 30) for _ in range(400)])
     assert none.share < 0.02
 
@@ -52,33 +52,33 @@ def test_finds_what_was_put_in() -> None:
 @settings(max_examples=60, deadline=None)
 def test_laws_of_components(launches: list[list[float]], seed: int, shift: float) -> None:
     """Order and origin do not matter; units scale variances by their square; none is negative."""
-    found = components(launches)
+    result = components(launches)
     near = {"rel": 1e-6, "abs": 1e-6}
-    assert found.within >= 0
-    assert found.between >= 0
+    assert result.within >= 0
+    assert result.between >= 0
     order = np.random.default_rng(seed).permutation(len(launches))
     moved = components([[value + shift for value in launches[at]] for at in order])
-    assert (moved.within, moved.between) == pytest.approx((found.within, found.between), **near)
-    assert moved.mean == pytest.approx(found.mean + shift, **near)
+    assert (moved.within, moved.between) == pytest.approx((result.within, result.between), **near)
+    assert moved.mean == pytest.approx(result.mean + shift, **near)
     scaled = components([[1000 * value for value in row] for row in launches])
-    assert scaled.within == pytest.approx(1e6 * found.within, **near)
-    assert scaled.between == pytest.approx(1e6 * found.between, rel=1e-6, abs=1.0)
-    assert scaled.share == pytest.approx(found.share, abs=1e-5)
+    assert scaled.within == pytest.approx(1e6 * result.within, **near)
+    assert scaled.between == pytest.approx(1e6 * result.between, rel=1e-6, abs=1.0)
+    assert scaled.share == pytest.approx(result.share, abs=1e-5)
 
 
 def test_samples_without_spread_have_no_share() -> None:
     """Equal samples everywhere give zeros, not a division by zero."""
-    found = components([[2.0, 2.0], [2.0, 2.0]])
-    assert (found.within, found.between, found.share, found.sd) == (0.0, 0.0, 0.0, 0.0)
+    result = components([[2.0, 2.0], [2.0, 2.0]])
+    assert (result.within, result.between, result.share, result.sd) == (0.0, 0.0, 0.0, 0.0)
 
 
 @given(sd=st.floats(0.001, 0.1), margin=st.floats(0.02, 1.0), alpha=alphas)
 @settings(max_examples=25, deadline=None)
 def test_laws_of_how_many_are_needed(sd: float, margin: float, alpha: float) -> None:
     """More noise, a nearer limit, a smaller alpha or more power never need fewer launches."""
-    found = launches_needed(sd, margin, alpha)
-    assert found is None or found >= fewest(alpha)
-    if found is None:
+    result = launches_needed(sd, margin, alpha)
+    assert result is None or result >= fewest(alpha)
+    if result is None:
         return
     for harder in (
         launches_needed(sd * 1.5, margin, alpha),
@@ -87,7 +87,7 @@ def test_laws_of_how_many_are_needed(sd: float, margin: float, alpha: float) -> 
         launches_needed(sd, margin, alpha, power=0.95),
     ):
         # Whole launches: one more may let one more disagree, so the count is not quite monotone.
-        assert harder is None or harder >= found - 1
+        assert harder is None or harder >= result - 1
 
 
 def test_that_many_launches_do_decide() -> None:

@@ -40,10 +40,10 @@ def test_a_package_runs_every_batch_and_says_what_it_is(
     assert session.facts["compiled"] is True
     assert session.facts["threads"] == 1
     for count in (1, 2, 5):
-        (found,) = session.run(example(count))
-        assert found.dtype == np.float32
+        (result,) = session.run(example(count))
+        assert result.dtype == np.float32
         expected = wanted(torch.from_numpy(example(count))).detach().numpy()
-        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(result, expected, rtol=1e-3, atol=1e-4)
     with zipfile.ZipFile(applied.artifact.path) as package:
         texts = [package.read(name) for name in package.namelist() if name.endswith(".json")]
     assert any(CPU_FEATURES.encode() in text for text in texts)

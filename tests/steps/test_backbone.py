@@ -20,19 +20,19 @@ SMALL = {"layer_type": "basic", "embedding_size": 8, "hidden_sizes": [8, 12], "d
 """A residual network whose maps are an eighth of the image."""
 
 
-def fit(module: Any, _data: Any, *, course: Course, **asked: Any) -> Any:
+def fit(module: Any, _data: Any, *, course: Course, **options: Any) -> Any:
     """A trainer that trains."""
-    optimizer = torch.optim.SGD(module.parameters(), lr=asked["learning_rate"])
+    optimizer = torch.optim.SGD(module.parameters(), lr=options["learning_rate"])
     module.train()
-    for step in course.steps(asked["steps"], module=module, optimizer=optimizer):
+    for step in course.steps(options["steps"], module=module, optimizer=optimizer):
         images = torch.from_numpy(example(step + 2))
         course.minimize(course.loss(images, module(images).square().mean()), optimizer, clip=1.0)
     return module.eval()
 
 
-def idle(module: Any, _data: Any, *, course: Course, **asked: Any) -> Any:
+def idle(module: Any, _data: Any, *, course: Course, **options: Any) -> Any:
     """One that counts its steps and does nothing."""
-    for _ in course.steps(asked["steps"]):
+    for _ in course.steps(options["steps"]):
         pass
     return module
 
@@ -99,8 +99,8 @@ def test_a_backbone_that_is_not_there_is_no_effect(make_context: Any) -> None:
     """A trainer that gives back a model with its old backbone, or one of another size."""
     before = classifier()[0]
 
-    def backwards(module: Any, data: Any, **asked: Any) -> Any:
-        fit(module, data, **asked)
+    def backwards(module: Any, data: Any, **options: Any) -> Any:
+        fit(module, data, **options)
         module[0] = before
         return module
 
@@ -108,8 +108,8 @@ def test_a_backbone_that_is_not_there_is_no_effect(make_context: Any) -> None:
     with pytest.raises(NoEffect, match="backbone is Sequential, not transformers:resnet"):
         Backbone().prove(applied.effect, asked_for())
 
-    def thinned(module: Any, data: Any, **asked: Any) -> Any:
-        fit(module, data, **asked)
+    def thinned(module: Any, data: Any, **options: Any) -> Any:
+        fit(module, data, **options)
         module[0].features.model.more = torch.nn.Linear(2, 2)
         return module
 
@@ -136,15 +136,17 @@ def test_what_was_not_trained_or_changed_is_no_effect(make_context: Any) -> None
 def test_a_training_that_diverges_is_no_effect(make_context: Any) -> None:
     """Also when every weight is still a number: what the model gives is not."""
 
-    def wild(module: Any, data: Any, **asked: Any) -> Any:
-        fit(module, data, **asked)
+    def wild(module: Any, data: Any, **options: Any) -> Any:
+        fit(module, data, **options)
         with torch.no_grad():
             for value in module.parameters():
                 value.mul_(1e30)
         return module
 
     applied = put(classifier(), make_context(trainer=wild), asked_for())
-    assert all(bool(torch.isfinite(each).all()) for each in applied.artifact.module.parameters())
+    assert all(
+        bool(torch.isfinite(parameter).all()) for parameter in applied.artifact.module.parameters()
+    )
     with pytest.raises(NoEffect, match="or outputs"):
         Backbone().prove(applied.effect, asked_for())
 
@@ -202,7 +204,7 @@ def test_a_name_means_the_first_package_that_is_installed(monkeypatch: pytest.Mo
     from pytest_perfgate.registry import Requirement
 
     here: set[str] = set()
-    monkeypatch.setattr(Requirement, "missing", property(lambda each: each.module not in here))
+    monkeypatch.setattr(Requirement, "missing", property(lambda part: part.module not in here))
     assert str(asked_for("resnet18").chosen) == "torchvision:resnet18"
     assert "[torchvision]" in Backbone().requires_with(asked_for("resnet18"))[1].install
     here |= {"torch", "transformers"}
@@ -234,7 +236,7 @@ def test_every_family_goes_in_by_its_name(source: str, name: str, make_context: 
         pytest.skip(f"{source} has no {name}")
     model, arguments = KNOWN[name][source]
     options = asked_for(f"{source}:{model}", arguments=dict(arguments))
-    missing = [each.install for each in Backbone().requires_with(options) if each.missing]
+    missing = [option.install for option in Backbone().requires_with(options) if option.missing]
     if missing:
         pytest.skip(f"tox run -e torchvision, or: {missing[0]}")
     applied = put(classifier(), make_context(trainer=fit), options)

@@ -39,9 +39,9 @@ def test_cast_changes_every_parameter_and_the_runtime_gives_float32(
     context = OpenContext(threads=1, folder=tmp_path)
     session = Torch().open(applied.artifact, Torch.Options(), context)
     assert session.facts["dtype"] == dtype
-    (found,) = session.run(example(2))
-    assert found.dtype == np.float32
-    assert 0 < np.abs(found - wanted).max() < 0.05 * np.abs(wanted).max()
+    (result,) = session.run(example(2))
+    assert result.dtype == np.float32
+    assert 0 < np.abs(result - wanted).max() < 0.05 * np.abs(wanted).max()
 
 
 def test_cast_is_restored_from_stored_weights(

@@ -34,11 +34,11 @@ def student(width: int = 4, outputs: int = 5) -> Any:
     ).eval()
 
 
-def fit(module: Any, _data: Any, *, course: Course, **asked: Any) -> Any:
+def fit(module: Any, _data: Any, *, course: Course, **options: Any) -> Any:
     """A trainer whose own loss says nothing of the teacher."""
-    optimizer = torch.optim.Adam(module.parameters(), lr=asked["learning_rate"])
+    optimizer = torch.optim.Adam(module.parameters(), lr=options["learning_rate"])
     module.train()
-    for step in course.steps(asked["steps"], module=module, optimizer=optimizer):
+    for step in course.steps(options["steps"], module=module, optimizer=optimizer):
         images = torch.from_numpy(example(step % 4 + 1))
         loss = course.loss(images, 0.0 * module(images).sum())
         optimizer.zero_grad()
@@ -49,46 +49,48 @@ def fit(module: Any, _data: Any, *, course: Course, **asked: Any) -> Any:
 
 def distilled(make_model: Any, context: Any, **options: Any) -> tuple[Any, Any]:
     """What the step gives, and its options."""
-    asked = Distil.Options(student=PATH, steps=40, learning_rate=0.02, images=4, **options)
-    return Distil().apply(Artifact(TORCH, module=make_model()), asked, context), asked
+    requested = Distil.Options(student=PATH, steps=40, learning_rate=0.02, images=4, **options)
+    return Distil().apply(Artifact(TORCH, module=make_model()), requested, context), requested
 
 
 def test_the_softened_divergence_is_hintons() -> None:
     """By hand for two classes, and zero for equal logits; each position counts once."""
-    mine, other = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 2.0]])
+    ours, other = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 2.0]])
     chance = 1 / (1 + math.exp(2.0 / 4))  # the teacher's first class at temperature 4
-    found = 1 / (1 + math.exp(-1.0 / 4))
-    wanted = chance * math.log(chance / found) + (1 - chance) * math.log((1 - chance) / (1 - found))
-    assert float(logit_loss(mine, other, 4.0, "softmax")) == pytest.approx(16 * wanted, rel=1e-5)
+    result = 1 / (1 + math.exp(-1.0 / 4))
+    wanted = chance * math.log(chance / result) + (1 - chance) * math.log(
+        (1 - chance) / (1 - result)
+    )
+    assert float(logit_loss(ours, other, 4.0, "softmax")) == pytest.approx(16 * wanted, rel=1e-5)
     assert float(logit_loss(other, other, 4.0, "softmax")) == pytest.approx(0.0, abs=1e-6)
-    twice = logit_loss(mine.repeat(2, 1), other.repeat(2, 1), 4.0, "softmax")
+    twice = logit_loss(ours.repeat(2, 1), other.repeat(2, 1), 4.0, "softmax")
     assert float(twice) == pytest.approx(16 * wanted, rel=1e-5)
 
 
 def test_a_sigmoid_takes_each_class_by_itself() -> None:
     """By hand for one class; the sum is divided by the objects that the teacher expects."""
-    mine, other = torch.tensor([[0.5]]), torch.tensor([[-1.0]])
-    chance, found = 1 / (1 + math.exp(1.0)), 1 / (1 + math.exp(-0.5))
-    one = chance * math.log(chance / found) + (1 - chance) * math.log((1 - chance) / (1 - found))
-    assert float(logit_loss(mine, other, 1.0, "sigmoid")) == pytest.approx(one, rel=1e-5)
-    ten = logit_loss(mine.repeat(10, 1), other.repeat(10, 1), 1.0, "sigmoid")
+    ours, other = torch.tensor([[0.5]]), torch.tensor([[-1.0]])
+    chance, result = 1 / (1 + math.exp(1.0)), 1 / (1 + math.exp(-0.5))
+    one = chance * math.log(chance / result) + (1 - chance) * math.log((1 - chance) / (1 - result))
+    assert float(logit_loss(ours, other, 1.0, "sigmoid")) == pytest.approx(one, rel=1e-5)
+    ten = logit_loss(ours.repeat(10, 1), other.repeat(10, 1), 1.0, "sigmoid")
     assert float(ten) == pytest.approx(10 * one / (10 * chance), rel=1e-5)
 
 
 def test_classes_are_on_axis_one_of_maps_and_last_otherwise() -> None:
     """A map of logits is as many positions as it has pixels."""
-    mine, other = torch.randn(2, 3, 4, 5), torch.randn(2, 3, 4, 5)
-    rows = [each.permute(0, 2, 3, 1).reshape(-1, 3) for each in (mine, other)]
+    ours, other = torch.randn(2, 3, 4, 5), torch.randn(2, 3, 4, 5)
+    rows = [output.permute(0, 2, 3, 1).reshape(-1, 3) for output in (ours, other)]
     flat = logit_loss(*rows, 2.0, "softmax")
-    assert float(logit_loss(mine, other, 2.0, "softmax")) == pytest.approx(float(flat), rel=1e-5)
+    assert float(logit_loss(ours, other, 2.0, "softmax")) == pytest.approx(float(flat), rel=1e-5)
 
 
 def test_features_are_compared_on_the_teachers_scale() -> None:
     """A layer of a thousand times the values weighs the same."""
-    mine, other = torch.randn(2, 3, 4, 4), torch.randn(2, 3, 4, 4)
-    once = float(feature_loss(mine, other))
-    assert once == pytest.approx(float(((mine - other) ** 2).mean() / (other**2).mean()), rel=1e-5)
-    assert float(feature_loss(1000 * mine, 1000 * other)) == pytest.approx(once, rel=1e-4)
+    ours, other = torch.randn(2, 3, 4, 4), torch.randn(2, 3, 4, 4)
+    once = float(feature_loss(ours, other))
+    assert once == pytest.approx(float(((ours - other) ** 2).mean() / (other**2).mean()), rel=1e-5)
+    assert float(feature_loss(1000 * ours, 1000 * other)) == pytest.approx(once, rel=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -105,18 +107,18 @@ def test_the_chains_own_model_comes_closer_to_a_teacher(
 ) -> None:
     """What pruning has left goes on: it stays the chain's model, and the teacher is built."""
     context = make_context(trainer=fit, model=lambda path: make_model() if path == PATH else None)
-    asked = Distil.Options(
+    requested = Distil.Options(
         student="self", teacher=PATH, steps=40, learning_rate=0.02, images=4, **options
     )
     module = student()
-    applied = Distil().apply(Artifact(TORCH, module=module), asked, context)
-    Distil().prove(applied.effect, asked)
+    applied = Distil().apply(Artifact(TORCH, module=module), requested, context)
+    Distil().prove(applied.effect, requested)
     assert applied.effect["distance"] < applied.effect["distance_before"]
     assert applied.effect["parameters"] < applied.effect["parameters_before"]
     assert applied.model == ""  # so that pruning is repeated before weights are loaded
     assert set(applied.artifact.module.state_dict()) == set(student().state_dict())
     with pytest.raises(NoEffect, match="away from its teacher's"):
-        Distil().prove({**applied.effect, "distance": 2.0, "distance_before": 1.0}, asked)
+        Distil().prove({**applied.effect, "distance": 2.0, "distance_before": 1.0}, requested)
 
 
 @pytest.mark.parametrize(
@@ -146,10 +148,10 @@ def test_a_student_comes_closer_to_its_teacher(
     options: dict[str, Any], make_model: Any, make_context: Any
 ) -> None:
     """By logits, by features of another width, and by both; nothing of the training stays on it."""
-    made = student()
-    context = make_context(trainer=fit, model=lambda path: made if path == PATH else None)
-    applied, asked = distilled(make_model, context, **options)
-    Distil().prove(applied.effect, asked)
+    built = student()
+    context = make_context(trainer=fit, model=lambda path: built if path == PATH else None)
+    applied, requested = distilled(make_model, context, **options)
+    Distil().prove(applied.effect, requested)
     effect = applied.effect
     assert effect["parameters"] < effect["parameters_before"]
     if "macs" in effect:
@@ -157,7 +159,7 @@ def test_a_student_comes_closer_to_its_teacher(
     assert applied.model == PATH
     names = applied.artifact.module.state_dict()
     assert not any("projector" in name for name in names)
-    assert not any(each._forward_hooks for each in applied.artifact.module.modules())
+    assert not any(module._forward_hooks for module in applied.artifact.module.modules())
     assert effect["distance"] < effect["distance_before"]
     assert effect["distance"] == pytest.approx(
         distance(applied.artifact.module, make_model(), context.inputs("train", 4)), rel=1e-2
@@ -167,24 +169,24 @@ def test_a_student_comes_closer_to_its_teacher(
 def test_a_student_as_large_as_its_teacher_is_no_effect(make_model: Any, make_context: Any) -> None:
     """It may come as close as it likes."""
     context = make_context(trainer=fit, model=lambda _: student(width=40))
-    applied, asked = distilled(make_model, context)
+    applied, requested = distilled(make_model, context)
     with pytest.raises(NoEffect, match="the student has"):
-        Distil().prove(applied.effect, asked)
+        Distil().prove(applied.effect, requested)
 
 
 def test_a_student_that_came_no_closer_is_no_effect(make_model: Any, make_context: Any) -> None:
     """A trainer that throws its work away has distilled nothing."""
 
-    def forgetful(module: Any, data: Any, **asked: Any) -> Any:
+    def forgetful(module: Any, data: Any, **options: Any) -> Any:
         start = {name: value.clone() for name, value in module.state_dict().items()}
-        fit(module, data, **asked)
+        fit(module, data, **options)
         module.load_state_dict(start)
         return module
 
     context = make_context(trainer=forgetful, model=lambda _: student())
-    applied, asked = distilled(make_model, context)
+    applied, requested = distilled(make_model, context)
     with pytest.raises(NoEffect, match="away from its teacher"):
-        Distil().prove(applied.effect, asked)
+        Distil().prove(applied.effect, requested)
 
 
 def test_a_trainer_that_leaves_the_teacher_out_is_an_error(
@@ -192,8 +194,8 @@ def test_a_trainer_that_leaves_the_teacher_out_is_an_error(
 ) -> None:
     """Every step's loss must have been given to the course."""
 
-    def own_way(module: Any, _data: Any, *, course: Course, **asked: Any) -> Any:
-        for _ in course.steps(asked["steps"]):
+    def own_way(module: Any, _data: Any, *, course: Course, **options: Any) -> Any:
+        for _ in course.steps(options["steps"]):
             pass
         return module
 

@@ -26,12 +26,12 @@ def outputs(module: Any) -> Any:
 def settled(module: Any) -> Any:
     """The module with batch normalisations that do something."""
     torch.manual_seed(1)
-    for each in module.modules():
-        if isinstance(each, torch.nn.BatchNorm2d):
-            each.running_mean.uniform_(-1, 1)
-            each.running_var.uniform_(0.5, 2)
-            torch.nn.init.uniform_(each.weight, 0.5, 2)
-            torch.nn.init.uniform_(each.bias, -1, 1)
+    for layer in module.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            layer.running_mean.uniform_(-1, 1)
+            layer.running_var.uniform_(0.5, 2)
+            torch.nn.init.uniform_(layer.weight, 0.5, 2)
+            torch.nn.init.uniform_(layer.bias, -1, 1)
     return module.eval()
 
 
@@ -45,10 +45,10 @@ def test_fuse_folds_every_pair_and_keeps_the_numbers(make_model: Any, make_conte
     wanted = outputs(settled(make_model()))
     applied = apply(settled(make_model()), make_context())
     Fuse().prove(applied.effect, Fuse.Options())
-    found = applied.artifact.module
+    result = applied.artifact.module
     assert applied.effect["fused_pairs"] == applied.effect["batch_norms_before"] == 1
-    assert not any(isinstance(each, torch.nn.BatchNorm2d) for each in found.modules())
-    assert torch.allclose(outputs(found), wanted, atol=1e-5)
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in result.modules())
+    assert torch.allclose(outputs(result), wanted, atol=1e-5)
 
 
 def test_fuse_is_restored_from_stored_weights(

@@ -27,8 +27,8 @@ def export(make_context: Any) -> Any:
     """Exports a module."""
 
     def run(module: Any) -> Artifact:
-        made = Export().apply(Artifact(TORCH, module=module), Export.Options(), make_context("x"))
-        artifact: Artifact = made.artifact
+        built = Export().apply(Artifact(TORCH, module=module), Export.Options(), make_context("x"))
+        artifact: Artifact = built.artifact
         return artifact
 
     return run
@@ -58,10 +58,10 @@ def test_half_makes_16_bit_weights_and_near_numbers(
     kind = onnx.TensorProto.FLOAT if keep else onnx.TensorProto.FLOAT16
     assert graph.input[0].type.tensor_type.elem_type == kind
     for count in (1, 3):
-        (found,) = session(applied.artifact, tmp_path).run(example(count))
+        (result,) = session(applied.artifact, tmp_path).run(example(count))
         (wanted,) = session(before, tmp_path).run(example(count))
-        assert found.dtype == np.float32
-        assert 0 < np.abs(found - wanted).max() < 0.02 * np.abs(wanted).max()
+        assert result.dtype == np.float32
+        assert 0 < np.abs(result - wanted).max() < 0.02 * np.abs(wanted).max()
 
 
 def overflowing(make_model: Any) -> Any:
@@ -98,7 +98,7 @@ def test_half_leaves_blocked_operators_and_nodes_in_float32(
     applied = Half().apply(artifact, options, make_context("ops"))
     Half().prove(applied.effect, options)
     assert 0 < applied.effect["fp16_ops"] < applied.effect["ops"]
-    first = next(each.name for each in onnx.load(artifact.path).graph.node)
+    first = next(node.name for node in onnx.load(artifact.path).graph.node)
     one = Half().apply(artifact, Half.Options(node_block_list=(first,)), make_context("node"))
     assert one.effect["fp16_ops"] < one.effect["ops"]
     with pytest.raises(BuildError, match="no node 'nobody'"):
@@ -108,7 +108,7 @@ def test_half_leaves_blocked_operators_and_nodes_in_float32(
 def test_half_of_nothing_is_no_effect(make_model: Any, make_context: Any, export: Any) -> None:
     """Every operator blocked leaves every weight in float32."""
     artifact = export(make_model())
-    kinds = tuple({each.op_type for each in onnx.load(artifact.path).graph.node})
+    kinds = tuple({node.op_type for node in onnx.load(artifact.path).graph.node})
     options = Half.Options(op_block_list=kinds)
     applied = Half().apply(artifact, options, make_context())
     with pytest.raises(NoEffect, match="none is 16-bit"):

@@ -18,11 +18,11 @@ torch = pytest.importorskip("torch", reason="python -m pip install 'pytest-perfg
 pytest.importorskip("safetensors", reason="python -m pip install 'pytest-perfgate[torch]'")
 
 
-def fit(module: Any, data: Any, *, course: Course, **asked: Any) -> Any:
+def fit(module: Any, data: Any, *, course: Course, **options: Any) -> Any:
     """A trainer as the contract has it."""
     module.train()
-    optimizer = torch.optim.SGD(module.parameters(), lr=asked["learning_rate"], momentum=0.9)
-    for step in course.steps(asked["steps"], module=module, optimizer=optimizer):
+    optimizer = torch.optim.SGD(module.parameters(), lr=options["learning_rate"], momentum=0.9)
+    for step in course.steps(options["steps"], module=module, optimizer=optimizer):
         images = torch.from_numpy(example(step + 1)[:2])
         with course.precision():
             loss = course.loss(images, module(images).float().square().mean() * data)
@@ -30,11 +30,11 @@ def fit(module: Any, data: Any, *, course: Course, **asked: Any) -> Any:
     return module.eval()
 
 
-def by_hand(module: Any, data: Any, *, course: Course, **asked: Any) -> Any:
+def by_hand(module: Any, data: Any, *, course: Course, **options: Any) -> Any:
     """A trainer that knows nothing of precision."""
     module.train()
-    optimizer = torch.optim.SGD(module.parameters(), lr=asked["learning_rate"], momentum=0.9)
-    for step in course.steps(asked["steps"], module=module, optimizer=optimizer):
+    optimizer = torch.optim.SGD(module.parameters(), lr=options["learning_rate"], momentum=0.9)
+    for step in course.steps(options["steps"], module=module, optimizer=optimizer):
         images = torch.from_numpy(example(step + 1)[:2])
         loss = course.loss(images, module(images).float().square().mean() * data)
         optimizer.zero_grad(set_to_none=True)
@@ -52,7 +52,9 @@ def tuned(make_model: Any, make_context: Any, trainer: Any = fit, scale: float =
     )
     applied = Finetune().apply(Artifact(TORCH, module=make_model()), options, context)
     module = applied.artifact.module
-    return applied.effect, torch.cat([each.flatten() for each in module.parameters()]).detach()
+    return applied.effect, torch.cat(
+        [parameter.flatten() for parameter in module.parameters()]
+    ).detach()
 
 
 def test_without_autocast_the_course_does_what_a_trainer_does_by_hand(
@@ -94,9 +96,9 @@ def test_gradients_of_float16_that_nobody_scales_have_no_effect(
 ) -> None:
     """The forward pass alone is not mixed precision."""
 
-    def unscaled(module: Any, data: Any, *, course: Course, **asked: Any) -> Any:
-        optimizer = torch.optim.SGD(module.parameters(), lr=asked["learning_rate"])
-        for step in course.steps(asked["steps"], module=module, optimizer=optimizer):
+    def unscaled(module: Any, data: Any, *, course: Course, **options: Any) -> Any:
+        optimizer = torch.optim.SGD(module.parameters(), lr=options["learning_rate"])
+        for step in course.steps(options["steps"], module=module, optimizer=optimizer):
             images = torch.from_numpy(example(step + 1)[:2])
             with course.precision():
                 loss = course.loss(images, module(images).float().square().mean() * data)

@@ -46,14 +46,14 @@ def test_nncf_gives_a_close_ir_that_openvino_runs(
     options: dict[str, Any], exported: Artifact, make_context: Any, capfd: Any
 ) -> None:
     """Every operator is 8-bit, nothing is printed, the outputs stay near."""
-    step, asked = Nncf(), Nncf.Options(**options)
-    is_static = asked.method == "quantize"
-    assert step.splits_with(asked) == ({"calibration"} if is_static else set())
+    step, requested = Nncf(), Nncf.Options(**options)
+    is_static = requested.method == "quantize"
+    assert step.splits_with(requested) == ({"calibration"} if is_static else set())
     context = make_context() if is_static else make_context(inputs=None)
     if is_static:
-        asked = Nncf.Options(**options, subset_size=3)
-    applied = step.apply(exported, asked, context)
-    step.prove(applied.effect, asked)
+        requested = Nncf.Options(**options, subset_size=3)
+    applied = step.apply(exported, requested, context)
+    step.prove(applied.effect, requested)
     assert capfd.readouterr().out == ""
     assert applied.artifact.kind == OPENVINO
     assert sorted(file.name for file in context.folder.iterdir()) == ["model.bin", "model.xml"]
@@ -68,9 +68,10 @@ def test_nncf_gives_a_close_ir_that_openvino_runs(
 @needs_nncf
 def test_nncf_is_deterministic(exported: Artifact, make_context: Any) -> None:
     """The same graph and images give the same bytes, also a second time in one process."""
-    asked = Nncf.Options(subset_size=2)
+    requested = Nncf.Options(subset_size=2)
     one, two = (
-        Nncf().apply(exported, asked, make_context(name)).artifact.path for name in ("one", "two")
+        Nncf().apply(exported, requested, make_context(name)).artifact.path
+        for name in ("one", "two")
     )
     assert one is not None
     assert two is not None
@@ -84,18 +85,18 @@ def test_ignored_operators_stay_in_float(exported: Artifact, make_context: Any) 
     import openvino
 
     model = openvino.Core().read_model(str(exported.path))
-    first = next(each for each in model.get_ops() if each.get_type_name() == "Convolution")
-    asked = Nncf.Options(subset_size=1, ignored_names=(first.get_friendly_name(),))
-    effect = Nncf().apply(exported, asked, make_context("a")).effect
+    first = next(op for op in model.get_ops() if op.get_type_name() == "Convolution")
+    requested = Nncf.Options(subset_size=1, ignored_names=(first.get_friendly_name(),))
+    effect = Nncf().apply(exported, requested, make_context("a")).effect
     assert effect["quantized_ops"] == effect["quantizable_ops"] - 1
-    asked = Nncf.Options(ignored_types=("Convolutoin",))
+    requested = Nncf.Options(ignored_types=("Convolutoin",))
     with pytest.raises(BuildError, match="the model has no 'Convolutoin'") as caught:
-        Nncf().apply(exported, asked, make_context("b"))
+        Nncf().apply(exported, requested, make_context("b"))
     assert "did you mean 'Convolution'?" in caught.value.valid
-    asked = Nncf.Options(subset_size=1, ignored_types=("Convolution",))
-    applied = Nncf().apply(exported, asked, make_context("c"))
+    requested = Nncf.Options(subset_size=1, ignored_types=("Convolution",))
+    applied = Nncf().apply(exported, requested, make_context("c"))
     with pytest.raises(NoEffect, match="none is in 8 bits"):
-        Nncf().prove(applied.effect, asked)
+        Nncf().prove(applied.effect, requested)
 
 
 @needs_nncf
@@ -106,16 +107,16 @@ def test_weights_alone_are_no_quantized_operators(exported: Artifact, make_conte
     pytest.importorskip("openvino")
     import openvino
 
-    asked = Nncf.Options(method="compress_weights")
-    made = Nncf().apply(exported, asked, make_context()).artifact.path
+    requested = Nncf.Options(method="compress_weights")
+    built = Nncf().apply(exported, requested, make_context()).artifact.path
     operators = [
-        each
-        for each in openvino.Core().read_model(str(made)).get_ops()
-        if each.get_type_name() == "Convolution"
+        op
+        for op in openvino.Core().read_model(str(built)).get_ops()
+        if op.get_type_name() == "Convolution"
     ]
     assert len(operators) == 3
-    assert all(nncf._weights_are(each) for each in operators)
-    assert not any(nncf._both_are(each) for each in operators)
+    assert all(nncf._weights_are(operator) for operator in operators)
+    assert not any(nncf._both_are(operator) for operator in operators)
 
 
 def test_nncf_without_images_is_no_effect() -> None:

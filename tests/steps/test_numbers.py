@@ -36,10 +36,10 @@ def test_the_difference_is_relative_to_each_outputs_largest_value(
     row: list[float], share: float
 ) -> None:
     """A thousandth of a large output is a thousandth; small outputs are held to 1."""
-    scale = max(1.0, *(abs(each) for each in row))
-    moved = [each + share * scale for each in row]
-    found = largest_difference(arrays([0.5], row), arrays([0.5], moved))
-    assert found == pytest.approx(share, rel=1e-3, abs=1e-6)
+    scale = max(1.0, *(abs(value) for value in row))
+    moved = [value + share * scale for value in row]
+    result = largest_difference(arrays([0.5], row), arrays([0.5], moved))
+    assert result == pytest.approx(share, rel=1e-3, abs=1e-6)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])

@@ -28,14 +28,14 @@ def opened(artifact: Artifact, folder: Path, **options: Any) -> Any:
     return Torch().open(artifact, Torch.Options(**options), OpenContext(threads=1, folder=folder))
 
 
-def fit(module: Any, _data: Any, *, course: Course, **asked: Any) -> Any:
+def fit(module: Any, _data: Any, *, course: Course, **options: Any) -> Any:
     """A trainer that also keeps an average, as many do."""
     import copy
 
     average = copy.deepcopy(module).eval()
     module.train()
-    optimizer = torch.optim.SGD(module.parameters(), lr=asked["learning_rate"])
-    for step in course.steps(asked["steps"], module=module, average=average, optimizer=optimizer):
+    optimizer = torch.optim.SGD(module.parameters(), lr=options["learning_rate"])
+    for step in course.steps(options["steps"], module=module, average=average, optimizer=optimizer):
         images = torch.from_numpy(example(step % 2 + 1))
         loss = course.loss(images, module(images).square().mean())
         optimizer.zero_grad()
@@ -65,11 +65,11 @@ def test_static_quantizes_every_layer_and_the_runtime_runs_it(
     assert applied.effect["bytes"] == (tmp_path / "link" / "model.pt2").stat().st_size
     session = opened(applied.artifact, tmp_path)
     for size in (1, 3):
-        (found,) = session.run(example(size))
+        (result,) = session.run(example(size))
         (wanted,) = module_outputs(make_model(), example(size))
-        assert found.shape == wanted.shape
-        assert np.abs(found - wanted).max() <= 0.1 * np.abs(wanted).max()
-        assert not np.array_equal(found, wanted)
+        assert result.shape == wanted.shape
+        assert np.abs(result - wanted).max() <= 0.1 * np.abs(wanted).max()
+        assert not np.array_equal(result, wanted)
 
 
 @pytest.mark.slow
@@ -82,7 +82,9 @@ def test_compiled_it_runs_8_bit_operators(
     applied = Pt2e().apply(
         Artifact(TORCH, module=make_model()), Pt2e.Options(samples=4), make_context()
     )
-    eager, compiled = (opened(applied.artifact, tmp_path, compile=each) for each in (False, True))
+    eager, compiled = (
+        opened(applied.artifact, tmp_path, compile=compiled) for compiled in (False, True)
+    )
     for size in (1, 3, 1):
         np.testing.assert_allclose(
             compiled.run(example(size))[0], eager.run(example(size))[0], atol=0.02
@@ -104,14 +106,14 @@ def test_qat_trains_with_the_suites_trainer_and_is_continued(
     class Stop(Exception):
         pass
 
-    def cut(module: Any, data: Any, *, course: Course, **asked: Any) -> Any:
-        def tell(images: Any, loss: Any, told: Any = course.loss) -> Any:
+    def cut(module: Any, data: Any, *, course: Course, **options: Any) -> Any:
+        def tell(images: Any, loss: Any, message: Any = course.loss) -> Any:
             if course.done == 2:
                 raise Stop
-            return told(images, loss)
+            return message(images, loss)
 
         course.loss = tell  # type: ignore[method-assign] # a trainer that dies
-        return fit(module, data, course=course, **asked)
+        return fit(module, data, course=course, **options)
 
     step = Pt2e()
     options = Pt2e.Options(method="qat", steps=4, learning_rate=0.01, batch_size=2)

@@ -38,25 +38,25 @@ def test_weight_only_stores_bytes_and_computes_in_float(
 ) -> None:
     """Every weight is int8 in the file, no activation is, and no image is asked for."""
     context = make_context("w", inputs=None)
-    effect, made = quantized(exported, context, method="weight_only", per_channel=per_channel)
+    effect, built = quantized(exported, context, method="weight_only", per_channel=per_channel)
     assert effect["quantized_ops"] == effect["quantizable_ops"] == 3
     assert effect["bytes"] < 0.6 * effect["bytes_before"]
-    graph = onnx.load(made.path).graph
+    graph = onnx.load(built.path).graph
     assert not [node for node in graph.node if node.op_type == "QuantizeLinear"]
-    assert 0 < far(made, exported) < 0.05
+    assert 0 < far(built, exported) < 0.05
 
 
 def test_dynamic_quantizes_as_it_runs(exported: Artifact, make_context: Any) -> None:
     """Integer convolutions, and no image is asked for."""
     context = make_context("d", inputs=None)
-    effect, made = quantized(
+    effect, built = quantized(
         exported, context, method="dynamic", weights="uint8", op_types_to_quantize=("Conv",)
     )
     assert effect["quantized_ops"] == effect["quantizable_ops"] == 3
-    kinds = {node.op_type for node in onnx.load(made.path).graph.node}
+    kinds = {node.op_type for node in onnx.load(built.path).graph.node}
     assert "ConvInteger" in kinds
     assert "Conv" not in kinds
-    assert 0 < far(made, exported) < 0.2
+    assert 0 < far(built, exported) < 0.2
 
 
 TENSORRT = {
@@ -70,10 +70,10 @@ TENSORRT = {
 
 def test_the_shape_that_tensorrt_takes(exported: Artifact, make_context: Any) -> None:
     """Symmetric int8 on both sides, biases in float; what is asked for by default has neither."""
-    effect, made = quantized(exported, make_context("t"), samples=2, **TENSORRT)
+    effect, built = quantized(exported, make_context("t"), samples=2, **TENSORRT)
     assert (effect["zero_points_not_zero"], effect["quantized_biases"]) == (0, 0)
     assert effect["quantized_ops"] == 3
-    assert 0 < far(made, exported) < 0.2
+    assert 0 < far(built, exported) < 0.2
     plain, _ = quantized(exported, make_context("p"), samples=2)
     assert plain["zero_points_not_zero"] > 0
     assert plain["quantized_biases"] > 0

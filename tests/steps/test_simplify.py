@@ -64,8 +64,8 @@ def test_simplify_takes_nodes_out_and_keeps_numbers_and_batch(
     assert [file.name for file in context.folder.iterdir()] == ["model.onnx"]
     for count in (1, 5):
         (one,), (other,) = (
-            onnx_outputs(onnx_session(each.path, 1), example(count))
-            for each in (clumsy, applied.artifact)
+            onnx_outputs(onnx_session(artifact.path, 1), example(count))
+            for artifact in (clumsy, applied.artifact)
         )
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
 
@@ -74,7 +74,7 @@ def test_simplify_leaves_what_is_to_be_left(clumsy: Artifact, make_context: Any)
     """A pattern that is skipped stays, and one that does not exist is named."""
     options = Simplify.Options(skip_fusion_patterns=("FusionConvBN",))
     applied = Simplify().apply(clumsy, options, make_context("a"))
-    kinds = [each.op_type for each in onnx.load(applied.artifact.path).graph.node]
+    kinds = [node.op_type for node in onnx.load(applied.artifact.path).graph.node]
     assert "BatchNormalization" in kinds
     bad = Simplify.Options(skip_fusion_patterns=("FusionConvBn",))
     with pytest.raises(BuildError, match="no pattern 'FusionConvBn'") as caught:

@@ -19,7 +19,7 @@ torch = pytest.importorskip("torch", reason="python -m pip install 'pytest-perfg
 
 def weights(module: Any) -> list[Any]:
     """Of every convolution."""
-    return [each.weight for each in module.modules() if isinstance(each, torch.nn.Conv2d)]
+    return [module.weight for module in module.modules() if isinstance(module, torch.nn.Conv2d)]
 
 
 @pytest.mark.parametrize("scope", ["global", "layer"])
@@ -31,11 +31,13 @@ def test_the_share_that_was_asked_for_is_zero(
     applied = step.apply(Artifact(TORCH, module=make_model()), options, make_context())
     step.prove(applied.effect, options)
     after, before = weights(applied.artifact.module), weights(make_model())
-    total = sum(each.numel() for each in after)
+    total = sum(weight.numel() for weight in after)
     assert applied.effect["sparsity"] == pytest.approx(0.7, abs=0.005)
-    assert applied.effect["nonzero_weights"] == sum(int((each != 0).sum()) for each in after)
-    assert sum(int((each == 0).sum()) for each in after) / total == pytest.approx(0.7, abs=0.005)
-    shares = [float((each == 0).float().mean()) for each in after]
+    assert applied.effect["nonzero_weights"] == sum(int((weight != 0).sum()) for weight in after)
+    assert sum(int((weight == 0).sum()) for weight in after) / total == pytest.approx(
+        0.7, abs=0.005
+    )
+    shares = [float((weight == 0).float().mean()) for weight in after]
     assert (max(shares) - min(shares) < 0.02) == (scope == "layer")
     for left, was in zip(after, before, strict=True):
         assert torch.equal(left[left != 0], was[left != 0])
@@ -125,9 +127,9 @@ def test_training_after_it_keeps_the_zeros(make_model: Any, make_context: Any, k
         make_context(),
     )
 
-    def fit(module: Any, _data: Any, *, course: Course, **asked: Any) -> Any:
+    def fit(module: Any, _data: Any, *, course: Course, **options: Any) -> Any:
         with torch.no_grad():
-            for _ in course.steps(asked["steps"]):
+            for _ in course.steps(options["steps"]):
                 for parameter in module.parameters():
                     parameter.add_(0.01)
         return module
@@ -135,7 +137,7 @@ def test_training_after_it_keeps_the_zeros(make_model: Any, make_context: Any, k
     step, options = Finetune(), Finetune.Options(steps=1, keep_zeros=keep)
     applied = step.apply(sparse.artifact, options, make_context("tuned", trainer=fit))
     step.prove(applied.effect, options)
-    zeros = sum(int((each == 0).sum()) for each in weights(applied.artifact.module))
+    zeros = sum(int((weight == 0).sum()) for weight in weights(applied.artifact.module))
     assert applied.effect["changed_parameters"] > 0
     assert (zeros > 0) == keep
     assert applied.effect["kept_zeros"] == (zeros if keep else 0)

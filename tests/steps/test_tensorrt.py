@@ -58,7 +58,7 @@ def detector(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         return BuildContext(
             folder=tmp_path_factory.mktemp(name),
             example=inputs,
-            inputs=lambda _, limit: (inputs(each + 1)[-1:] for each in range(limit)),
+            inputs=lambda _, limit: (inputs(index + 1)[-1:] for index in range(limit)),
             data=lambda split: split,
             trainer=None,
             seed=0,
@@ -98,10 +98,10 @@ def test_every_convolution_of_the_detector_gets_the_precision_of_its_file(
     note = EngineNote.read(path)
     assert (note.package, note.batch) == ("tensorrt_rtx", (1, 1, 8))
     layers = json.loads((path.parent / "inspector" / "layers.json").read_text())
-    convolutions = [each for each in layers if each["weighted"]]
-    assert {each["precision"] for each in convolutions} == {name}
+    convolutions = [layer for layer in layers if layer["weighted"]]
+    assert {convolution["precision"] for convolution in convolutions} == {name}
     late = {"runtime_fusion"}  # whose kernel is chosen where the engine runs
-    assert all(each["tactic"] or each["kind"] in late for each in convolutions)
+    assert all(convolution["tactic"] or convolution["kind"] in late for convolution in convolutions)
 
 
 @pytest.mark.slow
@@ -111,11 +111,11 @@ def test_the_proof_fails_for_an_engine_in_another_precision_than_its_file(
     """The layers of a real float32 engine do not prove what an 8-bit or 16-bit file asks for."""
     effect = detector["fp32"].effect
     for precision in ("int8", "fp16"):
-        asked = {f"onnx_{precision}_ops": 73}
+        requested = {f"onnx_{precision}_ops": 73}
         with pytest.raises(
             NoEffect, match=rf"no layer with weights computes in {precision}.*73 fp"
         ):
-            Step().prove({**effect, **asked}, options())
+            Step().prove({**effect, **requested}, options())
     Step().prove(effect, options())
 
 
@@ -155,10 +155,10 @@ def test_sparse_kernels_that_nobody_has_seen_are_not_proven(
     exported: Artifact, make_context: Any
 ) -> None:
     """tensorrt_rtx chooses its kernels where the engine runs: a real engine cannot show them."""
-    asked = options(sparse_weights=True)
-    applied = Step().apply(exported, asked, make_context())
+    requested = options(sparse_weights=True)
+    applied = Step().apply(exported, requested, make_context())
     with pytest.raises(NoEffect, match="no layer is known to have a kernel"):
-        Step().prove(applied.effect, asked)
+        Step().prove(applied.effect, requested)
 
 
 # -- what TensorRT refuses ---------------------------------------------------------------------
@@ -237,7 +237,7 @@ def test_what_the_package_has_not_is_said_in_its_words(
 
 def test_options_reach_the_engine(exported: Artifact, make_context: Any) -> None:
     """GPUs to build for, the profile, the lean runtime left out, limits and levels."""
-    asked = options(
+    requested = options(
         compute_capabilities=("SM86", "SM120"),
         min_batch=2,
         opt_batch=4,
@@ -249,7 +249,7 @@ def test_options_reach_the_engine(exported: Artifact, make_context: Any) -> None
         tf32=False,
         timing_cache=False,
     )
-    applied = Step().apply(exported, asked, make_context())
+    applied = Step().apply(exported, requested, make_context())
     assert applied.effect["batch"] == [2, 4, 16]
     assert applied.effect["timing_cache"] == "off"
     note = EngineNote.read(applied.artifact.path)
@@ -271,9 +271,9 @@ def test_a_flag_that_tensorrt_11_has_not_says_where_precision_comes_from(
         options(**{flag: True})
     real = tensorrt_package.package("tensorrt_rtx")
     monkeypatch.setattr(tensorrt_package, "package", lambda _: real)
-    asked = Step.Options(package="tensorrt", **{flag: True})  # type: ignore[arg-type] # its names
+    requested = Step.Options(package="tensorrt", **{flag: True})  # type: ignore[arg-type] # its names
     with pytest.raises(BuildError, match=rf"has no BuilderFlag.{flag.upper()}: precision comes"):
-        Step().apply(exported, asked, make_context())
+        Step().apply(exported, requested, make_context())
 
 
 def test_only_a_precision_flag_leaves_types_to_the_builder() -> None:
@@ -323,6 +323,6 @@ def test_options_are_checked_before_any_work(values: dict[str, Any], word: str) 
 def test_the_package_that_is_asked_for_is_what_must_be_installed() -> None:
     """A recipe for one package is not skipped for want of the other."""
     for package in ("tensorrt", "tensorrt_rtx"):
-        asked = Step.Options(package=package)  # type: ignore[arg-type] # one of the two
-        modules = {requirement.module for requirement in Step().requires_with(asked)}
+        requested = Step.Options(package=package)  # type: ignore[arg-type] # one of the two
+        modules = {requirement.module for requirement in Step().requires_with(requested)}
         assert modules & {"tensorrt", "tensorrt_rtx"} == {package}

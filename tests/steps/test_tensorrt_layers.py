@@ -110,28 +110,28 @@ def test_a_layer_computes_in_the_widest_of_what_it_multiplies(
     given: dict[str, Any], precision: str, weighted: bool
 ) -> None:
     """A layer that would be float must never be counted as 8-bit."""
-    (found,) = read(given)
-    assert (found.precision, found.weighted) == (precision, weighted)
+    (result,) = read(given)
+    assert (result.precision, result.weighted) == (precision, weighted)
 
 
 def test_a_sparse_kernel_is_told_by_its_flag_or_its_name() -> None:
     """And another is not."""
     conv = layer("CaskConvolution", [tensor(FP16)], [tensor(FP16)], Weights={"Type": "Half"})
-    found = read(
+    result = read(
         {**conv, "TacticName": "sm80_xmma_fprop_sparse_conv_f16f16"},
         {**conv, "HasSparseWeights": 1},
         {**conv, "HasSparseWeights": 0, "TacticName": "sm80_xmma_fprop_implicit_gemm"},
     )
-    assert [each.sparse for each in found] == [True, True, False]
+    assert [layer.sparse for layer in result] == [True, True, False]
 
 
 def test_counts_and_shares_are_of_the_layers_that_compute() -> None:
     """Shares are of those with weights: copies and waiting do not thin them out."""
     conv = layer("CaskConvolution", [tensor(INT8)], [tensor(INT8)], Weights={"Type": "Int8"})
     half = layer("CaskConvolution", [tensor(FP16)], [tensor(FP16)], Weights={"Type": "Half"})
-    found = read(conv, {**conv, "TacticName": "k"}, conv, half, layer("wait", [], []))
-    told = summary([*found, *read(layer("Reformat", [tensor(FP32)], [tensor(INT8)]))])
-    assert told == {
+    result = read(conv, {**conv, "TacticName": "k"}, conv, half, layer("wait", [], []))
+    reported = summary([*result, *read(layer("Reformat", [tensor(FP32)], [tensor(INT8)]))])
+    assert reported == {
         "layers": 5,
         "layers_by_precision": {"int8": 3, "fp16": 1, "fp32": 1},
         "weighted_layers": 4,
@@ -141,7 +141,7 @@ def test_counts_and_shares_are_of_the_layers_that_compute() -> None:
         "sparse_layers": 0,
         "kernels": 1,
     }
-    assert json.loads(as_json(found))[1] == {
+    assert json.loads(as_json(result))[1] == {
         "name": "CaskConvolution",
         "kind": "CaskConvolution",
         "precision": "int8",

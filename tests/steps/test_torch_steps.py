@@ -71,7 +71,9 @@ def test_prune_restores_the_very_same_model(
     applied = step.apply(Artifact(TORCH, module=make_model()), options, make_context())
     step.prove(applied.effect, options)
     pruned = applied.artifact.module
-    assert applied.effect["parameters"] == sum(each.numel() for each in pruned.parameters())
+    assert applied.effect["parameters"] == sum(
+        parameter.numel() for parameter in pruned.parameters()
+    )
     save_model(pruned, str(tmp_path / "w.safetensors"), force_contiguous=True)
     structure = json.loads(json.dumps(applied.structure))
     fresh = step.restore(make_model(), structure, options)
@@ -82,11 +84,11 @@ def test_prune_restores_the_very_same_model(
 def test_prune_is_deterministic(make_model: Any, make_context: Any) -> None:
     """The same model and options lose the same channels."""
     step, options = Prune(), Prune.Options(pruning_ratio=0.5)
-    found = [
+    result = [
         step.apply(Artifact(TORCH, module=make_model()), options, make_context(name)).structure
         for name in ("one", "two")
     ]
-    assert found[0] == found[1]
+    assert result[0] == result[1]
 
 
 def test_prune_keeps_the_models_outputs(make_model: Any, make_context: Any) -> None:
@@ -160,36 +162,36 @@ def test_prune_that_removes_nothing_is_no_effect(make_model: Any, make_context: 
         step.prove({**applied.effect, "macs": 0.0}, options)
 
 
-def fit(module: Any, data: Any, *, course: Course, **asked: Any) -> Any:
+def fit(module: Any, data: Any, *, course: Course, **options: Any) -> Any:
     """A trainer: some steps of gradient descent towards zero outputs."""
     assert data in {"train", "toy.data:night"}
-    optimizer = torch.optim.SGD(module.parameters(), lr=asked["learning_rate"])
+    optimizer = torch.optim.SGD(module.parameters(), lr=options["learning_rate"])
     module.train()
-    for _ in course.steps(asked["steps"], module=module, optimizer=optimizer):
+    for _ in course.steps(options["steps"], module=module, optimizer=optimizer):
         optimizer.zero_grad()
-        batch = torch.from_numpy(example(asked["batch_size"]))
+        batch = torch.from_numpy(example(options["batch_size"]))
         course.loss(batch, (module(batch) ** 2).mean()).backward()
         optimizer.step()
     return module.eval()
 
 
-def idle(module: Any, _data: Any, *, course: Course, **asked: Any) -> Any:
+def idle(module: Any, _data: Any, *, course: Course, **options: Any) -> Any:
     """A trainer that goes through its steps and changes nothing."""
-    for _ in course.steps(asked["steps"]):
+    for _ in course.steps(options["steps"]):
         pass
     return module
 
 
 def test_finetune_trains_with_the_suites_trainer(make_model: Any, make_context: Any) -> None:
     """The trainer gets the options and the train split; its changes are counted."""
-    seen: list[tuple[int, int, str]] = []
+    observed: list[tuple[int, int, str]] = []
     step, options = Finetune(), Finetune.Options(steps=2, batch_size=3)
-    context = make_context(trainer=fit, progress=lambda *told: seen.append(told))
+    context = make_context(trainer=fit, progress=lambda *reported: observed.append(reported))
     module = make_model().requires_grad_(False)
     applied = step.apply(Artifact(TORCH, module=module), options, context)
     step.prove(applied.effect, options)
-    assert [(done, total) for done, total, _ in seen] == [(1, 2), (2, 2)]
-    assert all(note.startswith("loss 0.") for _, _, note in seen)
+    assert [(done, total) for done, total, _ in observed] == [(1, 2), (2, 2)]
+    assert all(note.startswith("loss 0.") for _, _, note in observed)
     assert applied.effect["steps"] == 2
     assert 0 < applied.effect["changed_parameters"] <= applied.effect["parameters"]
     assert not applied.artifact.module.training
@@ -197,12 +199,12 @@ def test_finetune_trains_with_the_suites_trainer(make_model: Any, make_context: 
 
 def test_finetune_twice_gives_the_same_weights(make_model: Any, make_context: Any) -> None:
     """The seed says it all; another seed may give others."""
-    found = []
+    result = []
     for name in ("one", "two"):
         step, options = Finetune(), Finetune.Options(steps=3)
         context = make_context(name, trainer=fit)
-        found.append(step.apply(Artifact(TORCH, module=make_model()), options, context))
-    one, two = (each.artifact.module.state_dict() for each in found)
+        result.append(step.apply(Artifact(TORCH, module=make_model()), options, context))
+    one, two = (built.artifact.module.state_dict() for built in result)
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
@@ -229,8 +231,8 @@ def test_finetune_without_a_change_is_no_effect(make_model: Any, make_context: A
 def test_finetune_to_nan_is_no_effect(make_model: Any, make_context: Any) -> None:
     """Weights that are no numbers are never a success."""
 
-    def explode(module: Any, data: Any, **asked: Any) -> Any:
-        broken = copy.deepcopy(idle(module, data, **asked))
+    def explode(module: Any, data: Any, **options: Any) -> Any:
+        broken = copy.deepcopy(idle(module, data, **options))
         with torch.no_grad():
             broken[0].weight[0, 0, 0, 0] = float("nan")
         return broken

@@ -32,15 +32,15 @@ def kept(folder: Path, files: Mapping[str, str] = FILES) -> Checkpoints:
 def trainer(die: int = -1) -> Any:
     """A trainer with momentum, a schedule and dropout; it is cut off at the step `die`."""
 
-    def fit(module: Any, data: Any, *, course: Course, **asked: Any) -> Any:
+    def fit(module: Any, data: Any, *, course: Course, **options: Any) -> Any:
         assert data == "train"
         module.train()
-        optimizer = torch.optim.AdamW(module.parameters(), lr=asked["learning_rate"])
+        optimizer = torch.optim.AdamW(module.parameters(), lr=options["learning_rate"])
         schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, asked["learning_rate"], total_steps=asked["steps"]
+            optimizer, options["learning_rate"], total_steps=options["steps"]
         )
         state = {"module": module, "optimizer": optimizer, "schedule": schedule}
-        for step in course.steps(asked["steps"], **state):
+        for step in course.steps(options["steps"], **state):
             if step == die:
                 raise Stop
             images = torch.from_numpy(example(step + 1)[:1])
@@ -62,7 +62,7 @@ def weights(make_model: Any, course: Course, die: int = -1) -> Any:
     torch.manual_seed(1)
     module = make_model(torch.nn.Dropout(0.5), torch.nn.Conv2d(32, 5, 1))
     trained = train(trainer(die), module, "train", OPTIONS, 3, course)
-    return torch.cat([each.flatten().double() for each in trained.state_dict().values()])
+    return torch.cat([tensor.flatten().double() for tensor in trained.state_dict().values()])
 
 
 def cut(make_model: Any, folder: Path, at: int = 4) -> None:
@@ -81,16 +81,16 @@ def test_a_training_that_was_cut_off_is_continued_to_the_same_weights(
     make_model: Any, tmp_path: Path
 ) -> None:
     """Momentum, rate and random numbers go on where they were; every step's progress is told."""
-    told: list[tuple[int, int, str]] = []
+    reported: list[tuple[int, int, str]] = []
     cut(make_model, tmp_path / "t")
     torch.rand(7)  # another process would not be here
-    course = Course(lambda *each: told.append(each), kept(tmp_path / "t"))
-    found = weights(make_model, course)
+    course = Course(lambda *arguments: reported.append(arguments), kept(tmp_path / "t"))
+    result = weights(make_model, course)
     assert course.resumed_at == 4
     assert course.note == "continued after step 4"
-    assert [done for done, _, _ in told] == [4, 5, 6]
-    assert "loss" in told[-1][2]
-    assert torch.equal(found, weights(make_model, Course()))
+    assert [done for done, _, _ in reported] == [4, 5, 6]
+    assert "loss" in reported[-1][2]
+    assert torch.equal(result, weights(make_model, Course()))
 
 
 def test_nothing_is_pickled(make_model: Any, tmp_path: Path) -> None:
@@ -142,10 +142,10 @@ def test_a_damaged_checkpoint_is_left_alone_and_said(
     cut(make_model, tmp_path)
     harm(tmp_path)
     course = Course(checkpoints=kept(tmp_path))
-    found = weights(make_model, course)
+    result = weights(make_model, course)
     assert course.resumed_at == 0
     assert "not used" in course.note
-    assert torch.equal(found, weights(make_model, Course()))
+    assert torch.equal(result, weights(make_model, Course()))
 
 
 def test_a_checkpoint_of_other_code_is_not_continued(make_model: Any, tmp_path: Path) -> None:
@@ -167,8 +167,8 @@ def test_state_that_cannot_be_kept_is_named(tmp_path: Path) -> None:
 def test_a_trainer_that_leaves_early_is_an_error(make_model: Any) -> None:
     """Steps that were not done are not counted as done."""
 
-    def lazy(module: Any, _data: Any, *, course: Course, **asked: Any) -> Any:
-        next(course.steps(asked["steps"]))
+    def lazy(module: Any, _data: Any, *, course: Course, **options: Any) -> Any:
+        next(course.steps(options["steps"]))
         return module
 
     with pytest.raises(BuildError, match="0 of 6 steps"):

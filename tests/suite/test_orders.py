@@ -89,19 +89,19 @@ def test_every_order_that_is_refused_names_steps_that_are_there():
 )
 def test_orders_that_make_no_sense_are_refused_at_reading(tmp_path, chain, said):
     """Before anything is built, with the reason."""
-    found = read(
+    result = read(
         tmp_path, SUITE + FP32 + f'[[recipe]]\nname = "x"\nfrom = "fp32"\nsteps = [{chain}]\n'
     )
-    assert said in problem(found, "x")
+    assert said in problem(result, "x")
 
 
 def test_an_order_that_makes_no_sense_is_refused_with_the_reason(tmp_path):
     """Quantizing what is quantized, also when another recipe did it first."""
     again = '[[recipe]]\nname = "again"\nfrom = "int8"\nsteps = [{ quantize = "dynamic" }]\n'
     int8 = '[[recipe]]\nname = "int8"\nfrom = "onnx"\nsteps = [{ quantize = "weight_only" }]\n'
-    found = read(tmp_path, SUITE + FP32 + ONNX + int8 + again)
-    assert "int8" in found.suite.recipes  # needs no calibration images
-    said = problem(found, "again")
+    result = read(tmp_path, SUITE + FP32 + ONNX + int8 + again)
+    assert "int8" in result.suite.recipes  # needs no calibration images
+    said = problem(result, "again")
     assert "'quantize' makes no sense after 'quantize': its operators are 8-bit already" in said
     assert "change their order" in said
 
@@ -110,19 +110,19 @@ def test_an_order_that_makes_no_sense_is_refused_with_the_reason(tmp_path):
 def test_options_are_the_same_after_a_journey(group):
     """Those of every step, runtime and workload are sent to workers whole, defaults included."""
     for name in registry.names(group):
-        found = registry.find(group, name)
+        result = registry.find(group, name)
         if group == registry.STEPS:
             examples = {"finetune": 5, "sparsify": "2:4", "quantize": "dynamic"}
-            default = found.Options.model_fields[found.argument].get_default()
-            asked = {found.argument: examples.get(name, default)}
+            default = result.Options.model_fields[result.argument].get_default()
+            requested = {result.argument: examples.get(name, default)}
             if name == "backbone":
-                asked = {"backbone": "resnet18", "steps": 5}
+                requested = {"backbone": "resnet18", "steps": 5}
             if name == "distil":
-                asked = {"student": "toy.model:small", "steps": 5, "features": [["a", "b"]]}
+                requested = {"student": "toy.model:small", "steps": 5, "features": [["a", "b"]]}
         else:
-            asked = {"training": {"steps": 5}, "replicas": {"devices": 2}}.get(name, {})
-        options = found.Options.model_validate(asked)
-        assert found.Options.model_validate(options.model_dump(mode="json")) == options
+            requested = {"training": {"steps": 5}, "replicas": {"devices": 2}}.get(name, {})
+        options = result.Options.model_validate(requested)
+        assert result.Options.model_validate(options.model_dump(mode="json")) == options
 
 
 def test_images_are_asked_for_where_a_method_needs_them(tmp_path):
@@ -135,11 +135,11 @@ def test_images_are_asked_for_where_a_method_needs_them(tmp_path):
 @pytest.mark.usefixtures("third_party")
 def test_a_step_of_another_package_is_found(tmp_path):
     """A step is used by its entry point, and its missing package is named with its command."""
-    found = read(tmp_path, SUITE + FP32 + steps("blur"))
-    assert not found.problems
-    recipe = found.suite.recipes["x"]
+    result = read(tmp_path, SUITE + FP32 + steps("blur"))
+    assert not result.problems
+    recipe = result.suite.recipes["x"]
     assert dict(recipe.chain[0].options) == {"radius": 3}
-    missing = [each.install for each in missing_packages(found.suite, recipe)]
+    missing = [package.install for package in missing_packages(result.suite, recipe)]
     assert "pip install blur-kit" in missing
 
 
@@ -147,6 +147,6 @@ def test_a_step_of_another_package_is_found(tmp_path):
 @pytest.mark.parametrize("name", ["gone", "renamed"])
 def test_a_step_that_does_not_load_fails_its_recipe_only(tmp_path, name):
     """An entry point to a module or class that is not there is one recipe's problem."""
-    found = read(tmp_path, SUITE + FP32 + steps(name))
-    problem(found, "x")
-    assert "fp32" in found.suite.recipes
+    result = read(tmp_path, SUITE + FP32 + steps(name))
+    problem(result, "x")
+    assert "fp32" in result.suite.recipes

@@ -57,19 +57,19 @@ def test_ranges_are_read_with_their_places_and_the_first_value_stands_there(tmp_
     """The recipe can be looked at before anything is searched; what it needs is asked for."""
     suite = read(tmp_path, DATA + SEARCHED).suite
     assert suite is not None
-    found = suite.recipes["found"]
-    assert found.search is not None
-    assert tuple(each.place for each in found.search.ranges) == PLACES
-    assert (found.search.trials, found.search.seconds, found.search.seed) == (12, 600.0, 3)
-    assert found.chain[1].options["samples"] == 8
-    assert found.runtime.options["threads"] == 1
-    assert count(found.search.ranges) == 8 * 3 * 2
+    result = suite.recipes["found"]
+    assert result.search is not None
+    assert tuple(span.place for span in result.search.ranges) == PLACES
+    assert (result.search.trials, result.search.seconds, result.search.seed) == (12, 600.0, 3)
+    assert result.chain[1].options["samples"] == 8
+    assert result.runtime.options["threads"] == 1
+    assert count(result.search.ranges) == 8 * 3 * 2
     assert suite.recipes["other"].search is None
 
 
 VALUES = st.fixed_dictionaries(
     {
-        PLACES[0]: st.integers(1, 8).map(lambda each: each * 8),
+        PLACES[0]: st.integers(1, 8).map(lambda number: number * 8),
         PLACES[1]: st.sampled_from([[], ["a"], ["a", "# } b"]]),
         PLACES[2]: st.sampled_from([1, 2]),
     }
@@ -86,16 +86,16 @@ def test_a_frozen_recipe_parses_to_the_values_that_won(
     before = read(root, DATA + SEARCHED)
     filled = reading.filled(before, root, "found", values)
     assert filled.search is None
-    made = frozen(DATA + SEARCHED, "found", values, "Found by a search.")
-    after = read(root, made.file).suite
+    built = frozen(DATA + SEARCHED, "found", values, "Found by a search.")
+    after = read(root, built.file).suite
     assert after is not None
     assert after.recipes["found"] == filled
     assert before.suite is not None
     assert after.recipes["other"] == before.suite.recipes["other"]
     for comment in ("# why this one", "# as ever", "# of the next", "# Found by a search."):
-        assert comment in made.file
-    assert "# enough" not in made.file
-    assert made.entry in made.file
+        assert comment in built.file
+    assert "# enough" not in built.file
+    assert built.entry in built.file
 
 
 def test_what_cannot_be_edited_is_written_from_its_data(tmp_path: Path) -> None:
@@ -105,15 +105,15 @@ def test_what_cannot_be_edited_is_written_from_its_data(tmp_path: Path) -> None:
         .replace("runtime = { name", 'runtime = ["openvino", { name')
         .replace("[1, 2] } } }", "[1, 2] } } }]")
     )
-    found = read(tmp_path, several)
-    assert found.suite is not None
+    result = read(tmp_path, several)
+    assert result.suite is not None
     values = {PLACES[0]: 16, PLACES[1]: ["a"]}
-    assert found.suite.recipes["found-openvino"].search is not None
-    made = frozen(several, "found-openvino", values, "Found.")
-    assert made.file == ""
-    after = read(tmp_path, DATA + made.entry).suite
+    assert result.suite.recipes["found-openvino"].search is not None
+    built = frozen(several, "found-openvino", values, "Found.")
+    assert built.file == ""
+    after = read(tmp_path, DATA + built.entry).suite
     assert after is not None
-    filled = reading.filled(found, tmp_path, "found-openvino", values)
+    filled = reading.filled(result, tmp_path, "found-openvino", values)
     assert after.recipes["found-openvino"] == filled
 
 
@@ -177,9 +177,9 @@ def test_a_range_is_checked_before_anything_is_built(
 ) -> None:
     """At its ends, by the step's own options, with the place and the value."""
     text = SEARCHED.replace("{ low = 8, high = 64, step = 8 }", range_)
-    told = problem(read(tmp_path, DATA + text), "found")
-    assert said in told
-    assert "samples" in told
+    reported = problem(read(tmp_path, DATA + text), "found")
+    assert said in reported
+    assert "samples" in reported
 
 
 def test_a_search_needs_ranges_a_budget_on_accuracy_and_a_reference(tmp_path: Path) -> None:
@@ -200,9 +200,9 @@ def test_a_search_needs_ranges_a_budget_on_accuracy_and_a_reference(tmp_path: Pa
     late = SEARCHED.replace('"10 min"', '"0 s"')
     assert "'0 s' is not above 0" in problem(read(tmp_path, DATA + late), "found")
     child = SEARCHED.replace('"other"\nfrom    = "fp32"', '"other"\nfrom    = "found"')
-    told = problem(read(tmp_path, DATA + child), "other")
-    assert "derived from 'found', whose values are searched" in told
-    assert "pytest-perfgate freeze found" in told
+    reported = problem(read(tmp_path, DATA + child), "other")
+    assert "derived from 'found', whose values are searched" in reported
+    assert "pytest-perfgate freeze found" in reported
 
 
 @pytest.mark.parametrize(
@@ -224,17 +224,17 @@ def test_a_search_has_a_time_and_a_goal_that_it_can_have(
 def test_a_range_stands_in_place_of_a_whole_option(tmp_path: Path) -> None:
     """Not inside of one, and not in place of a name."""
     inside = SEARCHED.replace("{ search = { choices = [1, 2] } } }", "{ a = { search = {} } } }")
-    told = problem(read(tmp_path, DATA + inside), "found")
-    assert "a range replaces a whole option" in told
+    reported = problem(read(tmp_path, DATA + inside), "found")
+    assert "a range replaces a whole option" in reported
     named = SEARCHED.replace('name = "onnxruntime"', 'name = { search = { choices = ["a", "b"] } }')
     assert "a name cannot be a range" in problem(read(tmp_path, DATA + named), "found")
 
 
 def test_values_of_other_ranges_are_refused(tmp_path: Path) -> None:
     """What was found belongs to the ranges that it was looked for in."""
-    found = read(tmp_path, DATA + SEARCHED)
+    result = read(tmp_path, DATA + SEARCHED)
     with pytest.raises(reading.RecipeError, match="other ranges"):
-        reading.filled(found, tmp_path, "found", {PLACES[0]: 8})
+        reading.filled(result, tmp_path, "found", {PLACES[0]: 8})
 
 
 def test_editors_know_ranges() -> None:
@@ -254,9 +254,9 @@ def test_another_range_or_budget_is_another_study_and_more_trials_are_not(tmp_pa
     def key(text: str) -> str:
         suite = read(tmp_path, text).suite
         assert suite is not None
-        found = suite.recipes["found"]
-        goal = goal_of(found, metrics_of(suite.task), this_machine())
-        return digest_of(_study_key(suite, found, goal, this_machine()))
+        result = suite.recipes["found"]
+        goal = goal_of(result, metrics_of(suite.task), this_machine())
+        return digest_of(_study_key(suite, result, goal, this_machine()))
 
     text = DATA + SEARCHED
     assert key(text) == key(text.replace("trials = 12", "trials = 30").replace("10 min", "1 min"))
@@ -269,18 +269,18 @@ def test_another_range_or_budget_is_another_study_and_more_trials_are_not(tmp_pa
         text.replace("trials = 12", 'trials = 12, metric = "throughput"'),
         text.replace('"torch"', '{ name = "torch", threads = 2 }', 1),
     ]
-    assert len({key(each) for each in [text, *changed]}) == 1 + len(changed)
+    assert len({key(content) for content in [text, *changed]}) == 1 + len(changed)
 
 
 def test_files_that_have_changed_begin_another_study(tmp_path: Path) -> None:
     """And the first one is there again when they are as they were."""
-    asked = for_command(tmp_path, "test")
+    requested = for_command(tmp_path, "test")
     (tmp_path / "model.py").write_text("one")
-    first = _folder(asked, "key")
+    first = _folder(requested, "key")
     first.mkdir(parents=True)
     _write_files(first, {"model.py": Digests(tmp_path).digest("model.py")})
-    assert _folder(asked, "key") == first
+    assert _folder(requested, "key") == first
     (tmp_path / "model.py").write_text("two")
-    assert _folder(asked, "key") != first
+    assert _folder(requested, "key") != first
     (tmp_path / "model.py").write_text("one")
-    assert _folder(asked, "key") == first
+    assert _folder(requested, "key") == first

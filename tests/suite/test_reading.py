@@ -16,20 +16,20 @@ REQUIRE = SUITE.replace("[suite]", '[suite]\nrequire = ["gpu", "WORD"]') + FP32
 def test_the_demo_suite_is_read_without_a_problem():
     """The suite that the project ships is read whole."""
     root = Path(__file__).parents[2]
-    found = reading.read(root / "suites" / "digits" / "recipes.toml", root)
-    assert (found.suite_problems, dict(found.problems)) == ((), {})
-    assert found.suite is not None
-    int8 = found.suite.recipes["int8"]
+    result = reading.read(root / "suites" / "digits" / "recipes.toml", root)
+    assert (result.suite_problems, dict(result.problems)) == ((), {})
+    assert result.suite is not None
+    int8 = result.suite.recipes["int8"]
     assert [step.name for step in int8.chain] == ["export", "quantize"]
     assert (int8.reference, int8.own_steps, int8.runtime.name) == ("fp32", 1, "onnxruntime")
 
 
 def test_a_malformed_file_names_line_and_column(tmp_path):
     """What is not TOML is placed by line and column."""
-    found = read(tmp_path, SUITE + "name = \n")
-    assert found.suite is None
-    assert "suites/demo/recipes.toml" in str(found.suite_problems[0])
-    assert "line 6, column" in str(found.suite_problems[0])
+    result = read(tmp_path, SUITE + "name = \n")
+    assert result.suite is None
+    assert "suites/demo/recipes.toml" in str(result.suite_problems[0])
+    assert "line 6, column" in str(result.suite_problems[0])
 
 
 @pytest.mark.parametrize(
@@ -63,17 +63,17 @@ def test_a_malformed_file_names_line_and_column(tmp_path):
 )
 def test_a_problem_of_the_whole_suite_is_named(tmp_path, text, said):
     """A suite that cannot be used says what is wrong and gives no recipes."""
-    found = read(tmp_path, text)
-    assert found.suite is None
-    assert said in str(found.suite_problems[0])
+    result = read(tmp_path, text)
+    assert result.suite is None
+    assert said in str(result.suite_problems[0])
 
 
 @pytest.mark.parametrize("word", ["tensorrt", "prune", "loader", "avx512_vnni", "sve2", "demo"])
 def test_a_suite_requires_what_can_be_measured(tmp_path, word):
     """Runtimes, steps, workloads, features of any CPU, not of this one alone, and itself."""
-    found = read(tmp_path, REQUIRE.replace("WORD", word))
-    assert found.suite is not None
-    assert found.suite.require == ("gpu", word)
+    result = read(tmp_path, REQUIRE.replace("WORD", word))
+    assert result.suite is not None
+    assert result.suite.require == ("gpu", word)
 
 
 def test_a_path_out_of_the_project_is_refused_and_a_link_is_followed(tmp_path):
@@ -84,9 +84,9 @@ def test_a_path_out_of_the_project_is_refused_and_a_link_is_followed(tmp_path):
     (root / "suites" / "demo" / "m.onnx").symlink_to(tmp_path / "out.onnx")
     recipe = FP32.replace('"torch"', '"onnxruntime"')
     assert not read(root, SUITE.replace("demo.model:build", "m.onnx") + recipe).problems
-    found = read(root, SUITE.replace("demo.model:build", "../../../out.onnx") + recipe)
-    assert "leaves the project" in str(found.suite_problems[0])
-    assert "link" in found.suite_problems[0].next_step
+    result = read(root, SUITE.replace("demo.model:build", "../../../out.onnx") + recipe)
+    assert "leaves the project" in str(result.suite_problems[0])
+    assert "link" in result.suite_problems[0].next_step
 
 
 def test_a_model_in_onnx_starts_the_chain_as_onnx(tmp_path):
@@ -102,8 +102,8 @@ def test_a_model_that_takes_no_images_is_a_problem_of_the_suite(tmp_path):
     """It is named at its key, before any work."""
     (tmp_path / "suites" / "demo").mkdir(parents=True)
     (tmp_path / "suites" / "demo" / "m.onnx").write_bytes(IMAGES.replace(b"\x08\x01", b"\x08\x02"))
-    found = read(tmp_path, SUITE.replace("demo.model:build", "m.onnx") + FP32)
-    (error,) = found.suite_problems
+    result = read(tmp_path, SUITE.replace("demo.model:build", "m.onnx") + FP32)
+    (error,) = result.suite_problems
     assert error.where == "suites/demo/recipes.toml: suite.model"
     assert "takes x uint8" in error.problem
     assert error.valid == "one input of images: float (N, 3, H, W)"
@@ -113,9 +113,9 @@ def test_a_model_that_takes_no_images_is_a_problem_of_the_suite(tmp_path):
 def test_a_name_that_cannot_be_a_file_is_refused(tmp_path, name):
     """A recipe's name can neither leave a folder nor carry markup."""
     text = SUITE + FP32 + f'[[recipe]]\nname = "{name}"\nruntime = "torch"\n'
-    found = read(tmp_path, text)
-    assert "cannot be a recipe's name" in problem(found, name)
-    assert "fp32" in found.suite.recipes
+    result = read(tmp_path, text)
+    assert "cannot be a recipe's name" in problem(result, name)
+    assert "fp32" in result.suite.recipes
 
 
 @pytest.mark.parametrize(
@@ -159,9 +159,9 @@ def test_a_name_that_cannot_be_a_file_is_refused(tmp_path, name):
 )
 def test_a_broken_recipe_is_named_and_takes_no_other_with_it(tmp_path, recipe, name, said):
     """One recipe's problem is its own."""
-    found = read(tmp_path, SUITE + FP32 + ONNX + recipe)
-    assert said in problem(found, name)
-    assert set(found.suite.recipes) == {"fp32", "onnx"}
+    result = read(tmp_path, SUITE + FP32 + ONNX + recipe)
+    assert said in problem(result, name)
+    assert set(result.suite.recipes) == {"fp32", "onnx"}
 
 
 def test_a_step_that_trains_asks_for_a_trainer(tmp_path):
@@ -205,25 +205,25 @@ def test_data_of_an_import_path_is_taken(tmp_path):
     text = SUITE + 'train = "demo.data:train"\ncalibration = "demo.data:calibration"\n' + FP32
     for method in ("static", "qat"):
         text += f'[[recipe]]\nname = "{method}"\nfrom = "fp32"\nsteps = [{{ pt2e = "{method}" }}]\n'
-    found = read(tmp_path, text)
-    assert "static" in found.suite.recipes
-    assert "needs a trainer" in problem(found, "qat")
+    result = read(tmp_path, text)
+    assert "static" in result.suite.recipes
+    assert "needs a trainer" in problem(result, "qat")
 
 
 def test_two_recipes_of_one_name_both_fail_with_what_is_derived(tmp_path):
     """Of two recipes of a name neither is taken."""
-    found = read(tmp_path, SUITE + FP32 + FP32 + ONNX)
-    assert "two recipes named 'fp32'" in problem(found, "fp32")
-    assert "derived from 'fp32', which has errors" in problem(found, "onnx")
+    result = read(tmp_path, SUITE + FP32 + FP32 + ONNX)
+    assert "two recipes named 'fp32'" in problem(result, "fp32")
+    assert "derived from 'fp32', which has errors" in problem(result, "onnx")
 
 
 def test_a_circle_is_named(tmp_path):
     """Recipes that are derived from each other fail, and the circle is written out."""
     text = SUITE + FP32 + '[[recipe]]\nname = "a"\nfrom = "b"\n[[recipe]]\nname = "b"\nfrom = "a"\n'
-    found = read(tmp_path, text)
-    assert "a -> b -> a" in problem(found, "a")
-    assert "b" in found.problems
-    assert set(found.suite.recipes) == {"fp32"}
+    result = read(tmp_path, text)
+    assert "a -> b -> a" in problem(result, "a")
+    assert "b" in result.problems
+    assert set(result.suite.recipes) == {"fp32"}
 
 
 def test_what_is_derived_from_a_broken_recipe_fails_wherever_it_stands(tmp_path):
@@ -280,10 +280,10 @@ SEVERAL = (
 
 def test_a_list_of_runtimes_is_a_recipe_of_each(tmp_path):
     """Each has the steps, the budgets and its own runtime's options, and is named after both."""
-    found = read(tmp_path, SUITE + FP32 + SEVERAL)
-    assert not found.problems
-    assert list(found.suite.recipes) == ["fp32", "many-onnxruntime", "many-openvino"]
-    one, other = found.suite.recipes["many-onnxruntime"], found.suite.recipes["many-openvino"]
+    result = read(tmp_path, SUITE + FP32 + SEVERAL)
+    assert not result.problems
+    assert list(result.suite.recipes) == ["fp32", "many-onnxruntime", "many-openvino"]
+    one, other = result.suite.recipes["many-onnxruntime"], result.suite.recipes["many-openvino"]
     assert (one.runtime.name, other.runtime.name) == ("onnxruntime", "openvino")
     assert other.runtime.options["precision"] == "bf16"
     assert one.chain == other.chain
@@ -295,9 +295,9 @@ def test_a_list_of_runtimes_is_a_recipe_of_each(tmp_path):
 def test_what_derives_from_a_list_of_runtimes_names_one(tmp_path):
     """The table's own name is no recipe; one of those that it makes is."""
     child = '[[recipe]]\nname = "child"\nfrom = "{}"\n'
-    found = read(tmp_path, SUITE + FP32 + child.format("many-openvino") + SEVERAL)
-    assert not found.problems
-    assert found.suite.recipes["child"].runtime.name == "openvino"
+    result = read(tmp_path, SUITE + FP32 + child.format("many-openvino") + SEVERAL)
+    assert not result.problems
+    assert result.suite.recipes["child"].runtime.name == "openvino"
     said = problem(read(tmp_path, SUITE + FP32 + SEVERAL + child.format("many")), "child")
     assert "recipe 'child': from" in said
     assert "several runtimes" in said
@@ -328,9 +328,9 @@ def test_what_derives_from_a_list_of_runtimes_names_one(tmp_path):
 def test_a_bad_runtime_of_a_list_is_named_by_its_place(tmp_path, runtimes, name, said):
     """The key says which of the list it is; a good one beside it is taken."""
     text = '[[recipe]]\nname = "many"\nfrom = "fp32"\nsteps = [{ export = "onnx" }]\n'
-    found = read(tmp_path, f"{SUITE}{FP32}{text}runtime = {runtimes}\n")
-    assert said in problem(found, name)
-    assert ("many-onnxruntime" in found.suite.recipes) == name.startswith("many-")
+    result = read(tmp_path, f"{SUITE}{FP32}{text}runtime = {runtimes}\n")
+    assert said in problem(result, name)
+    assert ("many-onnxruntime" in result.suite.recipes) == name.startswith("many-")
 
 
 @pytest.mark.parametrize(
@@ -344,9 +344,9 @@ def test_a_bad_runtime_of_a_list_is_named_by_its_place(tmp_path, runtimes, name,
 def test_names_that_a_list_makes_are_unique_too(tmp_path, other, first):
     """A second recipe of such a name, or of the table's own, is refused."""
     tables = other + SEVERAL if first else SEVERAL + other
-    found = read(tmp_path, SUITE + FP32 + tables)
-    assert any("there are two recipes named 'many" in str(p[0]) for p in found.problems.values())
-    assert len(found.suite.recipes) < 4
+    result = read(tmp_path, SUITE + FP32 + tables)
+    assert any("there are two recipes named 'many" in str(p[0]) for p in result.problems.values())
+    assert len(result.suite.recipes) < 4
 
 
 def test_a_runtime_that_takes_another_kind_is_told_the_step(tmp_path):

@@ -44,13 +44,13 @@ def test_a_training_comes_after_the_steps_of_the_recipe(tmp_path: Path) -> None:
     pruned = '[[recipe]]\nname = "p"\nfrom = "train"\nsteps = [{ sparsify = "2:4" }]\n'
     suite = read(tmp_path, TRAINS + TRAIN + ASKED + pruned).suite
     assert suite is not None
-    assert [each.name for each in suite.recipes["p"].chain] == ["sparsify", "finetune"]
+    assert [spec.name for spec in suite.recipes["p"].chain] == ["sparsify", "finetune"]
 
 
 def test_what_is_compared_does_the_same_work(tmp_path: Path) -> None:
     """A recipe cannot be measured by other work than its reference."""
-    found = read(tmp_path, TRAINS + TRAIN + '[[recipe]]\nname = "t"\nfrom = "train"\n' + ASKED)
-    said = problem(found, "t")
+    result = read(tmp_path, TRAINS + TRAIN + '[[recipe]]\nname = "t"\nfrom = "train"\n' + ASKED)
+    said = problem(result, "t")
     assert "recipe 't': workload" in said
     assert "its workload is 'training', and that of its reference 'train' is 'images'" in said
     assert "leave out `from`" in said
@@ -85,40 +85,45 @@ def test_an_unknown_workload_or_option_is_explained(tmp_path: Path) -> None:
     said = problem(read(tmp_path, SUITE + FP32 + 'workload = "trainig"\n'), "fp32")
     assert "there is no workload 'trainig'" in said
     assert "training" in said
-    asked = 'workload = { name = "training", steps = 3, auto_cast = "bfloat16" }\n'
-    said = problem(read(tmp_path, TRAINS + TRAIN + asked), "train")
+    requested = 'workload = { name = "training", steps = 3, auto_cast = "bfloat16" }\n'
+    said = problem(read(tmp_path, TRAINS + TRAIN + requested), "train")
     assert "'auto_cast' is not a key" in said
     assert "autocast" in said
 
 
 def test_replicas_are_several_and_their_number_is_a_recipes_own(tmp_path: Path) -> None:
     """Two at the least; a recipe may ask for more than its reference."""
-    asked = 'workload = { name = "replicas", devices = %d, batches = 2 }\n'
+    requested = 'workload = { name = "replicas", devices = %d, batches = 2 }\n'
     assert "'devices' is missing" in problem(
         read(tmp_path, SUITE + FP32 + 'workload = "replicas"\n'), "fp32"
     )
-    assert "greater than or equal to 2" in problem(read(tmp_path, SUITE + FP32 + asked % 1), "fp32")
+    assert "greater than or equal to 2" in problem(
+        read(tmp_path, SUITE + FP32 + requested % 1), "fp32"
+    )
     budget = '[recipe.budgets]\nscaling_efficiency = { min = "90%" }\n'
     more = '[[recipe]]\nname = "m"\nfrom = "fp32"\nworkload = { devices = 4 }\n'
-    found = read(tmp_path, SUITE + FP32 + asked % 2 + more + budget)
-    assert found.suite is not None, found.problems
-    assert not found.problems
-    assert found.suite.recipes["m"].workload.options == {
+    result = read(tmp_path, SUITE + FP32 + requested % 2 + more + budget)
+    assert result.suite is not None, result.problems
+    assert not result.problems
+    assert result.suite.recipes["m"].workload.options == {
         "devices": 4,
         "batches": 2,
         "batch_size": None,
     }
-    assert found.suite.recipes["m"].budgets[0].limits[0].value == 0.9
+    assert result.suite.recipes["m"].budgets[0].limits[0].value == 0.9
 
 
 def test_every_metric_of_a_task_is_measured_by_some_workload() -> None:
     """None is promised that nothing gives; recipes without `workload` keep all they had."""
     task = task_of("detection")
-    every = [registry.find(registry.WORKLOADS, each) for each in registry.names(registry.WORKLOADS)]
-    told = [metrics_of_workload(each, task) for each in every]
-    assert frozenset().union(*told) == set(metrics_of("detection"))
+    every = [
+        registry.find(registry.WORKLOADS, workload)
+        for workload in registry.names(registry.WORKLOADS)
+    ]
+    reported = [metrics_of_workload(name, task) for name in every]
+    assert frozenset().union(*reported) == set(metrics_of("detection"))
     images, training, batches = (
-        metrics_of_workload(each, task) for each in (Images(), Training(), Batches())
+        metrics_of_workload(batch, task) for batch in (Images(), Training(), Batches())
     )
     assert {"latency_p50", "throughput", "parity", "energy", "memory_growth"} <= images
     assert not {"latency_p50", "throughput"} & (training | batches)

@@ -25,12 +25,12 @@ def read(root: Path, text: str) -> reading.SuiteFile:
     return reading.read(folder / "recipes.toml", root)
 
 
-def problem(found: reading.SuiteFile, name: str) -> str:
+def problem(result: reading.SuiteFile, name: str) -> str:
     """The first problem of a recipe, which must have one and not be taken."""
-    assert found.suite is not None
-    assert name in found.problems, f"{name} was accepted"
-    assert name not in found.suite.recipes
-    return str(found.problems[name][0])
+    assert result.suite is not None
+    assert name in result.problems, f"{name} was accepted"
+    assert name not in result.suite.recipes
+    return str(result.problems[name][0])
 
 
 def budget(root: Path, line: str, recipe: str = FP32, name: str = "fp32") -> str:

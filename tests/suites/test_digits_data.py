@@ -115,7 +115,7 @@ def test_boxes_are_tight_around_the_ink(monkeypatch: pytest.MonkeyPatch) -> None
     white = np.full(3, 255.0, dtype=np.float32)
     monkeypatch.setattr(composer, "_background", lambda _side: black)
     monkeypatch.setattr(composer, "_colour", lambda _behind: white)
-    seen = 0
+    observed = 0
     for _ in range(20):
         scene = composer.scene()
         ink = scene.image[..., 0] > 128
@@ -129,9 +129,9 @@ def test_boxes_are_tight_around_the_ink(monkeypatch: pytest.MonkeyPatch) -> None
             assert columns[:2].any()
             assert columns[-2:].any()
             covered[y : y + height, x : x + width] = True
-            seen += 1
+            observed += 1
         assert not (ink & ~covered).any()
-    assert seen > 20
+    assert observed > 20
 
 
 def test_annotations_are_valid(calibration: DetectionData) -> None:

@@ -101,7 +101,7 @@ def test_fine_tuning_repeats_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setenv("PERFGATE_CACHE", str(tmp_path))
     images = data.calibration()
-    seen: list[tuple[int, int]] = []
+    observed: list[tuple[int, int]] = []
 
     def tuned(seed: int) -> dict[str, Any]:
         module = fit(
@@ -111,13 +111,13 @@ def test_fine_tuning_repeats_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             learning_rate=1e-3,
             batch_size=2,
             seed=seed,
-            course=Course(lambda done, total, _note: seen.append((done, total))),
+            course=Course(lambda done, total, _note: observed.append((done, total))),
         )
         assert not module.training
         return module.state_dict()
 
     first, again, other = tuned(1), tuned(1), tuned(2)
-    assert seen[:2] == [(1, 2), (2, 2)]
+    assert observed[:2] == [(1, 2), (2, 2)]
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not all(torch.equal(first[name], other[name]) for name in first)
 
@@ -125,11 +125,14 @@ def test_fine_tuning_repeats_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_the_student_is_smaller_and_gives_the_same_outputs(detector: Any) -> None:
     """A third of the parameters, and boxes and scores of the same anchors."""
     student = model.small()
-    sizes = [sum(each.numel() for each in module.parameters()) for module in (student, detector)]
+    sizes = [
+        sum(parameter.numel() for parameter in module.parameters())
+        for module in (student, detector)
+    ]
     assert sizes[0] < sizes[1] / 3
     with torch.inference_mode():
-        found, wanted = (each(torch.rand(1, 3, 64, 64)) for each in (student, detector))
-    assert [each.shape for each in found] == [each.shape for each in wanted]
+        result, wanted = (network(torch.rand(1, 3, 64, 64)) for network in (student, detector))
+    assert [tensor.shape for tensor in result] == [tensor.shape for tensor in wanted]
 
 
 @pytest.mark.slow

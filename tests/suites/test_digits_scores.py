@@ -30,7 +30,9 @@ def test_the_demo_detectors_map_is_that_of_pycocotools() -> None:
     coco = {
         **whole.coco,
         "images": whole.coco["images"][:SCENES],
-        "annotations": [each for each in whole.coco["annotations"] if each["image_id"] in ids],
+        "annotations": [
+            annotation for annotation in whole.coco["annotations"] if annotation["image_id"] in ids
+        ],
     }
     part = DetectionData(images=images, coco=coco)
     pipeline = Detection().pipeline(Input(), Output())
@@ -39,10 +41,10 @@ def test_the_demo_detectors_map_is_that_of_pycocotools() -> None:
     with torch.inference_mode():
         for image in images:
             batch, meta = pipeline.preprocess([image])
-            outputs = tuple(each.numpy() for each in detector(torch.from_numpy(batch)))
+            outputs = tuple(tensor.numpy() for tensor in detector(torch.from_numpy(batch)))
             predictions += pipeline.postprocess(outputs, meta)
-    found = evaluate(part, predictions)
-    assert found.values["map"] >= 0.70
+    result = evaluate(part, predictions)
+    assert result.values["map"] >= 0.70
     with contextlib.redirect_stdout(io.StringIO()):
         truth = coco_module.COCO()
         truth.dataset = coco
@@ -54,12 +56,14 @@ def test_the_demo_detectors_map_is_that_of_pycocotools() -> None:
                 "bbox": [*map(float, box[:2]), *map(float, box[2:] - box[:2])],
                 "score": float(score),
             }
-            for entry, each in zip(coco["images"], predictions, strict=True)
-            for box, score, category in zip(each.boxes, each.scores, each.categories, strict=True)
+            for entry, prediction in zip(coco["images"], predictions, strict=True)
+            for box, score, category in zip(
+                prediction.boxes, prediction.scores, prediction.categories, strict=True
+            )
         ]
         judged = eval_module.COCOeval(truth, truth.loadRes(rows), "bbox")
         judged.evaluate()
         judged.accumulate()
         judged.summarize()
-    assert found.values["map"] == pytest.approx(judged.stats[0], abs=1e-9)
-    assert found.values["map50"] == pytest.approx(judged.stats[1], abs=1e-9)
+    assert result.values["map"] == pytest.approx(judged.stats[0], abs=1e-9)
+    assert result.values["map50"] == pytest.approx(judged.stats[1], abs=1e-9)

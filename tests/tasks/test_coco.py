@@ -82,9 +82,9 @@ def official(data: DetectionData, predictions: list[Prediction]) -> list[float]:
             "bbox": [box[0], box[1], box[2] - box[0], box[3] - box[1]],
             "score": float(score),
         }
-        for entry, found in zip(data.coco["images"], predictions, strict=True)
+        for entry, result in zip(data.coco["images"], predictions, strict=True)
         for box, score, category in zip(
-            found.boxes.tolist(), found.scores, found.categories, strict=True
+            result.boxes.tolist(), result.scores, result.categories, strict=True
         )
     ]
     with contextlib.redirect_stdout(io.StringIO()):
@@ -196,7 +196,10 @@ def test_data_without_objects_gives_no_score(blind: bool) -> None:
 def test_a_category_that_the_data_lacks_is_explained() -> None:
     """A model with more categories than the data is told so."""
     data, predictions = scene(1)
-    far = [Prediction(each.boxes, each.scores, each.categories + 9) for each in predictions]
+    far = [
+        Prediction(prediction.boxes, prediction.scores, prediction.categories + 9)
+        for prediction in predictions
+    ]
     with pytest.raises(DataError):
         evaluate(data, far)
 
@@ -225,8 +228,8 @@ def test_a_category_of_crowds_alone_has_no_score_either() -> None:
         "annotations": [*data.coco["annotations"], crowd],
         "categories": [*data.coco["categories"], {"id": 9, "name": "crowds"}],
     }
-    for found in (predictions, nothing(len(data.images))):
-        assert "crowds" not in evaluate(DetectionData(data.images, wider), found).per_category
+    for result in (predictions, nothing(len(data.images))):
+        assert "crowds" not in evaluate(DetectionData(data.images, wider), result).per_category
 
 
 def test_digests_follow_predictions_and_data() -> None:

@@ -32,10 +32,10 @@ def test_ids_of_any_kind_are_ids(kind: str, table: str) -> None:
     """Whatever they are, they only say which is which: a detector that finds all but the dogs
     scores one half.
     """
-    made, named = KINDS[kind]
+    built, named = KINDS[kind]
     coco = instances()
     for entry in coco[table]:
-        entry["id"] = made(entry["id"])
+        entry["id"] = built(entry["id"])
     field = {"images": "image_id", "categories": "category_id"}[table]
     for entry in coco["annotations"]:
         entry[field] = named(entry[field])

@@ -28,12 +28,16 @@ def stages(decode: str, **options: Any) -> Any:
 
 def found(decode: str, outputs: Sequence[Any], **options: Any) -> list[tuple[Any, float, int]]:
     """Boxes, scores and classes of one image of 64 x 96, best first."""
-    made = stages(decode, **options)
-    _, meta = made.preprocess([np.zeros((64, 96, 3), np.uint8)])
-    (each,) = made.postprocess(tuple(outputs), meta)
-    order = np.lexsort((each.boxes[:, 0], -each.scores))
+    built = stages(decode, **options)
+    _, meta = built.preprocess([np.zeros((64, 96, 3), np.uint8)])
+    (prediction,) = built.postprocess(tuple(outputs), meta)
+    order = np.lexsort((prediction.boxes[:, 0], -prediction.scores))
     return [
-        (np.round(each.boxes[row], 2).tolist(), float(each.scores[row]), int(each.categories[row]))
+        (
+            np.round(prediction.boxes[row], 2).tolist(),
+            float(prediction.scores[row]),
+            int(prediction.categories[row]),
+        )
         for row in order
     ]
 
@@ -81,7 +85,7 @@ def decoder(name: str) -> tuple[str, dict[str, Any]]:
             st.integers(0, 5), st.integers(0, 3), st.integers(0, CLASSES - 1), st.floats(0.3, 0.9)
         ),
         max_size=8,
-        unique_by=lambda each: each[:2],
+        unique_by=lambda box: box[:2],
     )
 )
 @settings(max_examples=40, deadline=None)
@@ -99,9 +103,9 @@ def test_every_convention_says_the_same_boxes(
     decode, options = decoder(name)
     got = found(decode, encoded(name, boxes, scores), **options)
     assert len(got) == len(wanted) == len(objects)
-    for mine, other in zip(got, wanted, strict=True):
-        assert mine[2] == other[2] or abs(mine[1] - other[1]) < 1e-5
-        assert mine[1] == pytest.approx(other[1], abs=1e-5)
+    for ours, other in zip(got, wanted, strict=True):
+        assert ours[2] == other[2] or abs(ours[1] - other[1]) < 1e-5
+        assert ours[1] == pytest.approx(other[1], abs=1e-5)
     for box, _, _ in got:
         assert min(np.abs(np.array(box) - np.array(other[0])).max() for other in wanted) < 0.05
 
@@ -218,7 +222,7 @@ def graph(path: Path, name: str) -> None:
         output("pred_boxes", TensorProto.FLOAT, ["batch", "anchors", 4])
     else:  # one image, suppressed in the graph
         nodes.append(node("Transpose", ["scores"], ["by_class"], perm=[0, 2, 1]))
-        limits = [constant(*each) for each in (("most", [100]), ("iou", np.float32([0.6])))]
+        limits = [constant(*pair) for pair in (("most", [100]), ("iou", np.float32([0.6])))]
         floor = constant("floor", np.float32([0.25]))
         nodes.append(node("NonMaxSuppression", ["boxes", "by_class", *limits, floor], ["chosen"]))
         nodes.append(node("Gather", ["chosen", constant("last", 2)], ["anchors"], axis=1))
@@ -258,12 +262,12 @@ def test_a_graph_of_that_shape_scores_as_the_plain_one(name: str, tmp_path: Path
         session = onnxruntime.InferenceSession(
             str(tmp_path / file), providers=["CPUExecutionProvider"]
         )
-        made = stages(decode)
+        built = stages(decode)
         predictions = []
         for image in data.images:
-            batch, meta = made.preprocess([image])
+            batch, meta = built.preprocess([image])
             outputs = tuple(session.run(None, {"x": batch}))
-            predictions += made.postprocess(outputs, meta)
+            predictions += built.postprocess(outputs, meta)
         return float(task.evaluate(data, predictions).values["map"])
 
     plain = score("plain.onnx", "boxes_scores")
@@ -281,6 +285,6 @@ def test_a_decoders_options_are_checked_when_the_suite_is_read(tmp_path: Path) -
         '[[recipe]]\nname = "plain"\nruntime = "onnxruntime"\n'
     )
     read_ = read(tmp_path / "recipes.toml", tmp_path)
-    said = "\n".join(str(each) for each in read_.suite_problems)
+    said = "\n".join(str(problem) for problem in read_.suite_problems)
     assert "activation" in said
     assert "sigmoid" in said

@@ -11,9 +11,9 @@ from pytest_perfgate.tasks.detection_agreement import CONFIDENT, compare, pack, 
 from pytest_perfgate.tasks.detection_data import Prediction
 
 
-def prediction(*found: tuple[float, float, int]) -> Prediction:
+def prediction(*result: tuple[float, float, int]) -> Prediction:
     """Detections (left edge, score, category) of boxes 10 x 10, best first."""
-    ordered = sorted(found, key=lambda each: -each[1])
+    ordered = sorted(result, key=lambda pair: -pair[1])
     return Prediction(
         boxes=np.array([[x, 0, x + 10, 10] for x, _, _ in ordered], np.float32).reshape(-1, 4),
         scores=np.array([score for _, score, _ in ordered], np.float32),
@@ -28,37 +28,37 @@ detections = st.lists(
         st.integers(0, 1),
     ),
     max_size=6,
-    unique_by=lambda each: each[1],
+    unique_by=lambda pair: pair[1],
 )
-images = st.lists(detections.map(lambda found: prediction(*found)), min_size=1, max_size=4)
+images = st.lists(detections.map(lambda result: prediction(*result)), min_size=1, max_size=4)
 
 
-def values(mine: list[Prediction], other: list[Prediction]) -> tuple[float, float]:
+def values(ours: list[Prediction], other: list[Prediction]) -> tuple[float, float]:
     """Agreement and score shift."""
-    found = compare(mine, other)
-    return ratio(found["agreement"], 1.0), ratio(found["score_shift"], 0.0)
+    result = compare(ours, other)
+    return ratio(result["agreement"], 1.0), ratio(result["score_shift"], 0.0)
 
 
 def test_by_hand() -> None:
     """One pair with another score, one confident detection without a partner on either side."""
-    mine = [prediction((0, 0.9, 0), (30, 0.5, 0))]
+    ours = [prediction((0, 0.9, 0), (30, 0.5, 0))]
     other = [prediction((1, 0.7, 0), (50, 0.4, 0))]
-    agreement, shift = values(mine, other)
+    agreement, shift = values(ours, other)
     assert agreement == pytest.approx(2 / 4)
     assert shift == pytest.approx((0.2 + 0.5 + 0.4) / 3)
 
 
 def test_another_category_or_too_little_overlap_is_no_pair() -> None:
     """The same place as another thing, and the same thing five pixels away: nothing agrees."""
-    mine = [prediction((0, 0.9, 0))]
-    assert values(mine, [prediction((0, 0.9, 1))]) == pytest.approx((0.0, 0.9))
-    assert values(mine, [prediction((5, 0.9, 0))]) == pytest.approx((0.0, 0.9))
+    ours = [prediction((0, 0.9, 0))]
+    assert values(ours, [prediction((0, 0.9, 1))]) == pytest.approx((0.0, 0.9))
+    assert values(ours, [prediction((5, 0.9, 0))]) == pytest.approx((0.0, 0.9))
 
 
 def test_a_collapsed_score_is_a_shift_not_an_absence() -> None:
     """Below what is confident it still has its partner: the shift is the difference."""
-    mine, other = [prediction((0, 0.2, 0))], [prediction((0, 0.8, 0))]
-    assert values(mine, other) == pytest.approx((0.0, 0.6))
+    ours, other = [prediction((0, 0.2, 0))], [prediction((0, 0.8, 0))]
+    assert values(ours, other) == pytest.approx((0.0, 0.6))
 
 
 @given(images)
@@ -76,15 +76,17 @@ def test_sides_and_orders_do_not_matter(
     """Swapped sides, images in another order, detections in another order: the same values."""
     count = min(len(mine), len(other))
     mine, other = mine[:count], other[:count]
-    found = values(mine, other)
-    assert values(other, mine) == pytest.approx(found)
+    result = values(mine, other)
+    assert values(other, mine) == pytest.approx(result)
     order = np.random.default_rng(seed).permutation(count)
-    assert values([mine[at] for at in order], [other[at] for at in order]) == pytest.approx(found)
+    assert values([mine[at] for at in order], [other[at] for at in order]) == pytest.approx(result)
     mixed = []
-    for each in mine:
-        turn = np.random.default_rng(seed).permutation(len(each.scores))
-        mixed.append(Prediction(each.boxes[turn], each.scores[turn], each.categories[turn]))
-    assert values(mixed, other) == pytest.approx(found)
+    for prediction in mine:
+        turn = np.random.default_rng(seed).permutation(len(prediction.scores))
+        mixed.append(
+            Prediction(prediction.boxes[turn], prediction.scores[turn], prediction.categories[turn])
+        )
+    assert values(mixed, other) == pytest.approx(result)
 
 
 @given(images, st.floats(0.1, 1.0), st.floats(0.1, 1.0))
@@ -94,11 +96,15 @@ def test_the_lower_the_scores_the_larger_the_shift(
 ) -> None:
     """Boxes that do not move: scaling scores down further never brings the shift back."""
     alone = [  # one detection per image, so that each keeps its partner
-        Prediction(each.boxes[:1], each.scores[:1], each.categories[:1]) for each in some
+        Prediction(prediction.boxes[:1], prediction.scores[:1], prediction.categories[:1])
+        for prediction in some
     ]
 
     def scaled(by: float) -> list[Prediction]:
-        return [Prediction(each.boxes, each.scores * by, each.categories) for each in alone]
+        return [
+            Prediction(prediction.boxes, prediction.scores * by, prediction.categories)
+            for prediction in alone
+        ]
 
     more, less = sorted((one, two))
     assert values(scaled(more), alone)[1] >= values(scaled(less), alone)[1] - 1e-6

@@ -29,8 +29,8 @@ GOOD = found((0, 0.9, 0), (1, 0.8, 1))
 
 def test_an_image_is_told_with_its_loss_and_both_sides_boxes() -> None:
     """A lost object counts with its whole score, another with what its score fell by."""
-    mine = found((0, 0.4, 0), (2, 0.7, 0))
-    (image,) = worse_images([OBJECTS], [mine], [GOOD], NAMES, 4)
+    ours = found((0, 0.4, 0), (2, 0.7, 0))
+    (image,) = worse_images([OBJECTS], [ours], [GOOD], NAMES, 4)
     assert image.loss == pytest.approx(0.5 + 0.8, abs=1e-4)
     assert [(box.category, box.object) for box in image.reference] == [("cat", 0), ("dog", 1)]
     # The best first; one lies on no object.
@@ -39,15 +39,15 @@ def test_an_image_is_told_with_its_loss_and_both_sides_boxes() -> None:
 
 def test_another_category_on_the_object_is_a_loss() -> None:
     """A detection of the wrong category does not find the object."""
-    mine = found((0, 0.9, 1), (1, 0.8, 1))
-    (image,) = worse_images([OBJECTS], [mine], [GOOD], NAMES, 4)
+    ours = found((0, 0.9, 1), (1, 0.8, 1))
+    (image,) = worse_images([OBJECTS], [ours], [GOOD], NAMES, 4)
     assert image.loss == pytest.approx(0.9, abs=1e-4)
 
 
 def test_a_gain_elsewhere_does_not_hide_a_loss() -> None:
     """What one object lost is told, however much another one won."""
-    mine = found((0, 0.1, 0), (1, 1.0, 1))
-    (image,) = worse_images([OBJECTS], [mine], [GOOD], NAMES, 4)
+    ours = found((0, 0.1, 0), (1, 1.0, 1))
+    (image,) = worse_images([OBJECTS], [ours], [GOOD], NAMES, 4)
     assert image.loss == pytest.approx(0.8, abs=1e-4)
 
 
@@ -59,23 +59,23 @@ def test_what_is_as_good_is_not_told(mine: Prediction) -> None:
 
 def test_low_scores_on_nothing_are_left_out() -> None:
     """Only what is paired with an object or confident is handed over."""
-    mine = found((2, 0.2, 0))
-    (image,) = worse_images([OBJECTS], [mine], [GOOD], NAMES, 4)
+    ours = found((2, 0.2, 0))
+    (image,) = worse_images([OBJECTS], [ours], [GOOD], NAMES, 4)
     assert image.recipe == ()
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8), st.integers(1, 5))
 def test_the_worst_come_first_and_no_more_than_asked(scores: list[float], most: int) -> None:
     """For any scores: ordered by loss, at most `most`, none below what is noticeable."""
-    mine = [found((0, score, 0), (1, 0.8, 1)) for score in scores]
+    ours = [found((0, score, 0), (1, 0.8, 1)) for score in scores]
     count = len(scores)
-    images = worse_images([OBJECTS] * count, mine, [GOOD] * count, NAMES, most)
+    images = worse_images([OBJECTS] * count, ours, [GOOD] * count, NAMES, most)
     losses = [image.loss for image in images]
     assert losses == sorted(losses, reverse=True)
     assert len(images) <= most
     assert all(loss >= NOTICEABLE - 1e-4 for loss in losses)
-    told = {image.image for image in images}
-    left = [0.9 - score for index, score in enumerate(scores) if index not in told]
+    reported = {image.image for image in images}
+    left = [0.9 - score for index, score in enumerate(scores) if index not in reported]
     if len(images) == most:
         assert max(left, default=0.0) <= losses[-1] + 1e-4
     else:

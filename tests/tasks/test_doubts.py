@@ -68,9 +68,9 @@ def test_classes_in_another_order_are_named_with_the_option_that_sorts_them() ->
     """Folders in the order of their names, a network in another: the line to write."""
     swapped = [[2, 1, 0, 3][label] for label in LABELS]
     assert classified(LABELS, LABELS) is None
-    found = classified(LABELS, swapped)
-    assert "another order" in found.problem
-    assert found.next_step == "[suite.output] classes = [2, 1, 0, 3]"
+    result = classified(LABELS, swapped)
+    assert "another order" in result.problem
+    assert result.next_step == "[suite.output] classes = [2, 1, 0, 3]"
     declared = Output(classes=(7, 5, 3, 1))
     assert "[3, 5, 7, 1]" in classified(LABELS, swapped, declared).next_step
 

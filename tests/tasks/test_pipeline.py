@@ -46,8 +46,8 @@ def test_a_box_goes_to_the_network_and_back(pad: str, resize: str, shape: tuple[
     assert batch.shape == (1, 3, 64, 64)
     rows, columns = np.nonzero(batch[0, 0] > 0.5)
     box = np.array([[[columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]]], np.float32)
-    (found,) = stages.postprocess((box, np.ones((1, 1, 1), np.float32)), meta)
-    np.testing.assert_allclose(found.boxes, [[12, 10, 24, 20]], atol=1.5)
+    (result,) = stages.postprocess((box, np.ones((1, 1, 1), np.float32)), meta)
+    np.testing.assert_allclose(result.boxes, [[12, 10, 24, 20]], atol=1.5)
 
 
 def test_size_is_rounded_up_to_a_multiple() -> None:
@@ -109,10 +109,10 @@ def test_results_are_filtered_sorted_cut_and_clipped() -> None:
     scores = np.array([[[0.3], [0.9], [0.04], [0.2]]], np.float32)
     stages = pipeline({"max_detections": 2})
     _, meta = stages.preprocess([image(64, 64)])
-    (found,) = stages.postprocess((boxes, scores), meta)
-    np.testing.assert_array_equal(found.boxes, [[20, 20, 30, 64], [0, 0, 10, 10]])
-    np.testing.assert_allclose(found.scores, [0.9, 0.3])
-    assert found.boxes.dtype == found.scores.dtype == np.float32
+    (result,) = stages.postprocess((boxes, scores), meta)
+    np.testing.assert_array_equal(result.boxes, [[20, 20, 30, 64], [0, 0, 10, 10]])
+    np.testing.assert_allclose(result.scores, [0.9, 0.3])
+    assert result.boxes.dtype == result.scores.dtype == np.float32
 
 
 def test_boxes_without_area_or_number_are_left_out() -> None:
@@ -120,8 +120,8 @@ def test_boxes_without_area_or_number_are_left_out() -> None:
     boxes = np.array([[[5, 5, 5, 9], [np.nan, 0, 4, 4], [1, 1, 4, 4]]], np.float32)
     stages = pipeline()
     _, meta = stages.preprocess([image(8, 8)])
-    (found,) = stages.postprocess((boxes, np.full((1, 3, 1), 0.5, np.float32)), meta)
-    np.testing.assert_array_equal(found.boxes, [[1, 1, 4, 4]])
+    (result,) = stages.postprocess((boxes, np.full((1, 3, 1), 0.5, np.float32)), meta)
+    np.testing.assert_array_equal(result.boxes, [[1, 1, 4, 4]])
 
 
 @pytest.mark.parametrize(
@@ -190,9 +190,9 @@ def test_text_regions_become_grown_boxes() -> None:
     page[0, 0, 50:52, 5:7] = 0.9
     stages = pipeline({"decode": "text_map", "options": {"unclip": 1.5}})
     _, meta = stages.preprocess([image(60, 80)])
-    (found,) = stages.postprocess((page,), meta)
-    np.testing.assert_allclose(found.boxes, [[14, 14, 66, 36]])
-    np.testing.assert_allclose(found.scores, [0.8], rtol=1e-5)
+    (result,) = stages.postprocess((page,), meta)
+    np.testing.assert_allclose(result.boxes, [[14, 14, 66, 36]])
+    np.testing.assert_allclose(result.scores, [0.8], rtol=1e-5)
     with pytest.raises(DataError, match=r"output has shape"):
         stages.postprocess((page[0],), meta)
 
@@ -201,5 +201,5 @@ def test_an_empty_page_has_no_text() -> None:
     """No region, no box, no error."""
     stages = pipeline({"decode": "text_map"})
     _, meta = stages.preprocess([image(8, 8)])
-    (found,) = stages.postprocess((np.zeros((1, 1, 8, 8), np.float32),), meta)
-    assert found.boxes.shape == (0, 4)
+    (result,) = stages.postprocess((np.zeros((1, 1, 8, 8), np.float32),), meta)
+    assert result.boxes.shape == (0, 4)

@@ -52,7 +52,7 @@ def recipe(name: str, seconds: float, count: int = 14, size: int = 1000) -> Reci
 
 def stored(seconds: float, yard: float = 0.003) -> Baseline:
     """A baseline of ten launches, ten days old."""
-    values = tuple(seconds * each for each in SPREAD)
+    values = tuple(seconds * factor for factor in SPREAD)
     metric = StoredMetric(unit=Unit.SECONDS, value=seconds, launches=values, yardstick=(yard,) * 10)
     return Baseline(
         suite="s",

@@ -43,8 +43,8 @@ def test_slower_at_the_same_clock_is_no_clock_effect() -> None:
 
 def test_the_devices_own_time_is_what_has_cycles() -> None:
     """The host's part of an inference does not follow the GPU's clock."""
-    found = record(launch(0, 0.020, 1.5e9, 0.010), launch(1, 0.0225, 1.2e9, 0.0125))
-    assert "+25.0 %" in clock_effects([found])[0]
+    result = record(launch(0, 0.020, 1.5e9, 0.010), launch(1, 0.0225, 1.2e9, 0.0125))
+    assert "+25.0 %" in clock_effects([result])[0]
 
 
 def test_an_inference_that_leaves_the_device_idle_is_named() -> None:

@@ -28,11 +28,11 @@ def scenes(seed: int, images: int = 80) -> tuple[DetectionData, list[list[Any]]]
     annotations: list[dict[str, Any]] = []
     boxes: list[list[Any]] = []
     for image in range(images):
-        mine = []
+        ours = []
         for _ in range(int(random.integers(0, 5))):
             corner, size = random.uniform(0, 200, 2), random.uniform(20, 80, 2)
             category = int(random.integers(CATEGORIES))
-            mine.append((*corner, *size, category))
+            ours.append((*corner, *size, category))
             annotations.append(
                 {
                     "id": len(annotations) + 1,
@@ -43,7 +43,7 @@ def scenes(seed: int, images: int = 80) -> tuple[DetectionData, list[list[Any]]]
                     "iscrowd": 0,
                 }
             )
-        boxes.append(mine)
+        boxes.append(ours)
     pictures = [np.full((4, 4, 3), index % 250, np.uint8) for index in range(images)]
     coco = {
         "images": [{"id": index + 1} for index in range(images)],
@@ -57,9 +57,9 @@ def detect(boxes: list[list[Any]], seed: int, miss: float = 0.1) -> list[Predict
     """What a detector of some quality would say: misses, shifts, wrong categories, extra boxes."""
     random = np.random.default_rng(seed)
     predictions = []
-    for mine in boxes:
+    for ours in boxes:
         rows = []
-        for x, y, width, height, category in mine:
+        for x, y, width, height, category in ours:
             if random.random() < miss:
                 continue
             shift = random.normal(0, 2.5, 4)
@@ -109,8 +109,10 @@ def test_scores_are_those_of_pycocotools(seed: int) -> None:
                 "bbox": [float(b[0]), float(b[1]), float(b[2] - b[0]), float(b[3] - b[1])],
                 "score": float(score),
             }
-            for index, each in enumerate(predictions)
-            for b, score, category in zip(each.boxes, each.scores, each.categories, strict=True)
+            for index, prediction in enumerate(predictions)
+            for b, score, category in zip(
+                prediction.boxes, prediction.scores, prediction.categories, strict=True
+            )
         ]
         judged = eval_module.COCOeval(truth, truth.loadRes(rows), "bbox")
         judged.evaluate()

@@ -44,7 +44,7 @@ def record(
 
 def test_two_lines_say_how_much_and_where() -> None:
     """The stages as they were measured, then the operators, the graph and the surroundings."""
-    mine = record(
+    ours = record(
         "new",
         row("head", "Busy", 5.0),
         row("stem", "Conv2d", 4.1),
@@ -53,7 +53,7 @@ def test_two_lines_say_how_much_and_where() -> None:
         threads=1,
     )
     other = record("old", row("stem", "Conv2d", 4.0), row("head", "Busy", 0.5), threads=2)
-    stages, operators = beside(mine, other, "the code of main").lines()
+    stages, operators = beside(ours, other, "the code of main").lines()
     assert stages == (
         "beside the code of main: preprocess unchanged, inference +6.00 ms, postprocess unchanged"
     )
@@ -65,37 +65,37 @@ def test_two_lines_say_how_much_and_where() -> None:
 
 def test_other_names_are_compared_by_what_they_compute() -> None:
     """Two runtimes name their operators differently; convolutions stay convolutions."""
-    mine = record("onnx", row("a_nchwc", "Conv", 9.0), row("r", "ReorderInput", 1.0), runtime="ort")
+    ours = record("onnx", row("a_nchwc", "Conv", 9.0), row("r", "ReorderInput", 1.0), runtime="ort")
     other = record("fp32", row("stem", "Conv2d", 6.0))
-    found = beside(mine, other, "fp32")
-    assert found.by == "kind"
-    assert [(each.name, round(each.seconds * 1e3, 6)) for each in found.rows] == [
+    result = beside(ours, other, "fp32")
+    assert result.by == "kind"
+    assert [(row.name, round(row.seconds * 1e3, 6)) for row in result.rows] == [
         ("convolution", 3.0),
         ("conversion of type or layout", 1.0),
     ]
-    assert found.facts == ("runtime torch → ort",)
+    assert result.facts == ("runtime torch → ort",)
 
 
 def test_operators_that_a_change_renamed_are_no_difference() -> None:
     """An operator that came in gives others new numbers: these stay what they are."""
     other = record("old", row("conv", "Conv", 3.0), row("Relu_1", "Relu", 1.0))
-    mine = record(
+    ours = record(
         "new", row("conv_nchwc", "Conv", 3.0), row("planted", "Conv", 9.0), row("Relu_2", "Relu", 1)
     )
-    found = beside(mine, other, "old")
-    assert [(each.name, round(each.seconds * 1e3, 6)) for each in found.rows] == [
+    result = beside(ours, other, "old")
+    assert [(row.name, round(row.seconds * 1e3, 6)) for row in result.rows] == [
         ("planted", 6.0),
         ("conv_nchwc", 3.0),
         ("Relu_2", 0.0),
     ]
-    assert found.graph == ("Conv 1 → 2",)
+    assert result.graph == ("Conv 1 → 2",)
 
 
 def test_what_is_faster_in_all_names_where_its_time_goes() -> None:
     """A recipe that misses a speed-up is not slower: the line says what is left."""
-    mine = record("int8", row("stem", "Conv", 3.0), row("q", "QuantizeLinear", 2.0))
+    ours = record("int8", row("stem", "Conv", 3.0), row("q", "QuantizeLinear", 2.0))
     other = record("fp32", row("stem", "Conv", 9.0))
-    _, operators = beside(mine, other, "fp32").lines()
+    _, operators = beside(ours, other, "fp32").lines()
     assert operators.startswith(
         "operators: not slower in all (-4.00 ms when profiled); of 5.00 ms most is in "
         "stem (Conv) 3.00 ms, q (QuantizeLinear) 2.00 ms"
@@ -115,9 +115,9 @@ def test_what_was_not_profiled_is_said() -> None:
     """A profiler that is missing or failed on one side leaves no table, and never an empty one."""
     fine = record("fp32", row("stem", "Conv", 9.0))
     for other in (record("x", problem="it crashed"), fine.model_copy(update={"profile": None})):
-        for found in (beside(fine, other, "x"), beside(other, fine, "x")):
-            assert found.rows == ()
-            assert "not profiled" in found.lines()[1]
+        for result in (beside(fine, other, "x"), beside(other, fine, "x")):
+            assert result.rows == ()
+            assert "not profiled" in result.lines()[1]
 
 
 def test_a_recipe_alone_says_where_its_time_goes() -> None:
@@ -142,22 +142,24 @@ def test_only_budgets_that_time_inference_are_explained() -> None:
 def test_families_join_what_runtimes_call_differently() -> None:
     """Of one family, or left as it is."""
     names = ("Conv2d", "QLinearConv", "Convolution", "aten::conv2d")
-    assert {family_of(each) for each in names} == {"convolution"}
+    assert {family_of(name) for name in names} == {"convolution"}
     assert family_of("MyOwnKernel") == "MyOwnKernel"
 
 
 OPERATORS = st.lists(
     st.builds(row, st.sampled_from("abc"), st.sampled_from(["Conv", "Relu"]), st.floats(0, 100)),
     max_size=6,
-    unique_by=lambda each: (each.name, each.kind),
+    unique_by=lambda operator: (operator.name, operator.kind),
 )
 
 
 @given(OPERATORS, OPERATORS)
 def test_rows_add_up_to_the_difference(mine: list[Operator], other: list[Operator]) -> None:
     """Whatever is compared with whatever: no second is lost or counted twice."""
-    found = beside(record("new", *mine), record("old", *other), "old")
-    total = sum(each.seconds for each in mine) - sum(each.seconds for each in other)
-    assert abs(found.total - total) < 1e-9
-    assert list(found.rows) == sorted(found.rows, key=lambda each: (-each.seconds, each.name))
-    assert len(found.lines()) == 2
+    result = beside(record("new", *mine), record("old", *other), "old")
+    total = sum(operator.seconds for operator in mine) - sum(operator.seconds for operator in other)
+    assert abs(result.total - total) < 1e-9
+    assert list(result.rows) == sorted(
+        result.rows, key=lambda operator: (-operator.seconds, operator.name)
+    )
+    assert len(result.lines()) == 2

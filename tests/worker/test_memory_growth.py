@@ -40,9 +40,9 @@ class Heap:
 def compared(growth: Growth) -> tuple[float, float, float]:
     """The estimate, and its bounds at one in a thousand."""
     record = RecipeRecord(name="x", reference="x", growth=growth)
-    found = absolute(METRIC, Evidence(record=record), Risk(fail=0.001))
-    assert found is not None
-    return found.estimate, found.fail_low, found.fail_high
+    result = absolute(METRIC, Evidence(record=record), Risk(fail=0.001))
+    assert result is not None
+    return result.estimate, result.fail_low, result.fail_high
 
 
 def grown(heap: Heap, most: int = 3000) -> Growth:

@@ -101,11 +101,11 @@ def test_no_loading_process_is_left(killed: bool) -> None:
     ) as program:
         assert program.stdin is not None
         assert program.stdout is not None
-        workers = [int(each) for each in program.stdout.readline().split()]
+        workers = [int(pid) for pid in program.stdout.readline().split()]
         assert len(workers) == 2
-        until(lambda: all(state(each) == "T" for each in workers))
+        until(lambda: all(state(worker) == "T" for worker in workers))
         if killed:
             os.kill(program.pid, signal.SIGKILL)
         program.stdin.close()
         program.wait(30)
-    until(lambda: all(state(each) in {None, "Z"} for each in workers))
+    until(lambda: all(state(worker) in {None, "Z"} for worker in workers))
