@@ -144,12 +144,13 @@ class SuiteLaunches:
         """Whether a verdict that is asked for rests on launches; those on scores, sizes and builds
         do not. What a search chose by its time is measured anew.
         """
-        asked = {name for metrics in self._wanted.values() for name in metrics}
+        requested = {name for metrics in self._wanted.values() for name in metrics}
         return (
-            MEASURED in asked
+            MEASURED in requested
             or self._judge.searched
             or any(
-                self._metrics[name].rule is Rule.LAUNCHES for name in asked & self._metrics.keys()
+                self._metrics[name].rule is Rule.LAUNCHES
+                for name in requested & self._metrics.keys()
             )
         )
 

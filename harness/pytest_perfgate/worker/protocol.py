@@ -385,8 +385,8 @@ def failure(error: BaseException, stage: str = "") -> Failed:
     """An error as a message: a `PerfgateError` in its own words, anything else with its trace."""
     problem, next_step = problem_of(error)
     # Frames near the raise, not those of this package around it.
-    told = isinstance(error, PerfgateError) or is_of_the_machine(error)
-    trace = "" if told else traceback.format_exc(limit=-6)
+    explained = isinstance(error, PerfgateError) or is_of_the_machine(error)
+    trace = "" if explained else traceback.format_exc(limit=-6)
     return Failed(problem, next_step, trace, stage)
 
 
