@@ -24,7 +24,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pytest_perfgate.files import put
-from pytest_perfgate.history.analysis import Choices, analyse
+from pytest_perfgate.history.analysis import analyse
+from pytest_perfgate.history.findings import Choices
 from pytest_perfgate.history.nights import Series, read
 from pytest_perfgate.history.page import render
 from pytest_perfgate.history.rows import COLUMNS, YARDSTICK

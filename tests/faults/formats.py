@@ -211,7 +211,8 @@ def _read_history(content: bytes, folder: Path) -> None:
     """One damaged night among whole ones: the page is drawn, and names the night where it is not
     read.
     """
-    from pytest_perfgate.history.analysis import Choices, analyse
+    from pytest_perfgate.history.analysis import analyse
+    from pytest_perfgate.history.findings import Choices
     from pytest_perfgate.history.nights import read
     from pytest_perfgate.history.page import render as draw
     from pytest_perfgate.history.store import History

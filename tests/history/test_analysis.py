@@ -8,9 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from pytest_perfgate.history.analysis import Choices, Findings, Move, analyse
+from pytest_perfgate.history.analysis import analyse
 from pytest_perfgate.history.charts import in_units, sparkline, trend_chart
 from pytest_perfgate.history.commits import between, next_command
+from pytest_perfgate.history.findings import Choices, Findings, Move
 from pytest_perfgate.history.nights import Held, read
 from pytest_perfgate.history.store import History
 from pytest_perfgate.history.tighter_limits import propose

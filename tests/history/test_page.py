@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from pytest_perfgate.history.analysis import Choices, analyse
+from pytest_perfgate.history.analysis import analyse
+from pytest_perfgate.history.findings import Choices
 from pytest_perfgate.history.nights import read
 from pytest_perfgate.history.page import answer, render
 from pytest_perfgate.history.store import History

@@ -46,7 +46,8 @@ def report(folder: Path, output: Path | None) -> int:
     Raises:
         PerfgateError: there is no store, or the page cannot be written.
     """
-    from pytest_perfgate.history.analysis import Choices, analyse
+    from pytest_perfgate.history.analysis import analyse
+    from pytest_perfgate.history.findings import Choices
     from pytest_perfgate.history.nights import read
     from pytest_perfgate.history.page import render
     from pytest_perfgate.history.store import History

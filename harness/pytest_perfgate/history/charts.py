@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from pytest_perfgate.history.analysis import RED, Analysis, Gate, Move
+from pytest_perfgate.history.analysis import RED
+from pytest_perfgate.history.findings import Analysis, Gate, Move
 from pytest_perfgate.history.nights import STATUSES, Array, Night
 from pytest_perfgate.report.drawing import BLUE, DESCRIBED, ORANGE, SKY, number_axis
 from pytest_perfgate.units import Unit, show, show_percent

@@ -11,15 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from pytest_perfgate.history.analysis import (
-    RED,
-    Analysis,
-    Event,
-    Findings,
-    Move,
-    Turned,
-    judged_now,
-)
+from pytest_perfgate.history.analysis import RED, judged_now
 from pytest_perfgate.history.charts import (
     amount,
     change,
@@ -30,6 +22,7 @@ from pytest_perfgate.history.charts import (
     trend_chart,
 )
 from pytest_perfgate.history.commits import between, next_command
+from pytest_perfgate.history.findings import Analysis, Event, Findings, Move, Turned
 from pytest_perfgate.history.nights import STATUSES
 from pytest_perfgate.history.recipe_list import place, recipes
 from pytest_perfgate.history.tighter_limits import propose

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pytest_perfgate.history.analysis import RED, Analysis, Findings, Move
+from pytest_perfgate.history.analysis import RED
 from pytest_perfgate.history.charts import amount, change, sparkline
+from pytest_perfgate.history.findings import Analysis, Findings, Move
 from pytest_perfgate.records.verdict import Status
 from pytest_perfgate.units import show
 

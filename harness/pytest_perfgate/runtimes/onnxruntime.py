@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,6 +20,7 @@ from pytest_perfgate.registry import Requirement
 from pytest_perfgate.runtimes import DEVICE_UUID, InferenceSession, OpenContext, Runtime, cuda
 from pytest_perfgate.runtimes import onnxruntime_build as build
 from pytest_perfgate.runtimes.onnxruntime_binding import Binding
+from pytest_perfgate.runtimes.onnxruntime_profile import operators as operator_rows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -279,7 +280,7 @@ class OnnxSession(InferenceSession):
             for _ in range(_WARM + count):
                 session.run(None, {self._input: x})
             events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
-        return _operators(events, count)
+        return operator_rows(events, count)
 
     def close(self) -> None:
         """Lets the session go."""
@@ -360,7 +361,6 @@ def refuse_fallback(
 
 
 _WARM = 2  # inferences before those that are counted: the first one allocates
-_SUFFIX = "_kernel_time"
 
 
 def _session_options(options: Any, context: OpenContext) -> Any:
@@ -391,19 +391,3 @@ def _session_options(options: Any, context: OpenContext) -> Any:
     if options.provider != "cpu" and hasattr(onnxruntime, "preload_dlls"):
         onnxruntime.preload_dlls()  # CUDA's libraries, where they were installed by pip
     return session_options
-
-
-def _operators(events: Sequence[Mapping[str, Any]], count: int) -> list[Operator]:
-    """One row per node of the optimized graph, from the events of the last `count` inferences."""
-    runs = [event for event in events if event.get("name") == "model_run"]
-    begin = float(runs[-count]["ts"])
-    rows: dict[tuple[str, str], list[float]] = {}
-    for event in events:
-        name = str(event.get("name", ""))
-        if name.endswith(_SUFFIX) and float(event["ts"]) >= begin:
-            kind = str(event["args"].get("op_name", ""))
-            rows.setdefault((name.removesuffix(_SUFFIX), kind), []).append(float(event["dur"]))
-    return [
-        Operator(name=name, kind=kind, calls=len(took) / count, seconds=sum(took) * 1e-6 / count)
-        for (name, kind), took in rows.items()
-    ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections import OrderedDict
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,6 +21,7 @@ from pytest_perfgate.runtimes import (
     cuda,
     tensorrt_profile,
 )
+from pytest_perfgate.runtimes.tensorrt_buffers import EngineBuffers, EngineTensor
 from pytest_perfgate.runtimes.tensorrt_package import EngineNote, Log, package
 
 if TYPE_CHECKING:
@@ -59,33 +59,6 @@ class TensorRt(Runtime):
         return TensorRtSession(artifact.path, options, context)
 
 
-@dataclass
-class _Tensor:
-    """One input or output of the engine at one batch size, on both sides."""
-
-    name: str
-    host: Any  # pinned
-    device: Any
-
-
-@dataclass
-class _Buffers:
-    """What inferences of one batch size need."""
-
-    context: Any
-    entry: _Tensor
-    outputs: list[_Tensor]
-    graph: cuda.Graph | None = None
-    warm: bool = field(default=False)
-
-    def close(self) -> None:
-        if self.graph is not None:
-            self.graph.close()
-            self.graph = None
-        for tensor in (self.entry, *self.outputs):
-            tensor.device.free()
-
-
 class TensorRtSession(InferenceSession):
     """A deserialised engine, a stream, and buffers for each batch size."""
 
@@ -97,7 +70,7 @@ class TensorRtSession(InferenceSession):
         note = EngineNote.read(path)
         self._trt = package(note.package)
         self._log = Log(self._trt)
-        self._buffers: OrderedDict[tuple[int, ...], _Buffers] = OrderedDict()
+        self._buffers: OrderedDict[tuple[int, ...], EngineBuffers] = OrderedDict()
         self._flushed: Any = None
         self._open = contextlib.ExitStack()
         try:
@@ -208,7 +181,7 @@ class TensorRtSession(InferenceSession):
 
     # -- one inference -------------------------------------------------------------------------
 
-    def _execute(self, buffers: _Buffers) -> None:
+    def _execute(self, buffers: EngineBuffers) -> None:
         """The engine's work on the stream, between the two events that `device_seconds` reads."""
         if self._own_graph and buffers.graph is None and buffers.warm:
             # What is lazily made was made by the inference before.
@@ -221,11 +194,11 @@ class TensorRtSession(InferenceSession):
         self._end.record(self._stream)
         buffers.warm = True
 
-    def _enqueue(self, buffers: _Buffers) -> None:
+    def _enqueue(self, buffers: EngineBuffers) -> None:
         if not buffers.context.execute_async_v3(self._stream.handle):
             raise RuntimeFault(f"TensorRT does not run the engine: {self._said()}")
 
-    def _prepared(self, shape: tuple[int, ...]) -> _Buffers:
+    def _prepared(self, shape: tuple[int, ...]) -> EngineBuffers:
         """The buffers of a batch size, their addresses set."""
         buffers = self._buffers.get(shape)
         if buffers is None:
@@ -257,10 +230,10 @@ class TensorRtSession(InferenceSession):
                 next_step="set min_batch and max_batch of the step tensorrt, or `batch` in [suite]",
             )
 
-    def _allocated(self, context: Any, shape: tuple[int, ...]) -> _Buffers:
-        def tensor(name: str, size: tuple[int, ...], dtype: Any) -> _Tensor:
+    def _allocated(self, context: Any, shape: tuple[int, ...]) -> EngineBuffers:
+        def tensor(name: str, size: tuple[int, ...], dtype: Any) -> EngineTensor:
             host = self._driver.pagelocked_empty(size, dtype)
-            return _Tensor(name, host, self._driver.mem_alloc(max(1, host.nbytes)))
+            return EngineTensor(name, host, self._driver.mem_alloc(max(1, host.nbytes)))
 
         outputs = []
         for name, dtype in self._outputs:
@@ -271,7 +244,7 @@ class TensorRtSession(InferenceSession):
                     valid="outputs whose shape follows from the batch",
                 )
             outputs.append(tensor(name, size, dtype))
-        return _Buffers(context, tensor(*_sized(self._entry, shape)), outputs)
+        return EngineBuffers(context, tensor(*_sized(self._entry, shape)), outputs)
 
     # -- opening -------------------------------------------------------------------------------
 
