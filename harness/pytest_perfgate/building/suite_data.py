@@ -13,7 +13,7 @@ from pytest_perfgate.records.recipe import Suite
 from pytest_perfgate.tasks import Pipeline, Task
 from pytest_perfgate.tasks.image_files import Digested
 
-Progress = Callable[[int, int, str], None]
+DigestProgress = Callable[[int, int, str], None]
 VALIDATION = "validation"
 
 
@@ -22,7 +22,7 @@ class SuiteData:
     called while images are digested.
     """
 
-    def __init__(self, suite: Suite, progress: Progress = lambda *_: None) -> None:
+    def __init__(self, suite: Suite, progress: DigestProgress = lambda *_: None) -> None:
         self._suite = suite
         self._progress = progress
         self._splits: dict[str, Any] = {}
