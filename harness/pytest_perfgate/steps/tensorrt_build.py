@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pytest_perfgate.errors import BuildError, suggestion
+from pytest_perfgate.files import replacing
 from pytest_perfgate.runtimes import cuda
 from pytest_perfgate.runtimes.tensorrt_package import Log, quiet
 from pytest_perfgate.steps import BuildContext
@@ -265,9 +265,8 @@ class _TimingCache:
         content = b"" if cache is None else bytes(cache.serialize())
         if len(content) <= self._empty:
             return "unused"
-        with tempfile.NamedTemporaryFile(dir=self._file.parent, delete=False) as part:
-            part.write(content)
-        Path(part.name).replace(self._file)
+        with replacing(self._file) as part:
+            part.write_bytes(content)
         return self._state
 
 
