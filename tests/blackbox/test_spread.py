@@ -69,6 +69,7 @@ def test_two_sessions_measure_at_the_same_time_on_cores_of_their_own(
     """A third one that wants a core of the first is refused meanwhile."""
     project.write(RECIPES + THIRD)
     moody("hangs")  # the first goes on until it is ended
+    project.forget()  # what the first builds shows that it has begun
     command = [sys.executable, "-m", "pytest", "--perf", "-p", "no:cacheprovider"]
     first = [*command, "--perf-cores", str(CORES[0]), "-k", "moody-latency"]
     process = subprocess.Popen(
