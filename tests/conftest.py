@@ -160,6 +160,39 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object
         imported.restore()
 
 
+def scheduling() -> tuple[set[int], int]:
+    """The cores that this process may run on, and its policy."""
+    if not hasattr(os, "sched_getaffinity"):
+        return set(), 0
+    return os.sched_getaffinity(0), os.sched_getscheduler(0)
+
+
+@contextlib.contextmanager
+def scheduling_restored() -> Iterator[None]:
+    """For what a launch does with its own process: afterwards cores and policy are as before."""
+    cores, policy = scheduling()
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)
+        os.sched_setscheduler(0, policy, os.sched_param(0))
+
+
+@pytest.fixture(scope="session")
+def first_scheduling() -> tuple[set[int], int]:
+    """How this process of tests began."""
+    return scheduling()
+
+
+@pytest.fixture(autouse=True)
+def scheduling_stays(first_scheduling: tuple[set[int], int]) -> Iterator[None]:
+    """A test that leaves this process on other cores, or under another policy, fails: all tests
+    after it would be slower, and their processes too.
+    """
+    yield
+    assert scheduling() == first_scheduling
+
+
 @pytest.fixture(scope="session", autouse=True)
 def distributions_can_be_found() -> None:
     """`importlib_metadata` puts its finder in the place of Python's, for good. Were it imported in

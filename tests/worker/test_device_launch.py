@@ -6,7 +6,6 @@ The launch runs in this process, and forks its arms; their sessions are of this 
 from __future__ import annotations
 
 import math
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -24,6 +23,7 @@ from pytest_perfgate.runtimes import InferenceSession
 from pytest_perfgate.worker import arm as arms
 from pytest_perfgate.worker import launch, protocol
 
+from tests.conftest import scheduling_restored
 from tests.machine.recorded import THERMAL, UUID, Host, Recorded, Turns, process, uuid
 
 WORK = 2e-3  # seconds of an inference
@@ -94,7 +94,6 @@ def measure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(arms, "_RecipeVisit", lambda work, _: DeviceVisit(work.recipe != "cpu"))
     # This process has more threads of BLAS than a launch, which spin on its one core.
     monkeypatch.setattr(arms.yardstick, "piece", lambda: lambda: time.sleep(1e-4))
-    affinity = os.sched_getaffinity(0)
 
     def run(library: nvml.Library | None, *labels: str, **more: Any) -> dict[str, Any]:
         monkeypatch.setattr(nvml, "connect", lambda: (library, "" if library else "no driver"))
@@ -130,11 +129,11 @@ def measure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
             kind = type(message).__name__
             received[f"{kind} {getattr(message, 'label', '')}".strip()] = message
 
-        launch.launch(job, lambda: replace(plan, **more), hear)
+        with scheduling_restored():
+            launch.launch(job, lambda: replace(plan, **more), hear)
         return received
 
-    yield run
-    os.sched_setaffinity(0, affinity)
+    return run
 
 
 def test_times_memory_and_energy_of_a_device(measure: Any) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +12,7 @@ from pytest_perfgate.machine.cores import usable_cores
 from pytest_perfgate.suite.reading import read
 from pytest_perfgate.worker import launch, prepare, protocol
 
-from tests.conftest import DOUBLES
+from tests.conftest import DOUBLES, scheduling_restored
 from tests.squares import squares_project
 
 pytest.importorskip("onnxruntime", reason="python -m pip install 'pytest-perfgate[onnx]'")
@@ -68,13 +67,13 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory, tiny_suite: Path) -> Iter
     modes = [*HONEST, *CHEATS]
     squares_project(tiny_suite, folder)
     (folder / "recipes.toml").write_text(SUITE + "".join(map(RECIPE.format, modes)))
-    affinity = os.sched_getaffinity(0)
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(DOUBLES))
         suite = read(folder / "recipes.toml", folder).suite
         assert suite is not None
-        yield _launched(suite, folder, modes)
-    os.sched_setaffinity(0, affinity)
+        with scheduling_restored():
+            outcomes = _launched(suite, folder, modes)
+        yield outcomes
 
 
 def _launched(suite: Any, folder: Path, modes: list[str]) -> dict[str, Any]:
@@ -97,7 +96,7 @@ def _launched(suite: Any, folder: Path, modes: list[str]) -> dict[str, Any]:
     preload = ("numpy", "onnxruntime")
     job_of_all = protocol.LaunchJob(0, cores, preload, False, arms, False, 20.0, folder)
     blocks = tuple((mode,) for mode in modes)
-    plan = protocol.LaunchPlan(blocks, 32, (), 30.0, 0.0, 4)
+    plan = protocol.LaunchPlan(blocks=blocks, rounds=32, batches=(), seconds=30.0, started=0.0)
     outcomes: dict[str, Any] = {}
 
     def hear(message: protocol.Message) -> None:
