@@ -13,9 +13,10 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 _ESCAPE = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b(?:\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])"
 )
-# A password may hold any sign that should have been written as %xx, and a query too.
-_USER = re.compile(r"(://)[^/\s'\"]*@")
-_QUERY = re.compile(r"(://[^\s?'\"]*)\?[^\s'\"]+")
+_URL = re.compile(r"://([^\s/'\"]*)([^\s'\"]*)")
+_DOMAIN = re.compile(r"[\w.-]*\.[\w.-]+(:\d+)?")
+_HOST = re.compile(r"([\w.-]+|\[[0-9a-fA-F:.]+\])(:\d+)?")
+_QUERY = re.compile(r"\?.+")
 _INI = re.compile(r"-o(?=.)|--override-ini=")
 _CONTROL = re.compile(
     "[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
@@ -41,7 +42,18 @@ def without_secrets(text: str) -> str:
     """`text` whose URLs have neither a user, a password or a token in front of the host nor a
     query: reports are read by more people than may use them.
     """
-    return _QUERY.sub(r"\1?…", _USER.sub(r"\1", text)) if "://" in text else text
+    return _URL.sub(_public_url, text) if "://" in text else text
+
+
+def _public_url(match: re.Match[str]) -> str:
+    authority, path = match.groups()
+    # By RFC 3986 a host ends at "?" or "#". A password may hold both, though, and "@" too, written
+    # as they are: then what stands in front of them is no host.
+    head = re.split("[?#]", authority, maxsplit=1)[0]
+    host, after = head.rpartition("@")[2], authority.rpartition("@")[2]
+    by_rule = _DOMAIN.fullmatch(host) or (_HOST.fullmatch(host) and not _DOMAIN.fullmatch(after))
+    rest = host + authority[len(head) :] if by_rule else after
+    return "://" + _QUERY.sub("?…", rest + path)
 
 
 def public_command(arguments: Sequence[str]) -> str:

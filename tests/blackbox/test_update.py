@@ -125,9 +125,9 @@ def test_nothing_is_written_for_a_recipe_that_failed(
         ),
         (
             lambda text: text.replace('"recipe": "plain"', '"recipe": "other"'),
-            "*it is of tiny/other*",
+            "*holds the baseline of tiny/other, not of tiny/plain*",
         ),
-        (lambda _: "[]", "*it is not a baseline*"),
+        (lambda _: "[]", "*not a baseline: the file has no version*"),
     ],
     ids=["truncated", "newer", "nonsense", "renamed", "foreign"],
 )

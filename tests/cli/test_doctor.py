@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import random
@@ -270,11 +271,18 @@ def test_an_arm_that_dies_is_an_error_with_its_words(
     assert "no numpy today" in capsys.readouterr().err
 
 
-def test_progress_is_a_line_of_a_terminal(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+class Terminal(io.StringIO):
+    """Standard error of a person."""
+
+    def isatty(self) -> bool:
+        """It is one."""
+        return True
+
+
+def test_progress_is_a_line_of_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """Written over, and wiped at the end; its words go to standard error."""
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "__stderr__", terminal)
 
     def examine(_seconds: float, _wait: float, tell: Progress) -> Examination:
         tell("launch 1, 0 of 60 s")
@@ -283,6 +291,6 @@ def test_progress_is_a_line_of_a_terminal(
 
     monkeypatch.setattr(doctor_examination, "examine", examine)
     assert main(["doctor"]) == 0
-    said = capsys.readouterr().err
+    said = terminal.getvalue()
     assert "\rlaunch 1, 0 of 60 s\rlaunch 2           \r" in said
     assert said.endswith(" \r")
