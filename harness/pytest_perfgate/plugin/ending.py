@@ -81,14 +81,23 @@ def show(
 
 
 def joined(own: SessionRecord | None, received: list[SessionRecord]) -> SessionRecord | None:
-    """One record of what this process and its workers of pytest-xdist measured."""
+    """One record of what this process and its workers of pytest-xdist measured. A suite of a worker
+    that crashed is left out where another one has measured it again.
+    """
     records = ([own] if own else []) + received
     if not records:
         return None
-    suites = tuple(suite for record in records for suite in record.suites)
-    return records[0].model_copy(
-        update={"suites": suites, "complete": all(record.complete for record in records)}
+    last: dict[str, SessionRecord] = {}
+    for record in sorted(records, key=lambda record: record.complete):
+        last.update({suite.name: record for suite in record.suites})
+    suites = tuple(
+        suite
+        for record in records
+        for suite in record.suites
+        if record.complete or last[suite.name] is record
     )
+    complete = all(record.complete for record in records)
+    return records[0].model_copy(update={"suites": suites, "complete": complete})
 
 
 def benchmarks(config: pytest.Config, ending: Ending) -> None:

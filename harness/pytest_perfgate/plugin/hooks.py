@@ -20,6 +20,7 @@ from pytest_perfgate.plugin.outcome import BudgetCheck, settle
 from pytest_perfgate.plugin.progress import Progress
 from pytest_perfgate.plugin.settings import settings_of
 from pytest_perfgate.plugin.tally import Tally
+from pytest_perfgate.plugin.xdist_records import Inbox, Outbox, name_of, tell_name
 from pytest_perfgate.records.session import SessionRecord
 from pytest_perfgate.records.settings import SUITE_FILE
 from pytest_perfgate.records.verdict import Status, Verdict
@@ -47,10 +48,11 @@ class PerfHooks:
                 self._progress.show,
                 self._progress.say,
                 stores=not self._is_worker,
+                name=name_of(config),
             )
         except PerfgateError as error:
             raise pytest.UsageError(str(error)) from None
-        self._received: list[SessionRecord] = []
+        self._inbox, self._outbox = Inbox(self._session), Outbox()
         self._tally = Tally()
         self._failures = Failures()
         self._ending: ending.Ending | None = None
@@ -171,11 +173,27 @@ class PerfHooks:
             return str(word).lower(), letter, (str(word), {"yellow": True})
         return None
 
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, Any, Any]:
+        """In a worker of pytest-xdist: after each suite the report of a test brings its results."""
+        report = yield
+        if self._is_worker and _case(item):
+            self._outbox.attach(report, self._session)
+        return report
+
+    @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Counts failures that are no broken budgets."""
+        """Counts failures that are no broken budgets, and stores what a worker has measured."""
+        if not self._is_worker:
+            self._inbox.hear(report)
         self._failures.add(report)
 
     # -- the end ---------------------------------------------------------------------------
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Workers name the same page in their tests' properties."""
+        tell_name(node, self._session)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: Any) -> None:  # noqa: ARG002 - xdist's signature
@@ -184,7 +202,7 @@ class PerfHooks:
         if _TALLY in output:
             self._tally.merge(output[_TALLY])
         if _RECORD in output:
-            self._received.append(SessionRecord.model_validate_json(output[_RECORD]))
+            self._inbox.take(node, output[_RECORD])
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtestloop(self) -> Generator[None, object, object]:
@@ -214,7 +232,7 @@ class PerfHooks:
                 output[_RECORD] = record.model_dump_json()
             return
         problems: list[PerfgateError] = []
-        record = ending.joined(record, self._received)
+        record = self._inbox.joined(record)
         if record is not None:
             self._ending = ending.write(record, self._session.settings)
             ending.benchmarks(self._config, self._ending)

@@ -60,10 +60,21 @@ class _Plan:
 
 
 class Session:
-    """Measures each suite once, when the first of its tests asks for a verdict."""
+    """Measures each suite once, when the first of its tests asks for a verdict.
+
+    Args:
+        stores: whether it writes files; a worker of pytest-xdist leaves that to its controller.
+        name: of its files, where another process holds it.
+    """
 
     def __init__(
-        self, settings: Settings, show: Progress, say: Progress, *, stores: bool = True
+        self,
+        settings: Settings,
+        show: Progress,
+        say: Progress,
+        *,
+        stores: bool = True,
+        name: str = "",
     ) -> None:
         self.settings = settings
         self._stores = stores
@@ -79,7 +90,7 @@ class Session:
         self._done: dict[Path, dict[tuple[str, str], Verdict]] = {}
         self._records: list[SuiteRecord] = []
         self._started = datetime.now(UTC)
-        self._id = ""
+        self._id = name
         self._crashes = 0
         self._clock = time.monotonic()
         self._machine: Machine | None = None
