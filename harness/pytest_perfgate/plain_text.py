@@ -47,12 +47,22 @@ def without_secrets(text: str) -> str:
 
 def _public_url(match: re.Match[str]) -> str:
     authority, path = match.groups()
-    # By RFC 3986 a host ends at "?" or "#". A password may hold both, though, and "@" too, written
-    # as they are: then what stands in front of them is no host.
-    head = re.split("[?#]", authority, maxsplit=1)[0]
-    host, after = head.rpartition("@")[2], authority.rpartition("@")[2]
-    by_rule = _DOMAIN.fullmatch(host) or (_HOST.fullmatch(host) and not _DOMAIN.fullmatch(after))
-    rest = host + authority[len(head) :] if by_rule else after
+    # By RFC 3986 the host ends at the first "?" or "#". A password may hold both, though, and both
+    # a password and a query "@", written as they are: each part in front of one may be the host.
+    parts = authority.split("@")
+    ends = [
+        (re.split("[?#]", part, maxsplit=1)[0], "@".join(parts[number:]))
+        for number, part in enumerate(parts)
+        if number == len(parts) - 1 or "?" in part or "#" in part
+    ]
+    domains = [rest for host, rest in ends if _DOMAIN.fullmatch(host)]
+    hosts = [rest for host, rest in ends if _HOST.fullmatch(host)]
+    if len(parts) == 1:
+        rest = authority
+    elif domains:
+        rest = domains[0]
+    else:  # of several names without a dot one may be a token
+        rest = hosts[0] if len(hosts) == 1 else "…"
     return "://" + _QUERY.sub("?…", rest + path)
 
 

@@ -66,6 +66,9 @@ def test_no_text_keeps_the_secret_of_a_url(url: str, around: str) -> None:
         ("https://me:abc?@example.org/a", "https://example.org/a"),
         ("https://me:abc?@internal/a", "https://internal/a"),
         ("https://me:abc@internal", "https://internal"),
+        ("https://me:abc#@example.org?@key=abc", "https://example.org?…"),
+        ("https://a.b@example.org", "https://example.org"),
+        ("https://abc?@internal", "https://…"),
     ],
 )
 def test_a_sign_that_is_not_escaped_hides_no_host(url: str, shown: str) -> None:
