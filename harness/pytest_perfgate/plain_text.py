@@ -16,6 +16,7 @@ _ESCAPE = re.compile(
 _URL = re.compile(r"://([^\s/'\"]*)([^\s'\"]*)")
 _DOMAIN = re.compile(r"[\w.-]*\.[\w.-]+(:\d+)?")
 _HOST = re.compile(r"([\w.-]+|\[[0-9a-fA-F:.]+\])(:\d+)?")
+_SENTENCE = re.compile(r"([),;>]\w*)+$")  # what a text may have directly behind a host
 _QUERY = re.compile(r"\?.+")
 _INI = re.compile(r"-o(?=.)|--override-ini=")
 _CONTROL = re.compile(
@@ -49,21 +50,20 @@ def _public_url(match: re.Match[str]) -> str:
     authority, path = match.groups()
     # By RFC 3986 the host ends at the first "?" or "#". A password may hold both, though, and both
     # a password and a query "@", written as they are: each part in front of one may be the host.
-    parts = authority.split("@")
+    *parts, last = authority.split("@")
+    if not parts:
+        return "://" + _QUERY.sub("?…", last + path)
     ends = [
-        (re.split("[?#]", part, maxsplit=1)[0], "@".join(parts[number:]))
+        (re.split("[?#]", part, maxsplit=1)[0], "@".join([*parts[number:], last]))
         for number, part in enumerate(parts)
-        if number == len(parts) - 1 or "?" in part or "#" in part
+        if "?" in part or "#" in part
     ]
+    ends.append((_SENTENCE.sub("", re.split("[?#]", last, maxsplit=1)[0]), last))
     domains = [rest for host, rest in ends if _DOMAIN.fullmatch(host)]
     hosts = [rest for host, rest in ends if _HOST.fullmatch(host)]
-    if len(parts) == 1:
-        rest = authority
-    elif domains:
-        rest = domains[0]
-    else:  # of several names without a dot one may be a token
-        rest = hosts[0] if len(hosts) == 1 else "…"
-    return "://" + _QUERY.sub("?…", rest + path)
+    if not domains and len(hosts) == 1:  # of several names without a dot one may be a token
+        domains = hosts
+    return "://" + _QUERY.sub("?…", (domains[0] if domains else "…") + path)
 
 
 def public_command(arguments: Sequence[str]) -> str:
