@@ -69,7 +69,7 @@ def add_command(commands: Any) -> None:
     collect.add_argument("--yes", action="store_true", help="delete the listed entries")
     collect.set_defaults(run=_gc)
     for action in (listed, verify, collect):
-        options.add_cache(action)
+        options.add_folder(action, "--cache", ".perfgate", "folder of the cache")
 
 
 def _size(text: str) -> float:

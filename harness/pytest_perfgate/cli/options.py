@@ -48,34 +48,22 @@ def add_wait(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_folder(parser: argparse.ArgumentParser, option: str, default: str, what: str) -> None:
+    """An option that names a folder; `what` says of which."""
+    parser.add_argument(
+        option,
+        type=Path,
+        default=Path(default),
+        metavar="DIR",
+        help=f"{what} (default: {default})",
+    )
+
+
 def add_baselines(parser: argparse.ArgumentParser) -> None:
     """`--baselines DIR`: the store of baselines."""
-    parser.add_argument(
-        "--baselines",
-        type=Path,
-        default=Path("baselines"),
-        metavar="DIR",
-        help="folder of the baselines (default: baselines)",
-    )
+    add_folder(parser, "--baselines", "baselines", "folder of the baselines")
 
 
 def add_suites(parser: argparse.ArgumentParser) -> None:
     """`--suites DIR`: where suite files are searched for."""
-    parser.add_argument(
-        "--suites",
-        type=Path,
-        default=Path("suites"),
-        metavar="DIR",
-        help="folder of the suites (default: suites)",
-    )
-
-
-def add_cache(parser: argparse.ArgumentParser) -> None:
-    """`--cache DIR`: the cache of built artifacts."""
-    parser.add_argument(
-        "--cache",
-        type=Path,
-        default=Path(".perfgate"),
-        metavar="DIR",
-        help="folder of the cache (default: .perfgate)",
-    )
+    add_folder(parser, "--suites", "suites", "folder of the suites")

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pytest_perfgate.cli import history
+from pytest_perfgate.cli import history, options
 from pytest_perfgate.errors import PerfgateError, ReportError
 from pytest_perfgate.files import put, writing
 from pytest_perfgate.records.session import SessionRecord
@@ -46,13 +46,7 @@ def add_command(commands: Any) -> None:
     report.add_argument(
         "--index", action="store_true", help="write index.html, a list of the sessions in a folder"
     )
-    report.add_argument(
-        "--reports",
-        type=Path,
-        default=Path("reports"),
-        metavar="DIR",
-        help="folder of the sessions (default: reports)",
-    )
+    options.add_folder(report, "--reports", "reports", "folder of the sessions")
     report.add_argument(
         "--markdown", type=Path, metavar="FILE", help="write one session as Markdown, too"
     )

@@ -27,7 +27,7 @@ from pytest_perfgate.records.verdict import Status, Verdict
 from pytest_perfgate.report import junit_properties
 from pytest_perfgate.report.answer import answer
 from pytest_perfgate.runtimes import onnxruntime_build
-from pytest_perfgate.session.failed_suite import BROKEN
+from pytest_perfgate.session.failed_suite import BROKEN, error_verdict
 from pytest_perfgate.session.session import Case, Session
 
 _RECORD, _TALLY = "perfgate", "perfgate_tally"  # what an xdist worker sends to its controller
@@ -133,7 +133,7 @@ class PerfHooks:
             with self._progress.uncaptured():
                 verdict = self._session.verdict(case)
         except PerfgateError as error:
-            self._attach(request.node, _refused(case, error))
+            self._attach(request.node, error_verdict(case.recipe, case.metric or BROKEN, "", error))
             pytest.fail(str(error), pytrace=False)
         record, settings = self._session.recipe(case), self._session.settings
         self._attach(request.node, verdict)
@@ -277,14 +277,3 @@ def _case(item: pytest.Item) -> Case | None:
     callspec = getattr(item, "callspec", None)
     case = callspec.params.get(FIXTURE) if callspec is not None else None
     return case if isinstance(case, Case) else None
-
-
-def _refused(case: Case, error: PerfgateError) -> Verdict:
-    return Verdict(
-        recipe=case.recipe,
-        metric=case.metric or BROKEN,
-        status=Status.ERROR,
-        unit="",
-        reason=error.problem,
-        next_step=error.next_step,
-    )

@@ -41,7 +41,7 @@ def _unread(
     failure = Failure(stage="recipe", problem=text, next_step=steps[0] if steps else "")
     return (
         RecipeRecord(name=name or "recipes.toml", reference="", failure=failure),
-        _error(name, metrics[0], "", failure),
+        error_verdict(name, metrics[0], "", failure),
     )
 
 
@@ -98,18 +98,19 @@ def _errors(suite: Suite, wanted: Mapping[str, Sequence[str]], failure: Failure)
     metrics = metrics_of(suite.task)
     units = {name: metric.unit.value for name, metric in metrics.items()}
     return [
-        _error(recipe, metric, units.get(metric, ""), failure)
+        error_verdict(recipe, metric, units.get(metric, ""), failure)
         for recipe, names in wanted.items()
         for metric in dict.fromkeys(names)
     ]
 
 
-def _error(recipe: str, metric: str, unit: str, failure: Failure) -> Verdict:
+def error_verdict(recipe: str, metric: str, unit: str, cause: Failure | PerfgateError) -> Verdict:
+    """The verdict on a budget that could not be measured; `unit` may be "" where it is unknown."""
     return Verdict(
         recipe=recipe,
         metric=metric,
         status=Status.ERROR,
         unit=unit,
-        reason=failure.problem,
-        next_step=failure.next_step,
+        reason=cause.problem,
+        next_step=cause.next_step,
     )

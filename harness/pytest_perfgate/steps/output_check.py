@@ -120,11 +120,7 @@ def difference(ours: Any, theirs: Any, usual: float = 0.0) -> float:
     """
     import numpy as np
 
-    own, other = np.asarray(ours, dtype=np.float64), np.asarray(theirs, dtype=np.float64)
-    if not own.size:
-        return 0.0
-    known = np.isfinite(other)
-    own, other = own[known], other[known]
+    own, other = _where_finite(ours, theirs)
     if not own.size:
         return 0.0
     if not np.isfinite(own).all():
@@ -141,9 +137,7 @@ def spread(ours: Any, theirs: Any, usual: float = 0.0) -> float:
     """
     import numpy as np
 
-    own, other = np.asarray(ours, dtype=np.float64), np.asarray(theirs, dtype=np.float64)
-    known = np.isfinite(other)
-    own, other = own[known], other[known]
+    own, other = _where_finite(ours, theirs)
     if not own.size:
         return 0.0
     if not np.isfinite(own).all():
@@ -153,6 +147,15 @@ def spread(ours: Any, theirs: Any, usual: float = 0.0) -> float:
     if not apart:
         return 0.0
     return min(apart / scale, NOTHING_IN_COMMON) if scale else NOTHING_IN_COMMON
+
+
+def _where_finite(ours: Any, theirs: Any) -> tuple[Any, Any]:
+    """Both, one-dimensional, without the places where `theirs` is not finite."""
+    import numpy as np
+
+    own, other = np.asarray(ours, dtype=np.float64), np.asarray(theirs, dtype=np.float64)
+    known = np.isfinite(other)
+    return own[known], other[known]
 
 
 def short(value: float) -> float:
