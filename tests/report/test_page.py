@@ -130,6 +130,16 @@ def test_a_session_without_a_verdict_is_no_pass() -> None:
     assert "kept" not in answer(sessions.session())
 
 
+def test_one_budget_is_spoken_of_as_one() -> None:
+    """Kept, and not decided."""
+    kept = sessions.verdict("fp32", "map", Status.PASS)
+    open_ = sessions.verdict("fp32", "map", Status.INCONCLUSIVE)
+    measured = "1 of 1 budget was measured. "
+    assert answer(sessions.session((kept,))) == f"{measured}The budget is kept."
+    undecided = f"{measured}The budget is not broken; 1 could not be decided."
+    assert answer(sessions.session((open_,))) == undecided
+
+
 def test_a_skipped_budget_is_not_counted_as_kept() -> None:
     """What did not apply on this machine was not shown to be kept."""
     verdicts = (

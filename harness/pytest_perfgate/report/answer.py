@@ -55,15 +55,16 @@ def _merge(session: SessionRecord) -> str:
         parts = [
             text
             for count, text in (
-                (unsure, f"{unsure} could not be decided"),
-                (unknown, f"{unknown} have no baseline on this machine yet"),
+                (unsure, f"{unsure:,} could not be decided"),
+                (unknown, f"{count_of(unknown, 'has', 'have')} no baseline on this machine yet"),
             )
             if count
         ]
-        return f"None of {total:,} budgets is broken; {' and '.join(parts)}."
+        kept = f"None of {total:,} budgets is" if total > 1 else "The budget is not"
+        return f"{kept} broken; {' and '.join(parts)}."
     if skipped == total:
         return f"No budget was judged: {count_of(total, 'budget was', 'budgets were')} skipped."
     if skipped:
         kept = count_of(total - skipped, "budget is", "budgets are")
         return f"{kept} kept; {count_of(skipped, 'was', 'were')} skipped."
-    return f"All {count_of(total, 'budget is', 'budgets are')} kept."
+    return f"All {total:,} budgets are kept." if total > 1 else "The budget is kept."

@@ -204,8 +204,8 @@ def _evidence(verdict: Verdict, verbosity: int, out: Write) -> None:
 def _suite(suite: SuiteRecord, out: Write, metrics: Mapping[str, Metric], verbosity: int) -> None:
     """The numbers of a suite, how they were measured, and what differs from the baselines'."""
     seconds = ", ".join(f"{name} {value:.0f} s" for name, value in suite.phases.items())
-    launches = len(suite.yardstick)
-    head = f"suite {suite.name}" + (f": {launches} launches ({seconds})" if seconds else "")
+    launches = count_of(len(suite.yardstick), "launch", "launches")
+    head = f"suite {suite.name}" + (f": {launches} ({seconds})" if seconds else "")
     for line in (*_wrapped(head), *table(suite, metrics)):
         out(line)
     if verbosity > 1:

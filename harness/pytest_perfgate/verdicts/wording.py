@@ -22,8 +22,12 @@ def reason(limit: Limit, metric: Metric, compared: Compared, status: Status) -> 
         return f"{measured}: {limit_text} is broken{note}"
     if status is Status.PASS:
         return f"{measured}: {limit_text} is kept{note}"
-    sample = {Rule.IMAGES: "images", Rule.STRETCHES: "stretches"}.get(metric.rule, "launches")
-    few = f"{measured}: {compared.sample} {sample} are too few to decide {limit_text}"
+    units = {Rule.IMAGES: ("image", "images"), Rule.STRETCHES: ("stretch", "stretches")}
+    one, many = units.get(metric.rule, ("launch", "launches"))
+    few = (
+        f"{measured}: {count_of(compared.sample, f'{one} is', f'{many} are')} too few to decide "
+        f"{limit_text}"
+    )
     provable = smallest(compared)
     if provable is None:
         return few + note
@@ -31,8 +35,8 @@ def reason(limit: Limit, metric: Metric, compared: Compared, status: Status) -> 
         show_percent(provable) if compared.scale == "ratio" else _amount(metric, compared, provable)
     )
     return (
-        f"{measured}: {compared.sample} {sample} cannot decide {limit_text}; the smallest change "
-        f"they could have proven is about {text.lstrip('+')}{note}"
+        f"{measured}: {count_of(compared.sample, one, many)} cannot decide {limit_text}; the "
+        f"smallest change they could have proven is about {text.lstrip('+')}{note}"
     )
 
 
