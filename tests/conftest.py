@@ -26,7 +26,7 @@ from typing import Any
 
 import pytest
 
-from tests.squares import RECIPES, coco_folder, squares_model, squares_project
+from tests.squares import HEAD, PLAIN, RECIPES, coco_folder, squares_model, squares_project
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -107,7 +107,7 @@ def built_before(tiny_suite: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     suite = root / "suites" / "tiny"
     suite.mkdir(parents=True)
     squares_project(tiny_suite, suite)
-    (suite / "recipes.toml").write_text(RECIPES.rpartition("[[recipe]]")[0])
+    (suite / "recipes.toml").write_text(HEAD + PLAIN)
     (suite / "test_tiny.py").write_text(TEST)
     (root / "pytest.ini").write_text("[pytest]\n")
     options = ("--perf", "--perf-wait=300", "--perf-seconds=1", "--perf-history=off")

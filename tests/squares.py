@@ -12,7 +12,7 @@ import numpy as np
 SIDE = 64
 WINDOW, STRIDE = 16, 8
 
-RECIPES = """\
+HEAD = """\
 [suite]
 task  = "detection"
 model = "squares.onnx"
@@ -22,6 +22,8 @@ batch = 4
 calibration = { images = "calibration", annotations = "calibration.json" }
 validation  = { images = "validation", annotations = "validation.json" }
 
+"""
+PLAIN = """\
 [[recipe]]
 name    = "plain"
 runtime = "onnxruntime"
@@ -30,6 +32,11 @@ map           = { min = 0.5, regression = 0.01 }
 latency_p50   = { max = "2 s", regression = "40%" }
 artifact_size = { max = "1 MB" }
 
+"""
+RECIPES = (
+    HEAD
+    + PLAIN
+    + """\
 [[recipe]]
 name    = "moody"
 from    = "plain"
@@ -39,6 +46,8 @@ map         = { drop = 0.02 }
 latency_p50 = { regression = "40%" }
 peak_memory = { max = "100 MB" }
 """
+)
+"""The suite of most projects of tests: its tables, its first recipe, and one that misbehaves."""
 
 
 def squares_model(path: Path) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests import squares
 from tests.conftest import DECIDED, Project, said
-from tests.squares import RECIPES
 
 pytest.importorskip("torch", reason="python -m pip install 'pytest-perfgate[torch]'")
 
@@ -39,8 +39,9 @@ def validation():
     return DetectionData(images, coco)
 """
 
-HEAD = RECIPES[: RECIPES.index("[[recipe]]")]
-HEAD = HEAD[: HEAD.index("[suite.data]")] + '[suite.data]\nvalidation = "slow:validation"\n\n'
+HEAD = (
+    squares.HEAD.partition("[suite.data]")[0] + '[suite.data]\nvalidation = "slow:validation"\n\n'
+)
 SUITE = """\
 [[recipe]]
 name = "loaded"

@@ -5,11 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tests.conftest import DECIDED, Project, said
-from tests.squares import RECIPES
+from tests.squares import HEAD
 
 pytestmark = pytest.mark.slow
 
-HEAD = RECIPES[: RECIPES.index("[[recipe]]")]
 SUITE = """\
 [[recipe]]
 name = "alone"

@@ -12,13 +12,12 @@ import pytest
 
 from tests.blackbox.test_workers import until, workers
 from tests.conftest import DECIDED, Project, said
-from tests.squares import RECIPES
+from tests.squares import HEAD
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
 
 pytestmark = pytest.mark.skipif(CORES < 2, reason="two replicas need two cores")
 
-HEAD = RECIPES.partition("[[recipe]]")[0]
 
 TWO = """\
 [[recipe]]

@@ -16,7 +16,7 @@ from pytest_perfgate.runtimes.tensorrt_package import EngineNote
 from pytest_perfgate.suite.reading import read
 from pytest_perfgate.suite.requirements import missing_packages
 
-from tests.squares import RECIPES
+from tests.squares import HEAD, PLAIN
 
 pytest.importorskip("onnxruntime", reason="python -m pip install 'pytest-perfgate[onnx]'")
 pytest.importorskip("PIL", reason="python -m pip install 'pytest-perfgate[detection]'")
@@ -37,9 +37,7 @@ map = { drop = 0.02 }
 def suite(tiny_suite: Path, tmp_path: Path) -> Any:
     """The tiny suite with a recipe that ends on an engine."""
     shutil.copytree(tiny_suite, tmp_path, dirs_exist_ok=True)
-    (tmp_path / "recipes.toml").write_text(
-        RECIPES.split('[[recipe]]\nname    = "moody')[0] + ENGINE
-    )
+    (tmp_path / "recipes.toml").write_text(HEAD + PLAIN + ENGINE)
     result = read(tmp_path / "recipes.toml", tmp_path)
     assert not result.problems
     return result.suite

@@ -19,7 +19,7 @@ from pytest_perfgate.errors import PerfgateError
 from pytest_perfgate.report import session_files
 
 from tests.conftest import DOUBLES, TEST
-from tests.squares import coco_folder, squares_model
+from tests.squares import HEAD, PLAIN, coco_folder, squares_model
 
 INJECTED = Path(__file__).parent / "injected"
 LIMIT = 150.0
@@ -27,23 +27,6 @@ LIMIT = 150.0
 
 _GRACE = 8.0  # seconds in which processes end that a killed session has left
 
-PLAIN = """\
-[suite]
-task  = "detection"
-model = "squares.onnx"
-batch = 4
-
-[suite.data]
-calibration = { images = "calibration", annotations = "calibration.json" }
-validation  = { images = "validation", annotations = "validation.json" }
-
-[[recipe]]
-name    = "plain"
-runtime = "onnxruntime"
-[recipe.budgets]
-map           = { min = 0.5, regression = 0.01 }
-artifact_size = { max = "1 MB" }
-"""
 MORE = """
 [[recipe]]
 name  = "int8"
@@ -53,6 +36,7 @@ steps = [{ quantize = "static", op_types_to_quantize = ["Conv"], samples = 4 }]
 map           = { drop = 0.05 }
 artifact_size = { max = "1 MB" }
 parity        = { max = 0.9 }
+latency_p50   = { max = "2 s" }
 memory_growth = { max = "500 MB" }
 """
 
@@ -102,11 +86,11 @@ class Project:
         coco_folder(suite, "validation", 12, seed=2)
         (suite / "test_tiny.py").write_text(TEST)
         (self.folder / "pytest.ini").write_text("[pytest]\n")
-        (suite / "recipes.toml").write_text(PLAIN)
+        (suite / "recipes.toml").write_text(HEAD + PLAIN)
         first = self.run({}, "whole")
         if first.code != 0:
             raise RuntimeError(f"a session without a fault ended with {first.code}: {first.output}")
-        (suite / "recipes.toml").write_text(PLAIN + MORE)
+        (suite / "recipes.toml").write_text(HEAD + PLAIN + MORE)
         shutil.rmtree(self.folder / ".perfgate")  # what is built anew writes everything
         self.stored = {
             str(file.relative_to(self.folder)): file.read_bytes()
@@ -149,7 +133,7 @@ class Project:
 
 
 _OPTIONS = (
-    *("-p", "no:cacheprovider", "-p", "no:randomly", "-p", "one_launch", "-p", "calm"),
+    *("-p", "no:cacheprovider", "-p", "no:randomly", "-p", "two_launches", "-p", "calm"),
     *("--perf-seconds=1", "--perf-timeout=40", "--perf-profile=all", "--color=no"),
     *("--perf-markdown=out/summary.md", "--perf-openmetrics=out/perfgate.prom"),
     "--junitxml=out/junit.xml",
