@@ -88,8 +88,8 @@ class MissingPackage(PerfgateError):
 
 
 def suggestion(value: str, choices: Iterable[str]) -> str:
-    """`choices` as one line for the `valid` field, the closest to `value` named first."""
+    """`choices` as one line for the `valid` field, and behind them the one closest to `value`."""
     known = sorted(choices)
     close = difflib.get_close_matches(value, known, n=1)
     listed = ", ".join(known) if known else "none"
-    return f"{listed} (did you mean {close[0]!r}?)" if close else listed
+    return f"{listed}; did you mean {close[0]!r}?" if close else listed

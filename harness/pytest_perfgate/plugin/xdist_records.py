@@ -36,9 +36,9 @@ class Outbox:
 
     def attach(self, report: pytest.TestReport, session: Session) -> None:
         """Puts the record on a test's report where a suite has been measured since the last one."""
-        record = session.record()
-        if record is not None and len(record.suites) > self._told:
-            self._told = len(record.suites)
+        record = session.record() if session.measured > self._told else None
+        if record is not None:
+            self._told = session.measured
             vars(report)[_SO_FAR] = record.model_dump_json()
 
 

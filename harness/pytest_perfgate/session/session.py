@@ -339,6 +339,11 @@ class Session:
             publish.release(self.settings.reports, self._id)
         self._open.close()
 
+    @property
+    def measured(self) -> int:
+        """The number of suites that have been measured."""
+        return len(self._records)
+
     def record(self) -> SessionRecord | None:
         """All that was measured so far; None when no suite was."""
         if not self._records:
