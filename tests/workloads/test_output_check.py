@@ -144,6 +144,37 @@ def test_outputs_that_differ_as_repeated_ones_did_are_allowed() -> None:
     turn(OutputCheck(blank(), noisy, packed, 1.5), 2, right)
 
 
+def steep_map(random: np.random.Generator, flipped: int) -> Any:
+    """A map of probabilities in which `flipped` of its values are on the other side of a step."""
+    output = np.zeros((1, 1, 40, 40), np.float32)
+    output[0, 0, 5:15, 5:35] = 0.9
+    at = random.integers(0, 40, (2, flipped))
+    output[0, 0, at[0], at[1]] = 0.9 - output[0, 0, at[0], at[1]]
+    return output
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_single_values_that_a_lowest_bit_moves_far_are_of_the_same_image(shown: bool) -> None:
+    """A network in 8 bits moves some by half of their range and more; another image moves many."""
+    random = np.random.default_rng(3)
+    right = steep_map(random, 0)
+    recorder = OutputRecorder()
+    recorder.add(10, (right,), digest_predictions(packed([(right,)])))
+    for _ in range(3):
+        recorder.vary(0, (steep_map(random, 3),))
+    evaluated = recorder.finish()
+    assert evaluated.moved < 0.1
+    check = OutputCheck(blank(), evaluated, packed, 0.02)
+    for number in TURNS:
+        varied = steep_map(random, 4) if shown else right[:, :, ::-1]
+        turn(check, number, right if number % ROUNDS == 2 else varied)
+    if shown:
+        check.conclude()
+        return
+    with pytest.raises(RuntimeFault, match=r"not those of the images shown.*by root mean square"):
+        check.conclude()
+
+
 def test_rows_of_a_batch_are_those_of_its_images_or_half_of_them_differ() -> None:
     """Rounding in one of them is none of its business, another order of images is."""
     outputs = [RANDOM.normal(size=(1, 50)).astype(np.float32) for _ in range(4)]

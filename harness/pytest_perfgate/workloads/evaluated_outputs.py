@@ -14,7 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from pytest_perfgate.records.recipe import OUTPUT_TOLERANCE
-from pytest_perfgate.workloads.output_comparison import KeptOutput, compare, finished_arrays
+from pytest_perfgate.workloads.output_comparison import (
+    KeptOutput,
+    compare,
+    compare_varied,
+    finished_arrays,
+)
 
 _WHOLE = 2_048  # values of an output that is kept whole
 _RANDOM, _PEAKS = 1_024, 256  # values that are kept of a larger one
@@ -50,7 +55,8 @@ class EvaluatedOutputs:
 
     Attributes:
         spread: the largest gap between two inferences of the same image.
-        moved: the largest gap between an image and a variation of it (`varied_images`).
+        moved: the largest root mean square between an image and a variation of it
+            (`varied_images`, `compare_varied`).
         responds: whether every variation that was tried changed an output.
     """
 
@@ -159,17 +165,16 @@ class OutputRecorder:
 
     def repeat(self, number: int, outputs: Sequence[Any]) -> float:
         """The gap between the `number`th image and another inference of it."""
-        value = self._gap(number, outputs)
+        kept = self._kept(self._images[number])
+        value = compare(kept, finished_arrays(outputs), OUTPUT_TOLERANCE).value
         self._repeats.append(value)
         return value
 
     def vary(self, number: int, outputs: Sequence[Any]) -> None:
         """The outputs of a variation of the `number`th image."""
-        self._variations.append(self._gap(number, outputs))
-
-    def _gap(self, number: int, outputs: Sequence[Any]) -> float:
         kept = self._kept(self._images[number])
-        return compare(kept, finished_arrays(outputs), OUTPUT_TOLERANCE).value
+        gap = compare_varied(kept, finished_arrays(outputs), OUTPUT_TOLERANCE)
+        self._variations.append(gap.value)
 
     def finish(self) -> EvaluatedOutputs:
         """All that was kept."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +54,8 @@ class Gap:
     """The largest difference between evaluated and timed outputs of an image.
 
     Attributes:
-        value: relative to the largest value of the channel; inf: they cannot be compared.
+        value: relative to the largest value of the channel, as the function says that gives it;
+            inf: they cannot be compared.
         output, place: where it is.
         evaluated, timed: what stands there, in words.
     """
@@ -100,23 +101,37 @@ def compare(
     `outputs` are those that `finished_arrays` gives. With `strays`, some detections may be in one
     set only: those at a threshold, where inferences of one image differ.
     """
-    gap = _by_position(kept, outputs)
+    gap, _ = _by_position(kept, outputs)
     if gap.value > limit > 0 and _same_set(kept, outputs, limit, strays=strays):
         return Gap(limit)
     return gap
 
 
-def _by_position(kept: Sequence[KeptOutput], outputs: Sequence[Any]) -> Gap:
+def compare_varied(kept: Sequence[KeptOutput], outputs: Sequence[Any], limit: float) -> Gap:
+    """The gap between an image's evaluated outputs and those of a variation of it: `value` is the
+    root mean square, of the output where it is largest.
+
+    Single values say nothing: a lowest bit moves some of a network in 8 bits by half of their
+    range, where a threshold is near. Another image moves many.
+    """
+    gap, size = _by_position(kept, outputs)
+    if size > limit > 0 and _same_set(kept, outputs, limit, strays=True):
+        return Gap(limit)
+    return replace(gap, value=size)
+
+
+def _by_position(kept: Sequence[KeptOutput], outputs: Sequence[Any]) -> tuple[Gap, float]:
+    """The largest gap of a value, and the largest root mean square of an output's."""
     import numpy as np
 
     if len(kept) != len(outputs):
         counts = f"{len(kept)} outputs", f"{len(outputs)} outputs"
-        return Gap(math.inf, 0, "", *counts)
-    worst = Gap(0.0)
+        return Gap(math.inf, 0, "", *counts), math.inf
+    worst, size = Gap(0.0), 0.0
     for number, (expected, output) in enumerate(zip(kept, outputs, strict=True)):
         if output.shape != expected.shape:
             shapes = f"the shape {expected.shape}", f"the shape {output.shape}"
-            return Gap(math.inf, number, "", *shapes)
+            return Gap(math.inf, number, "", *shapes), math.inf
         values = output[expected.index].astype(np.float64)
         if np.array_equal(values, expected.values):
             continue
@@ -126,12 +141,13 @@ def _by_position(kept: Sequence[KeptOutput], outputs: Sequence[Any]) -> Gap:
             distance = np.abs(values - expected.values) / expected.scale
         distance[~np.isfinite(values) | ~finite] = math.inf
         distance[same] = 0.0
+        size = max(size, float(np.sqrt(np.mean(distance**2))))
         at = int(np.argmax(distance))
         if distance[at] > worst.value:
             place = ", ".join(str(int(axis[at])) for axis in expected.index)
             pair = f"{expected.values[at]:.6g}", f"{values[at]:.6g}"
             worst = Gap(float(distance[at]), number, f" at ({place})", *pair)
-    return worst
+    return worst, size
 
 
 def _same_set(
