@@ -76,17 +76,38 @@ def test_a_suite_requires_what_can_be_measured(tmp_path, word):
     assert result.suite.require == ("gpu", word)
 
 
-def test_a_path_out_of_the_project_is_refused_and_a_link_is_followed(tmp_path):
-    """A model may lie in a store outside the root; the suite file names it by a link inside."""
+def test_a_path_leaves_the_project_where_the_suite_allows_it(tmp_path):
+    """A link is followed wherever it leads. A path out of the project needs a key in the suite, and
+    the error without it names that key.
+    """
     (tmp_path / "out.onnx").write_bytes(IMAGES)
     root = tmp_path / "root"
     (root / "suites" / "demo").mkdir(parents=True)
     (root / "suites" / "demo" / "m.onnx").symlink_to(tmp_path / "out.onnx")
     recipe = FP32.replace('"torch"', '"onnxruntime"')
     assert not read(root, SUITE.replace("demo.model:build", "m.onnx") + recipe).problems
-    result = read(root, SUITE.replace("demo.model:build", "../../../out.onnx") + recipe)
+    outside = SUITE.replace("demo.model:build", "../../../out.onnx")
+    result = read(root, outside + recipe)
     assert "leaves the project" in str(result.suite_problems[0])
-    assert "link" in result.suite_problems[0].next_step
+    assert "allow_outside = true" in result.suite_problems[0].next_step
+    allowed = outside.replace("[suite]", "[suite]\nallow_outside = true") + recipe
+    assert read(root, allowed).suite is not None
+    mounted = SUITE.replace("[suite]", f'[suite]\nmounts = {{ models = "{tmp_path}" }}')
+    mounted = mounted.replace("demo.model:build", "mount://models/out.onnx") + recipe
+    assert read(root, mounted).suite is not None
+    for wrong, said in [
+        (mounted.replace("mount://models", "mount://modles"), "did you mean 'models'?"),
+        (mounted.replace("/out.onnx", "/../out.onnx"), "leaves its mount"),
+        (mounted.replace("/out.onnx", "/none.onnx"), f"put it at {tmp_path}/none.onnx"),
+        (mounted.replace(f'"{tmp_path}"', '"models"'), "an absolute path"),
+        (
+            mounted.replace(
+                '"demo.data:validation"', '{ images = "mount://pictures/val", annotations = "a" }'
+            ),
+            "suites/demo/recipes.toml: suite.data.validation.images",
+        ),
+    ]:
+        assert said in str(read(root, wrong).suite_problems[0])
 
 
 def test_a_model_in_onnx_starts_the_chain_as_onnx(tmp_path):

@@ -33,5 +33,5 @@ def make(model: ModelSpec, fence: Fence, where: str) -> SourceModel:
 
 
 def fence_of(suite: Suite) -> Fence:
-    """Where the files of a suite's model are."""
-    return Fence(suite.folder, suite.root)
+    """Where the files of a suite are, and may be."""
+    return Fence(suite.folder, suite.root, suite.allow_outside, suite.mounts, suite.tree)

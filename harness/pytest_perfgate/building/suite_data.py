@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import IMPORT_PATH
 from pytest_perfgate.building.project_code import resolve
+from pytest_perfgate.building.source_model import fence_of
 from pytest_perfgate.errors import DataError
 from pytest_perfgate.records.recipe import Suite
 from pytest_perfgate.tasks import Pipeline, Task
@@ -26,6 +27,7 @@ class SuiteData:
         self._suite = suite
         self._progress = progress
         self._splits: dict[str, Any] = {}
+        self._fence = fence_of(suite)
         self.task: Task = registry.find(registry.TASKS, suite.task)
         registry.require(self.task.requires, f"the task {suite.task!r}")
         self.input = self.task.Input.model_validate(dict(suite.input))
@@ -48,7 +50,7 @@ class SuiteData:
                     where=where,
                     valid=", ".join(sorted(self._suite.data)),
                 )
-            raw = resolve(source, where) if isinstance(source, str) else source
+            raw = resolve(source, where) if isinstance(source, str) else self._located(source)
             data = self.task.load(raw, self._suite.folder, self._suite.root)
             if not len(data.images):
                 raise DataError("there are no images", where=where)
@@ -56,6 +58,15 @@ class SuiteData:
                 data.listen(lambda done, total: self._progress(done, total, f"reading {name}"))
             self._splits[name] = data
         return self._splits[name]
+
+    def _located(self, source: Mapping[str, Any]) -> dict[str, Any]:
+        """A declared data set with the absolute paths of what lies outside the project."""
+        return {
+            key: str(self._fence.place(value))
+            if isinstance(value, str) and self._fence.is_elsewhere(value)
+            else value
+            for key, value in source.items()
+        }
 
     def images(self, split: str, indices: Sequence[int]) -> list[Any]:
         """Some decoded images of a split, uint8 (H, W, 3), as arrays of their own in memory."""

@@ -33,3 +33,7 @@ class CodeTree:
     def here(self, path: str | Path) -> Path:
         """The place in this version of a file or folder of the working tree."""
         return self.top / Path(os.path.realpath(path)).relative_to(self.working)
+
+    def there(self, path: Path) -> Path:
+        """The place in the working tree of a file or folder of this version."""
+        return self.working / path.relative_to(self.top)

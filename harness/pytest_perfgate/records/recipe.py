@@ -208,6 +208,8 @@ class Suite:
         untracked: `WORKING_TREE` or `FORBID`.
         import_path: folders of the working tree that modules are imported from, besides `root`.
         tree: the version of the code that `root` is of, None for the working tree.
+        allow_outside: whether paths may leave the project.
+        mounts: name to a folder outside of the project.
     """
 
     name: str
@@ -228,6 +230,8 @@ class Suite:
     untracked: str = WORKING_TREE
     import_path: tuple[Path, ...] = ()
     tree: CodeTree | None = None
+    allow_outside: bool = False
+    mounts: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:

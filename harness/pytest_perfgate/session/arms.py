@@ -108,7 +108,7 @@ class Arms:
                     "files that git does not track, taken from the working tree for "
                     f"{base.commit.name}: {', '.join(brought.names)}"
                 )
-            read = reading.read(file, base.root)
+            read = reading.read(file, base.root, _code_tree(base))
         else:
             problem = f"the suite does not exist at {base.commit.name}"
         if read is not None and read.suite is None:
@@ -122,7 +122,7 @@ class Arms:
             if recipe is None or read is None or read.suite is None:
                 self.problems[name] = problem or _not_at_base(name, base, read)
                 continue
-            suite = replace(read.suite, import_path=self._suite.import_path, tree=_code_tree(base))
+            suite = replace(read.suite, import_path=self._suite.import_path)
             if recipe.search is not None:
                 try:
                     values = self._values.get(name, {})

@@ -10,25 +10,83 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import Artifact, NoOptions, OptionsModel
-from pytest_perfgate.errors import BuildError, RecipeError
+from pytest_perfgate.errors import BuildError, RecipeError, suggestion
+from pytest_perfgate.records.code_tree import CodeTree
 from pytest_perfgate.registry import Requirement
 
 SEED = 0
 """The seed of random weights."""
 
+MOUNT = "mount://"
+"""What a path in a mount of the suite begins with."""
+
 
 @dataclass(frozen=True)
 class Fence:
-    """The folder of a model's files, and the root that they may not leave."""
+    """The folder of a suite's files, and what they may lie in.
+
+    Attributes:
+        folder: the folder that relative paths start from.
+        root: the project's root, which they may not leave unless `allow_outside` is set.
+        mounts: name to an absolute folder; `mount://NAME/path` is a path in it.
+        tree: the version of the code that `root` is of, None for the working tree. A path that
+            leaves that version starts from the working tree, for only its project has neighbours.
+    """
 
     folder: Path
     root: Path
+    allow_outside: bool = False
+    mounts: Mapping[str, str] = field(default_factory=dict)
+    tree: CodeTree | None = None
+
+    def place(self, path: str) -> Path:
+        """Where `path` leads; it need not exist.
+
+        Raises:
+            RecipeError: it leaves the project, or its mount, or no mount has that name.
+        """
+        if path.startswith(MOUNT):
+            return self._in_mount(path)
+        file = Path(os.path.normpath(self.folder / path))
+        if file.is_relative_to(os.path.normpath(self.root)):
+            return file
+        if not self.allow_outside:
+            raise RecipeError(
+                f"the path {path!r} leaves the project",
+                valid="a path below the project's root",
+                next_step="add allow_outside = true to [suite]; or name the other folder, "
+                f'mounts = {{ NAME = "/folder" }}, and write "{MOUNT}NAME/path"',
+            )
+        if self.tree is None or file.is_relative_to(self.tree.top):
+            return file
+        return Path(os.path.normpath(self.tree.there(self.folder) / path))
+
+    def is_elsewhere(self, path: str) -> bool:
+        """Whether a path is in a mount, or may leave the project and does."""
+        if path.startswith(MOUNT):
+            return True
+        file = Path(os.path.normpath(self.folder / path))
+        return self.allow_outside and not file.is_relative_to(os.path.normpath(self.root))
+
+    def _in_mount(self, path: str) -> Path:
+        name, _, rest = path.removeprefix(MOUNT).partition("/")
+        if name not in self.mounts:
+            raise RecipeError(
+                f"{path!r} is in the mount {name!r}, which [suite] does not have",
+                valid=suggestion(name, self.mounts),
+                next_step=f'add mounts = {{ {name or "NAME"} = "/folder" }} to [suite]',
+            )
+        mount = Path(os.path.normpath(self.mounts[name]))
+        file = Path(os.path.normpath(mount / rest.lstrip("/")))
+        if not file.is_relative_to(mount):
+            raise RecipeError(f"the path {path!r} leaves its mount {mount}")
+        return file
 
 
 Resolve = Callable[[str], Callable[..., Any]]
@@ -186,18 +244,14 @@ class Source(registry.Extension, ABC):
 
 
 def inside(path: str, fence: Fence) -> Path:
-    """The file or folder at `path`, relative to the suite file's folder.
+    """The file or folder at `path`: relative to the suite file's folder, or in a mount.
 
     A link is followed wherever it leads: models lie in stores and on mounts.
 
     Raises:
-        RecipeError: the path leaves the project, or does not exist.
+        RecipeError: the path leaves the project without leave to, or does not exist.
     """
-    file = Path(os.path.normpath(fence.folder / path))
-    if not file.is_relative_to(os.path.normpath(fence.root)):
-        raise RecipeError(
-            f"the path {path!r} leaves the project", next_step="link to it from inside"
-        )
+    file = fence.place(path)
     if not file.exists():
         raise RecipeError(f"the file {path!r} does not exist", next_step=f"put it at {file}")
     return file

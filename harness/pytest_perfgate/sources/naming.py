@@ -9,7 +9,7 @@ from typing import Any
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import IMPORT_PATH
 from pytest_perfgate.errors import RecipeError
-from pytest_perfgate.sources import Source
+from pytest_perfgate.sources import MOUNT, Source
 
 
 def source_of(model: str) -> tuple[Source, str]:
@@ -57,7 +57,7 @@ def _refuse_elsewhere(model: str) -> None:
     """
     file = re.split(r"[\\/]", re.sub(r"[?#].*", "", model))[-1]
     name = f'"{file}"' if file.endswith(".onnx") else "an ONNX file, or a function that loads it"
-    if _ADDRESS.match(model):
+    if _ADDRESS.match(model) and not model.startswith(MOUNT):
         raise RecipeError(
             f"{model!r} is an address, and a session downloads no model",
             valid=valid_names(),

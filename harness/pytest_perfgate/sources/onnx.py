@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from pytest_perfgate import registry
 from pytest_perfgate.artifact import ONNX, Artifact
 from pytest_perfgate.errors import BuildError, RecipeError
 from pytest_perfgate.registry import Requirement
-from pytest_perfgate.sources import Fence, Source, SourceContext, SourceModel, inside
+from pytest_perfgate.sources import MOUNT, Fence, Source, SourceContext, SourceModel, inside
 from pytest_perfgate.sources.onnx_header import refuse_other_inputs
 
 
@@ -62,7 +63,7 @@ class Onnx(Source):
             BuildError: it is no ONNX graph, or one of the others is missing or elsewhere.
         """
         file = _file(model, fence)
-        return () if file is None else (file, *_side_files(file))
+        return () if file is None else (file, *_side_files(file, outside=fence.allow_outside))
 
     @override
     def build(self, model: str, options: Any, context: SourceContext) -> SourceModel:
@@ -94,8 +95,9 @@ def _graph(file: Path) -> Any:
         raise BuildError(f"the file is no ONNX graph: {error}", where=str(file)) from error
 
 
-def _side_files(file: Path) -> tuple[Path, ...]:
-    """The files with weights that a graph names ("external data" in the ONNX specification).
+def _side_files(file: Path, *, outside: bool) -> tuple[Path, ...]:
+    """The files with weights that a graph names ("external data" in the ONNX specification); with
+    `outside` they may be links to elsewhere, as in a store that names files by their content.
 
     Raises:
         BuildError: one is missing, or is not below the folder of the graph.
@@ -110,12 +112,16 @@ def _side_files(file: Path) -> tuple[Path, ...]:
     for name in sorted(names):
         # An absolute path, `..` or a link could name any file of this machine.
         inner = (file.parent / name).resolve()
-        if not inner.is_relative_to(file.parent.resolve()):
+        named = Path(os.path.normpath(file.parent / name))
+        if not named.is_relative_to(file.parent) or not (
+            outside or inner.is_relative_to(file.parent.resolve())
+        ):
             raise BuildError(
                 f"the weights are in {name!r}, which is not below the folder of the graph",
                 where=str(file),
                 next_step="put the weights beside the graph, or save both as one file: "
-                "onnx.save(onnx.load(FILE), FILE)",
+                "onnx.save(onnx.load(FILE), FILE); for a link to elsewhere add "
+                "allow_outside = true to [suite]",
             )
         if not inner.is_file():
             raise BuildError(
@@ -140,14 +146,17 @@ def _tensors(graph: Any) -> Iterator[Any]:
 
 def _package(model: str) -> str:
     """The package of "package:path/in/it.onnx", "" for a file beside the suite file."""
-    return model.partition(":")[0] if ":" in model else ""
+    return "" if model.startswith(MOUNT) or ":" not in model else model.partition(":")[0]
 
 
 def _file(model: str, fence: Fence) -> Path | None:
     """The file; None for a package that is not installed. Nothing is imported."""
     package = _package(model)
     if not package:
-        return (fence.folder / model).resolve()
+        file = fence.place(model)
+        real = file.resolve()
+        # Stores that name files by their content keep no suffix, and hold side files elsewhere.
+        return real if real.suffix == file.suffix else file
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         return None

@@ -14,6 +14,7 @@ from pytest_perfgate.errors import PerfgateError, RecipeError
 from pytest_perfgate.files import short_path
 from pytest_perfgate.metric import Metric
 from pytest_perfgate.plain_text import encodable
+from pytest_perfgate.records.code_tree import CodeTree
 from pytest_perfgate.records.recipe import Recipe, Suite
 from pytest_perfgate.suite import ranges
 from pytest_perfgate.suite.inheritance import Inheritance
@@ -52,8 +53,10 @@ class SuiteFile:
     data: Mapping[str, Any] = field(default_factory=dict)
 
 
-def read(file: Path, root: Path) -> SuiteFile:
-    """The suite that a file describes; problems are returned, not raised."""
+def read(file: Path, root: Path, tree: CodeTree | None = None) -> SuiteFile:
+    """The suite that a file describes; problems are returned, not raised. `tree` is the version of
+    the code that `root` is of, None for the working tree.
+    """
     place = short_path(file, root)
     if encodable(place) != place:
         problem = RecipeError("its path is not UTF-8", where=place, next_step="rename the folder")
@@ -79,7 +82,7 @@ def read(file: Path, root: Path) -> SuiteFile:
         return SuiteFile(file, None, (problem,))
     if (beyond := _beyond(data)) is not None:
         return SuiteFile(file, None, (Place(place).error(*beyond),))
-    return _read(file, root, data, {})
+    return _read(file, root, data, {}, tree)
 
 
 def _excess(text: str) -> str | None:
@@ -119,7 +122,8 @@ def filled(read: SuiteFile, root: Path, name: str, values: Mapping[str, Any]) ->
     Raises:
         RecipeError: they do not fit its ranges, or not together.
     """
-    again = _read(read.file, root, read.data, {name: values})
+    tree = read.suite.tree if read.suite else None
+    again = _read(read.file, root, read.data, {name: values}, tree)
     if again.suite is None or name not in again.suite.recipes:
         raise again.problems.get(name, again.suite_problems)[0]
     return again.suite.recipes[name]
@@ -130,11 +134,12 @@ def _read(
     root: Path,
     data: Mapping[str, Any],
     values: Mapping[str, Mapping[str, Any]],
+    tree: CodeTree | None,
 ) -> SuiteFile:
     """The suite of a parsed file; `values` are those of recipes whose ranges are filled in."""
     place = Place(short_path(file, root))
     try:
-        table, model = read_suite_table(place, data, file, root)
+        table, model = read_suite_table(place, data, file, root, tree)
         metrics = metrics_of(table.task)
     except PerfgateError as error:
         return SuiteFile(file, None, (error,))
@@ -167,6 +172,9 @@ def _read(
         turns=table.turns,
         require=tuple(table.require),
         untracked=table.untracked,
+        tree=tree,
+        allow_outside=table.allow_outside,
+        mounts=table.mounts,
         recipes={name: recipes[name] for name in tables.tables if name in recipes},
     )
     problems = {name: tuple(errors) for name, errors in tables.problems.items()}

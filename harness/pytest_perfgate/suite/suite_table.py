@@ -8,8 +8,9 @@ from typing import Any
 
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import IMPORT_PATH
-from pytest_perfgate.errors import suggestion
+from pytest_perfgate.errors import RecipeError, suggestion
 from pytest_perfgate.machine.fingerprint import FEATURES
+from pytest_perfgate.records.code_tree import CodeTree
 from pytest_perfgate.records.recipe import ModelSpec
 from pytest_perfgate.sources import Fence
 from pytest_perfgate.suite.chain import read_model
@@ -20,9 +21,10 @@ SPLITS = ("train", "calibration", "validation")
 
 
 def read_suite_table(
-    place: Place, data: Mapping[str, Any], file: Path, root: Path
+    place: Place, data: Mapping[str, Any], file: Path, root: Path, tree: CodeTree | None
 ) -> tuple[SuiteTable, ModelSpec]:
-    """The suite's table, checked, and its model; `data` is the whole file.
+    """The suite's table, checked, and its model; `data` is the whole file, `tree` the version of
+    the code that `root` is of, None for the working tree.
 
     Raises:
         RecipeError: the first key that is wrong.
@@ -41,8 +43,10 @@ def read_suite_table(
     if not NAME.fullmatch(name):
         raise place.error(f"{name!r} cannot be a suite's name", "suite.name", valid=NAME.pattern)
     place.find(registry.TASKS, table.task, "suite.task")
-    model = read_model(place, table.model, Fence(file.parent, root))
-    _check_data(place, table)
+    _check_mounts(place, table)
+    fence = Fence(file.parent, root, table.allow_outside, table.mounts, tree)
+    model = read_model(place, table.model, fence)
+    _check_data(place, table, fence)
     if table.trainer:
         _check_import(place, table.trainer, "suite.trainer")
     _check_task_options(place, table)
@@ -50,7 +54,21 @@ def read_suite_table(
     return table, model
 
 
-def _check_data(place: Place, table: SuiteTable) -> None:
+def _check_mounts(place: Place, table: SuiteTable) -> None:
+    for name, folder in table.mounts.items():
+        if not NAME.fullmatch(name):
+            raise place.error(
+                f"{name!r} cannot be a mount's name", "suite.mounts", valid=NAME.pattern
+            )
+        if not Path(folder).is_absolute():
+            raise place.error(
+                f"the folder {folder!r} is relative",
+                f"suite.mounts.{name}",
+                valid="an absolute path, the same for every version of the code",
+            )
+
+
+def _check_data(place: Place, table: SuiteTable, fence: Fence) -> None:
     for split, source in table.data.items():
         if split not in SPLITS:
             raise place.error(
@@ -58,6 +76,13 @@ def _check_data(place: Place, table: SuiteTable) -> None:
             )
         if isinstance(source, str):
             _check_import(place, source, f"suite.data.{split}")
+            continue
+        for key, path in source.items():
+            if isinstance(path, str) and fence.is_elsewhere(path):
+                try:
+                    fence.place(path)
+                except RecipeError as error:
+                    raise error.at(f"{place.file}: suite.data.{split}.{key}") from None
     if "validation" not in table.data:
         raise place.error(
             "there is no validation data",

@@ -170,6 +170,14 @@ class SuiteTable(_Strict):
         description="model and data that git does not hold, for --perf-base: those of the working "
         "tree, or an error",
     )
+    allow_outside: bool = Field(
+        False, description="paths of the model, its weights and the data may leave the project"
+    )
+    mounts: dict[str, str] = Field(
+        default_factory=dict,
+        description='folders outside the project by name, { models = "/mnt/models" }, for paths '
+        "such as mount://models/detector.onnx",
+    )
     input: dict[str, Any] = Field(default_factory=dict, description="the task's pre-processing")
     output: dict[str, Any] = Field(default_factory=dict, description="the task's post-processing")
 

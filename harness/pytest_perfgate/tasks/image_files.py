@@ -166,7 +166,7 @@ def declared_path(folder: Path, name: str, root: Path) -> Path:
         raise DataError(
             f"the path {name!r} leaves {root}",
             where=str(folder),
-            next_step="name it by its absolute path, or link to it from inside",
+            next_step="add allow_outside = true to [suite], or name it by its absolute path",
         )
     return path
 
