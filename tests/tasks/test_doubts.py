@@ -14,7 +14,7 @@ from pytest_perfgate.tasks.classification_data import Called, ClassificationData
 from pytest_perfgate.tasks.detection import Detection
 from pytest_perfgate.tasks.detection import Output as Boxes
 from pytest_perfgate.tasks.detection_data import DetectionData, Prediction
-from pytest_perfgate.tasks.preprocessing import Input
+from pytest_perfgate.tasks.input_options import Input
 
 
 @given(

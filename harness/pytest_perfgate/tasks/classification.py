@@ -14,7 +14,8 @@ from pytest_perfgate.errors import DataError
 from pytest_perfgate.metric import Better, Metric, by_name
 from pytest_perfgate.tasks import Pipeline, Task
 from pytest_perfgate.tasks.classification_data import Called, ClassificationData
-from pytest_perfgate.tasks.preprocessing import Input, Pixels
+from pytest_perfgate.tasks.input_options import Input
+from pytest_perfgate.tasks.preprocessing import Pixels
 
 if TYPE_CHECKING:
     from pytest_perfgate.records.accuracy import Accuracy, Doubt

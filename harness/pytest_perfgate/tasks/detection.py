@@ -13,7 +13,8 @@ from pytest_perfgate.artifact import OptionsModel
 from pytest_perfgate.metric import Better, Metric, by_name
 from pytest_perfgate.tasks import Pipeline, Task
 from pytest_perfgate.tasks.detection_data import DetectionData
-from pytest_perfgate.tasks.preprocessing import Input, Pixels
+from pytest_perfgate.tasks.input_options import Input
+from pytest_perfgate.tasks.preprocessing import Pixels
 
 if TYPE_CHECKING:
     from pytest_perfgate.records.accuracy import Accuracy, Doubt

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pytest_perfgate.tasks.preprocessing import Input
+from pytest_perfgate.tasks.input_options import Input
 
 
 def other_inputs(options: Input) -> Iterator[tuple[str, Input]]:
