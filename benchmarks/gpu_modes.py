@@ -24,7 +24,7 @@ MODES: dict[str, tuple[str, dict[str, Any], str]] = {
 
 def module_of(model: str) -> Any:
     """The torch module of a name in `MODELS`, in float32 on the CPU."""
-    from pytest_perfgate.building.project_code import resolve
+    from pytest_perfgate.registry import resolve
 
     return resolve(MODELS[model][0], "model")()
 

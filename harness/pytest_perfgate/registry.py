@@ -1,4 +1,5 @@
-"""Extensions by entry point: sources of models, steps, runtimes, workloads, tasks and decoders.
+"""Extensions by entry point: sources of models, steps, runtimes, workloads, tasks and decoders; and
+functions of the project by their import path.
 
 A package adds its own by declaring an entry point in one of the groups below; nothing here
 changes. An entry point names a class that derives from the group's base class; it is made without
@@ -7,9 +8,10 @@ arguments.
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import sys
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import EntryPoints, entry_points
@@ -162,3 +164,31 @@ def require(needed: tuple[Requirement, ...], what: str) -> None:
                 f"{what} needs the package {requirement.module!r}, which is not installed",
                 next_step=requirement.install,
             )
+
+
+def resolve(path: str, where: str) -> Callable[..., Any]:
+    """The function that `path` ("package.module:function") names.
+
+    Raises:
+        RecipeError: the module or the function is not there.
+    """
+    module_name, _, name = path.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and module_name.startswith(error.name):
+            raise RecipeError(
+                f"the module {module_name!r} is not found",
+                where=where,
+                next_step=f"from the project's root: python -c 'import {module_name}'",
+            ) from error
+        raise
+    function = getattr(module, name, None)
+    if not callable(function):
+        public = [key for key, value in vars(module).items() if callable(value) and key[0] != "_"]
+        raise RecipeError(
+            f"{module_name!r} has no function {name!r}",
+            where=where,
+            valid=", ".join(sorted(public)),
+        )
+    return function  # type: ignore[no-any-return] # callable() does not narrow Any

@@ -14,13 +14,14 @@ from pytest_perfgate.artifact import ONNX, TORCH, Artifact, OptionsModel
 from pytest_perfgate.building.artifact_cache import DESCRIPTION, ArtifactStore, Entry, Stored
 from pytest_perfgate.building.artifact_handle import ArtifactHandle, Structure
 from pytest_perfgate.building.keys import SEED, source_key, step_key
-from pytest_perfgate.building.project_code import Watch, resolve
+from pytest_perfgate.building.project_code import Watch
 from pytest_perfgate.building.source_model import MODEL, asked_of, fence_of, make
 from pytest_perfgate.building.suite_data import VALIDATION, SuiteData
 from pytest_perfgate.errors import BuildError, PerfgateError
 from pytest_perfgate.files import digest_files
 from pytest_perfgate.records.recipe import ModelSpec, Recipe, StepSpec, Suite
 from pytest_perfgate.records.recipe_record import ArtifactInfo, Link
+from pytest_perfgate.registry import resolve
 from pytest_perfgate.steps import BuildContext, Step
 from pytest_perfgate.steps.training_checkpoints import Checkpoints
 

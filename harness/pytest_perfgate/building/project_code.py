@@ -9,7 +9,6 @@ while they are as they were.
 from __future__ import annotations
 
 import hashlib
-import importlib
 import os
 import sys
 import sysconfig
@@ -18,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest_perfgate
-from pytest_perfgate.errors import RecipeError
 
 _IGNORED = {".git", ".perfgate", "__pycache__", ".tox", ".venv", "reports", "node_modules"}
 _WEIGHTS = {".safetensors", ".pt", ".pth", ".onnx", ".npz", ".npy", ".bin", ".json", ".toml"}
@@ -32,34 +30,6 @@ _INSTALLED = {"site-packages", "dist-packages"}
 """Folders of installed packages, whose versions are in the keys of what uses them."""
 _HARNESS = Path(pytest_perfgate.__file__).parent
 _PYTHON = Path(sysconfig.get_path("stdlib"))
-
-
-def resolve(path: str, where: str) -> Callable[..., Any]:
-    """The function that `path` ("package.module:function") names.
-
-    Raises:
-        RecipeError: the module or the function is not there.
-    """
-    module_name, _, name = path.partition(":")
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is not None and module_name.startswith(error.name):
-            raise RecipeError(
-                f"the module {module_name!r} is not found",
-                where=where,
-                next_step=f"from the project's root: python -c 'import {module_name}'",
-            ) from error
-        raise
-    function = getattr(module, name, None)
-    if not callable(function):
-        public = [key for key, value in vars(module).items() if callable(value) and key[0] != "_"]
-        raise RecipeError(
-            f"{module_name!r} has no function {name!r}",
-            where=where,
-            valid=", ".join(sorted(public)),
-        )
-    return function  # type: ignore[no-any-return] # callable() does not narrow Any
 
 
 class Digests:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from pytest_perfgate import registry
-from pytest_perfgate.building.project_code import resolve
 from pytest_perfgate.errors import PerfgateError
 from pytest_perfgate.records.recipe import ModelSpec, Suite
+from pytest_perfgate.registry import resolve
 from pytest_perfgate.sources import Fence, Source, SourceContext, SourceModel
 from pytest_perfgate.sources.naming import source_of
 

@@ -275,8 +275,8 @@ def _check(work: RecipeWork, images: Sequence[Any]) -> OutputCheck:
 def _context(work: RecipeWork, images: Sequence[Any], check: OutputCheck) -> WorkContext:
     from pytest_perfgate.building.builder import load
     from pytest_perfgate.building.opening import open_session
-    from pytest_perfgate.building.project_code import resolve
     from pytest_perfgate.building.suite_data import SuiteData
+    from pytest_perfgate.registry import resolve
 
     suite, recipe = work.suite, work.suite.recipes[work.recipe]
     data = SuiteData(suite)
