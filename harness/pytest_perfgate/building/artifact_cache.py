@@ -10,10 +10,8 @@ leads to could change after it was compared.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
-import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -27,12 +25,11 @@ from pytest_perfgate.building.artifact_handle import Structure
 from pytest_perfgate.building.project_code import Watch
 from pytest_perfgate.errors import BuildError
 from pytest_perfgate.files import digest_files, digest_of
+from pytest_perfgate.machine.cache_folders import FOLDER_MODE, locked, no_link, own_folder, remove
 
 ENTRY, _SEAL = "link.json", "link.sha256"
 DESCRIPTION = frozenset({ENTRY, _SEAL})
 """Files of an entry that describe it, and are no part of the artifact."""
-
-_FOLDER_MODE = 0o755  # whatever the umask: who may write here can run code as this user
 
 
 class Stored(BaseModel):
@@ -87,10 +84,10 @@ class ArtifactStore:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.damaged: list[str] = []
-        root.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
+        root.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
         for name in ("artifacts", "locks", "caches", "training", "runtime"):
             _refuse_link(root / name)
-            (root / name).mkdir(mode=_FOLDER_MODE, exist_ok=True)
+            (root / name).mkdir(mode=FOLDER_MODE, exist_ok=True)
 
     @contextlib.contextmanager
     def lock(self, key: str) -> Iterator[None]:
@@ -131,11 +128,11 @@ class ArtifactStore:
 
     def training(self, key: str) -> Path:
         """The folder of an unfinished training of the link `key`; it need not exist."""
-        return _no_link(self.root / "training" / key)
+        return no_link(self.root / "training" / key)
 
     def compiled(self, key: str) -> Path:
         """The folder of what a runtime compiles in the evaluation `key`; it need not exist."""
-        return _no_link(self.root / "runtime" / key[:16])
+        return no_link(self.root / "runtime" / key[:16])
 
     def cache(self, step: str) -> Path:
         """The folder in which builds by a step keep what makes the next one faster."""
@@ -176,57 +173,6 @@ def _refuse_link(folder: Path) -> None:
             valid="a folder; the cache as a whole may be a link",
             next_step=f"rm {folder}, or name the other disk: --perf-cache=DIR",
         )
-
-
-def own_folder(folder: Path) -> Path:
-    """A folder of the cache, made where there is none; a link to another is removed first."""
-    _no_link(folder).mkdir(mode=_FOLDER_MODE, exist_ok=True)
-    return folder
-
-
-def _no_link(folder: Path) -> Path:
-    if folder.is_symlink():
-        folder.unlink()
-    return folder
-
-
-@contextlib.contextmanager
-def locked(root: Path, key: str, *, wait: bool) -> Iterator[bool]:
-    """Holds the lock of a key below the cache `root` while the block runs; without `wait`, False
-    where another process has it.
-
-    Raises:
-        BuildError: the lock is a link, which would be followed to any file of this machine.
-    """
-    path = root / "locks" / f"{key}.lock"
-    try:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
-    except OSError as error:
-        raise BuildError(
-            f"the lock cannot be opened: {error.strerror}",
-            where=str(path),
-            valid="a file of this user",
-            next_step=f"rm {path}",
-        ) from error
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
-    finally:
-        os.close(handle)
-
-
-def remove(path: Path) -> None:
-    """Removes a folder, or a link and not what it leads to; at once for readers of its place."""
-    if path.is_symlink() or path.is_file():
-        path.unlink()
-        return
-    doomed = path.parent / f".gone-{secrets.token_hex(8)}"
-    path.replace(doomed)
-    shutil.rmtree(doomed, ignore_errors=True)
 
 
 class Damaged(Exception):

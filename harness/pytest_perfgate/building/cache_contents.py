@@ -13,14 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_perfgate.building.artifact_cache import (
-    ENTRY,
-    Damaged,
-    described,
-    locked,
-    refuse_changed,
-    remove,
-)
+from pytest_perfgate.building.artifact_cache import ENTRY, Damaged, described, refuse_changed
+from pytest_perfgate.machine.cache_folders import locked, remove
 from pytest_perfgate.machine.held_folders import held_since, sweep
 
 EVALUATION = "evaluation"

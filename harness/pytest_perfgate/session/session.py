@@ -13,6 +13,7 @@ from pathlib import Path
 from pytest_perfgate.errors import PerfgateError, ReportError
 from pytest_perfgate.files import put, short_path
 from pytest_perfgate.machine import git
+from pytest_perfgate.machine.cache_folders import keep_out_of_git
 from pytest_perfgate.machine.fingerprint import Environment, Machine, this_environment, this_machine
 from pytest_perfgate.machine.host_share import kept
 from pytest_perfgate.machine.locks import exclusive
@@ -370,15 +371,6 @@ class Session:
             complete=self.complete,
             suites=tuple(self._records),
         )
-
-
-def keep_out_of_git(cache: Path) -> None:
-    """Makes the cache's folder, and tells git to see nothing in it."""
-    # Whatever the umask: who may write there can run code as this user.
-    cache.mkdir(mode=0o755, parents=True, exist_ok=True)
-    ignore = cache / ".gitignore"
-    if not ignore.exists():
-        ignore.write_text("*\n", encoding="utf-8")
 
 
 def _commit(root: Path) -> tuple[str, bool]:
