@@ -5,10 +5,14 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 
 from pytest_perfgate import registry
 from pytest_perfgate.files import digest_files
+
+_BLOCKS = "body", "orelse", "finalbody", "handlers", "cases"
+"""Where statements hold other statements (`ast`'s grammar)."""
 
 
 def own_code(piece: object) -> str:
@@ -61,13 +65,26 @@ def _with_prefix(file: Path) -> set[Path]:
 
 def _imported(file: Path) -> set[Path]:
     """The files beside `file` that it imports, inside functions too."""
+    names = _imported_names(file.read_bytes())
+    beside = {file.parent / f"{name}.py" for name in names} | {file.parent / "__init__.py"}
+    return {other for other in beside if other.is_file()}
+
+
+@lru_cache(maxsize=256)
+def _imported_names(code: bytes) -> frozenset[str]:
+    """The last words of the modules that a module's code may import. Kept: what evaluates is many
+    parts that import the same modules.
+    """
     names = set()
-    for node in ast.walk(ast.parse(file.read_bytes())):
+    statements: list[ast.AST] = [ast.parse(code)]
+    while statements:
+        node = statements.pop()
         if isinstance(node, ast.Import):
             names |= {alias.name.rpartition(".")[2] for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             # "from package.module import name", and "from package import module".
             names.add((node.module or "").rpartition(".")[2])
             names |= {alias.name for alias in node.names}
-    beside = {file.parent / f"{name}.py" for name in names} | {file.parent / "__init__.py"}
-    return {other for other in beside if other.is_file()}
+        for block in _BLOCKS:  # not the expressions, which are most of a module and import nothing
+            statements += getattr(node, block, ())
+    return frozenset(names)

@@ -344,7 +344,7 @@ class Bench(contextlib.ExitStack):
                 self._preparation.fail(name, "measure", event)
 
     def _preload(self, labels: Sequence[str]) -> list[str]:
-        modules: dict[str, None] = {"numpy": None, "pydantic": None}
+        modules = dict.fromkeys(("numpy", "numpy.random", "pydantic"))
         for label in labels:
             arm = self._arms[label]
             modules |= dict.fromkeys(preloads(arm.suite, arm.recipe))

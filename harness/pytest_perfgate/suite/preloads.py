@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import TORCH
 from pytest_perfgate.records.recipe import Recipe, Suite
@@ -10,12 +12,13 @@ from pytest_perfgate.steps import Step
 
 
 def preloads(suite: Suite, recipe: Recipe) -> tuple[str, ...]:
-    """Those of the recipe's runtime and workload, and, where the model itself runs, of the sources
-    that make it.
+    """Those of the recipe's runtime and workload, what this package has for them and for the task,
+    and, where the model itself runs, those of the sources that make it.
     """
     runtime = registry.find(registry.RUNTIMES, recipe.runtime.name)
     workload = registry.find(registry.WORKLOADS, recipe.workload.name)
-    modules = dict.fromkeys((*runtime.preload, *workload.preload))
+    task = registry.find(registry.TASKS, suite.task)
+    modules = dict.fromkeys((*runtime.preload, *workload.preload, *_own(runtime, workload, task)))
     if TORCH in runtime.accepts:
         modules |= dict.fromkeys(source_of(suite.model.name)[0].preload)
         for spec in recipe.chain:
@@ -23,3 +26,14 @@ def preloads(suite: Suite, recipe: Recipe) -> tuple[str, ...]:
             for name in step.sources_with(step.Options.model_validate(dict(spec.options))):
                 modules |= dict.fromkeys(registry.find(registry.SOURCES, name).preload)
     return tuple(modules)
+
+
+def _own(*extensions: object) -> Iterator[str]:
+    """Modules of extensions, as far as they are this package's: those of others may import the
+    project, which each arm does at its own version of the code.
+    """
+    package = __name__.partition(".")[0]
+    for extension in extensions:
+        module = type(extension).__module__
+        if module.partition(".")[0] == package:
+            yield module

@@ -26,12 +26,16 @@ def other_order(
     order which only fits noise explains nothing there. A sign test on the pairs that the two orders
     tell apart decides.
     """
-    from scipy.optimize import linear_sum_assignment
-    from scipy.stats import binomtest
-
     true, seen_as = np.asarray(truth, dtype=np.int64), np.asarray(called, dtype=np.int64)
     if len(true) < 2 or classes < 2:
         return None
+    plain = seen_as == true
+    least = max(_LEAST_SHARE, plain.mean() + _LEAST_GAIN)
+    if least > 1.0:  # no order can gain so much, and most models end here
+        return None
+    # Only now: loading them takes longer than many an evaluation.
+    from scipy.optimize import linear_sum_assignment
+    from scipy.special import bdtrc
 
     def assigned(rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Called class to the true class that it is assigned to."""
@@ -46,11 +50,11 @@ def other_order(
     right = np.zeros(len(true), dtype=bool)
     for side in (0, 1):
         right[half == side] = (assigned(half != side)[seen_as] == true)[half == side]
-    plain = seen_as == true
     better, worse = int((right & ~plain).sum()), int((plain & ~right).sum())
-    if not better or right.mean() < max(_LEAST_SHARE, plain.mean() + _LEAST_GAIN):
+    if not better or right.mean() < least:
         return None
-    if binomtest(better, better + worse, 0.5, "greater").pvalue > _CERTAIN:
+    # One-sided: the chance of at least so many of them in favour, at even odds.
+    if bdtrc(better - 1, better + worse, 0.5) > _CERTAIN:
         return None
     order = np.empty(classes, dtype=np.int64)
     order[assigned(np.ones(len(true), dtype=bool))] = np.arange(classes)

@@ -18,7 +18,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from pytest_perfgate import registry
+from pytest_perfgate.building.builder import load
 from pytest_perfgate.building.import_path import enter
+from pytest_perfgate.building.opening import open_session
+from pytest_perfgate.building.suite_data import SuiteData
 from pytest_perfgate.errors import RuntimeFault
 from pytest_perfgate.machine import process_memory
 from pytest_perfgate.machine.cores import usable_cores
@@ -26,7 +29,7 @@ from pytest_perfgate.machine.instrumentation import instruments
 from pytest_perfgate.machine.pipes import write_whole
 from pytest_perfgate.records.recipe import FLUSH, ROTATE
 from pytest_perfgate.records.yardsticks import LENGTHS, SHORTEST, column
-from pytest_perfgate.registry import derived
+from pytest_perfgate.registry import derived, resolve
 from pytest_perfgate.runtimes import DEVICE_UUID, InferenceSession
 from pytest_perfgate.worker import device_yardstick, yardstick
 from pytest_perfgate.worker.protocol import (
@@ -273,11 +276,6 @@ def _check(work: RecipeWork, images: Sequence[Any]) -> OutputCheck:
 
 
 def _context(work: RecipeWork, images: Sequence[Any], check: OutputCheck) -> WorkContext:
-    from pytest_perfgate.building.builder import load
-    from pytest_perfgate.building.opening import open_session
-    from pytest_perfgate.building.suite_data import SuiteData
-    from pytest_perfgate.registry import resolve
-
     suite, recipe = work.suite, work.suite.recipes[work.recipe]
     data = SuiteData(suite)
     return WorkContext(

@@ -11,6 +11,7 @@ The parent never opens a device, and forks no arm once it has: each arm opens it
 
 from __future__ import annotations
 
+import gc
 import math
 import os
 import random
@@ -63,6 +64,10 @@ def launch(job: LaunchJob, read_plan: Callable[[], LaunchPlan], send: Send) -> N
     orderly = hand_over_in_order()
     if not job.separate:  # arms that are programs of their own import for themselves
         preload(job.preload)
+        # What arms share is never garbage: they do not visit it when they collect theirs, and no
+        # page of it is copied for the marks of a collection.
+        gc.collect()
+        gc.freeze()
     order = random.Random(job.index)  # noqa: S311 - an order of turns, nothing secret
     live: list[HeldArm] = []
     try:
