@@ -11,6 +11,10 @@ THUMBNAIL_BYTES = 40_000
 """Of a thumbnail's base64 text, at most."""
 
 
+OVERLAY_BYTES = 20_000
+"""Of an overlay's base64 text, at most."""
+
+
 class SeenBox(Frozen):
     """One box in an image.
 
@@ -35,12 +39,16 @@ class WorseImage(Frozen):
         loss: by how much the scores of the detections that are paired with an object fell, summed
             over the image's objects; one that is no longer found counts with its whole score.
         reference, recipe: what each of the two detected: what is paired or confident, best first.
+        reference_overlay, recipe_overlay: of a task with a class for each pixel, the pixels that
+            each of the two gets wrong: a PNG, base64, to be laid over the image. "": other tasks.
     """
 
     image: int
     loss: float
     reference: tuple[SeenBox, ...]
     recipe: tuple[SeenBox, ...]
+    reference_overlay: str = ""
+    recipe_overlay: str = ""
 
 
 class Thumbnail(Frozen):

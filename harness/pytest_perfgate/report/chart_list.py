@@ -17,6 +17,7 @@ from pytest_perfgate.report import (
     drawing,
     search_tables,
 )
+from pytest_perfgate.suite.metrics import class_score_of
 
 
 @dataclass(frozen=True)
@@ -85,9 +86,10 @@ def _of_recipes(
 
 
 def _of_accuracy(suite: SuiteRecord) -> Iterator[Offer]:
+    score = class_score_of(suite.task)
     yield (
-        "Average precision by class",
-        "Heat map of average precision by recipe and class; the table below has the numbers.",
+        f"{score[0].upper()}{score[1:]} by class",
+        f"Heat map of {score} by recipe and class; the table below has the numbers.",
         charts_accuracy.classes(suite),
         "Orange: lower than the reference. Blue: higher. Of many classes, those with the largest "
         "losses are shown.",

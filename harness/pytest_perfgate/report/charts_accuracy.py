@@ -1,4 +1,4 @@
-"""Pictures of accuracy: average precision by class, and how far scores can be believed."""
+"""Pictures of accuracy: scores by class, and how far scores can be believed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _OVERLAP = 0.5  # a detection is right when it overlaps its object by this
 
 
 def classes(suite: SuiteRecord) -> dict[str, Any] | None:
-    """Average precision by recipe and class; the colour is the difference to the reference."""
+    """The score of each class by recipe; the colour is the difference to the reference."""
     values = _class_rows(suite)
     lost: dict[str, float] = {}
     for row in values:

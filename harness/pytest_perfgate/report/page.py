@@ -23,6 +23,7 @@ from pytest_perfgate.report import (
 from pytest_perfgate.report.answer import answer
 from pytest_perfgate.report.changes_since import since
 from pytest_perfgate.report.text import beside, limit_text, needing, needs_attention
+from pytest_perfgate.suite.metrics import class_score_of
 from pytest_perfgate.units import Unit, show, show_percent
 
 
@@ -120,6 +121,7 @@ def _suite(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> dict[str, Any]:
         "searches": search_tables.tables(suite),
         "worse": worst_images.worse(suite),
         "thumbnails": worst_images.used(suite),
+        "overlaid": worst_images.overlaid(suite),
         "broken_accuracy": {
             verdict.recipe
             for verdict in suite.verdicts
@@ -134,7 +136,7 @@ def _suite(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> dict[str, Any]:
 
 
 def _classes(suite: SuiteRecord) -> dict[str, Any] | None:
-    """Average precision by recipe and class, with the difference to the reference; None: none.
+    """The score of each class by recipe, with the difference to the reference; None: none.
 
     A class that a recipe has no value for has an empty cell.
     """
@@ -162,7 +164,7 @@ def _classes(suite: SuiteRecord) -> dict[str, Any] | None:
                 ],
             )
         )
-    return {"heads": names, "rows": rows}
+    return {"score": class_score_of(suite.task), "heads": names, "rows": rows}
 
 
 def _spread(spread: Spread) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ Write = Callable[..., None]
 """Writes one line; keywords are pytest's markup (`red=True`)."""
 
 
-_SCORES = ("map", "accuracy")
+_SCORES = ("map", "accuracy", "miou")
 
 
 _COLUMNS = (

@@ -30,11 +30,14 @@ class DrawnBox:
 
 @dataclass(frozen=True)
 class Panel:
-    """One picture: what one side detected, over the ground truth."""
+    """One picture: what one side detected, over the ground truth; or, as an overlay, the pixels
+    that it gets wrong (a PNG, base64).
+    """
 
     title: str
     alt: str
     boxes: tuple[DrawnBox, ...]
+    overlay: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,11 @@ def worse(suite: SuiteRecord) -> list[tuple[RecipeRecord, list[Shown]]]:
     return panels
 
 
+def overlaid(suite: SuiteRecord) -> bool:
+    """Whether the images show wrong pixels, not boxes."""
+    return any(image.recipe_overlay for record in suite.recipes for image in record.worse or ())
+
+
 def used(suite: SuiteRecord) -> dict[int, Thumbnail]:
     """The thumbnails that the page needs, each once."""
     shown = {image.image for record in suite.recipes for image in record.worse or ()}
@@ -78,18 +86,31 @@ def _shown(record: RecipeRecord, image: WorseImage, thumbnail: Thumbnail) -> Sho
     scale = max(thumbnail.width, 1) / _SHOWN
     name = f" ({thumbnail.name})" if thumbnail.name else ""
     lost = _lost(thumbnail.objects, image)
-    return Shown(
-        image=image.image,
-        title=f"image {image.image}{name}: scores fell by {image.loss:.2f} in all",
-        thumbnail=thumbnail,
-        panels=(
+    if image.recipe_overlay:
+        what = "IoU of its classes"
+        panels = (
+            _overlaid(record.reference, image.reference_overlay),
+            _overlaid(record.name, image.recipe_overlay),
+        )
+    else:
+        what = "scores"
+        panels = (
             _panel(record.reference, "reference", thumbnail, image.reference, scale, lost),
             _panel(record.name, "recipe", thumbnail, image.recipe, scale, lost),
-        ),
+        )
+    return Shown(
+        image=image.image,
+        title=f"image {image.image}{name}: {what} fell by {image.loss:.2f} in all",
+        thumbnail=thumbnail,
+        panels=panels,
         lost=tuple(text for _, text in lost),
         text=_TEXT * scale,
         stroke=2 * scale,
     )
+
+
+def _overlaid(title: str, overlay: str) -> Panel:
+    return Panel(title, f"the pixels that {title} gets wrong", (), overlay)
 
 
 def _panel(

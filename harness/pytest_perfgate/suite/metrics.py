@@ -29,6 +29,12 @@ def metrics_of(task: str) -> Mapping[str, Metric]:
     return metrics
 
 
+def class_score_of(task: str) -> str:
+    """The name of the score of each class that a task has; "score" for a task that is not here."""
+    known = task in registry.names(registry.TASKS)
+    return task_of(task).class_score if known else Task.class_score
+
+
 def metrics_of_workload(workload: Workload, task: Task) -> frozenset[str]:
     """Names of the metrics that are measured of a recipe with this workload."""
     own = workload.metrics.keys() | task.metrics.keys()

@@ -107,6 +107,7 @@ class Task(registry.Extension, ABC):
         Data: the type of a split. It has `images` (a sequence of uint8 (H, W, 3) RGB arrays),
             `digests` (one text per image, equal only for equal pixels) and `digest` (one text for
             all images and their annotations).
+        class_score: name of the score of each class in `Accuracy.per_category`, as the page has it.
         Input, Output: options of a suite's `[suite.input]` and `[suite.output]`. Default: none.
         requires: packages that evaluation imports. Default: none.
     """
@@ -118,6 +119,7 @@ class Task(registry.Extension, ABC):
     metrics: Mapping[str, Metric]
     Data: type[Any]
     requires: tuple[Requirement, ...] = ()
+    class_score: str = "score"
 
     Input: type[OptionsModel] = NoOptions
     Output: type[OptionsModel] = NoOptions

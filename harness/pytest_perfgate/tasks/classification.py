@@ -78,6 +78,7 @@ class Classification(Task):
     name = "classification"
     metrics = METRICS
     Data = ClassificationData
+    class_score = "F1"
     Input = Input
     Output = Output
     requires = (

@@ -87,6 +87,7 @@ class Detection(Task):
     name = "detection"
     metrics = METRICS
     Data = DetectionData
+    class_score = "average precision"
     Input = Input
     Output = Output
     requires = (

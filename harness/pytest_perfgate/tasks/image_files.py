@@ -82,6 +82,10 @@ class ImageFiles(Sequence[Any]):
         self._remarks[index] = remarks
         return pixels
 
+    def file(self, index: int) -> Path:
+        """Where an image is."""
+        return self._files[index]
+
     @property
     def notes(self) -> tuple[str, ...]:
         """What was left out of the folder, and how the images decoded until now were read."""

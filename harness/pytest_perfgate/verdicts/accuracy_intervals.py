@@ -25,9 +25,9 @@ FLAGGED_SHIFT = 0.1
 """A recipe whose scores move by this much on average is named, budget or not …"""
 
 FLAGGED_DROP = 0.01
-"""… when its map or accuracy is within this of the reference's: nothing else would show it."""
+"""… when its main score is within this of the reference's: nothing else would show it."""
 
-_MAIN = ("map", "accuracy")
+_MAIN = ("map", "accuracy", "miou")
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def accuracy_difference(
 
 
 def collapsed(recipes: Sequence[RecipeRecord]) -> tuple[str, ...]:
-    """Recipes whose map or accuracy holds while their scores do not, a line each; a budget on
+    """Recipes whose main score holds while their scores do not, a line each; a budget on
     `score_shift` says so already.
     """
     records = {record.name: record for record in recipes}
