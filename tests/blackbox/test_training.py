@@ -12,11 +12,12 @@ pytest.importorskip("safetensors", reason="python -m pip install 'pytest-perfgat
 pytestmark = pytest.mark.slow
 
 TOY = """\
-import os
 import time
 
 import numpy as np
 import torch
+
+SLOW, BROKEN = 0.00002, 0.00003  # learning rates
 
 
 class Squares(torch.nn.Module):
@@ -57,8 +58,8 @@ def fit(module, data, *, steps, learning_rate, batch_size, seed, course):
         course.minimize(loss, optimizer)
         if torch.is_autocast_enabled("cpu"):
             raise AssertionError("autocast goes on after the loss")
-        time.sleep(float(os.environ.get("TOY_SLEEP", "0")) if course.mixed else 0.0)
-        if os.environ.get("TOY_BREAKS") and step > 15:
+        time.sleep(0.1 if learning_rate == SLOW else 0.0)
+        if learning_rate == BROKEN and step >= 10:
             raise ArithmeticError("the batch is broken")
     return module.eval()
 """
@@ -89,48 +90,50 @@ training_loss       = { growth = "20%" }
 step_time_p50       = { growth = "500%" }
 training_throughput = { min = "1 images/s" }
 peak_memory         = { max = "4 GB" }
+
+[[recipe]]
+name = "slow"
+from = "train"
+workload = { autocast = "bfloat16", learning_rate = 0.00002 }
+[recipe.budgets]
+training_loss = { growth = "20%" }
+step_time_p50 = { growth = "500%" }
+
+[[recipe]]
+name = "broken"
+from = "train"
+workload = { learning_rate = 0.00003 }
+[recipe.budgets]
+step_time_p50 = { max = "10 s" }
 """
 
 
-@pytest.fixture
-def training(project: Project) -> Project:
-    """The tiny project with a model that can be trained."""
+def test_steps_are_measured_and_what_they_lead_to_is_judged(project: Project) -> None:
+    """Steps of 100 ms more are red in time, and in nothing else. A trainer that raises in its turn
+    is an error with its words: its ten steps were built, and the session's own go on after them.
+    """
     (project.root / "toy.py").write_text(TOY)
     project.write(SUITE)
-    return project
-
-
-def test_steps_are_measured_and_what_they_lead_to_is_judged(
-    training: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Green; then the same recipe with steps of 100 ms more is red in time, and in nothing else."""
-    training.run(*DECIDED)
-    assert set(training.verdicts().values()) == {"PASS"}, training.verdicts()
-    (suite,) = training.sessions()[-1]["suites"]
-    train, half = suite["recipes"]
+    result = project.run(*DECIDED)
+    assert project.verdicts() == {
+        "train-step_time_p50": "PASS",
+        "half-map": "PASS",
+        "half-training_loss": "PASS",
+        "half-step_time_p50": "PASS",
+        "half-training_throughput": "PASS",
+        "half-peak_memory": "PASS",
+        "slow-training_loss": "PASS",
+        "slow-step_time_p50": "FAIL",
+        "broken-step_time_p50": "ERROR",
+    }
+    said(result, "slow  step_time_p50", "ArithmeticError: the batch is broken")
+    (suite,) = project.sessions()[-1]["suites"]
+    train, half, *_ = suite["recipes"]
     assert half["lineage"][-1]["effect"]["autocast_layers"] == 2
     assert train["spec"]["workload"]["name"] == "training"
     launch = half["launches"][0]
     assert launch["inference"] == []
     assert len(launch["values"]["step_time"]) == len(launch["rounds"]) > 0
-    told = {each["metric"] for each in suite["summaries"]["half"]}
-    assert {"step_time_p50", "training_throughput", "training_loss", "peak_memory"} <= told
-    assert "latency_p50" not in told
-    monkeypatch.setenv("TOY_SLEEP", "0.1")
-    slow = training.run(*DECIDED, "-k", "step_time_p50 or training_loss")
-    assert training.verdicts() == {
-        "train-step_time_p50": "PASS",
-        "half-step_time_p50": "FAIL",
-        "half-training_loss": "PASS",
-    }
-    said(slow, "step_time_p50")
-
-
-def test_a_trainer_that_raises_in_its_turn_is_an_error_with_its_words(
-    training: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The training of ten steps was built before; the session's own goes on after them."""
-    monkeypatch.setenv("TOY_BREAKS", "1")
-    result = training.run("-k", "train-step_time_p50")
-    assert training.verdicts() == {"train-step_time_p50": "ERROR"}
-    said(result, "ArithmeticError: the batch is broken")
+    reported = {summary["metric"] for summary in suite["summaries"]["half"]}
+    assert {"step_time_p50", "training_throughput", "training_loss", "peak_memory"} <= reported
+    assert "latency_p50" not in reported

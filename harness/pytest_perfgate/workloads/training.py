@@ -82,7 +82,8 @@ class Training(Workload):
     goal = "step_time_p50"
     accepts = frozenset({TORCH})
     requires = (registry.from_extra("torch", "torch"),)
-    preload = ("torch",)
+    # Whatever optimizer a trainer makes, it imports torch._dynamo: a second and 100 MB of each arm.
+    preload = ("torch", "torch._dynamo")
 
     @override
     def requires_with(self, options: Any) -> tuple[Requirement, ...]:
