@@ -96,12 +96,12 @@ def test_binary_outputs_have_a_threshold() -> None:
     _, where = placed(16, 16)
     logits = RANDOM.normal(size=(1, 1, 16, 16)).astype(np.float32)
     for output in (logits, logits[:, 0]):
-        prediction = read(output, where, decode="binary", threshold=0.7)
+        prediction = read(output, where, format="binary", threshold=0.7)
         np.testing.assert_array_equal(prediction.labels, expit(logits[0, 0]) >= 0.7)
         np.testing.assert_allclose(prediction.scores.sum(axis=1), 1.0, atol=1e-6)
-        again = read(expit(output), where, decode="binary", threshold=0.7, activation="none")
+        again = read(expit(output), where, format="binary", threshold=0.7, activation="none")
         np.testing.assert_array_equal(again.labels, prediction.labels)
-    turned = read(logits, where, decode="binary", threshold=0.7, classes=(1, 0))
+    turned = read(logits, where, format="binary", threshold=0.7, classes=(1, 0))
     np.testing.assert_array_equal(turned.labels, expit(logits[0, 0]) < 0.7)
 
 
@@ -112,10 +112,10 @@ def test_labels_are_taken_from_the_cell_of_each_pixel() -> None:
     rows = ((np.arange(20) + 0.5) * 8 / 20).astype(int)
     columns = ((np.arange(30) + 0.5) * 12 / 30).astype(int)
     for output in (cells, cells[:, None], cells.astype(np.float32)):
-        prediction = read(output, where, decode="labels")
+        prediction = read(output, where, format="labels")
         np.testing.assert_array_equal(prediction.labels, cells[0][np.ix_(rows, columns)])
         assert prediction.scores is None
-    some = read(cells, where, decode="labels", classes=(4, 2))
+    some = read(cells, where, format="labels", classes=(4, 2))
     expected = np.where(cells == 4, 0, np.where(cells == 2, 1, 2))[0][np.ix_(rows, columns)]
     np.testing.assert_array_equal(some.labels, expected)
 
@@ -140,22 +140,22 @@ FLOATS = np.zeros((1, 3, 16, 24), np.float32)
     ("output", "options", "problem", "cause"),
     [
         (np.zeros((1, 1000), np.float32), {}, r"shape \(1, 1000\)", "no grid"),
-        (FLOATS[:, 0], {}, "shape", 'decode = "binary"'),
-        (FLOATS[:, 0].astype(np.int64), {}, "shape", 'decode = "labels"'),
-        (FLOATS[:, :1], {}, "one channel", 'decode = "binary"'),
-        (FLOATS, {"decode": "labels"}, "shape", 'decode = "classes"'),
+        (FLOATS[:, 0], {}, "shape", 'format = "binary"'),
+        (FLOATS[:, 0].astype(np.int64), {}, "shape", 'format = "labels"'),
+        (FLOATS[:, :1], {}, "one channel", 'format = "binary"'),
+        (FLOATS, {"format": "labels"}, "shape", 'format = "classes"'),
         (FLOATS.transpose(0, 2, 3, 1), {}, "has 64 x 96 pixels", "channels are last"),
         (FLOATS.transpose(0, 1, 3, 2), {}, "has 64 x 96 pixels", "height and width are exchanged"),
         (np.zeros((1, 3, 16, 96), np.float32), {}, "has 64 x 96 pixels", "first output"),
         (np.concatenate([FLOATS] * 2), {}, "shape", ""),
         (np.full_like(FLOATS, np.nan), {}, "NaN", ""),
-        (FLOATS[:, 0] + 0.5, {"decode": "labels"}, "not all indices", 'decode = "binary"'),
-        (FLOATS[:, 0] - 1, {"decode": "labels"}, "not all indices", ""),
-        (FLOATS.astype(np.int64), {}, "type int64", 'decode = "labels"'),
+        (FLOATS[:, 0] + 0.5, {"format": "labels"}, "not all indices", 'format = "binary"'),
+        (FLOATS[:, 0] - 1, {"format": "labels"}, "not all indices", ""),
+        (FLOATS.astype(np.int64), {}, "type int64", 'format = "labels"'),
         (FLOATS + 4, {"activation": "none"}, "from 4 to 4", 'activation = "softmax"'),
         (
             FLOATS[:, 0] - 3,
-            {"decode": "binary", "activation": "none"},
+            {"format": "binary", "activation": "none"},
             "from -3 to -3",
             'activation = "sigmoid"',
         ),
@@ -174,9 +174,9 @@ def test_outputs_that_cannot_be_right(
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        ({"decode": "labels", "upsample": "bilinear"}, "labels cannot be interpolated"),
-        ({"decode": "labels", "activation": "softmax"}, "labels have no activation"),
-        ({"decode": "binary", "activation": "softmax"}, "a softmax over one channel"),
+        ({"format": "labels", "upsample": "bilinear"}, "labels cannot be interpolated"),
+        ({"format": "labels", "activation": "softmax"}, "labels have no activation"),
+        ({"format": "binary", "activation": "softmax"}, "a softmax over one channel"),
         ({"upsample": "nearest", "align_corners": True}, "align_corners"),
         ({"classes": (1, 1)}, "different indices"),
     ],

@@ -72,5 +72,5 @@ def _one_class(predictions: Sequence[Segments]) -> Doubt | None:
         problem=f"it predicts the class {labels.pop()} for every pixel of "
         f"{count_of(len(predictions), 'image')}",
         next_step="compare [suite.input] and [suite.output] with what the network was trained on: "
-        "size, mean and std, colour order, decode",
+        "size, mean and std, colour order, format",
     )

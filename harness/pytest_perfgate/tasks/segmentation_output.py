@@ -24,7 +24,7 @@ _MOST_SKEW = 1.25  # of a stride's height to its width, or back; padding of an o
 class Output(OptionsModel):
     """How the network's first output becomes a class for each pixel: `[suite.output]`."""
 
-    decode: Literal["classes", "binary", "labels"] = Field(
+    format: Literal["classes", "binary", "labels"] = Field(
         "classes",
         description="the network's first output. classes: a channel for each class, (N, C, h, w); "
         "binary: one channel, (N, 1, h, w) or (N, h, w), for the second of two classes; labels: "
@@ -56,14 +56,14 @@ class Output(OptionsModel):
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
-        if self.decode == "labels":
+        if self.format == "labels":
             if self.upsample == "bilinear":
                 raise ValueError('labels cannot be interpolated; valid: upsample = "nearest"')
             if self.activation is not None:
                 raise ValueError("labels have no activation")
-        if self.decode == "binary" and self.activation == "softmax":
+        if self.format == "binary" and self.activation == "softmax":
             raise ValueError("a softmax over one channel is 1; valid: sigmoid, none")
-        if self.align_corners and (self.decode == "labels" or self.upsample == "nearest"):
+        if self.align_corners and (self.format == "labels" or self.upsample == "nearest"):
             raise ValueError("align_corners is an option of bilinear enlargement")
         if any(index < 0 for index in self.classes) or len({*self.classes}) != len(self.classes):
             raise ValueError("classes are different indices from 0 on")
@@ -127,7 +127,7 @@ class _Grid:
         (height, width), (tall, wide) = placed.original, placed.network
         self._rows = _line(height, y_scale, top, tall, cells[0], aligned)
         self._columns = _line(width, x_scale, left, wide, cells[1], aligned)
-        self._bilinear = wanted.decode != "labels" and wanted.upsample != "nearest"
+        self._bilinear = wanted.format != "labels" and wanted.upsample != "nearest"
 
     def enlarge(self, plane: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """A plane (h, w) of the output, (H, W) as the original image."""
@@ -181,7 +181,7 @@ class Labelling:
 
         given = np.asarray(outputs[0])
         wanted = self._wanted
-        if given.ndim == 4 and given.shape[1] == 1 and wanted.decode != "classes":
+        if given.ndim == 4 and given.shape[1] == 1 and wanted.format != "classes":
             given = given[:, 0]
         if given.dtype.kind == "f" and given.dtype != np.float32:
             given = given.astype(np.float32)
@@ -191,7 +191,7 @@ class Labelling:
             "classes": self._of_classes,
             "binary": self._of_binary,
             "labels": self._of_labels,
-        }[wanted.decode]
+        }[wanted.format]
         cells = given.shape[-2:]
         return [
             one(image, _Grid(where, cells, wanted))
@@ -265,23 +265,23 @@ def _check_classes(classes: Sequence[int], channels: int) -> None:
 def _check_shape(given: npt.NDArray[Any], wanted: Output, placed: Sequence[Placed]) -> None:
     """Check that the output has the declared form, and its grid the proportions of the input."""
     count = len(placed)
-    ndim = 4 if wanted.decode == "classes" else 3
+    ndim = 4 if wanted.format == "classes" else 3
     shape = "(N, C, h, w)" if ndim == 4 else "(N, h, w) or (N, 1, h, w)"
     if given.ndim != ndim or given.shape[0] != count or 0 in given.shape:
         raise DataError(
             f"the output has the shape {given.shape}",
             where=_WHERE,
-            valid=f'{shape} with N = {count} for decode = "{wanted.decode}"',
-            next_step=_other_form(given, wanted.decode),
+            valid=f'{shape} with N = {count} for format = "{wanted.format}"',
+            next_step=_other_form(given, wanted.format),
         )
     height, width = given.shape[-2:]
     tall, wide = placed[0].network
-    if wanted.decode == "classes" and given.shape[1] == 1:
+    if wanted.format == "classes" and given.shape[1] == 1:
         raise DataError(
             f"the output has one channel: {given.shape}",
             where=_WHERE,
             valid="two channels or more, one for each class",
-            next_step='decode = "binary" for scores of one class, decode = "labels" for indices',
+            next_step='format = "binary" for scores of one class, format = "labels" for indices',
         )
     if _is_skew((height, width), (tall, wide)):
         cause = "the network's first output must be the one on a grid over the input"
@@ -303,14 +303,14 @@ def _is_skew(cells: tuple[int, ...], pixels: tuple[int, int]) -> bool:
     return max(down / across, across / down) > _MOST_SKEW * (1 + 1 / min(cells))
 
 
-def _other_form(given: npt.NDArray[Any], decode: str) -> str:
+def _other_form(given: npt.NDArray[Any], form: str) -> str:
     if given.ndim == 2:
         return "the output has no grid: this is a classifier's, or another output comes first"
-    if decode == "classes" and given.ndim == 3:
+    if form == "classes" and given.ndim == 3:
         kind = "labels" if given.dtype.kind in "iub" else "binary"
-        return f'decode = "{kind}" where the output has no channels'
-    if decode != "classes" and given.ndim == 4:
-        return f'decode = "classes" where each of the {given.shape[1]} channels is a class'
+        return f'format = "{kind}" where the output has no channels'
+    if form != "classes" and given.ndim == 4:
+        return f'format = "classes" where each of the {given.shape[1]} channels is a class'
     return ""
 
 
@@ -323,25 +323,25 @@ def _check_values(given: npt.NDArray[Any], wanted: Output) -> None:
     low, high = given.min(), given.max()
     if not (np.isfinite(low) and np.isfinite(high)):
         raise DataError("the model gives values that are not numbers (NaN) or infinite")
-    if wanted.decode == "labels":
+    if wanted.format == "labels":
         if low < 0 or high > np.iinfo(np.uint16).max or (given != np.floor(given)).any():
             raise DataError(
                 f"the output has values from {low} to {high} that are not all indices of classes",
-                where=f"{_WHERE}.decode",
+                where=f"{_WHERE}.format",
                 valid="whole numbers from 0 on",
-                next_step='decode = "binary" where the output is scores of one class',
+                next_step='format = "binary" where the output is scores of one class',
             )
     elif given.dtype.kind != "f":
         raise DataError(
             f"the output has the type {given.dtype}",
-            where=f"{_WHERE}.decode",
+            where=f"{_WHERE}.format",
             valid="floating point",
-            next_step='decode = "labels" where the output is indices of classes',
+            next_step='format = "labels" where the output is indices of classes',
         )
     elif wanted.activation == "none" and (low < -1e-3 or high > 1 + 1e-3):
         raise DataError(
             f"the output has values from {low:.4g} to {high:.4g}",
             where=f"{_WHERE}.activation",
             valid="scores from 0 to 1 where activation is none",
-            next_step=f'activation = "{"sigmoid" if wanted.decode == "binary" else "softmax"}"',
+            next_step=f'activation = "{"sigmoid" if wanted.format == "binary" else "softmax"}"',
         )
