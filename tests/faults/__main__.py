@@ -24,6 +24,7 @@ from tests.faults.models import fuzz_models
 from tests.faults.places import Fault, Project, faults, recorded
 
 _ALL = -1
+_MODES = ("error", "kill", "half")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -84,15 +85,14 @@ def _places(most: int, folder: Path) -> int:
         state = "; ".join(fault.problems) or ("as promised" if fault.happened else "not reached")
         print(f"{fault.mode} at {fault.place}: {state}", file=sys.stderr, flush=True)
     print(f"\n{len(chosen)} of {len(places)} places\n")
-    print("| process | what failed | places | as an error | as a kill |")
-    print("| --- | --- | --- | --- | --- |")
+    print("| process | what failed | places | as an error | as a kill | halfway |")
+    print("| --- | --- | --- | --- | --- | --- |")
     kinds = dict.fromkeys(tuple(fault.place.split()[:2]) for fault in done)
     for process, kind in kinds:
         own = [fault for fault in done if fault.place.startswith(f"{process} {kind} ")]
-        cells = [
-            _kept([fault for fault in own if fault.mode == mode]) for mode in ("error", "kill")
-        ]
-        print(f"| {process} | {kind} | {len(own) // 2} | {cells[0]} | {cells[1]} |")
+        cells = [_kept([fault for fault in own if fault.mode == mode]) for mode in _MODES]
+        count = len({fault.place for fault in own})
+        print(f"| {process} | {kind} | {count} | {' | '.join(cells)} |")
     return sum(bool(fault.problems) for fault in done)
 
 
@@ -101,7 +101,7 @@ def _kept(own: Sequence[Fault]) -> str:
         "not reached" if not fault.happened else "broken" if fault.problems else "as promised"
         for fault in own
     )
-    return ", ".join(f"{count} {word}" for word, count in counts.items())
+    return ", ".join(f"{count} {word}" for word, count in counts.items()) or "-"
 
 
 if __name__ == "__main__":

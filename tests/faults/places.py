@@ -1,5 +1,6 @@
 """Every write of a file, every start of a process and every message of a session fails once, as an
-error and as a kill; what came is compared with what is promised.
+error and as a kill, and every file that is written once halfway; what came is compared with what is
+promised.
 """
 
 from __future__ import annotations
@@ -150,9 +151,10 @@ def recorded(project: Project, folder: Path) -> list[str]:
 
 
 def faults(project: Project, places: Iterable[str], folder: Path) -> Iterable[Fault]:
-    """Each place, as an error and as a kill."""
+    """Each place, as an error and as a kill; where a file is opened, also with its writing cut."""
     for number, place in enumerate(places):
-        for mode in ("error", "kill"):
+        modes = ("error", "kill", "half") if place.split()[1] == "open" else ("error", "kill")
+        for mode in modes:
             name = f"{number}-{mode}"
             yield _fault(project.copy(folder / name), place, mode, name)
             shutil.rmtree(folder / name, ignore_errors=True)
@@ -177,7 +179,7 @@ def _fault(project: Project, place: str, mode: str, name: str) -> Fault:
     if left := _left(mark):
         problems.append(f"processes outlive it: {', '.join(left)}")
     problems += _lost(project)
-    if mode == "error":
+    if mode != "kill":
         parts = [path.name for path in project.folder.rglob("*.part")]
         problems += [f"half a file is left: {part}" for part in parts]
     following = project.run({}, f"{mark}-next", "--perf-wait=0", "-k", "plain-artifact")

@@ -43,7 +43,9 @@ def writes(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]
 
 
 def test_a_fault_happens_once_at_its_place(tmp_path: Path) -> None:
-    """Every write is noted by the calls that led to it; one fails, as an error or as a kill."""
+    """Every write is noted by the calls that led to it; one fails, as an error, as a kill, or
+    halfway.
+    """
     log = tmp_path / "places"
     assert writes(tmp_path, FAULTS_LOG=str(log)).stdout == "candidate.json\n" * 2
     noted = log.read_text().splitlines()
@@ -62,6 +64,13 @@ def test_a_fault_happens_once_at_its_place(tmp_path: Path) -> None:
     )
     killed = writes(tmp_path, FAULTS_MODE="kill", **{**fault, "FAULTS_ONCE": str(tmp_path / "2")})
     assert (killed.returncode, killed.stdout) == (-9, "")
+    fault |= {"FAULTS_PLACE": noted[1], "FAULTS_ONCE": str(tmp_path / "3")}
+    cut, whole = writes(tmp_path, FAULTS_MODE="half", **fault).stdout.splitlines()
+    assert (cut, whole) == (
+        "the baseline cannot be written: File too large",
+        "candidate.json",
+    )
+    assert (tmp_path / "3").exists()
 
 
 @pytest.mark.parametrize(

@@ -2,22 +2,29 @@
 starts a process, or sends or receives a message, and fails one of them, once.
 
 FAULTS_LOG is the file that gets a line per place; FAULTS_PLACE is the place that fails, FAULTS_MODE
-how ("error" or "kill"), and FAULTS_ONCE a file that is made by the first to fail.
+how ("error", "kill" or, of a file that is opened, "half": the kernel takes its first bytes and no
+more), and FAULTS_ONCE a file that is made by the first to fail.
 """
 
 from __future__ import annotations
 
+import atexit
 import errno
 import os
+import resource
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_TRUNC
 _OWN = f"{os.sep}pytest_perfgate{os.sep}"
 _SHARED = ("files.py", "machine/pipes.py")
 """Functions that every place calls: a place is where they are called from."""
+
+_HALF = 16
+"""Bytes that a file gets that fails halfway: fewer than any that is written holds."""
 
 ERRORS = {
     "open": errno.ENOSPC,
@@ -40,6 +47,7 @@ class Faults:
         self._mode = os.environ.get("FAULTS_MODE", "")
         self._once = os.environ.get("FAULTS_ONCE", "")
         self._busy = False
+        self._cut: tuple[Path, int] | None = None  # file that is cut, limit of before
         self._write, self._read, self._sync = os.write, os.read, os.fsync
         modules = " ".join(sys.orig_argv)
         self._role = "pytest"
@@ -51,6 +59,7 @@ class Faults:
     def install(self) -> None:
         """From now on."""
         sys.addaudithook(self._hear)
+        atexit.register(self._grow)
         os.write = self._messages("send", self._write)
         os.read = self._messages("receive", self._read)
         os.fsync = self._synced
@@ -63,7 +72,7 @@ class Faults:
             name = os.fsdecode(path)
             if name.startswith(("/dev/", "/proc/")) or "__pycache__" in name:
                 return
-            self._pass("open")
+            self._pass("open", name)
         elif event == "os.rename":
             if "__pycache__" not in str(arguments[0]):
                 self._pass("rename")
@@ -85,25 +94,40 @@ class Faults:
         self._pass("sync")
         self._sync(fd)
 
-    def _pass(self, kind: str) -> None:
+    def _pass(self, kind: str, name: str = "") -> None:
         """Notes the place that is passed; fails where it is the one."""
         if self._busy:
             return
         self._busy = True
         try:
+            self._grow()
             place = self._where(kind)
             if not place:
                 return
             if place not in self._noted:
                 self._noted.add(place)
                 self._write(self._log, f"{place}\n".encode())
-            if place == self._place and self._first():
+            if place == self._place and self._mode == "half" and not Path(self._once).exists():
+                soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+                resource.setrlimit(resource.RLIMIT_FSIZE, (_HALF, hard))
+                self._cut = Path(name).absolute(), soft
+            elif place == self._place and self._mode != "half" and self._first():
                 if self._mode == "kill":
                     os.kill(os.getpid(), signal.SIGKILL)
                 number = ERRORS[kind]
                 raise OSError(number, f"injected: {os.strerror(number)}")
         finally:
             self._busy = False
+
+    def _grow(self) -> None:
+        """Ends the limit at the next place; FAULTS_ONCE is made where it has cut the file."""
+        if self._cut is None:
+            return
+        (name, soft), self._cut = self._cut, None
+        _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        if not name.exists() or name.stat().st_size >= _HALF:
+            self._first()
 
     def _first(self) -> bool:
         try:
