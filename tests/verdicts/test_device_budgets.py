@@ -70,6 +70,22 @@ def test_what_was_not_measured_never_passes_and_says_what_is_missing(metric: str
     assert "pip install 'pytest-perfgate[gpu]'" in found.next_step
 
 
+def test_a_fixed_batch_says_why_there_is_no_throughput() -> None:
+    """The artifact's batch and the suite's, and how to make them one."""
+    process: Any = SimpleNamespace(pid=4711)
+    arm = HeldArm("a", process, 0, PipeReader(0), Path(), batch_size=8, fixed_batch=1)
+    reasons = launch._unmeasured(arm, gpu_sensors.Devices(None, [], []))
+    record = recipe("candidate", 0.010).model_copy(update={"unmeasured": reasons})
+    found = verdict("throughput", record, 1.0, LimitKind.MIN)
+    assert found.status is Status.ERROR
+    assert found.reason.endswith(
+        "not measured: the artifact takes batches of 1, and the suite's batch is 8"
+    )
+    assert found.next_step.startswith("set batch in [suite]")
+    arm.fixed_batch = 8
+    assert "throughput" not in launch._unmeasured(arm, gpu_sensors.Devices(None, [], []))
+
+
 def test_where_no_process_is_told_the_allocators_memory_counts() -> None:
     """As in many containers; without either there is no value."""
     (first, *_) = on_a_device(device_memory_allocator=5_000_000).launches

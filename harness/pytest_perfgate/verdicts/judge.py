@@ -32,6 +32,9 @@ _WITHOUT_TRUTH = (
     "add annotations to [suite.data], or a budget on agreement: it compares with the reference and "
     "needs none"
 )
+_OF_ANOTHER_BATCH = (
+    "set batch in [suite] to the artifact's own, or export the model with a dynamic batch"
+)
 _ON_A_DEVICE = (
     "measure it on an NVIDIA GPU, with its driver and nvidia-ml-py: python -m pip install "
     "'pytest-perfgate[gpu]'; elsewhere `when = { gpu = \"*\" }` skips the budget"
@@ -82,6 +85,8 @@ def judge(budget: Budget, metric: Metric, evidence: Evidence, risk: Risk, now: d
 
 
 def _to_measure(metric: Metric) -> str:
+    if metric.name == "throughput":
+        return _OF_ANOTHER_BATCH
     return _WITHOUT_TRUTH if metric.rule is Rule.IMAGES else _ON_A_DEVICE
 
 

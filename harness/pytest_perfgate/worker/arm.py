@@ -98,6 +98,7 @@ def serve(arm: ArmSpec, images: Sequence[Any], turns: int, answers: int) -> None
             tuple(visit.columns),
             tuple(visit.processes),
             visit.pace,
+            visit.fixed_batch,
         ),
     )
     packed = answer(len(visit.columns))
@@ -142,6 +143,7 @@ class _Visit:
 
     load_time = 0.0
     pace = 0.0
+    fixed_batch = 0
     columns: tuple[str, ...] = STAGES
     processes: Sequence[int] = ()
 
@@ -238,6 +240,7 @@ class _RecipeVisit(_Visit):
         columns = self._work.columns
         self.columns = tuple(workload.columns if columns is None else columns)
         self.processes = self._work.processes
+        self.fixed_batch = self._work.session.fixed_batch if self._work.session else 0
         self.pace = _warm(self.sample, WARM_UP)
         self._check.forget()
         # What lives now lives to the end: later collections have less to look at, and none of the

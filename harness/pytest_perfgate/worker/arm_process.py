@@ -46,6 +46,7 @@ class HeldArm:
         turns: descriptor of the pipe that turns leave by.
         answers: the pipe that its answers arrive by.
         batch_size: images in one of its batches.
+        fixed_batch: the only batch that its artifact takes; 0: any.
         pace: seconds of its fastest turn before the rounds.
         cores_yardstick: whether it is that of the cores.
         rounds, times: number and values of each timed turn.
@@ -57,6 +58,7 @@ class HeldArm:
     answers: PipeReader
     log: Path
     batch_size: int = 0
+    fixed_batch: int = 0
     cores_yardstick: bool = False
     pace: float = 0.0
     load_time: float = 0.0
@@ -130,6 +132,7 @@ def hear_ready(arm: HeldArm, silence: float) -> None:
         raise ArmDied(_failed(message))
     arm.load_time, arm.facts = message.load_time, message.facts
     arm.columns, arm.processes, arm.pace = message.columns, message.processes, message.pace
+    arm.fixed_batch = message.fixed_batch
 
 
 def finish(arm: HeldArm, turn: bytes, silence: float) -> ArmFinished:
@@ -252,7 +255,15 @@ def _held(
 ) -> HeldArm:
     of_cores = arm.work is None and not arm.gpu
     batch = arm.work.suite.batch if arm.work else 0  # at its own version of the suite
-    return HeldArm(arm.label, process, turns, PipeReader(answers), log, batch, of_cores)
+    return HeldArm(
+        arm.label,
+        process,
+        turns,
+        PipeReader(answers),
+        log,
+        batch_size=batch,
+        cores_yardstick=of_cores,
+    )
 
 
 def _log_file(logs: Path) -> Path:

@@ -164,11 +164,16 @@ def run_arm(job: ArmJob, answers: int) -> None:
 
 
 def _unmeasured(arm: HeldArm, devices: gpu_sensors.Devices) -> dict[str, str]:
-    """Why metrics of a device have no value, by their names."""
+    """Why metrics of a device and of batches have no value, by their names."""
+    reasons = {}
+    if arm.fixed_batch not in {0, arm.batch_size}:
+        reasons["throughput"] = (
+            f"the artifact takes batches of {arm.fixed_batch}, and the suite's batch is "
+            f"{arm.batch_size}"
+        )
     if not arm.on_device:
         why = f"{_NO_DEVICE}; {devices.problem}" if devices.problem else _NO_DEVICE
-        return dict.fromkeys(("device_time_p50", "device_memory", "energy"), why)
-    reasons = {}
+        return reasons | dict.fromkeys(("device_time_p50", "device_memory", "energy"), why)
     times = _columns(arm).get("device_time", ())
     if not times or any(map(math.isnan, times)):
         reasons["device_time_p50"] = "its runtime does not report the time on the device"

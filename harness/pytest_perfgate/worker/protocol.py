@@ -337,6 +337,7 @@ class ArmReady:
         pace: seconds of its fastest turn before the rounds.
         columns: names of the values of a sample, in order.
         processes: ids of the processes that it works in besides its own.
+        fixed_batch: the only batch that its artifact takes; 0: any.
     """
 
     load_time: float
@@ -344,6 +345,7 @@ class ArmReady:
     columns: tuple[str, ...]
     processes: tuple[int, ...] = ()
     pace: float = 0.0
+    fixed_batch: int = 0
 
 
 @dataclass(frozen=True)
