@@ -26,6 +26,9 @@ INJECTED = Path(__file__).parent / "injected"
 LIMIT = 150.0
 """Seconds that a session may take, with a fault or without."""
 
+_WHOLE = {0, 10}
+"""Exit codes of a session without a fault: on a busy machine its few launches decide not all."""
+
 _GRACE = 8.0  # seconds in which processes end that a killed session has left
 
 MORE = """
@@ -89,7 +92,7 @@ class Project:
         (self.folder / "pytest.ini").write_text("[pytest]\n")
         (suite / "recipes.toml").write_text(HEAD + PLAIN)
         first = self.run({}, "whole")
-        if first.code != 0:
+        if first.code not in _WHOLE:
             raise RuntimeError(f"a session without a fault ended with {first.code}: {first.output}")
         (suite / "recipes.toml").write_text(HEAD + PLAIN + MORE)
         shutil.rmtree(self.folder / ".perfgate")  # what is built anew writes everything
@@ -135,7 +138,7 @@ class Project:
 
 _OPTIONS = (
     *("-p", "no:cacheprovider", "-p", "no:randomly", "-p", "two_launches", "-p", "calm"),
-    *("--perf-seconds=1", "--perf-timeout=40", "--perf-profile=all", "--color=no"),
+    *("--perf-seconds=20", "--perf-timeout=40", "--perf-profile=all", "--color=no"),
     *("--perf-markdown=out/summary.md", "--perf-openmetrics=out/perfgate.prom"),
     "--junitxml=out/junit.xml",
 )
@@ -145,7 +148,7 @@ def recorded(project: Project, folder: Path) -> list[str]:
     """The places that a session without a fault comes to, in the order of the first process."""
     log = folder / "places.txt"
     run = project.copy(folder / "recorded").run({"FAULTS_LOG": str(log)}, "recorded")
-    if run.code != 0:
+    if run.code not in _WHOLE:
         raise RuntimeError(f"a session that is recorded ended with {run.code}: {run.output}")
     return list(dict.fromkeys(log.read_text().splitlines()))
 
