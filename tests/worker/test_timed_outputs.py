@@ -44,6 +44,11 @@ CHEATS = {
     "gives_fewer_outputs": OTHER_OUTPUT,
 }
 HONEST = ("honest", "noisy")
+WORKLOADS = {
+    "loader": '{ name = "loader", batch_size = 2, batches = 1 }',
+    "one_by_one": '{ name = "pipeline", images = 2, depth = 1 }',
+}
+"""Other workloads, which have an honest arm and one of the mode `works_when_evaluated` each."""
 
 SUITE = """\
 [suite]
@@ -60,13 +65,30 @@ runtime = {{ name = "cheats", mode = "{0}" }}
 """
 
 
+OF_WORKLOAD = """
+[[recipe]]
+name     = "{0}-{1}"
+runtime  = {{ name = "cheats", mode = "{1}" }}
+workload = {2}
+"""
+
+
+def arms_of_workloads() -> list[tuple[str, str]]:
+    """Workload and mode of each of their arms."""
+    return [(name, mode) for name in WORKLOADS for mode in ("honest", "works_when_evaluated")]
+
+
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory: pytest.TempPathFactory, tiny_suite: Path) -> Iterator[Any]:
     """Mode to the message on its arm in one launch; all modes are honest when evaluated."""
     folder = tmp_path_factory.mktemp("cheats")
     modes = [*HONEST, *CHEATS]
     squares_project(tiny_suite, folder)
-    (folder / "recipes.toml").write_text(SUITE + "".join(map(RECIPE.format, modes)))
+    others = [OF_WORKLOAD.format(name, mode, WORKLOADS[name]) for name, mode in arms_of_workloads()]
+    (folder / "recipes.toml").write_text(
+        SUITE + "".join(map(RECIPE.format, modes)) + "".join(others)
+    )
+    modes += ["-".join(pair) for pair in arms_of_workloads()]
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(DOUBLES))
         suite = read(folder / "recipes.toml", folder).suite
@@ -121,6 +143,16 @@ def test_an_honest_arm_is_measured_though_its_outputs_vary(outcomes: Any, mode: 
     """As they varied when they were evaluated."""
     assert isinstance(outcomes[mode], protocol.ArmMeasured), outcomes[mode]
     assert len(outcomes[mode].launch.inference) == 32
+
+
+@pytest.mark.parametrize("workload", WORKLOADS)
+def test_other_workloads_are_compared_too(outcomes: Any, workload: str) -> None:
+    """What loads ahead or goes one by one gives the evaluated outputs, or is an error."""
+    honest = outcomes[f"{workload}-honest"]
+    assert isinstance(honest, protocol.ArmMeasured), honest
+    failed = outcomes[f"{workload}-works_when_evaluated"]
+    assert isinstance(failed, protocol.ArmFailed), failed
+    assert "is not the evaluated one" in failed.failure.problem
 
 
 def test_the_error_names_image_output_values_and_tolerance(outcomes: Any) -> None:

@@ -43,6 +43,7 @@ context = SimpleNamespace(
     data=lambda split: SimpleNamespace(images=[np.zeros((4, 4, 3), np.uint8)] * 8),
     pipeline=Pipeline(),
     session=lambda: SimpleNamespace(facts={}, run=lambda batch: None),
+    check=None,
 )
 work = Loader().open(Loader.Options(num_workers=2, batch_size=2), context)
 work.sample(0)

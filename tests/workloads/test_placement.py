@@ -18,6 +18,8 @@ from pytest_perfgate.registry import lacks
 from pytest_perfgate.runtimes import InferenceSession
 from pytest_perfgate.workloads import WorkContext, placement, replicas
 from pytest_perfgate.workloads.child_processes import Dialogue, Forks
+from pytest_perfgate.workloads.evaluated_outputs import OutputRecorder
+from pytest_perfgate.workloads.output_check import OutputCheck
 from pytest_perfgate.workloads.placement import Place, prove_apart
 from pytest_perfgate.workloads.replicas import Replicas
 
@@ -148,7 +150,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
 
     monkeypatch.setattr(replicas, "Forks", kept)
 
-    def open_(*, stuck: bool = False) -> Any:
+    def open_(*, stuck: bool = False, check: OutputCheck | None = None) -> Any:
         pipeline = SimpleNamespace(
             preprocess=lambda images: (np.stack(images), None), postprocess=lambda *_: []
         )
@@ -165,6 +167,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
             gpu=True,
             grown=lambda: lambda: 5,
             silence=20.0,
+            check=check,
         )
         return Replicas().open(Replicas.Options(devices=2, batches=3), context)
 
@@ -185,6 +188,23 @@ def test_each_replica_sees_one_gpu_that_is_its_own(opened: Callable[..., Any]) -
     assert min(latencies) > 0
     assert work.peak_memory() == 10
     assert work.peak_device_memory() == 2 * 10**6
+
+
+@pytest.mark.parametrize("evaluated", [0.0, 1.0])
+def test_outputs_of_a_replica_are_the_evaluated_ones(
+    opened: Callable[..., Any], evaluated: float
+) -> None:
+    """Black images gave black outputs; where white ones were evaluated, other work is timed."""
+    recorder = OutputRecorder()
+    for index in range(3):
+        recorder.add(index, (np.full((1, 4, 4, 3), evaluated, np.float32),), "")
+    check = OutputCheck([np.zeros((4, 4, 3), np.uint8)] * 3, recorder.finish(), tolerance=0.02)
+    work = opened(check=check)
+    if not evaluated:
+        assert work.sample(0)
+        return
+    with pytest.raises(RuntimeFault, match="output of a batch of 2 is not the evaluated one"):
+        work.sample(0)
 
 
 def test_two_replicas_on_one_gpu_are_no_measurement(opened: Callable[..., Any]) -> None:

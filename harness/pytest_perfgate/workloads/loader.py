@@ -121,8 +121,12 @@ class _Work(Work):
             multiprocessing_context="fork" if options.num_workers else None,
         )
         self._batches: Iterator[tuple[Any, int]] = iter(loader)
-        processes = {next(self._batches)[1] for _ in range(max(1, 2 * options.num_workers))}
-        self._check(processes)
+        self._loaded = 0
+        self._size, self._count = options.batch_size, len(data.images)
+        judged = options.data == "validation"
+        self._check = context.check if judged else None
+        processes = {self._load()[1] for _ in range(max(1, 2 * options.num_workers))}
+        self._refuse_others(processes)
         self._workers = [process.pid for process in multiprocessing.active_children()]
         self._signal(signal.SIGSTOP)
         atexit.register(self._signal, signal.SIGCONT)  # torch waits for them as a program ends
@@ -134,8 +138,8 @@ class _Work(Work):
             "decoded images kept": len(data.images) if options.cache else 0,
         }
 
-    def _check(self, processes: set[int]) -> None:
-        """Whoever loads must be who was asked to."""
+    def _refuse_others(self, processes: set[int]) -> None:
+        """Check that those load who were asked to."""
         others = processes - {os.getpid()}
         if bool(others) != bool(self._options.num_workers):
             raise RuntimeFault(
@@ -155,15 +159,26 @@ class _Work(Work):
             before = clock()
             batch = self._next()
             waited += clock() - before
-            self.session.run(batch)
+            outputs = self.session.run(batch)
         whole = clock() - start
         self._signal(signal.SIGSTOP)
+        self._inspect(outputs)
         images = options.batches * options.batch_size
         return whole, max(waited / whole, _LEAST_SHARE), images / whole
 
     def _next(self) -> Any:
-        batch, _ = next(self._batches)
-        return batch.numpy()
+        return self._load()[0].numpy()
+
+    def _load(self) -> tuple[Any, int]:
+        self._loaded += 1
+        return next(self._batches)
+
+    def _inspect(self, outputs: Sequence[Any]) -> None:
+        """Check that the last batch's outputs are those that were evaluated."""
+        if self._check is not None:
+            first = (self._loaded - 1) * self._size
+            shown = [(first + place) % self._count for place in range(self._size)]
+            self._check.inspect_shown([self._check.position(index) for index in shown], outputs)
 
     def _signal(self, what: signal.Signals) -> None:
         for pid in self._workers:

@@ -67,6 +67,8 @@ class OutputCheck:
     ) -> None:
         self._images = VariedImages(images)
         self._evaluated = evaluated
+        kept = evaluated.images if evaluated else ()
+        self._positions = {image.index: position for position, image in enumerate(kept)}
         self._pack = pack
         self._tolerance = tolerance
         self._last: int | None = None
@@ -158,25 +160,55 @@ class OutputCheck:
         arrays = finished_arrays(outputs)
         if not math.isnan(seconds):
             self._note(number, seconds)
+        if number % ROUNDS == EVALUATED:
+            self._refuse_other_batch(self._batch(number, size), arrays)
+
+    def position(self, validation_image: int) -> int | None:
+        """Where this image of the validation data is among the images of turns; None: nowhere, or
+        nothing was evaluated.
+        """
+        return self._positions.get(validation_image)
+
+    def inspect_shown(self, positions: Sequence[int | None], outputs: Sequence[Any]) -> None:
+        """Looks at an inference of images as they are, of a workload that chooses them itself.
+
+        Args:
+            positions: of the images of the batch, among those of turns; None: none of them.
+            outputs: of the inference.
+
+        Raises:
+            RuntimeFault: an output is no array that is finished, or is not of these images.
+        """
+        arrays = finished_arrays(outputs)
+        if self._evaluated is None:
+            return
+        if len(positions) > 1:
+            self._refuse_other_batch(positions, arrays)
+        elif positions[0] is not None:
+            self._refuse_other_output(self._evaluated.images[positions[0]], arrays)
+
+    def _refuse_other_batch(self, positions: Sequence[int | None], arrays: Sequence[Any]) -> None:
+        """Check that most images of a batch have the outputs that were evaluated."""
+        size = len(positions)
         # Outputs that are not one row per image, as some suppressions of boxes give them, cannot be
         # told apart.
-        if (
-            self._evaluated is None
-            or number % ROUNDS != EVALUATED
-            or any(len(array) != size for array in arrays)
-        ):
+        if self._evaluated is None or any(len(array) != size for array in arrays):
             return
         limit = max(_MOST_OF_BATCH, self._limit())
         gaps = []
-        for row, index in enumerate(self._batch(number, size)):
-            image = self._evaluated.images[index]
+        for row, position in enumerate(positions):
+            if position is None:
+                continue
+            image = self._evaluated.images[position]
             rows = [array[row : row + 1] for array in arrays]
             gap = compare(image.outputs, rows, limit)
             if gap.value > limit:
                 near = compare_varied(image.outputs, rows, self._most_moved())
                 gap = Gap(limit) if near.value <= self._most_moved() else gap
             gaps.append((gap, image.index))
-        gap, image_index = sorted(gaps, key=lambda pair: pair[0].value)[(size - 1) // 2]
+        if not gaps:
+            return
+        gap, image_index = sorted(gaps, key=lambda pair: pair[0].value)[(len(gaps) - 1) // 2]
         if gap.value > limit:
             raise RuntimeFault(
                 f"the timed output of a batch of {size} is not the evaluated one: at least half of "
@@ -235,15 +267,7 @@ class OutputCheck:
         again: Callable[[], Sequence[Any]],
     ) -> None:
         """Check that an image has the outputs and the predictions that were evaluated."""
-        limit = self._limit()
-        strays = self._evaluated is not None and self._evaluated.spread > 0
-        gap = compare(image.outputs, arrays, limit, strays=strays)
-        if gap.value > limit:
-            raise RuntimeFault(
-                f"the timed output is not the evaluated one: validation image {image.index}, "
-                f"{_described(gap)}; allowed is {limit:.2g}",
-                next_step=_LOOK + _allowed(gap),
-            )
+        self._refuse_other_output(image, arrays)
         timed = digest_predictions(self._pack(predictions))
         if timed == image.predictions:
             return
@@ -255,6 +279,18 @@ class OutputCheck:
                 f"the outputs changed after the timed call: for validation image {image.index} "
                 "post-processing gave one prediction when it was timed, and another afterwards",
                 next_step="wait in the session's run() until all outputs are computed",
+            )
+
+    def _refuse_other_output(self, image: EvaluatedImage, arrays: Sequence[Any]) -> None:
+        """Check that an image alone has the outputs that were evaluated."""
+        limit = self._limit()
+        strays = self._evaluated is not None and self._evaluated.spread > 0
+        gap = compare(image.outputs, arrays, limit, strays=strays)
+        if gap.value > limit:
+            raise RuntimeFault(
+                f"the timed output is not the evaluated one: validation image {image.index}, "
+                f"{_described(gap)}; allowed is {limit:.2g}",
+                next_step=_LOOK + _allowed(gap),
             )
 
     def _refuse_foreign(self, moves: Sequence[Gap]) -> None:

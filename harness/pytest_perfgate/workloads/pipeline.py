@@ -98,6 +98,7 @@ class _OneByOne(Work):
     def __init__(self, options: Any, context: WorkContext) -> None:
         self._count = options.images
         self._images = context.images
+        self._check = context.check
         self._stages = context.pipeline
         self.session: InferenceSession = context.session()
         self.facts: dict[str, Any] = dict(self.session.facts)
@@ -109,9 +110,14 @@ class _OneByOne(Work):
             admitted = time.perf_counter()
             image = self._images[(number * self._count + index) % len(self._images)]
             batch, meta = self._stages.preprocess([image])
-            self._stages.postprocess(self.session.run(batch), meta)
+            outputs = self.session.run(batch)
+            self._stages.postprocess(outputs, meta)
             times.append(time.perf_counter() - admitted)
-        return _values(times, time.perf_counter() - start)
+        whole = time.perf_counter() - start
+        if self._check is not None:
+            last = (number + 1) * self._count - 1
+            self._check.inspect_shown([last % len(self._images)], outputs)
+        return _values(times, whole)
 
 
 def _values(times: Sequence[float], whole: float) -> tuple[float, float, float]:
@@ -139,6 +145,7 @@ class _Work(Work):
     def __init__(self, options: Any, context: WorkContext) -> None:
         self._options = options
         self._images = context.images
+        self._check = context.check
         self._stages = context.pipeline
         self._queues: list[SimpleQueue[Any]] = [SimpleQueue() for _ in range(4)]
         self._facts: SimpleQueue[dict[str, Any] | BaseException] = SimpleQueue()
@@ -198,8 +205,13 @@ class _Work(Work):
     def sample(self, number: int) -> Sequence[float]:
         """A stretch of images."""
         start = time.perf_counter()
-        items = self._stretch(number * self._options.images)
+        first = number * self._options.images
+        items = self._stretch(first)
         whole = time.perf_counter() - start
+        if self._check is not None:
+            for item in items[:: self._options.depth]:
+                position = (first + item.number) % len(self._images)
+                self._check.inspect_shown([position], item.outputs)
         return _values([item.spans[-1][1] - item.admitted for item in items], whole)
 
     def _stretch(self, first: int, depth: int | None = None) -> list[_Item]:

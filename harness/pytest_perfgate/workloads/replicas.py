@@ -252,14 +252,20 @@ def _begin(
     flush = context.flush(session)
     images = context.images
 
-    def batch(first: int) -> float:
+    def batch(first: int) -> tuple[float, Sequence[Any]]:
         chosen = [images[(first + offset) % len(images)] for offset in range(size)]
         if flush is not None:
             flush()
         start = time.perf_counter()
         pixels, meta = context.pipeline.preprocess(chosen)
-        context.pipeline.postprocess(session.run(pixels), meta)
-        return time.perf_counter() - start
+        outputs = session.run(pixels)
+        context.pipeline.postprocess(outputs, meta)
+        return time.perf_counter() - start, outputs
+
+    def inspect(first: int, outputs: Sequence[Any]) -> None:
+        if context.check is not None:
+            shown = [(first + offset) % len(images) for offset in range(size)]
+            context.check.inspect_shown(shown, outputs)
 
     def answer(request: _Request) -> _Answer:
         if isinstance(request, _AskMemory):
@@ -268,11 +274,15 @@ def _begin(
         # No two replicas have the same images at once, and no two batches of a turn.
         first = (request.number * len(active) + number) * batches * size
         meeting.begin(number, active, serial)
-        times = tuple(batch(first + at * size) for at in range(batches))
+        times = []
+        for at in range(batches):
+            seconds, outputs = batch(first + at * size)
+            times.append(seconds)
         meeting.through(number, serial)
         while not meeting.over(active, serial):  # whoever is slower has all beside it to its end
             batch(first)
-        return _Times(times, actual_place(session.facts))
+        inspect(first + (batches - 1) * size, outputs)
+        return _Times(tuple(times), actual_place(session.facts))
 
     batch(0)
     gc.collect()
