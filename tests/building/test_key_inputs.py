@@ -244,3 +244,30 @@ def test_each_edit_makes_again_what_rests_on_it_and_nothing_else(world: World, n
         EDITS[name][0](world, patch)
         after = world.keys()
     assert {key for key in ALL if world.before[key] != after[key]} == EDITS[name][1]
+
+
+@pytest.mark.parametrize(
+    ("stages", "package", "expected"),
+    [
+        (
+            {"input": {"size": (32, 32), "by": "opencv"}},
+            "opencv-python-headless",
+            {"quantize", "evaluation"},
+        ),
+        ({"input": {"preprocess": "markdown_it:MarkdownIt"}}, "markdown-it-py", ALL - {"model"}),
+        ({"output": {"postprocess": "markdown_it:MarkdownIt"}}, "markdown-it-py", {"evaluation"}),
+    ],
+)
+def test_another_version_of_a_stage_makes_again_what_it_prepared(
+    world: World, stages: dict[str, Any], package: str, expected: set[str]
+) -> None:
+    """The library that resizes, and installed packages whose functions are the stages."""
+    world.restore()
+    world.suite = replace(world.suite, **stages)
+    with pytest.MonkeyPatch.context() as patch:
+        # What the function gives is no matter here
+        patch.setattr(SuiteData, "example", lambda _, count: np.zeros((count, 3, 8, 8), "f4"))
+        before = world.keys()
+        release(package)(world, patch)
+        after = world.keys()
+    assert {key for key in ALL if before[key] != after[key]} == expected

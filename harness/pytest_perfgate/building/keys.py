@@ -87,6 +87,7 @@ def step_key(before: str, step: Step, options: OptionsModel, suite: Suite, data:
         "example": [str(size) for size in data.example(1).shape],
     }
     modules = [*(package.module for package in step.requires_with(options)), *_others(step)]
+    modules += _packages_of(suite.input.get("preprocess"))
     machine = step.machine(options)
     if machine is not None:
         rests_on["machine"] = machine
@@ -97,6 +98,8 @@ def step_key(before: str, step: Step, options: OptionsModel, suite: Suite, data:
     if splits:
         # Whatever it was read from: a mount, an archive, a generator.
         rests_on["data"] = {split: data.split(split).digest for split in sorted(splits)}
+        stages = data.task.requires_with(data.input)
+        modules += [need.module for need in stages if need not in data.task.requires]
         rests_on["reading"] = [
             digest_module(Path(suite_data.__file__)),
             digest_folder(Path(tasks.__file__).parent),
@@ -164,7 +167,8 @@ def _opened_by(recipe: Recipe, runtime: Runtime, artifact: ArtifactHandle) -> di
 def evaluator(suite: Suite, data: SuiteData) -> dict[str, Any]:
     """Who computes scores of outputs: code and packages of the task and of its pipeline."""
     task = data.task
-    modules = [package.module for package in task.requires]
+    modules = [package.module for package in task.requires_with(data.input)]
+    modules += _packages_of(suite.input.get("preprocess"), suite.output.get("postprocess"))
     # A decoder may come from a package of its own, by an entry point.
     modules += [type(part).__module__.partition(".")[0] for part in (task, *_parts(data.pipeline))]
     return {
@@ -174,6 +178,13 @@ def evaluator(suite: Suite, data: SuiteData) -> dict[str, Any]:
         "pipeline": [whole_code(part) for part in _parts(data.pipeline)],
         "packages": versions_of(modules),
     }
+
+
+def _packages_of(*paths: str | None) -> list[str]:
+    """Top-level packages of functions that stand in place of the declared stages. What they read of
+    the project is compared besides.
+    """
+    return [re.split(r"[.:]", path)[0] for path in paths if path]
 
 
 def _parts(pipeline: Pipeline) -> tuple[object, ...]:

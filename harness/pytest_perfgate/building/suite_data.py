@@ -29,8 +29,8 @@ class SuiteData:
         self._splits: dict[str, Any] = {}
         self._fence = fence_of(suite)
         self.task: Task = registry.find(registry.TASKS, suite.task)
-        registry.require(self.task.requires, f"the task {suite.task!r}")
         self.input = self.task.Input.model_validate(dict(suite.input))
+        registry.require(self.task.requires_with(self.input), f"the task {suite.task!r}")
         self.output = self.task.Output.model_validate(dict(suite.output))
         self.pipeline: Pipeline = self.task.pipeline(self.input, self.output)
 

@@ -11,7 +11,10 @@ from pathlib import Path
 
 from pytest_perfgate.machine.instrumentation import preloaded
 
-_BUSY = "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"
+_BUSY = (
+    *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"),
+    "OPENCV_FOR_THREADS_NUM",
+)
 
 ALLOCATOR = (
     "glibc.malloc.hugetlb=1"

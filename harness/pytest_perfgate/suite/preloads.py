@@ -19,6 +19,8 @@ def preloads(suite: Suite, recipe: Recipe) -> tuple[str, ...]:
     workload = registry.find(registry.WORKLOADS, recipe.workload.name)
     task = registry.find(registry.TASKS, suite.task)
     modules = dict.fromkeys((*runtime.preload, *workload.preload, *_own(runtime, workload, task)))
+    stages = task.requires_with(task.Input.model_validate(dict(suite.input)))
+    modules |= dict.fromkeys(need.module for need in stages if need not in task.requires)
     if TORCH in runtime.accepts:
         modules |= dict.fromkeys(source_of(suite.model.name)[0].preload)
         for spec in recipe.chain:

@@ -29,7 +29,8 @@ def missing_packages(suite: Suite, recipe: Recipe) -> tuple[Requirement, ...]:
     workload = registry.find(registry.WORKLOADS, recipe.workload.name)
     needed += _required(workload, recipe.workload.options)
     needed += placement.needs(recipe, suite.threads)
-    needed += task_of(suite.task).requires
+    task = task_of(suite.task)
+    needed += task.requires_with(task.Input.model_validate(dict(suite.input)))
     if any(budget.metric == PARITY for budget in recipe.budgets):
         needed.append(registry.from_extra("hypothesis", "parity"))
     if recipe.search is not None:

@@ -214,6 +214,8 @@ class Place:
         """
         try:
             return model.model_validate(data)
+        except RecipeError as error:  # of keys that contradict each other: they name their table
+            raise error.at(self.file) from None
         except ValidationError as error:
             raise self._translated(error, model, key) from None
 

@@ -153,6 +153,12 @@ class Task(registry.Extension, ABC):
             valid='"package.module:function"',
         )
 
+    def requires_with(self, input_options: Any) -> tuple[Requirement, ...]:
+        """Packages that its stages and its evaluation import with these options of `[suite.input]`.
+        Default: `requires`.
+        """
+        return self.requires
+
     @abstractmethod
     def pipeline(self, input_options: Any, output_options: Any) -> Pipeline:
         """The stages around inference."""

@@ -7,15 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
+from typing_extensions import override
 
 from pytest_perfgate import registry
-from pytest_perfgate.artifact import OptionsModel
 from pytest_perfgate.errors import DataError
 from pytest_perfgate.metric import Better, Metric, by_name
 from pytest_perfgate.tasks import Pipeline, Task
-from pytest_perfgate.tasks.classification_data import Called, ClassificationData
+from pytest_perfgate.tasks.classification_data import Called, ClassificationData, as_called
+from pytest_perfgate.tasks.filters import required
 from pytest_perfgate.tasks.input_options import Input
-from pytest_perfgate.tasks.preprocessing import Pixels
+from pytest_perfgate.tasks.output_options import OutputOptions
+from pytest_perfgate.tasks.own_functions import OwnPredictions
+from pytest_perfgate.tasks.preprocessing import reader
 
 if TYPE_CHECKING:
     from pytest_perfgate.records.accuracy import Accuracy, Doubt
@@ -57,7 +60,7 @@ METRICS = by_name(
 )
 
 
-class Output(OptionsModel):
+class Output(OutputOptions):
     """How the network's first output becomes scores: `[suite.output]`."""
 
     activation: Literal["softmax", "sigmoid", "none"] = Field(
@@ -91,6 +94,11 @@ class Classification(Task):
         from pytest_perfgate.tasks.classification_folder import read_folder
 
         return read_folder(declared, folder, root)
+
+    @override
+    def requires_with(self, input_options: Any) -> tuple[registry.Requirement, ...]:
+        """Also the package that resizes pictures."""
+        return (*self.requires, *required(input_options))
 
     def pipeline(self, input_options: Any, output_options: Any) -> ClassificationPipeline:
         """The stages around inference."""
@@ -142,15 +150,18 @@ class ClassificationPipeline(Pipeline):
     """Pre-process and post-process as declared."""
 
     def __init__(self, options: Input, wanted: Output) -> None:
-        self._pixels = Pixels(options)
+        self._pixels = reader(options, placed=False)
         self._wanted = wanted
+        self._own = OwnPredictions(wanted.postprocess, as_called) if wanted.postprocess else None
 
     def preprocess(self, images: Sequence[Any]) -> tuple[Any, Any]:
-        """See `tasks.preprocessing.Pixels.read`."""
+        """See `tasks.preprocessing`."""
         return self._pixels.read(images)
 
     def postprocess(self, outputs: tuple[Any, ...], meta: Any) -> list[Called]:
         """The network's first output, (N, C), to scores."""
+        if self._own is not None:
+            return self._own.read(outputs, meta)
         import numpy as np
         from scipy.special import expit, softmax
 

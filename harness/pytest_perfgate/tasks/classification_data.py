@@ -68,3 +68,22 @@ class Called:
     """What one image was called: scores in [0, 1] of all classes, (C,) float32."""
 
     scores: Any
+
+
+def as_called(value: Any) -> Called:
+    """What a project's own post-processing returned for one image: scores (C,), or a `Called`.
+
+    Raises:
+        DataError: it is something else than finite numbers, one per class.
+    """
+    import numpy as np
+
+    scores = np.asarray(value.scores if isinstance(value, Called) else value)
+    if scores.ndim != 1 or len(scores) < 2 or scores.dtype.kind not in "fiu":
+        raise DataError(
+            f"the prediction is {scores.dtype.name} {scores.shape}",
+            valid="scores (C,), one per class",
+        )
+    if not np.isfinite(scores).all():
+        raise DataError("scores are not finite", valid="scores from 0 to 1")
+    return Called(scores.astype(np.float32))

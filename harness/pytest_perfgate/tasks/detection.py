@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
+from typing_extensions import override
 
 from pytest_perfgate import registry
-from pytest_perfgate.artifact import OptionsModel
 from pytest_perfgate.metric import Better, Metric, by_name
 from pytest_perfgate.tasks import Pipeline, Task
-from pytest_perfgate.tasks.detection_data import DetectionData
+from pytest_perfgate.tasks.detection_data import DetectionData, as_prediction
+from pytest_perfgate.tasks.filters import required
 from pytest_perfgate.tasks.input_options import Input
-from pytest_perfgate.tasks.preprocessing import Pixels
+from pytest_perfgate.tasks.output_options import OutputOptions
+from pytest_perfgate.tasks.own_functions import OwnPredictions
+from pytest_perfgate.tasks.preprocessing import reader
 
 if TYPE_CHECKING:
     from pytest_perfgate.records.accuracy import Accuracy, Doubt
@@ -67,7 +70,7 @@ METRICS = by_name(
 )
 
 
-class Output(OptionsModel):
+class Output(OutputOptions):
     """How the network's outputs become boxes: `[suite.output]`."""
 
     decode: str = Field("boxes_scores", description="name of the decoder of the network's outputs")
@@ -102,6 +105,11 @@ class Detection(Task):
         from pytest_perfgate.tasks.coco_folder import read_folder
 
         return read_folder(declared, folder, root)
+
+    @override
+    def requires_with(self, input_options: Any) -> tuple[registry.Requirement, ...]:
+        """Also the package that resizes pictures."""
+        return (*self.requires, *required(input_options))
 
     def pipeline(self, input_options: Any, output_options: Any) -> DetectionPipeline:
         """The stages around inference."""
@@ -175,17 +183,22 @@ class DetectionPipeline(Pipeline):
     """Pre-process and post-process as declared."""
 
     def __init__(self, options: Input, wanted: Output) -> None:
-        self._pixels = Pixels(options)
+        self._pixels = reader(options, placed=not wanted.postprocess)
         self._wanted = wanted
         self.decoder: Decoder = registry.find(registry.DECODERS, wanted.decode)
         self._decoder_options = self.decoder.Options.model_validate(wanted.options)
+        self._own = (
+            OwnPredictions(wanted.postprocess, as_prediction) if wanted.postprocess else None
+        )
 
     def preprocess(self, images: Sequence[Any]) -> tuple[Any, Any]:
-        """See `tasks.preprocessing.Pixels.read`."""
+        """See `tasks.preprocessing`."""
         return self._pixels.read(images)
 
     def postprocess(self, outputs: tuple[Any, ...], meta: Any) -> list[Prediction]:
         """The network's outputs to one prediction per image, in pixels of the original image."""
+        if self._own is not None:
+            return self._own.read(outputs, meta)
         import numpy as np
 
         from pytest_perfgate.tasks.boxes import suppress

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
+from pytest_perfgate.errors import DataError
 from pytest_perfgate.tasks.coco_instances import Instances, read_instances
 from pytest_perfgate.tasks.image_files import Digested, ImageFiles
 
@@ -71,6 +72,39 @@ class Prediction:
     boxes: npt.NDArray[np.float32]
     scores: npt.NDArray[np.float32]
     categories: npt.NDArray[np.int64]
+
+
+def as_prediction(value: Any) -> Prediction:
+    """What a project's own post-processing returned for one image: a `Prediction`, or a tuple of
+    boxes (M, 4), scores (M,) and categories (M,), in any order of scores.
+
+    Raises:
+        DataError: it is neither, or holds something else than finite numbers and whole categories.
+    """
+    import numpy as np
+
+    parts = value
+    if isinstance(value, Prediction):
+        parts = (value.boxes, value.scores, value.categories)
+    if not isinstance(parts, tuple) or len(parts) != 3:
+        raise DataError(f"the prediction is {type(value).__name__}", valid=_VALID)
+    boxes, scores, categories = (np.asarray(part) for part in parts)
+    shapes = (boxes.shape, scores.shape, categories.shape)
+    if shapes != ((len(scores), 4), (len(scores),), (len(scores),)):
+        raise DataError(f"the arrays have shapes {', '.join(map(str, shapes))}", valid=_VALID)
+    if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
+        raise DataError("boxes or scores are not finite", valid=_VALID)
+    if len(categories) and not (categories.dtype.kind in "iu" and categories.min() >= 0):
+        raise DataError(f"categories are {categories.dtype.name}", valid=_VALID)
+    best = np.argsort(-scores, kind="stable")
+    return Prediction(
+        boxes[best].astype(np.float32),
+        scores[best].astype(np.float32),
+        categories[best].astype(np.int64),
+    )
+
+
+_VALID = "boxes (M, 4) in pixels of the image, scores (M,), and categories (M,), 0 or more"
 
 
 def _as_list(value: Any) -> Any:

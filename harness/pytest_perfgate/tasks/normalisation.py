@@ -8,35 +8,40 @@ from pytest_perfgate.tasks.input_options import Input
 
 
 class Values:
-    """Pixels as numbers, as `[suite.input]` declares them."""
+    """Pixels as numbers, as `[suite.input]` declares them: `(pixel * scale / 255 - mean) / std`."""
 
     def __init__(self, options: Input) -> None:
         import numpy as np
 
+        mean, deviation = options.normalisation
         self._reverse = options.color == "BGR"
-        self._plain = options.mean == (0.0, 0.0, 0.0) and options.std == (1.0, 1.0, 1.0)
-        self._mean = np.array(options.mean, dtype=np.float32)
-        self._gain = 1.0 / np.array(options.std, dtype=np.float32)
-        padding = np.full((1, 1, 3), options.pad_value, dtype=np.uint8)
-        self._padding = np.zeros((3, 1, 1), dtype=np.float32)
-        self.write(padding, self._padding)  # padding is a pixel like any other
+        self._factor = np.float32(options.scale / 255.0)
+        self._plain = not any(mean) and all(part == 1.0 for part in deviation)
+        self._mean = np.array(mean, dtype=np.float32)
+        self._gain = 1.0 / np.array(deviation, dtype=np.float32)
+        self._padding = np.zeros((options.channels, 1, 1), dtype=np.float32)
+        if options.pad_value != "mean":  # the mean is 0, and may lie between two pixel values
+            pixel = np.full((1, 1, options.channels), options.pad_value, dtype=np.uint8)
+            self.write(pixel, self._padding)
 
     def blank(self, count: int, height: int, width: int) -> Any:
-        """A network input of padding, float32 (count, 3, height, width)."""
+        """A network input of padding, float32 (count, C, height, width)."""
         import numpy as np
 
-        batch = np.zeros((count, 3, height, width), dtype=np.float32)
+        batch = np.zeros((count, len(self._padding), height, width), dtype=np.float32)
         if self._padding.any():
             batch += self._padding
         return batch
 
     def write(self, pixels: Any, planes: Any) -> None:
-        """Writes uint8 (h, w, 3) RGB pixels to a part of a network input, float32 (3, h, w)."""
+        """Writes uint8 pixels, (h, w, 3) RGB or (h, w) grey, to a part of a network input, float32
+        (C, h, w).
+        """
         import numpy as np
 
-        ordered = pixels[:, :, ::-1] if self._reverse else pixels
+        channels = pixels[:, :, ::-1] if self._reverse else np.atleast_3d(pixels)
         for channel, plane in enumerate(planes):  # a plane at once: 1.7 times as fast
-            np.multiply(ordered[:, :, channel], np.float32(1.0 / 255.0), out=plane)
+            np.multiply(channels[:, :, channel], self._factor, out=plane)
             if not self._plain:
                 np.subtract(plane, self._mean[channel], out=plane)
                 np.multiply(plane, self._gain[channel], out=plane)

@@ -5,26 +5,34 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pytest_perfgate.tasks.input_options import Input
+from pytest_perfgate.tasks.replaced_keys import shown
 
 
 def other_inputs(options: Input) -> Iterator[tuple[str, Input]]:
     """Each usual way to prepare pixels that is not the declared one, as the line of the suite file
     that asks for it.
     """
-    swapped = "BGR" if options.color == "RGB" else "RGB"
-    yield f'[suite.input] color = "{swapped}"', options.model_copy(update={"color": swapped})
-    for mean, std in (
-        ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
-        ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-        ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
-        ((0.0, 0.0, 0.0), (1 / 255, 1 / 255, 1 / 255)),
+    if options.preprocess:
+        return
+    if options.color != "grey":
+        swapped = "BGR" if options.color == "RGB" else "RGB"
+        yield f'[suite.input] color = "{swapped}"', options.model_copy(update={"color": swapped})
+    declared = (options.scale, *options.normalisation)
+    for scale, mean, std in (
+        (1, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
+        (1, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+        (1, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+        (255, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
     ):
-        if (mean, std) != (options.mean, options.std):
-            shown = [[float(f"{part:.6g}") for part in side] for side in (mean, std)]
-            yield (
-                f"[suite.input] mean = {shown[0]}, std = {shown[1]}",
-                options.model_copy(update={"mean": mean, "std": std}),
+        usual = (scale, mean[: options.channels], std[: options.channels])
+        if usual != declared:
+            keys = {"scale": scale, "mean": usual[1], "std": usual[2]}
+            line = ", ".join(
+                f"{name} = {shown(value)}"
+                for name, value in keys.items()
+                if name != "scale" or value != options.scale
             )
-    if options.size is not None:
+            yield f"[suite.input] {line}", options.model_copy(update=keys)
+    if options.size is not None and options.resize in {"stretch", "letterbox"}:
         resized = "stretch" if options.resize == "letterbox" else "letterbox"
         yield f'[suite.input] resize = "{resized}"', options.model_copy(update={"resize": resized})

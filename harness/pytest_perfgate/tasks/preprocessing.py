@@ -1,19 +1,36 @@
 """What every task does before inference: decoded pixels to the network's input, as declared.
 
 Three parts: where a picture lies (`geometry`), how it is resized (`filters`), and which numbers its
-pixels become (`normalisation`).
+pixels become (`normalisation`); or the project's own function.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from pytest_perfgate.errors import DataError
-from pytest_perfgate.tasks import filters
+from pytest_perfgate.tasks.filters import luma, resizer
 from pytest_perfgate.tasks.geometry import Geometry, Placed
 from pytest_perfgate.tasks.input_options import Input
 from pytest_perfgate.tasks.normalisation import Values
+from pytest_perfgate.tasks.own_functions import OwnPixels
+
+
+class Reader(Protocol):
+    """Prepares images for a network."""
+
+    def read(self, images: Sequence[Any]) -> tuple[Any, tuple[Any, ...]]:
+        """Uint8 (H, W, 3) RGB images to an input (N, C, h, w), and what is known of each."""
+
+
+def reader(options: Input, *, placed: bool) -> Reader:
+    """The declared pre-processing, or the project's own; `placed`: post-processing needs to know
+    where a picture lies in the input.
+    """
+    if options.preprocess:
+        return OwnPixels(options.preprocess, placed=placed)
+    return Pixels(options)
 
 
 class Pixels:
@@ -21,10 +38,12 @@ class Pixels:
 
     def __init__(self, options: Input) -> None:
         self._geometry = Geometry(options)
+        self._resize = resizer(options)
+        self._luma = luma(options) if options.color == "grey" else None
         self._values = Values(options)
 
     def read(self, images: Sequence[Any]) -> tuple[Any, tuple[Placed, ...]]:
-        """Uint8 (H, W, 3) RGB images to float32 (N, 3, h, w), and how each was placed in it.
+        """Uint8 (H, W, 3) RGB images to float32 (N, C, h, w), and how each was placed in it.
 
         Raises:
             DataError: images would have inputs of different sizes.
@@ -41,7 +60,11 @@ class Pixels:
                 )
         batch = self._values.blank(len(images), height, width)
         for row, image, place in zip(batch, images, places, strict=True):
-            (rows, columns), (left, top) = place.resized, place.offset
-            inner = row[:, top : top + rows, left : left + columns]
-            self._values.write(filters.resize(image, rows, columns), inner)
+            pixels = image if self._luma is None else self._luma(image)
+            resized = self._resize(pixels, *place.resized)
+            (rows, columns), (left, top) = place.visible, place.offset
+            shown = resized[
+                rows.start - top : rows.stop - top, columns.start - left : columns.stop - left
+            ]
+            self._values.write(shown, row[:, rows, columns])
         return batch, places

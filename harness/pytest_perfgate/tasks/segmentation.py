@@ -6,11 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from typing_extensions import override
+
 from pytest_perfgate import registry
 from pytest_perfgate.metric import Better, Metric, by_name
 from pytest_perfgate.tasks import Pipeline, Task
+from pytest_perfgate.tasks.filters import required
 from pytest_perfgate.tasks.input_options import Input
-from pytest_perfgate.tasks.preprocessing import Pixels
+from pytest_perfgate.tasks.preprocessing import reader
 from pytest_perfgate.tasks.segmentation_data import SegmentationData
 from pytest_perfgate.tasks.segmentation_output import Labelling, Output
 
@@ -72,6 +75,11 @@ class Segmentation(Task):
         from pytest_perfgate.tasks.segmentation_folder import read_folder
 
         return read_folder(declared, folder, root)
+
+    @override
+    def requires_with(self, input_options: Any) -> tuple[registry.Requirement, ...]:
+        """Also the package that resizes pictures."""
+        return (*self.requires, *required(input_options))
 
     def pipeline(self, input_options: Any, output_options: Any) -> SegmentationPipeline:
         """The stages around inference."""
@@ -138,11 +146,11 @@ class SegmentationPipeline(Pipeline):
     """Pre-process and post-process as declared."""
 
     def __init__(self, options: Input, wanted: Output) -> None:
-        self._pixels = Pixels(options)
+        self._pixels = reader(options, placed=True)
         self._labelling = Labelling(wanted)
 
     def preprocess(self, images: Sequence[Any]) -> tuple[Any, Any]:
-        """See `tasks.preprocessing.Pixels.read`."""
+        """See `tasks.preprocessing`."""
         return self._pixels.read(images)
 
     def postprocess(self, outputs: tuple[Any, ...], meta: Any) -> list[Segments]:

@@ -1,0 +1,37 @@
+"""What the options of `[suite.output]` of every task have in common."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import Field, field_validator, model_validator
+
+from pytest_perfgate.artifact import OptionsModel, import_path
+from pytest_perfgate.tasks.replaced_keys import refuse_replaced
+
+
+class OutputOptions(OptionsModel):
+    """Base of a task's `Output`: the project's own function in place of all other keys."""
+
+    postprocess: str = Field(
+        "",
+        description='"package.module:function" in place of the other keys: from the network\'s '
+        "outputs and what pre-processing said of each image to a prediction per image",
+    )
+
+    @field_validator("postprocess")
+    @classmethod
+    def _is_import_path(cls, value: str) -> str:
+        return import_path(value) if value else ""
+
+    @model_validator(mode="after")
+    def _alone(self) -> Self:
+        """Check that nothing is declared beside the function.
+
+        Raises:
+            RecipeError: names the key.
+        """
+        if self.postprocess:
+            replaced = [name for name in type(self).model_fields if name != "postprocess"]
+            refuse_replaced(self, "postprocess", replaced, "suite.output")
+        return self
