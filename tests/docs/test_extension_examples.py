@@ -25,6 +25,7 @@ from pytest_perfgate.sources import Fence, Source, SourceContext
 from pytest_perfgate.steps import Step
 from pytest_perfgate.tasks import Task
 from pytest_perfgate.tasks.decoders import Decoder
+from pytest_perfgate.tasks.geometry import Placed
 from pytest_perfgate.workloads import WorkContext, Workload
 
 Install = Callable[[str, str, str], None]
@@ -184,10 +185,11 @@ def test_the_decoder_of_the_example_decodes(install: Install) -> None:
     install(registry.DECODERS, "one_table = OneTable", example(Decoder))
     decoder = registry.find(registry.DECODERS, "one_table")
     table = np.array([[[0, 0, 4, 4, 0.9, 2], [1, 1, 3, 3, 0.1, 0]]])
-    ((boxes, scores, categories),) = decoder.decode((table,), 0.5, decoder.Options())
+    placed = Placed((1.0, 1.0), (4, 4), (4, 4))
+    ((boxes, scores, categories),) = decoder.decode((table,), 0.5, decoder.Options(), [placed])
     assert (boxes.tolist(), categories.tolist()) == ([[0, 0, 4, 4]], [2])
     assert scores == pytest.approx([0.9])
-    assert (decoder.suppresses, decoder.relative) == (True, False)
+    assert (decoder.suppresses, decoder.units(decoder.Options())) == (True, "network")
 
 
 DUCK = """

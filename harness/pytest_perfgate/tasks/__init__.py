@@ -179,6 +179,15 @@ class Task(registry.Extension, ABC):
         """
         return None
 
+    def doubt_outputs(
+        self, samples: Sequence[tuple[tuple[Any, ...], Any]], output_options: Any
+    ) -> Doubt | None:
+        """Why outputs of a reference cannot be read as `output_options` declare, whatever the truth
+        is. `samples` are outputs of some images with what `preprocess` gave beside their input.
+        Default: None, they can be.
+        """
+        return None
+
     def alternatives(
         self, input_options: Any, output_options: Any
     ) -> Iterator[tuple[str, Any, Any]]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from typing_extensions import override
 
 from pytest_perfgate import registry
@@ -16,8 +17,13 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from pytest_perfgate.tasks.geometry import Placed
+
     Decoded = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.int64]]
-    """Boxes (M, 4) corners in network pixels, scores (M,), category indices (M,)."""
+    """Boxes (M, 4) as corners, scores (M,), category indices (M,)."""
+
+Units = Literal["network", "original", "fractions"]
+BoxFormat = Literal["xyxy", "yxyx", "cxcywh", "xywh"]
 
 
 class Decoder(registry.Extension, ABC):
@@ -32,7 +38,7 @@ class Decoder(registry.Extension, ABC):
 
 
             class OneTable(Decoder):
-                def decode(self, outputs, floor, options):
+                def decode(self, outputs, floor, options, images):
                     tables = [table[table[:, 4] >= floor] for table in outputs[0]]
                     return [
                         (
@@ -46,24 +52,32 @@ class Decoder(registry.Extension, ABC):
     Attributes:
         Options: its options, `[suite.output] options`. Default: none.
         suppresses: whether overlapping boxes are suppressed afterwards. Default: yes.
-        relative: whether boxes are from 0 to 1 of the network's input. Default: no, in its pixels.
     """
 
     group = registry.DECODERS
 
     suppresses: bool = True
-    relative: bool = False
 
     Options: type[OptionsModel] = NoOptions
 
     @abstractmethod
-    def decode(self, outputs: tuple[Any, ...], floor: float, options: Any) -> list[Decoded]:
-        """The boxes, scores and category indices of each image in the batch, with scores of at
-        least `floor`.
+    def decode(
+        self, outputs: tuple[Any, ...], floor: float, options: Any, images: Sequence[Placed]
+    ) -> list[Decoded]:
+        """The boxes (corners), scores and category indices of each image in the batch, with scores
+        of at least `floor`. `images` has an entry for each image: `network` is the height and width
+        of the network's input, `original` those of the picture.
 
         Raises:
             DataError: the outputs do not have the shapes of this convention.
         """
+
+    def units(self, options: Any) -> Units:
+        """Units of the boxes: "network" for pixels of the network's input, "original" for pixels of
+        the picture, "fractions" for 0 to 1 of the network's input. Default: the option `units` of
+        `BoxOptions`, else pixels of the network's input.
+        """
+        return options.units if isinstance(options, BoxOptions) else "network"
 
 
 class Classes(OptionsModel):
@@ -74,6 +88,42 @@ class Classes(OptionsModel):
         description="index of each of the data's categories among the network's classes; further "
         "classes are dropped. Default: the same order",
     )
+    background: int | None = Field(
+        None,
+        ge=0,
+        description="index of the background among the network's classes, which is no category. "
+        "Default: none",
+    )
+
+    @field_validator("classes")
+    @classmethod
+    def _each_once(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(value)) != len(value):
+            raise ValueError("a class of the network is there twice")
+        return value
+
+
+class BoxOptions(Classes):
+    """How the network writes a box."""
+
+    units: Units = Field(
+        "network",
+        description="units of boxes: pixels of the network's input, pixels of the original "
+        "picture, or fractions of the network's input",
+    )
+    box_format: BoxFormat = Field(
+        "xyxy",
+        description="the four numbers of a box: corners, corners with y first, centre and size, or "
+        "left top corner and size",
+    )
+
+
+class CentreOptions(BoxOptions):
+    """As `BoxOptions`; a box is its centre and its size."""
+
+    box_format: BoxFormat = Field(
+        "cxcywh", description=str(BoxOptions.model_fields["box_format"].description)
+    )
 
 
 class BoxesScores(Decoder):
@@ -82,59 +132,165 @@ class BoxesScores(Decoder):
     An anchor may give boxes of several categories.
     """
 
-    Options = Classes
+    Options = BoxOptions
 
     @override
-    def decode(self, outputs: tuple[Any, ...], floor: float, options: Any) -> list[Decoded]:
+    def decode(
+        self, outputs: tuple[Any, ...], floor: float, options: Any, images: Sequence[Placed]
+    ) -> list[Decoded]:
         """See the class."""
-        fits = (
-            len(outputs) >= 2
-            and outputs[0].ndim == outputs[1].ndim == 3
-            and outputs[0].shape[2] == 4
-            and outputs[0].shape[:2] == outputs[1].shape[:2]
-        )
-        if not fits:
-            shapes = [tuple(output.shape) for output in outputs]
-            raise DataError(
-                f"the outputs have shapes {shapes}",
-                where="suite.output.decode = 'boxes_scores'",
-                valid="boxes (N, A, 4) and scores (N, A, C)",
-            )
+        check_shapes("boxes_scores", outputs, [("N", "A", "4"), ("N", "A", "C")])
         return [
-            each_class(boxes, scores, floor, options.classes)
+            each_class(boxes, scores, floor, options)
             for boxes, scores in zip(outputs[0], outputs[1], strict=True)
         ]
 
 
-def each_class(boxes: Any, scores: Any, floor: float, classes: tuple[int, ...]) -> Decoded:
-    """Boxes (A, 4) and scores (A, C): a box may be of several classes.
+def check_shapes(name: str, outputs: tuple[Any, ...], wanted: list[tuple[str, ...]]) -> None:
+    """Check that the outputs have the shapes of `wanted`: letters stand for any length, the same
+    letter for the same one, and `4 + C` for more than 4.
+
+    Raises:
+        DataError: names the shapes, and those that the decoder `name` reads.
+    """
+    lengths: dict[str, int] = {}
+    fits = len(outputs) >= len(wanted)
+    for output, shape in zip(outputs, wanted, strict=False):
+        if output.ndim != len(shape):
+            fits = False
+            continue
+        for length, word in zip(output.shape, shape, strict=True):
+            least, _, more = word.partition(" + ")
+            if more:
+                fits = fits and length > int(least)
+            elif word.isdigit():
+                fits = fits and length == int(word)
+            else:
+                fits = fits and lengths.setdefault(word, length) == length
+    if not fits:
+        raise other_shapes(name, outputs, " and ".join(f"({', '.join(shape)})" for shape in wanted))
+
+
+def other_shapes(name: str, outputs: tuple[Any, ...], valid: str) -> DataError:
+    """The error of outputs that the decoder `name` cannot read, to be raised."""
+    return DataError(
+        f"the outputs have shapes {[tuple(output.shape) for output in outputs]}",
+        where=f"suite.output.decode = {name!r}",
+        valid=valid,
+    )
+
+
+def corners(boxes: Any, box_format: BoxFormat) -> Any:
+    """Boxes (M, 4) of a format as corners (M, 4): left, top, right, bottom."""
+    import numpy as np
+
+    if box_format == "xyxy":
+        return boxes
+    if box_format == "yxyx":
+        return boxes[:, [1, 0, 3, 2]]
+    size = boxes[:, 2:]
+    left_top = boxes[:, :2] - size / 2 if box_format == "cxcywh" else boxes[:, :2]
+    return np.concatenate([left_top, left_top + size], axis=1)
+
+
+def each_class(boxes: Any, scores: Any, floor: float, options: BoxOptions) -> Decoded:
+    """Boxes (A, 4) as the options have them, and scores (A, C): a box may be of several classes.
+
+    Raises:
+        DataError: the network has no class of `classes`, or the scores are none.
+    """
+    rows, kept, categories = above(scores, floor, options)
+    return as_corners(boxes[rows], options), kept, categories
+
+
+def above(scores: Any, floor: float, options: Classes) -> tuple[Any, Any, Any]:
+    """Of scores (A, C) those of the data's categories that are at least `floor`: row, score and
+    category of each, (M,).
 
     Raises:
         DataError: the network has no class of `classes`, or the scores are none.
     """
     import numpy as np
 
-    if classes:
-        refuse_unknown(classes, scores.shape[1])
-        scores = scores[:, list(classes)]
+    order = network_classes(options, scores.shape[1])
+    if order is not None:
+        scores = scores[:, order]
     refuse_other_scores(scores)
     rows, categories = np.nonzero(scores >= floor)
-    return (
-        boxes[rows].astype(np.float32, copy=False),
-        scores[rows, categories].astype(np.float32, copy=False),
-        categories.astype(np.int64),
-    )
+    kept = scores[rows, categories].astype(np.float32, copy=False)
+    return rows, kept, categories.astype(np.int64)
 
 
-def refuse_unknown(classes: tuple[int, ...], count: int) -> None:
-    """Check that a network of `count` classes has all of `classes`."""
-    for label in classes:
+def network_classes(options: Classes, count: int) -> list[int] | None:
+    """Indices of the data's categories among the `count` classes of a network; None: all of them,
+    in their order.
+
+    Raises:
+        DataError: the network has no such class.
+    """
+    for label in (*options.classes, *(() if options.background is None else (options.background,))):
         if not 0 <= label < count:
             raise DataError(
                 f"the network has no class {label}",
-                where="suite.output.options.classes",
+                where="suite.output.options",
                 valid=f"0 to {count - 1}",
             )
+    if options.classes:
+        return list(options.classes)
+    if options.background is None:
+        return None
+    return [label for label in range(count) if label != options.background]
+
+
+def listed(boxes: Any, scores: Any, labels: Any, floor: float, options: BoxOptions) -> Decoded:
+    """Boxes (M, 4) as the options have them, scores (M,) and classes (M,): one class a box. Rows
+    without a score or with a negative class are unused.
+
+    Raises:
+        DataError: the scores are none, or the classes no whole numbers.
+    """
+    import numpy as np
+
+    refuse_other_scores(scores)
+    whole = labels.astype(np.int64)
+    kept = (scores >= floor) & (scores > 0) & (whole >= 0)
+    if (whole != labels)[kept].any():
+        wrong = labels[kept][(whole != labels)[kept]][0]
+        raise DataError(
+            f"{wrong:.4g} stands where a class should be",
+            where="suite.output",
+            valid="whole numbers",
+            next_step="compare the order of outputs and columns with the decoder's",
+        )
+    whole = data_labels(whole, options)
+    kept &= whole >= 0
+    return (
+        as_corners(boxes[kept], options),
+        scores[kept].astype(np.float32, copy=False),
+        whole[kept],
+    )
+
+
+def data_labels(labels: Any, options: Classes) -> Any:
+    """The network's labels (M,) as indices of the data's categories; -1 for a class that the data
+    does not have.
+    """
+    import numpy as np
+
+    if options.classes:
+        place = {label: index for index, label in enumerate(options.classes)}
+        return np.array([place.get(int(label), -1) for label in labels], dtype=np.int64)
+    if options.background is None:
+        return labels
+    without = np.where(labels > options.background, labels - 1, labels)
+    return np.where(labels == options.background, -1, without)
+
+
+def as_corners(boxes: Any, options: BoxOptions) -> Any:
+    """Boxes (M, 4) as the options have them, as corners in float32."""
+    import numpy as np
+
+    return corners(boxes.astype(np.float32, copy=False), options.box_format)
 
 
 _SLACK = 0.05
@@ -179,7 +335,10 @@ class TextMap(Decoder):
 
     suppresses = False
 
-    def decode(self, outputs: tuple[Any, ...], floor: float, options: Any) -> list[Decoded]:
+    @override
+    def decode(
+        self, outputs: tuple[Any, ...], floor: float, options: Any, images: Sequence[Placed]
+    ) -> list[Decoded]:
         """See the class."""
         import numpy as np
         from scipy import ndimage

@@ -6,15 +6,27 @@ network's are which, for a network that knows others.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
+from typing_extensions import override
 
 from pytest_perfgate.errors import DataError
-from pytest_perfgate.tasks.decoders import Classes, Decoder, each_class, refuse_other_scores
+from pytest_perfgate.tasks.decoders import (
+    BoxOptions,
+    CentreOptions,
+    Decoder,
+    Units,
+    check_shapes,
+    each_class,
+    listed,
+    other_shapes,
+)
 
 if TYPE_CHECKING:
     from pytest_perfgate.tasks.decoders import Decoded
+    from pytest_perfgate.tasks.geometry import Placed
 
 
 class Ultralytics(Decoder):
@@ -22,16 +34,16 @@ class Ultralytics(Decoder):
     x, y, width and height in network pixels, then a score in [0, 1] for each class.
     """
 
-    Options = Classes
+    Options = CentreOptions
 
-    def decode(self, outputs: tuple[Any, ...], floor: float, options: Any) -> list[Decoded]:
+    @override
+    def decode(
+        self, outputs: tuple[Any, ...], floor: float, options: Any, images: Sequence[Placed]
+    ) -> list[Decoded]:
         """See the class."""
-        _check("ultralytics", outputs, [("N", "4 + C", "A")])
+        check_shapes("ultralytics", outputs, [("N", "4 + C", "A")])
         _refuse_masks(outputs, outputs[0].shape[1] - 4, options.classes)
-        return [
-            each_class(_from_centres(image[:4].T), image[4:].T, floor, options.classes)
-            for image in outputs[0]
-        ]
+        return [each_class(image[:4].T, image[4:].T, floor, options) for image in outputs[0]]
 
 
 class Yolov5(Decoder):
@@ -39,34 +51,39 @@ class Yolov5(Decoder):
     network pixels, the chance that there is an object, and that of each class if there is one.
     """
 
-    Options = Classes
+    Options = CentreOptions
 
-    def decode(self, outputs: tuple[Any, ...], floor: float, options: Any) -> list[Decoded]:
+    @override
+    def decode(
+        self, outputs: tuple[Any, ...], floor: float, options: Any, images: Sequence[Placed]
+    ) -> list[Decoded]:
         """See the class."""
-        _check("yolov5", outputs, [("N", "A", "5 + C")])
+        check_shapes("yolov5", outputs, [("N", "A", "5 + C")])
         _refuse_masks(outputs, outputs[0].shape[2] - 5, options.classes)
         return [
-            each_class(
-                _from_centres(image[:, :4]), image[:, 4:5] * image[:, 5:], floor, options.classes
-            )
+            each_class(image[:, :4], image[:, 4:5] * image[:, 5:], floor, options)
             for image in outputs[0]
         ]
 
 
 class UltralyticsNms(Decoder):
     """One output (N, M, 6), as Ultralytics exports with `nms=True` and YOLOv10 always: corners in
-    network pixels, score, class. Rows that are not used have the score 0.
+    network pixels, score, class. Rows that are not used have the score 0. Columns after these are
+    ignored where they are keypoints (of three numbers each) or mask coefficients (for a second
+    output of prototypes).
     """
 
-    Options = Classes
+    Options = BoxOptions
     suppresses = False
 
-    def decode(self, outputs: tuple[Any, ...], floor: float, options: Any) -> list[Decoded]:
+    @override
+    def decode(
+        self, outputs: tuple[Any, ...], floor: float, options: Any, images: Sequence[Placed]
+    ) -> list[Decoded]:
         """See the class."""
-        _check("ultralytics_nms", outputs, [("N", "M", "6")])
+        _check_listed(outputs)
         return [
-            _listed(image[:, :4], image[:, 4], image[:, 5], floor, options.classes)
-            for image in outputs[0]
+            listed(image[:, :4], image[:, 4], image[:, 5], floor, options) for image in outputs[0]
         ]
 
 
@@ -76,14 +93,17 @@ class MmdeployNms(Decoder):
     what `boxes_scores` takes.
     """
 
-    Options = Classes
+    Options = BoxOptions
     suppresses = False
 
-    def decode(self, outputs: tuple[Any, ...], floor: float, options: Any) -> list[Decoded]:
+    @override
+    def decode(
+        self, outputs: tuple[Any, ...], floor: float, options: Any, images: Sequence[Placed]
+    ) -> list[Decoded]:
         """See the class."""
-        _check("mmdeploy_nms", outputs, [("N", "M", "5"), ("N", "M")])
+        check_shapes("mmdeploy_nms", outputs, [("N", "M", "5"), ("N", "M")])
         return [
-            _listed(detections[:, :4], detections[:, 4], labels, floor, options.classes)
+            listed(detections[:, :4], detections[:, 4], labels, floor, options)
             for detections, labels in zip(outputs[0], outputs[1], strict=True)
         ]
 
@@ -96,54 +116,44 @@ class Detr(Decoder):
     by itself (Zhu et al. 2020, RT-DETR).
     """
 
-    class Options(Classes):
+    class Options(CentreOptions):
         """What makes logits scores."""
 
+        units: Units = Field(
+            "fractions", description=str(BoxOptions.model_fields["units"].description)
+        )
         activation: Literal["softmax", "sigmoid"] = Field(
             "softmax", description="activation from logits to scores"
         )
 
     suppresses = False
-    relative = True
 
-    def decode(self, outputs: tuple[Any, ...], floor: float, options: Any) -> list[Decoded]:
+    @override
+    def decode(
+        self, outputs: tuple[Any, ...], floor: float, options: Any, images: Sequence[Placed]
+    ) -> list[Decoded]:
         """See the class."""
         from scipy.special import expit, softmax
 
-        _check("detr", outputs, [("N", "Q", "C"), ("N", "Q", "4")])
+        check_shapes("detr", outputs, [("N", "Q", "C"), ("N", "Q", "4")])
         decoded = []
         for logits, boxes in zip(outputs[0], outputs[1], strict=True):
             if options.activation == "softmax":
                 scores = softmax(logits, axis=1)[:, :-1]
             else:
                 scores = expit(logits)
-            decoded.append(each_class(_from_centres(boxes), scores, floor, options.classes))
+            decoded.append(each_class(boxes, scores, floor, options))
         return decoded
 
 
-def _check(name: str, outputs: tuple[Any, ...], wanted: list[tuple[str, ...]]) -> None:
-    """Nothing, when the outputs have the shapes of `wanted`: letters stand for any length, the same
-    letter for the same one, and `4 + C` for more than 4.
-    """
-    lengths: dict[str, int] = {}
-    fits = len(outputs) >= len(wanted)
-    for output, shape in zip(outputs, wanted, strict=False):
-        if output.ndim != len(shape):
-            fits = False
-            continue
-        for length, word in zip(output.shape, shape, strict=True):
-            least, _, more = word.partition(" + ")
-            if more:
-                fits = fits and length > int(least)
-            elif word.isdigit():
-                fits = fits and length == int(word)
-            else:
-                fits = fits and lengths.setdefault(word, length) == length
-    if not fits:
-        raise DataError(
-            f"the outputs have shapes {[tuple(output.shape) for output in outputs]}",
-            where=f"suite.output.decode = {name!r}",
-            valid=" and ".join(f"({', '.join(shape)})" for shape in wanted),
+def _check_listed(outputs: tuple[Any, ...]) -> None:
+    """Check the shape of rows that begin with a box, a score and a class."""
+    rows = outputs[0]
+    more = rows.shape[2] - 6 if rows.ndim == 3 else -1
+    masks = outputs[1].shape[1] if len(outputs) > 1 and outputs[1].ndim == 4 else 0
+    if more < 0 or (more % 3 and more != masks):  # one more column is the angle of an oriented box
+        raise other_shapes(
+            "ultralytics_nms", outputs, "(N, M, 6), or with K keypoints (N, M, 6 + 3 * K)"
         )
 
 
@@ -165,32 +175,4 @@ def _refuse_masks(outputs: tuple[Any, ...], columns: int, classes: tuple[int, ..
         where="suite.output.decode",
         next_step="export the network for detection, or score its boxes alone: "
         f"options = {{ classes = [0, ..., {scores - 1}] }}",
-    )
-
-
-def _from_centres(boxes: Any) -> Any:
-    """Centre x, y, width and height (M, 4) to corners (M, 4)."""
-    import numpy as np
-
-    half = boxes[:, 2:] / 2
-    return np.concatenate([boxes[:, :2] - half, boxes[:, :2] + half], axis=1)
-
-
-def _listed(
-    boxes: Any, scores: Any, labels: Any, floor: float, classes: tuple[int, ...]
-) -> Decoded:
-    """Boxes (M, 4), scores (M,) and classes (M,): one class a box."""
-    import numpy as np
-
-    refuse_other_scores(scores)
-    labels = labels.astype(np.int64)
-    kept = (scores >= floor) & (scores > 0) & (labels >= 0)
-    if classes:
-        place = {label: index for index, label in enumerate(classes)}
-        labels = np.array([place.get(int(label), -1) for label in labels], dtype=np.int64)
-        kept &= labels >= 0
-    return (
-        boxes[kept].astype(np.float32, copy=False),
-        scores[kept].astype(np.float32, copy=False),
-        labels[kept],
     )

@@ -6,16 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
 from typing_extensions import override
 
 from pytest_perfgate import registry
+from pytest_perfgate.errors import DataError
 from pytest_perfgate.metric import Better, Metric, by_name
 from pytest_perfgate.tasks import Pipeline, Task
 from pytest_perfgate.tasks.detection_data import DetectionData, as_prediction
+from pytest_perfgate.tasks.detection_output import Output
 from pytest_perfgate.tasks.filters import required
 from pytest_perfgate.tasks.input_options import Input
-from pytest_perfgate.tasks.output_options import OutputOptions
 from pytest_perfgate.tasks.own_functions import OwnPredictions
 from pytest_perfgate.tasks.preprocessing import reader
 
@@ -70,20 +70,6 @@ METRICS = by_name(
 )
 
 
-class Output(OutputOptions):
-    """How the network's outputs become boxes: `[suite.output]`."""
-
-    decode: str = Field("boxes_scores", description="name of the decoder of the network's outputs")
-    options: dict[str, Any] = Field(default_factory=dict, description="options of the decoder")
-    score_threshold: float = Field(0.05, ge=0, le=1, description="lowest score of a detection")
-    iou_threshold: float = Field(
-        0.6, gt=0, le=1, description="IoU with a better box from which on a box is suppressed"
-    )
-    max_detections: int = Field(
-        100, ge=1, description="largest number of detections per image, best first"
-    )
-
-
 class Detection(Task):
     """The task `detection`."""
 
@@ -135,10 +121,20 @@ class Detection(Task):
             data, predictions, accuracy, output_options.options.get("classes", ())
         )
 
+    def doubt_outputs(
+        self, samples: Sequence[tuple[tuple[Any, ...], Any]], output_options: Any
+    ) -> Doubt | None:
+        """See `tasks.decoder_doubts.doubt_boxes`; None for the project's own function."""
+        if output_options.postprocess:
+            return None
+        from pytest_perfgate.tasks.decoder_doubts import doubt_boxes
+
+        return doubt_boxes(samples, output_options)
+
     def alternatives(
         self, input_options: Any, output_options: Any
     ) -> Iterator[tuple[str, Any, Any]]:
-        """Other decoders, and other ways to prepare pixels."""
+        """Other units and formats of boxes, other decoders, and other ways to prepare pixels."""
         from pytest_perfgate.tasks.detection_doubts import other_decoders
         from pytest_perfgate.tasks.other_inputs import other_inputs
 
@@ -190,6 +186,7 @@ class DetectionPipeline(Pipeline):
         self._own = (
             OwnPredictions(wanted.postprocess, as_prediction) if wanted.postprocess else None
         )
+        self._units = self.decoder.units(self._decoder_options)
 
     def preprocess(self, images: Sequence[Any]) -> tuple[Any, Any]:
         """See `tasks.preprocessing`."""
@@ -205,21 +202,29 @@ class DetectionPipeline(Pipeline):
         from pytest_perfgate.tasks.detection_data import Prediction
 
         wanted = self._wanted
-        decoded = self.decoder.decode(outputs, wanted.score_threshold, self._decoder_options)
+        try:
+            decoded = self.decoder.decode(
+                outputs, wanted.score_threshold, self._decoder_options, meta
+            )
+        except DataError as error:
+            from pytest_perfgate.tasks.decoder_doubts import explained
+
+            raise explained(error, outputs, meta, wanted) from None
         predictions = []
         for (boxes, scores, categories), where in zip(decoded, meta, strict=True):
-            if self.decoder.relative:
-                boxes = boxes * np.array([*where.network[::-1]] * 2, dtype=np.float32)  # noqa: PLW2901 - in its own unit from here on
+            if self._units == "fractions":
+                boxes = boxes * np.array([*where.network[::-1]] * 2, dtype=np.float32)  # noqa: PLW2901 - in network pixels from here on
             if self.decoder.suppresses:
                 kept = suppress(
                     boxes, scores, categories, wanted.iou_threshold, wanted.max_detections
                 )
             else:
                 kept = np.argsort(-scores, kind="stable")[: wanted.max_detections]
-            x_scale, y_scale = where.scale
             height, width = where.original
-            mapped: Any = boxes[kept] - np.array([*where.offset] * 2, dtype=np.float32)
-            mapped /= np.array([x_scale, y_scale] * 2, dtype=np.float32)
+            mapped: Any = boxes[kept]
+            if self._units != "original":
+                mapped = mapped - np.array([*where.offset] * 2, dtype=np.float32)
+                mapped /= np.array([*where.scale] * 2, dtype=np.float32)
             mapped = np.clip(mapped, 0, np.array([width, height] * 2, dtype=np.float32))
             whole = (mapped[:, 2:] > mapped[:, :2]).all(axis=1)  # an empty box is no box
             kept = kept[whole]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pytest_perfgate import registry
 from pytest_perfgate.records.accuracy import Doubt
+from pytest_perfgate.tasks.decoder_doubts import other_readings
 from pytest_perfgate.units import count_of
 
 if TYPE_CHECKING:
@@ -83,13 +83,8 @@ def _nothing_found(predictions: Sequence[Prediction]) -> Doubt | None:
 
 
 def other_decoders(options: Any) -> Iterator[tuple[str, Any]]:
-    """Each decoder that is not the declared one, with its default options."""
-    for name in registry.names(registry.DECODERS):
-        if name != options.decode:
-            yield (
-                f'[suite.output] decode = "{name}"',
-                options.model_copy(update={"decode": name, "options": {}}),
-            )
+    """Other units and formats of boxes, other decoders, and another activation of `detr`."""
+    yield from other_readings(options)
     if options.decode == "detr":
         other = {"softmax": "sigmoid", "sigmoid": "softmax"}
         activation = other[str(options.options.get("activation", "softmax"))]

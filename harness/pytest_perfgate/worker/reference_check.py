@@ -16,6 +16,7 @@ from pytest_perfgate.metric import Better
 from pytest_perfgate.records.accuracy import Accuracy, Doubt
 from pytest_perfgate.runtimes import InferenceSession
 
+_SAMPLES = 8  # images whose outputs are looked at
 _IMAGES = 32  # that alternatives are tried on
 _LEAST_GAIN = 0.2  # of the main score, were all images as the ones that were tried
 
@@ -34,11 +35,17 @@ def doubt_of(
     """Why the accuracy cannot be that of a working model, with the likely cause as the next step;
     None: it can be.
     """
-    doubt = data.task.doubt(data.split(VALIDATION), predictions, accuracy, data.output)
-    if doubt is None or doubt.next_step:
-        return doubt
+    samples = []
+    for image in data.images(VALIDATION, range(min(_SAMPLES, len(predictions)))):
+        batch, meta = data.pipeline.preprocess([image])
+        samples.append((session.run(batch), meta))
+    doubt = data.task.doubt_outputs(samples, data.output)
+    if doubt is None:
+        doubt = data.task.doubt(data.split(VALIDATION), predictions, accuracy, data.output)
+        if doubt is None or doubt.next_step:
+            return doubt
     cause = _cause(data, session, predictions, accuracy)
-    return doubt.model_copy(update={"next_step": cause or _UNEXPLAINED})
+    return doubt.model_copy(update={"next_step": cause or doubt.next_step or _UNEXPLAINED})
 
 
 def _cause(
