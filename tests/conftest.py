@@ -128,7 +128,7 @@ class Imported:
     """Modules that a session in this process imported, to be kept when `pytester` forgets them."""
 
     def __init__(self, temporary: Path) -> None:
-        self._temporary = temporary
+        self._own = tuple(f"{folder}{os.sep}" for folder in (temporary, DOUBLES))
         self._modules: dict[str, ModuleType] = {}
 
     def pytest_unconfigure(self) -> None:
@@ -138,10 +138,10 @@ class Imported:
     def restore(self) -> None:
         """Puts back all but what lies in a test's own folders."""
         for name, module in self._modules.items():
-            file = getattr(module, "__file__", None)
-            own = (self._temporary, DOUBLES)
-            if file and not any(Path(file).is_relative_to(folder) for folder in own):
-                sys.modules.setdefault(name, module)
+            if name not in sys.modules:  # few are gone; this runs twice a session
+                file = getattr(module, "__file__", None)
+                if file and not file.startswith(self._own):
+                    sys.modules[name] = module
         self._modules = {}
 
 

@@ -35,7 +35,7 @@ def test_one_test_per_recipe_and_budget(project: Project) -> None:
 
 def test_a_session_ends_with_verdicts_and_a_report(project: Project) -> None:
     """The first run is green: NO BASELINE where one is needed, PASS else, and a report's path."""
-    result = project.run("--junitxml", "junit.xml", "--perf-seconds=60", page=True)
+    result = project.run("--junitxml", "junit.xml", *DECIDED, page=True)
     assert result.ret == 0
     verdicts = project.verdicts()
     assert verdicts["plain-map"] == "NO BASELINE"
@@ -69,7 +69,7 @@ def test_an_accuracy_that_is_lost_turns_map_red_and_nothing_else(
 ) -> None:
     """A recipe that finds nothing any more fails its accuracy budget, and says why."""
     moody("finds_nothing", stage="evaluate")
-    result = project.run("-k", "moody", "--perf-seconds=60")
+    result = project.run("-k", "moody", *DECIDED)
     result.assert_outcomes(failed=1, passed=1)
     result.stdout.fnmatch_lines(
         ["FAIL  moody  map", "*measured *0.0000*", "*drop 0.02*reference plain*", "*next *"]

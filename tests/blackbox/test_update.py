@@ -12,9 +12,13 @@ from pytest_perfgate.baselines.store import VERSION
 from pytest_perfgate.plugin.options import NOT_PROVEN
 
 from tests.conftest import Project
+from tests.squares import HEAD, PLAIN, RECIPES
 
-TWO_LAUNCHES = ("--perf-seconds=60", "-p", "two_launches")
-"""Times can be told apart, and the machine may do other work (`tests/doubles`)."""
+QUICK = ("-p", "calm", "-p", "short_launches")
+"""The machine may do other work, and no launch is longer than it must be (`tests/doubles`)."""
+
+TWO_LAUNCHES = ("--perf-seconds=60", "-p", "two_launches", *QUICK)
+"""Times can be told apart."""
 
 
 def stored(project: Project) -> dict[str, Path]:
@@ -37,7 +41,7 @@ def recorded(project: Project, recordings: dict[str, str]) -> Project:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text(text)
     else:
-        assert project.run("--perf-update", *TWO_LAUNCHES).ret == 0
+        assert project.run("--perf-update", "--perf-seconds=60", *QUICK).ret == 0
         for file in folder.rglob("*.json"):
             recordings[str(file.relative_to(folder))] = file.read_text()
     return project
@@ -51,10 +55,9 @@ def edit(file: Path, change: Callable[[dict[str, object]], None]) -> str:
     return file.read_text()
 
 
-def test_update_records_what_was_measured(project: Project) -> None:
+def test_update_records_what_was_measured(recorded: Project) -> None:
     """Both recipes get a file with launches, provenance and the matches behind their accuracy."""
-    assert project.run("--perf-update", "--perf-seconds=60", "-p", "calm").ret == 0
-    files = stored(project)
+    files = stored(recorded)
     assert sorted(files) == ["moody", "plain"]
     data = json.loads(files["plain"].read_text())
     assert data["version"] == VERSION
@@ -101,57 +104,68 @@ def test_nothing_is_written_for_a_recipe_that_failed(
     project: Project, moody: Callable[..., None]
 ) -> None:
     """A recipe that could not be measured, or lost its accuracy, gets no baseline; others do."""
+    lost = '[[recipe]]\nname = "lost"\nfrom = "moody"\n'
+    lost += 'runtime = { name = "paced", shift = 40 }\n[recipe.budgets]\nmap = { drop = 0.02 }\n'
+    project.write(RECIPES + lost)
     moody("raises")
     project.run("--perf-update")
-    assert sorted(stored(project)) == ["plain"]
-    moody("finds_nothing", stage="evaluate")  # an environment variable, which no cache knows of
-    project.run("--perf-update", "--perf-cache=another")
+    assert project.verdicts()["moody-map"] == "ERROR"
+    assert project.verdicts()["lost-map"] == "FAIL"
     assert sorted(stored(project)) == ["plain"]
 
 
-@pytest.mark.parametrize(
-    ("change", "says"),
-    [
-        (lambda text: text[: len(text) // 2], "*not JSON, perhaps cut short*"),
-        (
-            lambda text: text.replace(f'"version": {VERSION}', '"version": 99'),
-            f"*version 99*reads up to version {VERSION}*",
+def cut(text: str) -> str:
+    """The first half of a file."""
+    return text[: len(text) // 2]
+
+
+BROKEN: dict[str, tuple[Callable[[str], str], str]] = {
+    "truncated": (cut, "*not JSON, perhaps cut short*"),
+    "newer": (
+        lambda text: text.replace(f'"version": {VERSION}', '"version": 99'),
+        f"*version 99*reads up to version {VERSION}*",
+    ),
+    "nonsense": (
+        lambda text: text.replace(
+            '"unit": "s",\n      "value": ', '"unit": "s",\n      "value": -'
         ),
-        (
-            lambda text: text.replace(
-                '"unit": "s",\n      "value": ', '"unit": "s",\n      "value": -'
-            ),
-            "*greater than or equal to 0*",
-        ),
-        (
-            lambda text: text.replace('"recipe": "plain"', '"recipe": "other"'),
-            "*holds the baseline of tiny/other, not of tiny/plain*",
-        ),
-        (lambda _: "[]", "*not a baseline: the file has no version*"),
-    ],
-    ids=["truncated", "newer", "nonsense", "renamed", "foreign"],
-)
-def test_a_baseline_that_cannot_be_read_is_an_error_and_is_left_alone(
-    recorded: Project, change: Callable[[str], str], says: str
-) -> None:
-    """Only the budgets that need it fail; the message names the file; the file stays as it is."""
-    file = stored(recorded)["plain"]
-    broken = change(file.read_text())
-    assert broken != file.read_text()
-    file.write_text(broken)
-    result = recorded.run("-k", "plain", "--perf-update")
+        "*greater than or equal to 0*",
+    ),
+    "renamed": (
+        lambda text: text.replace('"recipe": "renamed"', '"recipe": "other"'),
+        "*holds the baseline of tiny/other, not of tiny/renamed*",
+    ),
+    "foreign": (lambda _: "[]", "*not a baseline: the file has no version*"),
+}
+"""What a person, a merge or another version makes of a file, and what is said of it."""
+
+
+def test_a_baseline_that_cannot_be_read_is_an_error_and_is_left_alone(recorded: Project) -> None:
+    """Only the budgets that need it fail; the message names the file; the file stays as it is. One
+    of another machine is never compared.
+    """
+    plain = stored(recorded)["plain"]
+    (machine,) = (recorded.root / "baselines").iterdir()
+    other = machine.with_name("some-other-machine-12345678") / "tiny"
+    other.mkdir(parents=True)
+    plain.rename(other / plain.name)
+    text, broken = (other / plain.name).read_text(), {}
+    for name, (change, _) in BROKEN.items():
+        sound = text.replace('"recipe": "plain"', f'"recipe": "{name}"')
+        file = plain.with_stem(name)
+        broken[file] = change(sound)
+        assert broken[file] != sound
+        file.write_text(broken[file])
+    # Recipes of their own lines: one that is derived needs its reference's baseline, too.
+    recipes = "".join(PLAIN.replace('"plain"', f'"{name}"') for name in BROKEN)
+    recorded.write(HEAD + PLAIN + recipes)
+    result = recorded.run("--perf-update")
     words = recorded.verdicts()
-    assert words["plain-map"] == words["plain-latency_p50"] == "ERROR"
-    assert words["plain-artifact_size"] == "PASS"
-    text = " ".join(line.strip() for line in result.stdout.lines)
-    assert "plain.json" in text
-    assert fnmatch(text, says)
-    assert file.read_text() == broken
-
-
-def test_another_machines_baseline_is_never_compared(recorded: Project) -> None:
-    """A file from other hardware leads to NO BASELINE, not to a comparison."""
-    (folder,) = (recorded.root / "baselines").iterdir()
-    folder.rename(folder.with_name("some-other-machine-12345678"))
-    recorded.run("-k", "plain")
-    assert recorded.verdicts()["plain-map"] == "NO BASELINE"
+    said = " ".join(line.strip() for line in result.stdout.lines)
+    for name, (_, says) in BROKEN.items():
+        assert words[f"{name}-map"] == words[f"{name}-latency_p50"] == "ERROR"
+        assert words[f"{name}-artifact_size"] == "PASS"
+        assert f"{name}.json" in said
+        assert fnmatch(said, says), says
+    assert words["plain-map"] == "NO BASELINE"
+    assert {file: file.read_text() for file in broken} == broken

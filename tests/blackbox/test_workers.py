@@ -42,15 +42,15 @@ def test_a_worker_that_hangs_is_stopped(
 ) -> None:
     """After `--perf-timeout` without a word a worker counts as hung."""
     moody("hangs", stage=stage)
-    result = project.run("-k", "moody-peak_memory or plain-artifact", "--perf-timeout", "8")
+    result = project.run("-k", "moody-peak_memory or plain-artifact", "--perf-timeout", "5")
     assert project.verdicts() == {"plain-artifact_size": "PASS", "moody-peak_memory": "ERROR"}
     result.stdout.fnmatch_lines(["*--perf-timeout SECONDS*"])
 
 
 def test_a_slow_recipe_is_measured_in_full(project: Project, moody: Callable[..., None]) -> None:
     """Rounds of a launch end early when arms are slow; every metric is measured all the same."""
-    moody(seconds="0.11")  # the 2.1 s for a launch's rounds are over before a sixth visit of five
-    project.run("-k", "moody-peak_memory")
+    moody(seconds="0.02")  # five turns of a visit take as long as a launch's rounds may
+    project.run("-k", "moody-peak_memory", "-p", "short_launches")
     records = project.sessions()[-1]["suites"][0]["recipes"]
     slow = next(each for each in records if each["name"] == "moody")
     assert len(slow["launches"][0]["inference"]) < 24  # fewer than a fast recipe's
