@@ -42,8 +42,14 @@ class Digested:
     images: Sequence[Any]
 
     def listen(self, heard: Callable[[int, int], None]) -> None:
-        """Calls `heard(done, total)` after each image that `digests` reads from now on."""
+        """Calls `heard(done, total)` after each image that is read from now on, by `digests` or by
+        an evaluation (`report`).
+        """
         self.__dict__["_heard"] = heard  # the data are frozen
+
+    def report(self, done: int, total: int) -> None:
+        """Tells whoever listens how many images were read."""
+        self.__dict__.get("_heard", lambda *_: None)(done, total)
 
     @cached_property
     def digests(self) -> tuple[str, ...]:
@@ -52,14 +58,13 @@ class Digested:
         Raises:
             DataError: an image does not fit what is declared of it.
         """
-        heard = self.__dict__.get("_heard", lambda *_: None)
         total = len(self.images)
         texts = []
         for index in range(total):
             image = self.images[index]
             self._check(index, image)
             texts.append(digest(image))
-            heard(index + 1, total)
+            self.report(index + 1, total)
         return tuple(texts)
 
     def _check(self, index: int, image: npt.NDArray[np.uint8]) -> None:

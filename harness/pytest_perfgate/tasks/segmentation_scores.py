@@ -125,10 +125,7 @@ def _left_out(data: SegmentationData, present: npt.NDArray[Any]) -> tuple[str, .
         return ()
     shown = ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
     counted = count_of(len(present), "class", "classes")
-    return (
-        f"miou is the mean over {counted}: of the {len(names)} others there is no pixel in any "
-        f"mask or prediction ({shown})",
-    )
+    return (f"miou is the mean over {counted}; no mask or prediction has a pixel of: {shown}",)
 
 
 def _compared(data: SegmentationData, predictions: Sequence[Segments]) -> tuple[Confusion, Floats]:
@@ -142,6 +139,7 @@ def _compared(data: SegmentationData, predictions: Sequence[Segments]) -> tuple[
         rows.append(confusion_of(true, labels, classes))
         edge = boundary_f(labels, true, ignored, data.boundary_tolerance, classes)
         edges.append(np.nan if edge is None else edge)
+        data.report(index + 1, len(predictions))
     both, true_counts, predicted, pixels = (np.stack(column) for column in zip(*rows, strict=True))
     return Confusion(both, true_counts, predicted, pixels), np.array(edges, dtype=np.float64)
 

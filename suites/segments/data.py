@@ -1,0 +1,128 @@
+"""Scenes of handwritten digits on photographs with a mask of their strokes, the same every time.
+
+Digits, photographs and splits are those of the detector (`suites.digits.data`), the scenes are
+smaller. A mask has the class ids 0, background, and 1 to 10, the digits "0" to "9"; the soft edge
+of a stroke, of which nobody can say where it ends, is `IGNORED`. Scenes are made on first use and
+kept below `$PERFGATE_CACHE`, or `.perfgate` in the project's root.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from suites.digits import data as digits
+from suites.digits.data import Composer, Image, Split
+
+if TYPE_CHECKING:
+    from pytest_perfgate.tasks.segmentation_data import SegmentationData
+
+SIDE = 160
+CLASSES = ("background", *digits.CLASSES)
+IGNORED = 255
+
+Mask = npt.NDArray[np.uint8]
+
+TRAINING = digits.SPLITS["train"]
+"""What scenes to train on are composed of (`suites.segments.train`)."""
+
+SPLITS = {
+    name: Split(
+        f"segments-{name}", scenes, seed, digits.SPLITS[name].photographs, digits.SPLITS[name].share
+    )
+    for name, scenes, seed in (("calibration", 96, 22), ("validation", 400, 23))
+}
+
+
+def calibration() -> SegmentationData:
+    """96 scenes for calibrating quantizers."""
+    return _load(SPLITS["calibration"])
+
+
+def validation() -> SegmentationData:
+    """400 scenes for measuring accuracy."""
+    return _load(SPLITS["validation"])
+
+
+@dataclass(frozen=True)
+class MaskedScene:
+    """One scene: `image` uint8 (side, side, 3) RGB, `mask` uint8 (side, side) class ids."""
+
+    image: Image
+    mask: Mask
+
+
+class MaskComposer(Composer):
+    """Composes scenes with masks of one split from a seeded generator."""
+
+    def masked(self, side: int = SIDE, most: int = 4) -> MaskedScene:
+        """The next scene: 1 to `most` digits that hardly overlap."""
+        image = self._background(side).astype(np.float32)
+        mask = np.zeros((side, side), dtype=np.uint8)
+        boxes: list[tuple[float, float, float, float]] = []
+        for _ in range(int(self._random.integers(1, most + 1))):
+            label = int(self._random.integers(len(digits.CLASSES)))
+            alpha = self._ink(label, side)
+            height, width = alpha.shape
+            place = self._place(boxes, width, height, side)
+            if place is None:
+                continue
+            left, top = place
+            there = np.s_[top : top + height, left : left + width]
+            colour = self._colour(image[there][alpha > 0.5].mean(axis=0))
+            image[there] += alpha[..., None] * (colour - image[there])
+            mask[there][alpha > 0.1] = IGNORED
+            mask[there][alpha > 0.5] = 1 + label
+            boxes.append((float(left), float(top), float(width), float(height)))
+        noisy = image + self._random.normal(0.0, 4.0, (side, side, 1)).astype(np.float32)
+        return MaskedScene(np.clip(noisy, 0, 255).astype(np.uint8), mask)
+
+
+def _load(split: Split) -> SegmentationData:
+    from pytest_perfgate.tasks.segmentation_data import SegmentationData
+
+    folder = _cache() / "data" / f"{split.name}-{_version()}"
+    if not (folder / "masks.npy").exists():
+        _make(split, folder)
+    images, masks = (
+        np.load(folder / name, mmap_mode="r", allow_pickle=False)
+        for name in ("images.npy", "masks.npy")
+    )
+    return SegmentationData(images, masks, CLASSES, ignore_index=IGNORED)
+
+
+def _make(split: Split, folder: Path) -> None:
+    """Writes a split into `folder`, whole or not at all; two processes may do so at once."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    composer = MaskComposer(split, split.seed)
+    scenes = [composer.masked() for _ in range(split.scenes)]
+    fresh = Path(tempfile.mkdtemp(prefix=".new-", dir=folder.parent))
+    try:
+        np.save(fresh / "images.npy", np.stack([scene.image for scene in scenes]))
+        np.save(fresh / "masks.npy", np.stack([scene.mask for scene in scenes]))
+        try:
+            fresh.replace(folder)
+        except OSError:
+            if not (folder / "masks.npy").exists():
+                raise
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _cache() -> Path:
+    chosen = os.environ.get("PERFGATE_CACHE")
+    return Path(chosen) if chosen else Path(__file__).resolve().parents[2] / ".perfgate"
+
+
+def _version() -> str:
+    """A text for the code that makes the scenes."""
+    sources = (Path(__file__), Path(digits.__file__))
+    return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:12]
