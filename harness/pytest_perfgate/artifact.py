@@ -17,6 +17,7 @@ AOTI = "aoti"
 NCNN = "ncnn"
 TFLITE = "tflite"
 EXPORTED = "exported"
+TORCHSCRIPT = "torchscript"
 TENSORRT = "tensorrt"
 
 IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
@@ -105,8 +106,9 @@ class Artifact:
     Attributes:
         kind: "torch" (a live module), or files: "onnx", "aoti" (a package of compiled code, .pt2),
             "ncnn" (.param, weights beside it in .bin), "openvino" (.xml, weights beside it
-            in .bin), "tflite", "exported" (a program of torch.export, .pt2), "tensorrt" (an
-            engine, beside it in .json what built it).
+            in .bin), "tflite", "exported" (a program of torch.export, .pt2), "torchscript" (an
+            archive of torch.jit), "tensorrt" (an engine, beside it in .json what built it, unless
+            it was not built here).
         module: the torch module in eval mode, for kind "torch".
         path: the file, for the other kinds; what belongs to it lies beside it.
     """

@@ -156,15 +156,17 @@ class _Chain:
         source_model = make(self._suite.model, fence_of(self._suite), MODEL)
         effect = {"source": str(self._suite.model), **source_model.effect}
         if source_model.artifact.path is not None:
-            name = f"model{source_model.artifact.path.suffix}"
-            (folder / name).write_bytes(source_model.artifact.path.read_bytes())
+            # A graph of ONNX names its side files; of the others they have the file's own name.
+            path, kind = source_model.artifact.path, source_model.artifact.kind
+            name = f"model{path.suffix}" if kind == ONNX else path.name
+            shutil.copyfile(path, folder / name)
             source, model, options = asked_of(self._suite.model)
             _, *beside = source.files(model, options, fence_of(self._suite))
             for file in beside:  # the graph names them relative to itself
-                copy = folder / file.relative_to(source_model.artifact.path.parent)
+                copy = folder / file.relative_to(path.parent)
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(file, copy)
-            return self._stored(source_model.artifact.kind, name, effect, (), start, {})
+            return self._stored(kind, name, effect, (), start, {})
         self._module = source_model.artifact.module
         self._save(folder)
         effect["parameters"] = sum(p.numel() for p in self._module.parameters())

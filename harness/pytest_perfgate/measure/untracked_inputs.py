@@ -19,6 +19,7 @@ from pytest_perfgate.files import short_path
 from pytest_perfgate.machine import git
 from pytest_perfgate.records.code_tree import CodeTree
 from pytest_perfgate.records.recipe import FORBID, WORKING_TREE, Suite
+from pytest_perfgate.sources.naming import files_named
 
 _POINTER = b"version https://git-lfs.github.com/spec/"
 
@@ -69,8 +70,7 @@ def _forbidden(name: str, tree: CodeTree) -> PerfgateError:
 
 def _named(suite: Suite) -> Iterator[str]:
     """Paths in a suite file, relative to its folder."""
-    if suite.model.name.endswith(".onnx") and ":" not in suite.model.name:
-        yield suite.model.name
+    yield from files_named(suite.model.name)
     weights = suite.model.options.get("weights")
     if isinstance(weights, str) and weights:
         yield weights

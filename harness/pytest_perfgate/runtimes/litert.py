@@ -1,9 +1,15 @@
-"""LiteRT on the CPU, from .tflite files."""
+"""LiteRT on the CPU, from .tflite files.
+
+A file may take images channels last, as TensorFlow writes them, and in 8 bits with a scale of its
+own. An image is then transposed and quantized as a part of the inference, and outputs are
+dequantized.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class LiteRt(Runtime):
-    """The runtime `litert`; takes what the step `tflite` made."""
+    """The runtime `litert`."""
 
     name = "litert"
     accepts = frozenset({TFLITE})
@@ -55,16 +61,8 @@ class LiteRtSession(InferenceSession):
             raise RuntimeFault(
                 f"LiteRT does not load the file: {error}", where=str(artifact.path)
             ) from error
-        inputs = self._interpreter.get_input_details()
-        shape = [int(size) for size in inputs[0]["shape"]]
-        if len(inputs) != 1 or len(shape) != 4 or shape[1] != 3:
-            raise RuntimeFault(
-                f"the file's inputs have the shapes {[list(entry['shape']) for entry in inputs]}",
-                where=str(artifact.path),
-                valid="one input (N, 3, H, W)",
-            )
-        self._input = inputs[0]["index"]
-        self._size = shape[0]
+        self._input = Input.of(self._interpreter.get_input_details(), str(artifact.path))
+        self._size = self._input.shape[0]
         self._outputs = _outputs(self._interpreter)
         operators = self._interpreter._get_ops_details()
         delegated = any(operator["op_name"] == "DELEGATE" for operator in operators)
@@ -77,6 +75,7 @@ class LiteRtSession(InferenceSession):
             "layers": dict(layers),
             "delegate": "XNNPACK" if delegated else "none",
             "threads": threads,
+            "input": str(self._input),
             "batch": f"{self._size} at a time",
             "version": version("ai-edge-litert"),
         }
@@ -96,14 +95,118 @@ class LiteRtSession(InferenceSession):
             )
         rows = []
         for start in range(0, len(batch), self._size):
-            self._interpreter.set_tensor(self._input, batch[start : start + self._size])
+            part = self._input.fed(batch[start : start + self._size])
+            self._interpreter.set_tensor(self._input.index, part)
             self._interpreter.invoke()
-            rows.append([self._interpreter.get_tensor(index) for index in self._outputs])
+            rows.append(
+                [
+                    output.real(self._interpreter.get_tensor(output.index))
+                    for output in self._outputs
+                ]
+            )
         return tuple(np.concatenate(column) for column in zip(*rows, strict=True))
 
     def close(self) -> None:
         """Lets the interpreter go."""
         self._interpreter = None
+
+
+@dataclass(frozen=True)
+class Codes:
+    """How numbers are written: real value = scale * (code - zero_point).
+
+    Attributes:
+        index: of the tensor in the file.
+        dtype: numpy's name of the type of the codes.
+        scale: 0.0: the numbers stand for themselves.
+    """
+
+    index: int
+    dtype: str
+    scale: float
+    zero_point: int
+
+    @classmethod
+    def of(cls, details: Mapping[str, Any]) -> Codes:
+        """Those of a tensor, as the interpreter describes it."""
+        import numpy as np
+
+        scale, zero_point = details["quantization"]
+        name = np.dtype(details["dtype"]).name
+        return cls(int(details["index"]), name, float(scale), int(zero_point))
+
+    def real(self, codes: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """The numbers that codes stand for, as float32 where they are quantized."""
+        import numpy as np
+
+        if not self.scale:
+            return codes
+        return (codes.astype(np.float32) - self.zero_point) * np.float32(self.scale)
+
+    def codes(self, numbers: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """The nearest codes; what lies beyond the range becomes its end."""
+        import numpy as np
+
+        if not self.scale:
+            return numbers.astype(self.dtype, copy=False)
+        limits = np.iinfo(self.dtype)
+        codes = np.rint(numbers / np.float32(self.scale)) + self.zero_point
+        clipped: np.ndarray[Any, Any] = np.clip(codes, limits.min, limits.max)
+        return clipped.astype(self.dtype)
+
+    def __str__(self) -> str:
+        if not self.scale:
+            return self.dtype
+        return f"{self.dtype}, scale {self.scale:.6g}, zero point {self.zero_point}"
+
+
+@dataclass(frozen=True)
+class Input:
+    """The one input of a file, for images.
+
+    Attributes:
+        shape: (N, 3, H, W), or (N, H, W, 3) if `channels_last`.
+    """
+
+    written: Codes
+    shape: tuple[int, ...]
+    channels_last: bool
+
+    @classmethod
+    def of(cls, inputs: Sequence[Mapping[str, Any]], where: str) -> Input:
+        """What the interpreter says of a file's inputs.
+
+        Raises:
+            RuntimeFault: there are several, or the one takes no images.
+        """
+        shape = tuple(int(size) for size in inputs[0]["shape"]) if inputs else ()
+        if len(inputs) != 1 or len(shape) != 4 or 3 not in {shape[1], shape[3]}:
+            raise RuntimeFault(
+                f"the file's inputs have the shapes {[list(entry['shape']) for entry in inputs]}",
+                where=where,
+                valid="one input (N, 3, H, W) or (N, H, W, 3)",
+            )
+        written = Codes.of(inputs[0])
+        if not written.scale and not written.dtype.startswith("float"):
+            raise RuntimeFault(
+                f"the file takes {written.dtype} without a scale: which numbers the codes stand "
+                "for is not known",
+                where=where,
+                valid="float32, or 8 bits with the scale that a converter writes",
+            )
+        return cls(written, shape, channels_last=shape[1] != 3)
+
+    @property
+    def index(self) -> int:
+        """Of the tensor in the file."""
+        return self.written.index
+
+    def fed(self, batch: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """A batch (N, 3, H, W) as the file takes it."""
+        return self.written.codes(batch.transpose(0, 2, 3, 1) if self.channels_last else batch)
+
+    def __str__(self) -> str:
+        return f"{self.written}, {'NHWC' if self.channels_last else 'NCHW'}"
 
 
 _WEIGHTED = {
@@ -128,16 +231,16 @@ def _tasks() -> int:
     return len(list(Path("/proc/self/task").iterdir()))
 
 
-def _outputs(interpreter: Any) -> list[int]:
+def _outputs(interpreter: Any) -> list[Codes]:
     """The outputs in the model's order: that of the signature's names, where there is one."""
     signatures = interpreter.get_signature_list()
-    details = {output["name"]: output["index"] for output in interpreter.get_output_details()}
+    details = {output["index"]: output for output in interpreter.get_output_details()}
     if len(signatures) == 1:
         (name,) = signatures
         runner = interpreter.get_signature_runner(name)
         named = runner.get_output_details()
-        return [named[key]["index"] for key in sorted(named, key=_number)]
-    return list(details.values())
+        return [Codes.of(details[named[key]["index"]]) for key in sorted(named, key=_number)]
+    return [Codes.of(output) for output in details.values()]
 
 
 def _number(name: str) -> tuple[int, str]:

@@ -22,7 +22,14 @@ from pytest_perfgate.runtimes import (
     tensorrt_profile,
 )
 from pytest_perfgate.runtimes.tensorrt_buffers import EngineBuffers, EngineTensor
-from pytest_perfgate.runtimes.tensorrt_package import EngineNote, Log, package
+from pytest_perfgate.runtimes.tensorrt_package import (
+    EngineNote,
+    Log,
+    engine_in,
+    not_loaded,
+    package,
+    package_of,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,7 +38,7 @@ _SHAPES = 4  # batch sizes whose buffers are kept: a sample's, a batch's, and so
 
 
 class TensorRt(Runtime):
-    """The runtime `tensorrt`; takes what the step of that name made."""
+    """The runtime `tensorrt`."""
 
     name = "tensorrt"
     accepts = frozenset({TENSORRT})
@@ -68,14 +75,15 @@ class TensorRtSession(InferenceSession):
         self._driver = driver
         self._folder = context.folder
         note = EngineNote.read(path)
-        self._trt = package(note.package)
+        content = engine_in(path.read_bytes())
+        self._trt = package(note.package if note else package_of(content))
         self._log = Log(self._trt)
         self._buffers: OrderedDict[tuple[int, ...], EngineBuffers] = OrderedDict()
         self._flushed: Any = None
         self._open = contextlib.ExitStack()
         try:
             device = self._open_device(options.device)
-            self._engine = self._deserialise(path, note)
+            self._engine = self._deserialise(path, content, note)
             self._entry, self._outputs = self._tensors(path)
             # tensorrt_rtx captures by itself; tensorrt leaves it to its caller.
             self._own_graph = options.cuda_graph and not hasattr(self._trt, "CudaGraphStrategy")
@@ -91,13 +99,15 @@ class TensorRtSession(InferenceSession):
             self._open.close()
             raise
         self._active: tuple[int, ...] | None = None
+        if note is None:
+            self.fixed_batch = max(0, int(self._engine.get_tensor_shape(self._entry[0])[0]))
         self.facts: dict[str, Any] = {
             "device": device.name(),
             DEVICE_UUID: cuda.device_uuid(options.device),
             "compute_capability": ".".join(map(str, device.compute_capability())),
-            "package": note.package,
+            "package": self._trt.__name__,
             "version": self._trt.__version__,
-            "batch": list(note.batch),
+            "batch": list(note.batch if note else self._batches()),
             "layers": self._engine.num_layers,
             "cuda_graph": options.cuda_graph,
             "threads": context.threads,
@@ -271,22 +281,21 @@ class TensorRtSession(InferenceSession):
         self._open.callback(driver.Context.pop)
         return device
 
-    def _deserialise(self, path: Path, note: EngineNote) -> Any:
+    def _batches(self) -> list[int]:
+        """The smallest, the optimal and the largest batch."""
+        shapes = self._engine.get_tensor_profile_shape(self._entry[0], 0)
+        return [int(shape[0]) for shape in shapes]
+
+    def _deserialise(self, path: Path, content: bytes, note: EngineNote | None) -> Any:
         if hasattr(self._trt, "init_libnvinfer_plugins"):
             self._trt.init_libnvinfer_plugins(self._log.logger, "")
         runtime = self._trt.Runtime(self._log.logger)
-        if note.carries_code and hasattr(runtime, "engine_host_code_allowed"):
-            # Only engines that this project's own step wrote to its cache come here.
+        if note and note.carries_code and hasattr(runtime, "engine_host_code_allowed"):
+            # Only engines that this project's own step wrote to its cache have a note.
             runtime.engine_host_code_allowed = True
-        engine = runtime.deserialize_cuda_engine(path.read_bytes())
+        engine = runtime.deserialize_cuda_engine(content)
         if engine is None:
-            built = f"{note.package} {note.version}" + (f", {note.device}" if note.device else "")
-            raise RuntimeFault(
-                f"{note.package} {self._trt.__version__} does not load the engine, which {built} "
-                f"built: {self._said()}",
-                where=str(path),
-                next_step="build it here: empty the cache of artifacts, .perfgate/",
-            )
+            raise not_loaded(self._trt, path, note, self._said())
         self._runtime = runtime  # the engine needs it
         return engine
 

@@ -51,12 +51,14 @@ class EngineNote(BaseModel):
         self.beside(engine).write_text(text + "\n", encoding="utf-8")
 
     @classmethod
-    def read(cls, engine: Path) -> EngineNote:
-        """The note of an engine.
+    def read(cls, engine: Path) -> EngineNote | None:
+        """The note of an engine; None for one that was not built here.
 
         Raises:
-            RuntimeFault: there is none, or it is something else.
+            RuntimeFault: it is something else.
         """
+        if not cls.beside(engine).exists():
+            return None
         try:
             return cls.model_validate_json(cls.beside(engine).read_bytes())
         except (OSError, ValidationError) as error:
@@ -65,6 +67,19 @@ class EngineNote(BaseModel):
                 where=str(cls.beside(engine)),
                 next_step="build it here: empty the cache of artifacts, .perfgate/",
             ) from error
+
+
+def package_of(engine: bytes) -> str:
+    """The package that an engine is for, by its first bytes."""
+    return "tensorrt_rtx" if engine.startswith(b"vtrt") else "tensorrt"
+
+
+def engine_in(content: bytes) -> bytes:
+    """The engine in a file: Ultralytics writes a length and that much JSON before it."""
+    length = int.from_bytes(content[:4], "little")
+    if content[4:5] == b"{" and content[4 : 4 + length].endswith(b"}"):
+        return content[4 + length :]
+    return content
 
 
 def package(name: str) -> Any:
@@ -81,6 +96,24 @@ def package(name: str) -> Any:
         raise RuntimeFault(
             f"the package {name!r} does not import: {error}", next_step=PACKAGES[name].install
         ) from error
+
+
+def not_loaded(trt: Any, path: Path, note: EngineNote | None, said: str) -> RuntimeFault:
+    """The error about an engine that TensorRT refuses, with what it said."""
+    ours = f"{trt.__name__} {trt.__version__}"
+    if note is None:
+        return RuntimeFault(
+            f"{ours} does not load the engine: {said}",
+            where=str(path),
+            next_step="build it on this GPU with this version of TensorRT, or name the ONNX file "
+            f'and add {{ tensorrt = "{trt.__name__}" }} to the steps',
+        )
+    built = f"{note.package} {note.version}" + (f", {note.device}" if note.device else "")
+    return RuntimeFault(
+        f"{ours} does not load the engine, which {built} built: {said}",
+        where=str(path),
+        next_step="build it here: empty the cache of artifacts, .perfgate/",
+    )
 
 
 class Log:

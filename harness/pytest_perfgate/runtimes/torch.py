@@ -10,12 +10,13 @@ from pydantic_core import PydanticCustomError
 from typing_extensions import override
 
 from pytest_perfgate import registry
-from pytest_perfgate.artifact import EXPORTED, TORCH, Artifact, OptionsModel
+from pytest_perfgate.artifact import EXPORTED, TORCH, TORCHSCRIPT, Artifact, OptionsModel
+from pytest_perfgate.errors import RuntimeFault
 from pytest_perfgate.registry import Requirement
 from pytest_perfgate.runtimes import OpenContext, Runtime, torch_tensorrt
 from pytest_perfgate.runtimes.cuda import GPU
 from pytest_perfgate.runtimes.gpu_cards import BF16, TF32
-from pytest_perfgate.runtimes.torch_session import TorchSession, _program
+from pytest_perfgate.runtimes.torch_session import TorchSession, load_file
 
 
 class CudaBuild(Requirement):
@@ -44,7 +45,7 @@ class Torch(Runtime):
     """The runtime `torch`."""
 
     name = "torch"
-    accepts = frozenset({TORCH, EXPORTED})
+    accepts = frozenset({TORCH, EXPORTED, TORCHSCRIPT})
     requires = (registry.from_extra("torch", "torch"),)
     preload = ("numpy", "torch")
 
@@ -114,11 +115,23 @@ class Torch(Runtime):
         return (*needed, WITH_CUDA, GPU, *(card for used, card in cards if used))
 
     def open(self, artifact: Artifact, options: Any, context: OpenContext) -> TorchSession:
-        """A session on the live module, or on the exported program in the project's cache."""
+        """A session on the live module, the exported program or the TorchScript archive."""
         exported = artifact.kind == EXPORTED
-        module = _program(artifact.path) if exported else artifact.module
+        if artifact.kind == TORCH:
+            module, fixed = artifact.module, 0
+        else:
+            module, fixed = load_file(artifact)
+            if options.compile and not exported:
+                raise RuntimeFault(
+                    "torch.compile does not take TorchScript",
+                    where=str(artifact.path),
+                    next_step="leave `compile` out, or name a file of torch.export.save (.pt2)",
+                )
         if options.device == "cuda":
             from pytest_perfgate.runtimes.torch_cuda import CudaSession
 
-            return CudaSession(module, options, context, exported=exported)
-        return TorchSession(module, options, context, exported=exported)
+            session: TorchSession = CudaSession(module, options, context, exported=exported)
+        else:
+            session = TorchSession(module, options, context, exported=exported)
+        session.fixed_batch = fixed
+        return session

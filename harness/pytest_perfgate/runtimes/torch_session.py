@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_perfgate.artifact import dtype_of
+from pytest_perfgate.artifact import EXPORTED, Artifact, dtype_of
 from pytest_perfgate.errors import RuntimeFault
 from pytest_perfgate.records.profile import Operator
 from pytest_perfgate.runtimes import InferenceSession, OpenContext, torch_profile, torch_tensorrt
@@ -228,11 +228,12 @@ class _Compiled:
         return outputs
 
 
-def _program(path: Path | None) -> Any:
-    """The module of an exported program.
+def load_file(artifact: Artifact) -> tuple[Any, int]:
+    """The module of an exported program or of a TorchScript archive, and the batch that it is made
+    for, 0 for any: TorchScript does not tell.
 
-    Such a file can carry code: `path` is always that of an artifact which this project's own steps
-    wrote to its cache.
+    Either can carry code: `artifact` is always one that this project's own steps wrote to its
+    cache, or that its source has looked through (`sources.torch_program`, `sources.torchscript`).
 
     Raises:
         RuntimeFault: it does not load.
@@ -240,11 +241,25 @@ def _program(path: Path | None) -> Any:
     import torch
     import torch.ao.quantization.fx._decomposed  # the operators of quantized programs
 
-    if path is None:
-        raise RuntimeFault("there is no exported program to run")
+    if artifact.path is None:
+        raise RuntimeFault("there is no file to run")
     try:
-        return torch.export.load(path).module()
+        if artifact.kind == EXPORTED:
+            program = torch.export.load(artifact.path)
+            return program.module(), _batch_of(program)
+        return torch.jit.load(artifact.path, map_location="cpu").eval(), 0  # type: ignore[no-untyped-call] # torch types only some of its own
     except Exception as error:
         raise RuntimeFault(
-            f"the exported program does not load: {type(error).__name__}: {error}", where=str(path)
+            f"torch does not load the file: {type(error).__name__}: {error}",
+            where=str(artifact.path),
         ) from error
+
+
+def _batch_of(program: Any) -> int:
+    """The batch of a program's first input, 0 for any."""
+    inputs = set(program.graph_signature.user_inputs)
+    for node in program.graph.nodes:
+        if node.op == "placeholder" and node.name in inputs:
+            batch = node.meta["val"].shape[:1]
+            return batch[0] if batch and isinstance(batch[0], int) else 0
+    return 0

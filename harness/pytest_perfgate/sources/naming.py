@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
-from typing import Any
+from pathlib import PurePosixPath
 
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import IMPORT_PATH
 from pytest_perfgate.errors import RecipeError
 from pytest_perfgate.sources import MOUNT, Source
+from pytest_perfgate.sources.conversions import advice_for
+from pytest_perfgate.sources.finished_file import FinishedFile
 
 
 def source_of(model: str) -> tuple[Source, str]:
@@ -19,36 +20,58 @@ def source_of(model: str) -> tuple[Source, str]:
         RecipeError: the name has none of the forms that are known.
     """
     from pytest_perfgate.sources.function import Function
-    from pytest_perfgate.sources.onnx import Onnx
 
     _refuse_elsewhere(model)
     prefix, colon, name = model.partition(":")
     if colon and prefix in registry.names(registry.SOURCES):
         return registry.find(registry.SOURCES, prefix), name
-    if not model.endswith(".onnx") and not IMPORT_PATH.fullmatch(model):
+    for source in finished_files():
+        if model.endswith(source.suffixes):
+            return source, model
+    if not IMPORT_PATH.fullmatch(model):
         no_source = f", and there is no source {prefix!r}" if colon else ""
         raise RecipeError(
             f"{model!r} is not an import path{no_source}",
             valid=valid_names(),
-            next_step=_CONVERTED.get(Path(model).suffix, ""),
+            next_step=advice_for(model),
         )
-    own: Any = Onnx() if model.endswith(".onnx") else Function()
-    return own, model
+    return Function(), model
+
+
+def finished_files() -> tuple[FinishedFile, ...]:
+    """The sources of files that runtimes take as they are."""
+    from pytest_perfgate.sources.ncnn import NcnnFiles
+    from pytest_perfgate.sources.onnx import Onnx
+    from pytest_perfgate.sources.openvino_ir import OpenVinoIr
+    from pytest_perfgate.sources.tensorrt import TensorRtEngine
+    from pytest_perfgate.sources.tflite import TfLite
+    from pytest_perfgate.sources.torch_program import TorchProgram
+    from pytest_perfgate.sources.torchscript import TorchScript
+
+    return (
+        Onnx(),
+        OpenVinoIr(),
+        TfLite(),
+        TorchProgram(),
+        TorchScript(),
+        NcnnFiles(),
+        TensorRtEngine(),
+    )
+
+
+def files_named(model: str) -> tuple[str, ...]:
+    """The files that a name says by itself, relative to the suite's folder; those that a file names
+    inside are not among them.
+    """
+    source, name = source_of(model)
+    if not isinstance(source, FinishedFile) or ":" in name.removeprefix(MOUNT):
+        return ()
+    stem = name.removesuffix(PurePosixPath(name).suffix)
+    return (name, *(f"{stem}{suffix}" for suffix in source.siblings))
 
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
-
-_WEIGHTS = (
-    'name a function that builds the model and loads them: model = "package.module:function"; or '
-    "export the model to ONNX"
-)
-_BUILT = "name the model that it was made from: the steps of a recipe convert it"
-_CONVERTED = {
-    **dict.fromkeys((".pt", ".pth", ".ckpt", ".safetensors", ".bin"), _WEIGHTS),
-    **dict.fromkeys((".engine", ".plan", ".trt", ".tflite", ".xml", ".pt2", ".mlmodel"), _BUILT),
-}
-"""What to do about a file that is no ONNX graph, by its suffix."""
 
 
 def _refuse_elsewhere(model: str) -> None:
@@ -74,12 +97,13 @@ def _refuse_elsewhere(model: str) -> None:
 def valid_names() -> str:
     """Every form of a model's name, for messages."""
     from pytest_perfgate.sources.function import Function
-    from pytest_perfgate.sources.onnx import Onnx
 
     named = [registry.find(registry.SOURCES, name) for name in registry.names(registry.SOURCES)]
+    suffixes = [suffix for source in finished_files() for suffix in source.suffixes]
     return ", ".join(
         [
-            *(f'"{source.example}"' for source in (Function(), Onnx())),
+            f'"{Function.example}"',
+            f"a file ({' '.join(suffixes)})",
             *(f'"{source.name}:{source.example}"' for source in named),
         ]
     )

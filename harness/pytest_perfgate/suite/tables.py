@@ -146,7 +146,7 @@ class SuiteTable(_Strict):
     name: str = Field("", description="default: the folder's name")
     task: str = Field(description="the task, such as detection")
     model: str | dict[str, Any] = Field(
-        description='"package.module:function", a file ending in .onnx, or "source:name"; or '
+        description='"package.module:function", a file that a runtime takes, or "source:name"; or '
         "a table of such a name and its options"
     )
     data: dict[str, str | dict[str, Any]] = Field(description="train, calibration, validation")

@@ -1,0 +1,338 @@
+"""Files that runtimes take as they are, each written by its own library here, give the numbers of
+the module that they were made from; what is missing, damaged or of another kind is one error.
+
+`channels_last.tflite` and `channels_last_int8.tflite` were made by `make_tflite.py`, whose
+converter needs an environment of its own.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pytest_perfgate import registry
+from pytest_perfgate.artifact import Artifact
+from pytest_perfgate.errors import PerfgateError, RecipeError, RuntimeFault
+from pytest_perfgate.measure.untracked_inputs import files_named
+from pytest_perfgate.runtimes import OpenContext
+from pytest_perfgate.sources import Fence, SourceContext
+from pytest_perfgate.sources.naming import source_of
+
+from tests.steps.conftest import SIDE, example
+from tests.steps.test_tflite import ramp
+
+torch = pytest.importorskip("torch", reason="python -m pip install 'pytest-perfgate[torch]'")
+
+HERE = Path(__file__).parent
+
+
+def ir(folder: Path) -> str:
+    """OpenVINO IR, by openvino.save_model."""
+    openvino = pytest.importorskip("openvino", reason="pip install 'pytest-perfgate[openvino]'")
+    shape = [-1, 3, SIDE, SIDE]
+    model = openvino.convert_model(
+        ramp(), example_input=torch.from_numpy(example(2)), input=openvino.PartialShape(shape)
+    )
+    openvino.save_model(model, folder / "m.xml", compress_to_fp16=False)
+    return "m.xml"
+
+
+def tflite(folder: Path) -> str:
+    """Floats, channels last."""
+    shutil.copy(HERE / "channels_last.tflite", folder / "m.tflite")
+    return "m.tflite"
+
+
+def tflite_int8(folder: Path) -> str:
+    """8 bits inside and outside, channels last."""
+    shutil.copy(HERE / "channels_last_int8.tflite", folder / "m.tflite")
+    return "m.tflite"
+
+
+def program(folder: Path) -> str:
+    """A program with any batch, by torch.export.save."""
+    shapes = ({0: torch.export.Dim("batch")},)
+    exported = torch.export.export(ramp(), (torch.from_numpy(example(2)),), dynamic_shapes=shapes)
+    torch.export.save(exported, folder / "m.pt2")
+    return "m.pt2"
+
+
+def script(folder: Path, name: str = "m.torchscript") -> str:
+    """A traced module, by torch.jit.save."""
+    torch.jit.save(torch.jit.trace(ramp(), torch.from_numpy(example(2))), folder / name)
+    return name
+
+
+def script_pt(folder: Path) -> str:
+    """The same under the other usual end."""
+    return script(folder, "m.pt")
+
+
+def ncnn(folder: Path) -> str:
+    """Ncnn's two files, by pnnx from TorchScript."""
+    pytest.importorskip("ncnn", reason="python -m pip install 'pytest-perfgate[ncnn]'")
+    pnnx = pytest.importorskip("pnnx", reason="python -m pip install 'pytest-perfgate[ncnn]'")
+    pnnx.export(ramp(), str(folder / "m.pt"), torch.from_numpy(example(1)), fp16=False)
+    for end in ("param", "bin"):
+        (folder / f"m.ncnn.{end}").rename(folder / f"net.{end}")
+    return "net.param"
+
+
+RUNTIMES = {
+    "openvino": "openvino",
+    "tflite": "litert",
+    "exported": "torch",
+    "torchscript": "torch",
+    "ncnn": "ncnn",
+    "tensorrt": "tensorrt",
+}
+
+
+def built(folder: Path, name: str) -> Artifact:
+    """The file as its source gives it, in a folder of its own, as the cache has it."""
+    source, model = source_of(name)
+    fence = Fence(folder, folder)
+    source.check(model, source.Options(), fence)
+    artifact = source.build(model, source.Options(), SourceContext(fence, lambda _: print)).artifact
+    copy = folder / "cache"
+    copy.mkdir()
+    for file in source.files(model, source.Options(), fence):
+        shutil.copy(file, copy)
+    assert artifact.path is not None
+    return Artifact(artifact.kind, path=copy / artifact.path.name)
+
+
+def opened(artifact: Artifact, folder: Path, **options: Any) -> Any:
+    """A session of the runtime that takes it."""
+    name = RUNTIMES[artifact.kind]
+    runtime: Any = registry.find(registry.RUNTIMES, name)
+    pytest.importorskip(runtime.requires[0].module, reason=runtime.requires[0].install)
+    assert artifact.kind in runtime.accepts
+    return runtime.open(artifact, runtime.Options(**options), OpenContext(1, folder))
+
+
+@pytest.mark.parametrize("make", [ir, tflite, tflite_int8, program, script, script_pt, ncnn])
+def test_a_file_gives_the_modules_numbers(make: Callable[[Path], str], tmp_path: Path) -> None:
+    """Batches of one and of three; 8 bits to a few codes."""
+    session = opened(built(tmp_path, make(tmp_path)), tmp_path)
+    coarse = make is tflite_int8
+    for count in (1, 3):
+        wanted = [output.detach().numpy() for output in ramp()(torch.from_numpy(example(count)))]
+        for output, right in zip(session.run(example(count)), wanted, strict=True):
+            assert output.dtype == np.float32
+            apart = np.abs(output - right).max() / np.abs(right).max()
+            assert apart < (0.1 if coarse else 1e-5)  # a sum of 256 codes rounds 256 times
+    if make in {tflite, tflite_int8}:
+        assert session.facts["input"].endswith("NHWC")
+        assert ("scale 0.0039" in session.facts["input"]) == coarse
+    session.close()
+
+
+def test_a_program_for_one_batch_is_not_measured_with_another(tmp_path: Path) -> None:
+    """Its example had one image, and no size was said to vary."""
+    exported = torch.export.export(ramp(), (torch.from_numpy(example(1)),))
+    torch.export.save(exported, tmp_path / "one.pt2")
+    assert opened(built(tmp_path, "one.pt2"), tmp_path).fixed_batch == 1
+
+
+def test_torchscript_is_not_compiled_once_more(tmp_path: Path) -> None:
+    """torch.compile would leave it as it is."""
+    with pytest.raises(RuntimeFault, match="does not take TorchScript"):
+        opened(built(tmp_path, script(tmp_path)), tmp_path, compile=True)
+
+
+@pytest.mark.parametrize("make", [ir, ncnn])
+def test_weights_that_are_missing_are_named(make: Callable[[Path], str], tmp_path: Path) -> None:
+    """Both files belong to the model, to its key and to the base of a comparison."""
+    name = make(tmp_path)
+    weights = Path(name).with_suffix(".bin").name
+    source, model = source_of(name)
+    fence = Fence(tmp_path, tmp_path)
+    files = source.files(model, source.Options(), fence)
+    assert [file.name for file in files] == [name, weights] == list(files_named(name))
+    (tmp_path / weights).unlink()
+    with pytest.raises(RecipeError, match=f"are in '{weights}', which is missing"):
+        source.check(model, source.Options(), fence)
+    with pytest.raises(RecipeError, match="which is missing"):
+        source.files(model, source.Options(), fence)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("m.xml", "no OpenVINO IR"),
+        ("m.tflite", "no LiteRT model"),
+        ("m.pt2", "no program of torch.export"),
+        ("m.torchscript", "no TorchScript archive"),
+        ("m.pt", "no TorchScript archive"),
+        ("m.param", "first line is not 7767517"),
+        ("m.engine", "the engine has 9 bytes"),
+    ],
+)
+def test_a_file_of_another_kind_is_refused_as_the_suite_is_read(
+    tmp_path: Path, name: str, says: str
+) -> None:
+    """And so is the pointer that Git LFS leaves in its place."""
+    source, model = source_of(name)
+    for content, expected in ((b"some text", says), (b"version https://git-lfs", "git lfs pull")):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(RecipeError) as caught:
+            source.check(model, source.Options(), Fence(tmp_path, tmp_path))
+        assert expected in str(caught.value)
+
+
+@pytest.mark.parametrize("make", [ir, tflite, tflite_int8, program, script, ncnn])
+def test_a_damaged_file_is_one_error(make: Callable[[Path], str], tmp_path: Path) -> None:
+    """Cut to a half, from its end or from its start, by the source or in the library's words."""
+    name = make(tmp_path)
+    whole = (tmp_path / name).read_bytes()
+    for number, content in enumerate((whole[: len(whole) // 2], whole[:-20], whole[20:])):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / name).write_bytes(content)
+        for weights in tmp_path.glob("*.bin"):
+            shutil.copy(weights, folder)
+        with pytest.raises(PerfgateError):
+            opened(built(folder, name), folder).run(example(1))
+
+
+def test_the_description_of_an_ir_declares_no_entities(tmp_path: Path) -> None:
+    """Nested ones would fill the memory."""
+    name = ir(tmp_path)
+    text = (tmp_path / name).read_text(encoding="utf-8")
+    declared = '<!DOCTYPE net [<!ENTITY a "aaaa">]>'
+    (tmp_path / name).write_text(text.replace("<net", f"{declared}<net", 1), encoding="utf-8")
+    with pytest.raises(RecipeError, match="document type"):
+        built(tmp_path, name)
+
+
+def test_an_ir_that_takes_bytes_is_refused(tmp_path: Path) -> None:
+    """OpenVINO would cut pixels of 0 to 1 down to zeros."""
+    name = ir(tmp_path)
+    text = (tmp_path / name).read_text(encoding="utf-8")
+    changed = text.replace('element_type="f32"', 'element_type="u8"', 1)
+    (tmp_path / name).write_text(changed, encoding="utf-8")
+    with pytest.raises(RecipeError, match=r"takes .* u8 \(\?, 3, 32, 32\)"):
+        built(tmp_path, name)
+
+
+class Opens:
+    """Unpickling it writes a file."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.file,)
+
+
+def edited(file: Path, change: Callable[[str, bytes], bytes]) -> None:
+    """The archive with other contents."""
+    with zipfile.ZipFile(file) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, change(name, content))
+
+
+def graph_with(file: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """The program with another graph."""
+
+    def changed(name: str, content: bytes) -> bytes:
+        if not name.endswith("models/model.json"):
+            return content
+        graph = json.loads(content)
+        change(graph)
+        return json.dumps(graph).encode()
+
+    edited(file, changed)
+
+
+def test_a_program_that_would_run_other_code_is_not_loaded(tmp_path: Path) -> None:
+    """Pickles, functions that are no operators, expressions and guards in Python, names that are
+    no names. torch.export.load runs each of them.
+    """
+    import pickle
+
+    touched = tmp_path / "touched"
+    buffer = io.BytesIO()
+    torch.save((Opens(touched),), buffer)
+
+    def sample(name: str, content: bytes) -> bytes:
+        return buffer.getvalue() if "sample_inputs" in name else content
+
+    def weights(_: str, content: bytes) -> bytes:
+        return content.replace(b'"use_pickle": false', b'"use_pickle": true')
+
+    def node(graph: dict[str, Any]) -> dict[str, Any]:
+        return dict(graph["graph_module"]["graph"])
+
+    def target(name: str) -> Callable[[dict[str, Any]], None]:
+        return lambda graph: node(graph)["nodes"][0].update(target=name)
+
+    def size(graph: dict[str, Any]) -> None:
+        text = "__import__('os').getpid()"
+        values = node(graph)["tensor_values"]
+        values["x"]["sizes"][0] = {"as_expr": {"expr_str": text, "hint": None}}
+
+    def guard(graph: dict[str, Any]) -> None:
+        graph["guards_code"] = ["print(1)"]
+
+    def entry(graph: dict[str, Any]) -> None:
+        node(graph)["inputs"][0]["as_tensor"]["name"] = "x: print(1)"
+
+    def structure(graph: dict[str, Any]) -> None:
+        calls = graph["graph_module"]["module_call_graph"]
+        text = calls[0]["signature"]["in_spec"]
+        calls[0]["signature"]["in_spec"] = text.replace("builtins.dict", "collections.defaultdict")
+
+    name = program(tmp_path)
+    plain = (tmp_path / name).read_bytes()
+    changes: list[tuple[Callable[[], None], str]] = [
+        (lambda: edited(tmp_path / name, sample), "pickles"),
+        (lambda: edited(tmp_path / name, weights), "pickled object"),
+        (lambda: graph_with(tmp_path / name, target("torch.hub.load")), "torch.hub.load"),
+        (lambda: graph_with(tmp_path / name, target("torch.ops.load_library")), "load_library"),
+        (lambda: graph_with(tmp_path / name, target("torch.ops.aten.from_file")), "from_file"),
+        (lambda: graph_with(tmp_path / name, target("_operator.methodcaller")), "methodcaller"),
+        (lambda: graph_with(tmp_path / name, size), "expression"),
+        (lambda: graph_with(tmp_path / name, guard), "guards"),
+        (lambda: graph_with(tmp_path / name, entry), "the name"),
+        (lambda: graph_with(tmp_path / name, structure), "defaultdict"),
+    ]
+    for change, says in changes:
+        (tmp_path / name).write_bytes(plain)
+        change()
+        with pytest.raises(RecipeError, match=says):
+            built(tmp_path, name)
+    assert not touched.exists()
+    (tmp_path / name).write_bytes(pickle.dumps(Opens(touched)))
+    with pytest.raises(RecipeError, match="no program"):
+        built(tmp_path, name)
+    assert not touched.exists()
+
+
+def test_torchscript_that_reads_files_is_not_loaded(tmp_path: Path) -> None:
+    """TorchScript has operators for it, which torch.jit.load can run by itself."""
+    module = torch.jit.trace(ramp(), torch.from_numpy(example(2)))
+    code = "return x + torch.from_file('/etc/hostname', False, 1)"
+    module.define(f"def reads(self, x: Tensor) -> Tensor:\n    {code}\n")
+    torch.jit.save(module, tmp_path / "m.torchscript")
+    with pytest.raises(RecipeError, match="reads or writes files"):
+        built(tmp_path, "m.torchscript")
+
+
+def test_machine_code_is_no_program(tmp_path: Path) -> None:
+    """AOTInductor's packages have the same end."""
+    name = program(tmp_path)
+    with zipfile.ZipFile(tmp_path / name, "a") as archive:
+        archive.writestr("m/data/aotinductor/model/code.so", b"")
+    with pytest.raises(RecipeError, match="machine code of AOTInductor"):
+        built(tmp_path, name)
