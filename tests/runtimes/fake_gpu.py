@@ -291,6 +291,10 @@ class Engine:
         """A TensorRT type."""
         return "FLOAT"
 
+    def get_tensor_shape(self, _: str) -> tuple[int, ...]:
+        """Of any batch."""
+        return -1, 3, 8, 8
+
     def get_tensor_profile_shape(self, _: str, __: int) -> tuple[tuple[int, ...], ...]:
         """Smallest, optimal, largest."""
         return (1, 3, 8, 8), (1, 3, 8, 8), (4, 3, 8, 8)

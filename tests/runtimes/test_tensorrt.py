@@ -18,7 +18,7 @@ from pytest_perfgate.errors import RuntimeFault
 from pytest_perfgate.runtimes import OpenContext, cuda
 from pytest_perfgate.runtimes import tensorrt as runtime_module
 from pytest_perfgate.runtimes.tensorrt import TensorRt as Runtime
-from pytest_perfgate.runtimes.tensorrt_package import EngineNote
+from pytest_perfgate.runtimes.tensorrt_package import EngineNote, package_of
 
 from tests.runtimes import fake_gpu
 from tests.runtimes.fake_gpu import Driver, LibCuda, Memory
@@ -238,15 +238,32 @@ def test_an_engine_of_another_version_is_a_fault(open_session: Make, engine: Art
     assert caught.value.where == str(engine.path)
 
 
-def test_an_engine_of_unknown_origin_is_not_opened(open_session: Make, engine: Artifact) -> None:
-    """Without the note beside it nothing says which package to open it with."""
+def test_an_engine_with_a_damaged_note_is_not_opened(open_session: Make, engine: Artifact) -> None:
+    """The note says which package opens it, and whether the code inside it is the step's."""
     assert engine.path is not None
     EngineNote.beside(engine.path).write_text("{}")
     with pytest.raises(RuntimeFault, match="the package that built this engine is unknown"):
         open_session()
+
+
+def test_an_engine_from_elsewhere_is_opened_without_its_code(
+    open_session: Make, engine: Artifact
+) -> None:
+    """It has no note: its package is told by its first bytes and its batches by itself. Ultralytics
+    writes a description before it.
+    """
+    assert engine.path is not None
     EngineNote.beside(engine.path).unlink()
-    with pytest.raises(RuntimeFault, match="the package that built this engine is unknown"):
-        open_session()
+    described = b'{"task": "detect"}'
+    engine.path.write_bytes(len(described).to_bytes(4, "little") + described + b"an engine")
+    module = fake_gpu.tensorrt()
+    session = open_session(module)
+    assert session.facts["batch"] == [1, 1, 4]
+    assert session.fixed_batch == 0
+    assert not getattr(module.hosts[0], "engine_host_code_allowed", False)
+    np.testing.assert_allclose(session.run(batch(2))[0], 2 * batch(2))
+    assert package_of(b"vtrt\0\0") == "tensorrt_rtx"
+    assert package_of(b"ftrt\0\0") == "tensorrt"
 
 
 @pytest.mark.parametrize("carries", [False, True])
@@ -255,7 +272,9 @@ def test_code_inside_an_engine_runs_only_where_the_step_put_it_there(
 ) -> None:
     """A version-compatible engine brings a runtime of its own; others must not."""
     assert engine.path is not None
-    note = EngineNote.read(engine.path).model_copy(update={"carries_code": carries})
+    note = EngineNote.read(engine.path)
+    assert note is not None
+    note = note.model_copy(update={"carries_code": carries})
     note.write(engine.path)
     module = fake_gpu.tensorrt()
     open_session(module)

@@ -24,6 +24,7 @@ from pytest_perfgate.measure.untracked_inputs import files_named
 from pytest_perfgate.runtimes import OpenContext
 from pytest_perfgate.sources import Fence, SourceContext
 from pytest_perfgate.sources.naming import source_of
+from pytest_perfgate.suite import reading
 
 from tests.steps.conftest import SIDE, example
 from tests.steps.test_tflite import ramp
@@ -336,3 +337,58 @@ def test_machine_code_is_no_program(tmp_path: Path) -> None:
         archive.writestr("m/data/aotinductor/model/code.so", b"")
     with pytest.raises(RecipeError, match="machine code of AOTInductor"):
         built(tmp_path, name)
+
+
+@pytest.mark.parametrize(
+    ("model", "says"),
+    [
+        ("net.keras", "tf2onnx.convert --keras net.keras --output net.onnx"),
+        ("net/saved_model.pb", "tf2onnx.convert --saved-model net --output net.onnx"),
+        ("frozen.pb", "--graphdef frozen.pb --inputs INPUT:0"),
+        ("saved", "tf2onnx.convert --saved-model saved --output saved.onnx"),
+        ("rtmdet.py", "mmdeploy/tools/deploy.py"),
+        ("net.pth", "name a function that builds the model"),
+    ],
+)
+def test_a_model_that_no_runtime_takes_is_told_with_the_command_that_converts_it(
+    tmp_path: Path, model: str, says: str
+) -> None:
+    """Of TensorFlow in an environment of its own, and of MMDetection by its own tools."""
+    (tmp_path / "saved").mkdir()
+    (tmp_path / "saved" / "saved_model.pb").touch()
+    assert says in problem(tmp_path, model, "onnxruntime")
+
+
+@pytest.mark.parametrize(
+    ("runtime", "steps", "says"),
+    [
+        ("onnxruntime", "", "'onnxruntime' takes onnx, but the chain ends on tflite"),
+        ("litert", '{ quantize = "static" }', "'quantize' takes onnx"),
+    ],
+)
+def test_a_runtime_and_a_step_that_do_not_take_a_file_name_those_that_do(
+    tmp_path: Path, runtime: str, steps: str, says: str
+) -> None:
+    """As the suite is read."""
+    told = problem(tmp_path, tflite(tmp_path), runtime, steps)
+    assert says in told
+    assert "valid: for tflite: runtimes litert" in told
+
+
+def problem(folder: Path, model: str, runtime: str, steps: str = "") -> str:
+    """The error of a suite with one recipe, in full."""
+    file = folder / "recipes.toml"
+    file.write_text(
+        f"""[suite]
+task  = "classification"
+model = "{model}"
+data  = {{ calibration = {{ images = "c" }}, validation = {{ images = "v" }} }}
+[[recipe]]
+name    = "plain"
+runtime = "{runtime}"
+steps   = [{steps}]
+""",
+        encoding="utf-8",
+    )
+    read = reading.read(file, folder)
+    return str((read.suite_problems or read.problems["plain"])[0])

@@ -239,8 +239,8 @@ def test_options_of_a_model_are_checked_before_any_work(
         ('"https://host/a/yolo.onnx?raw=1"', 'beside recipes.toml, and name "yolo.onnx"'),
         ('"hf://some/model"', "name an ONNX file, or a function that loads it"),
         ("'C:\\models\\yolo.onnx'", "a path of Windows"),
-        ('"weights/best.pt"', "a function that builds the model and loads them"),
-        ('"model.engine"', "the steps of a recipe convert it"),
+        ('"weights/best.ckpt"', "a function that builds the model and loads its weights"),
+        ('"net.mlmodel"', "name the model that it was made from"),
         ('"transformers:microsoft/resnet-18"', "serves pretrained weights only"),
         ('{ name = "transformers:resnet", pretrained = true }', "has no pretrained weights"),
         ('{ name = "transformers:resnet", revision = "main" }', "only pretrained weights"),
@@ -254,7 +254,8 @@ def test_a_name_that_cannot_be_one_is_told(model: str, said: str, tmp_path: Path
     told = problem(tmp_path, SUITE.format(model=model))
     assert said in told
     if "import path" in said:
-        assert '"package.module:function", "file.onnx", "timm:' in told
+        assert '"package.module:function", a file (.onnx .xml .tflite ' in told
+        assert '.engine .plan .trt), "timm:' in told
 
 
 def test_the_weights_of_a_model_are_in_the_key_of_its_build(tmp_path: Path) -> None:

@@ -4,32 +4,56 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
+from pytest_perfgate.errors import RecipeError
+from pytest_perfgate.sources import Fence
+
 BUILDER = (
     'name a function that builds the model and loads its weights: model = "package.module:function"'
 )
 _TF2ONNX = (
     "python -m venv .tf2onnx && .tf2onnx/bin/python -m pip install tensorflow tf2onnx && "
-    ".tf2onnx/bin/python -m tf2onnx.convert {option} {name} --output {stem}.onnx"
-)
-_KERAS = (
-    "python -m venv .keras && .keras/bin/python -m pip install tensorflow && .keras/bin/python -c "
-    '\'import tensorflow as tf; m = tf.keras.models.load_model("{name}"); '
-    "tf.lite.TFLiteConverter.from_keras_model(m).convert()'"
+    ".tf2onnx/bin/python -m tf2onnx.convert {arguments} --output {stem}.onnx, and name {stem}.onnx"
 )
 _MMDETECTION = (
-    "python mmdeploy/tools/deploy.py "
+    "where MMDetection and MMDeploy are installed: python mmdeploy/tools/deploy.py "
     "mmdeploy/configs/mmdet/detection/detection_onnxruntime_dynamic.py {name} CHECKPOINT.pth "
-    "IMAGE.jpg --work-dir {stem} writes {stem}/end2end.onnx, where MMDetection and MMDeploy are "
-    "installed"
+    "IMAGE.jpg --work-dir {stem}, and name {stem}/end2end.onnx"
 )
 
 
 def advice_for(model: str) -> str:
     """What to do about a name that no source takes; "" for what is no file."""
     path = PurePosixPath(model)
-    names = {"name": model, "stem": path.stem}
-    if path.suffix in {".pth", ".ckpt", ".safetensors", ".bin"}:
-        return f"{BUILDER}; or export the model to ONNX"
-    if path.suffix == ".py":
-        return _MMDETECTION.format(**names)
+    match path.suffix:
+        case ".pth" | ".ckpt" | ".safetensors" | ".bin":
+            return f"{BUILDER}; or export the model to ONNX"
+        case ".keras" | ".h5" | ".hdf5":
+            return _TF2ONNX.format(arguments=f"--keras {model}", stem=path.stem)
+        case ".pb" if path.name == "saved_model.pb":
+            return _saved_model(path.parent)
+        case ".pb":
+            graph = f"--graphdef {model} --inputs INPUT:0 --outputs OUTPUT:0"
+            return _TF2ONNX.format(arguments=graph, stem=path.stem)
+        case ".py":
+            return _MMDETECTION.format(name=model, stem=path.stem)
+        case ".mlmodel" | ".mlpackage":
+            return "name the model that it was made from: Core ML runs on Apple's systems only"
     return ""
+
+
+def refuse_saved_model(model: str, fence: Fence) -> None:
+    """Nothing, unless a name is that of a folder with TensorFlow's SavedModel.
+
+    Raises:
+        RecipeError: with the command that converts it.
+    """
+    if ":" not in model and (fence.folder / model / "saved_model.pb").is_file():
+        raise RecipeError(
+            f"{model!r} is a SavedModel of TensorFlow, which no runtime takes",
+            valid="ONNX or .tflite",
+            next_step=_saved_model(PurePosixPath(model)),
+        )
+
+
+def _saved_model(folder: PurePosixPath) -> str:
+    return _TF2ONNX.format(arguments=f"--saved-model {folder}", stem=folder.name or "model")

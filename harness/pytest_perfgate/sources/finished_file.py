@@ -39,7 +39,7 @@ class FinishedFile(Source):
             RecipeError: it is of another kind or damaged, or a file that belongs to it is missing.
         """
 
-    def beside(self, file: Path, *, outside: bool) -> tuple[Path, ...]:
+    def beside(self, file: Path, *, outside: bool) -> tuple[Path, ...]:  # noqa: ARG002 - a graph's names need it
         """Further files that belong to it, in its folder or below; with `outside` they may be links
         to elsewhere. Default: its siblings.
 

@@ -15,6 +15,7 @@ from pytest_perfgate.errors import RecipeError
 from pytest_perfgate.records.recipe import ModelSpec, RuntimeSpec, StepSpec, WorkloadSpec
 from pytest_perfgate.runtimes import Runtime
 from pytest_perfgate.sources import Fence
+from pytest_perfgate.sources.conversions import refuse_saved_model
 from pytest_perfgate.sources.naming import source_of, valid_names
 from pytest_perfgate.steps import Step
 from pytest_perfgate.suite.tables import NAME, Place, RecipeTable, SuiteTable
@@ -98,6 +99,7 @@ def read_model(place: Place, model: Any, fence: Fence) -> ModelSpec:
     if not isinstance(written, str):
         raise place.error("the model has no name", key, valid=valid_names())
     try:
+        refuse_saved_model(written, fence)
         source, name = source_of(written)
         options = place.validate(source.Options, table, key)
         source.check(name, options, fence)
