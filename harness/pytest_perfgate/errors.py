@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from pytest_perfgate.plain_text import printable, received
 
@@ -53,6 +53,22 @@ class RecipeError(PerfgateError):
 
 class DataError(PerfgateError):
     """Images or annotations that cannot be used."""
+
+
+class SeveralSizes(DataError):
+    """Images of one batch whose inputs have different sizes; `sizes` has that of each image."""
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        sizes: Sequence[tuple[int, ...]] = (),
+        where: str = "",
+        valid: str = "",
+        next_step: str = "",
+    ) -> None:
+        self.sizes = tuple(sizes)
+        super().__init__(problem, where=where, valid=valid, next_step=next_step)
 
 
 class BuildError(PerfgateError):

@@ -148,7 +148,8 @@ _ALL = (
     Metric.rate(
         "throughput",
         "Images per second through pre-process, inference and post-process in batches of the "
-        "suite's `batch`, with the recipe's threads, in one process.",
+        "suite's `batch`, with the recipe's threads, in one process. Images with inputs of one "
+        "size share an inference.",
     ),
     Metric(
         "peak_memory",

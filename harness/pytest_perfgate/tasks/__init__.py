@@ -30,6 +30,9 @@ class Pipeline(ABC):
     def preprocess(self, images: Sequence[Any]) -> tuple[Any, Any]:
         """Decoded images, uint8 (H, W, 3) RGB each, to a network input float32 (N, 3, h, w) and
         the data that `postprocess` needs to map results back.
+
+        Raises:
+            SeveralSizes: the images' inputs have different sizes.
         """
 
     @abstractmethod

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from pytest_perfgate import registry
-from pytest_perfgate.errors import DataError
+from pytest_perfgate.errors import DataError, SeveralSizes
 from pytest_perfgate.tasks.geometry import Placed
 
 _PREPROCESS = "suite.input.preprocess"
@@ -40,7 +40,8 @@ class OwnPixels:
         """Uint8 (H, W, 3) RGB images to an input (N, C, h, w), and what the function says of each.
 
         Raises:
-            DataError: the function returned something else, or arrays of several sizes.
+            DataError: the function returned something else.
+            SeveralSizes: the arrays have several sizes.
         """
         import numpy as np
 
@@ -48,13 +49,21 @@ class OwnPixels:
         arrays = [array for array, _ in pairs]
         first = arrays[0]
         for array in arrays:
-            if array.shape != first.shape or array.dtype != first.dtype:
+            if array.dtype != first.dtype or len(array) != len(first):
                 raise DataError(
                     f"{self._path} returned {_kind(first)} and {_kind(array)} for images of one "
                     "batch",
                     where=_PREPROCESS,
-                    valid="arrays of one shape and type",
+                    valid="arrays of one type and one number of channels",
                 )
+        other = next((array for array in arrays if array.shape != first.shape), None)
+        if other is not None:
+            raise SeveralSizes(
+                f"{self._path} returned {_kind(first)} and {_kind(other)} for images of one batch",
+                sizes=[array.shape[1:] for array in arrays],
+                where=_PREPROCESS,
+                next_step="return arrays of one size, or set a batch of 1",
+            )
         batch = first[None] if len(arrays) == 1 else np.stack(arrays)
         return np.ascontiguousarray(batch), tuple(info for _, info in pairs)
 

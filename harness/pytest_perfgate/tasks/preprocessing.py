@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from pytest_perfgate.errors import DataError
+from pytest_perfgate.errors import SeveralSizes
 from pytest_perfgate.tasks.filters import luma, resizer
 from pytest_perfgate.tasks.geometry import Geometry, Placed
 from pytest_perfgate.tasks.input_options import Input
@@ -46,18 +46,18 @@ class Pixels:
         """Uint8 (H, W, 3) RGB images to float32 (N, C, h, w), and how each was placed in it.
 
         Raises:
-            DataError: images would have inputs of different sizes.
+            SeveralSizes: images would have inputs of different sizes.
         """
         places = tuple(self._geometry.place(*image.shape[:2]) for image in images)
-        height, width = places[0].network
-        for place in places:
-            if place.network != (height, width):
-                raise DataError(
-                    f"images of different sizes cannot share a batch: {place.network} and "
-                    f"{places[0].network}",
-                    where="suite.input.size",
-                    next_step="set size = [height, width]",
-                )
+        sizes = [place.network for place in places]
+        (height, width), other = sizes[0], next((one for one in sizes if one != sizes[0]), None)
+        if other is not None:
+            raise SeveralSizes(
+                f"images of different sizes cannot share a batch: {other} and {sizes[0]}",
+                sizes=sizes,
+                where="suite.input.size",
+                next_step="set size = [height, width], or a batch of 1",
+            )
         batch = self._values.blank(len(images), height, width)
         for row, image, place in zip(batch, images, places, strict=True):
             pixels = image if self._luma is None else self._luma(image)

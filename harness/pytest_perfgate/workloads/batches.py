@@ -5,7 +5,7 @@ Which size is the best is a question for a search: `size = { search = { choices 
 
 from __future__ import annotations
 
-import time
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +16,7 @@ from pytest_perfgate.metric import Metric, by_name
 from pytest_perfgate.runtimes import InferenceSession
 from pytest_perfgate.workloads import Work, WorkContext, Workload
 from pytest_perfgate.workloads.output_check import OutputCheck
+from pytest_perfgate.workloads.size_groups import SizeGroups, run_batch
 
 _TURN = "pre-process, inference and post-process; compared arms take turns at every batch."
 
@@ -67,20 +68,19 @@ class _Work(Work):
         self._pipeline = context.pipeline
         self._check = context.check or OutputCheck(context.images)
         self._size = size
+        self._groups = SizeGroups(context.pipeline, context.images)
         self.facts = {**self.session.facts, "batch_size": size}
         self._flush = context.flush(self.session)
 
     def sample(self, number: int) -> Sequence[float]:
         """The batch of that number: images per second, and its seconds."""
         chosen = self._check.batch(number, self._size)
+        groups = self._groups.batch(number * self._size, self._size)
         if self._flush is not None:
             self._flush()
-        start = time.perf_counter()
-        batch, meta = self._pipeline.preprocess(chosen)
-        ready = time.perf_counter()
-        outputs = self.session.run(batch)
-        done = time.perf_counter()
-        self._pipeline.postprocess(outputs, meta)
-        seconds = time.perf_counter() - start
-        self._check.inspect_batch(number, self._size, outputs, done - ready)
-        return self._size / seconds, seconds
+        turn = run_batch(self._pipeline, self.session, chosen, groups)
+        inference = turn.inference
+        for group, outputs in zip(groups, turn.outputs, strict=True):
+            self._check.inspect_batch(number, self._size, outputs, inference, places=group)
+            inference = math.nan  # the turn is noted once
+        return self._size / turn.seconds, turn.seconds

@@ -14,6 +14,7 @@ from pytest_perfgate.metric import OF_IMAGES
 from pytest_perfgate.runtimes import InferenceSession
 from pytest_perfgate.workloads import IMAGES, Work, WorkContext, Workload
 from pytest_perfgate.workloads.output_check import OutputCheck
+from pytest_perfgate.workloads.size_groups import BatchTurn, Group, SizeGroups, run_batch
 from pytest_perfgate.workloads.varied_images import EVALUATED, WARM_UP
 
 _UNTIMED = 2  # batches: the first asks for memory; ONNX Runtime plans by it, and allocates anew
@@ -41,7 +42,7 @@ class _Work(Work):
         self._images = context.images
         self._check = context.check or OutputCheck(context.images)
         self._batch_size = context.batch
-        self._batched = False
+        self._groups: SizeGroups | None = None
         self._inputs: list[Any] = []
         self.facts = self.session.facts
         self._flush = context.flush(self.session)
@@ -69,20 +70,21 @@ class _Work(Work):
         size = self._batch_size
         if self.session.fixed_batch not in {0, size}:
             return math.nan
-        if not self._batched:
-            self._batched = True
-            for number in range(_UNTIMED):
-                chosen = self._check.batch(WARM_UP + number, size)
-                batch, meta = self._pipeline.preprocess(chosen)
-                self._pipeline.postprocess(self.session.run(batch), meta)
-        chosen = self._check.batch(EVALUATED, size)
-        start = time.perf_counter()
-        batch, meta = self._pipeline.preprocess(chosen)
-        outputs = self.session.run(batch)
-        self._pipeline.postprocess(outputs, meta)
-        seconds = time.perf_counter() - start
-        self._check.inspect_batch(EVALUATED, size, outputs)
-        return seconds
+        if self._groups is None:
+            self._groups = SizeGroups(self._pipeline, self._images)
+            for number in range(WARM_UP, WARM_UP + _UNTIMED):
+                self._run(number, size, self._groups)
+        turn, groups = self._run(EVALUATED, size, self._groups)
+        for group, outputs in zip(groups, turn.outputs, strict=True):
+            self._check.inspect_batch(EVALUATED, size, outputs, places=group)
+        return turn.seconds
+
+    def _run(
+        self, number: int, size: int, known: SizeGroups
+    ) -> tuple[BatchTurn, tuple[Group, ...]]:
+        """The batch of that number, and the groups in which it ran."""
+        chosen, groups = self._check.batch(number, size), known.batch(number * size, size)
+        return run_batch(self._pipeline, self.session, chosen, groups), groups
 
     def inferences(self, seconds: float) -> tuple[float, float]:
         """See `Work.inferences`."""

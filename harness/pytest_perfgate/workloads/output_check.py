@@ -146,9 +146,15 @@ class OutputCheck:
             self._repeated.append(seconds)
 
     def inspect_batch(
-        self, number: int, size: int, outputs: Sequence[Any], seconds: float = math.nan
+        self,
+        number: int,
+        size: int,
+        outputs: Sequence[Any],
+        seconds: float = math.nan,
+        places: Sequence[int] | None = None,
     ) -> None:
-        """Looks at a turn with a batch; NaN `seconds`: it is no part of a series of turns.
+        """Looks at a turn with a batch; NaN `seconds`: it is no part of a series of turns. `places`
+        of the batch are those that the outputs are of; None: all.
 
         Images of a batch may have other outputs than alone: activations that are quantized by the
         range of a whole batch. So half of the images may differ, the others by up to
@@ -161,7 +167,9 @@ class OutputCheck:
         if not math.isnan(seconds):
             self._note(number, seconds)
         if number % ROUNDS == EVALUATED:
-            self._refuse_other_batch(self._batch(number, size), arrays)
+            positions = self._batch(number, size)
+            shown = positions if places is None else [positions[place] for place in places]
+            self._refuse_other_batch(shown, arrays)
 
     def position(self, validation_image: int) -> int | None:
         """Where this image of the validation data is among the images of turns; None: nowhere, or

@@ -26,6 +26,7 @@ from pytest_perfgate.units import Unit
 from pytest_perfgate.workloads import Work, WorkContext, Workload
 from pytest_perfgate.workloads.child_processes import Begin, Dialogue, Forks
 from pytest_perfgate.workloads.placement import Place, actual_place, prove_apart, take
+from pytest_perfgate.workloads.size_groups import BatchTurn, SizeGroups, run_batch
 
 _BATCH = (
     "Time of a batch from decoded pixels to final results, over all replicas, while all of them "
@@ -252,19 +253,19 @@ def _begin(
     flush = context.flush(session)
     images = context.images
 
-    def batch(first: int) -> tuple[float, Sequence[Any]]:
+    groups = SizeGroups(context.pipeline, images)
+
+    def batch(first: int) -> BatchTurn:
         chosen = [images[(first + offset) % len(images)] for offset in range(size)]
         if flush is not None:
             flush()
-        start = time.perf_counter()
-        pixels, meta = context.pipeline.preprocess(chosen)
-        outputs = session.run(pixels)
-        context.pipeline.postprocess(outputs, meta)
-        return time.perf_counter() - start, outputs
+        return run_batch(context.pipeline, session, chosen, groups.batch(first, size))
 
-    def inspect(first: int, outputs: Sequence[Any]) -> None:
-        if context.check is not None:
-            shown = [(first + offset) % len(images) for offset in range(size)]
+    def inspect(first: int, turn: BatchTurn) -> None:
+        if context.check is None:
+            return
+        for group, outputs in zip(groups.batch(first, size), turn.outputs, strict=True):
+            shown = [(first + place) % len(images) for place in group]
             context.check.inspect_shown(shown, outputs)
 
     def answer(request: _Request) -> _Answer:
@@ -276,12 +277,12 @@ def _begin(
         meeting.begin(number, active, serial)
         times = []
         for at in range(batches):
-            seconds, outputs = batch(first + at * size)
-            times.append(seconds)
+            turn = batch(first + at * size)
+            times.append(turn.seconds)
         meeting.through(number, serial)
         while not meeting.over(active, serial):  # whoever is slower has all beside it to its end
             batch(first)
-        inspect(first + (batches - 1) * size, outputs)
+        inspect(first + (batches - 1) * size, turn)
         return _Times(tuple(times), actual_place(session.facts))
 
     batch(0)
