@@ -25,6 +25,7 @@ from typing import Any
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import ONNX, TORCH, Artifact
 from pytest_perfgate.files import put
+from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.machine import nvml
 from pytest_perfgate.machine.fingerprint import this_environment, this_machine
 from pytest_perfgate.runtimes import DEVICE_UUID, OpenContext
@@ -121,7 +122,7 @@ def measure(asked: Asked) -> Line:
     side = MODELS[asked.model][1]
     generator = np.random.default_rng(0)
     inputs = [
-        generator.random((asked.batch, 3, side, side), dtype=np.float32) for _ in range(4)
+        Inputs(generator.random((asked.batch, 3, side, side), dtype=np.float32)) for _ in range(4)
     ]  # rotated, as a suite's images are
     try:
         return _measured(asked, line, session, inputs)

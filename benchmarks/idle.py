@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.records.recipe import Suite
 from pytest_perfgate.runtimes import InferenceSession
 from pytest_perfgate.tasks import Pipeline
@@ -31,12 +32,12 @@ class Idle(InferenceSession, Pipeline):
     def __init__(self) -> None:
         self.facts: dict[str, Any] = {}
 
-    def preprocess(self, images: Sequence[Any]) -> tuple[Any, Any]:
+    def preprocess(self, images: Sequence[Any]) -> tuple[Inputs, Any]:
         """The images, as they are."""
-        return images, None
+        return Inputs(images), None
 
     @override
-    def run(self, batch: Any) -> tuple[Any, ...]:
+    def run(self, inputs: Inputs) -> tuple[Any, ...]:
         """No outputs."""
         return ()
 
@@ -78,18 +79,18 @@ class BareVisit(HarnessVisit):
 
     def sample(self, number: int) -> Sequence[float]:  # noqa: ARG002 - one image
         """Its time as that of the inference."""
-        run, clock = Idle().run, time.perf_counter
+        run, inputs, clock = Idle().run, Inputs(IMAGE), time.perf_counter
         start = clock()
-        run(IMAGE)
+        run(inputs)
         return 0.0, clock() - start, 0.0
 
 
 def bare_loop(count: int) -> list[float]:
     """The shortest way to time nothing, in a loop."""
-    run, clock = Idle().run, time.perf_counter
+    run, inputs, clock = Idle().run, Inputs(IMAGE), time.perf_counter
     found = []
     for _ in range(count):
         start = clock()
-        run(IMAGE)
+        run(inputs)
         found.append(clock() - start)
     return found

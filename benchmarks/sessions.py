@@ -62,10 +62,10 @@ class Slowed(InferenceSession):
         self._call = slowed(self._work, FACTOR)
 
     def _work(self):
-        self._outputs = self._session.run(self._batch)
+        self._outputs = self._session.run(self._inputs)
 
-    def run(self, batch):
-        self._batch = batch
+    def run(self, inputs):
+        self._inputs = inputs
         self._call()
         return self._outputs
 

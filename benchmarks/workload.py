@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
+from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.registry import Requirement
 
 Kind = Literal["torch", "onnx", "torch_cuda", "onnx_cuda"]
@@ -146,7 +147,7 @@ def _write(folder: Path) -> None:
     np.save(folder / "image.npy", image)
     context = BuildContext(
         folder=folder,
-        example=lambda count: np.repeat(image, count, axis=0),
+        example=lambda count: Inputs(np.repeat(image, count, axis=0)),
         inputs=lambda *_: iter(()),
         data=lambda _: None,
         trainer=None,

@@ -83,6 +83,10 @@ class RuntimeFault(PerfgateError):
     """A runtime that did not open the artifact, or opened it on another device."""
 
 
+class InputError(PerfgateError):
+    """Inputs that a network does not take, by their number, name or type."""
+
+
 class BaselineError(PerfgateError):
     """A stored baseline that cannot be read or must not be written."""
 

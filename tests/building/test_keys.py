@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from pytest_perfgate.building import package_versions
 from pytest_perfgate.building.keys import source_key, step_key
+from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.records.recipe import Suite
 from pytest_perfgate.registry import STEPS, find
 from pytest_perfgate.suite import reading
@@ -39,7 +40,7 @@ def suite(tmp_path: Path) -> Suite:
     return found
 
 
-DATA: Any = SimpleNamespace(example=lambda count: np.zeros((count, 3, 8, 8), np.float32))
+DATA: Any = SimpleNamespace(example=lambda count: Inputs(np.zeros((count, 3, 8, 8), np.float32)))
 """What steps that read no images ask of a suite's data."""
 
 

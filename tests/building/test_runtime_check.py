@@ -13,6 +13,7 @@ from pytest_perfgate.artifact import ONNX, Artifact
 from pytest_perfgate.building.artifact_handle import ArtifactHandle
 from pytest_perfgate.building.runtime_check import check_runtime
 from pytest_perfgate.errors import RuntimeFault
+from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.records.recipe import ModelSpec, Recipe, RuntimeSpec
 from pytest_perfgate.runtimes import OpenContext
 from pytest_perfgate.steps.onnx_comparison import Comparison
@@ -33,7 +34,7 @@ class Images:
 
     def example(self, count: int) -> Any:
         """See `SuiteData`."""
-        return example(count)
+        return Inputs(example(count))
 
     def images(self, _split: str, indices: list[int]) -> list[Any]:
         """See `SuiteData`."""
@@ -44,7 +45,7 @@ class Images:
         """A pipeline that scales bytes to [0, 1]."""
         return SimpleNamespace(
             preprocess=lambda images: (
-                np.stack(images).transpose(0, 3, 1, 2).astype(np.float32) / 255,
+                Inputs(np.stack(images).transpose(0, 3, 1, 2).astype(np.float32) / 255),
                 None,
             )
         )
@@ -231,7 +232,7 @@ def test_what_is_decided_is_compared_before_the_decision(tmp_path: Path) -> None
     artifact = Artifact(ONNX, path=tmp_path / "k.onnx")
     runtime = registry.find(registry.RUNTIMES, "openvino")
     pytest.importorskip("openvino", reason="python -m pip install 'pytest-perfgate[openvino]'")
-    comparison = Comparison(tmp_path / "k.onnx", example(4), 1)
+    comparison = Comparison(tmp_path / "k.onnx", Inputs(example(4)), 1)
     widest = comparison.widest(
         lambda path: runtime.open(
             Artifact(ONNX, path=path), runtime.Options(), OpenContext(1, tmp_path)

@@ -154,7 +154,7 @@ def build(name):
     )
     module = building.load(built.artifact).module
     with torch.inference_mode():
-        output = module(torch.from_numpy(data.example(1)))
+        output = module(torch.from_numpy(data.example(1).images))
     return {
         "effects": [dict(link.effect) for link in built.lineage],
         "cached": [link.cached for link in built.lineage],

@@ -19,6 +19,7 @@ from pytest_perfgate import registry
 from pytest_perfgate.artifact import ONNX, TORCH, Artifact
 from pytest_perfgate.building import opening
 from pytest_perfgate.errors import DataError, NoEffect, RecipeError, RuntimeFault
+from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.records.recipe import Recipe, RuntimeSpec
 from pytest_perfgate.runtimes import InferenceSession, OpenContext, Runtime
 from pytest_perfgate.sources import Fence, Source, SourceContext
@@ -95,16 +96,16 @@ def test_the_runtime_of_the_example_runs_a_model(
     """Its outputs are those of ONNX Runtime, and what it does not override has its default."""
     install(registry.RUNTIMES, "reference = Reference", example(Runtime))
     artifact = Artifact(ONNX, path=tiny_suite / "squares.onnx")
-    batch = np.random.default_rng(0).random((2, 3, 64, 64), dtype=np.float32)
+    inputs = Inputs(np.random.default_rng(0).random((2, 3, 64, 64), dtype=np.float32))
     outputs = []
     for name in ("reference", "onnxruntime"):
         runtime = registry.find(registry.RUNTIMES, name)
         session = runtime.open(artifact, runtime.Options(), OpenContext(1, tmp_path))
-        outputs.append(session.run(batch))
+        outputs.append(session.run(inputs))
         session.close()
     np.testing.assert_allclose(outputs[0][1], outputs[1][1], rtol=1e-5)
     plain = registry.find(registry.RUNTIMES, "reference").open(artifact, None, None)
-    assert plain.profile(batch, 1) is None
+    assert plain.profile(inputs, 1) is None
     assert np.isnan(plain.device_seconds())
     assert (plain.peak_device_memory(), plain.flush_cache()) == (None, False)
 
@@ -114,7 +115,7 @@ def test_the_session_of_the_example_has_a_profile(tiny_suite: Path) -> None:
     names: dict[str, Any] = {}
     exec(example(InferenceSession), names)  # noqa: S102 - code of this project
     session = names["ReferenceSession"](tiny_suite / "squares.onnx")
-    (row,) = session.profile(np.zeros((1, 3, 64, 64), np.float32), 2)
+    (row,) = session.profile(Inputs(np.zeros((1, 3, 64, 64), np.float32)), 2)
     assert row.seconds > 0
 
 
@@ -124,9 +125,9 @@ class Doubling(InferenceSession):
     def __init__(self) -> None:
         self.facts = {"device": "cpu"}
 
-    def run(self, batch: Any) -> tuple[Any, ...]:
+    def run(self, inputs: Inputs) -> tuple[Any, ...]:
         """(N, 3, H, W)."""
-        return (2 * batch,)
+        return (2 * inputs.images,)
 
     def peak_device_memory(self) -> int:
         """Seven bytes."""
@@ -167,8 +168,8 @@ def test_the_task_of_the_example_scores_predictions(install: Install) -> None:
     images = [np.full((4, 4, 3), value, np.uint8) for value in (0, 51, 255)]
     data = task.load(lambda: task.Data(images), Path(), Path())
     pipeline = task.pipeline(task.Input(), task.Output())
-    batch, meta = pipeline.preprocess(data.images)
-    predictions = pipeline.postprocess((batch,), meta)
+    inputs, meta = pipeline.preprocess(data.images)
+    predictions = pipeline.postprocess(inputs.arrays, meta)
     assert task.evaluate(data, predictions).values["error"] == pytest.approx(0, abs=1e-6)
     assert task.evaluate(data, [0.0, 0.2, 0.5]).values["error"] == pytest.approx(0.5 / 3)
     assert set(task.pack(predictions)) == {"estimates"}

@@ -140,6 +140,6 @@ class MoodySession(OnnxSession):
             pass
         if self.mode == "takes_one_image" and len(batch) > 1:  # only ever exported for one
             raise RuntimeError("index 0: Got 2 Expected 1")
-        if self.mode == "fails_on_white" and batch.min() > 0.95:
+        if self.mode == "fails_on_white" and batch.images.min() > 0.95:
             return AT_RUNNING["finds_nothing"](outputs)
         return AT_RUNNING.get(self.mode, lambda outputs: outputs)(outputs)

@@ -17,6 +17,7 @@ import pytest
 from pydantic import ValidationError
 from pytest_perfgate.artifact import ONNX, Artifact
 from pytest_perfgate.errors import RuntimeFault
+from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.runtimes import OpenContext, cuda
 from pytest_perfgate.runtimes.onnxruntime import (
     OnnxRuntime,
@@ -182,7 +183,7 @@ def test_bound_memory_gives_the_numbers_of_plain_calls(squares: Artifact, tmp_pa
     assert "io_binding" not in plain.facts
     given = []
     for count in (1, 4, 1, 2, 3, 5, 6, 1, 4):
-        given.append((plain.run(batch(count)), bound.run(batch(count))))
+        given.append((plain.run(Inputs(batch(count))), bound.run(Inputs(batch(count)))))
     for expected, result in given:
         for one, other in zip(expected, result, strict=True):
             np.testing.assert_array_equal(one, other)
@@ -226,9 +227,9 @@ def wide_model(path: Path) -> Artifact:
 def held(artifact: Artifact, tmp_path: Path, large: Any, **options: bool) -> int:
     """Bytes that a session has more in use after a large batch than before it."""
     session = opened(artifact, tmp_path, **options)
-    session.run(batch(1))
+    session.run(Inputs(batch(1)))
     before = resident()
-    session.run(large)
+    session.run(Inputs(large))
     after = resident()
     assert session.facts.items() >= options.items()
     session.close()
@@ -253,10 +254,10 @@ def test_outputs_of_a_graph_stay_at_one_address_for_each_batch(
     first, again = {}, {}
     for observed in (first, again):
         for count in (1, 2, 5, 6, 7):
-            result = binding.run(name, batch(count))
-            for one, other in zip(plain.run(batch(count)), result, strict=True):
+            result = binding.run({name: batch(count)})
+            for one, other in zip(plain.run(Inputs(batch(count))), result, strict=True):
                 np.testing.assert_array_equal(one, other)
-            kept = binding._kept[batch(count).shape]
+            kept = binding._kept[(batch(count).shape,)]
             observed[count] = [output.data_ptr() for output in kept.outputs]
     assert first == again
     numbers = [
@@ -292,6 +293,8 @@ def test_a_gpu_gives_the_numbers_of_the_cpu(
     )
     assert session.facts["provider"] == wanted
     for count in (1, 1, 1, 4, 4, 4, 1):
-        for one, other in zip(plain.run(batch(count)), session.run(batch(count)), strict=True):
+        for one, other in zip(
+            plain.run(Inputs(batch(count))), session.run(Inputs(batch(count))), strict=True
+        ):
             np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)
     session.close()

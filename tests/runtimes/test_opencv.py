@@ -10,6 +10,7 @@ import pytest
 from pydantic import ValidationError
 from pytest_perfgate.artifact import ONNX, Artifact
 from pytest_perfgate.errors import RuntimeFault
+from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.runtimes import OpenContext
 from pytest_perfgate.runtimes.onnxruntime import OnnxRuntime
 from pytest_perfgate.runtimes.opencv import OpenCv
@@ -37,7 +38,7 @@ def test_outputs_come_in_the_graphs_order_at_every_batch(squares: Artifact, tmp_
     other = OnnxRuntime().open(squares, OnnxRuntime.Options(), context)
     kept = []
     for count in (1, 3, 1):
-        found, wanted = session.run(batch(count)), other.run(batch(count))
+        found, wanted = session.run(Inputs(batch(count))), other.run(Inputs(batch(count)))
         for one, two in zip(found, wanted, strict=True):
             np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-4)
         kept.append((found[1], found[1].copy()))

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import ONNX, TORCH, Artifact
+from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.records.profile import Operator, Profile
 from pytest_perfgate.records.recipe_record import RecipeRecord
 from pytest_perfgate.runtimes import OpenContext
@@ -29,12 +30,12 @@ def rows_of(name: str, artifact: Artifact, context: OpenContext, **options: Any)
     """Ten profiled inferences of an artifact."""
     runtime = registry.find(registry.RUNTIMES, name)
     session = runtime.open(artifact, runtime.Options(**options), context)
-    batch = np.random.default_rng(0).random((1, 3, SIDE, SIDE), dtype=np.float32)
+    inputs = Inputs(np.random.default_rng(0).random((1, 3, SIDE, SIDE), dtype=np.float32))
     try:
-        before = session.run(batch)
-        rows = session.profile(batch, 10)
+        before = session.run(inputs)
+        rows = session.profile(inputs, 10)
         # It goes on working afterwards, as it did.
-        for one, two in zip(before, session.run(batch), strict=True):
+        for one, two in zip(before, session.run(inputs), strict=True):
             np.testing.assert_allclose(one, two, rtol=1e-3, atol=1e-5)
     finally:
         session.close()

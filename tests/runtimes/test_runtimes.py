@@ -15,6 +15,7 @@ import pytest
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import ONNX, TORCH, Artifact
 from pytest_perfgate.errors import RuntimeFault
+from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.runtimes import OpenContext
 
 from tests.squares import SIDE, squares_model
@@ -63,7 +64,7 @@ def test_an_onnx_runtime_runs_every_batch_and_states_facts(
     built = runtime(name)
     session = built.open(squares, built.Options(), context)
     for count in (1, 3):
-        boxes, scores = session.run(batch(count))
+        boxes, scores = session.run(Inputs(batch(count)))
         assert boxes.shape == (count, 49, 4)
         assert scores.shape == (count, 49, 1)
     assert session.facts["threads"] == 1
@@ -97,7 +98,7 @@ def test_onnx_runtimes_agree(squares: Artifact, context: OpenContext) -> None:
     result = []
     for name in ("onnxruntime", "openvino"):
         built = runtime(name)
-        result.append(built.open(squares, built.Options(), context).run(batch(2)))
+        result.append(built.open(squares, built.Options(), context).run(Inputs(batch(2))))
     for one, other in zip(*result, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
 
@@ -108,9 +109,9 @@ def test_an_openvino_result_is_not_overwritten_by_the_next(
     """Arrays that a call returned stay as they were when the session runs again."""
     built = runtime("openvino")
     session = built.open(squares, built.Options(), context)
-    _, first = session.run(batch(1))
+    _, first = session.run(Inputs(batch(1)))
     before = first.copy()
-    session.run(1.0 - batch(1))
+    session.run(Inputs(1.0 - batch(1)))
     np.testing.assert_array_equal(first, before)
 
 
@@ -186,7 +187,7 @@ def test_torch_keeps_the_modules_layout_and_needs_no_gradient(
         "threads": 1,
         "version": torch.__version__,
     }
-    (output,) = session.run(batch(2))
+    (output,) = session.run(Inputs(batch(2)))
     assert isinstance(output, np.ndarray)
     np.testing.assert_allclose(output, wanted, rtol=1e-4, atol=1e-5)
 
@@ -202,7 +203,7 @@ def test_torch_refuses_outputs_that_are_no_tensors(context: OpenContext) -> None
 
     session = built.open(Artifact(TORCH, module=Wordy()), built.Options(), context)
     with pytest.raises(RuntimeFault, match="returned dict"):
-        session.run(batch(1))
+        session.run(Inputs(batch(1)))
 
 
 FORK = """
@@ -211,6 +212,7 @@ from pathlib import Path
 import numpy as np
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import Artifact
+from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.runtimes import OpenContext
 
 name, path, folder = sys.argv[1:]
@@ -230,7 +232,8 @@ def child(results):
     else:
         artifact = Artifact("onnx", path=Path(path))
     session = runtime.open(artifact, runtime.Options(), OpenContext(1, Path(folder)))
-    results.put([output.shape for output in session.run(np.zeros((1, 3, 64, 64), np.float32))])
+    inputs = Inputs(np.zeros((1, 3, 64, 64), np.float32))
+    results.put([output.shape for output in session.run(inputs)])
 
 
 context = multiprocessing.get_context("fork")

@@ -15,6 +15,7 @@ import pytest
 from pydantic import ValidationError
 from pytest_perfgate.artifact import TENSORRT, Artifact
 from pytest_perfgate.errors import RuntimeFault
+from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.runtimes import OpenContext, cuda
 from pytest_perfgate.runtimes import tensorrt as runtime_module
 from pytest_perfgate.runtimes.tensorrt import TensorRt as Runtime
@@ -79,7 +80,7 @@ def test_every_batch_gives_its_own_numbers_in_any_order(
     given = []
     for count in (1, 1, 4, 1, 4, 4, 2, 3, 1, 4, 2):  # more sizes than are kept, and back
         x = batch(count) + len(given)
-        (y,) = session.run(x)
+        (y,) = session.run(Inputs(x))
         given.append((2 * x, y))
     for expected, result in given:
         np.testing.assert_allclose(result, expected)
@@ -95,13 +96,13 @@ def test_the_times_of_layers_are_those_of_tensorrts_profiler(open_session: Make)
     """Per inference, warm-up not counted, in a context of its own; the kind is the inspector's."""
     module = fake_gpu.tensorrt()
     session = open_session(module, cuda_graph=True)
-    rows = session.profile(batch(2), 5)
+    rows = session.profile(Inputs(batch(2)), 5)
     assert [(row.name, row.kind, row.calls) for row in rows] == [
         ("conv", "CaskConvolution", 1.0),
         ("relu", "layer", 1.0),
     ]
     assert [row.seconds for row in rows] == pytest.approx([0.25e-3, 0.75e-3])
-    (y,) = session.run(batch(2))
+    (y,) = session.run(Inputs(batch(2)))
     np.testing.assert_allclose(y, 2 * batch(2))
 
 
@@ -111,7 +112,7 @@ def test_the_cache_of_the_device_can_be_flushed_between_inferences(open_session:
     before = Memory.alive
     for count in (1, 2):
         session.flush_cache()
-        (y,) = session.run(batch(count))
+        (y,) = session.run(Inputs(batch(count)))
         np.testing.assert_allclose(y, 2 * batch(count))
     assert len(session._flushed.bytes) == 8 << 20
     assert Memory.alive > before
@@ -126,8 +127,8 @@ def test_a_graph_is_captured_at_the_second_inference_of_a_size_and_replayed(
     module = fake_gpu.tensorrt()
     session = open_session(module, cuda_graph=True)
     for _ in range(3):
-        session.run(batch(1))
-        session.run(batch(4))
+        session.run(Inputs(batch(1)))
+        session.run(Inputs(batch(4)))
     assert LibCuda.launched == 4
     assert module.made[0].contexts == 2
 
@@ -139,7 +140,7 @@ def test_tensorrt_rtx_captures_by_itself_and_keeps_what_it_compiled(
     module = fake_gpu.tensorrt(rtx=True)
     session = open_session(module, cuda_graph=True)
     for _ in range(3):
-        session.run(batch(1))
+        session.run(Inputs(batch(1)))
     assert LibCuda.launched == 0
     assert module.made[0].settings.cuda_graph_strategy == "whole"
     assert module.made[0].cache.held == b""
@@ -208,10 +209,10 @@ def test_an_input_outside_the_profile_is_a_fault(open_session: Make, shape: Any)
     """It names what the engine takes, and a smaller one runs afterwards."""
     session = open_session()
     with pytest.raises(RuntimeFault, match="does not take an input") as caught:
-        session.run(np.zeros(shape, np.float32))
+        session.run(Inputs(np.zeros(shape, np.float32)))
     assert "(1, 3, 8, 8) to (4, 3, 8, 8)" in caught.value.valid
     assert "max_batch" in caught.value.next_step
-    np.testing.assert_allclose(session.run(batch(2))[0], 2 * batch(2))
+    np.testing.assert_allclose(session.run(Inputs(batch(2)))[0], 2 * batch(2))
 
 
 def test_what_tensorrt_refuses_is_a_fault_in_its_own_words(open_session: Make) -> None:
@@ -220,11 +221,11 @@ def test_what_tensorrt_refuses_is_a_fault_in_its_own_words(open_session: Make) -
     session = open_session(module)
     module.made[0].vague = True
     with pytest.raises(RuntimeFault, match="depends on what is in the image"):
-        session.run(batch(1))
+        session.run(Inputs(batch(1)))
     module.made[0].vague = False
     module.made[0].refuses = True
     with pytest.raises(RuntimeFault, match="no more today"):
-        session.run(batch(1))
+        session.run(Inputs(batch(1)))
 
 
 def test_an_engine_of_another_version_is_a_fault(open_session: Make, engine: Artifact) -> None:
@@ -261,7 +262,7 @@ def test_an_engine_from_elsewhere_is_opened_without_its_code(
     assert session.facts["batch"] == [1, 1, 4]
     assert session.fixed_batch == 0
     assert not getattr(module.hosts[0], "engine_host_code_allowed", False)
-    np.testing.assert_allclose(session.run(batch(2))[0], 2 * batch(2))
+    np.testing.assert_allclose(session.run(Inputs(batch(2)))[0], 2 * batch(2))
     assert package_of(b"vtrt\0\0") == "tensorrt_rtx"
     assert package_of(b"ftrt\0\0") == "tensorrt"
 
@@ -331,7 +332,7 @@ def test_a_real_engine_gives_the_numbers_of_onnx_runtime(
     (tmp_path / "link").mkdir()
     context: Any = BuildContext(
         folder=tmp_path / "link",
-        example=lambda count: batch(count, SIDE),
+        example=lambda count: Inputs(batch(count, SIDE)),
         inputs=lambda *_: iter(()),
         data=lambda split: split,
         trainer=None,
@@ -347,7 +348,7 @@ def test_a_real_engine_gives_the_numbers_of_onnx_runtime(
     session = Runtime().open(applied.artifact, Runtime.Options(cuda_graph=cuda_graph), opening)
     for count in (1, 1, 1, 8, 8, 8, 1):
         x = batch(count, SIDE)
-        for ours, theirs in zip(session.run(x), expected.run(x), strict=True):
+        for ours, theirs in zip(session.run(Inputs(x)), expected.run(Inputs(x)), strict=True):
             np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-4)
         assert 0 < session.device_seconds() < 1
     session.close()

@@ -13,6 +13,7 @@ import pytest
 from pydantic import ValidationError
 from pytest_perfgate.artifact import TORCH, Artifact
 from pytest_perfgate.errors import RuntimeFault
+from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.runtimes import DEVICE_UUID, OpenContext, torch_session, torch_tensorrt
 from pytest_perfgate.runtimes import torch as runtime
 from pytest_perfgate.runtimes.cuda import GPU
@@ -117,7 +118,7 @@ def test_a_compile_mode_is_handed_to_the_compiler(tmp_path: Path) -> None:
     torch._dynamo.reset()
     options = {"compile": True, "compile_mode": "max-autotune-no-cudagraphs"}
     session = opened(convolution(), tmp_path, **options)
-    (result,) = session.run(batch(1))
+    (result,) = session.run(Inputs(batch(1)))
     wanted = convolution()(torch.from_numpy(batch(1))).detach().numpy()
     np.testing.assert_allclose(result, wanted, rtol=1e-4, atol=1e-5)
     assert session.facts["graphs"] == 1
@@ -171,11 +172,11 @@ def test_engines_of_torch_tensorrt_are_counted_as_they_run(
     context = OpenContext(threads=1, folder=tmp_path)
     session = torch_session.TorchSession(convolution().eval(), options, context)
     if built:
-        session.run(batch(1))
+        session.run(Inputs(batch(1)))
         assert session.facts["engines_run"] == 1
     else:
         with pytest.raises(RuntimeFault, match="an inference ran none of its engines"):
-            session.run(batch(1))
+            session.run(Inputs(batch(1)))
 
 
 needs_gpu = pytest.mark.skipif(
@@ -205,7 +206,7 @@ def test_every_mode_runs_on_the_device_and_gives_the_cpus_numbers(
     session = opened(convolution(), tmp_path, device="cuda", **options)
     for count in (1, 3, 1):
         for _ in range(3):
-            (result,) = session.run(batch(count))
+            (result,) = session.run(Inputs(batch(count)))
         wanted = convolution()(torch.from_numpy(batch(count))).detach().numpy()
         np.testing.assert_allclose(result, wanted, rtol=2e-2, atol=2e-2)
     assert 0 < session.device_seconds() < 1
@@ -231,7 +232,7 @@ def test_a_model_that_leaves_the_device_is_a_fault(tmp_path: Path) -> None:
 
     session = opened(Leaves(), tmp_path, device="cuda")
     with pytest.raises(RuntimeFault, match="an output of the model is on cpu"):
-        session.run(batch(1))
+        session.run(Inputs(batch(1)))
 
 
 @pytest.mark.gpu
@@ -246,7 +247,7 @@ def test_torch_tensorrt_runs_engines_and_gives_the_cpus_numbers(tmp_path: Path) 
     model = torch.nn.Sequential(*layers).eval()
     wanted = model(torch.from_numpy(batch(2))).detach().numpy()
     session = opened(model, tmp_path, **ENGINES)
-    (result,) = session.run(batch(2))
+    (result,) = session.run(Inputs(batch(2)))
     np.testing.assert_allclose(result, wanted, rtol=2e-2, atol=2e-2)
     assert session.facts["engines_run"] > 0
     session.close()

@@ -10,6 +10,7 @@ import pytest
 from pydantic import ValidationError
 from pytest_perfgate.artifact import TORCH, Artifact
 from pytest_perfgate.errors import RuntimeFault
+from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.runtimes import OpenContext
 from pytest_perfgate.runtimes.torch import Torch
 
@@ -44,7 +45,7 @@ def test_compiled_code_runs_at_every_batch_and_is_kept_in_the_given_folder(tmp_p
     """The graphs are counted, the numbers are eager's, and the folder holds what was compiled."""
     session = opened(convolution(), tmp_path, compile=True)
     for count in (1, 3):
-        (result,) = session.run(batch(count))
+        (result,) = session.run(Inputs(batch(count)))
         wanted = convolution()(torch.from_numpy(batch(count))).detach().numpy()
         np.testing.assert_allclose(result, wanted, rtol=1e-4, atol=1e-5)
     assert session.facts["compiled"] is True
@@ -64,7 +65,7 @@ def test_a_graph_break_is_counted(tmp_path: Path) -> None:
             return y * 2
 
     session = opened(Broken(), tmp_path, compile=True)
-    session.run(batch(1))
+    session.run(Inputs(batch(1)))
     assert session.facts["graph_breaks"] == 1
     assert session.facts["graphs"] == 2
 
@@ -79,14 +80,14 @@ def test_eager_in_place_of_compiled_code_is_a_fault(tmp_path: Path) -> None:
 
     session = opened(Refuses(), tmp_path, compile=True)
     with pytest.raises(RuntimeFault, match="no part of the model ran as compiled code"):
-        session.run(batch(1))
+        session.run(Inputs(batch(1)))
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_autocast_computes_in_its_type_and_gives_float32(tmp_path: Path, dtype: str) -> None:
     """The layers that it casts are counted; the outputs are near, and not the same."""
     session = opened(convolution(), tmp_path, autocast=dtype)
-    (result,) = session.run(batch(2))
+    (result,) = session.run(Inputs(batch(2)))
     wanted = convolution()(torch.from_numpy(batch(2))).detach().numpy()
     assert result.dtype == np.float32
     assert 0 < np.abs(result - wanted).max() < 0.02
@@ -108,7 +109,7 @@ def test_autocast_that_casts_nothing_is_a_fault(tmp_path: Path) -> None:
 
     session = opened(Off(), tmp_path, autocast="bfloat16")
     with pytest.raises(RuntimeFault, match="none of 1 convolutions"):
-        session.run(batch(1))
+        session.run(Inputs(batch(1)))
 
 
 @pytest.mark.parametrize("values", [{"autocast": "int8"}, {"compile": "later"}, {"compiled": True}])

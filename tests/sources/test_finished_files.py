@@ -20,6 +20,7 @@ import pytest
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import Artifact
 from pytest_perfgate.errors import PerfgateError, RecipeError, RuntimeFault
+from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.measure.untracked_inputs import files_named
 from pytest_perfgate.runtimes import OpenContext
 from pytest_perfgate.sources import Fence, SourceContext
@@ -126,7 +127,7 @@ def test_a_file_gives_the_modules_numbers(make: Callable[[Path], str], tmp_path:
     coarse = make is tflite_int8
     for count in (1, 3):
         wanted = [output.detach().numpy() for output in ramp()(torch.from_numpy(example(count)))]
-        for output, right in zip(session.run(example(count)), wanted, strict=True):
+        for output, right in zip(session.run(Inputs(example(count))), wanted, strict=True):
             assert output.dtype == np.float32
             apart = np.abs(output - right).max() / np.abs(right).max()
             assert apart < (0.1 if coarse else 1e-5)  # a sum of 256 codes rounds 256 times
@@ -201,7 +202,7 @@ def test_a_damaged_file_is_one_error(make: Callable[[Path], str], tmp_path: Path
         for weights in tmp_path.glob("*.bin"):
             shutil.copy(weights, folder)
         with pytest.raises(PerfgateError):
-            opened(built(folder, name), folder).run(example(1))
+            opened(built(folder, name), folder).run(Inputs(example(1)))
 
 
 def test_the_description_of_an_ir_declares_no_entities(tmp_path: Path) -> None:

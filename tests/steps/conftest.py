@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from pytest_perfgate.artifact import TORCH, Artifact
+from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.steps import BuildContext
 from pytest_perfgate.steps.export import Export
 
@@ -54,8 +55,8 @@ def context_in(folder: Path, **changes: Any) -> BuildContext:
     folder.mkdir()
     offered: dict[str, Any] = {
         "folder": folder,
-        "example": example,
-        "inputs": lambda _, limit: (example(seed + 1)[:1] for seed in range(limit)),
+        "example": lambda count: Inputs(example(count)),
+        "inputs": lambda _, limit: (Inputs(example(seed + 1)[:1]) for seed in range(limit)),
         "data": lambda split: split,
         "trainer": None,
         "seed": 0,

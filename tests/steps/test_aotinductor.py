@@ -11,6 +11,7 @@ import pytest
 from pydantic import ValidationError
 from pytest_perfgate.artifact import AOTI, CPU_FEATURES, TORCH, Artifact
 from pytest_perfgate.errors import BuildError, NoEffect, RuntimeFault
+from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.runtimes import OpenContext
 from pytest_perfgate.runtimes import aotinductor as runtime_module
 from pytest_perfgate.runtimes.aotinductor import AotInductor as Runtime
@@ -40,7 +41,7 @@ def test_a_package_runs_every_batch_and_says_what_it_is(
     assert session.facts["compiled"] is True
     assert session.facts["threads"] == 1
     for count in (1, 2, 5):
-        (result,) = session.run(example(count))
+        (result,) = session.run(Inputs(example(count)))
         assert result.dtype == np.float32
         expected = wanted(torch.from_numpy(example(count))).detach().numpy()
         np.testing.assert_allclose(result, expected, rtol=1e-3, atol=1e-4)

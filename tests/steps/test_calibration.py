@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from pytest_perfgate.artifact import Artifact
+from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.steps.quantize import Quantize
 
 from tests.steps.conftest import example
@@ -59,7 +60,7 @@ def test_kept_ranges_give_the_same_bytes(build: Build, method: str) -> None:
         {"calibrate_method": "percentile"},
         {"activation_symmetric": True, "activations": "int8"},
         {"op_types_to_quantize": ("Conv",)},
-        {"inputs": lambda _, limit: (example(9)[:1] for _ in range(limit))},
+        {"inputs": lambda _, limit: (Inputs(example(9)[:1]) for _ in range(limit))},
     ],
 )
 def test_what_decides_has_ranges_of_its_own(build: Build, change: dict[str, Any]) -> None:

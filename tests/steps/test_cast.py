@@ -9,6 +9,7 @@ import pytest
 from pydantic import ValidationError
 from pytest_perfgate.artifact import TORCH, Artifact
 from pytest_perfgate.errors import BuildError, NoEffect
+from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.runtimes import OpenContext
 from pytest_perfgate.runtimes.torch import Torch
 from pytest_perfgate.steps.cast import Cast
@@ -39,7 +40,7 @@ def test_cast_changes_every_parameter_and_the_runtime_gives_float32(
     context = OpenContext(threads=1, folder=tmp_path)
     session = Torch().open(applied.artifact, Torch.Options(), context)
     assert session.facts["dtype"] == dtype
-    (result,) = session.run(example(2))
+    (result,) = session.run(Inputs(example(2)))
     assert result.dtype == np.float32
     assert 0 < np.abs(result - wanted).max() < 0.05 * np.abs(wanted).max()
 

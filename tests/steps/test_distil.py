@@ -225,7 +225,7 @@ def test_layers_that_do_not_fit_are_named(
 def test_terms_before_the_student_ran_are_an_error(make_model: Any) -> None:
     """A loss of images that the student has not just been given is not distilled."""
     options = Distil.Options(student=PATH, steps=1)
-    terms = Terms(student(), make_model(), options, torch.from_numpy(example(1)))
+    terms = Terms(student(), make_model(), options, (torch.from_numpy(example(1)),))
     with pytest.raises(BuildError, match="did not run the student's layer"):
         terms(torch.from_numpy(example(1)), torch.tensor(0.0))
 

@@ -10,6 +10,7 @@ import pytest
 from pydantic import ValidationError
 from pytest_perfgate.artifact import ONNX, TORCH, Artifact
 from pytest_perfgate.errors import BuildError, NoEffect
+from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.runtimes import OpenContext
 from pytest_perfgate.runtimes.onnxruntime import OnnxRuntime
 from pytest_perfgate.steps.export import Export
@@ -58,8 +59,8 @@ def test_half_makes_16_bit_weights_and_near_numbers(
     kind = onnx.TensorProto.FLOAT if keep else onnx.TensorProto.FLOAT16
     assert graph.input[0].type.tensor_type.elem_type == kind
     for count in (1, 3):
-        (result,) = session(applied.artifact, tmp_path).run(example(count))
-        (wanted,) = session(before, tmp_path).run(example(count))
+        (result,) = session(applied.artifact, tmp_path).run(Inputs(example(count)))
+        (wanted,) = session(before, tmp_path).run(Inputs(example(count)))
         assert result.dtype == np.float32
         assert 0 < np.abs(result - wanted).max() < 0.02 * np.abs(wanted).max()
 

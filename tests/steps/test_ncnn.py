@@ -10,6 +10,7 @@ import pytest
 from pydantic import ValidationError
 from pytest_perfgate.artifact import NCNN, ONNX, Artifact
 from pytest_perfgate.errors import BuildError, NoEffect, RuntimeFault
+from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.runtimes import OpenContext
 from pytest_perfgate.runtimes.ncnn import Ncnn as Runtime
 from pytest_perfgate.runtimes.onnxruntime import OnnxRuntime
@@ -45,7 +46,7 @@ def test_a_network_runs_every_batch_image_by_image(
     assert half.facts["layers"].get("float16", 0) == supported  # none on x86 without AVX512-FP16
     other = OnnxRuntime().open(exported, OnnxRuntime.Options(), opening)
     for count in (1, 3):
-        (found,), (wanted,) = session.run(example(count)), other.run(example(count))
+        (found,), (wanted,) = session.run(Inputs(example(count))), other.run(Inputs(example(count)))
         assert found.dtype == np.float32
         np.testing.assert_allclose(found, wanted, rtol=1e-2, atol=1e-3 if fp16 else 1e-4)
     image = np.ones((3, 2, 2), np.float32)

@@ -11,6 +11,7 @@ import pytest
 from pydantic import ValidationError
 from pytest_perfgate.artifact import ONNX, OPENVINO, Artifact
 from pytest_perfgate.errors import BuildError, NoEffect
+from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.runtimes import OpenContext
 from pytest_perfgate.runtimes.openvino import OpenVino
 from pytest_perfgate.steps.nncf import Nncf
@@ -27,7 +28,7 @@ def run(artifact: Artifact, folder: Path) -> Any:
     """The first output of an IR in the runtime `openvino`."""
     runtime = OpenVino()
     session = runtime.open(artifact, runtime.Options(), OpenContext(threads=1, folder=folder))
-    output = session.run(example(3))[0]
+    output = session.run(Inputs(example(3)))[0]
     session.close()
     return output
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from pytest_perfgate.artifact import ONNX, TORCH, Artifact
 from pytest_perfgate.errors import BuildError, NoEffect
+from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.steps.export import Export
 from pytest_perfgate.steps.quantize import Quantize
 
@@ -197,7 +198,7 @@ def test_quantize_asks_for_calibration_images_only(exported: Artifact, make_cont
 
     def inputs(split: str, limit: int) -> Any:
         asked.append((split, limit))
-        return (example(seed + 1)[:1] for seed in range(limit))
+        return (Inputs(example(seed + 1)[:1]) for seed in range(limit))
 
     Quantize().apply(exported, Quantize.Options(samples=2), make_context("a", inputs=inputs))
     assert asked == [("calibration", 2)]
@@ -224,7 +225,7 @@ def test_quantize_leaves_nothing_in_the_working_directory(
     from suites.digits.model import Detector
 
     def input_of(count: int) -> Any:
-        return np.random.default_rng(count).random((count, 3, 64, 64), dtype=np.float32)
+        return Inputs(np.random.default_rng(count).random((count, 3, 64, 64), dtype=np.float32))
 
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")

@@ -10,6 +10,7 @@ import pytest
 from pydantic import ValidationError
 from pytest_perfgate.artifact import EXPORTED, TORCH, Artifact
 from pytest_perfgate.errors import BuildError, NoEffect, RuntimeFault
+from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.runtimes import OpenContext
 from pytest_perfgate.runtimes.torch import Torch
 from pytest_perfgate.steps.output_check import module_outputs
@@ -65,8 +66,8 @@ def test_static_quantizes_every_layer_and_the_runtime_runs_it(
     assert applied.effect["bytes"] == (tmp_path / "link" / "model.pt2").stat().st_size
     session = opened(applied.artifact, tmp_path)
     for size in (1, 3):
-        (result,) = session.run(example(size))
-        (wanted,) = module_outputs(make_model(), example(size))
+        (result,) = session.run(Inputs(example(size)))
+        (wanted,) = module_outputs(make_model(), Inputs(example(size)))
         assert result.shape == wanted.shape
         assert np.abs(result - wanted).max() <= 0.1 * np.abs(wanted).max()
         assert not np.array_equal(result, wanted)
@@ -87,7 +88,7 @@ def test_compiled_it_runs_8_bit_operators(
     )
     for size in (1, 3, 1):
         np.testing.assert_allclose(
-            compiled.run(example(size))[0], eager.run(example(size))[0], atol=0.02
+            compiled.run(Inputs(example(size)))[0], eager.run(Inputs(example(size)))[0], atol=0.02
         )
     assert compiled.facts["graphs"] >= 1
     sources = [file.read_text() for file in (tmp_path / "inductor").rglob("*.py")]

@@ -10,6 +10,7 @@ import pytest
 from pydantic import ValidationError
 from pytest_perfgate.artifact import ONNX, Artifact
 from pytest_perfgate.errors import BuildError, NoEffect
+from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.steps.output_check import onnx_outputs, onnx_session
 from pytest_perfgate.steps.simplify import Simplify
 
@@ -64,7 +65,7 @@ def test_simplify_takes_nodes_out_and_keeps_numbers_and_batch(
     assert [file.name for file in context.folder.iterdir()] == ["model.onnx"]
     for count in (1, 5):
         (one,), (other,) = (
-            onnx_outputs(onnx_session(artifact.path, 1), example(count))
+            onnx_outputs(onnx_session(artifact.path, 1), Inputs(example(count)))
             for artifact in (clumsy, applied.artifact)
         )
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)

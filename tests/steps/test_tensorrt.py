@@ -12,6 +12,7 @@ import pytest
 from pydantic import ValidationError
 from pytest_perfgate.artifact import ONNX, TENSORRT, TORCH, Artifact
 from pytest_perfgate.errors import BuildError, NoEffect
+from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.runtimes import tensorrt_package
 from pytest_perfgate.runtimes.tensorrt_package import EngineNote
 from pytest_perfgate.steps import tensorrt_build
@@ -52,13 +53,13 @@ def detector(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
     def inputs(count: int) -> Any:
         rows = [np.array(images[index]) for index in range(count)]
-        return np.stack(rows).transpose(0, 3, 1, 2).astype(np.float32) / 255
+        return Inputs(np.stack(rows).transpose(0, 3, 1, 2).astype(np.float32) / 255)
 
     def context(name: str) -> BuildContext:
         return BuildContext(
             folder=tmp_path_factory.mktemp(name),
             example=inputs,
-            inputs=lambda _, limit: (inputs(index + 1)[-1:] for index in range(limit)),
+            inputs=lambda _, limit: (inputs(index + 1).take([index]) for index in range(limit)),
             data=lambda split: split,
             trainer=None,
             seed=0,
@@ -190,7 +191,9 @@ def test_all_errors_of_the_parser_are_in_the_error(tmp_path: Path, make_context:
 
 def test_a_graph_for_other_images_is_an_error(exported: Artifact, make_context: Any) -> None:
     """Found before anything is built."""
-    larger = make_context(example=lambda count: np.zeros((count, 3, 2 * SIDE, SIDE), np.float32))
+    larger = make_context(
+        example=lambda count: Inputs(np.zeros((count, 3, 2 * SIDE, SIDE), np.float32))
+    )
     with pytest.raises(BuildError, match="the images"):
         Step().apply(exported, options(), larger)
 

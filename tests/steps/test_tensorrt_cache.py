@@ -11,6 +11,7 @@ import pytest
 from pytest_perfgate.artifact import Artifact
 from pytest_perfgate.building.keys import step_key
 from pytest_perfgate.errors import PerfgateError
+from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.runtimes import cuda, tensorrt_package
 from pytest_perfgate.steps import tensorrt_build
 from pytest_perfgate.steps.aotinductor import AotInductor
@@ -99,7 +100,7 @@ def test_a_package_that_times_nothing_keeps_nothing(
 
 
 SUITE: Any = SimpleNamespace(threads=1, data={}, input={}, trainer="")
-DATA: Any = SimpleNamespace(example=lambda count: np.zeros((count, 3, 8, 8), np.float32))
+DATA: Any = SimpleNamespace(example=lambda count: Inputs(np.zeros((count, 3, 8, 8), np.float32)))
 
 
 def test_another_gpu_driver_or_version_builds_its_own_engine(

@@ -18,6 +18,7 @@ import pytest
 from pydantic import ValidationError
 from pytest_perfgate.artifact import TFLITE, TORCH, Artifact
 from pytest_perfgate.errors import BuildError, NoEffect, RuntimeFault
+from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.runtimes import OpenContext
 from pytest_perfgate.runtimes.litert import LiteRt
 from pytest_perfgate.steps.tflite import Tflite
@@ -68,7 +69,7 @@ def test_a_file_runs_every_batch_in_parts_and_says_what_it_uses(tmp_path: Path) 
     assert session.facts["batch"] == "1 at a time"
     kept = []
     for count in (1, 3):
-        found = session.run(example(count))
+        found = session.run(Inputs(example(count)))
         wanted = [each.detach().numpy() for each in ramp()(torch.from_numpy(example(count)))]
         for one, two in zip(found, wanted, strict=True):
             np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-3)
@@ -102,10 +103,10 @@ def test_the_converter_gives_the_modules_numbers(
     Tflite().prove(applied.effect, options)
     assert [file.name for file in context.folder.iterdir()] == ["model.tflite"]
     session = opened(applied.artifact.path, tmp_path)
-    assert session.run(example(4))[0].shape[0] == 4
+    assert session.run(Inputs(example(4)))[0].shape[0] == 4
     if batch == 2:
         with pytest.raises(RuntimeFault, match="batch of 3 is not a multiple of 2"):
-            session.run(example(3))
+            session.run(Inputs(example(3)))
 
 
 def test_an_interpreter_that_is_not_there_or_lacks_the_converter_is_told(make_context: Any) -> None:

@@ -40,8 +40,8 @@ def test_the_demo_detectors_map_is_that_of_pycocotools() -> None:
     predictions = []
     with torch.inference_mode():
         for image in images:
-            batch, meta = pipeline.preprocess([image])
-            outputs = tuple(tensor.numpy() for tensor in detector(torch.from_numpy(batch)))
+            inputs, meta = pipeline.preprocess([image])
+            outputs = tuple(tensor.numpy() for tensor in detector(torch.from_numpy(inputs.images)))
             predictions += pipeline.postprocess(outputs, meta)
     result = evaluate(part, predictions)
     assert result.values["map"] >= 0.70

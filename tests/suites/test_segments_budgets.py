@@ -73,8 +73,9 @@ def _predictions(network: Any, images: list[Any]) -> list[Any]:
     predictions: list[Any] = []
     with torch.inference_mode():
         for begin in range(0, len(images), 20):
-            batch, meta = pipeline.preprocess(images[begin : begin + 20])
-            predictions += pipeline.postprocess((network(torch.from_numpy(batch)).numpy(),), meta)
+            inputs, meta = pipeline.preprocess(images[begin : begin + 20])
+            outputs = network(torch.from_numpy(inputs.images)).numpy()
+            predictions += pipeline.postprocess((outputs,), meta)
     return predictions
 
 

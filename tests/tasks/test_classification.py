@@ -156,8 +156,8 @@ def test_the_output_becomes_scores(activation: str, wanted: list[float]) -> None
     """As declared, and in the data's order of classes."""
     task = Classification()
     stages = task.pipeline(Input(), Output(activation=activation))
-    batch, meta = stages.preprocess([np.zeros((4, 4, 3), np.uint8)])
-    assert batch.shape == (1, 3, 4, 4)
+    inputs, meta = stages.preprocess([np.zeros((4, 4, 3), np.uint8)])
+    assert inputs.images.shape == (1, 3, 4, 4)
     logits = np.log(np.array([[2, 1, 1]], np.float32))
     np.testing.assert_allclose(stages.postprocess((logits,), meta)[0].scores, wanted, atol=1e-6)
     chosen = task.pipeline(Input(), Output(activation=activation, classes=(2, 0)))

@@ -265,8 +265,8 @@ def test_a_graph_of_that_shape_scores_as_the_plain_one(name: str, tmp_path: Path
         built = stages(decode)
         predictions = []
         for image in data.images:
-            batch, meta = built.preprocess([image])
-            outputs = tuple(session.run(None, {"x": batch}))
+            inputs, meta = built.preprocess([image])
+            outputs = tuple(session.run(None, {"x": inputs.images}))
             predictions += built.postprocess(outputs, meta)
         return float(task.evaluate(data, predictions).values["map"])
 

@@ -46,9 +46,9 @@ def test_a_decoder_maps_boxes_back_by_the_functions_place(own: Callable[..., Non
     """The function's array is the input as it is, for one image and for two."""
     own(prepare=halved)
     stages = detector()
-    batch, places = stages.preprocess([IMAGE, IMAGE])
-    assert batch.shape == (2, 3, 10, 20)
-    assert batch.dtype == np.float32
+    inputs, places = stages.preprocess([IMAGE, IMAGE])
+    assert inputs.images.shape == (2, 3, 10, 20)
+    assert inputs.images.dtype == np.float32
     boxes = np.tile(np.array([[[2, 3, 4, 5]]], np.float32), (2, 1, 1))
     for prediction in stages.postprocess((boxes, np.ones((2, 1, 1), np.float32)), places):
         np.testing.assert_array_equal(prediction.boxes, [[4, 6, 8, 10]])

@@ -27,11 +27,11 @@ def test_pixels_are_scaled_ordered_and_normalised() -> None:
     """(pixel / 255 - mean) / std, in the order of channels that was asked."""
     pixels = np.zeros((2, 2, 3), np.uint8)
     pixels[..., 0] = 255
-    batch, _ = pipeline(color="BGR", mean=(0.5, 0.5, 0.5), std=(0.5, 0.25, 0.5)).preprocess(
+    inputs, _ = pipeline(color="BGR", mean=(0.5, 0.5, 0.5), std=(0.5, 0.25, 0.5)).preprocess(
         [pixels]
     )
-    assert batch.dtype == np.float32
-    np.testing.assert_allclose(batch[0, :, 0, 0], [-1, -2, 1], atol=1e-6)
+    assert inputs.images.dtype == np.float32
+    np.testing.assert_allclose(inputs.images[0, :, 0, 0], [-1, -2, 1], atol=1e-6)
 
 
 @pytest.mark.parametrize("pad", ["end", "around"])
@@ -42,9 +42,9 @@ def test_a_box_goes_to_the_network_and_back(pad: str, resize: str, shape: tuple[
     pixels = image(*shape, 0)
     pixels[10:20, 12:24] = 255
     stages = pipeline(size=(64, 64), resize=resize, pad=pad)
-    batch, meta = stages.preprocess([pixels])
-    assert batch.shape == (1, 3, 64, 64)
-    rows, columns = np.nonzero(batch[0, 0] > 0.5)
+    inputs, meta = stages.preprocess([pixels])
+    assert inputs.images.shape == (1, 3, 64, 64)
+    rows, columns = np.nonzero(inputs.images[0, 0] > 0.5)
     box = np.array([[[columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]]], np.float32)
     (result,) = stages.postprocess((box, np.ones((1, 1, 1), np.float32)), meta)
     np.testing.assert_allclose(result.boxes, [[12, 10, 24, 20]], atol=1.5)
@@ -52,10 +52,10 @@ def test_a_box_goes_to_the_network_and_back(pad: str, resize: str, shape: tuple[
 
 def test_size_is_rounded_up_to_a_multiple() -> None:
     """The rest is padding."""
-    batch, _ = pipeline(multiple=32).preprocess([image(33, 20)])
-    assert batch.shape == (1, 3, 64, 32)
-    assert batch[0, :, :33, :20].min() == 1.0
-    assert batch[0, :, 33:].max() == 0.0
+    inputs, _ = pipeline(multiple=32).preprocess([image(33, 20)])
+    assert inputs.images.shape == (1, 3, 64, 32)
+    assert inputs.images[0, :, :33, :20].min() == 1.0
+    assert inputs.images[0, :, 33:].max() == 0.0
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_padding_has_one_value() -> None:
     mean = (0.5, 0.5, 0.5)
     wide, _ = pipeline(mean=mean, size=(32, 32), resize="letterbox").preprocess([image(20, 40)])
     rounded, _ = pipeline(mean=mean, multiple=32).preprocess([image(20, 20)])
-    assert wide[0, 0, -1, -1] == rounded[0, 0, -1, -1]
+    assert wide.images[0, 0, -1, -1] == rounded.images[0, 0, -1, -1]
 
 
 @pytest.mark.parametrize(
@@ -89,16 +89,16 @@ def test_padding_has_one_value() -> None:
 )
 def test_padding_has_the_declared_value(options: dict[str, Any], place: tuple[Any, ...]) -> None:
     """Where there is no image, the network sees the grey that it was trained with."""
-    batch, _ = pipeline(pad_value=114, mean=(0.5, 0.5, 0.5), **options).preprocess([image(20, 40)])
-    np.testing.assert_allclose(batch[(0, slice(None), *place)], 114 / 255 - 0.5, atol=1e-6)
-    assert (batch == 0.5).any()  # the image itself is white
+    inputs, _ = pipeline(pad_value=114, mean=(0.5, 0.5, 0.5), **options).preprocess([image(20, 40)])
+    np.testing.assert_allclose(inputs.images[(0, slice(None), *place)], 114 / 255 - 0.5, atol=1e-6)
+    assert (inputs.images == 0.5).any()  # the image itself is white
 
 
 def test_a_picture_in_the_middle_has_as_much_on_both_sides() -> None:
     """An odd pixel goes right and below, as trainers that pad around have it."""
     stages = pipeline(size=(32, 32), resize="letterbox", pad="around", pad_value=1)
-    batch, (where,) = stages.preprocess([image(17, 32)])
-    rows = np.flatnonzero(batch[0, 0, :, 0] == 1)
+    inputs, (where,) = stages.preprocess([image(17, 32)])
+    rows = np.flatnonzero(inputs.images[0, 0, :, 0] == 1)
     assert (rows[0], 32 - 1 - rows[-1]) == (7, 8)
     assert where.offset == (0, 7)
 

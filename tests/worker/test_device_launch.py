@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from pytest_perfgate.errors import RuntimeFault
+from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.machine import nvml
 from pytest_perfgate.machine.cores import usable_cores
 from pytest_perfgate.records.recipe import ModelSpec, Suite
@@ -270,9 +271,9 @@ def test_a_parent_that_has_opened_the_device_measures_nothing(
 class Plain(InferenceSession):
     """A session without a device."""
 
-    def run(self, batch: Any) -> tuple[Any, ...]:
+    def run(self, inputs: Inputs) -> tuple[Any, ...]:
         """The batch."""
-        return (batch,)
+        return (inputs.images,)
 
 
 class Flushed(Plain):

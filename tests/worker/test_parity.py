@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.steps.output_check import NOTHING_IN_COMMON, difference
 from pytest_perfgate.worker.parity import Drawn, search
 
-IMAGES = np.random.default_rng(0).random((4, 3, 64, 64), dtype=np.float32)
+IMAGES = Inputs(np.random.default_rng(0).random((4, 3, 64, 64), dtype=np.float32))
 
 ARRAYS = arrays.arrays(np.float32, (3, 4), elements=st.floats(-1e6, 1e6, width=32))
 
@@ -26,8 +27,9 @@ class Session:
         self._change = change
         self.seen: list[tuple[int, ...]] = []
 
-    def run(self, batch: Any) -> tuple[Any, ...]:
+    def run(self, inputs: Inputs) -> tuple[Any, ...]:
         """(N, 3)."""
+        batch = inputs.images
         self.seen.append(batch.shape)
         return (self._change(batch, batch.mean(axis=(2, 3))),)
 
@@ -111,8 +113,8 @@ def test_what_is_seen_where_nothing_is_breaks_it() -> None:
 
 def test_an_image_is_a_validation_image_at_its_own_resolution_only() -> None:
     """At another one there is none, and noise takes its place."""
-    own = Drawn(2, 64, 64, "image", 0.0, 1.0, 0).array(IMAGES)
-    other = Drawn(2, 32, 32, "image", 0.0, 1.0, 0).array(IMAGES)
-    assert np.array_equal(own, IMAGES[:2])
+    own = Drawn(2, 64, 64, "image", 0.0, 1.0, 0).inputs(IMAGES).images
+    other = Drawn(2, 32, 32, "image", 0.0, 1.0, 0).inputs(IMAGES).images
+    assert np.array_equal(own, IMAGES.images[:2])
     assert other.shape == (2, 3, 32, 32)
     assert other.std() > 0.2

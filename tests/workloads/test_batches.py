@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.workloads import WorkContext
 from pytest_perfgate.workloads.batches import Batches
 
@@ -20,12 +21,12 @@ class Counts:
 
     def preprocess(self, images: Any) -> tuple[Any, Any]:
         """The first pixel of every image."""
-        return [int(image[0, 0, 0]) for image in images], "meta"
+        return Inputs([int(image[0, 0, 0]) for image in images]), "meta"
 
-    def run(self, batch: list[int]) -> tuple[Any, ...]:
+    def run(self, inputs: Inputs) -> tuple[Any, ...]:
         """Notes the batch."""
-        self.batches.append(batch)
-        return (np.array(batch),)
+        self.batches.append(inputs.images)
+        return (np.array(inputs.images),)
 
     def postprocess(self, outputs: Any, meta: Any) -> list[Any]:
         """Notes that it came to its end."""

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from pytest_perfgate.errors import RuntimeFault
+from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.machine.processes import SHARED, free_shared_memory, obituary
 from pytest_perfgate.workloads import loader
 from pytest_perfgate.workloads.loader import Loader
@@ -33,11 +34,12 @@ import sys
 from types import SimpleNamespace
 
 import numpy as np
+from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.workloads.loader import Loader
 
 class Pipeline:
     def preprocess(self, images):
-        return np.stack(images), None
+        return Inputs(np.stack(images)), None
 
 context = SimpleNamespace(
     data=lambda split: SimpleNamespace(images=[np.zeros((4, 4, 3), np.uint8)] * 8),
@@ -59,7 +61,7 @@ def test_a_small_shared_memory_is_said_before_a_process_is_started(
     image = np.zeros((4, 4, 3), np.uint8)
     context: Any = SimpleNamespace(
         data=lambda _: SimpleNamespace(images=[image] * 8),
-        pipeline=SimpleNamespace(preprocess=lambda images: (np.stack(images), None)),
+        pipeline=SimpleNamespace(preprocess=lambda images: (Inputs(np.stack(images)), None)),
     )
     options = Loader.Options(num_workers=2, batch_size=2)
     monkeypatch.setattr(loader, "free_shared_memory", lambda: 4 * 2 * image.nbytes)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from pytest_perfgate.errors import RuntimeFault
+from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.runtimes import InferenceSession
 from pytest_perfgate.workloads import WorkContext
 from pytest_perfgate.workloads.evaluated_outputs import OutputRecorder
@@ -23,16 +24,16 @@ class Echoes(InferenceSession):
 
     facts: dict[str, Any] = {"device": "cpu"}  # noqa: RUF012 - of a class, as sessions may have it
 
-    def run(self, batch: Any) -> tuple[Any, ...]:
+    def run(self, inputs: Inputs) -> tuple[Any, ...]:
         """The pixels."""
         time.sleep(0.001)
-        return (batch,)
+        return (inputs.images,)
 
 
-def preprocess(images: Any) -> tuple[Any, None]:
+def preprocess(images: Any) -> tuple[Inputs, None]:
     """Pixels as they are, after a while."""
     time.sleep(0.001)
-    return np.stack(images).astype(np.float32), None
+    return Inputs(np.stack(images).astype(np.float32)), None
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2, 3), (0, 1, 3, 2)])

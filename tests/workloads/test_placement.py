@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from pytest_perfgate.errors import RuntimeFault
+from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.machine import nvml, visible_gpus
 from pytest_perfgate.records.recipe import Recipe, RuntimeSpec, WorkloadSpec
 from pytest_perfgate.registry import lacks
@@ -126,9 +127,9 @@ class Imitated(InferenceSession):
         shown = uuid(0) if stuck else os.environ[visible_gpus.VISIBLE]
         self.facts: dict[str, Any] = {"device_uuid": shown, "device": "NVIDIA A10"}
 
-    def run(self, batch: Any) -> tuple[Any, ...]:
+    def run(self, inputs: Inputs) -> tuple[Any, ...]:
         """Nothing."""
-        return (batch,)
+        return (inputs.images,)
 
     def peak_device_memory(self) -> int:
         """A megabyte."""
@@ -152,7 +153,8 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
 
     def open_(*, stuck: bool = False, check: OutputCheck | None = None) -> Any:
         pipeline = SimpleNamespace(
-            preprocess=lambda images: (np.stack(images), None), postprocess=lambda *_: []
+            preprocess=lambda images: (Inputs(np.stack(images)), None),
+            postprocess=lambda *_: [],
         )
         context = WorkContext(
             session=lambda: Imitated(stuck),

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from pytest_perfgate.errors import RuntimeFault
+from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.tasks.input_options import Input
 from pytest_perfgate.tasks.preprocessing import Pixels
 from pytest_perfgate.workloads import WorkContext
@@ -37,11 +38,12 @@ class Means:
 
     def preprocess(self, images: Any) -> Any:
         """As `[suite.input]` declares it."""
-        return self.pixels.read(images)
+        batch, places = self.pixels.read(images)
+        return Inputs(batch), places
 
-    def run(self, inputs: Any) -> tuple[Any, ...]:
+    def run(self, inputs: Inputs) -> tuple[Any, ...]:
         """One number per image, (N, 1)."""
-        batch = getattr(inputs, "images", inputs)
+        batch = inputs.images
         self.batches.append(batch.shape)
         return (batch.mean(axis=(1, 2, 3))[:, None].astype(np.float32),)
 

@@ -266,8 +266,8 @@ class _Chain:
             data, pipeline = self._data.split(split), self._data.pipeline
             predictions = []
             for index in range(len(data.images)):
-                batch, meta = pipeline.preprocess(self._data.images(split, [index]))
-                predictions += pipeline.postprocess(session.run(batch), meta)
+                inputs, meta = pipeline.preprocess(self._data.images(split, [index]))
+                predictions += pipeline.postprocess(session.run(inputs), meta)
         finally:
             session.close()
         values = self._data.task.evaluate(data, predictions).values

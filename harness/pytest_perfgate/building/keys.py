@@ -84,7 +84,7 @@ def step_key(before: str, step: Step, options: OptionsModel, suite: Suite, data:
         "threads": suite.threads,
         # Steps trace and compile by an example of the network's input.
         "input": dict(suite.input),
-        "example": [str(size) for size in data.example(1).shape],
+        "example": [str(size) for size in data.example(1).images.shape],
     }
     modules = [*(package.module for package in step.requires_with(options)), *_others(step)]
     modules += _packages_of(suite.input.get("preprocess"))

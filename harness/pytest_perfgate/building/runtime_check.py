@@ -17,6 +17,7 @@ from pytest_perfgate.artifact import ONNX, Artifact
 from pytest_perfgate.building.artifact_handle import ArtifactHandle
 from pytest_perfgate.building.suite_data import VALIDATION, SuiteData
 from pytest_perfgate.errors import RuntimeFault
+from pytest_perfgate.inputs import Inputs, joined
 from pytest_perfgate.records.recipe import Recipe
 from pytest_perfgate.runtimes import InferenceSession, OpenContext, Runtime
 from pytest_perfgate.steps.onnx_comparison import Comparison, Open, Widest
@@ -133,12 +134,12 @@ def _compared(
         ) from error
 
 
-def _images(data: SuiteData) -> Any:
-    """Some validation images, then the darkest and the brightest image there can be."""
+def _images(data: SuiteData) -> Inputs:
+    """Those of some validation images, then of the darkest and the brightest image there can be."""
     images = data.example(_IMAGES)
     shape = np.array(data.images(VALIDATION, [0])[0]).shape
     ends = [np.full(shape, value, np.uint8) for value in (0, 255)]
-    return np.concatenate([images, data.pipeline.preprocess(ends)[0]])
+    return joined([images, data.pipeline.preprocess(ends)[0]])
 
 
 def _settings(

@@ -9,6 +9,7 @@ from pytest_perfgate import registry
 from pytest_perfgate.artifact import IMPORT_PATH
 from pytest_perfgate.building.source_model import fence_of
 from pytest_perfgate.errors import DataError
+from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.records.recipe import Suite
 from pytest_perfgate.registry import resolve
 from pytest_perfgate.tasks import Pipeline, Task
@@ -75,8 +76,8 @@ class SuiteData:
         data = self.split(split)
         return [np.array(data.images[index]) for index in indices]
 
-    def example(self, count: int) -> Any:
-        """A network input of batch `count` from validation images of one size, in order."""
+    def example(self, count: int) -> Inputs:
+        """The network's inputs for `count` validation images of one size, in order."""
         import numpy as np
 
         data = self.split(VALIDATION)
@@ -92,7 +93,7 @@ class SuiteData:
             rows.append(rows[-1])
         return self.pipeline.preprocess(rows)[0]
 
-    def inputs(self, split: str, limit: int) -> Iterator[Any]:
+    def inputs(self, split: str, limit: int) -> Iterator[Inputs]:
         """Network inputs of the first `limit` images of a split, one by one, batch 1."""
         import numpy as np
 

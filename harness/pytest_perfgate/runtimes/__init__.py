@@ -18,6 +18,7 @@ from pytest_perfgate.registry import Requirement
 
 if TYPE_CHECKING:
     from pytest_perfgate.artifact import Artifact
+    from pytest_perfgate.inputs import Inputs
     from pytest_perfgate.records.profile import Operator
 
 
@@ -63,16 +64,17 @@ class InferenceSession(ABC):
                     self._evaluator = ReferenceEvaluator(str(path))
                     self.facts = {"device": "cpu", "threads": 1}
 
-                def run(self, batch):
+                def run(self, inputs):
                     (name,) = self._evaluator.input_names
-                    return tuple(self._evaluator.run(None, {name: batch}))
+                    images = inputs.only_images("the reference implementation")
+                    return tuple(self._evaluator.run(None, {name: images}))
 
                 profiler = "a stopwatch"
 
-                def profile(self, batch, count):
+                def profile(self, inputs, count):
                     start = time.perf_counter()
                     for _ in range(count):
-                        self.run(batch)
+                        self.run(inputs)
                     seconds = (time.perf_counter() - start) / count
                     return [Operator(name="graph", kind="graph", calls=1, seconds=seconds)]
 
@@ -90,17 +92,20 @@ class InferenceSession(ABC):
     profiler: str = "the runtime's profiler"
 
     @abstractmethod
-    def run(self, batch: Any) -> tuple[Any, ...]:
-        """The network's outputs for `batch`, float32 (N, 3, H, W), as numpy arrays in host memory
-        that the next run does not overwrite.
+    def run(self, inputs: Inputs) -> tuple[Any, ...]:
+        """The network's outputs for `inputs`, as numpy arrays in host memory that the next run does
+        not overwrite.
+
+        Raises:
+            InputError: the network takes other inputs, see `Inputs.feed` and `Inputs.only_images`.
         """
 
     def close(self) -> None:
         """Free the session's memory and devices. Default: nothing."""
         return
 
-    def profile(self, batch: Any, count: int) -> list[Operator] | None:
-        """The time of an inference of `batch` by operators, over `count` inferences: a row per
+    def profile(self, inputs: Inputs, count: int) -> list[Operator] | None:
+        """The time of an inference of `inputs` by operators, over `count` inferences: a row per
         operator, `calls` and `seconds` per inference, each second in one row only. Default: None,
         the runtime has no profiler.
         """
@@ -150,9 +155,10 @@ class Runtime(registry.Extension, ABC):
                     self._evaluator = ReferenceEvaluator(str(path))
                     self.facts = {"device": "cpu", "threads": 1}
 
-                def run(self, batch):
+                def run(self, inputs):
                     (name,) = self._evaluator.input_names
-                    return tuple(self._evaluator.run(None, {name: batch}))
+                    images = inputs.only_images("the reference implementation")
+                    return tuple(self._evaluator.run(None, {name: images}))
 
     Attributes:
         name: as written in a suite file.

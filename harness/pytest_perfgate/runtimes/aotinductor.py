@@ -9,12 +9,13 @@ from typing_extensions import override
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import AOTI, CPU_FEATURES, Artifact
 from pytest_perfgate.errors import RuntimeFault
+from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.machine.fingerprint import this_machine
 from pytest_perfgate.records.profile import Operator
 from pytest_perfgate.runtimes import InferenceSession, OpenContext, Runtime, torch_profile
 
 if TYPE_CHECKING:
-    import numpy as np
+    pass
 
 
 class AotInductor(Runtime):
@@ -69,20 +70,20 @@ class AotInductorSession(InferenceSession):
             "version": torch.__version__,
         }
 
-    def run(self, batch: np.ndarray[Any, Any]) -> tuple[Any, ...]:
+    def run(self, inputs: Inputs) -> tuple[Any, ...]:
         """See `InferenceSession.run`."""
         torch = self._torch
         with torch.inference_mode():
-            outputs = self._code(torch.from_numpy(batch))
+            outputs = self._code(*map(torch.from_numpy, inputs.arrays))
         if isinstance(outputs, torch.Tensor):
             outputs = (outputs,)
         return tuple(output.numpy() for output in outputs)
 
     profiler = torch_profile.PROFILER
 
-    def profile(self, batch: np.ndarray[Any, Any], count: int) -> list[Operator]:
+    def profile(self, inputs: Inputs, count: int) -> list[Operator]:
         """See `InferenceSession.profile`: compiled code has no layers, its rows are operations."""
-        return torch_profile.profile(lambda: self.run(batch), count)
+        return torch_profile.profile(lambda: self.run(inputs), count)
 
     def close(self) -> None:
         """Lets the code go."""

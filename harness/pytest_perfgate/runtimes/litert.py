@@ -18,6 +18,7 @@ from pydantic import Field
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import TFLITE, Artifact, OptionsModel
 from pytest_perfgate.errors import RuntimeFault
+from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.runtimes import InferenceSession, OpenContext, Runtime
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class LiteRtSession(InferenceSession):
             "version": version("ai-edge-litert"),
         }
 
-    def run(self, batch: np.ndarray[Any, Any]) -> tuple[Any, ...]:
+    def run(self, inputs: Inputs) -> tuple[Any, ...]:
         """See `InferenceSession.run`.
 
         Raises:
@@ -88,6 +89,7 @@ class LiteRtSession(InferenceSession):
         """
         import numpy as np
 
+        batch = inputs.only_images("LiteRT")
         if len(batch) % self._size:
             raise RuntimeFault(
                 f"a batch of {len(batch)} is not a multiple of {self._size}, the batch of the file",

@@ -12,6 +12,7 @@ from typing_extensions import override
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import NCNN, Artifact, OptionsModel
 from pytest_perfgate.errors import RuntimeFault
+from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.runtimes import InferenceSession, OpenContext, Runtime
 
 if TYPE_CHECKING:
@@ -83,11 +84,11 @@ class NcnnSession(InferenceSession):
             "version": ncnn.__version__,
         }
 
-    def run(self, batch: np.ndarray[Any, Any]) -> tuple[Any, ...]:
+    def run(self, inputs: Inputs) -> tuple[Any, ...]:
         """See `InferenceSession.run`."""
         import numpy as np
 
-        rows = [self._one(image) for image in batch]
+        rows = [self._one(image) for image in inputs.only_images("ncnn")]
         return tuple(np.stack(column) for column in zip(*rows, strict=True))
 
     def _one(self, image: np.ndarray[Any, Any]) -> list[Any]:

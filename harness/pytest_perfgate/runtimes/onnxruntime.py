@@ -7,7 +7,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 from typing_extensions import override
@@ -15,15 +15,14 @@ from typing_extensions import override
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import ONNX, Artifact, OptionsModel
 from pytest_perfgate.errors import RuntimeFault, suggestion
+from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.records.profile import Operator
 from pytest_perfgate.registry import Requirement
 from pytest_perfgate.runtimes import DEVICE_UUID, InferenceSession, OpenContext, Runtime, cuda
 from pytest_perfgate.runtimes import onnxruntime_build as build
 from pytest_perfgate.runtimes.onnxruntime_binding import Binding
+from pytest_perfgate.runtimes.onnxruntime_inputs import fixed_batch, taken_by
 from pytest_perfgate.runtimes.onnxruntime_profile import operators as operator_rows
-
-if TYPE_CHECKING:
-    import numpy as np
 
 _PROVIDERS = {
     "cpu": "CPUExecutionProvider",
@@ -209,11 +208,8 @@ class OnnxSession(InferenceSession):
             )
         nodes = assignment(self._session)
         refuse_fallback(nodes, provider, options.fallback_ops, str(artifact.path))
-        image = self._session.get_inputs()[0]
-        self._input = image.name
-        self._half = image.type == "tensor(float16)"
-        if image.shape and isinstance(image.shape[0], int):
-            self.fixed_batch = image.shape[0]
+        self._taken = taken_by(self._session)
+        self.fixed_batch = fixed_batch(self._session)
         self._binding = self._bound(options)
         self._run_options = None
         if options.arena_shrinkage:
@@ -251,34 +247,34 @@ class OnnxSession(InferenceSession):
             graph=options.cuda_graph,
         )
 
-    def run(self, batch: np.ndarray[Any, Any]) -> tuple[Any, ...]:
+    def run(self, inputs: Inputs) -> tuple[Any, ...]:
         """See `InferenceSession.run`."""
-        fed = batch.astype("float16") if self._half else batch
+        fed = inputs.feed(self._taken)
         if self._binding is not None:
-            outputs = self._binding.run(self._input, fed)
+            outputs = self._binding.run(fed)
         else:
-            outputs = self._session.run(None, {self._input: fed}, self._run_options)
+            outputs = self._session.run(None, fed, self._run_options)
         return tuple(
             output.astype("float32") if output.dtype == "float16" else output for output in outputs
         )
 
     profiler = "ONNX Runtime's profiling"
 
-    def profile(self, batch: np.ndarray[Any, Any], count: int) -> list[Operator]:
+    def profile(self, inputs: Inputs, count: int) -> list[Operator]:
         """See `InferenceSession.profile`: a second session like this one, with profiling on."""
         import onnxruntime
 
         artifact, options, context = self._opened
         session_options = _session_options(options, context)
         session_options.enable_profiling = True
-        x = batch.astype("float16") if self._half else batch
+        fed = inputs.feed(self._taken)
         with tempfile.TemporaryDirectory() as folder:
             session_options.profile_file_prefix = str(Path(folder) / "profile")
             session = onnxruntime.InferenceSession(
                 str(artifact.path), session_options, providers=[self._provider], enable_fallback=0
             )
             for _ in range(_WARM + count):
-                session.run(None, {self._input: x})
+                session.run(None, fed)
             events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
         return operator_rows(events, count)
 

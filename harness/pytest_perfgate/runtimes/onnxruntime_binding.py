@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,13 +15,13 @@ class _Bound:
     """The bindings of one batch size. `settings` are the run's own, with the graph's number."""
 
     binding: Any
-    entry: Any
+    entries: dict[str, Any]
     outputs: list[Any]
     settings: Any
 
 
 class Binding:
-    """Runs a session with its input and outputs in the memory of a device.
+    """Runs a session with its inputs and outputs in the memory of a device.
 
     An inference is a copy to the device, the session's work, and copies back. With `graph`, the
     outputs' memory is allocated once for each batch size, because a captured graph has its
@@ -33,34 +34,42 @@ class Binding:
         self._number = number
         self._graph = graph
         self._names = [output.name for output in session.get_outputs()]
-        self._kept: OrderedDict[tuple[int, ...], _Bound] = OrderedDict()
+        self._kept: OrderedDict[tuple[tuple[int, ...], ...], _Bound] = OrderedDict()
         self._captured = 0
 
-    def run(self, name: str, batch: Any) -> list[Any]:
-        """The outputs for `batch`, as arrays of the host that later runs do not change."""
-        bound = self._kept.get(batch.shape)
+    def run(self, fed: Mapping[str, Any]) -> list[Any]:
+        """The outputs for arrays by the inputs' names, as arrays of the host that later runs do not
+        change.
+        """
+        shapes = tuple(array.shape for array in fed.values())
+        bound = self._kept.get(shapes)
         if bound is None:
-            bound = self._kept[batch.shape] = self._bind(name, batch)
+            bound = self._kept[shapes] = self._bind(fed)
             # Captured graphs live as long as the session does, and so must what they write to.
             while not self._graph and len(self._kept) > _SHAPES:
                 self._kept.popitem(last=False)
-        bound.entry.update_inplace(batch)
+        for name, array in fed.items():
+            bound.entries[name].update_inplace(array)
         self._session.run_with_iobinding(bound.binding, bound.settings)
         bound.binding.synchronize_outputs()
         outputs = bound.outputs or bound.binding.get_outputs()
         # On a CPU the array is the buffer itself.
         return [output.numpy().copy() for output in outputs]
 
-    def _bind(self, name: str, batch: Any) -> _Bound:
+    def _bind(self, fed: Mapping[str, Any]) -> _Bound:
         from onnxruntime import OrtValue, RunOptions
 
         binding = self._session.io_binding()
-        entry = OrtValue.ortvalue_from_numpy(batch, self.device, self._number)
-        binding.bind_ortvalue_input(name, entry)
+        entries = {
+            name: OrtValue.ortvalue_from_numpy(array, self.device, self._number)
+            for name, array in fed.items()
+        }
+        for name, entry in entries.items():
+            binding.bind_ortvalue_input(name, entry)
         for output_name in self._names:
             binding.bind_output(output_name, self.device, self._number)
         settings = RunOptions()
-        bound = _Bound(binding, entry, [], settings)
+        bound = _Bound(binding, entries, [], settings)
         if not self._graph:
             return bound
         uncaptured = RunOptions()

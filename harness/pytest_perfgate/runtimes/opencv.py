@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field
 from typing_extensions import override
@@ -12,11 +12,8 @@ from typing_extensions import override
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import ONNX, Artifact, OptionsModel
 from pytest_perfgate.errors import RuntimeFault
+from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.runtimes import InferenceSession, OpenContext, Runtime
-
-if TYPE_CHECKING:
-    import numpy as np
-
 
 _EXPONENTIAL = {"Tanh", "Softplus", "LogSoftmax", "ReduceLogSumExp", "Exp", "Mish", "Gelu"}
 
@@ -106,9 +103,9 @@ class OpenCvSession(InferenceSession):
             "version": cv2.__version__,
         }
 
-    def run(self, batch: np.ndarray[Any, Any]) -> tuple[Any, ...]:
+    def run(self, inputs: Inputs) -> tuple[Any, ...]:
         """See `InferenceSession.run`."""
-        self._net.setInput(batch)
+        self._net.setInput(inputs.only_images("OpenCV"))
         # The arrays are the network's own, which the next inference writes to.
         return tuple(output.copy() for output in self._net.forward(self._outputs))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field
 from typing_extensions import override
@@ -12,11 +12,9 @@ from typing_extensions import override
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import ONNX, OPENVINO, Artifact, OptionsModel
 from pytest_perfgate.errors import RuntimeFault
+from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.records.profile import Operator
 from pytest_perfgate.runtimes import InferenceSession, OpenContext, Runtime
-
-if TYPE_CHECKING:
-    import numpy as np
 
 
 class OpenVino(Runtime):
@@ -115,8 +113,8 @@ class OpenVinoSession(InferenceSession):
         layers = executed(model)
         self._request = model.create_infer_request()
         self._outputs = len(model.outputs)
-        batch = model.input(0).partial_shape[0]
-        self.fixed_batch = batch.get_length() if batch.is_static else 0
+        self._taken = taken_by(model)
+        self.fixed_batch = _fixed_batch(model)
         self.facts: dict[str, Any] = {
             "device": ",".join(str(device) for device in used),
             "precision": ", ".join(layers) or hint,
@@ -126,27 +124,34 @@ class OpenVinoSession(InferenceSession):
             "version": openvino.__version__,
         }
 
-    def run(self, batch: np.ndarray[Any, Any]) -> tuple[Any, ...]:
+    def run(self, inputs: Inputs) -> tuple[Any, ...]:
         """See `InferenceSession.run`."""
-        self._request.infer([batch], share_inputs=True)
+        self._request.infer(self._fed(inputs), share_inputs=True)
         return tuple(
             self._request.get_output_tensor(index).data.copy() for index in range(self._outputs)
         )
 
+    def _fed(self, inputs: Inputs) -> list[Any]:
+        """The arrays in the model's order. OpenVINO converts what it is given, 0.5 to the byte 0
+        too, and takes an input that is missing for an empty one: the check is `Inputs.feed`.
+        """
+        fed = inputs.feed(self._taken)
+        return [fed[name] for name in self._taken]
+
     profiler = "OpenVINO's PERF_COUNT"
 
-    def profile(self, batch: np.ndarray[Any, Any], count: int) -> list[Operator]:
+    def profile(self, inputs: Inputs, count: int) -> list[Operator]:
         """See `InferenceSession.profile`: the model compiled once more, with its counters on."""
         import openvino
 
         path, device, config = self._opened
         counting = openvino.Core().compile_model(path, device, {**config, "PERF_COUNT": "YES"})
-        request = counting.create_infer_request()
+        request, fed = counting.create_infer_request(), self._fed(inputs)
         for _ in range(_WARM):
-            request.infer([batch], share_inputs=True)
+            request.infer(fed, share_inputs=True)
         rows: dict[tuple[str, str], list[float]] = {}
         for _ in range(count):
-            request.infer([batch], share_inputs=True)
+            request.infer(fed, share_inputs=True)
             for node in request.profiling_info:
                 if str(node.status).endswith(".EXECUTED"):
                     key = str(node.node_name), str(node.node_type)
@@ -159,6 +164,25 @@ class OpenVinoSession(InferenceSession):
     def close(self) -> None:
         """Lets the compiled model go."""
         del self._request
+
+
+def taken_by(model: Any) -> dict[str, str]:
+    """Names of a model's inputs, in its order, each with its numpy dtype."""
+    return {
+        entry.any_name if entry.names else str(place): entry.element_type.to_dtype().name
+        for place, entry in enumerate(model.inputs)
+    }
+
+
+def _fixed_batch(model: Any) -> int:
+    """The batch that its images have, 0 for any; the images are the first input of four axes."""
+    shapes = [entry.partial_shape for entry in model.inputs]
+    images = next(
+        (shape for shape in shapes if shape.rank.is_static and len(shape) == 4), shapes[0]
+    )
+    if images.rank.is_dynamic or not len(images) or images[0].is_dynamic:
+        return 0
+    return int(images[0].get_length())
 
 
 _WARM = 2  # inferences before those that are counted

@@ -12,6 +12,7 @@ from pydantic import Field
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import TENSORRT, Artifact, OptionsModel
 from pytest_perfgate.errors import RuntimeFault
+from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.records.profile import Operator
 from pytest_perfgate.runtimes import (
     DEVICE_UUID,
@@ -32,7 +33,7 @@ from pytest_perfgate.runtimes.tensorrt_package import (
 )
 
 if TYPE_CHECKING:
-    import numpy as np
+    pass
 
 _SHAPES = 4  # batch sizes whose buffers are kept: a sample's, a batch's, and some of parity's
 
@@ -70,6 +71,7 @@ class TensorRtSession(InferenceSession):
     """A deserialised engine, a stream, and buffers for each batch size."""
 
     def __init__(self, path: Path, options: Any, context: OpenContext) -> None:
+        import numpy as np
         from pycuda import driver
 
         self._driver = driver
@@ -85,6 +87,7 @@ class TensorRtSession(InferenceSession):
             device = self._open_device(options.device)
             self._engine = self._deserialise(path, content, note)
             self._entry, self._outputs = self._tensors(path)
+            self._dtype = np.dtype(self._entry[1]).name
             # tensorrt_rtx captures by itself; tensorrt leaves it to its caller.
             self._own_graph = options.cuda_graph and not hasattr(self._trt, "CudaGraphStrategy")
             self._cache: Any = None
@@ -115,7 +118,7 @@ class TensorRtSession(InferenceSession):
         if self._settings is not None:
             self.facts["kernel_specialization"] = options.kernel_specialization or "EAGER"
 
-    def run(self, batch: np.ndarray[Any, Any]) -> tuple[Any, ...]:
+    def run(self, inputs: Inputs) -> tuple[Any, ...]:
         """See `InferenceSession.run`.
 
         Raises:
@@ -123,8 +126,9 @@ class TensorRtSession(InferenceSession):
         """
         import numpy as np
 
+        batch = inputs.only_images("TensorRT", self._dtype)
         buffers = self._prepared(tuple(batch.shape))
-        np.copyto(buffers.entry.host, batch, casting="same_kind")
+        np.copyto(buffers.entry.host, batch)
         copy = self._driver
         copy.memcpy_htod_async(buffers.entry.device, buffers.entry.host, self._stream)
         self._execute(buffers)
@@ -147,10 +151,11 @@ class TensorRtSession(InferenceSession):
 
     profiler = tensorrt_profile.PROFILER
 
-    def profile(self, batch: np.ndarray[Any, Any], count: int) -> list[Operator]:
+    def profile(self, inputs: Inputs, count: int) -> list[Operator]:
         """See `InferenceSession.profile`: in a context of its own, without a graph."""
         import numpy as np
 
+        batch = inputs.only_images("TensorRT", self._dtype)
         context = self._engine.create_execution_context()
         self._set_shape(context, tuple(batch.shape))
         buffers = self._allocated(context, tuple(batch.shape))
@@ -162,7 +167,7 @@ class TensorRtSession(InferenceSession):
         try:
             for tensor in (buffers.entry, *buffers.outputs):
                 context.set_tensor_address(tensor.name, int(tensor.device))
-            np.copyto(buffers.entry.host, batch, casting="same_kind")
+            np.copyto(buffers.entry.host, batch)
             self._driver.memcpy_htod_async(buffers.entry.device, buffers.entry.host, self._stream)
             return tensorrt_profile.profile(self._trt, self._engine, context, infer, count)
         finally:

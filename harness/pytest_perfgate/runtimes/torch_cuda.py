@@ -14,7 +14,7 @@ from pytest_perfgate.runtimes.cuda import too_old
 from pytest_perfgate.runtimes.torch_session import TorchSession
 
 if TYPE_CHECKING:
-    import numpy as np
+    pass
 
 _SHAPES = 4  # whose graphs are kept: a sample's, a batch's, and some of parity's
 _WARM = 3  # inferences before a capture, on a stream of their own: torch asks for some
@@ -22,9 +22,9 @@ _WARM = 3  # inferences before a capture, on a stream of their own: torch asks f
 
 @dataclass
 class _Graph:
-    """An inference of one shape, captured: what it reads, what it writes, and how to replay it."""
+    """A captured inference of some shapes: what it reads and writes, and how to replay it."""
 
-    entry: Any
+    entries: tuple[Any, ...]
     outputs: Any
     graph: Any
 
@@ -61,7 +61,7 @@ class CudaSession(TorchSession):
         torch.cuda.reset_peak_memory_stats(self._device)
         self._capture = options.cuda_graph
         self._keeps_casts = not options.cuda_graph  # a capture must not outlive what it reads
-        self._graphs: OrderedDict[tuple[int, ...], _Graph] = OrderedDict()
+        self._graphs: OrderedDict[tuple[tuple[int, ...], ...], _Graph] = OrderedDict()
         self._start = cuda.Event(enable_timing=True)
         self._end = cuda.Event(enable_timing=True)
         self._ran = False
@@ -113,17 +113,18 @@ class CudaSession(TorchSession):
         prove_device([*module.parameters(), *module.buffers()], self._device, "a weight")
         return module
 
-    def _input(self, batch: np.ndarray[Any, Any]) -> Any:
-        return self._torch.from_numpy(batch).to(self._device)
+    def _moved(self, x: Any) -> Any:
+        return x.to(self._device)
 
-    def _forward(self, x: Any) -> Any:
+    def _forward(self, tensors: tuple[Any, ...]) -> Any:
         if not self._capture:
             self._start.record()
-            outputs = self._module(x)
+            outputs = self._module(*tensors)
             self._end.record()
         else:
-            captured = self._captured(x)
-            captured.entry.copy_(x)
+            captured = self._captured(tensors)
+            for entry, x in zip(captured.entries, tensors, strict=True):
+                entry.copy_(x)
             self._start.record()
             captured.graph.replay()
             self._end.record()
@@ -135,33 +136,33 @@ class CudaSession(TorchSession):
         prove_device([output], self._device, "an output")
         return super()._host(output.cpu())
 
-    def _captured(self, x: Any) -> _Graph:
-        """The graph of this shape, captured when it is new.
+    def _captured(self, tensors: tuple[Any, ...]) -> _Graph:
+        """The graph of these shapes, captured when it is new.
 
         Raises:
             RuntimeFault: the model cannot be captured.
         """
-        torch, shape = self._torch, tuple(x.shape)
+        torch, shape = self._torch, tuple(tuple(x.shape) for x in tensors)
         captured = self._graphs.get(shape)
         if captured is None:
             while len(self._graphs) >= _SHAPES:
                 self._graphs.popitem(last=False)
-            entry, stream = x.clone(), torch.cuda.Stream()
+            entries, stream = tuple(x.clone() for x in tensors), torch.cuda.Stream()
             stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(stream):
                 for _ in range(_WARM):
-                    self._module(entry)
+                    self._module(*entries)
             torch.cuda.current_stream().wait_stream(stream)
             graph = torch.cuda.CUDAGraph()
             try:
                 with torch.cuda.graph(graph):
-                    outputs = self._module(entry)
+                    outputs = self._module(*entries)
             except RuntimeError as error:
                 raise RuntimeFault(
                     f"the model cannot be captured as a CUDA graph: {error}",
                     next_step="set cuda_graph = false",
                 ) from error
-            captured = self._graphs[shape] = _Graph(entry, outputs, graph)
+            captured = self._graphs[shape] = _Graph(entries, outputs, graph)
             self.facts["graphs_captured"] = len(self._graphs)
         self._graphs.move_to_end(shape)
         return captured

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_perfgate.artifact import EXPORTED, Artifact, dtype_of
 from pytest_perfgate.errors import RuntimeFault
+from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.records.profile import Operator
 from pytest_perfgate.runtimes import InferenceSession, OpenContext, torch_profile, torch_tensorrt
 
@@ -58,7 +59,7 @@ class TorchSession(InferenceSession):
         )
         self._module = self._compiled or module
 
-    def run(self, batch: np.ndarray[Any, Any]) -> tuple[Any, ...]:
+    def run(self, inputs: Inputs) -> tuple[Any, ...]:
         """See `InferenceSession.run`."""
         torch = self._torch
         autocast = (
@@ -71,14 +72,10 @@ class TorchSession(InferenceSession):
             else contextlib.nullcontext()
         )
         with torch.inference_mode(), autocast:
-            x = self._input(batch)
-            if self._dtype is not None and self._dtype != x.dtype:
-                x = x.to(self._dtype)
-            if self._channels_last:
-                x = x.contiguous(memory_format=torch.channels_last)
+            tensors = tuple(map(self._tensor, inputs.arrays))
             if self._autocast and "autocast" not in self.facts:
-                self.facts |= _cast_layers(self._layers, x, self._autocast)
-            outputs = self._forward(x)
+                self.facts |= _cast_layers(self._layers, tensors, self._autocast)
+            outputs = self._forward(tensors)
         if self._compiled is not None:
             self.facts |= self._compiled.facts
         if isinstance(outputs, torch.Tensor):
@@ -96,31 +93,40 @@ class TorchSession(InferenceSession):
         """The module where it is to run."""
         return module
 
-    def _input(self, batch: np.ndarray[Any, Any]) -> Any:
-        """The batch where the module is."""
-        return self._torch.from_numpy(batch)
+    def _tensor(self, array: np.ndarray[Any, Any]) -> Any:
+        """An input where the module is, in its type and layout."""
+        x = self._moved(self._torch.from_numpy(array))
+        if self._dtype is not None and self._dtype != x.dtype and x.is_floating_point():
+            x = x.to(self._dtype)
+        if self._channels_last and x.dim() == 4:
+            x = x.contiguous(memory_format=self._torch.channels_last)
+        return x
 
-    def _forward(self, x: Any) -> Any:
-        return self._module(x)
+    def _moved(self, x: Any) -> Any:
+        """A tensor of the host where the module is."""
+        return x
+
+    def _forward(self, tensors: tuple[Any, ...]) -> Any:
+        return self._module(*tensors)
 
     def _host(self, output: Any) -> Any:
         return (output.float() if output.is_floating_point() else output).numpy()
 
     profiler = torch_profile.PROFILER
 
-    def profile(self, batch: np.ndarray[Any, Any], count: int) -> list[Operator]:
+    def profile(self, inputs: Inputs, count: int) -> list[Operator]:
         """See `InferenceSession.profile`. Compiled code has no layers: a graph of it is one row,
         because torch.profiler does not see the kernels that Inductor writes for CPUs.
         """
         layers = None if self._compiled is not None else self._module
-        return torch_profile.profile(lambda: self.run(batch), count, layers)
+        return torch_profile.profile(lambda: self.run(inputs), count, layers)
 
     def close(self) -> None:
         """Lets the module go."""
         self._module = self._compiled = self._layers = None
 
 
-def _cast_layers(module: Any, x: Any, dtype: str) -> dict[str, Any]:
+def _cast_layers(module: Any, tensors: tuple[Any, ...], dtype: str) -> dict[str, Any]:
     """One eager inference under autocast: in how many of the convolutions and linear layers it
     computes in the type that was asked for.
 
@@ -139,7 +145,7 @@ def _cast_layers(module: Any, x: Any, dtype: str) -> dict[str, Any]:
 
     hooks = [layer.register_forward_hook(hear) for layer in layers]
     try:
-        module(x)
+        module(*tensors)
     finally:
         for hook in hooks:
             hook.remove()
@@ -192,7 +198,9 @@ class _Compiled:
 
         self._module: Any = torch.compile(module, backend=counting)
         self._freezing = inductor_config.patch(freezing=True) if freezing else None
-        self._shapes: set[tuple[int, ...]] = set()  # those that nothing is compiled for any more
+        self._shapes: set[tuple[tuple[int, ...], ...]] = (
+            set()
+        )  # those that nothing is compiled for any more
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -201,7 +209,7 @@ class _Compiled:
         engines = {} if self._engines is None else {"engines_run": self._engines}
         return {"graphs": self._graphs, "graph_breaks": breaks, **engines}
 
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, *tensors: Any) -> Any:
         """The module's outputs, by compiled code.
 
         Raises:
@@ -210,13 +218,13 @@ class _Compiled:
         import torch
 
         before = self._calls
-        shape = tuple(x.shape)
+        shape = tuple(tuple(x.shape) for x in tensors)
         if self._marks:  # the outputs before have been copied: their memory is free
             compiler: Any = torch.compiler  # of which torch has no types
             compiler.cudagraph_mark_step_begin()
         new = self._freezing is not None and shape not in self._shapes
         with self._freezing if new and self._freezing else contextlib.nullcontext():
-            outputs = self._module(x)
+            outputs = self._module(*tensors)
         self._shapes.add(shape)
         if self._calls == before:
             raise RuntimeFault(
@@ -224,7 +232,7 @@ class _Compiled:
                 next_step="TORCH_LOGS=graph_breaks,recompiles says why; or leave `compile` out",
             )
         if self._has_engines and self._engines is None:
-            self._engines = torch_tensorrt.engines_run(lambda: self._module(x))
+            self._engines = torch_tensorrt.engines_run(lambda: self._module(*tensors))
         return outputs
 
 

@@ -6,7 +6,7 @@ Frameworks are imported inside functions only: this package is read by the pytes
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -15,6 +15,7 @@ from typing import Any
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import Artifact, NoOptions, OptionsModel
 from pytest_perfgate.errors import BuildError, NoEffect
+from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.registry import Requirement
 from pytest_perfgate.steps.training_checkpoints import Checkpoints
 
@@ -52,9 +53,9 @@ class BuildContext:
 
     Attributes:
         folder: an empty folder of this step's own; files of the artifact are written here.
-        example: `example(n)` is a network input of batch n, float32 (n, 3, H, W).
-        inputs: `inputs(split, limit)` yields pre-processed network inputs, one image each, shape
-            (1, 3, H, W), from "train", "calibration", or the data that an import path names.
+        example: `example(n)` are the network's inputs for a batch of n images.
+        inputs: `inputs(split, limit)` yields the network's inputs for one image each, from "train",
+            "calibration", or the data that an import path names.
         data: `data(split)` is the task's data object of that split, or of an import path.
         trainer: the suite's training function, or None when the suite names none; `train` in
             `steps.training` calls it.
@@ -70,8 +71,8 @@ class BuildContext:
     """
 
     folder: Path
-    example: Callable[[int], Any]
-    inputs: Callable[[str, int], Any]
+    example: Callable[[int], Inputs]
+    inputs: Callable[[str, int], Iterator[Inputs]]
     data: Callable[[str], Any]
     trainer: Callable[..., Any] | None
     seed: int

@@ -25,6 +25,7 @@ from pytest_perfgate.steps.output_check import (
     finite,
     largest_difference,
     module_outputs,
+    tensors,
     tolerance_option,
 )
 
@@ -66,12 +67,12 @@ class AotInductor(Step):
 
         torch.set_num_threads(context.threads)
         module = _float32_interface(artifact.module.eval())
-        example = torch.from_numpy(context.example(2))
+        example = tensors(context.example(2))
         path = context.folder / "model.pt2"
         with torch.no_grad(), _own_cache(context.folder):
             try:
                 program = torch.export.export(
-                    module, (example,), dynamic_shapes=({0: torch.export.Dim("batch")},)
+                    module, example, dynamic_shapes=({0: torch.export.Dim("batch")},)
                 )
             except Exception as error:
                 raise BuildError(
@@ -95,9 +96,9 @@ class AotInductor(Step):
         )
         difference = 0.0
         for count in CHECKED:
-            batch = context.example(count)
-            expected = module_outputs(module, batch)
-            difference = max(difference, largest_difference(expected, session.run(batch)))
+            inputs = context.example(count)
+            expected = module_outputs(module, inputs)
+            difference = max(difference, largest_difference(expected, session.run(inputs)))
         effect = {
             "device": session.facts["device"],
             "cpu_isa": session.facts["cpu_isa"],

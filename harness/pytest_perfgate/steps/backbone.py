@@ -14,6 +14,7 @@ from typing_extensions import override
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import TORCH, Artifact
 from pytest_perfgate.errors import RecipeError
+from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.registry import Requirement
 from pytest_perfgate.sources import Fence
 from pytest_perfgate.steps import Applied, BuildContext, expect, training_device
@@ -27,6 +28,7 @@ from pytest_perfgate.steps.backbone_parts import (
     source_of,
     there,
 )
+from pytest_perfgate.steps.output_check import tensors
 from pytest_perfgate.steps.training import Course, TrainingOptions, course_facts, train
 from pytest_perfgate.steps.training_step import TrainingStep
 
@@ -173,22 +175,21 @@ def _put(module: Any, at: str, part: Any) -> None:
     setattr(named(module, above) if above else module, name, part)
 
 
-def _finite(module: Any, example: Any) -> bool:
+def _finite(module: Any, example: Inputs) -> bool:
     """Whether weights are numbers, and what the model gives for an example."""
     import torch
 
     with torch.inference_mode():
-        output = module(torch.from_numpy(example))
+        output = module(*tensors(example))
     outputs = (output,) if isinstance(output, torch.Tensor) else tuple(output)
     return all(
         bool(torch.isfinite(value).all()) for value in (*module.state_dict().values(), *outputs)
     )
 
 
-def _sizes(module: Any, example: Any, suffix: str) -> dict[str, float]:
+def _sizes(module: Any, example: Inputs, suffix: str) -> dict[str, float]:
     """Parameters, and multiplications of one image."""
-    import torch
     import torch_pruning
 
-    macs, parameters = torch_pruning.utils.count_ops_and_params(module, torch.from_numpy(example))
+    macs, parameters = torch_pruning.utils.count_ops_and_params(module, tensors(example))
     return {f"parameters{suffix}": int(parameters), f"macs{suffix}": float(macs)}

@@ -10,7 +10,9 @@ from typing import Any
 
 from pytest_perfgate import registry
 from pytest_perfgate.errors import BuildError, suggestion
+from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.sources import Source
+from pytest_perfgate.steps.output_check import tensors
 
 KNOWN: Mapping[str, Mapping[str, tuple[str, Mapping[str, Any]]]] = {
     "mobilenet_v2": {
@@ -139,7 +141,7 @@ def named(module: Any, at: str) -> Any:
     return parts[at]
 
 
-def seam(module: Any, at: str, example: Any) -> Seam:
+def seam(module: Any, at: str, example: Inputs) -> Seam:
     """How the part that is called `at` lies in the model.
 
     Raises:
@@ -153,7 +155,7 @@ def seam(module: Any, at: str, example: Any) -> Seam:
     )
     try:
         with torch.inference_mode():
-            module(torch.from_numpy(example))
+            module(*tensors(example))
     finally:
         hook.remove()
     where = f"step backbone: at {at!r}"

@@ -43,11 +43,11 @@ class Cast(Step):
 
         torch.set_num_threads(context.threads)
         module = artifact.module.eval()
-        batch = context.example(2)
-        wanted = module_outputs(module, batch)
+        inputs = context.example(2)
+        wanted = module_outputs(module, inputs)
         before = _share(module, options.dtype)
         module = self.restore(module, {}, options)
-        difference = largest_difference(wanted, module_outputs(module, batch))
+        difference = largest_difference(wanted, module_outputs(module, inputs))
         effect = {
             "share_before": before,
             "share": _share(module, options.dtype),

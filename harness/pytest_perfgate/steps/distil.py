@@ -13,9 +13,10 @@ from pydantic import Field, field_validator, model_validator
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import TORCH, Artifact, import_path
 from pytest_perfgate.errors import BuildError
+from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.steps import Applied, BuildContext, expect, training_device
 from pytest_perfgate.steps.distil_loss import Pairs, Terms, distance
-from pytest_perfgate.steps.output_check import short
+from pytest_perfgate.steps.output_check import short, tensors
 from pytest_perfgate.steps.training import Course, TrainingOptions, course_facts, train
 from pytest_perfgate.steps.training_step import TrainingStep
 
@@ -114,7 +115,7 @@ class Distil(TrainingStep):
 
         effect["distance_before"] = compared()
         # The teacher is asked where the student trains; what is measured before and after is not.
-        terms = Terms(student, teacher, options, torch.from_numpy(example))
+        terms = Terms(student, teacher, options, tensors(example))
         course = Course(context.progress, context.checkpoints, terms, device=options.device)
         trained = None
         try:
@@ -156,15 +157,13 @@ class Distil(TrainingStep):
         )
 
 
-def _sizes(module: Any, example: Any, suffix: str) -> dict[str, float]:
+def _sizes(module: Any, example: Inputs, suffix: str) -> dict[str, float]:
     """Parameters, and multiplications of one image where torch-pruning is there to count them."""
-    import torch
-
     parameters = sum(parameter.numel() for parameter in module.parameters())
     sizes: dict[str, float] = {f"parameters{suffix}": parameters}
     if not registry.from_extra("torch_pruning", "torch").missing:
         import torch_pruning
 
-        macs, _ = torch_pruning.utils.count_ops_and_params(module, torch.from_numpy(example))
+        macs, _ = torch_pruning.utils.count_ops_and_params(module, tensors(example))
         sizes[f"macs{suffix}"] = float(macs)
     return sizes

@@ -22,6 +22,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pytest_perfgate.errors import BuildError, suggestion
+from pytest_perfgate.inputs import Inputs
+from pytest_perfgate.steps.output_check import tensors
 
 Pairs = tuple[tuple[str, str], ...]
 """Names of layers, the student's and the teacher's; "" is the model itself."""
@@ -67,7 +69,7 @@ class Terms:
     Hooks hear the layers of both; `close` takes them, and the projectors, away.
     """
 
-    def __init__(self, student: Any, teacher: Any, options: Any, example: Any) -> None:
+    def __init__(self, student: Any, teacher: Any, options: Any, example: tuple[Any, ...]) -> None:
         import torch
 
         self._student, self._teacher, self._options = student, teacher, options
@@ -77,8 +79,8 @@ class Terms:
         self._listen("student", student, (ours for ours, _ in pairs))
         self._listen("teacher", teacher, (other for _, other in pairs))
         with torch.no_grad():
-            student(example)
-            teacher(example)
+            student(*example)
+            teacher(*example)
         self._projected = [
             self._projector(index, *pair) for index, pair in enumerate(options.features)
         ]
@@ -215,7 +217,7 @@ def _output(heard: Mapping[str, Any], name: str, side: str) -> Any:
     return heard[name]
 
 
-def distance(student: Any, teacher: Any, inputs: Iterable[Any]) -> float:
+def distance(student: Any, teacher: Any, inputs: Iterable[Inputs]) -> float:
     """How far a student's outputs are from its teacher's: the root of the summed squared
     differences over that of the teacher's squares, over all inputs, mean over the outputs.
 
@@ -227,9 +229,9 @@ def distance(student: Any, teacher: Any, inputs: Iterable[Any]) -> float:
     apart: list[float] = []
     whole: list[float] = []
     with torch.inference_mode():
-        for batch in inputs:
-            x = torch.from_numpy(batch)
-            sides = [_tensors(module(x)) for module in (student, teacher)]
+        for one in inputs:
+            fed = tensors(one)
+            sides = [_tensors(module(*fed)) for module in (student, teacher)]
             shapes = [[list(output.shape) for output in side] for side in sides]
             if shapes[0] != shapes[1]:
                 raise BuildError(

@@ -19,6 +19,7 @@ from pytest_perfgate.steps.output_check import (
     module_outputs,
     onnx_outputs,
     onnx_session,
+    tensors,
     tolerance_option,
 )
 from pytest_perfgate.steps.quiet import quiet
@@ -61,7 +62,7 @@ class Export(Step):
         torch.set_num_threads(context.threads)
         path = context.folder / "model.onnx"
         module = artifact.module.eval().to(memory_format=torch.contiguous_format)
-        example = torch.from_numpy(context.example(options.batch or 2))
+        example = tensors(context.example(options.batch or 2))
         if dtype_of(module) not in {None, torch.float32}:
             raise BuildError(
                 f"the module is in {dtype_of(module)}, and an ONNX graph is exported in float32",
@@ -71,7 +72,7 @@ class Export(Step):
             try:
                 program = torch.onnx.export(
                     module,
-                    (example,),
+                    example,
                     dynamo=True,
                     opset_version=options.opset_version,
                     dynamic_shapes=None if options.batch else ({0: torch.export.Dim("batch")},),
@@ -114,12 +115,12 @@ class Export(Step):
         session = onnx_session(path, context.threads)
         worst = 0.0
         for count in (options.batch,) if options.batch else CHECKED:
-            batch = context.example(count)
+            inputs = context.example(count)
             try:
-                outputs = onnx_outputs(session, batch)
+                outputs = onnx_outputs(session, inputs)
             except BuildError as error:
                 raise BuildError(error.problem, next_step=_FIXED) from error
-            worst = max(worst, largest_difference(module_outputs(module, batch), outputs))
+            worst = max(worst, largest_difference(module_outputs(module, inputs), outputs))
         if not worst <= options.tolerance:
             raise BuildError(
                 f"the exported graph's outputs differ by {worst:.3g} (relative) from the module's",

@@ -10,12 +10,14 @@ from typing_extensions import override
 
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import TORCH, Artifact, OptionsModel
+from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.steps import Applied, BuildContext, Step, expect
 from pytest_perfgate.steps.output_check import (
     expect_close,
     largest_difference,
     module_outputs,
     short,
+    tensors,
     tolerance_option,
 )
 
@@ -41,15 +43,15 @@ class Fuse(Step):
 
         torch.set_num_threads(context.threads)
         module = artifact.module.eval()
-        batch = context.example(2)
-        before, wanted = _norms(module), module_outputs(module, batch)
-        pairs = _pairs(module, batch) if options.enabled else []
+        inputs = context.example(2)
+        before, wanted = _norms(module), module_outputs(module, inputs)
+        pairs = _pairs(module, inputs) if options.enabled else []
         module = self.restore(module, {"pairs": pairs}, options)
         effect = {
             "fused_pairs": len(pairs),
             "batch_norms_before": before,
             "batch_norms": _norms(module),
-            "largest_difference": short(largest_difference(wanted, module_outputs(module, batch))),
+            "largest_difference": short(largest_difference(wanted, module_outputs(module, inputs))),
         }
         return Applied(Artifact(TORCH, module=module), effect, structure={"pairs": pairs})
 
@@ -84,7 +86,7 @@ def _norms(module: Any) -> int:
     return sum(isinstance(module, kind) for module in module.modules())
 
 
-def _pairs(module: Any, batch: Any) -> list[list[str]]:
+def _pairs(module: Any, inputs: Inputs) -> list[list[str]]:
     """Names of convolutions and of the batch normalisations that alone read their outputs.
 
     They are found in the exported graph: what is called in which order, and what else reads an
@@ -94,9 +96,7 @@ def _pairs(module: Any, batch: Any) -> list[list[str]]:
 
     from pytest_perfgate.artifact import dtype_of
 
-    x = torch.from_numpy(batch)
-    dtype = dtype_of(module)
-    program = torch.export.export(module, (x if dtype is None else x.to(dtype),))
+    program = torch.export.export(module, tensors(inputs, dtype_of(module)))
     signature = program.graph_signature
     owners = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
     modules = dict(module.named_modules(remove_duplicate=False))

@@ -53,19 +53,20 @@ class Ncnn(Step):
         if artifact.path is None:
             raise BuildError("there is no ONNX file to convert")
         path = context.folder / "model.param"
-        images = context.example(4)
-        _convert(artifact.path, path, images.shape, options)
+        inputs = context.example(4)
+        shape = inputs.only_images("ncnn").shape
+        _convert(artifact.path, path, shape, options)
 
         def opened(path: Path) -> InferenceSession:
             if path.suffix == ".onnx":  # a part of the graph
-                _convert(path, path.with_suffix(".param"), images.shape, options)
+                _convert(path, path.with_suffix(".param"), shape, options)
             return Runtime().open(
                 Artifact(NCNN, path=path.with_suffix(".param")),
                 Runtime.Options(),
                 OpenContext(threads=context.threads, folder=context.folder),
             )
 
-        comparison = Comparison(artifact.path, images, context.threads)
+        comparison = Comparison(artifact.path, inputs, context.threads)
         session = opened(path)
         widest = comparison.widest(opened, session)
         session.close()
@@ -76,7 +77,7 @@ class Ncnn(Step):
             "layers": int(path.read_text().split(maxsplit=2)[1]),
             "fp16_weights": options.fp16,
             "weights_bytes": path.with_suffix(".bin").stat().st_size,
-            "input": list(images.shape[1:]),
+            "input": list(shape[1:]),
             "largest_difference": short(widest.difference),
             "first_difference": str(operator or ""),
         }

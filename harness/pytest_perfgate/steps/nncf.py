@@ -11,6 +11,7 @@ from typing_extensions import override
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import ONNX, OPENVINO, Artifact, OptionsModel
 from pytest_perfgate.errors import BuildError, suggestion
+from pytest_perfgate.runtimes.openvino import taken_by
 from pytest_perfgate.steps import Applied, BuildContext, Step, expect
 from pytest_perfgate.steps.quiet import quiet
 
@@ -89,7 +90,8 @@ class Nncf(Step):
         known = _all(model, "get_friendly_name")
         _require("ignored_names", options.ignored_names, known)
         _require("ignored_types", options.ignored_types, _all(model, "get_type_name"))
-        images = _Images(context, options.subset_size if options.method == "quantize" else 0)
+        most = options.subset_size if options.method == "quantize" else 0
+        images = _Images(model, context, most)
         with quiet():
             result = _METHODS[options.method](model, options, images)
             _rename(result)
@@ -123,16 +125,17 @@ class Nncf(Step):
 class _Images:
     """The calibration images, as often as they are asked for; `used` is how many came."""
 
-    def __init__(self, context: BuildContext, most: int) -> None:
+    def __init__(self, model: Any, context: BuildContext, most: int) -> None:
+        self._taken = taken_by(model)
         self._context = context
         self._most = most
         self.used = 0
 
     def __iter__(self) -> Iterator[Any]:
-        for count, batch in enumerate(self._context.inputs(_CALIBRATION, self._most), 1):
+        for count, inputs in enumerate(self._context.inputs(_CALIBRATION, self._most), 1):
             self.used = max(self.used, count)
             self._context.progress(count, self._most, "calibrating")
-            yield batch
+            yield inputs.feed(self._taken)
 
 
 def _quantize(model: Any, options: Any, images: _Images) -> Any:

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from pytest_perfgate.errors import BuildError
+from pytest_perfgate.inputs import Inputs, as_dtype
 from pytest_perfgate.runtimes import InferenceSession
+from pytest_perfgate.runtimes.onnxruntime_inputs import taken_by
 from pytest_perfgate.steps.onnx_parts import Operator, Parts
 from pytest_perfgate.steps.output_check import (
     NOTHING_IN_COMMON,
@@ -58,7 +60,7 @@ class Comparison:
 
     Args:
         path: the file.
-        images: float32 (N, 3, H, W), see `probe_inputs.probes`.
+        inputs: of some images, see `probe_inputs.probes`.
         threads: of ONNX Runtime.
 
         in_16_bits: whether the runtime is told to compute in 16-bit floating point.
@@ -68,8 +70,9 @@ class Comparison:
         is_coarse: whether 8 or 16 bits are computed in, whose rounding adds up over the layers.
     """
 
-    def __init__(self, path: Path, images: Any, threads: int, *, in_16_bits: bool = False) -> None:
-        import numpy as np
+    def __init__(
+        self, path: Path, inputs: Inputs, threads: int, *, in_16_bits: bool = False
+    ) -> None:
         import onnx
 
         model = onnx.load(path)
@@ -81,7 +84,7 @@ class Comparison:
         self.is_coarse = self._in_16_bits or self.parts.is_quantized
         self._measure = spread if self.is_coarse else difference
         self._known: dict[tuple[str, str], Any] = {}
-        self._probes = {name: np.repeat(one, rows, 0) for name, one in probes(images).items()}
+        self._probes = {name: one.repeated(rows) for name, one in probes(inputs).items()}
 
     def widest(self, open_file: Open, session: InferenceSession | None = None) -> Widest:
         """The largest difference of the runtime that `open_file` opens, over all inputs.
@@ -185,8 +188,12 @@ class Comparison:
         """`value` as ONNX defines it, from `values` of what it is computed from."""
         model = self.parts.between(sources, (value,)).SerializeToString()
         session = onnx_session(model, self._threads, exact=True)
-        known = {**values, self.parts.image: self._probes[probe]}
-        fed = {value.name: known[value.name] for value in session.get_inputs()}
+        inputs = self._probes[probe]
+        known = {**inputs.others, self.parts.image: inputs.images, **values}
+        fed = {
+            name: as_dtype(known[name], dtype, f"the input {name!r} takes")
+            for name, dtype in taken_by(session).items()
+        }
         return session.run(None, fed)[0]
 
     def _values(self, names: Sequence[str], probe: str, open_file: Open) -> dict[str, Any]:
@@ -257,9 +264,9 @@ class Comparison:
         return float(np.abs(finite).max())
 
 
-def _run(session: InferenceSession, batch: Any, name: str) -> tuple[Any, ...]:
+def _run(session: InferenceSession, inputs: Inputs, name: str) -> tuple[Any, ...]:
     try:
-        return session.run(batch.copy())
+        return session.run(inputs.map(lambda array: array.copy()))
     except Exception as error:
         raise BuildError(
             f"the runtime does not run the input {name!r}: {type(error).__name__}: {error}"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pytest_perfgate.steps.output_check import image_input
+from pytest_perfgate.steps.output_check import graph_inputs, image_input
 
 _DECIDING = {"TopK", "NonMaxSuppression", "ArgMax", "ArgMin", "NonZero", "Unique", "Compress"}
 """Operators whose output jumps where two values are as good as equal: a difference in the last
@@ -58,6 +58,7 @@ class Parts:
         }
         self._weights = {value.name: value for value in graph.initializer}
         self.image = image_input(graph).name
+        self._taken = {entry.name for entry in graph_inputs(graph)}
         self._live = self._after({self.image})
         decided = {
             name
@@ -125,7 +126,7 @@ class Parts:
         listed = [
             value
             for value in graph.input
-            if value.name in read or (value.name == self.image and not inputs)
+            if value.name in read or (value.name in self._taken and not inputs)
         ]
         del graph.node[:], graph.output[:], graph.value_info[:], graph.initializer[:]
         del graph.input[:]

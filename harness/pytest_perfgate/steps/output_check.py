@@ -14,32 +14,48 @@ from pydantic import Field
 
 from pytest_perfgate.artifact import dtype_of
 from pytest_perfgate.errors import BuildError
+from pytest_perfgate.inputs import Inputs
+from pytest_perfgate.runtimes.onnxruntime_inputs import taken_by
 from pytest_perfgate.steps import expect
 
 CHECKED = (1, 3)
 """Batch sizes: one that tracing specialises on, and one that no step takes as its example."""
 
 
-def module_outputs(module: Any, batch: Any) -> tuple[Any, ...]:
-    """The outputs of a torch module for `batch`, float32 (N, 3, H, W), in the module's own type."""
+def tensors(inputs: Inputs, dtype: Any = None) -> tuple[Any, ...]:
+    """What a torch module is called with: a tensor for each input, floating-point ones in `dtype`;
+    None: as they are.
+    """
+    import torch
+
+    plain = map(torch.from_numpy, inputs.arrays)
+    return tuple(x.to(dtype) if dtype is not None and x.is_floating_point() else x for x in plain)
+
+
+def module_outputs(module: Any, inputs: Inputs) -> tuple[Any, ...]:
+    """The outputs of a torch module for `inputs`, in the module's own type."""
     import torch
 
     with torch.inference_mode():
-        x = torch.from_numpy(batch)
-        dtype = dtype_of(module)
-        outputs = module(x if dtype is None else x.to(dtype))
+        outputs = module(*tensors(inputs, dtype_of(module)))
     outputs = (outputs,) if isinstance(outputs, torch.Tensor) else tuple(outputs)
     return tuple(
         (output.float() if output.is_floating_point() else output).numpy() for output in outputs
     )
 
 
-def image_input(graph: Any) -> Any:
-    """The first input of an ONNX graph that is no weight: before IR version 4 weights are listed
-    among the inputs, too.
+def graph_inputs(graph: Any) -> list[Any]:
+    """The inputs of an ONNX graph that are no weights: before IR version 4 these are listed among
+    the inputs, too.
     """
     weights = {tensor.name for tensor in graph.initializer}
-    return next(entry for entry in graph.input if entry.name not in weights)
+    return [entry for entry in graph.input if entry.name not in weights]
+
+
+def image_input(graph: Any) -> Any:
+    """The input of an ONNX graph that takes the images: the first of four axes."""
+    entries = graph_inputs(graph)
+    return next((one for one in entries if len(one.type.tensor_type.shape.dim) == 4), entries[0])
 
 
 def batches(model: Any) -> tuple[int, ...]:
@@ -63,21 +79,21 @@ def onnx_session(model: Path | bytes, threads: int, *, exact: bool = False) -> A
     return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 
 
-def onnx_outputs(session: Any, batch: Any) -> tuple[Any, ...]:
-    """The outputs of an `onnx_session` for `batch`.
+def onnx_outputs(session: Any, inputs: Inputs) -> tuple[Any, ...]:
+    """The outputs of an `onnx_session` for `inputs`.
 
     Raises:
         BuildError: the graph does not run a batch of this size.
+        InputError: the graph takes other inputs.
     """
     import numpy as np
 
-    entry = session.get_inputs()[0]
-    fed = batch.astype(np.float16) if entry.type == "tensor(float16)" else batch
+    fed = inputs.feed(taken_by(session))
     try:
-        outputs = session.run(None, {entry.name: fed})
+        outputs = session.run(None, fed)
     except Exception as error:
         raise BuildError(
-            f"the graph does not run a batch of {len(batch)}: {error}",
+            f"the graph does not run a batch of {len(inputs)}: {error}",
             next_step="look for a shape that was fixed when the graph was made",
         ) from error
     return tuple(

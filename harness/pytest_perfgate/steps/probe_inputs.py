@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pytest_perfgate.inputs import Inputs
 
 LARGE = 10.0
 """How many times the range of the images the largest probes take."""
@@ -10,8 +10,9 @@ LARGE = 10.0
 _IMAGES = 4
 
 
-def probes(images: Any) -> dict[str, Any]:
-    """Network inputs of one image each by what they are, the same for the same `images`.
+def probes(inputs: Inputs) -> dict[str, Inputs]:
+    """Network inputs of one image each by what they are, the same for the same `inputs`. Inputs
+    besides the images are always those of the first image.
 
     - Real images are what a recipe is judged on.
     - Zeros and ones leave biases, padding and zero points alone with themselves.
@@ -21,17 +22,15 @@ def probes(images: Any) -> dict[str, Any]:
     - Noise at ten times the range is where exponentials overflow.
 
     Args:
-        images: float32 (N, 3, H, W); their lowest and highest value in each channel are the range.
-
-    Returns:
-        arrays float32 (1, 3, H, W).
+        inputs: the images' lowest and highest value in each channel are the range.
     """
     import numpy as np
 
-    images = np.asarray(images, dtype=np.float32)
+    images = inputs.images
+    others = tuple(axis for axis in range(images.ndim) if axis != inputs.channels)
     shape = (1, *images.shape[1:])
-    low = np.broadcast_to(images.min(axis=(0, 2, 3), keepdims=True), shape)
-    high = np.broadcast_to(images.max(axis=(0, 2, 3), keepdims=True), shape)
+    low = np.broadcast_to(images.min(axis=others, keepdims=True), shape)
+    high = np.broadcast_to(images.max(axis=others, keepdims=True), shape)
     noise = np.where(np.random.default_rng(0).random(shape) < 0.5, low, high)
     named = {f"image {index}": images[index : index + 1] for index in range(len(images[:_IMAGES]))}
     named |= {
@@ -43,4 +42,7 @@ def probes(images: Any) -> dict[str, Any]:
         f"noise, {LARGE:g} times the range": LARGE * noise,
         f"noise, {-LARGE:g} times the range": -LARGE * noise,
     }
-    return {name: np.ascontiguousarray(values, dtype=np.float32) for name, values in named.items()}
+    return {
+        name: inputs.showing(np.ascontiguousarray(values, dtype=images.dtype))
+        for name, values in named.items()
+    }

@@ -13,6 +13,7 @@ from pytest_perfgate import registry
 from pytest_perfgate.artifact import TORCH, Artifact, OptionsModel
 from pytest_perfgate.errors import BuildError, suggestion
 from pytest_perfgate.steps import Applied, BuildContext, Step, expect
+from pytest_perfgate.steps.output_check import tensors
 
 
 class Prune(Step):
@@ -60,7 +61,7 @@ class Prune(Step):
         torch.set_num_threads(context.threads)
         torch.manual_seed(context.seed)
         module = artifact.module.eval()
-        example = torch.from_numpy(context.example(1))
+        example = tensors(context.example(1))
         macs_before, parameters_before = torch_pruning.utils.count_ops_and_params(module, example)
         for parameter in module.parameters():
             parameter.requires_grad_(True)  # the way back from the outputs is that of gradients
@@ -101,7 +102,10 @@ class Prune(Step):
         return Applied(
             Artifact(TORCH, module=module),
             effect,
-            structure={"history": history, "input": list(example.shape)},
+            structure={
+                "history": history,
+                "inputs": [[list(x.shape), str(x.dtype)[6:]] for x in example],
+            },
         )
 
     @override
@@ -128,13 +132,14 @@ class Prune(Step):
         import torch_pruning
 
         modules = dict(module.named_modules())
+        example = tuple(
+            torch.zeros(shape, dtype=getattr(torch, dtype)) for shape, dtype in structure["inputs"]
+        )
         graph = torch_pruning.DependencyGraph()
         for parameter in module.parameters():
             parameter.requires_grad_(True)
         with _Ends(module) as ends:
-            graph.build_dependency(
-                module, example_inputs=torch.zeros(structure["input"]), output_transform=ends
-            )
+            graph.build_dependency(module, example_inputs=example, output_transform=ends)
         for name, is_output, indices in structure["history"]:
             layer = modules[name]
             functions = graph.get_pruner_of_module(layer)
@@ -212,13 +217,13 @@ def _not_pruned(module: Any, ignored: set[Any], error: Exception) -> BuildError:
     )
 
 
-def _output_layers(module: Any, example: Any) -> set[Any]:
+def _output_layers(module: Any, example: tuple[Any, ...]) -> set[Any]:
     """The convolution and linear layers whose channels are the model's outputs: the last ones on
     the way from each output back to the input.
     """
     import torch
 
-    outputs = module(example)
+    outputs = module(*example)
     outputs = (outputs,) if isinstance(outputs, torch.Tensor) else tuple(outputs)
     kinds = (torch.nn.modules.conv._ConvNd, torch.nn.Linear)
     owners = {}

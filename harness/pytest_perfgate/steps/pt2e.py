@@ -13,7 +13,7 @@ from pytest_perfgate.artifact import EXPORTED, TORCH, Artifact
 from pytest_perfgate.errors import BuildError
 from pytest_perfgate.registry import Requirement
 from pytest_perfgate.steps import Applied, BuildContext, Step, expect, training_device
-from pytest_perfgate.steps.output_check import largest_difference, module_outputs, short
+from pytest_perfgate.steps.output_check import largest_difference, module_outputs, short, tensors
 from pytest_perfgate.steps.quiet import quiet
 from pytest_perfgate.steps.training import Course, TrainingOptions, course_facts, train
 
@@ -92,9 +92,9 @@ class Pt2e(Step):
         torch.set_num_threads(context.threads)
         torch.manual_seed(context.seed)
         module = artifact.module.eval()
-        batch = context.example(2)
-        expected = module_outputs(module, batch)
-        example = torch.from_numpy(batch)
+        inputs = context.example(2)
+        expected = module_outputs(module, inputs)
+        example = tensors(inputs)
         qat = options.method == "qat"
         with quiet(streams=False):
             prepared = self._prepare(_export(module, example), options)
@@ -107,7 +107,7 @@ class Pt2e(Step):
             path = context.folder / "model.pt2"
             torch.export.save(program, path)
         quantized, quantizable = count(program.graph_module.graph)
-        actual = module_outputs(program.module(), batch)
+        actual = module_outputs(program.module(), inputs)
         effect = {
             "quantized_ops": quantized,
             "quantizable_ops": quantizable,
@@ -166,8 +166,8 @@ class Pt2e(Step):
 
         used = 0
         with torch.no_grad():
-            for batch in context.inputs(_CALIBRATION, options.samples):
-                prepared(torch.from_numpy(batch))
+            for inputs in context.inputs(_CALIBRATION, options.samples):
+                prepared(*tensors(inputs))
                 used += 1
                 context.progress(used, options.samples, "calibrating")
         return used
@@ -179,8 +179,8 @@ class Pt2e(Step):
 
         wrapped = _trainable(prepared).eval()
         with torch.no_grad():  # ranges start from images, not from infinity
-            for batch in context.inputs(options.data, options.batch_size):
-                wrapped(torch.from_numpy(batch))
+            for inputs in context.inputs(options.data, options.batch_size):
+                wrapped(*tensors(inputs))
         course = Course(context.progress, context.checkpoints, device=options.device)
         data = context.data(options.data)
         trained = train(context.trainer, wrapped, data, options, context.seed, course).eval()
@@ -220,15 +220,15 @@ def _shared(graph: Any) -> list[str]:
     )
 
 
-def _program(module: Any, example: Any) -> Any:
+def _program(module: Any, example: tuple[Any, ...]) -> Any:
     import torch
 
     batch = torch.export.Dim("batch", min=1, max=_LARGEST_BATCH)
     with torch.no_grad():
-        return torch.export.export(module, (example,), dynamic_shapes=({0: batch},))
+        return torch.export.export(module, example, dynamic_shapes=({0: batch},))
 
 
-def _export(module: Any, example: Any) -> Any:
+def _export(module: Any, example: tuple[Any, ...]) -> Any:
     return _program(module, example).module()
 
 
@@ -244,8 +244,8 @@ def _trainable(graph: Any) -> Any:
             super().__init__()
             self.graph = graph
 
-        def forward(self, x: Any) -> Any:
-            return self.graph(x)
+        def forward(self, *inputs: Any) -> Any:
+            return self.graph(*inputs)
 
         def train(self, mode: bool = True) -> Any:
             (move_exported_model_to_train if mode else move_exported_model_to_eval)(self.graph)

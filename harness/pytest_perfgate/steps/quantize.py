@@ -14,8 +14,9 @@ from typing_extensions import override
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import ONNX, Artifact, OptionsModel
 from pytest_perfgate.errors import BuildError, suggestion
+from pytest_perfgate.runtimes.onnxruntime_inputs import dtype_name
 from pytest_perfgate.steps import Applied, BuildContext, Step, expect
-from pytest_perfgate.steps.output_check import image_input
+from pytest_perfgate.steps.output_check import graph_inputs
 from pytest_perfgate.steps.quantize_accuracy import SENSITIVITY_IMAGES, held
 from pytest_perfgate.steps.quantize_ranges import Ranges
 from pytest_perfgate.steps.quantize_source import prepare
@@ -259,7 +260,9 @@ def _reader(model: Path, context: BuildContext, samples: int) -> Any:
     import onnx
     from onnxruntime.quantization import CalibrationDataReader
 
-    name = image_input(onnx.load(model, load_external_data=False).graph).name
+    entries = graph_inputs(onnx.load(model, load_external_data=False).graph)
+    names = onnx.TensorProto.DataType.Name
+    taken = {one.name: dtype_name(names(one.type.tensor_type.elem_type)) for one in entries}
 
     class Reader(CalibrationDataReader):  # type: ignore[misc] # the library ships no types
         def __init__(self) -> None:
@@ -267,12 +270,12 @@ def _reader(model: Path, context: BuildContext, samples: int) -> Any:
             self.used = 0
 
         def get_next(self) -> dict[str, Any] | None:
-            batch = next(self._inputs, None)
-            if batch is None:
+            inputs = next(self._inputs, None)
+            if inputs is None:
                 return None
             self.used += 1
             context.progress(self.used, samples, "calibrating")
-            return {name: batch}
+            return inputs.feed(taken)
 
     return Reader()
 

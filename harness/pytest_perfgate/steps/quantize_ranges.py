@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from pytest_perfgate.inputs import Inputs
+
 _ARGUMENT = "calibration_cache_path"
 """ONNX Runtime's name for the file of ranges; older versions have it not."""
 
@@ -24,7 +26,7 @@ class Ranges:
     """
 
     def __init__(
-        self, folder: Path | None, plain: Path, options: Any, inputs: Callable[[], Iterable[Any]]
+        self, folder: Path | None, plain: Path, options: Any, inputs: Callable[[], Iterable[Inputs]]
     ) -> None:
         import onnxruntime
         from onnxruntime.quantization import quantize_static
@@ -36,9 +38,10 @@ class Ranges:
         deciding = options.model_dump(mode="json", include=set(DECIDES))
         key = hashlib.sha256(json.dumps([onnxruntime.__version__, deciding]).encode())
         key.update(plain.read_bytes())
-        for batch in inputs():
-            key.update(f"{batch.shape}{batch.dtype}".encode())
-            key.update(batch.tobytes())
+        for one in inputs():
+            for array in one.arrays:
+                key.update(f"{array.shape}{array.dtype}".encode())
+                key.update(array.tobytes())
             self.images += 1
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / f"{key.hexdigest()}.json"

@@ -33,7 +33,7 @@ def prepare(source: Path, target: Path, options: Any, example: Any, threads: int
         source: the ONNX file.
         target: the file to write.
         options: those of the step.
-        example: `example(n)` is a network input of batch n.
+        example: `example(n)` are the network's inputs for a batch of n.
         threads: threads of the comparison.
 
     Raises:
@@ -93,14 +93,12 @@ def _converted(model: Any, version: int) -> Any:
 
 def _check(source: Path, plain: Path, version: int, model: Any, example: Any, threads: int) -> None:
     """Compare the converted graph with the graph that came, on images and on noise."""
-    import numpy as np
-
     images = example(batches(model)[0])
-    noise = np.random.default_rng(0).standard_normal(images.shape, dtype=np.float32)
+    noise = images.showing(_noise(images.images))
     old, new = onnx_session(source, threads), onnx_session(plain, threads)
-    for batch in (images, noise):
+    for inputs in (images, noise):
         try:
-            apart = largest_difference(onnx_outputs(old, batch), onnx_outputs(new, batch))
+            apart = largest_difference(onnx_outputs(old, inputs), onnx_outputs(new, inputs))
         except BuildError as error:
             raise BuildError(
                 f"the graph of operator set {version} does not run in {_NEWER}: {error.problem}",
@@ -112,6 +110,17 @@ def _check(source: Path, plain: Path, version: int, model: Any, example: Any, th
                 f"{short(apart)} of its largest value",
                 next_step=f"export the model with operator set {_OLDEST} or newer",
             )
+
+
+def _noise(images: Any) -> Any:
+    """Normal noise for floats, any value for whole numbers."""
+    import numpy as np
+
+    random = np.random.default_rng(0)
+    if images.dtype.kind == "f":
+        return random.standard_normal(images.shape, dtype=np.float32).astype(images.dtype)
+    ends = np.iinfo(images.dtype)
+    return random.integers(ends.min, ends.max, images.shape, images.dtype, endpoint=True)
 
 
 def _refuse_grouped(graph: Any, options: Any) -> None:

@@ -213,7 +213,7 @@ def _profile(
         raise BuildError(f"the graph's input has the shape {shape}", valid="(N, 3, H, W)")
     if all(size >= 0 for size in shape):
         return (shape[0],) * 3
-    rest = tuple(context.example(1).shape[1:])
+    rest = tuple(context.example(1).only_images("TensorRT").shape[1:])
     for expected, given in zip(shape[1:], rest, strict=True):
         if expected not in {-1, given}:
             raise BuildError(f"the graph's input has the shape {shape}, the images {rest}")

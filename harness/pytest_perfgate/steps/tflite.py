@@ -22,6 +22,7 @@ from pytest_perfgate.steps.output_check import (
     finite,
     largest_difference,
     module_outputs,
+    tensors,
     tolerance_option,
 )
 from pytest_perfgate.steps.probe_inputs import probes
@@ -65,7 +66,6 @@ class Tflite(Step):
 
     def apply(self, artifact: Artifact, options: Any, context: BuildContext) -> Applied:
         """Exports, converts in another process, and compares the outputs with the module's."""
-        import numpy as np
         import torch
 
         torch.set_num_threads(context.threads)
@@ -77,11 +77,12 @@ class Tflite(Step):
                 next_step=_INSTALL,
             )
         module = artifact.module.eval().to(memory_format=torch.contiguous_format)
-        batch = context.example(options.batch)
+        inputs = context.example(options.batch)
+        inputs.only_images("LiteRT")
         path = context.folder / "model.tflite"
         with tempfile.TemporaryDirectory() as scratch:
             program = Path(scratch) / "program.pt2"
-            torch.export.save(torch.export.export(module, (torch.from_numpy(batch),)), program)
+            torch.export.save(torch.export.export(module, tensors(inputs)), program)
             _run([python, "-c", _CONVERT, str(program), str(path)], path)
         session = Runtime().open(
             Artifact(TFLITE, path=path),
@@ -89,8 +90,8 @@ class Tflite(Step):
             OpenContext(threads=context.threads, folder=context.folder),
         )
         difference = 0.0
-        for one in (batch, *probes(batch).values()):
-            fed = np.resize(one, batch.shape)
+        for one in (inputs, *probes(inputs).values()):
+            fed = one.repeated(options.batch)
             ours, theirs = session.run(fed), module_outputs(module, fed)
             difference = max(difference, largest_difference(theirs, ours))
         session.close()

@@ -17,6 +17,7 @@ from pytest_perfgate.metric import Metric
 from pytest_perfgate.registry import Requirement
 
 if TYPE_CHECKING:
+    from pytest_perfgate.inputs import Inputs
     from pytest_perfgate.records.accuracy import Accuracy, Doubt
     from pytest_perfgate.records.image_losses import SeenBox, WorseImage
 
@@ -27,9 +28,9 @@ class Pipeline(ABC):
     """
 
     @abstractmethod
-    def preprocess(self, images: Sequence[Any]) -> tuple[Any, Any]:
-        """Decoded images, uint8 (H, W, 3) RGB each, to a network input float32 (N, 3, h, w) and
-        the data that `postprocess` needs to map results back.
+    def preprocess(self, images: Sequence[Any]) -> tuple[Inputs, Any]:
+        """Decoded images, uint8 (H, W, 3) RGB each, to the network's inputs and the data that
+        `postprocess` needs to map results back.
 
         Raises:
             SeveralSizes: the images' inputs have different sizes.
@@ -50,6 +51,7 @@ class Task(registry.Extension, ABC):
             from dataclasses import dataclass
 
             import numpy as np
+            from pytest_perfgate.inputs import Inputs
             from pytest_perfgate.metric import Better, Metric, by_name
             from pytest_perfgate.records.accuracy import Accuracy, Packed, Ratio
             from pytest_perfgate.tasks import Pipeline, Task
@@ -99,7 +101,7 @@ class Task(registry.Extension, ABC):
             class BrightnessPipeline(Pipeline):
                 def preprocess(self, images):
                     batch = np.stack(images).astype(np.float32) / 255
-                    return np.ascontiguousarray(batch.transpose(0, 3, 1, 2)), None
+                    return Inputs(np.ascontiguousarray(batch.transpose(0, 3, 1, 2))), None
 
                 def postprocess(self, outputs, meta):
                     return [float(row.mean()) for row in outputs[0]]

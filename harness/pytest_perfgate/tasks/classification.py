@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from pytest_perfgate import registry
 from pytest_perfgate.errors import DataError
+from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.metric import Better, Metric, by_name
 from pytest_perfgate.tasks import Pipeline, Task
 from pytest_perfgate.tasks.classification_data import Called, ClassificationData, as_called
@@ -18,7 +19,7 @@ from pytest_perfgate.tasks.filters import required
 from pytest_perfgate.tasks.input_options import Input
 from pytest_perfgate.tasks.output_options import OutputOptions
 from pytest_perfgate.tasks.own_functions import OwnPredictions
-from pytest_perfgate.tasks.preprocessing import reader
+from pytest_perfgate.tasks.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     from pytest_perfgate.records.accuracy import Accuracy, Doubt
@@ -150,11 +151,11 @@ class ClassificationPipeline(Pipeline):
     """Pre-process and post-process as declared."""
 
     def __init__(self, options: Input, wanted: Output) -> None:
-        self._pixels = reader(options, placed=False)
+        self._pixels = Preprocessing(options, placed=False)
         self._wanted = wanted
         self._own = OwnPredictions(wanted.postprocess, as_called) if wanted.postprocess else None
 
-    def preprocess(self, images: Sequence[Any]) -> tuple[Any, Any]:
+    def preprocess(self, images: Sequence[Any]) -> tuple[Inputs, Any]:
         """See `tasks.preprocessing`."""
         return self._pixels.read(images)
 

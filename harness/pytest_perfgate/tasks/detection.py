@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from pytest_perfgate import registry
 from pytest_perfgate.errors import DataError
+from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.metric import Better, Metric, by_name
 from pytest_perfgate.tasks import Pipeline, Task
 from pytest_perfgate.tasks.detection_data import DetectionData, as_prediction
@@ -17,7 +18,7 @@ from pytest_perfgate.tasks.detection_output import Output
 from pytest_perfgate.tasks.filters import required
 from pytest_perfgate.tasks.input_options import Input
 from pytest_perfgate.tasks.own_functions import OwnPredictions
-from pytest_perfgate.tasks.preprocessing import reader
+from pytest_perfgate.tasks.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     from pytest_perfgate.records.accuracy import Accuracy, Doubt
@@ -179,7 +180,7 @@ class DetectionPipeline(Pipeline):
     """Pre-process and post-process as declared."""
 
     def __init__(self, options: Input, wanted: Output) -> None:
-        self._pixels = reader(options, placed=not wanted.postprocess)
+        self._pixels = Preprocessing(options, placed=not wanted.postprocess)
         self._wanted = wanted
         self.decoder: Decoder = registry.find(registry.DECODERS, wanted.decode)
         self._decoder_options = self.decoder.Options.model_validate(wanted.options)
@@ -188,7 +189,7 @@ class DetectionPipeline(Pipeline):
         )
         self._units = self.decoder.units(self._decoder_options)
 
-    def preprocess(self, images: Sequence[Any]) -> tuple[Any, Any]:
+    def preprocess(self, images: Sequence[Any]) -> tuple[Inputs, Any]:
         """See `tasks.preprocessing`."""
         return self._pixels.read(images)
 

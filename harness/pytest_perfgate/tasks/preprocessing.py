@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from pytest_perfgate.errors import SeveralSizes
+from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.tasks.filters import luma, resizer
 from pytest_perfgate.tasks.geometry import Geometry, Placed
 from pytest_perfgate.tasks.input_options import Input
@@ -18,19 +19,29 @@ from pytest_perfgate.tasks.own_functions import OwnPixels
 
 
 class Reader(Protocol):
-    """Prepares images for a network."""
+    """Prepares the pixels of images."""
 
     def read(self, images: Sequence[Any]) -> tuple[Any, tuple[Any, ...]]:
-        """Uint8 (H, W, 3) RGB images to an input (N, C, h, w), and what is known of each."""
+        """Uint8 (H, W, 3) RGB images to a batch (N, C, h, w), and what is known of each."""
 
 
-def reader(options: Input, *, placed: bool) -> Reader:
-    """The declared pre-processing, or the project's own; `placed`: post-processing needs to know
-    where a picture lies in the input.
+class Preprocessing:
+    """The declared pre-processing, or the project's own, to the inputs of a network.
+
+    Args:
+        options: of `[suite.input]`.
+        placed: whether post-processing needs to know where a picture lies in the input.
     """
-    if options.preprocess:
-        return OwnPixels(options.preprocess, placed=placed)
-    return Pixels(options)
+
+    def __init__(self, options: Input, *, placed: bool) -> None:
+        self._reader: Reader = Pixels(options)
+        if options.preprocess:
+            self._reader = OwnPixels(options.preprocess, placed=placed)
+
+    def read(self, images: Sequence[Any]) -> tuple[Inputs, tuple[Any, ...]]:
+        """Uint8 (H, W, 3) RGB images to the network's inputs, and what is known of each."""
+        batch, places = self._reader.read(images)
+        return Inputs(batch), places
 
 
 class Pixels:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import override
 
 from pytest_perfgate import registry
+from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.metric import Better, Metric, by_name
 from pytest_perfgate.tasks import Pipeline, Task
 from pytest_perfgate.tasks.filters import required
 from pytest_perfgate.tasks.input_options import Input
-from pytest_perfgate.tasks.preprocessing import reader
+from pytest_perfgate.tasks.preprocessing import Preprocessing
 from pytest_perfgate.tasks.segmentation_data import SegmentationData
 from pytest_perfgate.tasks.segmentation_output import Labelling, Output
 
@@ -146,10 +147,10 @@ class SegmentationPipeline(Pipeline):
     """Pre-process and post-process as declared."""
 
     def __init__(self, options: Input, wanted: Output) -> None:
-        self._pixels = reader(options, placed=True)
+        self._pixels = Preprocessing(options, placed=True)
         self._labelling = Labelling(wanted)
 
-    def preprocess(self, images: Sequence[Any]) -> tuple[Any, Any]:
+    def preprocess(self, images: Sequence[Any]) -> tuple[Inputs, Any]:
         """See `tasks.preprocessing`."""
         return self._pixels.read(images)
 

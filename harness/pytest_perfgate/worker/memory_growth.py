@@ -34,8 +34,8 @@ def growth(job: GrowthJob, send: Send) -> None:
     session = open_session(job.suite, job.suite.recipes[job.recipe], job.artifact)
 
     def infer(index: int) -> None:
-        batch, meta = data.pipeline.preprocess([images[index % len(images)]])
-        data.pipeline.postprocess(session.run(batch), meta)
+        inputs, meta = data.pipeline.preprocess([images[index % len(images)]])
+        data.pipeline.postprocess(session.run(inputs), meta)
 
     def show(done: int, total: int) -> None:
         send(WorkProgress(done, total, "growth"))

@@ -12,16 +12,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from pytest_perfgate.building.opening import open_session
 from pytest_perfgate.building.suite_data import SuiteData
+from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.records.launch import Parity
 from pytest_perfgate.runtimes import InferenceSession
 from pytest_perfgate.steps.output_check import NOTHING_IN_COMMON, difference
 from pytest_perfgate.worker.protocol import ParityJob, ParityMeasured, Send
-
-Inputs = npt.NDArray[np.float32]
 
 _EXAMPLES = 40
 _MOST = 160  # inputs that are tried at all, those that make a broken one smaller included
@@ -34,7 +32,7 @@ class Drawn:
     """One input, told rather than kept: `array` makes it.
 
     Attributes:
-        batch, height, width: of the input, which is float32 (batch, 3, height, width).
+        batch, height, width: of the input.
         kind: "constant" (all `low`), "gradient" (from `low` at the left to `high`), "noise"
             (uniform between them), or "image" (validation images, between their own bounds).
         low, high: bounds of the values.
@@ -49,16 +47,28 @@ class Drawn:
     high: float
     seed: int
 
-    def array(self, images: Inputs) -> Inputs:
-        """The input; `images` are those of the kind "image", at the suite's own resolution."""
-        shape = (self.batch, 3, self.height, self.width)
-        if self.kind == "image" and images.shape[1:] == shape[1:]:
-            return np.ascontiguousarray(np.resize(images, shape), dtype=np.float32)
+    def inputs(self, examples: Inputs) -> Inputs:
+        """The input, with what `examples` have besides the images; these are the images of the kind
+        "image", at the suite's own resolution.
+        """
+        if self.kind == "image" and (self.height, self.width) == examples.size:
+            return examples.repeated(self.batch)
+        pixels, dtype = self._pixels(examples), examples.images.dtype
+        if dtype.kind != "f":
+            pixels = np.rint(pixels)
+        if examples.layout == "NHWC":
+            pixels = pixels.transpose(0, 2, 3, 1)
+        return examples.showing(np.ascontiguousarray(pixels, dtype=dtype))
+
+    def _pixels(self, examples: Inputs) -> Any:
+        """Float32 (batch, channels, height, width)."""
+        channels = examples.images.shape[examples.channels]
+        shape = (self.batch, channels, self.height, self.width)
         if self.kind == "constant":
             return np.full(shape, self.low, dtype=np.float32)
         if self.kind == "gradient":
             ramp = np.linspace(self.low, self.high, self.width, dtype=np.float32)
-            return np.ascontiguousarray(np.broadcast_to(ramp, shape))
+            return np.broadcast_to(ramp, shape)
         noise = np.random.default_rng(self.seed).random(shape, dtype=np.float32)
         return np.asarray(self.low + (self.high - self.low) * noise, dtype=np.float32)
 
@@ -77,36 +87,36 @@ def parity(job: ParityJob, send: Send) -> None:
     data = SuiteData(suite)
     reference = open_session(suite, suite.recipes[recipe.reference], job.reference)
     ours = open_session(suite, recipe, job.artifact)
-    images = np.asarray(data.example(max(2, suite.batch)), dtype=np.float32)
-    send(ParityMeasured(search(reference, ours, images, job.limit)))
+    examples = data.example(max(2, suite.batch))
+    send(ParityMeasured(search(reference, ours, examples, job.limit)))
 
 
 def search(
-    reference: InferenceSession, recipe: InferenceSession, images: Inputs, limit: float
+    reference: InferenceSession, recipe: InferenceSession, examples: Inputs, limit: float
 ) -> Parity:
     """The largest difference over drawn inputs, and the smallest input that breaks `limit`.
 
-    `images` is float32 (N, 3, H, W): examples, the largest batch and the bounds of the values.
+    `examples` are the largest batch, and their images have the bounds of the values.
     """
     from hypothesis import Phase, find, settings
     from hypothesis.errors import NoSuchExample
 
     tried: dict[Drawn, tuple[float, str]] = {}
-    usual = _largest(reference, images)
+    usual = _largest(reference, examples)
 
     def difference_of(drawn: Drawn) -> float:
         if drawn not in tried:
             if len(tried) >= _MOST:
                 return 0.0  # the search ends: nothing simpler is looked for any more
-            inputs = drawn.array(images)
+            inputs = drawn.inputs(examples)
             tried[drawn] = _beside(reference, recipe, inputs, usual)
         return tried[drawn][0]
 
-    sizes = _sizes(reference, recipe, images)
+    sizes = _sizes(reference, recipe, examples)
     smallest = ""
     try:
         broken = find(
-            _inputs(sizes, images),
+            _inputs(sizes, examples),
             lambda drawn: difference_of(drawn) > limit,
             settings=settings(
                 max_examples=_EXAMPLES,
@@ -129,11 +139,11 @@ def search(
     )
 
 
-def _inputs(sizes: Sequence[tuple[int, int]], images: Inputs) -> Any:
+def _inputs(sizes: Sequence[tuple[int, int]], examples: Inputs) -> Any:
     """The strategy; what comes first in each choice is what a broken input is reduced to."""
     from hypothesis import strategies as st
 
-    low, high = float(images.min()), float(images.max())
+    low, high = float(examples.images.min()), float(examples.images.max())
     # Black and white are where things break, and a draw between them seldom comes near.
     ends = st.sampled_from((low, high))
     values = ends | st.floats(low, high, width=32, allow_subnormal=False)
@@ -149,7 +159,7 @@ def _inputs(sizes: Sequence[tuple[int, int]], images: Inputs) -> Any:
 
     return st.builds(
         drawn,
-        st.integers(1, len(images)),
+        st.integers(1, len(examples)),
         st.sampled_from(list(sizes)),
         st.sampled_from(_KINDS),
         st.tuples(values, values),
@@ -158,19 +168,27 @@ def _inputs(sizes: Sequence[tuple[int, int]], images: Inputs) -> Any:
 
 
 def _sizes(
-    reference: InferenceSession, recipe: InferenceSession, images: Inputs
+    reference: InferenceSession, recipe: InferenceSession, examples: Inputs
 ) -> tuple[tuple[int, int], ...]:
     """Resolutions that both take: the suite's own, and half and one and a half of it where the
-    graph leaves them open. The suite's own is first, whether it works or not.
+    graph leaves them open. The suite's own is first, whether it works or not, and the only one of a
+    network with further inputs, which may hold sizes.
     """
-    height, width = images.shape[2:]
+    height, width = examples.size
     sizes = [(height, width)]
+    if examples.others:
+        return tuple(sizes)
     for factor in (0.5, 1.5):
-        size = tuple(max(_GRID, round(factor * side / _GRID) * _GRID) for side in (height, width))
-        blank = np.zeros((1, 3, *size), dtype=np.float32)
+        size = _scaled(height, factor), _scaled(width, factor)
+        blank = Drawn(1, *size, "constant", 0.0, 0.0, 0).inputs(examples)
         if size not in sizes and all(_takes(one, blank) for one in (reference, recipe)):
-            sizes.append((size[0], size[1]))
+            sizes.append(size)
     return tuple(sizes)
+
+
+def _scaled(side: int, factor: float) -> int:
+    """A side of another resolution."""
+    return max(_GRID, round(factor * side / _GRID) * _GRID)
 
 
 def _takes(session: InferenceSession, inputs: Inputs) -> bool:
@@ -181,10 +199,15 @@ def _takes(session: InferenceSession, inputs: Inputs) -> bool:
     return True
 
 
-def _largest(reference: InferenceSession, images: Inputs) -> list[float]:
+def _copied(inputs: Inputs) -> Inputs:
+    """The same in memory of its own: a runtime may write to what it is given."""
+    return inputs.map(np.copy)
+
+
+def _largest(reference: InferenceSession, examples: Inputs) -> list[float]:
     """The largest value of each of the reference's outputs on the suite's own images."""
     largest = []
-    for output in reference.run(images.copy()):
+    for output in reference.run(_copied(examples)):
         values = np.abs(np.asarray(output, dtype=np.float64))
         largest.append(float(np.max(values, initial=0.0, where=np.isfinite(values))))
     return largest
@@ -194,9 +217,9 @@ def _beside(
     reference: InferenceSession, recipe: InferenceSession, inputs: Inputs, usual: Sequence[float]
 ) -> tuple[float, str]:
     """How far the outputs are apart, and what is wrong when it is more than numbers."""
-    expected = reference.run(inputs.copy())
+    expected = reference.run(_copied(inputs))
     try:
-        outputs = recipe.run(inputs.copy())
+        outputs = recipe.run(_copied(inputs))
     except Exception as error:  # noqa: BLE001 - whatever a runtime raises is the finding
         text = str(error).strip().splitlines()
         said = f"{type(error).__name__}: {text[0][:200] if text else ''}"

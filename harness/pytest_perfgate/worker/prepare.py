@@ -182,8 +182,8 @@ def _evaluate(
         recorder, chosen = OutputRecorder(), _chosen(data)
         total = len(validation.images)
         for index in range(total):
-            batch, meta = data.pipeline.preprocess([np.array(validation.images[index])])
-            outputs = session.run(batch)
+            inputs, meta = data.pipeline.preprocess([np.array(validation.images[index])])
+            outputs = session.run(inputs)
             of_image = data.pipeline.postprocess(outputs, meta)
             if index in chosen:
                 packed = data.task.pack(of_image)
@@ -223,11 +223,11 @@ def _repeat(
         if number >= _REPEATS and not spread:
             return
         images = VariedImages(data.images(VALIDATION, [index]))
-        batch, _ = data.pipeline.preprocess([images.varied(0, 0)])
-        spread = max(spread, recorder.repeat(number, session.run(batch)))
+        inputs, _ = data.pipeline.preprocess([images.varied(0, 0)])
+        spread = max(spread, recorder.repeat(number, session.run(inputs)))
         if number < _REPEATS:
-            batch, _ = data.pipeline.preprocess([images.varied(0, _VARIATION)])
-            recorder.vary(number, session.run(batch))
+            inputs, _ = data.pipeline.preprocess([images.varied(0, _VARIATION)])
+            recorder.vary(number, session.run(inputs))
 
 
 def _open_cold(
@@ -235,14 +235,14 @@ def _open_cold(
 ) -> tuple[InferenceSession, float]:
     """A session after its first inference, and the seconds from nothing to there."""
     preload(preloads(suite, recipe))
-    batch = data.example(1)
+    inputs = data.example(1)
     if artifact.compiled is not None:
         # What an earlier evaluation has compiled would make a cold load look warm.
         shutil.rmtree(artifact.compiled, ignore_errors=True)
     start = time.perf_counter()
     session = open_session(suite, recipe, artifact)
     try:
-        session.run(batch)
+        session.run(inputs)
     except BaseException:
         session.close()
         raise

@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 import statistics
 import time
-from typing import Any
 
 from pytest_perfgate.building.opening import open_session
 from pytest_perfgate.building.suite_data import SuiteData
+from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.records.profile import Profile
 from pytest_perfgate.runtimes import InferenceSession
 from pytest_perfgate.worker.loading import read_images
@@ -30,22 +30,22 @@ def profile(job: ProfileJob, send: Send) -> None:
         os.sched_setaffinity(0, job.cores)
     session = open_session(job.suite, job.suite.recipes[job.recipe], job.artifact)
     try:
-        batch, _ = SuiteData(job.suite).pipeline.preprocess(read_images(job.images)[:1])
-        operators = _profiled(session, batch)
+        inputs, _ = SuiteData(job.suite).pipeline.preprocess(read_images(job.images)[:1])
+        operators = _profiled(session, inputs)
     finally:
         session.close()
     send(Profiled(operators))
 
 
-def _profiled(session: InferenceSession, batch: Any) -> Profile:
+def _profiled(session: InferenceSession, inputs: Inputs) -> Profile:
     took = []
     for _ in range(_PLAIN + 1):
         start = time.perf_counter()
-        session.run(batch)
+        session.run(inputs)
         took.append(time.perf_counter() - start)
     plain = statistics.median(took[1:])  # the first one allocates
     count = min(_MOST, max(_FEWEST, int(_SECONDS / max(plain, 1e-6))))
-    rows = session.profile(batch, count)
+    rows = session.profile(inputs, count)
     if rows is None:
         return Profile(problem="its runtime has no profiler")
     rows.sort(key=lambda row: -row.seconds)

@@ -37,8 +37,8 @@ def doubt_of(
     """
     samples = []
     for image in data.images(VALIDATION, range(min(_SAMPLES, len(predictions)))):
-        batch, meta = data.pipeline.preprocess([image])
-        samples.append((session.run(batch), meta))
+        inputs, meta = data.pipeline.preprocess([image])
+        samples.append((session.run(inputs), meta))
     doubt = data.task.doubt_outputs(samples, data.output)
     if doubt is None:
         doubt = data.task.doubt(data.split(VALIDATION), predictions, accuracy, data.output)
@@ -68,7 +68,7 @@ def _cause(
             key = pixels.model_dump_json()
             if key not in outputs:
                 prepared = [pipeline.preprocess([image]) for image in images]
-                outputs[key] = [(session.run(batch), meta) for batch, meta in prepared]
+                outputs[key] = [(session.run(inputs), meta) for inputs, meta in prepared]
             for arrays, meta in outputs[key]:
                 others += pipeline.postprocess(arrays, meta)
             values = data.task.evaluate(validation, [*others, *predictions[count:]]).values

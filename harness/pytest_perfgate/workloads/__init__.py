@@ -150,8 +150,8 @@ class Workload(registry.Extension, ABC):
                     start = time.perf_counter()
                     for index in range(number, number + self._count):
                         image = self._images[index % len(self._images)]
-                        batch, meta = self._pipeline.preprocess([image])
-                        self._pipeline.postprocess(self.session.run(batch), meta)
+                        inputs, meta = self._pipeline.preprocess([image])
+                        self._pipeline.postprocess(self.session.run(inputs), meta)
                     return (time.perf_counter() - start,)
 
     Attributes:

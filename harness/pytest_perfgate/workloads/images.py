@@ -54,9 +54,9 @@ class _Work(Work):
             self._flush()
         clock = time.perf_counter
         begin = clock()
-        batch, meta = self._pipeline.preprocess([image])
+        inputs, meta = self._pipeline.preprocess([image])
         ready = clock()
-        outputs = self.session.run(batch)
+        outputs = self.session.run(inputs)
         done = clock()
         predictions = self._pipeline.postprocess(outputs, meta)
         end = clock()

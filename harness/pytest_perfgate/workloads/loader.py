@@ -14,6 +14,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import Field, field_validator
@@ -22,6 +23,7 @@ from typing_extensions import override
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import OptionsModel, data_source
 from pytest_perfgate.errors import RuntimeFault
+from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.machine.parent_death import die_with
 from pytest_perfgate.machine.processes import MORE_SHARED, SHARED, free_shared_memory
 from pytest_perfgate.metric import Better, Metric, Rule, by_name
@@ -120,12 +122,12 @@ class _Work(Work):
             # Processes are started before the session has threads, which no fork would keep.
             multiprocessing_context="fork" if options.num_workers else None,
         )
-        self._batches: Iterator[tuple[Any, int]] = iter(loader)
+        self._batches: Iterator[_Batch] = iter(loader)
         self._loaded = 0
         self._size, self._count = options.batch_size, len(data.images)
         judged = options.data == "validation"
         self._check = context.check if judged else None
-        processes = {self._load()[1] for _ in range(max(1, 2 * options.num_workers))}
+        processes = {self._load().process for _ in range(max(1, 2 * options.num_workers))}
         self._refuse_others(processes)
         self._workers = [process.pid for process in multiprocessing.active_children()]
         self._signal(signal.SIGSTOP)
@@ -157,19 +159,19 @@ class _Work(Work):
         waited, start = 0.0, clock()
         for _ in range(options.batches):
             before = clock()
-            batch = self._next()
+            inputs = self._next()
             waited += clock() - before
-            outputs = self.session.run(batch)
+            outputs = self.session.run(inputs)
         whole = clock() - start
         self._signal(signal.SIGSTOP)
         self._inspect(outputs)
         images = options.batches * options.batch_size
         return whole, max(waited / whole, _LEAST_SHARE), images / whole
 
-    def _next(self) -> Any:
-        return self._load()[0].numpy()
+    def _next(self) -> Inputs:
+        return self._load().inputs.map(lambda tensor: tensor.numpy())
 
-    def _load(self) -> tuple[Any, int]:
+    def _load(self) -> _Batch:
         self._loaded += 1
         return next(self._batches)
 
@@ -194,15 +196,16 @@ def _check_shared_memory(options: Any, images: _Decoded, pipeline: Any) -> None:
     Raises:
         RuntimeFault: they do not.
     """
-    batch, _ = pipeline.preprocess(
+    inputs, _ = pipeline.preprocess(
         [images[index % len(images)] for index in range(options.batch_size)]
     )
     # What is loaded ahead, and the batch that the model has.
     count = options.num_workers * options.prefetch_factor + 1
-    needed, free = count * batch.nbytes, free_shared_memory()
+    size = sum(array.nbytes for array in inputs.arrays)
+    needed, free = count * size, free_shared_memory()
     if free is not None and free < needed:
         raise RuntimeFault(
-            f"{count} batches of {show(batch.nbytes, Unit.BYTES)} are under way at once, and "
+            f"{count} batches of {show(size, Unit.BYTES)} are under way at once, and "
             f"{SHARED} has {show(free, Unit.BYTES)} free",
             where="workload",
             valid=f"{show(needed, Unit.BYTES)} or more of shared memory",
@@ -237,17 +240,29 @@ class _Decoded:
         return np.asarray(self._images[index])
 
 
+@dataclass
+class _Batch:
+    """A network's inputs, as tensors, and the process that made them."""
+
+    inputs: Inputs
+    process: int
+
+    def pin_memory(self) -> _Batch:
+        """The same in page-locked memory: torch calls it for `pin_memory = true`."""
+        return _Batch(self.inputs.map(lambda tensor: tensor.pin_memory()), self.process)
+
+
 class _Collate:
-    """Images to a network's input, and the process that made it."""
+    """Images to a batch."""
 
     def __init__(self, pipeline: Any) -> None:
         self._pipeline = pipeline
 
-    def __call__(self, images: list[Any]) -> tuple[Any, int]:
+    def __call__(self, images: list[Any]) -> _Batch:
         import torch
 
-        batch, _ = self._pipeline.preprocess(images)
-        return torch.from_numpy(batch), os.getpid()
+        inputs, _ = self._pipeline.preprocess(images)
+        return _Batch(inputs.map(torch.from_numpy), os.getpid())
 
 
 class _Forever:

@@ -109,8 +109,8 @@ class _OneByOne(Work):
         for index in range(self._count):
             admitted = time.perf_counter()
             image = self._images[(number * self._count + index) % len(self._images)]
-            batch, meta = self._stages.preprocess([image])
-            outputs = self.session.run(batch)
+            inputs, meta = self._stages.preprocess([image])
+            outputs = self.session.run(inputs)
             self._stages.postprocess(outputs, meta)
             times.append(time.perf_counter() - admitted)
         whole = time.perf_counter() - start
