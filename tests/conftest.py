@@ -136,11 +136,14 @@ class Imported:
         self._modules |= sys.modules
 
     def restore(self) -> None:
-        """Puts back all but what lies in a test's own folders."""
+        """Puts back all but what lies in a test's own folders. What has no file is a part of the
+        native module above it, which makes it once (`torch._C._distributed`).
+        """
         for name, module in self._modules.items():
             if name not in sys.modules:  # few are gone; this runs twice a session
                 file = getattr(module, "__file__", None)
-                if file and not file.startswith(self._own):
+                native = not file and name.rpartition(".")[0] in sys.modules
+                if native or (file and not file.startswith(self._own)):
                     sys.modules[name] = module
         self._modules = {}
 
