@@ -20,6 +20,9 @@ from tests.conftest import Project, said
 
 pytest.importorskip("optuna", reason="python -m pip install 'pytest-perfgate[search]'")
 
+SEARCH = ("--perf-search", "-p", "short_launches")
+"""Paces and boxes of the trials differ several times over: a few rounds tell them apart."""
+
 SUITE = """\
 [suite]
 task  = "detection"
@@ -58,13 +61,18 @@ def recipe(project: Project, name: str = "searched") -> dict[str, Any]:
 
 
 def studied(project: Project) -> list[dict[str, Any]]:
-    """Every trial that the cache has whole, from the lines of its journals."""
-    found = []
+    """Every trial whose end the cache has, from the lines of its journals."""
+    ended = []
     for journal in sorted((project.root / ".perfgate" / "searches").rglob("journal.log")):
+        trials: dict[int, dict[str, Any]] = {}
         for line in journal.read_text().splitlines():
-            trial = json.loads(line).get("user_attr", {}).get("trial")
-            found += [trial] if trial else []
-    return found
+            entry = json.loads(line)
+            number, trial = entry.get("trial_id"), entry.get("user_attr", {}).get("trial")
+            if trial:
+                trials[number] = trial
+            elif "state" in entry and number in trials:  # told after what became of it
+                ended.append(trials.pop(number))
+    return ended
 
 
 @pytest.fixture
@@ -86,7 +94,7 @@ def test_a_search_that_was_killed_goes_on_and_what_wins_is_a_recipe_like_any_oth
     searched: Project, freeze: Callable[..., tuple[int, str]]
 ) -> None:
     """Killed after its first trials, it makes the others, repeats none, and is reused then."""
-    command = [sys.executable, "-m", "pytest", "--perf", "--perf-search", "--perf-wait", "300"]
+    command = [sys.executable, "-m", "pytest", "--perf", "--perf-wait=300", *SEARCH]
     options = {"cwd": searched.root, "stdout": subprocess.DEVNULL, "start_new_session": True}
     with subprocess.Popen([*command, "-k", "searched"], **options) as process:  # type: ignore[call-overload] # as a dict, mypy does not see the overload
         deadline = time.monotonic() + 120
@@ -97,7 +105,7 @@ def test_a_search_that_was_killed_goes_on_and_what_wins_is_a_recipe_like_any_oth
     assert 1 <= len(before) < 4
     assert f"{len(before)} of 4 trials" in freeze()[1]
 
-    result = searched.run("--perf-search", "-k", "searched", "--perf-seconds=60", page=True)
+    result = searched.run(*SEARCH, "-k", "searched", "--perf-seconds=60", page=True)
     found = recipe(searched)["search"]
     assert found["trials"][: len(before)] == before
     assert len({json.dumps(each["values"]) for each in found["trials"]}) == 4 == found["asked"]
@@ -154,7 +162,7 @@ def test_no_trial_that_keeps_the_budgets_is_an_error_with_every_reason(
         "0.002, breaks = { search = { choices = [true, false] } }",
     )
     searched.write(broken)
-    result = searched.run("--perf-search", "-k", "searched")
+    result = searched.run(*SEARCH, "-k", "searched")
     assert searched.verdicts() == {"searched-map": "ERROR"}
     said(result, "none of 4 trials keeps the budgets", "it broke (2 times)")
     told = recipe(searched)
@@ -172,6 +180,6 @@ def test_no_trial_that_keeps_the_budgets_is_an_error_with_every_reason(
 def test_a_search_that_chose_nothing_had_no_effect(searched: Project) -> None:
     """Time for one trial is no search: the proof fails, and the recipe with it."""
     searched.write(SUITE.replace("seed = 1", 'seconds = "100 ms"'))
-    result = searched.run("--perf-search", "-k", "searched")
+    result = searched.run(*SEARCH, "-k", "searched")
     assert searched.verdicts() == {"searched-map": "ERROR"}
     said(result, "the search had no effect: 1 of 4 trials ended in 0.1 s")

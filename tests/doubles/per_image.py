@@ -1,4 +1,4 @@
-"""A runtime that takes 4 ms for a batch and 2 ms for each of its images."""
+"""A runtime that sleeps for 4 ms with a batch and 2 ms with each image: that needs no core."""
 
 import time
 
@@ -22,6 +22,5 @@ class PerImageSession(OnnxSession):
         """An inference, and then a wait."""
         end = time.perf_counter() + 0.004 + 0.002 * len(batch)
         outputs = super().run(batch)
-        while time.perf_counter() < end:
-            pass
+        time.sleep(max(0.0, end - time.perf_counter()))
         return outputs
