@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -121,14 +118,16 @@ def fit(module, data, *, steps, learning_rate, batch_size, seed, course):
     return module.eval()
 """
 
-CHILD = """\
+BUILDS = """\
 import dataclasses
 import json
+import os
 import sys
 from pathlib import Path
 
 import numpy as np
 import torch
+import torch._dynamo
 
 from pytest_perfgate.errors import PerfgateError
 from pytest_perfgate.building import builder as building
@@ -143,12 +142,12 @@ root = Path.cwd()
 suite = read(root / "recipes.toml", root).suite
 
 
-def build(name):
+def build(cache, name):
     recipe = suite.recipes[name]
     data = SuiteData(suite)
     for split in _splits_used(recipe):
         data.refuse_leak(split)
-    store = ArtifactStore(root / ".perfgate" / sys.argv[1])
+    store = ArtifactStore(root / ".perfgate" / cache)
     built = building.build(
         building.BuildRequest(suite, recipe, store, Watch(root), data, lambda *_: None)
     )
@@ -166,78 +165,87 @@ def build(name):
     }
 
 
-def told(name):
+def reported(cache, name):
     try:
-        return build(name)
+        return build(cache, name)
     except PerfgateError as error:
         return {"error": str(error)}
 
 
-print(json.dumps({name: told(name) for name in sys.argv[2:]}))
+for run, job in json.loads(sys.argv[1]).items():
+    # A process for each: torch is imported once, and has computed nothing before it forks.
+    process = os.fork()
+    if process == 0:
+        os.environ |= {"DIE_AT": str(job["die_at"])} if "die_at" in job else {}
+        results = {name: reported(job["cache"], name) for name in job["recipes"]}
+        Path(f"{run}.json").write_text(json.dumps(results))
+        os._exit(0)
+    _, status = os.waitpid(process, 0)
+    expected = -9 if "die_at" in job else 0
+    if os.waitstatus_to_exitcode(status) != expected:
+        sys.exit(f"the process of {run} ended with status {status}")
 """
+
+JOBS: dict[str, dict[str, Any]] = {
+    "undisturbed": {"cache": "whole", "recipes": ["tuned", "moved", "leaking", "taught"]},
+    "restored": {"cache": "whole", "recipes": ["taught"]},
+    "tuned-killed": {"cache": "tuned-cut", "recipes": ["tuned"], "die_at": 5},
+    "tuned-continued": {"cache": "tuned-cut", "recipes": ["tuned"]},
+    "taught-killed": {"cache": "taught-cut", "recipes": ["taught"], "die_at": 5},
+    "taught-continued": {"cache": "taught-cut", "recipes": ["taught"]},
+}
+"""Builds, in this order, each in a process of its own, and some killed at a step."""
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A suite whose model, trainer and data are a module of its own."""
+def builds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What each of the jobs built, by recipe, of a suite whose model, trainer and data are a module
+    of its own; nothing of those that were killed.
+    """
     folder = tmp_path_factory.mktemp("toy")
     (folder / "recipes.toml").write_text(SUITE)
     (folder / "toy.py").write_text(TOY)
     coco_folder(folder, "train", 6, seed=1)
     coco_folder(folder, "validation", 4, seed=2)
-    return folder
-
-
-def build(project: Path, cache: str, *recipes: str, die_at: int | None = None) -> Any:
-    """What a process of its own built, by recipe; None when it was killed."""
-    environment = {**os.environ, **({} if die_at is None else {"DIE_AT": str(die_at)})}
     done = subprocess.run(
-        [sys.executable, "-c", CHILD, cache, *recipes],
-        cwd=project,
-        env=environment,
+        [sys.executable, "-c", BUILDS, json.dumps(JOBS)],
+        cwd=folder,
         capture_output=True,
         text=True,
         check=False,
     )
-    if die_at is not None:
-        assert done.returncode == -signal.SIGKILL, done.stderr
-        return None
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-@pytest.fixture(scope="module")
-def undisturbed(project: Path) -> Any:
-    """Every recipe as one process builds it that nobody kills; importing torch takes the time."""
-    return build(project, "undisturbed", "tuned", "moved", "leaking", "taught")
+    written = {name: folder / f"{name}.json" for name in JOBS}
+    return {name: json.loads(file.read_text()) for name, file in written.items() if file.exists()}
 
 
 @pytest.mark.parametrize(("recipe", "link"), [("tuned", 1), ("taught", 2)])
 def test_a_killed_training_is_continued_by_the_next_session(
-    project: Path, undisturbed: Any, recipe: str, link: int
+    builds: dict[str, Any], recipe: str, link: int
 ) -> None:
     """It ends in the weights of one that nobody disturbed, and leaves no checkpoint behind."""
-    whole = undisturbed[recipe]
+    whole = builds["undisturbed"][recipe]
     assert whole["effects"][link]["resumed_at"] == 0
-    build(project, f"{recipe}-cut", recipe, die_at=5)
-    continued = build(project, f"{recipe}-cut", recipe)[recipe]
+    assert f"{recipe}-killed" not in builds
+    continued = builds[f"{recipe}-continued"][recipe]
     assert continued["effects"][link]["resumed_at"] == 5
     assert continued["digest"] == whole["digest"]
     assert continued["output"] == whole["output"]
     assert continued["left"] == []
 
 
-def test_a_student_is_restored_from_its_own_import_path(project: Path, undisturbed: Any) -> None:
+def test_a_student_is_restored_from_its_own_import_path(builds: dict[str, Any]) -> None:
     """In another process, from the cache: the student's structure with the trained weights."""
-    first = undisturbed["taught"]
-    again = build(project, "undisturbed", "taught")["taught"]
+    first = builds["undisturbed"]["taught"]
+    again = builds["restored"]["taught"]
     assert again["cached"] == [True] * 4
     assert again["model"]["name"] == "toy:small"
     assert again["parameters"] == first["effects"][2]["parameters"] < 200
     assert again["output"] == first["output"]
 
 
-def test_fine_tuning_moves_to_the_data_of_an_import_path(undisturbed: Any) -> None:
+def test_fine_tuning_moves_to_the_data_of_an_import_path(builds: dict[str, Any]) -> None:
     """Another domain gives other weights; images that validation has are refused there too."""
+    undisturbed = builds["undisturbed"]
     assert undisturbed["tuned"]["digest"] != undisturbed["moved"]["digest"]
     assert "toy:leak images are validation images too" in undisturbed["leaking"]["error"]
