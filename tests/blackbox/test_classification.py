@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.conftest import Project, said
+from tests.conftest import DECIDED, Project, said
 
 SIDE = 16
 NAMES = ("blue", "green", "red")
@@ -89,7 +89,7 @@ def classifiers(project: Project) -> Project:
 
 def test_a_classifier_that_is_right_is_green(classifiers: Project) -> None:
     """Its accuracy is in the summary, in place of a detector's map."""
-    result = classifiers.run("--perf-seconds=60")
+    result = classifiers.run(*DECIDED)
     assert set(classifiers.verdicts().values()) == {"PASS"}
     said(result, "recipe  accuracy  ")
 
