@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import EntryPoints, entry_points
+from pathlib import Path
 from typing import Any, ClassVar
 
 from pytest_perfgate.errors import MissingPackage, RecipeError, RuntimeFault, suggestion
@@ -102,13 +103,16 @@ def names(group: str) -> tuple[str, ...]:
 
 
 def find(group: str, name: str) -> Any:
-    """A new instance of the class that is registered as `name` in `group`.
+    """A new instance of the class that is registered as `name` in `group`, or that
+    "package.module:Class" names in the project.
 
     Raises:
         RecipeError: no class has that name, its module does not import, or it does not derive from
             the group's base class.
     """
     kind = group.rpartition(".")[2].rstrip("s")
+    if is_own(name):
+        return _own(group, name, f"the {kind} {name!r}")
     for entry in _registered(group).select(name=name):
         origin = f"the {kind} {name!r} ({entry.value})"
         try:
@@ -121,6 +125,42 @@ def find(group: str, name: str) -> Any:
         _check(extension, group, origin)
         return extension
     raise RecipeError(f"there is no {kind} {name!r}", valid=suggestion(name, names(group)))
+
+
+def is_own(name: str) -> bool:
+    """Whether a name is that of a class of the project: "package.module:Class"."""
+    return ":" in name
+
+
+def search_in(root: Path) -> None:
+    """Makes modules below the project's root importable, before all others, as in workers."""
+    if sys.path[:1] != [str(root)]:
+        sys.path.insert(0, str(root))
+    importlib.invalidate_caches()
+
+
+def _own(group: str, name: str, origin: str) -> Any:
+    module, _, base = _BASES[group].partition(":")
+    try:
+        kind = resolve(name, origin)
+        if not isinstance(kind, type):
+            raise RecipeError(f"{origin} is a {type(kind).__name__}", valid=f"a class ({base})")
+        if not issubclass(kind, Extension) or kind.group != group:
+            raise RecipeError(
+                f"{origin} does not derive from {module}.{base}",
+                valid=f"class {kind.__name__}({base})",
+                next_step=f"python -c 'import {module}; help({module}.{base})' shows an example",
+            )
+        extension = kind()
+    except RecipeError:
+        raise
+    except Exception as error:  # whatever the project's module or class raises
+        raise RecipeError(
+            f"{origin} could not be imported: {type(error).__name__}: {error}",
+            next_step=f"from the project's root: python -c 'import {name.partition(':')[0]}'",
+        ) from error
+    _check(extension, group, origin)
+    return extension
 
 
 def _check(extension: Any, group: str, origin: str) -> None:

@@ -13,6 +13,7 @@ from pydantic import Field
 from pytest_perfgate.frozen import Frozen
 from pytest_perfgate.machine.conditions import Conditions
 from pytest_perfgate.machine.fingerprint import Environment, Machine
+from pytest_perfgate.metric import Metric
 from pytest_perfgate.records.image_losses import Thumbnail
 from pytest_perfgate.records.launch import Launch
 from pytest_perfgate.records.recipe_record import Failure, RecipeRecord
@@ -76,6 +77,7 @@ class SuiteRecord(Frozen):
         spreads: recipe name to its variance within and between launches.
         thumbnails: index to the validation images that recipes do worse.
         policy: what lay between samples, and how arms took turns.
+        own_metrics: those of a task of the project's own, by name.
     """
 
     name: str
@@ -97,6 +99,7 @@ class SuiteRecord(Frozen):
     phases: dict[str, float] = Field(default_factory=dict)
     plan: str = ""
     base: BaseRecord | None = None
+    own_metrics: dict[str, Metric] = Field(default_factory=dict)
     controls: tuple[RecipeRecord, ...] = ()
     spreads: dict[str, Spread] = Field(default_factory=dict)
     thumbnails: dict[int, Thumbnail] = Field(default_factory=dict)

@@ -11,7 +11,7 @@ from pytest_perfgate.records.recipe import Suite
 from pytest_perfgate.records.recipe_record import Failure, RecipeRecord
 from pytest_perfgate.records.session import SuiteRecord
 from pytest_perfgate.records.verdict import Status, Verdict
-from pytest_perfgate.suite.metrics import metrics_of
+from pytest_perfgate.suite.metrics import metrics_of, own_metrics
 from pytest_perfgate.suite.reading import SuiteFile
 
 BROKEN = "recipe"
@@ -75,6 +75,7 @@ def failed_suite(
         folder=short_path(read.suite.folder, root),
         task=read.suite.task,
         model=str(read.suite.model),
+        own_metrics=own_metrics(read.suite.task),
         failure=failure,
         recipes=(
             *(_without_values(read.suite, name, failure) for name in recipes),

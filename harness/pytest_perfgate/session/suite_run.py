@@ -23,7 +23,7 @@ from pytest_perfgate.session.arms import Arms, BaseTree, copy_of
 from pytest_perfgate.session.slow_recipes import Slowness
 from pytest_perfgate.session.suite_judge import SuiteJudge
 from pytest_perfgate.session.suite_launches import SuiteLaunches
-from pytest_perfgate.suite.metrics import metrics_of
+from pytest_perfgate.suite.metrics import metrics_of, own_metrics
 from pytest_perfgate.suite.requirements import lacking
 from pytest_perfgate.verdicts.accuracy_intervals import collapsed, doubts
 from pytest_perfgate.verdicts.evidence import Risk
@@ -141,6 +141,7 @@ class SuiteRun:
             folder=short_path(suite.folder, self._settings.root),
             task=suite.task,
             model=str(suite.model),
+            own_metrics=own_metrics(suite.task),
             data=dict(suite.data),
             batch=suite.batch,
             policy={"between_samples": suite.between_samples, "turns": suite.turns},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pytest_perfgate import registry
-from pytest_perfgate.artifact import OptionsModel
+from pytest_perfgate.artifact import IMPORT_PATH, OptionsModel
 from pytest_perfgate.steps import Step
 from pytest_perfgate.suite.budgets import allowed_limits
 from pytest_perfgate.suite.metrics import metrics_of
@@ -22,7 +22,7 @@ def suite_schema() -> dict[str, Any]:
     definitions = {**suite.pop("$defs", {}), **recipe.pop("$defs", {})}
     definitions["Range"] = _range()
     tasks = registry.names(registry.TASKS)
-    suite["properties"]["task"]["enum"] = list(tasks)
+    suite["properties"]["task"]["anyOf"] = [{"enum": list(tasks)}, {"pattern": IMPORT_PATH.pattern}]
     suite["properties"]["data"]["propertyNames"] = {"enum": ["train", "calibration", "validation"]}
     recipe["properties"]["name"]["pattern"] = f"^{NAME.pattern}$"
     recipe["properties"]["steps"]["items"] = {"oneOf": [_step(name) for name in _names()]}

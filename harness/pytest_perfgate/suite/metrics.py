@@ -23,7 +23,16 @@ def task_of(name: str) -> Task:
 
 def metrics_of(task: str) -> Mapping[str, Metric]:
     """Every metric that a suite of this task may have budgets on, the task's own first."""
-    metrics = {**task_of(task).metrics, **PERFORMANCE}
+    return _with_performance(task_of(task).metrics)
+
+
+def own_metrics(task: str) -> dict[str, Metric]:
+    """The metrics of a task of the project's own, for the record; none for every other task."""
+    return dict(task_of(task).metrics) if registry.is_own(task) else {}
+
+
+def _with_performance(scores: Mapping[str, Metric]) -> Mapping[str, Metric]:
+    metrics = {**scores, **PERFORMANCE}
     for name in registry.names(registry.WORKLOADS):
         metrics |= registry.find(registry.WORKLOADS, name).metrics
     return metrics
@@ -42,9 +51,14 @@ def metrics_of_workload(workload: Workload, task: Task) -> frozenset[str]:
 
 
 def metrics_of_session(session: SessionRecord) -> Mapping[str, Metric]:
-    """Every metric of the tasks of a session's suites."""
+    """Every metric of the tasks of a session's suites.
+
+    A record imports no code: the metrics of a task of the project's own are in it.
+    """
     metrics: dict[str, Metric] = {}
     for suite in session.suites:
-        if suite.task:
+        if registry.is_own(suite.task):
+            metrics |= _with_performance(suite.own_metrics)
+        elif suite.task:
             metrics |= metrics_of(suite.task)
     return metrics or PERFORMANCE

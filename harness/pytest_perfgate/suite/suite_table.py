@@ -14,6 +14,7 @@ from pytest_perfgate.records.code_tree import CodeTree
 from pytest_perfgate.records.recipe import ModelSpec
 from pytest_perfgate.sources import Fence
 from pytest_perfgate.suite.chain import read_model
+from pytest_perfgate.suite.own_classes import with_import_paths
 from pytest_perfgate.suite.requirements import GPU
 from pytest_perfgate.suite.tables import NAME, Place, SuiteTable
 
@@ -42,6 +43,7 @@ def read_suite_table(
     name = table.name or file.parent.name
     if not NAME.fullmatch(name):
         raise place.error(f"{name!r} cannot be a suite's name", "suite.name", valid=NAME.pattern)
+    table = with_import_paths(place, table, file, root)
     place.find(registry.TASKS, table.task, "suite.task")
     _check_mounts(place, table)
     fence = Fence(file.parent, root, table.allow_outside, table.mounts, tree)
