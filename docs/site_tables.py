@@ -25,6 +25,7 @@ from pytest_perfgate.errors import RecipeError
 from pytest_perfgate.metric import PERFORMANCE, Metric
 from pytest_perfgate.plugin.options import OPTIONS
 from pytest_perfgate.suite import tables
+from pytest_perfgate.tasks.network_options import OtherInput
 
 GROUPS = {
     "step": registry.STEPS,
@@ -42,6 +43,7 @@ FILE_TABLES: dict[str, type[BaseModel]] = {
     "search": tables.SearchTable,
     "range": tables.NumbersTable,
     "choices": tables.ChoicesTable,
+    "others": OtherInput,
 }
 _LINE = re.compile(r"^\{\{ (options|metrics): ([^}\n]+?) \}\}$", re.MULTILINE)
 

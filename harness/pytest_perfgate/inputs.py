@@ -10,6 +10,28 @@ from typing import Any
 from pytest_perfgate.errors import InputError
 
 
+@dataclass(frozen=True)
+class Tensor:
+    """What a model's file says of an input or output.
+
+    Attributes:
+        kind: type of the elements, by numpy's name ("float32", "uint8", ...).
+        shape: a length, a name for any length, or "?" in each place; None: of any rank.
+        codes: scale and zero point of 8-bit elements, number = scale * (code - zero_point); None:
+            the file has none.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int | str, ...] | None
+    codes: tuple[float, int] | None = None
+
+    def __str__(self) -> str:
+        if self.shape is None:
+            return f"{self.name} {self.kind} of any shape"
+        return f"{self.name} {self.kind} ({', '.join(map(str, self.shape))})"
+
+
 @dataclass(frozen=True, eq=False)
 class Inputs:
     """The inputs of one inference: `Inputs(batch)` for a network that takes images alone.

@@ -152,7 +152,7 @@ def test_too_few_images_get_no_budget_on_scores(
         (["--model", "gone.onnx", "--data", "data"], "No such file"),
         (["--model", "text.onnx", "--data", "data"], "no ONNX graph"),
         (["--model", "bytes.onnx", "--data", "data"], "takes images uint8 (1, 64, 64, 3)"),
-        (["--model", "two.onnx", "--data", "data"], "takes images float (1, 3, 64, 64), more"),
+        (["--model", "two.onnx", "--data", "data"], "takes images float32 (1, 3, 64, 64), more"),
         (["--model", "yolov8n.onnx", "--data", "gone"], "there is no such folder"),
         (["--model", "yolov8n.onnx", "--data", "empty"], "there are no images"),
         (["--model", "yolov8n.onnx", "--data", "data", "--name", "../x"], "cannot be a suite's"),

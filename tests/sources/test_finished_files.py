@@ -12,6 +12,7 @@ import json
 import shutil
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,13 @@ from pytest_perfgate.errors import PerfgateError, RecipeError, RuntimeFault
 from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.measure.untracked_inputs import files_named
 from pytest_perfgate.runtimes import OpenContext
+from pytest_perfgate.runtimes.openvino import taken_by
 from pytest_perfgate.sources import Fence, SourceContext
 from pytest_perfgate.sources.naming import source_of
+from pytest_perfgate.sources.onnx import Onnx
 from pytest_perfgate.suite import reading
 
+from tests.networks import bytes_graph, sized_graph
 from tests.steps.conftest import SIDE, example
 from tests.steps.test_tflite import ramp
 
@@ -215,14 +219,25 @@ def test_the_description_of_an_ir_declares_no_entities(tmp_path: Path) -> None:
         built(tmp_path, name)
 
 
-def test_an_ir_that_takes_bytes_is_refused(tmp_path: Path) -> None:
-    """OpenVINO would cut pixels of 0 to 1 down to zeros."""
-    name = ir(tmp_path)
-    text = (tmp_path / name).read_text(encoding="utf-8")
-    changed = text.replace('element_type="f32"', 'element_type="u8"', 1)
-    (tmp_path / name).write_text(changed, encoding="utf-8")
-    with pytest.raises(RecipeError, match=r"takes .* u8 \(\?, 3, 32, 32\)"):
-        built(tmp_path, name)
+def test_an_ir_tells_its_inputs(tmp_path: Path) -> None:
+    """Names, types and shapes, whatever the network takes; OpenVINO says the same."""
+    openvino = pytest.importorskip("openvino", reason="pip install 'pytest-perfgate[openvino]'")
+    for graph in (bytes_graph, sized_graph):
+        model = openvino.convert_model(str(graph(tmp_path / "m.onnx")))
+        openvino.save_model(model, str(tmp_path / "m.xml"), compress_to_fp16=False)
+        source, name = source_of("m.xml")
+        fence = Fence(tmp_path, tmp_path)
+        source.check(name, source.Options(), fence)
+        told = source.inputs(name, source.Options(), fence)
+        assert told is not None
+        taken = taken_by(openvino.Core().compile_model(model, "CPU"))
+        assert {tensor.name: tensor.kind for tensor in told} == taken
+        onnx_source = Onnx()
+        assert told == tuple(
+            replace(tensor, shape=tuple("?" if size == "N" else size for size in tensor.shape))
+            for tensor in onnx_source.inputs("m.onnx", onnx_source.Options(), fence) or ()
+            if tensor.shape
+        )
 
 
 class Opens:

@@ -11,12 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pytest_perfgate.errors import RecipeError
-from pytest_perfgate.sources.onnx_header import Node, Tensor, read_header
+from pytest_perfgate.inputs import Tensor
+from pytest_perfgate.sources.onnx_header import Node, read_header
 
 from tests.sources.graphs import IMAGES
 
 onnx = pytest.importorskip("onnx", reason="python -m pip install 'pytest-perfgate[onnx]'")
 
+NUMPY = {"FLOAT": "float32", "DOUBLE": "float64"}
 _KINDS = ("FLOAT", "UINT8", "FLOAT16", "INT64", "DOUBLE")
 _SHAPES = st.none() | st.lists(
     st.integers(1, 2**40) | st.text("abé", min_size=1, max_size=5), max_size=5
@@ -59,10 +61,10 @@ def test_it_says_what_onnx_says(
     onnx.save(model_of(inputs, metadata, opset), file)
     header = read_header(file, nodes=True)
     assert header.inputs == tuple(
-        Tensor(f"x{index}", kind.lower(), None if shape is None else tuple(shape))
+        Tensor(f"x{index}", NUMPY.get(kind, kind.lower()), None if shape is None else tuple(shape))
         for index, (kind, shape) in enumerate(inputs)
     )
-    assert header.outputs == (Tensor("y", "float", ("batch", 84, 8400)),)
+    assert header.outputs == (Tensor("y", "float32", ("batch", 84, 8400)),)
     assert (header.opset, header.producer) == (opset, "pytorch")
     assert header.metadata == metadata
     assert header.nodes == (Node("Add", ("x0", "w"), ("s",)), Node("Softmax", ("s",), ("y",)))

@@ -1,4 +1,4 @@
-"""An ONNX file that does not take images as floats, channels first, is one error."""
+"""The inputs of an ONNX file, as its source tells them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 from pytest_perfgate.artifact import ONNX, Artifact
-from pytest_perfgate.errors import RecipeError, RuntimeFault
+from pytest_perfgate.errors import RuntimeFault
+from pytest_perfgate.inputs import Tensor
 from pytest_perfgate.runtimes import OpenContext
 from pytest_perfgate.sources import Fence, SourceContext
 from pytest_perfgate.sources.onnx import Onnx
@@ -45,27 +46,55 @@ def check(folder: Path, name: str) -> None:
     Onnx().check(name, Onnx.Options(), Fence(folder, folder))
 
 
+def inputs(folder: Path, name: str) -> Any:
+    """What the source says of the network's inputs."""
+    return Onnx().inputs(name, Onnx.Options(), Fence(folder, folder))
+
+
+def test_inputs_are_told_without_onnx(tmp_path: Path) -> None:
+    """Names, types and shapes in the graph's order; weights among them are left out."""
+    shapes = [("UINT8", ["batch", 64, 64, 3]), ("INT64", ["batch", 2])]
+    name = file_of(tmp_path, *shapes, listed=True)
+    check(tmp_path, name)
+    assert build(tmp_path, name).kind == ONNX
+    assert inputs(tmp_path, name) == (
+        Tensor("x0", "uint8", ("batch", 64, 64, 3)),
+        Tensor("x1", "int64", ("batch", 2)),
+    )
+
+
 @pytest.mark.parametrize(
-    ("shapes", "described"),
+    ("scale", "zero_point", "codes"),
     [
-        ([("UINT8", ["batch", 64, 64, 3])], r"x0 uint8 \(batch, 64, 64, 3\)"),
-        ([("UINT8", ["batch", 3, 64, 64])], "x0 uint8"),
-        ([("FLOAT", [1, 64, 64, 3])], r"x0 float \(1, 64, 64, 3\)"),
-        ([("FLOAT", ["b", 3, "h", "w"]), ("FLOAT", ["b", 2])], r"x1 float \(b, 2\)"),
+        (np.array(0.25, np.float32), np.array(-3, np.int8), (0.25, -3)),
+        (np.array(0.25, np.float32), None, (0.25, 0)),
+        (np.ones((3,), np.float32), np.zeros((3,), np.int8), None),
     ],
-    ids=["uint8 NHWC", "uint8", "NHWC", "two inputs"],
+    ids=["both", "no zero point", "one for each channel"],
 )
-def test_what_is_no_image_is_refused(
-    tmp_path: Path, shapes: list[tuple[str, list[Any]]], described: str
+@pytest.mark.parametrize("raw", [True, False])
+def test_codes_are_those_of_the_first_operator(
+    tmp_path: Path, scale: Any, zero_point: Any, codes: Any, raw: bool
 ) -> None:
-    """By the input's name, type and shape, when the suite is read and again when it is built:
-    OpenVINO and OpenCV would compute garbage.
-    """
-    name = file_of(tmp_path, *shapes)
-    for refuses in (check, build):
-        with pytest.raises(RecipeError, match=described) as caught:
-            refuses(tmp_path, name)
-        assert "float (N, 3, H, W)" in caught.value.valid
+    """Those of the DequantizeLinear that reads the input, however they are stored."""
+    helper, proto = onnx.helper, onnx.TensorProto
+
+    def tensor(name: str, value: Any) -> Any:
+        kind = proto.FLOAT if value.dtype == np.float32 else proto.INT8
+        content = value.tobytes() if raw else value.ravel().tolist()
+        return helper.make_tensor(name, kind, value.shape, content, raw=raw)
+
+    weights = [tensor("s", scale)] + ([] if zero_point is None else [tensor("z", zero_point)])
+    names = ["x", "s"] + ([] if zero_point is None else ["z"])
+    graph = helper.make_graph(
+        [helper.make_node("DequantizeLinear", names, ["y"])],
+        "g",
+        [helper.make_tensor_value_info("x", proto.INT8, [1, 3, 8, 8])],
+        [helper.make_tensor_value_info("y", proto.FLOAT, None)],
+        weights,
+    )
+    onnx.save(helper.make_model(graph, ir_version=8), tmp_path / "m.onnx")
+    assert inputs(tmp_path, "m.onnx") == (Tensor("x", "int8", (1, 3, 8, 8), codes),)
 
 
 @pytest.mark.parametrize("kind", ["FLOAT", "FLOAT16"])

@@ -119,15 +119,27 @@ def test_a_model_in_onnx_starts_the_chain_as_onnx(tmp_path):
     assert "takes exported or torch" in problem(read(tmp_path, text + FP32), "fp32")
 
 
-def test_a_model_that_takes_no_images_is_a_problem_of_the_suite(tmp_path):
-    """It is named at its key, before any work."""
+def test_a_model_of_other_inputs_than_declared_is_a_problem_of_the_suite(tmp_path):
+    """The key, the declared value and the file's, before any work; what the file says itself needs
+    no key.
+    """
     (tmp_path / "suites" / "demo").mkdir(parents=True)
-    (tmp_path / "suites" / "demo" / "m.onnx").write_bytes(IMAGES.replace(b"\x08\x01", b"\x08\x02"))
-    result = read(tmp_path, SUITE.replace("demo.model:build", "m.onnx") + FP32)
-    (error,) = result.suite_problems
-    assert error.where == "suites/demo/recipes.toml: suite.model"
-    assert "takes x uint8" in error.problem
-    assert error.valid == "one input of images: float (N, 3, H, W)"
+    file = tmp_path / "suites" / "demo" / "m.onnx"
+    text = SUITE.replace("demo.model:build", "m.onnx")
+    recipe = FP32.replace('"torch"', '"onnxruntime"')
+    file.write_bytes(IMAGES.replace(b"\x08\x01", b"\x08\x02"))
+    result = read(tmp_path, text + recipe)
+    assert not result.problems
+    assert result.suite is not None
+    assert result.suite.input["dtype"] == "uint8"
+    (error,) = read(tmp_path, text + '[suite.input]\ndtype = "float32"\n' + recipe).suite_problems
+    assert error.where == "suites/demo/recipes.toml: suite.input.dtype"
+    assert "'float32' is declared, and the file takes x uint8" in error.problem
+    (error,) = read(tmp_path, text + "[suite.input]\nmean = [1, 1, 1]\n" + recipe).suite_problems
+    assert error.where == "suites/demo/recipes.toml: suite.input.mean"
+    file.write_bytes(IMAGES.replace(b"\x08\x01", b"\x08\x07"))
+    (error,) = read(tmp_path, text + recipe).suite_problems
+    assert "takes images x int64" in error.problem
 
 
 @pytest.mark.parametrize("name", ["../up", "<script>", "", "a/b", ".hidden", "x" * 65, "a b"])

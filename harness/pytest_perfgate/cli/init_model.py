@@ -8,18 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_perfgate.errors import RecipeError
-from pytest_perfgate.sources.onnx_header import (
-    Header,
-    Node,
-    Tensor,
-    read_header,
-    refuse_other_inputs,
-)
+from pytest_perfgate.inputs import Tensor
+from pytest_perfgate.sources.onnx_header import Header, Node, read_header
+from pytest_perfgate.tasks.fitted_inputs import refuse_others
 
 Shape = tuple[int | str, ...]
 
 _LONGEST = 200_000
 """Characters of a metadata value that is parsed: some thousand names."""
+
+_BY_HAND = (
+    "write recipes.toml by hand: what such a network takes is read from the file, and what the "
+    "file does not say is named when the suite is read"
+)
 
 _NORMALISING = {"Sub", "Div", "Mul", "BatchNormalization"}
 
@@ -71,8 +72,8 @@ def read_model(file: Path) -> ModelFacts:
             next_step="export the model: torch.onnx.export, or yolo export format=onnx",
         )
     try:
-        refuse_other_inputs(file)
         header = read_header(file, nodes=True)
+        refuse_others(header.inputs, next_step=_BY_HAND)
     except RecipeError as error:
         raise error.at(str(file)) from None
     image = header.inputs[0]

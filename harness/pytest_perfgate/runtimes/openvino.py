@@ -169,7 +169,7 @@ class OpenVinoSession(InferenceSession):
 def taken_by(model: Any) -> dict[str, str]:
     """Names of a model's inputs, in its order, each with its numpy dtype."""
     return {
-        entry.any_name if entry.names else str(place): entry.element_type.to_dtype().name
+        min(entry.names) if entry.names else str(place): entry.element_type.to_dtype().name
         for place, entry in enumerate(model.inputs)
     }
 

@@ -17,6 +17,7 @@ from typing import Any
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import Artifact, NoOptions, OptionsModel
 from pytest_perfgate.errors import BuildError, RecipeError, suggestion
+from pytest_perfgate.inputs import Tensor
 from pytest_perfgate.records.code_tree import CodeTree
 from pytest_perfgate.registry import Requirement
 
@@ -209,6 +210,15 @@ class Source(registry.Extension, ABC):
             RecipeError: one of them is wrong.
         """
         return
+
+    def inputs(self, model: str, options: Any, fence: Fence) -> tuple[Tensor, ...] | None:
+        """The network's inputs as its file has them, read without a framework. Default: None, they
+        are not known before the model is built.
+
+        Raises:
+            RecipeError: the file cannot be read.
+        """
+        return None
 
     def files(self, model: str, options: Any, fence: Fence) -> tuple[Path, ...]:
         """Files that `build` reads, all in one folder; their content is part of a build's key.

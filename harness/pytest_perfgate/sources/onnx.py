@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ from typing_extensions import override
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import ONNX
 from pytest_perfgate.errors import BuildError
+from pytest_perfgate.inputs import Tensor
 from pytest_perfgate.sources import Fence
 from pytest_perfgate.sources.finished_file import FinishedFile, file_of
-from pytest_perfgate.sources.onnx_header import refuse_other_inputs
+from pytest_perfgate.sources.onnx_header import codes_of, read_header
 
 
 class Onnx(FinishedFile):
@@ -28,13 +30,26 @@ class Onnx(FinishedFile):
 
     @override
     def inspect(self, file: Path) -> Mapping[str, Any]:
-        """Nothing, of a graph that takes images, float (N, 3, H, W).
+        """Nothing; the graph says what it takes, see `inputs`.
 
         Raises:
-            RecipeError: it takes something else, or is no ONNX graph.
+            RecipeError: it is no ONNX graph.
         """
-        refuse_other_inputs(file)
+        read_header(file)
         return {}
+
+    @override
+    def inputs(self, model: str, options: Any, fence: Fence) -> tuple[Tensor, ...] | None:
+        """The inputs that the graph lists; None where its package is not installed."""
+        file = file_of(model, fence)
+        if file is None:
+            return None
+        header = read_header(file)
+        if any(tensor.kind == "int8" for tensor in header.inputs):
+            header = read_header(file, nodes=True)
+        return tuple(
+            replace(tensor, codes=codes_of(header, tensor.name)) for tensor in header.inputs
+        )
 
     @override
     def place(self, model: str, fence: Fence) -> Path | None:

@@ -8,17 +8,17 @@ in onnx/onnx.proto). Nothing of the file is run.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
 from pytest_perfgate.errors import RecipeError
-
-FLOATS = frozenset({"float", "float16"})
+from pytest_perfgate.inputs import Tensor
 
 _TYPES = {
-    1: "float",
+    1: "float32",
     2: "uint8",
     3: "int8",
     4: "uint16",
@@ -28,34 +28,21 @@ _TYPES = {
     8: "string",
     9: "bool",
     10: "float16",
-    11: "double",
+    11: "float64",
     12: "uint32",
     13: "uint64",
     16: "bfloat16",
 }
 
+_RAW = {1: "<f", 2: "<B", 3: "<b"}
+"""Types of scales and zero points, as they stand in `raw_data`."""
+
+_SMALL = 512
+"""Bytes of a constant that may be one number, with its name."""
+
 _LFS = b"version https://git-lfs"
 _LARGEST = 2**20
 """Bytes of one name or text; a longer one is no name."""
-
-
-@dataclass(frozen=True)
-class Tensor:
-    """An input or output of a graph.
-
-    Attributes:
-        kind: type of the elements ("float", "uint8", ...).
-        shape: a length, a name for any length, or "?" in each place; None: of any rank.
-    """
-
-    name: str
-    kind: str
-    shape: tuple[int | str, ...] | None
-
-    def __str__(self) -> str:
-        if self.shape is None:
-            return f"{self.name} {self.kind} of any shape"
-        return f"{self.name} {self.kind} ({', '.join(map(str, self.shape))})"
 
 
 @dataclass(frozen=True)
@@ -76,6 +63,7 @@ class Header:
         inputs: those without a weight of the same name.
         metadata: what the exporter wrote beside the graph.
         nodes: the operators in their order; empty unless they were asked for.
+        scalars: constants of one number by their names; empty without `nodes`.
     """
 
     opset: int
@@ -84,6 +72,7 @@ class Header:
     outputs: tuple[Tensor, ...]
     metadata: Mapping[str, str] = field(default_factory=dict)
     nodes: tuple[Node, ...] = ()
+    scalars: Mapping[str, float] = field(default_factory=dict)
 
 
 class _Malformed(Exception):
@@ -114,30 +103,16 @@ def read_header(file: Path, *, nodes: bool = False) -> Header:
         ) from error
 
 
-def refuse_other_inputs(file: Path) -> None:
-    """Some runtimes take a batch of another type or layout without an error, and compute garbage.
-
-    Raises:
-        RecipeError: the file is no ONNX graph with one input of images, float (N, 3, H, W).
+def codes_of(header: Header, name: str) -> tuple[float, int] | None:
+    """Scale and zero point of an input that a DequantizeLinear reads; None where none does, or has
+    more than one scale. The header was read with its nodes.
     """
-    inputs = read_header(file).inputs
-    if len(inputs) == 1 and takes_images(inputs[0]):
-        return
-    described = ", ".join(map(str, inputs))
-    raise RecipeError(
-        f"the graph takes {described or 'no input'}",
-        valid="one input of images: float (N, 3, H, W)",
-        next_step="export the model in floats and NCHW without its pre-processing; [suite.input] "
-        "does that",
-    )
-
-
-def takes_images(tensor: Tensor) -> bool:
-    """Whether an input is float (N, 3, H, W), or may be."""
-    if tensor.kind not in FLOATS:
-        return False
-    shape = tensor.shape
-    return shape is None or (len(shape) == 4 and (isinstance(shape[1], str) or shape[1] == 3))
+    for node in header.nodes:
+        if node.operator == "DequantizeLinear" and node.inputs[:1] == (name,):
+            scale, *zero_point = (header.scalars.get(other) for other in node.inputs[1:])
+            if scale is not None and None not in zero_point:
+                return scale, int(zero_point[0] or 0) if zero_point else 0
+    return None
 
 
 _Field = tuple[int, int, int]
@@ -217,11 +192,15 @@ def _model(source: BinaryIO, size: int, *, nodes: bool) -> Header:
 
 def _graph(source: BinaryIO, where: tuple[int, int], header: Header, *, nodes: bool) -> Header:
     inputs, outputs, weights, operators = [], [], set(), []
+    scalars: dict[str, float] = {}
     for number, begin, end in _fields(source, *where):
         if number == 1 and nodes:
             operators.append(_node(source, *_part(begin, end)))
         elif number == 5:
-            weights.add(_weight(source, *_part(begin, end)))
+            weight = _weight(source, *_part(begin, end))
+            weights.add(weight)
+            if nodes and (number_of := _scalar(source, *_part(begin, end))) is not None:
+                scalars[weight] = number_of
         elif number == 11:
             inputs.append(_tensor(source, *_part(begin, end)))
         elif number == 12:
@@ -233,6 +212,7 @@ def _graph(source: BinaryIO, where: tuple[int, int], header: Header, *, nodes: b
         tuple(outputs),
         header.metadata,
         tuple(operators),
+        scalars,
     )
 
 
@@ -269,6 +249,34 @@ def _weight(source: BinaryIO, start: int, stop: int) -> str:
         if number == 8:
             return _text(source, begin, end)
     return ""
+
+
+def _scalar(source: BinaryIO, start: int, stop: int) -> float | None:
+    """The one number of a small TensorProto of a type that scales and zero points have."""
+    if stop - start > _SMALL:
+        return None
+    kind, count, raw = 0, 1, b""
+    numbers: list[float] = []
+    for number, begin, end in _fields(source, start, stop):
+        if number == 1:
+            count *= begin if end < 0 else 2  # packed dims: not a scalar's
+        elif number == 2:
+            kind = begin
+        elif number == 9:
+            source.seek(begin)
+            raw = source.read(end - begin)
+        elif number == 4 and end - begin == 4:
+            source.seek(begin)
+            numbers += struct.unpack("<f", source.read(4))
+        elif number == 5:
+            source.seek(begin)
+            value = begin if end < 0 else _varint(source)
+            numbers.append(value - 2**64 if value >= 2**63 else value)
+    if count != 1:
+        return None
+    if raw and kind in _RAW and len(raw) == struct.calcsize(_RAW[kind]):
+        numbers += struct.unpack(_RAW[kind], raw)
+    return float(numbers[0]) if len(numbers) == 1 else None
 
 
 def _tensor(source: BinaryIO, start: int, stop: int) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from xml.parsers import expat
@@ -12,8 +12,22 @@ from typing_extensions import override
 
 from pytest_perfgate.artifact import OPENVINO
 from pytest_perfgate.errors import RecipeError
-from pytest_perfgate.sources.finished_file import FinishedFile, head_of
-from pytest_perfgate.sources.onnx_header import Tensor
+from pytest_perfgate.inputs import Tensor
+from pytest_perfgate.sources import Fence
+from pytest_perfgate.sources.finished_file import FinishedFile, file_of, head_of
+
+_NUMPY = {
+    "f16": "float16",
+    "f32": "float32",
+    "f64": "float64",
+    "boolean": "bool",
+    **{
+        f"{letter}{bits}": f"{name}{bits}"
+        for letter, name in (("i", "int"), ("u", "uint"))
+        for bits in (8, 16, 32, 64)
+    },
+}
+"""Types of elements by OpenVINO's words."""
 
 
 class OpenVinoIr(FinishedFile):
@@ -26,21 +40,20 @@ class OpenVinoIr(FinishedFile):
 
     @override
     def inspect(self, file: Path) -> Mapping[str, Any]:
-        """Version and input.
+        """Version and inputs.
 
         Raises:
-            RecipeError: it takes something else than images, or the weights are missing.
+            RecipeError: it is no IR, or the weights are missing.
         """
         graph = read_ir(file)
         self.beside(file, outside=True)
-        if len(graph.inputs) != 1 or not _takes_images(graph.inputs[0]):
-            raise RecipeError(
-                f"the graph takes {', '.join(map(str, graph.inputs)) or 'no input'}",
-                valid="one input of images: f32 (N, 3, H, W)",
-                next_step="convert the model without pre-processing in the graph; [suite.input] "
-                "does that",
-            )
         return {"ir_version": graph.version, "inputs": list(map(str, graph.inputs))}
+
+    @override
+    def inputs(self, model: str, options: Any, fence: Fence) -> tuple[Tensor, ...] | None:
+        """The inputs that the graph lists; None where its package is not installed."""
+        file = file_of(model, fence)
+        return None if file is None else read_ir(file).inputs
 
 
 @dataclass(frozen=True)
@@ -49,7 +62,7 @@ class IrGraph:
 
     Attributes:
         version: of the format.
-        inputs: with the types in OpenVINO's words ("f32"); "?" is a dynamic size.
+        inputs: "?" is a dynamic size.
     """
 
     version: int
@@ -75,7 +88,13 @@ def read_ir(file: Path) -> IrGraph:
         elif tag == "data" and layer.get("type") == "Parameter":
             sizes = [size.strip() for size in attributes.get("shape", "").split(",")]
             shape = tuple(int(size) if size.isdigit() else "?" for size in sizes if size)
-            inputs.append(Tensor(layer["name"], attributes.get("element_type", "?"), shape))
+            kind = attributes.get("element_type", "?")
+            # A shape that is left out is that of a scalar, or of any rank.
+            inputs.append(Tensor(layer["name"], _NUMPY.get(kind, kind), shape or None))
+        elif tag == "port" and layer.get("type") == "Parameter" and attributes.get("names"):
+            # The name by which the network is fed; the layer's may be another.
+            name = min(attributes["names"].split(","))
+            inputs[-1] = replace(inputs[-1], name=name)
 
     def refuse(*_: object) -> None:
         raise RecipeError("the file declares a document type, which no IR does")
@@ -95,10 +114,3 @@ def read_ir(file: Path) -> IrGraph:
             valid="a file of openvino.save_model or ovc",
         )
     return IrGraph(version, tuple(inputs))
-
-
-def _takes_images(tensor: Tensor) -> bool:
-    if tensor.kind not in {"f32", "f16"}:
-        return False
-    shape = tensor.shape
-    return not shape or (len(shape) == 4 and shape[1] in {3, "?"})

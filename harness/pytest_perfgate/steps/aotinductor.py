@@ -21,6 +21,7 @@ from pytest_perfgate.runtimes.aotinductor import AotInductor as Runtime
 from pytest_perfgate.steps import Applied, BuildContext, Step, expect
 from pytest_perfgate.steps.output_check import (
     CHECKED,
+    dynamic_batch,
     expect_close,
     finite,
     largest_difference,
@@ -67,12 +68,14 @@ class AotInductor(Step):
 
         torch.set_num_threads(context.threads)
         module = _float32_interface(artifact.module.eval())
-        example = tensors(context.example(2))
+        example = context.example(2)
         path = context.folder / "model.pt2"
         with torch.no_grad(), _own_cache(context.folder):
             try:
                 program = torch.export.export(
-                    module, example, dynamic_shapes=({0: torch.export.Dim("batch")},)
+                    module,
+                    tensors(example),
+                    dynamic_shapes=dynamic_batch(example, torch.export.Dim("batch")),
                 )
             except Exception as error:
                 raise BuildError(
@@ -131,8 +134,9 @@ def _float32_interface(module: Any) -> Any:
             super().__init__()
             self.module = module
 
-        def forward(self, x: Any) -> Any:
-            outputs = self.module(x.to(dtype))
+        def forward(self, *inputs: Any) -> Any:
+            cast = (x.to(dtype) if x.is_floating_point() else x for x in inputs)
+            outputs = self.module(*cast)
             if isinstance(outputs, torch.Tensor):
                 return outputs.float()
             return tuple(output.float() for output in outputs)

@@ -14,7 +14,9 @@ from pytest_perfgate.errors import BuildError
 from pytest_perfgate.steps import Applied, BuildContext, Step, expect
 from pytest_perfgate.steps.output_check import (
     CHECKED,
+    dynamic_batch,
     expect_close,
+    image_input,
     largest_difference,
     module_outputs,
     onnx_outputs,
@@ -62,7 +64,7 @@ class Export(Step):
         torch.set_num_threads(context.threads)
         path = context.folder / "model.onnx"
         module = artifact.module.eval().to(memory_format=torch.contiguous_format)
-        example = tensors(context.example(options.batch or 2))
+        example = context.example(options.batch or 2)
         if dtype_of(module) not in {None, torch.float32}:
             raise BuildError(
                 f"the module is in {dtype_of(module)}, and an ONNX graph is exported in float32",
@@ -72,10 +74,14 @@ class Export(Step):
             try:
                 program = torch.onnx.export(
                     module,
-                    example,
+                    tensors(example),
                     dynamo=True,
                     opset_version=options.opset_version,
-                    dynamic_shapes=None if options.batch else ({0: torch.export.Dim("batch")},),
+                    dynamic_shapes=None
+                    if options.batch
+                    else dynamic_batch(example, torch.export.Dim("batch")),
+                    # A single input keeps the name that `forward` gives it.
+                    input_names=[_IMAGES, *example.others] if example.others else None,
                     external_data=False,
                     verbose=False,
                 )
@@ -90,7 +96,7 @@ class Export(Step):
         _forget_source(path)
         difference = self._compare(module, path, options, context)
         graph = onnx.load(path).graph
-        batch = graph.input[0].type.tensor_type.shape.dim[0]
+        batch = image_input(graph).type.tensor_type.shape.dim[0]
         effect = {
             "nodes": len(graph.node),
             "opset_version": options.opset_version,
@@ -129,6 +135,9 @@ class Export(Step):
             )
         return worst
 
+
+_IMAGES = "images"
+"""The name of the input of images, where there are others: `[suite.input.others]` names these."""
 
 _FIXED = (
     "look in `forward` for a batch that is fixed, such as reshape(1, …), and write x.shape[0]; "

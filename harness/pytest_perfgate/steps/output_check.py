@@ -32,6 +32,13 @@ def tensors(inputs: Inputs, dtype: Any = None) -> tuple[Any, ...]:
     return tuple(x.to(dtype) if dtype is not None and x.is_floating_point() else x for x in plain)
 
 
+def dynamic_batch(inputs: Inputs, batch: Any) -> tuple[Any, ...]:
+    """The `dynamic_shapes` of torch.export: `batch`, a `torch.export.Dim`, as the first dimension
+    of every input but the constants.
+    """
+    return ({0: batch}, *({} if name in inputs.constants else {0: batch} for name in inputs.others))
+
+
 def module_outputs(module: Any, inputs: Inputs) -> tuple[Any, ...]:
     """The outputs of a torch module for `inputs`, in the module's own type."""
     import torch

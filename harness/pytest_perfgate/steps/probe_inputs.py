@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pytest_perfgate.inputs import Inputs
 
 LARGE = 10.0
@@ -12,7 +14,7 @@ _IMAGES = 4
 
 def probes(inputs: Inputs) -> dict[str, Inputs]:
     """Network inputs of one image each by what they are, the same for the same `inputs`. Inputs
-    besides the images are always those of the first image.
+    besides the images are those of the first image, but for real images.
 
     - Real images are what a recipe is judged on.
     - Zeros and ones leave biases, padding and zero points alone with themselves.
@@ -32,8 +34,7 @@ def probes(inputs: Inputs) -> dict[str, Inputs]:
     low = np.broadcast_to(images.min(axis=others, keepdims=True), shape)
     high = np.broadcast_to(images.max(axis=others, keepdims=True), shape)
     noise = np.where(np.random.default_rng(0).random(shape) < 0.5, low, high)
-    named = {f"image {index}": images[index : index + 1] for index in range(len(images[:_IMAGES]))}
-    named |= {
+    named = {
         "zeros": np.zeros(shape),
         "ones": np.ones(shape),
         "the lowest values of the images": low,
@@ -42,7 +43,15 @@ def probes(inputs: Inputs) -> dict[str, Inputs]:
         f"noise, {LARGE:g} times the range": LARGE * noise,
         f"noise, {-LARGE:g} times the range": -LARGE * noise,
     }
-    return {
-        name: inputs.showing(np.ascontiguousarray(values, dtype=images.dtype))
-        for name, values in named.items()
-    }
+    real = {f"image {index}": inputs.take([index]) for index in range(len(images[:_IMAGES]))}
+    return real | {name: inputs.showing(_typed(values, images)) for name, values in named.items()}
+
+
+def _typed(values: Any, images: Any) -> Any:
+    """In the type of the images; what lies beyond the range of bytes is its end."""
+    import numpy as np
+
+    if images.dtype.kind != "f":
+        ends = np.iinfo(images.dtype)
+        values = np.clip(values, ends.min, ends.max)
+    return np.ascontiguousarray(values, dtype=images.dtype)

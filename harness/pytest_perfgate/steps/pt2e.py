@@ -11,9 +11,16 @@ from typing_extensions import override
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import EXPORTED, TORCH, Artifact
 from pytest_perfgate.errors import BuildError
+from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.registry import Requirement
 from pytest_perfgate.steps import Applied, BuildContext, Step, expect, training_device
-from pytest_perfgate.steps.output_check import largest_difference, module_outputs, short, tensors
+from pytest_perfgate.steps.output_check import (
+    dynamic_batch,
+    largest_difference,
+    module_outputs,
+    short,
+    tensors,
+)
 from pytest_perfgate.steps.quiet import quiet
 from pytest_perfgate.steps.training import Course, TrainingOptions, course_facts, train
 
@@ -94,16 +101,15 @@ class Pt2e(Step):
         module = artifact.module.eval()
         inputs = context.example(2)
         expected = module_outputs(module, inputs)
-        example = tensors(inputs)
         qat = options.method == "qat"
         with quiet(streams=False):
-            prepared = self._prepare(_export(module, example), options)
+            prepared = self._prepare(_export(module, inputs), options)
             if qat:
                 prepared, more = self._trained(prepared, options, context)
             else:
                 more = {"calibration_images": self._calibrated(prepared, options, context)}
             converted = self._convert(prepared)
-            program = _program(converted, example)
+            program = _program(converted, inputs)
             path = context.folder / "model.pt2"
             torch.export.save(program, path)
         quantized, quantizable = count(program.graph_module.graph)
@@ -220,16 +226,17 @@ def _shared(graph: Any) -> list[str]:
     )
 
 
-def _program(module: Any, example: tuple[Any, ...]) -> Any:
+def _program(module: Any, inputs: Inputs) -> Any:
     import torch
 
     batch = torch.export.Dim("batch", min=1, max=_LARGEST_BATCH)
     with torch.no_grad():
-        return torch.export.export(module, example, dynamic_shapes=({0: batch},))
+        shapes = dynamic_batch(inputs, batch)
+        return torch.export.export(module, tensors(inputs), dynamic_shapes=shapes)
 
 
-def _export(module: Any, example: tuple[Any, ...]) -> Any:
-    return _program(module, example).module()
+def _export(module: Any, inputs: Inputs) -> Any:
+    return _program(module, inputs).module()
 
 
 def _trainable(graph: Any) -> Any:

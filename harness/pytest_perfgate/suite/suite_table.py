@@ -13,6 +13,7 @@ from pytest_perfgate.machine.fingerprint import FEATURES
 from pytest_perfgate.records.code_tree import CodeTree
 from pytest_perfgate.records.recipe import ModelSpec
 from pytest_perfgate.sources import Fence
+from pytest_perfgate.sources.naming import source_of
 from pytest_perfgate.suite.chain import read_model
 from pytest_perfgate.suite.own_classes import with_import_paths
 from pytest_perfgate.suite.requirements import GPU
@@ -53,7 +54,28 @@ def read_suite_table(
         _check_import(place, table.trainer, "suite.trainer")
     _check_task_options(place, table)
     _check_required(place, table, name)
-    return table, model
+    return _fitted(place, table, model, fence), model
+
+
+def _fitted(place: Place, table: SuiteTable, model: ModelSpec, fence: Fence) -> SuiteTable:
+    """The table with the keys of `[suite.input]` that the model's file says.
+
+    Raises:
+        RecipeError: the file says something else than the table.
+    """
+    source, name = source_of(model.name)
+    taken = source.inputs(name, source.Options.model_validate(dict(model.options)), fence)
+    if taken is None:
+        return table
+    task = place.find(registry.TASKS, table.task, "suite.task")
+    options = place.validate(task.Input, table.input, "suite.input")
+    try:
+        keys = task.fit_input(options, taken)
+    except RecipeError as error:
+        raise error.at(place.file) from None
+    fitted = {**table.input, **keys}
+    place.validate(task.Input, fitted, "suite.input")
+    return table.model_copy(update={"input": fitted})
 
 
 def _check_mounts(place: Place, table: SuiteTable) -> None:

@@ -17,7 +17,7 @@ from pytest_perfgate.metric import Metric
 from pytest_perfgate.registry import Requirement
 
 if TYPE_CHECKING:
-    from pytest_perfgate.inputs import Inputs
+    from pytest_perfgate.inputs import Inputs, Tensor
     from pytest_perfgate.records.accuracy import Accuracy, Doubt
     from pytest_perfgate.records.image_losses import SeenBox, WorseImage
 
@@ -51,7 +51,7 @@ class Task(registry.Extension, ABC):
             from dataclasses import dataclass
 
             import numpy as np
-            from pytest_perfgate.inputs import Inputs
+            from pytest_perfgate.inputs import Inputs, Tensor
             from pytest_perfgate.metric import Better, Metric, by_name
             from pytest_perfgate.records.accuracy import Accuracy, Packed, Ratio
             from pytest_perfgate.tasks import Pipeline, Task
@@ -163,6 +163,18 @@ class Task(registry.Extension, ABC):
         Default: `requires`.
         """
         return self.requires
+
+    def fit_input(self, input_options: Any, taken: Sequence[Tensor]) -> Mapping[str, Any]:
+        """Keys of `[suite.input]` that a model's file says and the suite leaves out. Default: those
+        of `tasks.network_options`, for a task whose `Input` has them.
+
+        Raises:
+            RecipeError: the network takes something else than is declared; names both.
+        """
+        from pytest_perfgate.tasks.fitted_inputs import fitted, refuse_others
+
+        own = {"layout", "dtype", "codes", "others"} <= self.Input.model_fields.keys()
+        return fitted(input_options, taken) if own else refuse_others(taken)
 
     @abstractmethod
     def pipeline(self, input_options: Any, output_options: Any) -> Pipeline:

@@ -9,6 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from pytest_perfgate.artifact import OptionsModel, import_path
 from pytest_perfgate.errors import RecipeError
+from pytest_perfgate.tasks.network_options import Codes, ImageType, Layout, OtherInput
 from pytest_perfgate.tasks.replaced_keys import refuse_replaced, shown
 
 _WHERE = "suite.input"
@@ -147,6 +148,20 @@ class Input(OptionsModel):
         description='"package.module:function" in place of the keys above: from a uint8 (H, W, 3) '
         "RGB image to an array (C, h, w), and what post-processing needs to know",
     )
+    layout: Layout | None = Field(
+        None, description="order of the axes; default: the file's, else NCHW"
+    )
+    dtype: ImageType | None = Field(
+        None,
+        description="type of the images: uint8 is pixels from 0 to 255, int8 has `codes`; default: "
+        "the file's, else float32",
+    )
+    codes: Codes | None = Field(
+        None, description="`scale` and `zero_point` of int8; default: the file's"
+    )
+    others: dict[str, OtherInput] = Field(
+        default_factory=dict, description="inputs beside the images, by the network's names"
+    )
 
     @field_validator("preprocess")
     @classmethod
@@ -160,6 +175,8 @@ class Input(OptionsModel):
         Raises:
             RecipeError: the first that does.
         """
+        if self.codes is not None and self.dtype not in {None, "int8"}:
+            raise self._error("dtype", "`codes` are those of int8", "leave codes out")
         if self.preprocess:
             refuse_replaced(self, "preprocess", _REPLACED, _WHERE)
             return self
@@ -215,6 +232,13 @@ class Input(OptionsModel):
             )
 
     def _check_values(self) -> None:
+        if self.dtype == "uint8":
+            for name in sorted({"mean", "std"} & self.changed):
+                raise self._error(
+                    name,
+                    "the network takes uint8, pixels from 0 to 255 as they are",
+                    f"leave {name} out",
+                )
         for name in ("mean", "std"):
             if name in self.model_fields_set and len(getattr(self, name)) != self.channels:
                 raise self._error(

@@ -8,7 +8,9 @@ from pytest_perfgate.tasks.input_options import Input
 
 
 class Values:
-    """Pixels as numbers, as `[suite.input]` declares them: `(pixel * scale / 255 - mean) / std`."""
+    """Pixels as numbers, as `[suite.input]` declares them: `(pixel * scale / 255 - mean) / std`; or
+    bytes, for a network that takes uint8.
+    """
 
     def __init__(self, options: Input) -> None:
         import numpy as np
@@ -16,30 +18,34 @@ class Values:
         mean, deviation = options.normalisation
         self._reverse = options.color == "BGR"
         self._factor = np.float32(options.scale / 255.0)
+        self._type = np.uint8 if options.dtype == "uint8" else np.float32
         self._plain = not any(mean) and all(part == 1.0 for part in deviation)
         self._mean = np.array(mean, dtype=np.float32)
         self._gain = 1.0 / np.array(deviation, dtype=np.float32)
-        self._padding = np.zeros((options.channels, 1, 1), dtype=np.float32)
+        self._padding = np.zeros((options.channels, 1, 1), dtype=self._type)
         if options.pad_value != "mean":  # the mean is 0, and may lie between two pixel values
             pixel = np.full((1, 1, options.channels), options.pad_value, dtype=np.uint8)
             self.write(pixel, self._padding)
 
     def blank(self, count: int, height: int, width: int) -> Any:
-        """A network input of padding, float32 (count, C, height, width)."""
+        """A network input of padding (count, C, height, width): float32, or uint8 of bytes."""
         import numpy as np
 
-        batch = np.zeros((count, len(self._padding), height, width), dtype=np.float32)
+        batch = np.zeros((count, len(self._padding), height, width), dtype=self._type)
         if self._padding.any():
             batch += self._padding
         return batch
 
     def write(self, pixels: Any, planes: Any) -> None:
-        """Writes uint8 pixels, (h, w, 3) RGB or (h, w) grey, to a part of a network input, float32
-        (C, h, w).
+        """Writes uint8 pixels, (h, w, 3) RGB or (h, w) grey, to a part of a network input
+        (C, h, w); to one of bytes as they are.
         """
         import numpy as np
 
         channels = pixels[:, :, ::-1] if self._reverse else np.atleast_3d(pixels)
+        if self._type is np.uint8:
+            planes[:] = channels.transpose(2, 0, 1)
+            return
         for channel, plane in enumerate(planes):  # a plane at once: 1.7 times as fast
             np.multiply(channels[:, :, channel], self._factor, out=plane)
             if not self._plain:

@@ -25,7 +25,7 @@ def other_inputs(options: Input) -> Iterator[tuple[str, Input]]:
         (255, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
     ):
         usual = (scale, mean[: options.channels], std[: options.channels])
-        if usual != declared:
+        if options.dtype != "uint8" and usual != declared:
             keys = {"scale": scale, "mean": usual[1], "std": usual[2]}
             line = ", ".join(
                 f"{name} = {shown(value)}"

@@ -14,6 +14,7 @@ from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.tasks.filters import luma, resizer
 from pytest_perfgate.tasks.geometry import Geometry, Placed
 from pytest_perfgate.tasks.input_options import Input
+from pytest_perfgate.tasks.network_inputs import NetworkInputs
 from pytest_perfgate.tasks.normalisation import Values
 from pytest_perfgate.tasks.own_functions import OwnPixels
 
@@ -34,6 +35,7 @@ class Preprocessing:
     """
 
     def __init__(self, options: Input, *, placed: bool) -> None:
+        self._inputs = NetworkInputs(options)
         self._reader: Reader = Pixels(options)
         if options.preprocess:
             self._reader = OwnPixels(options.preprocess, placed=placed)
@@ -41,7 +43,7 @@ class Preprocessing:
     def read(self, images: Sequence[Any]) -> tuple[Inputs, tuple[Any, ...]]:
         """Uint8 (H, W, 3) RGB images to the network's inputs, and what is known of each."""
         batch, places = self._reader.read(images)
-        return Inputs(batch), places
+        return self._inputs.of(batch, places), places
 
 
 class Pixels:

@@ -1,0 +1,66 @@
+"""Whole sessions of networks that take bytes channels last, and several inputs."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.conftest import Project
+from tests.networks import squares_of_bytes, squares_of_sizes
+from tests.squares import HEAD
+
+OTHERS = """
+[suite.input.others]
+orig_target_sizes = { rule = "network_size", order = "wh" }
+"""
+
+OPENVINO = """
+[[recipe]]
+name    = "openvino"
+from    = "plain"
+runtime = "openvino"
+[recipe.budgets]
+agreement = { min = 0.9 }
+"""
+
+PLAIN = """
+[[recipe]]
+name    = "plain"
+runtime = "onnxruntime"
+[recipe.budgets]
+map = { min = 0.5 }
+"""
+
+INT8 = """
+[[recipe]]
+name    = "int8"
+from    = "plain"
+steps   = [{ quantize = "static", samples = 8, op_types_to_quantize = ["Conv"] }]
+[recipe.budgets]
+agreement = { min = 0.9 }
+parity    = { max = 0.2 }
+"""
+
+
+@pytest.fixture(autouse=True)
+def libraries() -> None:
+    """What these sessions run with."""
+    pytest.importorskip("openvino", reason="python -m pip install 'pytest-perfgate[openvino]'")
+    pytest.importorskip("hypothesis", reason="python -m pip install 'pytest-perfgate[parity]'")
+
+
+def test_a_detector_of_bytes_goes_through_every_step(project: Project) -> None:
+    """Without a key of its input: reference, another runtime, calibration, parity."""
+    squares_of_bytes(project.suite / "squares.onnx")
+    project.write(HEAD + PLAIN + OPENVINO + INT8)
+    project.run()
+    assert set(project.verdicts().values()) == {"PASS"}
+    assert len(project.verdicts()) == 4
+
+
+def test_a_detector_that_takes_sizes_goes_through_every_step(project: Project) -> None:
+    """Its second input follows a rule, in calibration and parity too."""
+    squares_of_sizes(project.suite / "squares.onnx")
+    project.write(HEAD + OTHERS + PLAIN + OPENVINO + INT8)
+    project.run()
+    assert set(project.verdicts().values()) == {"PASS"}
+    assert len(project.verdicts()) == 4
