@@ -60,8 +60,9 @@ class Binding:
         from onnxruntime import OrtValue, RunOptions
 
         binding = self._session.io_binding()
+        # On a CPU the value is the array's own memory, which later runs write to.
         entries = {
-            name: OrtValue.ortvalue_from_numpy(array, self.device, self._number)
+            name: OrtValue.ortvalue_from_numpy(array.copy(), self.device, self._number)
             for name, array in fed.items()
         }
         for name, entry in entries.items():
