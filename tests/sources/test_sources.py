@@ -76,6 +76,16 @@ def test_a_model_is_random_and_the_same_each_time(
     assert torch.equal(output, module(batch))
 
 
+def test_a_segmenter_gives_logits_on_its_own_grid(tmp_path: Path) -> None:
+    """Those of transformers' models for semantic segmentation, at a quarter of the size."""
+    sizes = {"hidden_sizes": [8, 8, 16, 16], "num_attention_heads": [1, 1, 2, 2]}
+    more = {"depths": [1, 1, 1, 1], "decoder_hidden_size": 16}
+    segmenter = made(
+        "transformers:segformer", tmp_path, sizes | more, num_classes=5, head="segmentation"
+    )
+    assert segmenter.artifact.module(torch.rand(2, 3, 64, 96)).shape == (2, 5, 16, 24)
+
+
 @pytest.mark.parametrize("kind", ["safetensors", "pt", "folder"])
 def test_weights_of_a_file_are_loaded(kind: str, tmp_path: Path) -> None:
     """From safetensors, from a checkpoint of tensors, and from a folder with a configuration."""

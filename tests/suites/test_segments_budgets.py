@@ -1,4 +1,4 @@
-"""Every budget of the segmenter's suite: kept by the network as it is, broken by a worse one."""
+"""Every budget of the segmenters' suites: kept by the network as it is, broken by a worse one."""
 
 from __future__ import annotations
 
@@ -27,29 +27,35 @@ from pytest_perfgate.verdicts.evidence import Evidence  # noqa: E402 - same
 from pytest_perfgate.verdicts.judge import judge  # noqa: E402 - same
 
 from suites.segments import data, model  # noqa: E402 - same
+from suites.text_kernels import data as kernels  # noqa: E402 - same
 from tests.verdicts.judging import NOW, RISK, SPREAD, launches, stored  # noqa: E402 - same
 
 ROOT = Path(__file__).resolve().parents[2]
-SCENES = 120
+SCENES = 80
 
 
-def _suite() -> Suite:
-    suite = read(ROOT / "suites/segments/recipes.toml", ROOT).suite
+def _suite(name: str) -> Suite:
+    suite = read(ROOT / f"suites/{name}/recipes.toml", ROOT).suite
     assert suite is not None
     return suite
 
 
-BUDGETS = [(recipe, budget) for recipe in _suite().recipes.values() for budget in recipe.budgets]
+BUDGETS = [
+    (name, recipe, budget)
+    for name in ("segments", "text_kernels")
+    for recipe in _suite(name).recipes.values()
+    for budget in recipe.budgets
+]
 
 
 @dataclass(frozen=True)
 class Segmented:
-    """What networks predict of some validation scenes.
+    """What networks predict of some validation images.
 
     Attributes:
-        right: the trained one.
+        right: the trained one; for text what the masks say.
         saturated: in codes of 8 bits whose range was calibrated far too small.
-        shifted: four pixels to the right.
+        shifted: some pixels down.
         reordered: with the class after the right one.
     """
 
@@ -91,22 +97,12 @@ def _saturated(network: Any) -> Any:
     return network
 
 
-@pytest.fixture(scope="module")
-def segmented() -> Segmented:
-    """Accuracies over some scenes, each beside the first."""
-    composer = data.MaskComposer(data.SPLITS["validation"], 77)
-    scenes = [composer.masked() for _ in range(SCENES)]
-    images = [scene.image for scene in scenes]
-    masks = [scene.mask for scene in scenes]
-    some = SegmentationData(images, masks, data.CLASSES, ignore_index=data.IGNORED)
-    task = Segmentation()
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # more of them wait for each other on a shared core
-    right = _predictions(model.build(), images)
-    saturated = _predictions(_saturated(model.build()), images)
-    torch.set_num_threads(threads)
-    classes = len(data.CLASSES)
-    shifted = [Segments(np.roll(one.labels, 4, axis=1), one.scores, classes) for one in right]
+def _accuracies(
+    some: SegmentationData, right: list[Any], saturated: list[Any], shift: int
+) -> Segmented:
+    """Accuracies over some images, each beside the right one; shifted by so many pixels."""
+    task, classes = Segmentation(), len(some.classes)
+    shifted = [Segments(np.roll(one.labels, shift, axis=0), one.scores, classes) for one in right]
     reordered = [
         Segments((one.labels + 1) % classes, np.roll(one.scores, 1, axis=1), classes)
         for one in right
@@ -126,6 +122,34 @@ def segmented() -> Segmented:
             )
         )
     return Segmented(*accuracies)
+
+
+def _digits() -> Segmented:
+    composer = data.MaskComposer(data.SPLITS["validation"], 77)
+    scenes = [composer.masked() for _ in range(SCENES)]
+    images = [scene.image for scene in scenes]
+    masks = [scene.mask for scene in scenes]
+    some = SegmentationData(images, masks, data.CLASSES, ignore_index=data.IGNORED)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # more of them wait for each other on a shared core
+    right = _predictions(model.build(), images)
+    saturated = _predictions(_saturated(model.build()), images)
+    torch.set_num_threads(threads)
+    return _accuracies(some, right, saturated, 4)
+
+
+def _text() -> Segmented:
+    some = kernels.masked(60, seed=3)
+    scores = np.tile(np.array([0.9, 0.1], np.float32), (144, 1))
+    right = [Segments(mask, scores, 2) for mask in some.masks]
+    saturated = [Segments(np.zeros_like(mask), scores, 2) for mask in some.masks]
+    return _accuracies(some, right, saturated, 12)
+
+
+@pytest.fixture(scope="module")
+def segmented() -> dict[str, Segmented]:
+    """Of each suite."""
+    return {"segments": _digits(), "text_kernels": _text()}
 
 
 def record(
@@ -169,21 +193,49 @@ def status(budget: Budget, recipe: Recipe, segmented: Segmented, candidate: Reci
 
 
 @pytest.mark.parametrize(
-    ("recipe", "budget"), BUDGETS, ids=[f"{recipe.name}-{one.metric}" for recipe, one in BUDGETS]
+    ("suite", "recipe", "budget"),
+    BUDGETS,
+    ids=[f"{suite}-{recipe.name}-{one.metric}" for suite, recipe, one in BUDGETS],
 )
-def test_it_can_break(recipe: Recipe, budget: Budget, segmented: Segmented) -> None:
+def test_it_can_break(
+    suite: str, recipe: Recipe, budget: Budget, segmented: dict[str, Segmented]
+) -> None:
     """By a network in 8 bits with a bad calibration, shifted masks or classes in another order; or
     by values that are far worse.
     """
-    good = record(recipe, segmented.right, 0.010, 400_000, 100)
-    assert status(budget, recipe, segmented, good) is Status.PASS
+    ours = segmented[suite]
+    good = record(recipe, ours.right, 0.010, 400_000, 100)
+    assert status(budget, recipe, ours, good) is Status.PASS
     if budget.metric not in METRICS:
-        bad = record(recipe, segmented.right, 1.0, 3_000_000, 900)
-        assert status(budget, recipe, segmented, bad) is Status.FAIL
+        bad = record(recipe, ours.right, 5.0, 3_000_000, 900)
+        assert status(budget, recipe, ours, bad) is Status.FAIL
         return
-    for accuracy in segmented.worse(budget.metric, recipe.is_reference):
+    for accuracy in ours.worse(budget.metric, recipe.is_reference):
         bad = record(recipe, accuracy, 0.010, 400_000, 100)
-        assert status(budget, recipe, segmented, bad) is Status.FAIL
+        assert status(budget, recipe, ours, bad) is Status.FAIL
+
+
+def test_text_is_segmented_by_a_network_that_comes_as_it_is() -> None:
+    """PP-OCR's map of text, by the suite's declared stages: most of the kernels of some pages."""
+    runtime = pytest.importorskip("onnxruntime")
+    rapidocr = pytest.importorskip("rapidocr", reason="python -m pip install rapidocr")
+    suite, task = _suite("text_kernels"), Segmentation()
+    pipeline = task.pipeline(
+        task.Input.model_validate(dict(suite.input)),
+        task.Output.model_validate(dict(suite.output)),
+    )
+    file = Path(rapidocr.__file__).parent / "models/PP-OCRv6_det_small.onnx"
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = runtime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    some, predictions = kernels.masked(4, seed=12), []
+    for image in some.images:
+        batch, meta = pipeline.preprocess([image])
+        outputs = session.run(None, {session.get_inputs()[0].name: batch})
+        predictions += pipeline.postprocess(tuple(outputs), meta)
+    values = task.evaluate(some, predictions).values
+    assert values["miou"] > 0.8
+    assert values["boundary_f"] > 0.9
 
 
 def test_the_weights_are_small_and_trained() -> None:

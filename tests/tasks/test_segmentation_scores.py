@@ -115,7 +115,7 @@ def test_the_interval_of_miou_is_that_of_a_bootstrap_of_confusions() -> None:
         (one.ratios["miou"].numerator.array(), one.ratios["miou"].denominator.array())
         for one in accuracies
     ]
-    unit = 1 / count  # the one image that the bootstrap adds
+    unit = 1 / (3 * count)  # the one class of one image that the bootstrap adds
     for estimate, values in (
         (bootstrap(sums[0]), drawn[0]),
         (bootstrap(*sums), drawn[0] - drawn[1]),
@@ -127,6 +127,15 @@ def test_the_interval_of_miou_is_that_of_a_bootstrap_of_confusions() -> None:
     assert difference.low < difference.estimate < difference.high
     one = accuracy_interval(accuracies[0], "miou", 0.05)
     assert one.low < accuracies[0].values["miou"] < one.high
+
+
+def test_a_network_that_is_as_wrong_in_every_image_is_proven_wrong() -> None:
+    """By 30 images of one spread: they hardly differ, and each has three classes."""
+    data = scenes.data(30)
+    right, wrong = evaluate(data, scenes.noisy(30, 0.02)), evaluate(data, scenes.noisy(30, 0.6))
+    difference = accuracy_difference(wrong, right, "miou", 0.001)
+    assert difference is not None
+    assert difference.high < -0.1
 
 
 def test_without_masks_recipes_are_compared_and_not_scored() -> None:
@@ -156,6 +165,7 @@ def test_agreement_and_score_shift() -> None:
     assert [top.sum() / bottom.sum() for top, bottom in again.values()] == [1.0, 0.0]
     labels = [Segments(two.labels) for two in other]
     assert set(compare(pack(one), pack(labels))) == {"agreement"}
+    assert "labels" in evaluate(scenes.data(), labels).unmeasured["score_shift"]
     with pytest.raises(ValueError, match="11 and 12 images"):
         compare(pack(one[1:]), pack(other))
 

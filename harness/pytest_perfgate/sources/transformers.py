@@ -34,6 +34,7 @@ from pytest_perfgate.sources.package_models import (
 _HEADS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "classification": ("AutoModelForImageClassification", ("logits",)),
     "detection": ("AutoModelForObjectDetection", ("logits", "pred_boxes")),
+    "segmentation": ("AutoModelForSemanticSegmentation", ("logits",)),
 }
 """The class that builds a model with this head, and which of its outputs the model then gives."""
 _CONFIG = "config.json"
@@ -58,7 +59,7 @@ class Transformers(PackageSource):
     class Options(PackageOptions):
         """As of every package; `arguments` are those of the model's configuration."""
 
-        head: Literal["classification", "detection"] = Field(
+        head: Literal["classification", "detection", "segmentation"] = Field(
             "classification", description="task of the model's head, which decides its outputs"
         )
         revision: str = Field(

@@ -97,8 +97,8 @@ def _line(length: int, scale: float, offset: int, network: int, cells: int, alig
         raise DataError(
             "the network's input has only a part of the image, and pixels outside of it have no "
             "class",
-            where="suite.input.resize",
-            valid="a way to resize that keeps the whole image",
+            where="suite.input",
+            valid='no crop, or resize = "stretch" or "letterbox", which keep the whole image',
         )
     if aligned:
         at = (inside - 0.5) * ((cells - 1) / max(1, network - 1))

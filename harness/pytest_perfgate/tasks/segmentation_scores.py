@@ -4,6 +4,10 @@ A mean of intersections over unions is no ratio of sums over images. It is linea
 value: an image's share is the value plus the image's influence on it (the infinitesimal jackknife,
 Jaeckel 1972; Efron 1982, "The Jackknife, the Bootstrap and Other Resampling Plans", chapter 6). The
 mean of these shares is the value itself, and their spread over images is its uncertainty.
+
+Intervals reckon with one more object that is lost (`stats.average_precision.Estimate`). An object
+here is a class in an image: the sums of an image are in as many parts as an image has classes on
+average. A whole image as the object would hide a network that is as wrong in every image.
 """
 
 from __future__ import annotations
@@ -64,6 +68,9 @@ def evaluate(data: SegmentationData, predictions: Sequence[Segments]) -> Accurac
     count = len(data.images)
     if len(predictions) != count:
         raise DataError(f"there are {len(predictions)} predictions for {count} images")
+    unmeasured = {}
+    if any(prediction.scores is None for prediction in predictions):
+        unmeasured["score_shift"] = "the model gives labels, which have no scores"
     digest = hashlib.sha256()
     for prediction in predictions:
         digest.update(f"{prediction.labels.shape}".encode())
@@ -75,7 +82,7 @@ def evaluate(data: SegmentationData, predictions: Sequence[Segments]) -> Accurac
             data_digest=data.digest,
             predictions_digest=digest.hexdigest(),
             notes=(*data.notes, _NO_MASKS),
-            unmeasured=dict.fromkeys(_OF_TRUTH, _NO_MASKS),
+            unmeasured=unmeasured | dict.fromkeys(_OF_TRUTH, _NO_MASKS),
         )
     confusion, edges = _compared(data, predictions)
     if not confusion.pixels.sum():
@@ -84,15 +91,15 @@ def evaluate(data: SegmentationData, predictions: Sequence[Segments]) -> Accurac
         )
     present = np.flatnonzero(confusion.union.sum(axis=0))
     iou = _ratio(confusion.both, confusion.union)[present]
+    parts = float((confusion.true > 0).sum()) / count
     ratios = {
-        "miou": (iou_shares(confusion, present), np.ones(count)),
-        "pixel_accuracy": _per_pixel(confusion.both.sum(axis=1), confusion.pixels),
+        "miou": _in_parts(iou_shares(confusion, present), np.ones(count), parts),
+        "pixel_accuracy": _in_parts(confusion.both.sum(axis=1), confusion.pixels, parts),
     }
-    unmeasured = {}
     if np.isnan(edges).all():
         unmeasured["boundary_f"] = "no mask and no prediction has a boundary between classes"
     else:
-        ratios["boundary_f"] = (np.nan_to_num(edges), (~np.isnan(edges)).astype(np.float64))
+        ratios["boundary_f"] = _in_parts(np.nan_to_num(edges), ~np.isnan(edges), parts)
     return Accuracy(
         values={
             "miou": float(iou.mean()),
@@ -216,12 +223,14 @@ def iou_shares(confusion: Confusion, present: npt.NDArray[Any]) -> Floats:
     return shares
 
 
-def _per_pixel(top: Counts, bottom: Counts) -> Sums:
-    """Pixels of every image as numerator and denominator, in images of mean size: the interval
-    reckons with one more image that is wholly different.
+def _in_parts(
+    top: npt.NDArray[Any], bottom: npt.NDArray[Any], parts: float
+) -> tuple[Floats, Floats]:
+    """Numerator and denominator of every image, (images,) each, scaled so that the denominator is
+    `parts` on average.
     """
-    size = float(bottom.mean())
-    return top / size, bottom / size
+    scale = max(1.0, parts) / float(bottom.mean())
+    return top * scale, bottom * scale
 
 
 def pack(predictions: Sequence[Segments]) -> dict[str, npt.NDArray[Any]]:
@@ -282,12 +291,14 @@ def compare(
         ],
         dtype=np.int64,
     )
-    sums = {"agreement": _per_pixel(same, ours["shapes"].prod(axis=1))}
+    ends = np.cumsum(other["runs"])[:-1]
+    parts = float(np.mean([len(np.unique(runs)) for runs in np.split(other["labels"], ends)]))
+    sums = {"agreement": _in_parts(same, ours["shapes"].prod(axis=1), parts)}
     if "scores" in ours and "scores" in other and ours["scores"].shape == other["scores"].shape:
         called = other["scores"].argmax(axis=2)[..., None]
         apart = np.abs(
             np.take_along_axis(ours["scores"], called, axis=2).astype(np.float64)
             - np.take_along_axis(other["scores"], called, axis=2)
         )
-        sums["score_shift"] = (apart[..., 0].mean(axis=1), np.ones(len(same)))
+        sums["score_shift"] = _in_parts(apart[..., 0].mean(axis=1), np.ones(len(same)), parts)
     return sums
