@@ -42,4 +42,4 @@ def masked(count: int, seed: int) -> SegmentationData:
         rows = slice(round(top + edge), round(top + height - edge))
         columns = slice(round(left + edge), round(left + width - edge))
         masks[line["image_id"] - 1, rows, columns] = 1
-    return SegmentationData(lines.images, masks, CLASSES)
+    return SegmentationData(lines.images, list(masks), CLASSES)
