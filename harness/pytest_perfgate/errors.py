@@ -71,6 +71,10 @@ class SeveralSizes(DataError):
         super().__init__(problem, where=where, valid=valid, next_step=next_step)
 
 
+class FetchError(PerfgateError):
+    """A location whose files cannot be fetched, or have other content than the lock file says."""
+
+
 class BuildError(PerfgateError):
     """A step that could not be applied, or that had no effect."""
 

@@ -15,7 +15,7 @@ from pytest_perfgate.building.artifact_cache import DESCRIPTION, ArtifactStore, 
 from pytest_perfgate.building.artifact_handle import ArtifactHandle, Structure
 from pytest_perfgate.building.keys import SEED, source_key, step_key
 from pytest_perfgate.building.project_code import Watch
-from pytest_perfgate.building.source_model import MODEL, asked_of, fence_of, make
+from pytest_perfgate.building.source_model import MODEL, asked_of, make
 from pytest_perfgate.building.suite_data import VALIDATION, SuiteData
 from pytest_perfgate.errors import BuildError, PerfgateError
 from pytest_perfgate.files import digest_files
@@ -24,6 +24,7 @@ from pytest_perfgate.records.recipe_record import ArtifactInfo, Link
 from pytest_perfgate.registry import resolve
 from pytest_perfgate.steps import BuildContext, Step
 from pytest_perfgate.steps.training_checkpoints import Checkpoints
+from pytest_perfgate.suite.fence import fence_of
 
 CHECKPOINT_SECONDS = 30.0  # a training that is cut off loses no more than about this
 _WEIGHTS = "weights.safetensors"

@@ -10,7 +10,17 @@ from pathlib import Path
 
 from pytest_perfgate.errors import PerfgateError
 
-FOLDERS = ("artifacts", "locks", "caches", "training", "runtime", "logs", "base", "searches")
+FOLDERS = (
+    "artifacts",
+    "locks",
+    "caches",
+    "training",
+    "runtime",
+    "logs",
+    "base",
+    "searches",
+    "fetched",
+)
 """Folders of a cache."""
 
 

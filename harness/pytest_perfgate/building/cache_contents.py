@@ -14,11 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_perfgate.building.artifact_cache import ENTRY, Damaged, described, refuse_changed
+from pytest_perfgate.locations import cache as fetched_files
 from pytest_perfgate.machine.cache_folders import locked, remove
 from pytest_perfgate.machine.held_folders import held_since, sweep
 
 EVALUATION = "evaluation"
 SEARCH = "search"
+FETCHED = "fetched"
 _UNREADABLE = "earlier version"
 
 
@@ -28,7 +30,7 @@ class Item:
 
     Attributes:
         kind: of an artifact, "evaluation", "training", "compiled", "step cache", "search", "crash",
-            "link", or "unfinished".
+            "fetched", "link", or "unfinished".
         paths: files and folders; the first names it.
         about: what it is, "" for unknown.
         files: the project's files that it rests on.
@@ -66,11 +68,15 @@ def verify(root: Path) -> tuple[int, list[Damage]]:
     """How many entries were compared with their digests, and those that are damaged."""
     count, damages = 0, []
     for item in items(root):
-        if item.paths[0].parent.parent != root / "artifacts":
+        if item.kind != FETCHED and item.paths[0].parent.parent != root / "artifacts":
             continue
         count += 1
         with locked(root, item.key, wait=True):
             if not item.paths[0].exists():  # removed meanwhile
+                continue
+            if item.kind == FETCHED:
+                changed = fetched_files.damage(item.paths[0])
+                damages += [Damage(item, changed)] if changed else []
                 continue
             try:
                 entry = described(item.paths[0])
@@ -175,6 +181,14 @@ def _others(root: Path) -> Iterator[Item]:
         yield _item("step cache", (folder,), f"what speeds up {folder.name}", "")
     for folder in _folders(root / "searches"):
         yield _item(SEARCH, (folder,), "values that were chosen", "")
+    for folder in _folders(root / fetched_files.FOLDER):
+        if folder.name.startswith("."):
+            digest = folder.name.removeprefix(fetched_files.PART)
+            yield _item("unfinished", (folder,), "of a fetch", fetched_files.key_of(digest))
+            continue
+        holds = None if folder.is_symlink() else fetched_files.described(folder)
+        about = holds.url if holds else ""
+        yield _item(FETCHED, (folder,), about, fetched_files.key_of(folder.name))
     for file in sorted((root / "crashes").glob("*.txt")):
         yield _item("crash", (file,), "the traceback of a session", "")
 

@@ -25,7 +25,7 @@ from pytest_perfgate.building.implementation_code import (
     whole_code,
 )
 from pytest_perfgate.building.package_versions import versions, versions_of
-from pytest_perfgate.building.source_model import asked_of, fence_of
+from pytest_perfgate.building.source_model import asked_of
 from pytest_perfgate.building.suite_data import VALIDATION, SuiteData
 from pytest_perfgate.files import digest_files, digest_of
 from pytest_perfgate.machine.fingerprint import this_machine
@@ -39,6 +39,7 @@ from pytest_perfgate.steps import (
     probe_inputs,
     training,
 )
+from pytest_perfgate.suite.fence import fence_of
 from pytest_perfgate.tasks import Pipeline
 from pytest_perfgate.workloads.placement import on_gpu
 

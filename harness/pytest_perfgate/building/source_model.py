@@ -6,7 +6,7 @@ from typing import Any
 
 from pytest_perfgate import registry
 from pytest_perfgate.errors import PerfgateError
-from pytest_perfgate.records.recipe import ModelSpec, Suite
+from pytest_perfgate.records.recipe import ModelSpec
 from pytest_perfgate.registry import resolve
 from pytest_perfgate.sources import Fence, Source, SourceContext, SourceModel
 from pytest_perfgate.sources.naming import source_of
@@ -30,8 +30,3 @@ def make(model: ModelSpec, fence: Fence, where: str) -> SourceModel:
         return source.build(name, options, context)
     except PerfgateError as error:
         raise (error if error.where else error.at(where)) from error
-
-
-def fence_of(suite: Suite) -> Fence:
-    """Where the files of a suite are, and may be."""
-    return Fence(suite.folder, suite.root, suite.allow_outside, suite.mounts, suite.tree)

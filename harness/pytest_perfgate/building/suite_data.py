@@ -7,11 +7,11 @@ from typing import Any
 
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import IMPORT_PATH
-from pytest_perfgate.building.source_model import fence_of
 from pytest_perfgate.errors import DataError
 from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.records.recipe import Suite
 from pytest_perfgate.registry import resolve
+from pytest_perfgate.suite.fence import fence_of
 from pytest_perfgate.tasks import Pipeline, Task
 from pytest_perfgate.tasks.image_files import Digested
 

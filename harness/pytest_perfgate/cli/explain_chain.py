@@ -31,6 +31,7 @@ from pytest_perfgate.session.suite_judge import MEASURED
 from pytest_perfgate.session.suite_run import SuiteRun
 from pytest_perfgate.steps import Step
 from pytest_perfgate.suite import reading
+from pytest_perfgate.suite.locations import with_files
 from pytest_perfgate.suite.lookup import find
 from pytest_perfgate.suite.metrics import metrics_of
 from pytest_perfgate.suite.requirements import missing_packages
@@ -146,6 +147,7 @@ def measure(suite: Suite, pieces: Sequence[Cut], settings: Settings, show: Progr
     }
     limits = sum(len(budget.limits) for piece in pieces[1:] for budget in piece.recipe.budgets)
     with exclusive(None, settings.wait, show):
+        suite = with_files(suite, settings.cache, show)
         return SuiteRun(
             RangeOutcome(replace(suite, recipes=recipes)),
             wanted,

@@ -18,13 +18,14 @@ from pytest_perfgate.cli import (
     freeze,
     history,
     init,
+    lock,
     report,
     schema,
 )
 from pytest_perfgate.errors import PerfgateError
 from pytest_perfgate.plain_text import printable
 
-_COMMANDS = (init, schema, doctor, explain, freeze, report, history, baselines, cache)
+_COMMANDS = (init, lock, schema, doctor, explain, freeze, report, history, baselines, cache)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

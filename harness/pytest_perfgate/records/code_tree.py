@@ -17,11 +17,13 @@ class CodeTree:
         top: the folder, which stands for the repository's top.
         working: the repository's top folder, with the working tree.
         commit: the commit's name, for people.
+        revision: its full name.
     """
 
     top: Path
     working: Path
     commit: str
+    revision: str = ""
 
     def owns(self, path: str | Path) -> bool:
         """Whether a file of the working tree is part of the project; environments in it are not."""

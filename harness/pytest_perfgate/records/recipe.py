@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_perfgate.records.code_tree import CodeTree
+from pytest_perfgate.records.location import Fetched, Locked
 
 ROTATE, FLUSH = "rotate", "flush_l2"
 """What lies between two samples: the next image, or that and a flush of the device's L2 cache."""
@@ -210,6 +211,8 @@ class Suite:
         tree: the version of the code that `root` is of, None for the working tree.
         allow_outside: whether paths may leave the project.
         mounts: name to a folder outside of the project.
+        locations: URL to what the lock file says of it, of all that the suite names.
+        fetched: locations as the suite names them, once their files are in the cache.
     """
 
     name: str
@@ -232,6 +235,8 @@ class Suite:
     tree: CodeTree | None = None
     allow_outside: bool = False
     mounts: Mapping[str, str] = field(default_factory=dict)
+    locations: Mapping[str, Locked] = field(default_factory=dict)
+    fetched: Mapping[str, Fetched] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:

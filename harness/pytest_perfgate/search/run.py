@@ -296,6 +296,7 @@ def _study_key(suite: Suite, recipe: Recipe, goal: Goal, machine: Machine) -> di
             dict(suite.data),
             suite.trainer,
         ],
+        **({"locations": _contents(suite)} if suite.locations else {}),
         "images": [dict(suite.input), dict(suite.output)],
         "measured": [suite.batch, suite.threads, suite.between_samples, suite.turns],
         "recipe": spec_of(recipe) | {"budgets": budgets},
@@ -304,6 +305,11 @@ def _study_key(suite: Suite, recipe: Recipe, goal: Goal, machine: Machine) -> di
         "seed": spec.seed if spec else 0,
         "goal": goal.metric.name,
     }
+
+
+def _contents(suite: Suite) -> dict[str, str]:
+    """The content of what a suite names in stores, by URL."""
+    return {url: locked.digest for url, locked in suite.locations.items()}
 
 
 def _folder(settings: Settings, key: str) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from pytest_perfgate.metric import MEMORY_GROWTH, PARITY, Metric, Rule
 from pytest_perfgate.records.code_tree import CodeTree
 from pytest_perfgate.records.recipe import LimitKind, Recipe, Suite
 from pytest_perfgate.records.verdict import Status, Verdict
+from pytest_perfgate.session.fetched_suites import other_content
 from pytest_perfgate.suite import reading
 
 _BESIDE = LimitKind.SPEEDUP, LimitKind.GROWTH, LimitKind.DROP
@@ -39,6 +40,7 @@ class Arms:
         wanted: recipe names and the metrics asked of them.
         metrics: those of the suite's task, by name.
         base: the other version of the code, None for none.
+        fetch: gives the base's suite with what it names in stores.
         hopeless: recipes that will not be measured, so that nothing is needed beside them.
         values: of recipes whose ranges were filled in, by their places: the base gets the same.
 
@@ -55,6 +57,7 @@ class Arms:
         metrics: Mapping[str, Metric],
         base: BaseTree | None,
         *,
+        fetch: Callable[[Suite], Suite] = lambda suite: suite,
         hopeless: Collection[str] = (),
         values: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
@@ -63,6 +66,7 @@ class Arms:
         self._metrics = metrics
         self._base = base
         self._values = values or {}
+        self._fetch = fetch
         self.problems: dict[str, str] = {}
         self.notes: list[str] = []
         names = dict.fromkeys(wanted) | {
@@ -108,10 +112,10 @@ class Arms:
                     "files that git does not track, taken from the working tree for "
                     f"{base.commit.name}: {', '.join(brought.names)}"
                 )
-            read = reading.read(file, base.root, _code_tree(base))
+            read, problem = self._with_files(reading.read(file, base.root, _code_tree(base)), base)
         else:
             problem = f"the suite does not exist at {base.commit.name}"
-        if read is not None and read.suite is None:
+        if read is not None and read.suite is None and not problem:
             first = read.suite_problems[0]
             problem = f"its suite file cannot be read at {base.commit.name}: {first.problem}"
         arms = []
@@ -136,6 +140,20 @@ class Arms:
                 suite = replace(suite, recipes={**suite.recipes, name: recipe})
             arms.append(Arm(at_base(name), suite, recipe, python=base.python or sys.executable))
         return arms
+
+    def _with_files(self, read: reading.SuiteFile, base: BaseTree) -> tuple[reading.SuiteFile, str]:
+        """The base's suite with what it names in stores, by its own lock file; or why it has
+        none.
+        """
+        if read.suite is None:
+            return read, ""
+        try:
+            suite = self._fetch(read.suite)
+        except PerfgateError as error:
+            problem = f"its files cannot be fetched at {base.commit.name}: {error.problem}"
+            return replace(read, suite=None, suite_problems=(error,)), problem
+        self.notes += other_content(self._suite, suite, base.commit.name)
+        return replace(read, suite=suite), ""
 
     def blocks(self, verdicts: Iterable[Verdict] | None = None) -> list[tuple[str, ...]]:
         """Labels of arms that take turns at every inference: those that a limit compares.
@@ -210,7 +228,7 @@ def _code_tree(base: BaseTree) -> CodeTree:
     """The base's files: its root lies as far below their top as the project's does."""
     depth = len(Path(base.commit.prefix).parts)
     top = base.root.parents[depth - 1] if depth else base.root
-    return CodeTree(top, base.commit.top.resolve(), base.commit.name)
+    return CodeTree(top, base.commit.top.resolve(), base.commit.name, base.commit.commit)
 
 
 def copy_of(reference: str) -> str:

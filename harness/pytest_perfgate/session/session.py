@@ -31,6 +31,7 @@ from pytest_perfgate.report import publish
 from pytest_perfgate.search.run import resolve_ranges
 from pytest_perfgate.session.arms import BaseTree
 from pytest_perfgate.session.failed_suite import BROKEN, failed_suite, unread, unread_suite
+from pytest_perfgate.session.fetched_suites import FetchedSuites
 from pytest_perfgate.session.suite_judge import MEASURED
 from pytest_perfgate.session.suite_run import SuiteRun
 from pytest_perfgate.suite import reading, requirements
@@ -85,6 +86,7 @@ class Session:
             find(settings.root, settings.base, tip=settings.base_tip) if settings.base else None
         )
         self._tree: BaseTree | None = None
+        self._fetched: FetchedSuites | None = None
         self._open = contextlib.ExitStack()
         self._open.enter_context(kept(settings.share))
         self._plans: dict[Path, _Plan] = {}
@@ -244,7 +246,7 @@ class Session:
         keep_out_of_git(self.settings.cache)
         with exclusive(self.settings.share, self.settings.wait, self._show):
             values = resolve_ranges(
-                plan.read,
+                self._with_files(plan.read),
                 plan.wanted,
                 settings=self.settings,
                 machine=self.machine,
@@ -269,6 +271,13 @@ class Session:
                 "verdicts": record.verdicts + tuple(verdict for _, verdict in broken),
             }
         )
+
+    def _with_files(self, read: SuiteFile) -> SuiteFile:
+        """The suite with what it names in stores; before the first, that of all is fetched."""
+        if self._fetched is None:
+            reads = [plan.read for plan in self._plans.values() if plan.wanted]
+            self._fetched = FetchedSuites(reads, self.settings.cache, self._show)
+        return self._fetched.of(read)
 
     def _run_once(self, plan: _Plan) -> SuiteRecord:
         """The suite; one that failed as a whole is recorded, and not measured again for its next

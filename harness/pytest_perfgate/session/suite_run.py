@@ -23,6 +23,7 @@ from pytest_perfgate.session.arms import Arms, BaseTree, copy_of
 from pytest_perfgate.session.slow_recipes import Slowness
 from pytest_perfgate.session.suite_judge import SuiteJudge
 from pytest_perfgate.session.suite_launches import SuiteLaunches
+from pytest_perfgate.suite.locations import with_files
 from pytest_perfgate.suite.metrics import metrics_of, own_metrics
 from pytest_perfgate.suite.requirements import lacking
 from pytest_perfgate.verdicts.accuracy_intervals import collapsed, doubts
@@ -67,6 +68,7 @@ class SuiteRun:
             wanted,
             self._metrics,
             base,
+            fetch=lambda other: with_files(other, settings.cache, show),
             hopeless=values.failures,
             values=values.values,
         )

@@ -18,7 +18,10 @@ from pytest_perfgate import registry
 from pytest_perfgate.artifact import Artifact, NoOptions, OptionsModel
 from pytest_perfgate.errors import BuildError, RecipeError, suggestion
 from pytest_perfgate.inputs import Tensor
+from pytest_perfgate.locations.cache import refuse_changed
+from pytest_perfgate.locations.url import is_location
 from pytest_perfgate.records.code_tree import CodeTree
+from pytest_perfgate.records.location import Fetched
 from pytest_perfgate.registry import Requirement
 
 SEED = 0
@@ -38,6 +41,7 @@ class Fence:
         mounts: name to an absolute folder; `mount://NAME/path` is a path in it.
         tree: the version of the code that `root` is of, None for the working tree. A path that
             leaves that version starts from the working tree, for only its project has neighbours.
+        fetched: locations (`https://…`, `s3://…`) whose files lie in the cache.
     """
 
     folder: Path
@@ -45,6 +49,7 @@ class Fence:
     allow_outside: bool = False
     mounts: Mapping[str, str] = field(default_factory=dict)
     tree: CodeTree | None = None
+    fetched: Mapping[str, Fetched] = field(default_factory=dict)
 
     def place(self, path: str) -> Path:
         """Where `path` leads; it need not exist.
@@ -54,6 +59,13 @@ class Fence:
         """
         if path.startswith(MOUNT):
             return self._in_mount(path)
+        if is_location(path):
+            if path not in self.fetched:
+                raise RecipeError(
+                    f"{path!r} was not fetched: [suite] does not name it",
+                    valid="a location that is the suite's model, its weights or its data",
+                )
+            return self.fetched[path].place
         file = Path(os.path.normpath(self.folder / path))
         if file.is_relative_to(os.path.normpath(self.root)):
             return file
@@ -69,8 +81,8 @@ class Fence:
         return Path(os.path.normpath(self.tree.there(self.folder) / path))
 
     def is_elsewhere(self, path: str) -> bool:
-        """Whether a path is in a mount, or may leave the project and does."""
-        if path.startswith(MOUNT):
+        """Whether a path is in a mount or a store, or may leave the project and does."""
+        if path.startswith(MOUNT) or is_location(path):
             return True
         file = Path(os.path.normpath(self.folder / path))
         return self.allow_outside and not file.is_relative_to(os.path.normpath(self.root))
@@ -199,6 +211,15 @@ class Source(registry.Extension, ABC):
             PerfgateError: the model cannot be built, or its weights cannot be read.
         """
 
+    def side_names(self, file: Path) -> tuple[str, ...]:
+        """Files that belong to a model's file, as paths relative to its folder: they are fetched
+        with it. Default: none.
+
+        Raises:
+            PerfgateError: the file cannot be read.
+        """
+        return ()
+
     def requires_with(self, model: str, options: Any) -> tuple[Requirement, ...]:
         """Packages that a model needs. Default: `requires`."""
         return self.requires
@@ -254,14 +275,19 @@ class Source(registry.Extension, ABC):
 
 
 def inside(path: str, fence: Fence) -> Path:
-    """The file or folder at `path`: relative to the suite file's folder, or in a mount.
+    """The file or folder at `path`: relative to the suite file's folder, in a mount, or fetched
+    from a store; what was fetched is compared with the lock file.
 
     A link is followed wherever it leads: models lie in stores and on mounts.
 
     Raises:
         RecipeError: the path leaves the project without leave to, or does not exist.
+        FetchError: what was fetched was changed since.
     """
     file = fence.place(path)
+    if path in fence.fetched:
+        refuse_changed(fence.fetched[path])
+        return file
     if not file.exists():
         raise RecipeError(f"the file {path!r} does not exist", next_step=f"put it at {file}")
     return file

@@ -15,6 +15,7 @@ from typing_extensions import override
 
 from pytest_perfgate.artifact import Artifact
 from pytest_perfgate.errors import BuildError, RecipeError
+from pytest_perfgate.locations.url import is_location
 from pytest_perfgate.registry import Requirement
 from pytest_perfgate.sources import MOUNT, Fence, Source, SourceContext, SourceModel, inside
 
@@ -47,6 +48,11 @@ class FinishedFile(Source):
             PerfgateError: one is missing or elsewhere.
         """
         return tuple(_sibling(file, suffix) for suffix in self.siblings)
+
+    @override
+    def side_names(self, file: Path) -> tuple[str, ...]:
+        """Those of its siblings."""
+        return tuple(file.with_suffix(suffix).name for suffix in self.siblings)
 
     def place(self, model: str, fence: Fence) -> Path | None:
         """The file; None for a package that is not installed. What belongs to a link lies beside
@@ -116,7 +122,9 @@ class FinishedFile(Source):
 
 def package_of(model: str) -> str:
     """The package of "package:path/in/it.onnx", "" for a file beside the suite file."""
-    return "" if model.startswith(MOUNT) or ":" not in model else model.partition(":")[0]
+    if model.startswith(MOUNT) or is_location(model) or ":" not in model:
+        return ""
+    return model.partition(":")[0]
 
 
 def file_of(model: str, fence: Fence) -> Path | None:

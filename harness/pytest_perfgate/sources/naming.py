@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import IMPORT_PATH
 from pytest_perfgate.errors import RecipeError
+from pytest_perfgate.locations.url import EXAMPLES, Location, is_location, parse
 from pytest_perfgate.sources import MOUNT, Source
 from pytest_perfgate.sources.conversions import advice_for
 from pytest_perfgate.sources.finished_file import FinishedFile
@@ -21,6 +22,8 @@ def source_of(model: str) -> tuple[Source, str]:
     """
     from pytest_perfgate.sources.function import Function
 
+    if is_location(model):
+        return _in_store(parse(model))
     _refuse_elsewhere(model)
     prefix, colon, name = model.partition(":")
     if colon and prefix in registry.names(registry.SOURCES):
@@ -70,6 +73,19 @@ def files_named(model: str) -> tuple[str, ...]:
     return (name, *(f"{stem}{suffix}" for suffix in source.siblings))
 
 
+def _in_store(location: Location) -> tuple[Source, str]:
+    """The source of a model that is a file in a store, by the suffix of the file."""
+    for source in finished_files():
+        if location.file.endswith(source.suffixes):
+            return source, location.text
+    suffixes = [suffix for source in finished_files() for suffix in source.suffixes]
+    raise RecipeError(
+        f"{location.text!r} is no file that is a model",
+        valid=f"a file ({' '.join(suffixes)})",
+        next_step=advice_for(location.file),
+    )
+
+
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 
@@ -82,8 +98,8 @@ def _refuse_elsewhere(model: str) -> None:
     name = f'"{file}"' if file.endswith(".onnx") else "an ONNX file, or a function that loads it"
     if _ADDRESS.match(model) and not model.startswith(MOUNT):
         raise RecipeError(
-            f"{model!r} is an address, and a session downloads no model",
-            valid=valid_names(),
+            f"{model!r} is an address of a kind that is unknown here",
+            valid=", ".join([*EXAMPLES.values(), valid_names()]),
             next_step=f"download it beside recipes.toml, and name {name}",
         )
     if _DRIVE.match(model):

@@ -70,6 +70,16 @@ class Onnx(FinishedFile):
         """
         return _side_files(file, outside=outside)
 
+    @override
+    def side_names(self, file: Path) -> tuple[str, ...]:
+        """Those of the files with weights, as the graph has them.
+
+        Raises:
+            BuildError: it is no ONNX graph.
+        """
+        registry.require(self.requires, "an ONNX file in a store")
+        return _side_names(file)
+
 
 def _graph(file: Path) -> Any:
     """The graph of an ONNX file, without weights that are in other files.
@@ -93,14 +103,8 @@ def _side_files(file: Path, *, outside: bool) -> tuple[Path, ...]:
     Raises:
         BuildError: one is missing, or is not below the folder of the graph.
     """
-    from onnx.external_data_helper import ExternalDataInfo, uses_external_data
-
-    names = {
-        ExternalDataInfo(tensor).location
-        for tensor in _tensors(_graph(file))
-        if uses_external_data(tensor)
-    }
-    for name in sorted(names):
+    names = _side_names(file)
+    for name in names:
         # An absolute path, `..` or a link could name any file of this machine.
         inner = (file.parent / name).resolve()
         named = Path(os.path.normpath(file.parent / name))
@@ -120,7 +124,23 @@ def _side_files(file: Path, *, outside: bool) -> tuple[Path, ...]:
                 where=str(file),
                 next_step=f"copy it to {file.parent / name}",
             )
-    return tuple(file.parent / name for name in sorted(names))
+    return tuple(file.parent / name for name in names)
+
+
+def _side_names(file: Path) -> tuple[str, ...]:
+    """The files with weights as the graph names them, in order.
+
+    Raises:
+        BuildError: it is no ONNX graph.
+    """
+    from onnx.external_data_helper import ExternalDataInfo, uses_external_data
+
+    names = {
+        ExternalDataInfo(tensor).location
+        for tensor in _tensors(_graph(file))
+        if uses_external_data(tensor)
+    }
+    return tuple(sorted(names))
 
 
 def _tensors(graph: Any) -> Iterator[Any]:

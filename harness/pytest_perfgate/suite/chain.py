@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_perfgate import registry
-from pytest_perfgate.artifact import IMPORT_PATH
+from pytest_perfgate.artifact import IMPORT_PATH, OptionsModel
 from pytest_perfgate.errors import RecipeError
+from pytest_perfgate.locations.url import is_location
 from pytest_perfgate.records.recipe import ModelSpec, RuntimeSpec, StepSpec, WorkloadSpec
 from pytest_perfgate.runtimes import Runtime
 from pytest_perfgate.sources import Fence
@@ -102,10 +103,24 @@ def read_model(place: Place, model: Any, fence: Fence) -> ModelSpec:
         refuse_saved_model(written, fence)
         source, name = source_of(written)
         options = place.validate(source.Options, table, key)
-        source.check(name, options, fence)
+        if not is_location(written):  # else when it is fetched
+            source.check(name, without_locations(options), fence)
     except RecipeError as error:
         raise (error if error.where else error.at(f"{place.file}: {key}")) from None
     return ModelSpec(written, options.model_dump(mode="json", exclude_defaults=True))
+
+
+def without_locations(options: OptionsModel) -> OptionsModel:
+    """Options of a model with the default in place of every file that lies in a store: it is
+    checked when it is fetched.
+    """
+    fields = type(options).model_fields
+    elsewhere = {
+        key: fields[key].get_default(call_default_factory=True)
+        for key, value in options
+        if isinstance(value, str) and is_location(value)
+    }
+    return options.model_copy(update=elsewhere)
 
 
 def read_step(

@@ -12,12 +12,14 @@ from typing import Any
 from pytest_perfgate import registry
 from pytest_perfgate.errors import PerfgateError, RecipeError
 from pytest_perfgate.files import short_path
+from pytest_perfgate.locations.lock_file import lock_file
 from pytest_perfgate.metric import Metric
 from pytest_perfgate.plain_text import encodable
 from pytest_perfgate.records.code_tree import CodeTree
 from pytest_perfgate.records.recipe import Recipe, Suite
 from pytest_perfgate.suite import ranges
 from pytest_perfgate.suite.inheritance import Inheritance
+from pytest_perfgate.suite.locations import read_locations
 from pytest_perfgate.suite.metrics import metrics_of, metrics_of_workload, task_of
 from pytest_perfgate.suite.recipe_tables import RecipeTables, read_recipe_tables
 from pytest_perfgate.suite.suite_table import read_suite_table
@@ -141,6 +143,7 @@ def _read(
     try:
         table, model = read_suite_table(place, data, file, root, tree)
         metrics = metrics_of(table.task)
+        locations = read_locations(place, table.model, table.data, lock_file(file))
     except PerfgateError as error:
         return SuiteFile(file, None, (error,))
     tables = read_recipe_tables(place, data.get("recipe", []), values)
@@ -175,6 +178,7 @@ def _read(
         tree=tree,
         allow_outside=table.allow_outside,
         mounts=table.mounts,
+        locations=locations,
         recipes={name: recipes[name] for name in tables.tables if name in recipes},
     )
     problems = {name: tuple(errors) for name, errors in tables.problems.items()}

@@ -12,7 +12,7 @@ from pytest_perfgate.errors import RecipeError, suggestion
 from pytest_perfgate.machine.fingerprint import FEATURES
 from pytest_perfgate.records.code_tree import CodeTree
 from pytest_perfgate.records.recipe import ModelSpec
-from pytest_perfgate.sources import Fence
+from pytest_perfgate.sources import MOUNT, Fence
 from pytest_perfgate.sources.naming import source_of
 from pytest_perfgate.suite.chain import read_model
 from pytest_perfgate.suite.own_classes import with_import_paths
@@ -102,7 +102,7 @@ def _check_data(place: Place, table: SuiteTable, fence: Fence) -> None:
             _check_import(place, source, f"suite.data.{split}")
             continue
         for key, path in source.items():
-            if isinstance(path, str) and fence.is_elsewhere(path):
+            if isinstance(path, str) and path.startswith(MOUNT):
                 try:
                     fence.place(path)
                 except RecipeError as error:

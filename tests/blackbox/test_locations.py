@@ -1,0 +1,69 @@
+"""A suite whose model and data lie on a server, in a whole session."""
+
+from __future__ import annotations
+
+import shutil
+import struct
+
+import pytest
+from pytest_perfgate.cli.main import main
+
+from tests.blackbox.test_base import git
+from tests.conftest import Project, said
+from tests.locations.web_server import Web, serving
+
+RECIPES = """\
+[suite]
+task  = "detection"
+model = "{url}/squares.onnx"
+batch = 4
+
+[suite.data]
+validation = {{ images = "{url}/val.zip#validation", annotations = "{url}/val.json" }}
+
+[[recipe]]
+name    = "plain"
+runtime = "onnxruntime"
+[recipe.budgets]
+map = {{ min = 0.5, regression = 0.01 }}
+"""
+
+
+def test_two_lock_files_are_compared_without_the_server(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`pytest-perfgate lock` writes what the server has at each version of the code, and a session
+    measures each with its own, from the cache alone. A location whose content is neither in the
+    cache nor on the server is an ERROR of the suite.
+    """
+    pytest.importorskip("obstore", reason="python -m pip install 'pytest-perfgate[stores]'")
+    monkeypatch.chdir(project.root)
+    archive = shutil.make_archive(str(project.root / "val"), "zip", project.suite, "validation")
+    (project.root / ".gitignore").write_text("site\nreports\n.perfgate\n*.zip\n__pycache__\n")
+    web = Web()
+    for path, file in {"squares.onnx": "squares.onnx", "val.json": "validation.json"}.items():
+        web.files[f"/{path}"] = (project.suite / file).read_bytes()
+    web.files["/val.zip"] = (project.root / archive).read_bytes()
+    with serving(web):
+        project.write(RECIPES.format(url=web.url))
+        assert main(["lock"]) == 0
+        for command in (("init", "--quiet"), ("add", "--all"), ("commit", "--quiet", "-m", "one")):
+            git(project.root, *command)
+        # Windows beside a square are as certain as the square.
+        graph = web.files["/squares.onnx"]
+        web.files["/squares.onnx"] = graph.replace(struct.pack("<f", 20), struct.pack("<f", 2000))
+        assert web.files["/squares.onnx"] != graph
+        assert main(["lock", "--upgrade"]) == 0
+    result = project.run("--perf-base=HEAD")
+    suite = project.sessions()[-1]["suites"][0]
+    assert project.verdicts()["plain-map"] in {"INCONCLUSIVE", "FAIL"}
+    assert any("/squares.onnx has other content at HEAD" in note for note in suite["notes"])
+    said(result, "has other content at HEAD")
+    there, here = suite["base"]["recipes"][0], suite["recipes"][0]
+    assert there["artifact"]["digest"] != here["artifact"]["digest"]
+    assert there["accuracy"]["values"]["map"] > here["accuracy"]["values"]["map"]
+    shutil.rmtree(project.root / ".perfgate" / "fetched")
+    project.run()
+    (verdict,) = project.sessions()[-1]["suites"][0]["verdicts"]
+    assert verdict["status"] == "ERROR"
+    assert "recipes.toml: suite.model: squares.onnx could not be fetched" in verdict["reason"]
