@@ -192,6 +192,15 @@ class Runtime(registry.Extension, ABC):
             RuntimeFault: the artifact does not load, or the requested device is not used.
         """
 
+    def check(self, options: Any) -> None:
+        """Check options against what is installed, in the pytest process: nothing is imported.
+        Default: nothing.
+
+        Raises:
+            RecipeError: what is installed has no such option.
+        """
+        return
+
     def requires_with(self, options: Any) -> tuple[Requirement, ...]:
         """Packages that it imports with these options. Default: `requires`."""
         return self.requires

@@ -11,18 +11,27 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import TFLITE, Artifact, OptionsModel
 from pytest_perfgate.errors import RuntimeFault
 from pytest_perfgate.inputs import Inputs
-from pytest_perfgate.runtimes import InferenceSession, OpenContext, Runtime
+from pytest_perfgate.runtimes import InferenceSession, OpenContext, Runtime, own_names
 
 if TYPE_CHECKING:
     import numpy as np
+
+
+_REFUSED = {
+    "num_threads": own_names.THREADS,
+    "experimental_force_delegate_node_profiling": own_names.PROFILING,
+    "experimental_delegates": "a delegate is a library that a recipe cannot name",
+    **dict.fromkeys(("model_path", "model_content"), "it is the model of the suite"),
+}
 
 
 class LiteRt(Runtime):
@@ -39,6 +48,16 @@ class LiteRt(Runtime):
         threads: int | None = Field(
             None, ge=1, description="num_threads; default: those of the suite"
         )
+        interpreter: dict[str, bool | int | str] = Field(
+            default_factory=dict,
+            description="further arguments of ai_edge_litert's Interpreter, by its names",
+        )
+
+        @field_validator("interpreter")
+        @classmethod
+        def _measurable(cls, value: dict[str, bool | int | str]) -> dict[str, bool | int | str]:
+            own_names.refuse(value, _REFUSED)
+            return value
 
     def open(self, artifact: Artifact, options: Any, context: OpenContext) -> LiteRtSession:
         """A session on the .tflite file."""
@@ -54,9 +73,12 @@ class LiteRtSession(InferenceSession):
         from ai_edge_litert.interpreter import Interpreter
 
         threads = options.threads or context.threads
+        arguments = _arguments(options.interpreter)
         before = _tasks()
         try:
-            self._interpreter: Any = Interpreter(model_path=str(artifact.path), num_threads=threads)
+            self._interpreter: Any = Interpreter(
+                model_path=str(artifact.path), num_threads=threads, **arguments
+            )
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise RuntimeFault(
@@ -77,6 +99,7 @@ class LiteRtSession(InferenceSession):
             "delegate": "XNNPACK" if delegated else "none",
             "threads": threads,
             "input": str(self._input),
+            **({"interpreter": dict(options.interpreter)} if options.interpreter else {}),
             "batch": f"{self._size} at a time",
             "version": version("ai-edge-litert"),
         }
@@ -209,6 +232,28 @@ class Input:
 
     def __str__(self) -> str:
         return f"{self.written}, {'NHWC' if self.channels_last else 'NCHW'}"
+
+
+def _arguments(written: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of the interpreter's constructor, with the values that they have in Python.
+
+    Raises:
+        RuntimeFault: it has no such argument, or not that value.
+    """
+    from inspect import signature
+
+    from ai_edge_litert.interpreter import Interpreter
+
+    known = {
+        name: parameter.default
+        for name, parameter in signature(Interpreter).parameters.items()
+        if parameter.default is not parameter.empty
+    }
+    own_names.refuse_unknown(written, known, _REFUSED, "ai_edge_litert's Interpreter")
+    arguments = SimpleNamespace()
+    for name, value in written.items():
+        own_names.set_attribute(arguments, name, value, known[name])
+    return vars(arguments)
 
 
 _WEIGHTED = {

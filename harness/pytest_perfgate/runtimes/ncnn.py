@@ -6,14 +6,14 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from typing_extensions import override
 
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import NCNN, Artifact, OptionsModel
 from pytest_perfgate.errors import RuntimeFault
 from pytest_perfgate.inputs import Inputs
-from pytest_perfgate.runtimes import InferenceSession, OpenContext, Runtime
+from pytest_perfgate.runtimes import InferenceSession, OpenContext, Runtime, own_names
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,8 +21,15 @@ if TYPE_CHECKING:
 _OPTIONS = ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic", "use_bf16_storage")
 
 
+_REFUSED = {
+    "num_threads": own_names.THREADS,
+    "use_vulkan_compute": "this runtime measures the CPU",
+    **dict.fromkeys(_OPTIONS, "it is an option of this runtime"),
+}
+
+
 class Ncnn(Runtime):
-    """The runtime `ncnn`; takes what the step of that name made."""
+    """The runtime `ncnn`."""
 
     name = "ncnn"
     accepts = frozenset({NCNN})
@@ -37,6 +44,15 @@ class Ncnn(Runtime):
         use_fp16_arithmetic: bool = Field(False, description="16-bit floats inside layers")
         use_bf16_storage: bool = Field(False, description="bfloat16 between layers")
         threads: int | None = Field(None, ge=1, description="threads; default: those of the suite")
+        option: dict[str, bool | int] = Field(
+            default_factory=dict, description="further attributes of ncnn.Option, by its names"
+        )
+
+        @field_validator("option")
+        @classmethod
+        def _measurable(cls, value: dict[str, bool | int]) -> dict[str, bool | int]:
+            own_names.refuse(value, _REFUSED)
+            return value
 
     def open(self, artifact: Artifact, options: Any, context: OpenContext) -> NcnnSession:
         """A session on the files."""
@@ -61,6 +77,14 @@ class NcnnSession(InferenceSession):
         self._net.opt.use_vulkan_compute = False
         for name in _OPTIONS:
             setattr(self._net.opt, name, getattr(options, name))
+        attributes = {
+            name: value
+            for name, value in own_names.attributes_of(self._net.opt).items()
+            if value is not None  # allocators, which are no settings
+        }
+        own_names.refuse_unknown(options.option, attributes, _REFUSED, "ncnn.Option")
+        for name, value in options.option.items():
+            own_names.set_attribute(self._net.opt, name, value, attributes[name])
         path = artifact.path
         if path is None or not path.is_file() or not path.with_suffix(".bin").is_file():
             raise RuntimeFault("ncnn's two files are not there", where=str(path))
@@ -80,6 +104,9 @@ class NcnnSession(InferenceSession):
             "precision": ", ".join(layers),
             "layers": dict(layers),
             "threads": int(self._net.opt.num_threads),
+            "option": {
+                name: getattr(self._net.opt, name) for name in sorted({*_OPTIONS, *options.option})
+            },
             "batch": "one image at a time",
             "version": ncnn.__version__,
         }

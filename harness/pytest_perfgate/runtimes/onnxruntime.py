@@ -20,6 +20,7 @@ from pytest_perfgate.records.profile import Operator
 from pytest_perfgate.registry import Requirement
 from pytest_perfgate.runtimes import DEVICE_UUID, InferenceSession, OpenContext, Runtime, cuda
 from pytest_perfgate.runtimes import onnxruntime_build as build
+from pytest_perfgate.runtimes import onnxruntime_settings as settings
 from pytest_perfgate.runtimes.onnxruntime_binding import Binding
 from pytest_perfgate.runtimes.onnxruntime_inputs import fixed_batch, taken_by
 from pytest_perfgate.runtimes.onnxruntime_profile import operators as operator_rows
@@ -127,6 +128,11 @@ class OnnxRuntime(Runtime):
         graph_optimization: Literal["disable", "basic", "extended", "all"] = Field(
             "all", description="graph optimization level"
         )
+        session: dict[str, bool | int | float | str] = Field(
+            default_factory=dict,
+            description="further attributes of SessionOptions and configuration entries, by ONNX "
+            "Runtime's names",
+        )
         enable_cpu_mem_arena: bool = Field(
             True, description="reuse the host memory of an inference for the next one"
         )
@@ -143,6 +149,7 @@ class OnnxRuntime(Runtime):
         @model_validator(mode="after")
         def _fits(self) -> OnnxRuntime.Options:
             """An option that the provider has not is an error here, before anything is built."""
+            settings.refuse(self.session, self.changed)
             known = _KNOWN[self.provider]
             for name in self.provider_options:
                 if name == _GRAPH_OPTION.get(self.provider):
@@ -165,6 +172,11 @@ class OnnxRuntime(Runtime):
             return self
 
     @override
+    def check(self, options: Any) -> None:
+        """Configuration entries must be among the installed library's."""
+        settings.refuse_unknown(options.session)
+
+    @override
     def requires_with(self, options: Any) -> tuple[Requirement, ...]:
         """A provider for GPUs needs a GPU, and another package."""
         if options.provider == "cpu":
@@ -185,7 +197,7 @@ class OnnxSession(InferenceSession):
         self._opened = artifact, options, context
         if options.provider != "cpu":
             cuda.require_index(int(options.provider_options.get("device_id", 0)))
-        session_options = _session_options(options, context)
+        session_options = settings.session_options(options, context)
         provider = _PROVIDERS[options.provider]
         self._provider = (provider, provider_settings(options, context.folder))
         try:
@@ -218,7 +230,7 @@ class OnnxSession(InferenceSession):
         self.facts: dict[str, Any] = {
             "provider": used[0],
             "threads": session_options.intra_op_num_threads,
-            "graph_optimization": options.graph_optimization,
+            **settings.facts_of(self._session, options),
             "version": onnxruntime.__version__,
         }
         for name in ("enable_cpu_mem_arena", "enable_mem_pattern"):
@@ -265,7 +277,7 @@ class OnnxSession(InferenceSession):
         import onnxruntime
 
         artifact, options, context = self._opened
-        session_options = _session_options(options, context)
+        session_options = settings.session_options(options, context)
         session_options.enable_profiling = True
         fed = inputs.feed(self._taken)
         with tempfile.TemporaryDirectory() as folder:
@@ -285,9 +297,6 @@ class OnnxSession(InferenceSession):
 
 
 _NEWER = "python -m pip install -U onnxruntime, or export the model with an older version of onnx"
-
-_ASSIGNMENT = "get_provider_graph_assignment_info"
-"""ONNX Runtime's word on which provider runs which node; older versions have it not."""
 
 
 def provider_settings(options: Any, folder: Path) -> dict[str, str]:
@@ -311,10 +320,10 @@ def assignment(session: Any) -> dict[str, Counter[str]] | None:
     """Which operators each provider runs, and how many of each; None where this version of ONNX
     Runtime does not tell.
     """
-    if not hasattr(session, _ASSIGNMENT):
+    if not hasattr(session, settings.ASSIGNMENT):
         return None
     operators: dict[str, Counter[str]] = {}
-    for part in getattr(session, _ASSIGNMENT)():
+    for part in getattr(session, settings.ASSIGNMENT)():
         operators.setdefault(part.ep_name, Counter()).update(
             node.op_type for node in part.get_nodes()
         )
@@ -357,33 +366,3 @@ def refuse_fallback(
 
 
 _WARM = 2  # inferences before those that are counted: the first one allocates
-
-
-def _session_options(options: Any, context: OpenContext) -> Any:
-    """The session options of ONNX Runtime."""
-    import onnxruntime
-
-    levels = onnxruntime.GraphOptimizationLevel
-    session_options = onnxruntime.SessionOptions()
-    session_options.intra_op_num_threads = options.threads or context.threads
-    session_options.inter_op_num_threads = 1
-    session_options.log_severity_level = 3
-    session_options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    session_options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
-    session_options.enable_cpu_mem_arena = options.enable_cpu_mem_arena
-    session_options.enable_mem_pattern = options.enable_mem_pattern
-    session_options.graph_optimization_level = {
-        "disable": levels.ORT_DISABLE_ALL,
-        "basic": levels.ORT_ENABLE_BASIC,
-        "extended": levels.ORT_ENABLE_EXTENDED,
-        "all": levels.ORT_ENABLE_ALL,
-    }[options.graph_optimization]
-    if options.provider != "cpu" and not options.fallback_ops:
-        # Versions that do not tell the assignment refuse by themselves.
-        refuse = not hasattr(onnxruntime.InferenceSession, _ASSIGNMENT)
-        session_options.add_session_config_entry(
-            "session.disable_cpu_ep_fallback", str(int(refuse))
-        )
-    if options.provider != "cpu" and hasattr(onnxruntime, "preload_dlls"):
-        onnxruntime.preload_dlls()  # CUDA's libraries, where they were installed by pip
-    return session_options

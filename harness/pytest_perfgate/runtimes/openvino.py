@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from typing_extensions import override
 
 from pytest_perfgate import registry
@@ -14,7 +14,27 @@ from pytest_perfgate.artifact import ONNX, OPENVINO, Artifact, OptionsModel
 from pytest_perfgate.errors import RuntimeFault
 from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.records.profile import Operator
-from pytest_perfgate.runtimes import InferenceSession, OpenContext, Runtime
+from pytest_perfgate.runtimes import InferenceSession, OpenContext, Runtime, own_names
+from pytest_perfgate.runtimes.own_names import Value
+
+
+_MEASURING: dict[str, Value] = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1"}
+_MEASURING_CPU: dict[str, Value] = {
+    # Else activations of layers with compressed weights are quantized as they run.
+    "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0",
+}
+"""What is set unless a recipe says otherwise."""
+
+_REFUSED = {
+    "INFERENCE_NUM_THREADS": own_names.THREADS,
+    "INFERENCE_PRECISION_HINT": "it is an option of this runtime: precision",
+    "DEVICE_ID": "it is a part of the option device",
+    "PERF_COUNT": own_names.PROFILING,
+    "ENABLE_CPU_PINNING": "the arms of a launch are pinned to its cores already",
+    "ENABLE_CPU_RESERVATION": "the arms of a launch share its cores",
+    "CACHE_DIR": "a load from OpenVINO's cache is no cold one",
+    "WEIGHTS_PATH": "the weights lie beside the graph",
+}
 
 
 class OpenVino(Runtime):
@@ -36,6 +56,16 @@ class OpenVino(Runtime):
         threads: int | None = Field(
             None, ge=1, description="inference threads; default: those of the suite"
         )
+        properties: dict[str, bool | int | float | str] = Field(
+            default_factory=dict,
+            description="further properties of the device, by OpenVINO's names",
+        )
+
+        @field_validator("properties")
+        @classmethod
+        def _measurable(cls, value: dict[str, Value]) -> dict[str, Value]:
+            own_names.refuse(value, _REFUSED)
+            return value
 
     def open(self, artifact: Artifact, options: Any, context: OpenContext) -> OpenVinoSession:
         """A session on the file."""
@@ -80,17 +110,17 @@ class OpenVinoSession(InferenceSession):
         import openvino
 
         threads = options.threads or context.threads
-        config = {
-            "PERFORMANCE_HINT": "LATENCY",
-            "NUM_STREAMS": "1",
+        config: dict[str, Any] = {
+            **_MEASURING,
             "INFERENCE_PRECISION_HINT": options.precision,
         }
         if options.device.startswith("CPU"):
-            # Else activations of layers with compressed weights are quantized as they run.
-            config["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = "0"
-        if options.device.startswith("CPU"):
             # The arm is pinned already; OpenVINO's own pinning would undo that.
             config |= {"INFERENCE_NUM_THREADS": str(threads), "ENABLE_CPU_PINNING": "NO"}
+            config |= _MEASURING_CPU
+        shown = sorted({*config, *options.properties} - {"INFERENCE_PRECISION_HINT"})
+        config |= {name: _written(value) for name, value in options.properties.items()}
+        _refuse_unknown(options.device, options.properties, str(artifact.path))
         self._opened = str(artifact.path), options.device, config
         try:
             model = openvino.Core().compile_model(*self._opened)
@@ -120,6 +150,7 @@ class OpenVinoSession(InferenceSession):
             "precision": ", ".join(layers) or hint,
             "precision_hint": hint,
             "layers": dict(layers),
+            "properties": read_back(model, shown, options.properties),
             "threads": int(model.get_property("INFERENCE_NUM_THREADS") or threads),
             "version": openvino.__version__,
         }
@@ -200,6 +231,54 @@ def executed(model: Any) -> Counter[str]:
         if "layerType" in info and str(info["layerType"].astype(str)) in _COMPUTE:
             counts[str(info["runtimePrecision"].astype(str))] += 1
     return Counter(dict(counts.most_common()))
+
+
+def read_back(model: Any, names: Sequence[str], wanted: Mapping[str, Value]) -> dict[str, str]:
+    """Properties as the compiled model has them.
+
+    Raises:
+        RuntimeFault: one that was wanted is another: a number, or YES and NO.
+    """
+    known = model.get_property("SUPPORTED_PROPERTIES")
+    said = {name: _shown(model.get_property(name)) for name in names if name in known}
+    for name, value in wanted.items():
+        text = _written(value)
+        plain = text.isdigit() or text in {"YES", "NO"}
+        if plain and name in said and said[name] != text:
+            raise RuntimeFault(
+                f"{name} = {text} was requested, but OpenVINO uses {said[name]}",
+                where="properties",
+                next_step=f"leave {name} out",
+            )
+    return said
+
+
+def _refuse_unknown(device: str, properties: Mapping[str, Value], where: str) -> None:
+    """Nothing, when the device lists each property as one that can be set; a device that stands for
+    several (AUTO, HETERO) is left to OpenVINO.
+    """
+    import openvino
+
+    if not properties or device.partition(":")[0] in {"AUTO", "HETERO", "MULTI", "BATCH"}:
+        return
+    try:
+        listed = openvino.Core().get_property(device, "SUPPORTED_PROPERTIES")
+    except RuntimeError as error:
+        raise RuntimeFault(f"OpenVINO does not know the device: {error}", where=where) from error
+    known = [name for name, access in listed.items() if access == "RW"]
+    own_names.refuse_unknown(properties, known, _REFUSED, f"OpenVINO's device {device}")
+
+
+def _written(value: Value) -> str:
+    """As OpenVINO reads it."""
+    return ("YES" if value else "NO") if isinstance(value, bool) else str(value)
+
+
+def _shown(value: Any) -> str:
+    """As it is written in a recipe: OpenVINO answers with booleans, types and enumerations."""
+    if hasattr(value, "get_type_name"):
+        return _type_name(value)
+    return _written(getattr(value, "name", value))
 
 
 _COMPUTE = {"Convolution", "Deconvolution", "FullyConnected", "MatMul", "RNNCell", "RNNSeq"}

@@ -192,6 +192,10 @@ def read_runtime(place: Place, written: Any, where: str) -> RuntimeSpec:
         raise place.error("the runtime has no name", where, valid='{ name = "onnxruntime" }')
     runtime: Runtime = place.find(registry.RUNTIMES, name, where)
     options = place.validate(runtime.Options, table, where)
+    try:
+        runtime.check(options)
+    except RecipeError as error:
+        raise error.at(f"{place.file}: {where}") from None
     return RuntimeSpec(name, options.model_dump(mode="json"))
 
 
