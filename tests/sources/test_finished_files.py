@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import Artifact
-from pytest_perfgate.errors import PerfgateError, RecipeError, RuntimeFault
+from pytest_perfgate.errors import InputError, PerfgateError, RecipeError, RuntimeFault
 from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.measure.untracked_inputs import files_named
 from pytest_perfgate.runtimes import OpenContext
@@ -408,3 +408,17 @@ steps   = [{steps}]
     )
     read = reading.read(file, folder)
     return str((read.suite_problems or read.problems["plain"])[0])
+
+
+def test_litert_takes_images_in_the_files_own_type_and_layout(tmp_path: Path) -> None:
+    """As production hands them over: the same outputs, without a conversion; other integers are an
+    error.
+    """
+    session = opened(built(tmp_path, tflite_int8(tmp_path)), tmp_path)
+    images = example(2)
+    codes = np.rint(images.transpose(0, 2, 3, 1) / session._input.written.scale) - 128
+    own = Inputs(codes.clip(-128, 127).astype(np.int8), layout="NHWC")
+    for output, same in zip(session.run(Inputs(images)), session.run(own), strict=True):
+        np.testing.assert_array_equal(output, same)
+    with pytest.raises(InputError, match="the file takes int8; it is given uint8"):
+        session.run(Inputs(images.astype(np.uint8)))

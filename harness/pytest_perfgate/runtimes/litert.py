@@ -19,7 +19,7 @@ from pydantic import Field, field_validator
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import TFLITE, Artifact, OptionsModel
 from pytest_perfgate.errors import RuntimeFault
-from pytest_perfgate.inputs import Inputs
+from pytest_perfgate.inputs import Inputs, as_dtype
 from pytest_perfgate.runtimes import InferenceSession, OpenContext, Runtime, own_names
 
 if TYPE_CHECKING:
@@ -112,23 +112,17 @@ class LiteRtSession(InferenceSession):
         """
         import numpy as np
 
-        batch = inputs.only_images("LiteRT")
+        batch = self._input.fed(inputs)
         if len(batch) % self._size:
             raise RuntimeFault(
                 f"a batch of {len(batch)} is not a multiple of {self._size}, the batch of the file",
                 next_step="choose another `batch` in [suite]",
             )
-        rows = []
+        rows, read = [], self._interpreter.get_tensor
         for start in range(0, len(batch), self._size):
-            part = self._input.fed(batch[start : start + self._size])
-            self._interpreter.set_tensor(self._input.index, part)
+            self._interpreter.set_tensor(self._input.index, batch[start : start + self._size])
             self._interpreter.invoke()
-            rows.append(
-                [
-                    output.real(self._interpreter.get_tensor(output.index))
-                    for output in self._outputs
-                ]
-            )
+            rows.append([output.real(read(output.index)) for output in self._outputs])
         return tuple(np.concatenate(column) for column in zip(*rows, strict=True))
 
     def close(self) -> None:
@@ -169,11 +163,9 @@ class Codes:
         return (codes.astype(np.float32) - self.zero_point) * np.float32(self.scale)
 
     def codes(self, numbers: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        """The nearest codes; what lies beyond the range becomes its end."""
+        """The nearest codes of floats; what lies beyond the range becomes its end."""
         import numpy as np
 
-        if not self.scale:
-            return numbers.astype(self.dtype, copy=False)
         limits = np.iinfo(self.dtype)
         codes = np.rint(numbers / np.float32(self.scale)) + self.zero_point
         clipped: np.ndarray[Any, Any] = np.clip(codes, limits.min, limits.max)
@@ -185,12 +177,16 @@ class Codes:
         return f"{self.dtype}, scale {self.scale:.6g}, zero point {self.zero_point}"
 
 
+_CHANNELS = frozenset({1, 3, 4})
+"""Of a picture: grey, colours, colours and opacity."""
+
+
 @dataclass(frozen=True)
 class Input:
     """The one input of a file, for images.
 
     Attributes:
-        shape: (N, 3, H, W), or (N, H, W, 3) if `channels_last`.
+        shape: (N, C, H, W), or (N, H, W, C) if `channels_last`.
     """
 
     written: Codes
@@ -205,30 +201,34 @@ class Input:
             RuntimeFault: there are several, or the one takes no images.
         """
         shape = tuple(int(size) for size in inputs[0]["shape"]) if inputs else ()
-        if len(inputs) != 1 or len(shape) != 4 or 3 not in {shape[1], shape[3]}:
+        if len(inputs) != 1 or len(shape) != 4 or _CHANNELS.isdisjoint((shape[1], shape[3])):
             raise RuntimeFault(
                 f"the file's inputs have the shapes {[list(entry['shape']) for entry in inputs]}",
                 where=where,
-                valid="one input (N, 3, H, W) or (N, H, W, 3)",
+                valid="one input (N, C, H, W) or (N, H, W, C)",
             )
-        written = Codes.of(inputs[0])
-        if not written.scale and not written.dtype.startswith("float"):
-            raise RuntimeFault(
-                f"the file takes {written.dtype} without a scale: which numbers the codes stand "
-                "for is not known",
-                where=where,
-                valid="float32, or 8 bits with the scale that a converter writes",
-            )
-        return cls(written, shape, channels_last=shape[1] != 3)
+        channels_last = shape[1] not in _CHANNELS or (shape[1], shape[3]) == (1, 3)
+        return cls(Codes.of(inputs[0]), shape, channels_last)
 
     @property
     def index(self) -> int:
         """Of the tensor in the file."""
         return self.written.index
 
-    def fed(self, batch: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        """A batch (N, 3, H, W) as the file takes it."""
-        return self.written.codes(batch.transpose(0, 2, 3, 1) if self.channels_last else batch)
+    def fed(self, inputs: Inputs) -> np.ndarray[Any, Any]:
+        """Images as the file takes them: in its layout and, unless they are in its type already, in
+        its codes.
+
+        Raises:
+            InputError: there are other inputs, or images are neither floats nor of the file's type.
+        """
+        images = inputs.only_images("LiteRT", inputs.images.dtype.name)
+        if self.channels_last != (inputs.layout == "NHWC"):
+            images = images.transpose((0, 2, 3, 1) if self.channels_last else (0, 3, 1, 2))
+        if self.written.scale and images.dtype.kind == "f":
+            return self.written.codes(images)
+        fed: np.ndarray[Any, Any] = as_dtype(images, self.written.dtype, "the file takes")
+        return fed
 
     def __str__(self) -> str:
         return f"{self.written}, {'NHWC' if self.channels_last else 'NCHW'}"

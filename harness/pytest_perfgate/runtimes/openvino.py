@@ -17,7 +17,6 @@ from pytest_perfgate.records.profile import Operator
 from pytest_perfgate.runtimes import InferenceSession, OpenContext, Runtime, own_names
 from pytest_perfgate.runtimes.own_names import Value
 
-
 _MEASURING: dict[str, Value] = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1"}
 _MEASURING_CPU: dict[str, Value] = {
     # Else activations of layers with compressed weights are quantized as they run.
