@@ -236,13 +236,13 @@ class Ranked:
             reached = _reached(totals)
             start = which * reached.shape[1]
             counted = weights[image]
-            ranked = np.cumsum(counted, axis=0)
+            ranked = counted.cumsum(axis=0)
             for bit, hits in enumerate(at):
                 counting = counts[bit]
                 if counting is not None:
                     ranked = np.cumsum(counted * counting, axis=0)
                 if len(hits):
-                    true = np.cumsum(counted[hits], axis=0)
+                    true = counted[hits].cumsum(axis=0)
                     result[row, bit] = _area(true, ranked[hits], reached.ravel(), start)
             result[row, :, objects[row] == 0] = math.nan
         return result
@@ -267,7 +267,8 @@ def _area(true: Array, ranked: Array, reached: Array, start: Array) -> Array:
     precision = true / (ranked + np.spacing(1.0))
     np.maximum.accumulate(precision[::-1], axis=0, out=precision[::-1])
     points = reached[true + start]
-    steps = np.diff(points, axis=0, prepend=0.0)
+    steps = points.copy()  # numpy.diff with a first row to put before it takes twice the time
+    steps[1:] -= points[:-1]
     result: Array = np.einsum("hd,hd->d", precision, steps) / len(_RECALLS)
     return result
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -54,8 +55,7 @@ def bootstrap(one: Sums, other: Sums | None = None, seed: int = 0) -> Estimate:
     estimate = float(value(np.ones((1, images)))[0])
     if images == 1:
         return Estimate(estimate, math.inf, 1.0, 0)
-    random = np.random.default_rng(seed)
-    drawn = value(random.multinomial(images, np.full(images, 1.0 / images), DRAWS).astype(float))
+    drawn = value(_draws(images, seed).astype(float))
     drawn = drawn[np.isfinite(drawn)]
     if len(drawn) < 2:
         return Estimate(estimate, math.inf, 1.0, DRAWS)
@@ -67,3 +67,13 @@ def bootstrap(one: Sums, other: Sums | None = None, seed: int = 0) -> Estimate:
     freedom = freedom_of(without, unit)
     freedom = 1.0 / (1.0 / freedom + 1.0 / (len(drawn) - 1))
     return Estimate(estimate, math.hypot(math.sqrt(spread), unit), freedom, DRAWS)
+
+
+@lru_cache(maxsize=1)
+def _draws(images: int, seed: int) -> npt.NDArray[np.uint8]:
+    """How often each image is drawn (draws, images). Kept, because drawing takes longer than all
+    that is done with it, and most ratios of a session are over the same images.
+    """
+    random = np.random.default_rng(seed)
+    # None is drawn 256 times: of `images` draws with replacement it expects one.
+    return random.multinomial(images, np.full(images, 1.0 / images), DRAWS).astype(np.uint8)
