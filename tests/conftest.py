@@ -30,7 +30,10 @@ from tests.squares import HEAD, PLAIN, RECIPES, coco_folder, squares_model, squa
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keeps from inner pytest runs that they were started by a worker of pytest-xdist."""
+    """Keeps from inner pytest runs that they were started by a worker of pytest-xdist. Torch's
+    compiler is not to try out every vector unit of the CPU, by 5 s of g++ in each process.
+    """
+    os.environ.setdefault("TORCHINDUCTOR_VEC_ISA_OK", "1")
     if hasattr(config, "workerinput"):
         for name in [name for name in os.environ if name.startswith("PYTEST_XDIST_")]:
             del os.environ[name]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import json
 import math
 import os
 import random
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -181,6 +183,27 @@ def test_a_loud_machine_is_not_calm_however_alike_its_arms_are(
     assert f"not calm enough: 2 of 2 launches were unsteady ({word}" in text
     Recorded.kinds = (disturbed, {}, {})
     assert doctor_examination.examine(0.0, 300.0, lambda _: None).calm
+
+
+def test_seconds_says_how_long_it_measures(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """However short the time, there are two launches; a longer one has more."""
+
+    class Quick(doctor_examination._Taken):
+        def launch(self, started: float) -> None:
+            time.sleep(0.05)
+            self.walls.append(0.05)
+            self.launches += launches(0.005, 0.001, 1)
+            self.conditions.append(Conditions(index=len(self.conditions)))
+            assert started >= 0.0
+
+    monkeypatch.setattr(doctor_examination, "_Taken", Quick)
+    file = tmp_path / "found.json"
+    counts = []
+    for seconds in ("0", "0.5"):
+        main(["doctor", "--seconds", seconds, "--wait", "300", "--json", str(file)])
+        counts.append(json.loads(file.read_text())["noise"]["launches"])
+    assert counts[0] == 2
+    assert counts[1] > 2
 
 
 @pytest.mark.alone

@@ -185,7 +185,7 @@ class _Taken:
         work = LaunchJob(
             index=count,
             cores=(self._cores[count % len(self._cores)],),
-            preload=("numpy", "pydantic"),
+            preload=("numpy", "numpy.random", "pydantic"),
             separate=False,
             arms=tuple(ArmSpec(label, sys.executable) for label in _ARMS),
             ahead=count > 0,
