@@ -44,6 +44,19 @@ def test_type_and_layout_are_the_files(image: Tensor, keys: dict[str, Any]) -> N
     Input.model_validate(keys)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"size": (64, 50), "multiple": 32},
+        {"size": 64, "resize": "longer_side"},
+        {"size": 80, "resize": "shorter_side", "crop": 64},
+    ],
+)
+def test_a_size_that_the_network_takes_or_may_take_is_no_error(options: dict[str, Any]) -> None:
+    """Padded, cropped, or another for each picture."""
+    assert fit(IMAGES, **options) == {}
+
+
 def test_an_input_beside_the_images_takes_the_files_type() -> None:
     """Whichever comes first in the graph."""
     declared = {"orig_target_sizes": {"rule": "original_size", "order": "wh"}}
@@ -66,6 +79,13 @@ def test_an_input_beside_the_images_takes_the_files_type() -> None:
         ([Tensor("x", "float32", LAST)], {"layout": "NCHW"}, "layout", ("'NCHW'", "64, 64, 3")),
         ([Tensor("x", "float32", ("N", 4, 64, 64))], {}, "color", ("3 channels", "(N, 4, 64")),
         ([Tensor("x", "int64", ("N", 3, 64, 64))], {}, "dtype", ("x int64",)),
+        ([IMAGES], {"size": (64, 96)}, "size", ("64 x 96", "(N, 3, 64, 64)", "[64, 64]")),
+        (
+            [IMAGES],
+            {"size": 80, "resize": "shorter_side", "crop": 32},
+            "crop",
+            ("32 x 32", "[64, 64]"),
+        ),
         ([Tensor("x", "float32", ("N", 10))], {}, "", ("x float32 (N, 10)",)),
         ([Tensor("x", "int8", LAST)], {}, "codes", ("holds no scale", "codes = {")),
         (

@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 from pytest_perfgate.errors import RecipeError
 from pytest_perfgate.inputs import Tensor
+from pytest_perfgate.tasks.geometry import Geometry
 from pytest_perfgate.tasks.input_options import Input
 from pytest_perfgate.tasks.network_options import Codes, ImageType, OtherInput, OtherType
 
@@ -46,6 +47,7 @@ def fitted(options: Input, taken: Sequence[Tensor]) -> dict[str, Any]:
             )
     image = _image([tensor for tensor in taken if tensor.name not in options.others])
     keys: dict[str, Any] = {"dtype": _type(options, image), "layout": _layout(options, image)}
+    _check_size(options, image, keys["layout"])
     if keys["dtype"] == "int8":
         keys["codes"] = _codes(options, image).model_dump()
     if options.others:
@@ -136,6 +138,28 @@ def _layout(options: Input, image: Tensor) -> str:
             valid=f'layout = "{(fixed or fits)[0]}", or leave it out',
         )
     return options.layout or (fixed or fits)[0]
+
+
+_PICTURES = ((480, 640), (1000, 333), (333, 1000))
+"""Sizes of pictures that have nothing in common."""
+
+
+def _check_size(options: Input, image: Tensor, layout: str) -> None:
+    """Check that a size which is the same for every picture is one that the network takes."""
+    if options.preprocess or image.shape is None:
+        return
+    sizes = {Geometry(options).place(*picture).network for picture in _PICTURES}
+    first = 2 if layout == "NCHW" else 1
+    taken = image.shape[first : first + 2]
+    for size in sizes if len(sizes) == 1 else ():
+        if any(
+            isinstance(side, int) and side != own for side, own in zip(taken, size, strict=True)
+        ):
+            raise RecipeError(
+                f"every picture becomes {size[0]} x {size[1]} pixels, and the file takes {image}",
+                where=f"{_TABLE}.{'crop' if options.crop else 'size'}",
+                valid=f"[{taken[0]}, {taken[1]}], height and width",
+            )
 
 
 def _codes(options: Input, image: Tensor) -> Codes:
