@@ -176,7 +176,7 @@ def _fault(project: Project, place: str, mode: str, name: str) -> Fault:
     if not once.exists():
         return Fault(place, mode, run.code, happened=False)
     problems = [*_ended(run, place, mode)]
-    if run.code == 0 and _is_silent(run):
+    if run.code in _WHOLE and _is_silent(run):
         # A write that is tried again later, or a folder that another process has made.
         problems += [f"not a word of it, and {name} is missing" for name in _missing(project)]
     if left := _left(mark):
@@ -208,7 +208,7 @@ def _ended(run: Run, place: str, mode: str) -> Iterable[str]:
     if lines:
         start = run.output.index("Traceback (most recent call")
         yield f"a traceback: {run.output[start : start + 2_000]}"
-    if run.code != 0 and _is_silent(run):
+    if run.code not in _WHOLE and _is_silent(run):
         yield f"not a word of it (exit code {run.code})"
 
 

@@ -304,6 +304,40 @@ def healthy() -> SessionRecord:
     )
 
 
+def many(count: int = 40) -> SessionRecord:
+    """A session of so many recipes, most of them near each other, each with a budget of its own on
+    speed and score.
+    """
+    whole = healthy()
+    (suite,) = whole.suites
+    reference, _, candidate = suite.recipes
+    recipes, tables, verdicts = [reference], {"fp32": suite.summaries["fp32"]}, []
+    for number in range(count - 1):
+        name = f"backbone_{number:02}_int8"
+        recipes.append(candidate.model_copy(update={"name": name}))
+        speed = 0.5 + 0.01 * (number % 17)
+        tables[name] = tuple(
+            summary.model_copy(update={"value": summary.value * speed})
+            if METRICS[summary.metric].unit is Unit.SECONDS
+            else summary
+            for summary in suite.summaries["int8"]
+        )
+        for metric in ("map", "latency_p50", "latency_p95", "peak_memory", "throughput"):
+            limits = {
+                "map": ("drop", -0.001 * (1 + number % 9), "difference"),
+                "latency_p50": ("speedup", 0.9 - 0.01 * (number % 11), "ratio"),
+            }
+            kind, limit, scale = limits.get(metric, ("max", 1.0, "value"))
+            one = verdict(name, metric, Status.PASS)
+            (evidence,) = one.limits
+            evidence = evidence.model_copy(update={"kind": kind, "limit": limit, "scale": scale})
+            verdicts.append(one.model_copy(update={"limits": (evidence,)}))
+    suite = suite.model_copy(
+        update={"recipes": tuple(recipes), "summaries": tables, "verdicts": tuple(verdicts)}
+    )
+    return whole.model_copy(update={"suites": (suite,)})
+
+
 def broken(text: str = "") -> SessionRecord:
     """One verdict of every kind, the best first, and a recipe whose worker died."""
     listed = tuple(

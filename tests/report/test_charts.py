@@ -146,11 +146,12 @@ def test_budget_lines_lie_where_the_budget_is() -> None:
             update={"limits": (limit("drop", -0.02, "difference"),)}
         ),
     )
-    spec = charts_pareto.pareto(suite.model_copy(update={"verdicts": verdicts}), MAP)
-    assert spec is not None
-    times, scores = (spec["layer"][index]["data"]["values"] for index in (0, 1))
+    front = charts_pareto.pareto(suite.model_copy(update={"verdicts": verdicts}), MAP)
+    assert front is not None
+    times, scores = (front.spec["layer"][index]["data"]["values"] for index in (0, 1))
     assert sorted(time["ms"] for time in times) == [pytest.approx(15.0), pytest.approx(25.0)]
     assert [score["score"] for score in scores] == [pytest.approx(0.73)]
+    assert "a int8 speedup 0.5; b int8 max 0.025; c int8 drop -0.02." in front.note
 
 
 def test_the_worst_images_are_laid_out_with_what_was_lost() -> None:
@@ -163,7 +164,7 @@ def test_the_worst_images_are_laid_out_with_what_was_lost() -> None:
     assert [box.kind for box in reference.boxes] == ["truth", "truth", "reference", "reference"]
     assert [box.kind for box in recipe.boxes] == ["truth", "truth", "missing", "recipe"]
     # Near the right edge a label ends where its box does; at the top it goes inside.
-    dog, cat = reference.boxes[3], reference.boxes[2]
+    cat, dog = reference.boxes[3], reference.boxes[2]
     assert (dog.anchor, cat.anchor) == ("end", "start")
     assert cat.label == "cat 0.90"
     assert cat.label_y > 10

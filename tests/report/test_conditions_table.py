@@ -17,7 +17,10 @@ def test_values_have_units_and_what_is_unknown_is_said_so() -> None:
     suite = sessions.healthy().suites[0]
     found = conditions_table.table(suite)
     assert found is not None
-    cells = {name: dict(zip(found.heads, row, strict=True)) for name, row, _ in found.rows}
+    cells = {
+        name: dict(found.constant) | dict(zip(found.heads, row, strict=True))
+        for name, row, _ in found.rows
+    }
     first, second, third = (cells[f"launch {index}"] for index in range(3))
     assert first["rounds took"] == "2.50 s"
     assert first["stolen by the hypervisor"] == "1.2 %"
@@ -83,7 +86,10 @@ def test_devices_have_their_columns_where_one_was_used() -> None:
     with_device = (first.model_copy(update={"devices": (seen,)}), *rest)
     found = conditions_table.table(suite.model_copy(update={"conditions": with_device}))
     assert found is not None
-    cells = {name: dict(zip(found.heads, row, strict=True)) for name, row, _ in found.rows}
+    cells = {
+        name: dict(found.constant) | dict(zip(found.heads, row, strict=True))
+        for name, row, _ in found.rows
+    }
     one, two = cells["launch 0"], cells["launch 1"]
     assert one["GPU"] == "NVIDIA A10"
     assert one["warm-up until clocks were steady"] == "310 ms, not steady"
@@ -96,7 +102,8 @@ def test_devices_have_their_columns_where_one_was_used() -> None:
     assert one["rounds left out"] == "2 of 32"
     assert one["peak memory in use"] == "not measured"
     assert one["other processes on it"] == "0 others"
-    assert {two[head] for head in list(two)[-11:]} == {"not measured"}
+    assert {two[head] for head in conditions_table._DEVICE_HEADS} == {"not measured"}
+    assert dict(found.constant)["highest temperature"] == "not measured"  # in every launch
     assert any("2 of 32 rounds" in line for line in found.notes)
     assert any("clocks were not steady before launch 0" in line for line in found.notes)
 

@@ -233,8 +233,9 @@ def test_the_front_joins_the_recipes_that_none_beats() -> None:
         )
         for name, listed in suite.summaries.items()
     }
-    spec = charts_pareto.pareto(suite.model_copy(update={"summaries": worse}), MAP)
-    assert spec is not None
+    front = charts_pareto.pareto(suite.model_copy(update={"summaries": worse}), MAP)
+    assert front is not None
+    spec = front.spec
     assert [each["recipe"] for each in spec["layer"][2]["data"]["values"]] == ["int8", "fp32"]
     assert len(spec["layer"][3]["data"]["values"]) == 3
 
@@ -243,9 +244,9 @@ def test_two_equal_recipes_do_not_push_each_other_off_the_front() -> None:
     """A recipe is beaten only by one that is better in something."""
     suite = sessions.healthy().suites[0]
     same = dict.fromkeys(suite.summaries, suite.summaries["int8"])
-    spec = charts_pareto.pareto(suite.model_copy(update={"summaries": same}), MAP)
-    assert spec is not None
-    assert spec["layer"][2]["data"]["values"]
+    front = charts_pareto.pareto(suite.model_copy(update={"summaries": same}), MAP)
+    assert front is not None
+    assert front.spec["layer"][2]["data"]["values"]
 
 
 def test_every_sample_is_drawn_and_every_launch_can_be_told_apart() -> None:

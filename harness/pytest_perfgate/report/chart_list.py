@@ -54,13 +54,15 @@ def _of_recipes(
     suite: SuiteRecord, metrics: Mapping[str, Metric], score: Metric | None
 ) -> Iterator[Offer]:
     name = score.name if score else ""
+    front = charts_pareto.pareto(suite, score) if score else None
     yield (
         f"{name} over latency",
         f"Scatter plot of {name} over median latency, one point per recipe; the table above has "
         "the numbers.",
-        charts_pareto.pareto(suite, score) if score else None,
+        front.spec if front else None,
         "Dots are recipes. The dashed line joins the recipes that no other beats in both values. "
-        "Diamonds are stored baselines. Dotted lines are budgets near the recipes.",
+        "Diamonds are stored baselines. Dotted lines are budgets near the recipes."
+        + (front.note if front else ""),
     )
     yield from search_tables.pictures(suite, metrics)
     yield (

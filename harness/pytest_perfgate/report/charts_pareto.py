@@ -17,22 +17,35 @@ from pytest_perfgate.report.drawing import (
     WIDTH,
     number_axis,
 )
+from pytest_perfgate.report.label_places import Box, Places, label, letters, spread
 from pytest_perfgate.units import Unit, show
 
 _SIZE = (WIDTH - 60, 320)
-_LINE_NAME = {"type": "text", "fontSize": 11, "opacity": 0.8, "align": "left"}
+_LETTERS = 12  # pixels of the letters of names
+_LONGEST = 24  # letters of a name; the tooltip has all
+_APART = 15.0  # pixels between the letters of two lines
+_LINE_NAME = {"type": "text", "fontSize": 11, "align": "center"}
 _RULE = {"type": "rule", "strokeDash": [2, 3], "color": PURPLE, "strokeWidth": 1.5}
 
 Row = dict[str, Any]
 
 
-def pareto(suite: SuiteRecord, score: Metric) -> dict[str, Any] | None:
+@dataclass(frozen=True)
+class Pareto:
+    """The picture, and what its letters and dots without a name are, in words."""
+
+    spec: dict[str, Any]
+    note: str
+
+
+def pareto(suite: SuiteRecord, score: Metric) -> Pareto | None:
     """Accuracy over latency; None: no recipe has both."""
     points, stored = _points(suite, score)
     if not points:
         return None
     frame, times, scores = _framed(points + stored, *_budget_lines(suite, score))
-    _place_labels(points, frame)
+    _name_lines(times, scores, frame)
+    labels = _place_labels(points, stored, frame)
     x = number_axis(
         "ms",
         "latency_p50, ms (left is better)",
@@ -45,7 +58,7 @@ def pareto(suite: SuiteRecord, score: Metric) -> dict[str, Any] | None:
         axis={"format": ".3f"},
     )
     layers = [
-        _time_lines(times, x, frame),
+        _time_lines(times, x),
         _score_lines(scores, y),
         {
             "data": {"values": _front(points)},
@@ -57,14 +70,7 @@ def pareto(suite: SuiteRecord, score: Metric) -> dict[str, Any] | None:
             "mark": {"type": "point", "filled": True, "size": 90, "color": BLUE, "opacity": 1},
             "encoding": {"x": x, "y": y, **DESCRIBED},
         },
-        *(
-            {
-                "data": {"values": [point]},
-                "mark": {"type": "text", "dy": point["dy"], "align": "center"},
-                "encoding": {"x": x, "y": y, "text": {"field": "recipe"}},
-            }
-            for point in points
-        ),
+        *(_label_layer(row, x, y) for row in labels),
     ]
     if stored:
         layers.append(
@@ -74,7 +80,27 @@ def pareto(suite: SuiteRecord, score: Metric) -> dict[str, Any] | None:
                 "encoding": {"x": x, "y": y, **DESCRIBED},
             }
         )
-    return {"width": _SIZE[0], "height": _SIZE[1], "layer": layers}
+    spec = {"width": _SIZE[0], "height": _SIZE[1], "layer": layers}
+    return Pareto(spec, _note([*times, *scores], len(points) - len(labels)))
+
+
+def _label_layer(row: Row, x: Mapping[str, Any], y: Mapping[str, Any]) -> dict[str, Any]:
+    mark = {"type": "text", "align": row["align"], "baseline": "alphabetic"}
+    return {
+        "data": {"values": [{key: row[key] for key in ("recipe", "ms", "score")}]},
+        "mark": {**mark, "dx": row["dx"], "dy": row["dy"]},
+        "encoding": {"x": x, "y": y, "text": {"field": "recipe"}},
+    }
+
+
+def _note(lines: Sequence[Row], unnamed: int) -> str:
+    parts = []
+    if lines:
+        parts.append("Budgets: " + "; ".join(f"{line['name']} {line['text']}" for line in lines))
+    if unnamed:
+        dots = "1 dot has" if unnamed == 1 else f"{unnamed} dots have"
+        parts.append(f"{dots} no room for a name; point at one to read it")
+    return "".join(f" {part}." for part in parts)
 
 
 @dataclass(frozen=True)
@@ -84,6 +110,10 @@ class _Frame:
     widest: float
     low: float
     high: float
+
+    def down(self, score: float) -> float:
+        """Pixels of a score below the upper edge."""
+        return (self.high - score) / (self.high - self.low) * _SIZE[1]
 
 
 def _points(suite: SuiteRecord, score: Metric) -> tuple[list[Row], list[Row]]:
@@ -144,20 +174,15 @@ def _around(scores: Sequence[float]) -> list[float]:
     return [max(0.0, low - room), min(1.0, high + room)]
 
 
-def _time_lines(times: list[Row], x: Mapping[str, Any], frame: _Frame) -> dict[str, Any]:
-    names = []
-    for number, line in enumerate(sorted(times, key=lambda at: at["ms"])):
-        inward = {"align": "right", "dx": -4} if line["ms"] > frame.widest / 2 else {"dx": 4}
-        height = 8 + 13 * (number % 4)  # names of near lines do not lie on each other
-        names.append(_line_name(line, {"x": x}, {"y": height, **inward}))
+def _time_lines(times: list[Row], x: Mapping[str, Any]) -> dict[str, Any]:
+    names = [_line_name(line, {"x": x}, {"y": -6, "dx": line["shift"]}) for line in times]
     rules = {"mark": _RULE, "encoding": {"x": x, **DESCRIBED}}
     return {"data": {"values": times}, "layer": [rules, *names]}
 
 
 def _score_lines(scores: list[Row], y: Mapping[str, Any]) -> dict[str, Any]:
     names = [
-        _line_name(line, {"y": y}, {"x": 4 + (number % 3) * _SIZE[0] // 3, "dy": -6})
-        for number, line in enumerate(sorted(scores, key=lambda at: -at["score"]))
+        _line_name(line, {"y": y}, {"x": _SIZE[0] + 8, "dy": line["shift"] + 4}) for line in scores
     ]
     rules = {"mark": _RULE, "encoding": {"y": y, **DESCRIBED}}
     return {"data": {"values": scores}, "layer": [rules, *names]}
@@ -167,8 +192,24 @@ def _line_name(line: Row, place: Mapping[str, Any], mark: Mapping[str, Any]) -> 
     return {
         "data": {"values": [line]},
         "mark": {**_LINE_NAME, **mark},
-        "encoding": {**place, "text": {"field": "text"}},
+        "encoding": {**place, "text": {"field": "name"}},
     }
+
+
+def _name_lines(times: list[Row], scores: list[Row], frame: _Frame) -> None:
+    """Gives every line its letter, from left to right and then from the top down, and the pixels
+    that the letter is moved by for a neighbour's.
+    """
+    times.sort(key=lambda line: line["ms"])
+    scores.sort(key=lambda line: -line["score"])
+    across = [line["ms"] / frame.widest * _SIZE[0] for line in times]
+    down = [frame.down(line["score"]) for line in scores]
+    at = [*spread(across, _APART), *spread(down, _APART)]
+    for number, (line, place, moved) in enumerate(
+        zip([*times, *scores], [*across, *down], at, strict=True)
+    ):
+        line["name"] = letters(number)
+        line["shift"] = moved - place
 
 
 def _budget_lines(suite: SuiteRecord, score: Metric) -> tuple[list[Row], list[Row]]:
@@ -206,18 +247,41 @@ def _budget_lines(suite: SuiteRecord, score: Metric) -> tuple[list[Row], list[Ro
     return times, scores
 
 
-def _place_labels(points: list[Row], frame: _Frame) -> None:
-    """Sets every point's `dy`, so that the names of near points do not lie on each other."""
-    taken: list[tuple[float, float, float]] = []
+def _place_labels(points: list[Row], stored: Sequence[Row], frame: _Frame) -> list[Row]:
+    """The names that have room beside their points, each with its place; the best recipes first."""
+    dots = {id(point): _dot(point, frame) for point in (*points, *stored)}
+    places = Places(Box(0, 0, *_SIZE), list(dots.values()))
+    labels = []
     for point in sorted(points, key=lambda point: (-point["score"], point["ms"])):
-        across = point["ms"] / frame.widest * _SIZE[0]
-        down = -point["score"] / (frame.high - frame.low) * _SIZE[1]
-        half = 3.5 * len(point["recipe"])
-        for dy in (-11, 16, -24, 29, -37, 42):
-            box = (across, down + dy, half)
-            if not any(
-                abs(box[0] - x) < box[2] + wide and abs(box[1] - y) < 12 for x, y, wide in taken
-            ):
-                break
-        taken.append(box)
-        point["dy"] = dy
+        dot, text = dots[id(point)], _shortened(point["recipe"])
+        x, y = (dot.left + dot.right) / 2, (dot.top + dot.bottom) / 2
+        place = places.first_free(
+            [
+                *(label(text, x, y + dy, "center", _LETTERS) for dy in (-9, 18)),
+                *(label(text, x + 9, y + dy, "left", _LETTERS) for dy in (4, -9, 18)),
+                *(label(text, x - 9, y + dy, "right", _LETTERS) for dy in (4, -9, 18)),
+                *(label(text, x, y + dy, "center", _LETTERS) for dy in (-24, 33)),
+                *(label(text, x + 9, y + dy, "left", _LETTERS) for dy in (-24, 33)),
+                *(label(text, x - 9, y + dy, "right", _LETTERS) for dy in (-24, 33)),
+            ]
+        )
+        if place is not None:
+            labels.append(
+                {
+                    **point,
+                    "recipe": text,
+                    "dx": place.x - x,
+                    "dy": place.y - y,
+                    "align": place.align,
+                }
+            )
+    return labels
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
+
+
+def _dot(point: Row, frame: _Frame) -> Box:
+    x, y = point["ms"] / frame.widest * _SIZE[0], frame.down(point["score"])
+    return Box(x - 6, y - 6, x + 6, y + 6)

@@ -14,9 +14,16 @@ from pytest_perfgate.units import NOT_MEASURED, Unit, count_of, frequency, perce
 
 @dataclass(frozen=True)
 class Table:
-    """What the page shows: notes in words, column heads, and per launch its cells and state."""
+    """What the page shows.
+
+    Attributes:
+        notes: in words.
+        constant: head and cell of the columns that are the same in every launch.
+        heads, rows: the others, and per launch its name, its cells and its state.
+    """
 
     notes: tuple[str, ...]
+    constant: tuple[tuple[str, str], ...]
     heads: tuple[str, ...]
     rows: tuple[tuple[str, tuple[str, ...], str], ...]
 
@@ -57,18 +64,27 @@ def table(suite: SuiteRecord) -> Table | None:
         return None
     ordered = sorted(suite.conditions, key=lambda conditions: conditions.index)
     devices = any(conditions.devices for conditions in ordered)
+    heads = _HEADS + (_DEVICE_HEADS if devices else ())
+    rows = [
+        cells(conditions) + (device_cells(conditions.devices) if devices else ())
+        for conditions in ordered
+    ]
+    constant = [len(rows) > 1 and len(set(column)) == 1 for column in zip(*rows, strict=True)]
     return Table(
         notes=steadiness.notes(ordered),
-        heads=_HEADS + (_DEVICE_HEADS if devices else ()),
+        constant=tuple(
+            (head, cell) for head, cell, same in zip(heads, rows[0], constant, strict=True) if same
+        ),
+        heads=_varying(heads, constant),
         rows=tuple(
-            (
-                f"launch {conditions.index}",
-                cells(conditions) + (device_cells(conditions.devices) if devices else ()),
-                _state(conditions),
-            )
-            for conditions in ordered
+            (f"launch {conditions.index}", _varying(row, constant), _state(conditions))
+            for conditions, row in zip(ordered, rows, strict=True)
         ),
     )
+
+
+def _varying(values: Sequence[str], constant: Sequence[bool]) -> tuple[str, ...]:
+    return tuple(value for value, same in zip(values, constant, strict=True) if not same)
 
 
 _POLICIES = {

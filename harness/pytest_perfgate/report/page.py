@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,18 +27,30 @@ from pytest_perfgate.report.text import beside, limit_text, needing, needs_atten
 from pytest_perfgate.suite.metrics import class_score_of
 from pytest_perfgate.units import Unit, show, show_percent
 
+_COLUMNS = 7  # metrics that fit beside each other on 1,200 pixels
+_CLASSES = 12  # the same for the score of a class
+
 
 @dataclass(frozen=True)
 class Cell:
     """One metric of one recipe in the table."""
 
     value: str
+    number: float | None
     interval: str
     to_reference: str
     to_baseline: str
     to_base: str
     limits: str
     status: Status | None
+
+
+@dataclass(frozen=True)
+class Table:
+    """Some metrics of all recipes of a suite."""
+
+    columns: tuple[Metric, ...]
+    rows: tuple[Row, ...]
 
 
 @dataclass(frozen=True)
@@ -69,6 +82,7 @@ def render(session: SessionRecord, metrics: Mapping[str, Metric]) -> str:
         undecided=[need for need in needs if need[1].status is Status.INCONCLUSIVE],
         suites=[_suite(suite, metrics) for suite in session.suites],
         metrics=list(metrics.values()),
+        script=templating.script("table.js"),
     )
 
 
@@ -101,11 +115,13 @@ def _suite(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> dict[str, Any]:
         summary.metric for summaries in suite.summaries.values() for summary in summaries
     } | {verdict.metric for verdict in suite.verdicts}
     columns = _ordered([metric for metric in metrics.values() if metric.name in measured], suite)
+    leading, others = _halves(columns, suite)
     by_place = {(verdict.recipe, verdict.metric): verdict for verdict in suite.verdicts}
     return {
         "record": suite,
-        "columns": columns,
-        "rows": [_row(record, suite, columns, by_place) for record in suite.recipes],
+        "tables": [_table(part, suite, by_place) for part in _parts(leading)],
+        "more": [_table(part, suite, by_place) for part in _parts(others)],
+        "more_metrics": len(others),
         "charts": chart_list.pictures(suite, metrics),
         "absent": chart_list.absent(suite),
         "conditions": conditions_table.table(suite),
@@ -164,7 +180,18 @@ def _classes(suite: SuiteRecord) -> dict[str, Any] | None:
                 ],
             )
         )
-    return {"score": class_score_of(suite.task), "heads": names, "rows": rows}
+    return {"score": class_score_of(suite.task), "parts": _class_parts(names, rows)}
+
+
+def _class_parts(names: list[str], rows: list[Any]) -> list[tuple[list[str], list[Any]]]:
+    """Tables of some classes each: heads, and rows of a name and its cells."""
+    return [
+        (
+            names[at : at + _CLASSES],
+            [(name, cells[at : at + _CLASSES]) for name, cells in rows],
+        )
+        for at in range(0, len(names), _CLASSES)
+    ]
 
 
 def _spread(spread: Spread) -> tuple[str, ...]:
@@ -188,10 +215,39 @@ def _ordered(columns: list[Metric], suite: SuiteRecord) -> list[Metric]:
     return sorted(columns, key=place)
 
 
+def _halves(columns: list[Metric], suite: SuiteRecord) -> tuple[list[Metric], list[Metric]]:
+    """The metrics that the page shows at once, and those that it folds away: no budget holds them,
+    and they do not stand for speed.
+    """
+    judged = {verdict.metric for verdict in suite.verdicts}
+    leading = [
+        metric
+        for metric in columns
+        if metric is columns[0] or metric.name in judged or metric.headline
+    ]
+    return leading, [metric for metric in columns if metric not in leading]
+
+
+def _parts(columns: Sequence[Metric]) -> list[Sequence[Metric]]:
+    """The columns of tables that need no sideways scrolling, about equally many in each."""
+    count = -(-len(columns) // _COLUMNS)
+    ends = [round(len(columns) * part / count) for part in range(count + 1)] if count else []
+    return [columns[begin:end] for begin, end in itertools.pairwise(ends)]
+
+
+def _table(
+    columns: Sequence[Metric], suite: SuiteRecord, by_place: Mapping[tuple[str, str], Verdict]
+) -> Table:
+    return Table(
+        tuple(columns),
+        tuple(_row(record, suite, columns, by_place) for record in suite.recipes),
+    )
+
+
 def _row(
     record: RecipeRecord,
     suite: SuiteRecord,
-    columns: list[Metric],
+    columns: Sequence[Metric],
     by_place: Mapping[tuple[str, str], Verdict],
 ) -> Row:
     summaries = {summary.metric: summary for summary in suite.summaries.get(record.name, ())}
@@ -223,6 +279,7 @@ def _cell(metric: Metric, summary: MetricSummary | None, verdict: Verdict | None
         limits = ", ".join(f"{limit.kind} {limit.text}" for limit in verdict.limits)
     return Cell(
         value=show(summary.value, metric.unit) if summary else "not measured",
+        number=summary.value if summary else None,
         interval=interval,
         to_reference=_moved(metric, summary, summary.reference if summary else None),
         to_baseline=_moved(metric, summary, summary.baseline if summary else None),

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib import resources
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +26,24 @@ SHAPES: Mapping[Status, str] = MappingProxyType(
     }
 )
 """A sign beside the word of a verdict, for whoever does not tell colours apart."""
+
+
+@dataclass(frozen=True)
+class Script:
+    """A script of our own that a page holds.
+
+    Attributes:
+        digest: by which the page's policy allows this one and no other (CSP 2, "hash-source").
+    """
+
+    text: str
+    digest: str
+
+
+def script(name: str) -> Script:
+    """The script of this file among the templates."""
+    text = resources.files("pytest_perfgate.report").joinpath("templates", name).read_text("utf-8")
+    return Script(text, f"sha256-{b64encode(sha256(text.encode()).digest()).decode()}")
 
 
 def environment() -> jinja2.Environment:

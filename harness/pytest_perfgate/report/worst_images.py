@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pytest_perfgate.records.image_losses import SeenBox, Thumbnail, WorseImage
 from pytest_perfgate.records.recipe_record import RecipeRecord
 from pytest_perfgate.records.session import SuiteRecord
+from pytest_perfgate.report.label_places import Box, Places, label
 
 _TEXT = 13  # pixels of a label's letters at the size that pictures are shown in
 _SHOWN = 300  # pixels that a picture is shown wide
@@ -15,7 +16,12 @@ _SHOWN = 300  # pixels that a picture is shown wide
 
 @dataclass(frozen=True)
 class DrawnBox:
-    """One box, in the original image's pixels; `label` is "" where none is drawn."""
+    """One box, in the original image's pixels.
+
+    Attributes:
+        label: the text at the box.
+        named: whether it is drawn: another label may be in its place. Tooltips always have it.
+    """
 
     x: float
     y: float
@@ -26,6 +32,7 @@ class DrawnBox:
     label_y: float
     anchor: str
     kind: str
+    named: bool
 
 
 @dataclass(frozen=True)
@@ -121,16 +128,18 @@ def _panel(
     scale: float,
     lost: Sequence[tuple[int, str]],
 ) -> Panel:
-    wide = thumbnail.width
-    objects = [_drawn(box, "truth", "", scale, wide) for box in thumbnail.objects]
-    drawn = []
-    for box in boxes:
-        score = "" if box.score is None else f" {box.score:.2f}"
-        drawn.append(_drawn(box, kind, f"{box.category}{score}", scale, wide))
+    places = Places(Box(-scale, -scale, thumbnail.width + scale, thumbnail.height + scale))
+    objects = [_drawn(box, "truth", "", scale, places) for box in thumbnail.objects]
     matched = {box.object for box in boxes if box.object is not None}
     missing = [index for index, _ in lost if index not in matched]
     for index in missing:  # drawn again on top: what was there and is not found
-        objects.append(_drawn(thumbnail.objects[index], "missing", "not found", scale, wide))
+        objects.append(_drawn(thumbnail.objects[index], "missing", "not found", scale, places))
+    # Surer detections are named first, and drawn last.
+    drawn = []
+    for box in sorted(boxes, key=lambda box: -(box.score or 0.0)):
+        score = "" if box.score is None else f" {box.score:.2f}"
+        drawn.append(_drawn(box, kind, f"{box.category}{score}", scale, places))
+    drawn.reverse()
     alt = (
         f"what {title} detects: {len(boxes)} boxes over {len(thumbnail.objects)} objects, "
         f"{len(matched)} of which are found"
@@ -138,22 +147,30 @@ def _panel(
     return Panel(title=title, alt=alt, boxes=(*objects, *drawn))
 
 
-def _drawn(box: SeenBox, kind: str, label: str, scale: float, wide: float) -> DrawnBox:
+def _drawn(box: SeenBox, kind: str, words: str, scale: float, places: Places) -> DrawnBox:
     left, top, right, bottom = box.box
-    # Near the right edge a label ends where its box does, else it begins there.
-    at_end = left + 0.62 * _TEXT * scale * len(label) > wide
-    above = top - 4 * scale
-    inside = above < _TEXT * scale  # no room above: the label goes into the box
+    size = _TEXT * scale
+    # Above the box, inside it or below, from its left edge on or up to its right edge.
+    place = places.first_free(
+        [
+            label(words, x, y, align, size)
+            for y in (top - 4 * scale, top + size + scale, bottom + size + scale)
+            for x, align in ((left, "left"), (right, "right"))
+        ]
+        if words
+        else []
+    )
     return DrawnBox(
         x=left,
         y=top,
         width=max(0.0, right - left),
         height=max(0.0, bottom - top),
-        label=label,
-        label_x=right if at_end else left,
-        anchor="end" if at_end else "start",
-        label_y=round(top + (_TEXT + 1) * scale if inside else above, 1),
+        label=words,
+        label_x=place.x if place else left,
+        anchor="end" if place and place.align == "right" else "start",
+        label_y=round(place.y, 1) if place else top,
         kind=kind,
+        named=place is not None,
     )
 
 
