@@ -231,7 +231,7 @@ def test_text_is_segmented_by_a_network_that_comes_as_it_is() -> None:
     some, predictions = kernels.masked(4, seed=12), []
     for image in some.images:
         batch, meta = pipeline.preprocess([image])
-        outputs = session.run(None, {session.get_inputs()[0].name: batch})
+        outputs = session.run(None, {session.get_inputs()[0].name: batch.images})
         predictions += pipeline.postprocess(tuple(outputs), meta)
     values = task.evaluate(some, predictions).values
     assert values["miou"] > 0.8

@@ -120,6 +120,17 @@ def test_labels_are_taken_from_the_cell_of_each_pixel() -> None:
     np.testing.assert_array_equal(some.labels, expected)
 
 
+@pytest.mark.parametrize("form", ["classes", "binary", "labels"])
+def test_channels_may_be_last(form: str) -> None:
+    """As in models of TensorFlow."""
+    _, where = placed(64, 96)
+    channels = 3 if form == "classes" else 1
+    output = RANDOM.integers(0, 3, (1, channels, 16, 24)).astype(np.float32)
+    first = read(output, where, format=form)
+    last = read(output.transpose(0, 2, 3, 1), where, format=form, layout="NHWC")
+    np.testing.assert_array_equal(first.labels, last.labels)
+
+
 def test_classes_are_brought_into_the_order_of_the_data() -> None:
     """Channels are chosen before the best is; scores stay those among all channels."""
     _, where = placed(16, 16)
@@ -144,7 +155,9 @@ FLOATS = np.zeros((1, 3, 16, 24), np.float32)
         (FLOATS[:, 0].astype(np.int64), {}, "shape", 'format = "labels"'),
         (FLOATS[:, :1], {}, "one channel", 'format = "binary"'),
         (FLOATS, {"format": "labels"}, "shape", 'format = "classes"'),
-        (FLOATS.transpose(0, 2, 3, 1), {}, "has 64 x 96 pixels", "channels are last"),
+        (FLOATS.transpose(0, 2, 3, 1), {}, "has 64 x 96 pixels", 'layout = "NHWC"'),
+        (FLOATS, {"layout": "NHWC"}, "has 64 x 96 pixels", 'layout = "NCHW"'),
+        (FLOATS[:, 0, :, :, None], {"format": "binary"}, "shape", 'layout = "NHWC"'),
         (FLOATS.transpose(0, 1, 3, 2), {}, "has 64 x 96 pixels", "height and width are exchanged"),
         (np.zeros((1, 3, 16, 96), np.float32), {}, "has 64 x 96 pixels", "first output"),
         (np.concatenate([FLOATS] * 2), {}, "shape", ""),

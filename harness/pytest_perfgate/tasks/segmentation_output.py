@@ -30,6 +30,9 @@ class Output(OptionsModel):
         "binary: one channel, (N, 1, h, w) or (N, h, w), for the second of two classes; labels: "
         "the index of the class, (N, h, w) or (N, 1, h, w)",
     )
+    layout: Literal["NCHW", "NHWC"] = Field(
+        "NCHW", description="place of the channels in the output; NHWC: (N, h, w, C)"
+    )
     activation: Literal["softmax", "sigmoid", "none"] | None = Field(
         None,
         description="activation from the enlarged output to scores; none: the output is scores. "
@@ -181,6 +184,8 @@ class Labelling:
 
         given = np.asarray(outputs[0])
         wanted = self._wanted
+        if given.ndim == 4 and wanted.layout == "NHWC":
+            given = np.moveaxis(given, 3, 1)
         if given.ndim == 4 and given.shape[1] == 1 and wanted.format != "classes":
             given = given[:, 0]
         if given.dtype.kind == "f" and given.dtype != np.float32:
@@ -285,8 +290,11 @@ def _check_shape(given: npt.NDArray[Any], wanted: Output, placed: Sequence[Place
         )
     if _is_skew((height, width), (tall, wide)):
         cause = "the network's first output must be the one on a grid over the input"
-        if given.ndim == 4 and not _is_skew(given.shape[1:3], (tall, wide)):
-            cause = "channels are last: transpose the output to (N, C, h, w) in the model"
+        last, other = given.shape[1:3], "NHWC"
+        if wanted.layout == "NHWC":  # the channels were brought to the front
+            last, other = (given.shape[-1], given.shape[1]), "NCHW"
+        if given.ndim == 4 and not _is_skew(last, (tall, wide)):
+            cause = f'layout = "{other}"'
         elif not _is_skew((width, height), (tall, wide)):
             cause = "height and width are exchanged: transpose the output in the model"
         raise DataError(
@@ -309,6 +317,8 @@ def _other_form(given: npt.NDArray[Any], form: str) -> str:
     if form == "classes" and given.ndim == 3:
         kind = "labels" if given.dtype.kind in "iub" else "binary"
         return f'format = "{kind}" where the output has no channels'
+    if form != "classes" and given.ndim == 4 and given.shape[3] == 1:
+        return 'layout = "NHWC" where the last of the dimensions is the channel'
     if form != "classes" and given.ndim == 4:
         return f'format = "classes" where each of the {given.shape[1]} channels is a class'
     return ""
