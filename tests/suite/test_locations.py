@@ -83,8 +83,8 @@ def test_what_is_wrong_with_a_location_is_known_when_it_is_read(
 
 
 def test_a_fetched_model_is_a_file_like_any_other(tmp_path: Path) -> None:
-    """It is checked once it is there: one that takes bytes is an error at its key; one that was
-    changed in the cache is not read.
+    """It is checked once it is there: what is no graph is an error at its key; one that was changed
+    in the cache is not read.
     """
     root = tmp_path / "cache"
     entry = locked(MODEL, IMAGES)
@@ -95,13 +95,25 @@ def test_a_fetched_model_is_a_file_like_any_other(tmp_path: Path) -> None:
     suite.fetched[MODEL].place.write_bytes(IMAGES[:-1] + b"\\0")
     with pytest.raises(PerfgateError, match="changed in the cache"):
         inside(MODEL, fence_of(suite))
-    bytes_ = IMAGES.replace(b"\x08\x01", b"\x08\x02")
-    entry = locked(MODEL, bytes_)
-    put(root, entry, bytes_)
+    page = b"<html>login</html>"
+    entry = locked(MODEL, page)
+    put(root, entry, page)
     lock(tmp_path, entry)
-    with pytest.raises(PerfgateError, match="takes x uint8") as caught:
+    with pytest.raises(PerfgateError, match="no ONNX graph") as caught:
         with_files(suite_of(tmp_path, IN_STORE), root, print)
     assert caught.value.where == "suites/demo/recipes.toml: suite.model"
+
+
+def test_what_a_fetched_file_says_of_its_input_counts(tmp_path: Path) -> None:
+    """As of a file beside the suite: one that takes bytes gets bytes."""
+    content = IMAGES.replace(b"\x08\x01", b"\x08\x02")
+    entry = locked(MODEL, content)
+    put(tmp_path / "cache", entry, content)
+    lock(tmp_path, entry)
+    fetched = with_files(suite_of(tmp_path, IN_STORE), tmp_path / "cache", print)
+    (tmp_path / "suites" / "demo" / "det.onnx").write_bytes(content)
+    beside = suite_of(tmp_path, IN_STORE.replace(MODEL, "det.onnx"))
+    assert fetched.input == beside.input != {}
 
 
 def test_weights_and_data_are_locations_too(tmp_path: Path) -> None:

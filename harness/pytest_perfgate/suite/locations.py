@@ -17,6 +17,7 @@ from pytest_perfgate.records.location import Locked
 from pytest_perfgate.records.recipe import Suite
 from pytest_perfgate.sources.naming import source_of
 from pytest_perfgate.suite.fence import fence_of
+from pytest_perfgate.suite.suite_table import fitted_input
 from pytest_perfgate.suite.tables import Place
 
 
@@ -99,6 +100,7 @@ def with_files(suite: Suite, cache: Path, progress: Progress) -> Suite:
     try:
         options = source.Options.model_validate(dict(suite.model.options))
         source.check(name, options, fence_of(suite))
+        keys = fitted_input(place, suite.task, suite.input, suite.model, fence_of(suite))
     except PerfgateError as error:
         raise (error if error.where else error.at(f"{place.file}: suite.model")) from None
-    return suite
+    return replace(suite, input=keys)

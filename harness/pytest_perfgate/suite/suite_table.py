@@ -9,6 +9,7 @@ from typing import Any
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import IMPORT_PATH
 from pytest_perfgate.errors import RecipeError, suggestion
+from pytest_perfgate.locations.url import is_location
 from pytest_perfgate.machine.fingerprint import FEATURES
 from pytest_perfgate.records.code_tree import CodeTree
 from pytest_perfgate.records.recipe import ModelSpec
@@ -54,11 +55,16 @@ def read_suite_table(
         _check_import(place, table.trainer, "suite.trainer")
     _check_task_options(place, table)
     _check_required(place, table, name)
-    return _fitted(place, table, model, fence), model
+    if is_location(model.name):  # its file is known once it is fetched
+        return table, model
+    keys = fitted_input(place, table.task, table.input, model, fence)
+    return table.model_copy(update={"input": keys}), model
 
 
-def _fitted(place: Place, table: SuiteTable, model: ModelSpec, fence: Fence) -> SuiteTable:
-    """The table with the keys of `[suite.input]` that the model's file says.
+def fitted_input(
+    place: Place, task_name: str, written: Mapping[str, Any], model: ModelSpec, fence: Fence
+) -> dict[str, Any]:
+    """The keys of `[suite.input]` with those that the model's file says.
 
     Raises:
         RecipeError: the file says something else than the table.
@@ -66,16 +72,16 @@ def _fitted(place: Place, table: SuiteTable, model: ModelSpec, fence: Fence) -> 
     source, name = source_of(model.name)
     taken = source.inputs(name, source.Options.model_validate(dict(model.options)), fence)
     if taken is None:
-        return table
-    task = place.find(registry.TASKS, table.task, "suite.task")
-    options = place.validate(task.Input, table.input, "suite.input")
+        return dict(written)
+    task = place.find(registry.TASKS, task_name, "suite.task")
+    options = place.validate(task.Input, dict(written), "suite.input")
     try:
         keys = task.fit_input(options, taken)
     except RecipeError as error:
         raise error.at(place.file) from None
-    fitted = {**table.input, **keys}
+    fitted = {**written, **keys}
     place.validate(task.Input, fitted, "suite.input")
-    return table.model_copy(update={"input": fitted})
+    return fitted
 
 
 def _check_mounts(place: Place, table: SuiteTable) -> None:
