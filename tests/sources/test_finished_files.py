@@ -240,6 +240,33 @@ def test_an_ir_tells_its_inputs(tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.parametrize(
+    ("make", "inputs"),
+    [
+        (tflite, (("float32", (1, SIDE, SIDE, 3), False),)),
+        (tflite_int8, (("int8", (1, SIDE, SIDE, 3), True),)),
+        (program, (("float32", ("?", 3, SIDE, SIDE), False),)),
+        (script, None),
+        (ncnn, None),
+    ],
+)
+def test_a_file_tells_its_inputs(
+    tmp_path: Path, make: Callable[[Path], str], inputs: tuple[Any, ...] | None
+) -> None:
+    """Types, shapes and scales, without its library; None where the file does not say."""
+    source, name = source_of(make(tmp_path))
+    taken = source.inputs(name, source.Options(), Fence(tmp_path, tmp_path))
+    if inputs is None:
+        assert taken is None
+        return
+    assert taken is not None
+    shown = tuple((one.kind, one.shape, one.codes is not None) for one in taken)
+    assert shown == inputs
+    if make is tflite_int8:
+        written = opened(built(tmp_path, name), tmp_path)._input.written
+        assert taken[0].codes == (written.scale, written.zero_point)
+
+
 class Opens:
     """Unpickling it writes a file."""
 

@@ -69,7 +69,8 @@ def read_model(file: Path) -> ModelFacts:
             f"{file.name!r} does not end in .onnx",
             where=str(file),
             valid="an ONNX file",
-            next_step="export the model: torch.onnx.export, or yolo export format=onnx",
+            next_step="export the model: torch.onnx.export, or yolo export format=onnx; or write "
+            f'recipes.toml by hand, with model = "{file.name}" and a runtime that takes it',
         )
     try:
         header = read_header(file, nodes=True)

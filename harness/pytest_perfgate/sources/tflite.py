@@ -9,7 +9,9 @@ from typing import Any
 from typing_extensions import override
 
 from pytest_perfgate.artifact import TFLITE
-from pytest_perfgate.sources.finished_file import FinishedFile
+from pytest_perfgate.inputs import Tensor
+from pytest_perfgate.sources import Fence
+from pytest_perfgate.sources.finished_file import FinishedFile, file_of
 from pytest_perfgate.sources.tflite_header import read_inputs
 
 
@@ -24,3 +26,24 @@ class TfLite(FinishedFile):
     def inspect(self, file: Path) -> Mapping[str, Any]:
         """Its inputs."""
         return {"inputs": list(map(str, read_inputs(file)))}
+
+    @override
+    def inputs(self, model: str, options: Any, fence: Fence) -> tuple[Tensor, ...] | None:
+        """The inputs of the file; None where its package is not installed, or the codes of uint8
+        have a scale: the runtime makes such codes of whatever numbers `[suite.input]` gives.
+        """
+        file = file_of(model, fence)
+        if file is None:
+            return None
+        taken = read_inputs(file)
+        if any(tensor.kind == "uint8" and tensor.scale for tensor in taken):
+            return None
+        return tuple(
+            Tensor(
+                tensor.name,
+                tensor.kind,
+                tuple("?" if size < 0 else size for size in tensor.shape),
+                (tensor.scale, tensor.zero_point) if tensor.scale else None,
+            )
+            for tensor in taken
+        )

@@ -11,9 +11,11 @@ from typing_extensions import override
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import EXPORTED
 from pytest_perfgate.errors import RecipeError
-from pytest_perfgate.sources.finished_file import FinishedFile, head_of
+from pytest_perfgate.inputs import Tensor
+from pytest_perfgate.sources import Fence
+from pytest_perfgate.sources.finished_file import FinishedFile, file_of, head_of
 from pytest_perfgate.sources.torch_archive import opened
-from pytest_perfgate.sources.torch_program_check import check_program
+from pytest_perfgate.sources.torch_program_check import Program, check_program
 
 
 class TorchProgram(FinishedFile):
@@ -31,6 +33,17 @@ class TorchProgram(FinishedFile):
         Raises:
             RecipeError: it is no program, or has something that could run other code.
         """
+        program = self._checked(file)
+        return {"operators": program.operators, "torch": program.torch}
+
+    @override
+    def inputs(self, model: str, options: Any, fence: Fence) -> tuple[Tensor, ...] | None:
+        """The arguments of the program; None where its package is not installed."""
+        file = file_of(model, fence)
+        return None if file is None else self._checked(file).inputs
+
+    @staticmethod
+    def _checked(file: Path) -> Program:
         head_of(file)
         with opened(file) as archive:
             if archive is None or not archive.is_program:

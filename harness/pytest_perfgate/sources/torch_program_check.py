@@ -14,10 +14,12 @@ import pickle
 import pickletools
 import re
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from pytest_perfgate.errors import RecipeError
+from pytest_perfgate.inputs import Tensor
 from pytest_perfgate.sources.torch_archive import Archive
 
 _WORD = re.compile(r"[\w.:+-]*")
@@ -55,8 +57,34 @@ _UNREAD = frozenset({"metadata", "as_string", "as_strings"})
 """Texts that are kept as they are: where a line came from, and arguments of operators."""
 
 
-def check_program(archive: Archive) -> Mapping[str, Any]:
-    """Facts about a program that only torch's own code runs for.
+@dataclass(frozen=True)
+class Program:
+    """What a program says of itself: the number of its operators, the torch that wrote it, and the
+    tensors that it is called with.
+    """
+
+    operators: int
+    torch: str
+    inputs: tuple[Tensor, ...]
+
+
+_TYPES = {
+    1: "uint8",
+    2: "int8",
+    3: "int16",
+    4: "int32",
+    5: "int64",
+    6: "float16",
+    7: "float32",
+    8: "float64",
+    12: "bool",
+    13: "bfloat16",
+}
+"""torch/_export/serde/schema.py, ScalarType."""
+
+
+def check_program(archive: Archive) -> Program:
+    """A program that only torch's own code runs for.
 
     Raises:
         RecipeError: names what else would run.
@@ -88,7 +116,21 @@ def check_program(archive: Archive) -> Mapping[str, Any]:
         elif key not in {"target", "expr_str"} and not _WORD.fullmatch(text):
             _refuse(f"has the name {text!r}")
         operators += key == "target"
-    return {"operators": operators, "torch": str(graph.get("torch_version", ""))}
+    try:
+        return Program(operators, str(graph.get("torch_version", "")), tuple(_inputs(graph)))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise RecipeError(f"{_GRAPH!r} in the archive is damaged: {error!r}") from error
+
+
+def _inputs(graph: dict[str, Any]) -> Iterator[Tensor]:
+    """The tensors that a program is called with, in order."""
+    module = graph["graph_module"]
+    for spec in module["signature"]["input_specs"]:
+        tensor = spec.get("user_input", {}).get("arg", {}).get("as_tensor")
+        if tensor is not None:
+            value = module["graph"]["tensor_values"][tensor["name"]]
+            sizes = tuple(size.get("as_int", "?") for size in value["sizes"])
+            yield Tensor(tensor["name"], _TYPES.get(value["dtype"], "?"), sizes)
 
 
 def _refuse(what: str) -> NoReturn:
