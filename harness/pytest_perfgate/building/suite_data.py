@@ -32,7 +32,8 @@ class SuiteData:
         self.task: Task = registry.find(registry.TASKS, suite.task)
         self.input = self.task.Input.model_validate(dict(suite.input))
         registry.require(self.task.requires_with(self.input), f"the task {suite.task!r}")
-        self.output = self.task.Output.model_validate(dict(suite.output))
+        declared = self.task.Output.model_validate(dict(suite.output))
+        self.output = self.task.fit_output(declared, lambda: self.split(VALIDATION))
         self.pipeline: Pipeline = self.task.pipeline(self.input, self.output)
 
     def split(self, name: str) -> Any:

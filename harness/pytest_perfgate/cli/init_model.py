@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +9,10 @@ from pathlib import Path
 from pytest_perfgate.errors import RecipeError
 from pytest_perfgate.inputs import Tensor
 from pytest_perfgate.sources.onnx_header import Header, Node, read_header
+from pytest_perfgate.sources.onnx_metadata import class_names, literal
 from pytest_perfgate.tasks.fitted_inputs import refuse_others
 
 Shape = tuple[int | str, ...]
-
-_LONGEST = 200_000
-"""Characters of a metadata value that is parsed: some thousand names."""
 
 _BY_HAND = (
     "write recipes.toml by hand: what such a network takes is read from the file, and what the "
@@ -88,7 +85,7 @@ def read_model(file: Path) -> ModelFacts:
         size=_size(shape, header.metadata),
         batch=shape[0] if isinstance(shape[0], int) else None,
         task=header.metadata.get("task", "")[:40],
-        names=_names(header.metadata.get("names", "")),
+        names=class_names(header.metadata),
         normalises=_first(header.nodes, image.name) in _NORMALISING,
         last=_giver(header.nodes, header.outputs[0].name if header.outputs else ""),
     )
@@ -123,7 +120,7 @@ def _size(shape: Shape, metadata: Mapping[str, str]) -> tuple[int, int] | None:
     height, width = shape[2], shape[3]
     if isinstance(height, int) and isinstance(width, int):
         return height, width
-    noted = _literal(metadata.get("imgsz", ""))
+    noted = literal(metadata.get("imgsz", ""))
     if isinstance(noted, int):
         noted = [noted, noted]
     if isinstance(noted, (list, tuple)) and len(noted) == 2:
@@ -131,28 +128,6 @@ def _size(shape: Shape, metadata: Mapping[str, str]) -> tuple[int, int] | None:
         if isinstance(height, int) and isinstance(width, int) and min(height, width) > 0:
             return height, width
     return None
-
-
-def _names(text: str) -> tuple[str, ...]:
-    """Names of classes as Ultralytics writes them: {0: 'person', 1: 'bicycle'}, or a list."""
-    names = _literal(text)
-    if isinstance(names, dict):
-        if sorted(names, key=str) != sorted(range(len(names)), key=str):
-            return ()
-        names = [names[index] for index in range(len(names))]
-    if not isinstance(names, (list, tuple)):
-        return ()
-    return tuple(str(name) for name in names)
-
-
-def _literal(text: str) -> object:
-    """A value that is written as a Python literal; None: it is none. No code is run."""
-    if not text or len(text) > _LONGEST:
-        return None
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
-        return None
 
 
 def _first(nodes: tuple[Node, ...], name: str) -> str:

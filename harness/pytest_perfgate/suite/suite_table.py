@@ -16,6 +16,7 @@ from pytest_perfgate.records.recipe import ModelSpec
 from pytest_perfgate.sources import MOUNT, Fence
 from pytest_perfgate.sources.naming import source_of
 from pytest_perfgate.suite.chain import read_model
+from pytest_perfgate.suite.class_names import with_class_names
 from pytest_perfgate.suite.own_classes import with_import_paths
 from pytest_perfgate.suite.requirements import GPU
 from pytest_perfgate.suite.tables import NAME, Place, SuiteTable
@@ -50,6 +51,7 @@ def read_suite_table(
     _check_mounts(place, table)
     fence = Fence(file.parent, root, table.allow_outside, table.mounts, tree)
     model = read_model(place, table.model, fence)
+    table = with_class_names(place, table, model, fence)
     _check_data(place, table, fence)
     if table.trainer:
         _check_import(place, table.trainer, "suite.trainer")

@@ -176,6 +176,15 @@ class Task(registry.Extension, ABC):
         own = {"layout", "dtype", "codes", "others"} <= self.Input.model_fields.keys()
         return fitted(input_options, taken) if own else refuse_others(taken)
 
+    def fit_output(self, output_options: Any, data: Callable[[], Any]) -> Any:
+        """Options of output with what follows from the validation data, which `data` loads: indices
+        in place of names of classes. Default: the options as they are.
+
+        Raises:
+            DataError: the two do not fit.
+        """
+        return output_options
+
     @abstractmethod
     def pipeline(self, input_options: Any, output_options: Any) -> Pipeline:
         """The stages around inference."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,6 +14,7 @@ from pytest_perfgate.errors import DataError
 from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.metric import Better, Metric, by_name
 from pytest_perfgate.tasks import Pipeline, Task
+from pytest_perfgate.tasks.class_names import ClassOptions, with_indices
 from pytest_perfgate.tasks.classification_data import Called, ClassificationData, as_called
 from pytest_perfgate.tasks.filters import required
 from pytest_perfgate.tasks.input_options import Input
@@ -61,18 +62,13 @@ METRICS = by_name(
 )
 
 
-class Output(OutputOptions):
+class Output(ClassOptions, OutputOptions):
     """How the network's first output becomes scores: `[suite.output]`."""
 
     activation: Literal["softmax", "sigmoid", "none"] = Field(
         "softmax",
         description="activation from the network's output (N, C) to scores; none: the "
         "output is scores",
-    )
-    classes: tuple[int, ...] = Field(
-        (),
-        description="index of each of the data's classes among the network's. Default: the same "
-        "order",
     )
 
 
@@ -100,6 +96,11 @@ class Classification(Task):
     def requires_with(self, input_options: Any) -> tuple[registry.Requirement, ...]:
         """Also the package that resizes pictures."""
         return (*self.requires, *required(input_options))
+
+    @override
+    def fit_output(self, output_options: Any, data: Callable[[], ClassificationData]) -> Any:
+        """Names of the network's classes become indices."""
+        return with_indices(output_options, lambda: data().classes)
 
     def pipeline(self, input_options: Any, output_options: Any) -> ClassificationPipeline:
         """The stages around inference."""
@@ -176,12 +177,7 @@ class ClassificationPipeline(Pipeline):
         how = self._wanted.activation
         scores = softmax(given, axis=1) if how == "softmax" else given
         scores = expit(given) if how == "sigmoid" else scores
-        if wanted := self._wanted.classes:
-            if not all(0 <= label < given.shape[1] for label in wanted):
-                raise DataError(
-                    f"the network has {given.shape[1]} classes, and classes = {list(wanted)} is "
-                    "set",
-                    where="suite.output.classes",
-                )
-            scores = scores[:, list(wanted)]
+        order = self._wanted.network_classes(given.shape[1])
+        if order is not None:
+            scores = scores[:, order]
         return [Called(row) for row in scores]

@@ -56,7 +56,10 @@ def evaluate(data: ClassificationData, predictions: Sequence[Called]) -> Accurac
         raise DataError(
             f"the model gives {scores.shape[1]} classes, and the data has {len(data.classes)}",
             where="suite.output",
-            next_step="name the network's classes in the data's order: classes = [3, 0, 7]",
+            next_step="background = 0 leaves out the background of a network that has one more"
+            if scores.shape[1] == len(data.classes) + 1
+            else "name the network's classes: classes = [3, 0, 7], or a file of their names, "
+            'classes = "names.txt"',
         )
     called = scores.argmax(axis=1)
     present = np.unique(truth)

@@ -12,6 +12,7 @@ from typing_extensions import override
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import NoOptions, OptionsModel
 from pytest_perfgate.errors import DataError
+from pytest_perfgate.tasks.class_names import ClassOptions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -80,25 +81,13 @@ class Decoder(registry.Extension, ABC):
         return options.units if isinstance(options, BoxOptions) else "network"
 
 
-class Classes(OptionsModel):
-    """Which of the network's classes are the data's."""
-
-    classes: tuple[int, ...] = Field(
-        (),
-        description="index of each of the data's categories among the network's classes; further "
-        "classes are dropped. Default: the same order",
-    )
-    background: int | None = Field(
-        None,
-        ge=0,
-        description="index of the background among the network's classes, which is no category. "
-        "Default: none",
-    )
+class Classes(ClassOptions):
+    """Which of the network's classes are the data's categories."""
 
     @field_validator("classes")
     @classmethod
-    def _each_once(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        if len(set(value)) != len(value):
+    def _each_once(cls, value: Any) -> Any:
+        if isinstance(value, tuple) and len(set(value)) != len(value):
             raise ValueError("a class of the network is there twice")
         return value
 
@@ -212,34 +201,13 @@ def above(scores: Any, floor: float, options: Classes) -> tuple[Any, Any, Any]:
     """
     import numpy as np
 
-    order = network_classes(options, scores.shape[1])
+    order = options.network_classes(scores.shape[1])
     if order is not None:
         scores = scores[:, order]
     refuse_other_scores(scores)
     rows, categories = np.nonzero(scores >= floor)
     kept = scores[rows, categories].astype(np.float32, copy=False)
     return rows, kept, categories.astype(np.int64)
-
-
-def network_classes(options: Classes, count: int) -> list[int] | None:
-    """Indices of the data's categories among the `count` classes of a network; None: all of them,
-    in their order.
-
-    Raises:
-        DataError: the network has no such class.
-    """
-    for label in (*options.classes, *(() if options.background is None else (options.background,))):
-        if not 0 <= label < count:
-            raise DataError(
-                f"the network has no class {label}",
-                where="suite.output.options",
-                valid=f"0 to {count - 1}",
-            )
-    if options.classes:
-        return list(options.classes)
-    if options.background is None:
-        return None
-    return [label for label in range(count) if label != options.background]
 
 
 def listed(boxes: Any, scores: Any, labels: Any, floor: float, options: BoxOptions) -> Decoded:
@@ -274,11 +242,19 @@ def listed(boxes: Any, scores: Any, labels: Any, floor: float, options: BoxOptio
 def data_labels(labels: Any, options: Classes) -> Any:
     """The network's labels (M,) as indices of the data's categories; -1 for a class that the data
     does not have.
+
+    Raises:
+        DataError: a label is beyond the declared number of classes.
     """
     import numpy as np
 
-    if options.classes:
-        place = {label: index for index, label in enumerate(options.classes)}
+    if options.class_count is not None and labels.max(initial=-1) >= options.class_count:
+        raise DataError(
+            f"the network gives a class {labels.max()}, and {options.class_count} are named",
+            where="suite.output.options",
+        )
+    if options.indices:
+        place = {label: index for index, label in enumerate(options.indices)}
         return np.array([place.get(int(label), -1) for label in labels], dtype=np.int64)
     if options.background is None:
         return labels

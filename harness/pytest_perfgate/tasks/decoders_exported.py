@@ -42,7 +42,7 @@ class Ultralytics(Decoder):
     ) -> list[Decoded]:
         """See the class."""
         check_shapes("ultralytics", outputs, [("N", "4 + C", "A")])
-        _refuse_masks(outputs, outputs[0].shape[1] - 4, options.classes)
+        _refuse_masks(outputs, outputs[0].shape[1] - 4, options.indices)
         return [each_class(image[:4].T, image[4:].T, floor, options) for image in outputs[0]]
 
 
@@ -59,7 +59,7 @@ class Yolov5(Decoder):
     ) -> list[Decoded]:
         """See the class."""
         check_shapes("yolov5", outputs, [("N", "A", "5 + C")])
-        _refuse_masks(outputs, outputs[0].shape[2] - 5, options.classes)
+        _refuse_masks(outputs, outputs[0].shape[2] - 5, options.indices)
         return [
             each_class(image[:, :4], image[:, 4:5] * image[:, 5:], floor, options)
             for image in outputs[0]

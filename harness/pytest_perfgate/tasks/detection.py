@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from pytest_perfgate.errors import DataError
 from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.metric import Better, Metric, by_name
 from pytest_perfgate.tasks import Pipeline, Task
+from pytest_perfgate.tasks.class_names import matched
 from pytest_perfgate.tasks.detection_data import DetectionData, as_prediction
 from pytest_perfgate.tasks.detection_output import Output
 from pytest_perfgate.tasks.filters import required
@@ -97,6 +98,19 @@ class Detection(Task):
     def requires_with(self, input_options: Any) -> tuple[registry.Requirement, ...]:
         """Also the package that resizes pictures."""
         return (*self.requires, *required(input_options))
+
+    @override
+    def fit_output(self, output_options: Any, data: Callable[[], DetectionData]) -> Any:
+        """Names of the network's classes become indices."""
+        names = output_options.options.get("classes", ())
+        if not names or not isinstance(names[0], str):
+            return output_options
+        options = {key: value for key, value in output_options.options.items() if key != "classes"}
+        if data().annotated:
+            background = options.get("background")
+            known = data().instances.categories
+            options["classes"], options["class_count"] = matched(names, known, background)
+        return output_options.model_copy(update={"options": options})
 
     def pipeline(self, input_options: Any, output_options: Any) -> DetectionPipeline:
         """The stages around inference."""
