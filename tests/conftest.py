@@ -142,12 +142,12 @@ class Imported:
         """Puts back all but what lies in a test's own folders. What has no file is a part of the
         native module above it, which makes it once (`torch._C._distributed`).
         """
-        for name, module in self._modules.items():
-            if name not in sys.modules:  # few are gone; this runs twice a session
-                file = getattr(module, "__file__", None)
-                native = not file and name.rpartition(".")[0] in sys.modules
-                if native or (file and not file.startswith(self._own)):
-                    sys.modules[name] = module
+        gone = self._modules.keys() - sys.modules.keys()  # few; this runs twice a session
+        for name in sorted(gone):  # what is above comes first
+            file = getattr(self._modules[name], "__file__", None)
+            native = not file and name.rpartition(".")[0] in sys.modules
+            if native or (file and not file.startswith(self._own)):
+                sys.modules[name] = self._modules[name]
         self._modules = {}
 
 

@@ -40,8 +40,8 @@ ANOTHER = """
 [[recipe]]
 name  = "another"
 from  = "plain"
-steps = [{ backbone = "transformers:mobilenet_v2", at = "model.resnet.embedder.embedder", \
-steps = 8, learning_rate = 3e-3, arguments = { depth_multiplier = 0.35 } }]
+steps = [{ backbone = "transformers:convnext", at = "model.resnet.embedder.embedder", steps = 8, \
+learning_rate = 3e-3, arguments = { hidden_sizes = [16, 32], depths = [1, 1], num_stages = 2 } }]
 budgets = { accuracy = { min = 0.0 } }
 
 [[recipe]]
@@ -54,7 +54,7 @@ budgets = { accuracy = { min = 0.0 }, agreement = { min = 0.0 } }
 [[recipe]]
 name  = "nowhere"
 from  = "plain"
-steps = [{ backbone = "transformers:mobilenet_v2", at = "neck", steps = 1 }]
+steps = [{ backbone = "transformers:convnext", at = "neck", steps = 1 }]
 """
 
 TRAIN = '''\
@@ -136,7 +136,7 @@ def test_a_model_of_a_package_is_measured_and_takes_another_backbone(classifiers
     plain, another, exported = suite["recipes"][:3]
     assert plain["lineage"][0]["effect"]["weights"] == "random"
     link = another["lineage"][1]["effect"]
-    assert link["backbone"] == link["asked"] == "transformers:mobilenet_v2"
+    assert link["backbone"] == link["asked"] == "transformers:convnext"
     assert link["macs"] != link["macs_before"]
     assert link["parameters"] > link["backbone_parameters"] > link["parameters_before"] > 0
     assert exported["lineage"][1]["cached"]  # built once
