@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -209,6 +211,27 @@ def test_quantize_without_images_is_no_effect() -> None:
     effect = {"quantized_ops": 3, "quantizable_ops": 3, "calibration_images": 0}
     with pytest.raises(NoEffect, match="no calibration image"):
         Quantize().prove(effect, Quantize.Options())
+
+
+PREPARED = """\
+import importlib.util
+import sys
+from pathlib import Path
+
+from pytest_perfgate.steps.quantize import Quantize
+from pytest_perfgate.steps.quantize_source import prepare
+
+prepare(Path(sys.argv[1]), Path(sys.argv[2]), Quantize.Options(), None, 1)
+print("torch" in sys.modules, importlib.util.find_spec("torch") is not None)
+"""
+
+
+def test_quantize_imports_no_torch(exported: Artifact, tmp_path: Path) -> None:
+    """A second of every build that nothing needs; whoever comes later may import it."""
+    command = [sys.executable, "-c", PREPARED, str(exported.path), str(tmp_path / "model.onnx")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout == "False True\n", done.stderr
+    assert (tmp_path / "model.onnx").is_file()
 
 
 def test_quantize_needs_a_file(make_context: Any) -> None:

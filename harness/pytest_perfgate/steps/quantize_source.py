@@ -4,6 +4,8 @@ outputs.
 
 from __future__ import annotations
 
+import importlib
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,7 @@ def prepare(source: Path, target: Path, options: Any, example: Any, threads: int
     import onnx
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
+    _import_shape_inference()
     model = gather_weights(onnx.load(source))
     _refuse_grouped(model.graph, options)
     version = next(
@@ -58,6 +61,22 @@ def prepare(source: Path, target: Path, options: Any, example: Any, threads: int
         quant_pre_process(str(plain), str(target))
     except Exception:  # noqa: BLE001 - symbolic shape inference fails on some operators, in many ways
         quant_pre_process(str(plain), str(target), skip_symbolic_shape=True)
+
+
+def _import_shape_inference() -> None:
+    """Import what ONNX Runtime infers shapes with, and not torch: its package `tools` imports that
+    wherever it is installed, a second and 200 MB, for helpers of an export.
+    """
+    absent = "torch" not in sys.modules
+    if absent:
+        sys.modules["torch"] = None  # type: ignore[assignment] # Python's word for: there is none
+    try:
+        importlib.import_module("onnxruntime.tools.symbolic_shape_infer")
+    except ImportError:  # sympy is missing: shapes are inferred without symbols
+        return
+    finally:
+        if absent:
+            del sys.modules["torch"]
 
 
 def _converted(model: Any, version: int) -> Any:
