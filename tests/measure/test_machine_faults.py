@@ -28,6 +28,8 @@ def test_a_full_disk_is_told_without_a_traceback() -> None:
     assert told.problem == "No space left on device: link.json"
     assert "free the disk" in told.next_step
     assert told.last_words == ""
+    too_large = _failed(OSError(errno.EFBIG, "File too large"))  # a limit on the size of files
+    assert (too_large.problem, too_large.last_words) == ("File too large", "")
     assert "Traceback" in _failed(FileNotFoundError(errno.ENOENT, "No such file", "x")).last_words
 
 
