@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from tests.conftest import Project
@@ -9,8 +12,12 @@ from tests.networks import squares_of_bytes, squares_of_sizes
 from tests.squares import HEAD
 
 OTHERS = """
+[suite.input]
+size = [64, 64]
 [suite.input.others]
-orig_target_sizes = { rule = "network_size", order = "wh" }
+orig_target_sizes = { rule = "original_size", order = "wh" }
+[suite.output]
+options = { units = "original" }
 """
 
 OPENVINO = """
@@ -57,9 +64,30 @@ def test_a_detector_of_bytes_goes_through_every_step(project: Project) -> None:
     assert len(project.verdicts()) == 4
 
 
+def widen(folder: Path, name: str) -> None:
+    """Makes the pictures of a split, and their boxes, twice as wide."""
+    from PIL import Image
+
+    file = folder / f"{name}.json"
+    coco = json.loads(file.read_text())
+    for image in coco["images"]:
+        path = folder / name / image["file_name"]
+        with Image.open(path) as picture:
+            picture.resize((2 * picture.width, picture.height), Image.Resampling.NEAREST).save(path)
+        image["width"] *= 2
+    for annotation in coco["annotations"]:
+        x, y, width, height = annotation["bbox"]
+        annotation["bbox"] = [2 * x, y, 2 * width, height]
+    file.write_text(json.dumps(coco))
+
+
 def test_a_detector_that_takes_sizes_goes_through_every_step(project: Project) -> None:
-    """Its second input follows a rule, in calibration and parity too."""
+    """Boxes in pixels of the original picture, whose size is the second input; width first. It is
+    there in calibration and in parity too.
+    """
     squares_of_sizes(project.suite / "squares.onnx")
+    for split in ("calibration", "validation"):
+        widen(project.suite, split)
     project.write(HEAD + OTHERS + PLAIN + OPENVINO + INT8)
     project.run()
     assert set(project.verdicts().values()) == {"PASS"}

@@ -17,6 +17,7 @@ from pytest_perfgate import registry
 from pytest_perfgate.building import keys, package_versions
 from pytest_perfgate.building.artifact_handle import ArtifactHandle
 from pytest_perfgate.building.suite_data import SuiteData
+from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.records.recipe import Suite
 from pytest_perfgate.suite.reading import read
 
@@ -266,7 +267,9 @@ def test_another_version_of_a_stage_makes_again_what_it_prepared(
     world.suite = replace(world.suite, **stages)
     with pytest.MonkeyPatch.context() as patch:
         # What the function gives is no matter here
-        patch.setattr(SuiteData, "example", lambda _, count: np.zeros((count, 3, 8, 8), "f4"))
+        patch.setattr(
+            SuiteData, "example", lambda _, count: Inputs(np.zeros((count, 3, 8, 8), "f4"))
+        )
         before = world.keys()
         release(package)(world, patch)
         after = world.keys()
