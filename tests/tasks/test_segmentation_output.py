@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from pydantic import ValidationError
-from pytest_perfgate.errors import DataError
+from pytest_perfgate.errors import DataError, RecipeError
 from pytest_perfgate.tasks.geometry import Placed
 from pytest_perfgate.tasks.input_options import Input
 from pytest_perfgate.tasks.preprocessing import Pixels
@@ -228,3 +229,54 @@ def test_two_images_of_a_batch_are_two_predictions() -> None:
     one, other = pipeline.postprocess((logits,), meta)
     assert (one.labels.shape, int(one.labels.max())) == ((20, 30), 0)
     assert (other.labels.shape, int(other.labels.min())) == ((32, 32), 1)
+
+
+OWN = """
+import numpy as np
+from pytest_perfgate.tasks.segmentation_data import Segments
+
+def read(outputs, infos):
+    return [row.argmax(axis=0) for row in outputs[0]]
+
+def with_scores(outputs, infos):
+    return [Segments(row.argmax(axis=0), np.zeros((144, 3)), 3) for row in outputs[0]]
+
+def floats(outputs, infos):
+    return [row[0] for row in outputs[0]]
+
+def few_scores(outputs, infos):
+    return [Segments(row.argmax(axis=0), np.zeros((9, 3)), 3) for row in outputs[0]]
+
+def negative(outputs, infos):
+    return [row.argmax(axis=0) - 1 for row in outputs[0]]
+"""
+
+
+def test_a_function_of_the_project_gives_labels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Integers, or `Segments` with scores; everything else is an error that names the function. No
+    other key stands beside it.
+    """
+    (tmp_path / "own_stages.py").write_text(OWN)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    task = Segmentation()
+
+    def result(name: str) -> Any:
+        wanted = task.Output(postprocess=f"own_stages:{name}")
+        pipeline = task.pipeline(task.Input(), wanted)
+        _, meta = pipeline.preprocess([np.zeros((16, 24, 3), np.uint8)])
+        return pipeline.postprocess((FLOATS,), meta)[0]
+
+    assert result("read").labels.dtype == np.uint8
+    assert result("with_scores").channels == 3
+    for name, problem in (
+        ("floats", "float32"),
+        ("few_scores", r"shape \(9, 3\)"),
+        ("negative", "from -1"),
+    ):
+        with pytest.raises(DataError, match=problem) as caught:
+            result(name)
+        assert f"own_stages:{name}" in caught.value.where
+    with pytest.raises(RecipeError, match="has no effect beside postprocess"):
+        task.Output(postprocess="own_stages:read", format="labels")

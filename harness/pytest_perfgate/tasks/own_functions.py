@@ -25,7 +25,7 @@ class OwnPixels:
         path: "package.module:function". The function takes a uint8 (H, W, 3) RGB image that it must
             not change, and returns an array (C, h, w), float32 or uint8, and an object that
             post-processing gets.
-        placed: whether that object must be a `Placed`, since a declared decoder gets it.
+        placed: whether that object must be a `Placed`, since a declared post-processing gets it.
 
     Raises:
         RecipeError: there is no such function.
@@ -88,8 +88,8 @@ class OwnPixels:
             )
         if self._placed and not isinstance(result[1], Placed):
             raise DataError(
-                f"{self._path} returned {type(result[1]).__name__} beside the array, and boxes are "
-                "mapped back by the decoder",
+                f"{self._path} returned {type(result[1]).__name__} beside the array, and results "
+                "are mapped back to the image by it",
                 where=_PREPROCESS,
                 valid="a pytest_perfgate.tasks.geometry.Placed",
                 next_step="or set postprocess in [suite.output]",

@@ -14,8 +14,9 @@ from pytest_perfgate.metric import Better, Metric, by_name
 from pytest_perfgate.tasks import Pipeline, Task
 from pytest_perfgate.tasks.filters import required
 from pytest_perfgate.tasks.input_options import Input
+from pytest_perfgate.tasks.own_functions import OwnPredictions
 from pytest_perfgate.tasks.preprocessing import Preprocessing
-from pytest_perfgate.tasks.segmentation_data import SegmentationData
+from pytest_perfgate.tasks.segmentation_data import SegmentationData, as_segments
 from pytest_perfgate.tasks.segmentation_output import Labelling, Output
 
 if TYPE_CHECKING:
@@ -147,8 +148,9 @@ class SegmentationPipeline(Pipeline):
     """Pre-process and post-process as declared."""
 
     def __init__(self, options: Input, wanted: Output) -> None:
-        self._pixels = Preprocessing(options, placed=True)
+        self._pixels = Preprocessing(options, placed=not wanted.postprocess)
         self._labelling = Labelling(wanted)
+        self._own = OwnPredictions(wanted.postprocess, as_segments) if wanted.postprocess else None
 
     def preprocess(self, images: Sequence[Any]) -> tuple[Inputs, Any]:
         """See `tasks.preprocessing`."""
@@ -156,4 +158,4 @@ class SegmentationPipeline(Pipeline):
 
     def postprocess(self, outputs: tuple[Any, ...], meta: Any) -> list[Segments]:
         """The network's first output to a class for each pixel of the original images."""
-        return self._labelling.read(outputs, meta)
+        return (self._own or self._labelling).read(outputs, meta)

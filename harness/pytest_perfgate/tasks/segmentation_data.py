@@ -177,3 +177,37 @@ def sample_points(height: int, width: int) -> tuple[Any, Any]:
         (steps * height).astype(np.int64), (steps * width).astype(np.int64), indexing="ij"
     )
     return rows.reshape(-1), columns.reshape(-1)
+
+
+def as_segments(value: Any) -> Segments:
+    """What a project's own post-processing returned for one image: the class of each pixel of the
+    original image, integers (H, W), or `Segments`.
+
+    Raises:
+        DataError: it is something else, or its scores are not those of `sample_points`.
+    """
+    import numpy as np
+
+    segments = value if isinstance(value, Segments) else Segments(value)
+    labels = np.asarray(segments.labels)
+    if labels.ndim != 2 or labels.dtype.kind not in "iu" or not labels.size:
+        raise DataError(
+            f"the prediction is {labels.dtype.name} {labels.shape}",
+            valid="the class of each pixel of the original image, integers (H, W)",
+        )
+    most = int(np.iinfo(np.uint16).max)
+    if labels.min() < 0 or labels.max() > most:
+        raise DataError(
+            f"the prediction has classes from {labels.min()} to {labels.max()}",
+            valid=f"0 to {most}",
+        )
+    scores = segments.scores
+    if scores is not None:
+        scores = np.asarray(scores, dtype=np.float32)
+        if scores.ndim != 2 or len(scores) != _POINTS**2 or not np.isfinite(scores).all():
+            raise DataError(
+                f"the scores have the shape {scores.shape}",
+                valid=f"finite numbers ({_POINTS**2}, C), at the points of `sample_points`",
+            )
+    kind = np.uint8 if labels.max() < 256 else np.uint16
+    return Segments(labels.astype(kind), scores, segments.channels)

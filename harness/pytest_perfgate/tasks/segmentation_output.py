@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
-from pytest_perfgate.artifact import OptionsModel
 from pytest_perfgate.errors import DataError
+from pytest_perfgate.tasks.output_options import OutputOptions
 from pytest_perfgate.tasks.segmentation_data import Segments, sample_points
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _WHERE = "suite.output"
 _MOST_SKEW = 1.25  # of a stride's height to its width, or back; padding of an output rounds it
 
 
-class Output(OptionsModel):
+class Output(OutputOptions):
     """How the network's first output becomes a class for each pixel: `[suite.output]`."""
 
     format: Literal["classes", "binary", "labels"] = Field(
