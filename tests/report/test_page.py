@@ -304,6 +304,28 @@ def test_one_cause_is_one_card() -> None:
     assert "more budgets of this recipe" in after
 
 
+def test_launches_that_are_too_few_are_one_card() -> None:
+    """All budgets of a suite that wait for the same number of launches; one that has enough of them
+    has a card of its own.
+    """
+    few = sessions.verdict("int8", "latency_p50", Status.INCONCLUSIVE)
+    (limit,) = few.limits
+    verdicts = [
+        few.model_copy(
+            update={
+                "metric": metric,
+                "next_step": "at least 4 launches",
+                "limits": (limit.model_copy(update={"sample": sample}),),
+            }
+        )
+        for metric, sample in (("latency_p50", 2), ("latency_p95", 2), ("peak_memory", 9))
+    ]
+    page = render(sessions.session(tuple(verdicts)), METRICS)
+    assert page.count('<section class="card INCONCLUSIVE">') == 2
+    assert "int8 latency_p50 and 1 more budget of this suite" in page
+    assert "int8 peak_memory</h3>" in page
+
+
 def test_a_recipe_is_laid_beside_the_one_that_it_continues() -> None:
     """What its own steps did to every metric, in the words of the table."""
     text = " ".join(Reader(healthy_page()).text.split())

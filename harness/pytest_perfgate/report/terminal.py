@@ -136,12 +136,12 @@ def _verdicts(
 ) -> None:
     """What needs attention, with evidence and the next command; with `-vv` every verdict."""
     alike = Counter(cause(*pair) for pair in pairs)
-    shown: set[tuple[str, str, str]] = set()
+    shown: set[tuple[str, ...]] = set()
     for suite, verdict in pairs:
         if not _is_shown(verdict, verbosity):
             continue
         count = 1
-        if verdict.status is Status.ERROR:  # one cause of a whole recipe or suite is one entry
+        if verdict.status is Status.ERROR or verbosity < 2:  # one cause is one entry
             if cause(suite, verdict) in shown:
                 continue
             count = alike[cause(suite, verdict)]

@@ -153,23 +153,41 @@ _ATTENTION = {Status.ERROR, Status.FAIL, Status.INCONCLUSIVE}
 def needs_attention(
     verdicts: Iterable[tuple[SuiteRecord, Verdict]],
 ) -> list[tuple[SuiteRecord, Verdict, int]]:
-    """Verdicts that need attention, with the number of budgets that each stands for: one ERROR
-    stands for all budgets with its `cause`.
+    """Verdicts that need attention, with the number of budgets that each stands for: those with its
+    `cause`.
     """
-    counted: dict[tuple[object, ...], tuple[SuiteRecord, Verdict, int]] = {}
-    for place, (suite, verdict) in enumerate(verdicts):
+    counted: dict[tuple[str, ...], tuple[SuiteRecord, Verdict, int]] = {}
+    for suite, verdict in verdicts:
         if verdict.status in _ATTENTION:
-            key = cause(suite, verdict) if verdict.status is Status.ERROR else (place,)
+            key = cause(suite, verdict)
             first, head, count = counted.get(key, (suite, verdict, 0))
             counted[key] = (first, head, count + 1)
     return list(counted.values())
 
 
-def cause(suite: SuiteRecord, verdict: Verdict) -> tuple[str, str, str]:
-    """What verdicts with one cause have in common: the suite and the reason, and the recipe unless
-    the suite failed as a whole.
+def cause(suite: SuiteRecord, verdict: Verdict) -> tuple[str, ...]:
+    """What verdicts with one cause have in common.
+
+    Of an ERROR the suite and the reason, and the recipe unless the suite failed as a whole. Where
+    launches are too few the suite, their number and what would decide it. Every other verdict has
+    a cause of its own.
     """
-    return suite.folder, "" if _is_whole(suite, verdict) else verdict.recipe, verdict.reason
+    if verdict.status is Status.ERROR:
+        recipe = "" if _is_whole(suite, verdict) else verdict.recipe
+        return suite.folder, recipe, verdict.reason
+    if few := _too_few(verdict):
+        return suite.folder, f"{few} launches", verdict.next_step
+    return suite.folder, verdict.recipe, verdict.metric, verdict.status.value
+
+
+def _too_few(verdict: Verdict) -> int:
+    """The launches of a verdict that waits for more of them, not for others' values; else 0."""
+    if verdict.status is not Status.INCONCLUSIVE or verdict.unit == Unit.SCORE.value:
+        return 0
+    from pytest_perfgate.stats.sequential import KEEPING
+
+    samples = {limit.sample for limit in verdict.limits if limit.status is Status.INCONCLUSIVE}
+    return max(samples) if samples and max(samples) < KEEPING.first else 0
 
 
 def needing(suite: SuiteRecord, verdict: Verdict, count: int) -> str:
@@ -179,7 +197,8 @@ def needing(suite: SuiteRecord, verdict: Verdict, count: int) -> str:
     name = f"{verdict.recipe or 'suite'} {verdict.metric}"
     if count == 1:
         return name
-    return f"{name} and {count_of(count - 1, 'more budget')} of this recipe"
+    where = "suite" if _too_few(verdict) else "recipe"
+    return f"{name} and {count_of(count - 1, 'more budget')} of this {where}"
 
 
 def _is_whole(suite: SuiteRecord, verdict: Verdict) -> bool:
