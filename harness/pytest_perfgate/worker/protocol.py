@@ -266,9 +266,7 @@ class Compared:
 
 @dataclass(frozen=True)
 class WorseImages:
-    """The images that an arm does worse than its reference, the worst first, and thumbnails of
-    those that were in no message before, by index.
-    """
+    """Images that an arm does worse than its reference, worst first; new thumbnails by index."""
 
     label: str
     images: tuple[WorseImage, ...]
