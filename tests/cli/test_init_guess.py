@@ -166,7 +166,8 @@ def test_names_without_a_twin_are_named(tmp_path: Path) -> None:
     ("metadata", "outputs", "says"),
     [
         ({"task": "pose"}, [[1, 56, 8400]], "the task is 'pose'"),
-        ({}, [[1, 21, 64, 64]], "the outputs fit no task: output0 float (1, 21, 64, 64)"),
+        ({}, [[1, 2, 3, 4, 5]], "the outputs fit no task: output0 float32 (1, 2, 3, 4, 5)"),
+        ({}, [[1, 21, 64, 64]], "no task that init writes a suite for: output0 float32 (1, 21, "),
     ],
 )
 def test_a_task_that_is_not_known_is_one_error(

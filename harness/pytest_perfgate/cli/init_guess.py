@@ -109,6 +109,14 @@ def _task(model: ModelFacts, data: DataFacts, task: str) -> tuple[str, str]:
 
 def _fits_nothing(model: ModelFacts) -> RecipeError:
     outputs = ", ".join(map(str, model.outputs))
+    if len(model.shapes) == 1 and len(model.shapes[0]) == 4:
+        return RecipeError(
+            f"the outputs fit no task that init writes a suite for: {outputs}",
+            where=str(model.file),
+            valid="outputs of a classifier or a detector",
+            next_step='write task = "segmentation" for a class for each pixel, as '
+            "docs/segmentation.md shows; or --task detection --decode text_map",
+        )
     return RecipeError(
         f"the outputs fit no task: {outputs or 'none'}",
         where=str(model.file),
