@@ -40,6 +40,7 @@ FILE_TABLES: dict[str, type[BaseModel]] = {
     "budget": tables.BudgetTable,
     "when": tables.WhenTable,
     "regression": tables.RegressionTable,
+    "per_class": tables.PerClassTable,
     "search": tables.SearchTable,
     "range": tables.NumbersTable,
     "choices": tables.ChoicesTable,

@@ -36,6 +36,7 @@ class Flags(TypedDict, total=False):
     device_only: bool
     headline: bool
     incomparable_across_recipes: bool
+    by_class: bool
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class Metric:
         headline: it stands for its workload's speed where there is room for one number.
         incomparable_across_recipes: recipes may differ in the amount of work behind one value, so
             a value is never compared with the reference's.
+        by_class: it is a mean over classes, each of which may have a budget.
     """
 
     name: str
@@ -69,6 +71,7 @@ class Metric:
     device_only: bool = False
     headline: bool = False
     incomparable_across_recipes: bool = False
+    by_class: bool = False
 
     @property
     def alone(self) -> bool:

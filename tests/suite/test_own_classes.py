@@ -150,11 +150,14 @@ def test_a_record_imports_no_code(tmp_path: Path) -> None:
 
 
 def test_a_session_with_a_task_of_the_projects_own(project: Project) -> None:
-    """It is read, evaluated, judged and reported; the page has its metric's meaning."""
+    """It is read, evaluated, judged and reported, at the suite's operating point too."""
     (project.suite / "own.py").write_text(TASK)
     text = (HEAD + PLAIN).replace('"detection"', '"own:Own"')
-    project.write(text.replace("[recipe.budgets]", "[recipe.budgets]\nhalf = { min = 0.999 }"))
-    project.run("-k", "plain-half", page=True, process=True)
-    assert project.verdicts() == {"plain-half": "FAIL"}
+    limits = "half = { min = 0.999 }\nrecall = { min = 0.01 }"
+    point = "[suite.output]\noperating_point = { score = 0.25, iou = 0.5 }\n"
+    project.write(point + text.replace("[recipe.budgets]", f"[recipe.budgets]\n{limits}"))
+    project.run("-k", "plain-half or plain-recall", page=True, process=True)
+    assert project.verdicts() == {"plain-half": "FAIL", "plain-recall": "PASS"}
     record = project.sessions()[-1]["suites"][0]
     assert record["own_metrics"]["half"]["meaning"] == "Half of map."
+    assert "precision" in record["recipes"][0]["accuracy"]["ratios"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import math
 import zlib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
@@ -118,3 +119,19 @@ class Accuracy(Frozen):
     seconds: float = 0.0
     unmeasured: dict[str, str] = Field(default_factory=dict)
     doubt: Doubt | None = None
+
+    def with_ratios(
+        self, sums: Mapping[str, tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]]
+    ) -> Accuracy:
+        """The same with further scores: numerator and denominator per image (images,) of each; 0
+        where nothing is below.
+        """
+        values, ratios = dict(self.values), dict(self.ratios)
+        for name, (numerator, denominator) in sums.items():
+            below = float(denominator.sum())
+            values[name] = float(numerator.sum()) / below if below else 0.0
+            ratios[name] = Ratio(numerator=Packed.of(numerator), denominator=Packed.of(denominator))
+        unmeasured = {name: why for name, why in self.unmeasured.items() if name not in sums}
+        return self.model_copy(
+            update={"values": values, "ratios": ratios, "unmeasured": unmeasured}
+        )

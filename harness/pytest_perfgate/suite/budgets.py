@@ -25,6 +25,8 @@ def allowed_limits(metric: Metric) -> tuple[LimitKind, ...]:
         return (*allowed, LimitKind.REGRESSION)
     if not metric.relative:
         allowed.append(LimitKind.DROP)
+    if metric.by_class:
+        allowed += [LimitKind.CLASS_MIN, LimitKind.CLASS_DROP]
     if metric.unit in {Unit.SECONDS, Unit.IMAGES_PER_SECOND}:
         allowed.append(LimitKind.SPEEDUP)
     if metric.relative and lower:
@@ -58,7 +60,7 @@ def read_budget(
         )
     limits = []
     for kind in LimitKind:
-        written = getattr(table, kind.value)
+        written = _written(table, kind)
         if isinstance(written, RegressionTable):
             sides = [
                 _limit(place, kind, limit, metric, f"{where}.{kind.value}.{side}", is_reference)
@@ -71,9 +73,20 @@ def read_budget(
             )
     if not limits:
         raise place.error(
-            "the budget has no limit", where, valid=", ".join(kind.value for kind in LimitKind)
+            "the budget has no limit",
+            where,
+            valid=", ".join(kind.value for kind in allowed_limits(metric)),
         )
     return Budget(name, tuple(limits), _when(place, table.when, f"{where}.when"))
+
+
+def _written(table: BudgetTable, kind: LimitKind) -> Quantity | RegressionTable | None:
+    """What stands under the key of a limit, "per_class.drop" for one in a table."""
+    outer, _, inner = kind.value.partition(".")
+    value = getattr(table, outer)
+    if inner and value is not None:
+        value = getattr(value, inner)
+    return value  # type: ignore[no-any-return] # the fields of both tables are such
 
 
 def _limit(
@@ -88,7 +101,12 @@ def _limit(
     return Limit(kind, _value(place, kind, written, metric, where), str(written))
 
 
-_AGAINST_REFERENCE = {LimitKind.DROP, LimitKind.SPEEDUP, LimitKind.GROWTH}
+_AGAINST_REFERENCE = {
+    LimitKind.DROP,
+    LimitKind.SPEEDUP,
+    LimitKind.GROWTH,
+    LimitKind.CLASS_DROP,
+}
 
 
 def _check_kind(
@@ -101,6 +119,8 @@ def _check_kind(
             why = "this metric is never compared"
         elif metric.incomparable_across_recipes:
             why = "the reference may do other work"
+        elif kind in {LimitKind.CLASS_MIN, LimitKind.CLASS_DROP}:
+            why = "its classes are not compared"
         else:
             why = f"{metric.better.value} is better"
         raise place.error(

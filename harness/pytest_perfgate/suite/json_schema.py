@@ -116,11 +116,11 @@ def _range() -> dict[str, Any]:
 
 def _budget(name: str, task: str) -> dict[str, Any]:
     metric = metrics_of(task)[name]
-    limits = [limit.value for limit in allowed_limits(metric)]
+    limits = [limit.value.partition(".")[0] for limit in allowed_limits(metric)]
     return {
         "description": metric.meaning,
         "allOf": [
             {"$ref": "#/$defs/BudgetTable"},
-            {"propertyNames": {"enum": [*limits, "when"]}, "minProperties": 1},
+            {"propertyNames": {"enum": [*dict.fromkeys(limits), "when"]}, "minProperties": 1},
         ],
     }

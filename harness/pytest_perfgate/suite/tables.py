@@ -50,6 +50,15 @@ class RegressionTable(_Strict):
     )
 
 
+class PerClassTable(_Strict):
+    """The limits on the score of each class."""
+
+    min: Quantity | None = Field(None, description="lower limit of each class's score")
+    drop: Quantity | None = Field(
+        None, description="largest loss of each class's score against the reference's"
+    )
+
+
 class BudgetTable(_Strict):
     """The limits on one metric."""
 
@@ -68,6 +77,11 @@ class BudgetTable(_Strict):
         None,
         description="largest change for the worse against the stored baseline or --perf-base, "
         'such as "5%"; or { base = "5%", stored = "20%" }',
+    )
+    per_class: PerClassTable | None = Field(
+        None,
+        description="limits on each class in the data, such as { drop = 0.05 }; the worst class is "
+        "named",
     )
     when: WhenTable | None = Field(
         None, description="condition on the machine; elsewhere the budget is SKIPPED"
@@ -261,6 +275,10 @@ def _keys_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
     if not path:
         return [info.alias or name for name, info in model.model_fields.items()]
     if model is RecipeTable and path[0] == "budgets":
-        tables: dict[str, type[BaseModel]] = {"when": WhenTable, _TABLE_TAG: RegressionTable}
+        tables: dict[str, type[BaseModel]] = {
+            "when": WhenTable,
+            "per_class": PerClassTable,
+            _TABLE_TAG: RegressionTable,
+        }
         return list(tables.get(str(path[-1]), BudgetTable).model_fields)
     return []

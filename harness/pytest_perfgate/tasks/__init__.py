@@ -197,6 +197,14 @@ class Task(registry.Extension, ABC):
             DataError: an evaluator gave no valid score.
         """
 
+    def score_at(
+        self, data: Any, predictions: Sequence[Any], output_options: Any
+    ) -> Mapping[str, tuple[Any, Any]]:
+        """Scores that depend on options of output, such as a threshold: numerator and denominator
+        per image, float64 (images,) each; a score is the ratio of their sums. Default: none.
+        """
+        return {}
+
     def doubt(
         self, data: Any, predictions: Sequence[Any], accuracy: Accuracy, output_options: Any
     ) -> Doubt | None:

@@ -54,7 +54,7 @@ def evaluate(data: DetectionData, predictions: Sequence[Prediction]) -> Accuracy
     predictions = [predictions[row] for row in order]
     place = np.argsort(np.array(order))  # row of the data to rank
     images = place[instances.image]
-    truth, detections = _tables(instances, images, predictions)
+    truth, detections = tables(instances, images, predictions)
     matches = _match(truth, detections, count, list(names))
     values, per_category = _official(instances, images, predictions)
     for name, value in values.items():
@@ -68,17 +68,23 @@ def evaluate(data: DetectionData, predictions: Sequence[Prediction]) -> Accuracy
         predictions_digest=_digest(predictions),
         matches=matches,
         notes=data.notes,
+        unmeasured=dict.fromkeys(_AT_A_POINT, _NO_POINT),
     )
 
 
 _NO_ANNOTATIONS = "the data has no annotations"
+_AT_A_POINT = ("precision", "recall", "f1")
+_NO_POINT = (
+    "no operating point is declared; set operating_point = { score = 0.25, iou = 0.5 } in "
+    "[suite.output]"
+)
 
 
 def _without_objects(data: DetectionData, predictions: Sequence[Prediction]) -> Accuracy:
     """Of images without annotations nothing is scored; recipes are compared by `agreement`."""
     if len(predictions) != len(data.images):
         raise DataError(f"there are {len(predictions)} predictions for {len(data.images)} images")
-    names = ("map", "map50", "map75", "map_small", "map_medium", "map_large")
+    names = ("map", "map50", "map75", "map_small", "map_medium", "map_large", *_AT_A_POINT)
     return Accuracy(
         values={},
         images=len(predictions),
@@ -188,7 +194,7 @@ def _renumbered(instances: Instances, images: npt.NDArray[np.int64]) -> dict[str
 _Rows = dict[tuple[int, int], tuple[npt.NDArray[Any], npt.NDArray[Any]]]
 
 
-def _tables(
+def tables(
     instances: Instances, images: npt.NDArray[np.int64], predictions: Sequence[Prediction]
 ) -> tuple[_Rows, _Rows]:
     """By (image, category) index: boxes (corners) with "is crowd" of objects, and boxes with
@@ -225,7 +231,7 @@ def _match(truth: _Rows, detections: _Rows, images: int, names: list[str]) -> Ma
     for row, category in sorted(detections, key=lambda key: (key[1], key[0])):
         boxes, scores = detections[row, category]
         objects, ignored = truth.get((row, category), (np.zeros((0, 4)), np.zeros(0, dtype=bool)))
-        hits, passed = _greedy(boxes, objects, ignored)
+        hits, passed = greedy(boxes, objects, ignored, THRESHOLDS)
         columns += [
             (row, category, float(score), hit, over)
             for score, hit, over in zip(scores, hits, passed, strict=True)
@@ -242,18 +248,21 @@ def _match(truth: _Rows, detections: _Rows, images: int, names: list[str]) -> Ma
     )
 
 
-def _greedy(
-    boxes: npt.NDArray[Any], objects: npt.NDArray[Any], ignored: npt.NDArray[Any]
+def greedy(
+    boxes: npt.NDArray[Any],
+    objects: npt.NDArray[Any],
+    ignored: npt.NDArray[Any],
+    thresholds: Sequence[float],
 ) -> tuple[list[int], list[int]]:
-    """Per detection: the bits of the thresholds at which it is a hit, and of those at which it
-    does not count.
+    """Per detection, best first: the bits of the thresholds at which it is a hit, and of those at
+    which it does not count.
     """
     order = np.argsort(ignored, kind="stable")
     objects, ignored = objects[order], ignored[order]
     overlaps = _coco_overlap(boxes, objects, ignored)
     hits = [0] * len(boxes)
     passed = [0] * len(boxes)
-    for bit, threshold in enumerate(THRESHOLDS):
+    for bit, threshold in enumerate(thresholds):
         free = np.ones(len(objects), dtype=bool)
         for detection in range(len(boxes)):
             best, at = min(threshold, 1 - 1e-10), -1

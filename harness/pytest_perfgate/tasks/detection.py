@@ -35,9 +35,10 @@ METRICS = by_name(
         "map",
         f"COCO mean average precision over all validation images: mean over categories and {_IOU} "
         "from 0.50 to 0.95, at most 100 detections per image.",
+        by_class=True,
     ),
-    Metric.score("map50", "map at an IoU of 0.50."),
-    Metric.score("map75", "map at an IoU of 0.75."),
+    Metric.score("map50", "map at an IoU of 0.50.", by_class=True),
+    Metric.score("map75", "map at an IoU of 0.75.", by_class=True),
     *(
         Metric.score(
             f"map_{size}",
@@ -50,6 +51,20 @@ METRICS = by_name(
             ("small", "of at most 32 x 32"),
             ("medium", "from 32 x 32 to 96 x 96"),
             ("large", "of at least 96 x 96"),
+        )
+    ),
+    *(
+        Metric.score(
+            name,
+            f"{words} Detections of at least the score of `operating_point` count; they match "
+            "as in map, at its IoU, and all categories count together. Not measured without "
+            "`operating_point` in `[suite.output]`.",
+            optional=True,
+        )
+        for name, words in (
+            ("precision", "Share of detections that match an object."),
+            ("recall", "Share of objects that a detection matches."),
+            ("f1", "Harmonic mean of precision and recall."),
         )
     ),
     Metric.score(
@@ -121,6 +136,17 @@ class Detection(Task):
         from pytest_perfgate.tasks.coco import evaluate
 
         return evaluate(data, predictions)
+
+    @override
+    def score_at(
+        self, data: DetectionData, predictions: Sequence[Prediction], output_options: Any
+    ) -> Mapping[str, tuple[Any, Any]]:
+        """Precision, recall and F1 at the declared operating point."""
+        if output_options.operating_point is None or not data.annotated:
+            return {}
+        from pytest_perfgate.tasks.operating_point import ratios_at
+
+        return ratios_at(data.instances, predictions, output_options.operating_point)
 
     def doubt(
         self,

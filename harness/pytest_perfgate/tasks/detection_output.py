@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
+from pytest_perfgate.artifact import OptionsModel
 from pytest_perfgate.tasks.output_options import OutputOptions
+
+
+class OperatingPoint(OptionsModel):
+    """What an application takes for a detection, and for a match."""
+
+    score: float = Field(ge=0, le=1, description="lowest score of a detection")
+    iou: float = Field(0.5, gt=0, le=1, description="lowest IoU of a detection with its object")
 
 
 class Output(OutputOptions):
@@ -21,3 +29,18 @@ class Output(OutputOptions):
     max_detections: int = Field(
         100, ge=1, description="largest number of detections per image, best first"
     )
+    operating_point: OperatingPoint | None = Field(
+        None,
+        description="`{ score = 0.25, iou = 0.5 }`: where precision, recall and F1 are measured. "
+        "Default: nowhere",
+    )
+
+    @field_validator("operating_point")
+    @classmethod
+    def _above_the_floor(
+        cls, value: OperatingPoint | None, info: ValidationInfo
+    ) -> OperatingPoint | None:
+        floor = info.data.get("score_threshold", 0.0)
+        if value is not None and value.score < floor:
+            raise ValueError(f"its score {value.score:g} is below score_threshold = {floor:g}")
+        return value

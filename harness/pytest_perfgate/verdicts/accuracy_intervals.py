@@ -87,6 +87,46 @@ def accuracy_difference(
     return Interval(difference, low, high)
 
 
+def classes_of(accuracy: Accuracy) -> tuple[str, ...]:
+    """The classes in the data whose scores can be told apart; none where the record lacks them."""
+    if accuracy.matches is None:
+        return ()
+    present = accuracy.matches.truth.array().sum(axis=0) > 0
+    return tuple(
+        name for name, there in zip(accuracy.matches.categories, present, strict=True) if there
+    )
+
+
+def of_class(accuracy: Accuracy, name: str) -> Accuracy:
+    """The same of one class of `classes_of` alone: matches, and the metrics over them."""
+    import numpy as np
+
+    from pytest_perfgate.records.accuracy import Packed
+    from pytest_perfgate.stats.average_precision import mean_average_precision
+
+    whole = accuracy.matches
+    if whole is None:
+        return accuracy
+    index = whole.categories.index(name)
+    rows = whole.category.array() == index
+    matches = Matches(
+        thresholds=whole.thresholds,
+        categories=(name,),
+        image=Packed.of(whole.image.array()[rows]),
+        category=Packed.of(np.zeros(int(rows.sum()), dtype=np.int16)),
+        score=Packed.of(whole.score.array()[rows]),
+        hits=Packed.of(whole.hits.array()[rows]),
+        ignored=Packed.of(whole.ignored.array()[rows]),
+        truth=Packed.of(whole.truth.array()[:, [index]]),
+    )
+    values = {
+        metric: mean_average_precision(_table(matches), bits)
+        for metric, bits in _BITS.items()
+        if metric in accuracy.values
+    }
+    return accuracy.model_copy(update={"matches": matches, "values": values})
+
+
 def collapsed(recipes: Sequence[RecipeRecord]) -> tuple[str, ...]:
     """Recipes whose main score holds while their scores do not, a line each; a budget on
     `score_shift` says so already.

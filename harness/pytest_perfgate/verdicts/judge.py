@@ -20,7 +20,7 @@ from pytest_perfgate.records.recipe import Budget, Condition, Limit, LimitKind
 from pytest_perfgate.records.recipe_record import RecipeRecord
 from pytest_perfgate.records.verdict import LimitResult, MetricSummary, Status, Verdict
 from pytest_perfgate.units import Unit, show
-from pytest_perfgate.verdicts import baseline_bounds, limit_bounds, wording
+from pytest_perfgate.verdicts import baseline_bounds, class_bounds, limit_bounds, wording
 from pytest_perfgate.verdicts.evidence import TWO_SESSIONS, Compared, Evidence, Risk
 
 SHOWN = 0.05
@@ -66,12 +66,12 @@ def judge(budget: Budget, metric: Metric, evidence: Evidence, risk: Risk, now: d
             **common, status=Status.ERROR, reason=doubt.problem, next_step=doubt.next_step
         )
     if value is None:
-        why = record.unmeasured.get(metric.name, "")
+        why, _, remedy = record.unmeasured.get(metric.name, "").partition("; ")
         return Verdict(
             **common,
             status=Status.ERROR,
             reason=f"{metric.name} was not measured" + (f": {why}" if why else ""),
-            next_step=_to_measure(metric) if why else _SEE_WORKER,
+            next_step=remedy or (_to_measure(metric) if why else _SEE_WORKER),
         )
     results = tuple(_limit(limit, metric, evidence, risk, now) for limit in budget.limits)
     worst = min(results, key=lambda result: result.status.rank)
@@ -197,6 +197,8 @@ def _limit(
     obstacle = _obstacle(limit, metric, evidence)
     if obstacle is not None:
         return obstacle
+    if limit.kind in class_bounds.KINDS:
+        return _each_class(limit, metric, evidence, risk)
     compared = _compared(limit, metric, evidence, risk, now)
     if compared is None:
         return _without(
@@ -218,6 +220,15 @@ def _limit(
     )
 
 
+def _each_class(limit: Limit, metric: Metric, evidence: Evidence, risk: Risk) -> LimitResult:
+    compared, shared = class_bounds.of_classes(limit, metric, evidence, risk)
+    if not compared:
+        return _without(
+            limit, Status.ERROR, f"{metric.name} was not measured by class on both sides"
+        )
+    return class_bounds.worst([_decide(limit, own, bounds, shared) for own, bounds in compared])
+
+
 def _without(limit: Limit, status: Status, reason: str, against: str = "") -> LimitResult:
     """The result of a limit for which nothing was compared."""
     return LimitResult(
@@ -232,7 +243,7 @@ def _without(limit: Limit, status: Status, reason: str, against: str = "") -> Li
 
 def _obstacle(limit: Limit, metric: Metric, evidence: Evidence) -> LimitResult | None:
     """Why a limit has nothing to be compared with, None when it has."""
-    if limit.kind in {LimitKind.MAX, LimitKind.MIN}:
+    if limit.kind in {LimitKind.MAX, LimitKind.MIN, LimitKind.CLASS_MIN}:
         return None
     if limit.kind is not LimitKind.REGRESSION:
         reference = evidence.reference
@@ -365,7 +376,7 @@ def bound_of(limit: Limit, metric: Metric) -> tuple[float, bool]:
     lower_is_better = metric.better is Better.LOWER
     if limit.kind is LimitKind.MAX:
         return limit.value, True
-    if limit.kind is LimitKind.MIN:
+    if limit.kind in {LimitKind.MIN, LimitKind.CLASS_MIN}:
         return limit.value, False
     if limit.kind is LimitKind.GROWTH:
         return 1.0 + limit.value, True

@@ -192,7 +192,9 @@ def _evaluate(
             progress(index + 1, total, "accuracy")
         _repeat(data, session, recorder, chosen)
         facts = session.facts | ({} if apart is None else {runtime_check.FACT: apart})
-        accuracy = data.task.evaluate(validation, predictions)
+        accuracy = data.task.evaluate(validation, predictions).with_ratios(
+            data.task.score_at(validation, predictions, data.output)
+        )
         if recipe.is_reference:
             doubt = doubt_of(data, session, predictions, accuracy)
             accuracy = accuracy.model_copy(update={"doubt": doubt})
