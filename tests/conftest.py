@@ -229,8 +229,9 @@ class Project:
         process: bool = False,
     ) -> pytest.RunResult:
         """`pytest --perf`, patient with other sessions, without the history and the page that few
-        tests are about, and with one launch, enough for what is no timing. `--perf-seconds` among
-        the arguments makes it a session that measures as users have it: four launches at least.
+        tests are about, and with one short launch, enough for what is no timing. `--perf-seconds`
+        among the arguments makes it a session that measures as users have it: four launches at
+        least.
 
         In this process, which has imported all that a session imports; with `process`, in one of
         its own, for what is about processes. Workers are processes of their own either way.
@@ -243,7 +244,7 @@ class Project:
             if not page:
                 more += ["-p", "no_page"]
             if not any(argument.startswith("--perf-seconds") for argument in arguments):
-                more += ["--perf-seconds", "1", "-p", "one_launch"]
+                more += ["--perf-seconds", "1", "-p", "one_launch", "-p", "short_launches"]
         return self.pytest(*more, *arguments, process=process)
 
     def pytest(self, *arguments: str, process: bool = False) -> pytest.RunResult:

@@ -63,7 +63,7 @@ def test_a_budget_on_efficiency_is_red_where_replicas_wait_for_each_other(
     a neighbour on a core takes nothing from them.
     """
     project.write(suite(TWO + HELD))
-    moody("waits_for_others", seconds="0.01")
+    moody("waits_for_others", seconds="0.007")
     red = project.run(*DECIDED)
     assert project.verdicts() == {
         "two-replica_throughput": "PASS",

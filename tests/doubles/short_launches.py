@@ -1,6 +1,7 @@
 """A pytest plugin: the rounds of a launch end after two visits, however slow its arms are.
 
-For faults that are planted far beyond the noise: a few rounds show them as well as many.
+For tests that assert no time, and for faults that are planted far beyond the noise: a few rounds
+show them as well as many.
 """
 
 import pytest
