@@ -205,7 +205,8 @@ def above(scores: Any, floor: float, options: Classes) -> tuple[Any, Any, Any]:
     if order is not None:
         scores = scores[:, order]
     refuse_other_scores(scores)
-    rows, categories = np.nonzero(scores >= floor)
+    # Half the time of `nonzero` of two dimensions
+    rows, categories = np.divmod(np.flatnonzero(scores >= floor), scores.shape[1])
     kept = scores[rows, categories].astype(np.float32, copy=False)
     return rows, kept, categories.astype(np.int64)
 

@@ -27,14 +27,18 @@ class Values:
             pixel = np.full((1, 1, options.channels), options.pad_value, dtype=np.uint8)
             self.write(pixel, self._padding)
 
-    def blank(self, count: int, height: int, width: int) -> Any:
-        """A network input of padding (count, C, height, width): float32, or uint8 of bytes."""
+    def empty(self, count: int, height: int, width: int) -> Any:
+        """A network input to be written (count, C, height, width): float32, or uint8 of bytes."""
         import numpy as np
 
-        batch = np.zeros((count, len(self._padding), height, width), dtype=self._type)
-        if self._padding.any():
-            batch += self._padding
-        return batch
+        return np.empty((count, len(self._padding), height, width), dtype=self._type)
+
+    def pad(self, planes: Any, rows: slice, columns: slice) -> None:
+        """Writes padding around the picture in `rows` and `columns` of an input, (C, h, w)."""
+        planes[:, : rows.start] = self._padding
+        planes[:, rows.stop :] = self._padding
+        planes[:, rows, : columns.start] = self._padding
+        planes[:, rows, columns.stop :] = self._padding
 
     def write(self, pixels: Any, planes: Any) -> None:
         """Writes uint8 pixels, (h, w, 3) RGB or (h, w) grey, to a part of a network input

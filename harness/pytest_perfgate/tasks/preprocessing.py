@@ -71,7 +71,7 @@ class Pixels:
                 where="suite.input.size",
                 next_step="set size = [height, width], or a batch of 1",
             )
-        batch = self._values.blank(len(images), height, width)
+        batch = self._values.empty(len(images), height, width)
         for row, image, place in zip(batch, images, places, strict=True):
             pixels = image if self._luma is None else self._luma(image)
             resized = self._resize(pixels, *place.resized)
@@ -79,5 +79,6 @@ class Pixels:
             shown = resized[
                 rows.start - top : rows.stop - top, columns.start - left : columns.stop - left
             ]
+            self._values.pad(row, rows, columns)
             self._values.write(shown, row[:, rows, columns])
         return batch, places
