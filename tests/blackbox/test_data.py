@@ -110,7 +110,9 @@ def test_init_writes_a_suite_that_works(project: Project) -> None:
     assert done.ret == 0
     done.stdout.fnmatch_lines(["next: pytest --perf suites/example"])
     result = project.run(  # in a process of its own: this one may have imported another `suites`
-        "--rootdir", str(fresh), str(fresh / "suites"), "--perf-seconds", "20", process=True
+        *("--rootdir", str(fresh), str(fresh / "suites")),
+        *("--perf-seconds", "20", "-p", "short_launches"),
+        process=True,
     )
     assert result.ret == 0
     result.stdout.fnmatch_lines(["verdicts: *"])

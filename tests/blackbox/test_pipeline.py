@@ -13,7 +13,7 @@ SUITE = """\
 [[recipe]]
 name = "alone"
 runtime = "sleepy"
-workload = { name = "pipeline", images = 8 }
+workload = { name = "pipeline", images = 4 }
 [recipe.budgets]
 pipeline_throughput = { min = "1 images/s" }
 
