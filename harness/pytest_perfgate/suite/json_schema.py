@@ -6,6 +6,7 @@ from typing import Any
 
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import IMPORT_PATH, OptionsModel
+from pytest_perfgate.metric import Metric
 from pytest_perfgate.steps import Step
 from pytest_perfgate.suite.budgets import allowed_limits
 from pytest_perfgate.suite.metrics import metrics_of
@@ -45,7 +46,11 @@ def suite_schema() -> dict[str, Any]:
     recipe["properties"]["budgets"] = {
         "type": "object",
         "description": "limits by metric",
-        "properties": {name: _budget(name, task) for task in tasks for name in metrics_of(task)},
+        "properties": {
+            name: _budget([known[name] for known in map(metrics_of, tasks) if name in known])
+            for task in tasks
+            for name in metrics_of(task)
+        },
         "additionalProperties": False,
     }
     return {
@@ -114,9 +119,10 @@ def _range() -> dict[str, Any]:
     }
 
 
-def _budget(name: str, task: str) -> dict[str, Any]:
-    metric = metrics_of(task)[name]
-    limits = [limit.value.partition(".")[0] for limit in allowed_limits(metric)]
+def _budget(metrics: list[Metric]) -> dict[str, Any]:
+    """Of the metrics of one name, each of another task: the limits that one of them may have."""
+    metric = metrics[0]
+    limits = [limit.value.partition(".")[0] for known in metrics for limit in allowed_limits(known)]
     return {
         "description": metric.meaning,
         "allOf": [
