@@ -16,8 +16,9 @@ from pytest_perfgate.records.verdict import Status
 
 from tests.history import nights
 from tests.history.nights import Night
+from tests.report.browser import BROWSER, opened
 from tests.report.sessions import HOSTILE
-from tests.report.test_browser import BROWSER, framed, opened, violations
+from tests.report.test_browser import framed, violations
 
 SLOWER = [Night()] * 30 + [Night(factor=1.1, packages="2.0")] * 4
 

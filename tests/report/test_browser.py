@@ -5,18 +5,15 @@ from __future__ import annotations
 import html
 import json
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 from pytest_perfgate.report.page import render
 
 from tests.report import sessions
+from tests.report.browser import BROWSER, opened
 from tests.report.drawn import broken_page, healthy_page
 from tests.report.sessions import HOSTILE, METRICS
-
-BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 
 PICTURES = (
     7  # of a session in which everything happened; no recipe continues one that continues one
@@ -26,37 +23,6 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(BROWSER is None, reason="no chromium and no google-chrome on the PATH"),
 ]
-
-
-def opened(page: str, folder: Path, width: int = 800) -> tuple[str, list[str]]:
-    """The document once it is loaded in a window so wide, and the lines that its console got."""
-    assert BROWSER
-    file = folder / "page.html"
-    file.write_text(page, encoding="utf-8")
-    done = subprocess.run(
-        [
-            BROWSER,
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--no-first-run",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
-            "--enable-logging=stderr",
-            "--v=0",
-            "--virtual-time-budget=3000",
-            f"--window-size={width},1000",
-            f"--user-data-dir={folder / 'profile'}",
-            "--dump-dom",
-            file.as_uri(),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
-    return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
 
 
 def framed(page: str, width: int) -> str:

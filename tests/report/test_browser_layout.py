@@ -14,9 +14,9 @@ import pytest
 from pytest_perfgate.report.page import render
 
 from tests.report import sessions
+from tests.report.browser import BROWSER, opened
 from tests.report.drawn import broken_page
 from tests.report.sessions import METRICS
-from tests.report.test_browser import BROWSER, opened
 
 pytestmark = [
     pytest.mark.slow,

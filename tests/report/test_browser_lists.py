@@ -9,8 +9,9 @@ import pytest
 from pytest_perfgate.report import compare_sessions, comparison_page, index_page
 
 from tests.report import sessions
+from tests.report.browser import opened
 from tests.report.pairs import calm, moved
-from tests.report.test_browser import framed, opened, pytestmark, violations  # noqa: F401 - marks this file
+from tests.report.test_browser import framed, pytestmark, violations  # noqa: F401 - marks this file
 
 HOSTILE = sessions.HOSTILE[0] + sessions.HOSTILE[1] + sessions.HOSTILE[-1]
 
