@@ -38,19 +38,22 @@ def guessed(file: Path, data: DataFacts, task: str = "", decode: str = "") -> Gu
     return result
 
 
-def test_an_export_of_ultralytics_says_nearly_all(tmp_path: Path) -> None:
-    """Task, decoder, size, letterbox, and which of its classes are the data's, by their names."""
+@pytest.mark.parametrize("opencv", [True, False])
+def test_an_export_of_ultralytics_says_nearly_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opencv: bool
+) -> None:
+    """Task, decoder, size, letterbox, and which of its classes are the data's, by their names; the
+    library that Ultralytics resizes with, or the command that installs it.
+    """
+    monkeypatch.setattr(registry.Requirement, "missing", property(lambda _: not opencv))
     ultralytics(tmp_path / "m.onnx", ["person", "square", "dog"])
     result = guessed(tmp_path / "m.onnx", facts("dog", "Square"))
     assert result.task == "detection"
     assert result.output == {"decode": "ultralytics", "options": {"classes": [2, 1]}}
-    assert result.input == {
-        "size": [64, 64],
-        "resize": "letterbox",
-        "pad_value": 114,
-        "pad": "around",
-    }
-    assert result.unknown == ()
+    letterbox = {"size": [64, 64], "resize": "letterbox", "pad_value": 114, "pad": "around"}
+    assert result.input == letterbox | ({"by": "opencv"} if opencv else {})
+    assert len(result.unknown) == (not opencv)
+    assert all("pytest-perfgate[opencv]" in line for line in result.unknown)
 
 
 @pytest.mark.parametrize(
@@ -133,6 +136,13 @@ def test_a_classifiers_operators_say_what_is_in_the_graph(
     assert result.output == {"activation": activation}
     assert ("mean" in result.input) == scaled
     assert result.input["size"] == [224, 224]
+
+
+def test_a_classifier_of_ultralytics_sees_the_middle_of_a_picture(tmp_path: Path) -> None:
+    """The shorter side becomes the size, and a square is cut; mean and std are none."""
+    shaped(tmp_path / "m.onnx", [[1, 3]], image=[1, 3, 224, 224], metadata={"task": "classify"})
+    result = guessed(tmp_path / "m.onnx", facts("a", "b", "c", kind="classes"))
+    assert result.input == {"size": 224, "resize": "shorter_side", "crop": 224}
 
 
 def test_what_is_not_known_is_said(tmp_path: Path) -> None:

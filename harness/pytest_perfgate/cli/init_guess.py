@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from pytest_perfgate import registry
 from pytest_perfgate.cli.init_data import CLASSIFICATION, DETECTION, DataFacts
 from pytest_perfgate.cli.init_model import ModelFacts, Shape
 from pytest_perfgate.errors import RecipeError
@@ -307,7 +308,7 @@ def _detector_pixels(
     pixels = _sized(model, 640, lines, unknown)
     if decoder in {"ultralytics", "ultralytics_nms", "yolov5"}:
         lines.append(Line("pixels", "0 to 1, letterbox on grey 114", f"usual for {decoder}"))
-        return pixels | _AROUND
+        return pixels | _AROUND | _opencv(unknown)
     if decoder in {"detr", "mmdeploy_nms"} and not model.normalises:
         lines.append(Line("pixels", "ImageNet's mean and std", f"usual for {decoder}"))
         unknown.append("mean and std of pixels: [suite.input] has ImageNet's")
@@ -317,11 +318,26 @@ def _detector_pixels(
     return pixels
 
 
+def _opencv(unknown: list[str]) -> dict[str, Any]:
+    """The library that resizes for Ultralytics, where it is installed."""
+    needed = registry.from_extra("cv2", "opencv")
+    if not needed.missing:
+        return {"by": "opencv"}
+    unknown.append(
+        f'the scores with OpenCV, which is not installed: {needed.install}, and by = "opencv" in '
+        "[suite.input]"
+    )
+    return {}
+
+
 def _classifier_pixels(model: ModelFacts, lines: list[Line], unknown: list[str]) -> dict[str, Any]:
     pixels = _sized(model, 224, lines, unknown)
     if model.task == "classify":
-        lines.append(Line("pixels", "0 to 1", "usual for Ultralytics' classifiers"))
-        unknown.append("the crop: pictures are stretched to the size, not cropped")
+        height, width = pixels["size"]
+        lines.append(Line("pixels", "0 to 1, the middle", "usual for Ultralytics' classifiers"))
+        if height == width:
+            return {"size": height, "resize": "shorter_side", "crop": height}
+        unknown.append("how pictures become the size, which is no square")
         return pixels
     if model.normalises:
         lines.append(Line("pixels", "0 to 1", "the graph begins with a normalisation"))

@@ -36,3 +36,8 @@ def other_inputs(options: Input) -> Iterator[tuple[str, Input]]:
     if options.size is not None and options.resize in {"stretch", "letterbox"}:
         resized = "stretch" if options.resize == "letterbox" else "letterbox"
         yield f'[suite.input] resize = "{resized}"', options.model_copy(update={"resize": resized})
+    if options.resize == "letterbox":
+        pad = "end" if options.pad == "around" else "around"
+        yield f'[suite.input] pad = "{pad}"', options.model_copy(update={"pad": pad})
+        value = 0 if options.pad_value == 114 else 114
+        yield f"[suite.input] pad_value = {value}", options.model_copy(update={"pad_value": value})
