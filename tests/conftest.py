@@ -104,6 +104,12 @@ def tiny_suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def mlflow_store(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An MLflow store in a file; its tables take seconds to make, at the first use."""
+    return f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db"
+
+
+@pytest.fixture(scope="session")
 def built_before(tiny_suite: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The cache of a session that built and evaluated `plain`; copied, never changed."""
     root = tmp_path_factory.mktemp("built")

@@ -192,8 +192,6 @@ def wrong(web: Web, what: str) -> Locked:
         web.cuts["/det.onnx"] = 1000
         entry = locked(web, CONTENT[:10])
         web.whole.add("/det.onnx")
-    elif what == "to http":
-        web.redirects["/det.onnx"] = "http://127.0.0.1:1/det.onnx"
     return entry
 
 
@@ -312,3 +310,33 @@ def test_an_archive_is_unpacked_once_and_again_when_it_was_changed(
     with pytest.raises(FetchError, match="has no 'vall'") as caught:
         fetched(parse(f"{entry.url}#vall"), entry, place)
     assert caught.value.valid == "val"
+
+
+@pytest.mark.usefixtures("at_once")
+def test_https_leads_to_https_alone(
+    web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server may send on to another, and never to one whose answers anybody can replace."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("apt-get install openssl: it makes the server's certificate")
+    certificate = tmp_path / "server.pem"
+    command = f"{openssl} req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
+    more = ["-subj", "/CN=localhost"]
+    for extension in ("subjectAltName=DNS:localhost", "basicConstraints=critical,CA:FALSE"):
+        more += ["-addext", extension]
+    subprocess.run(
+        [*command.split(), *more, "-keyout", certificate, "-out", tmp_path / "ca.pem"],
+        check=True,
+        capture_output=True,
+    )
+    certificate.write_bytes(certificate.read_bytes() + (tmp_path / "ca.pem").read_bytes())
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    secure = Web(files={"/there.onnx": CONTENT})
+    with serving(secure, certificate):
+        secure.redirects = {"/a.onnx": "/there.onnx", "/b.onnx": f"{web.url}/det.onnx"}
+        (tmp_path / "a").mkdir()
+        assert child.carry_out(Order(f"{secure.url}/a.onnx", tmp_path / "a")).problem == ""
+        answer = child.carry_out(Order(f"{secure.url}/b.onnx", tmp_path / "a"))
+    assert "could not be fetched" in answer.problem
+    assert web.requests == []

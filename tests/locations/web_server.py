@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import ssl
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 
 @dataclass
@@ -22,6 +24,7 @@ class Web:
         redirects: path to the URL that it leads to.
         stalls: paths whose second half never comes.
         whole: paths of which no ranges are answered.
+        headers: path to further headers of its answer.
         requests: path and range of every request.
     """
 
@@ -32,13 +35,16 @@ class Web:
     redirects: dict[str, str] = field(default_factory=dict)
     stalls: set[str] = field(default_factory=set)
     whole: set[str] = field(default_factory=set)
+    headers: dict[str, dict[str, str]] = field(default_factory=dict)
     requests: list[tuple[str, str]] = field(default_factory=list)
     ended: threading.Event = field(default_factory=threading.Event)
 
 
 @contextlib.contextmanager
-def serving(web: Web) -> Iterator[Web]:
-    """Serves `web` on a free port of this machine while the block runs."""
+def serving(web: Web, certificate: Path | None = None) -> Iterator[Web]:
+    """Serves `web` on a free port of this machine while the block runs; with a certificate and its
+    key in one file, over TLS.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -57,6 +63,11 @@ def serving(web: Web) -> Iterator[Web]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     web.url = f"http://127.0.0.1:{server.server_port}"
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        web.url = f"https://localhost:{server.server_port}"
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     try:
         yield web
@@ -73,7 +84,7 @@ def _answer(handler: BaseHTTPRequestHandler, web: Web) -> None:
         _head(handler, 302, 0, Location=web.redirects[path])
         return
     if path not in web.files or path in web.status:
-        _head(handler, web.status.get(path, 404), 0)
+        _head(handler, web.status.get(path, 404), 0, **web.headers.get(path, {}))
         return
     content = web.files[path]
     etag = f'"{hashlib.md5(content, usedforsecurity=False).hexdigest()}"'
@@ -83,6 +94,7 @@ def _answer(handler: BaseHTTPRequestHandler, web: Web) -> None:
     start = int(span.split("=")[1].split("-")[0]) if span and path not in web.whole else 0
     body = content[start:]
     more = {"ETag": etag, "Last-Modified": "Mon, 02 Nov 2026 04:00:00 GMT"}
+    more |= web.headers.get(path, {})
     if span and path not in web.whole:
         more["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
     _head(handler, 206 if "Content-Range" in more else 200, len(body), **more)

@@ -20,12 +20,6 @@ pytest.importorskip("sqlalchemy", reason="python -m pip install 'pytest-perfgate
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A tracking store of its own, in a file; its tables take seconds to make."""
-    return f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db"
-
-
 @pytest.fixture(autouse=True)
 def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # MLflow puts artifacts below the working folder
@@ -33,7 +27,7 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_session_is_a_run_with_its_report_and_a_run_per_recipe(
-    store: str, tmp_path: Path
+    mlflow_store: str, tmp_path: Path
 ) -> None:
     """Metrics with intervals, parameters, verdicts as tags; what was not measured is absent."""
     from mlflow.tracking import MlflowClient
@@ -42,9 +36,9 @@ def test_a_session_is_a_run_with_its_report_and_a_run_per_recipe(
     page.write_text("a page")
     page.with_suffix(".json").write_text("{}")
     before = dict(os.environ)
-    run = mlflow_run.log(sessions.broken("<b>"), store, page)
+    run = mlflow_run.log(sessions.broken("<b>"), mlflow_store, page)
     assert dict(os.environ) == before
-    client = MlflowClient(tracking_uri=store)
+    client = MlflowClient(tracking_uri=mlflow_store)
     outer = client.get_run(run)
     assert outer.info.status == "FINISHED"
     assert outer.data.params["settings.alpha"] == "0.02"
@@ -70,13 +64,15 @@ def test_a_session_is_a_run_with_its_report_and_a_run_per_recipe(
     assert "signal 9" in lost.data.tags["problem"]
 
 
-def test_another_experiment_can_be_named(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_experiment_can_be_named(
+    mlflow_store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """MLflow's own variable names it."""
     from mlflow.tracking import MlflowClient
 
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "nights")
-    run = mlflow_run.log(sessions.healthy(), store, None)
-    client = MlflowClient(tracking_uri=store)
+    run = mlflow_run.log(sessions.healthy(), mlflow_store, None)
+    client = MlflowClient(tracking_uri=mlflow_store)
     result = client.get_experiment(client.get_run(run).info.experiment_id)
     assert result.name == "nights"
 
