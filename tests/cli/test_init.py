@@ -151,8 +151,7 @@ def test_too_few_images_get_no_budget_on_scores(
         (["--model", "data/images.json", "--data", "data"], "does not end in .onnx"),
         (["--model", "gone.onnx", "--data", "data"], "No such file"),
         (["--model", "text.onnx", "--data", "data"], "no ONNX graph"),
-        (["--model", "bytes.onnx", "--data", "data"], "takes images uint8 (1, 64, 64, 3)"),
-        (["--model", "two.onnx", "--data", "data"], "takes images float32 (1, 3, 64, 64), more"),
+        (["--model", "numbers.onnx", "--data", "data"], "takes images int64 (1, 3, 64, 64)"),
         (["--model", "yolov8n.onnx", "--data", "gone"], "there is no such folder"),
         (["--model", "yolov8n.onnx", "--data", "empty"], "there are no images"),
         (["--model", "yolov8n.onnx", "--data", "data", "--name", "../x"], "cannot be a suite's"),
@@ -166,15 +165,11 @@ def test_what_cannot_be_used_is_one_error(
     import onnx
 
     model = onnx.load("yolov8n.onnx")
-    model.graph.input.append(
-        onnx.helper.make_tensor_value_info("more", onnx.TensorProto.FLOAT, [1, 2])
-    )
-    onnx.save(model, "two.onnx")
     del model.graph.input[:]
     model.graph.input.append(
-        onnx.helper.make_tensor_value_info("images", onnx.TensorProto.UINT8, [1, 64, 64, 3])
+        onnx.helper.make_tensor_value_info("images", onnx.TensorProto.INT64, [1, 3, 64, 64])
     )
-    onnx.save(model, "bytes.onnx")
+    onnx.save(model, "numbers.onnx")
     Path("text.onnx").write_text("no graph")
     Path("empty").mkdir()
     assert main(["init", *words]) == 1
@@ -184,6 +179,37 @@ def test_what_cannot_be_used_is_one_error(
     if "No such file" not in says:
         assert "valid:" in error
     assert not (project / "suites").exists()
+
+
+def test_other_inputs_than_images_in_floats_have_their_keys(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Bytes have no mean; an input beside them has the rule that is usual for its name, or a guess
+    that is said to be one.
+    """
+    import onnx
+
+    value, proto = onnx.helper.make_tensor_value_info, onnx.TensorProto
+    model = onnx.load("yolov8n.onnx")
+    del model.graph.input[:]
+    model.graph.input.extend(
+        [
+            value("scale_factor", proto.FLOAT, [1, 2]),
+            value("images", proto.UINT8, [1, 64, 64, 3]),
+            value("input.1", proto.FLOAT, [1]),
+        ]
+    )
+    onnx.save(model, "bytes.onnx")
+    assert main(["init", "--model", "bytes.onnx", "--data", "data"]) == 0
+    pixels = suite_of(project, "bytes").input
+    assert list(pixels["size"]) == [64, 64]
+    assert (pixels["dtype"], pixels["layout"]) == ("uint8", "NHWC")
+    assert "mean" not in pixels
+    assert pixels["others"]["scale_factor"]["rule"] == "scale"
+    assert list(pixels["others"]["input.1"]["value"]) == [0.5]
+    out = capsys.readouterr().out
+    assert "0 to 255" in out
+    assert "not known: what the input input.1 is" in out
 
 
 def test_nothing_is_replaced(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

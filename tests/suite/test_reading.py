@@ -139,7 +139,7 @@ def test_a_model_of_other_inputs_than_declared_is_a_problem_of_the_suite(tmp_pat
     assert error.where == "suites/demo/recipes.toml: suite.input.mean"
     file.write_bytes(IMAGES.replace(b"\x08\x01", b"\x08\x07"))
     (error,) = read(tmp_path, text + recipe).suite_problems
-    assert "takes images x int64" in error.problem
+    assert "takes x int64" in error.problem
 
 
 @pytest.mark.parametrize("name", ["../up", "<script>", "", "a/b", ".hidden", "x" * 65, "a b"])

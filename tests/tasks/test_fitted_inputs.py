@@ -95,7 +95,7 @@ def test_an_input_beside_the_images_takes_the_files_type() -> None:
             ("scale = 0.25", "the scale 0.5"),
         ),
         ([IMAGES], {"others": {"y": {"value": 1}}}, "others.y", ("no input 'y'", "images")),
-        ([SIZES], {"others": {SIZES.name: {"rule": "scale"}}}, "others", ("none is left",)),
+        ([SIZES], {"others": {SIZES.name: {"rule": "scale"}}}, "others", ("left for the images",)),
         (
             [IMAGES, SIZES],
             {"others": {SIZES.name: {"rule": "original_size", "dtype": "float32"}}},

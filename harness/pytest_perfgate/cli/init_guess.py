@@ -12,6 +12,7 @@ from pytest_perfgate import registry
 from pytest_perfgate.cli.init_data import CLASSIFICATION, DETECTION, DataFacts
 from pytest_perfgate.cli.init_model import ModelFacts, Shape
 from pytest_perfgate.errors import RecipeError
+from pytest_perfgate.tasks.fitted_inputs import guessed
 
 _ULTRALYTICS = {"detect": DETECTION, "segment": DETECTION, "classify": CLASSIFICATION}
 _LISTED = 1000  # rows that a list of detections has, at most; a table of anchors has more
@@ -85,7 +86,22 @@ def guess(model: ModelFacts, data: DataFacts, task: str = "", decode: str = "") 
         if not output["options"]:
             del output["options"]
         pixels = _detector_pixels(model, decoding.decoder, lines, unknown)
+    if model.others:
+        pixels = {**pixels, "others": _others(model, lines, unknown)}
     return Guess(chosen, pixels, output, tuple(lines), tuple(unknown))
+
+
+def _others(model: ModelFacts, lines: list[Line], unknown: list[str]) -> dict[str, Any]:
+    """Keys of the inputs beside the images, by their names."""
+    others = {}
+    for tensor in model.others:
+        others[tensor.name], known = guessed(tensor)
+        kind, value = next(iter(others[tensor.name].items()))
+        why = "usual for its name" if known else "a guess by its type"
+        lines.append(Line("input", f"{tensor.name}: {kind} {value}", f"{tensor}; {why}"))
+        if not known:
+            unknown.append(f"what the input {tensor.name} is: see [suite.input.others]")
+    return others
 
 
 def _task(model: ModelFacts, data: DataFacts, task: str) -> tuple[str, str]:
@@ -302,10 +318,19 @@ def _sized(
     return {"size": [default, default]}
 
 
+def _bytes(lines: list[Line], unknown: list[str]) -> dict[str, Any]:
+    """No keys: pixels as they are."""
+    lines.append(Line("pixels", "0 to 255", "the input is uint8"))
+    unknown.append("the order of colours, and whether pictures are letterboxed")
+    return {}
+
+
 def _detector_pixels(
     model: ModelFacts, decoder: str, lines: list[Line], unknown: list[str]
 ) -> dict[str, Any]:
     pixels = _sized(model, 640, lines, unknown)
+    if model.image.kind == "uint8":
+        return pixels | _bytes(lines, unknown)
     if decoder in {"ultralytics", "ultralytics_nms", "yolov5"}:
         lines.append(Line("pixels", "0 to 1, letterbox on grey 114", f"usual for {decoder}"))
         return pixels | _AROUND | _opencv(unknown)
@@ -332,6 +357,8 @@ def _opencv(unknown: list[str]) -> dict[str, Any]:
 
 def _classifier_pixels(model: ModelFacts, lines: list[Line], unknown: list[str]) -> dict[str, Any]:
     pixels = _sized(model, 224, lines, unknown)
+    if model.image.kind == "uint8":
+        return pixels | _bytes(lines, unknown)
     if model.task == "classify":
         height, width = pixels["size"]
         lines.append(Line("pixels", "0 to 1, the middle", "usual for Ultralytics' classifiers"))

@@ -10,14 +10,10 @@ from pytest_perfgate.errors import RecipeError
 from pytest_perfgate.inputs import Tensor
 from pytest_perfgate.sources.onnx_header import Header, Node, read_header
 from pytest_perfgate.sources.onnx_metadata import class_names, literal
-from pytest_perfgate.tasks.fitted_inputs import refuse_others
+from pytest_perfgate.tasks.fitted_inputs import fitted, guessed, images_of
+from pytest_perfgate.tasks.input_options import Input
 
 Shape = tuple[int | str, ...]
-
-_BY_HAND = (
-    "write recipes.toml by hand: what such a network takes is read from the file, and what the "
-    "file does not say is named when the suite is read"
-)
 
 _NORMALISING = {"Sub", "Div", "Mul", "BatchNormalization"}
 
@@ -27,7 +23,8 @@ class ModelFacts:
     """What is known of a model.
 
     Attributes:
-        image: its input.
+        image: its input of images.
+        others: its further inputs.
         outputs: in their order.
         size: (height, width) of the input; None: any.
         batch: images in a batch; None: any.
@@ -41,6 +38,7 @@ class ModelFacts:
     opset: int
     producer: str
     image: Tensor
+    others: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     size: tuple[int, int] | None
     batch: int | None
@@ -59,7 +57,7 @@ def read_model(file: Path) -> ModelFacts:
     """What the file says.
 
     Raises:
-        RecipeError: it is no ONNX graph that takes one batch of images in floats.
+        RecipeError: it is no ONNX graph that takes a batch of images.
     """
     if file.suffix != ".onnx":
         raise RecipeError(
@@ -71,18 +69,22 @@ def read_model(file: Path) -> ModelFacts:
         )
     try:
         header = read_header(file, nodes=True)
-        refuse_others(header.inputs, next_step=_BY_HAND)
+        image = images_of(header.inputs)
+        others = tuple(tensor for tensor in header.inputs if tensor is not image)
+        declared = {tensor.name: guessed(tensor)[0] for tensor in others}
+        keys = fitted(Input.model_validate({"others": declared}), header.inputs)
     except RecipeError as error:
         raise error.at(str(file)) from None
-    image = header.inputs[0]
     shape = image.shape or ("?",) * 4
+    sides = shape[2:4] if keys.get("layout") != "NHWC" else shape[1:3]
     return ModelFacts(
         file=file,
         opset=header.opset,
         producer=header.producer,
         image=image,
+        others=others,
         outputs=_outputs(file, header),
-        size=_size(shape, header.metadata),
+        size=_size(sides, header.metadata),
         batch=shape[0] if isinstance(shape[0], int) else None,
         task=header.metadata.get("task", "")[:40],
         names=class_names(header.metadata),
@@ -115,9 +117,9 @@ def _outputs(file: Path, header: Header) -> tuple[Tensor, ...]:
     )
 
 
-def _size(shape: Shape, metadata: Mapping[str, str]) -> tuple[int, int] | None:
+def _size(sides: Shape, metadata: Mapping[str, str]) -> tuple[int, int] | None:
     """Height and width: the input's own, or those that the exporter notes (`imgsz`)."""
-    height, width = shape[2], shape[3]
+    height, width = sides
     if isinstance(height, int) and isinstance(width, int):
         return height, width
     noted = literal(metadata.get("imgsz", ""))

@@ -227,7 +227,13 @@ def _toml(value: Any) -> str:
 
 
 def _inline(values: Mapping[str, Any]) -> str:
-    return "{ " + ", ".join(f"{key} = {_toml(value)}" for key, value in values.items()) + " }"
+    pairs = [f"{_key(key)} = {_toml(value)}" for key, value in values.items()]
+    return "{ " + ", ".join(pairs) + " }"
+
+
+def _key(name: str) -> str:
+    """A key; a network calls an input "input.1", too."""
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _toml(name)
 
 
 def _path(project: Path, here: Path, target: Path) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
@@ -14,14 +16,14 @@ from pytest_perfgate.tasks.network_options import Codes, ImageType, OtherInput, 
 _TABLE = "suite.input"
 _DEFAULTS = {"dtype": "float32", "layout": "NCHW"}
 
-_USUAL = {
-    "orig_target_sizes": 'rule = "original_size", order = "wh"',
-    "orig_size": 'rule = "original_size", order = "wh"',
-    "original_size": 'rule = "original_size"',
-    "image_shape": 'rule = "original_size"',
-    "scale_factor": 'rule = "scale"',
-    "im_shape": 'rule = "resized_size"',
-    "target_size": 'rule = "network_size"',
+_USUAL: Mapping[str, Mapping[str, Any]] = {
+    "orig_target_sizes": {"rule": "original_size", "order": "wh"},
+    "orig_size": {"rule": "original_size", "order": "wh"},
+    "original_size": {"rule": "original_size"},
+    "image_shape": {"rule": "original_size"},
+    "scale_factor": {"rule": "scale"},
+    "im_shape": {"rule": "resized_size"},
+    "target_size": {"rule": "network_size"},
 }
 """Inputs of known exports: RT-DETR, YOLOv3 of the ONNX model zoo, PaddleDetection."""
 
@@ -62,43 +64,72 @@ def _image(free: Sequence[Tensor]) -> Tensor:
     """The input that takes the images: the one that is not declared."""
     if not free:
         raise RecipeError(
-            "every input of the network is declared, and none is left for the images",
+            "no input of the network is left for the images",
             where=f"{_TABLE}.others",
             next_step="leave out the input that takes the images",
         )
-    images = [tensor for tensor in free if tensor.shape is None or len(tensor.shape) == 4]
-    if not images:
-        raise RecipeError(
-            f"the network takes {', '.join(map(str, free))}",
-            where=_TABLE,
-            valid="an input of images: (N, 3, H, W) or (N, H, W, 3)",
-        )
-    others = [tensor for tensor in free if tensor is not images[0]]
+    image = images_of(free)
+    others = [tensor for tensor in free if tensor is not image]
     if others:
-        lines = "; ".join(f"{one.name} = {{ {_guess(one)} }}" for one in others)
         raise RecipeError(
             f"the network takes {', '.join(map(str, others))} beside the images, "
-            f"{images[0]}: no key declares what that is",
+            f"{image}: no key declares what that is",
             where=f"{_TABLE}.others",
             valid="a rule or a value for each: original_size, network_size, resized_size, scale, "
             "value = […]",
-            next_step=f"add to [{_TABLE}.others]: {lines}",
+            next_step=f"add to [{_TABLE}.others]: {'; '.join(map(_line, others))}",
         )
-    return images[0]
+    return image
 
 
-def _guess(tensor: Tensor) -> str:
-    """What usually stands behind an input's name, else by its type."""
+def images_of(taken: Sequence[Tensor]) -> Tensor:
+    """The input that takes the images: the first of four axes, or of any number of them.
+
+    Raises:
+        RecipeError: there is none.
+    """
+    for tensor in taken:
+        if tensor.shape is None or len(tensor.shape) == 4:
+            return tensor
+    raise RecipeError(
+        f"the network takes {', '.join(map(str, taken)) or 'no input'}, and no images",
+        where=_TABLE,
+        valid="an input of images: (N, 3, H, W) or (N, H, W, 3)",
+    )
+
+
+def guessed(tensor: Tensor) -> tuple[dict[str, Any], bool]:
+    """The keys that usually describe an input of that name, and whether the name is known; else a
+    guess by its type.
+    """
     usual = _USUAL.get(tensor.name)
-    if usual is None:
-        usual = "value = [0.5]" if tensor.kind.startswith("float") else 'rule = "original_size"'
-    return f'{usual}, dtype = "{tensor.kind}"'
+    if usual is not None:
+        return dict(usual), True
+    if tensor.kind.startswith("float"):
+        return {"value": _filled(tensor.shape or ())}, False
+    return {"rule": "original_size"}, False
+
+
+def _filled(shape: Sequence[int | str]) -> Any:
+    """0.5 in every place of a shape; lengths that are not known are 1."""
+    if not shape:
+        return 0.5
+    return [_filled(shape[1:])] * (shape[0] if isinstance(shape[0], int) else 1)
+
+
+def _line(tensor: Tensor) -> str:
+    """The line of `[suite.input.others]` for an input, as far as it can be guessed."""
+    keys = ", ".join(f"{key} = {json.dumps(value)}" for key, value in guessed(tensor)[0].items())
+    name = (
+        tensor.name if re.fullmatch(r"[\w-]+", tensor.name, re.ASCII) else json.dumps(tensor.name)
+    )
+    return f'{name} = {{ {keys}, dtype = "{tensor.kind}" }}'
 
 
 def _type(options: Input, image: Tensor) -> str:
     if image.kind not in get_args(ImageType):
         raise RecipeError(
-            f"the network takes images {image}",
+            f"the network takes {image}",
             where=f"{_TABLE}.dtype",
             valid=", ".join(get_args(ImageType)),
             next_step="export the model with an input of one of these types",
@@ -226,7 +257,7 @@ def _alike(ours: Sequence[int | str], theirs: Sequence[int | str]) -> bool:
     )
 
 
-def refuse_others(taken: Sequence[Tensor], next_step: str = "") -> Mapping[str, Any]:
+def refuse_others(taken: Sequence[Tensor]) -> Mapping[str, Any]:
     """No keys, for a task without keys of the network's inputs.
 
     Raises:
@@ -239,5 +270,4 @@ def refuse_others(taken: Sequence[Tensor], next_step: str = "") -> Mapping[str, 
     raise RecipeError(
         f"the network takes {', '.join(map(str, taken)) or 'no input'}",
         valid="one input of images: float32 (N, 3, H, W)",
-        next_step=next_step,
     )
