@@ -100,7 +100,7 @@ def sort_by_answers(folder: Path) -> None:
     source, name = model.pop("name").split(":")
     source = registry.find(registry.SOURCES, source)
     options = source.Options.model_validate(model)
-    context = SourceContext(Fence(folder, folder), lambda _: print)
+    context = SourceContext(Fence(folder, folder), lambda _: print, folder)
     module = source.build(name, options, context).artifact.module
     unsorted = folder.rename(folder.with_name("unsorted"))
     for name in NAMES:

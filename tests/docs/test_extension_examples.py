@@ -67,7 +67,7 @@ def test_the_source_of_the_example_builds_its_models(install: Install) -> None:
     source.check("10", source.Options(), fence)
     with pytest.raises(RecipeError, match="no number of classes"):
         source.check("ten", source.Options(), fence)
-    built = source.build("10", source.Options(), SourceContext(fence, lambda _: print))
+    built = source.build("10", source.Options(), SourceContext(fence, lambda _: print, Path()))
     assert built.artifact.module(torch.zeros(2, 3, 16, 16)).shape == (2, 10)
     assert [option.module for option in source.requires_with("10", source.Options())] == ["torch"]
     assert not source.has_backbones

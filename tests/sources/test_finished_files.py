@@ -23,12 +23,13 @@ from pytest_perfgate.artifact import Artifact
 from pytest_perfgate.errors import InputError, PerfgateError, RecipeError, RuntimeFault
 from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.measure.untracked_inputs import files_named
-from pytest_perfgate.runtimes import OpenContext
+from pytest_perfgate.runtimes import OpenContext, cuda
 from pytest_perfgate.runtimes.openvino import taken_by
 from pytest_perfgate.sources import Fence, SourceContext
 from pytest_perfgate.sources.naming import source_of
 from pytest_perfgate.sources.onnx import Onnx
 from pytest_perfgate.suite import reading
+from pytest_perfgate.suite.requirements import lacking
 
 from tests.networks import bytes_graph, sized_graph
 from tests.steps.conftest import SIDE, example
@@ -106,7 +107,9 @@ def built(folder: Path, name: str) -> Artifact:
     source, model = source_of(name)
     fence = Fence(folder, folder)
     source.check(model, source.Options(), fence)
-    artifact = source.build(model, source.Options(), SourceContext(fence, lambda _: print)).artifact
+    artifact = source.build(
+        model, source.Options(), SourceContext(fence, lambda _: print, folder)
+    ).artifact
     copy = folder / "cache"
     copy.mkdir()
     for file in source.files(model, source.Options(), fence):
@@ -385,10 +388,10 @@ def test_machine_code_is_no_program(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("model", "says"),
     [
-        ("net.keras", "tf2onnx.convert --keras net.keras --output net.onnx"),
-        ("net/saved_model.pb", "tf2onnx.convert --saved-model net --output net.onnx"),
+        ("net.keras", 'model = "tf2onnx:net.keras"'),
+        ("net/saved_model.pb", 'model = "tf2onnx:net"'),
         ("frozen.pb", "--graphdef frozen.pb --inputs INPUT:0"),
-        ("saved", "tf2onnx.convert --saved-model saved --output saved.onnx"),
+        ("saved", 'model = "tf2onnx:saved"'),
         ("rtmdet.py", "mmdeploy/tools/deploy.py"),
         ("net.pth", "name a function that builds the model"),
     ],
@@ -418,8 +421,8 @@ def test_a_runtime_and_a_step_that_do_not_take_a_file_name_those_that_do(
     assert "valid: for tflite: runtimes litert" in told
 
 
-def problem(folder: Path, model: str, runtime: str, steps: str = "") -> str:
-    """The error of a suite with one recipe, in full."""
+def suite_of(folder: Path, model: str, runtime: str, steps: str = "") -> reading.SuiteFile:
+    """A suite with one recipe."""
     file = folder / "recipes.toml"
     file.write_text(
         f"""[suite]
@@ -433,7 +436,12 @@ steps   = [{steps}]
 """,
         encoding="utf-8",
     )
-    read = reading.read(file, folder)
+    return reading.read(file, folder)
+
+
+def problem(folder: Path, model: str, runtime: str, steps: str = "") -> str:
+    """The error of a suite with one recipe, in full."""
+    read = suite_of(folder, model, runtime, steps)
     return str((read.suite_problems or read.problems["plain"])[0])
 
 
@@ -449,3 +457,17 @@ def test_litert_takes_images_in_the_files_own_type_and_layout(tmp_path: Path) ->
         np.testing.assert_array_equal(output, same)
     with pytest.raises(InputError, match="the file takes int8; it is given uint8"):
         session.run(Inputs(images.astype(np.uint8)))
+
+
+def test_an_engine_is_skipped_where_no_gpu_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The suite is read, and its recipe names what is missing."""
+    monkeypatch.setattr(type(cuda.GPU), "missing", True)
+    (tmp_path / "net.engine").write_bytes(b"vtrt".ljust(2048, b"\0"))
+    read = suite_of(tmp_path, "net.engine", "tensorrt")
+    assert read.suite is not None
+    failure = lacking(read.suite, read.suite.recipes["plain"])
+    assert failure is not None
+    assert failure.missing_package
+    assert "GPU" in failure.problem

@@ -37,7 +37,7 @@ def file_of(folder: Path, *shapes: tuple[str, list[Any]], listed: bool = False, 
 
 def build(folder: Path, name: str) -> Any:
     """The source's work."""
-    context = SourceContext(Fence(folder, folder), lambda _: print)
+    context = SourceContext(Fence(folder, folder), lambda _: print, folder)
     return Onnx().build(name, Onnx.Options(), context).artifact
 
 

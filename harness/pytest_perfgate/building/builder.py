@@ -154,11 +154,13 @@ class _Chain:
 
     def _source(self, folder: Path) -> Stored:
         start = time.perf_counter()
-        source_model = make(self._suite.model, fence_of(self._suite), MODEL)
+        source_model = make(self._suite.model, fence_of(self._suite), MODEL, folder)
         effect = {"source": str(self._suite.model), **source_model.effect}
         if source_model.artifact.path is not None:
             # A graph of ONNX names its side files; of the others they have the file's own name.
             path, kind = source_model.artifact.path, source_model.artifact.kind
+            if path.parent == folder:  # it was converted
+                return self._stored(kind, path.name, effect, (), start, {})
             name = f"model{path.suffix}" if kind == ONNX else path.name
             shutil.copyfile(path, folder / name)
             source, model, options = asked_of(self._suite.model)
@@ -208,7 +210,7 @@ class _Chain:
                 done, total, f"{spec.name}: {note}" if note else spec.name
             ),
             score=self._score,
-            model=lambda name: self._other_model(name, f"step {spec.name}"),
+            model=lambda name: self._other_model(name, f"step {spec.name}", folder),
             checkpoints=checkpoints,
             cache=self._store.cache(step.name),
         )
@@ -246,8 +248,8 @@ class _Chain:
             applied.artifact.kind, name, effect, structures, start, files, model, made
         )
 
-    def _other_model(self, name: str, where: str) -> Any:
-        other = make(ModelSpec(name), fence_of(self._suite), where)
+    def _other_model(self, name: str, where: str, folder: Path) -> Any:
+        other = make(ModelSpec(name), fence_of(self._suite), where, folder)
         if other.artifact.kind != TORCH:
             raise BuildError(f"{name!r} is {other.artifact.kind}", where=where, valid=TORCH)
         return other.artifact.module

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from pytest_perfgate import registry
@@ -21,11 +22,13 @@ def asked_of(model: ModelSpec) -> tuple[Source, str, Any]:
     return source, name, source.Options.model_validate(dict(model.options))
 
 
-def make(model: ModelSpec, fence: Fence, where: str) -> SourceModel:
-    """A model with its weights; what is wrong with it is said of `where`."""
+def make(model: ModelSpec, fence: Fence, where: str, folder: Path) -> SourceModel:
+    """A model with its weights; what is wrong with it is said of `where`. A source may write the
+    file that it gives into `folder`.
+    """
     source, name, options = asked_of(model)
     registry.require(source.requires_with(name, options), f"the model {model}")
-    context = SourceContext(fence, lambda path: resolve(path, where))
+    context = SourceContext(fence, lambda path: resolve(path, where), folder)
     try:
         return source.build(name, options, context)
     except PerfgateError as error:

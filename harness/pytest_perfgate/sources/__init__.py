@@ -113,10 +113,12 @@ class SourceContext:
     Attributes:
         fence: the place of the model's files.
         resolve: `resolve(import_path)` is the suite's own function.
+        folder: where a source may write the file that it gives.
     """
 
     fence: Fence
     resolve: Resolve
+    folder: Path
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,11 @@ from pytest_perfgate.sources import Fence
 BUILDER = (
     'name a function that builds the model and loads its weights: model = "package.module:function"'
 )
-_TF2ONNX = (
-    "python -m venv .tf2onnx && .tf2onnx/bin/python -m pip install tensorflow tf2onnx && "
-    ".tf2onnx/bin/python -m tf2onnx.convert {arguments} --output {stem}.onnx, and name {stem}.onnx"
+_ENVIRONMENT = "python -m venv .tf2onnx && .tf2onnx/bin/python -m pip install tensorflow tf2onnx"
+_TF2ONNX = f'{_ENVIRONMENT}, and name model = "tf2onnx:{{name}}"'
+_FROZEN = (
+    f"{_ENVIRONMENT} && .tf2onnx/bin/python -m tf2onnx.convert --graphdef {{name}} "
+    "--inputs INPUT:0 --outputs OUTPUT:0 --output {stem}.onnx, and name {stem}.onnx"
 )
 _MMDETECTION = (
     "where MMDetection and MMDeploy are installed: python mmdeploy/tools/deploy.py "
@@ -28,12 +30,11 @@ def advice_for(model: str) -> str:
         case ".pth" | ".ckpt" | ".safetensors" | ".bin":
             return f"{BUILDER}; or export the model to ONNX"
         case ".keras" | ".h5" | ".hdf5":
-            return _TF2ONNX.format(arguments=f"--keras {model}", stem=path.stem)
+            return _TF2ONNX.format(name=model)
         case ".pb" if path.name == "saved_model.pb":
-            return _saved_model(path.parent)
+            return _TF2ONNX.format(name=path.parent)
         case ".pb":
-            graph = f"--graphdef {model} --inputs INPUT:0 --outputs OUTPUT:0"
-            return _TF2ONNX.format(arguments=graph, stem=path.stem)
+            return _FROZEN.format(name=model, stem=path.stem)
         case ".py":
             return _MMDETECTION.format(name=model, stem=path.stem)
         case ".mlmodel" | ".mlpackage":
@@ -50,10 +51,6 @@ def refuse_saved_model(model: str, fence: Fence) -> None:
     if ":" not in model and (fence.folder / model / "saved_model.pb").is_file():
         raise RecipeError(
             f"{model!r} is a SavedModel of TensorFlow, which no runtime takes",
-            valid="ONNX or .tflite",
-            next_step=_saved_model(PurePosixPath(model)),
+            valid="ONNX, .tflite, or its conversion",
+            next_step=_TF2ONNX.format(name=model),
         )
-
-
-def _saved_model(folder: PurePosixPath) -> str:
-    return _TF2ONNX.format(arguments=f"--saved-model {folder}", stem=folder.name or "model")
