@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 _DAY = 24 * 3600.0
 _KINDS = """\
 An entry is an artifact (onnx, torch, …), the evaluation of one with what its runtime
-compiled, the checkpoints of an unfinished training, the cache of a step, the results of a
-search, a crash file, or what a killed session left. Sessions compare every file with its
-digest before they use it, and build anew what was changed.
+compiled, the files fetched from a location, the checkpoints of an unfinished training, the
+cache of a step, the results of a search, a crash file, or what a killed session left.
+Sessions compare every file with its digest before they use it, and build or fetch anew what
+was changed.
 """
 _GC = """\
 Removes entries, those first that no session used for the longest time. Results of searches

@@ -105,7 +105,10 @@ def _suite(file: Path, root: Path, requested: argparse.Namespace) -> bool:
     fetch = list(named) if requested.upgrade else missing
     if fetch:
         registry.require((registry.from_extra("tomlkit", "stores"),), lock_file.COMMAND)
-    fetched = {url: _fetched(named[url], file, requested.cache) for url in fetch}
+    try:
+        fetched = {url: _fetched(named[url], file, requested.cache) for url in fetch}
+    finally:
+        _shown("")
     new = {url: fetched.get(url) or entries[url] for url in named}
     if list(new.items()) != list(entries.items()):
         lock_file.write(path, new.values())

@@ -275,8 +275,8 @@ class Session:
     def _with_files(self, read: SuiteFile) -> SuiteFile:
         """The suite with what it names in stores; before the first, that of all is fetched."""
         if self._fetched is None:
-            reads = [plan.read for plan in self._plans.values() if plan.wanted]
-            self._fetched = FetchedSuites(reads, self.settings.cache, self._show)
+            wanted = [(plan.read, plan.wanted) for plan in self._plans.values()]
+            self._fetched = FetchedSuites(wanted, self.settings.cache, self._show)
         return self._fetched.of(read)
 
     def _run_once(self, plan: _Plan) -> SuiteRecord:

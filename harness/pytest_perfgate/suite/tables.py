@@ -160,8 +160,8 @@ class SuiteTable(_Strict):
     name: str = Field("", description="default: the folder's name")
     task: str = Field(description="the task, such as detection")
     model: str | dict[str, Any] = Field(
-        description='"package.module:function", a file that a runtime takes, or "source:name"; or '
-        "a table of such a name and its options"
+        description='"package.module:function", a file that a runtime takes, by path or URL, or '
+        '"source:name"; or a table of such a name and its options'
     )
     data: dict[str, str | dict[str, Any]] = Field(description="train, calibration, validation")
     trainer: str = Field("", description='"package.module:function" for the steps that train')
