@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.conftest import Project
+from tests.conftest import Project, said
 from tests.squares import HEAD
 
 RECIPES = """\
@@ -71,3 +71,39 @@ def test_a_classifier_of_bytes_channels_last_takes_pixels_as_they_are(project: P
     (recipe,) = project.sessions()[-1]["suites"][0]["recipes"]
     assert recipe["runtime_facts"]["layers"] == {"int8": 2}
     assert recipe["runtime_facts"]["input"].startswith("uint8, scale 0.0078")
+
+
+PLAIN = """\
+[[recipe]]
+name    = "plain"
+runtime = "onnxruntime"
+[recipe.budgets]
+map = { min = 0.5 }
+"""
+CONVERTER = """\
+#!/bin/sh
+# tf2onnx.convert --keras MODEL --output FILE --opset N
+[ "$2 $3" = "tf2onnx.convert --keras" ] && cp "$4" "$6"
+"""
+
+
+def test_what_a_converter_wrote_is_the_artifact(project: Project) -> None:
+    """Of an interpreter in place of one with TensorFlow; another content of the file is converted
+    anew, the same one is not.
+    """
+    converter = project.root / "converter"
+    converter.write_text(CONVERTER)
+    converter.chmod(0o755)
+    (project.suite / "squares.onnx").rename(project.suite / "net.keras")
+    model = f'{{ name = "tf2onnx:net.keras", python = "{converter}" }}'
+    project.write(HEAD.replace('"squares.onnx"', model) + PLAIN)
+    project.run()
+    assert project.verdicts() == {"plain-map": "PASS"}
+    (recipe,) = project.sessions()[-1]["suites"][0]["recipes"]
+    assert list(recipe["artifact"]["files"]) == ["model.onnx"]
+    converter.write_text("#!/bin/sh\nexit 3\n")
+    project.run()
+    assert project.verdicts() == {"plain-map": "PASS"}
+    with (project.suite / "net.keras").open("ab") as file:
+        file.write(b"\0")
+    said(project.run(), "tf2onnx ended with exit code 3")
