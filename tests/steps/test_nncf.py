@@ -67,6 +67,27 @@ def test_nncf_gives_a_close_ir_that_openvino_runs(
 
 
 @needs_nncf
+def test_nncf_takes_an_ir_once(exported: Artifact, make_context: Any, tmp_path: Path) -> None:
+    """With weights in 16 bits, as openvino.save_model writes them by itself; quantized operators
+    are not quantized again.
+    """
+    import openvino
+
+    openvino.save_model(openvino.Core().read_model(str(exported.path)), tmp_path / "m.xml")
+    step, requested = Nncf(), Nncf.Options(subset_size=3)
+    context = make_context()
+    applied = step.apply(Artifact(OPENVINO, path=tmp_path / "m.xml"), requested, context)
+    step.prove(applied.effect, requested)
+    files = (tmp_path / "m.xml", tmp_path / "m.bin")
+    assert applied.effect["bytes_before"] == sum(file.stat().st_size for file in files)
+    assert exported.path is not None
+    got, wanted = run(applied.artifact, context.folder), infer(exported.path, example(3))
+    assert 0 < np.abs(got - wanted).max() < 0.2 * np.abs(wanted).max()
+    with pytest.raises(BuildError, match="quantized already"):
+        step.apply(applied.artifact, requested, make_context("again"))
+
+
+@needs_nncf
 def test_nncf_is_deterministic(exported: Artifact, make_context: Any) -> None:
     """The same graph and images give the same bytes, also a second time in one process."""
     requested = Nncf.Options(subset_size=2)
@@ -130,7 +151,7 @@ def test_nncf_without_images_is_no_effect() -> None:
 def test_nncf_needs_a_file(make_context: Any) -> None:
     """An artifact without a file is refused in words."""
     pytest.importorskip("openvino", reason="python -m pip install 'pytest-perfgate[openvino]'")
-    with pytest.raises(BuildError, match="no ONNX file"):
+    with pytest.raises(BuildError, match="no file to quantize"):
         Nncf().apply(Artifact(ONNX), Nncf.Options(), make_context())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -29,7 +30,7 @@ class Nncf(Step):
 
     name = "nncf"
     argument = "method"
-    accepts = frozenset({ONNX})
+    accepts = frozenset({ONNX, OPENVINO})
     produces = OPENVINO
     requires = (
         registry.from_extra("nncf", "nncf"),
@@ -38,6 +39,7 @@ class Nncf(Step):
     splits = frozenset({_CALIBRATION})
     not_after: Mapping[str, str] = {
         "quantize": "its operators are 8-bit already",
+        "nncf": "its operators are 8-bit already",
         "half": "8-bit operators take their scales and biases in float32",
     }
 
@@ -83,10 +85,15 @@ class Nncf(Step):
         import openvino
 
         if artifact.path is None:
-            raise BuildError("there is no ONNX file to quantize")
+            raise BuildError("there is no file to quantize")
         path = context.folder / "model.xml"
         core = openvino.Core()
         model = core.read_model(str(artifact.path))
+        if any(op.get_type_name() == "FakeQuantize" for op in model.get_ops()):
+            raise BuildError(
+                "the file is quantized already: it has FakeQuantize operators",
+                next_step="name the file in floats, or leave the step out",
+            )
         known = _all(model, "get_friendly_name")
         _require("ignored_names", options.ignored_names, known)
         _require("ignored_types", options.ignored_types, _all(model, "get_type_name"))
@@ -104,7 +111,7 @@ class Nncf(Step):
             "quantized_ops": quantized,
             "quantizable_ops": len(listed),
             "quantized_share": round(quantized / max(1, len(listed)), 4),
-            "bytes_before": artifact.path.stat().st_size,
+            "bytes_before": _bytes(artifact),
             "bytes": path.stat().st_size + path.with_suffix(".bin").stat().st_size,
         }
         if options.method == "quantize":
@@ -120,6 +127,13 @@ class Nncf(Step):
         )
         if options.method == "quantize":
             expect(effect["calibration_images"] > 0, self.name, "no calibration image was used")
+
+
+def _bytes(artifact: Artifact) -> int:
+    """Of the graph, and of the weights beside an IR."""
+    path = artifact.path or Path()
+    files = (path, path.with_suffix(".bin")) if artifact.kind == OPENVINO else (path,)
+    return sum(file.stat().st_size for file in files)
 
 
 class _Images:
