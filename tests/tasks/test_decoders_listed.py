@@ -147,6 +147,21 @@ def test_keypoints_behind_boxes_are_ignored_and_an_angle_is_not() -> None:
             results("ultralytics_nms", other)
 
 
+@pytest.mark.parametrize("more", [51, 32])
+def test_columns_behind_the_declared_classes_are_ignored(more: int) -> None:
+    """Keypoints of a pose export, and masks with their prototypes; others are classes too many."""
+    rows = f4([[5, 7, 6, 6, 0.1, 0.9, *[30] * more]]).T[None]
+    outputs = [rows, np.zeros((1, 32, 8, 12), np.float32)] if more == 32 else [rows]
+    assert results("ultralytics", outputs, class_count=2) == [[([4, 8, 16, 20], 0.9, 1)]]
+    table = f4([[5, 7, 6, 6, 1, 0.1, 0.9, *[30] * more]])[None]
+    assert results("yolov5", [table, *outputs[1:]], class_count=2) == [[([4, 8, 16, 20], 0.9, 1)]]
+    with pytest.raises(DataError, match=r"and 3 are named|this is a segmentation export"):
+        results("ultralytics", outputs, class_count=3)
+    with pytest.raises(DataError) as caught:
+        results("ultralytics", [rows])
+    assert "set class_count" in caught.value.next_step
+
+
 def test_a_cell_of_yolox_by_hand() -> None:
     """Row 1, column 2 of the stride 16: centre (2.5 * 16, 1.25 * 16), size (e * 16, 16)."""
     head = np.full((1, 24 + 6 + 2, 7), -9.0, np.float32)

@@ -7,12 +7,16 @@ from typing import Any
 
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import IMPORT_PATH
+from pytest_perfgate.records.code_tree import CodeTree
 from pytest_perfgate.suite.tables import Place, SuiteTable
 
 
-def with_import_paths(place: Place, table: SuiteTable, file: Path, root: Path) -> SuiteTable:
+def with_import_paths(
+    place: Place, table: SuiteTable, file: Path, root: Path, tree: CodeTree | None
+) -> SuiteTable:
     """The table with the names of the project's own classes as they are imported from its root: a
-    module beside the suite file is named by its own name alone. Afterwards they can be imported.
+    module beside the suite file is named by its own name alone. Afterwards they can be imported
+    here, from the working tree alone: this process takes no code from another version (`tree`).
 
     Raises:
         RecipeError: a name is no import path, or a folder's name cannot be imported.
@@ -26,7 +30,8 @@ def with_import_paths(place: Place, table: SuiteTable, file: Path, root: Path) -
         changes["output"] = {**table.output, "decode": whole}
     if not changes:
         return table
-    registry.search_in(root)
+    if tree is None:
+        registry.search_in(root)
     return table.model_copy(update=changes)
 
 

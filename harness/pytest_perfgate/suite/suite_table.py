@@ -46,7 +46,7 @@ def read_suite_table(
     name = table.name or file.parent.name
     if not NAME.fullmatch(name):
         raise place.error(f"{name!r} cannot be a suite's name", "suite.name", valid=NAME.pattern)
-    table = with_import_paths(place, table, file, root)
+    table = with_import_paths(place, table, file, root, tree)
     place.find(registry.TASKS, table.task, "suite.task")
     _check_mounts(place, table)
     fence = Fence(file.parent, root, table.allow_outside, table.mounts, tree)

@@ -285,7 +285,7 @@ def refuse_other_scores(scores: Any) -> None:
             where="suite.output.decode",
             valid="0 to 1",
             next_step="name the decoder of this network's outputs: these are logits, or of another "
-            "convention",
+            "convention; with keypoints behind the classes, set class_count in its options",
         )
 
 

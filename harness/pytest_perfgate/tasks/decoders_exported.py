@@ -42,8 +42,8 @@ class Ultralytics(Decoder):
     ) -> list[Decoded]:
         """See the class."""
         check_shapes("ultralytics", outputs, [("N", "4 + C", "A")])
-        _refuse_masks(outputs, outputs[0].shape[1] - 4, options.indices)
-        return [each_class(image[:4].T, image[4:].T, floor, options) for image in outputs[0]]
+        end = 4 + _scored(outputs, outputs[0].shape[1] - 4, options)
+        return [each_class(image[:4].T, image[4:end].T, floor, options) for image in outputs[0]]
 
 
 class Yolov5(Decoder):
@@ -59,9 +59,9 @@ class Yolov5(Decoder):
     ) -> list[Decoded]:
         """See the class."""
         check_shapes("yolov5", outputs, [("N", "A", "5 + C")])
-        _refuse_masks(outputs, outputs[0].shape[2] - 5, options.indices)
+        end = 5 + _scored(outputs, outputs[0].shape[2] - 5, options)
         return [
-            each_class(image[:, :4], image[:, 4:5] * image[:, 5:], floor, options)
+            each_class(image[:, :4], image[:, 4:5] * image[:, 5:end], floor, options)
             for image in outputs[0]
         ]
 
@@ -155,6 +155,19 @@ def _check_listed(outputs: tuple[Any, ...]) -> None:
         raise other_shapes(
             "ultralytics_nms", outputs, "(N, M, 6), or with K keypoints (N, M, 6 + 3 * K)"
         )
+
+
+def _scored(outputs: tuple[Any, ...], columns: int, options: CentreOptions) -> int:
+    """How many of the `columns` after a box are scores of classes: `class_count`, where the others
+    are keypoints or mask coefficients, else all.
+    """
+    count = options.class_count
+    more = 0 if count is None else columns - count
+    masks = outputs[1].shape[1] if len(outputs) > 1 and outputs[1].ndim == 4 else 0
+    if count is not None and more > 0 and (more == masks or more % 3 == 0):
+        return count
+    _refuse_masks(outputs, columns, options.indices)
+    return columns
 
 
 def _refuse_masks(outputs: tuple[Any, ...], columns: int, classes: tuple[int, ...]) -> None:
