@@ -11,6 +11,13 @@ from tests.squares import RECIPES
 
 BUDGET = "parity = { max = 0.01 }\n"
 
+SAME = f"""
+[[recipe]]
+name = "same"
+from = "plain"
+[recipe.budgets]
+{BUDGET}"""
+
 
 @pytest.fixture
 def held(project: Project) -> Project:
@@ -18,17 +25,6 @@ def held(project: Project) -> Project:
     pytest.importorskip("hypothesis", reason="python -m pip install 'pytest-perfgate[parity]'")
     project.write(RECIPES + BUDGET)
     return project
-
-
-def test_the_same_outputs_keep_it(held: Project) -> None:
-    """Both run the same graph: no difference over all inputs, and the record says how many."""
-    held.run("-k", "parity")
-    assert held.verdicts() == {"moody-parity": "PASS"}
-    result = held.sessions()[-1]["suites"][0]["recipes"][1]["parity"]
-    assert result["value"] == 0
-    assert result["tried"] >= 20
-    assert result["sizes"] == [[64, 64]]  # the graph takes no other
-    assert result["smallest"] == ""
 
 
 def test_a_frozen_batch_is_red_and_the_smallest_batch_is_named(
@@ -43,13 +39,23 @@ def test_a_frozen_batch_is_red_and_the_smallest_batch_is_named(
     said(result, "batch 2, 64 x 64, all values 0", "Got 2 Expected 1")
 
 
-def test_one_kind_of_image_is_enough(held: Project, moody: Callable[..., None]) -> None:
-    """Right on every validation image, wrong on a white one: found, and told as one."""
+def test_the_same_outputs_keep_it_and_one_kind_of_image_is_enough_to_break_it(
+    held: Project, moody: Callable[..., None]
+) -> None:
+    """The same graph has no difference over all inputs, and the record says how many. Right on
+    every validation image, wrong on a white one: found, and told as one.
+    """
+    held.write(RECIPES + BUDGET + SAME)
     moody("fails_on_white")
     result = held.run("-k", "parity or moody-map")
-    assert held.verdicts()["moody-map"] == "PASS"
-    assert held.verdicts()["moody-parity"] == "FAIL"
+    assert held.verdicts() == {"moody-map": "PASS", "moody-parity": "FAIL", "same-parity": "PASS"}
     said(result, "the smallest input that breaks it: batch 1, 64 x 64, all values")
+    recipes = {recipe["name"]: recipe for recipe in held.sessions()[-1]["suites"][0]["recipes"]}
+    same = recipes["same"]["parity"]
+    assert same["value"] == 0
+    assert same["tried"] >= 20
+    assert same["sizes"] == [[64, 64]]  # the graph takes no other
+    assert same["smallest"] == ""
 
 
 def test_the_reference_has_none(held: Project) -> None:
