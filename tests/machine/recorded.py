@@ -38,6 +38,7 @@ def values(**changed: Any) -> dict[str, Any]:
         "DeviceGetClockInfo": {1: 1695, 2: 6251},  # MHz
         "DeviceGetMaxClockInfo": {1: 1695, 2: 6251},
         "DeviceGetTemperature": 61,  # degrees
+        "DeviceGetUtilizationRates": SimpleNamespace(gpu=87, memory=40),  # percent
         "DeviceGetPowerUsage": 148_210,  # mW
         "DeviceGetPowerManagementLimit": 150_000,
         "DeviceGetTotalEnergyConsumption": 9_876_543_210,  # mJ

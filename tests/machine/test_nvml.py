@@ -19,6 +19,7 @@ def test_a_reading_is_in_base_units() -> None:
     assert (observed.sm_clock, observed.memory_clock) == (1695e6, 6251e6)
     assert observed.power == pytest.approx(148.21)
     assert (observed.temperature, observed.used_memory) == (61, 2_000_000_000)
+    assert observed.utilization == 0.87
     assert observed.processes == {4711: 812_646_400}
     assert device.energy() == pytest.approx(9_876_543.21)
     assert (device.uuid, device.name) == (UUID, "NVIDIA A10")
@@ -31,6 +32,7 @@ def test_a_reading_is_in_base_units() -> None:
         ("DeviceGetTemperature", "temperature"),
         ("DeviceGetPowerUsage", "power"),
         ("DeviceGetMemoryInfo", "used_memory"),
+        ("DeviceGetUtilizationRates", "utilization"),
         ("DeviceGetCurrentClocksEventReasons", "throttles"),
     ],
 )

@@ -76,6 +76,7 @@ def test_devices_have_their_columns_where_one_was_used() -> None:
         sm_clock_mean=1.6e9,
         power_mean=120.4,
         energy=301.5,
+        utilization=0.873,
         throttled=0.05,
         throttles=("software power cap",),
         rounds=32,
@@ -97,6 +98,7 @@ def test_devices_have_their_columns_where_one_was_used() -> None:
     assert one["memory clock: lowest, mean"] == "not measured"
     assert one["highest temperature"] == "not measured"
     assert one["power: mean, highest"] == "120 W, not measured"
+    assert one["a kernel ran"] == "87.3 %"
     assert one["energy over the rounds"] == "302 J"
     assert one["throttled"] == "5.0 % (software power cap)"
     assert one["rounds left out"] == "2 of 32"

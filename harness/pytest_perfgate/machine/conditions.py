@@ -24,6 +24,7 @@ class DeviceConditions(Frozen):
         throttles: what for, in words.
         rounds_left_out: rounds that do not count because it was, of `rounds`.
         used_memory: the most that was in use on the whole device, in bytes.
+        utilization: mean share of the time in which a kernel ran, by NVML's sample periods.
         others: the most processes on it that are no arms of the launch.
         mig: whether it is divided into instances.
     """
@@ -47,6 +48,7 @@ class DeviceConditions(Frozen):
     rounds: int = 0
     rounds_left_out: int = 0
     used_memory: int | None = None
+    utilization: float | None = None
     others: int | None = None
     mig: bool | None = None
 

@@ -258,6 +258,7 @@ def summary(
     clocks = _known(reading.sm_clock for reading in readings)
     memory = _known(reading.memory_clock for reading in readings)
     power = _known(reading.power for reading in readings)
+    rates = _known(reading.utilization for reading in readings)
     reasons = [reading.throttles for reading in readings if reading.throttles is not None]
     others = [
         len(reading.processes.keys() - set(pids))
@@ -282,6 +283,7 @@ def summary(
             (reading.used_memory for reading in readings if reading.used_memory is not None),
             default=None,
         ),
+        utilization=statistics.fmean(rates) if rates else None,
         others=max(others, default=None),
         mig=setup.mig,
     )

@@ -91,6 +91,8 @@ class Reading:
         power: watts; on newer devices NVML's average over a second.
         reasons: the clocks event reasons, as bits.
         used_memory: bytes, of the whole device.
+        utilization: share of NVML's last sample period (1/6 to 1 s) in which a kernel ran (nvml.h,
+            `nvmlUtilization_t.gpu`).
         processes: of each process on the device, bytes, None where NVML does not tell them.
     """
 
@@ -101,6 +103,7 @@ class Reading:
     power: float | None = None
     reasons: int | None = None
     used_memory: int | None = None
+    utilization: float | None = None
     processes: Mapping[int, int | None] | None = None
 
     @property
@@ -140,6 +143,7 @@ class Device:
     def read(self) -> Reading:
         """The device now."""
         memory = self._ask("DeviceGetMemoryInfo")
+        rates = self._ask("DeviceGetUtilizationRates")
         reasons = self._ask("DeviceGetCurrentClocksEventReasons")
         if reasons is None:  # the name before driver 535
             reasons = self._ask("DeviceGetCurrentClocksThrottleReasons")
@@ -151,6 +155,7 @@ class Device:
             power=_scaled(self._ask("DeviceGetPowerUsage"), 1e-3),
             reasons=None if reasons is None else int(reasons),
             used_memory=None if memory is None else int(memory.used),
+            utilization=None if rates is None else int(rates.gpu) / 100,
             processes=self.processes(),
         )
 

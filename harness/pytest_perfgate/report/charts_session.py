@@ -35,7 +35,15 @@ _UNITS = {
     "used_memory": (1e9, "GB"),
     "throttled": (1.0, "share of the readings"),
 } | dict.fromkeys(
-    ("stolen", "others", "waited", "cpu_pressure", "memory_pressure", "quota_stopped"),
+    (
+        "utilization",
+        "stolen",
+        "others",
+        "waited",
+        "cpu_pressure",
+        "memory_pressure",
+        "quota_stopped",
+    ),
     (1.0, "share of the time"),
 )
 _COUNTS = {"others": "processes_of_others"}  # a GPU's; the machine's are a share
