@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.blackbox.test_base import git
 from tests.conftest import Project, said
 
 pytest.importorskip("onnxruntime", reason="python -m pip install 'pytest-perfgate[onnx]'")
@@ -69,6 +70,14 @@ def colours(path: Path) -> None:
     onnx.save(model, path)
 
 
+def commit(project: Project) -> None:
+    """The project as it is, in a repository."""
+    (project.root / ".gitignore").write_text("site\nreports\n__pycache__\n.perfgate\n")
+    git(project.root, "init", "--quiet", "--initial-branch", "main")
+    git(project.root, "add", "--all")
+    git(project.root, "commit", "--quiet", "--message", "first")
+
+
 def test_an_own_function_prepares_pictures_of_several_sizes(project: Project) -> None:
     """Every budget has its verdict, that of batches too; an edit of the function is evaluated."""
     pictures(project.suite / "pictures")
@@ -80,9 +89,12 @@ def test_an_own_function_prepares_pictures_of_several_sizes(project: Project) ->
     assert project.verdicts() == {"fp32-accuracy": "PASS", "fp32-throughput": "INCONCLUSIVE"}
     said(result, "images/s: 1 launch is too few")  # it proves no bound; without one there is none
 
-    own.write_text(PREPARE.replace("2, 0, 1", "2, 0, 1)[::-1].copy().reshape(3, *image.shape[:2]"))
-    project.run("-k", "accuracy")
-    assert project.verdicts()["fp32-accuracy"] in {"FAIL", "ERROR"}
+    # The base has the right function and is evaluated in the same session: no score is shared.
+    commit(project)
+    own.write_text(PREPARE.replace("1)", "1)[::-1].copy()"))  # another order of channels
+    result = project.run("-k", "accuracy", "--perf-base", "HEAD")
+    assert project.verdicts()["fp32-accuracy"] == "ERROR"
+    said(result, "0.3333", "[suite.output] classes = [2, 1, 0]")
 
     own.write_text("def other(image): ...\n")
     result = project.run("-k", "accuracy")

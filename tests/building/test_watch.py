@@ -62,6 +62,29 @@ def test_code_and_weights_outside_the_project_count(files: dict[str, str], tmp_p
     assert here == {"inside.py", "weights.bin"} | outside
 
 
+def test_files_of_the_bases_checkout_count_though_it_lies_in_the_caches_folder(
+    tmp_path: Path,
+) -> None:
+    """An entry without them would fit the working tree, whatever its code."""
+    tree = tmp_path / "cache" / "base" / "0a1b" / "tree"
+    tree.mkdir(parents=True)
+    (tree / "inside.py").write_text("# nothing\n")
+    (tmp_path / "cache" / "kept.pt").write_text("kept")
+    program = (
+        "import json\nfrom pathlib import Path\n"
+        "from pytest_perfgate.building.project_code import Watch\n"
+        f"watch = Watch(Path.cwd(), Path({str(tmp_path / 'cache')!r}))\n"
+        f"import inside\nPath({str(tmp_path / 'cache' / 'kept.pt')!r}).read_bytes()\n"
+        "print(json.dumps(list(watch.files())))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tree, capture_output=True, text=True, check=True
+    )
+    own = [name for name in json.loads(done.stdout) if not name.startswith("/")]
+    assert own == ["inside.py"]
+    assert str(tmp_path / "cache" / "kept.pt") not in done.stdout
+
+
 @pytest.mark.parametrize(
     ("edited", "same"),
     [

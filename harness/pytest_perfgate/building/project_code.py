@@ -126,9 +126,18 @@ class Watch(Digests):
         """Whether a module outside the project is of Python or of an installed package."""
         return file.is_relative_to(_PYTHON) or not _INSTALLED.isdisjoint(file.parts)
 
+    def _is_cached(self, file: Path) -> bool:
+        """Whether a file is of the cache. The base's checkout lies in its folder and is none: an
+        entry without its files would fit every version of the code.
+        """
+        if self._cache is None or not file.is_relative_to(self._cache):
+            return False
+        checkout = self._root.is_relative_to(self._cache)
+        return not (checkout and file.is_relative_to(self._root))
+
     def _name(self, file: Path) -> str:
         """How a file is listed, "" for one that is not."""
-        if file.is_relative_to(_HARNESS) or (self._cache and file.is_relative_to(self._cache)):
+        if file.is_relative_to(_HARNESS) or self._is_cached(file):
             return ""
         if not file.is_relative_to(self._root):
             return "" if self._has_version(file) else file.as_posix()
