@@ -157,7 +157,9 @@ def test_paddle_detection(shape: tuple[int, int]) -> None:
 
 @shapes
 def test_paddle_ocr(shape: tuple[int, int]) -> None:
-    """The text direction classifier's own `resize_norm_img`, as rapidocr carries it."""
+    """The text direction classifier's own `resize_norm_img`, and the detector's `DetResizeForTest`,
+    as rapidocr carries them.
+    """
     pytest.importorskip("cv2")
     pytest.importorskip("rapidocr", reason="pip install 'pytest-perfgate[demo]'")
     from rapidocr.ch_ppocr_cls.main import TextClassifier
@@ -166,6 +168,10 @@ def test_paddle_ocr(shape: tuple[int, int]) -> None:
     classifier = SimpleNamespace(cls_image_shape=[3, 48, 192])
     theirs = TextClassifier.resize_norm_img(classifier, image[:, :, ::-1])
     check("PaddleOCR, text direction", image, theirs)
+    from rapidocr.ch_ppocr_det.utils import DetPreProcess
+
+    theirs = DetPreProcess(736, "min")(image[:, :, ::-1])[0]
+    check("PaddleOCR, text detection", image, theirs)
 
 
 def test_every_block_of_the_page_is_compared() -> None:

@@ -10,7 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from pytest_perfgate import registry
 from pytest_perfgate.errors import DataError, RecipeError
+from pytest_perfgate.suite.preloads import preloads
+from pytest_perfgate.suite.requirements import lacking
 from pytest_perfgate.tasks.filters import required, resizer
 from pytest_perfgate.tasks.geometry import Geometry
 from pytest_perfgate.tasks.input_options import Input
@@ -42,6 +45,20 @@ SIDES = [
     ),
     ({"resize": "longer_side", "size": 1024}, (333, 500), (682, 1024)),
     ({"resize": "longer_side", "size": 1024, "scale_up": False}, (333, 500), (333, 500)),
+    # PaddleOCR: nearest multiples of what is cut off to whole pixels, at least one
+    (
+        {"resize": "longer_side", "size": 960, "scale_up": False, "multiple": 32}
+        | {"multiple_by": "resize"},
+        (700, 1000),
+        (672, 960),
+    ),
+    (
+        {"resize": "shorter_side", "size": 64, "scale_down": False, "multiple": 32}
+        | {"multiple_by": "resize"},
+        (100, 209),
+        (96, 224),
+    ),
+    ({"multiple": 32, "multiple_by": "resize"}, (10, 47), (32, 32)),
     # Half a pixel: to even, and up
     ({"resize": "letterbox", "size": (10, 10)}, (5, 20), (2, 10)),
     ({"resize": "letterbox", "size": (10, 10), "rounding": "mmdetection"}, (5, 20), (3, 10)),
@@ -104,6 +121,7 @@ def test_a_picture_lies_where_the_library_puts_it(
             {"resize": "shorter_side", "size": 32, "crop": (24, 40), "pad_value": 9},
             {"resize": "shorter_side", "size": 32, "longest": 64, "multiple": 16},
             {"resize": "longer_side", "size": 50, "scale_up": False},
+            {"resize": "longer_side", "size": 64, "multiple": 32, "multiple_by": "resize"},
             {"crop": 50},
             {"multiple": 32},
         ]
@@ -176,6 +194,21 @@ def test_the_library_of_a_filter_is_a_requirement_with_its_command() -> None:
     assert required(Input(preprocess="own.pixels:prepare")) == ()
 
 
+def test_recipes_are_skipped_with_the_command_where_the_library_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every recipe of the suite; where it is there, workers import it before an arm's time."""
+    suite = read(tmp_path, f'{SUITE}[suite.input]\nby = "opencv"\n{FP32}').suite
+    assert suite is not None
+    assert "cv2" in preloads(suite, suite.recipes["fp32"])
+    absent = property(lambda requirement: requirement.module == "cv2")
+    monkeypatch.setattr(registry.Requirement, "missing", absent)
+    reason = lacking(suite, suite.recipes["fp32"])
+    assert reason is not None
+    assert reason.missing == ("cv2",)
+    assert "pytest-perfgate[opencv]" in reason.next_step
+
+
 @pytest.mark.parametrize("by", ["pillow", "opencv", "torch"])
 def test_grey_is_one_channel_of_luma(by: str) -> None:
     """0.299 R + 0.587 G + 0.114 B, in the rounding of each library; one mean and std."""
@@ -220,6 +253,14 @@ WRONG = [
     ('resize = "shorter_side"\nsize = 9\nlongest = 8', "suite.input.longest", "8", "9 or more"),
     ("size = [9, 9]\nscale_up = false", "suite.input.scale_up", "false", "letterbox"),
     ('size = [9, 9]\npad_to = "multiple"', "suite.input.pad_to", '"multiple"', "letterbox"),
+    ("size = [9, 9]\nscale_down = false", "suite.input.scale_down", "false", "letterbox"),
+    ('multiple_by = "resize"', "suite.input.multiple_by", "multiple = 1", "a `multiple`"),
+    (
+        'size = [9, 9]\nmultiple = 2\nmultiple_by = "resize"',
+        "suite.input.multiple_by",
+        '"stretch"',
+        "longer_side",
+    ),
     ('pad_value = "mean"', "suite.input.pad_value", "no `mean`", "pad_value = 0"),
     ("pad_value = 300", "suite.input.pad_value", "300", '0 to 255, or "mean"'),
     ('filter = "cubic"', "suite.input.filter", "'cubic'", "bicubic"),

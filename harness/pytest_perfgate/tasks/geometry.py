@@ -85,7 +85,7 @@ class Geometry:
         """Height and width that a picture is resized to."""
         options = self._options
         if options.size is None:
-            return original
+            return self._in_multiples(original, 1.0)
         if options.resize == "stretch":
             return options.size[0], options.size[1]
         if options.resize == "fixed_height":
@@ -95,11 +95,23 @@ class Geometry:
         else:
             sides = max(original) if options.resize == "longer_side" else min(original)
             ratio = options.size[0] / sides
-        if ratio > 1 and not options.scale_up:
-            return original
+        if (ratio > 1 and not options.scale_up) or (ratio < 1 and not options.scale_down):
+            return self._in_multiples(original, 1.0)
+        if options.multiple_by == "resize":
+            return self._in_multiples(original, ratio)
         if options.resize == "shorter_side":
             return _shorter_side(original, options.size[0], options.longest, options.rounds_as)
         return _scaled(original, ratio, options.rounds_as)
+
+    def _in_multiples(self, original: Size, ratio: float) -> Size:
+        """Both sides times `ratio`, where it is asked for as the nearest multiples, at least one:
+        PaddleOCR's `DetResizeForTest`.
+        """
+        if self._options.multiple_by == "pad":
+            return original
+        step = self._options.multiple
+        rows, columns = (max(step, round(int(side * ratio) / step) * step) for side in original)
+        return rows, columns
 
 
 def _scaled(original: Size, ratio: float, rounding: Rounding) -> Size:

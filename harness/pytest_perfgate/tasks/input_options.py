@@ -30,8 +30,19 @@ _ROUNDED_AS: dict[str, Rounding] = {
 """The library whose rounding each method of resizing has by default."""
 
 _REPLACED = (
-    *("size", "resize", "scale_up", "longest", "crop", "rounding", "filter", "by", "antialias"),
-    *("multiple", "pad_to", "pad_value", "pad", "color", "scale", "mean", "std"),
+    *(
+        "size",
+        "resize",
+        "scale_up",
+        "scale_down",
+        "longest",
+        "crop",
+        "rounding",
+        "filter",
+        "by",
+        "antialias",
+    ),
+    *("multiple", "multiple_by", "pad_to", "pad_value", "pad", "color", "scale", "mean", "std"),
 )
 """What a function of the project takes the place of."""
 
@@ -84,6 +95,9 @@ class Input(OptionsModel):
     scale_up: bool = Field(
         True, description="whether `letterbox` and the methods of one side enlarge small images"
     )
+    scale_down: bool = Field(
+        True, description="whether `letterbox` and the methods of one side shrink large images"
+    )
     longest: int | None = Field(
         None,
         ge=1,
@@ -114,6 +128,11 @@ class Input(OptionsModel):
     )
     multiple: int = Field(
         1, ge=1, le=4_096, description="pad height and width up to a multiple of this"
+    )
+    multiple_by: Literal["pad", "resize"] = Field(
+        "pad",
+        description='"resize": the methods of one side, and images without `size`, are resized to '
+        "the nearest multiples instead",
     )
     pad_to: Literal["size", "multiple"] = Field(
         "size",
@@ -196,6 +215,7 @@ class Input(OptionsModel):
         for name, methods in (
             ("longest", ("shorter_side",)),
             ("scale_up", ("letterbox", *sorted(_ONE_SIDE))),
+            ("scale_down", ("letterbox", *sorted(_ONE_SIDE))),
             ("crop", ("stretch", "shorter_side")),
             ("pad_to", ("letterbox", "fixed_height")),
         ):
@@ -208,6 +228,15 @@ class Input(OptionsModel):
             raise self._error("longest", f"below size = {size[0]}", f"{size[0]} or more")
 
     def _check_padding(self) -> None:
+        if self.multiple_by == "resize":
+            other = self.crop or self.longest or (self.size and self.resize not in _ONE_SIDE)
+            if other or self.multiple == 1:
+                raise self._error(
+                    "multiple_by",
+                    f'for resize = "{self.resize}", multiple = {self.multiple}',
+                    'a `multiple`, and resize = "longer_side" or "shorter_side" without `longest` '
+                    "and `crop`, or no `size`",
+                )
         if self.pad_value == "mean" and not any(self.mean):
             raise self._error("pad_value", "there is no `mean`", "pad_value = 0, or a `mean`")
 
