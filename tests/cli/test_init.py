@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -148,7 +149,10 @@ def test_too_few_images_get_no_budget_on_scores(
     [
         (["--model", "yolov8n.onnx"], "--data is missing"),
         (["--data", "data"], "--model is missing"),
-        (["--model", "data/images.json", "--data", "data"], "does not end in .onnx"),
+        (
+            ["--model", "data/images.json", "--data", "data"],
+            "is no file whose outputs can be read here",
+        ),
         (["--model", "gone.onnx", "--data", "data"], "No such file"),
         (["--model", "text.onnx", "--data", "data"], "no ONNX graph"),
         (["--model", "numbers.onnx", "--data", "data"], "takes images int64 (1, 3, 64, 64)"),
@@ -263,3 +267,29 @@ def test_names_that_a_list_cannot_hold_are_left_out(project: Path) -> None:
     validation = SuiteData(suite_of(project, "odd")).split("validation")
     assert "#1.png" not in validation.instances.files
     assert all(isinstance(image, np.ndarray) for image in validation.images)
+
+
+def test_an_ir_and_a_tflite_file_get_recipes_of_their_own_runtimes(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An IR outside the project is linked to with its weights; 8 bits by the step that takes it."""
+    openvino = pytest.importorskip("openvino", reason="pip install 'pytest-perfgate[openvino]'")
+    model = openvino.convert_model(str(project / "yolov8n.onnx"))
+    openvino.save_model(model, project.parent / "store.xml")
+    assert main(["init", "--model", str(project.parent / "store.xml"), "--data", "data"]) == 0
+    suite = suite_of(project, "store")
+    assert suite.model.name == "model.xml"
+    assert (suite.folder / "model.bin").resolve() == project.parent / "store.bin"
+    assert {name: recipe.runtime.name for name, recipe in suite.recipes.items()} == {
+        "openvino": "openvino",
+        "int8": "openvino",
+    }
+    assert [step.name for step in suite.recipes["int8"].chain] == ["nncf"]
+    assert suite.output["decode"] == "ultralytics"
+    small = Path(__file__).parents[1] / "blackbox" / "bright.tflite"
+    shutil.copy(small, project / "bright.tflite")
+    fill(project / "sorted", *(f"{name}/{row}.png" for name in ("a", "b") for row in range(20)))
+    assert main(["init", "--model", "bright.tflite", "--data", "sorted"]) == 0
+    lite = suite_of(project, "bright")
+    assert (lite.task, list(lite.recipes)) == ("classification", ["litert"])
+    assert "int8         left out" in capsys.readouterr().out

@@ -11,7 +11,7 @@ from pytest_perfgate.errors import PerfgateError
 _ABOUT = """\
 Without options: writes an example that runs as it is (suites/example).
 
-With --model and --data: reads the ONNX file and the folder, guesses task, decoder and
+With --model and --data: reads the file and the folder, guesses task, decoder and
 pre-processing, and writes a suite with recipes in float32 and in 8 bits. It prints each
 guess with its evidence, and what neither the file nor the folder says. Nothing of the
 model is run, and no file is replaced.
@@ -36,7 +36,7 @@ def add_command(commands: Any) -> None:
         default=Path(),
         help="folder of the project (default: this folder)",
     )
-    init.add_argument("--model", type=Path, metavar="FILE", help="an ONNX file")
+    init.add_argument("--model", type=Path, metavar="FILE", help="a file (.onnx .xml .tflite)")
     init.add_argument(
         "--data",
         type=Path,
@@ -114,10 +114,10 @@ def _own(arguments: argparse.Namespace) -> tuple[Path, list[Path]]:
     files = scaffold.write_files(
         arguments.folder,
         {str(draft.folder / file): text for file, text in draft.files.items()},
-        {str(draft.folder / "model.onnx"): draft.link} if draft.link else {},
+        {str(draft.folder / name): target for name, target in draft.links.items()},
         next_step=f"--name OTHER: {name!r} is taken",
     )
-    known = Line("model", model.file.name, f"{model.image}; operator set {model.opset}")
+    known = Line("model", model.file.name, f"{model.image}; {model.format}")
     for line in (known, *guesses.lines, *draft.lines):
         print(f"{line.what:<12} {line.value:<30} {line.why}")
     for note in data.notes:

@@ -71,7 +71,7 @@ def guess(model: ModelFacts, data: DataFacts, task: str = "", decode: str = "") 
     unknown: list[str] = []
     if not data.scores(chosen):
         why = f"the data has no truth for {chosen}"
-        lines.append(Line("scores", "agreement with fp32", why))
+        lines.append(Line("scores", "agreement with the reference", why))
         data = replace(data, classes=())  # those of another task
     if chosen == CLASSIFICATION:
         output = _classifier(model, data, lines, unknown)

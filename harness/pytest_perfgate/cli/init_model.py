@@ -1,15 +1,18 @@
-"""What an ONNX file says of itself, for `pytest-perfgate init`. Nothing of the file is run."""
+"""What a model's file says of itself, for `pytest-perfgate init`. Nothing of the file is run."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pytest_perfgate.errors import RecipeError
 from pytest_perfgate.inputs import Tensor
+from pytest_perfgate.sources.naming import files_named
 from pytest_perfgate.sources.onnx_header import Header, Node, read_header
 from pytest_perfgate.sources.onnx_metadata import class_names, literal
+from pytest_perfgate.sources.openvino_ir import OpenVinoIr, read_ir
+from pytest_perfgate.sources.tflite_header import read_tensors
 from pytest_perfgate.tasks.fitted_inputs import fitted, guessed, images_of
 from pytest_perfgate.tasks.input_options import Input
 
@@ -23,6 +26,9 @@ class ModelFacts:
     """What is known of a model.
 
     Attributes:
+        format: of the file, with its version.
+        runtime: what runs the file.
+        int8: the step that quantizes it, "" for none.
         image: its input of images.
         others: its further inputs.
         outputs: in their order.
@@ -35,8 +41,9 @@ class ModelFacts:
     """
 
     file: Path
-    opset: int
-    producer: str
+    format: str
+    runtime: str
+    int8: str
     image: Tensor
     others: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
@@ -57,18 +64,19 @@ def read_model(file: Path) -> ModelFacts:
     """What the file says.
 
     Raises:
-        RecipeError: it is no ONNX graph that takes a batch of images.
+        RecipeError: it is no file that is read here, or takes no batch of images.
     """
-    if file.suffix != ".onnx":
+    reader = _READERS.get(file.suffix)
+    if reader is None:
         raise RecipeError(
-            f"{file.name!r} does not end in .onnx",
+            f"{file.name!r} is no file whose outputs can be read here",
             where=str(file),
-            valid="an ONNX file",
+            valid=f"a file ({' '.join(_READERS)})",
             next_step="export the model: torch.onnx.export, or yolo export format=onnx; or write "
             f'recipes.toml by hand, with model = "{file.name}" and a runtime that takes it',
         )
     try:
-        header = read_header(file, nodes=True)
+        header = reader(file)
         image = images_of(header.inputs)
         others = tuple(tensor for tensor in header.inputs if tensor is not image)
         declared = {tensor.name: guessed(tensor)[0] for tensor in others}
@@ -79,18 +87,102 @@ def read_model(file: Path) -> ModelFacts:
     sides = shape[2:4] if keys.get("layout") != "NHWC" else shape[1:3]
     return ModelFacts(
         file=file,
-        opset=header.opset,
-        producer=header.producer,
+        format=header.format,
+        runtime=header.runtime,
+        int8=header.int8,
         image=image,
         others=others,
-        outputs=_outputs(file, header),
+        outputs=header.outputs,
         size=_size(sides, header.metadata),
         batch=shape[0] if isinstance(shape[0], int) else None,
         task=header.metadata.get("task", "")[:40],
+        names=header.names,
+        normalises=header.first in _NORMALISING,
+        last=header.last,
+    )
+
+
+@dataclass(frozen=True)
+class _Header:
+    """What files of each format say, see `ModelFacts`."""
+
+    format: str
+    runtime: str
+    int8: str
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    names: tuple[str, ...] = ()
+    first: str = ""
+    last: str = ""
+
+
+def beside(file: Path) -> tuple[Path, ...]:
+    """Files with the same name that belong to a model's file."""
+    return tuple(file.with_name(name) for name in files_named(file.name)[1:])
+
+
+def _onnx(file: Path) -> _Header:
+    header = read_header(file, nodes=True)
+    return _Header(
+        format=f"operator set {header.opset}",
+        runtime="onnxruntime",
+        int8="quantize",
+        inputs=header.inputs,
+        outputs=_outputs(file, header),
+        metadata=header.metadata,
         names=class_names(header.metadata),
-        normalises=_first(header.nodes, image.name) in _NORMALISING,
+        first=_first(header.nodes, images_of(header.inputs).name),
         last=_giver(header.nodes, header.outputs[0].name if header.outputs else ""),
     )
+
+
+def _ir(file: Path) -> _Header:
+    OpenVinoIr().inspect(file)
+    graph = read_ir(file)
+    return _Header(
+        format=f"OpenVINO IR {graph.version}",
+        runtime="openvino",
+        int8="" if graph.quantized else "nncf",
+        inputs=graph.inputs,
+        outputs=graph.outputs,
+        # Names of classes as Ultralytics writes them, with _ for blanks and blanks between them.
+        names=tuple(graph.metadata.get("labels", "").split()),
+        first=_ONNX_NAMES.get(graph.first, graph.first),
+        last=_ONNX_NAMES.get(graph.last, graph.last),
+    )
+
+
+def _tflite(file: Path) -> _Header:
+    inputs, outputs = (
+        tuple(
+            # Codes with a scale stand for floats, see `sources.tflite.TfLite.inputs`.
+            Tensor(
+                one.name,
+                "float32" if one.scale else one.kind,
+                tuple("?" if size < 0 else size for size in one.shape),
+            )
+            for one in tensors
+        )
+        for tensors in read_tensors(file)
+    )
+    return _Header("LiteRT", "litert", "", inputs, outputs)
+
+
+_READERS: Mapping[str, Callable[[Path], _Header]] = {
+    ".onnx": _onnx,
+    ".xml": _ir,
+    ".tflite": _tflite,
+}
+_ONNX_NAMES = {
+    "SoftMax": "Softmax",
+    "Softmax": "Softmax",
+    "Subtract": "Sub",
+    "Divide": "Div",
+    "Multiply": "Mul",
+    "BatchNormInference": "BatchNormalization",
+}
+"""Operators of OpenVINO that decide something here, by ONNX' names."""
 
 
 def _outputs(file: Path, header: Header) -> tuple[Tensor, ...]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from pytest_perfgate.cli.init_data import CLASSIFICATION, DETECTION, DataFacts, Pictures
 from pytest_perfgate.cli.init_guess import Guess, Line
-from pytest_perfgate.cli.init_model import ModelFacts
+from pytest_perfgate.cli.init_model import ModelFacts, beside
 
 TEST = '''\
 """Holds the recipes beside this file to their budgets: pytest --perf."""
@@ -40,13 +40,14 @@ class Draft:
     Attributes:
         folder: of the suite, relative to the project.
         files: text by its name in the folder.
-        link: the model's file, to be linked to from the folder; None: it is in the project.
+        links: files of the model by the names of links to them in the folder; empty for a model in
+            the project.
         lines: what was decided, beside the guesses.
     """
 
     folder: Path
     files: Mapping[str, str]
-    link: Path | None
+    links: Mapping[str, Path]
     lines: tuple[Line, ...]
 
 
@@ -83,26 +84,33 @@ def draft(
     here = (project / folder).absolute()
     lines: list[Line] = []
     inside = _is_below(model.file.absolute(), project.absolute())
-    named = _relative(model.file, here) if inside else "model.onnx"
+    named = _relative(model.file, here) if inside else f"model{model.file.suffix}"
+    links: dict[str, Path] = {}
     if not inside:
-        lines.append(Line("model", f"{folder}/model.onnx", f"a link to {model.file.absolute()}"))
+        for file in (model.file, *beside(model.file)):
+            name_in_suite = f"model{file.suffix}"
+            links[name_in_suite] = file.absolute()
+            lines.append(Line("model", f"{folder}/{name_in_suite}", f"a link to {file.absolute()}"))
     scored = data.scores(guess.task)
     files: dict[str, str] = {}
     tables = [_suite_table(guess.task, named, model)]
     tables.append(_data_table(project, here, data, scored, guess.task, files, lines))
     tables += [_table(f"suite.{key}", getattr(guess, key)) for key in ("input", "output")]
     scores = _budgets(data, guess.task, scored, lines)
-    tables.append(_recipe("fp32", "", 'runtime = "onnxruntime"', scores.reference))
-    if data.calibration is not None:
-        step: dict[str, Any] = {"quantize": "static"}
-        if _overflows(features):
+    root = "fp32" if model.runtime == "onnxruntime" else model.runtime
+    tables.append(_recipe(root, "", f'runtime = "{model.runtime}"', scores.reference))
+    if not model.int8:
+        lines.append(Line("int8", "left out", f"no step quantizes {model.format}, or it is 8-bit"))
+    elif data.calibration is not None:
+        step: dict[str, Any] = {model.int8: "static" if model.int8 == "quantize" else "quantize"}
+        if model.int8 == "quantize" and _overflows(features):
             step["reduce_range"] = True
             lines.append(Line("int8", "weights in 7 bits", "this CPU has AVX2 and no VNNI"))
         steps = f"steps   = [{_inline(step)}]"
-        tables.append(_recipe("int8", "fp32", steps, scores.derived))
+        tables.append(_recipe("int8", root, steps, scores.derived))
     else:
         lines.append(Line("int8", "left out", "no image is left to calibrate with"))
-    if openvino:
+    if openvino and model.runtime == "onnxruntime":
         tables.append(_recipe("openvino", "fp32", 'runtime = "openvino"', scores.derived))
     head = (
         f"# Written by `pytest-perfgate init --model {_shown(model.file)}`. Keys: "
@@ -110,7 +118,7 @@ def draft(
     )
     files["recipes.toml"] = head + "\n".join(tables)
     files[f"test_{re.sub(r'[^a-z0-9]+', '_', name.lower())}.py"] = TEST
-    return Draft(folder, files, None if inside else model.file.absolute(), tuple(lines))
+    return Draft(folder, files, links, tuple(lines))
 
 
 def _overflows(features: Collection[str]) -> bool:

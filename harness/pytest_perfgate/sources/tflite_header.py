@@ -1,4 +1,4 @@
-"""The inputs of a .tflite file, read without LiteRT.
+"""Inputs and outputs of a .tflite file, read without LiteRT.
 
 The file is a FlatBuffer: a table has the distance to its list of fields, which has the distance of
 each field from the table (https://flatbuffers.dev/internals). Numbers of fields and types as in
@@ -33,7 +33,7 @@ _TYPES = {
     18: "bfloat16",
 }
 _SUBGRAPHS = 2  # of a model
-_TENSORS, _INPUTS = 0, 1  # of a subgraph
+_TENSORS, _INPUTS, _OUTPUTS = 0, 1, 2  # of a subgraph
 _SHAPE, _TYPE, _NAME, _QUANTIZATION, _SIGNATURE = 0, 1, 3, 4, 7  # of a tensor
 _SCALE, _ZERO_POINT = 2, 3  # of a quantization
 _LARGEST_RANK = 16
@@ -42,7 +42,7 @@ _LONGEST_NAME = 10_000
 
 @dataclass(frozen=True)
 class TfLiteTensor:
-    """An input.
+    """An input or output.
 
     Attributes:
         kind: type of the elements ("float32", "uint8", …).
@@ -64,7 +64,12 @@ class TfLiteTensor:
 
 
 def read_inputs(file: Path) -> tuple[TfLiteTensor, ...]:
-    """The inputs of a file's first graph.
+    """The inputs of a file's first graph. Raises as `read_tensors`."""
+    return read_tensors(file)[0]
+
+
+def read_tensors(file: Path) -> tuple[tuple[TfLiteTensor, ...], tuple[TfLiteTensor, ...]]:
+    """The inputs and the outputs of a file's first graph.
 
     Raises:
         RecipeError: it is no .tflite file, or is cut.
@@ -76,22 +81,22 @@ def read_inputs(file: Path) -> tuple[TfLiteTensor, ...]:
         )
     try:
         with file.open("rb") as source, mmap.mmap(source.fileno(), 0, access=mmap.ACCESS_READ) as m:
-            return tuple(_inputs(m))
+            return tuple(_tensors(m, _INPUTS)), tuple(_tensors(m, _OUTPUTS))
     except (struct.error, IndexError, ValueError, OSError) as error:
         raise RecipeError(f"the LiteRT model is damaged: {error}") from error
 
 
-def _inputs(data: mmap.mmap) -> Iterator[TfLiteTensor]:
+def _tensors(data: mmap.mmap, which: int) -> Iterator[TfLiteTensor]:
     model = _Table(data, _u32(data, 0))
     graph = next(model.tables(_SUBGRAPHS), None)
     if graph is None:
         raise ValueError("there is no graph in it")
     tensors = list(graph.tables(_TENSORS))
-    for index in graph.numbers(_INPUTS, "i"):
+    for index in graph.numbers(which, "i"):
         tensor = tensors[index]
         shape = tensor.numbers(_SIGNATURE, "i") or tensor.numbers(_SHAPE, "i")
         if len(shape) > _LARGEST_RANK:
-            raise ValueError(f"an input of {len(shape)} dimensions")
+            raise ValueError(f"a tensor of {len(shape)} dimensions")
         quantization = next(tensor.table(_QUANTIZATION), None)
         scales = quantization.numbers(_SCALE, "f") if quantization else ()
         zeros = quantization.numbers(_ZERO_POINT, "q") if quantization else ()
