@@ -61,7 +61,9 @@ def test_ids_above_2_53_are_not_merged() -> None:
 
 
 def test_scores_have_their_own_names_in_any_order_of_categories() -> None:
-    """Classes are counted in the order of the file's list, and the report says so."""
+    """Classes are counted in the order of the file's list unless `classes` says otherwise; the
+    report says so.
+    """
     coco = instances(
         categories=[{"id": 3, "name": "cat"}, {"id": 1, "name": "dog"}, {"id": 2, "name": "cow"}]
     )
@@ -78,7 +80,7 @@ def test_scores_have_their_own_names_in_any_order_of_categories() -> None:
     accuracy = evaluate(pictures, only_dogs)
     assert accuracy.per_category == {"cat": 0.0, "dog": 1.0, "cow": 0.0}
     (note,) = accuracy.notes
-    assert "cat (3), dog (1), cow (2)" in note
+    assert "cat (3), dog (1), cow (2); without `classes` in [suite.output]" in note
 
 
 def test_an_empty_parent_category_is_no_class() -> None:

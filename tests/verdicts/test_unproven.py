@@ -253,6 +253,18 @@ def test_growth_of_one_stretch_is_no_record(stretches: tuple[float, ...]) -> Non
         Growth(stretches=stretches, images=1000, warm_up=100)
 
 
+def test_the_smallest_provable_change_of_a_score_is_a_difference() -> None:
+    """Half of the interval's width: a score moves within 0 to 1, and not by a factor."""
+    few = ratio([1, *[0] * 5], [1] * 6)
+    scores = accuracy("a", ratio=few, agreement=1 / 6)
+    limit = Limit(LimitKind.MIN, 0.2, "0.2")
+    verdict = against(limit, AGREEMENT, Evidence(record=scored("candidate", scores)))
+    assert verdict.status is Status.INCONCLUSIVE
+    result = verdict.limits[0]
+    assert result.smallest == pytest.approx((result.high - result.low) / 2)
+    assert f"proven is about {result.smallest:.4f}" in result.reason
+
+
 def test_growth_that_was_not_measured_never_passes() -> None:
     """Not under the widest budget either."""
     evidence = Evidence(record=recipe("candidate", 0.01))

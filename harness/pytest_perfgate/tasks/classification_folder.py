@@ -105,7 +105,8 @@ def _notes(
         notes.append(f"classes without images: {', '.join(empty)}")
     if all(name.isdecimal() for name in classes) and sorted(classes, key=int) != classes:
         notes.append(
-            "the network's classes are counted in the order of the folders' names as text, which "
-            f"is not that of their numbers: {', '.join(classes[:6])}, ..."
+            "classes are in the order of the folders' names as text, which is not that of their "
+            f"numbers: {', '.join(classes[:6])}, ...; without `classes` in [suite.output] the "
+            "network's classes are counted so"
         )
     return notes

@@ -82,8 +82,9 @@ class Ids:
             return []
         pairs = [f"{name} ({self._ids[row]})" for name, row in zip(names, rows, strict=True)]
         return [
-            "the network's classes are counted in the order of the file's categories, which is not "
-            f"that of their ids: {', '.join(pairs[:6])}{', ...' if len(pairs) > 6 else ''}"
+            "categories are in the order of the file, which is not that of their ids: "
+            f"{', '.join(pairs[:6])}{', ...' if len(pairs) > 6 else ''}; without `classes` in "
+            "[suite.output] the network's classes are counted so"
         ]
 
 

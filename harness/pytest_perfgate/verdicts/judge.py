@@ -356,7 +356,9 @@ def _decide(limit: Limit, metric: Metric, compared: Compared, risk: Risk) -> Lim
         reason=wording.reason(limit, metric, compared, status),
         method=compared.method,
         spread=compared.spread,
-        smallest=_finite(wording.smallest(compared)) if status is Status.INCONCLUSIVE else None,
+        smallest=_finite(wording.smallest(metric, compared))
+        if status is Status.INCONCLUSIVE
+        else None,
         needed=wording.launches_needed(compared, bound, worse_is_more, risk)
         if status is Status.INCONCLUSIVE
         else None,

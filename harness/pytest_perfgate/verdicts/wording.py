@@ -28,7 +28,7 @@ def reason(limit: Limit, metric: Metric, compared: Compared, status: Status) -> 
         f"{measured}: {count_of(compared.sample, f'{one} is', f'{many} are')} too few to decide "
         f"{limit_text}"
     )
-    provable = smallest(compared)
+    provable = smallest(metric, compared)
     if provable is None:
         return few + note
     text = (
@@ -40,18 +40,19 @@ def reason(limit: Limit, metric: Metric, compared: Compared, status: Status) -> 
     )
 
 
-def smallest(compared: Compared) -> float | None:
-    """The smallest change that this session could have proven, on the scale of what is compared
-    (values and ratios: relative to the estimate); None: none, however large.
+def smallest(metric: Metric, compared: Compared) -> float | None:
+    """The smallest change that this session could have proven: of scores a difference, of all else
+    relative to the estimate; None: none, however large.
     """
     low, high = compared.fail_low, compared.fail_high
-    if (
-        not math.isfinite(low)
-        or not math.isfinite(high)
-        or (low <= 0 and compared.scale != "difference")
-    ):
+    if not math.isfinite(low) or not math.isfinite(high):
         return None
-    if compared.scale == "difference" or not compared.estimate:
+    # Bounds of scores lie about them by addition, those of times by a factor.
+    if compared.scale == "difference" or (compared.scale == "value" and metric.unit is Unit.SCORE):
+        return (high - low) / 2
+    if low <= 0:
+        return None
+    if not compared.estimate:
         return (high - low) / 2
     return math.sqrt(high / low) - 1
 

@@ -36,7 +36,7 @@ def doubt_of(
     None: it can be.
     """
     samples = []
-    for image in data.images(VALIDATION, range(min(_SAMPLES, len(predictions)))):
+    for image in data.images(VALIDATION, _spread(len(predictions), _SAMPLES)):
         inputs, meta = data.pipeline.preprocess([image])
         samples.append((session.run(inputs), meta))
     doubt = data.task.doubt_outputs(samples, data.output)
@@ -51,14 +51,15 @@ def doubt_of(
 def _cause(
     data: SuiteData, session: InferenceSession, predictions: Sequence[Any], accuracy: Accuracy
 ) -> str:
-    """The line of the suite file under which the first images score far better, "" for none."""
+    """The line of the suite file under which some images score far better, "" for none."""
     name, metric = next(iter(data.task.metrics.items()))
     if name not in accuracy.values:
         return ""
     sign = 1.0 if metric.better is Better.HIGHER else -1.0
     validation = data.split(VALIDATION)
-    count = min(_IMAGES, len(predictions))
-    images = [np.array(validation.images[index]) for index in range(count)]
+    rows = _spread(len(predictions), _IMAGES)
+    count = len(rows)
+    images = [np.array(validation.images[row]) for row in rows]
     best, line = _LEAST_GAIN * count / len(predictions), ""
     outputs: dict[str, list[Any]] = {}
     for text, pixels, output in data.task.alternatives(data.input, data.output):
@@ -71,10 +72,21 @@ def _cause(
                 outputs[key] = [(session.run(inputs), meta) for inputs, meta in prepared]
             for arrays, meta in outputs[key]:
                 others += pipeline.postprocess(arrays, meta)
-            values = data.task.evaluate(validation, [*others, *predictions[count:]]).values
+            changed = dict(zip(rows, others, strict=True))
+            both = [changed.get(row, one) for row, one in enumerate(predictions)]
+            values = data.task.evaluate(validation, both).values
         except Exception:  # noqa: BLE001, S112 - an alternative that does not fit explains nothing
             continue
         gain = sign * (values[name] - accuracy.values[name])
         if gain > best:
             best, line = gain, text
     return f"{line} scores far better on {count} images ({name})" if line else ""
+
+
+def _spread(count: int, most: int) -> list[int]:
+    """At most so many of `count` images, at equal distances.
+
+    A folder of classes is sorted by them: its first images are of one class, and a network that
+    calls everything that class would be right about them.
+    """
+    return [row * count // most for row in range(most)] if count > most else list(range(count))
