@@ -48,8 +48,17 @@ def test_floats_are_scaled_and_normalised(dtype: str, layout: str) -> None:
     image = noise()
     inputs = prepared([image], dtype=dtype, layout=layout, mean=(0.5,) * 3, std=(0.25,) * 3)
     assert inputs.images.dtype == dtype
+    assert inputs.images.flags["C_CONTIGUOUS"]
     pixels = inputs.images if layout == "NHWC" else inputs.images.transpose(0, 2, 3, 1)
     np.testing.assert_allclose(pixels[0], (image / 255 - 0.5) / 0.25, atol=2e-3)
+
+
+@pytest.mark.parametrize("options", [{}, {"mean": (0.5, 0.4, 0.3), "std": (0.2, 0.3, 0.4)}])
+def test_both_layouts_have_the_same_numbers(options: dict[str, Any]) -> None:
+    """To the last bit, padding too."""
+    more = {"size": (32, 32), "resize": "letterbox", "pad": "around", "pad_value": 114, **options}
+    first, last = (prepared([noise()] * 2, layout=name, **more).images for name in ("NCHW", "NHWC"))
+    np.testing.assert_array_equal(first, last.transpose(0, 3, 1, 2))
 
 
 def test_int8_has_codes() -> None:
