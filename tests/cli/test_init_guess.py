@@ -70,6 +70,11 @@ def test_an_export_of_ultralytics_says_nearly_all(
         ([(1, 100, 5), (1, 100)], 0, 80, "mmdeploy_nms"),
         ([(1, 100, 92), (1, 100, 4)], 0, 91, "detr"),
         ([("n", 1, "h", "w")], 0, 1, "text_map"),
+        ([("rows", 7)], 80, 80, "nms_rows"),
+        ([("rows", 6), ("n",)], 0, 80, "paddle"),
+        ([(1, 1), (1, 100, 4), (1, 100), (1, 100)], 0, 80, "efficient_nms"),
+        ([("n", 300), ("n", 300, 4), ("n", 300)], 0, 80, "rtdetr"),
+        ([("m", 4), ("m",), ("m",)], 0, 90, "torchvision"),
     ],
 )
 def test_the_decoder_follows_from_shapes(

@@ -138,7 +138,8 @@ def _fits_nothing(model: ModelFacts) -> RecipeError:
         f"the outputs fit no task: {outputs or 'none'}",
         where=str(model.file),
         valid="(N, C) of a classifier; of a detector (N, 4 + C, A), (N, A, 5 + C), (N, M, 6), "
-        "(N, A, 4) and (N, A, C), (N, Q, C) and (N, Q, 4), (N, M, 5) and (N, M)",
+        "(N, A, 4) and (N, A, C), (N, Q, C) and (N, Q, 4), (N, M, 5) and (N, M), (M, 7), or boxes, "
+        "labels and scores",
         next_step="--task TASK, and for detection --decode DECODER; other outputs need a decoder "
         "of your own",
     )
@@ -148,7 +149,7 @@ def decodings(shapes: Sequence[Shape], names: Sequence[str], classes: int) -> li
     """Decoders that fit the shapes of outputs, the likeliest first. `names` are those of the
     network's classes, and `classes` how many the data has; none and 0 where nothing says so.
     """
-    fits = _of_two(shapes) if len(shapes) > 1 else []
+    fits = _of_lists(shapes) or (_of_two(shapes) if len(shapes) > 1 else [])
     fits = fits or _of_one(shapes)
     known = len(names) or None
     if known is not None:
@@ -161,6 +162,24 @@ def _has(decoding: Decoding, classes: int) -> bool:
     """Whether the outputs are those of so many classes; of DETR one more may be "no object"."""
     more = {1} if decoding.decoder == "detr" else set()
     return decoding.classes in {classes + extra for extra in {0, *more}}
+
+
+def _of_lists(shapes: Sequence[Shape]) -> list[Decoding]:
+    """Decoders of detections that are lists already: suppression is in the graph."""
+    axes = [len(shape) for shape in shapes]
+    shown = ", ".join(map(_shown, shapes))
+    boxes = [len(shape) > 1 and shape[-1] == 4 for shape in shapes]
+    if axes[:1] == [2] and shapes[0][1] == 7:
+        return [Decoding("nms_rows", None, f"{shown}: image, box, class, score")]
+    if axes == [2, 1] and shapes[0][1] == 6:
+        return [Decoding("paddle", None, f"{shown}: class, score and box, and numbers of boxes")]
+    if axes == [2, 3, 2, 2] and boxes[1]:
+        return [Decoding("efficient_nms", None, f"{shown}: numbers, boxes, scores, classes")]
+    if sorted(axes[:3]) == [2, 2, 3] and any(boxes[:3]):
+        return [Decoding("rtdetr", None, f"{shown}: labels, boxes, scores")]
+    if axes[:3] == [2, 1, 1] and boxes[0]:
+        return [Decoding("torchvision", None, f"{shown}: boxes, labels, scores of one image")]
+    return []
 
 
 def _of_two(shapes: Sequence[Shape]) -> list[Decoding]:
