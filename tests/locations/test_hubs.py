@@ -16,6 +16,7 @@ from pytest_perfgate.locations.transfer import Order
 from pytest_perfgate.locations.url import parse
 
 from tests.blackbox.test_base import git
+from tests.locations.test_fetching import here
 from tests.locations.web_server import Web, serving
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -57,6 +58,7 @@ def test_a_file_of_the_hub_is_that_of_one_commit(
             assert "hunter2" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_version_of_a_registered_model(
     mlflow_store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -65,6 +67,7 @@ def test_a_version_of_a_registered_model(
     """
     client = pytest.importorskip("mlflow.tracking", reason="pip install 'pytest-perfgate[mlflow]'")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_store)
+    here(monkeypatch)
     store = client.MlflowClient(tracking_uri=mlflow_store, registry_uri=mlflow_store)
     store.create_registered_model("det")
     for number, names in enumerate((("model.onnx", "w.bin"), ("a.onnx", "b.onnx"))):
