@@ -102,12 +102,9 @@ def append_summary(
 
 def escape(text: str) -> str:
     """`text` as one line of Markdown that shows it as it is."""
-    line = _one_line(text)
-    line = _SPECIAL.sub(lambda match: f"&#{ord(match[0])};", line)
-    line = _START.sub(lambda match: f"{match[1]}&#{ord(match[2])};", line)
-    # A mention or a reference to an issue is found in the text once it is shown, so an invisible
-    # space keeps the sign from the name.
-    return line.replace("&#64;", "&#64;\u200b").replace("&#35;", "&#35;\u200b")
+    line = _one_line(text).translate(_SPECIAL)
+    line = _SPECIAL_HERE.sub(lambda match: f"&#{ord(match[0])};", line)
+    return _START.sub(lambda match: f"{match[1]}&#{ord(match[2])};", line)
 
 
 def code(text: str) -> str:
@@ -120,9 +117,13 @@ def code(text: str) -> str:
     return f"{fence}{pad}{line}{pad}{fence}"
 
 
-_SPECIAL = re.compile(
-    r"[\\`*\[\]<>&|~#@$]|:(?=\S)|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|(?<=[wW]{3})\."
-)
+_SPECIAL = {ord(sign): f"&#{ord(sign)};" for sign in "\\`*[]<>&|~#@$"}
+# A mention or a reference to an issue is found in the text once it is shown, so an invisible space
+# keeps the sign from the name.
+_SPECIAL |= {ord(sign): f"&#{ord(sign)};\u200b" for sign in "#@"}
+_SPECIAL_HERE = re.compile(r":(?=\S)|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|(?<=[wW]{3})\.")
+"""Beside signs that `_SPECIAL` has not changed: what it puts in their place is no letter either."""
+
 _START = re.compile(r"^(\d{0,9})([-+.)])")
 _UNSEEN = re.compile(
     "[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]+"
