@@ -243,6 +243,21 @@ def test_a_full_disk_is_known_before_and_said_while_it_fills(
     assert "cache gc" in answer.next_step
 
 
+def test_whatever_a_client_raises_is_one_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the location, what was raised, and what to do; without what a message says of tokens."""
+
+    def fails(*_: object) -> None:
+        raise RuntimeError("no answer from https://user:hunter2@host/x?sig=hunter2\n  at line 1")
+
+    monkeypatch.setitem(child.hubs.CLIENTS, "hf", fails)
+    answer = child.carry_out(Order("hf://owner/name/x.onnx", tmp_path))
+    assert "hf://owner/name/x.onnx could not be fetched: RuntimeError: no answer" in answer.problem
+    assert answer.next_step
+    assert "hunter2" not in str(answer)
+
+
 def test_a_silent_server_and_one_that_sends_too_much_are_ended(
     web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -34,7 +34,10 @@ def carry_out(order: Order) -> Answer:
         )
     except Exception as error:  # noqa: BLE001 - whatever a client raises
         first = next(iter(str(error).splitlines()), "")
-        return Answer(problem=received(f"{type(error).__name__}: {first}"))
+        return Answer(
+            problem=received(f"{order.text} could not be fetched: {type(error).__name__}: {first}"),
+            next_step="run it again: it continues where it ended",
+        )
 
 
 def main() -> None:
