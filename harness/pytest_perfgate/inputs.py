@@ -20,12 +20,14 @@ class Tensor:
         shape: a length, a name for any length, or "?" in each place; None: of any rank.
         codes: scale and zero point of 8-bit elements, number = scale * (code - zero_point); None:
             the file has none.
+        takes_floats: whether the runtime makes such codes of floats.
     """
 
     name: str
     kind: str
     shape: tuple[int | str, ...] | None
     codes: tuple[float, int] | None = None
+    takes_floats: bool = False
 
     def __str__(self) -> str:
         if self.shape is None:

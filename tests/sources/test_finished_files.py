@@ -57,6 +57,12 @@ def tflite(folder: Path) -> str:
     return "m.tflite"
 
 
+def tflite_bytes(folder: Path) -> str:
+    """As TensorFlow's converter wrote it, with images of uint8."""
+    shutil.copy(HERE.parent / "blackbox" / "bright.tflite", folder / "m.tflite")
+    return "m.tflite"
+
+
 def tflite_int8(folder: Path) -> str:
     """8 bits inside and outside, channels last."""
     shutil.copy(HERE / "channels_last_int8.tflite", folder / "m.tflite")
@@ -248,6 +254,7 @@ def test_an_ir_tells_its_inputs(tmp_path: Path) -> None:
     [
         (tflite, (("float32", (1, SIDE, SIDE, 3), False),)),
         (tflite_int8, (("int8", (1, SIDE, SIDE, 3), True),)),
+        (tflite_bytes, (("uint8", (1, 16, 16, 3), True),)),
         (program, (("float32", ("?", 3, SIDE, SIDE), False),)),
         (script, None),
         (ncnn, None),
@@ -265,6 +272,7 @@ def test_a_file_tells_its_inputs(
     assert taken is not None
     shown = tuple((one.kind, one.shape, one.codes is not None) for one in taken)
     assert shown == inputs
+    assert [one.takes_floats for one in taken] == [make is tflite_bytes] * len(taken)
     if make is tflite_int8:
         written = opened(built(tmp_path, name), tmp_path)._input.written
         assert taken[0].codes == (written.scale, written.zero_point)

@@ -147,8 +147,8 @@ def test_names_are_read_with_the_suite(tmp_path: Path) -> None:
         ("missing.txt", "the file 'missing.txt' does not exist"),
         ("../names.txt", "leaves the project"),
         ("binary.txt", "cannot be read"),
-        ("empty.txt", "has no names of classes"),
-        ("metadata", "has no names of classes"),
+        ("empty.txt", "holds no names of classes"),
+        ("metadata", "holds no names of classes"),
     ],
 )
 def test_names_that_cannot_be_read_are_an_error_of_their_key(

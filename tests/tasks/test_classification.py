@@ -226,15 +226,19 @@ def test_images_and_labels_must_fit(labels: list[int], classes: list[str], said:
 
 
 def test_another_order_of_classes_is_named_with_its_remedy() -> None:
-    """A network that is right on all images, of folders in another order: the note's line makes its
-    scores those of the data. Of a network that is only poor nothing is said.
+    """A network that is right on all images, of folders in another order: the option that the doubt
+    names makes its scores those of the data, and no note says another. Of a network that is only
+    poor nothing is said.
     """
+    task = Classification()
     truth = np.arange(24) % CLASSES
     order = np.array([2, 0, 3, 1])  # the network's class of each of the data's
     accuracy = Classification().evaluate(data(truth), called(order[truth]))
     assert accuracy.values["accuracy"] == 0.0
-    (note,) = accuracy.notes
-    assert "classes = [2, 0, 3, 1]" in note
+    doubt = task.doubt(data(truth), called(order[truth]), accuracy, Output())
+    assert doubt is not None
+    assert doubt.next_step == "[suite.output] classes = [2, 0, 3, 1]"
+    assert accuracy.notes == ()
     stages = Classification().pipeline(
         Input(), Output.model_validate({"classes": order.tolist(), "activation": "none"})
     )
@@ -242,6 +246,4 @@ def test_another_order_of_classes_is_named_with_its_remedy() -> None:
     scores = np.stack([one.scores for one in called(order[truth])])
     mended = Classification().evaluate(data(truth), stages.postprocess((scores,), meta))
     assert mended.values["accuracy"] == 1.0
-    assert mended.notes == ()
-    poor = np.random.default_rng(0).integers(0, CLASSES, len(truth))
-    assert Classification().evaluate(data(truth), called(poor)).notes == ()
+    assert task.doubt(data(truth), called(truth), mended, Output()) is None

@@ -44,6 +44,13 @@ def test_type_and_layout_are_the_files(image: Tensor, keys: dict[str, Any]) -> N
     Input.model_validate(keys)
 
 
+def test_codes_that_the_runtime_makes_of_floats_are_given_floats_or_bytes() -> None:
+    """A .tflite file in 8 bits: floats unless bytes are declared; its layout is checked as ever."""
+    image = Tensor("x", "uint8", LAST, (0.5, 3), takes_floats=True)
+    assert fit(image) == fit(image, dtype="float32") == {"layout": "NHWC"}
+    assert fit(image, dtype="uint8") == {"dtype": "uint8", "layout": "NHWC"}
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -75,6 +82,18 @@ def test_an_input_beside_the_images_takes_the_files_type() -> None:
     ("taken", "options", "where", "words"),
     [
         ([IMAGES], {"dtype": "uint8"}, "dtype", ("'uint8'", "images float32 (N, 3, 64, 64)")),
+        (
+            [Tensor("x", "uint8", LAST, (0.5, 3), takes_floats=True)],
+            {"dtype": "int8"},
+            "dtype",
+            ("'int8'", "x uint8", 'dtype = "uint8"', '"float32"'),
+        ),
+        (
+            [Tensor("x", "uint8", LAST, (0.5, 3), takes_floats=True)],
+            {"size": (64, 96)},
+            "size",
+            ("64 x 96", "x uint8", "[64, 64]"),
+        ),
         ([IMAGES], {"layout": "NHWC"}, "layout", ("'NHWC'", "images float32 (N, 3, 64, 64)")),
         ([Tensor("x", "float32", LAST)], {"layout": "NCHW"}, "layout", ("'NCHW'", "64, 64, 3")),
         ([Tensor("x", "float32", ("N", 4, 64, 64))], {}, "color", ("3 channels", "(N, 4, 64")),

@@ -29,14 +29,11 @@ class TfLite(FinishedFile):
 
     @override
     def inputs(self, model: str, options: Any, fence: Fence) -> tuple[Tensor, ...] | None:
-        """The inputs of the file; None where its package is not installed, or the codes of uint8
-        have a scale: the runtime makes such codes of whatever numbers `[suite.input]` gives.
+        """The inputs of the file; None where its package is not installed. Of codes of uint8 with a
+        scale, `[suite.input]` gives pixels as they are, or floats of which the runtime makes codes.
         """
         file = file_of(model, fence)
         if file is None:
-            return None
-        taken = read_inputs(file)
-        if any(tensor.kind == "uint8" and tensor.scale for tensor in taken):
             return None
         return tuple(
             Tensor(
@@ -44,6 +41,7 @@ class TfLite(FinishedFile):
                 tensor.kind,
                 tuple("?" if size < 0 else size for size in tensor.shape),
                 (tensor.scale, tensor.zero_point) if tensor.scale else None,
+                takes_floats=tensor.kind == "uint8" and bool(tensor.scale),
             )
-            for tensor in taken
+            for tensor in read_inputs(file)
         )

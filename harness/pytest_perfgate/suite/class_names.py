@@ -46,7 +46,14 @@ def _names(place: Place, source: str, key: str, model: ModelSpec, fence: Fence) 
             "or the network's indices in the order of the data's classes",
         ) from None
     if len(names) < 1:
-        raise place.error(f"{source!r} has no names of classes", key)
+        holder = f"{model.name!r}" if source == METADATA else f"{source!r}"
+        raise place.error(
+            f"{holder} holds no names of classes",
+            key,
+            valid="a text file with a name in each line, or, of an ONNX file that holds names, "
+            f'"{METADATA}"',
+            next_step='write the names, in the network\'s order, to a file: classes = "names.txt"',
+        )
     return names
 
 

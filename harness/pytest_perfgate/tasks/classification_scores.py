@@ -90,7 +90,7 @@ def evaluate(data: ClassificationData, predictions: Sequence[Called]) -> Accurac
             name: Ratio(numerator=Packed.of(share), denominator=Packed.of(ones))
             for name, share in shares.items()
         },
-        notes=(*data.notes, *order_note(truth, called, len(data.classes))),
+        notes=data.notes,
     )
 
 
@@ -99,36 +99,6 @@ def _digest(scores: npt.NDArray[Any]) -> str:
 
 
 _NO_LABELS = "the data has no labels"
-
-_FEWEST = 10
-"""With fewer images an order of classes that explains them is found by chance."""
-
-
-def order_note(truth: npt.NDArray[Any], called: npt.NDArray[Any], classes: int) -> tuple[str, ...]:
-    """What to set when the images' classes `truth` (N,) and predictions `called` (N,) agree in
-    another order of the classes: at least 9 in 10, where not half of them do as it is.
-
-    The order is the assignment of predicted to true classes with the most images in common
-    (`scipy.optimize.linear_sum_assignment`).
-    """
-    from scipy.optimize import linear_sum_assignment
-
-    accuracy = float((truth == called).mean())
-    if len(truth) < _FEWEST or accuracy >= 0.5:
-        return ()
-    counts = np.zeros((classes, classes), dtype=np.int64)
-    np.add.at(counts, (truth, called), 1)
-    rows, order = linear_sum_assignment(counts, maximize=True)
-    explained = counts[rows, order].sum() / len(truth)
-    if explained < 0.9:
-        return ()
-    shown = ", ".join(str(label) for label in order[:20])
-    return (
-        f"accuracy is {accuracy:.2f}, and {explained:.2f} with the classes in another order: the "
-        "data's order is not the network's. Set in [suite.output] "
-        f"classes = [{shown}{', ...' if classes > 20 else ''}]",
-    )
-
 
 _MACROS = ("precision", "recall", "f1")
 

@@ -46,8 +46,8 @@ def evaluate(data: DetectionData, predictions: Sequence[Prediction]) -> Accuracy
             f"the model names a category {highest}, and the data has {len(names)}",
             valid=f"0 to {len(names) - 1}, in the order of the annotations' categories: "
             f"{', '.join(names[:6])}{', ...' if len(names) > 6 else ''}",
-            next_step="say which of the network's classes these are: [suite.output] "
-            "options = { classes = [...] }",
+            next_step="say which of the network's classes these are: [suite.output] options = "
+            '{ classes = [...] }, or their names: "names.txt", "metadata"',
         )
     # Equal scores rank in the order of image ids, as the evaluator has them.
     order = list(instances.order)

@@ -134,6 +134,15 @@ def _type(options: Input, image: Tensor) -> str:
             valid=", ".join(get_args(ImageType)),
             next_step="export the model with an input of one of these types",
         )
+    if image.takes_floats and options.dtype in {None, "float32"}:
+        return "float32"
+    if image.takes_floats and options.dtype != image.kind:
+        raise RecipeError(
+            f"dtype = {options.dtype!r} is declared, and the file takes {image}",
+            where=f"{_TABLE}.dtype",
+            valid=f'dtype = "{image.kind}" for pixels as they are, or "float32", of which codes '
+            "are made",
+        )
     if options.dtype not in {None, image.kind}:
         raise RecipeError(
             f"dtype = {options.dtype!r} is declared, and the file takes {image}",
