@@ -116,6 +116,30 @@ def test_what_a_fetched_file_says_of_its_input_counts(tmp_path: Path) -> None:
     assert fetched.input == beside.input != {}
 
 
+def test_names_of_classes_are_read_from_a_fetched_model(tmp_path: Path) -> None:
+    """`classes = "metadata"` of a model in a store waits for it; before, the lock file counts."""
+    pytest.importorskip("onnx", reason="pip install 'pytest-perfgate[onnx]'")
+    from tests.cli.graphs import shaped
+
+    graph = tmp_path / "x.onnx"
+    shaped(graph, [[1, 6, 8400]], metadata={"names": "{0: 'a', 1: 'b'}"})
+    output = '[suite.output]\ndecode = "ultralytics"\noptions = { classes = "metadata" }\n'
+    text = SUITE.replace("demo.model:build", MODEL) + output + ONNX
+    (error,) = read(tmp_path, text).suite_problems
+    assert error.problem == f"{MODEL} is not in recipes.lock"
+    for content in (graph.read_bytes(), IMAGES):
+        entry = locked(MODEL, content)
+        put(tmp_path / "cache", entry, content)
+        lock(tmp_path, entry)
+        suite = suite_of(tmp_path, text)
+        if content != IMAGES:
+            fetched = with_files(suite, tmp_path / "cache", print)
+            assert fetched.output["options"]["classes"] == ["a", "b"]
+    with pytest.raises(PerfgateError, match="holds no names of classes") as caught:
+        with_files(suite, tmp_path / "cache", print)
+    assert caught.value.where == "suites/demo/recipes.toml: suite.output.options.classes"
+
+
 def test_weights_and_data_are_locations_too(tmp_path: Path) -> None:
     """Weights of a package's model, images and annotations; each key is named in an error."""
     weights, data = "hf://owner/name/w.safetensors", "https://host/val.json"

@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from pytest_perfgate.errors import PerfgateError
+from pytest_perfgate.locations.url import is_location
 from pytest_perfgate.records.recipe import ModelSpec
 from pytest_perfgate.sources import Fence, inside
+from pytest_perfgate.sources.finished_file import file_of, package_of
+from pytest_perfgate.sources.naming import source_of
+from pytest_perfgate.sources.onnx import Onnx
 from pytest_perfgate.sources.onnx_header import read_header
 from pytest_perfgate.sources.onnx_metadata import class_names
-from pytest_perfgate.suite.tables import Place, SuiteTable
+from pytest_perfgate.suite.tables import Place
 
 METADATA = "metadata"
+_UNREAD = ("classes", METADATA)
 _LARGEST = 4 * 2**20  # bytes of a file of names
 
 
-def with_class_names(place: Place, table: SuiteTable, model: ModelSpec, fence: Fence) -> SuiteTable:
-    """The table with the names themselves where `classes` is a file or "metadata".
+def with_class_names(
+    place: Place, written: Mapping[str, Any], model: ModelSpec, fence: Fence
+) -> dict[str, Any]:
+    """`[suite.output]` with the names themselves where `classes` is a file or "metadata". The
+    latter stays for a model in a store, until it is fetched.
 
     Raises:
         RecipeError: there are no names.
     """
-    output = dict(table.output)
+    output = dict(written)
     if isinstance(output.get("classes"), str):
         output["classes"] = _names(place, output["classes"], "suite.output.classes", model, fence)
     options = output.get("options")
@@ -31,10 +40,20 @@ def with_class_names(place: Place, table: SuiteTable, model: ModelSpec, fence: F
             **options,
             "classes": _names(place, options["classes"], key, model, fence),
         }
-    return table if output == table.output else table.model_copy(update={"output": output})
+    return output
 
 
-def _names(place: Place, source: str, key: str, model: ModelSpec, fence: Fence) -> list[str]:
+def without_unread(output: Mapping[str, Any]) -> dict[str, Any]:
+    """`[suite.output]` without `classes` whose names are in a model that is not fetched yet."""
+    known = {key: value for key, value in output.items() if (key, value) != _UNREAD}
+    if isinstance(options := known.get("options"), dict):
+        known["options"] = {key: value for key, value in options.items() if (key, value) != _UNREAD}
+    return known
+
+
+def _names(place: Place, source: str, key: str, model: ModelSpec, fence: Fence) -> list[str] | str:
+    if source == METADATA and is_location(model.name) and model.name not in fence.fetched:
+        return source
     try:
         names = _of_model(model, fence) if source == METADATA else _of_file(source, fence)
     except (PerfgateError, OSError, UnicodeError) as error:
@@ -58,9 +77,11 @@ def _names(place: Place, source: str, key: str, model: ModelSpec, fence: Fence) 
 
 
 def _of_model(model: ModelSpec, fence: Fence) -> list[str]:
-    if not model.name.endswith(".onnx") or ":" in model.name:
+    source, name = source_of(model.name)
+    if not isinstance(source, Onnx):
         return []
-    return [*class_names(read_header(inside(model.name, fence)).metadata)]
+    file = file_of(name, fence) if package_of(name) else inside(name, fence)
+    return [] if file is None else [*class_names(read_header(file).metadata)]
 
 
 def _of_file(source: str, fence: Fence) -> list[str]:

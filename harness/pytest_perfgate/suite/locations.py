@@ -16,8 +16,9 @@ from pytest_perfgate.locations.url import Location, is_location, parse
 from pytest_perfgate.records.location import Locked
 from pytest_perfgate.records.recipe import Suite
 from pytest_perfgate.sources.naming import source_of
+from pytest_perfgate.suite.class_names import with_class_names
 from pytest_perfgate.suite.fence import fence_of
-from pytest_perfgate.suite.suite_table import fitted_input
+from pytest_perfgate.suite.suite_table import check_output, fitted_input
 from pytest_perfgate.suite.tables import Place
 
 
@@ -101,6 +102,8 @@ def with_files(suite: Suite, cache: Path, progress: Progress) -> Suite:
         options = source.Options.model_validate(dict(suite.model.options))
         source.check(name, options, fence_of(suite))
         keys = fitted_input(place, suite.task, suite.input, suite.model, fence_of(suite))
+        output = with_class_names(place, suite.output, suite.model, fence_of(suite))
+        check_output(place, suite.task, output)
     except PerfgateError as error:
         raise (error if error.where else error.at(f"{place.file}: suite.model")) from None
-    return replace(suite, input=keys)
+    return replace(suite, input=keys, output=output)

@@ -16,7 +16,7 @@ from pytest_perfgate.records.recipe import ModelSpec
 from pytest_perfgate.sources import MOUNT, Fence
 from pytest_perfgate.sources.naming import source_of
 from pytest_perfgate.suite.chain import read_model
-from pytest_perfgate.suite.class_names import with_class_names
+from pytest_perfgate.suite.class_names import with_class_names, without_unread
 from pytest_perfgate.suite.own_classes import with_import_paths
 from pytest_perfgate.suite.requirements import GPU
 from pytest_perfgate.suite.tables import NAME, Place, SuiteTable
@@ -51,11 +51,14 @@ def read_suite_table(
     _check_mounts(place, table)
     fence = Fence(file.parent, root, table.allow_outside, table.mounts, tree)
     model = read_model(place, table.model, fence)
-    table = with_class_names(place, table, model, fence)
+    output = with_class_names(place, table.output, model, fence)
+    table = table.model_copy(update={"output": output})
     _check_data(place, table, fence)
     if table.trainer:
         _check_import(place, table.trainer, "suite.trainer")
-    _check_task_options(place, table)
+    task = place.find(registry.TASKS, table.task, "suite.task")
+    place.validate(task.Input, table.input, "suite.input")
+    check_output(place, table.task, without_unread(table.output))
     _check_required(place, table, name)
     if is_location(model.name):  # its file is known once it is fetched
         return table, model
@@ -138,14 +141,18 @@ def _check_required(place: Place, table: SuiteTable, name: str) -> None:
             )
 
 
-def _check_task_options(place: Place, table: SuiteTable) -> None:
-    task = place.find(registry.TASKS, table.task, "suite.task")
-    place.validate(task.Input, table.input, "suite.input")
-    place.validate(task.Output, table.output, "suite.output")
+def check_output(place: Place, task_name: str, output: Mapping[str, Any]) -> None:
+    """Check `[suite.output]`, and the options of its decoder.
+
+    Raises:
+        RecipeError: a key is unknown, or has a value that is none of it.
+    """
+    task = place.find(registry.TASKS, task_name, "suite.task")
+    place.validate(task.Output, dict(output), "suite.output")
     if "decode" in task.Output.model_fields:
-        name = table.output.get("decode", "boxes_scores")
+        name = output.get("decode", "boxes_scores")
         decoder = place.find(registry.DECODERS, name, "suite.output.decode")
-        place.validate(decoder.Options, table.output.get("options", {}), "suite.output.options")
+        place.validate(decoder.Options, output.get("options", {}), "suite.output.options")
 
 
 def _check_import(place: Place, path: str, key: str) -> None:
