@@ -5,7 +5,7 @@ from __future__ import annotations
 from pytest_perfgate import registry
 from pytest_perfgate.building.artifact_handle import ArtifactHandle
 from pytest_perfgate.building.builder import load
-from pytest_perfgate.errors import BuildError
+from pytest_perfgate.errors import BuildError, RuntimeFault
 from pytest_perfgate.records.recipe import Recipe, Suite
 from pytest_perfgate.runtimes import InferenceSession, OpenContext, Runtime
 
@@ -16,11 +16,24 @@ def open_session(suite: Suite, recipe: Recipe, artifact: ArtifactHandle) -> Infe
 
     Raises:
         BuildError: the artifact was not evaluated.
+        RuntimeFault: the runtime does not open it.
     """
     context = context_of(suite, artifact)
     runtime: Runtime = registry.find(registry.RUNTIMES, recipe.runtime.name)
     options = runtime.Options.model_validate(dict(recipe.runtime.options))
-    session = runtime.open(load(artifact), options, context)
+    try:
+        session = runtime.open(load(artifact), options, context)
+    except RuntimeFault as error:
+        if recipe.chain or error.where != str(artifact.path) or error.next_step:
+            raise
+        # Nothing was made of the suite's file: the copy in the cache is of no use to anybody.
+        raise RuntimeFault(
+            error.problem,
+            where=f"suite.model = {suite.model.name!r}",
+            valid=error.valid,
+            next_step="copy the file anew, with those that belong to it: it is damaged, or the "
+            "library is older than what wrote it",
+        ) from error
     registry.derived(session, InferenceSession, f"the runtime {recipe.runtime.name!r} opens")
     return session
 

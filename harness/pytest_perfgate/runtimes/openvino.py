@@ -125,7 +125,7 @@ class OpenVinoSession(InferenceSession):
             model = openvino.Core().compile_model(*self._opened)
         except Exception as error:
             raise RuntimeFault(
-                f"OpenVINO does not load the file: {error}", where=str(artifact.path)
+                f"OpenVINO does not load the file: {str(error).strip()}", where=str(artifact.path)
             ) from error
         used = list(model.get_property("EXECUTION_DEVICES"))
         if not any(str(device).startswith(options.device) for device in used):
