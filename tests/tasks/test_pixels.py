@@ -294,6 +294,15 @@ def test_a_wrong_key_is_named_with_its_value_and_what_is_valid(
     assert valid in text
 
 
+def test_bytes_are_an_alternative_to_floats_without_mean_and_std() -> None:
+    """A network in 8 bits takes them as they are, beside floats; bytes have no `mean`."""
+    name = '[suite.input] dtype = "uint8"'
+    assert name in dict(other_inputs(Input()))
+    assert name in dict(other_inputs(Input(dtype="float32", color="grey")))
+    for options in (Input(dtype="uint8"), Input(mean=(0.5,) * 3), Input(scale=255)):
+        assert name not in dict(other_inputs(options))
+
+
 def test_every_alternative_is_a_valid_input() -> None:
     """Those of a letterbox on the scale 255, of grey; a function of the project has none."""
     for keys in (

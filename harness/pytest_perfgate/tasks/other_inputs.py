@@ -18,6 +18,10 @@ def other_inputs(options: Input) -> Iterator[tuple[str, Input]]:
         swapped = "BGR" if options.color == "RGB" else "RGB"
         yield f'[suite.input] color = "{swapped}"', options.model_copy(update={"color": swapped})
     declared = (options.scale, *options.normalisation)
+    plain = (1, (0.0,) * options.channels, (1.0,) * options.channels)
+    if options.dtype in {None, "float32"} and declared == plain:
+        # Of a .tflite file in 8 bits; networks of floats refuse bytes.
+        yield '[suite.input] dtype = "uint8"', options.model_copy(update={"dtype": "uint8"})
     for scale, mean, std in (
         (1, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
         (1, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
