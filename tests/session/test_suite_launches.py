@@ -125,9 +125,9 @@ def test_a_time_that_decides_nothing_is_said_before_and_after_the_first_launch(
 ) -> None:
     """With the time that would do."""
     _, said = launched(tmp_path, monkeypatch, ["latency_p50"], takes=60.0, seconds=2.0)
-    assert "too short to decide any budget: --perf-seconds=" in said[-1]
+    assert "too short to decide a budget on times: --perf-seconds=" in said[-1]
     _, said = launched(tmp_path, monkeypatch, ["latency_p50"], takes=60.0, seconds=240.0)
-    assert "too short to prove any budget broken: --perf-seconds=" in said[-1]
+    assert "too short to prove one broken: --perf-seconds=" in said[-1]
 
 
 @pytest.mark.parametrize(

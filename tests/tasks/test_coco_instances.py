@@ -80,7 +80,7 @@ def test_scores_have_their_own_names_in_any_order_of_categories() -> None:
     accuracy = evaluate(pictures, only_dogs)
     assert accuracy.per_category == {"cat": 0.0, "dog": 1.0, "cow": 0.0}
     (note,) = accuracy.notes
-    assert "cat (3), dog (1), cow (2); without `classes` in [suite.output]" in note
+    assert "cat (3), dog (1), cow (2); without classes in [suite.output]" in note
 
 
 def test_an_empty_parent_category_is_no_class() -> None:

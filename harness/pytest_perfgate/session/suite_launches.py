@@ -92,8 +92,11 @@ class SuiteLaunches:
         if needed > seconds:
             # A launch that has begun within the time counts.
             short = (self._fewest - 1) * one >= seconds
-            decides = "decide any budget" if short else "prove any budget broken"
-            self.plan += f"; too short to {decides}: --perf-seconds={seconds_for(needed)}"
+            decides = "decide a budget on times" if short else "prove one broken"
+            self.plan += (
+                f"; if launches take so long, too short to {decides}: "
+                f"--perf-seconds={seconds_for(needed)}"
+            )
         self._say(f"perfgate {self._name}: {self.plan}")
 
     def run(self) -> list[Verdict]:

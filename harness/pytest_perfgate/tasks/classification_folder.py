@@ -106,7 +106,7 @@ def _notes(
     if all(name.isdecimal() for name in classes) and sorted(classes, key=int) != classes:
         notes.append(
             "classes are in the order of the folders' names as text, which is not that of their "
-            f"numbers: {', '.join(classes[:6])}, ...; without `classes` in [suite.output] the "
+            f"numbers: {', '.join(classes[:6])}, ...; without classes in [suite.output] the "
             "network's classes are counted so"
         )
     return notes

@@ -83,7 +83,7 @@ class Ids:
         pairs = [f"{name} ({self._ids[row]})" for name, row in zip(names, rows, strict=True)]
         return [
             "categories are in the order of the file, which is not that of their ids: "
-            f"{', '.join(pairs[:6])}{', ...' if len(pairs) > 6 else ''}; without `classes` in "
+            f"{', '.join(pairs[:6])}{', ...' if len(pairs) > 6 else ''}; without classes in "
             "[suite.output] the network's classes are counted so"
         ]
 
