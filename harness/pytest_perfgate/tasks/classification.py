@@ -72,14 +72,34 @@ class Output(ClassOptions, OutputOptions):
     )
 
 
-class Classification(Task):
+class ClassifyingTask(Task):
+    """What tasks whose networks give a score for each class have in common."""
+
+    Input = Input
+
+    @override
+    def requires_with(self, input_options: Any) -> tuple[registry.Requirement, ...]:
+        """Also the package that resizes pictures."""
+        return (*self.requires, *required(input_options))
+
+    @override
+    def fit_output(self, output_options: Any, data: Callable[[], Any]) -> Any:
+        """Names of the network's classes become indices."""
+        return with_indices(output_options, lambda: data().classes)
+
+    @override
+    def pipeline(self, input_options: Any, output_options: Any) -> ClassificationPipeline:
+        """The stages around inference."""
+        return ClassificationPipeline(input_options, output_options)
+
+
+class Classification(ClassifyingTask):
     """The task `classification`."""
 
     name = "classification"
     metrics = METRICS
     Data = ClassificationData
     class_score = "F1"
-    Input = Input
     Output = Output
     requires = (
         registry.from_extra("sklearn", "classification"),
@@ -91,20 +111,6 @@ class Classification(Task):
         from pytest_perfgate.tasks.classification_folder import read_folder
 
         return read_folder(declared, folder, root)
-
-    @override
-    def requires_with(self, input_options: Any) -> tuple[registry.Requirement, ...]:
-        """Also the package that resizes pictures."""
-        return (*self.requires, *required(input_options))
-
-    @override
-    def fit_output(self, output_options: Any, data: Callable[[], ClassificationData]) -> Any:
-        """Names of the network's classes become indices."""
-        return with_indices(output_options, lambda: data().classes)
-
-    def pipeline(self, input_options: Any, output_options: Any) -> ClassificationPipeline:
-        """The stages around inference."""
-        return ClassificationPipeline(input_options, output_options)
 
     def evaluate(self, data: ClassificationData, predictions: Sequence[Called]) -> Accuracy:
         """The metrics of one prediction per image."""

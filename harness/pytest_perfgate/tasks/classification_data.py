@@ -13,8 +13,26 @@ from pytest_perfgate.errors import DataError
 from pytest_perfgate.tasks.image_files import Digested, ImageFiles
 
 
+class LabelledImages(Digested):
+    """Images with labels and the names of classes; or images alone, without either."""
+
+    images: Sequence[Any]
+    classes: Sequence[str]
+
+    @property
+    def labelled(self) -> bool:
+        """Whether the classes of the images are known."""
+        return bool(self.classes)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was left out or assumed of the images, one sentence each."""
+        _ = self.digests  # decodes every image once
+        return self.images.notes if isinstance(self.images, ImageFiles) else ()
+
+
 @dataclass(frozen=True)
-class ClassificationData(Digested):
+class ClassificationData(LabelledImages):
     """Images and the class of each; or images alone, without labels and classes.
 
     Attributes:
@@ -30,11 +48,6 @@ class ClassificationData(Digested):
     labels: Sequence[int]
     classes: Sequence[str]
 
-    @property
-    def labelled(self) -> bool:
-        """Whether the classes of the images are known."""
-        return bool(self.classes)
-
     def __post_init__(self) -> None:
         if not self.classes and not len(self.labels):
             return
@@ -49,12 +62,6 @@ class ClassificationData(Digested):
                 raise DataError(
                     f"image {index} is of class {label}", valid=f"0 to {len(self.classes) - 1}"
                 )
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What was left out or assumed of the images, one sentence each."""
-        _ = self.digests  # decodes every image once
-        return self.images.notes if isinstance(self.images, ImageFiles) else ()
 
     @cached_property
     def digest(self) -> str:

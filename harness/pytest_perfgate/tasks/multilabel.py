@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,12 +12,8 @@ from typing_extensions import override
 from pytest_perfgate import registry
 from pytest_perfgate.metric import Better, Metric, by_name
 from pytest_perfgate.records.accuracy import Doubt
-from pytest_perfgate.tasks import Task
-from pytest_perfgate.tasks.class_names import with_indices
-from pytest_perfgate.tasks.classification import ClassificationPipeline
+from pytest_perfgate.tasks.classification import ClassifyingTask
 from pytest_perfgate.tasks.classification import Output as ClassOutput
-from pytest_perfgate.tasks.filters import required
-from pytest_perfgate.tasks.input_options import Input
 from pytest_perfgate.tasks.multilabel_data import MultilabelData
 
 if TYPE_CHECKING:
@@ -56,14 +52,13 @@ class Output(ClassOutput):
     )
 
 
-class Multilabel(Task):
+class Multilabel(ClassifyingTask):
     """The task `multilabel`."""
 
     name = "multilabel"
     metrics = METRICS
     Data = MultilabelData
     class_score = "average precision"
-    Input = Input
     Output = Output
     requires = (registry.from_extra("PIL", "classification"),)
 
@@ -73,20 +68,6 @@ class Multilabel(Task):
         from pytest_perfgate.tasks.multilabel_data import read_labels
 
         return read_labels(declared, folder, root)
-
-    @override
-    def requires_with(self, input_options: Any) -> tuple[registry.Requirement, ...]:
-        """Also the package that resizes pictures."""
-        return (*self.requires, *required(input_options))
-
-    @override
-    def fit_output(self, output_options: Any, data: Callable[[], MultilabelData]) -> Any:
-        """Names of the network's labels become indices."""
-        return with_indices(output_options, lambda: data().classes)
-
-    def pipeline(self, input_options: Any, output_options: Any) -> ClassificationPipeline:
-        """The stages around inference."""
-        return ClassificationPipeline(input_options, output_options)
 
     def evaluate(self, data: MultilabelData, predictions: Sequence[Called]) -> Accuracy:
         """The metrics of one prediction per image."""

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from pytest_perfgate.errors import DataError
-from pytest_perfgate.tasks.image_files import Digested, ImageFiles, declared_path
+from pytest_perfgate.tasks.classification_data import LabelledImages
+from pytest_perfgate.tasks.image_files import ImageFiles, declared_path
 from pytest_perfgate.tasks.image_folder import (
     declared_folder,
     listed_files,
@@ -25,7 +26,7 @@ from pytest_perfgate.tasks.image_folder import (
 
 
 @dataclass(frozen=True)
-class MultilabelData(Digested):
+class MultilabelData(LabelledImages):
     """Images and the labels of each; or images alone, without labels and classes.
 
     Attributes:
@@ -41,11 +42,6 @@ class MultilabelData(Digested):
     labels: Sequence[Any]
     classes: Sequence[str]
 
-    @property
-    def labelled(self) -> bool:
-        """Whether the labels of the images are known."""
-        return bool(self.classes)
-
     def __post_init__(self) -> None:
         if not self.classes and not len(self.labels):
             return
@@ -59,12 +55,6 @@ class MultilabelData(Digested):
                     f"image {index} has the labels {[int(value) for value in row]}",
                     valid=f"{len(self.classes)} numbers, 0 or 1 each",
                 )
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What was left out or assumed of the images, one sentence each."""
-        _ = self.digests  # decodes every image once
-        return self.images.notes if isinstance(self.images, ImageFiles) else ()
 
     @cached_property
     def digest(self) -> str:
