@@ -172,6 +172,7 @@ def test_files_that_are_no_masks(tmp_path: Path) -> None:
     (tmp_path / "masks/a.png").unlink()
     error = refusal(tmp_path)
     assert error.problem == "1 of 2 masks are not there; the first is 'a.png'"
+    assert error.next_step.startswith("put the masks there, or list the images with a mask")
     assert error.where == str(tmp_path / "masks")
 
 

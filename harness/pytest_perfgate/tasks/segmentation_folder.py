@@ -113,15 +113,18 @@ def _mask_files(place: Path, names: Sequence[str]) -> list[Path]:
     if missing:
         present, _ = pictures(place)
         near = present[0].relative_to(place).as_posix() if present else ""
+        step = "the folder has no masks"
+        if files:  # names fit
+            step = 'put the masks there, or list the images with a mask: list = "masked.txt"'
+        elif near:
+            step = f"the folder has files such as {near!r}: declare the end of their names as "
+            step += "mask_suffix, and that of the images as image_suffix"
         raise DataError(
             f"{len(missing)} of {count_of(len(names), 'mask')} are not there; the first is "
             f"{missing[0]!r}",
             where=str(place),
             valid="a mask of the same name for each image, in PNG",
-            next_step=f"the folder has files such as {near!r}: declare the end of their names as "
-            "mask_suffix, and that of the images as image_suffix"
-            if near
-            else "the folder has no masks",
+            next_step=step,
         )
     return files
 
