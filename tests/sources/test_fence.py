@@ -59,3 +59,24 @@ def test_side_files_of_a_store_by_content_are_used_where_links_may_leave(tmp_pat
     with pytest.raises(BuildError) as caught:
         Onnx().files("det.onnx", options, Fence(folder, folder))
     assert "allow_outside = true" in caught.value.next_step
+
+
+def test_a_file_of_weights_that_is_cut_is_named(tmp_path: Path) -> None:
+    """With both sizes, before a library reads beyond its end."""
+    onnx = pytest.importorskip("onnx")
+    from tests.squares import squares_model
+
+    squares_model(tmp_path / "det.onnx")
+    side = {"save_as_external_data": True, "location": "det.bin", "size_threshold": 0}
+    onnx.save(onnx.load(tmp_path / "det.onnx"), tmp_path / "det.onnx", **side)
+    options, fence = Onnx.Options(), Fence(tmp_path, tmp_path)
+    assert len(Onnx().files("det.onnx", options, fence)) == 2
+    content = (tmp_path / "det.bin").read_bytes()
+    (tmp_path / "det.bin").write_bytes(content[:-1])
+    with pytest.raises(BuildError) as caught:
+        Onnx().files("det.onnx", options, fence)
+    size = len(content)
+    assert f"'det.bin', which has {size - 1:,} bytes, and the graph reads {size:,}" in str(
+        caught.value
+    )
+    assert caught.value.next_step == f"copy it anew to {tmp_path / 'det.bin'}"

@@ -78,7 +78,7 @@ class Onnx(FinishedFile):
             BuildError: it is no ONNX graph.
         """
         registry.require(self.requires, "an ONNX file in a store")
-        return _side_names(file)
+        return tuple(_side_ends(file))
 
 
 def _graph(file: Path) -> Any:
@@ -101,10 +101,10 @@ def _side_files(file: Path, *, outside: bool) -> tuple[Path, ...]:
     `outside` they may be links to elsewhere, as in a store that names files by their content.
 
     Raises:
-        BuildError: one is missing, or is not below the folder of the graph.
+        BuildError: one is missing, cut, or not below the folder of the graph.
     """
-    names = _side_names(file)
-    for name in names:
+    ends = _side_ends(file)
+    for name, end in ends.items():
         # An absolute path, `..` or a link could name any file of this machine.
         inner = (file.parent / name).resolve()
         named = Path(os.path.normpath(file.parent / name))
@@ -124,23 +124,32 @@ def _side_files(file: Path, *, outside: bool) -> tuple[Path, ...]:
                 where=str(file),
                 next_step=f"copy it to {file.parent / name}",
             )
-    return tuple(file.parent / name for name in names)
+        if (size := inner.stat().st_size) < end:
+            raise BuildError(
+                f"the weights are in {name!r}, which has {size:,} bytes, and the graph reads "
+                f"{end:,}: it is cut, or another graph's",
+                where=str(file),
+                next_step=f"copy it anew to {file.parent / name}",
+            )
+    return tuple(file.parent / name for name in ends)
 
 
-def _side_names(file: Path) -> tuple[str, ...]:
-    """The files with weights as the graph names them, in order.
+def _side_ends(file: Path) -> dict[str, int]:
+    """The files with weights as the graph names them, in order, and how many bytes of each it
+    reads, from the first on.
 
     Raises:
         BuildError: it is no ONNX graph.
     """
     from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
-    names = {
-        ExternalDataInfo(tensor).location
-        for tensor in _tensors(_graph(file))
-        if uses_external_data(tensor)
-    }
-    return tuple(sorted(names))
+    ends: dict[str, int] = {}
+    for tensor in _tensors(_graph(file)):
+        if uses_external_data(tensor):
+            part = ExternalDataInfo(tensor)
+            end = (part.offset or 0) + (part.length or 0)
+            ends[part.location] = max(end, ends.get(part.location, 0))
+    return dict(sorted(ends.items()))
 
 
 def _tensors(graph: Any) -> Iterator[Any]:
