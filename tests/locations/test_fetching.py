@@ -113,7 +113,9 @@ def test_a_later_process_continues_what_an_interrupted_one_left(web: Web, tmp_pa
     """Ctrl-C leaves a part that nobody takes for the whole, and no process."""
     web.stalls.add("/det.onnx")
     program = (
-        "import sys, hashlib, pathlib\n"
+        "import signal, sys, pathlib\n"
+        # A shell's job in the background ignores Ctrl-C, and so would whatever it starts.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from pytest_perfgate.locations.fetching import Place, fetched\n"
         "from pytest_perfgate.locations.url import parse\n"
         "from pytest_perfgate.records.location import Locked, LockedFile\n"
