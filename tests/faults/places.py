@@ -223,7 +223,10 @@ def _ended(run: Run, place: str, mode: str) -> Iterable[str]:
 
 
 def _is_silent(run: Run) -> bool:
-    told = ("ERROR", "injected", "killed (SIGKILL)", "signal 9", "warning: ", "problem: ")
+    told = (
+        *("ERROR", "injected", "killed (SIGKILL)", "signal 9", "warning: ", "problem: "),
+        "cannot be written",
+    )
     return not any(word in run.output for word in told)
 
 
