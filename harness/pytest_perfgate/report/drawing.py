@@ -37,6 +37,7 @@ _CONFIG: dict[str, Any] = {
         "labelFontSize": 12,
         "titleFontSize": 12,
         "titleFontWeight": "normal",
+        "titlePadding": 10,  # browsers have wider letters than the renderer takes them for
         "labelLimit": 180,
     },
     "legend": {
