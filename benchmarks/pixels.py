@@ -111,8 +111,8 @@ def in_turns(
 def letterboxes(rounds: int) -> list[Ratio]:
     """Uint8 pictures to float32 (1, 3, 640, 640), padded around in grey."""
     import cv2
-    from pytest_perfgate.tasks.input_options import Input
-    from pytest_perfgate.tasks.preprocessing import Pixels
+    from pytest_perfgate.tasks.pixels.input_options import Input
+    from pytest_perfgate.tasks.pixels.preprocessing import Pixels
 
     cv2.setNumThreads(1)
     pixels = Pixels(

@@ -25,7 +25,7 @@ from pytest_perfgate.errors import RecipeError
 from pytest_perfgate.metric import PERFORMANCE, Metric
 from pytest_perfgate.plugin.options import OPTIONS
 from pytest_perfgate.suite import tables
-from pytest_perfgate.tasks.network_options import OtherInput
+from pytest_perfgate.tasks.pixels.network_options import OtherInput
 
 GROUPS = {
     "step": registry.STEPS,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from pytest_perfgate.tasks.classification_data import ClassificationData
+    from pytest_perfgate.tasks.classification.data import ClassificationData
 
 SIDE = 32
 CLASSES = tuple("0123456789")
@@ -28,7 +28,7 @@ def validation() -> ClassificationData:
 
 
 def _split(begin: float, end: float) -> ClassificationData:
-    from pytest_perfgate.tasks.classification_data import ClassificationData
+    from pytest_perfgate.tasks.classification.data import ClassificationData
     from sklearn.datasets import load_digits
 
     known = load_digits()

@@ -10,7 +10,7 @@ from pytest_perfgate.steps.training import Course
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from pytest_perfgate.tasks.classification_data import ClassificationData
+    from pytest_perfgate.tasks.classification.data import ClassificationData
 
 
 _SETTLING = 128  # images in a batch

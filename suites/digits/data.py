@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from pytest_perfgate.tasks.detection_data import DetectionData
+    from pytest_perfgate.tasks.detection.data import DetectionData
 
 SIDE = 320
 CLASSES = tuple("0123456789")
@@ -234,7 +234,7 @@ def _resize(image: npt.NDArray[Any], width: int, height: int) -> npt.NDArray[Any
 
 
 def _load(split: Split) -> DetectionData:
-    from pytest_perfgate.tasks.detection_data import DetectionData
+    from pytest_perfgate.tasks.detection.data import DetectionData
 
     folder = _cache() / "data" / f"digits-{split.name}-{_version()}"
     if not (folder / "annotations.json").exists():

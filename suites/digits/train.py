@@ -28,7 +28,7 @@ from suites.digits.data import SPLITS, Composer
 from suites.digits.model import STRIDES, WEIGHTS, Detector
 
 if TYPE_CHECKING:
-    from pytest_perfgate.tasks.detection_data import DetectionData
+    from pytest_perfgate.tasks.detection.data import DetectionData
 
 Batch = tuple[Tensor, Tensor, Tensor, Tensor]
 """Images (N, 3, H, W) in [0, 1]; boxes (N, M, 4) corners; labels (N, M); which of M are real."""

@@ -23,7 +23,7 @@ from suites.digits import data as digits
 from suites.digits.data import Composer, Image, Split
 
 if TYPE_CHECKING:
-    from pytest_perfgate.tasks.segmentation_data import SegmentationData
+    from pytest_perfgate.tasks.segmentation.data import SegmentationData
 
 SIDE = 160
 CLASSES = ("background", *digits.CLASSES)
@@ -87,7 +87,7 @@ class MaskComposer(Composer):
 
 
 def _load(split: Split) -> SegmentationData:
-    from pytest_perfgate.tasks.segmentation_data import SegmentationData
+    from pytest_perfgate.tasks.segmentation.data import SegmentationData
 
     folder = _cache() / "data" / f"{split.name}-{_version()}"
     if not (folder / "masks.npy").exists():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from pytest_perfgate.tasks.detection_data import DetectionData
+    from pytest_perfgate.tasks.detection.data import DetectionData
 
 _QUALITY = 90
 
@@ -38,7 +38,7 @@ class Encoded(Sequence[Any]):
 
 def validation() -> DetectionData:
     """The scenes of `suites.digits.data:validation`."""
-    from pytest_perfgate.tasks.detection_data import DetectionData
+    from pytest_perfgate.tasks.detection.data import DetectionData
 
     from suites.digits import data
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from pytest_perfgate.tasks.detection_data import DetectionData
+    from pytest_perfgate.tasks.detection.data import DetectionData
 
 HEIGHT, WIDTH = 320, 480
 
@@ -31,7 +31,7 @@ def validation() -> DetectionData:
 
 def pages(count: int, seed: int) -> DetectionData:
     """`count` pages, uint8 (HEIGHT, WIDTH, 3) RGB, with a box per line."""
-    from pytest_perfgate.tasks.detection_data import DetectionData
+    from pytest_perfgate.tasks.detection.data import DetectionData
 
     random = np.random.default_rng(seed)
     images: list[npt.NDArray[np.uint8]] = []

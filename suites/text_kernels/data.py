@@ -14,7 +14,7 @@ import numpy as np
 from suites.text.data import HEIGHT, WIDTH, pages
 
 if TYPE_CHECKING:
-    from pytest_perfgate.tasks.segmentation_data import SegmentationData
+    from pytest_perfgate.tasks.segmentation.data import SegmentationData
 
 CLASSES = ("page", "text")
 _EDGE = 0.25  # of a line's height
@@ -32,7 +32,7 @@ def validation() -> SegmentationData:
 
 def masked(count: int, seed: int) -> SegmentationData:
     """`count` pages, uint8 (HEIGHT, WIDTH, 3) RGB, and the mask of each."""
-    from pytest_perfgate.tasks.segmentation_data import SegmentationData
+    from pytest_perfgate.tasks.segmentation.data import SegmentationData
 
     lines = pages(count, seed)
     masks = np.zeros((count, HEIGHT, WIDTH), dtype=np.uint8)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from pytest_perfgate import registry
-from pytest_perfgate.building.implementation_code import own_code, whole_code
+from pytest_perfgate.building.implementation_code import digest_folder, own_code, whole_code
 
 
 @pytest.fixture
@@ -58,3 +58,13 @@ def test_ranges_of_quantize_are_part_of_its_code() -> None:
     step = registry.find(registry.STEPS, "quantize")
     folder = Path(sys.modules[type(step).__module__].__file__ or "").parent
     assert (folder / "quantize_ranges.py") in set(folder.glob("quantize*.py"))
+
+
+def test_a_folder_is_all_modules_in_it_however_deep(tmp_path: Path) -> None:
+    """Tasks lie in folders of their own, and what evaluates is all of them."""
+    deep = tmp_path / "detection" / "parts"
+    deep.mkdir(parents=True)
+    (deep / "scores.py").write_text("half = 0.5\n")
+    before = digest_folder(tmp_path)
+    (deep / "scores.py").write_text("half = 0.6\n")
+    assert digest_folder(tmp_path) != before

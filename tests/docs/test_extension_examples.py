@@ -26,7 +26,7 @@ from pytest_perfgate.sources import Fence, Source, SourceContext
 from pytest_perfgate.steps import Step
 from pytest_perfgate.tasks import Task
 from pytest_perfgate.tasks.decoders import Decoder
-from pytest_perfgate.tasks.geometry import Placed
+from pytest_perfgate.tasks.pixels.geometry import Placed
 from pytest_perfgate.workloads import WorkContext, Workload
 
 Install = Callable[[str, str, str], None]

@@ -25,9 +25,9 @@ from pytest_perfgate.report import (
 from pytest_perfgate.sources import Fence
 from pytest_perfgate.suite import reading, requirements
 from pytest_perfgate.suite.metrics import metrics_of_session
-from pytest_perfgate.tasks.coco_folder import read_folder
 from pytest_perfgate.tasks.detection import METRICS, Detection
-from pytest_perfgate.tasks.detection_data import Prediction
+from pytest_perfgate.tasks.detection.coco_folder import read_folder
+from pytest_perfgate.tasks.detection.data import Prediction
 from pytest_perfgate.verdicts.evidence import Evidence
 from pytest_perfgate.verdicts.judge import judge
 from pytest_perfgate.worker.protocol import JOBS, PrepareJob

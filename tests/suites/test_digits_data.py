@@ -19,7 +19,7 @@ pytest.importorskip("skimage")
 from suites.digits import data
 
 if TYPE_CHECKING:
-    from pytest_perfgate.tasks.detection_data import DetectionData
+    from pytest_perfgate.tasks.detection.data import DetectionData
 
 BOTH_FOR_TRAINING = {"train", "more"}
 PAIRS = [pair for pair in combinations(data.SPLITS, 2) if {*pair} != BOTH_FOR_TRAINING]

@@ -12,9 +12,9 @@ torch = pytest.importorskip("torch", reason="python -m pip install 'pytest-perfg
 coco_module = pytest.importorskip("pycocotools.coco", reason="python -m pip install pycocotools")
 eval_module = pytest.importorskip("pycocotools.cocoeval")
 
-from pytest_perfgate.tasks.coco import evaluate  # noqa: E402 - after what may skip
 from pytest_perfgate.tasks.detection import Detection, Input, Output  # noqa: E402 - same
-from pytest_perfgate.tasks.detection_data import DetectionData  # noqa: E402 - same
+from pytest_perfgate.tasks.detection.coco_scores import evaluate  # noqa: E402 - after what may skip
+from pytest_perfgate.tasks.detection.data import DetectionData  # noqa: E402 - same
 
 from suites.digits import data, model  # noqa: E402 - same
 

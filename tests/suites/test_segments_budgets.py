@@ -22,7 +22,7 @@ from pytest_perfgate.records.recipe_record import ArtifactInfo, RecipeRecord  # 
 from pytest_perfgate.records.verdict import Status  # noqa: E402 - same
 from pytest_perfgate.suite.reading import read  # noqa: E402 - same
 from pytest_perfgate.tasks.segmentation import METRICS, Segmentation  # noqa: E402 - same
-from pytest_perfgate.tasks.segmentation_data import SegmentationData, Segments  # noqa: E402 - same
+from pytest_perfgate.tasks.segmentation.data import SegmentationData, Segments  # noqa: E402 - same
 from pytest_perfgate.verdicts.evidence import Evidence  # noqa: E402 - same
 from pytest_perfgate.verdicts.judge import judge  # noqa: E402 - same
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from pytest_perfgate.tasks.coco_instances import Instances
-from pytest_perfgate.tasks.detection_data import DetectionData, Prediction
+from pytest_perfgate.tasks.coco.instances import Instances
+from pytest_perfgate.tasks.detection.data import DetectionData, Prediction
 
 SIDE = 64
 

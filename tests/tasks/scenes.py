@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pytest_perfgate.tasks.segmentation_data import SegmentationData, Segments
+from pytest_perfgate.tasks.segmentation.data import SegmentationData, Segments
 
 CLASSES = ("road", "car", "sky")
 IGNORED = 255

@@ -13,10 +13,10 @@ from pytest_perfgate.errors import DataError
 from pytest_perfgate.suite.reading import SuiteFile, read
 from pytest_perfgate.tasks.class_names import matched
 from pytest_perfgate.tasks.classification import Classification, Input, Output
-from pytest_perfgate.tasks.classification_data import ClassificationData
+from pytest_perfgate.tasks.classification.data import ClassificationData
 from pytest_perfgate.tasks.detection import Detection
 from pytest_perfgate.tasks.detection import Output as Boxes
-from pytest_perfgate.tasks.detection_data import DetectionData
+from pytest_perfgate.tasks.detection.data import DetectionData
 
 IMAGENET = [
     "n01440764 tench, Tinca tinca",

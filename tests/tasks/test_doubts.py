@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pytest_perfgate.tasks.class_order import other_order
 from pytest_perfgate.tasks.classification import Classification, Output
-from pytest_perfgate.tasks.classification_data import Called, ClassificationData
+from pytest_perfgate.tasks.classification.class_order import other_order
+from pytest_perfgate.tasks.classification.data import Called, ClassificationData
 from pytest_perfgate.tasks.detection import Detection
 from pytest_perfgate.tasks.detection import Output as Boxes
-from pytest_perfgate.tasks.detection_data import DetectionData, Prediction
-from pytest_perfgate.tasks.input_options import Input
+from pytest_perfgate.tasks.detection.data import DetectionData, Prediction
+from pytest_perfgate.tasks.pixels.input_options import Input
 
 
 @given(

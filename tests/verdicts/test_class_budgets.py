@@ -14,9 +14,9 @@ from pytest_perfgate.records.recipe_record import RecipeRecord
 from pytest_perfgate.records.verdict import Verdict
 from pytest_perfgate.suite.budgets import read_budget
 from pytest_perfgate.suite.tables import BudgetTable, Place
-from pytest_perfgate.tasks.coco import evaluate
 from pytest_perfgate.tasks.detection import METRICS, Detection, Output
-from pytest_perfgate.tasks.detection_data import DetectionData, Prediction
+from pytest_perfgate.tasks.detection.coco_scores import evaluate
+from pytest_perfgate.tasks.detection.data import DetectionData, Prediction
 from pytest_perfgate.verdicts import class_bounds
 from pytest_perfgate.verdicts.accuracy_intervals import (
     accuracy_difference,

@@ -15,8 +15,8 @@ from pytest_perfgate.stats.average_precision import (
     mean_average_precision,
     paired_bootstrap,
 )
-from pytest_perfgate.tasks.coco import evaluate
-from pytest_perfgate.tasks.detection_data import DetectionData, Prediction
+from pytest_perfgate.tasks.detection.coco_scores import evaluate
+from pytest_perfgate.tasks.detection.data import DetectionData, Prediction
 from pytest_perfgate.verdicts.accuracy_intervals import accuracy_difference, accuracy_interval
 
 CATEGORIES = 4

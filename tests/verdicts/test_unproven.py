@@ -14,8 +14,8 @@ from pytest_perfgate.records.recipe import Budget, Limit, LimitKind
 from pytest_perfgate.records.recipe_record import RecipeRecord
 from pytest_perfgate.records.verdict import Status, Verdict
 from pytest_perfgate.stats.ratio import bootstrap
-from pytest_perfgate.tasks.coco import evaluate
 from pytest_perfgate.tasks.detection import METRICS
+from pytest_perfgate.tasks.detection.coco_scores import evaluate
 from pytest_perfgate.units import Unit
 from pytest_perfgate.verdicts.accuracy_intervals import accuracy_difference, accuracy_interval
 from pytest_perfgate.verdicts.evidence import Base, Evidence

@@ -15,8 +15,8 @@ from pytest_perfgate.building.project_code import Watch
 from pytest_perfgate.building.suite_data import SuiteData
 from pytest_perfgate.suite import reading
 from pytest_perfgate.tasks import image_files
-from pytest_perfgate.tasks.classification_data import ClassificationData
-from pytest_perfgate.tasks.detection_data import DetectionData
+from pytest_perfgate.tasks.classification.data import ClassificationData
+from pytest_perfgate.tasks.detection.data import DetectionData
 from pytest_perfgate.tasks.image_files import ImageFiles
 from pytest_perfgate.worker import prepare
 from pytest_perfgate.worker.protocol import WorkProgress

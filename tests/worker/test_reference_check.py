@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 from pytest_perfgate.tasks.classification import Classification, Output
-from pytest_perfgate.tasks.classification_data import Called, ClassificationData
-from pytest_perfgate.tasks.input_options import Input
+from pytest_perfgate.tasks.classification.data import Called, ClassificationData
+from pytest_perfgate.tasks.pixels.input_options import Input
 from pytest_perfgate.worker.reference_check import doubt_of
 
 HALF = 40

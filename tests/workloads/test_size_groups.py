@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from pytest_perfgate.errors import RuntimeFault
 from pytest_perfgate.inputs import Inputs
-from pytest_perfgate.tasks.input_options import Input
-from pytest_perfgate.tasks.preprocessing import Pixels
+from pytest_perfgate.tasks.pixels.input_options import Input
+from pytest_perfgate.tasks.pixels.preprocessing import Pixels
 from pytest_perfgate.workloads import WorkContext
 from pytest_perfgate.workloads.batches import Batches
 from pytest_perfgate.workloads.evaluated_outputs import OutputRecorder, digest_predictions

@@ -45,8 +45,9 @@ def digest_module(file: Path) -> str:
 
 
 def digest_folder(folder: Path) -> str:
-    """Digest of all modules of a folder."""
-    return digest_files(folder, [file.name for file in folder.glob("*.py")])[0]
+    """Digest of all modules of a folder and of the folders in it."""
+    modules = (file.relative_to(folder).as_posix() for file in folder.rglob("*.py"))
+    return digest_files(folder, list(modules))[0]
 
 
 def source_code(names: Iterable[str]) -> list[str]:

@@ -99,7 +99,7 @@ def _json_files(folder: Path) -> list[Path]:
 
 def _instances(file: Path) -> dict[str, Any] | None:
     """COCO instances with boxes; None: the file holds something else."""
-    from pytest_perfgate.tasks.coco_folder import read_instances_file
+    from pytest_perfgate.tasks.detection.coco_folder import read_instances_file
 
     try:
         coco = read_instances_file(file)
@@ -117,7 +117,7 @@ def _instances(file: Path) -> dict[str, Any] | None:
 def _annotated(folder: Path, file: Path, coco: Mapping[str, Any]) -> DataFacts:
     import numpy as np
 
-    from pytest_perfgate.tasks.coco_instances import of_images, read_instances
+    from pytest_perfgate.tasks.coco.instances import of_images, read_instances
     from pytest_perfgate.tasks.image_files import listed_file
 
     names = [

@@ -12,7 +12,7 @@ from pytest_perfgate import registry
 from pytest_perfgate.cli.init_data import CLASSIFICATION, DETECTION, DataFacts
 from pytest_perfgate.cli.init_model import ModelFacts, Shape
 from pytest_perfgate.errors import RecipeError
-from pytest_perfgate.tasks.fitted_inputs import guessed
+from pytest_perfgate.tasks.pixels.fitted_inputs import guessed
 
 _ULTRALYTICS = {"detect": DETECTION, "segment": DETECTION, "classify": CLASSIFICATION}
 _LISTED = 1000  # rows that a list of detections has, at most; a table of anchors has more

@@ -13,8 +13,8 @@ from pytest_perfgate.sources.onnx_header import Header, Node, read_header
 from pytest_perfgate.sources.onnx_metadata import class_names, literal
 from pytest_perfgate.sources.openvino_ir import OpenVinoIr, read_ir
 from pytest_perfgate.sources.tflite_header import read_tensors
-from pytest_perfgate.tasks.fitted_inputs import fitted, guessed, images_of
-from pytest_perfgate.tasks.input_options import Input
+from pytest_perfgate.tasks.pixels.fitted_inputs import fitted, guessed, images_of
+from pytest_perfgate.tasks.pixels.input_options import Input
 
 Shape = tuple[int | str, ...]
 

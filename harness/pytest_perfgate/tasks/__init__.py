@@ -171,7 +171,7 @@ class Task(registry.Extension, ABC):
         Raises:
             RecipeError: the network takes something else than is declared; names both.
         """
-        from pytest_perfgate.tasks.fitted_inputs import fitted, refuse_others
+        from pytest_perfgate.tasks.pixels.fitted_inputs import fitted, refuse_others
 
         own = {"layout", "dtype", "codes", "others"} <= self.Input.model_fields.keys()
         return fitted(input_options, taken) if own else refuse_others(taken)

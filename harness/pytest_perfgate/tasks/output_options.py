@@ -7,7 +7,7 @@ from typing import Self
 from pydantic import Field, field_validator, model_validator
 
 from pytest_perfgate.artifact import OptionsModel, import_path
-from pytest_perfgate.tasks.replaced_keys import refuse_replaced
+from pytest_perfgate.tasks.pixels.replaced_keys import refuse_replaced
 
 
 class OutputOptions(OptionsModel):

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from pytest_perfgate.tasks.classification_data import ClassificationData
+    from pytest_perfgate.tasks.classification.data import ClassificationData
 
 SIDE = 224
 CLASSES = (
@@ -43,7 +43,7 @@ def validation() -> ClassificationData:
 
 
 def _crops(count: int, *, seed: int, right: bool) -> ClassificationData:
-    from pytest_perfgate.tasks.classification_data import ClassificationData
+    from pytest_perfgate.tasks.classification.data import ClassificationData
 
     generator = np.random.default_rng(seed)
     images: list[Image] = []

@@ -18,7 +18,7 @@ from suites.gpu.classifier import resnet
 from suites.gpu.classifier.data import CLASSES, calibration
 
 if TYPE_CHECKING:
-    from pytest_perfgate.tasks.classification_data import ClassificationData
+    from pytest_perfgate.tasks.classification.data import ClassificationData
 
 _SIDE = 112  # of the crops that statistics are of: a quarter of the work
 _BRANCH = 0.3  # weight of a block's branch beside its shortcut: features keep what images differ by

@@ -1,0 +1,96 @@
+"""Classification: labelled images, and the scores that a network gives them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from pytest_perfgate.errors import DataError
+from pytest_perfgate.tasks.image_files import Digested, ImageFiles
+
+
+class LabelledImages(Digested):
+    """Images with labels and the names of classes; or images alone, without either."""
+
+    images: Sequence[Any]
+    classes: Sequence[str]
+
+    @property
+    def labelled(self) -> bool:
+        """Whether the classes of the images are known."""
+        return bool(self.classes)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was left out or assumed of the images, one sentence each."""
+        _ = self.digests  # decodes every image once
+        return self.images.notes if isinstance(self.images, ImageFiles) else ()
+
+
+@dataclass(frozen=True)
+class ClassificationData(LabelledImages):
+    """Images and the class of each; or images alone, without labels and classes.
+
+    Attributes:
+        images: uint8 (H, W, 3) RGB each.
+        labels: index into `classes` of each image; none, where no image has one.
+        classes: their names, in the order of the network's outputs.
+
+    Raises:
+        DataError: they do not fit together; names the image.
+    """
+
+    images: Sequence[Any]
+    labels: Sequence[int]
+    classes: Sequence[str]
+
+    def __post_init__(self) -> None:
+        if not self.classes and not len(self.labels):
+            return
+        if len(self.labels) != len(self.images):
+            raise DataError(f"there are {len(self.images)} images and {len(self.labels)} labels")
+        if len(set(self.classes)) != len(self.classes) or len(self.classes) < 2:
+            raise DataError(
+                f"the classes are {list(self.classes)}", valid="two or more, each with its own name"
+            )
+        for index, label in enumerate(self.labels):
+            if not 0 <= int(label) < len(self.classes):
+                raise DataError(
+                    f"image {index} is of class {label}", valid=f"0 to {len(self.classes) - 1}"
+                )
+
+    @cached_property
+    def digest(self) -> str:
+        """One text for all images and labels, equal only when all of them are."""
+        known = json.dumps([[int(label) for label in self.labels], list(self.classes)])
+        return hashlib.sha256(("\n".join(self.digests) + known).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Called:
+    """What one image was called: scores in [0, 1] of all classes, (C,) float32."""
+
+    scores: Any
+
+
+def as_called(value: Any) -> Called:
+    """What a project's own post-processing returned for one image: scores (C,), or a `Called`.
+
+    Raises:
+        DataError: it is something else than finite numbers, one per class.
+    """
+    import numpy as np
+
+    scores = np.asarray(value.scores if isinstance(value, Called) else value)
+    if scores.ndim != 1 or len(scores) < 2 or scores.dtype.kind not in "fiu":
+        raise DataError(
+            f"the prediction is {scores.dtype.name} {scores.shape}",
+            valid="scores (C,), one per class",
+        )
+    if not np.isfinite(scores).all():
+        raise DataError("scores are not finite", valid="scores from 0 to 1")
+    return Called(scores.astype(np.float32))

@@ -1,0 +1,1 @@
+"""COCO's annotations as people have them: ids, instances, and what is left out of them."""

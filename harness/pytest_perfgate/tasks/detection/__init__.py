@@ -1,0 +1,273 @@
+"""Detection: boxes of some categories, held to COCO's mean average precision."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from typing_extensions import override
+
+from pytest_perfgate import registry
+from pytest_perfgate.errors import DataError
+from pytest_perfgate.inputs import Inputs
+from pytest_perfgate.metric import Better, Metric, by_name
+from pytest_perfgate.tasks import Pipeline, Task
+from pytest_perfgate.tasks.class_names import matched
+from pytest_perfgate.tasks.detection.data import DetectionData, as_prediction
+from pytest_perfgate.tasks.detection.output import Output
+from pytest_perfgate.tasks.pixels.filters import required
+from pytest_perfgate.tasks.pixels.input_options import Input
+from pytest_perfgate.tasks.pixels.own_functions import OwnPredictions
+from pytest_perfgate.tasks.pixels.preprocessing import Preprocessing
+
+if TYPE_CHECKING:
+    from pytest_perfgate.records.accuracy import Accuracy, Doubt
+    from pytest_perfgate.records.image_losses import SeenBox, WorseImage
+    from pytest_perfgate.tasks.decoders import Decoder
+    from pytest_perfgate.tasks.detection.data import Prediction
+
+
+_IOU = "intersection over union (IoU)"
+
+METRICS = by_name(
+    Metric.score(
+        "map",
+        f"COCO mean average precision over all validation images: mean over categories and {_IOU} "
+        "from 0.50 to 0.95, at most 100 detections per image.",
+        by_class=True,
+    ),
+    Metric.score("map50", "map at an IoU of 0.50.", by_class=True),
+    Metric.score("map75", "map at an IoU of 0.75.", by_class=True),
+    *(
+        Metric.score(
+            f"map_{size}",
+            f"map of objects {words} pixels, by COCO's areas. Not measured without such objects. "
+            "It has no interval: two recipes compare as equal only when their predictions are "
+            "identical.",
+            optional=True,
+        )
+        for size, words in (
+            ("small", "of at most 32 x 32"),
+            ("medium", "from 32 x 32 to 96 x 96"),
+            ("large", "of at least 96 x 96"),
+        )
+    ),
+    *(
+        Metric.score(
+            name,
+            f"{words} Detections of at least the score of `operating_point` count; they match "
+            "as in map, at its IoU, and all categories count together. Not measured without "
+            "`operating_point` in `[suite.output]`.",
+            optional=True,
+        )
+        for name, words in (
+            ("precision", "Share of detections that match an object."),
+            ("recall", "Share of objects that a detection matches."),
+            ("f1", "Harmonic mean of precision and recall."),
+        )
+    ),
+    Metric.score(
+        "agreement",
+        "Share of detections that recipe and reference have in common: twice the number of matched "
+        "pairs, divided by all detections of both with a score of at least 0.3. Two detections "
+        "match when they have the same category and an IoU of at least 0.5. No annotations are "
+        "used.",
+        against_reference=True,
+    ),
+    Metric.score(
+        "score_shift",
+        "Mean absolute difference between the scores of recipe and reference, over matched pairs "
+        "of detections in which at least one score is 0.3 or more; such a detection without a "
+        "match counts with its whole score. It changes when all scores collapse in the same order, "
+        "map does not.",
+        Better.LOWER,
+        against_reference=True,
+    ),
+)
+
+
+class Detection(Task):
+    """The task `detection`."""
+
+    name = "detection"
+    metrics = METRICS
+    Data = DetectionData
+    class_score = "average precision"
+    Input = Input
+    Output = Output
+    requires = (
+        registry.from_extra("faster_coco_eval", "detection"),
+        registry.from_extra("PIL", "detection"),
+    )
+
+    def read(self, declared: Mapping[str, Any], folder: Path, root: Path) -> DetectionData:
+        """`{ images = "folder", annotations = "instances.json" }`: COCO's instances. Without
+        `annotations` the images alone.
+        """
+        from pytest_perfgate.tasks.detection.coco_folder import read_folder
+
+        return read_folder(declared, folder, root)
+
+    @override
+    def requires_with(self, input_options: Any) -> tuple[registry.Requirement, ...]:
+        """Also the package that resizes pictures."""
+        return (*self.requires, *required(input_options))
+
+    @override
+    def fit_output(self, output_options: Any, data: Callable[[], DetectionData]) -> Any:
+        """Names of the network's classes become indices."""
+        names = output_options.options.get("classes", ())
+        if not names or not isinstance(names[0], str):
+            return output_options
+        options = {key: value for key, value in output_options.options.items() if key != "classes"}
+        if data().annotated:
+            background = options.get("background")
+            known = data().instances.categories
+            options["classes"], options["class_count"] = matched(names, known, background)
+        return output_options.model_copy(update={"options": options})
+
+    def pipeline(self, input_options: Any, output_options: Any) -> DetectionPipeline:
+        """The stages around inference."""
+        return DetectionPipeline(input_options, output_options)
+
+    def evaluate(self, data: DetectionData, predictions: Sequence[Prediction]) -> Accuracy:
+        """COCO metrics of one prediction per image."""
+        from pytest_perfgate.tasks.detection.coco_scores import evaluate
+
+        return evaluate(data, predictions)
+
+    @override
+    def score_at(
+        self, data: DetectionData, predictions: Sequence[Prediction], output_options: Any
+    ) -> Mapping[str, tuple[Any, Any]]:
+        """Precision, recall and F1 at the declared operating point."""
+        if output_options.operating_point is None or not data.annotated:
+            return {}
+        from pytest_perfgate.tasks.detection.operating_point import ratios_at
+
+        return ratios_at(data.instances, predictions, output_options.operating_point)
+
+    def doubt(
+        self,
+        data: DetectionData,
+        predictions: Sequence[Prediction],
+        accuracy: Accuracy,
+        output_options: Any,
+    ) -> Doubt | None:
+        """See `tasks.detection_doubts.doubt_detections`."""
+        from pytest_perfgate.tasks.detection.doubts import doubt_detections
+
+        return doubt_detections(
+            data, predictions, accuracy, output_options.options.get("classes", ())
+        )
+
+    def doubt_outputs(
+        self, samples: Sequence[tuple[tuple[Any, ...], Any]], output_options: Any
+    ) -> Doubt | None:
+        """See `tasks.decoder_doubts.doubt_boxes`; None for the project's own function."""
+        if output_options.postprocess:
+            return None
+        from pytest_perfgate.tasks.detection.decoder_doubts import doubt_boxes
+
+        return doubt_boxes(samples, output_options)
+
+    def alternatives(
+        self, input_options: Any, output_options: Any
+    ) -> Iterator[tuple[str, Any, Any]]:
+        """Other units and formats of boxes, other decoders, and other ways to prepare pixels."""
+        from pytest_perfgate.tasks.detection.doubts import other_decoders
+        from pytest_perfgate.tasks.pixels.other_inputs import other_inputs
+
+        for text, output in other_decoders(output_options):
+            yield text, input_options, output
+        for text, pixels in other_inputs(input_options):
+            yield text, pixels, output_options
+
+    def pack(self, predictions: Sequence[Prediction]) -> dict[str, Any]:
+        """Predictions as arrays, to be kept."""
+        from pytest_perfgate.tasks.detection.agreement import pack
+
+        return pack(predictions)
+
+    def compare(self, ours: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+        """`agreement` and `score_shift` of two packed predictions: numerator and denominator per
+        image.
+        """
+        from pytest_perfgate.tasks.detection.agreement import compare, unpack
+
+        return compare(unpack(ours), unpack(other))
+
+    def worse(
+        self, data: DetectionData, ours: Mapping[str, Any], other: Mapping[str, Any], most: int
+    ) -> list[WorseImage]:
+        """The images whose objects lost most of their scores."""
+        from pytest_perfgate.tasks.detection.agreement import unpack
+        from pytest_perfgate.tasks.detection.losses import truth, worse_images
+
+        names = data.instances.categories
+        return worse_images(truth(data), unpack(ours), unpack(other), names, most)
+
+    def objects(self, data: DetectionData, index: int) -> tuple[str, tuple[SeenBox, ...]]:
+        """The file name of an image, and its annotated boxes."""
+        from pytest_perfgate.tasks.detection.losses import object_boxes, truth
+
+        instances = data.instances
+        return instances.files[index], object_boxes(truth(data)[index], instances.categories)
+
+
+class DetectionPipeline(Pipeline):
+    """Pre-process and post-process as declared."""
+
+    def __init__(self, options: Input, wanted: Output) -> None:
+        self._pixels = Preprocessing(options, placed=not wanted.postprocess)
+        self._wanted = wanted
+        self.decoder: Decoder = registry.find(registry.DECODERS, wanted.decode)
+        self._decoder_options = self.decoder.Options.model_validate(wanted.options)
+        self._own = (
+            OwnPredictions(wanted.postprocess, as_prediction) if wanted.postprocess else None
+        )
+        self._units = self.decoder.units(self._decoder_options)
+
+    def preprocess(self, images: Sequence[Any]) -> tuple[Inputs, Any]:
+        """See `tasks.preprocessing`."""
+        return self._pixels.read(images)
+
+    def postprocess(self, outputs: tuple[Any, ...], meta: Any) -> list[Prediction]:
+        """The network's outputs to one prediction per image, in pixels of the original image."""
+        if self._own is not None:
+            return self._own.read(outputs, meta)
+        import numpy as np
+
+        from pytest_perfgate.tasks.boxes import suppress
+        from pytest_perfgate.tasks.detection.data import Prediction
+
+        wanted = self._wanted
+        try:
+            decoded = self.decoder.decode(
+                outputs, wanted.score_threshold, self._decoder_options, meta
+            )
+        except DataError as error:
+            from pytest_perfgate.tasks.detection.decoder_doubts import explained
+
+            raise explained(error, outputs, meta, wanted) from None
+        predictions = []
+        for (boxes, scores, categories), where in zip(decoded, meta, strict=True):
+            if self._units == "fractions":
+                boxes = boxes * np.array([*where.network[::-1]] * 2, dtype=np.float32)  # noqa: PLW2901 - in network pixels from here on
+            if self.decoder.suppresses:
+                kept = suppress(
+                    boxes, scores, categories, wanted.iou_threshold, wanted.max_detections
+                )
+            else:
+                kept = np.argsort(-scores, kind="stable")[: wanted.max_detections]
+            height, width = where.original
+            mapped: Any = boxes[kept]
+            if self._units != "original":
+                mapped = mapped - np.array([*where.offset] * 2, dtype=np.float32)
+                mapped /= np.array([*where.scale] * 2, dtype=np.float32)
+            mapped = np.clip(mapped, 0, np.array([width, height] * 2, dtype=np.float32))
+            whole = (mapped[:, 2:] > mapped[:, :2]).all(axis=1)  # an empty box is no box
+            kept = kept[whole]
+            predictions.append(Prediction(mapped[whole], scores[kept], categories[kept]))
+        return predictions

@@ -1,0 +1,115 @@
+"""A declared data set of detection: a folder of images, and a file of COCO instances."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pytest_perfgate.errors import DataError
+from pytest_perfgate.tasks.coco.ids import short
+from pytest_perfgate.tasks.coco.instances import of_images
+from pytest_perfgate.tasks.detection.data import DetectionData
+from pytest_perfgate.tasks.image_files import ImageFiles, declared_path, hint, listed_file
+from pytest_perfgate.tasks.image_folder import (
+    declared_folder,
+    listed_files,
+    listed_names,
+    other_types_note,
+    pictures,
+    refuse_other_keys,
+)
+
+
+def read_folder(source: Mapping[str, Any], folder: Path, root: Path) -> DetectionData:
+    """A declared data set: `{ images = "folder", annotations = "instances.json" }`. Without
+    `annotations` nothing is known of the images below the folder. `list` names a text file with
+    some of the images.
+
+    Raises:
+        DataError: names the file, the entry and what is wrong with it.
+    """
+    refuse_other_keys(source, ("images", "annotations", "list"))
+    place = declared_folder(source, folder, root)
+    names = listed_names(source, folder, root)
+    if "annotations" not in source:
+        return _images_alone(place, names)
+    file = declared_path(folder, str(source["annotations"]), root)
+    coco = read_instances_file(file)
+    try:
+        if names is not None:
+            coco = of_images(coco, names)
+        return DetectionData(images=ImageFiles(_files(coco["images"], place)), coco=coco)
+    except DataError as error:
+        raise error.at(str(file)) from None
+
+
+def _images_alone(place: Path, names: list[str] | None) -> DetectionData:
+    files, others = pictures(place) if names is None else (listed_files(place, names), {})
+    if not files:
+        raise DataError("there are no images", where=str(place))
+    coco = {
+        "images": [
+            {"id": row + 1, "file_name": name if names else file.relative_to(place).as_posix()}
+            for row, (file, name) in enumerate(zip(files, names or map(str, files), strict=True))
+        ],
+        "annotations": [],
+        "categories": [{"id": 1, "name": "unknown"}],
+    }
+    images = ImageFiles(files, other_types_note(others))
+    return DetectionData(images=images, coco=coco, annotated=False)
+
+
+def read_instances_file(file: Path) -> dict[str, Any]:
+    """The JSON of the file: UTF-8, with a byte order mark or without, or UTF-16.
+
+    Raises:
+        DataError: it cannot be read, or holds no COCO instances.
+    """
+    try:
+        coco = json.loads(file.read_bytes())
+    except OSError as error:
+        raise DataError(f"the file cannot be read: {error.strerror}", where=str(file)) from error
+    except RecursionError as error:
+        raise DataError("the file is nested too deeply", where=str(file)) from error
+    except ValueError as error:
+        raise DataError(f"the file is not JSON: {error}", where=str(file)) from error
+    if isinstance(coco, list):
+        raise DataError(
+            "the file holds a list: these are results of a detector, not instances",
+            where=str(file),
+            valid="a table of images, annotations and categories",
+        )
+    if not isinstance(coco, dict) or not isinstance(coco.get("images"), list):
+        raise DataError(
+            "the file holds no COCO instances",
+            where=str(file),
+            valid="a table of images, annotations and categories",
+        )
+    return coco
+
+
+def _files(entries: list[Any], place: Path) -> list[Path]:
+    """The file of each image entry."""
+    files: list[Path] = []
+    missing: list[tuple[int, str]] = []
+    for row, entry in enumerate(entries):
+        name = entry.get("file_name") if isinstance(entry, dict) else None
+        if not isinstance(name, str) or not name:
+            raise DataError(f"images[{row}] has the file_name {short(name)}", valid="a path")
+        file = listed_file(place, name)
+        if file is None:
+            missing.append((row, name))
+        else:
+            files.append(file)
+    if missing:
+        row, name = missing[0]
+        raise DataError(
+            f"{len(missing)} of {len(entries)} images are not there; the first is images[{row}], "
+            f"{short(name)}",
+            where=str(place),
+            next_step=hint(place, name)
+            or "fetch them, or take their entries and annotations out of the file",
+        )
+    return files

@@ -1,0 +1,112 @@
+"""Detection: annotated images, and what is predicted of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from typing_extensions import override
+
+from pytest_perfgate.errors import DataError
+from pytest_perfgate.tasks.coco.instances import Instances, read_instances
+from pytest_perfgate.tasks.image_files import Digested, ImageFiles
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class DetectionData(Digested):
+    """Images and their COCO annotations.
+
+    Attributes:
+        images: uint8 (H, W, 3) RGB each, in the order of `coco["images"]`.
+        coco: instances as COCO writes them: images, annotations, categories.
+        annotated: whether the objects in the images are known; False: nothing is said of them.
+
+    Raises:
+        DataError: the two do not fit together; names the entry.
+    """
+
+    images: Sequence[Any]
+    coco: dict[str, Any]
+    annotated: bool = True
+
+    def __post_init__(self) -> None:
+        _ = self.instances  # raises what is wrong with them
+
+    @cached_property
+    def instances(self) -> Instances:
+        """The annotations, checked, as rows and arrays."""
+        return read_instances(self.coco, len(self.images))
+
+    @override
+    def _check(self, index: int, image: npt.NDArray[np.uint8]) -> None:
+        self.instances.compare_size(index, image.shape)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was left out or assumed of images and annotations, one sentence each."""
+        _ = self.digests  # decodes every image once
+        files = self.images.notes if isinstance(self.images, ImageFiles) else ()
+        return (*self.instances.notes, *files)
+
+    @cached_property
+    def digest(self) -> str:
+        """One text for all images and annotations, equal only when all of them are."""
+        text = "\n".join(self.digests) + json.dumps(self.coco, sort_keys=True, default=_as_list)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What was found in one image: `boxes` float32 (M, 4) corners in its pixels, `scores` float32
+    (M,) best first, `categories` int64 (M,), indices into the data's categories.
+    """
+
+    boxes: npt.NDArray[np.float32]
+    scores: npt.NDArray[np.float32]
+    categories: npt.NDArray[np.int64]
+
+
+def as_prediction(value: Any) -> Prediction:
+    """What a project's own post-processing returned for one image: a `Prediction`, or a tuple of
+    boxes (M, 4), scores (M,) and categories (M,), in any order of scores.
+
+    Raises:
+        DataError: it is neither, or holds something else than finite numbers and whole categories.
+    """
+    import numpy as np
+
+    parts = value
+    if isinstance(value, Prediction):
+        parts = (value.boxes, value.scores, value.categories)
+    if not isinstance(parts, tuple) or len(parts) != 3:
+        raise DataError(f"the prediction is {type(value).__name__}", valid=_VALID)
+    boxes, scores, categories = (np.asarray(part) for part in parts)
+    shapes = (boxes.shape, scores.shape, categories.shape)
+    if shapes != ((len(scores), 4), (len(scores),), (len(scores),)):
+        raise DataError(f"the arrays have shapes {', '.join(map(str, shapes))}", valid=_VALID)
+    if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
+        raise DataError("boxes or scores are not finite", valid=_VALID)
+    if len(categories) and not (categories.dtype.kind in "iu" and categories.min() >= 0):
+        raise DataError(f"categories are {categories.dtype.name}", valid=_VALID)
+    best = np.argsort(-scores, kind="stable")
+    return Prediction(
+        boxes[best].astype(np.float32),
+        scores[best].astype(np.float32),
+        categories[best].astype(np.int64),
+    )
+
+
+_VALID = "boxes (M, 4) in pixels of the image, scores (M,), and categories (M,), 0 or more"
+
+
+def _as_list(value: Any) -> Any:
+    """Numbers and arrays of numpy, which a suite's function may use, as JSON has them."""
+    return value.tolist()

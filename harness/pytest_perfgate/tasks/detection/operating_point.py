@@ -1,0 +1,45 @@
+"""Precision, recall and F1 of a detector where an application uses it: at one score, at one IoU."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from pytest_perfgate.tasks.detection.coco_scores import greedy, tables
+
+if TYPE_CHECKING:
+    from pytest_perfgate.tasks.coco.instances import Instances
+    from pytest_perfgate.tasks.detection.data import Prediction
+    from pytest_perfgate.tasks.detection.output import OperatingPoint
+
+Sums = npt.NDArray[np.float64]
+
+
+def ratios_at(
+    instances: Instances, predictions: Sequence[Prediction], point: OperatingPoint
+) -> dict[str, tuple[Sums, Sums]]:
+    """Numerator and denominator per image (images,) of precision, recall and F1.
+
+    Detections below the score are left out. The others match objects of their category as COCO has
+    it: by falling score, each the free object that it overlaps most. Detections on crowds do not
+    count, and crowds are no objects to find. F1 is 2 * hits / (detections + objects).
+    """
+    truth, detections = tables(instances, instances.image, predictions)
+    hits, counted, objects = np.zeros((3, len(predictions)))
+    for (row, _), (_, crowd) in truth.items():
+        objects[row] += int((~crowd).sum())
+    nothing = (np.zeros((0, 4)), np.zeros(0, dtype=bool))
+    for (row, category), (boxes, scores) in detections.items():
+        kept = scores >= np.float32(point.score)
+        places, crowd = truth.get((row, category), nothing)
+        matched, passed = greedy(boxes[kept], places, crowd, (point.iou,))
+        hits[row] += np.count_nonzero(matched)
+        counted[row] += int(kept.sum()) - np.count_nonzero(passed)
+    return {
+        "precision": (hits, counted),
+        "recall": (hits, objects),
+        "f1": (2 * hits, counted + objects),
+    }
