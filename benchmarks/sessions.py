@@ -29,7 +29,7 @@ from pytest_perfgate.records.session import SessionRecord, SuiteRecord
 from pytest_perfgate.records.settings import Settings
 from pytest_perfgate.records.verdict import Verdict
 from pytest_perfgate.search.run import RangeOutcome
-from pytest_perfgate.session.arms import BaseTree
+from pytest_perfgate.session.suite_at import BaseTree
 from pytest_perfgate.session.suite_run import SuiteRun
 from pytest_perfgate.suite import reading
 from pytest_perfgate.verdicts.evidence import Evidence, Risk

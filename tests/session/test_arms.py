@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from pytest_perfgate.measure.base_checkout import Commit
 from pytest_perfgate.records.verdict import LimitResult, Status, Verdict
-from pytest_perfgate.session.arms import Arms, BaseTree
+from pytest_perfgate.session.arms import Arms
+from pytest_perfgate.session.suite_at import BaseTree
 from pytest_perfgate.suite import reading
 from pytest_perfgate.suite.metrics import metrics_of
 

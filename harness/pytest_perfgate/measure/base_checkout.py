@@ -29,6 +29,7 @@ class Commit:
         prefix: the project's root below that folder, "" when they are the same.
         merge_base: whether the commit is not the ref's own, but the last one that it has in common
             with the working tree's.
+        option: the option that named the ref.
     """
 
     ref: str
@@ -36,6 +37,7 @@ class Commit:
     top: Path
     prefix: str
     merge_base: bool = False
+    option: str = "--perf-base"
 
     @property
     def name(self) -> str:
@@ -46,15 +48,16 @@ class Commit:
         return short if self.commit.startswith(self.ref) else f"{self.ref} ({short})"
 
 
-def find(root: Path, ref: str, *, tip: bool = False) -> Commit:
+def find(root: Path, ref: str, *, tip: bool = False, option: str = "--perf-base") -> Commit:
     """The commit to compare with: the merge base of `ref` and HEAD, so that what others did on that
-    branch meanwhile is not part of the difference; with `tip` the ref's own commit.
+    branch meanwhile is not part of the difference; with `tip` the ref's own commit. `option` is the
+    one that named the ref, for messages.
 
     Raises:
         PerfgateError: there is no git, no repository, no such ref, or no common history; git's
             reason is named.
     """
-    where = f"--perf-base {ref}"
+    where = f"{option} {ref}"
     answer = git.run(root, "rev-parse", "--show-toplevel")
     if answer.returncode:
         if "not a git repository" not in answer.stderr:
@@ -62,13 +65,13 @@ def find(root: Path, ref: str, *, tip: bool = False) -> Commit:
         raise PerfgateError(
             f"{root} is not in a git repository",
             where=where,
-            next_step="run it in a clone of the project, or leave --perf-base out",
+            next_step=f"run it in a clone of the project, or leave {option} out",
         )
     top = Path(answer.stdout.strip())
     own = _commit(root, ref, where)
     commit = own if tip else _merge_base(root, ref, own, where)
     prefix = git.answer(root, "rev-parse", "--show-prefix") or ""
-    return Commit(ref, commit, top, prefix, merge_base=commit != own)
+    return Commit(ref, commit, top, prefix, merge_base=commit != own, option=option)
 
 
 def _commit(root: Path, ref: str, where: str) -> str:
@@ -129,7 +132,7 @@ def checked_out(commit: Commit, cache: Path) -> Iterator[Path]:
     with held_folder(cache / "base", commit.commit[:10]) as place:
         tree, index = place / "tree", place / "index"
         tree.mkdir()
-        where = f"--perf-base {commit.ref}"
+        where = f"{commit.option} {commit.ref}"
         more = {"GIT_INDEX_FILE": str(index.resolve())}
         for command in (
             ("read-tree", commit.commit),

@@ -2,34 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from pytest_perfgate.errors import PerfgateError
-from pytest_perfgate.files import short_path
-from pytest_perfgate.measure.base_checkout import Commit
 from pytest_perfgate.measure.preparation import Arm
-from pytest_perfgate.measure.untracked_inputs import bring
 from pytest_perfgate.metric import MEMORY_GROWTH, PARITY, Metric, Rule
-from pytest_perfgate.records.code_tree import CodeTree
 from pytest_perfgate.records.recipe import LimitKind, Recipe, Suite
 from pytest_perfgate.records.verdict import Status, Verdict
-from pytest_perfgate.session.fetched_suites import other_content
-from pytest_perfgate.suite import reading
+from pytest_perfgate.session.suite_at import BaseTree, SuiteAt
 
 _BESIDE = LimitKind.SPEEDUP, LimitKind.GROWTH, LimitKind.DROP
-
-
-@dataclass(frozen=True)
-class BaseTree:
-    """The other version of the code: which it is, where it lies, and what interprets it."""
-
-    commit: Commit
-    root: Path
-    python: str = ""
 
 
 class Arms:
@@ -102,60 +85,17 @@ class Arms:
     def _at_base(self, base: BaseTree, skipped: Collection[str]) -> list[Arm]:
         if self._wanted.keys() <= set(skipped):  # nothing is measured, and nothing fetched for it
             return []
-        file = base.root / short_path(self._suite.folder, self._suite.root) / self._suite.file.name
-        problem, read = "", None
-        if file.is_file():
-            brought = bring(self._suite, file.parent, _code_tree(base))
-            if brought.problem:
-                self.problems |= dict.fromkeys(self._wanted, brought.problem)
-                return []
-            if brought.names:
-                self.notes.append(
-                    "files that git does not track, taken from the working tree for "
-                    f"{base.commit.name}: {', '.join(brought.names)}"
-                )
-            read, problem = self._with_files(reading.read(file, base.root, _code_tree(base)), base)
-        else:
-            problem = f"the suite does not exist at {base.commit.name}"
-        if read is not None and read.suite is None and not problem:
-            first = read.suite_problems[0]
-            problem = f"its suite file cannot be read at {base.commit.name}: {first.problem}"
+        there = SuiteAt(self._suite, base, self._fetch)
+        self.notes += there.notes
         arms = []
         for name in self._wanted:
             if name in skipped:
                 continue
-            recipe = read.suite.recipes.get(name) if read and read.suite else None
-            if recipe is None or read is None or read.suite is None:
-                self.problems[name] = problem or _not_at_base(name, base, read)
-                continue
-            suite = replace(read.suite, import_path=self._suite.import_path)
-            if recipe.search is not None:
-                try:
-                    values = self._values.get(name, {})
-                    recipe = reading.filled(read, base.root, name, values)
-                except PerfgateError as error:
-                    self.problems[name] = (
-                        f"its ranges at {base.commit.name} do not allow the values of the "
-                        f"working tree's search: {error.problem}"
-                    )
-                    continue
-                suite = replace(suite, recipes={**suite.recipes, name: recipe})
-            arms.append(Arm(at_base(name), suite, recipe, python=base.python or sys.executable))
+            try:
+                arms.append(there.arm(name, at_base(name), self._values.get(name, {})))
+            except PerfgateError as error:
+                self.problems[name] = error.problem
         return arms
-
-    def _with_files(self, read: reading.SuiteFile, base: BaseTree) -> tuple[reading.SuiteFile, str]:
-        """The base's suite with what it names in stores, by its own lock file; or why it has
-        none.
-        """
-        if read.suite is None:
-            return read, ""
-        try:
-            suite = self._fetch(read.suite)
-        except PerfgateError as error:
-            problem = f"its files cannot be fetched at {base.commit.name}: {error.problem}"
-            return replace(read, suite=None, suite_problems=(error,)), problem
-        self.notes += other_content(self._suite, suite, base.commit.name)
-        return replace(read, suite=suite), ""
 
     def blocks(self, verdicts: Iterable[Verdict] | None = None) -> list[tuple[str, ...]]:
         """Labels of arms that take turns at every inference: those that a limit compares.
@@ -226,13 +166,6 @@ class Arms:
         return known is not None and known.rule is Rule.LAUNCHES
 
 
-def _code_tree(base: BaseTree) -> CodeTree:
-    """The base's files: its root lies as far below their top as the project's does."""
-    depth = len(Path(base.commit.prefix).parts)
-    top = base.root.parents[depth - 1] if depth else base.root
-    return CodeTree(top, base.commit.top.resolve(), base.commit.name, base.commit.commit)
-
-
 def copy_of(reference: str) -> str:
     """The label of a reference's unchanged copy; no recipe's name has an @."""
     return f"{reference}@copy"
@@ -241,10 +174,3 @@ def copy_of(reference: str) -> str:
 def at_base(name: str) -> str:
     """The label of a recipe at the base's version of the code."""
     return f"{name}@base"
-
-
-def _not_at_base(name: str, base: BaseTree, read: reading.SuiteFile | None) -> str:
-    problems = read.problems.get(name) if read else None
-    if problems:
-        return f"the recipe cannot be read at {base.commit.name}: {problems[0].problem}"
-    return f"there is no recipe {name!r} at {base.commit.name}"

@@ -29,9 +29,9 @@ from pytest_perfgate.records.settings import Settings
 from pytest_perfgate.records.verdict import Verdict
 from pytest_perfgate.report import publish
 from pytest_perfgate.search.run import resolve_ranges
-from pytest_perfgate.session.arms import BaseTree
 from pytest_perfgate.session.failed_suite import BROKEN, failed_suite, unread, unread_suite
 from pytest_perfgate.session.fetched_suites import FetchedSuites
+from pytest_perfgate.session.suite_at import BaseTree
 from pytest_perfgate.session.suite_judge import MEASURED
 from pytest_perfgate.session.suite_run import SuiteRun
 from pytest_perfgate.suite import reading, requirements

@@ -18,7 +18,8 @@ from pytest_perfgate.records.recipe_record import Failure, RecipeRecord
 from pytest_perfgate.records.search import Search
 from pytest_perfgate.records.session import BaseRecord
 from pytest_perfgate.records.verdict import Status, Verdict
-from pytest_perfgate.session.arms import Arms, BaseTree, at_base, copy_of
+from pytest_perfgate.session.arms import Arms, at_base, copy_of
+from pytest_perfgate.session.suite_at import BaseTree
 from pytest_perfgate.verdicts.evidence import Base, Evidence, Risk
 from pytest_perfgate.verdicts.judge import judge, measured, why_not
 

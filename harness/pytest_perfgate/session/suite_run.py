@@ -19,8 +19,9 @@ from pytest_perfgate.records.session import SuiteRecord
 from pytest_perfgate.records.settings import Settings
 from pytest_perfgate.records.verdict import Verdict
 from pytest_perfgate.search.run import RangeOutcome
-from pytest_perfgate.session.arms import Arms, BaseTree, copy_of
+from pytest_perfgate.session.arms import Arms, copy_of
 from pytest_perfgate.session.slow_recipes import Slowness
+from pytest_perfgate.session.suite_at import BaseTree
 from pytest_perfgate.session.suite_judge import SuiteJudge
 from pytest_perfgate.session.suite_launches import SuiteLaunches
 from pytest_perfgate.suite.locations import with_files
