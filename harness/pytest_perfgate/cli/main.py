@@ -12,6 +12,7 @@ from typing import TextIO
 from pytest_perfgate import __version__
 from pytest_perfgate.cli import (
     baselines,
+    bisect,
     cache,
     doctor,
     explain,
@@ -25,7 +26,10 @@ from pytest_perfgate.cli import (
 from pytest_perfgate.errors import PerfgateError
 from pytest_perfgate.plain_text import printable
 
-_COMMANDS = (init, lock, schema, doctor, explain, freeze, report, history, baselines, cache)
+_COMMANDS = (
+    *(init, lock, schema, doctor, explain, freeze, bisect),
+    *(report, history, baselines, cache),
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -26,14 +26,19 @@ def number(unit: str) -> Callable[[str], float]:
 seconds = number("seconds, such as 60")
 
 
-def add_seconds(parser: argparse.ArgumentParser) -> None:
-    """`--seconds S`: the time for measuring."""
+def add_seconds(
+    parser: argparse.ArgumentParser,
+    *,
+    default: float = 60.0,
+    more: str = "more gives narrower intervals",
+) -> None:
+    """`--seconds S`: the time for measuring; `more` is what else to know of it."""
     parser.add_argument(
         "--seconds",
         type=seconds,
-        default=60.0,
+        default=default,
         metavar="S",
-        help="time for measuring (default: 60); more gives narrower intervals",
+        help=f"time for measuring (default: {default:g}); {more}",
     )
 
 

@@ -1,0 +1,1 @@
+"""Several commits of one project, measured in the same launches."""
