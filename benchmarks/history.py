@@ -30,6 +30,7 @@ from pytest_perfgate.history.nights import Series, read
 from pytest_perfgate.history.page import render
 from pytest_perfgate.history.rows import COLUMNS, YARDSTICK
 from pytest_perfgate.history.store import History, connect
+from pytest_perfgate.history.watch import watch
 from pytest_perfgate.machine.fingerprint import this_environment, this_machine
 from pytest_perfgate.metric import PERFORMANCE, Better, Metric, Rule
 from pytest_perfgate.units import Unit
@@ -266,7 +267,7 @@ def measure(recipes: int, nights: int, folder: Path) -> Figures:
     loaded = time.perf_counter()
     findings = analyse(past, choices)
     analysed = time.perf_counter()
-    page = render(findings, None)
+    page = render(findings, None, watch(findings, {}, last, None))
     put(folder / "nightly.html", page)
     rendered = time.perf_counter()
     planted = plant(recipes, nights)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from pytest_perfgate.history.alerts import Alert
 from pytest_perfgate.history.analysis import analyse
-from pytest_perfgate.history.findings import Choices
+from pytest_perfgate.history.findings import Choices, Findings
 from pytest_perfgate.history.nights import read
 from pytest_perfgate.history.page import answer, render
 from pytest_perfgate.history.store import History
+from pytest_perfgate.history.watch import Watch, watch
 from pytest_perfgate.records.verdict import Status
 
 from tests.history import nights
@@ -27,14 +30,24 @@ def page(folder: Path, listed: Sequence[Night]) -> str:
     """The page of a store of these nights."""
     nights.fill(folder, listed)
     with History(folder) as store:
-        return render(analyse(read(store, 366, 30), Choices()), None)
+        findings = analyse(read(store, 366, 30), Choices())
+    return render(findings, None, watched(findings))
 
 
 def told(folder: Path, listed: Sequence[Night]) -> str:
     """The page's first sentences."""
     nights.fill(folder, listed)
     with History(folder) as store:
-        return answer(analyse(read(store, 366, 30), Choices()))
+        findings = analyse(read(store, 366, 30), Choices())
+    return answer(findings, watched(findings))
+
+
+def watched(findings: Findings, *alerts: Alert, hours: float = 1.0) -> Watch:
+    """The alerts so many hours after the last night; `alerts` are stored of its machine."""
+    past = findings.past.nights
+    now = nights.FIRST + timedelta(days=len(past) - 1, hours=hours)
+    stored = {past[-1].machine: alerts} if past else {}
+    return watch(findings, stored, now, None)
 
 
 def test_the_answer_names_what_changed_since_when_and_by_how_much(tmp_path: Path) -> None:

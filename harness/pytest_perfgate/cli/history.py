@@ -40,25 +40,31 @@ def folder_option(parser: argparse.ArgumentParser, name: str) -> None:
     )
 
 
-def report(folder: Path, output: Path | None) -> int:
-    """Writes the nightly page; 0 when it is written.
+def report(folder: Path, output: Path | None, baselines: Path) -> int:
+    """Writes the nightly page; 0 when it is written. `baselines` has the alerts.
 
     Raises:
-        PerfgateError: there is no store, or the page cannot be written.
+        PerfgateError: there is no store, an alert cannot be read, or the page cannot be written.
     """
+    from pytest_perfgate.history.alerts import AlertStore
     from pytest_perfgate.history.analysis import analyse
     from pytest_perfgate.history.findings import Choices
     from pytest_perfgate.history.nights import read
     from pytest_perfgate.history.page import render
+    from pytest_perfgate.history.silence import present_recipes
     from pytest_perfgate.history.store import History
+    from pytest_perfgate.history.watch import watch
 
     _there(folder)
+    alerts = AlertStore(baselines).read_all()
     choices = Choices()
     with History(folder) as store:
         past = read(store, choices.days, choices.held_for)
     _say_unread(past.unread)
     page = output or folder.parent / "nightly.html"
-    text = render(analyse(past, choices), Path.cwd())
+    findings = analyse(past, choices)
+    watched = watch(findings, alerts, datetime.now(UTC), present_recipes(Path.cwd()))
+    text = render(findings, Path.cwd(), watched)
     remedy = "name a file in a folder that exists: -o FILE"
     with writing(page, "the page", ReportError, next_step=remedy):
         put(page, text)

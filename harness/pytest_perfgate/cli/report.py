@@ -47,6 +47,9 @@ def add_command(commands: Any) -> None:
         "--index", action="store_true", help="write index.html, a list of the sessions in a folder"
     )
     options.add_folder(report, "--reports", "reports", "folder of the sessions")
+    options.add_folder(
+        report, "--baselines", "baselines", "folder of the baselines, with the alerts of --history"
+    )
     report.add_argument(
         "--markdown", type=Path, metavar="FILE", help="write one session as Markdown, too"
     )
@@ -70,7 +73,7 @@ def _report(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> i
     if arguments.history is not None:
         if arguments.files or arguments.index:
             parser.error("--history cannot be combined with files or --index")
-        return history.report(arguments.history, arguments.output)
+        return history.report(arguments.history, arguments.output, arguments.baselines)
     if arguments.output and len(arguments.files) not in {1, 2}:
         parser.error("--output needs one file or two")
     if (arguments.markdown or arguments.openmetrics) and len(arguments.files) != 1:

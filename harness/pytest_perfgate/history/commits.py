@@ -25,6 +25,7 @@ class Between:
         more: how many more there are at least, 0 for none.
         command: shows them; "" when there is nothing to show.
         base: the last commit of before, "" when it is not known or the same.
+        last: the commit of the night after, "" like `base`.
     """
 
     words: str
@@ -32,6 +33,7 @@ class Between:
     more: int = 0
     command: str = ""
     base: str = ""
+    last: str = ""
 
 
 def between(before: Night, after: Night, root: Path | None) -> Between:
@@ -55,12 +57,18 @@ def between(before: Night, after: Night, root: Path | None) -> Between:
         max(0, len(listed) - _LISTED),
         f"git log --oneline {names}",
         old[:_SHOWN],
+        new[:_SHOWN],
     )
 
 
-def next_command(commits: Between, recipe: str, metric: str, *, budget: bool) -> str:
-    """What to run to be sure."""
+def next_command(
+    commits: Between, recipe: str, metric: str, *, budget: bool, state: str = ""
+) -> str:
+    """What to run to be sure; where a step is confirmed, to find its commit."""
     chosen = shlex.quote(f"{recipe}-{metric}" if budget else recipe)
+    if commits.base and state in {"confirmed", "back again"}:
+        names = f"{shlex.quote(recipe)} {shlex.quote(metric)}"
+        return f"pytest-perfgate bisect {names} --good {commits.base} --bad {commits.last}"
     if commits.base:
         return f"pytest --perf -k {chosen} --perf-base {commits.base}"
     if "not the code" in commits.words:

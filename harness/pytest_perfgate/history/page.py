@@ -6,11 +6,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pytest_perfgate.history.alert_rows import (
+    alert_rows,
+    event_words,
+    silence_rows,
+    silence_words,
+    state_words,
+)
 from pytest_perfgate.history.analysis import RED, judged_now
 from pytest_perfgate.history.charts import (
     amount,
@@ -26,6 +34,7 @@ from pytest_perfgate.history.findings import Analysis, Event, Findings, Move, Tu
 from pytest_perfgate.history.nights import STATUSES
 from pytest_perfgate.history.recipe_list import place, recipes
 from pytest_perfgate.history.tighter_limits import propose
+from pytest_perfgate.history.watch import QUIET, URGENT, Watch
 from pytest_perfgate.report import templating
 from pytest_perfgate.report.drawing import svg
 from pytest_perfgate.units import count_of, show, show_percent
@@ -36,18 +45,31 @@ _LINES = 8  # members of a change that are listed one by one
 _TABLE = 60  # rows of a table before it says how many more there are
 
 
-def render(findings: Findings, root: Path | None) -> str:
+def render(findings: Findings, root: Path | None, watch: Watch) -> str:
     """The whole page. `root` is a folder of the repository that commits are looked up in, None for
-    none.
+    none; `watch` has what is known of the alerts.
     """
     nights = findings.past.nights
-    recent, earlier = _split(findings)
+    groups, earlier = _split(findings, watch)
+    recent = groups.new
+
+    def cards(events: Sequence[Event]) -> list[dict[str, Any]]:
+        return [_card(event, findings, root, watch) for event in events]
+
     tightenings = propose(findings.past.held)
     drifting = _by_recipe(findings.drifting)
     listed = recipes(findings)
     return templating.page(
         "nightly.html",
-        answer=answer(findings),
+        answer=answer(findings, watch),
+        silences=silence_rows(watch)[:_TABLE],
+        silences_more=max(0, len(watch.silent) - _TABLE),
+        confirmed=cards(groups.urgent[:_CARDS]),
+        confirmed_more=[_row(event, findings) for event in groups.urgent[_CARDS:]],
+        open_alerts=(alerts := alert_rows(watch.open, watch.now))[:_TABLE],
+        open_alerts_more=max(0, len(alerts) - _TABLE),
+        quiet_steps=cards(groups.quiet[:_CARDS]),
+        quiet_steps_more=[_row(event, findings) for event in groups.quiet[_CARDS:]],
         counts=judged_now(findings),
         nights=nights,
         machines=[(name, nights[index]) for name, index in findings.newest.items()],
@@ -57,10 +79,10 @@ def render(findings: Findings, root: Path | None) -> str:
         turned_more=max(0, len(findings.turned) - _TABLE),
         outside=[_move_row(move, findings) for move in findings.outside[:_TABLE]],
         outside_more=max(0, len(findings.outside) - _TABLE),
-        recent=[_card(event, findings, root, chart=True) for event in recent[:_CARDS]],
+        recent=cards(recent[:_CARDS]),
         recent_more=[_row(event, findings) for event in recent[_CARDS:]],
         red=_red(findings),
-        earlier=[_card(event, findings, root, chart=True) for event in earlier[:_EARLIER]],
+        earlier=cards(earlier[:_EARLIER]),
         earlier_rows=[_row(event, findings) for event in earlier[_EARLIER:]],
         drifting=[_drift_row(group, findings) for group in drifting[:_TABLE]],
         drifting_more=max(0, len(drifting) - _TABLE),
@@ -76,14 +98,15 @@ def render(findings: Findings, root: Path | None) -> str:
     )
 
 
-def answer(findings: Findings) -> str:
-    """What changed since last night, in one or two sentences."""
+def answer(findings: Findings, watch: Watch) -> str:
+    """What changed since last night, in a few sentences; what has no result comes first."""
     nights = findings.past.nights
     if not nights:
         return "The history has no session yet. pytest --perf adds one."
     worse = [turn for turn in findings.turned if turn.now in RED]
     better = [turn for turn in findings.turned if turn.now not in RED]
-    recent, earlier = _split(findings)
+    groups, earlier = _split(findings, watch)
+    recent = [*groups.urgent, *groups.new]
     since = f"Since {_before(findings)}"
     parts = []
     if worse:
@@ -109,14 +132,14 @@ def answer(findings: Findings) -> str:
         more = f", and {len(bad) - 1} more" if len(bad) > 1 else ""
         head += (
             f" {place(first_event.analysis, findings)} moved by {change(first_event)} on "
-            f"{night.started:%Y-%m-%d}{more}."
+            f"{night.started:%Y-%m-%d}{event_words(watch.of(bad[0]))}{more}."
         )
     elif recent:
         head += f" {count_of(len(recent), 'change')} for the better in recent nights."
     elif earlier:
         last = earlier_last(earlier)
         head += f" The last step was on {nights[last.night].started:%Y-%m-%d}."
-    return head
+    return silence_words(watch) + head
 
 
 def earlier_last(events: Sequence[Event]) -> Event:
@@ -132,7 +155,18 @@ def _before(findings: Findings) -> str:
     return f"the session of {own[-2].started:%Y-%m-%d %H:%M}" if len(own) > 1 else "nothing"
 
 
-def _split(findings: Findings) -> tuple[list[Event], list[Event]]:
+@dataclass(frozen=True)
+class _Recent:
+    """Events of the newest nights: confirmed or back again, not decided, and those that need no
+    attention: expected, fixed, not confirmed.
+    """
+
+    urgent: tuple[Event, ...]
+    new: tuple[Event, ...]
+    quiet: tuple[Event, ...]
+
+
+def _split(findings: Findings, watch: Watch) -> tuple[_Recent, list[Event]]:
     """Events whose level began in a machine's newest nights, and those of before, worst first."""
     first: dict[str, int] = {}
     for machine in findings.newest:
@@ -148,16 +182,27 @@ def _split(findings: Findings) -> tuple[list[Event], list[Event]]:
     recent.sort(key=lambda event: (not event.worse, -event.night))
     earlier = [event for event in findings.events if event not in recent]
     earlier.sort(key=lambda event: (not event.worse, -event.moves[0].weight))
-    return recent, earlier
+    states = [(event, watch.state(event)) for event in recent]
+    groups = _Recent(
+        urgent=tuple(event for event, state in states if event.worse and state in URGENT),
+        new=tuple(
+            event
+            for event, state in states
+            if state not in QUIET and not (event.worse and state in URGENT)
+        ),
+        quiet=tuple(event for event, state in states if state in QUIET),
+    )
+    return groups, earlier
 
 
-def _card(event: Event, findings: Findings, root: Path | None, *, chart: bool) -> dict[str, Any]:
+def _card(event: Event, findings: Findings, root: Path | None, watch: Watch) -> dict[str, Any]:
     """A change with its evidence, its picture and the next command."""
     nights = findings.past.nights
     lead = event.moves[0]
     series = lead.analysis.series
     code = between(nights[lead.before], nights[lead.latest], root)
     others = [move for move in event.moves if move is not lead]
+    standing = watch.of(event)
     references = {(move.analysis.series.suite, move.analysis.series.recipe) for move in event.moves}
     shared = sorted(
         {
@@ -183,13 +228,16 @@ def _card(event: Event, findings: Findings, root: Path | None, *, chart: bool) -
         "shared": shared,
         "others": [_move_row(move, findings) for move in others[:_LINES]],
         "others_more": max(0, len(others) - _LINES),
+        "state": state_words(standing) if standing else "",
         "next": next_command(
-            code, series.recipe, series.metric, budget=bool((series.status >= 0).any())
+            code,
+            series.recipe,
+            series.metric,
+            budget=bool((series.status >= 0).any()),
+            state=standing.alert.state if standing else "",
         ),
         "through": _through(lead.analysis),
-        "chart": svg(trend_chart(lead.analysis, _all_moves(lead, findings), nights))
-        if chart
-        else "",
+        "chart": svg(trend_chart(lead.analysis, _all_moves(lead, findings), nights)),
         "alt": f"{series.name} night after night, with its interval and a line at each step",
     }
 
