@@ -47,24 +47,14 @@ def report(folder: Path, output: Path | None, baselines: Path) -> int:
         PerfgateError: there is no store, an alert cannot be read, or the page cannot be written.
     """
     from pytest_perfgate.history.alerts import AlertStore
-    from pytest_perfgate.history.analysis import analyse
-    from pytest_perfgate.history.findings import Choices
-    from pytest_perfgate.history.nights import read
     from pytest_perfgate.history.page import render
-    from pytest_perfgate.history.silence import present_recipes
-    from pytest_perfgate.history.store import History
-    from pytest_perfgate.history.watch import watch
+    from pytest_perfgate.history.watch import look
 
-    _there(folder)
-    alerts = AlertStore(baselines).read_all()
-    choices = Choices()
-    with History(folder) as store:
-        past = read(store, choices.days, choices.held_for)
-    _say_unread(past.unread)
+    check_folder(folder)
+    findings, watch = look(folder, AlertStore(baselines).read_all(), Path.cwd())
+    say_unread(findings.past.unread)
     page = output or folder.parent / "nightly.html"
-    findings = analyse(past, choices)
-    watched = watch(findings, alerts, datetime.now(UTC), present_recipes(Path.cwd()))
-    text = render(findings, Path.cwd(), watched)
+    text = render(findings, Path.cwd(), watch)
     remedy = "name a file in a folder that exists: -o FILE"
     with writing(page, "the page", ReportError, next_step=remedy):
         put(page, text)
@@ -98,7 +88,7 @@ def _import(arguments: argparse.Namespace) -> int:
 def _list(arguments: argparse.Namespace) -> int:
     from pytest_perfgate.history.store import History
 
-    _there(arguments.history)
+    check_folder(arguments.history)
     with History(arguments.history) as store:
         store.view("history")
         rows = store.query(
@@ -108,7 +98,7 @@ def _list(arguments: argparse.Namespace) -> int:
             FROM history GROUP BY session, machine ORDER BY started, machine, session
             """
         ).fetchall()
-    _say_unread(store.unread)
+    say_unread(store.unread)
     for session, machine, started, seconds, commit, dirty, count in rows:
         mark = f"{(commit or '-')[:10]}{'+' if dirty else ''}"
         print(
@@ -123,10 +113,10 @@ def _list(arguments: argparse.Namespace) -> int:
 def _compact(arguments: argparse.Namespace) -> int:
     from pytest_perfgate.history.store import History
 
-    _there(arguments.history)
+    check_folder(arguments.history)
     with History(arguments.history) as store:
         done = store.compact(datetime.now(UTC))
-    _say_unread(store.unread)
+    say_unread(store.unread)
     for month in done:
         print(f"{month.month}: {month.sessions} sessions of {month.files} files in one")
     if not done:
@@ -134,7 +124,12 @@ def _compact(arguments: argparse.Namespace) -> int:
     return 1 if store.unread else 0
 
 
-def _there(folder: Path) -> None:
+def check_folder(folder: Path) -> None:
+    """Check that there is a history.
+
+    Raises:
+        HistoryError: there is none.
+    """
     if not folder.is_dir():
         raise HistoryError(
             "there is no history here",
@@ -144,6 +139,7 @@ def _there(folder: Path) -> None:
         )
 
 
-def _say_unread(unread: Any) -> None:
+def say_unread(unread: Any) -> None:
+    """Names files of a history that could not be read."""
     for file in unread:
         print(f"{file.file}: {file.problem}", file=sys.stderr)

@@ -11,9 +11,11 @@ from typing import TextIO
 
 from pytest_perfgate import __version__
 from pytest_perfgate.cli import (
+    alerts,
     baselines,
     bisect,
     cache,
+    confirm,
     doctor,
     explain,
     freeze,
@@ -28,7 +30,7 @@ from pytest_perfgate.plain_text import printable
 
 _COMMANDS = (
     *(init, lock, schema, doctor, explain, freeze, bisect),
-    *(report, history, baselines, cache),
+    *(report, history, confirm, alerts, baselines, cache),
 )
 
 

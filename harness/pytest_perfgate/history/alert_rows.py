@@ -41,12 +41,12 @@ def state_words(standing: Standing) -> str:
     """The state of an alert with its evidence."""
     alert = standing.alert
     parts = []
+    if alert.is_fixed:
+        parts.append(f"fixed since {alert.fixed[-1][:10]}")
     if alert.expected is not None:
         expected = alert.expected
         parts.append(f"expected: {expected.reason} ({expected.by}, {expected.date[:10]})")
-    elif alert.is_fixed:
-        parts.append(f"fixed since {alert.fixed[-1][:10]}")
-    elif alert.again:
+    elif alert.again and not alert.is_fixed:
         parts.append(f"back again since {alert.again[-1][:10]}, fixed on {alert.fixed[-1][:10]}")
     if alert.confirmation is not None:
         parts.append(confirmation_words(alert.confirmation, relative=is_relative(standing)))
@@ -128,3 +128,17 @@ def event_words(standing: Standing | None) -> str:
     if confirmation is not None and confirmation.result is Result.CONFIRMED:
         return " (confirmed)"
     return f" ({standing.alert.state})"
+
+
+def alert_lines(standings: Iterable[Standing]) -> list[str]:
+    """One line for each alert, for the terminal."""
+    lines = []
+    for one in standings:
+        since = (one.alert.again or (one.alert.since,))[-1][:10]
+        if one.alert.is_silence:
+            line = f"{_kind(one.alert)} {one.name} on {one.machine}: no result since {since}"
+            lines.append(line + (f"; {state_words(one)}" if one.alert.expected else ""))
+        else:
+            size = size_of(one.alert, is_relative(one))
+            lines.append(f"{one.name} {size} since {since} on {one.machine}: {state_words(one)}")
+    return lines

@@ -140,10 +140,10 @@ class Alert(Frozen):
     @property
     def state(self) -> str:
         """The stage of its life, in one or a few words."""
-        if self.expected is not None:
-            return "expected"
         if self.is_fixed:
             return "fixed"
+        if self.expected is not None:
+            return "expected"
         if self.again:
             return "back again"
         if self.is_silence:

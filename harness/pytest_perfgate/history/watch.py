@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property
+from pathlib import Path
 
 from pytest_perfgate.history.alert_life import Standing, standings
 from pytest_perfgate.history.alerts import Alert, Result
-from pytest_perfgate.history.findings import Event, Findings
-from pytest_perfgate.history.silence import silences
+from pytest_perfgate.history.analysis import analyse
+from pytest_perfgate.history.findings import Choices, Event, Findings
+from pytest_perfgate.history.nights import read
+from pytest_perfgate.history.silence import present_recipes, silences
+from pytest_perfgate.history.store import History
 
 _ORDER = (
     "back again",
@@ -81,3 +85,19 @@ def watch(
         silences=silences(findings.past, now, stored, present),
         now=now,
     )
+
+
+def look(
+    history: Path, stored: Mapping[str, Sequence[Alert]], root: Path
+) -> tuple[Findings, Watch]:
+    """What a history says, and the alerts as they stand now. `root` is the folder that suite files
+    are searched for in.
+
+    Raises:
+        HistoryError: the history cannot be read.
+    """
+    choices = Choices()
+    with History(history) as store:
+        past = read(store, choices.days, choices.held_for)
+    findings = analyse(past, choices)
+    return findings, watch(findings, stored, datetime.now(UTC), present_recipes(root))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from pytest_perfgate.errors import PerfgateError
 from pytest_perfgate.files import short_path
 from pytest_perfgate.history.append import Appended, appended
 from pytest_perfgate.history.uncompared import with_gaps
+from pytest_perfgate.measure.preparation import Progress
 from pytest_perfgate.records.session import SessionRecord
 from pytest_perfgate.records.settings import Settings
 from pytest_perfgate.report import exports, terminal
@@ -29,6 +30,7 @@ class Ending:
         report: the page, None where it could not be written.
         problems: what was asked for and failed; they turn the session red.
         exported, history: the other places.
+        confirmed: the steps that were measured again, one line each.
     """
 
     record: SessionRecord
@@ -36,6 +38,7 @@ class Ending:
     problems: tuple[PerfgateError, ...]
     exported: exports.Exported
     history: Appended
+    confirmed: tuple[str, ...] = ()
 
 
 def write(record: SessionRecord, settings: Settings) -> Ending:
@@ -53,6 +56,30 @@ def write(record: SessionRecord, settings: Settings) -> Ending:
     exported = exports.write(record, metrics, settings, report)
     history = appended(record, settings)
     return Ending(record, report, problems + exported.problems, exported, history)
+
+
+def with_confirmed(ending: Ending, settings: Settings, progress: Progress) -> Ending:
+    """The ending with the steps of the last nights measured again, where that is asked for. What
+    fails is a problem.
+    """
+    if not settings.confirm or settings.history is None:
+        return ending
+    from pytest_perfgate.history.alert_rows import alert_lines
+    from pytest_perfgate.history.confirm_steps import confirm
+
+    try:
+        result = confirm(settings.history, settings, settings.root, progress)
+    except PerfgateError as error:
+        return replace(ending, problems=(*ending.problems, error.at("--perf-confirm")))
+    except KeyboardInterrupt:
+        stopped = PerfgateError(
+            "interrupted while steps were measured again",
+            where="--perf-confirm",
+            next_step="pytest-perfgate confirm measures those that are left",
+        )
+        return replace(ending, problems=(*ending.problems, stopped))
+    lines = alert_lines(result.standings) or ["no steps to measure again"]
+    return replace(ending, confirmed=tuple(f"confirm: {line}" for line in lines))
 
 
 def show(
@@ -74,7 +101,7 @@ def show(
         write_line(str(problem), red=True)
     if ending.report is not None:
         write_line(f"report: {short_path(ending.report, Path.cwd())}")
-    for line in (*ending.exported.lines, *ending.history.lines):
+    for line in (*ending.exported.lines, *ending.history.lines, *ending.confirmed):
         write_line(line)
     for warning in (*ending.exported.warnings, *ending.history.warnings):
         write_line(warning, yellow=True)

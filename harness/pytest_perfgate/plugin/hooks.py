@@ -235,6 +235,10 @@ class PerfHooks:
         record = self._inbox.joined(record)
         if record is not None:
             self._ending = ending.write(record, self._session.settings)
+            if not interrupted:
+                self._ending = ending.with_confirmed(
+                    self._ending, self._session.settings, self._progress.show
+                )
             ending.benchmarks(self._config, self._ending)
             problems += self._ending.problems
         junit_properties.head(self._config, self._answer(record))

@@ -234,6 +234,12 @@ OPTIONS = (
         unset="history in the folder of the reports",
     ),
     Option(
+        "--perf-confirm",
+        "measure the steps that the history found in this machine's last sessions again, both "
+        "commits in the same launches",
+        field="confirm",
+    ),
+    Option(
         "--perf-baselines",
         "folder of the baselines",
         default="baselines",

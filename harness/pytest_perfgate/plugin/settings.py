@@ -133,6 +133,14 @@ def _history(given: _Given) -> Path | None:
     return given.root / str(given.value or Path(given.other("--perf-reports"), "history"))
 
 
+def _confirm(given: _Given) -> bool:
+    if given.value and given.other("--perf-history") == OFF:
+        raise pytest.UsageError(
+            "--perf-confirm: it takes steps from the history, and --perf-history is off"
+        )
+    return bool(given.value)
+
+
 def _step_summary(given: _Given) -> Path | None:
     text = os.environ.get("GITHUB_STEP_SUMMARY", "")
     return Path(text) if text and given.value == "auto" else None
@@ -197,6 +205,7 @@ _READERS: Mapping[str, Callable[[_Given], Any]] = {
     "markdown": _file,
     "openmetrics": _file,
     "history": _history,
+    "confirm": _confirm,
     "step_summary": _step_summary,
     "mlflow": _mlflow,
     "share": _share,

@@ -40,6 +40,7 @@ class Settings:
         import_path: folders that pytest's `pythonpath` names.
         share: of the host, what the session has for itself; None for all of it.
         history: the folder of the history store, None for none.
+        confirm: measure the steps that the history found again, at the end.
         base_python: the interpreter of the base's arms, "" for this one.
         markdown, openmetrics: files that the session is written into too, None for none.
         mlflow: the MLflow tracking store that the session is logged to, "" for none.
@@ -74,6 +75,7 @@ class Settings:
     mlflow: str = ""
     search: bool = False
     history: Path | None = None
+    confirm: bool = False
     share: Share | None = None
     allow_skip: tuple[str, ...] = ()
     require: tuple[str, ...] = ()
