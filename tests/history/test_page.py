@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from pytest_perfgate.history.alerts import Alert
+from pytest_perfgate.history.alerts import Alert, Confirmation, Expected, Result
 from pytest_perfgate.history.analysis import analyse
 from pytest_perfgate.history.findings import Choices, Findings
 from pytest_perfgate.history.nights import read
@@ -23,6 +23,7 @@ from tests.report.browser import BROWSER, opened
 from tests.report.sessions import HOSTILE
 from tests.report.test_browser import framed, violations
 
+EXPECTED = Expected(date="2026-02-01T08:00:00+00:00", by="A. Maintainer", reason="more exact")
 SLOWER = [Night()] * 30 + [Night(factor=1.1, packages="2.0")] * 4
 
 
@@ -80,6 +81,47 @@ def test_the_card_of_a_step_answers_every_question(tmp_path: Path) -> None:
     assert "pytest --perf -k int8-latency_p50 --perf-base 0000000000" in card
     assert card.count("<svg") == 1
     assert "compared through fp32" in card
+
+
+def test_what_needs_attention_stands_on_top_and_nothing_else(tmp_path: Path) -> None:
+    """A silent machine first, then confirmed steps; steps that are not confirmed are folded away,
+    and no step that is closed is in the first sentence.
+    """
+    nights.fill(tmp_path, SLOWER)
+    with History(tmp_path) as store:
+        findings = analyse(read(store, 366, 30), Choices())
+    new = watched(findings)
+    assert "on 2026-01-31 (not measured again yet)" in answer(findings, new)
+    (move,) = (one for one in new.standings if one.alert.metric == "latency_p50")
+
+    def stored(result: Result) -> Alert:
+        confirmation = Confirmation(
+            result=result, date=move.alert.since, change=0.1, low=0.09, high=0.11, launches=8
+        )
+        return move.alert.model_copy(update={"confirmation": confirmation})
+
+    others = [
+        one.alert.model_copy(update={"expected": EXPECTED})
+        for one in new.standings
+        if one is not move
+    ]
+    confirmed = watched(findings, stored(Result.CONFIRMED), *others, hours=50)
+    text = render(findings, None, confirmed)
+    places = [
+        text.index(words)
+        for words in ("<h1>No result since last night: machine ", "<h2>No result", "<h2>Confirmed")
+    ]
+    assert places == sorted(places)
+    assert "+10.0 % (+9.0 % … +11.0 %), 8 launches" in text
+    bad = f"--bad {findings.past.nights[30].commit[:10]}"
+    assert f"pytest-perfgate bisect int8 latency_p50 --good 0000000000 {bad}" in text
+    refuted = watched(findings, stored(Result.NOT_CONFIRMED), *others)
+    text = render(findings, None, refuted)
+    assert "moved by" not in answer(findings, refuted)
+    assert "<h2>Confirmed" not in text
+    assert "<h2>Steps in the last" not in text
+    assert "<h2>Open alerts" not in text
+    assert "Steps that need no attention" in text
 
 
 def test_one_session_makes_a_page(tmp_path: Path) -> None:

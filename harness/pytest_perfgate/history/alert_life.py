@@ -7,9 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+import numpy as np
+
 from pytest_perfgate.history.alerts import Alert, key_of
 from pytest_perfgate.history.findings import Findings, Move
 from pytest_perfgate.history.nights import Night
+
+_LEVEL = 7  # nights before a step that its old level is taken from
 
 
 @dataclass
@@ -109,8 +113,36 @@ def standings(findings: Findings, stored: Mapping[str, Sequence[Alert]]) -> tupl
                 alert = _joined(alert, known)
             result.append(Standing(machine, alert, known, (life.move, *life.again)))
     for machine, alerts in left.items():
-        result += [Standing(machine, one, one, ()) for one in alerts if not one.is_silence]
+        for stored_one in alerts:
+            if not stored_one.is_silence:
+                alert = _without_step(stored_one, machine, findings)
+                result.append(Standing(machine, alert, stored_one, ()))
     return tuple(sorted(result, key=lambda one: (one.alert.since, one.name), reverse=True))
+
+
+def _without_step(alert: Alert, machine: str, findings: Findings) -> Alert:
+    """A stored alert whose step the history has no longer: fixed, where all nights since some
+    night are back beyond the middle of the step. Three nights between others are no level.
+    """
+    key = (machine, *alert.subject)
+    for analysis in findings.analyses:
+        series = analysis.series
+        if key != (series.machine, series.suite, series.recipe, series.metric):
+            continue
+        nights = [findings.past.nights[int(series.nights[place])] for place in analysis.places]
+        starts = [utc(night.started) for night in nights]
+        old = [start <= datetime.fromisoformat(alert.after) for start in starts]
+        if alert.is_fixed or not any(old) or all(old):
+            return alert
+        size = math.log1p(alert.size) if series.relative else alert.size
+        middle = float(np.median(analysis.values[old][-_LEVEL:])) + size / 2
+        bad = (analysis.values - middle) * size > 0
+        last_bad = max((at for at, is_bad in enumerate(bad) if is_bad and not old[at]), default=-1)
+        back = max(last_bad + 1, sum(old))
+        if back >= len(nights):
+            return alert
+        return alert.model_copy(update={"fixed": (*alert.fixed, start_of(nights[back]))})
+    return alert
 
 
 def _alert_of(life: Life, nights: Sequence[Night]) -> Alert:

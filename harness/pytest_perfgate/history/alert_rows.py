@@ -79,7 +79,7 @@ def alert_rows(standings: Iterable[Standing], now: datetime) -> list[dict[str, A
                 "change": size_of(first.alert, is_relative(first)),
                 "since": (first.alert.again or (first.alert.since,))[-1][:10],
                 "age": age(first, now),
-                "gone": not first.moves,
+                "gone": not first.moves and not first.alert.is_silence,
             }
         )
     return rows

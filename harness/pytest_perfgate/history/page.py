@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from pytest_perfgate.history.alert_life import Standing
 from pytest_perfgate.history.alert_rows import (
     alert_rows,
     event_words,
@@ -228,7 +229,7 @@ def _card(event: Event, findings: Findings, root: Path | None, watch: Watch) -> 
         "shared": shared,
         "others": [_move_row(move, findings) for move in others[:_LINES]],
         "others_more": max(0, len(others) - _LINES),
-        "state": state_words(standing) if standing else "",
+        "state": _state(standing, series.metric),
         "next": next_command(
             code,
             series.recipe,
@@ -240,6 +241,14 @@ def _card(event: Event, findings: Findings, root: Path | None, watch: Watch) -> 
         "chart": svg(trend_chart(lead.analysis, _all_moves(lead, findings), nights)),
         "alt": f"{series.name} night after night, with its interval and a line at each step",
     }
+
+
+def _state(standing: Standing | None, metric: str) -> str:
+    """The state of a card's alert, with its metric where that is not the card's."""
+    if standing is None:
+        return ""
+    words, own = state_words(standing), standing.alert.metric
+    return words if own == metric else f"{own} {words}"
 
 
 def _all_moves(lead: Move, findings: Findings) -> list[Move]:

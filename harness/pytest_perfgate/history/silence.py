@@ -19,9 +19,9 @@ from pytest_perfgate.suite.lookup import suite_files
 _NIGHT = timedelta(hours=20)
 """Sessions of a machine that began so close to its newest are of the same night."""
 
-_LONGEST = timedelta(hours=36)
-_USUAL = 2.0  # times a machine's usual time between nights
-_NIGHTS = 14  # the newest, from which that time is taken
+_DAY = timedelta(days=1)
+_LATE = timedelta(hours=4)  # that a night may begin later than usual
+_NIGHTS = 14  # the newest, from which the usual time between nights is taken
 
 
 def silences(
@@ -32,8 +32,8 @@ def silences(
 ) -> tuple[Standing, ...]:
     """What has no result since last night, machines first.
 
-    A machine is silent when its newest session is older than 36 hours and than twice the usual
-    time between its nights. A recipe is silent when the newest night of its machine measured
+    A machine is silent when its newest session is four hours older than the usual time between its
+    nights. A recipe is silent when the newest night of its machine measured
     nothing of it and an earlier one did. `present` has the names of each suite's recipes as the
     suite files have them, None: not known; what was taken out of a suite file is not silent.
     """
@@ -93,8 +93,7 @@ def _patience(nights: Sequence[Night]) -> timedelta:
     firsts = [starts[0]]
     firsts += [start for before, start in pairwise(starts) if start - before > _NIGHT]
     gaps = [(after - before).total_seconds() for before, after in pairwise(firsts[-_NIGHTS:])]
-    usual = timedelta(seconds=_USUAL * median(gaps)) if gaps else _LONGEST
-    return max(_LONGEST, usual)
+    return _LATE + (timedelta(seconds=median(gaps)) if gaps else _DAY)
 
 
 def present_recipes(root: Path | None) -> dict[str, frozenset[str]] | None:

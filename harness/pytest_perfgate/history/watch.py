@@ -21,9 +21,9 @@ _ORDER = (
     Result.CONFIRMED.value,
     "new",
     Result.NOT_MEASURED.value,
-    Result.NOT_CONFIRMED.value,
     "expected",
     "fixed",
+    Result.NOT_CONFIRMED.value,
 )
 """States of alerts, the most urgent first."""
 
