@@ -41,8 +41,9 @@ def matches(*scores: float) -> Matches:
     return Matches(
         thresholds=(0.5,),
         categories=("a",),
-        **dict.fromkeys(("image", "category", "hits", "ignored", "truth"), packed(1)),
+        **dict.fromkeys(("image", "category", "hits", "ignored"), packed(*[1] * len(scores))),
         score=packed(*scores),
+        truth=Packed.of(np.ones((1, 1), np.int32)),
     )
 
 

@@ -303,3 +303,22 @@ def test_a_picture_is_the_same_however_many_were_drawn_before() -> None:
     for (name,), drawn in zip(ids, (first, other), strict=True):
         assert f'fill="url(#{name})"' in drawn
         assert '<title>url(#gradient_0) id="gradient_0"</title>' in drawn
+
+
+def test_scores_without_the_overlap_of_one_half_have_no_reliability() -> None:
+    """A task of one's own may match at other overlaps alone."""
+    suite = healthy()
+    (record,) = (recipe for recipe in suite.recipes if recipe.name == "int8")
+    assert record.accuracy is not None
+    assert record.accuracy.matches is not None
+    assert charts_accuracy.believed(record) is not None
+    stricter = record.accuracy.matches.model_copy(update={"thresholds": (0.75,)})
+    accuracy = record.accuracy.model_copy(update={"matches": stricter})
+    assert charts_accuracy.believed(record.model_copy(update={"accuracy": accuracy})) is None
+
+
+@pytest.mark.parametrize("runtime", [None, 7, "onnxruntime", {}])
+def test_a_runtime_written_in_another_way_has_no_name(runtime: object) -> None:
+    """The recipe as it was written comes from the session's file, which anybody may have edited."""
+    record = healthy().recipes[0].model_copy(update={"spec": {"runtime": runtime}})
+    assert record.runtime_name == ""

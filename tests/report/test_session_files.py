@@ -277,3 +277,26 @@ def test_an_old_session_that_is_damaged_is_refused_by_its_place(
     with pytest.raises(ReportError, match=broken if broken != "hits" else "ignored") as caught:
         read(file)
     assert caught.value.where == str(file)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("data", "not base64"),
+        ("data", "abc"),
+        ("dtype", ""),
+        ("dtype", "<U3"),
+        ("shape", [1]),
+    ],
+)
+def test_matches_that_do_not_unpack_are_refused_by_their_place(
+    tmp_path: Path, column: str, value: object
+) -> None:
+    """The page draws the scores of all detections; a damaged column ends there with its name."""
+    data = sessions.session().model_dump(mode="json")
+    record = data["suites"][0]["recipes"][0]
+    record["accuracy"]["matches"]["score"][column] = value
+    file = tmp_path / "session.json"
+    file.write_text(json.dumps(data))
+    with pytest.raises(ReportError, match=f"{record['name']}: accuracy.matches: "):
+        read(file)

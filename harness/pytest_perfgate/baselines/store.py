@@ -223,16 +223,7 @@ def read_file(file: Path) -> Baseline:
     try:
         baseline = Baseline.model_validate_json(json.dumps(data))
         if baseline.accuracy and baseline.accuracy.matches:
-            matches = baseline.accuracy.matches
-            for packed in (
-                matches.image,
-                matches.category,
-                matches.score,
-                matches.hits,
-                matches.ignored,
-                matches.truth,
-            ):
-                packed.array()
+            baseline.accuracy.matches.check()
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])

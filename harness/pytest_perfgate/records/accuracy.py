@@ -77,6 +77,18 @@ class Matches(Frozen):
     ignored: Packed
     truth: Packed
 
+    def check(self) -> None:
+        """Unpacks everything, of a file from outside.
+
+        Raises:
+            ValueError: an array does not unpack, or rows and columns are not those of the others.
+        """
+        rows = self.image, self.category, self.score, self.hits, self.ignored
+        if len({column.array().shape for column in rows}) > 1 or len(self.image.shape) != 1:
+            raise ValueError("the arrays of the detections differ in length")
+        if self.truth.array().shape[1:] != (len(self.categories),):
+            raise ValueError(f"truth has no column for each of {len(self.categories)} categories")
+
 
 class Ratio(Frozen):
     """A ratio of sums over images: float64 (images,) each."""

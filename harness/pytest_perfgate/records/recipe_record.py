@@ -85,6 +85,12 @@ class RecipeRecord(Frozen):
     profile: Profile | None = None
     search: Search | None = None
 
+    @property
+    def runtime_name(self) -> str:
+        """The name of its runtime in `spec`; "" where it names none."""
+        runtime = self.spec.get("runtime")
+        return str(runtime.get("name", "")) if isinstance(runtime, dict) else ""
+
     def without(self, launches: Collection[int]) -> RecipeRecord:
         """The same record less some launches, by their index."""
         if not launches:

@@ -90,10 +90,13 @@ def _per_class(record: RecipeRecord) -> Mapping[str, float]:
 
 
 def believed(record: RecipeRecord) -> Reliability | None:
-    """The reliability of a recipe's scores; None when its matches were not kept."""
-    if record.accuracy is None or record.accuracy.matches is None:
+    """The reliability of a recipe's scores; None when its matches were not kept, or not for an
+    overlap of one half.
+    """
+    matches = record.accuracy.matches if record.accuracy else None
+    if matches is None or _OVERLAP not in matches.thresholds:
         return None
-    scores, right = _right(record.accuracy.matches)
+    scores, right = _right(matches)
     return reliability(scores, right)
 
 

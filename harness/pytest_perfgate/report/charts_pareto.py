@@ -164,7 +164,7 @@ def _framed(
     scores = [point for point in scores if low - 0.3 * (high - low) <= point["score"] <= high]
     low = min([low, *(point["score"] - 0.005 for point in scores)])
     widest = max([widest, *(1.05 * point["ms"] for point in times)])
-    return _Frame(widest, low, high), times, scores
+    return _Frame(widest or 1.0, low, high), times, scores
 
 
 def _around(scores: Sequence[float]) -> list[float]:

@@ -124,8 +124,8 @@ def _bar(
     if score is not None and score.name in ours and score.name in theirs:
         text += f", {score.name} {ours[score.name] - theirs[score.name]:+.3f}"
     steps = [link.step for link in record.lineage[len(before.lineage) :]]
-    runtime = (record.spec.get("runtime") or {}).get("name", "")
-    moved = [runtime] if runtime != (before.spec.get("runtime") or {}).get("name", "") else []
+    runtime = record.runtime_name
+    moved = [runtime] if runtime != before.runtime_name else []
     label = f"{record.name}: + {', '.join([*steps, *moved]) or 'options'}"
     return {
         "panel": panel,

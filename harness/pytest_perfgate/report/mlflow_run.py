@@ -120,14 +120,13 @@ def _values(suite: SuiteRecord, record: RecipeRecord) -> dict[str, float]:
 
 
 def _params(suite: SuiteRecord, record: RecipeRecord) -> dict[str, object]:
-    runtime = record.spec.get("runtime")
     return {
         "suite": suite.name,
         "recipe": record.name,
         "reference": record.reference,
         "model": suite.model,
         "chain": " -> ".join(link.step for link in record.lineage),
-        "runtime": runtime.get("name", "") if isinstance(runtime, dict) else "",
+        "runtime": record.runtime_name,
         **{f"runtime.{key}": value for key, value in record.runtime_facts.items()},
     }
 

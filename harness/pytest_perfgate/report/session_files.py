@@ -67,8 +67,17 @@ def _data(file: Path) -> dict[str, Any]:
 
 def _session(data: dict[str, Any], file: Path) -> SessionRecord:
     try:
-        return SessionRecord.model_validate_json(json.dumps(data))
+        session = SessionRecord.model_validate_json(json.dumps(data))
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise ReportError(f"{place}: {first['msg']}", where=str(file)) from error
+    for suite in session.suites:
+        for record in suite.recipes:
+            try:
+                if record.accuracy and record.accuracy.matches:
+                    record.accuracy.matches.check()
+            except ValueError as error:
+                place = f"{suite.name}: {record.name}: accuracy.matches"
+                raise ReportError(f"{place}: {error}", where=str(file)) from error
+    return session
