@@ -185,7 +185,7 @@ def test_a_session_cut_short_anywhere_is_refused(tmp_path: Path, cut: float) -> 
 
 
 def test_an_unknown_key_or_a_number_that_is_none_is_refused(tmp_path: Path) -> None:
-    """A foreign key and NaN are named by their place."""
+    """A foreign key, NaN, a time of day that is none, an endless scatter: named by their place."""
     data = json.loads(sessions.healthy().model_dump_json())
     file = tmp_path / "some.json"
     file.write_text(json.dumps({**data, "extra": 1}))
@@ -193,6 +193,14 @@ def test_an_unknown_key_or_a_number_that_is_none_is_refused(tmp_path: Path) -> N
         read(file)
     file.write_text(json.dumps({**data, "seconds": float("nan")}))
     with pytest.raises(ReportError, match="seconds"):
+        read(file)
+    file.write_text(json.dumps({**data, "started": "1.31.1"}))
+    with pytest.raises(ReportError, match=r"started: .*isoformat"):
+        read(file)
+    spread = {"within": 1e4, "between": 0.1, "launch": 0.1, "samples": 9, "launches": 4}
+    data["suites"][0]["spreads"] = {"int8": spread}
+    file.write_text(json.dumps(data))
+    with pytest.raises(ReportError, match=r"spreads\.int8\.within"):
         read(file)
 
 

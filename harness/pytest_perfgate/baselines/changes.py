@@ -44,7 +44,7 @@ def propose(
                         kind=kind,
                         recipe=recipe,
                         metric=name,
-                        unit=measured.unit.value,
+                        unit=measured.unit,
                         before=before.value if before else None,
                         after=measured.value,
                     )
@@ -112,14 +112,13 @@ def table(changes: Sequence[Change]) -> list[str]:
         return ["no baseline was changed"]
     lines = [f"{'change':8} {'recipe':24} {'metric':16} {'stored':>13} {'measured':>13} {'':>9}"]
     for change in changes:
-        unit = Unit(change.unit)
         moved = ""
         if change.before and change.after is not None:
             moved = show_percent(change.after / change.before - 1)
         lines.append(
             f"{change.kind:8} {change.recipe[:24]:24} {change.metric[:16]:16} "
-            f"{show(change.before, unit) if change.before is not None else '-':>13} "
-            f"{show(change.after, unit):>13} {moved:>9}".rstrip()[:100]
+            f"{show(change.before, change.unit) if change.before is not None else '-':>13} "
+            f"{show(change.after, change.unit):>13} {moved:>9}".rstrip()[:100]
         )
     return lines
 

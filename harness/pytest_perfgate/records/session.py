@@ -6,9 +6,10 @@ measured is absent or null, never zero.
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import datetime
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from pytest_perfgate.frozen import Frozen
 from pytest_perfgate.machine.conditions import Conditions
@@ -24,6 +25,16 @@ SESSION_VERSION = 2
 `pytest_perfgate.report.session_migrations` then carries them up."""
 
 
+def _instant(text: str) -> str:
+    datetime.fromisoformat(text)  # a ValueError, which pydantic puts beside the place
+    return text
+
+
+_Instant = Annotated[str, AfterValidator(_instant)]
+_Deviation = Annotated[float, Field(ge=0, le=100)]
+"""Of a logarithm: times that scatter by more than a factor of e^100 are no times."""
+
+
 class Spread(Frozen):
     """Where the variance of a recipe's latency was, as standard deviations of its logarithm.
 
@@ -34,9 +45,9 @@ class Spread(Frozen):
         samples, launches: how many there were (samples: of one launch).
     """
 
-    within: float
-    between: float
-    launch: float
+    within: _Deviation
+    between: _Deviation
+    launch: _Deviation
     samples: float
     launches: int
 
@@ -116,7 +127,7 @@ class SessionRecord(Frozen):
 
     version: int = SESSION_VERSION
     id: str
-    started: str  # ISO 8601, UTC
+    started: _Instant  # ISO 8601, UTC
     seconds: float
     command: str
     commit: str = ""

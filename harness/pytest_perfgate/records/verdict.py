@@ -125,7 +125,7 @@ class Change(Frozen):
     kind: str
     recipe: str
     metric: str
-    unit: UnitName
+    unit: Unit
     before: float | None
     after: float | None
     reason: str = ""
