@@ -15,7 +15,8 @@ Message = Annotated[str, AfterValidator(received)]
 class Frozen(BaseModel):
     """Immutable; an unknown key is an error, and so is a number that is not finite."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    # A program imports more kinds of records than it reads: validators are built at first use.
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
     @field_validator("*", mode="before")
     @classmethod

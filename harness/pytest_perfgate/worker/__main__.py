@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 from pytest_perfgate.machine.parent_death import die_with, fork_under_keeper
 
 if __name__ == "__main__":
+    gc.disable()  # until all is imported, see `dispatch`
     job_fd, message_fd, parent, kept = (int(text) for text in sys.argv[1:5])
     # Before anything is imported: the keeper stays small, and no framework has threads yet, which
     # would not live on in the child.
