@@ -25,9 +25,9 @@ from pytest_perfgate.report import (
 from pytest_perfgate.sources import Fence
 from pytest_perfgate.suite import reading, requirements
 from pytest_perfgate.suite.metrics import metrics_of_session
+from pytest_perfgate.tasks.coco.files import read_coco
 from pytest_perfgate.tasks.detection import METRICS, Detection
-from pytest_perfgate.tasks.detection.coco_folder import read_folder
-from pytest_perfgate.tasks.detection.data import Prediction
+from pytest_perfgate.tasks.detection.data import DetectionData, Prediction
 from pytest_perfgate.verdicts.evidence import Evidence
 from pytest_perfgate.verdicts.judge import judge
 from pytest_perfgate.worker.protocol import JOBS, PrepareJob
@@ -125,7 +125,8 @@ def _read_coco(content: bytes, folder: Path) -> None:
     for index in range(_IMAGES):
         (folder / "images" / f"{index}.png").write_bytes(_picture())
     (folder / "coco.json").write_bytes(content)
-    data = read_folder({"images": "images", "annotations": "coco.json"}, folder, folder)
+    declared = {"images": "images", "annotations": "coco.json"}
+    data = read_coco(declared, folder, folder, DetectionData)
     assert len(data.digest) == 64
     box = Prediction(
         np.array([[1, 1, 12, 13]], np.float32), np.array([0.9], np.float32), np.array([0])

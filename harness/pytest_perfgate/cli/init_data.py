@@ -99,7 +99,7 @@ def _json_files(folder: Path) -> list[Path]:
 
 def _instances(file: Path) -> dict[str, Any] | None:
     """COCO instances with boxes; None: the file holds something else."""
-    from pytest_perfgate.tasks.detection.coco_folder import read_instances_file
+    from pytest_perfgate.tasks.coco.files import read_instances_file
 
     try:
         coco = read_instances_file(file)

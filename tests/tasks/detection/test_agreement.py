@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pytest_perfgate.stats.ratio import bootstrap, ratio
-from pytest_perfgate.tasks.detection.agreement import CONFIDENT, compare, pack, unpack
+from pytest_perfgate.tasks.detection.agreement import compare, pack, unpack
 from pytest_perfgate.tasks.detection.data import Prediction
+from pytest_perfgate.tasks.pairing import CONFIDENT
 
 
 def prediction(*result: tuple[float, float, int]) -> Prediction:

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pytest_perfgate.tasks.detection import Detection
 from pytest_perfgate.tasks.detection.data import DetectionData, Prediction
-from pytest_perfgate.tasks.detection.losses import NOTICEABLE, truth, worse_images
+from pytest_perfgate.tasks.detection.losses import LOSSES, truth
+from pytest_perfgate.tasks.losses import NOTICEABLE
 
 NAMES = ("cat", "dog")
 PLACES = ([0, 0, 10, 10], [50, 0, 60, 10], [0, 50, 10, 60])
@@ -30,7 +31,7 @@ GOOD = found((0, 0.9, 0), (1, 0.8, 1))
 def test_an_image_is_told_with_its_loss_and_both_sides_boxes() -> None:
     """A lost object counts with its whole score, another with what its score fell by."""
     ours = found((0, 0.4, 0), (2, 0.7, 0))
-    (image,) = worse_images([OBJECTS], [ours], [GOOD], NAMES, 4)
+    (image,) = LOSSES.worse_images([OBJECTS], [ours], [GOOD], NAMES, 4)
     assert image.loss == pytest.approx(0.5 + 0.8, abs=1e-4)
     assert [(box.category, box.object) for box in image.reference] == [("cat", 0), ("dog", 1)]
     # The best first; one lies on no object.
@@ -40,27 +41,27 @@ def test_an_image_is_told_with_its_loss_and_both_sides_boxes() -> None:
 def test_another_category_on_the_object_is_a_loss() -> None:
     """A detection of the wrong category does not find the object."""
     ours = found((0, 0.9, 1), (1, 0.8, 1))
-    (image,) = worse_images([OBJECTS], [ours], [GOOD], NAMES, 4)
+    (image,) = LOSSES.worse_images([OBJECTS], [ours], [GOOD], NAMES, 4)
     assert image.loss == pytest.approx(0.9, abs=1e-4)
 
 
 def test_a_gain_elsewhere_does_not_hide_a_loss() -> None:
     """What one object lost is told, however much another one won."""
     ours = found((0, 0.1, 0), (1, 1.0, 1))
-    (image,) = worse_images([OBJECTS], [ours], [GOOD], NAMES, 4)
+    (image,) = LOSSES.worse_images([OBJECTS], [ours], [GOOD], NAMES, 4)
     assert image.loss == pytest.approx(0.8, abs=1e-4)
 
 
 @pytest.mark.parametrize("mine", [GOOD, found((0, 0.86, 0), (1, 0.8, 1))])
 def test_what_is_as_good_is_not_told(mine: Prediction) -> None:
     """Nothing is shown for the same detections, nor for a loss that nobody would see."""
-    assert worse_images([OBJECTS], [mine], [GOOD], NAMES, 4) == []
+    assert LOSSES.worse_images([OBJECTS], [mine], [GOOD], NAMES, 4) == []
 
 
 def test_low_scores_on_nothing_are_left_out() -> None:
     """Only what is paired with an object or confident is handed over."""
     ours = found((2, 0.2, 0))
-    (image,) = worse_images([OBJECTS], [ours], [GOOD], NAMES, 4)
+    (image,) = LOSSES.worse_images([OBJECTS], [ours], [GOOD], NAMES, 4)
     assert image.recipe == ()
 
 
@@ -69,7 +70,7 @@ def test_the_worst_come_first_and_no_more_than_asked(scores: list[float], most: 
     """For any scores: ordered by loss, at most `most`, none below what is noticeable."""
     ours = [found((0, score, 0), (1, 0.8, 1)) for score in scores]
     count = len(scores)
-    images = worse_images([OBJECTS] * count, ours, [GOOD] * count, NAMES, most)
+    images = LOSSES.worse_images([OBJECTS] * count, ours, [GOOD] * count, NAMES, most)
     losses = [image.loss for image in images]
     assert losses == sorted(losses, reverse=True)
     assert len(images) <= most

@@ -6,6 +6,7 @@ leaves out of the score is in `Instances.notes`, with counts.
 
 from __future__ import annotations
 
+import json
 import math
 import numbers
 from collections.abc import Mapping, Sequence
@@ -32,6 +33,7 @@ class Instances:
         sizes: declared (height, width) of each image; None where the file says nothing.
         order: rows of images in the order of their ids, in which evaluators rank equal scores.
         categories: names, in the order of the file's list, which is that of the network's classes.
+        rows: int64 (K,), index of each object among the file's annotations.
         image, category: int64 (K,), rows of the objects' image and category.
         boxes: float64 (K, 4), x, y, width and height in pixels, none without area.
         areas: float64 (K,), in square pixels.
@@ -43,6 +45,7 @@ class Instances:
     sizes: tuple[tuple[int, int] | None, ...]
     order: tuple[int, ...]
     categories: tuple[str, ...]
+    rows: npt.NDArray[np.int64]
     image: npt.NDArray[np.int64]
     category: npt.NDArray[np.int64]
     boxes: npt.NDArray[np.float64]
@@ -115,6 +118,7 @@ def read_instances(coco: Mapping[str, Any], count: int) -> Instances:
         sizes=sizes,
         order=image_ids.order(),
         categories=tuple(names[row] for row in rows),
+        rows=np.flatnonzero(kept),
         image=image,
         category=place[category],
         boxes=boxes[kept],
@@ -150,6 +154,13 @@ def of_images(coco: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
         ],
         "categories": categories,
     }
+
+
+def as_text(coco: Mapping[str, Any]) -> str:
+    """COCO's tables as one text, whatever the order of their keys; numbers and arrays of numpy,
+    which a suite's function may use, as JSON has them.
+    """
+    return json.dumps(coco, sort_keys=True, default=lambda value: value.tolist())
 
 
 def _lists(coco: Mapping[str, Any]) -> list[list[Mapping[str, Any]]]:

@@ -105,9 +105,9 @@ class Detection(Task):
         """`{ images = "folder", annotations = "instances.json" }`: COCO's instances. Without
         `annotations` the images alone.
         """
-        from pytest_perfgate.tasks.detection.coco_folder import read_folder
+        from pytest_perfgate.tasks.coco.files import read_coco
 
-        return read_folder(declared, folder, root)
+        return read_coco(declared, folder, root, DetectionData)
 
     @override
     def requires_with(self, input_options: Any) -> tuple[registry.Requirement, ...]:
@@ -203,17 +203,17 @@ class Detection(Task):
     ) -> list[WorseImage]:
         """The images whose objects lost most of their scores."""
         from pytest_perfgate.tasks.detection.agreement import unpack
-        from pytest_perfgate.tasks.detection.losses import truth, worse_images
+        from pytest_perfgate.tasks.detection.losses import LOSSES, truth
 
         names = data.instances.categories
-        return worse_images(truth(data), unpack(ours), unpack(other), names, most)
+        return LOSSES.worse_images(truth(data), unpack(ours), unpack(other), names, most)
 
     def objects(self, data: DetectionData, index: int) -> tuple[str, tuple[SeenBox, ...]]:
         """The file name of an image, and its annotated boxes."""
-        from pytest_perfgate.tasks.detection.losses import object_boxes, truth
+        from pytest_perfgate.tasks.detection.losses import LOSSES, truth
 
         instances = data.instances
-        return instances.files[index], object_boxes(truth(data)[index], instances.categories)
+        return instances.files[index], LOSSES.objects(truth(data)[index], instances.categories)
 
 
 class DetectionPipeline(Pipeline):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import io
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,14 +11,15 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_perfgate.errors import DataError
-from pytest_perfgate.records.accuracy import Accuracy, Matches, Packed
+from pytest_perfgate.records.accuracy import Accuracy
 from pytest_perfgate.tasks.boxes import areas, intersections
+from pytest_perfgate.tasks.coco.evaluator import official
+from pytest_perfgate.tasks.coco.matching import Cell, matches
 
 if TYPE_CHECKING:
     from pytest_perfgate.tasks.coco.instances import Instances
     from pytest_perfgate.tasks.detection.data import DetectionData, Prediction
 
-THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
 MOST = 100
 """Detections per image that count."""
 
@@ -54,8 +53,7 @@ def evaluate(data: DetectionData, predictions: Sequence[Prediction]) -> Accuracy
     predictions = [predictions[row] for row in order]
     place = np.argsort(np.array(order))  # row of the data to rank
     images = place[instances.image]
-    truth, detections = tables(instances, images, predictions)
-    matches = _match(truth, detections, count, list(names))
+    matching = matches(cells(instances, images, predictions), count, names)
     values, per_category = _official(instances, images, predictions)
     for name, value in values.items():
         if not math.isfinite(value) or value < 0:
@@ -66,7 +64,7 @@ def evaluate(data: DetectionData, predictions: Sequence[Prediction]) -> Accuracy
         images=count,
         data_digest=data.digest,
         predictions_digest=_digest(predictions),
-        matches=matches,
+        matches=matching,
         notes=data.notes,
         unmeasured=dict.fromkeys(_AT_A_POINT, _NO_POINT),
     )
@@ -99,8 +97,6 @@ def _official(
     instances: Instances, images: npt.NDArray[np.int64], predictions: Sequence[Prediction]
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Scores by name, and average precision by category. `images` (K,) are the objects' ranks."""
-    from faster_coco_eval import COCO, COCOeval_faster
-
     names = instances.categories
     rows = [
         {
@@ -122,29 +118,10 @@ def _official(
         present = np.unique(instances.category[~instances.crowd]).tolist()
         nothing = {"map": 0.0, "map50": 0.0, "map75": 0.0}
         return nothing | dict.fromkeys(sizes, 0.0), {names[row]: 0.0 for row in present}
-    with contextlib.redirect_stdout(io.StringIO()):
-        truth = COCO(_renumbered(instances, images))
-        evaluator = COCOeval_faster(
-            truth, truth.loadRes(rows), "bbox", print_function=lambda *_: None
-        )
-        evaluator.run()
-    stats = evaluator.stats_as_dict
-    precision = evaluator.eval["precision"]  # (T, R, K, areas, detections)
-    per_category = {}
-    for row, name in enumerate(names):
-        valid = precision[:, :, row, 0, -1]
-        valid = valid[valid > -1]
-        if valid.size:
-            per_category[name] = float(valid.mean())
-    return (
-        {
-            "map": float(stats["AP_all"]),
-            "map50": float(stats["AP_50"]),
-            "map75": float(stats["AP_75"]),
-            **{name: float(stats[f"AP_{name[4:]}"]) for name in sizes},
-        },
-        per_category,
-    )
+    scores = official(_renumbered(instances, images), rows, "bbox")
+    stats = scores.stats
+    values = {"map": stats["AP_all"], "map50": stats["AP_50"], "map75": stats["AP_75"]}
+    return values | {name: stats[f"AP_{name[4:]}"] for name in sizes}, scores.per_category
 
 
 def _sizes(instances: Instances) -> list[str]:
@@ -160,10 +137,7 @@ def _sizes(instances: Instances) -> list[str]:
 
 
 def _renumbered(instances: Instances, images: npt.NDArray[np.int64]) -> dict[str, Any]:
-    """COCO instances whose ids count from 1.
-
-    The evaluator keeps ids as doubles, sorts categories by them, and takes 0 for "unmatched".
-    """
+    """COCO instances whose ids count from 1, as the evaluator needs them."""
     rows = zip(
         images.tolist(),
         instances.category.tolist(),
@@ -191,97 +165,36 @@ def _renumbered(instances: Instances, images: npt.NDArray[np.int64]) -> dict[str
     }
 
 
-_Rows = dict[tuple[int, int], tuple[npt.NDArray[Any], npt.NDArray[Any]]]
-
-
-def tables(
+def cells(
     instances: Instances, images: npt.NDArray[np.int64], predictions: Sequence[Prediction]
-) -> tuple[_Rows, _Rows]:
-    """By (image, category) index: boxes (corners) with "is crowd" of objects, and boxes with
-    scores of detections, best first, cut to what counts.
+) -> dict[tuple[int, int], Cell]:
+    """By (image, category) index: detections, best first, cut to what counts, and objects.
+    `images` (K,) are the objects' rows in `predictions`.
     """
     corners = instances.boxes.copy()
     corners[:, 2:] += corners[:, :2]
     objects: dict[tuple[int, int], list[int]] = {}
     for index, key in enumerate(zip(images.tolist(), instances.category.tolist(), strict=True)):
         objects.setdefault(key, []).append(index)
-    # The evaluator overrides `ignore` by "is crowd".
-    truth = {key: (corners[rows], instances.crowd[rows]) for key, rows in objects.items()}
-    detections: _Rows = {}
+    detections: dict[tuple[int, int], npt.NDArray[np.int64]] = {}
     for row, prediction in enumerate(predictions):
         for category in np.unique(prediction.categories):
             ours = np.flatnonzero(prediction.categories == category)
-            ours = ours[np.argsort(-prediction.scores[ours], kind="stable")][:MOST]
-            boxes = prediction.boxes[ours].astype(np.float64)
-            detections[row, int(category)] = (boxes, prediction.scores[ours].astype(np.float32))
-    return truth, detections
-
-
-def _match(truth: _Rows, detections: _Rows, images: int, names: list[str]) -> Matches:
-    """COCO's greedy matching at every threshold, for objects of all sizes.
-
-    The rule is that of cocoeval's `evaluateImg`: detections by falling score; each takes the best
-    free object of at least the threshold's overlap, an ordinary one before an ignored one, the
-    later one of equals; a detection on an ignored object does not count.
-    """
-    columns: list[tuple[int, int, float, int, int]] = []
-    counts = np.zeros((images, len(names)), dtype=np.int32)
-    for (row, category), (_, ignored) in truth.items():
-        counts[row, category] = int((~ignored).sum())
-    for row, category in sorted(detections, key=lambda key: (key[1], key[0])):
-        boxes, scores = detections[row, category]
-        objects, ignored = truth.get((row, category), (np.zeros((0, 4)), np.zeros(0, dtype=bool)))
-        hits, passed = greedy(boxes, objects, ignored, THRESHOLDS)
-        columns += [
-            (row, category, float(score), hit, over)
-            for score, hit, over in zip(scores, hits, passed, strict=True)
-        ]
-    return Matches(
-        thresholds=THRESHOLDS,
-        categories=tuple(names),
-        image=Packed.of(np.array([column[0] for column in columns], dtype=np.int32)),
-        category=Packed.of(np.array([column[1] for column in columns], dtype=np.int16)),
-        score=Packed.of(np.array([column[2] for column in columns], dtype=np.float32)),
-        hits=Packed.of(np.array([column[3] for column in columns], dtype=np.uint16)),
-        ignored=Packed.of(np.array([column[4] for column in columns], dtype=np.uint16)),
-        truth=Packed.of(counts),
-    )
-
-
-def greedy(
-    boxes: npt.NDArray[Any],
-    objects: npt.NDArray[Any],
-    ignored: npt.NDArray[Any],
-    thresholds: Sequence[float],
-) -> tuple[list[int], list[int]]:
-    """Per detection, best first: the bits of the thresholds at which it is a hit, and of those at
-    which it does not count.
-    """
-    order = np.argsort(ignored, kind="stable")
-    objects, ignored = objects[order], ignored[order]
-    overlaps = _coco_overlap(boxes, objects, ignored)
-    hits = [0] * len(boxes)
-    passed = [0] * len(boxes)
-    for bit, threshold in enumerate(thresholds):
-        free = np.ones(len(objects), dtype=bool)
-        for detection in range(len(boxes)):
-            best, at = min(threshold, 1 - 1e-10), -1
-            for index in range(len(objects)):
-                if not free[index] and not ignored[index]:
-                    continue
-                if at > -1 and not ignored[at] and ignored[index]:
-                    break
-                if overlaps[detection, index] < best:
-                    continue
-                best, at = overlaps[detection, index], index
-            if at == -1:
-                continue
-            free[at] = False
-            if ignored[at]:
-                passed[detection] |= 1 << bit
-            else:
-                hits[detection] |= 1 << bit
-    return hits, passed
+            best = np.argsort(-prediction.scores[ours], kind="stable")[:MOST]
+            detections[row, int(category)] = ours[best]
+    nothing = np.zeros(0, dtype=np.int64)
+    result = {}
+    for key in objects.keys() | detections.keys():
+        ours, theirs = detections.get(key, nothing), objects.get(key, [])
+        crowd = instances.crowd[theirs]
+        boxes = predictions[key[0]].boxes[ours].astype(np.float64)
+        result[key] = Cell(
+            scores=predictions[key[0]].scores[ours].astype(np.float32),
+            overlaps=_coco_overlap(boxes, corners[theirs], crowd),
+            ignored=crowd,  # the evaluator overrides `ignore` by "is crowd"
+            crowd=crowd,
+        )
+    return result
 
 
 def _coco_overlap(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import override
 
 from pytest_perfgate.errors import DataError
-from pytest_perfgate.tasks.coco.instances import Instances, read_instances
+from pytest_perfgate.tasks.coco.instances import Instances, as_text, read_instances
 from pytest_perfgate.tasks.image_files import Digested, ImageFiles
 
 if TYPE_CHECKING:
@@ -59,7 +58,7 @@ class DetectionData(Digested):
     @cached_property
     def digest(self) -> str:
         """One text for all images and annotations, equal only when all of them are."""
-        text = "\n".join(self.digests) + json.dumps(self.coco, sort_keys=True, default=_as_list)
+        text = "\n".join(self.digests) + as_text(self.coco)
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -105,8 +104,3 @@ def as_prediction(value: Any) -> Prediction:
 
 
 _VALID = "boxes (M, 4) in pixels of the image, scores (M,), and categories (M,), 0 or more"
-
-
-def _as_list(value: Any) -> Any:
-    """Numbers and arrays of numpy, which a suite's function may use, as JSON has them."""
-    return value.tolist()

@@ -70,7 +70,7 @@ def _nothing_found(predictions: Sequence[Prediction]) -> Doubt | None:
     """Without annotations: a reference that finds nothing agrees with every recipe that finds
     nothing.
     """
-    from pytest_perfgate.tasks.detection.agreement import CONFIDENT
+    from pytest_perfgate.tasks.pairing import CONFIDENT
 
     if any((image.scores >= CONFIDENT).any() for image in predictions):
         return None

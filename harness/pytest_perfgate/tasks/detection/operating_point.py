@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from pytest_perfgate.tasks.detection.coco_scores import greedy, tables
+from pytest_perfgate.tasks.coco.matching import greedy
+from pytest_perfgate.tasks.detection.coco_scores import cells
 
 if TYPE_CHECKING:
     from pytest_perfgate.tasks.coco.instances import Instances
@@ -27,15 +28,11 @@ def ratios_at(
     it: by falling score, each the free object that it overlaps most. Detections on crowds do not
     count, and crowds are no objects to find. F1 is 2 * hits / (detections + objects).
     """
-    truth, detections = tables(instances, instances.image, predictions)
     hits, counted, objects = np.zeros((3, len(predictions)))
-    for (row, _), (_, crowd) in truth.items():
-        objects[row] += int((~crowd).sum())
-    nothing = (np.zeros((0, 4)), np.zeros(0, dtype=bool))
-    for (row, category), (boxes, scores) in detections.items():
-        kept = scores >= np.float32(point.score)
-        places, crowd = truth.get((row, category), nothing)
-        matched, passed = greedy(boxes[kept], places, crowd, (point.iou,))
+    for (row, _), cell in cells(instances, instances.image, predictions).items():
+        objects[row] += int((~cell.ignored).sum())
+        kept = cell.scores >= np.float32(point.score)
+        matched, passed = greedy(cell.overlaps[kept], cell.ignored, cell.crowd, (point.iou,))
         hits[row] += np.count_nonzero(matched)
         counted[row] += int(kept.sum()) - np.count_nonzero(passed)
     return {

@@ -1,16 +1,15 @@
-"""A declared data set of detection: a folder of images, and a file of COCO instances."""
+"""Files of COCO annotations, and the pictures that they name."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pytest_perfgate.errors import DataError
 from pytest_perfgate.tasks.coco.ids import short
 from pytest_perfgate.tasks.coco.instances import of_images
-from pytest_perfgate.tasks.detection.data import DetectionData
 from pytest_perfgate.tasks.image_files import ImageFiles, declared_path, hint, listed_file
 from pytest_perfgate.tasks.image_folder import (
     declared_folder,
@@ -21,31 +20,46 @@ from pytest_perfgate.tasks.image_folder import (
     refuse_other_keys,
 )
 
+Data = TypeVar("Data")
 
-def read_folder(source: Mapping[str, Any], folder: Path, root: Path) -> DetectionData:
+
+def read_coco(
+    source: Mapping[str, Any],
+    folder: Path,
+    root: Path,
+    make: Callable[[ImageFiles, dict[str, Any], bool], Data],
+    more: Sequence[str] = (),
+) -> Data:
     """A declared data set: `{ images = "folder", annotations = "instances.json" }`. Without
     `annotations` nothing is known of the images below the folder. `list` names a text file with
-    some of the images.
+    some of the images. `make` takes the images, COCO's tables and whether there are annotations;
+    `more` are further keys of the task.
 
     Raises:
         DataError: names the file, the entry and what is wrong with it.
     """
-    refuse_other_keys(source, ("images", "annotations", "list"))
+    refuse_other_keys(source, ("images", "annotations", "list", *more))
     place = declared_folder(source, folder, root)
     names = listed_names(source, folder, root)
     if "annotations" not in source:
-        return _images_alone(place, names)
+        return make(*_pictures_alone(place, names), False)
     file = declared_path(folder, str(source["annotations"]), root)
     coco = read_instances_file(file)
     try:
         if names is not None:
             coco = of_images(coco, names)
-        return DetectionData(images=ImageFiles(_files(coco["images"], place)), coco=coco)
+        return make(ImageFiles(_picture_files(coco["images"], place)), coco, True)
     except DataError as error:
         raise error.at(str(file)) from None
 
 
-def _images_alone(place: Path, names: list[str] | None) -> DetectionData:
+def _pictures_alone(place: Path, names: list[str] | None) -> tuple[ImageFiles, dict[str, Any]]:
+    """The pictures below a folder, or those of a list, and COCO's entries for them without any
+    annotation.
+
+    Raises:
+        DataError: there are none, or one is not there.
+    """
     files, others = pictures(place) if names is None else (listed_files(place, names), {})
     if not files:
         raise DataError("there are no images", where=str(place))
@@ -57,8 +71,7 @@ def _images_alone(place: Path, names: list[str] | None) -> DetectionData:
         "annotations": [],
         "categories": [{"id": 1, "name": "unknown"}],
     }
-    images = ImageFiles(files, other_types_note(others))
-    return DetectionData(images=images, coco=coco, annotated=False)
+    return ImageFiles(files, other_types_note(others)), coco
 
 
 def read_instances_file(file: Path) -> dict[str, Any]:
@@ -90,8 +103,12 @@ def read_instances_file(file: Path) -> dict[str, Any]:
     return coco
 
 
-def _files(entries: list[Any], place: Path) -> list[Path]:
-    """The file of each image entry."""
+def _picture_files(entries: list[Any], place: Path) -> list[Path]:
+    """The file of each entry of `images`.
+
+    Raises:
+        DataError: an entry names none, or one is not there.
+    """
     files: list[Path] = []
     missing: list[tuple[int, str]] = []
     for row, entry in enumerate(entries):
