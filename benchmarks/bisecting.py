@@ -76,7 +76,7 @@ def build():
 def validation():
     import numpy as np
 
-    from pytest_perfgate.tasks.classification_data import ClassificationData
+    from pytest_perfgate.tasks.classification import ClassificationData
 
     generator = np.random.default_rng(0)
     images = generator.integers(0, 255, (8, 96, 96, 3), dtype=np.uint8)
