@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,15 @@ from pytest_perfgate.building.source_model import MODEL, asked_of, make
 from pytest_perfgate.building.suite_data import VALIDATION, SuiteData
 from pytest_perfgate.errors import BuildError, PerfgateError
 from pytest_perfgate.files import digest_files
+from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.records.recipe import ModelSpec, Recipe, StepSpec, Suite
 from pytest_perfgate.records.recipe_record import ArtifactInfo, Link
 from pytest_perfgate.registry import resolve
+from pytest_perfgate.runtimes import InferenceSession, OpenContext, Runtime
 from pytest_perfgate.steps import BuildContext, Step
 from pytest_perfgate.steps.training_checkpoints import Checkpoints
 from pytest_perfgate.suite.fence import fence_of
+from pytest_perfgate.workloads.frame_order import FrameRun, starts_of
 
 CHECKPOINT_SECONDS = 30.0  # a training that is cut off loses no more than about this
 _WEIGHTS = "weights.safetensors"
@@ -199,7 +203,7 @@ class _Chain:
         context = BuildContext(
             folder=folder,
             example=self._data.example,
-            inputs=self._data.inputs,
+            inputs=self._data.inputs if not self._suite.state else partial(self._inputs, before),
             data=self._data.split,
             trainer=(
                 resolve(self._suite.trainer, "suite.trainer") if step.trains_with(options) else None
@@ -256,25 +260,40 @@ class _Chain:
 
     def _score(self, artifact: Artifact, split: str) -> float:
         """The task's first metric over a split that is not the one that budgets are judged on."""
-        from pytest_perfgate.runtimes import OpenContext, Runtime
-
         if split == VALIDATION:
             raise BuildError("a step cannot score validation images: they judge its result")
-        names = registry.names(registry.RUNTIMES)
-        runtimes: list[Runtime] = [registry.find(registry.RUNTIMES, name) for name in names]
-        runtime = next(one for one in runtimes if artifact.kind in one.accepts)
-        context = OpenContext(threads=self._suite.threads, folder=self._store.root)
-        session = runtime.open(artifact, runtime.Options(), context)
+        session = self._session(artifact)
         try:
-            data, pipeline = self._data.split(split), self._data.pipeline
+            data, run = self._data.split(split), FrameRun(self._data.pipeline, session)
+            starts = starts_of(self._data.task, data)
             predictions = []
             for index in range(len(data.images)):
-                inputs, meta = pipeline.preprocess(self._data.images(split, [index]))
-                predictions += pipeline.postprocess(session.run(inputs), meta)
+                begins = int(index in starts)
+                predictions += run.step(
+                    self._data.images(split, [index]), begins=begins
+                ).predictions
         finally:
             session.close()
         values = self._data.task.evaluate(data, predictions).values
         return values[next(iter(self._data.task.metrics))]
+
+    def _session(self, artifact: Artifact) -> InferenceSession:
+        """A session on an artifact, of the first runtime that takes it."""
+        names = registry.names(registry.RUNTIMES)
+        runtimes: list[Runtime] = [registry.find(registry.RUNTIMES, name) for name in names]
+        runtime = next(one for one in runtimes if artifact.kind in one.accepts)
+        context = OpenContext(threads=self._suite.threads, folder=self._store.root)
+        return runtime.open(artifact, runtime.Options(), context)
+
+    def _inputs(self, before: Entry, split: str, limit: int) -> Iterator[Inputs]:
+        """As `SuiteData.inputs`, with the states that the model has before the step: those of the
+        first frame alone would say nothing of their range.
+        """
+        session = self._session(self._open(before))
+        try:
+            yield from self._data.inputs(split, limit, session)
+        finally:
+            session.close()
 
     def _open(self, entry: Entry) -> Artifact:
         if entry.stored.kind == TORCH and self._module is not None:

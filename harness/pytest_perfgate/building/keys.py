@@ -41,6 +41,7 @@ from pytest_perfgate.steps import (
 )
 from pytest_perfgate.suite.fence import fence_of
 from pytest_perfgate.tasks import Pipeline
+from pytest_perfgate.tasks.stateful import StatefulPipeline
 from pytest_perfgate.workloads.placement import on_gpu
 
 SEED = 0
@@ -85,6 +86,7 @@ def step_key(before: str, step: Step, options: OptionsModel, suite: Suite, data:
         "threads": suite.threads,
         # Steps trace and compile by an example of the network's input.
         "input": dict(suite.input),
+        "state": [asdict(loop) for loop in suite.state],
         "example": [str(size) for size in data.example(1).images.shape],
     }
     modules = [*(package.module for package in step.requires_with(options)), *_others(step)]
@@ -142,6 +144,7 @@ def evaluation_key(
             "task": suite.task,
             "data": data.split(VALIDATION).digest,  # whatever it was read from
             "input": dict(suite.input),
+            "state": [asdict(loop) for loop in suite.state],
             "output": dict(suite.output),
             "threads": suite.threads,
             "machine": this_machine().id,
@@ -169,7 +172,8 @@ def evaluator(suite: Suite, data: SuiteData) -> dict[str, Any]:
     """Who computes scores of outputs: code and packages of the task and of its pipeline."""
     task = data.task
     modules = [package.module for package in task.requires_with(data.input)]
-    modules += _packages_of(suite.input.get("preprocess"), suite.output.get("postprocess"))
+    own = (suite.input.get("preprocess"), *map(suite.output.get, ("postprocess", "tracker")))
+    modules += _packages_of(*own)
     # A decoder may come from a package of its own, by an entry point.
     modules += [type(part).__module__.partition(".")[0] for part in (task, *_parts(data.pipeline))]
     return {
@@ -189,9 +193,11 @@ def _packages_of(*paths: str | None) -> list[str]:
 
 
 def _parts(pipeline: Pipeline) -> tuple[object, ...]:
-    """A pipeline and the decoder that it works with, where it has one."""
-    decoder = getattr(pipeline, "decoder", None)
-    return (pipeline,) if decoder is None else (pipeline, decoder)
+    """A pipeline and the decoder and the tracker that it works with, where it has them."""
+    if isinstance(pipeline, StatefulPipeline):
+        return (pipeline, *_parts(pipeline.inner))
+    parts = (getattr(pipeline, name, None) for name in ("decoder", "tracker"))
+    return (pipeline, *(part for part in parts if part is not None))
 
 
 def _others(piece: object) -> list[str]:

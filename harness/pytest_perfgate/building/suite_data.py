@@ -11,9 +11,12 @@ from pytest_perfgate.errors import DataError
 from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.records.recipe import Suite
 from pytest_perfgate.registry import resolve
+from pytest_perfgate.runtimes import InferenceSession
 from pytest_perfgate.suite.fence import fence_of
 from pytest_perfgate.tasks import Pipeline, Task
 from pytest_perfgate.tasks.image_files import Digested
+from pytest_perfgate.tasks.stateful import StatefulPipeline
+from pytest_perfgate.workloads.frame_order import FrameRun, starts_of
 
 DigestProgress = Callable[[int, int, str], None]
 VALIDATION = "validation"
@@ -34,7 +37,8 @@ class SuiteData:
         registry.require(self.task.requires_with(self.input), f"the task {suite.task!r}")
         declared = self.task.Output.model_validate(dict(suite.output))
         self.output = self.task.fit_output(declared, lambda: self.split(VALIDATION))
-        self.pipeline: Pipeline = self.task.pipeline(self.input, self.output)
+        own = self.task.pipeline(self.input, self.output)
+        self.pipeline: Pipeline = StatefulPipeline(own, suite.state) if suite.state else own
 
     def split(self, name: str) -> Any:
         """The task's data object of a split, or of what an import path in a step's options names.
@@ -94,13 +98,28 @@ class SuiteData:
             rows.append(rows[-1])
         return self.pipeline.preprocess(rows)[0]
 
-    def inputs(self, split: str, limit: int) -> Iterator[Inputs]:
-        """Network inputs of the first `limit` images of a split, one by one, batch 1."""
+    def inputs(
+        self, split: str, limit: int, session: InferenceSession | None = None
+    ) -> Iterator[Inputs]:
+        """Network inputs of the first `limit` images of a split, one by one, batch 1. With a
+        `session`, which infers them, states are those that a frame has left to the next; without
+        one, those of the first frame.
+        """
         import numpy as np
 
         data = self.split(split)
+        starts = starts_of(self.task, data)
+        run = None if session is None else FrameRun(self.pipeline, session)
         for index in range(min(limit, len(data.images))):
-            yield self.pipeline.preprocess([np.array(data.images[index])])[0]
+            image = np.array(data.images[index])
+            if run is None:
+                yield self.pipeline.preprocess([image])[0]
+                continue
+            if index in starts:
+                run.begin()
+            inputs, _ = run.prepare([image])
+            yield inputs
+            run.infer(inputs)
 
     def refuse_leak(self, split: str) -> None:
         """Check that no image of `split` is a validation image.

@@ -110,7 +110,8 @@ class Accuracy(Frozen):
     Attributes:
         values: metric name to value.
         per_category: category to average precision (or the task's main score).
-        images: validation images evaluated.
+        images: validation images evaluated; of sequences or clips their number.
+        unit: what `images` counts, in the singular.
         data_digest: of the validation images and annotations.
         predictions_digest: of all predictions; equal digests mean equal predictions.
         matches: what a paired bootstrap needs; None for a task that has none.
@@ -123,6 +124,7 @@ class Accuracy(Frozen):
     values: dict[str, float]
     per_category: dict[str, float] = Field(default_factory=dict)
     images: int
+    unit: str = "image"
     data_digest: str
     predictions_digest: str
     matches: Matches | None = None

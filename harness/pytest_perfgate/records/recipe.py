@@ -13,6 +13,7 @@ from typing import Any
 
 from pytest_perfgate.records.code_tree import CodeTree
 from pytest_perfgate.records.location import Fetched, Locked
+from pytest_perfgate.state import Feedback
 
 ROTATE, FLUSH = "rotate", "flush_l2"
 """What lies between two samples: the next image, or that and a flush of the device's L2 cache."""
@@ -215,6 +216,7 @@ class Suite:
         mounts: name to a folder outside of the project.
         locations: URL to what the lock file says of it, of all that the suite names.
         fetched: locations as the suite names them, once their files are in the cache.
+        state: outputs of the network that are inputs of the next frame.
     """
 
     name: str
@@ -239,6 +241,7 @@ class Suite:
     mounts: Mapping[str, str] = field(default_factory=dict)
     locations: Mapping[str, Locked] = field(default_factory=dict)
     fetched: Mapping[str, Fetched] = field(default_factory=dict)
+    state: tuple[Feedback, ...] = ()
 
     @property
     def folder(self) -> Path:

@@ -243,6 +243,14 @@ class Source(registry.Extension, ABC):
         """
         return None
 
+    def outputs(self, model: str, options: Any, fence: Fence) -> tuple[Tensor, ...] | None:
+        """The network's outputs as its file has them, in order. Default: None, not known.
+
+        Raises:
+            RecipeError: the file cannot be read.
+        """
+        return None
+
     def files(self, model: str, options: Any, fence: Fence) -> tuple[Path, ...]:
         """Files that `build` reads, all in one folder; their content is part of a build's key.
         Default: none.

@@ -52,6 +52,12 @@ class Onnx(FinishedFile):
         )
 
     @override
+    def outputs(self, model: str, options: Any, fence: Fence) -> tuple[Tensor, ...] | None:
+        """The outputs that the graph lists; None where its package is not installed."""
+        file = file_of(model, fence)
+        return None if file is None else read_header(file).outputs
+
+    @override
     def place(self, model: str, fence: Fence) -> Path | None:
         """The file that a link leads to: a graph names its side files relative to itself."""
         file = file_of(model, fence)

@@ -20,7 +20,7 @@ from pytest_perfgate.sources.conversions import refuse_saved_model
 from pytest_perfgate.sources.naming import source_of, valid_names
 from pytest_perfgate.steps import Step
 from pytest_perfgate.suite.tables import NAME, Place, RecipeTable, SuiteTable
-from pytest_perfgate.workloads import IMAGES, Workload
+from pytest_perfgate.workloads import Workload
 
 
 def one_per_runtime(place: Place, table: RecipeTable) -> list[tuple[RecipeTable, str]]:
@@ -209,16 +209,17 @@ class WorkloadAt:
 
 
 def read_workload(
-    place: Place, table: RecipeTable, inherited: WorkloadAt | None, reference: str
+    place: Place, table: RecipeTable, inherited: WorkloadAt | None, reference: str, usual: str
 ) -> WorkloadAt:
     """What a recipe is measured by. Options that it leaves out are those of its parent, whose
-    workload is `inherited`; None: it is a reference, whose name is `reference`.
+    workload is `inherited`; None: it is a reference, whose name is `reference`, and the workload
+    `usual` where it names none.
 
     Raises:
         RecipeError: there is no such workload, an option is wrong, or it is not its reference's.
     """
     where = f"recipe {table.name!r}: workload"
-    name = inherited.spec.name if inherited else IMAGES
+    name = inherited.spec.name if inherited else usual
     if table.workload is None:
         if inherited:
             return inherited

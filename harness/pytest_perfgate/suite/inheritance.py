@@ -31,8 +31,9 @@ from pytest_perfgate.suite.chain import (
 )
 from pytest_perfgate.suite.metrics import metrics_of_workload, task_of
 from pytest_perfgate.suite.recipe_tables import RecipeTables
+from pytest_perfgate.suite.state import in_order
 from pytest_perfgate.suite.tables import Place, RecipeTable, SuiteTable
-from pytest_perfgate.workloads import Workload
+from pytest_perfgate.workloads import FRAMES, IMAGES, Workload
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,9 @@ class Inheritance:
             runtime_at = self._recipes.runtime_at[name]
             runtime = read_runtime(self._place, table.runtime, runtime_at)
         reference = parent.reference if parent else name
-        workload = read_workload(self._place, table, parent.workload if parent else None, reference)
+        usual = FRAMES if in_order(self._suite.task) else IMAGES
+        measured_by = parent.workload if parent else None
+        workload = read_workload(self._place, table, measured_by, reference, usual)
         tolerance = table.output_tolerance
         if tolerance is None:
             tolerance = parent.output_tolerance if parent else OUTPUT_TOLERANCE
@@ -240,7 +243,10 @@ class Inheritance:
                 f"but the chain ends on {kind}",
                 measured_by.where,
             )
-        measured = metrics_of_workload(workload, task_of(self._suite.task))
+        task = task_of(self._suite.task)
+        if task.in_order not in workload.orders:
+            raise self._wrong_order(workload, measured_by.where, ordered=task.in_order)
+        measured = metrics_of_workload(workload, task)
         for metric in table.budgets:
             if metric in self._metrics and metric not in measured:
                 raise self._place.error(
@@ -248,3 +254,19 @@ class Inheritance:
                     f"recipe {name!r}: budgets.{metric}",
                     valid=", ".join(known for known in self._metrics if known in measured),
                 )
+
+    def _wrong_order(self, workload: Workload, where: str, *, ordered: bool) -> PerfgateError:
+        """A workload that takes images in another order than the task has them."""
+        task = self._suite.task
+        pair = (
+            f"takes images in any order, and the task {task!r} has frames of sequences"
+            if ordered
+            else f"takes frames of sequences, and the images of the task {task!r} have no order"
+        )
+        names = registry.names(registry.WORKLOADS)
+        known = ((name, registry.find(registry.WORKLOADS, name)) for name in names)
+        return self._place.error(
+            f"the workload {workload.name!r} {pair}",
+            where,
+            valid=", ".join(name for name, one in known if ordered in one.orders),
+        )

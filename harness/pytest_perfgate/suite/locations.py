@@ -18,6 +18,7 @@ from pytest_perfgate.records.recipe import Suite
 from pytest_perfgate.sources.naming import source_of
 from pytest_perfgate.suite.class_names import with_class_names
 from pytest_perfgate.suite.fence import fence_of
+from pytest_perfgate.suite.state import read_state, written_state
 from pytest_perfgate.suite.suite_table import check_output, fitted_input
 from pytest_perfgate.suite.tables import Place
 
@@ -101,9 +102,12 @@ def with_files(suite: Suite, cache: Path, progress: Progress) -> Suite:
     try:
         options = source.Options.model_validate(dict(suite.model.options))
         source.check(name, options, fence_of(suite))
-        keys = fitted_input(place, suite.task, suite.input, suite.model, fence_of(suite))
+        states = [loop.input for loop in suite.state]
+        fence = fence_of(suite)
+        keys = fitted_input(place, suite.task, suite.input, suite.model, fence, states)
+        state = read_state(place, written_state(suite.state), suite.model, fence)
         output = with_class_names(place, suite.output, suite.model, fence_of(suite))
         check_output(place, suite.task, output)
     except PerfgateError as error:
         raise (error if error.where else error.at(f"{place.file}: suite.model")) from None
-    return replace(suite, input=keys, output=output)
+    return replace(suite, input=keys, output=output, state=state)

@@ -141,7 +141,7 @@ def _read(
     """The suite of a parsed file; `values` are those of recipes whose ranges are filled in."""
     place = Place(short_path(file, root))
     try:
-        table, model = read_suite_table(place, data, file, root, tree)
+        table, model, state = read_suite_table(place, data, file, root, tree)
         metrics = metrics_of(table.task)
         locations = read_locations(place, table.model, table.data, lock_file(file))
     except PerfgateError as error:
@@ -179,6 +179,7 @@ def _read(
         allow_outside=table.allow_outside,
         mounts=table.mounts,
         locations=locations,
+        state=state,
         recipes={name: recipes[name] for name in tables.tables if name in recipes},
     )
     problems = {name: tuple(errors) for name, errors in tables.problems.items()}

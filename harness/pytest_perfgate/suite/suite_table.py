@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,12 @@ from pytest_perfgate.records.code_tree import CodeTree
 from pytest_perfgate.records.recipe import ModelSpec
 from pytest_perfgate.sources import MOUNT, Fence
 from pytest_perfgate.sources.naming import source_of
+from pytest_perfgate.state import Feedback
 from pytest_perfgate.suite.chain import read_model
 from pytest_perfgate.suite.class_names import with_class_names, without_unread
 from pytest_perfgate.suite.own_classes import with_import_paths
 from pytest_perfgate.suite.requirements import GPU
+from pytest_perfgate.suite.state import check_state, read_state
 from pytest_perfgate.suite.tables import NAME, Place, SuiteTable
 
 SPLITS = ("train", "calibration", "validation")
@@ -26,9 +28,9 @@ SPLITS = ("train", "calibration", "validation")
 
 def read_suite_table(
     place: Place, data: Mapping[str, Any], file: Path, root: Path, tree: CodeTree | None
-) -> tuple[SuiteTable, ModelSpec]:
-    """The suite's table, checked, and its model; `data` is the whole file, `tree` the version of
-    the code that `root` is of, None for the working tree.
+) -> tuple[SuiteTable, ModelSpec, tuple[Feedback, ...]]:
+    """The suite's table, checked, its model and its state; `data` is the whole file, `tree` the
+    version of the code that `root` is of, None for the working tree.
 
     Raises:
         RecipeError: the first key that is wrong.
@@ -53,6 +55,8 @@ def read_suite_table(
     model = read_model(place, table.model, fence)
     output = with_class_names(place, table.output, model, fence)
     table = table.model_copy(update={"output": output})
+    check_state(place, table)
+    state = read_state(place, table.state, model, fence)
     _check_data(place, table, fence)
     if table.trainer:
         _check_import(place, table.trainer, "suite.trainer")
@@ -61,15 +65,22 @@ def read_suite_table(
     check_output(place, table.task, without_unread(table.output))
     _check_required(place, table, name)
     if is_location(model.name):  # its file is known once it is fetched
-        return table, model
-    keys = fitted_input(place, table.task, table.input, model, fence)
-    return table.model_copy(update={"input": keys}), model
+        return table, model, state
+    states = [loop.input for loop in state]
+    keys = fitted_input(place, table.task, table.input, model, fence, states)
+    return table.model_copy(update={"input": keys}), model, state
 
 
 def fitted_input(
-    place: Place, task_name: str, written: Mapping[str, Any], model: ModelSpec, fence: Fence
+    place: Place,
+    task_name: str,
+    written: Mapping[str, Any],
+    model: ModelSpec,
+    fence: Fence,
+    states: Collection[str] = (),
 ) -> dict[str, Any]:
-    """The keys of `[suite.input]` with those that the model's file says.
+    """The keys of `[suite.input]` with those that the model's file says; `states` are the inputs
+    that `[suite.state]` names.
 
     Raises:
         RecipeError: the file says something else than the table.
@@ -80,8 +91,9 @@ def fitted_input(
         return dict(written)
     task = place.find(registry.TASKS, task_name, "suite.task")
     options = place.validate(task.Input, dict(written), "suite.input")
+    free = [tensor for tensor in taken if tensor.name not in states]
     try:
-        keys = task.fit_input(options, taken)
+        keys = task.fit_input(options, free)
     except RecipeError as error:
         raise error.at(place.file) from None
     fitted = {**written, **keys}

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StrictFloat,
     StrictInt,
     StrictStr,
     ValidationError,
+    field_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from pytest_perfgate import registry
 from pytest_perfgate.errors import RecipeError, suggestion
@@ -86,6 +89,37 @@ class BudgetTable(_Strict):
     when: WhenTable | None = Field(
         None, description="condition on the machine; elsewhere the budget is SKIPPED"
     )
+
+
+class StateTable(_Strict):
+    """One output of `[suite.state]` that is fed back; its input's name alone may stand for it."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    input: str = Field(description="the input that takes it at the next frame")
+    shape: list[StrictInt | Literal["N"]] | None = Field(
+        None,
+        min_length=1,
+        description='shape of the input; a first "N": a state for each sequence of a batch; '
+        "default: the file's",
+    )
+    value: float = Field(0.0, description="value of each element at the first frame of a sequence")
+    dtype: Literal["float32", "float16", "int64", "int32"] | None = Field(
+        None, description="type; default: the file's, else float32"
+    )
+
+    @field_validator("shape")
+    @classmethod
+    def _positive(cls, value: list[int | str] | None) -> list[int | str] | None:
+        if value and any(isinstance(length, int) and not 1 <= length <= 65_536 for length in value):
+            raise PydanticCustomError(
+                "shape", "it is no shape", {"expected": "lengths from 1 to 65,536"}
+            )
+        return value
+
+
+def _as_table(value: Any) -> Any:
+    return {"input": value} if isinstance(value, str) else value
 
 
 class SearchTable(_Strict):
@@ -193,6 +227,11 @@ class SuiteTable(_Strict):
         "such as mount://models/detector.onnx",
     )
     input: dict[str, Any] = Field(default_factory=dict, description="the task's pre-processing")
+    state: dict[str, Annotated[StateTable, BeforeValidator(_as_table)]] = Field(
+        default_factory=dict,
+        description="outputs of a recurrent network that are inputs of the next frame: output name "
+        "to input name, or to a table",
+    )
     output: dict[str, Any] = Field(default_factory=dict, description="the task's post-processing")
 
 

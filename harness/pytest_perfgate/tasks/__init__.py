@@ -40,6 +40,21 @@ class Pipeline(ABC):
     def postprocess(self, outputs: tuple[Any, ...], meta: Any) -> list[Any]:
         """The network's output arrays to one prediction per image."""
 
+    def begin(self, sequences: int) -> None:
+        """New sequences begin, so many side by side: forget what earlier frames have left. Row i of
+        each batch up to the next `begin` is the next frame of sequence i. Default: nothing.
+        """
+        return
+
+    def carried(self, outputs: tuple[Any, ...], inputs: Inputs) -> Mapping[str, Any]:
+        """What the next frame's inputs take from a frame with these inputs and outputs, by the
+        names of `Inputs.others`. Default: nothing.
+
+        Raises:
+            InputError: outputs and inputs do not fit.
+        """
+        return {}
+
 
 class Task(registry.Extension, ABC):
     """A kind of vision work: its data, its two stages around inference, its metrics.
@@ -112,6 +127,8 @@ class Task(registry.Extension, ABC):
         Data: the type of a split. It has `images` (a sequence of uint8 (H, W, 3) RGB arrays),
             `digests` (one text per image, equal only for equal pixels) and `digest` (one text for
             all images and their annotations).
+        in_order: whether images are frames of sequences, to be taken in order. `Data` then has
+            `sequences` too, the lengths of the sequences that `images` consists of. Default: no.
         class_score: name of the score of each class in `Accuracy.per_category`, as the page has it.
         Input, Output: options of a suite's `[suite.input]` and `[suite.output]`. Default: none.
         requires: packages that evaluation imports. Default: none.
@@ -124,6 +141,7 @@ class Task(registry.Extension, ABC):
     metrics: Mapping[str, Metric]
     Data: type[Any]
     requires: tuple[Requirement, ...] = ()
+    in_order: bool = False
     class_score: str = "score"
 
     Input: type[OptionsModel] = NoOptions

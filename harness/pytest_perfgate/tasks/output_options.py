@@ -32,6 +32,9 @@ class OutputOptions(OptionsModel):
             RecipeError: names the key.
         """
         if self.postprocess:
-            replaced = [name for name in type(self).model_fields if name != "postprocess"]
-            refuse_replaced(self, "postprocess", replaced, "suite.output")
+            refuse_replaced(self, "postprocess", self._replaced(), "suite.output")
         return self
+
+    def _replaced(self) -> list[str]:
+        """The keys that the function takes the place of. Default: all others."""
+        return [name for name in type(self).model_fields if name != "postprocess"]

@@ -18,6 +18,9 @@ _BITS = {"map": tuple(range(10)), "map50": (0,), "map75": (5,)}
 """Which thresholds of the matches a metric is over."""
 
 
+_RANGES = {"mota": (-math.inf, 1.0), "id_switches": (0.0, math.inf)}
+"""Of metrics that are no shares, the least and the largest value."""
+
 _UNMOVED = {"agreement": 1.0, "score_shift": 0.0}
 """What two recipes have that predict the same."""
 
@@ -27,7 +30,7 @@ FLAGGED_SHIFT = 0.1
 FLAGGED_DROP = 0.01
 """… when its main score is within this of the reference's: nothing else would show it."""
 
-_MAIN = ("map", "accuracy", "miou")
+_MAIN = ("map", "accuracy", "miou", "hota")
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,8 @@ def accuracy_interval(accuracy: Accuracy, metric: str, alpha: float) -> Interval
             return Interval(value, value, value, identical=True)
         estimate = _ratio(accuracy.ratios[metric].model_dump_json())
         low, high = estimate.bounds(alpha)
-        return Interval(value, max(0.0, low), min(1.0, high))
+        least, largest = _RANGES.get(metric, (0.0, 1.0))
+        return Interval(value, max(least, low), min(largest, high))
     if accuracy.matches is None or metric not in _BITS:
         value = accuracy.values[metric]
         return Interval(value, value, value)

@@ -12,8 +12,9 @@ from pytest_perfgate.records.recipe_record import RecipeRecord
 
 SIGNS = "signs of launches (e-process)"
 TWO_SESSIONS = "Student's t over the launches of two sessions"
-BOOTSTRAP = "paired bootstrap over images"
-BOOTSTRAP_ONE = "bootstrap over images"
+BOOTSTRAP = "paired bootstrap over"
+BOOTSTRAP_ONE = "bootstrap over"
+"""Followed by what is drawn: "images"."""
 EXACT = "exact"
 ONCE = "observed once"
 STRETCHES = "Student's t over stretches of one run"
@@ -81,6 +82,7 @@ class Compared:
     Attributes:
         scale: "value" (the metric's own unit), "ratio", or "difference".
         sample: how many launches or images it rests on.
+        unit: what `sample` counts, in the singular; "": what the metric's rule says.
         spread: standard deviation of one launch's log value (`_spread`), None where launches are
             no sample.
         doubt: a standard deviation on that scale that no number of launches takes away.
@@ -101,3 +103,4 @@ class Compared:
     doubt: float = 0.0
     method: str = EXACT
     notes: tuple[str, ...] = ()
+    unit: str = ""

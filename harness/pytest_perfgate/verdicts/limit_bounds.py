@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from pytest_perfgate.metric import PARITY, Metric, Rule
+from pytest_perfgate.records.accuracy import Accuracy
 from pytest_perfgate.records.launch_values import (
     growth_resolution,
     launch_ratio,
@@ -20,7 +21,7 @@ from pytest_perfgate.records.launch_values import (
     log_value,
 )
 from pytest_perfgate.records.recipe_record import RecipeRecord
-from pytest_perfgate.units import show_percent
+from pytest_perfgate.units import count_of, show_percent
 from pytest_perfgate.verdicts.evidence import (
     BOOTSTRAP,
     BOOTSTRAP_ONE,
@@ -177,7 +178,9 @@ def _accuracy_absolute(metric: Metric, record: RecipeRecord, risk: Risk) -> Comp
         keep.high,
         record.accuracy.images,
         "value",
-        method=BOOTSTRAP_ONE if fail.low < fail.high else EXACT,
+        method=f"{BOOTSTRAP_ONE} {record.accuracy.unit}s" if fail.low < fail.high else EXACT,
+        unit=record.accuracy.unit,
+        note=_few(record.accuracy) if fail.low < fail.high else "",
     )
 
 
@@ -187,7 +190,6 @@ def difference_of_scores(
     """Score - other score over the same images, paired; None: one of them has no accuracy, or they
     are of other images.
     """
-    from pytest_perfgate.records.accuracy import Accuracy
     from pytest_perfgate.verdicts.accuracy_intervals import accuracy_difference
 
     if record.accuracy is None or not isinstance(other, Accuracy):
@@ -205,6 +207,18 @@ def difference_of_scores(
         record.accuracy.images,
         "difference",
         against,
-        "identical predictions" if fail.identical else "",
-        method=EXACT if fail.identical else BOOTSTRAP,
+        "identical predictions" if fail.identical else _few(record.accuracy),
+        method=EXACT if fail.identical else f"{BOOTSTRAP} {record.accuracy.unit}s",
+        unit=record.accuracy.unit,
     )
+
+
+_FEWEST = 8
+"""Sequences or clips below which an interval over them says so."""
+
+
+def _few(accuracy: Accuracy) -> str:
+    """What to say of an interval that rests on few sequences, however many frames they have."""
+    if accuracy.unit == "image" or accuracy.images >= _FEWEST:
+        return ""
+    return f"a rough interval, over {count_of(accuracy.images, accuracy.unit)}"

@@ -24,6 +24,8 @@ def reason(limit: Limit, metric: Metric, compared: Compared, status: Status) -> 
         return f"{measured}: {limit_text} is kept{note}"
     units = {Rule.IMAGES: ("image", "images"), Rule.STRETCHES: ("stretch", "stretches")}
     one, many = units.get(metric.rule, ("launch", "launches"))
+    if compared.unit:
+        one, many = compared.unit, f"{compared.unit}s"
     few = (
         f"{measured}: {count_of(compared.sample, f'{one} is', f'{many} are')} too few to decide "
         f"{limit_text}"

@@ -17,6 +17,7 @@ from pytest_perfgate.errors import PerfgateError
 from pytest_perfgate.machine import process_memory
 from pytest_perfgate.records.launch import Growth
 from pytest_perfgate.worker.protocol import GrowthJob, GrowthMeasured, Send, WorkProgress
+from pytest_perfgate.workloads.frame_order import FrameRun, starts_of
 
 STRETCHES = 20
 _MOST = 3000  # images of a run, warm-up included
@@ -30,12 +31,14 @@ def growth(job: GrowthJob, send: Send) -> None:
     """Runs a recipe again and again; sends one `GrowthMeasured`."""
     process_memory.small_pages()
     data = SuiteData(job.suite)
-    images = data.images(VALIDATION, range(min(_IMAGES, len(data.split(VALIDATION).images))))
+    validation = data.split(VALIDATION)
+    images = data.images(VALIDATION, range(min(_IMAGES, len(validation.images))))
     session = open_session(job.suite, job.suite.recipes[job.recipe], job.artifact)
+    run, starts = FrameRun(data.pipeline, session), starts_of(data.task, validation)
 
     def infer(index: int) -> None:
-        inputs, meta = data.pipeline.preprocess([images[index % len(images)]])
-        data.pipeline.postprocess(session.run(inputs), meta)
+        place = index % len(images)
+        run.step([images[place]], begins=int(place in starts))
 
     def show(done: int, total: int) -> None:
         send(WorkProgress(done, total, "growth"))

@@ -36,10 +36,12 @@ from pytest_perfgate.workloads.evaluated_outputs import (
     OutputRecorder,
     digest_predictions,
 )
+from pytest_perfgate.workloads.frame_order import FrameRun, starts_of
 from pytest_perfgate.workloads.varied_images import VariedImages
 
 _EVERY = 0.5  # seconds between progress messages
 _IMAGES = 24  # validation images that every arm cycles through
+_FRAMES, _STRETCH = 36, 12  # frames that every arm cycles through, and those of one sequence
 _EVALUATION = "evaluation.json"
 _PREDICTIONS = "predictions.npz"
 _OUTPUTS = "outputs.npz"
@@ -159,9 +161,30 @@ def _write_images(data: SuiteData, file: Path) -> None:
 
 
 def _chosen(data: SuiteData) -> list[int]:
-    """The validation images that arms cycle through, by their indices."""
-    total = len(data.split(VALIDATION).images)
-    return sorted(random.Random(0).sample(range(total), min(_IMAGES, total)))  # noqa: S311 - no secret
+    """The validation images that arms cycle through, by their indices; of a task of sequences the
+    first frames of some of them.
+    """
+    validation = data.split(VALIDATION)
+    total, drawn = len(validation.images), random.Random(0)  # noqa: S311 - no secret
+    if not data.task.in_order:
+        return sorted(drawn.sample(range(total), min(_IMAGES, total)))
+    length = _length(data)
+    starts = sorted(starts_of(data.task, validation))
+    long = [
+        start
+        for start, frames in zip(starts, validation.sequences, strict=True)
+        if frames >= length
+    ]
+    chosen = sorted(drawn.sample(long, min(max(1, _FRAMES // length), len(long))))
+    return [start + frame for start in chosen for frame in range(length)]
+
+
+def _length(data: SuiteData) -> int:
+    """Frames of each of the sequences that arms cycle through; 0: images stand alone."""
+    if not data.task.in_order:
+        return 0
+    longest: int = max(data.split(VALIDATION).sequences)
+    return min(_STRETCH, longest)
 
 
 def _evaluate(
@@ -179,16 +202,16 @@ def _evaluate(
         apart = runtime_check.check_runtime(recipe, artifact, session, terms, data)
         validation = data.split(VALIDATION)
         predictions: list[Any] = []
-        recorder, chosen = OutputRecorder(), _chosen(data)
+        recorder, chosen = OutputRecorder(_length(data)), _chosen(data)
+        run, starts = FrameRun(data.pipeline, session), starts_of(data.task, validation)
         total = len(validation.images)
         for index in range(total):
-            inputs, meta = data.pipeline.preprocess([np.array(validation.images[index])])
-            outputs = session.run(inputs)
-            of_image = data.pipeline.postprocess(outputs, meta)
+            image = np.array(validation.images[index])
+            turn = run.step([image], begins=int(index in starts))
             if index in chosen:
-                packed = data.task.pack(of_image)
-                recorder.add(index, outputs, digest_predictions(packed))
-            predictions += of_image
+                packed = data.task.pack(turn.predictions)
+                recorder.add(index, turn.outputs, digest_predictions(packed))
+            predictions += turn.predictions
             progress(index + 1, total, "accuracy")
         _repeat(data, session, recorder, chosen)
         facts = session.facts | ({} if apart is None else {runtime_check.FACT: apart})
@@ -221,15 +244,20 @@ def _repeat(
     timed ones may. All of the images, where the first ones differ.
     """
     spread = 0.0
+    starts = starts_of(data.task, data.split(VALIDATION))
+    plain, varied = (FrameRun(data.pipeline, session) for _ in range(2))
     for number, index in enumerate(chosen):
         if number >= _REPEATS and not spread:
             return
         images = VariedImages(data.images(VALIDATION, [index]))
-        inputs, _ = data.pipeline.preprocess([images.varied(0, 0)])
-        spread = max(spread, recorder.repeat(number, session.run(inputs)))
+        if index in starts:
+            plain.begin()
+            varied.begin()
+        inputs, _ = plain.prepare([images.varied(0, 0)])
+        spread = max(spread, recorder.repeat(number, plain.infer(inputs)))
         if number < _REPEATS:
-            inputs, _ = data.pipeline.preprocess([images.varied(0, _VARIATION)])
-            recorder.vary(number, session.run(inputs))
+            inputs, _ = varied.prepare([images.varied(0, _VARIATION)])
+            recorder.vary(number, varied.infer(inputs))
 
 
 def _open_cold(

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from pytest_perfgate.tasks import Pipeline
     from pytest_perfgate.workloads.output_check import OutputCheck
 
-IMAGES = "images"
-"""The default workload: images through the model, one at a time."""
+IMAGES, FRAMES = "images", "frames"
+"""The default workloads: images through the model one at a time; of a task of sequences, frames in
+order."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,8 @@ class WorkContext:
         session: opens the recipe's artifact on its runtime.
         module: the recipe's artifact as a torch module, for a workload that takes no runtime.
         pipeline: the stages around inference.
-        images: some decoded validation images, uint8 (H, W, 3) each, to cycle through.
+        images: some decoded validation images, uint8 (H, W, 3) each, to cycle through; of a task of
+            sequences the first frames of some sequences, in order, `check.length` of each.
         data: a split's data, by its name or by an import path.
         trainer: imports the suite's trainer.
         batch: the suite's images in a batch.
@@ -166,6 +168,8 @@ class Workload(registry.Extension, ABC):
         goal: the metric that a search improves unless the recipe names another. Default: "", the
             recipe must name one.
         accepts: kinds of artifact that it takes. Default: None, any.
+        orders: what it can be given: images in any order (False), frames of sequences in order
+            (True). Default: images in any order alone.
         requires: packages that it imports. Default: none.
         preload: as a runtime's.
     """
@@ -179,6 +183,7 @@ class Workload(registry.Extension, ABC):
     measures: frozenset[str] = frozenset()
     goal: str = ""
     accepts: frozenset[str] | None = None
+    orders: frozenset[bool] = frozenset({False})
     requires: tuple[Requirement, ...] = ()
     preload: tuple[str, ...] = ()
 

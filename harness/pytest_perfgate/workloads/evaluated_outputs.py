@@ -58,12 +58,15 @@ class EvaluatedOutputs:
         moved: the largest root mean square between an image and a variation of it
             (`varied_images`, `compare_varied`).
         responds: whether every variation that was tried changed an output.
+        length: so many of `images` in a row are the first frames of a sequence; 0: each image
+            stands alone.
     """
 
     images: tuple[EvaluatedImage, ...]
     spread: float
     moved: float
     responds: bool
+    length: int = 0
 
     def write(self, file: Path) -> None:
         """Writes an npz file: small, and without code."""
@@ -84,6 +87,7 @@ class EvaluatedOutputs:
             "spread": self.spread,
             "moved": self.moved,
             "responds": self.responds,
+            "length": self.length,
         }
         np.savez(
             file,
@@ -111,7 +115,9 @@ class EvaluatedOutputs:
                 outputs.append(KeptOutput(shape, at[part], values[part], scale[part]))
                 begin = end
             images.append(EvaluatedImage(image["index"], tuple(outputs), image["predictions"]))
-        return cls(tuple(images), table["spread"], table["moved"], table["responds"])
+        return cls(
+            tuple(images), table["spread"], table["moved"], table["responds"], table["length"]
+        )
 
 
 def digest_predictions(packed: Mapping[str, Any]) -> str:
@@ -136,9 +142,10 @@ class _Pending:
 
 
 class OutputRecorder:
-    """Keeps outputs while accuracy is evaluated."""
+    """Keeps outputs while accuracy is evaluated; `length` is that of `EvaluatedOutputs`."""
 
-    def __init__(self) -> None:
+    def __init__(self, length: int = 0) -> None:
+        self._length = length
         self._images: list[_Pending] = []
         self._largest: list[Any] = []  # of each output, by channel
         self._repeats: list[float] = []
@@ -186,6 +193,7 @@ class OutputRecorder:
             spread=max(self._repeats, default=0.0),
             moved=max(self._variations, default=0.0),
             responds=bool(self._variations) and min(self._variations) > 0,
+            length=self._length,
         )
 
     def _kept(self, image: _Pending) -> tuple[KeptOutput, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from pytest_perfgate.errors import RuntimeFault
@@ -94,6 +94,25 @@ class OutputCheck:
         """The indices of a batch's images."""
         return [(number * size + place) % len(self._images) for place in range(size)]
 
+    @property
+    def length(self) -> int:
+        """Frames of each of the sequences that the images of turns are; 0: images stand alone."""
+        return 0 if self._evaluated is None else self._evaluated.length
+
+    def frames(self, number: int, sequences: int) -> Iterator[tuple[list[int], list[Any]]]:
+        """The frames of a turn that takes sequences side by side, one after the other: positions
+        of one frame of each sequence, and the images, uint8 (H, W, 3) each, which the next turn may
+        change. Those of the kind `EVALUATED` are as they are, all others are varied.
+        """
+        length = self.length or len(self._images)
+        count = len(self._images) // length
+        first = number // ROUNDS * sequences
+        starts = [(first + place) % count * length for place in range(sequences)]
+        variation = 0 if number % ROUNDS == EVALUATED else 1 + number
+        for frame in range(length):
+            positions = [start + frame for start in starts]
+            yield positions, [self._images.varied(position, variation) for position in positions]
+
     def forget(self) -> None:
         """Forgets the turns so far: they were a warm-up."""
         self._last = None
@@ -170,6 +189,40 @@ class OutputCheck:
             positions = self._batch(number, size)
             shown = positions if places is None else [positions[place] for place in places]
             self._refuse_other_batch(shown, arrays)
+
+    def inspect_frames(
+        self,
+        number: int,
+        positions: Sequence[Sequence[int]],
+        outputs: Sequence[Sequence[Any]],
+        seconds: float,
+    ) -> None:
+        """Looks at a turn with sequences, from their first frames on.
+
+        Args:
+            number: of the turn.
+            positions: of `frames`.
+            outputs: of the inference of each frame, states included.
+            seconds: of all inferences.
+
+        Raises:
+            RuntimeFault: an output is no array that is finished, or is not of these frames.
+        """
+        arrays = [finished_arrays(of_frame) for of_frame in outputs]
+        self._note(number, seconds)
+        kind = number % ROUNDS
+        if kind == EVALUATED:
+            for shown, of_frame in zip(positions, arrays, strict=True):
+                self.inspect_shown(shown, of_frame)
+        if self._evaluated is None or len(positions[0]) > 1:
+            return
+        # A first frame has no state: it moves as far as it did when variations were tried.
+        image, first = self._evaluated.images[positions[0][0]], arrays[0]
+        if kind == VARIED:
+            self._moves.append(compare_varied(image.outputs, first, self._most_moved()))
+            self._varied = number, image.taken(first)
+        elif kind == EVALUATED and self._varied is not None and self._varied[0] == number - 1:
+            self._unmoved.append(_equal(self._varied[1], image.taken(first)))
 
     def position(self, validation_image: int) -> int | None:
         """Where this image of the validation data is among the images of turns; None: nowhere, or

@@ -77,6 +77,7 @@ class Training(Workload):
         )
 
     name = "training"
+    orders = frozenset({False, True})
     columns = ("step_time", "forward_time", "backward_time", "training_throughput")
     metrics = _METRICS
     goal = "step_time_p50"

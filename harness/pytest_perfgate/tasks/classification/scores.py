@@ -33,31 +33,47 @@ def evaluate(data: ClassificationData, predictions: Sequence[Called]) -> Accurac
     Raises:
         DataError: a prediction is missing, is not over the data's classes, or is no number.
     """
-    from sklearn.metrics import precision_recall_fscore_support
-
-    truth = np.array([int(label) for label in data.labels])
     if len(predictions) != len(data.images):
         raise DataError(f"there are {len(predictions)} predictions for {len(data.images)} images")
     scores = np.stack(
         [np.asarray(prediction.scores, dtype=np.float64) for prediction in predictions]
     )
+    return score_classes(scores, data.labels, data.classes, data.digest, data.notes)
+
+
+def score_classes(
+    scores: npt.NDArray[np.float64],
+    labels: Sequence[int],
+    classes: Sequence[str],
+    digest: str,
+    notes: Sequence[str],
+) -> Accuracy:
+    """scikit-learn's scores of the best classes of scores (M, C), of images or of clips; without
+    `classes` nothing is known of them. `digest` and `notes` are the data's.
+
+    Raises:
+        DataError: the scores are not over the classes, or one is no number.
+    """
+    from sklearn.metrics import precision_recall_fscore_support
+
+    truth = np.array([int(label) for label in labels])
     if not np.isfinite(scores).all():
         raise DataError("the model gives scores that are not numbers (NaN)")
-    if not data.labelled:
+    if not classes:
         return Accuracy(
             values={},
             images=len(scores),
-            data_digest=data.digest,
+            data_digest=digest,
             predictions_digest=_digest(scores),
-            notes=(*data.notes, _NO_LABELS),
+            notes=(*notes, _NO_LABELS),
             unmeasured=dict.fromkeys(("accuracy", "top5", *_MACROS), _NO_LABELS),
         )
-    if scores.shape[1] != len(data.classes):
+    if scores.shape[1] != len(classes):
         raise DataError(
-            f"the model gives {scores.shape[1]} classes, and the data has {len(data.classes)}",
+            f"the model gives {scores.shape[1]} classes, and the data has {len(classes)}",
             where="suite.output",
             next_step="background = 0 leaves out the background of a network that has one more"
-            if scores.shape[1] == len(data.classes) + 1
+            if scores.shape[1] == len(classes) + 1
             else "name the network's classes: classes = [3, 0, 7], or a file of their names, "
             'classes = "names.txt"',
         )
@@ -72,7 +88,7 @@ def evaluate(data: ClassificationData, predictions: Sequence[Called]) -> Accurac
         **macro_shares(truth, called, present),
     }
     values["accuracy"] = float(shares["accuracy"].mean())
-    if len(data.classes) > _FEW:
+    if len(classes) > _FEW:
         better = (scores > scores[np.arange(len(truth)), truth][:, None]).sum(axis=1)
         shares["top5"] = (better < _FEW).astype(np.float64)
         values["top5"] = float(shares["top5"].mean())
@@ -80,17 +96,16 @@ def evaluate(data: ClassificationData, predictions: Sequence[Called]) -> Accurac
     return Accuracy(
         values=values,
         per_category={
-            str(data.classes[label]): float(f1)
-            for label, f1 in zip(present, per_class[2], strict=True)
+            str(classes[label]): float(f1) for label, f1 in zip(present, per_class[2], strict=True)
         },
         images=len(truth),
-        data_digest=data.digest,
+        data_digest=digest,
         predictions_digest=_digest(scores),
         ratios={
             name: Ratio(numerator=Packed.of(share), denominator=Packed.of(ones))
             for name, share in shares.items()
         },
-        notes=data.notes,
+        notes=tuple(notes),
     )
 
 
