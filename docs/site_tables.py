@@ -26,6 +26,7 @@ from pytest_perfgate.metric import PERFORMANCE, Metric
 from pytest_perfgate.plugin.options import OPTIONS
 from pytest_perfgate.suite import tables
 from pytest_perfgate.tasks.pixels.network_options import OtherInput
+from pytest_perfgate.tasks.tracking.iou_tracker import IouOptions
 
 GROUPS = {
     "step": registry.STEPS,
@@ -45,6 +46,8 @@ FILE_TABLES: dict[str, type[BaseModel]] = {
     "range": tables.NumbersTable,
     "choices": tables.ChoicesTable,
     "others": OtherInput,
+    "state": tables.StateTable,
+    "tracker": IouOptions,
 }
 _LINE = re.compile(r"^\{\{ (options|metrics): ([^}\n]+?) \}\}$", re.MULTILINE)
 

@@ -1,4 +1,4 @@
-"""Decoders and tasks of the project's own: "module:Class" in a suite file."""
+"""Decoders, trackers and tasks of the project's own: "module:Class" in a suite file."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ def with_import_paths(
     changes: dict[str, Any] = {}
     if registry.is_own(table.task):
         changes["task"] = _from_root(place, table.task, "suite.task", file, root)
-    decode = table.output.get("decode")
-    if isinstance(decode, str) and registry.is_own(decode):
-        whole = _from_root(place, decode, "suite.output.decode", file, root)
-        changes["output"] = {**table.output, "decode": whole}
+    for key in ("decode", "tracker"):
+        name = table.output.get(key)
+        if isinstance(name, str) and registry.is_own(name):
+            whole = _from_root(place, name, f"suite.output.{key}", file, root)
+            changes["output"] = {**changes.get("output", table.output), key: whole}
     if not changes:
         return table
     if tree is None:
