@@ -14,6 +14,7 @@ import pytest
 from pytest_perfgate.machine.held_folders import held_folder
 
 from tests.conftest import DECIDED, Project, hear_ctrl_c, said
+from tests.measure.test_base_environment import wheel
 
 SLOW = '''\
 """A runtime of the project itself, so that each version of the code has its own."""
@@ -259,19 +260,40 @@ def test_another_interpreter_makes_every_arm_a_program_of_its_own(versions: Proj
     link.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
     link.chmod(0o755)
     write_slow(versions, 0.016)
-    more = (f"--perf-base-python={link}", *DECIDED)
+    more = (f"--perf-base-env={link}", *DECIDED)
     result = versions.run("--perf-base", "HEAD", *more)
     assert versions.verdicts() == {"slow-latency_p50": "FAIL", "slow-map": "PASS"}
     said(result, "every arm a program of its own")
     assert suite(versions)["base"]["python"] == str(link)
 
 
+def test_other_packages_are_a_base_of_their_own(
+    versions: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without `--perf-base` the base is this code, with the package that only its environment has:
+    changes that are not committed are in both.
+    """
+    wheel(versions.root / "site" / "wheels", "2.0")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(versions.root / "site" / "wheels"))
+    slower = "\ntry:\n    import tinypkg\n    SECONDS *= 4\nexcept ImportError:\n    pass\n"
+    with (versions.root / "slow.py").open("a") as file:
+        file.write(slower)
+    result = versions.run("--perf-base-env=tinypkg==2.0")
+    said(result, "compared with this code under other packages (tinypkg 2.0 -> none)")
+    (record,), base = suite(versions)["recipes"], suite(versions)["base"]
+    assert base["packages"] == ["tinypkg 2.0 -> none"]
+    assert min(base["recipes"][0]["launches"][0]["inference"]) >= 0.016
+    assert min(record["launches"][0]["inference"]) < 0.016
+    assert versions.verdicts()["slow-map"] == "PASS"
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("--perf-base-python=python3",), "--perf-base, which is not set"),
-        (("--perf-base=HEAD", "--perf-base-python=/no/python"), "there is no such program"),
-        (("--perf-base=HEAD", "--perf-base-python=true"), "it needs pytest-perfgate"),
+        (("--perf-base-env=no/python",), "there is no such file or program"),
+        (("--perf-base=HEAD", "--perf-base-env=true"), "it needs pytest-perfgate"),
+        (("--perf-base-env=onnxruntime=1.30",), "'onnxruntime=1.30' is no requirement"),
     ],
 )
 def test_an_interpreter_that_will_not_do_is_an_error_before_any_work(

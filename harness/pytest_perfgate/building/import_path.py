@@ -111,6 +111,6 @@ class _Keeper:
             f"the base would run the working tree's code: the module {name!r} comes from {origin}, "
             f"and not from {self._tree.commit}",
             next_step="commit it; for an installed copy: pip install -e ., or pythonpath in "
-            "pytest's configuration; for compiled code: --perf-base-python=PROGRAM of "
+            "pytest's configuration; for compiled code: --perf-base-env=PROGRAM of "
             "an environment that has the base's build",
         )

@@ -30,6 +30,7 @@ class Commit:
         merge_base: whether the commit is not the ref's own, but the last one that it has in common
             with the working tree's.
         option: the option that named the ref.
+        label: its name for people, "" for that of its ref.
     """
 
     ref: str
@@ -38,11 +39,14 @@ class Commit:
     prefix: str
     merge_base: bool = False
     option: str = "--perf-base"
+    label: str = ""
 
     @property
     def name(self) -> str:
         """The ref and its commit, for people."""
         short = self.commit[:10]
+        if self.label:
+            return self.label
         if self.merge_base:
             return f"the merge base with {self.ref} ({short})"
         return short if self.commit.startswith(self.ref) else f"{self.ref} ({short})"

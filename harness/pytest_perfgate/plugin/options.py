@@ -144,11 +144,12 @@ OPTIONS = (
         field="base_tip",
     ),
     Option(
-        "--perf-base-python",
-        "interpreter of the base, when it needs other framework versions",
+        "--perf-base-env",
+        "packages of the base: requirements such as onnxruntime==1.30.0, a requirements file, or "
+        "an interpreter; without --perf-base the base is this code under those packages",
         default="",
-        field="base_python",
-        metavar="PROGRAM",
+        field="base_env",
+        metavar="WHAT",
     ),
     Option(
         "--perf-timeout",

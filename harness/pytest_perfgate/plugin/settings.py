@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import shutil
-import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +12,6 @@ from urllib.parse import urlsplit
 
 import pytest
 
-import pytest_perfgate
 from pytest_perfgate.machine import host_share
 from pytest_perfgate.plain_text import encodable, public_command
 from pytest_perfgate.plugin.options import OPTIONS
@@ -171,26 +168,6 @@ def _share(given: _Given) -> host_share.Share | None:
     return host_share.spread(requested or host_share.whole(), count, worker.get("workerid", ""))
 
 
-def _interpreter(given: _Given) -> str:
-    """The interpreter of the base, checked before any long work."""
-    if not given.value:
-        return ""
-    if not given.other("--perf-base"):
-        raise given.refused("it interprets the code of --perf-base, which is not set")
-    program = shutil.which(str(given.value))
-    if program is None:
-        raise given.refused("there is no such program")
-    code = "import pytest_perfgate; print(pytest_perfgate.__version__)"
-    done = subprocess.run([program, "-P", "-c", code], capture_output=True, text=True, check=False)
-    needed, version = pytest_perfgate.__version__, done.stdout.strip()
-    if done.returncode or version != needed:
-        raise given.refused(
-            f"it needs pytest-perfgate {needed}, and has {version or 'none'}. Install it there: "
-            f"{program} -m pip install pytest-perfgate=={needed}"
-        )
-    return program
-
-
 _READERS: Mapping[str, Callable[[_Given], Any]] = {
     "allow_skip": _words,
     "require": _words,
@@ -209,5 +186,5 @@ _READERS: Mapping[str, Callable[[_Given], Any]] = {
     "step_summary": _step_summary,
     "mlflow": _mlflow,
     "share": _share,
-    "base_python": _interpreter,
+    "base_env": _text,
 }

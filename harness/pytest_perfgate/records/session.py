@@ -59,14 +59,30 @@ class BaseRecord(Frozen):
         ref, commit: of that version.
         python: its interpreter, "" for the session's own: then arms are forked from one parent,
             else every arm is a program of its own.
+        packages: what differs from the session's, "onnxruntime 1.30.0 -> 1.31.0", the base's
+            version first; () where it was not asked for.
         problems: recipe name to the reason why it cannot be compared.
     """
 
     ref: str
     commit: str
     python: str = ""
+    packages: tuple[str, ...] = ()
     recipes: tuple[RecipeRecord, ...] = ()
     problems: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The code that it is, and the packages that it has of its own, for people."""
+        if not self.ref:
+            code = "this code"
+        elif self.commit.startswith(self.ref):
+            code = f"the code of {self.ref}"
+        else:
+            code = f"the code of {self.ref} ({self.commit[:10]})"
+        if not self.packages:
+            return code
+        return f"{code} under other packages ({', '.join(self.packages)})"
 
 
 class SuiteRecord(Frozen):

@@ -41,7 +41,8 @@ class Settings:
         share: of the host, what the session has for itself; None for all of it.
         history: the folder of the history store, None for none.
         confirm: measure the steps that the history found again, at the end.
-        base_python: the interpreter of the base's arms, "" for this one.
+        base_env: packages of the base's arms: requirements, a file of them, or an interpreter; ""
+            for this session's.
         markdown, openmetrics: files that the session is written into too, None for none.
         mlflow: the MLflow tracking store that the session is logged to, "" for none.
         step_summary: the summary of the CI job's step, None for none.
@@ -65,7 +66,7 @@ class Settings:
     command: str
     rounds: int = 32
     base: str = ""
-    base_python: str = ""
+    base_env: str = ""
     base_tip: bool = False
     import_path: tuple[Path, ...] = ()
     markdown: Path | None = None

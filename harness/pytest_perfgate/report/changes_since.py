@@ -61,9 +61,7 @@ def since(session: SessionRecord, metrics: Mapping[str, Metric]) -> Since:
 def _what(session: SessionRecord) -> str:
     bases = [suite.base for suite in session.suites if suite.base is not None]
     if bases:
-        base = bases[0]
-        name = base.ref if base.commit.startswith(base.ref) else f"{base.ref} ({base.commit[:10]})"
-        return f"the code of {name}, measured in the same launches"
+        return f"{bases[0].name}, measured in the same launches"
     ages = [
         verdict.baseline_age
         for suite in session.suites

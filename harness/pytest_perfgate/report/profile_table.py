@@ -46,7 +46,7 @@ def tables(suite: SuiteRecord) -> list[Table]:
     for record in suite.recipes:
         if record.profile is None:
             continue
-        other, name = base.get(record.name), f"the code of {suite.base.ref}" if suite.base else ""
+        other, name = base.get(record.name), suite.base.name if suite.base else ""
         if other is None or other.profile is None:
             other, name = records.get(record.reference), f"the reference {record.reference}"
         if other is None or other.profile is None or other is record:

@@ -75,10 +75,7 @@ def beside(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> list[str]:
         how = "in the same launches"
         if suite.base.python:
             how += f", every arm a program of its own, the base's by {suite.base.python}"
-        name = suite.base.commit[:10]
-        if not suite.base.commit.startswith(suite.base.ref):
-            name = f"{suite.base.ref} ({name})"
-        lines.append(f"compared with the code of {name}, {how}")
+        lines.append(f"compared with {suite.base.name}, {how}")
         lines += [f"not compared: {text}" for text in suite.base.problems.values()]
     records = {record.name: record for record in suite.recipes}
     for copy in suite.controls:

@@ -12,13 +12,11 @@ from pathlib import Path
 
 from pytest_perfgate.errors import PerfgateError, ReportError
 from pytest_perfgate.files import put, short_path
-from pytest_perfgate.machine import git
 from pytest_perfgate.machine.cache_folders import keep_out_of_git
 from pytest_perfgate.machine.fingerprint import Environment, Machine, this_environment, this_machine
 from pytest_perfgate.machine.host_share import kept
 from pytest_perfgate.machine.locks import exclusive
 from pytest_perfgate.machine.processes import is_of_the_machine, problem_of
-from pytest_perfgate.measure.base_checkout import checked_out, find
 from pytest_perfgate.measure.preparation import Progress
 from pytest_perfgate.measure.worker_environment import allocator
 from pytest_perfgate.metric import Rule
@@ -29,9 +27,9 @@ from pytest_perfgate.records.settings import Settings
 from pytest_perfgate.records.verdict import Verdict
 from pytest_perfgate.report import publish
 from pytest_perfgate.search.run import resolve_ranges
+from pytest_perfgate.session.base_code import BaseCode, commit_of
 from pytest_perfgate.session.failed_suite import BROKEN, failed_suite, unread, unread_suite
 from pytest_perfgate.session.fetched_suites import FetchedSuites
-from pytest_perfgate.session.suite_at import BaseTree
 from pytest_perfgate.session.suite_judge import MEASURED
 from pytest_perfgate.session.suite_run import SuiteRun
 from pytest_perfgate.suite import reading, requirements
@@ -82,10 +80,7 @@ class Session:
         self._stores = stores
         self._show = show
         self._say = say
-        self._base = (
-            find(settings.root, settings.base, tip=settings.base_tip) if settings.base else None
-        )
-        self._tree: BaseTree | None = None
+        self._base = BaseCode(settings, show)
         self._fetched: FetchedSuites | None = None
         self._open = contextlib.ExitStack()
         self._open.enter_context(kept(settings.share))
@@ -260,7 +255,7 @@ class Session:
                 machine=self.machine,
                 environment=self.environment,
                 limits=self.limits,
-                base=self._base_tree(),
+                base=self._base.tree(self._open),
                 show=self._show,
                 say=self._say,
             ).run()
@@ -334,13 +329,6 @@ class Session:
             with contextlib.suppress(ReportError):
                 publish.store(record.model_copy(update={"complete": False}), self.settings.reports)
 
-    def _base_tree(self) -> BaseTree | None:
-        """The other version of the code, checked out when it is first needed."""
-        if self._base is not None and self._tree is None:
-            root = self._open.enter_context(checked_out(self._base, self.settings.cache))
-            self._tree = BaseTree(self._base, root, self.settings.base_python)
-        return self._tree
-
     # -- the end ---------------------------------------------------------------------------
 
     def close(self) -> None:
@@ -359,7 +347,7 @@ class Session:
         if not self._records:
             return None
         settings = self.settings
-        commit, dirty = _commit(settings.root)
+        commit, dirty = commit_of(settings.root)
         return SessionRecord(
             id=self.id,
             started=self._started.isoformat(timespec="seconds"),
@@ -375,20 +363,8 @@ class Session:
                 "seconds": settings.seconds,
                 "strict": settings.strict,
                 "rounds": settings.rounds,
-                **({"base": self._base.name} if self._base else {}),
+                **({"base": self._base.commit.name} if self._base.commit else {}),
             },
             complete=self.complete,
             suites=tuple(self._records),
         )
-
-
-def _commit(root: Path) -> tuple[str, bool]:
-    """The commit of the working tree and whether it has changes; "" outside a repository."""
-    try:
-        head = git.answer(root, "rev-parse", "HEAD")
-        state = git.answer(root, "status", "--porcelain", "--untracked-files=no")
-    except PerfgateError:  # git is not installed
-        return "", False
-    if head is None or state is None:
-        return "", False
-    return head, bool(state)

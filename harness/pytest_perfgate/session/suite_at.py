@@ -21,11 +21,18 @@ from pytest_perfgate.suite import reading
 
 @dataclass(frozen=True)
 class BaseTree:
-    """The other version of the code: which it is, where it lies, and what interprets it."""
+    """The other version of the code: which it is, where it lies, and what interprets it.
+
+    Attributes:
+        packages: what differs from this session's, in words, where it has its own interpreter.
+        is_working: whether it is the working tree, under other packages.
+    """
 
     commit: Commit
     root: Path
     python: str = ""
+    packages: tuple[str, ...] = ()
+    is_working: bool = False
 
 
 class SuiteAt:
@@ -51,6 +58,8 @@ class SuiteAt:
 
     def _read_there(self) -> reading.SuiteFile | None:
         suite, tree = self._suite, self._tree
+        if tree.is_working:
+            return self._with_files(reading.read(suite.file, suite.root))
         file = tree.root / short_path(suite.folder, suite.root) / suite.file.name
         if not file.is_file():
             self.problem = f"the suite does not exist at {tree.commit.name}"

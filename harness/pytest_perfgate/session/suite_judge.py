@@ -237,6 +237,7 @@ class SuiteJudge:
             ref=self._base.commit.ref,
             commit=self._base.commit.commit,
             python=self._base.python,
+            packages=self._base.packages,
             recipes=tuple(self._bench.record(label) for label in labels),
             problems=self._arms.problems,
         )
