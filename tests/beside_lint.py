@@ -2,17 +2,21 @@
 
     python -m tests.beside_lint pytest -n 2 tests/verdicts
 
-mypy uses one core for half a minute, which the tests' processes leave free between them.
+mypy uses one core for half a minute, which the tests' processes leave free between them. A lint
+command that fails ends the other at once.
 """
 
 from __future__ import annotations
 
 import configparser
 import shlex
+import signal
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+import threading
 from pathlib import Path
+
+from tests.conftest import hear_ctrl_c
 
 TOX = Path(__file__).parents[1] / "tox.ini"
 
@@ -25,30 +29,45 @@ def lint_commands(file: Path) -> list[list[str]]:
     return [shlex.split(line) for line in lines]
 
 
-def lint(commands: list[list[str]]) -> list[str]:
-    """Runs commands one after the other; returns the words of those that failed. Their output is
-    written at the end of each, so that it does not mix with the tests'.
+def lint(commands: list[list[str]]) -> str:
+    """Runs commands one after the other, up to the first that fails: that one and its output, ""
+    where all passed.
     """
-    failed = []
     for command in commands:
         done = subprocess.run(
             command, cwd=TOX.parent, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
         )
         if done.returncode:
-            failed.append(shlex.join(command))
-            sys.stdout.write(f"\n$ {failed[-1]}\n{done.stdout.decode(errors='replace')}\n")
-    return failed
+            return f"$ {shlex.join(command)}\n{done.stdout.decode(errors='replace')}"
+    return ""
 
 
-def main(command: list[str]) -> int:
-    """The exit code of `command`; 1 where only lint failed."""
-    with ThreadPoolExecutor(1) as pool:
-        linted = pool.submit(lint, lint_commands(TOX))
-        code = subprocess.run(command, cwd=TOX.parent, check=False).returncode
-        failed = linted.result()
-    sys.stdout.write(f"lint: {'failed: ' + '; '.join(failed) if failed else 'passed'}\n")
-    return code or int(bool(failed))
+def main(command: list[str], commands: list[list[str]]) -> int:
+    """The exit code of `command`; 1 where a lint command failed, which ends `command` as Ctrl-C
+    does. What failed is written last.
+    """
+    failures: list[str] = []
+    with subprocess.Popen(
+        command,
+        cwd=TOX.parent,
+        preexec_fn=hear_ctrl_c,  # noqa: PLW1509 - no threads here
+    ) as process:
+
+        def beside() -> None:
+            failures.append(lint(commands))
+            if failures[0]:
+                process.send_signal(signal.SIGINT)
+
+        linting = threading.Thread(target=beside)
+        linting.start()
+        process.wait()
+        linting.join()
+    if failures[0]:
+        sys.stdout.write(f"\nlint failed, and ended the command beside it:\n{failures[0]}\n")
+        return 1
+    sys.stdout.write("lint: passed\n")
+    return process.returncode
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1:], lint_commands(TOX)))

@@ -27,6 +27,7 @@ from typing import Any
 import pytest
 
 from tests.squares import HEAD, PLAIN, RECIPES, coco_folder, squares_model, squares_project
+from tests.untraced import exports_untraced
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -41,14 +42,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None, None, None]:
-    """Marks what starts sessions, before `-m` selects by marks. Tests that are alone come first:
-    what is left then keeps every process busy to the end.
+    """Marks what starts sessions, before `-m` selects by marks. Tests that are alone come last,
+    long after the end of the lint that runs beside the first tests.
     """
     for item in items:
         if "pytester" in getattr(item, "fixturenames", ()):  # `project` builds on it
             item.add_marker(pytest.mark.session)
     yield
-    items.sort(key=lambda item: item.get_closest_marker("alone") is None)
+    items.sort(key=lambda item: item.get_closest_marker("alone") is not None)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -221,6 +222,13 @@ def distributions_can_be_found() -> None:
     """
     with contextlib.suppress(ImportError):
         importlib.import_module("importlib_metadata")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def frameworks_untraced() -> Iterator[None]:
+    """Coverage is measured of this package: exports of frameworks run without its tracer."""
+    with exports_untraced():
+        yield
 
 
 class Project:

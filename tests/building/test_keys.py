@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from types import SimpleNamespace
@@ -78,9 +79,16 @@ def test_another_version_builds_what_uses_the_package(
     assert {name for name in before if before[name] != after[name]} == anew
 
 
+@pytest.fixture(scope="module")
+def distributions() -> Mapping[str, list[str]]:
+    """Module to the distributions that Python names; it reads the files of all that are there."""
+    return packages_distributions()
+
+
 @pytest.mark.parametrize("module", ["numpy", "onnxruntime", "typing_extensions", "PIL", "no_such"])
-def test_the_distributions_of_a_module_are_those_that_python_names(module: str) -> None:
+def test_the_distributions_of_a_module_are_those_that_python_names(
+    module: str, distributions: Mapping[str, list[str]]
+) -> None:
     """Packages, single files, names unlike their distribution's; numpy is always among them."""
-    named = packages_distributions()
-    names = {*named.get(module, ()), *named["numpy"]}
+    names = {*distributions.get(module, ()), *distributions["numpy"]}
     assert package_versions.versions_of([module]).keys() == names

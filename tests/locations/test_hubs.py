@@ -67,6 +67,7 @@ def test_a_version_of_a_registered_model(
     """
     client = pytest.importorskip("mlflow.tracking", reason="pip install 'pytest-perfgate[mlflow]'")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_store)
+    monkeypatch.chdir(tmp_path)  # MLflow puts artifacts below the working folder
     here(monkeypatch)
     store = client.MlflowClient(tracking_uri=mlflow_store, registry_uri=mlflow_store)
     store.create_registered_model("det")
