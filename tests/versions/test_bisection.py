@@ -186,6 +186,12 @@ def test_an_end_that_does_not_build_is_one_message(run: Run) -> None:
     assert bench.closed
 
 
+def test_a_metric_that_is_not_measured_is_one_message(run: Run) -> None:
+    """Not a measurement that goes on until the time is up."""
+    with pytest.raises(RecipeError, match="energy of int8 was not measured"):
+        run(DrawnBench(9, 0.05), metric=PERFORMANCE["energy"])
+
+
 def test_a_size_needs_no_launches(run: Run) -> None:
     """Its commit is found by builds alone, about three at a time."""
     bench = DrawnBench(9, 0.05, broken=[16])

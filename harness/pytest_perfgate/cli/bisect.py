@@ -67,13 +67,14 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _bisection(arguments: argparse.Namespace, show: Any) -> tuple[Bisection, float]:
     """All that is asked for, checked before any long work."""
+    from pytest_perfgate import registry
     from pytest_perfgate.cli.project import locate
     from pytest_perfgate.errors import RecipeError, suggestion
     from pytest_perfgate.machine.cache_folders import keep_out_of_git
     from pytest_perfgate.records.settings import for_command
     from pytest_perfgate.suite.locations import with_files
     from pytest_perfgate.suite.lookup import find
-    from pytest_perfgate.suite.metrics import metrics_of
+    from pytest_perfgate.suite.metrics import metrics_of, metrics_of_workload, task_of
     from pytest_perfgate.suite.requirements import lacking
     from pytest_perfgate.versions.bisection import Bisection
     from pytest_perfgate.versions.commit_range import read_range
@@ -83,10 +84,12 @@ def _bisection(arguments: argparse.Namespace, show: Any) -> tuple[Bisection, flo
     command = f"pytest-perfgate bisect {arguments.recipe} {arguments.metric}"
     settings = for_command(root, command, seconds=arguments.seconds, wait=arguments.wait)
     suite, recipe = find(arguments.recipe, root, suites, command="pytest-perfgate bisect")
-    metrics = metrics_of(suite.task)
+    workload = registry.find(registry.WORKLOADS, recipe.workload.name)
+    measured = metrics_of_workload(workload, task_of(suite.task))
+    metrics = {name: one for name, one in metrics_of(suite.task).items() if name in measured}
     if arguments.metric not in metrics:
         raise RecipeError(
-            f"there is no metric {arguments.metric!r} of {recipe.name}",
+            f"{recipe.name} has no metric {arguments.metric!r}",
             valid=suggestion(arguments.metric, metrics),
         )
     span = read_range(root, arguments.good, arguments.bad)

@@ -225,6 +225,12 @@ class Bisection:
         self._note_problems()
         self._check_ends()
         self._values = self._launch_values()
+        if not any(self._last in launch for launch in self._values):
+            raise RecipeError(
+                f"{self._metric.name} of {self._recipe} was not measured",
+                where=f"--good {self._span.good.ref} --bad {self._span.bad.ref}",
+                next_step=f"pytest --perf -k {self._recipe}  # the report says why",
+            )
 
     def _launch_values(self) -> list[dict[int, float]]:
         """Commit to log value, relative to the good end's, for each launch."""
