@@ -243,7 +243,7 @@ def _fate(metric: str, pieces: Sequence[Cut], record: SuiteRecord) -> str:
         beside = all(limit.kind in {status.value for status in _BESIDE} for limit in last.limits)
         first = (
             "no link reaches"
-            if beside and last.metric not in {"map", "accuracy", "miou"}
+            if beside and last.metric not in {"map", "oks_map", "accuracy", "miou"}
             else "every link breaks"
         )
         return f"{last.status.value:<13}{metric}: {first} {limits} ({last.reason})"

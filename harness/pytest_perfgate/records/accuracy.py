@@ -6,7 +6,7 @@ import base64
 import math
 import zlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
@@ -65,7 +65,8 @@ class Matches(Frozen):
     `image` index int32, `category` index int16, `score` float32, and two of uint16 whose bit i is
     about `thresholds[i]`: `hits`, the detection is a true positive; `ignored`, it does not count,
     because it lies on an object that is to be ignored. `truth` int32 (images,
-    categories) counts the objects to find.
+    categories) counts the objects to find. `recalls`: where precision is read, at COCO's 101
+    recalls or at all (the area under the curve).
     """
 
     thresholds: tuple[float, ...]
@@ -76,6 +77,7 @@ class Matches(Frozen):
     hits: Packed
     ignored: Packed
     truth: Packed
+    recalls: Literal["coco", "all"] = "coco"
 
     def check(self) -> None:
         """Unpacks everything, of a file from outside.

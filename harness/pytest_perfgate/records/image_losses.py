@@ -23,12 +23,18 @@ class SeenBox(Frozen):
         category: its name.
         score: of a detection, 0 to 1; None: it is an object of the ground truth.
         object: the index of the object that a detection is paired with, None for none.
+        points: x and y of the keypoints of a pose.
+        bones: x and y of both ends of the lines between its keypoints.
+        outline: x and y of the corners of an oriented box, drawn in place of `box`.
     """
 
     box: tuple[float, float, float, float]
     category: str
     score: float | None = None
     object: int | None = None
+    points: tuple[tuple[float, float], ...] = ()
+    bones: tuple[tuple[float, float, float, float], ...] = ()
+    outline: tuple[tuple[float, float], ...] = ()
 
 
 class WorseImage(Frozen):

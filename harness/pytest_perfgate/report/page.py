@@ -138,6 +138,7 @@ def _suite(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> dict[str, Any]:
         "worse": worst_images.worse(suite),
         "thumbnails": worst_images.used(suite),
         "overlaid": worst_images.overlaid(suite),
+        "posed": worst_images.posed(suite),
         "broken_accuracy": {
             verdict.recipe
             for verdict in suite.verdicts

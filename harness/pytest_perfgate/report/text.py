@@ -19,7 +19,7 @@ Write = Callable[..., None]
 """Writes one line; keywords are pytest's markup (`red=True`)."""
 
 
-_SCORES = ("map", "accuracy", "miou")
+_SCORES = ("map", "oks_map", "accuracy", "miou")
 
 
 _COLUMNS = (

@@ -21,6 +21,8 @@ class DrawnBox:
     Attributes:
         label: the text at the box.
         named: whether it is drawn: another label may be in its place. Tooltips always have it.
+        outline: an SVG path in place of the box, "" for the box.
+        pose: an SVG path of keypoints, as round dots, and the lines between them.
     """
 
     x: float
@@ -33,6 +35,8 @@ class DrawnBox:
     anchor: str
     kind: str
     named: bool
+    outline: str = ""
+    pose: str = ""
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,12 @@ def overlaid(suite: SuiteRecord) -> bool:
     return any(image.recipe_overlay for record in suite.recipes for image in record.worse or ())
 
 
+def posed(suite: SuiteRecord) -> bool:
+    """Whether the images show keypoints."""
+    boxes = (box for record in suite.recipes for one in record.worse or () for box in one.reference)
+    return any(box.points for box in boxes)
+
+
 def used(suite: SuiteRecord) -> dict[int, Thumbnail]:
     """The thumbnails that the page needs, each once."""
     shown = {image.image for record in suite.recipes for image in record.worse or ()}
@@ -100,7 +110,7 @@ def _shown(record: RecipeRecord, image: WorseImage, thumbnail: Thumbnail) -> Sho
             _overlaid(record.name, image.recipe_overlay),
         )
     else:
-        what = "scores"
+        what = "OKS of its objects" if any(box.points for box in image.reference) else "scores"
         panels = (
             _panel(record.reference, "reference", thumbnail, image.reference, scale, lost),
             _panel(record.name, "recipe", thumbnail, image.recipe, scale, lost),
@@ -171,7 +181,23 @@ def _drawn(box: SeenBox, kind: str, words: str, scale: float, places: Places) ->
         label_y=round(place.y, 1) if place else top,
         kind=kind,
         named=place is not None,
+        outline=_closed(box.outline),
+        pose=_pose(box),
     )
+
+
+def _closed(corners: Sequence[tuple[float, float]]) -> str:
+    """An SVG path around corners."""
+    if not corners:
+        return ""
+    return f"M{' L'.join(f'{x:g} {y:g}' for x, y in corners)} Z"
+
+
+def _pose(box: SeenBox) -> str:
+    """An SVG path: a line of no length for each keypoint, whose round ends are a dot."""
+    dots = (f"M{x:g} {y:g}h0" for x, y in box.points)
+    lines = (f"M{x:g} {y:g}L{to_x:g} {to_y:g}" for x, y, to_x, to_y in box.bones)
+    return "".join((*dots, *lines))
 
 
 def _lost(objects: Sequence[SeenBox], image: WorseImage) -> list[tuple[int, str]]:

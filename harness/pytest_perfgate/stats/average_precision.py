@@ -2,7 +2,8 @@
 
 Average precision is COCO's (Lin et al. 2014, "Microsoft COCO", and its `cocoeval.accumulate`):
 detections of a category by falling score, precision made monotone, read at 101 recalls, and the
-mean over categories with objects and over thresholds.
+mean over categories with objects and over thresholds. Oriented boxes have the area under the curve
+in place of the 101 recalls (Everingham et al. 2010, "The PASCAL Visual Object Classes Challenge").
 
 Uncertainty is that of the images: a bootstrap draws images with replacement, the same draw for both
 sides of a comparison (Efron & Tibshirani 1993, "An Introduction to the Bootstrap", chapter 8). How
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -49,6 +50,8 @@ class Table:
         thresholds: how many thresholds there are.
         ignored: uint16 (D,), bit i set when the detection does not count at threshold i, because
             it lies on an object that is to be ignored; None when all count.
+        recalls: where precision is read: "coco", at its 101 recalls, or "all", the area under the
+            curve, as the PASCAL VOC development kit has it since 2010.
 
     Raises:
         ValueError: no images or categories, lengths that differ, an index or bit out of range, a
@@ -62,6 +65,7 @@ class Table:
     truth: Array
     thresholds: int
     ignored: Array | None = None
+    recalls: Literal["coco", "all"] = "coco"
 
     def __post_init__(self) -> None:
         if self.truth.ndim != 2 or not self.truth.size:
@@ -103,9 +107,8 @@ class Table:
             (self.hits, other.hits),
             (self.truth, other.truth),
         )
-        return self.thresholds == other.thresholds and all(
-            np.array_equal(one, two) for one, two in pairs
-        )
+        alike = (self.thresholds, self.recalls) == (other.thresholds, other.recalls)
+        return alike and all(np.array_equal(one, two) for one, two in pairs)
 
 
 @dataclass(frozen=True)
@@ -211,6 +214,7 @@ class Ranked:
 
     def __init__(self, table: Table, bits: tuple[int, ...]) -> None:
         self.truth = table.truth.astype(np.int64)
+        self._recalls = table.recalls
         self.detections = len(table.image)
         self._groups: list[tuple[Array, list[Array], list[Array | None]]] = []
         for category in range(table.truth.shape[1]):
@@ -233,7 +237,7 @@ class Ranked:
         result = np.zeros((len(self._groups), self._bits, weights.shape[1]))
         for row, (image, at, counts) in enumerate(self._groups):
             totals, which = np.unique(objects[row], return_inverse=True)
-            reached = _reached(totals)
+            reached = _reached(totals) if self._recalls == "coco" else _shares(totals)
             start = which * reached.shape[1]
             counted = weights[image]
             ranked = counted.cumsum(axis=0)
@@ -284,6 +288,15 @@ def _reached(totals: Array) -> Array:
     many = np.searchsorted(_RECALLS, recall, side="right").astype(np.float64)
     many[:, 0] = 0.0  # nothing found: the precision there is 0 or that of the first hit
     return many
+
+
+def _shares(totals: Array) -> Array:
+    """As `_reached` for the area under the curve: 0, 1, 2 … objects found reach so large a part of
+    all recalls.
+    """
+    counts = np.arange(int(totals.max()) + 1)
+    shares: Array = len(_RECALLS) * counts[None, :] / np.maximum(totals, 1)[:, None]
+    return shares
 
 
 def _estimate(

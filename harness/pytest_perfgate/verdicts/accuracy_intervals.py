@@ -14,7 +14,11 @@ from pytest_perfgate.records.recipe_record import RecipeRecord
 if TYPE_CHECKING:
     from pytest_perfgate.stats.average_precision import Estimate, Table
 
-_BITS = {"map": tuple(range(10)), "map50": (0,), "map75": (5,)}
+_BITS = {
+    f"{kind}{name}": bits
+    for kind in ("", "oks_")
+    for name, bits in (("map", tuple(range(10))), ("map50", (0,)), ("map75", (5,)))
+}
 """Which thresholds of the matches a metric is over."""
 
 
@@ -30,7 +34,7 @@ FLAGGED_SHIFT = 0.1
 FLAGGED_DROP = 0.01
 """… when its main score is within this of the reference's: nothing else would show it."""
 
-_MAIN = ("map", "accuracy", "miou", "hota")
+_MAIN = ("map", "oks_map", "accuracy", "miou", "hota")
 
 
 @dataclass(frozen=True)
@@ -122,6 +126,7 @@ def of_class(accuracy: Accuracy, name: str) -> Accuracy:
         hits=Packed.of(whole.hits.array()[rows]),
         ignored=Packed.of(whole.ignored.array()[rows]),
         truth=Packed.of(whole.truth.array()[:, [index]]),
+        recalls=whole.recalls,
     )
     values = {
         metric: mean_average_precision(_table(matches), bits)
@@ -206,6 +211,7 @@ def _table(matches: Matches) -> Table:
         truth=matches.truth.array(),
         thresholds=len(matches.thresholds),
         ignored=ignored if ignored.any() else None,
+        recalls=matches.recalls,
     )
 
 

@@ -1,0 +1,136 @@
+"""A declared data set of oriented boxes: a folder of images, and one of DOTA's label files."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pytest_perfgate.errors import DataError, suggestion
+from pytest_perfgate.tasks.image_files import ImageFiles, declared_path
+from pytest_perfgate.tasks.image_folder import (
+    declared_folder,
+    listed_files,
+    listed_names,
+    other_types_note,
+    pictures,
+    refuse_other_keys,
+)
+from pytest_perfgate.tasks.oriented.data import OrientedData, wrong_corners
+
+_LINE = "x1 y1 x2 y2 x3 y3 x4 y4 category, and whether it is difficult: 0 or 1"
+_HEADER = ("imagesource:", "gsd:")
+
+
+def read_folder(source: Mapping[str, Any], folder: Path, root: Path) -> OrientedData:
+    """`{ images = "folder", labels = "folder", classes = [...] }`: for each image a text file of
+    the same name. Without `labels` the images alone. `list` names a text file with some of them.
+
+    Raises:
+        DataError: names the file, the line and what is wrong with it.
+    """
+    refuse_other_keys(source, ("images", "labels", "classes", "list"))
+    place = declared_folder(source, folder, root)
+    names = listed_names(source, folder, root)
+    files, others = pictures(place) if names is None else (listed_files(place, names), {})
+    if not files:
+        raise DataError("there are no images", where=str(place))
+    images = ImageFiles(files, other_types_note(others))
+    if "labels" not in source:
+        return OrientedData(images)
+    labels = declared_path(folder, str(source["labels"]), root)
+    if not labels.is_dir():
+        raise DataError("there is no such folder", where=str(labels))
+    classes = _classes(source, folder, root)
+    read = [_labels(labels, place, file, classes) for file in files]
+    corners, categories, difficult = zip(*read, strict=True)
+    return OrientedData(images, corners, categories, difficult, classes)
+
+
+def _classes(source: Mapping[str, Any], folder: Path, root: Path) -> tuple[str, ...]:
+    """The declared names: a list, or a text file with one in each line."""
+    declared = source.get("classes")
+    where, names = "", declared
+    if isinstance(declared, str):
+        file = declared_path(folder, declared, root)
+        where = str(file)
+        try:
+            lines = file.read_text(encoding="utf-8-sig").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"the classes cannot be read: {error}", where=where) from error
+        names = [line.strip() for line in lines if line.strip()]
+    if not isinstance(names, (list, tuple)) or not names:
+        raise DataError(
+            f"classes is {names!r}",
+            where=where,
+            valid="the names in the order of the network's classes: a list, or a text file",
+        )
+    return tuple(str(name) for name in names)
+
+
+Labels = tuple[list[list[list[float]]], list[int], list[bool]]
+
+
+def _labels(folder: Path, pictures_folder: Path, image: Path, classes: Sequence[str]) -> Labels:
+    """Corners, categories and "is difficult" of an image's objects."""
+    file = (folder / image.relative_to(pictures_folder)).with_suffix(".txt")
+    if not file.is_file():
+        raise DataError(
+            f"there are no labels of {image.name}",
+            where=str(file),
+            valid="a text file of the same name for each image; an empty one for no objects",
+        )
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"the labels cannot be read: {error}", where=str(file)) from error
+    corners, categories, difficult = [], [], []
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or line.strip().lower().startswith(_HEADER):
+            continue
+        try:
+            polygon, name, hard = _object(line)
+        except DataError as error:
+            raise error.at(f"{file}: line {number}") from None
+        if name not in classes:
+            raise DataError(
+                f"the category {name!r} is not among the classes",
+                where=f"{file}: line {number}",
+                valid=suggestion(name, classes),
+            )
+        corners.append(polygon)
+        categories.append(classes.index(name))
+        difficult.append(hard)
+    return corners, categories, difficult
+
+
+def _object(line: str) -> tuple[list[list[float]], str, bool]:
+    """One line: four corners, the name of the category, and whether the object is difficult."""
+    import numpy as np
+
+    words = line.split()
+    count = 0
+    for word in words:
+        if not _is_number(word):
+            break
+        count += 1
+    name, last = (words[count : count + 1] or [""])[0], words[count + 1 :]
+    if count != 8 or len(last) > 1 or (last and last[0] not in ("0", "1", "2")):
+        problem = f"the line {line.strip()[:80]!r} has {count} numbers before its category"
+        if count == 8:
+            problem = f"the line {line.strip()[:80]!r} ends in {' '.join(last)!r}"
+        elif count == 9 and not name:
+            problem = f"the line {line.strip()[:80]!r} has no category"
+        raise DataError(problem, valid=_LINE)
+    polygon = np.array([float(word) for word in words[:8]]).reshape(4, 2)
+    if wrong := wrong_corners(polygon):
+        raise DataError(f"the object {wrong}", valid="four corners in order around the object")
+    return polygon.tolist(), name, bool(last) and last[0] != "0"
+
+
+def _is_number(word: str) -> bool:
+    try:
+        return math.isfinite(float(word))
+    except ValueError:
+        return False
