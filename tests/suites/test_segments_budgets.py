@@ -14,36 +14,22 @@ pytest.importorskip("safetensors")
 pytest.importorskip("sklearn")
 pytest.importorskip("skimage")
 
-from pytest_perfgate.baselines.store import Baseline, StoredMetric  # noqa: E402 - after what may skip
-from pytest_perfgate.metric import PERFORMANCE  # noqa: E402 - same
-from pytest_perfgate.records.accuracy import Accuracy, Packed, Ratio  # noqa: E402 - same
-from pytest_perfgate.records.recipe import Budget, Recipe, Suite  # noqa: E402 - same
-from pytest_perfgate.records.recipe_record import ArtifactInfo, RecipeRecord  # noqa: E402 - same
+from pytest_perfgate.records.accuracy import Accuracy  # noqa: E402 - after what may skip
+from pytest_perfgate.records.recipe import Budget, Recipe  # noqa: E402 - same
 from pytest_perfgate.records.verdict import Status  # noqa: E402 - same
-from pytest_perfgate.suite.reading import read  # noqa: E402 - same
 from pytest_perfgate.tasks.segmentation import METRICS, Segmentation  # noqa: E402 - same
 from pytest_perfgate.tasks.segmentation.data import SegmentationData, Segments  # noqa: E402 - same
-from pytest_perfgate.verdicts.evidence import Evidence  # noqa: E402 - same
-from pytest_perfgate.verdicts.judge import judge  # noqa: E402 - same
 
 from suites.segments import data, model  # noqa: E402 - same
 from suites.text_kernels import data as kernels  # noqa: E402 - same
-from tests.verdicts.judging import NOW, RISK, SPREAD, launches, stored  # noqa: E402 - same
+from tests.suites import breaking  # noqa: E402 - same
 
-ROOT = Path(__file__).resolve().parents[2]
 SCENES = 80
-
-
-def _suite(name: str) -> Suite:
-    suite = read(ROOT / f"suites/{name}/recipes.toml", ROOT).suite
-    assert suite is not None
-    return suite
-
 
 BUDGETS = [
     (name, recipe, budget)
     for name in ("segments", "text_kernels")
-    for recipe in _suite(name).recipes.values()
+    for recipe in breaking.suite(name).recipes.values()
     for budget in recipe.budgets
 ]
 
@@ -107,21 +93,8 @@ def _accuracies(
         Segments((one.labels + 1) % classes, np.roll(one.scores, 1, axis=1), classes)
         for one in right
     ]
-    accuracies = []
-    for predictions in (right, saturated, shifted, reordered):
-        accuracy = task.evaluate(some, predictions)
-        sums = task.compare(task.pack(predictions), task.pack(right))
-        ratios = {
-            name: Ratio(numerator=Packed.of(top), denominator=Packed.of(bottom))
-            for name, (top, bottom) in sums.items()
-        }
-        values = {name: float(top.sum() / bottom.sum()) for name, (top, bottom) in sums.items()}
-        accuracies.append(
-            accuracy.model_copy(
-                update={"values": accuracy.values | values, "ratios": accuracy.ratios | ratios}
-            )
-        )
-    return Segmented(*accuracies)
+    sides = (right, saturated, shifted, reordered)
+    return Segmented(*(breaking.accuracy_beside(task, some, side, right) for side in sides))
 
 
 def _digits() -> Segmented:
@@ -152,46 +125,6 @@ def segmented() -> dict[str, Segmented]:
     return {"segments": _digits(), "text_kernels": _text()}
 
 
-def record(
-    recipe: Recipe, accuracy: Accuracy, seconds: float, size: int, memory: int
-) -> RecipeRecord:
-    """A measured recipe."""
-    return RecipeRecord(
-        name=recipe.name,
-        reference=recipe.reference,
-        parent="",
-        artifact=ArtifactInfo(kind="onnx", digest="", size=size, files={}),
-        launches=launches(seconds, memory=memory),
-        accuracy=accuracy,
-    )
-
-
-def baseline(accuracy: Accuracy) -> Baseline:
-    """A stored baseline of the network as it is."""
-    metrics = dict(stored(0.010).metrics)
-    for name, value in (("miou", accuracy.values["miou"]), ("artifact_size", 400_000.0)):
-        unit = (METRICS.get(name) or PERFORMANCE[name]).unit
-        metrics[name] = StoredMetric(unit=unit, value=value)
-    metrics["peak_memory"] = StoredMetric(
-        unit=PERFORMANCE["peak_memory"].unit,
-        value=100e6,
-        launches=tuple(100e6 * factor for factor in SPREAD),
-    )
-    return stored(0.010).model_copy(update={"metrics": metrics, "accuracy": accuracy})
-
-
-def status(budget: Budget, recipe: Recipe, segmented: Segmented, candidate: RecipeRecord) -> Status:
-    """The verdict on a candidate beside a reference of 20 ms and 1 MB."""
-    evidence = Evidence(
-        record=candidate,
-        reference=record(recipe, segmented.right, 0.020, 1_000_000, 100),
-        baseline=baseline(segmented.right),
-        yardstick=launches(0.003),
-    )
-    metric = METRICS.get(budget.metric) or PERFORMANCE[budget.metric]
-    return judge(budget, metric, evidence, RISK, NOW).status
-
-
 @pytest.mark.parametrize(
     ("suite", "recipe", "budget"),
     BUDGETS,
@@ -204,22 +137,23 @@ def test_it_can_break(
     by values that are far worse.
     """
     ours = segmented[suite]
-    good = record(recipe, ours.right, 0.010, 400_000, 100)
-    assert status(budget, recipe, ours, good) is Status.PASS
+
+    def status(candidate: breaking.RecipeRecord) -> Status:
+        return breaking.status(budget, recipe, candidate, ours.right, METRICS)
+
+    assert status(breaking.record(recipe, ours.right)) is Status.PASS
     if budget.metric not in METRICS:
-        bad = record(recipe, ours.right, 5.0, 3_000_000, 900)
-        assert status(budget, recipe, ours, bad) is Status.FAIL
+        assert status(breaking.far_worse(recipe, ours.right)) is Status.FAIL
         return
     for accuracy in ours.worse(budget.metric, recipe.is_reference):
-        bad = record(recipe, accuracy, 0.010, 400_000, 100)
-        assert status(budget, recipe, ours, bad) is Status.FAIL
+        assert status(breaking.record(recipe, accuracy)) is Status.FAIL
 
 
 def test_text_is_segmented_by_a_network_that_comes_as_it_is() -> None:
     """PP-OCR's map of text, by the suite's declared stages: most of the kernels of some pages."""
     runtime = pytest.importorskip("onnxruntime")
     rapidocr = pytest.importorskip("rapidocr", reason="python -m pip install rapidocr")
-    suite, task = _suite("text_kernels"), Segmentation()
+    suite, task = breaking.suite("text_kernels"), Segmentation()
     pipeline = task.pipeline(
         task.Input.model_validate(dict(suite.input)),
         task.Output.model_validate(dict(suite.output)),
