@@ -197,6 +197,17 @@ def test_a_task_that_is_not_known_is_one_error(
     assert caught.value.valid
 
 
+@pytest.mark.parametrize(("named", "task"), [("pose", "pose"), ("obb", "oriented")])
+def test_a_task_that_init_writes_no_suite_for_is_named(
+    tmp_path: Path, named: str, task: str
+) -> None:
+    """With the page that has a suite for it."""
+    shaped(tmp_path / "m.onnx", [[1, 56, 8400]], metadata={"task": named})
+    with pytest.raises(RecipeError) as caught:
+        guess(read_model(tmp_path / "m.onnx"), facts("a"))
+    assert f'write task = "{task}", as docs/' in caught.value.next_step
+
+
 def test_options_decide(tmp_path: Path) -> None:
     """`--task` and `--decode` are taken as they are."""
     shaped(tmp_path / "m.onnx", [[1, 300, 84]])

@@ -15,6 +15,9 @@ from pytest_perfgate.errors import RecipeError
 from pytest_perfgate.tasks.pixels.fitted_inputs import guessed
 
 _ULTRALYTICS = {"detect": DETECTION, "segment": DETECTION, "classify": CLASSIFICATION}
+_OTHER_TASKS = {"pose": ("pose", "pose"), "obb": ("oriented", "oriented_boxes")}
+"""Of Ultralytics' names: the task, and the page of the docs with a suite for it."""
+
 _LISTED = 1000  # rows that a list of detections has, at most; a table of anchors has more
 
 _IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
@@ -109,11 +112,15 @@ def _task(model: ModelFacts, data: DataFacts, task: str) -> tuple[str, str]:
         return task, "--task"
     if model.task:
         if model.task not in _ULTRALYTICS:
+            step = "--task detection scores the boxes of such a model alone"
+            if model.task in _OTHER_TASKS:
+                name, page = _OTHER_TASKS[model.task]
+                step = f'write task = "{name}", as docs/{page}.md shows; or {step}'
             raise RecipeError(
                 f"the metadata says that the task is {model.task!r}",
                 where=str(model.file),
                 valid=", ".join(_ULTRALYTICS),
-                next_step="--task detection scores the boxes of such a model alone",
+                next_step=step,
             )
         return _ULTRALYTICS[model.task], f"the metadata says task = {model.task}"
     first = model.shapes[0] if model.shapes else ()
