@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from pytest_perfgate.errors import DataError
 from pytest_perfgate.tasks.pose import Pose
-from pytest_perfgate.tasks.pose.data import PoseData
+from pytest_perfgate.tasks.pose.data import PoseData, as_poses
+from pytest_perfgate.tasks.pose.losses import truth
+from pytest_perfgate.tasks.pose.scores import ignored_objects
 
 from tests.tasks.pose.scenes import NAMES, SIGMAS, scene
 
@@ -120,3 +122,47 @@ def test_objects_without_keypoints_are_ignored_and_counted() -> None:
     notes = PoseData(data.images, coco, SIGMAS).notes
     assert any(note.startswith("1 of ") and "no list of keypoints" in note for note in notes)
     assert any("another num_keypoints" in note for note in notes)
+
+
+def test_top_down_networks_get_a_picture_for_each_object(tmp_path: Path) -> None:
+    """Cut around its box with its padding and shape, black outside, the keypoints moved along."""
+    data, _ = scene(3)
+    declared = folder(tmp_path, copy.deepcopy(data.coco)) | {"sigmas": list(SIGMAS)}
+    whole = Pose().read(declared, tmp_path, tmp_path)
+    cut = Pose().read({**declared, "crop": {"aspect": 0.5}}, tmp_path, tmp_path)
+    found = np.flatnonzero(~ignored_objects(whole))
+    assert len(cut.images) == len(found) == len(cut.instances.boxes)
+    assert cut.digests  # every image has the size of its entry
+    assert not ignored_objects(cut).any()
+    for index, row in enumerate(sorted(found, key=lambda one: whole.instances.image[one])):
+        image = cut.images[index]
+        x, _, width, height = cut.instances.boxes[index]
+        assert image.shape[1] == pytest.approx(1.25 * max(width, 0.5 * height), abs=1)
+        assert image.shape[0] == pytest.approx(2 * image.shape[1], abs=2)
+        assert x + width / 2 == pytest.approx(image.shape[1] / 2, abs=1)
+        labelled = whole.keypoints.labelled[row]
+        assert (cut.keypoints.labelled[index] == labelled).all()
+        moved = whole.keypoints.points[row] - cut.keypoints.points[index]
+        assert np.ptp(moved[labelled], axis=0) == pytest.approx([0, 0], abs=1e-9)
+        left, top = moved[labelled][0].round().astype(int)
+        inside = image[max(0, -top), max(0, -left)]
+        assert inside.tolist() == [whole.instances.image[row]] * 3  # the colour of its picture
+        if top < 0:
+            assert (image[0] == 0).all()
+    truths = [as_poses((one.points, one.scores, one.categories)) for one in truth(cut)]
+    assert Pose().evaluate(cut, truths).values["oks_map"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("crop", "message"),
+    [
+        ({"padding": 0.5}, r"crop\.padding is 0\.5: .*\n *valid: crop = "),
+        ({"ratio": 1}, r"crop\.ratio is 1"),
+        ("yes", r"crop is 'yes'"),
+    ],
+)
+def test_a_wrong_crop_is_refused(tmp_path: Path, crop: Any, message: str) -> None:
+    """With the key, its value and what is valid."""
+    declared = folder(tmp_path, copy.deepcopy(scene(3)[0].coco)) | {"sigmas": list(SIGMAS)}
+    with pytest.raises(DataError, match=message):
+        Pose().read({**declared, "crop": crop}, tmp_path, tmp_path)

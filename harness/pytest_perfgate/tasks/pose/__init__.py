@@ -6,9 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
 from typing_extensions import override
 
 from pytest_perfgate import registry
+from pytest_perfgate.artifact import OptionsModel
 from pytest_perfgate.errors import DataError
 from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.metric import Better, Metric, by_name
@@ -68,6 +70,23 @@ METRICS = by_name(
 )
 
 
+def _checked(model: type[OptionsModel], table: Any) -> Any:
+    """A table of a data set as its model.
+
+    Raises:
+        DataError: a key is unknown, or its value is none of it.
+    """
+    try:
+        return model.model_validate(table)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(("crop", *map(str, first["loc"])))
+        raise DataError(
+            f"{key} is {first['input']!r}: {first['msg']}",
+            valid="crop = { padding = 1.25, aspect = 0.75 }",
+        ) from None
+
+
 class Pose(Task):
     """The task `pose`."""
 
@@ -84,20 +103,30 @@ class Pose(Task):
 
     def read(self, declared: Mapping[str, Any], folder: Path, root: Path) -> PoseData:
         """`{ images = "folder", annotations = "person_keypoints.json" }`: COCO's instances with
-        keypoints. Without `annotations` the images alone.
+        keypoints. Without `annotations` the images alone. With `crop` an image for each object.
         """
         from pytest_perfgate.tasks.coco.files import read_coco
+        from pytest_perfgate.tasks.pose.crops import Crop, one_object_each
 
-        sigmas = declared.get("sigmas", ())
+        sigmas, crop = declared.get("sigmas", ()), declared.get("crop")
         if not isinstance(sigmas, (list, tuple)):
             raise DataError(f"sigmas is {sigmas!r}", valid="a number for each keypoint")
-        return read_coco(
+        cut = None if crop is None else _checked(Crop, crop)
+        data = read_coco(
             declared,
             folder,
             root,
             lambda images, coco, annotated: PoseData(images, coco, tuple(sigmas), annotated),
-            ("sigmas",),
+            ("sigmas", "crop"),
         )
+        if cut is None:
+            return data
+        if not data.annotated:
+            raise DataError(
+                "crop cuts pictures around annotated objects, and there are no annotations",
+                next_step="name annotations, or cut the pictures beforehand",
+            )
+        return one_object_each(data, cut)
 
     @override
     def requires_with(self, input_options: Any) -> tuple[registry.Requirement, ...]:

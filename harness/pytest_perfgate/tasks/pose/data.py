@@ -14,7 +14,7 @@ from typing_extensions import override
 from pytest_perfgate.errors import DataError
 from pytest_perfgate.tasks.coco.instances import Instances, as_text, read_instances
 from pytest_perfgate.tasks.coco.keypoints import Keypoints, read_keypoints
-from pytest_perfgate.tasks.image_files import Digested, ImageFiles
+from pytest_perfgate.tasks.image_files import Digested
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,7 +65,7 @@ class PoseData(Digested):
     def notes(self) -> tuple[str, ...]:
         """What was left out or assumed of images and annotations, one sentence each."""
         _ = self.digests  # decodes every image once
-        files = self.images.notes if isinstance(self.images, ImageFiles) else ()
+        files = getattr(self.images, "notes", ())  # of files, and of cuts of them
         keypoints = self.keypoints.notes if self.annotated else ()
         return (*self.instances.notes, *keypoints, *files)
 
