@@ -49,11 +49,14 @@ def build(folder: Path, name: str, python: str) -> Any:
     return source.build(model, options, context)
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(
+needs_converter = pytest.mark.skipif(
     shutil.which(PYTHON) is None,
     reason="python -m venv .tf2onnx && .tf2onnx/bin/python -m pip install tensorflow tf2onnx",
 )
+
+
+@pytest.mark.slow
+@needs_converter
 def test_a_savedmodel_and_a_file_of_keras_give_tensorflows_numbers(tmp_path: Path) -> None:
     """Channels last, as TensorFlow has them."""
     subprocess.run([PYTHON, "-c", MAKE, str(tmp_path)], check=True, capture_output=True)
@@ -85,18 +88,29 @@ def test_every_file_of_a_savedmodel_counts_by_its_content(tmp_path: Path) -> Non
     assert files_named("tf2onnx:saved") == ("saved",)
 
 
+@pytest.mark.slow
+@needs_converter
+def test_a_damaged_model_is_an_error_with_the_converters_words(tmp_path: Path) -> None:
+    """The last of them name the file."""
+    (tmp_path / "net.keras").write_bytes(b"no archive")
+    with pytest.raises(BuildError, match=r"net\.keras") as caught:
+        build(tmp_path, "net.keras", PYTHON)
+    assert not caught.value.next_step
+
+
 def test_what_is_missing_is_told(tmp_path: Path) -> None:
-    """Without the interpreter a recipe is skipped; without the converter, or with a damaged model,
-    it is an error.
-    """
+    """Without the interpreter a recipe is skipped; without the converter it is an error."""
     source, _ = source_of("tf2onnx:net.keras")
     options = source.Options.model_validate({"python": ".no/bin/python"})
     (missing,) = [need for need in source.requires_with("net.keras", options) if need.missing]
     assert lacks([missing]) == "there is no Python interpreter '.no/bin/python'"
     assert missing.install.startswith("python -m venv .no && .no/bin/python -m pip install")
     (tmp_path / "net.keras").write_bytes(b"no archive")
+    bare = tmp_path / "python"
+    bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')  # without installed packages
+    bare.chmod(0o755)
     with pytest.raises(BuildError) as caught:
-        build(tmp_path, "net.keras", sys.executable)
+        build(tmp_path, "net.keras", str(bare))
     assert "No module named 'tf2onnx'" in str(caught.value)
     assert "-m pip install tensorflow tf2onnx" in caught.value.next_step
     (tmp_path / "folder").mkdir()
