@@ -213,6 +213,26 @@ def test_a_part_that_a_runtime_refuses_is_not_passed(
         checked("opencv", eight_bits(tmp_path, "Sigmoid", {}), tmp_path)
 
 
+def test_a_batch_that_is_written_as_minus_one_is_any(tmp_path: Path) -> None:
+    """As Paddle's exporter writes it: images are compared, and OpenCV takes every batch."""
+    nodes = [CONV, node("Relu", ["a"], ["y"], name="relu")]
+    artifact = shaped(graph_file(tmp_path / "paddle.onnx", nodes, WEIGHTS))
+    model = onnx.load(artifact.path)
+    for value in (model.graph.input[0], model.graph.output[0]):
+        value.type.tensor_type.shape.dim[0].dim_value = -1
+    onnx.save(model, artifact.path)
+    negated = {**WEIGHTS, "w": -WEIGHTS["w"]}
+    wrong = graph_file(tmp_path / "wrong.onnx", nodes, negated)
+    comparison = Comparison(tmp_path / "paddle.onnx", Inputs(example(4)), 1)
+    runtime = registry.find(registry.RUNTIMES, "onnxruntime")
+    other = runtime.open(wrong, runtime.Options(), OpenContext(1, tmp_path))
+    assert comparison.widest(lambda _: other, other).difference > 0.1
+    pytest.importorskip("cv2", reason="python -m pip install 'pytest-perfgate[opencv]'")
+    opencv = registry.find(registry.RUNTIMES, "opencv")
+    session = opencv.open(artifact, opencv.Options(), OpenContext(1, tmp_path))
+    assert session.fixed_batch == 0
+
+
 def test_what_is_decided_is_compared_before_the_decision(tmp_path: Path) -> None:
     """The best k of nearly equal values come in any order; the values themselves are compared."""
     nodes = [

@@ -199,7 +199,8 @@ def _outputs(file: Path, header: Header) -> tuple[Tensor, ...]:
         return header.outputs
     shapes = {
         value.name: tuple(
-            size.dim_value or size.dim_param or "?" for size in value.type.tensor_type.shape.dim
+            max(0, size.dim_value) or size.dim_param or "?"
+            for size in value.type.tensor_type.shape.dim
         )
         for value in model.graph.output
     }

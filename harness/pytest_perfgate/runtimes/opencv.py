@@ -116,7 +116,7 @@ class OpenCvSession(InferenceSession):
 
 def _outputs(path: str) -> tuple[list[str], int]:
     """The names of the graph's outputs, in its order, which is not always OpenCV's; and its batch,
-    0 for any.
+    0 for any, which exporters of Paddle write as -1.
     """
     import onnx
 
@@ -124,7 +124,7 @@ def _outputs(path: str) -> tuple[list[str], int]:
     weights = {tensor.name for tensor in graph.initializer}
     image = next(value for value in graph.input if value.name not in weights)
     sizes = image.type.tensor_type.shape.dim
-    return [output.name for output in graph.output], sizes[0].dim_value if sizes else 0
+    return [output.name for output in graph.output], max(0, sizes[0].dim_value) if sizes else 0
 
 
 _CLASSIC_INPUT = "__NetInputLayer__"

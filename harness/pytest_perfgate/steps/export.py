@@ -16,11 +16,11 @@ from pytest_perfgate.steps.output_check import (
     CHECKED,
     dynamic_batch,
     expect_close,
-    image_input,
     largest_difference,
     module_outputs,
     onnx_outputs,
     onnx_session,
+    own_batch,
     tensors,
     tolerance_option,
 )
@@ -96,11 +96,10 @@ class Export(Step):
         _forget_source(path)
         difference = self._compare(module, path, options, context)
         graph = onnx.load(path).graph
-        batch = image_input(graph).type.tensor_type.shape.dim[0]
         effect = {
             "nodes": len(graph.node),
             "opset_version": options.opset_version,
-            "dynamic_batch": not batch.HasField("dim_value"),
+            "dynamic_batch": not own_batch(graph),
             "largest_difference": float(f"{difference:.3g}"),
         }
         return Applied(Artifact(ONNX, path=path), effect)

@@ -67,8 +67,15 @@ def image_input(graph: Any) -> Any:
 
 def batches(model: Any) -> tuple[int, ...]:
     """The batch sizes to check an ONNX model at: its own where that is fixed."""
-    first = image_input(model.graph).type.tensor_type.shape.dim[0]
-    return (first.dim_value,) if first.HasField("dim_value") else CHECKED
+    own = own_batch(model.graph)
+    return (own,) if own else CHECKED
+
+
+def own_batch(graph: Any) -> int:
+    """The batch that an ONNX graph fixes for its images; 0 for any, which exporters of Paddle write
+    as -1.
+    """
+    return max(0, int(image_input(graph).type.tensor_type.shape.dim[0].dim_value))
 
 
 def onnx_session(model: Path | bytes, threads: int, *, exact: bool = False) -> Any:

@@ -14,10 +14,10 @@ from pytest_perfgate.steps import Applied, BuildContext, Step, expect
 from pytest_perfgate.steps.output_check import (
     batches,
     expect_close,
-    image_input,
     largest_difference,
     onnx_outputs,
     onnx_session,
+    own_batch,
     short,
     tolerance_option,
 )
@@ -108,4 +108,4 @@ class Simplify(Step):
 
 
 def _dynamic(model: Any) -> bool:
-    return not image_input(model.graph).type.tensor_type.shape.dim[0].HasField("dim_value")
+    return not own_batch(model.graph)
