@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 from pytest_perfgate.artifact import ONNX, Artifact
-from pytest_perfgate.errors import RuntimeFault
-from pytest_perfgate.inputs import Tensor
+from pytest_perfgate.errors import RecipeError, RuntimeFault
+from pytest_perfgate.inputs import Inputs, Tensor
 from pytest_perfgate.runtimes import OpenContext
+from pytest_perfgate.runtimes.onnxruntime import OnnxRuntime
 from pytest_perfgate.sources import Fence, SourceContext
 from pytest_perfgate.sources.onnx import Onnx
 
@@ -35,10 +36,11 @@ def file_of(folder: Path, *shapes: tuple[str, list[Any]], listed: bool = False, 
     return "m.onnx"
 
 
-def build(folder: Path, name: str) -> Any:
+def build(folder: Path, name: str, *axes: int) -> Any:
     """The source's work."""
-    context = SourceContext(Fence(folder, folder), lambda _: print, folder)
-    return Onnx().build(name, Onnx.Options(), context).artifact
+    context = SourceContext(Fence(folder, folder), lambda _: print, folder / "built")
+    context.folder.mkdir(exist_ok=True)
+    return Onnx().build(name, Onnx.Options(dynamic_axes=axes), context).artifact
 
 
 def check(folder: Path, name: str) -> None:
@@ -46,9 +48,9 @@ def check(folder: Path, name: str) -> None:
     Onnx().check(name, Onnx.Options(), Fence(folder, folder))
 
 
-def inputs(folder: Path, name: str) -> Any:
+def inputs(folder: Path, name: str, *axes: int) -> Any:
     """What the source says of the network's inputs."""
-    return Onnx().inputs(name, Onnx.Options(), Fence(folder, folder))
+    return Onnx().inputs(name, Onnx.Options(dynamic_axes=axes), Fence(folder, folder))
 
 
 def test_inputs_are_told_without_onnx(tmp_path: Path) -> None:
@@ -107,11 +109,32 @@ def test_images_are_taken(tmp_path: Path, kind: str, shape: Any, listed: bool) -
     assert build(tmp_path, name).kind == ONNX
 
 
+def test_lengths_that_the_file_fixes_alone_are_left_open(tmp_path: Path) -> None:
+    """A graph of ten pictures of 32 x 32 runs one of 64 x 48; its file stays as it is."""
+    pytest.importorskip("onnxruntime", reason="python -m pip install 'pytest-perfgate[onnx]'")
+    name = file_of(tmp_path, ("FLOAT", [10, 3, 32, 32]), listed=True)
+    graph = onnx.load(tmp_path / name)
+    output = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [10, 3, 32, 32])
+    graph.graph.output[0].CopyFrom(output)
+    onnx.save(graph, tmp_path / name)
+    before = (tmp_path / name).read_bytes()
+    assert inputs(tmp_path, name, 0, 2, 3) == (Tensor("x0", "float32", ("?", 3, "?", "?")),)
+    artifact = build(tmp_path, name, 0, 2, 3)
+    session = OnnxRuntime().open(artifact, OnnxRuntime.Options(), OpenContext(1, tmp_path))
+    (result,) = session.run(Inputs(np.ones((1, 3, 64, 48), np.float32)))
+    assert result.shape == (1, 3, 64, 48)
+    assert session.fixed_batch == 0
+    assert (tmp_path / name).read_bytes() == before
+    assert build(tmp_path, name).path == tmp_path / name
+    with pytest.raises(RecipeError, match="axis 0 has any length already"):
+        inputs(tmp_path, file_of(tmp_path, ("FLOAT", ["n", 3, 32, 32])), 0)
+    with pytest.raises(RecipeError, match="the file takes x0 int64"):
+        inputs(tmp_path, file_of(tmp_path, ("INT64", [1, 2])), 0)
+
+
 def test_a_file_of_a_newer_version_says_what_to_install(tmp_path: Path) -> None:
     """ONNX Runtime reads no IR version 99."""
     pytest.importorskip("onnxruntime")
-    from pytest_perfgate.runtimes.onnxruntime import OnnxRuntime
-
     name = file_of(tmp_path, ("FLOAT", ["b", 3, 8, 8]), ir=99)
     runtime, artifact = OnnxRuntime(), Artifact(ONNX, path=tmp_path / name)
     with pytest.raises(RuntimeFault) as caught:

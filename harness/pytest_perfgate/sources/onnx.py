@@ -6,17 +6,21 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import Field
 from typing_extensions import override
 
 from pytest_perfgate import registry
-from pytest_perfgate.artifact import ONNX
+from pytest_perfgate.artifact import ONNX, Artifact, OptionsModel
 from pytest_perfgate.errors import BuildError
 from pytest_perfgate.inputs import Tensor
-from pytest_perfgate.sources import Fence
+from pytest_perfgate.sources import Fence, SourceContext, SourceModel
 from pytest_perfgate.sources.finished_file import FinishedFile, file_of
+from pytest_perfgate.sources.onnx_axes import free, write_free
 from pytest_perfgate.sources.onnx_header import codes_of, read_header
+
+_Axis = Annotated[int, Field(ge=0, le=3)]
 
 
 class Onnx(FinishedFile):
@@ -27,6 +31,15 @@ class Onnx(FinishedFile):
     suffixes = (".onnx",)
     # It reads the names of other files with weights.
     requires = (registry.from_extra("onnx", "onnx"),)
+
+    class Options(OptionsModel):
+        """Its options."""
+
+        dynamic_axes: tuple[_Axis, ...] = Field(
+            (),
+            description="axes of the images whose length the file fixes, and the network does not: "
+            "0 is the batch, 2 and 3 are height and width of (N, 3, H, W)",
+        )
 
     @override
     def inspect(self, file: Path) -> Mapping[str, Any]:
@@ -47,9 +60,25 @@ class Onnx(FinishedFile):
         header = read_header(file)
         if any(tensor.kind == "int8" for tensor in header.inputs):
             header = read_header(file, nodes=True)
-        return tuple(
-            replace(tensor, codes=codes_of(header, tensor.name)) for tensor in header.inputs
-        )
+        inputs = [replace(tensor, codes=codes_of(header, tensor.name)) for tensor in header.inputs]
+        return free(inputs, options.dynamic_axes)
+
+    @override
+    def build(self, model: str, options: Any, context: SourceContext) -> SourceModel:
+        """The file as it is; with `dynamic_axes` a copy of it with these.
+
+        Raises:
+            BuildError: it is not there, or too large to be copied.
+            RecipeError: it is no ONNX graph.
+        """
+        source = super().build(model, options, context)
+        file = source.artifact.path
+        if not options.dynamic_axes or file is None:
+            return source
+        copy = context.folder / "model.onnx"
+        write_free(file, options.dynamic_axes, copy)
+        effect = {**source.effect, "dynamic_axes": list(options.dynamic_axes)}
+        return SourceModel(Artifact(ONNX, path=copy), effect)
 
     @override
     def outputs(self, model: str, options: Any, fence: Fence) -> tuple[Tensor, ...] | None:
