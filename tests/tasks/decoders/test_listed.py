@@ -263,6 +263,44 @@ def in_grid(boxes: Any, scores: Any, classes: Any, *, faces: bool) -> list[Any]:
     return [*squares, *things, *(part[..., :4] for part in parts), *landmarks]
 
 
+def in_distances(boxes: Any, scores: Any, classes: Any) -> list[Any]:
+    """PicoDet's head: each box by the logits of its distances from the middle of a cell, whose
+    means lie between two whole numbers.
+    """
+    grid = cells(NETWORK, (8, 16, 32, 64))
+    chances, sides = np.zeros((1, len(grid), 4)), np.full((1, len(grid), 4, 8), -30.0)
+    for index, (left, top, right, bottom) in enumerate(boxes):
+        inside = [
+            place
+            for place, (column, row, stride) in enumerate(grid)
+            if left <= (column + 0.5) * stride <= right and top <= (row + 0.5) * stride <= bottom
+        ]
+        column, row, stride = grid[inside[0]]
+        x, y = (column + 0.5) * stride, (row + 0.5) * stride
+        chances[0, inside[0], classes[index]] = scores[index]
+        for side, distance in enumerate(np.array([x - left, y - top, right - x, bottom - y])):
+            whole = int(distance / stride)
+            share = distance / stride - whole
+            for place, chance in ((whole, 1 - share), (whole + 1, share)):
+                sides[0, inside[0], side, place] = np.log(max(chance, 1e-12))
+    ends = np.cumsum([24, 6, 2])  # cells of 48 x 32 pixels
+    flat = sides.reshape(1, len(grid), 32)
+    return [f4(part) for both in (chances, flat) for part in np.split(both, ends, axis=1)]
+
+
+def in_pixels(boxes: Any, scores: Any, _classes: Any) -> list[Any]:
+    """MediaPipe's boxes with keypoints behind them, each from a cell of its own."""
+    parts = [np.repeat(cells(NETWORK, (stride,)), count, 0) for stride, count in ((8, 2), (16, 6))]
+    grid = np.concatenate(parts)
+    raw, logits = np.zeros((1, len(grid), 16)), np.full((1, len(grid), 1), -20.0)
+    for index, box in enumerate(centred(boxes)):
+        at = 7 * index  # any cell can give any box
+        raw[0, at, :2] = box[:2] - (grid[at, :2] + 0.5) * grid[at, 2]
+        raw[0, at, 2:4] = box[2:]
+        logits[0, at] = np.log(scores[index] / (1 - scores[index]))
+    return [f4(logits), f4(raw)]
+
+
 def in_priors(boxes: Any, scores: Any, classes: Any, options: PriorOptions) -> list[Any]:
     """Offsets from prior boxes and chances of 4 classes, or of 1, behind the background."""
     priors = prior_boxes(NETWORK, options)
@@ -315,6 +353,8 @@ ENCODED: dict[str, tuple[Callable[..., list[Any]], dict[str, Any]]] = {
     ),
     "yolox": (lambda *objects: in_grid(*objects, faces=False), {}),
     "yunet": (lambda *objects: in_grid(*objects, faces=True), {}),
+    "picodet": (in_distances, {}),
+    "blaze": (in_pixels, {}),
     "ssd": (lambda *objects: in_priors(*objects, PriorOptions.model_validate(SSD)), SSD),
     "retinaface": (lambda *objects: in_priors(*objects, RetinaFace.Options()), {}),
 }
@@ -345,7 +385,7 @@ def test_boxes_come_back_from_every_layout(
     classes = np.array([category for *_, category, _ in objects], np.int64)
     encode, options = ENCODED[name]
     (got,) = results(name, encode(boxes, scores, classes), **options)
-    one_class = name in {"yunet", "retinaface"}
+    one_class = name in {"yunet", "retinaface", "blaze"}
     expected = sorted(
         (
             (score, *box.tolist(), 0 if one_class else int(category))

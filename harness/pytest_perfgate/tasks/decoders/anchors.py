@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float32]
 
 _Stride = Annotated[int, Field(ge=1, le=4_096)]
-_Strides = Annotated[tuple[_Stride, ...], Field(min_length=1)]
+Strides = Annotated[tuple[_Stride, ...], Field(min_length=1)]
 _Pixels = Annotated[float, Field(gt=0)]
-_STRIDES = "pixels of the network's input from cell to cell, of each feature map"
+STRIDES = "pixels of the network's input from cell to cell, of each feature map"
 
 
 class Yolox(Decoder):
@@ -42,7 +42,7 @@ class Yolox(Decoder):
     class Options(Classes):
         """The grids."""
 
-        strides: _Strides = Field((8, 16, 32), description=_STRIDES)
+        strides: Strides = Field((8, 16, 32), description=STRIDES)
 
     @override
     def decode(
@@ -69,7 +69,7 @@ class Yunet(Decoder):
     class Options(Classes):
         """The grids."""
 
-        strides: _Strides = Field((8, 16, 32), description=_STRIDES)
+        strides: Strides = Field((8, 16, 32), description=STRIDES)
 
     @override
     def decode(
@@ -107,7 +107,7 @@ class PriorOptions(Classes):
     background: int | None = Field(
         0, ge=0, description=str(Classes.model_fields["background"].description)
     )
-    strides: _Strides = Field((8, 16, 32, 64, 100, 300), description=_STRIDES)
+    strides: Strides = Field((8, 16, 32, 64, 100, 300), description=STRIDES)
     sizes: tuple[tuple[_Pixels, ...], ...] = Field(
         ((30,), (60,), (111,), (162,), (213,), (264,)),
         description="sides of the square prior boxes of a cell, of each feature map",
@@ -188,7 +188,7 @@ class RetinaFace(Ssd):
     class Options(PriorOptions):
         """Two squares for each cell of three feature maps."""
 
-        strides: _Strides = Field((8, 16, 32), description=_STRIDES)
+        strides: Strides = Field((8, 16, 32), description=STRIDES)
         sizes: tuple[tuple[_Pixels, ...], ...] = Field(
             ((16, 32), (64, 128), (256, 512)),
             description=str(PriorOptions.model_fields["sizes"].description),
