@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from pydantic import ValidationError
-from pytest_perfgate.artifact import ONNX, OPENVINO, Artifact
+from pytest_perfgate.artifact import ONNX, OPENVINO, TFLITE, Artifact
 from pytest_perfgate.errors import BuildError, NoEffect
 from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.runtimes import OpenContext
@@ -31,6 +31,26 @@ def run(artifact: Artifact, folder: Path) -> Any:
     output = session.run(Inputs(example(3)))[0]
     session.close()
     return output
+
+
+@needs_nncf
+def test_nncf_takes_a_tflite_file(make_context: Any, tmp_path: Path) -> None:
+    """In floats and with the channels last; one that is quantized already is an error."""
+    step, options = Nncf(), Nncf.Options(subset_size=2)
+    images = Inputs(np.random.default_rng(0).random((2, 32, 32, 3), np.float32), layout="NHWC")
+    context = make_context(inputs=lambda _split, _most: iter([images.take([0]), images.take([1])]))
+    files = Path(__file__).parents[1] / "sources"
+    floats = Artifact(TFLITE, path=files / "channels_last.tflite")
+    applied = step.apply(floats, options, context)
+    step.prove(applied.effect, options)
+    assert applied.artifact.kind == OPENVINO
+    outputs = []
+    for artifact in (floats, applied.artifact):
+        session = OpenVino().open(artifact, OpenVino.Options(), OpenContext(1, tmp_path))
+        outputs.append(session.run(images.take([0]))[0])
+    assert np.abs(outputs[0] - outputs[1]).max() < 0.1 * np.abs(outputs[0]).max()
+    with pytest.raises(BuildError, match="quantized already"):
+        step.apply(Artifact(TFLITE, path=files / "channels_last_int8.tflite"), options, context)
 
 
 @needs_nncf

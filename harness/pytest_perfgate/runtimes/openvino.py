@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 from typing_extensions import override
 
 from pytest_perfgate import registry
-from pytest_perfgate.artifact import ONNX, OPENVINO, Artifact, OptionsModel
+from pytest_perfgate.artifact import ONNX, OPENVINO, TFLITE, Artifact, OptionsModel
 from pytest_perfgate.errors import RuntimeFault
 from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.records.profile import Operator
@@ -37,10 +37,10 @@ _REFUSED = {
 
 
 class OpenVino(Runtime):
-    """The runtime `openvino`; reads ONNX files and its own."""
+    """The runtime `openvino`; reads ONNX files, LiteRT's in floats, and its own."""
 
     name = "openvino"
-    accepts = frozenset({ONNX, OPENVINO})
+    accepts = frozenset({ONNX, OPENVINO, TFLITE})
     requires = (registry.from_extra("openvino", "openvino"),)
     preload = ("numpy", "openvino")
 
@@ -127,6 +127,8 @@ class OpenVinoSession(InferenceSession):
             raise RuntimeFault(
                 f"OpenVINO does not load the file: {str(error).strip()}", where=str(artifact.path)
             ) from error
+        if artifact.kind == TFLITE:
+            _refuse_codes(model, str(artifact.path))
         used = list(model.get_property("EXECUTION_DEVICES"))
         if not any(str(device).startswith(options.device) for device in used):
             raise RuntimeFault(
@@ -202,6 +204,25 @@ def taken_by(model: Any) -> dict[str, str]:
         min(entry.names) if entry.names else str(place): entry.element_type.to_dtype().name
         for place, entry in enumerate(model.inputs)
     }
+
+
+def _refuse_codes(model: Any, where: str) -> None:
+    """Nothing, when a .tflite file takes and gives floats: OpenVINO hands codes on without their
+    scale.
+    """
+    coded = {
+        f"{name} {entry.element_type.get_type_name()}"
+        for name, entries in (("input", model.inputs), ("output", model.outputs))
+        for entry in entries
+        if entry.element_type.get_type_name() in {"i8", "u8", "i16"}
+    }
+    if coded:
+        raise RuntimeFault(
+            f"OpenVINO does not make numbers of the file's codes: {', '.join(sorted(coded))}",
+            where=where,
+            valid="a .tflite file that takes and gives floats",
+            next_step='set runtime = "litert"',
+        )
 
 
 def _fixed_batch(model: Any) -> int:

@@ -1,4 +1,4 @@
-"""nncf: an ONNX graph as an OpenVINO IR with 8-bit operators or weights, by NNCF."""
+"""nncf: an ONNX graph or a .tflite file as an OpenVINO IR with 8-bit operators or weights."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from typing_extensions import override
 
 from pytest_perfgate import registry
-from pytest_perfgate.artifact import ONNX, OPENVINO, Artifact, OptionsModel
+from pytest_perfgate.artifact import ONNX, OPENVINO, TFLITE, Artifact, OptionsModel
 from pytest_perfgate.errors import BuildError, suggestion
 from pytest_perfgate.runtimes.openvino import taken_by
 from pytest_perfgate.steps import Applied, BuildContext, Step, expect
@@ -30,7 +30,7 @@ class Nncf(Step):
 
     name = "nncf"
     argument = "method"
-    accepts = frozenset({ONNX, OPENVINO})
+    accepts = frozenset({ONNX, OPENVINO, TFLITE})
     produces = OPENVINO
     requires = (
         registry.from_extra("nncf", "nncf"),
