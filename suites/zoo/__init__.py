@@ -1,0 +1,1 @@
+"""Models of other authors, whose weights are inside published packages."""

@@ -1,0 +1,1 @@
+"""NudeNet's detector, an export of YOLOv8."""

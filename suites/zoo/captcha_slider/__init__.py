@@ -1,0 +1,1 @@
+"""A finder of the gap that a slider fills."""

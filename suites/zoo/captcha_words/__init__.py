@@ -1,0 +1,1 @@
+"""A finder of letters on photographs."""

@@ -1,0 +1,1 @@
+"""A detector of near faces, from a .tflite file."""

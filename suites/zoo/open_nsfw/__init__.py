@@ -1,0 +1,1 @@
+"""A classifier with the channels last."""

@@ -1,0 +1,1 @@
+"""A detector of the parts of a document."""

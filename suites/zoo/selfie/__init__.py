@@ -1,0 +1,1 @@
+"""A segmenter of people, from a .tflite file."""

@@ -1,0 +1,1 @@
+"""A classifier of upright and upside-down lines."""
