@@ -11,7 +11,7 @@ from typing_extensions import override
 
 if TYPE_CHECKING:
     from pytest_perfgate.tasks.decoders import Decoded
-    from pytest_perfgate.tasks.geometry import Placed
+    from pytest_perfgate.tasks.pixels.geometry import Placed
 
 
 class CenterFace(Decoder):
