@@ -57,5 +57,8 @@ def test_a_reference_that_sees_nothing_is_an_error_with_its_cause(project: Proje
     said(
         result,
         "the reference plain does not work as declared: map50 is 0.0000",
-        "[suite.input] mean = [0.0, 0.0, 0.0], std = [1.0, 1.0, 1.0] scores far better",
+        "[suite.input] mean = [0.0, 0.0, 0.0], std = [1.0, 1.0, 1.0]: map is ",
+        "in place of 0.0000 on 32 images",
+        "2 budgets of 3 could not be judged. A reference does not work as declared",
+        "ERROR plain map and 1 more budget of this suite",
     )

@@ -8,12 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pytest_perfgate.plain_text import printable
+from pytest_perfgate.records.accuracy import Doubt
 from pytest_perfgate.records.session import SessionRecord
 from pytest_perfgate.records.verdict import Status
 from pytest_perfgate.report import terminal
 from pytest_perfgate.report.answer import answer
 from pytest_perfgate.report.terminal import explain
 from pytest_perfgate.report.text import WIDTH
+from pytest_perfgate.verdicts.accuracy_intervals import doubts
 
 from tests.report import sessions
 from tests.report.sessions import METRICS
@@ -87,6 +89,55 @@ def test_one_reason_of_a_recipe_is_said_once_with_its_number() -> None:
     text = text_of(sessions.session(listed))
     assert "ERROR         int8 map and 2 more budgets of this recipe" in text
     assert text.count(one.reason) == 1
+
+
+def test_a_reference_that_does_not_work_is_one_entry_of_all_recipes() -> None:
+    """Budgets of several recipes rest on it: it is said once. What was measured is not said to be
+    missing.
+    """
+    whole = sessions.session()
+    doubt = Doubt(problem="map is 0.1", next_step="[suite.input] color = 'BGR'")
+    suite = whole.suites[0]
+    first = suite.recipes[0]
+    assert first.accuracy is not None
+    accuracy = first.accuracy.model_copy(update={"doubt": doubt})
+    recipes = (first.model_copy(update={"accuracy": accuracy}), *suite.recipes[1:])
+    reason = "the reference fp32 does not work as declared: map is 0.1"
+    listed = tuple(
+        sessions.verdict(name, "map", Status.ERROR).model_copy(
+            update={"reason": reason, "value": 0.1}
+        )
+        for name in ("fp32", "onnx", "int8")
+    )
+    suite = suite.model_copy(update={"recipes": recipes, "verdicts": listed})
+    text = text_of(whole.model_copy(update={"suites": (suite,)}))
+    assert text.startswith("3 of 3 budgets were measured. 3 budgets of 3 could not be judged.")
+    assert "ERROR         fp32 map and 2 more budgets of this suite" in text
+    assert text.count(reason) == 1
+    assert doubts(recipes, listed) == ()
+    assert doubts(recipes, ()) == (f"{reason}; {doubt.next_step}",)
+
+
+def test_a_wide_interval_stands_beside_its_value() -> None:
+    """Of times and rates over launches: throughput too. A narrow one does not."""
+    whole = sessions.healthy()
+    suite = whole.suites[0]
+
+    def shown(share: float) -> str:
+        wide = {
+            name: tuple(
+                one.model_copy(
+                    update={"low": one.value * (1 - share), "high": one.value * (1 + share)}
+                )
+                for one in summaries
+            )
+            for name, summaries in suite.summaries.items()
+        }
+        record = suite.model_copy(update={"summaries": wide})
+        return text_of(whole.model_copy(update={"suites": (record,)}))
+
+    assert "/s ±23 %" in shown(0.23)
+    assert "±" not in shown(0.04)
 
 
 def test_what_is_stored_instead_of_a_baseline_is_said_once() -> None:

@@ -388,3 +388,53 @@ def test_a_runtime_that_takes_another_kind_is_told_the_step(tmp_path):
         read(tmp_path, SUITE + FP32 + '[[recipe]]\nname = "x"\nruntime = "onnxruntime"\n'), "x"
     )
     assert 'add { export = "onnx" } to the steps' in said
+
+
+RTDETR = """
+[suite.input]
+size = [640, 640]
+{keys}
+[suite.input.others]
+orig_target_sizes = {{ rule = "{rule}", order = "wh" }}
+[suite.output]
+decode = "rtdetr"
+{options}
+"""
+OF_NETWORK = 'options = { units = "network" }'
+
+
+@pytest.mark.parametrize(
+    ("keys", "rule", "options", "said"),
+    [
+        ('resize = "letterbox"', "original_size", "", 'resize = "stretch" without crop'),
+        ("crop = 600", "original_size", "", "stretch with padding or a crop"),
+        ("multiple = 37", "original_size", "", "shows something else"),
+        ("", "network_size", "", "reads boxes as pixels of the picture"),
+        ("", "original_size", OF_NETWORK, "units = 'network' reads boxes otherwise"),
+        ("", "original_size", "", ""),
+        ('resize = "letterbox"', "network_size", OF_NETWORK, ""),
+    ],
+)
+def test_a_decoder_that_scales_by_a_size_is_compared_with_the_input(
+    tmp_path, keys, rule, options, said
+):
+    """Padding is no part of the picture whose size the network is given; pixels of the input are
+    no pixels of the picture.
+    """
+    text = SUITE + FP32 + RTDETR.format(keys=keys, rule=rule, options=options)
+    result = read(tmp_path, text)
+    problems = "".join(map(str, result.suite_problems))
+    if not said:
+        assert not problems
+        return
+    assert said in problems
+    assert "suites/demo/recipes.toml: suite." in problems
+
+
+def test_keys_that_do_not_fit_together_are_named_without_the_table(tmp_path):
+    """The message has no dict of Python's, nor pydantic's "Value error"."""
+    text = SUITE.replace("detection", "segmentation") + FP32.replace("map", "miou")
+    text += '[suite.output]\nformat = "labels"\nupsample = "bilinear"\n'
+    (error,) = read(tmp_path, text).suite_problems
+    assert error.problem == 'labels cannot be interpolated; valid: upsample = "nearest"'
+    assert error.where.endswith("suite.output")

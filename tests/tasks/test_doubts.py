@@ -15,6 +15,10 @@ from pytest_perfgate.tasks.detection import Detection
 from pytest_perfgate.tasks.detection import Output as Boxes
 from pytest_perfgate.tasks.detection.data import DetectionData, Prediction
 from pytest_perfgate.tasks.pixels.input_options import Input
+from pytest_perfgate.tasks.pixels.network_options import OtherInput
+from pytest_perfgate.tasks.pixels.other_inputs import other_inputs
+
+from tests.worker.scenes import scenes
 
 
 @given(
@@ -132,6 +136,7 @@ def test_every_alternative_differs_from_what_is_declared_and_says_its_line() -> 
     lines = [text for text, *_ in Classification().alternatives(pixels, Output())]
     assert lines[0] == '[suite.input] color = "BGR"'
     assert lines[-1] == '[suite.input] resize = "letterbox"'
+    assert any('color = "BGR", scale = 255, mean = [103.53' in line for line in lines)
     assert not any("mean = [0.5" in line for line in lines)
     output = Boxes(decode="detr")
     tried = list(Detection().alternatives(pixels, output))
@@ -139,3 +144,37 @@ def test_every_alternative_differs_from_what_is_declared_and_says_its_line() -> 
     assert all((one, other) != (pixels, output) for _, one, other in tried)
     assert any("activation" in text for text, *_ in tried)
     assert any('decode = "yolov5"' in text for text, *_ in tried)
+
+
+def test_other_rules_of_a_second_input_are_tried() -> None:
+    """Each order of each size, also beside a function of the project; scales have other orders
+    alone, constants none.
+    """
+    others = {
+        "orig_target_sizes": OtherInput(rule="original_size"),
+        "scale_factor": OtherInput(rule="scale"),
+        "limit": OtherInput(value=0.5),
+    }
+    pixels = Input(preprocess="pixels:prepare", others=others)
+    tried = dict(other_inputs(pixels))
+    assert len(tried) == 2 * 3 - 1 + 1
+    line = '[suite.input.others] orig_target_sizes = { rule = "original_size", order = "wh" }'
+    assert next(iter(tried)) == line
+    assert tried[line].others["orig_target_sizes"].order == "wh"
+    assert tried[line].others["limit"] is others["limit"]
+
+
+def test_a_part_of_the_data_scores_as_its_images_do() -> None:
+    """The images of some rows with their truth, categories that none of them has included."""
+    pytest.importorskip("faster_coco_eval", reason="pip install 'pytest-perfgate[detection]'")
+    whole = scenes(12)
+    rows = [1, 4, 11]
+    part = Detection().part(whole, rows)
+    assert part.instances.categories == whole.instances.categories
+    for index, row in enumerate(rows):
+        assert np.array_equal(part.images[index], whole.images[row])
+        ours = part.instances.boxes[part.instances.image == index]
+        assert np.array_equal(ours, whole.instances.boxes[whole.instances.image == row])
+    labelled = ClassificationData(whole.images, [index % 2 for index in range(12)], ["a", "b"])
+    part = Classification().part(labelled, rows)
+    assert (list(part.labels), part.classes) == ([1, 0, 1], labelled.classes)

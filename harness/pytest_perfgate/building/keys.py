@@ -124,7 +124,7 @@ def evaluation_key(
     runtime: Runtime = registry.find(registry.RUNTIMES, recipe.runtime.name)
     return digest_of(
         {
-            "what": "evaluation with predictions, outputs, cold load and doubt",
+            "what": "evaluation with predictions, outputs, cold load, doubt and trial",
             "reference": recipe.is_reference,
             "packages": _opened_by(recipe, runtime, artifact),
             "evaluated by": evaluator(suite, data),
@@ -150,6 +150,11 @@ def evaluation_key(
             "machine": this_machine().id,
         }
     )
+
+
+def trial_key(evaluation: str) -> str:
+    """Of the trial of other options of a reference whose evaluation has a key."""
+    return digest_of({"what": "trial of a reference's options", "evaluation": evaluation})
 
 
 def _opened_by(recipe: Recipe, runtime: Runtime, artifact: ArtifactHandle) -> dict[str, str]:

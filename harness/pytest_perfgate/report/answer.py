@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from pytest_perfgate.records.session import SessionRecord
 from pytest_perfgate.records.verdict import Status
+from pytest_perfgate.report.text import is_doubted
 from pytest_perfgate.units import count_of
 
 
 def answer(session: SessionRecord) -> str:
     """How many budgets were measured, which no count of passes says, and may this be merged?"""
-    statuses = [verdict.status for suite in session.suites for verdict in suite.verdicts]
-    if not statuses:
+    verdicts = [verdict for suite in session.suites for verdict in suite.verdicts]
+    if not verdicts:
         return _merge(session)
-    measured = measured_of(sum(status.is_measured for status in statuses), len(statuses))
+    count = sum(verdict.status.is_measured for verdict in verdicts) + _doubted(session)
+    measured = measured_of(count, len(verdicts))
     return f"{measured}. {_merge(session)}"
+
+
+def _doubted(session: SessionRecord) -> int:
+    """Budgets whose values were measured and mean nothing: their reference does not work."""
+    return sum(is_doubted(suite, verdict) for suite in session.suites for verdict in suite.verdicts)
 
 
 def measured_of(count: int, total: int) -> str:
@@ -41,10 +48,16 @@ def _merge(session: SessionRecord) -> str:
         return "No budget was judged: none was selected."
     if broken:
         first = broken[0]
-        more = f", and {len(errors)} could not be measured" if errors else ""
+        lacking = "judged" if _doubted(session) else "measured"
+        more = f", and {len(errors)} could not be {lacking}" if errors else ""
         return (
             f"{count_of(len(broken), 'budget is', 'budgets are')} broken of {total:,}{more}. "
             f"{first.recipe} {first.metric}: {first.reason}."
+        )
+    if _doubted(session):
+        return (
+            f"{count_of(len(errors), 'budget')} of {total:,} could not be judged. "
+            "A reference does not work as declared, and its scores prove nothing."
         )
     if errors:
         return (

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from pytest_perfgate.metric import Better, Metric, headlines
+from pytest_perfgate.metric import Better, Metric, Rule, headlines
 from pytest_perfgate.records.session import SuiteRecord
 from pytest_perfgate.records.verdict import LimitResult, MetricSummary, Status, Verdict
 from pytest_perfgate.report import search_tables
 from pytest_perfgate.units import Unit, count_of, show, show_percent
+from pytest_perfgate.verdicts.accuracy_intervals import doubted
 from pytest_perfgate.verdicts.limit_bounds import log_ratios
 
 WIDTH = 100
@@ -20,6 +21,9 @@ Write = Callable[..., None]
 
 
 _SCORES = ("map", "oks_map", "accuracy", "miou")
+
+
+_WIDE = 0.1  # of a value, from which on half its interval stands beside it
 
 
 _COLUMNS = (
@@ -137,11 +141,19 @@ def _cells(suite: SuiteRecord, recipe: str, columns: Sequence[Metric]) -> list[s
 def _cell(metric: Metric, summary: MetricSummary | None) -> str:
     if summary is None:
         return "-"
-    text = show(summary.value, metric.unit)
+    text = show(summary.value, metric.unit) + _scatter(metric, summary)
     if not (metric.headline and summary.reference and summary.value):
         return text
     ratio = summary.reference / summary.value
     return f"{text} {ratio if metric.better is Better.LOWER else 1 / ratio:.2f}x"
+
+
+def _scatter(metric: Metric, summary: MetricSummary) -> str:
+    """Half the interval of a value over launches, as " ±12 %", where it is wide."""
+    if metric.rule is not Rule.LAUNCHES or summary.low is None or summary.high is None:
+        return ""
+    half = (summary.high - summary.low) / 2 / summary.value if summary.value else 0.0
+    return f" ±{round(100 * half)} %" if half >= _WIDE else ""
 
 
 _ATTENTION = {Status.ERROR, Status.FAIL, Status.INCONCLUSIVE}
@@ -165,12 +177,14 @@ def needs_attention(
 def cause(suite: SuiteRecord, verdict: Verdict) -> tuple[str, ...]:
     """What verdicts with one cause have in common.
 
-    Of an ERROR the suite and the reason, and the recipe unless the suite failed as a whole. Where
+    Of an ERROR the suite and the reason, and the recipe, unless the suite failed as a whole or the
+    reference of several recipes does not work as declared. Where
     launches are too few the suite, their number and what would decide it. Every other verdict has
     a cause of its own.
     """
     if verdict.status is Status.ERROR:
-        recipe = "" if _is_whole(suite, verdict) else verdict.recipe
+        shared = _is_whole(suite, verdict) or is_doubted(suite, verdict)
+        recipe = "" if shared else verdict.recipe
         return suite.folder, recipe, verdict.reason
     if few := _too_few(verdict):
         return suite.folder, f"{few} launches", verdict.next_step
@@ -194,9 +208,18 @@ def needing(suite: SuiteRecord, verdict: Verdict, count: int) -> str:
     name = f"{verdict.recipe or 'suite'} {verdict.metric}"
     if count == 1:
         return name
-    where = "suite" if _too_few(verdict) else "recipe"
+    where = "suite" if _too_few(verdict) or is_doubted(suite, verdict) else "recipe"
     return f"{name} and {count_of(count - 1, 'more budget')} of this {where}"
 
 
 def _is_whole(suite: SuiteRecord, verdict: Verdict) -> bool:
     return suite.failure is not None and verdict.reason == suite.failure.problem
+
+
+def is_doubted(suite: SuiteRecord, verdict: Verdict) -> bool:
+    """Whether the verdict is about a reference whose scores cannot be those of a working model."""
+    return any(
+        verdict.reason == doubted(record.name, record.accuracy.doubt)
+        for record in suite.recipes
+        if record.accuracy is not None and record.accuracy.doubt is not None
+    )

@@ -154,7 +154,7 @@ class SuiteRun:
                 gpu: tuple(launches) for gpu, launches in self._bench.yardsticks.devices.items()
             },
             conditions=conditions,
-            notes=self._notes(conditions, records, counted),
+            notes=self._notes(conditions, records, counted, verdicts),
             thumbnails=self._bench.thumbnails,
             summaries={
                 record.name: summarise(self._judge.evidence(suite.recipes[record.name]))
@@ -179,6 +179,7 @@ class SuiteRun:
         conditions: Sequence[Conditions],
         records: Sequence[RecipeRecord],
         counted: Sequence[RecipeRecord],
+        verdicts: Sequence[Verdict],
     ) -> tuple[str, ...]:
         return (
             *steadiness.notes(conditions),
@@ -192,7 +193,7 @@ class SuiteRun:
                 if record.accuracy is not None
                 for note in record.accuracy.notes
             ),
-            *doubts(records),
+            *doubts(records, verdicts),
             *self._arms.notes,
             *self._bench.notes,
         )

@@ -107,7 +107,7 @@ def with_files(suite: Suite, cache: Path, progress: Progress) -> Suite:
         keys = fitted_input(place, suite.task, suite.input, suite.model, fence, states)
         state = read_state(place, written_state(suite.state), suite.model, fence)
         output = with_class_names(place, suite.output, suite.model, fence_of(suite))
-        check_output(place, suite.task, output)
+        check_output(place, suite.task, output, keys)
     except PerfgateError as error:
         raise (error if error.where else error.at(f"{place.file}: suite.model")) from None
     return replace(suite, input=keys, output=output, state=state)

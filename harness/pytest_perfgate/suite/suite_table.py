@@ -62,7 +62,7 @@ def read_suite_table(
         _check_import(place, table.trainer, "suite.trainer")
     task = place.find(registry.TASKS, table.task, "suite.task")
     place.validate(task.Input, table.input, "suite.input")
-    check_output(place, table.task, without_unread(table.output))
+    check_output(place, table.task, without_unread(table.output), table.input)
     _check_required(place, table, name)
     if is_location(model.name):  # its file is known once it is fetched
         return table, model, state
@@ -153,18 +153,26 @@ def _check_required(place: Place, table: SuiteTable, name: str) -> None:
             )
 
 
-def check_output(place: Place, task_name: str, output: Mapping[str, Any]) -> None:
-    """Check `[suite.output]`, and the options of its decoder.
+def check_output(
+    place: Place, task_name: str, output: Mapping[str, Any], pixels: Mapping[str, Any]
+) -> None:
+    """Check `[suite.output]`, and the options of its decoder, also against `pixels`, the keys of
+    `[suite.input]`.
 
     Raises:
-        RecipeError: a key is unknown, or has a value that is none of it.
+        RecipeError: a key is unknown, has a value that is none of it, or contradicts the input.
     """
     task = place.find(registry.TASKS, task_name, "suite.task")
-    place.validate(task.Output, dict(output), "suite.output")
+    options = place.validate(task.Output, dict(output), "suite.output")
     if "decode" in task.Output.model_fields:
         name = output.get("decode", "boxes_scores")
         decoder = place.find(registry.DECODERS, name, "suite.output.decode")
         place.validate(decoder.Options, output.get("options", {}), "suite.output.options")
+    given = place.validate(task.Input, dict(pixels), "suite.input")
+    try:
+        task.check_together(given, options)
+    except RecipeError as error:
+        raise error.at(place.file) from None
 
 
 def _check_import(place: Place, path: str, key: str) -> None:

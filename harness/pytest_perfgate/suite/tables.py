@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -292,7 +293,10 @@ class Place:
         if first["type"] == "missing":
             return self.error(f"{last!r} is missing", place)
         expected = first.get("ctx", {}).get("expected", "")
-        problem = f"{first['input']!r}: {first['msg'][:1].lower()}{first['msg'][1:]}"
+        words = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "value_error" and isinstance(first["input"], Mapping):
+            return self.error(words, place)  # of keys that do not fit together, not of the table
+        problem = f"{first['input']!r}: {words[:1].lower()}{words[1:]}"
         return self.error(problem, place, valid=str(expected))
 
 

@@ -240,6 +240,14 @@ class Task(registry.Extension, ABC):
         """
         return None
 
+    def odd_outputs(
+        self, samples: Sequence[tuple[tuple[Any, ...], Any]], output_options: Any
+    ) -> str:
+        """What is odd about outputs of a reference, though no proof that they are read wrongly:
+        `alternatives` are tried then. `samples` as in `doubt_outputs`. Default: "", nothing is.
+        """
+        return ""
+
     def alternatives(
         self, input_options: Any, output_options: Any
     ) -> Iterator[tuple[str, Any, Any]]:
@@ -247,6 +255,19 @@ class Task(registry.Extension, ABC):
         line of a suite file that asks for it. Default: none.
         """
         yield from ()
+
+    def part(self, data: Any, rows: Sequence[int]) -> Any | None:
+        """The split of some images of `data` alone, in the order of `rows`, on which alternatives
+        are scored. Default: None, they are scored on the whole split.
+        """
+        return None
+
+    def check_together(self, input_options: Any, output_options: Any) -> None:
+        """Check options of input and output against each other. Default: all fit.
+
+        Raises:
+            RecipeError: they contradict each other; names what to write.
+        """
 
     @abstractmethod
     def pack(self, predictions: Sequence[Any]) -> dict[str, Any]:

@@ -101,6 +101,20 @@ class ImageFiles(Sequence[Any]):
         return (*self._notes, *read)
 
 
+class SomeImages(Sequence[Any]):
+    """Some images of others, decoded when asked for."""
+
+    def __init__(self, images: Sequence[Any], rows: Sequence[int]) -> None:
+        self._images = images
+        self._rows = tuple(rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._images[self._rows[index]]
+
+
 def decode(file: Path) -> tuple[npt.NDArray[np.uint8], list[str]]:
     """A picture as viewers show it, uint8 (H, W, 3) RGB, and remarks on how it was read.
 
@@ -145,7 +159,12 @@ def decode(file: Path) -> tuple[npt.NDArray[np.uint8], list[str]]:
         ) from error
     except Exception as error:
         # Pillow's plugins raise any type on a broken file, SyntaxError and struct.error too.
-        raise DataError(f"the image cannot be decoded: {error}", where=str(file)) from error
+        raise DataError(
+            f"the image cannot be decoded: {error}",
+            where=str(file),
+            next_step="open it in a viewer: if it is damaged, fetch it again or take it out of the "
+            "data set; if it is of a format that Pillow does not read, save it as PNG",
+        ) from error
 
 
 def _is_transparent(picture: Image) -> bool:

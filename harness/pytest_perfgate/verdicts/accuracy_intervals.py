@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from pytest_perfgate.records.accuracy import Accuracy, Matches
+from pytest_perfgate.records.accuracy import Accuracy, Doubt, Matches
 from pytest_perfgate.records.recipe_record import RecipeRecord
+from pytest_perfgate.records.verdict import Verdict
 
 if TYPE_CHECKING:
     from pytest_perfgate.stats.average_precision import Estimate, Table
@@ -161,13 +162,22 @@ def collapsed(recipes: Sequence[RecipeRecord]) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def doubts(recipes: Sequence[RecipeRecord]) -> tuple[str, ...]:
-    """References whose scores cannot be those of a working model, a line each."""
+def doubts(recipes: Sequence[RecipeRecord], verdicts: Sequence[Verdict]) -> tuple[str, ...]:
+    """References whose scores cannot be those of a working model, a line each; none where a verdict
+    says it.
+    """
+    reasons = {verdict.reason for verdict in verdicts}
     return tuple(
-        f"{record.name} does not work as declared: {doubt.problem}; {doubt.next_step}"
+        f"{text}; {doubt.next_step}"
         for record in recipes
         if record.accuracy is not None and (doubt := record.accuracy.doubt) is not None
+        if (text := doubted(record.name, doubt)) not in reasons
     )
+
+
+def doubted(reference: str, doubt: Doubt) -> str:
+    """What a verdict says of a reference that is in doubt."""
+    return f"the reference {reference} does not work as declared: {doubt.problem}"
 
 
 def _same_ranking(one: Matches, other: Matches) -> bool:

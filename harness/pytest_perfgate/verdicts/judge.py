@@ -96,8 +96,9 @@ def _doubt(metric: Metric, evidence: Evidence) -> Doubt | None:
     doubt = reference.accuracy.doubt if reference.accuracy else None
     if doubt is None or metric.rule is not Rule.IMAGES:
         return None
-    problem = f"the reference {reference.name} does not work as declared: {doubt.problem}"
-    return doubt.model_copy(update={"problem": problem})
+    from pytest_perfgate.verdicts.accuracy_intervals import doubted
+
+    return doubt.model_copy(update={"problem": doubted(reference.name, doubt)})
 
 
 def measured(record: RecipeRecord, metric: str) -> Verdict:

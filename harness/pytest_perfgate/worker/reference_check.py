@@ -1,7 +1,7 @@
-"""Looks for the cause of a reference's accuracy that cannot be that of a working model.
+"""Whether a reference's accuracy can be that of a working model, and what to write if not.
 
-Other decoders and other ways to prepare pixels are tried on some images. One that scores far better
-is named; nothing is changed by itself.
+Where it is suspicious, other options of input and output are tried (`reference_trial`). One that
+scores better beyond noise makes the reference an ERROR; nothing is changed by itself.
 """
 
 from __future__ import annotations
@@ -9,16 +9,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from pytest_perfgate.building.suite_data import VALIDATION, SuiteData
 from pytest_perfgate.metric import Better
 from pytest_perfgate.records.accuracy import Accuracy, Doubt
+from pytest_perfgate.records.recipe import LimitKind, Recipe
 from pytest_perfgate.runtimes import InferenceSession
+from pytest_perfgate.units import count_of
+from pytest_perfgate.worker.reference_trial import Trial, spread
+
+POOR = 0.5
+"""A main score below it is suspicious: many good models have such scores, and others have them
+because colours, sizes or padding are declared wrongly."""
 
 _SAMPLES = 8  # images whose outputs are looked at
-_IMAGES = 32  # that alternatives are tried on
-_LEAST_GAIN = 0.2  # of the main score, were all images as the ones that were tried
 
 _UNEXPLAINED = (
     "compare [suite.input] and [suite.output] with what the network was trained on: size, mean and "
@@ -27,66 +30,75 @@ _UNEXPLAINED = (
 
 
 def doubt_of(
-    data: SuiteData,
-    session: InferenceSession,
-    predictions: Sequence[Any],
-    accuracy: Accuracy,
-) -> Doubt | None:
-    """Why the accuracy cannot be that of a working model, with the likely cause as the next step;
-    None: it can be.
+    data: SuiteData, session: InferenceSession, predictions: Sequence[Any], accuracy: Accuracy
+) -> tuple[Doubt | None, bool]:
+    """Why the accuracy cannot be that of a working model, with the likely cause as the next step
+    (None: it can be); and whether alternatives were tried, which costs seconds.
     """
     samples = []
-    for image in data.images(VALIDATION, _spread(len(predictions), _SAMPLES)):
+    for image in data.images(VALIDATION, spread(len(predictions), _SAMPLES)):
         inputs, meta = data.pipeline.preprocess([image])
         samples.append((session.run(inputs), meta))
+    trial = Trial(data, session, len(predictions))
     doubt = data.task.doubt_outputs(samples, data.output)
-    if doubt is None:
-        doubt = data.task.doubt(data.split(VALIDATION), predictions, accuracy, data.output)
-        if doubt is None or doubt.next_step:
-            return doubt
-    cause = _cause(data, session, predictions, accuracy)
+    if doubt is not None:
+        return _explained(doubt, trial), True
+    doubt = data.task.doubt(data.split(VALIDATION), predictions, accuracy, data.output)
+    if doubt is not None:
+        return (_reordered(doubt, trial) if doubt.next_step else _explained(doubt, trial)), True
+    odd = data.task.odd_outputs(samples, data.output)
+    if not odd and not _is_poor(data, accuracy):
+        return None, False
+    return doubt_by_trial(trial, odd), True
+
+
+def doubt_by_trial(trial: Trial, odd: str = "") -> Doubt | None:
+    """The doubt about scores that are no worse than some models have: None, unless an alternative
+    is better beyond noise. `odd` is what is odd about the outputs.
+    """
+    finding = trial.finding()
+    if finding is None or not finding.certain:
+        return None
+    problem = (
+        odd or f"{finding.metric} is {finding.declared:.4f} on {count_of(finding.images, 'image')}"
+    )
+    return Doubt(problem=problem, next_step=str(finding))
+
+
+def below_minimum(data: SuiteData, recipe: Recipe, accuracy: Accuracy) -> bool:
+    """Whether a score of the recipe breaks a limit of its own, `min` or `max`."""
+    for budget in recipe.budgets:
+        metric = data.task.metrics.get(budget.metric)
+        if metric is None or budget.metric not in accuracy.values:
+            continue
+        value = accuracy.values[budget.metric]
+        for limit in budget.limits:
+            if limit.kind is LimitKind.MIN and value < limit.value:
+                return True
+            if limit.kind is LimitKind.MAX and value > limit.value:
+                return True
+    return False
+
+
+def _is_poor(data: SuiteData, accuracy: Accuracy) -> bool:
+    name, metric = next(iter(data.task.metrics.items()))
+    return metric.better is Better.HIGHER and accuracy.values.get(name, 1.0) < POOR
+
+
+def _explained(doubt: Doubt, trial: Trial) -> Doubt:
+    """The doubt with the alternative that scores far better as its next step."""
+    finding = trial.finding()
+    cause = str(finding) if finding is not None and finding.is_large else ""
     return doubt.model_copy(update={"next_step": cause or doubt.next_step or _UNEXPLAINED})
 
 
-def _cause(
-    data: SuiteData, session: InferenceSession, predictions: Sequence[Any], accuracy: Accuracy
-) -> str:
-    """The line of the suite file under which some images score far better, "" for none."""
-    name, metric = next(iter(data.task.metrics.items()))
-    if name not in accuracy.values:
-        return ""
-    sign = 1.0 if metric.better is Better.HIGHER else -1.0
-    validation = data.split(VALIDATION)
-    rows = _spread(len(predictions), _IMAGES)
-    count = len(rows)
-    images = [np.array(validation.images[row]) for row in rows]
-    best, line = _LEAST_GAIN * count / len(predictions), ""
-    outputs: dict[str, list[Any]] = {}
-    for text, pixels, output in data.task.alternatives(data.input, data.output):
-        pipeline = data.task.pipeline(pixels, output)
-        try:
-            others: list[Any] = []
-            key = pixels.model_dump_json()
-            if key not in outputs:
-                prepared = [pipeline.preprocess([image]) for image in images]
-                outputs[key] = [(session.run(inputs), meta) for inputs, meta in prepared]
-            for arrays, meta in outputs[key]:
-                others += pipeline.postprocess(arrays, meta)
-            changed = dict(zip(rows, others, strict=True))
-            both = [changed.get(row, one) for row, one in enumerate(predictions)]
-            values = data.task.evaluate(validation, both).values
-        except Exception:  # noqa: BLE001, S112 - an alternative that does not fit explains nothing
-            continue
-        gain = sign * (values[name] - accuracy.values[name])
-        if gain > best:
-            best, line = gain, text
-    return f"{line} scores far better on {count} images ({name})" if line else ""
-
-
-def _spread(count: int, most: int) -> list[int]:
-    """At most so many of `count` images, at equal distances.
-
-    A folder of classes is sorted by them: its first images are of one class, and a network that
-    calls everything that class would be right about them.
+def _reordered(doubt: Doubt, trial: Trial) -> Doubt:
+    """A doubt about the order of the classes. Colours in another order confuse classes too, where
+    these differ by colour: both are named then.
     """
-    return [row * count // most for row in range(most)] if count > most else list(range(count))
+    finding = trial.finding()
+    if finding is None or not finding.certain:
+        return doubt
+    problem = f"{finding.metric} is {finding.declared:.4f}, and classes are taken for each other"
+    step = f"{finding}; or, where the classes' order is another one, {doubt.next_step}"
+    return Doubt(problem=problem, next_step=step)

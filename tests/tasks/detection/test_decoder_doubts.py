@@ -77,8 +77,29 @@ def test_boxes_inside_of_the_picture_are_never_doubted(
     assert doubted((boxes[None], np.full((1, len(boxes), 2), 0.6, np.float32))) is None
 
 
+def test_sure_boxes_outside_of_the_picture_are_odd() -> None:
+    """More than one in twenty, which a right detector has not; no doubt by themselves."""
+    many = np.tile(BOXES, (5, 1))
+    scores = np.full((1, len(many), 1), 0.6, np.float32)
+    output = Output()
+
+    def odd(outside: int, score: float = 0.6) -> str:
+        boxes = many.copy()
+        boxes[:outside] += np.float32(500)
+        sure = scores.copy()
+        sure[:, :outside] = score
+        assert doubted((boxes[None], sure)) is None
+        return Detection().odd_outputs([sample(boxes[None], sure)], output)
+
+    assert odd(1) == ""
+    assert odd(2) == ("2 of 30 boxes with a score of at least 0.3 lie outside of the picture")
+    assert odd(2, score=0.1) == ""
+
+
 def test_outputs_of_another_decoder_name_it() -> None:
-    """By their shapes, and where these fit by chance by their scores and boxes."""
+    """By their shapes, and where these fit by chance by their scores and boxes. What the decoder
+    guesses by itself is not said beside it.
+    """
     chances = np.full((1, len(BOXES), 3), 0.05, np.float32)
     chances[..., 1] = 0.9
     middle = np.concatenate([(BOXES[:, :2] + BOXES[:, 2:]) / 2, BOXES[:, 2:] - BOXES[:, :2]], 1)
@@ -93,6 +114,7 @@ def test_outputs_of_another_decoder_name_it() -> None:
         with pytest.raises(DataError) as caught:
             stages.postprocess(*sample(*outputs))
         assert f'decode = "{likely}"' in caught.value.next_step, caught.value
+        assert caught.value.next_step.startswith("try [suite.output] decode = ")
 
 
 def test_other_readings_differ_from_what_is_declared() -> None:

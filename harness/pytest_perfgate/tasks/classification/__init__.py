@@ -88,6 +88,11 @@ class ClassifyingTask(Task):
         return with_indices(output_options, lambda: data().classes)
 
     @override
+    def part(self, data: Any, rows: Sequence[int]) -> Any:
+        """Some images and their labels."""
+        return data.part(rows)
+
+    @override
     def pipeline(self, input_options: Any, output_options: Any) -> ClassificationPipeline:
         """The stages around inference."""
         return ClassificationPipeline(input_options, output_options)
@@ -125,7 +130,7 @@ class Classification(ClassifyingTask):
         accuracy: Accuracy,
         output_options: Any,
     ) -> Doubt | None:
-        """See `tasks.classification_doubts.doubt_classes`."""
+        """See `tasks.classification.doubts.doubt_classes`."""
         from pytest_perfgate.tasks.classification.doubts import doubt_classes
 
         return doubt_classes(data, predictions, accuracy, output_options.classes)

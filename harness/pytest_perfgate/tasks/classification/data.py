@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from pytest_perfgate.errors import DataError
-from pytest_perfgate.tasks.image_files import Digested, ImageFiles
+from pytest_perfgate.tasks.image_files import Digested, ImageFiles, SomeImages
 
 
 class LabelledImages(Digested):
@@ -62,6 +62,11 @@ class ClassificationData(LabelledImages):
                 raise DataError(
                     f"image {index} is of class {label}", valid=f"0 to {len(self.classes) - 1}"
                 )
+
+    def part(self, rows: Sequence[int]) -> ClassificationData:
+        """The images of `rows` alone, with all classes."""
+        labels = [self.labels[row] for row in rows] if self.labelled else ()
+        return replace(self, images=SomeImages(self.images, rows), labels=labels)
 
     @cached_property
     def digest(self) -> str:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from pytest_perfgate.tasks.pixels.geometry import Placed
+    from pytest_perfgate.tasks.pixels.input_options import Input
 
     Decoded = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.int64]]
     """Boxes (M, 4) as corners, scores (M,), category indices (M,)."""
@@ -79,6 +80,14 @@ class Decoder(registry.Extension, ABC):
         `BoxOptions`, else pixels of the network's input.
         """
         return options.units if isinstance(options, BoxOptions) else "network"
+
+    def check_input(self, options: Any, pixels: Input) -> None:
+        """Check this decoder's options against what the network is given, `[suite.input]`. Default:
+        all fit.
+
+        Raises:
+            RecipeError: boxes cannot be right; names what to write.
+        """
 
 
 class Classes(ClassOptions):

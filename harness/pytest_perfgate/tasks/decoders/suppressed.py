@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, field_validator
 from typing_extensions import override
 
-from pytest_perfgate.errors import DataError
+from pytest_perfgate.errors import DataError, RecipeError
 from pytest_perfgate.tasks.decoders import (
     BoxFormat,
     BoxOptions,
@@ -21,10 +21,12 @@ from pytest_perfgate.tasks.decoders import (
     listed,
     other_shapes,
 )
+from pytest_perfgate.tasks.pixels.geometry import Geometry
 
 if TYPE_CHECKING:
     from pytest_perfgate.tasks.decoders import Decoded
     from pytest_perfgate.tasks.pixels.geometry import Placed
+    from pytest_perfgate.tasks.pixels.input_options import Input
 
 _UNITS = str(BoxOptions.model_fields["units"].description)
 _FORMAT = str(BoxOptions.model_fields["box_format"].description)
@@ -225,6 +227,41 @@ class RtDetr(Decoder):
 
     Options = OriginalOptions
     suppresses = False
+
+    @override
+    def check_input(self, options: Any, pixels: Input) -> None:
+        """The network multiplies fractions of its input by the size that it is given: that of the
+        picture fits where the input shows the whole picture and nothing else.
+        """
+        for name, other in pixels.others.items():
+            key = f"suite.input.others.{name}"
+            if other.rule == "network_size" and options.units == "original":
+                raise RecipeError(
+                    "the network is given the size of its own input, and the decoder 'rtdetr' "
+                    "reads boxes as pixels of the picture",
+                    where=key,
+                    valid='rule = "original_size" with order = "wh", or [suite.output] options = '
+                    '{ units = "network" }',
+                )
+            if other.rule != "original_size":
+                continue
+            if options.units != "original":
+                raise RecipeError(
+                    f"the network is given the size of the picture, and units = {options.units!r} "
+                    "reads boxes otherwise",
+                    where="suite.output.options.units",
+                    valid='units = "original", or leave it out',
+                )
+            if not pixels.preprocess and not Geometry(pixels).shows_all:
+                raise RecipeError(
+                    'rule = "original_size": the network multiplies its boxes by the size of the '
+                    f"picture, and its input, {pixels.resize} with padding or a crop, shows "
+                    "something else",
+                    where=key,
+                    valid='resize = "stretch" without crop and multiple, as RT-DETR trains; or for '
+                    'boxes in pixels of the input rule = "network_size", order = "wh" and '
+                    '[suite.output] options = { units = "network" }',
+                )
 
     @override
     def decode(

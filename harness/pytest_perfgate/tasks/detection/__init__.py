@@ -155,7 +155,7 @@ class Detection(Task):
         accuracy: Accuracy,
         output_options: Any,
     ) -> Doubt | None:
-        """See `tasks.detection_doubts.doubt_detections`."""
+        """See `tasks.detection.doubts.doubt_detections`."""
         from pytest_perfgate.tasks.detection.doubts import doubt_detections
 
         return doubt_detections(
@@ -165,12 +165,36 @@ class Detection(Task):
     def doubt_outputs(
         self, samples: Sequence[tuple[tuple[Any, ...], Any]], output_options: Any
     ) -> Doubt | None:
-        """See `tasks.decoder_doubts.doubt_boxes`; None for the project's own function."""
+        """See `tasks.detection.decoder_doubts.doubt_boxes`; None for the project's own function."""
         if output_options.postprocess:
             return None
         from pytest_perfgate.tasks.detection.decoder_doubts import doubt_boxes
 
         return doubt_boxes(samples, output_options)
+
+    @override
+    def odd_outputs(
+        self, samples: Sequence[tuple[tuple[Any, ...], Any]], output_options: Any
+    ) -> str:
+        """See `tasks.detection.decoder_doubts.odd_boxes`; "" for the project's own function."""
+        if output_options.postprocess:
+            return ""
+        from pytest_perfgate.tasks.detection.decoder_doubts import odd_boxes
+
+        return odd_boxes(samples, output_options)
+
+    @override
+    def part(self, data: DetectionData, rows: Sequence[int]) -> DetectionData:
+        """Some images and their annotations."""
+        return data.part(rows)
+
+    @override
+    def check_together(self, input_options: Any, output_options: Any) -> None:
+        """What the decoder's boxes rest on must be what the network is given."""
+        if not output_options.postprocess:
+            decoder: Decoder = registry.find(registry.DECODERS, output_options.decode)
+            options = decoder.Options.model_validate(output_options.options)
+            decoder.check_input(options, input_options)
 
     def alternatives(
         self, input_options: Any, output_options: Any
@@ -179,8 +203,9 @@ class Detection(Task):
         from pytest_perfgate.tasks.detection.doubts import other_decoders
         from pytest_perfgate.tasks.pixels.other_inputs import other_inputs
 
-        for text, output in other_decoders(output_options):
-            yield text, input_options, output
+        if not output_options.postprocess:
+            for text, output in other_decoders(output_options):
+                yield text, input_options, output
         for text, pixels in other_inputs(input_options):
             yield text, pixels, output_options
 

@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from pytest_perfgate.errors import DataError
 from pytest_perfgate.tasks.coco.instances import Instances, as_text, read_instances
-from pytest_perfgate.tasks.image_files import Digested, ImageFiles
+from pytest_perfgate.tasks.image_files import Digested, ImageFiles, SomeImages
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,6 +43,32 @@ class DetectionData(Digested):
     def instances(self) -> Instances:
         """The annotations, checked, as rows and arrays."""
         return read_instances(self.coco, len(self.images))
+
+    def part(self, rows: Sequence[int]) -> DetectionData:
+        """The images of `rows` alone, with all categories."""
+        whole = self.instances
+        place = {row: index for index, row in enumerate(rows)}
+        rank = {row: index for index, row in enumerate(whole.order)}
+        kept = [index for index, row in enumerate(whole.image.tolist()) if row in place]
+        coco = {
+            # Ids rank equal scores as those of the whole do.
+            "images": [{"id": rank[row] + 1, "file_name": whole.files[row]} for row in rows],
+            "annotations": [
+                {
+                    "id": index + 1,
+                    "image_id": rank[int(whole.image[index])] + 1,
+                    "category_id": int(whole.category[index]) + 1,
+                    "bbox": whole.boxes[index].tolist(),
+                    "area": float(whole.areas[index]),
+                    "iscrowd": int(whole.crowd[index]),
+                }
+                for index in kept
+            ],
+            "categories": [
+                {"id": index + 1, "name": name} for index, name in enumerate(whole.categories)
+            ],
+        }
+        return DetectionData(SomeImages(self.images, rows), coco, self.annotated)
 
     @override
     def _check(self, index: int, image: npt.NDArray[np.uint8]) -> None:

@@ -14,6 +14,7 @@ from pytest_perfgate import registry
 from pytest_perfgate.errors import DataError, PerfgateError
 from pytest_perfgate.records.accuracy import Doubt
 from pytest_perfgate.tasks.decoders import BoxFormat, BoxOptions, Units
+from pytest_perfgate.tasks.detection.agreement import CONFIDENT
 
 if TYPE_CHECKING:
     from pytest_perfgate.tasks.decoders import Decoder
@@ -26,6 +27,7 @@ Sample = tuple[tuple[Any, ...], Sequence["Placed"]]
 FEWEST = 5
 """Fewer boxes say nothing of how boxes are written."""
 
+_MOST_OUTSIDE = 0.05  # of the boxes that a detector is sure of
 _MOST_WRONG = 0.5  # of the boxes, in a reading that stands
 _LEAST_RIGHT = 0.95  # of the boxes, in a reading that is named
 _SLACK = 0.1  # of the picture's side, by which the middle of a box may lie outside
@@ -47,13 +49,30 @@ def doubt_boxes(samples: Sequence[Sample], output: Output) -> Doubt | None:
     return Doubt(problem=problem, next_step=_named(samples, output))
 
 
+def odd_boxes(samples: Sequence[Sample], output: Output) -> str:
+    """Where a detector is sure of boxes outside of the picture, which a right one is of hardly any;
+    "" for a right one, and where there are fewer than `FEWEST`.
+    """
+    boxes, sizes = _boxes(samples, output, CONFIDENT)
+    if len(boxes) < FEWEST:
+        return ""
+    outside = int((~_inside(boxes, sizes)).sum())
+    if outside <= _MOST_OUTSIDE * len(boxes):
+        return ""
+    return (
+        f"{outside} of {len(boxes)} boxes with a score of at least {CONFIDENT} lie outside of the "
+        "picture"
+    )
+
+
 def explained(error: DataError, outputs: tuple[Any, ...], images: Any, output: Output) -> DataError:
-    """The error of a decoder, with the decoders that can read the outputs as its next step."""
+    """The error of a decoder, with the decoders that can read the outputs as its next step, in
+    place of what the decoder guesses without a look at the others.
+    """
     likely = _named([(outputs, images)], output)
     if not likely:
         return error
-    step = f"{error.next_step}; {likely}" if error.next_step else likely
-    return DataError(error.problem, where=error.where, valid=error.valid, next_step=step)
+    return DataError(error.problem, where=error.where, valid=error.valid, next_step=likely)
 
 
 def other_readings(output: Output) -> Iterator[tuple[str, Output]]:
@@ -87,9 +106,9 @@ def other_readings(output: Output) -> Iterator[tuple[str, Output]]:
             )
 
 
-def _boxes(samples: Sequence[Sample], output: Output) -> tuple[Any, Any]:
-    """The boxes (M, 4) of all samples with the width and height (M, 2) of what they lie in, in one
-    unit: pixels of the network's input, or of the picture.
+def _boxes(samples: Sequence[Sample], output: Output, least: float = 0.0) -> tuple[Any, Any]:
+    """The boxes (M, 4) of all samples with scores of at least `least`, and the width and height
+    (M, 2) of what they lie in, in one unit: pixels of the network's input, or of the picture.
 
     Raises:
         DataError: the decoder does not read such outputs.
@@ -99,7 +118,7 @@ def _boxes(samples: Sequence[Sample], output: Output) -> tuple[Any, Any]:
     units = decoder.units(options)
     boxes, sizes = [np.zeros((0, 4))], [np.zeros((0, 2))]
     for outputs, images in samples:
-        decoded = decoder.decode(outputs, output.score_threshold, options, images)
+        decoded = decoder.decode(outputs, max(output.score_threshold, least), options, images)
         for (own, _, _), placed in zip(decoded, images, strict=True):
             size = np.array((placed.original if units == "original" else placed.network)[::-1])
             scale = [*size, *size] if units == "fractions" else 1.0

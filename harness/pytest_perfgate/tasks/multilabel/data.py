@@ -7,14 +7,14 @@ import hashlib
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from pytest_perfgate.errors import DataError
 from pytest_perfgate.tasks.classification.data import LabelledImages
-from pytest_perfgate.tasks.image_files import ImageFiles, declared_path
+from pytest_perfgate.tasks.image_files import ImageFiles, SomeImages, declared_path
 from pytest_perfgate.tasks.image_folder import (
     declared_folder,
     listed_files,
@@ -55,6 +55,11 @@ class MultilabelData(LabelledImages):
                     f"image {index} has the labels {[int(value) for value in row]}",
                     valid=f"{len(self.classes)} numbers, 0 or 1 each",
                 )
+
+    def part(self, rows: Sequence[int]) -> MultilabelData:
+        """The images of `rows` alone, with all classes."""
+        labels = [self.labels[row] for row in rows] if self.labelled else ()
+        return replace(self, images=SomeImages(self.images, rows), labels=labels)
 
     @cached_property
     def digest(self) -> str:

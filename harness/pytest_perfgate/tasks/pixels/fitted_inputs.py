@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from pytest_perfgate.errors import RecipeError
 from pytest_perfgate.inputs import Tensor
-from pytest_perfgate.tasks.pixels.geometry import Geometry
+from pytest_perfgate.tasks.pixels.geometry import PICTURES, Geometry
 from pytest_perfgate.tasks.pixels.input_options import Input
 from pytest_perfgate.tasks.pixels.network_options import Codes, ImageType, OtherInput, OtherType
 
@@ -180,15 +180,11 @@ def _layout(options: Input, image: Tensor) -> str:
     return options.layout or (fixed or fits)[0]
 
 
-_PICTURES = ((480, 640), (1000, 333), (333, 1000))
-"""Sizes of pictures that have nothing in common."""
-
-
 def _check_size(options: Input, image: Tensor, layout: str) -> None:
     """Check that a size which is the same for every picture is one that the network takes."""
     if options.preprocess or image.shape is None:
         return
-    sizes = {Geometry(options).place(*picture).network for picture in _PICTURES}
+    sizes = {Geometry(options).place(*picture).network for picture in PICTURES}
     first = 2 if layout == "NCHW" else 1
     taken = image.shape[first : first + 2]
     for size in sizes if len(sizes) == 1 else ():

@@ -11,6 +11,10 @@ Size = tuple[int, int]
 """Height and width in pixels."""
 
 
+PICTURES: tuple[Size, ...] = ((480, 640), (1000, 333), (333, 1000))
+"""Sizes of pictures that have nothing in common."""
+
+
 @dataclass(frozen=True)
 class Placed:
     """How an image lies in the network's input, in pixels.
@@ -61,6 +65,12 @@ class Geometry:
         top, left = (self._offset(*sides) for sides in zip(inner, canvas, strict=True))
         scale = (inner[1] / width, inner[0] / height)
         return Placed(scale, (height, width), network, (left, top))
+
+    @property
+    def shows_all(self) -> bool:
+        """Whether the input shows the whole picture and no padding, whatever the picture's size."""
+        places = [self.place(*size) for size in PICTURES]
+        return all(place.resized == place.network for place in places)
 
     def _canvas(self, inner: Size) -> Size:
         """What the resized picture is cut or padded to, before `multiple`."""

@@ -100,10 +100,15 @@ class Segmentation(Task):
         accuracy: Accuracy,
         output_options: Any,
     ) -> Doubt | None:
-        """See `tasks.segmentation_doubts.doubt_segments`."""
+        """See `tasks.segmentation.doubts.doubt_segments`."""
         from pytest_perfgate.tasks.segmentation.doubts import doubt_segments
 
         return doubt_segments(data, predictions, accuracy, output_options.classes)
+
+    @override
+    def part(self, data: SegmentationData, rows: Sequence[int]) -> SegmentationData:
+        """Some images and their masks."""
+        return data.part(rows)
 
     def alternatives(
         self, input_options: Any, output_options: Any

@@ -6,14 +6,14 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
 from pytest_perfgate.errors import DataError
-from pytest_perfgate.tasks.image_files import Digested, ImageFiles
+from pytest_perfgate.tasks.image_files import Digested, ImageFiles, SomeImages
 from pytest_perfgate.tasks.segmentation.masks import MaskFiles
 
 if TYPE_CHECKING:
@@ -106,6 +106,11 @@ class SegmentationData(Digested):
             )
         mask[ignored] = count
         return mask
+
+    def part(self, rows: Sequence[int]) -> SegmentationData:
+        """The images of `rows` alone, with all classes."""
+        masks = SomeImages(self.masks, rows) if self.labelled else ()
+        return replace(self, images=SomeImages(self.images, rows), masks=masks)
 
     @override
     def _check(self, index: int, image: npt.NDArray[np.uint8]) -> None:
