@@ -154,7 +154,7 @@ class Task(registry.Extension, ABC):
             DataError: the function returned something else than `Data`, or the data set is wrong.
         """
         if not callable(source):
-            return self.read(source, folder, root)
+            return self._declared(source, folder, root)
         data = source()
         if not isinstance(data, self.Data):
             name = f"{source.__module__}:{source.__qualname__}"
@@ -162,6 +162,24 @@ class Task(registry.Extension, ABC):
                 f"{name} returned {type(data).__name__}",
                 valid=f"a {self.Data.__module__}.{self.Data.__name__}",
             )
+        return data
+
+    def _declared(self, source: Mapping[str, Any], folder: Path, root: Path) -> Any:
+        """A declared data set, with its key `alpha`, which all tasks have whose images are files.
+
+        Raises:
+            DataError: the data set is wrong, or its images are no files of pictures.
+        """
+        data = self.read({key: source[key] for key in source if key != "alpha"}, folder, root)
+        if "alpha" in source:
+            from pytest_perfgate.tasks.image_files import ImageFiles, alpha_of
+
+            if not isinstance(data.images, ImageFiles):
+                raise DataError(
+                    f"the task {self.name!r} reads its images itself, and knows no key 'alpha'",
+                    next_step="leave alpha out",
+                )
+            data.images.alpha = alpha_of(source["alpha"])
         return data
 
     def read(self, declared: Mapping[str, Any], folder: Path, root: Path) -> Any:

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import unquote
 
 from pytest_perfgate.errors import DataError
@@ -71,19 +71,45 @@ class Digested:
         """Check an image against what is declared of it. Default: nothing is."""
 
 
+Alpha = Literal["drop", "keep"] | tuple[int, int, int]
+"""Transparency is dropped, kept as a fourth channel, or the picture is laid over a background."""
+
+
+def alpha_of(value: Any) -> Alpha:
+    """What the key `alpha` of a data set asks for.
+
+    Raises:
+        DataError: it is nothing of that.
+    """
+    if value in ("drop", "keep"):
+        return value  # type: ignore[no-any-return] - one of the two texts
+    levels = value if isinstance(value, (list, tuple)) else ()
+    if len(levels) != 3 or not all(type(part) is int and 0 <= part <= 255 for part in levels):
+        raise DataError(
+            f"alpha is {value!r}",
+            valid='"drop", "keep" for color = "RGBA", or a background [red, green, blue], each 0 '
+            "to 255",
+        )
+    red, green, blue = levels
+    return red, green, blue
+
+
 class ImageFiles(Sequence[Any]):
-    """Images in files, uint8 (H, W, 3) RGB, upright, decoded when asked for."""
+    """Images in files, uint8 (H, W, 3) RGB, upright, decoded when asked for; uint8 (H, W, 4) RGBA
+    where `alpha` is "keep".
+    """
 
     def __init__(self, files: Sequence[Path], notes: Sequence[str] = ()) -> None:
         self._files = files
         self._notes = tuple(notes)
         self._remarks: dict[int, list[str]] = {}
+        self.alpha: Alpha = "drop"
 
     def __len__(self) -> int:
         return len(self._files)
 
     def __getitem__(self, index: Any) -> Any:
-        pixels, remarks = decode(self._files[index])
+        pixels, remarks = decode(self._files[index], self.alpha)
         self._remarks[index] = remarks
         return pixels
 
@@ -115,11 +141,11 @@ class SomeImages(Sequence[Any]):
         return self._images[self._rows[index]]
 
 
-def decode(file: Path) -> tuple[npt.NDArray[np.uint8], list[str]]:
-    """A picture as viewers show it, uint8 (H, W, 3) RGB, and remarks on how it was read.
+def decode(file: Path, alpha: Alpha = "drop") -> tuple[npt.NDArray[np.uint8], list[str]]:
+    """A picture as viewers show it, uint8 (H, W, 3) RGB, or with `alpha` "keep" (H, W, 4) RGBA, and
+    remarks on how it was read.
 
     The EXIF orientation is applied. Of 16 bits the high byte is taken, as OpenCV and libpng do.
-    Transparency is dropped.
 
     Raises:
         DataError: it cannot be decoded to 8 bits a channel; names the file.
@@ -136,11 +162,15 @@ def decode(file: Path) -> tuple[npt.NDArray[np.uint8], list[str]]:
                 if stored.getexif().get(_ORIENTATION, _UPRIGHT) != _UPRIGHT:
                     remarks.append("are turned by their EXIF orientation")
                 picture = ImageOps.exif_transpose(stored)
-                if _is_transparent(picture):
-                    remarks.append("have transparent pixels; their colours are taken as opaque")
+                if alpha != "keep" and _is_transparent(picture):
+                    how = f"are laid over the background {list(alpha)}"
+                    taken = (
+                        "their colours are taken as opaque" if alpha == "drop" else f"they {how}"
+                    )
+                    remarks.append(f"have transparent pixels; {taken}")
                 if picture.mode.startswith("I;16"):
                     remarks.append("have 16 bits a pixel; the high byte is taken")
-                    return _high_bytes(picture), remarks
+                    return _high_bytes(picture, 4 if alpha == "keep" else 3), remarks
                 if picture.mode in ("I", "F"):
                     raise DataError(
                         f"the picture has the mode {picture.mode!r}, whose value range is unknown",
@@ -148,7 +178,7 @@ def decode(file: Path) -> tuple[npt.NDArray[np.uint8], list[str]]:
                         valid="8 bits a channel, or 16",
                         next_step="convert it to 8 bits a channel",
                     )
-                return np.asarray(picture.convert("RGB")), remarks
+                return np.asarray(_colours(picture, alpha)), remarks
     except DataError:
         raise
     except Image.DecompressionBombError as error:
@@ -174,12 +204,26 @@ def _is_transparent(picture: Image) -> bool:
     return "transparency" in picture.info
 
 
-def _high_bytes(picture: Image) -> npt.NDArray[np.uint8]:
-    """16-bit grey to uint8 (H, W, 3)."""
+def _colours(picture: Image, alpha: Alpha) -> Image:
+    """The picture with three channels, or with `alpha` "keep" four."""
+    from PIL import Image
+
+    if alpha == "drop":
+        return picture.convert("RGB")
+    layers = picture.convert("RGBA")
+    if alpha == "keep":
+        return layers
+    under = Image.new("RGBA", layers.size, (*alpha, 255))
+    return Image.alpha_composite(under, layers).convert("RGB")
+
+
+def _high_bytes(picture: Image, channels: int) -> npt.NDArray[np.uint8]:
+    """16-bit grey to uint8 (H, W, 3), or (H, W, 4), all opaque."""
     import numpy as np
 
     grey = (np.asarray(picture).astype(np.uint16) >> 8).astype(np.uint8)
-    return np.repeat(grey[:, :, None], 3, axis=2)
+    planes = [grey, grey, grey, np.full_like(grey, 255)]
+    return np.stack(planes[:channels], axis=2)
 
 
 def declared_path(folder: Path, name: str, root: Path) -> Path:

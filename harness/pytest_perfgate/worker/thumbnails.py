@@ -13,12 +13,12 @@ _QUALITIES = (70, 50, 30)
 
 
 def thumbnail(image: Any) -> tuple[str, str]:
-    """The media type and the base64 text of a decoded image, uint8 (H, W, 3) RGB, made small: at
-    most `THUMBNAIL_BYTES` characters.
+    """The media type and the base64 text of a decoded image, uint8 (H, W, 3) RGB, or with
+    transparency (H, W, 4), made small: at most `THUMBNAIL_BYTES` characters.
     """
     from PIL import Image, features
 
-    picture = Image.fromarray(image)
+    picture = Image.fromarray(image).convert("RGB")
     kind = "WEBP" if features.check("webp") else "JPEG"
     side = _SIDE
     while True:

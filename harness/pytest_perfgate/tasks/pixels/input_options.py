@@ -149,8 +149,10 @@ class Input(OptionsModel):
         description='where `letterbox` pads: "end", right and below; "around", the picture is in '
         "the middle",
     )
-    color: Literal["RGB", "BGR", "grey"] = Field(
-        "RGB", description="order of the channels; grey: one channel, the luma"
+    color: Literal["RGB", "BGR", "RGBA", "grey"] = Field(
+        "RGB",
+        description='order of the channels; RGBA: four, of a data set with alpha = "keep", or '
+        "opaque; grey: one channel, the luma",
     )
     scale: Literal[1, 255] = Field(
         1, description="largest value of a pixel; `mean` and `std` are on the same scale"
@@ -286,12 +288,13 @@ class Input(OptionsModel):
     @property
     def channels(self) -> int:
         """Number of channels of the network's input."""
-        return 1 if self.color == "grey" else 3
+        return {"grey": 1, "RGBA": 4}.get(self.color, 3)
 
     @property
     def normalisation(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Mean and standard deviation of each channel."""
-        return self.mean[: self.channels], self.std[: self.channels]
+        mean, deviation = (*self.mean, 0.0), (*self.std, 1.0)  # of alpha, where three are written
+        return mean[: self.channels], deviation[: self.channels]
 
     @property
     def rounds_as(self) -> Rounding:

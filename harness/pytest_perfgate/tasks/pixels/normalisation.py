@@ -48,8 +48,8 @@ class Values:
         planes[:, rows, columns.stop :] = self._padding
 
     def write(self, pixels: Any, planes: Any) -> None:
-        """Writes uint8 pixels, (h, w, 3) RGB or (h, w) grey, to a part of a network input
-        (C, h, w); to one of bytes as they are.
+        """Writes uint8 pixels, (h, w, 3) RGB, (h, w, 4) RGBA or (h, w) grey, to a part of a network
+        input (C, h, w); to one of bytes as they are.
         """
         import numpy as np
 

@@ -48,7 +48,7 @@ def _values(options: Input) -> Iterator[tuple[str, Input]]:
     if options.dtype == "uint8":
         return
     for scale, mean, std in (_PLAIN, _IMAGENET, _AROUND_ZERO, _BYTES):
-        usual = (scale, mean[: options.channels], std[: options.channels])
+        usual = (scale, (*mean, 0.0)[: options.channels], (*std, 1.0)[: options.channels])
         if usual != declared:
             keys = {"scale": scale, "mean": usual[1], "std": usual[2]}
             if scale == options.scale:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from pytest_perfgate.errors import SeveralSizes
+from pytest_perfgate.errors import DataError, SeveralSizes
 from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.tasks.pixels.filters import luma, resizer
 from pytest_perfgate.tasks.pixels.geometry import Geometry, Placed
@@ -50,6 +50,7 @@ class Pixels:
     """Resizing, padding and normalisation, as `[suite.input]` asks for."""
 
     def __init__(self, options: Input) -> None:
+        self._color = options.color
         self._geometry = Geometry(options)
         self._resize = resizer(options)
         self._luma = luma(options) if options.color == "grey" else None
@@ -73,7 +74,8 @@ class Pixels:
             )
         batch = self._values.empty(len(images), height, width)
         for row, image, place in zip(batch, images, places, strict=True):
-            pixels = image if self._luma is None else self._luma(image)
+            pixels = self._channels(image)
+            pixels = pixels if self._luma is None else self._luma(pixels)
             resized = self._resize(pixels, *place.resized)
             (rows, columns), (left, top) = place.visible, place.offset
             shown = resized[
@@ -82,3 +84,23 @@ class Pixels:
             self._values.pad(row, rows, columns)
             self._values.write(shown, row[:, rows, columns])
         return batch, places
+
+    def _channels(self, image: Any) -> Any:
+        """A picture with the channels that the colour is made from: three, or four for RGBA, of
+        which a picture without transparency gets an opaque one.
+
+        Raises:
+            DataError: it has transparency, and the colour has none.
+        """
+        import numpy as np
+
+        if (image.shape[2] == 4) == (self._color == "RGBA"):
+            return image
+        if self._color == "RGBA":
+            return np.dstack([image, np.full(image.shape[:2], 255, np.uint8)])
+        raise DataError(
+            f"the pictures have an alpha channel, and color = {self._color!r} has none",
+            where="suite.input.color",
+            valid='color = "RGBA"; or for the data set alpha = "drop", or a background '
+            "[red, green, blue]",
+        )
