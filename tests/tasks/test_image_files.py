@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from pytest_perfgate.errors import DataError
+from pytest_perfgate.tasks.classification import Classification
 from pytest_perfgate.tasks.image_files import ImageFiles, decode
 
 Image = pytest.importorskip("PIL.Image", reason="pip install 'pytest-perfgate[detection]'")
@@ -97,6 +98,38 @@ def test_transparency_is_counted(tmp_path: Path) -> None:
     assert note.startswith("1 of 2 images have transparent pixels")
 
 
+def test_transparency_is_kept_or_laid_over_a_background(tmp_path: Path) -> None:
+    """As declared; an opaque picture has an opaque fourth channel."""
+    alpha = np.zeros((24, 32), np.uint8)
+    alpha[:, 16:] = 255
+    Image.fromarray(np.dstack([picture(), alpha])).save(tmp_path / "a.png")
+    Image.fromarray(picture()).save(tmp_path / "b.png")
+    images = ImageFiles([tmp_path / "a.png", tmp_path / "b.png"])
+    images.alpha = "keep"
+    np.testing.assert_array_equal(images[0], np.dstack([picture(), alpha]))
+    assert images[1].shape == (24, 32, 4)
+    assert (images[1][:, :, 3] == 255).all()
+    assert images.notes == ()
+    images.alpha = (10, 20, 30)
+    assert (images[0][:, :16] == (10, 20, 30)).all()
+    np.testing.assert_array_equal(images[0][:, 16:], picture()[:, 16:])
+    assert "they are laid over the background [10, 20, 30]" in images.notes[0]
+
+
+def test_a_declared_data_set_says_what_becomes_of_transparency(tmp_path: Path) -> None:
+    """The key `alpha`, of every task whose images are files; other values are refused."""
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        Image.fromarray(picture()).save(tmp_path / name / "a.png")
+    for alpha, channels in (("keep", 4), ("drop", 3), ([1, 2, 3], 3)):
+        source = {"images": ".", "alpha": alpha}
+        data = Classification().load(source, tmp_path, tmp_path)
+        assert data.images[0].shape[2] == channels
+    for alpha in ("over", [1, 2], [1, 2, 256], True):
+        with pytest.raises(DataError, match="alpha is"):
+            Classification().load({"images": ".", "alpha": alpha}, tmp_path, tmp_path)
+
+
 @pytest.mark.parametrize("keep", [0, 30, 100, 400])
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".webp", ".bmp", ".gif"])
 def test_a_broken_file_is_named(tmp_path: Path, keep: int, suffix: str) -> None:
@@ -108,6 +141,7 @@ def test_a_broken_file_is_named(tmp_path: Path, keep: int, suffix: str) -> None:
     with pytest.raises(DataError) as caught:
         decode(file)
     assert f"a{suffix}" in str(caught.value)
+    assert "open it in a viewer" in caught.value.next_step
 
 
 def test_a_picture_of_very_many_pixels_is_said_in_words(tmp_path: Path) -> None:

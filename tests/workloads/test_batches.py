@@ -14,6 +14,8 @@ from pytest_perfgate.workloads.batches import Batches
 class Counts:
     """A session and a pipeline that note what they were given."""
 
+    in_tiles = False
+
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
         self.facts: dict[str, Any] = {"provider": "none"}

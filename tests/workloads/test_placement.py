@@ -153,6 +153,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
 
     def open_(*, stuck: bool = False, check: OutputCheck | None = None) -> Any:
         pipeline = SimpleNamespace(
+            in_tiles=False,
             preprocess=lambda images: (Inputs(np.stack(images)), None),
             postprocess=lambda *_: [],
         )

@@ -30,6 +30,7 @@ class Means:
     """A network of dynamic height and width: the mean of each image; notes its batches."""
 
     fixed_batch = 0
+    in_tiles = False
 
     def __init__(self) -> None:
         self.facts: dict[str, Any] = {}
@@ -107,3 +108,11 @@ def test_outputs_of_each_group_are_compared_with_those_of_its_images(shift: floa
         return
     with pytest.raises(RuntimeFault, match="timed output of a batch of 2 is not the evaluated one"):
         work.batch()
+
+
+def test_images_in_tiles_never_share_an_inference() -> None:
+    """A batch is as many inferences as images, whatever their sizes."""
+    pipeline = Means()
+    pipeline.in_tiles = True
+    groups = SizeGroups(pipeline, pictures())  # type: ignore[arg-type] # as much of one as is used
+    assert groups.batch(1, 3) == ((0,), (1,), (2,))

@@ -18,6 +18,7 @@ from pytest_perfgate.building.keys import SEED, source_key, step_key
 from pytest_perfgate.building.project_code import Watch
 from pytest_perfgate.building.source_model import MODEL, asked_of, make
 from pytest_perfgate.building.suite_data import VALIDATION, SuiteData
+from pytest_perfgate.building.tiled_session import tiled
 from pytest_perfgate.errors import BuildError, PerfgateError
 from pytest_perfgate.files import digest_files
 from pytest_perfgate.inputs import Inputs
@@ -283,7 +284,7 @@ class _Chain:
         runtimes: list[Runtime] = [registry.find(registry.RUNTIMES, name) for name in names]
         runtime = next(one for one in runtimes if artifact.kind in one.accepts)
         context = OpenContext(threads=self._suite.threads, folder=self._store.root)
-        return runtime.open(artifact, runtime.Options(), context)
+        return tiled(runtime.open(artifact, runtime.Options(), context), self._suite.input)
 
     def _inputs(self, before: Entry, split: str, limit: int) -> Iterator[Inputs]:
         """As `SuiteData.inputs`, with the states that the model has before the step: those of the

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pytest_perfgate import registry
 from pytest_perfgate.building.artifact_handle import ArtifactHandle
 from pytest_perfgate.building.builder import load
+from pytest_perfgate.building.tiled_session import tiled
 from pytest_perfgate.errors import BuildError, RuntimeFault
 from pytest_perfgate.records.recipe import Recipe, Suite
 from pytest_perfgate.runtimes import InferenceSession, OpenContext, Runtime
@@ -35,7 +36,7 @@ def open_session(suite: Suite, recipe: Recipe, artifact: ArtifactHandle) -> Infe
             "library is older than what wrote it",
         ) from error
     registry.derived(session, InferenceSession, f"the runtime {recipe.runtime.name!r} opens")
-    return session
+    return tiled(session, suite.input)
 
 
 def context_of(suite: Suite, artifact: ArtifactHandle) -> OpenContext:

@@ -139,7 +139,8 @@ def _images(data: SuiteData) -> Inputs:
     images = data.example(_IMAGES)
     shape = np.array(data.images(VALIDATION, [0])[0]).shape
     ends = [np.full(shape, value, np.uint8) for value in (0, 255)]
-    return joined([images, data.pipeline.preprocess(ends)[0]])
+    extremes = [data.pipeline.preprocess([image])[0].take([0]) for image in ends]  # of tiles one
+    return joined([images, *extremes])
 
 
 def _settings(

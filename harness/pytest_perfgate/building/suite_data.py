@@ -82,7 +82,9 @@ class SuiteData:
         return [np.array(data.images[index]) for index in indices]
 
     def example(self, count: int) -> Inputs:
-        """The network's inputs for `count` validation images of one size, in order."""
+        """The network's inputs for `count` validation images of one size, in order; or for as many
+        tiles.
+        """
         import numpy as np
 
         data = self.split(VALIDATION)
@@ -96,14 +98,15 @@ class SuiteData:
                 rows.append(other)
         while len(rows) < count:
             rows.append(rows[-1])
-        return self.pipeline.preprocess(rows)[0]
+        inputs = self.pipeline.preprocess(rows)[0]
+        return inputs.take(range(count)) if self.pipeline.in_tiles else inputs
 
     def inputs(
         self, split: str, limit: int, session: InferenceSession | None = None
     ) -> Iterator[Inputs]:
         """Network inputs of the first `limit` images of a split, one by one, batch 1. With a
         `session`, which infers them, states are those that a frame has left to the next; without
-        one, those of the first frame.
+        one, those of the first frame. Of tiles one of each image, from another place each time.
         """
         import numpy as np
 
@@ -113,7 +116,8 @@ class SuiteData:
         for index in range(min(limit, len(data.images))):
             image = np.array(data.images[index])
             if run is None:
-                yield self.pipeline.preprocess([image])[0]
+                alone = self.pipeline.preprocess([image])[0]
+                yield alone.take([index % len(alone)]) if self.pipeline.in_tiles else alone
                 continue
             if index in starts:
                 run.begin()

@@ -22,6 +22,7 @@ from pytest_perfgate.suite.own_classes import with_import_paths
 from pytest_perfgate.suite.requirements import GPU
 from pytest_perfgate.suite.state import check_state, read_state
 from pytest_perfgate.suite.tables import NAME, Place, SuiteTable
+from pytest_perfgate.tasks.pixels.tiles import check_tiles
 
 SPLITS = ("train", "calibration", "validation")
 
@@ -170,6 +171,7 @@ def check_output(
         place.validate(decoder.Options, output.get("options", {}), "suite.output.options")
     given = place.validate(task.Input, dict(pixels), "suite.input")
     try:
+        check_tiles(task, given, options)
         task.check_together(given, options)
     except RecipeError as error:
         raise error.at(place.file) from None

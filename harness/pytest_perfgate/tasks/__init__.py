@@ -27,6 +27,9 @@ class Pipeline(ABC):
     an example.
     """
 
+    in_tiles: bool = False
+    """Whether an image has several inputs: images then never share an inference."""
+
     @abstractmethod
     def preprocess(self, images: Sequence[Any]) -> tuple[Inputs, Any]:
         """Decoded images, uint8 (H, W, 3) RGB each, to the network's inputs and the data that
@@ -132,6 +135,7 @@ class Task(registry.Extension, ABC):
         class_score: name of the score of each class in `Accuracy.per_category`, as the page has it.
         Input, Output: options of a suite's `[suite.input]` and `[suite.output]`. Default: none.
         requires: packages that evaluation imports. Default: none.
+        merges_tiles: whether its pipeline merges predictions of tiles. Default: no.
     """
 
     group = registry.TASKS
@@ -143,6 +147,7 @@ class Task(registry.Extension, ABC):
     requires: tuple[Requirement, ...] = ()
     in_order: bool = False
     class_score: str = "score"
+    merges_tiles: bool = False
 
     Input: type[OptionsModel] = NoOptions
     Output: type[OptionsModel] = NoOptions

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,9 @@ import numpy.typing as npt
 Boxes = npt.NDArray[np.float32]
 _BLOCK = 32  # boxes that are compared with each other at once
 _BITS = 1 << np.arange(_BLOCK, dtype=np.int64)
+
+
+_Near = Callable[[Boxes, Boxes, float], npt.NDArray[np.bool_]]
 
 
 def overlap(one: npt.NDArray[Any], many: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -35,12 +39,19 @@ def areas(boxes: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def suppress(
-    boxes: Boxes, scores: npt.NDArray[Any], categories: npt.NDArray[Any], limit: float, most: int
+    boxes: Boxes,
+    scores: npt.NDArray[Any],
+    categories: npt.NDArray[Any],
+    limit: float,
+    most: int,
+    *,
+    by_smaller: bool = False,
 ) -> npt.NDArray[np.int64]:
     """Greedy non-maximum suppression within each category: kept indices, best score first.
 
     Boxes (M, 4) corners; a box goes when it overlaps a better one of its category by more than
-    `limit`. Equal scores keep their order.
+    `limit`: their intersection over their union, or with `by_smaller` over the area of the smaller
+    one. Equal scores keep their order.
     """
     order = _best_first(scores)
     if not np.isfinite(boxes).all():  # a box that is no number is no box
@@ -51,9 +62,10 @@ def suppress(
     ordered = boxes[order[by_category]]
     columns = np.empty((5, len(ordered)), dtype=np.float32)  # each row in one piece of memory
     columns[:4], columns[4] = ordered.T, areas(ordered)
+    near = _near_smaller if by_smaller else _near
     cuts = (np.flatnonzero(np.diff(grouped[by_category])) + 1).tolist()
     kept = [
-        by_category[[begin + place for place in _keep(columns[:, begin:end], limit, most)]]
+        by_category[[begin + place for place in _keep(columns[:, begin:end], limit, most, near)]]
         for begin, end in zip([0, *cuts], [*cuts, len(order)], strict=True)
         if end > begin
     ]
@@ -77,7 +89,7 @@ def _narrow(categories: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return categories.astype(np.uint16) if fits else categories
 
 
-def _keep(columns: Boxes, limit: float, most: int) -> list[int]:
+def _keep(columns: Boxes, limit: float, most: int, near: _Near) -> list[int]:
     """Places of the boxes of one category that are kept, `most` at most. `columns` (5, M): corners
     and areas, best score first; M is 1 or more.
     """
@@ -88,7 +100,7 @@ def _keep(columns: Boxes, limit: float, most: int) -> list[int]:
         count = min(_BLOCK, columns.shape[1])
         block, columns = columns[:, :count], columns[:, count:]
         # The boxes that each box of the block takes away, as the bits of a number
-        rows = (_near(block, block, limit) @ _BITS[:count]).tolist()
+        rows = (near(block, block, limit) @ _BITS[:count]).tolist()
         alive, chosen = (1 << count) - 1, []
         while alive:
             lowest = alive & -alive
@@ -97,7 +109,7 @@ def _keep(columns: Boxes, limit: float, most: int) -> list[int]:
         kept += places[chosen].tolist()
         if not columns.shape[1] or len(kept) >= most:
             return kept[:most]
-        taken = np.logical_or.reduce(_near(block[:, chosen], columns, limit), axis=0)
+        taken = np.logical_or.reduce(near(block[:, chosen], columns, limit), axis=0)
         free = np.flatnonzero(~taken)
         if not len(free):
             return kept
@@ -118,4 +130,14 @@ def _near(better: Boxes, others: Boxes, limit: float) -> npt.NDArray[np.bool_]:
     np.maximum(union, 1e-9, out=union)
     inner /= union
     near: npt.NDArray[np.bool_] = inner > limit
+    return near
+
+
+def _near_smaller(better: Boxes, others: Boxes, limit: float) -> npt.NDArray[np.bool_]:
+    """As `_near`, over the area of the smaller box."""
+    sides = np.minimum(better[2:4, :, None], others[2:4, None])
+    sides -= np.maximum(better[:2, :, None], others[:2, None])
+    inner = np.maximum(sides, 0).prod(axis=0)
+    smaller = np.minimum(better[4][:, None], others[4])
+    near: npt.NDArray[np.bool_] = inner / np.maximum(smaller, 1e-9) > limit
     return near

@@ -81,8 +81,10 @@ def alpha_of(value: Any) -> Alpha:
     Raises:
         DataError: it is nothing of that.
     """
-    if value in ("drop", "keep"):
-        return value  # type: ignore[no-any-return] - one of the two texts
+    if value == "keep":
+        return "keep"
+    if value == "drop":
+        return "drop"
     levels = value if isinstance(value, (list, tuple)) else ()
     if len(levels) != 3 or not all(type(part) is int and 0 <= part <= 255 for part in levels):
         raise DataError(

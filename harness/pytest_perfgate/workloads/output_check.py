@@ -253,7 +253,9 @@ class OutputCheck:
         size = len(positions)
         # Outputs that are not one row per image, as some suppressions of boxes give them, cannot be
         # told apart.
-        if self._evaluated is None or any(len(array) != size for array in arrays):
+        if self._evaluated is None:
+            return
+        if size > 1 and any(len(array) != size for array in arrays):
             return
         limit = max(_MOST_OF_BATCH, self._limit())
         gaps = []
@@ -261,7 +263,7 @@ class OutputCheck:
             if position is None:
                 continue
             image = self._evaluated.images[position]
-            rows = [array[row : row + 1] for array in arrays]
+            rows = [array[row : row + 1] for array in arrays] if size > 1 else arrays
             gap = compare(image.outputs, rows, limit)
             if gap.value > limit:
                 near = compare_varied(image.outputs, rows, self._most_moved())

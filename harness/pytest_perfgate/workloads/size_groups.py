@@ -22,7 +22,8 @@ Group = tuple[int, ...]
 
 
 class SizeGroups:
-    """Which images of an arm have inputs of one size. The size follows from that of the image.
+    """Which images of an arm have inputs of one size. The size follows from that of the image. An
+    image in tiles has inferences of its own.
 
     Args:
         pipeline: prepares one image of each size beside the first one.
@@ -30,6 +31,9 @@ class SizeGroups:
     """
 
     def __init__(self, pipeline: Pipeline, images: Sequence[Any]) -> None:
+        self._alone = pipeline.in_tiles
+        if self._alone:
+            return
         sizes: dict[Any, Any] = {images[0].shape: None}  # None: that of the first image
         for image in images:
             if image.shape not in sizes:
@@ -40,6 +44,8 @@ class SizeGroups:
         """The groups of `size` images from the image of that number on, which go round; each group
         in the batch's order.
         """
+        if self._alone:
+            return tuple((place,) for place in range(size))
         places: dict[Any, list[int]] = {}
         for place in range(size):
             places.setdefault(self._sizes[(first + place) % len(self._sizes)], []).append(place)

@@ -96,7 +96,12 @@ def test_an_input_beside_the_images_takes_the_files_type() -> None:
         ),
         ([IMAGES], {"layout": "NHWC"}, "layout", ("'NHWC'", "images float32 (N, 3, 64, 64)")),
         ([Tensor("x", "float32", LAST)], {"layout": "NCHW"}, "layout", ("'NCHW'", "64, 64, 3")),
-        ([Tensor("x", "float32", ("N", 4, 64, 64))], {}, "color", ("3 channels", "(N, 4, 64")),
+        (
+            [Tensor("x", "float32", ("N", 4, 64, 64))],
+            {},
+            "color",
+            ("3 channels", "(N, 4, 64", 'set color = "RGBA"'),
+        ),
         ([Tensor("x", "int64", ("N", 3, 64, 64))], {}, "dtype", ("x int64",)),
         ([IMAGES], {"size": (64, 96)}, "size", ("64 x 96", "(N, 3, 64, 64)", "[64, 64]")),
         (

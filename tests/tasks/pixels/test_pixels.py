@@ -327,3 +327,31 @@ def test_a_batch_of_several_sizes_is_refused_with_both() -> None:
         pixels.read([noise(32, 32), noise(16, 32)])
     with pytest.raises(RecipeError, match="there is no `size`"):
         Input(resize="longer_side")
+
+
+def test_four_channels_are_prepared_as_three_and_alpha() -> None:
+    """Transparency is a channel like the others; three written means leave it as it is. A picture
+    without it is opaque.
+    """
+    picture = np.dstack([noise(8, 8), noise(8, 9)[:, :8, 0]])
+    options = Input(color="RGBA", mean=(0.1, 0.2, 0.3, 0.5), std=(0.5, 0.5, 0.5, 0.25))
+    batch, _ = Pixels(options).read([picture])
+    assert batch.shape == (1, 4, 8, 8)
+    alpha = (picture[:, :, 3] / 255 - 0.5) / 0.25
+    np.testing.assert_allclose(batch[0, 3], alpha, atol=1e-6)
+    plain = Pixels(Input(color="RGBA"))
+    np.testing.assert_allclose(plain.read([picture])[0][0, 3], picture[:, :, 3] / 255, atol=1e-6)
+    opaque, _ = plain.read([noise(8, 8)])
+    assert (opaque[0, 3] == 1).all()
+    np.testing.assert_array_equal(opaque[0, :3], Pixels(Input()).read([noise(8, 8)])[0][0])
+    for _, other in other_inputs(options):
+        assert Pixels(other).read([picture])[0].shape[1] == 4
+
+
+@pytest.mark.parametrize("color", ["RGB", "BGR", "grey"])
+def test_transparency_without_a_channel_for_it_is_refused(color: Any) -> None:
+    """The data set keeps it, and the network has no such input: both ways out are named."""
+    with pytest.raises(DataError, match="alpha channel") as caught:
+        Pixels(Input(color=color)).read([np.zeros((4, 4, 4), np.uint8)])
+    assert 'alpha = "drop"' in caught.value.valid
+    assert 'color = "RGBA"' in caught.value.valid

@@ -54,11 +54,14 @@ class Decoder(registry.Extension, ABC):
     Attributes:
         Options: its options, `[suite.output] options`. Default: none.
         suppresses: whether overlapping boxes are suppressed afterwards. Default: yes.
+        rows_of_images: whether every output has a row for each image, so that inferences can be
+            joined. Default: yes.
     """
 
     group = registry.DECODERS
 
     suppresses: bool = True
+    rows_of_images: bool = True
 
     Options: type[OptionsModel] = NoOptions
 

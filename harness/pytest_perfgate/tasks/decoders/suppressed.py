@@ -67,6 +67,7 @@ class NmsRows(Decoder):
             return value
 
     suppresses = False
+    rows_of_images = False
 
     @override
     def decode(
@@ -119,6 +120,7 @@ class Paddle(Decoder):
 
     Options = OriginalOptions
     suppresses = False
+    rows_of_images = False
 
     @override
     def decode(
@@ -198,6 +200,7 @@ class Torchvision(Decoder):
         background: int | None = Field(0, ge=0, description=_BACKGROUND)
 
     suppresses = False
+    rows_of_images = False
 
     @override
     def decode(

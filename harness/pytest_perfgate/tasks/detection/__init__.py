@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import override
 
 from pytest_perfgate import registry
-from pytest_perfgate.errors import DataError
+from pytest_perfgate.errors import DataError, RecipeError
 from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.metric import Better, Metric, by_name
 from pytest_perfgate.tasks import Pipeline, Task
 from pytest_perfgate.tasks.class_names import matched
 from pytest_perfgate.tasks.detection.data import DetectionData, as_prediction
+from pytest_perfgate.tasks.detection.merging import merged
 from pytest_perfgate.tasks.detection.output import Output
 from pytest_perfgate.tasks.pixels.filters import required
 from pytest_perfgate.tasks.pixels.input_options import Input
 from pytest_perfgate.tasks.pixels.own_functions import OwnPredictions
 from pytest_perfgate.tasks.pixels.preprocessing import Preprocessing
+from pytest_perfgate.tasks.pixels.tiles import TILES
 
 if TYPE_CHECKING:
     from pytest_perfgate.records.accuracy import Accuracy, Doubt
@@ -94,6 +96,7 @@ class Detection(Task):
     metrics = METRICS
     Data = DetectionData
     class_score = "average precision"
+    merges_tiles = True
     Input = Input
     Output = Output
     requires = (
@@ -195,6 +198,8 @@ class Detection(Task):
             decoder: Decoder = registry.find(registry.DECODERS, output_options.decode)
             options = decoder.Options.model_validate(output_options.options)
             decoder.check_input(options, input_options)
+            if input_options.resize == TILES:
+                _check_decoder(decoder, options, output_options)
 
     def alternatives(
         self, input_options: Any, output_options: Any
@@ -247,6 +252,7 @@ class DetectionPipeline(Pipeline):
     def __init__(self, options: Input, wanted: Output) -> None:
         self._pixels = Preprocessing(options, placed=not wanted.postprocess)
         self._wanted = wanted
+        self.in_tiles = options.resize == TILES
         self.decoder: Decoder = registry.find(registry.DECODERS, wanted.decode)
         self._decoder_options = self.decoder.Options.model_validate(wanted.options)
         self._own = (
@@ -295,4 +301,25 @@ class DetectionPipeline(Pipeline):
             whole = (mapped[:, 2:] > mapped[:, :2]).all(axis=1)  # an empty box is no box
             kept = kept[whole]
             predictions.append(Prediction(mapped[whole], scores[kept], categories[kept]))
-        return predictions
+        return merged(predictions, meta, wanted) if self.in_tiles else predictions
+
+
+def _check_decoder(decoder: Decoder, options: Any, output: Output) -> None:
+    """Check that a decoder can read outputs of tiles.
+
+    Raises:
+        RecipeError: its boxes are of the whole picture, or it has no row for each tile.
+    """
+    if decoder.units(options) == "original":
+        raise RecipeError(
+            f"boxes of {output.decode!r} are in pixels of the whole picture, and the network sees "
+            "tiles",
+            where="suite.output.options.units",
+            valid='"network" or "fractions", of a tile',
+        )
+    if not decoder.rows_of_images:
+        raise RecipeError(
+            f"outputs of {output.decode!r} have no row for each tile",
+            where="suite.output.decode",
+            valid="a decoder of outputs that begin with N",
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -28,6 +28,17 @@ class Output(OutputOptions):
     )
     max_detections: int = Field(
         100, ge=1, description="largest number of detections per image, best first"
+    )
+    tile_match_metric: Literal["ios", "iou"] = Field(
+        "ios",
+        description="overlap of two boxes from `tiles`: `ios`, intersection over the smaller box, "
+        "also drops the part of an object that a tile's edge cut off; `iou` does not",
+    )
+    tile_match_threshold: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="overlap with a better box of another tile from which on a box is suppressed",
     )
     operating_point: OperatingPoint | None = Field(
         None,

@@ -16,6 +16,9 @@ from pytest_perfgate.tasks.pixels.network_options import Codes, ImageType, Other
 _TABLE = "suite.input"
 _DEFAULTS = {"dtype": "float32", "layout": "NCHW"}
 
+_COLOURS: Mapping[Any, str] = {1: '"grey"', 3: '"RGB" or "BGR"', 4: '"RGBA"'}
+"""The colours that have so many channels."""
+
 _USUAL: Mapping[str, Mapping[str, Any]] = {
     "orig_target_sizes": {"rule": "original_size", "order": "wh"},
     "orig_size": {"rule": "original_size", "order": "wh"},
@@ -170,6 +173,9 @@ def _layout(options: Input, image: Tensor) -> str:
             f"color = {options.color!r} has {count} channels, and the file takes {image}",
             where=f"{_TABLE}.color",
             valid=f"an input (N, {count}, H, W) or (N, H, W, {count})",
+            next_step=next(
+                (f"set color = {_COLOURS[one]}" for one in lengths.values() if one in _COLOURS), ""
+            ),
         )
     if options.layout not in {None, *(fixed if len(fixed) == 1 else fits)}:
         raise RecipeError(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pytest_perfgate.tasks.pixels.input_options import Input, Rounding
+from pytest_perfgate.tasks.pixels.tiles import TILES, starts
 
 Size = tuple[int, int]
 """Height and width in pixels."""
@@ -24,12 +26,14 @@ class Placed:
         original: height and width of the image.
         network: height and width of the whole input, padding included.
         offset: x and y of the image's corner in the input; negative where a part was cut off.
+        part: the number of this input among those of the image, and how many they are: tiles.
     """
 
     scale: tuple[float, float]
     original: Size
     network: Size = (0, 0)
     offset: tuple[int, int] = (0, 0)
+    part: tuple[int, int] = (0, 1)
 
     @property
     def resized(self) -> Size:
@@ -55,7 +59,9 @@ class Geometry:
         self._options = options
 
     def place(self, height: int, width: int) -> Placed:
-        """The place of a picture of that many rows and columns."""
+        """The place of a picture of that many rows and columns; of its first tile."""
+        if self._options.resize == TILES:
+            return self.places(height, width)[0]
         inner = self._resized((height, width))
         canvas = self._canvas(inner)
         step = self._options.multiple
@@ -65,6 +71,23 @@ class Geometry:
         top, left = (self._offset(*sides) for sides in zip(inner, canvas, strict=True))
         scale = (inner[1] / width, inner[0] / height)
         return Placed(scale, (height, width), network, (left, top))
+
+    def places(self, height: int, width: int) -> tuple[Placed, ...]:
+        """The places of a picture in its inputs: one, or of tiles row by row."""
+        size = self._options.size
+        if self._options.resize != TILES or size is None:
+            return (self.place(height, width),)
+        down, across = (
+            [-begin for begin in starts(side, tile, self._options.overlap)]
+            if side > tile
+            else [self._offset(side, tile)]
+            for side, tile in zip((height, width), size, strict=True)
+        )
+        corners = [(left, top) for top in down for left in across]
+        return tuple(
+            Placed((1.0, 1.0), (height, width), (size[0], size[-1]), corner, (index, len(corners)))
+            for index, corner in enumerate(corners)
+        )
 
     @property
     def shows_all(self) -> bool:
@@ -163,3 +186,14 @@ def _fixed_height(original: Size, size: Size, rounding: Rounding) -> Size:
     else:
         width = _scaled((1, original[1]), size[0] / original[0], rounding)[1]
     return size[0], max(1, min(width, size[1]))
+
+
+def grouped(placed: Sequence[Placed]) -> list[slice]:
+    """The inputs of each picture among those of a batch."""
+    groups = []
+    begin = 0
+    while begin < len(placed):
+        count = placed[begin].part[1]
+        groups.append(slice(begin, begin + count))
+        begin += count
+    return groups

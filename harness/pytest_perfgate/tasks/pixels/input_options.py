@@ -11,6 +11,7 @@ from pytest_perfgate.artifact import OptionsModel, import_path
 from pytest_perfgate.errors import RecipeError
 from pytest_perfgate.tasks.pixels.network_options import Codes, ImageType, Layout, OtherInput
 from pytest_perfgate.tasks.pixels.replaced_keys import refuse_replaced, shown
+from pytest_perfgate.tasks.pixels.tiles import TILES
 
 _WHERE = "suite.input"
 _LARGEST_SIDE = 65_536
@@ -26,6 +27,7 @@ _ROUNDED_AS: dict[str, Rounding] = {
     "longer_side": "ultralytics",
     "shorter_side": "torchvision",
     "fixed_height": "paddle",
+    "tiles": "ultralytics",
 }
 """The library whose rounding each method of resizing has by default."""
 
@@ -37,6 +39,8 @@ _REPLACED = (
         "scale_down",
         "longest",
         "crop",
+        "overlap",
+        "tile_batch",
         "rounding",
         "filter",
         "by",
@@ -89,8 +93,18 @@ class Input(OptionsModel):
         description="height and width; for `shorter_side` and `longer_side` the length of that "
         "side; default: those of the image",
     )
-    resize: Literal["stretch", "letterbox", "shorter_side", "longer_side", "fixed_height"] = Field(
-        "stretch", description="method of resizing to `size`"
+    resize: Literal[
+        "stretch", "letterbox", "shorter_side", "longer_side", "fixed_height", "tiles"
+    ] = Field(
+        "stretch",
+        description="method of resizing to `size`; tiles: none, the picture is cut into "
+        "overlapping tiles of that size, each an input",
+    )
+    overlap: float = Field(
+        0.2, ge=0, le=0.9, description="share of a tile's sides that neighbouring `tiles` share"
+    )
+    tile_batch: int = Field(
+        1, ge=1, le=4_096, description="`tiles` of a picture that share an inference"
     )
     scale_up: bool = Field(
         True, description="whether `letterbox` and the methods of one side enlarge small images"
@@ -220,12 +234,16 @@ class Input(OptionsModel):
             ("scale_down", ("letterbox", *sorted(_ONE_SIDE))),
             ("crop", ("stretch", "shorter_side")),
             ("pad_to", ("letterbox", "fixed_height")),
+            ("overlap", (TILES,)),
+            ("tile_batch", (TILES,)),
         ):
             if getattr(self, name) != type(self).model_fields[name].default and (
                 method not in methods
             ):
                 valid = ", ".join(f'resize = "{other}"' for other in methods)
                 raise self._error(name, f'for resize = "{method}"', valid)
+        if method == TILES and self.multiple != 1:
+            raise self._error("multiple", "tiles have one size", "a `size` that is a multiple")
         if self.longest is not None and size is not None and self.longest < size[0]:
             raise self._error("longest", f"below size = {size[0]}", f"{size[0]} or more")
 

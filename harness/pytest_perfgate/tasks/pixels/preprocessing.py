@@ -57,12 +57,14 @@ class Pixels:
         self._values = Values(options)
 
     def read(self, images: Sequence[Any]) -> tuple[Any, tuple[Placed, ...]]:
-        """Uint8 (H, W, 3) RGB images to float32 (N, C, h, w), and how each was placed in it.
+        """Uint8 (H, W, 3) RGB images to float32 (N, C, h, w), and how each was placed in it; of
+        tiles N is their number.
 
         Raises:
             SeveralSizes: images would have inputs of different sizes.
         """
-        places = tuple(self._geometry.place(*image.shape[:2]) for image in images)
+        of_images = [self._geometry.places(*image.shape[:2]) for image in images]
+        places = tuple(place for of_image in of_images for place in of_image)
         sizes = [place.network for place in places]
         (height, width), other = sizes[0], next((one for one in sizes if one != sizes[0]), None)
         if other is not None:
@@ -72,17 +74,20 @@ class Pixels:
                 where="suite.input.size",
                 next_step="set size = [height, width], or a batch of 1",
             )
-        batch = self._values.empty(len(images), height, width)
-        for row, image, place in zip(batch, images, places, strict=True):
+        batch = self._values.empty(len(places), height, width)
+        written = iter(batch)
+        for image, of_image in zip(images, of_images, strict=True):
             pixels = self._channels(image)
             pixels = pixels if self._luma is None else self._luma(pixels)
-            resized = self._resize(pixels, *place.resized)
-            (rows, columns), (left, top) = place.visible, place.offset
-            shown = resized[
-                rows.start - top : rows.stop - top, columns.start - left : columns.stop - left
-            ]
-            self._values.pad(row, rows, columns)
-            self._values.write(shown, row[:, rows, columns])
+            resized = self._resize(pixels, *of_image[0].resized)
+            for place in of_image:
+                row = next(written)
+                (rows, columns), (left, top) = place.visible, place.offset
+                shown = resized[
+                    rows.start - top : rows.stop - top, columns.start - left : columns.stop - left
+                ]
+                self._values.pad(row, rows, columns)
+                self._values.write(shown, row[:, rows, columns])
         return batch, places
 
     def _channels(self, image: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import override
 
 from pytest_perfgate import registry
+from pytest_perfgate.errors import RecipeError
 from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.metric import Better, Metric, by_name
 from pytest_perfgate.tasks import Pipeline, Task
@@ -16,6 +17,7 @@ from pytest_perfgate.tasks.pixels.filters import required
 from pytest_perfgate.tasks.pixels.input_options import Input
 from pytest_perfgate.tasks.pixels.own_functions import OwnPredictions
 from pytest_perfgate.tasks.pixels.preprocessing import Preprocessing
+from pytest_perfgate.tasks.pixels.tiles import TILES
 from pytest_perfgate.tasks.segmentation.data import SegmentationData, as_segments
 from pytest_perfgate.tasks.segmentation.output import Labelling, Output
 
@@ -66,6 +68,7 @@ class Segmentation(Task):
     metrics = METRICS
     Data = SegmentationData
     class_score = "IoU"
+    merges_tiles = True
     Input = Input
     Output = Output
     requires = (registry.from_extra("PIL", "segmentation"),)
@@ -104,6 +107,16 @@ class Segmentation(Task):
         from pytest_perfgate.tasks.segmentation.doubts import doubt_segments
 
         return doubt_segments(data, predictions, accuracy, output_options.classes)
+
+    @override
+    def check_together(self, input_options: Any, output_options: Any) -> None:
+        """Labels of tiles have no mean where these overlap."""
+        if input_options.resize == TILES and output_options.format == "labels":
+            raise RecipeError(
+                "labels of tiles cannot be averaged where tiles overlap",
+                where="suite.output.format",
+                valid='"classes" or "binary", scores',
+            )
 
     @override
     def part(self, data: SegmentationData, rows: Sequence[int]) -> SegmentationData:
@@ -155,6 +168,7 @@ class SegmentationPipeline(Pipeline):
     def __init__(self, options: Input, wanted: Output) -> None:
         self._pixels = Preprocessing(options, placed=not wanted.postprocess)
         self._labelling = Labelling(wanted)
+        self.in_tiles = options.resize == TILES
         self._own = OwnPredictions(wanted.postprocess, as_segments) if wanted.postprocess else None
 
     def preprocess(self, images: Sequence[Any]) -> tuple[Inputs, Any]:

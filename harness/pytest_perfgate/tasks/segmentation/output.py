@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from pytest_perfgate.errors import DataError
 from pytest_perfgate.tasks.output_options import OutputOptions
+from pytest_perfgate.tasks.pixels.geometry import grouped
 from pytest_perfgate.tasks.segmentation.data import Segments, sample_points
+from pytest_perfgate.tasks.segmentation.grids import Enlarging, Grid, TiledGrid
 
 if TYPE_CHECKING:
-    import numpy as np
     import numpy.typing as npt
 
     from pytest_perfgate.tasks.pixels.geometry import Placed
@@ -73,101 +74,6 @@ class Output(OutputOptions):
         return self
 
 
-class Line(NamedTuple):
-    """For each pixel of one side of the original image: its two neighbours in the output, and the
-    weight of the second, (L,) each.
-    """
-
-    first: npt.NDArray[np.int64]
-    second: npt.NDArray[np.int64]
-    weight: npt.NDArray[np.float32]
-
-
-def _line(length: int, scale: float, offset: int, network: int, cells: int, aligned: bool) -> Line:
-    """Where pixels of a side of the original image lie on the output's cells.
-
-    A pixel's middle goes into the network's input and from there onto the output in one step, so
-    that padding is cut off and nothing is interpolated twice. Without letterbox this is torch's
-    `interpolate(output, size=original)`.
-
-    Raises:
-        DataError: the network saw only a part of the image.
-    """
-    import numpy as np
-
-    inside = (np.arange(length) + 0.5) * scale + offset
-    if inside[0] < -1 or inside[-1] > network + 1:
-        raise DataError(
-            "the network's input has only a part of the image, and pixels outside of it have no "
-            "class",
-            where="suite.input",
-            valid='no crop, or resize = "stretch" or "letterbox", which keep the whole image',
-        )
-    if aligned:
-        at = (inside - 0.5) * ((cells - 1) / max(1, network - 1))
-    else:
-        at = inside * (cells / network) - 0.5
-    at = np.clip(at, 0, cells - 1)
-    first = np.minimum(at.astype(np.int64), cells - 1)
-    second = np.minimum(first + 1, cells - 1)
-    return Line(first, second, (at - first).astype(np.float32))
-
-
-def _nearest(line: Line) -> npt.NDArray[np.int64]:
-    """The cell in which the middle of each pixel lies."""
-    import numpy as np
-
-    return np.where(line.weight < 0.5, line.first, line.second)
-
-
-class _Grid:
-    """How one original image lies on the output's grid."""
-
-    def __init__(self, placed: Placed, cells: tuple[int, int], wanted: Output) -> None:
-        aligned = wanted.align_corners
-        (x_scale, y_scale), (left, top) = placed.scale, placed.offset
-        self.shape = placed.original
-        (height, width), (tall, wide) = placed.original, placed.network
-        self._rows = _line(height, y_scale, top, tall, cells[0], aligned)
-        self._columns = _line(width, x_scale, left, wide, cells[1], aligned)
-        self._bilinear = wanted.format != "labels" and wanted.upsample != "nearest"
-
-    def enlarge(self, plane: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """A plane (h, w) of the output, (H, W) as the original image."""
-        if not self._bilinear:
-            rows = plane.take(_nearest(self._rows), axis=0)
-            return rows.take(_nearest(self._columns), axis=1)
-        return _between(_between(plane, self._rows, 0), self._columns, 1)
-
-    def points(
-        self, planes: npt.NDArray[Any], rows: npt.NDArray[Any], columns: npt.NDArray[Any]
-    ) -> npt.NDArray[Any]:
-        """Planes (C, h, w) at some points of the original image: (P, C)."""
-        down, across = self._rows, self._columns
-        if not self._bilinear:
-            picked: npt.NDArray[Any] = planes[:, _nearest(down)[rows], _nearest(across)[columns]].T
-            return picked
-        y, x = down.weight[rows], across.weight[columns]
-        upper, lower = (
-            planes[:, side[rows], across.first[columns]] * (1 - x)
-            + planes[:, side[rows], across.second[columns]] * x
-            for side in (down.first, down.second)
-        )
-        result: npt.NDArray[Any] = (upper * (1 - y) + lower * y).T
-        return result
-
-
-def _between(plane: npt.NDArray[Any], line: Line, axis: int) -> npt.NDArray[Any]:
-    """A plane interpolated along one side."""
-    weight = line.weight[:, None] if axis == 0 else line.weight[None, :]
-    first = plane.take(line.first, axis=axis)
-    second = plane.take(line.second, axis=axis)
-    second -= first
-    second *= weight
-    second += first
-    return second
-
-
 class Labelling:
     """From the first output to `Segments`, as `[suite.output]` declares."""
 
@@ -192,18 +98,25 @@ class Labelling:
             given = given.astype(np.float32)
         _check_shape(given, wanted, placed)
         _check_values(given, wanted)
-        one: Callable[[Any, _Grid], Segments] = {
+        one: Callable[[Any, Grid | TiledGrid], Segments] = {
             "classes": self._of_classes,
             "binary": self._of_binary,
             "labels": self._of_labels,
         }[wanted.format]
         cells = given.shape[-2:]
-        return [
-            one(image, _Grid(where, cells, wanted))
-            for image, where in zip(given, placed, strict=True)
-        ]
+        bilinear = wanted.format != "labels" and wanted.upsample != "nearest"
+        how = Enlarging(bilinear, wanted.align_corners)
+        segments = []
+        for group in grouped(placed):
+            places = placed[group]
+            if len(places) == 1:
+                segments.append(one(given[group][0], Grid(places[0], cells, how)))
+            else:  # (T, C, h, w) as (C, T, h, w): each channel is a plane of each tile
+                planes = given[group] if given.ndim == 3 else np.moveaxis(given[group], 1, 0)
+                segments.append(one(planes, TiledGrid(places, cells, how)))
+        return segments
 
-    def _of_classes(self, planes: npt.NDArray[Any], grid: _Grid) -> Segments:
+    def _of_classes(self, planes: npt.NDArray[Any], grid: Grid | TiledGrid) -> Segments:
         import numpy as np
         from scipy.special import expit, softmax
 
@@ -222,7 +135,7 @@ class Labelling:
         scores = expit(values) if how == "sigmoid" else scores
         return Segments(labels, scores[:, classes].astype(np.float32), len(classes))
 
-    def _of_binary(self, plane: npt.NDArray[Any], grid: _Grid) -> Segments:
+    def _of_binary(self, plane: npt.NDArray[Any], grid: Grid | TiledGrid) -> Segments:
         import numpy as np
         from scipy.special import expit, logit
 
@@ -239,7 +152,7 @@ class Labelling:
             scores = scores[:, list(classes)]
         return Segments(labels, scores, 2)
 
-    def _of_labels(self, plane: npt.NDArray[Any], grid: _Grid) -> Segments:
+    def _of_labels(self, plane: npt.NDArray[Any], grid: Grid | TiledGrid) -> Segments:
         import numpy as np
 
         labels = grid.enlarge(plane).astype(np.int64)
