@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from tests.conftest import Project, said
-from tests.squares import RECIPES
+from tests.squares import HEAD, PLAIN, RECIPES
 
 
 def seconds(project: Project) -> float:
@@ -57,8 +57,33 @@ def test_a_reference_that_sees_nothing_is_an_error_with_its_cause(project: Proje
     said(
         result,
         "the reference plain does not work as declared: map50 is 0.0000",
-        "[suite.input] mean = [0.0, 0.0, 0.0], std = [1.0, 1.0, 1.0]: map is ",
-        "in place of 0.0000 on 32 images",
+        "[suite.input] mean = [0.0, 0.0, 0.0], std = [1.0, 1.0, 1.0]",
+        ": map is ",
+        "in place of 0.0000 on 20 images",
         "2 budgets of 3 could not be judged. A reference does not work as declared",
         "ERROR plain map and 1 more budget of this suite",
     )
+
+
+def test_a_reference_below_its_own_minimum_is_tried_with_other_options(project: Project) -> None:
+    """Its score is no poor one; that of other options is better, and the line is named. A changed
+    limit evaluates nothing anew, and one that is kept asks for no trial.
+    """
+    pixels = "[suite.input]\nmean = [0.4, 0.4, 0.4]\n"
+    project.write(HEAD + pixels + PLAIN.replace("min = 0.5", "min = 0.95"))
+    result = project.run("-k", "plain-map")
+    said(
+        result, "the reference plain does not work as declared: map is ", "[suite.input] mean = [0"
+    )
+    accuracy = project.sessions()[-1]["suites"][0]["recipes"][0]["accuracy"]
+    assert 0.5 < accuracy["values"]["map"] < 0.9
+    assert accuracy["doubt"] is not None
+    entries = sorted((project.root / ".perfgate").rglob("evaluation.json"))
+    project.write(HEAD + pixels + PLAIN.replace("min = 0.5", "min = 0.94"))
+    project.run("-k", "plain-map")
+    assert project.verdicts() == {"plain-map": "ERROR"}
+    project.write(HEAD + pixels + PLAIN)
+    project.run("-k", "plain-map")
+    assert project.sessions()[-1]["suites"][0]["recipes"][0]["accuracy"]["doubt"] is None
+    assert sorted((project.root / ".perfgate").rglob("evaluation.json")) == entries
+    assert len([*(project.root / ".perfgate").rglob("trial.json")]) == 1

@@ -2,11 +2,13 @@
 
 Most mistakes in a suite file give no error, only a lower score: colours in another order, sizes
 with height and width exchanged, padding where the network was trained without. Each alternative is
-scored on the same images as what is declared; the paired bootstrap over these images decides.
+scored on the same images as what is declared. The one that gains most on half of the images is
+confirmed on the other half, which had no part in the choice, by the paired bootstrap over images.
 """
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,17 +23,18 @@ from pytest_perfgate.runtimes import InferenceSession
 from pytest_perfgate.units import count_of
 from pytest_perfgate.verdicts.accuracy_intervals import accuracy_difference
 
-IMAGES = 32
-"""Images that alternatives are tried on."""
+IMAGES = 64
+"""Images of a trial: one half to choose by, the other to confirm."""
 
-_FIRST = 8  # of them; what gains nothing there is not tried on the others
-_KEPT = 4  # alternatives that are tried on all of them
+_FEWEST = 16  # images that are halved
+_FIRST = 8  # of those to choose by; what gains nothing there is not tried on the others
+_KEPT = 4  # alternatives that are tried on all of these
 _LEAST_GAIN = 0.1  # of the main score
 _FURTHER_GAIN = 0.02  # of one more option beside an alternative that holds
 _TIE = 0.02  # alternatives that score alike are all named
 _NAMED = 3
 _ROUNDS = 3  # options that are changed together
-_ALPHA = 0.01  # the chance that a right reference is called wrong, over all alternatives
+_ALPHA = 0.01  # the chance that an alternative that is no better is called so
 _MOST_KEPT = 512 * 2**20  # bytes of outputs
 _SECONDS = 60.0  # after which no further alternative is begun
 
@@ -43,8 +46,9 @@ class Finding:
     Attributes:
         lines: of the suite file that ask for it; of several that score alike one each.
         metric: the score.
-        declared, reached: the score as declared, and with the alternative, on the same images.
-        images: how many they are.
+        declared, reached: the score as declared, and with the alternative, on the images that had
+            no part in the choice.
+        images: how many these are.
         certain: whether the gain is large, and more than noise by the paired bound.
     """
 
@@ -93,8 +97,12 @@ class Trial:
         self._session = session
         self._metric, metric = next(iter(data.task.metrics.items()))
         self._sign = 1.0 if metric.better is Better.HIGHER else -1.0
-        self._rows = spread(count, IMAGES)
-        self._first = self._rows[:: max(1, len(self._rows) // _FIRST)]
+        rows = spread(count, IMAGES)
+        random.Random(0).shuffle(rows)  # noqa: S311 - no secret; data sets repeat by some period
+        half = len(rows) // 2
+        self._halved = len(rows) >= _FEWEST
+        self._rows, self._fresh = (rows[:half], rows[half:]) if self._halved else (rows, rows)
+        self._first = self._rows[:_FIRST]
         self._outputs: dict[tuple[str, int], tuple[tuple[Any, ...], Any]] = {}
         self._bytes = 0
         self._end = time.monotonic() + _SECONDS
@@ -122,13 +130,16 @@ class Trial:
             lines = tuple(alike[:_NAMED])
         if best is None:
             return None
+        plainly, changed = (self._accuracy(one, self._fresh) for one in (plain, best.option))
+        if plainly is None or changed is None:
+            return None
         return Finding(
             lines=lines,
             metric=self._metric,
-            declared=declared.values[self._metric],
-            reached=best.accuracy.values[self._metric],
-            images=len(self._rows),
-            certain=self._is_certain(best, declared, tried),
+            declared=plainly.values[self._metric],
+            reached=changed.values[self._metric],
+            images=len(self._fresh),
+            certain=self._is_certain(changed, plainly, 1 if self._halved else tried),
         )
 
     def _round(self, base: _Option, declared: Accuracy, before: float) -> tuple[list[_Scored], int]:
@@ -160,11 +171,14 @@ class Trial:
     def _gain(self, accuracy: Accuracy, other: Accuracy) -> float:
         return self._sign * (accuracy.values[self._metric] - other.values[self._metric])
 
-    def _is_certain(self, best: _Scored, declared: Accuracy, tried: int) -> bool:
-        if best.gain < _LEAST_GAIN:
+    def _is_certain(self, accuracy: Accuracy, declared: Accuracy, tried: int) -> bool:
+        """Whether the gain is large and beyond noise; `tried` alternatives were chosen from by the
+        same images.
+        """
+        if self._gain(accuracy, declared) < _LEAST_GAIN:
             return False
-        alpha = 2 * _ALPHA / max(tried, 1)  # one side of the interval, and whichever gains most
-        difference = accuracy_difference(best.accuracy, declared, self._metric, alpha)
+        alpha = 2 * _ALPHA / max(tried, 1)  # one side of the interval
+        difference = accuracy_difference(accuracy, declared, self._metric, alpha)
         if difference is None:
             return False
         return (difference.low if self._sign > 0 else -difference.high) > 0

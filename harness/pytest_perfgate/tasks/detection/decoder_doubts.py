@@ -14,7 +14,7 @@ from pytest_perfgate import registry
 from pytest_perfgate.errors import DataError, PerfgateError
 from pytest_perfgate.records.accuracy import Doubt
 from pytest_perfgate.tasks.decoders import BoxFormat, BoxOptions, Units
-from pytest_perfgate.tasks.detection.agreement import CONFIDENT
+from pytest_perfgate.tasks.pairing import CONFIDENT
 
 if TYPE_CHECKING:
     from pytest_perfgate.tasks.decoders import Decoder
