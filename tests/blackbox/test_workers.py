@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Project, hear_ctrl_c
+from tests.squares import HEAD, PLAIN
 
 LAST_WORDS = {
     "crashes": "*crashed in native code (SIGSEGV)*",
@@ -22,18 +23,42 @@ LAST_WORDS = {
 }
 
 
-@pytest.mark.parametrize(
-    ("mode", "stage"), [("crashes", "evaluate"), *((mode, "launch") for mode in sorted(LAST_WORDS))]
+ENDING = "".join(
+    f"""
+[[recipe]]
+name    = "{mode}"
+from    = "plain"
+runtime = {{ name = "moody", mode = "{mode}" }}
+budgets = {{ peak_memory = {{ max = "100 MB" }} }}
+"""
+    for mode in LAST_WORDS
 )
+"""A recipe for each way in which an arm can end."""
+
+
+def test_arms_that_end_badly_end_their_recipes_only(project: Project) -> None:
+    """Each recipe gets ERROR with what is known of its end; the reference keeps its verdicts."""
+    project.write(HEAD + PLAIN + ENDING)
+    result = project.run("-k", "peak_memory or plain-artifact")
+    ended = {f"{mode}-peak_memory": "ERROR" for mode in LAST_WORDS}
+    assert project.verdicts() == {"plain-artifact_size": "PASS", **ended}
+    result.assert_outcomes(passed=1, errors=len(LAST_WORDS))
+    records = project.sessions()[-1]["suites"][0]["recipes"]
+    failures = {record["name"]: str(record["failure"]) for record in records}
+    for mode, words in LAST_WORDS.items():
+        result.stdout.fnmatch_lines([words])
+        assert words.strip("*") in failures[mode]
+
+
 def test_a_worker_that_ends_badly_ends_its_recipe_only(
-    project: Project, moody: Callable[..., None], mode: str, stage: str
+    project: Project, moody: Callable[..., None]
 ) -> None:
-    """The recipe gets ERROR with what is known of its end; the reference keeps its verdicts."""
-    moody(mode, stage=stage)
+    """Where it evaluates as where it measures."""
+    moody("crashes", stage="evaluate")
     result = project.run("-k", "moody-peak_memory or plain-artifact")
     assert project.verdicts() == {"plain-artifact_size": "PASS", "moody-peak_memory": "ERROR"}
     result.assert_outcomes(passed=1, errors=1)
-    result.stdout.fnmatch_lines([LAST_WORDS[mode]])
+    result.stdout.fnmatch_lines([LAST_WORDS["crashes"]])
 
 
 @pytest.mark.parametrize("stage", ["evaluate", "launch"])

@@ -1,9 +1,9 @@
 """A runtime that does what ONNX Runtime does, unless environment variables say otherwise.
 
-`MOODY` is a mode, one of `AT_OPENING` or `AT_RUNNING`; `MOODY_STAGE` is where a mode of
-`AT_OPENING` begins: "launch" (the default) or "evaluate" for everywhere. `MOODY_SECONDS` is what
-an inference takes at least, `MOODY_LEAK` bytes that a session occupies, `MOODY_KEEP` bytes that
-every inference leaves occupied.
+`MOODY` is the mode of every recipe without one of its own (the option `mode`), one of `AT_OPENING`
+or `AT_RUNNING`; `MOODY_STAGE` is where a mode of `AT_OPENING` begins: "launch" (the default) or
+"evaluate" for everywhere. `MOODY_SECONDS` is what an inference takes at least, `MOODY_LEAK` bytes
+that a session occupies, `MOODY_KEEP` bytes that every inference leaves occupied.
 """
 
 import ctypes
@@ -77,6 +77,11 @@ class Moody(OnnxRuntime):
 
     name = "moody"
 
+    class Options(OnnxRuntime.Options):
+        """A mode, for sessions of recipes in several; "" for that of `MOODY`."""
+
+        mode: str = ""
+
     @override
     def requires_with(self, options):
         """As on a machine with a GPU: nothing is skipped for want of one."""
@@ -92,7 +97,7 @@ class MoodySession(OnnxSession):
 
     def __init__(self, artifact, options, context):
         super().__init__(artifact, options, context)
-        self.mode = os.environ.get("MOODY", "")
+        self.mode = options.mode or os.environ.get("MOODY", "")
         known = AT_OPENING.keys() | AT_RUNNING.keys() | BY_BATCH | OF_REPLICAS | {""}
         if self.mode not in known:  # a test that misspells one would pass for the wrong reason
             raise ValueError(f"MOODY={self.mode}: no such mode; valid: {', '.join(sorted(known))}")
