@@ -60,7 +60,9 @@ def watched(
 def latency(result: Watch) -> Alert:
     """The alert of int8's latency."""
     (alert,) = (
-        one.alert for one in result.standings if one.worse and one.alert.metric == "latency_p50"
+        one.alert
+        for one in result.standings
+        if one.alert.worse and one.alert.metric == "latency_p50"
     )
     return alert
 

@@ -45,7 +45,7 @@ def _list(arguments: argparse.Namespace) -> int:
 
     now = datetime.now(UTC)
     standings = _standings(arguments)
-    shown = [one for one in standings if one.worse and (arguments.all or one.alert.is_open)]
+    shown = [one for one in standings if one.alert.worse and (arguments.all or one.alert.is_open)]
     for standing, line in zip(shown, alert_lines(shown), strict=True):
         print(f"{line}, {age(standing, now)} old")
     if not shown:
@@ -103,7 +103,7 @@ def _matching(standings: Iterable[Standing], name: str, metric: str) -> Sequence
     Raises:
         HistoryError: there is none.
     """
-    candidates = [one for one in standings if one.worse and one.alert.is_open]
+    candidates = [one for one in standings if one.alert.worse and one.alert.is_open]
     chosen = []
     for standing in candidates:
         alert = standing.alert

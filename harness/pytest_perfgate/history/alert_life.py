@@ -49,11 +49,6 @@ class Standing:
     moves: tuple[Move, ...]
 
     @property
-    def worse(self) -> bool:
-        """Whether it needs attention: a silence, or a step for the worse."""
-        return not self.moves or self.moves[0].worse
-
-    @property
     def name(self) -> str:
         """For people."""
         alert = self.alert
@@ -157,6 +152,8 @@ def _alert_of(life: Life, nights: Sequence[Night]) -> Alert:
         after=start_of(before),
         until=start_of(after),
         size=round(math.expm1(move.size) if series.relative else move.size, 6),
+        relative=series.relative,
+        worse=move.worse,
         before_commit=before.commit,
         after_commit=after.commit,
         fixed=tuple(start_of(nights[step.night]) for step in life.fixed),

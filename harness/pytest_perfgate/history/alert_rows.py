@@ -14,9 +14,10 @@ from pytest_perfgate.history.watch import Watch
 from pytest_perfgate.units import count_of
 
 
-def size_of(alert: Alert, relative: bool) -> str:
+def size_of(alert: Alert) -> str:
     """How large a step is."""
-    return amount(math.log1p(alert.size) if relative else alert.size, relative=relative)
+    size = math.log1p(alert.size) if alert.relative else alert.size
+    return amount(size, relative=alert.relative)
 
 
 def confirmation_words(confirmation: Confirmation, *, relative: bool) -> str:
@@ -49,13 +50,8 @@ def state_words(standing: Standing) -> str:
     elif alert.again and not alert.is_fixed:
         parts.append(f"back again since {alert.again[-1][:10]}, fixed on {alert.fixed[-1][:10]}")
     if alert.confirmation is not None:
-        parts.append(confirmation_words(alert.confirmation, relative=is_relative(standing)))
+        parts.append(confirmation_words(alert.confirmation, relative=alert.relative))
     return "; ".join(parts) or "new, not measured again yet"
-
-
-def is_relative(standing: Standing) -> bool:
-    """Whether its size is a ratio less 1; of a metric that the history no longer has, True."""
-    return not standing.moves or standing.moves[0].analysis.series.relative
 
 
 def alert_rows(standings: Iterable[Standing], now: datetime) -> list[dict[str, Any]]:
@@ -76,7 +72,7 @@ def alert_rows(standings: Iterable[Standing], now: datetime) -> list[dict[str, A
                 "others": ", ".join(names),
                 "state": first.alert.state,
                 "words": state_words(first),
-                "change": size_of(first.alert, is_relative(first)),
+                "change": size_of(first.alert),
                 "since": (first.alert.again or (first.alert.since,))[-1][:10],
                 "age": age(first, now),
                 "gone": not first.moves and not first.alert.is_silence,
@@ -139,6 +135,6 @@ def alert_lines(standings: Iterable[Standing]) -> list[str]:
             line = f"{_kind(one.alert)} {one.name} on {one.machine}: no result since {since}"
             lines.append(line + (f"; {state_words(one)}" if one.alert.expected else ""))
         else:
-            size = size_of(one.alert, is_relative(one))
+            size = size_of(one.alert)
             lines.append(f"{one.name} {size} since {since} on {one.machine}: {state_words(one)}")
     return lines

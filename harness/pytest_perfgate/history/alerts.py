@@ -82,6 +82,8 @@ class Alert(Frozen):
         since: start of the first session of the new level; of a silence, of the last result.
         after, until: starts of the sessions between which the step lies.
         size: the step, relative (scores: the difference); 0 of a silence.
+        relative: whether the size is a ratio less 1.
+        worse: whether it is for the worse.
         before_commit, after_commit: of the sessions around the step.
         fixed, again: starts of the sessions since which the step was gone, and was back.
     """
@@ -93,6 +95,8 @@ class Alert(Frozen):
     after: str = ""
     until: str = ""
     size: float = 0.0
+    relative: bool = True
+    worse: bool = True
     before_commit: str = ""
     after_commit: str = ""
     confirmation: Confirmation | None = None

@@ -37,7 +37,7 @@ class Confirmed:
         """Whether a step for the worse is confirmed, or one could not be measured."""
         return any(
             one.alert.state == Result.NOT_MEASURED.value
-            or (one.worse and one.alert.state in {Result.CONFIRMED.value, "back again"})
+            or (one.alert.worse and one.alert.state in {Result.CONFIRMED.value, "back again"})
             for one in self.standings
         )
 

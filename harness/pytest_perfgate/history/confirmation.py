@@ -74,7 +74,7 @@ def to_confirm(
             and not (done or alert.expected or alert.is_fixed)
         ):
             chosen.append(standing)
-    return sorted(chosen, key=lambda standing: not standing.worse)
+    return sorted(chosen, key=lambda standing: not standing.alert.worse)
 
 
 class Confirmations:

@@ -53,7 +53,7 @@ class Watch:
     @property
     def open(self) -> list[Standing]:
         """Steps for the worse that need attention, the most urgent first."""
-        open_ones = [one for one in self.standings if one.worse and one.alert.is_open]
+        open_ones = [one for one in self.standings if one.alert.worse and one.alert.is_open]
         return sorted(open_ones, key=lambda one: _ORDER.index(one.alert.state))
 
     @property

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pytest_perfgate.errors import PerfgateError
+from pytest_perfgate.files import short_path
 from pytest_perfgate.machine import git
 from pytest_perfgate.measure.base_checkout import Commit, checked_out, find
 from pytest_perfgate.measure.base_environment import OPTION, base_environment
@@ -63,11 +64,16 @@ class BaseCode:
         return self._tree
 
 
-def commit_of(root: Path) -> tuple[str, bool]:
-    """The commit of the working tree and whether it has changes; "" outside a repository."""
+def commit_of(root: Path, *, without: Path | None = None) -> tuple[str, bool]:
+    """The commit of the working tree and whether it has changes; "" outside a repository. Changes
+    below the folder `without` do not count.
+    """
+    paths = [":(top)"]
+    if without is not None and without.resolve().is_relative_to(root.resolve()):
+        paths.append(f":(exclude,literal){short_path(without, root)}")
     try:
         head = git.answer(root, "rev-parse", "HEAD")
-        state = git.answer(root, "status", "--porcelain", "--untracked-files=no")
+        state = git.answer(root, "status", "--porcelain", "--untracked-files=no", "--", *paths)
     except PerfgateError:  # git is not installed
         return "", False
     if head is None or state is None:

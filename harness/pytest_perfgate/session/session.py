@@ -347,7 +347,8 @@ class Session:
         if not self._records:
             return None
         settings = self.settings
-        commit, dirty = commit_of(settings.root)
+        # Alerts that a night stores beside the baselines are no change of the code.
+        commit, dirty = commit_of(settings.root, without=settings.baselines / "alerts")
         return SessionRecord(
             id=self.id,
             started=self._started.isoformat(timespec="seconds"),
