@@ -6,9 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from pytest_perfgate.history.uncompared import with_gaps
+from pytest_perfgate.history.recall import recalled
 from pytest_perfgate.records.settings import for_command
 from pytest_perfgate.records.verdict import Status
+from pytest_perfgate.suite.metrics import metrics_of_session
 
 from tests.history.nights import Night, fill, session
 
@@ -44,7 +45,7 @@ def test_sessions_since_the_last_comparison_are_counted(
     fill(tmp_path, before)
     record = session(len(before), now)
     settings = replace(for_command(tmp_path, "pytest"), history=tmp_path)
-    (suite,) = with_gaps(record, settings).suites
+    (suite,) = recalled(record, metrics_of_session(record), settings).suites
     if not said:
         assert suite.notes == record.suites[0].notes
         return
@@ -63,4 +64,4 @@ def test_a_store_that_cannot_be_read_adds_nothing(tmp_path: Path) -> None:
     record = session(1, NONE)
     for history in (tmp_path, tmp_path / "absent", None):
         settings = replace(for_command(tmp_path, "pytest"), history=history)
-        assert with_gaps(record, settings) == record
+        assert recalled(record, metrics_of_session(record), settings) == record

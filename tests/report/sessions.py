@@ -14,7 +14,7 @@ from pytest_perfgate.records.image_losses import SeenBox, Thumbnail, WorseImage
 from pytest_perfgate.records.launch import Launch
 from pytest_perfgate.records.profile import Operator, Profile
 from pytest_perfgate.records.recipe_record import ArtifactInfo, Failure, Link, RecipeRecord
-from pytest_perfgate.records.session import SessionRecord, SuiteRecord
+from pytest_perfgate.records.session import LastSessions, SessionRecord, SuiteRecord
 from pytest_perfgate.records.verdict import Change, LimitResult, MetricSummary, Status, Verdict
 from pytest_perfgate.units import Unit
 
@@ -213,6 +213,16 @@ def verdict(name: str, metric: str, status: Status, text: str = "") -> Verdict:
     )
 
 
+def last_sessions(verdicts: tuple[Verdict, ...]) -> dict[str, dict[str, LastSessions]]:
+    """Twelve sessions of each budget, one without a value, the last three alike."""
+    values = (1.0, 1.01, 0.99, 1.0, None, 1.02, 1.0, 0.98, 1.01, 1.2, 1.21, 1.2)
+    line = LastSessions(values=values, since="2026-11-21", alike=3)
+    lines: dict[str, dict[str, LastSessions]] = {}
+    for one in verdicts:
+        lines.setdefault(one.recipe, {})[one.metric] = line
+    return lines
+
+
 def session(
     verdicts: tuple[Verdict, ...] = (),
     *,
@@ -265,6 +275,7 @@ def session(
         notes=("a note" + text,),
         phases={"build": 10.0, "measure": 60.0},
         thumbnails={7: thumbnail(text)},
+        last_sessions=last_sessions(verdicts),
     )
     return SessionRecord(
         id="20261123-150131",

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from pytest_perfgate.history.store import History
 from pytest_perfgate.records.session import SessionRecord, SuiteRecord
-from pytest_perfgate.records.settings import Settings
 from pytest_perfgate.records.verdict import Status
 from pytest_perfgate.units import count_of
 
@@ -40,18 +39,16 @@ class _Gap:
     sessions: int
 
 
-def with_gaps(record: SessionRecord, settings: Settings) -> SessionRecord:
+def with_gaps(record: SessionRecord, store: History) -> SessionRecord:
     """The session with a note on budgets that it did not compare, and sessions before it neither.
-    A store that cannot be read adds none: that is said where the session is added to it.
+
+    Raises:
+        HistoryError: the folder's files cannot be read.
     """
     absent = any(verdict.status in _ABSENT for suite in record.suites for verdict in suite.verdicts)
-    if settings.history is None or not absent or not settings.history.is_dir():
+    if not absent:
         return record
-    try:
-        with History(settings.history) as store:
-            gaps = _gaps(store)
-    except Exception:  # noqa: BLE001 - verdicts stand, whatever befalls the store
-        return record
+    gaps = _gaps(store)
     suites = tuple(
         suite.model_copy(update={"notes": (*suite.notes, *_notes(suite, gaps))})
         for suite in record.suites

@@ -13,7 +13,7 @@ from pytest_perfgate.baselines.update import conclude
 from pytest_perfgate.errors import PerfgateError
 from pytest_perfgate.files import short_path
 from pytest_perfgate.history.append import Appended, appended
-from pytest_perfgate.history.uncompared import with_gaps
+from pytest_perfgate.history.recall import recalled
 from pytest_perfgate.measure.preparation import Progress
 from pytest_perfgate.records.session import SessionRecord
 from pytest_perfgate.records.settings import Settings
@@ -44,8 +44,8 @@ class Ending:
 def write(record: SessionRecord, settings: Settings) -> Ending:
     """Writes a session wherever the settings name a place; what fails is kept as a problem."""
     record, problems = conclude(record, settings, datetime.now(UTC))
-    record = with_gaps(record, settings)
     metrics = metrics_of_session(record)
+    record = recalled(record, metrics, settings)
     from pytest_perfgate.report import publish
 
     report = None

@@ -85,6 +85,21 @@ class BaseRecord(Frozen):
         return f"{code} under other packages ({', '.join(self.packages)})"
 
 
+class LastSessions(Frozen):
+    """One budget in the last sessions of this machine, the oldest first, this one last.
+
+    Attributes:
+        values: what sessions are compared by, in the metric's unit or as a ratio; None: not
+            measured, or compared through something else than today's.
+        since: day of the first of those that end with this one and have its status.
+        alike: how many those are, this one included.
+    """
+
+    values: tuple[float | None, ...]
+    since: str
+    alike: int
+
+
 class SuiteRecord(Frozen):
     """All of one suite in one session.
 
@@ -105,6 +120,7 @@ class SuiteRecord(Frozen):
         thumbnails: index to the validation images that recipes do worse.
         policy: what lay between samples, and how arms took turns.
         own_metrics: those of a task of the project's own, by name.
+        last_sessions: recipe and metric to a budget's last sessions, where a history is kept.
     """
 
     name: str
@@ -131,6 +147,7 @@ class SuiteRecord(Frozen):
     spreads: dict[str, Spread] = Field(default_factory=dict)
     thumbnails: dict[int, Thumbnail] = Field(default_factory=dict)
     policy: dict[str, str] = Field(default_factory=dict)
+    last_sessions: dict[str, dict[str, LastSessions]] = Field(default_factory=dict)
 
     @property
     def discarded(self) -> frozenset[int]:

@@ -11,13 +11,14 @@ from typing import Any
 
 from pytest_perfgate.metric import Better, Metric, Rule
 from pytest_perfgate.records.recipe_record import Failure, Link, RecipeRecord
-from pytest_perfgate.records.session import SessionRecord, Spread, SuiteRecord
+from pytest_perfgate.records.session import LastSessions, SessionRecord, Spread, SuiteRecord
 from pytest_perfgate.records.verdict import MetricSummary, Status, Verdict
 from pytest_perfgate.report import (
     chart_list,
     conditions_table,
     profile_table,
     search_tables,
+    session_line,
     templating,
     worst_images,
 )
@@ -43,6 +44,8 @@ class Cell:
     to_base: str
     limits: str
     status: Status | None
+    line: str = ""
+    since: str = ""
 
 
 @dataclass(frozen=True)
@@ -256,7 +259,12 @@ def _row(
         name=record.name,
         is_reference=bool(record.reference) and not record.parent,
         cells=tuple(
-            _cell(metric, summaries.get(metric.name), by_place.get((record.name, metric.name)))
+            _cell(
+                metric,
+                summaries.get(metric.name),
+                by_place.get((record.name, metric.name)),
+                suite.last_sessions.get(record.name, {}).get(metric.name),
+            )
             for metric in columns
         ),
         problem=_problem(record.failure, suite),
@@ -269,7 +277,12 @@ def _problem(failure: Failure | None, suite: SuiteRecord) -> str:
     return "the whole suite failed" if failure == suite.failure else failure.problem
 
 
-def _cell(metric: Metric, summary: MetricSummary | None, verdict: Verdict | None) -> Cell | None:
+def _cell(
+    metric: Metric,
+    summary: MetricSummary | None,
+    verdict: Verdict | None,
+    line: LastSessions | None,
+) -> Cell | None:
     if summary is None and verdict is None:
         return None
     interval = ""
@@ -287,6 +300,8 @@ def _cell(metric: Metric, summary: MetricSummary | None, verdict: Verdict | None
         to_base=_moved(metric, summary, summary.base if summary else None),
         limits=limits,
         status=verdict.status if verdict else None,
+        line=session_line.svg(line, verdict.status) if line and verdict else "",
+        since=session_line.since(line, verdict.status) if line and verdict else "",
     )
 
 
