@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -38,3 +38,19 @@ class OutputOptions(OptionsModel):
     def _replaced(self) -> list[str]:
         """The keys that the function takes the place of. Default: all others."""
         return [name for name in type(self).model_fields if name != "postprocess"]
+
+
+class TileMatching(OptionsModel):
+    """Which boxes of several tiles are of one object."""
+
+    tile_match_metric: Literal["ios", "iou"] = Field(
+        "ios",
+        description="overlap of two boxes from `tiles`: `ios`, intersection over the smaller box, "
+        "also drops the part of an object that a tile's edge cut off; `iou` does not",
+    )
+    tile_match_threshold: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="overlap with a better box of another tile from which on a box is suppressed",
+    )

@@ -51,20 +51,23 @@ def bounds(corners: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return result
 
 
-def overlap(one: npt.NDArray[Any], many: npt.NDArray[Any]) -> Floats:
-    """Intersection over union (A, B) of quadrilaterals (A, 4, 2) with convex ones (B, 4, 2)."""
+def overlap(one: npt.NDArray[Any], many: npt.NDArray[Any], *, by_smaller: bool = False) -> Floats:
+    """Intersection over union (A, B) of quadrilaterals (A, 4, 2) with convex ones (B, 4, 2); with
+    `by_smaller` over the area of the smaller one.
+    """
     one, many = one.astype(np.float64), many.astype(np.float64)
     inner = np.zeros((len(one), len(many)))
     if inner.size:
-        ours, theirs = bounds(one)[:, None], bounds(many)[None]
-        near = (ours[..., :2] < theirs[..., 2:]).all(axis=2)
-        near &= (theirs[..., :2] < ours[..., 2:]).all(axis=2)
+        left_box, right_box = bounds(one)[:, None], bounds(many)[None]
+        near = (left_box[..., :2] < right_box[..., 2:]).all(axis=2)
+        near &= (right_box[..., :2] < left_box[..., 2:]).all(axis=2)
         rows, columns = np.nonzero(near)
         for begin in range(0, len(rows), _PAIRS):
             left, right = rows[begin : begin + _PAIRS], columns[begin : begin + _PAIRS]
             inner[left, right] = _clipped(one[left], many[right])
-    union = areas(one)[:, None] + areas(many)[None, :] - inner
-    result: Floats = inner / np.maximum(union, 1e-12)
+    ours, theirs = areas(one)[:, None], areas(many)[None, :]
+    whole = np.minimum(ours, theirs) if by_smaller else ours + theirs - inner
+    result: Floats = inner / np.maximum(whole, 1e-12)
     return result
 
 
@@ -103,11 +106,13 @@ def suppress(
     categories: npt.NDArray[Any],
     limit: float,
     most: int,
+    *,
+    by_smaller: bool = False,
 ) -> npt.NDArray[np.int64]:
     """Greedy non-maximum suppression within each category: kept indices, best score first.
 
     `corners` (M, 4, 2) of convex quadrilaterals; one goes when it overlaps a better one of its
-    category by more than `limit`. Equal scores keep their order.
+    category by more than `limit`, see `overlap`. Equal scores keep their order.
     """
     rest = np.argsort(-scores, kind="stable")
     rest = rest[np.isfinite(corners[rest]).all(axis=(1, 2))]
@@ -116,6 +121,6 @@ def suppress(
         best, rest = rest[0], rest[1:]
         kept.append(int(best))
         same = np.flatnonzero(categories[rest] == categories[best])
-        near = overlap(corners[rest[same]], corners[[best]])[:, 0] > limit
+        near = overlap(corners[rest[same]], corners[[best]], by_smaller=by_smaller)[:, 0] > limit
         rest = np.delete(rest, same[near])
     return np.array(kept, dtype=np.int64)

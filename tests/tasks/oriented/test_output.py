@@ -67,3 +67,21 @@ def test_ones_own_function_returns_corners() -> None:
     with pytest.raises(DataError, match=r"shapes \(2, 4, 2\), \(1,\)"):
         as_oriented((corners, np.zeros(1), np.zeros(1, int)))
     assert OrientedBoxes().Output().max_detections == 300
+
+
+def test_tiles_of_a_picture_are_merged() -> None:
+    """What two tiles see is one box; the part that a tile's edge cut off goes with it."""
+    task = OrientedBoxes()
+    pipeline = task.pipeline(
+        task.Input.model_validate({"size": [64, 64], "resize": "tiles", "overlap": 0.25}),
+        task.Output.model_validate({"format": "ultralytics_nms"}),
+    )
+    inputs, places = pipeline.preprocess([np.zeros((64, 112, 3), np.uint8)])
+    assert inputs.images.shape[0] == len(places) == 2  # from 0 on, and from 48 on
+    rows = np.zeros((2, 2, 7), np.float32)
+    rows[0, 0] = [50, 30, 20, 8, 0.9, 0, 0.3]
+    rows[1, 0] = [4, 30.5, 12, 8, 0.6, 0, 0.3]  # of the same object, cut off
+    rows[1, 1] = [40, 30, 20, 8, 0.8, 0, -0.5]
+    (merged,) = pipeline.postprocess((rows,), places)
+    assert merged.scores.tolist() == pytest.approx([0.9, 0.8])
+    assert merged.corners.mean(axis=1) == pytest.approx(np.array([[50, 30], [88, 30]]), abs=1e-3)

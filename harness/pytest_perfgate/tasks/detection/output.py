@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field, ValidationInfo, field_validator
 
 from pytest_perfgate.artifact import OptionsModel
-from pytest_perfgate.tasks.output_options import OutputOptions
+from pytest_perfgate.tasks.output_options import OutputOptions, TileMatching
 
 
 class OperatingPoint(OptionsModel):
@@ -17,7 +17,7 @@ class OperatingPoint(OptionsModel):
     iou: float = Field(0.5, gt=0, le=1, description="lowest IoU of a detection with its object")
 
 
-class Output(OutputOptions):
+class Output(OutputOptions, TileMatching):
     """How the network's outputs become boxes: `[suite.output]`."""
 
     decode: str = Field("boxes_scores", description="name of the decoder of the network's outputs")
@@ -28,17 +28,6 @@ class Output(OutputOptions):
     )
     max_detections: int = Field(
         100, ge=1, description="largest number of detections per image, best first"
-    )
-    tile_match_metric: Literal["ios", "iou"] = Field(
-        "ios",
-        description="overlap of two boxes from `tiles`: `ios`, intersection over the smaller box, "
-        "also drops the part of an object that a tile's edge cut off; `iou` does not",
-    )
-    tile_match_threshold: float = Field(
-        0.5,
-        gt=0,
-        le=1,
-        description="overlap with a better box of another tile from which on a box is suppressed",
     )
     operating_point: OperatingPoint | None = Field(
         None,

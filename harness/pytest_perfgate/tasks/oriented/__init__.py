@@ -14,11 +14,12 @@ from pytest_perfgate.metric import Better, Metric, by_name
 from pytest_perfgate.tasks import Pipeline, Task
 from pytest_perfgate.tasks.class_names import with_indices
 from pytest_perfgate.tasks.oriented.data import OrientedData, as_oriented
-from pytest_perfgate.tasks.oriented.output import Output, Reading
+from pytest_perfgate.tasks.oriented.output import Output, Reading, merged
 from pytest_perfgate.tasks.pixels.filters import required
 from pytest_perfgate.tasks.pixels.input_options import Input
 from pytest_perfgate.tasks.pixels.own_functions import OwnPredictions
 from pytest_perfgate.tasks.pixels.preprocessing import Preprocessing
+from pytest_perfgate.tasks.pixels.tiles import TILES
 
 if TYPE_CHECKING:
     from pytest_perfgate.records.accuracy import Accuracy, Doubt
@@ -62,6 +63,7 @@ class OrientedBoxes(Task):
     metrics = METRICS
     Data = OrientedData
     class_score = "average precision at an IoU of 0.50"
+    merges_tiles = True
     Input = Input
     Output = Output
     requires = (registry.from_extra("PIL", "detection"),)
@@ -159,6 +161,8 @@ class OrientedPipeline(Pipeline):
     def __init__(self, options: Input, wanted: Output) -> None:
         self._pixels = Preprocessing(options, placed=not wanted.postprocess)
         self._reading = Reading(wanted)
+        self._wanted = wanted
+        self.in_tiles = options.resize == TILES
         self._own = OwnPredictions(wanted.postprocess, as_oriented) if wanted.postprocess else None
 
     def preprocess(self, images: Sequence[Any]) -> tuple[Inputs, Any]:
@@ -167,4 +171,5 @@ class OrientedPipeline(Pipeline):
 
     def postprocess(self, outputs: tuple[Any, ...], meta: Any) -> list[Oriented]:
         """The network's outputs to one prediction per image, in pixels of the original image."""
-        return (self._own or self._reading).read(outputs, meta)
+        read = (self._own or self._reading).read(outputs, meta)
+        return merged(read, meta, self._wanted) if self.in_tiles else read

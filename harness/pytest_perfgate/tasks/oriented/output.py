@@ -11,7 +11,7 @@ from pydantic import Field
 from pytest_perfgate.errors import DataError
 from pytest_perfgate.tasks.class_names import ClassOptions
 from pytest_perfgate.tasks.oriented.data import Oriented
-from pytest_perfgate.tasks.output_options import OutputOptions
+from pytest_perfgate.tasks.output_options import OutputOptions, TileMatching
 
 if TYPE_CHECKING:
     from pytest_perfgate.tasks.pixels.geometry import Placed
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _WHERE = "suite.output"
 
 
-class Output(OutputOptions, ClassOptions):
+class Output(OutputOptions, ClassOptions, TileMatching):
     """How the network's first output becomes oriented boxes: `[suite.output]`."""
 
     format: Literal["ultralytics", "ultralytics_nms"] = Field(
@@ -133,3 +133,36 @@ class Reading:
             scores[whole].astype(np.float32),
             categories[whole].astype(np.int64),
         )
+
+
+def merged(
+    predictions: Sequence[Oriented], places: Sequence[Placed], options: Output
+) -> list[Oriented]:
+    """One prediction for each picture from those of its tiles, all in pixels of the picture. A
+    picture with one tile keeps its own as it is.
+    """
+    from pytest_perfgate.tasks.pixels.geometry import grouped
+
+    return [_merged(predictions[group], options) for group in grouped(places)]
+
+
+def _merged(tiles: Sequence[Oriented], options: Output) -> Oriented:
+    import numpy as np
+
+    from pytest_perfgate.tasks.polygons import suppress
+
+    if len(tiles) == 1:
+        return tiles[0]
+    corners, scores, categories = (
+        np.concatenate([getattr(tile, name) for tile in tiles])
+        for name in ("corners", "scores", "categories")
+    )
+    kept = suppress(
+        corners,
+        scores,
+        categories,
+        options.tile_match_threshold,
+        options.max_detections,
+        by_smaller=options.tile_match_metric == "ios",
+    )
+    return Oriented(corners[kept], scores[kept], categories[kept])

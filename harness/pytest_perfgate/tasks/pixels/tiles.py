@@ -39,7 +39,8 @@ def check_tiles(task: Task, pixels: Any, output: Any) -> None:
         raise RecipeError(
             f"the task {task.name!r} does not merge predictions of tiles",
             where="suite.input.resize",
-            valid="the other methods of resizing; tiles for detection and segmentation",
+            valid="the other methods of resizing; tiles for detection, oriented boxes and "
+            "segmentation",
         )
     for name, other in pixels.others.items():
         if other.rule in {"original_size", "resized_size"}:
