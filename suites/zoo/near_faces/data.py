@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from suites.zoo.faces.data import NAMES, pictures
 from suites.zoo.truth import detections, unknown
 
 if TYPE_CHECKING:
     from pytest_perfgate.tasks.detection_data import DetectionData
+
+    from suites.zoo.pictures import Picture
 
 
 def calibration() -> DetectionData:
@@ -18,20 +21,29 @@ def calibration() -> DetectionData:
 
 def validation() -> DetectionData:
     """The boxes of `mediapipe.solutions.face_detection`, which are fractions of a picture."""
-    import mediapipe
-
     shown = pictures(60, seed=20)
     results = []
+    for picture, faces in zip(shown, mediapipe_faces(shown), strict=True):
+        height, width = picture.shape[:2]
+        boxes = []
+        for face in faces:
+            box = face.location_data.relative_bounding_box
+            right, bottom = box.xmin + box.width, box.ymin + box.height
+            boxes.append((box.xmin * width, box.ymin * height, right * width, bottom * height))
+        results.append((boxes, [0] * len(boxes)))
+    return detections(shown, results, NAMES)
+
+
+def mediapipe_faces(shown: Sequence[Picture]) -> list[Sequence[Any]]:
+    """The detections of `mediapipe.solutions.face_detection` in each picture."""
+    import mediapipe
+    from google.protobuf import message_factory, symbol_database
+
+    # MediaPipe reads its results by a method that protobuf 6 has under another name only.
+    database = symbol_database.SymbolDatabase
+    if not hasattr(database, "GetPrototype"):
+        database.GetPrototype = staticmethod(message_factory.GetMessageClass)
     with mediapipe.solutions.face_detection.FaceDetection(
         model_selection=0, min_detection_confidence=0.5
     ) as pipeline:
-        for picture in shown:
-            height, width = picture.shape[:2]
-            faces = pipeline.process(picture).detections or []
-            boxes = []
-            for face in faces:
-                box = face.location_data.relative_bounding_box
-                right, bottom = box.xmin + box.width, box.ymin + box.height
-                boxes.append((box.xmin * width, box.ymin * height, right * width, bottom * height))
-            results.append((boxes, [0] * len(boxes)))
-    return detections(shown, results, NAMES)
+        return [pipeline.process(picture).detections or [] for picture in shown]

@@ -1,0 +1,1 @@
+"""MediaPipe's BlazeFace with its six keypoints."""
