@@ -19,7 +19,7 @@ from pytest_perfgate.tasks.image_folder import (
 )
 from pytest_perfgate.tasks.oriented.data import OrientedData, wrong_corners
 
-_LINE = "x1 y1 x2 y2 x3 y3 x4 y4 category, and whether it is difficult: 0 or 1"
+_LINE = "x1 y1 x2 y2 x3 y3 x4 y4 category, and whether it is difficult: 0, 1 or 2"
 _HEADER = ("imagesource:", "gsd:")
 
 
