@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import gc
 import importlib
 import json
@@ -240,6 +241,16 @@ def distributions_can_be_found() -> None:
 def frameworks_untraced() -> Iterator[None]:
     """Coverage is measured of this package: exports of frameworks run without its tracer."""
     with exports_untraced():
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def pictures_drawn_once() -> Iterator[None]:
+    """Most pictures of sessions of tests are alike: one is drawn once in a process of tests."""
+    import vl_convert
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(vl_convert, "vegalite_to_svg", functools.cache(vl_convert.vegalite_to_svg))
         yield
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_perfgate.metric import Better, Metric, Rule
 from pytest_perfgate.records.recipe_record import Failure, Link, RecipeRecord
@@ -27,6 +28,9 @@ from pytest_perfgate.report.changes_since import since
 from pytest_perfgate.report.text import beside, limit_text, needing, needs_attention
 from pytest_perfgate.suite.metrics import class_score_of
 from pytest_perfgate.units import Unit, show, show_percent
+
+if TYPE_CHECKING:
+    import jinja2
 
 _COLUMNS = 7  # metrics that fit beside each other on 1,200 pixels
 _CLASSES = 12  # the same for the score of a class
@@ -68,25 +72,35 @@ class Row:
 
 def render(session: SessionRecord, metrics: Mapping[str, Metric]) -> str:
     """The whole page."""
+    verdicts = [verdict for suite in session.suites for verdict in suite.verdicts]
+    counts = Counter(verdict.status for verdict in verdicts)
+    needs = _needs(session)
+    return (
+        _templates()
+        .get_template("page.html")
+        .render(
+            session=session,
+            answer=answer(session),
+            worst=min((verdict.status for verdict in verdicts), key=lambda s: s.rank, default=None),
+            counts=[(status, counts[status]) for status in Status if counts[status]],
+            since=since(session, metrics),
+            needs=[need for need in needs if need[1].status is not Status.INCONCLUSIVE],
+            undecided=[need for need in needs if need[1].status is Status.INCONCLUSIVE],
+            suites=[_suite(suite, metrics) for suite in session.suites],
+            metrics=list(metrics.values()),
+            script=templating.script("table.js"),
+        )
+    )
+
+
+@functools.cache
+def _templates() -> jinja2.Environment:
+    """The environment of this page, which compiles its templates once in a process."""
     environment = templating.environment()
     environment.filters["limit"] = _limit_text
     environment.filters["quantity"] = lambda value, unit: show(value, Unit(unit))
     environment.filters["measured"] = _measured
-    verdicts = [verdict for suite in session.suites for verdict in suite.verdicts]
-    counts = Counter(verdict.status for verdict in verdicts)
-    needs = _needs(session)
-    return environment.get_template("page.html").render(
-        session=session,
-        answer=answer(session),
-        worst=min((verdict.status for verdict in verdicts), key=lambda s: s.rank, default=None),
-        counts=[(status, counts[status]) for status in Status if counts[status]],
-        since=since(session, metrics),
-        needs=[need for need in needs if need[1].status is not Status.INCONCLUSIVE],
-        undecided=[need for need in needs if need[1].status is Status.INCONCLUSIVE],
-        suites=[_suite(suite, metrics) for suite in session.suites],
-        metrics=list(metrics.values()),
-        script=templating.script("table.js"),
-    )
+    return environment
 
 
 def _needs(session: SessionRecord) -> list[tuple[str, Verdict, Failure | None, str]]:

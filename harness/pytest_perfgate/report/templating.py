@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -63,4 +64,10 @@ def environment() -> jinja2.Environment:
 
 def page(name: str, **values: Any) -> str:
     """A page from its template."""
-    return environment().get_template(name).render(**values)
+    return _templates().get_template(name).render(**values)
+
+
+@functools.cache
+def _templates() -> jinja2.Environment:
+    """The environment of pages without filters of their own: a template is compiled once."""
+    return environment()
