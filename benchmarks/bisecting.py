@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import random
 import statistics
 import subprocess
@@ -22,6 +23,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from pytest_perfgate.errors import PerfgateError
 from pytest_perfgate.machine.locks import exclusive
 from pytest_perfgate.metric import PERFORMANCE
 from pytest_perfgate.records.settings import for_command
@@ -209,7 +211,8 @@ def summary(trials: Sequence[Trial]) -> list[str]:
     for step, what in ((True, "right commit"), (False, "none proven")):
         part = [trial for trial in trials if trial.step is step]
         if part:
-            seconds = statistics.median(trial.seconds for trial in part)
+            measured = [trial.seconds for trial in part if trial.launches]
+            seconds = statistics.median(measured or [math.nan])
             lines.append(
                 f"{what}: {sum(trial.right for trial in part)} of {len(part)}; median "
                 f"{seconds:.0f} s of measuring, "
@@ -237,7 +240,11 @@ def main() -> int:
     for number in range(times + none):
         with tempfile.TemporaryDirectory() as folder:
             planted = plant(Path(folder), commits, number, step=number < times)
-            trial = bisect(planted, arguments.seconds)
+            try:
+                trial = bisect(planted, arguments.seconds)
+            except PerfgateError as error:  # the machine's fault counts as a wrong answer
+                print(error)
+                trial = Trial(number < times, False, 0, 0.0, 0.0, 0, 0.0, 0)
         trials.append(trial)
         print(f"{'right' if trial.right else 'WRONG'}  {trial}", flush=True)
         if arguments.json:
