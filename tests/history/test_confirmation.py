@@ -19,7 +19,7 @@ from pytest_perfgate.records.settings import for_command
 from tests.history import nights
 from tests.history.nights import Night
 
-SLOWER = [Night()] * 10 + [Night(factor=1.1)] * 4
+SLOWER = [Night()] * 10 + [Night(factor=1.1, packages="2.0")] * 4
 
 
 @pytest.fixture
@@ -93,3 +93,20 @@ def test_a_step_that_cannot_be_measured_says_why(
         assert confirmation.result is Result.NOT_MEASURED
         assert says in confirmation.reason
         assert confirmation.before == past[9].commit
+
+
+def test_a_step_that_the_code_did_not_bring_names_the_packages_that_differ(
+    findings: Findings, tmp_path: Path
+) -> None:
+    """The commits were measured under equal packages, the nights were not."""
+    settings = for_command(tmp_path, "confirm")
+    work = Confirmations(settings, tmp_path, findings.past.nights, lambda _: None)
+    move = findings.events[0].moves[0]
+    for result, says in (
+        (Result.NOT_CONFIRMED, "it was +10 %; its nights differ by more than the code: "),
+        (Result.CONFIRMED, "it was +10 %"),
+    ):
+        confirmation = Confirmation(result=result, date="2026-01-01T00:00Z", reason="it was +10 %")
+        reason = work._with_suspects(confirmation, move).reason
+        assert reason.startswith(says)
+        assert reason.endswith("onnxruntime 1.0 -> 2.0") == (result is Result.NOT_CONFIRMED)

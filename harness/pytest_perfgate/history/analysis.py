@@ -162,9 +162,9 @@ def _events(moves: Sequence[Move], past: Past) -> tuple[Event, ...]:
             groups.append([move])
     events = []
     for group in groups:
-        suspects = _suspects(past.nights, group[0])
+        causes = suspects(past.nights, group[0])
         group.sort(key=_order)
-        events.append(Event(tuple(group), suspects))
+        events.append(Event(tuple(group), causes))
     return tuple(sorted(events, key=lambda event: (-event.night, not event.worse)))
 
 
@@ -174,7 +174,7 @@ def _order(move: Move) -> tuple[bool, bool, float]:
     return not move.worse, not budget, -move.weight
 
 
-def _suspects(nights: Sequence[Night], move: Move) -> tuple[str, ...]:
+def suspects(nights: Sequence[Night], move: Move) -> tuple[str, ...]:
     """What else than the code differs between the nights before and after a move."""
     try:
         before, after = (

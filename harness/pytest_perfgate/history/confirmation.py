@@ -12,6 +12,7 @@ from pathlib import Path
 from pytest_perfgate.errors import PerfgateError
 from pytest_perfgate.history.alert_life import Standing
 from pytest_perfgate.history.alerts import Confirmation, Result
+from pytest_perfgate.history.analysis import suspects
 from pytest_perfgate.history.charts import amount
 from pytest_perfgate.history.findings import Findings, Move
 from pytest_perfgate.history.nights import Night
@@ -35,6 +36,7 @@ from pytest_perfgate.versions.range_values import values_of
 
 _ALPHA = 0.01  # that equal commits look different
 _INTERVAL = 0.05  # of the intervals that are shown, and of "not confirmed"
+_LISTED = 4  # differences of the nights in a reason
 _SHARE = 0.5  # of a step: less than that is another change, or none
 
 Keep = Callable[[Sequence[Standing]], None]
@@ -163,17 +165,23 @@ class Confirmations:
             work = _Pairwise(bench, before, after, metrics, self._settings, self._show)
             live = [step for step in steps if not problems[step.alert.subject]]
             results = work.run([step for step in live if not work.problem(step.alert.recipe)])
-            return [
-                _with(
-                    step,
-                    results.get(step.alert.subject)
-                    or self._not_measured(
-                        step.moves[0],
-                        problems[step.alert.subject] or work.problem(step.alert.recipe),
-                    ),
-                )
-                for step in steps
-            ]
+            done = []
+            for step in steps:
+                result = results.get(step.alert.subject)
+                if result is None:
+                    reason = problems[step.alert.subject] or work.problem(step.alert.recipe)
+                    result = self._not_measured(step.moves[0], reason)
+                done.append(_with(step, self._with_suspects(result, step.moves[0])))
+            return done
+
+    def _with_suspects(self, result: Confirmation, move: Move) -> Confirmation:
+        """Where the code alone is no cause: what else the nights differ by."""
+        causes = suspects(self._nights, move)
+        if result.result is not Result.NOT_CONFIRMED or not causes:
+            return result
+        listed = ", ".join(causes[:_LISTED])
+        reason = f"{result.reason}; its nights differ by more than the code: {listed}"
+        return result.model_copy(update={"reason": reason})
 
     def _suite(self, name: str) -> Suite:
         for file in suite_files(self._folder):

@@ -23,6 +23,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 import pytest_perfgate
 from pytest_perfgate.errors import PerfgateError
 from pytest_perfgate.files import digest_of
+from pytest_perfgate.machine.cache_folders import keep_out_of_git
 from pytest_perfgate.machine.held_folders import held_folder
 
 OPTION = "--perf-base-env"
@@ -137,7 +138,8 @@ def _made(
     installed = sorted(f"{one.name}=={one.version}" for one in distributions() if one.name)
     key = digest_of([text, sys.version, sysconfig.get_path("purelib"), installed])[:16]
     folder = parent / key
-    parent.mkdir(parents=True, exist_ok=True)
+    keep_out_of_git(cache)
+    parent.mkdir(exist_ok=True)
     with (parent / ".lock").open("w") as lock:  # another session may be making the same one
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / _DONE).is_file():
