@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from pytest_perfgate.building.suite_data import SuiteData
+from pytest_perfgate.cli.init_suite import OF_EVERY_RECIPE
 from pytest_perfgate.cli.main import main
 from pytest_perfgate.machine import fingerprint
 from pytest_perfgate.records.recipe import Suite
@@ -19,6 +20,9 @@ from pytest_perfgate.suite import reading
 from tests.cli.graphs import shaped, ultralytics
 from tests.cli.test_init_data import fill
 from tests.squares import coco_folder
+
+EVERY = {limit.partition(" ")[0] for limit in OF_EVERY_RECIPE}
+"""Metrics that every recipe is held to."""
 
 pytest.importorskip("onnx", reason="python -m pip install 'pytest-perfgate[onnx]'")
 
@@ -84,8 +88,8 @@ def test_images_without_annotations_are_held_to_agreement(project: Path) -> None
     (project / "data" / "images.json").unlink()
     assert main(["init", "--model", "yolov8n.onnx", "--data", "data", "--name", "bare"]) == 0
     suite = suite_of(project, "bare")
-    assert set(limits(suite, "int8")) == {"agreement", "score_shift", "latency_p50"}
-    assert set(limits(suite, "fp32")) == {"latency_p50"}
+    assert set(limits(suite, "int8")) == {"agreement", "score_shift", *EVERY}
+    assert set(limits(suite, "fp32")) == EVERY
     assert not SuiteData(suite).split("validation").annotated
 
 
@@ -141,7 +145,7 @@ def test_too_few_images_get_no_budget_on_scores(
     assert main(["init", "--model", "yolov8n.onnx", "--data", "data"]) == 0
     out = capsys.readouterr().out
     assert "add validation images" in out
-    assert set(limits(suite_of(project, "yolov8n"), "fp32")) == {"latency_p50"}
+    assert set(limits(suite_of(project, "yolov8n"), "fp32")) == EVERY
 
 
 @pytest.mark.parametrize(

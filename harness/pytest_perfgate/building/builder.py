@@ -265,7 +265,7 @@ class _Chain:
             raise BuildError("a step cannot score validation images: they judge its result")
         session = self._session(artifact)
         try:
-            data, run = self._data.split(split), FrameRun(self._data.pipeline, session)
+            data, run = self._data.split(split), FrameRun(self._data.declared, session)
             starts = starts_of(self._data.task, data)
             predictions = []
             for index in range(len(data.images)):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest_perfgate
-from pytest_perfgate import registry, tasks
+from pytest_perfgate import proving, registry, tasks
 from pytest_perfgate.artifact import TORCH, OptionsModel
 from pytest_perfgate.building import runtime_check, suite_data
 from pytest_perfgate.building.artifact_handle import ArtifactHandle
@@ -122,6 +122,7 @@ def evaluation_key(
     on the way are compared besides.
     """
     runtime: Runtime = registry.find(registry.RUNTIMES, recipe.runtime.name)
+    planted = suite.planted
     return digest_of(
         {
             "what": "evaluation with predictions, outputs, cold load, doubt and trial",
@@ -149,6 +150,11 @@ def evaluation_key(
             "threads": suite.threads,
             "machine": this_machine().id,
         }
+        | (
+            {}
+            if planted is None
+            else {"planted": [asdict(planted), digest_folder(Path(proving.__file__).parent)]}
+        )
     )
 
 
@@ -180,12 +186,12 @@ def evaluator(suite: Suite, data: SuiteData) -> dict[str, Any]:
     own = (suite.input.get("preprocess"), *map(suite.output.get, ("postprocess", "tracker")))
     modules += _packages_of(*own)
     # A decoder may come from a package of its own, by an entry point.
-    modules += [type(part).__module__.partition(".")[0] for part in (task, *_parts(data.pipeline))]
+    modules += [type(part).__module__.partition(".")[0] for part in (task, *_parts(data.declared))]
     return {
         "pytest_perfgate": pytest_perfgate.__version__,
         "tasks": digest_folder(Path(tasks.__file__).parent),
         "task": [suite.task, whole_code(task)],
-        "pipeline": [whole_code(part) for part in _parts(data.pipeline)],
+        "pipeline": [whole_code(part) for part in _parts(data.declared)],
         "packages": versions_of(modules),
     }
 

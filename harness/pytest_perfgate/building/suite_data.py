@@ -25,6 +25,10 @@ VALIDATION = "validation"
 class SuiteData:
     """The splits of one suite, each loaded at first use and kept; `progress(done, total, note)` is
     called while images are digested.
+
+    Attributes:
+        declared: the pipeline as the suite declares it; steps build with it.
+        pipeline: the same, with the fault that the suite has planted in it.
     """
 
     def __init__(self, suite: Suite, progress: DigestProgress = lambda *_: None) -> None:
@@ -38,7 +42,12 @@ class SuiteData:
         declared = self.task.Output.model_validate(dict(suite.output))
         self.output = self.task.fit_output(declared, lambda: self.split(VALIDATION))
         own = self.task.pipeline(self.input, self.output)
-        self.pipeline: Pipeline = StatefulPipeline(own, suite.state) if suite.state else own
+        self.declared: Pipeline = StatefulPipeline(own, suite.state) if suite.state else own
+        self.pipeline = self.declared
+        if suite.planted is not None:  # no other process imports what plants faults
+            from pytest_perfgate.proving.stages import plant_in_pipeline
+
+            self.pipeline = plant_in_pipeline(self.declared, suite.planted)
 
     def split(self, name: str) -> Any:
         """The task's data object of a split, or of what an import path in a step's options names.
@@ -62,6 +71,10 @@ class SuiteData:
                 raise DataError("there are no images", where=where)
             if isinstance(data, Digested):
                 data.listen(lambda done, total: self._progress(done, total, f"reading {name}"))
+            if self._suite.planted is not None:
+                from pytest_perfgate.proving.data import plant_in_split
+
+                data = plant_in_split(data, name, self._suite.planted)
             self._splits[name] = data
         return self._splits[name]
 
@@ -98,8 +111,8 @@ class SuiteData:
                 rows.append(other)
         while len(rows) < count:
             rows.append(rows[-1])
-        inputs = self.pipeline.preprocess(rows)[0]
-        return inputs.take(range(count)) if self.pipeline.in_tiles else inputs
+        inputs = self.declared.preprocess(rows)[0]
+        return inputs.take(range(count)) if self.declared.in_tiles else inputs
 
     def inputs(
         self, split: str, limit: int, session: InferenceSession | None = None
@@ -112,12 +125,12 @@ class SuiteData:
 
         data = self.split(split)
         starts = starts_of(self.task, data)
-        run = None if session is None else FrameRun(self.pipeline, session)
+        run = None if session is None else FrameRun(self.declared, session)
         for index in range(min(limit, len(data.images))):
             image = np.array(data.images[index])
             if run is None:
-                alone = self.pipeline.preprocess([image])[0]
-                yield alone.take([index % len(alone)]) if self.pipeline.in_tiles else alone
+                alone = self.declared.preprocess([image])[0]
+                yield alone.take([index % len(alone)]) if self.declared.in_tiles else alone
                 continue
             if index in starts:
                 run.begin()

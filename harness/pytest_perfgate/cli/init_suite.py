@@ -23,6 +23,19 @@ def test_budget(budget):
     budget.check()
 '''
 
+OF_EVERY_RECIPE = (
+    'latency_p50   = { regression = "10%" }',
+    'latency_p99   = { regression = "100%" }',
+    'throughput    = { regression = "20%" }',
+    'load_time     = { regression = "50%" }',
+    'peak_memory   = { regression = "10%" }',
+    'artifact_size = { regression = "2%" }',
+)
+"""Budgets that no recipe is written without. `pytest-perfgate prove` shows what they see."""
+
+_USUAL_SHIFT = 0.1
+"""The shift of scores from which a report names a recipe; half the scores rank as before."""
+
 _USUAL_DROP = 0.01
 """What 8-bit recipes are usually held to; images decide whether they can be."""
 
@@ -96,7 +109,7 @@ def draft(
     tables = [_suite_table(guess.task, named, model)]
     tables.append(_data_table(project, here, data, scored, guess.task, files, lines))
     tables += [_table(f"suite.{key}", getattr(guess, key)) for key in ("input", "output")]
-    scores = _budgets(data, guess.task, scored, lines)
+    scores = budgets(data, guess.task, scored, lines)
     root = "fp32" if model.runtime == "onnxruntime" else model.runtime
     tables.append(_recipe(root, "", f'runtime = "{model.runtime}"', scores.reference))
     if not model.int8:
@@ -168,8 +181,8 @@ def _data_table(
     return "\n".join(rows) + "\n"
 
 
-def _budgets(data: DataFacts, task: str, scored: bool, lines: list[Line]) -> _Scores:
-    """Budgets on scores that so many images can decide."""
+def budgets(data: DataFacts, task: str, scored: bool, lines: list[Line]) -> _Scores:
+    """Budgets on scores that so many images can decide; notes of them go to `lines`."""
     from pytest_perfgate.stats import expected_change
     from pytest_perfgate.verdicts.evidence import Risk
 
@@ -189,8 +202,8 @@ def _budgets(data: DataFacts, task: str, scored: bool, lines: list[Line]) -> _Sc
         return _Scores(
             (),
             (
-                f"agreement   = {{ min = {floor:g} }}",
-                f"score_shift = {{ max = {shift:g} }}",
+                f"agreement     = {{ min = {floor:g} }}",
+                f"score_shift   = {{ max = {shift:g} }}",
             ),
         )
     metric = "map" if task == DETECTION else "accuracy"
@@ -209,8 +222,14 @@ def _budgets(data: DataFacts, task: str, scored: bool, lines: list[Line]) -> _Sc
         else f"usual for 8 bits, and {images} images can decide it"
     )
     lines.append(Line(f"{metric} drop", f"{drop:g}", why))
+    ceiling = rounded(expected_change.shift_ceiling(images, alpha), up=True)
+    shift = max(_USUAL_SHIFT, ceiling)
     return _Scores(
-        (f"{metric:<11} = {{ regression = {drop:g} }}",), (f"{metric:<11} = {{ drop = {drop:g} }}",)
+        (f"{metric:<13} = {{ regression = {drop:g} }}",),
+        (
+            f"{metric:<13} = {{ drop = {drop:g} }}",
+            f"score_shift   = {{ max = {shift:g} }}",
+        ),
     )
 
 
@@ -218,7 +237,7 @@ def _recipe(name: str, parent: str, line: str, scores: tuple[str, ...]) -> str:
     rows = ["[[recipe]]", f'name    = "{name}"']
     if parent:
         rows.append(f'from    = "{parent}"')
-    rows += [line, "[recipe.budgets]", *scores, 'latency_p50 = { regression = "10%" }']
+    rows += [line, "[recipe.budgets]", *scores, *OF_EVERY_RECIPE]
     return "\n".join(rows) + "\n"
 
 

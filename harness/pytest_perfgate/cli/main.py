@@ -22,6 +22,7 @@ from pytest_perfgate.cli import (
     history,
     init,
     lock,
+    prove,
     report,
     schema,
 )
@@ -29,7 +30,7 @@ from pytest_perfgate.errors import PerfgateError
 from pytest_perfgate.plain_text import printable
 
 _COMMANDS = (
-    *(init, lock, schema, doctor, explain, freeze, bisect),
+    *(init, lock, schema, doctor, prove, explain, freeze, bisect),
     *(report, history, confirm, alerts, baselines, cache),
 )
 

@@ -157,6 +157,21 @@ class SearchSpec:
 
 
 @dataclass(frozen=True)
+class PlantedFault:
+    """A fault that `pytest-perfgate prove` plants in one recipe of a suite.
+
+    Attributes:
+        name: of the fault (`pytest_perfgate.proving.catalogue`).
+        recipe: whose session and predictions have it.
+        size: in seconds or bytes, as the fault counts; 0 for a fault of one size.
+    """
+
+    name: str
+    recipe: str
+    size: float = 0.0
+
+
+@dataclass(frozen=True)
 class Recipe:
     """One recipe with everything it inherits resolved.
 
@@ -217,6 +232,7 @@ class Suite:
         locations: URL to what the lock file says of it, of all that the suite names.
         fetched: locations as the suite names them, once their files are in the cache.
         state: outputs of the network that are inputs of the next frame.
+        planted: the fault of a candidate of `pytest-perfgate prove`; None everywhere else.
     """
 
     name: str
@@ -242,6 +258,7 @@ class Suite:
     locations: Mapping[str, Locked] = field(default_factory=dict)
     fetched: Mapping[str, Fetched] = field(default_factory=dict)
     state: tuple[Feedback, ...] = ()
+    planted: PlantedFault | None = None
 
     @property
     def folder(self) -> Path:

@@ -22,7 +22,7 @@ from pytest_perfgate.building.keys import evaluation_key, trial_key
 from pytest_perfgate.building.opening import context_of, open_session
 from pytest_perfgate.building.project_code import Watch
 from pytest_perfgate.building.suite_data import VALIDATION, SuiteData
-from pytest_perfgate.errors import PerfgateError
+from pytest_perfgate.errors import PerfgateError, RuntimeFault
 from pytest_perfgate.files import replacing
 from pytest_perfgate.records.accuracy import Accuracy, Doubt
 from pytest_perfgate.records.recipe import Recipe, Suite
@@ -268,6 +268,7 @@ def _evaluate(
         for index in range(total):
             image = np.array(validation.images[index])
             turn = run.step([image], begins=int(index in starts))
+            _refuse_void(turn.outputs, index)
             if index in chosen:
                 packed = data.task.pack(turn.predictions)
                 recorder.add(index, turn.outputs, digest_predictions(packed))
@@ -297,6 +298,24 @@ def _evaluate(
     accuracy = accuracy.model_copy(update={"seconds": seconds})
     evaluation = _Evaluation(accuracy=accuracy, facts=facts, load_time_cold=cold, tried=tried)
     return evaluation, data.task.pack(predictions), recorder.finish()
+
+
+def _refuse_void(outputs: Sequence[Any], index: int) -> None:
+    """Check that outputs of an image have a finite value.
+
+    Post-processing leaves out boxes that are no numbers, so that one image among many would be
+    missed by no score. Single values may be infinite: networks mask by them.
+
+    Raises:
+        RuntimeFault: one of them has none.
+    """
+    for number, output in enumerate(outputs):
+        array = np.asarray(output)
+        if array.dtype.kind == "f" and array.size and not np.isfinite(array).any():
+            raise RuntimeFault(
+                f"output {number} of validation image {index} has no finite value",
+                next_step="look for overflows: 16-bit layers, a division by zero, a logarithm",
+            )
 
 
 def _repeat(

@@ -1,0 +1,1 @@
+"""Faults that `pytest-perfgate prove` plants: each changes what it says, and nothing else."""
