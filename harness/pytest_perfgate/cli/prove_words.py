@@ -98,10 +98,11 @@ def _harmless(proof: Proof) -> Iterator[str]:
     if not proof.harmless:
         return
     reds = proof.false_alarms
+    launches = max((row.timed for row in timed), default=0)
+    how = f"{len(timed)} timed in {count_of(launches, 'launch', 'launches')}; the others judged by "
     yield (
         f"{count_of(len(proof.harmless), 'harmless change', 'harmless changes')}: {len(reds)} red "
-        f"({len(timed)} timed in {max((row.timed for row in timed), default=0)} launches; the "
-        "others judged by all that needs no launch)"
+        f"({how if timed else 'judged by '}all that needs no launch)"
     )
     for row in reds:
         cell = next(cell for cell in row.cells if cell.red)
