@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
 from tests.conftest import Project
+from tests.squares import RECIPES
 
 
 def test_one_session_is_told_everywhere(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -18,10 +20,12 @@ def test_one_session_is_told_everywhere(project: Project, monkeypatch: pytest.Mo
         *("-k", "plain-artifact", "--junitxml", "junit.xml"),
         "--perf-markdown=out/comment.md",
         "--perf-openmetrics=out/perfgate.prom",
+        "--perf-ctrf=out/ctrf.json",
         page=True,
     )
     result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(["markdown: out/comment.md", "openmetrics: out/perfgate.prom"])
+    written = ["markdown: out/comment.md", "openmetrics: out/perfgate.prom", "ctrf: out/ctrf.json"]
+    result.stdout.fnmatch_lines(written)
     (page,) = (project.root / "reports").glob("[0-9]*.html")
     for file in (summary, project.root / "out" / "comment.md"):
         text = file.read_text(encoding="utf-8")
@@ -29,6 +33,8 @@ def test_one_session_is_told_everywhere(project: Project, monkeypatch: pytest.Mo
         assert f"`reports/{page.name}`" in text
     metrics = (project.root / "out" / "perfgate.prom").read_text(encoding="utf-8")
     assert 'recipe="plain",metric="artifact_size",verdict="PASS"} 1' in metrics
+    (test,) = json.loads((project.root / "out" / "ctrf.json").read_bytes())["results"]["tests"]
+    assert (test["name"], test["status"]) == ("plain-artifact_size", "passed")
     cases = ElementTree.parse(project.root / "junit.xml").findall(".//property")  # noqa: S314 - own
     reported = {case.get("name"): case.get("value") for case in cases}
     assert reported["verdict"] == "PASS"
@@ -51,7 +57,7 @@ def test_the_summary_can_be_left_alone(project: Project, monkeypatch: pytest.Mon
     result.stdout.fnmatch_lines(["*summary cannot be written*"])
 
 
-@pytest.mark.parametrize("option", ["--perf-markdown", "--perf-openmetrics"])
+@pytest.mark.parametrize("option", ["--perf-markdown", "--perf-openmetrics", "--perf-ctrf"])
 def test_a_file_that_cannot_be_written_is_refused_before_measuring(
     project: Project, option: str
 ) -> None:
@@ -72,3 +78,19 @@ def test_a_password_in_the_uri_of_mlflow_is_refused(project: Project) -> None:
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*MLFLOW_TRACKING_PASSWORD*"])
     assert "secret" not in result.stderr.str()
+
+
+def test_a_broken_budget_is_an_annotation_of_the_job(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On GitHub alone, and `--perf-annotations never` prints none."""
+    project.write(RECIPES.replace('max = "1 MB"', 'max = "1 B"'))
+    options = "-k", "plain-artifact"
+    assert "::error" not in project.run(*options).stdout.str()
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    result = project.run(*options)
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(
+        ["::error file=*recipes.toml,title=FAIL *%3A plain artifact_size::*next: *"]
+    )
+    assert "::error" not in project.run(*options, "--perf-annotations", "never").stdout.str()

@@ -106,3 +106,42 @@ def test_without_duckdb_the_command_to_install_it_is_said(
     monkeypatch.setitem(sys.modules, "duckdb", None)
     assert main(["report", "--history"]) == 1
     assert "pip install 'pytest-perfgate[history]'" in capsys.readouterr().err
+
+
+def test_sql_answers_what_no_page_shows(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A table for people, or CSV; values that are not there are a dash."""
+    main(["history", "import", *map(str, (project / "reports").glob("*.json"))])
+    capsys.readouterr()
+    query = "SELECT recipe, count(*) AS n, NULL AS none FROM history GROUP BY recipe ORDER BY ALL"
+    assert main(["history", "sql", query]) == 0
+    head, *rows = capsys.readouterr().out.splitlines()
+    assert head.split() == ["recipe", "n", "none"]
+    assert rows
+    assert all(row.split()[2] == "-" and int(row.split()[1]) % 3 == 0 for row in rows)
+    assert main(["history", "sql", "--csv", query]) == 0
+    assert capsys.readouterr().out.startswith("recipe,n,none\n")
+    assert main(["history", "sql", "DESCRIBE history"]) == 0
+    assert "compared_low" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELEC 1",
+        "SELECT nothing FROM history",
+        "SELECT 1; SELECT 2",
+        "COPY history TO 'stolen.csv'",
+        "DROP VIEW history",
+    ],
+)
+def test_sql_answers_one_select_alone(
+    project: Path, capsys: pytest.CaptureFixture[str], query: str
+) -> None:
+    """A wrong query is told from a history that cannot be read; nothing is written."""
+    main(["history", "import", *map(str, (project / "reports").glob("*.json"))])
+    before = sorted(project.rglob("*"))
+    assert main(["history", "sql", query]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("the query is wrong: ")
+    assert "DESCRIBE history" in said
+    assert sorted(project.rglob("*")) == before

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from pytest_perfgate.errors import HistoryError, PerfgateError, ReportError
 from pytest_perfgate.files import put, writing
+from pytest_perfgate.plain_text import printable
 
 FOLDER = Path("reports/history")
+_ROWS = 200
+"""Of a table in a terminal; --csv writes all."""
+
+_SQL = """\
+Answers one SELECT over the view `history`: a row per session, recipe and metric, each session
+once. `DESCRIBE history` lists the columns.
+
+exit code: 0 answered
+           1 there is no history, or a file of it could not be read
+           2 the query is wrong"""
 
 
 def add_command(commands: Any) -> None:
@@ -25,7 +38,16 @@ def add_command(commands: Any) -> None:
     listed.set_defaults(run=_list)
     compact = actions.add_parser("compact", help="put each past month into one file")
     compact.set_defaults(run=_compact)
-    for action in (imported, listed, compact):
+    sql = actions.add_parser(
+        "sql",
+        help="answer a query in DuckDB's SQL over the view `history`",
+        description=_SQL,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    sql.add_argument("query", help="such as: SELECT recipe, count(*) FROM history GROUP BY recipe")
+    sql.add_argument("--csv", action="store_true", help="write comma-separated values, all rows")
+    sql.set_defaults(run=_sql)
+    for action in (imported, listed, compact, sql):
         folder_option(action, "--history")
 
 
@@ -122,6 +144,44 @@ def _compact(arguments: argparse.Namespace) -> int:
     if not done:
         print("nothing to do: every month that is over is one file")
     return 1 if store.unread else 0
+
+
+def _sql(arguments: argparse.Namespace) -> int:
+    import duckdb
+
+    from pytest_perfgate.history.store import History
+
+    check_folder(arguments.history)
+    with History(arguments.history) as store:
+        store.view("history")
+        try:
+            names, rows = store.answer(arguments.query)
+        except duckdb.Error as error:
+            print(printable(f"the query is wrong: {error}"), file=sys.stderr)
+            print("next: pytest-perfgate history sql 'DESCRIBE history'", file=sys.stderr)
+            return 2
+    say_unread(store.unread)
+    if arguments.csv:
+        csv.writer(sys.stdout, lineterminator="\n").writerows([names, *rows])
+        return 1 if store.unread else 0
+    cells = [[printable(_cell(value)).replace("\n", " ") for value in row] for row in rows[:_ROWS]]
+    _print_table([names, *cells])
+    if len(rows) > _ROWS:
+        print(f"… {len(rows) - _ROWS:,} more rows: --csv writes all")
+    return 1 if store.unread else 0
+
+
+def _print_table(rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        print("  ".join(cells).rstrip())
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def check_folder(folder: Path) -> None:

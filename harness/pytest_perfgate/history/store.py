@@ -224,6 +224,22 @@ class History(contextlib.ExitStack):
         """
         return self._reading(lambda: self._engine.execute(text, list(values)))
 
+    def answer(self, text: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """Columns and rows of one SELECT of a user's, over views of `view`.
+
+        Raises:
+            HistoryError: the files cannot be read together.
+            duckdb.Error: the text is no SELECT, or not one that can be answered.
+        """
+        import duckdb
+
+        kinds = [statement.type for statement in self._engine.extract_statements(text)]
+        if kinds != [duckdb.StatementType.SELECT]:
+            raise duckdb.InvalidInputException("valid: one SELECT")
+        self._engine.execute(f"EXPLAIN {text}")  # its mistakes, before damage of files is sought
+        result = self.query(text)
+        return [column[0] for column in result.description], result.fetchall()
+
     def _reading(self, work: Callable[[], _Result]) -> _Result:
         """The result of `work`, which reads files. Damage deep in a file is met only when its
         columns are read: such files are then found, added to `unread`, and left out. (An error of

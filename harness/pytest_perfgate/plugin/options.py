@@ -220,6 +220,20 @@ OPTIONS = (
         metavar="FILE",
     ),
     Option(
+        "--perf-ctrf",
+        "write a CTRF file (JSON of the Common Test Report Format) too, a test per budget",
+        default="",
+        field="ctrf",
+        metavar="FILE",
+    ),
+    Option(
+        "--perf-annotations",
+        "print broken budgets as annotations of the job, when $GITHUB_ACTIONS is true",
+        default="auto",
+        field="annotations",
+        choices=("auto", "never"),
+    ),
+    Option(
         "--perf-mlflow",
         "log the session to this MLflow tracking store, such as sqlite:///mlflow.db",
         default="",

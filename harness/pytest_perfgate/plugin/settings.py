@@ -143,6 +143,10 @@ def _step_summary(given: _Given) -> Path | None:
     return Path(text) if text and given.value == "auto" else None
 
 
+def _annotations(given: _Given) -> bool:
+    return given.value == "auto" and os.environ.get("GITHUB_ACTIONS") == "true"
+
+
 def _mlflow(given: _Given) -> str:
     """The tracking store, checked before any long work."""
     uri = str(given.value)
@@ -181,6 +185,8 @@ _READERS: Mapping[str, Callable[[_Given], Any]] = {
     "cache": _folder,
     "markdown": _file,
     "openmetrics": _file,
+    "ctrf": _file,
+    "annotations": _annotations,
     "history": _history,
     "confirm": _confirm,
     "step_summary": _step_summary,

@@ -43,7 +43,8 @@ class Settings:
         confirm: measure the steps that the history found again, at the end.
         base_env: packages of the base's arms: requirements, a file of them, or an interpreter; ""
             for this session's.
-        markdown, openmetrics: files that the session is written into too, None for none.
+        markdown, openmetrics, ctrf: files that the session is written into too, None for none.
+        annotations: print broken budgets as annotations of a GitHub job.
         mlflow: the MLflow tracking store that the session is logged to, "" for none.
         step_summary: the summary of the CI job's step, None for none.
         profile: which recipes to profile after measuring: "failed" (a time budget is broken),
@@ -71,6 +72,8 @@ class Settings:
     import_path: tuple[Path, ...] = ()
     markdown: Path | None = None
     openmetrics: Path | None = None
+    ctrf: Path | None = None
+    annotations: bool = False
     step_summary: Path | None = None
     profile: str = "failed"
     mlflow: str = ""

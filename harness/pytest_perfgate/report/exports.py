@@ -1,4 +1,4 @@
-"""Where else a session goes: a Markdown file, a CI job's summary, OpenMetrics, MLflow."""
+"""Where else a session goes: Markdown, CTRF, OpenMetrics, MLflow, a CI job's own places."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def write(
     session: SessionRecord, metrics: Mapping[str, Metric], settings: Settings, page: Path | None
 ) -> Exported:
     """Writes what `settings` ask for; `page` is that of the session, None when there is none."""
-    from pytest_perfgate.report import markdown, openmetrics
+    from pytest_perfgate.report import annotations, ctrf, markdown, openmetrics
 
     report = short_path(page, settings.root) if page else ""
     lines: list[str] = []
@@ -50,6 +50,14 @@ def write(
             lines.append(f"openmetrics: {short_path(settings.openmetrics, settings.root)}")
         except PerfgateError as error:
             problems.append(error)
+    if settings.ctrf is not None:
+        try:
+            ctrf.write(settings.ctrf, session, report)
+            lines.append(f"ctrf: {short_path(settings.ctrf, settings.root)}")
+        except PerfgateError as error:
+            problems.append(error)
+    if settings.annotations:
+        lines += annotations.lines(session, report)
     if settings.step_summary is not None:
         try:
             markdown.append_summary(settings.step_summary, session, metrics, report=report)
