@@ -5,7 +5,7 @@ A line `{{ options: … }}` or `{{ metrics: … }}` of a page becomes a table:
     options: command line                   options of `pytest --perf`
     options: suite | recipe | budget | …    keys of `recipes.toml`
     options: GROUP NAME                     options of a step, a runtime, a workload, a decoder, a
-                                            source, or a task's `input` and `output`
+                                            mask_decoder, a source, or a task's `input` and `output`
     metrics: performance                    metrics of every task
     metrics: GROUP NAME...                  metrics of a task or of workloads
 """
@@ -33,6 +33,7 @@ GROUPS = {
     "runtime": registry.RUNTIMES,
     "workload": registry.WORKLOADS,
     "decoder": registry.DECODERS,
+    "mask_decoder": registry.MASK_DECODERS,
     "source": registry.SOURCES,
 }
 FILE_TABLES: dict[str, type[BaseModel]] = {

@@ -26,6 +26,7 @@ RUNTIMES = "pytest_perfgate.runtimes"
 WORKLOADS = "pytest_perfgate.workloads"
 TASKS = "pytest_perfgate.tasks"
 DECODERS = "pytest_perfgate.decoders"
+MASK_DECODERS = "pytest_perfgate.mask_decoders"
 
 _BASES = {
     SOURCES: "pytest_perfgate.sources:Source",
@@ -34,6 +35,7 @@ _BASES = {
     WORKLOADS: "pytest_perfgate.workloads:Workload",
     TASKS: "pytest_perfgate.tasks:Task",
     DECODERS: "pytest_perfgate.tasks.decoders:Decoder",
+    MASK_DECODERS: "pytest_perfgate.tasks.mask_decoders:MaskDecoder",
 }
 """The base class of each group, for messages: those modules import this one."""
 
@@ -110,7 +112,7 @@ def find(group: str, name: str) -> Any:
         RecipeError: no class has that name, its module does not import, or it does not derive from
             the group's base class.
     """
-    kind = group.rpartition(".")[2].rstrip("s")
+    kind = group.rpartition(".")[2].rstrip("s").replace("_", " ")
     if is_own(name):
         return _own(group, name, f"the {kind} {name!r}")
     for entry in _registered(group).select(name=name):

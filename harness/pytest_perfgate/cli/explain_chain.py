@@ -243,7 +243,8 @@ def _fate(metric: str, pieces: Sequence[Cut], record: SuiteRecord) -> str:
         beside = all(limit.kind in {status.value for status in _BESIDE} for limit in last.limits)
         first = (
             "no link reaches"
-            if beside and last.metric not in {"map", "oks_map", "accuracy", "miou"}
+            if beside
+            and last.metric not in {"map", "mask_map", "oks_map", "accuracy", "miou", "pq"}
             else "every link breaks"
         )
         return f"{last.status.value:<13}{metric}: {first} {limits} ({last.reason})"

@@ -20,7 +20,7 @@ Write = Callable[..., None]
 """Writes one line; keywords are pytest's markup (`red=True`)."""
 
 
-_SCORES = ("map", "oks_map", "accuracy", "miou")
+_SCORES = ("map", "mask_map", "oks_map", "accuracy", "miou", "pq")
 
 
 _WIDE = 0.1  # of a value, from which on half its interval stands beside it

@@ -166,8 +166,8 @@ def check_output(
     task = place.find(registry.TASKS, task_name, "suite.task")
     options = place.validate(task.Output, dict(output), "suite.output")
     if "decode" in task.Output.model_fields:
-        name = output.get("decode", "boxes_scores")
-        decoder = place.find(registry.DECODERS, name, "suite.output.decode")
+        name = output.get("decode", task.Output.model_fields["decode"].default)
+        decoder = place.find(task.decoders, name, "suite.output.decode")
         place.validate(decoder.Options, output.get("options", {}), "suite.output.options")
     given = place.validate(task.Input, dict(pixels), "suite.input")
     try:

@@ -133,6 +133,7 @@ class Task(registry.Extension, ABC):
         in_order: whether images are frames of sequences, to be taken in order. `Data` then has
             `sequences` too, the lengths of the sequences that `images` consists of. Default: no.
         class_score: name of the score of each class in `Accuracy.per_category`, as the page has it.
+        decoders: the entry-point group of its decoders, for an `Output` with the key `decode`.
         Input, Output: options of a suite's `[suite.input]` and `[suite.output]`. Default: none.
         requires: packages that evaluation imports. Default: none.
         merges_tiles: whether its pipeline merges predictions of tiles. Default: no.
@@ -148,6 +149,7 @@ class Task(registry.Extension, ABC):
     in_order: bool = False
     class_score: str = "score"
     merges_tiles: bool = False
+    decoders: str = registry.DECODERS
 
     Input: type[OptionsModel] = NoOptions
     Output: type[OptionsModel] = NoOptions

@@ -24,6 +24,21 @@ def overlap(one: npt.NDArray[Any], many: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return result
 
 
+def crowd_overlap(
+    one: npt.NDArray[Any], many: npt.NDArray[Any], crowd: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.float64]:
+    """Intersection over union of corner boxes (A, 4) with (B, 4): (A, B); over the area of the
+    former for a `crowd` (B,) among the latter, as COCO has it.
+    """
+    if not len(many) or not len(one):
+        return np.zeros((len(one), len(many)))
+    inner = intersections(one, many)
+    ours, theirs = areas(one)[:, None], areas(many)[None, :]
+    union = np.where(crowd[None, :], ours, ours + theirs - inner)
+    result: npt.NDArray[Any] = inner / np.maximum(union, 1e-12)
+    return result
+
+
 def intersections(one: npt.NDArray[Any], many: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Areas in which corner boxes (A, 4) and (B, 4) overlap: (A, B)."""
     left_top = np.maximum(one[:, None, :2], many[None, :, :2])

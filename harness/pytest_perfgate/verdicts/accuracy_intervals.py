@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _BITS = {
     f"{kind}{name}": bits
-    for kind in ("", "oks_")
+    for kind in ("", "mask_", "oks_")
     for name, bits in (("map", tuple(range(10))), ("map50", (0,)), ("map75", (5,)))
 }
 """Which thresholds of the matches a metric is over."""
@@ -35,7 +35,7 @@ FLAGGED_SHIFT = 0.1
 FLAGGED_DROP = 0.01
 """… when its main score is within this of the reference's: nothing else would show it."""
 
-_MAIN = ("map", "oks_map", "accuracy", "miou", "hota")
+_MAIN = ("map", "mask_map", "oks_map", "accuracy", "miou", "pq", "hota")
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 Kind = Literal["bbox", "segm", "keypoints"]
 
@@ -45,6 +49,31 @@ def official(
         if sigmas:
             evaluator.params.kpt_oks_sigmas = np.array(sigmas, dtype=np.float64)
         evaluator.run()
+    return _scores(evaluator, truth)
+
+
+def official_of(
+    truth: dict[str, Any],
+    results: Sequence[dict[str, Any]],
+    overlaps: Mapping[tuple[int, int], npt.NDArray[np.float64]],
+) -> Official:
+    """COCO's scores of `results`, one or more, as of `official`, from overlaps that are known
+    already: (D, O) by image and category index, of the results, best first and cut to those that
+    count, with the objects. Objects and results have a box and an area.
+    """
+    from faster_coco_eval import COCO, COCOeval_faster
+
+    numbered = [{**result, "id": row + 1, "iscrowd": 0} for row, result in enumerate(results)]
+    with contextlib.redirect_stdout(io.StringIO()):
+        # Whatever overlaps, boxes or masks: matching and accumulation are the same.
+        detected = COCO({**truth, "annotations": numbered})
+        evaluator = COCOeval_faster(COCO(truth), detected, "bbox", print_function=lambda *_: None)
+        evaluator.computeIoU = lambda image, category: overlaps[image - 1, category - 1]
+        evaluator.run()
+    return _scores(evaluator, truth)
+
+
+def _scores(evaluator: Any, truth: dict[str, Any]) -> Official:
     stats = {name: float(value) for name, value in evaluator.stats_as_dict.items()}
     precision = evaluator.eval["precision"]  # (T, R, K, areas, detections)
     per_category = {}

@@ -42,18 +42,18 @@ def read_coco(
     place = declared_folder(source, folder, root)
     names = listed_names(source, folder, root)
     if "annotations" not in source:
-        return make(*_pictures_alone(place, names), False)
+        return make(*pictures_alone(place, names), False)
     file = declared_path(folder, str(source["annotations"]), root)
     coco = read_instances_file(file)
     try:
         if names is not None:
             coco = of_images(coco, names)
-        return make(ImageFiles(_picture_files(coco["images"], place)), coco, True)
+        return make(ImageFiles(picture_files(coco["images"], place)), coco, True)
     except DataError as error:
         raise error.at(str(file)) from None
 
 
-def _pictures_alone(place: Path, names: list[str] | None) -> tuple[ImageFiles, dict[str, Any]]:
+def pictures_alone(place: Path, names: list[str] | None) -> tuple[ImageFiles, dict[str, Any]]:
     """The pictures below a folder, or those of a list, and COCO's entries for them without any
     annotation.
 
@@ -103,7 +103,7 @@ def read_instances_file(file: Path) -> dict[str, Any]:
     return coco
 
 
-def _picture_files(entries: list[Any], place: Path) -> list[Path]:
+def picture_files(entries: list[Any], place: Path) -> list[Path]:
     """The file of each entry of `images`.
 
     Raises:

@@ -82,13 +82,13 @@ def read_instances(coco: Mapping[str, Any], count: int) -> Instances:
     """
     import numpy as np
 
-    images, annotations, categories = _lists(coco)
+    images, annotations, categories = lists(coco)
     image_ids = Ids("image", images)
     if len(images) != count:
         raise DataError(f"there are {count} images and {len(images)} entries for them")
     if not images:
         raise DataError("there are no images")
-    sizes = tuple(_size(row, entry) for row, entry in enumerate(images))
+    sizes = tuple(declared_size(row, entry) for row, entry in enumerate(images))
     category_ids = Ids("category", categories)
     names = _names(categories)
     image = image_ids.rows_of("image_id", annotations)
@@ -134,7 +134,7 @@ def of_images(coco: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
     Raises:
         DataError: no image, or more than one, has one of the names; an entry is wrong.
     """
-    images, annotations, categories = _lists(coco)
+    images, annotations, categories = lists(coco)
     rows_of: dict[str, list[int]] = {}
     for row, entry in enumerate(images):
         rows_of.setdefault(str(entry.get("file_name")), []).append(row)
@@ -163,7 +163,7 @@ def as_text(coco: Mapping[str, Any]) -> str:
     return json.dumps(coco, sort_keys=True, default=lambda value: value.tolist())
 
 
-def _lists(coco: Mapping[str, Any]) -> list[list[Mapping[str, Any]]]:
+def lists(coco: Mapping[str, Any]) -> list[list[Mapping[str, Any]]]:
     """The three lists of the file, each of tables."""
     keys = ("images", "annotations", "categories")
     for key in keys:
@@ -198,7 +198,7 @@ def _names(categories: Sequence[Mapping[str, Any]]) -> list[str]:
     return names
 
 
-def _size(row: int, entry: Mapping[str, Any]) -> tuple[int, int] | None:
+def declared_size(row: int, entry: Mapping[str, Any]) -> tuple[int, int] | None:
     """Declared (height, width); None when either is missing or null."""
     if entry.get("height") is None or entry.get("width") is None:
         return None
@@ -251,6 +251,8 @@ def _crowd(index: int, entry: Mapping[str, Any]) -> bool:
 
 def _number(value: Any) -> float | None:
     """A finite number, also one that is written as text."""
+    if type(value) is float or type(value) is int:  # nearly all of them
+        return float(value) if math.isfinite(value) else None
     if isinstance(value, bool) or not isinstance(value, (numbers.Real, str)):
         return None
     try:

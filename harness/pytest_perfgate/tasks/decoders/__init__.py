@@ -230,6 +230,17 @@ def listed(boxes: Any, scores: Any, labels: Any, floor: float, options: BoxOptio
     Raises:
         DataError: the scores are none, or the classes no whole numbers.
     """
+    rows, kept, categories = used(scores, labels, floor, options)
+    return as_corners(boxes[rows], options), kept, categories
+
+
+def used(scores: Any, labels: Any, floor: float, options: Classes) -> tuple[Any, Any, Any]:
+    """Of scores (M,) and classes (M,) those of the data's categories that are at least `floor`:
+    row, score and category of each, (K,).
+
+    Raises:
+        DataError: the scores are none, or the classes no whole numbers.
+    """
     import numpy as np
 
     refuse_other_scores(scores)
@@ -244,12 +255,8 @@ def listed(boxes: Any, scores: Any, labels: Any, floor: float, options: BoxOptio
             next_step="compare the order of outputs and columns with the decoder's",
         )
     whole = data_labels(whole, options)
-    kept &= whole >= 0
-    return (
-        as_corners(boxes[kept], options),
-        scores[kept].astype(np.float32, copy=False),
-        whole[kept],
-    )
+    rows = np.flatnonzero(kept & (whole >= 0))
+    return rows, scores[rows].astype(np.float32, copy=False), whole[rows]
 
 
 def data_labels(labels: Any, options: Classes) -> Any:

@@ -149,7 +149,7 @@ class Detection(Task):
             return {}
         from pytest_perfgate.tasks.detection.operating_point import ratios_at
 
-        return ratios_at(data.instances, predictions, output_options.operating_point)
+        return ratios_at(data, predictions, output_options.operating_point)
 
     def doubt(
         self,
@@ -268,9 +268,7 @@ class DetectionPipeline(Pipeline):
         """The network's outputs to one prediction per image, in pixels of the original image."""
         if self._own is not None:
             return self._own.read(outputs, meta)
-        import numpy as np
-
-        from pytest_perfgate.tasks.boxes import suppress
+        from pytest_perfgate.tasks.decoders.selection import selected, within
         from pytest_perfgate.tasks.detection.data import Prediction
 
         wanted = self._wanted
@@ -284,20 +282,16 @@ class DetectionPipeline(Pipeline):
             raise explained(error, outputs, meta, wanted) from None
         predictions = []
         for (boxes, scores, categories), where in zip(decoded, meta, strict=True):
-            if self._units == "fractions":
-                boxes = boxes * np.array([*where.network[::-1]] * 2, dtype=np.float32)  # noqa: PLW2901 - in network pixels from here on
-            if self.decoder.suppresses:
-                kept = suppress(
-                    boxes, scores, categories, wanted.iou_threshold, wanted.max_detections
-                )
-            else:
-                kept = np.argsort(-scores, kind="stable")[: wanted.max_detections]
-            height, width = where.original
-            mapped: Any = boxes[kept]
-            if self._units != "original":
-                mapped = mapped - np.array([*where.offset] * 2, dtype=np.float32)
-                mapped /= np.array([*where.scale] * 2, dtype=np.float32)
-            mapped = np.clip(mapped, 0, np.array([width, height] * 2, dtype=np.float32))
+            kept, mapped = selected(
+                boxes,
+                scores,
+                categories,
+                where,
+                wanted,
+                units=self._units,
+                suppresses=self.decoder.suppresses,
+            )
+            mapped = within(mapped, where)
             whole = (mapped[:, 2:] > mapped[:, :2]).all(axis=1)  # an empty box is no box
             kept = kept[whole]
             predictions.append(Prediction(mapped[whole], scores[kept], categories[kept]))

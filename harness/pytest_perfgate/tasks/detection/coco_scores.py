@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,8 +12,7 @@ import numpy.typing as npt
 
 from pytest_perfgate.errors import DataError
 from pytest_perfgate.records.accuracy import Accuracy
-from pytest_perfgate.tasks.boxes import areas, intersections
-from pytest_perfgate.tasks.coco.evaluator import official
+from pytest_perfgate.tasks.coco.evaluator import official_of
 from pytest_perfgate.tasks.coco.matching import Cell, matches
 
 if TYPE_CHECKING:
@@ -24,15 +23,16 @@ MOST = 100
 """Detections per image that count."""
 
 
-def evaluate(data: DetectionData, predictions: Sequence[Prediction]) -> Accuracy:
-    """COCO's scores by faster-coco-eval, with the matches that they rest on.
+def evaluate(data: DetectionData, predictions: Sequence[Prediction], prefix: str = "") -> Accuracy:
+    """COCO's scores by faster-coco-eval, with the matches that they rest on; `prefix` begins the
+    names of mean average precisions.
 
     Raises:
         DataError: the evaluator gave no valid score.
     """
     instances = data.instances
     if not data.annotated:
-        return _without_objects(data, predictions)
+        return _without_objects(data, predictions, prefix)
     if instances.crowd.all():
         raise DataError("there are no objects to find, so there is no score")
     count = len(instances.files)
@@ -53,18 +53,18 @@ def evaluate(data: DetectionData, predictions: Sequence[Prediction]) -> Accuracy
     predictions = [predictions[row] for row in order]
     place = np.argsort(np.array(order))  # row of the data to rank
     images = place[instances.image]
-    matching = matches(cells(instances, images, predictions), count, names)
-    values, per_category = _official(instances, images, predictions)
+    table = cells(data, images, predictions)
+    values, per_category = _official(instances, images, predictions, table)
     for name, value in values.items():
         if not math.isfinite(value) or value < 0:
             raise DataError(f"the evaluator gave {value} for {name}, which is no score")
     return Accuracy(
-        values=values,
+        values={f"{prefix}{name}": value for name, value in values.items()},
         per_category=per_category,
         images=count,
         data_digest=data.digest,
         predictions_digest=_digest(predictions),
-        matches=matching,
+        matches=matches(table, count, names),
         notes=data.notes,
         unmeasured=dict.fromkeys(_AT_A_POINT, _NO_POINT),
     )
@@ -78,11 +78,14 @@ _NO_POINT = (
 )
 
 
-def _without_objects(data: DetectionData, predictions: Sequence[Prediction]) -> Accuracy:
+def _without_objects(
+    data: DetectionData, predictions: Sequence[Prediction], prefix: str
+) -> Accuracy:
     """Of images without annotations nothing is scored; recipes are compared by `agreement`."""
     if len(predictions) != len(data.images):
         raise DataError(f"there are {len(predictions)} predictions for {len(data.images)} images")
-    names = ("map", "map50", "map75", "map_small", "map_medium", "map_large", *_AT_A_POINT)
+    sizes = ("map", "map50", "map75", "map_small", "map_medium", "map_large")
+    names = (*(f"{prefix}{name}" for name in sizes), *_AT_A_POINT)
     return Accuracy(
         values={},
         images=len(predictions),
@@ -94,7 +97,10 @@ def _without_objects(data: DetectionData, predictions: Sequence[Prediction]) -> 
 
 
 def _official(
-    instances: Instances, images: npt.NDArray[np.int64], predictions: Sequence[Prediction]
+    instances: Instances,
+    images: npt.NDArray[np.int64],
+    predictions: Sequence[Prediction],
+    table: Mapping[tuple[int, int], Cell],
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Scores by name, and average precision by category. `images` (K,) are the objects' ranks."""
     names = instances.categories
@@ -103,11 +109,13 @@ def _official(
             "image_id": image + 1,
             "category_id": category + 1,
             "bbox": [left, top, right - left, bottom - top],
+            "area": area,
             "score": score,
         }
         for image, prediction in enumerate(predictions)
-        for (left, top, right, bottom), score, category in zip(
+        for (left, top, right, bottom), area, score, category in zip(
             prediction.boxes.tolist(),
+            prediction.areas().tolist(),
             prediction.scores.tolist(),
             prediction.categories.tolist(),
             strict=True,
@@ -118,7 +126,8 @@ def _official(
         present = np.unique(instances.category[~instances.crowd]).tolist()
         nothing = {"map": 0.0, "map50": 0.0, "map75": 0.0}
         return nothing | dict.fromkeys(sizes, 0.0), {names[row]: 0.0 for row in present}
-    scores = official(_renumbered(instances, images), rows, "bbox")
+    overlaps = {key: cell.overlaps for key, cell in table.items()}
+    scores = official_of(_renumbered(instances, images), rows, overlaps)
     stats = scores.stats
     values = {"map": stats["AP_all"], "map50": stats["AP_50"], "map75": stats["AP_75"]}
     return values | {name: stats[f"AP_{name[4:]}"] for name in sizes}, scores.per_category
@@ -166,54 +175,39 @@ def _renumbered(instances: Instances, images: npt.NDArray[np.int64]) -> dict[str
 
 
 def cells(
-    instances: Instances, images: npt.NDArray[np.int64], predictions: Sequence[Prediction]
+    data: DetectionData, images: npt.NDArray[np.int64], predictions: Sequence[Prediction]
 ) -> dict[tuple[int, int], Cell]:
     """By (image, category) index: detections, best first, cut to what counts, and objects.
     `images` (K,) are the objects' rows in `predictions`.
     """
-    corners = instances.boxes.copy()
-    corners[:, 2:] += corners[:, :2]
+    instances = data.instances
     objects: dict[tuple[int, int], list[int]] = {}
     for index, key in enumerate(zip(images.tolist(), instances.category.tolist(), strict=True)):
         objects.setdefault(key, []).append(index)
     detections: dict[tuple[int, int], npt.NDArray[np.int64]] = {}
     for row, prediction in enumerate(predictions):
-        for category in np.unique(prediction.categories):
-            ours = np.flatnonzero(prediction.categories == category)
-            best = np.argsort(-prediction.scores[ours], kind="stable")[:MOST]
-            detections[row, int(category)] = ours[best]
+        order = np.argsort(-prediction.scores, kind="stable")
+        categories = prediction.categories[order]
+        grouped = order[np.argsort(categories, kind="stable")]
+        names, begins = np.unique(np.sort(categories), return_index=True)
+        for name, part in zip(names.tolist(), np.split(grouped, begins[1:]), strict=False):
+            detections[row, name] = part[:MOST]
     nothing = np.zeros(0, dtype=np.int64)
     result = {}
     for key in objects.keys() | detections.keys():
-        ours, theirs = detections.get(key, nothing), objects.get(key, [])
-        crowd = instances.crowd[theirs]
-        boxes = predictions[key[0]].boxes[ours].astype(np.float64)
+        ours, theirs = detections.get(key, nothing), np.array(objects.get(key, []), np.int64)
+        prediction, crowd = predictions[key[0]], instances.crowd[theirs]
         result[key] = Cell(
-            scores=predictions[key[0]].scores[ours].astype(np.float32),
-            overlaps=_coco_overlap(boxes, corners[theirs], crowd),
+            scores=prediction.scores[ours].astype(np.float32),
+            overlaps=data.overlaps(prediction, ours, theirs),
             ignored=crowd,  # the evaluator overrides `ignore` by "is crowd"
             crowd=crowd,
         )
     return result
 
 
-def _coco_overlap(
-    boxes: npt.NDArray[Any], objects: npt.NDArray[Any], crowd: npt.NDArray[Any]
-) -> npt.NDArray[Any]:
-    """Intersection over union; over the detection's own area for a crowd."""
-    if not len(objects) or not len(boxes):
-        return np.zeros((len(boxes), len(objects)))
-    inner = intersections(boxes, objects)
-    ours, theirs = areas(boxes)[:, None], areas(objects)[None, :]
-    union = np.where(crowd[None, :], ours, ours + theirs - inner)
-    result: npt.NDArray[Any] = inner / np.maximum(union, 1e-12)
-    return result
-
-
 def _digest(predictions: Sequence[Prediction]) -> str:
     total = hashlib.sha256()
     for prediction in predictions:
-        total.update(len(prediction.scores).to_bytes(4, "little"))
-        for array in (prediction.boxes, prediction.scores, prediction.categories):
-            total.update(np.ascontiguousarray(array).tobytes())
+        total.update(prediction.content())
     return total.hexdigest()

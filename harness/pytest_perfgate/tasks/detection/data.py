@@ -70,6 +70,25 @@ class DetectionData(Digested):
         }
         return DetectionData(SomeImages(self.images, rows), coco, self.annotated)
 
+    def overlaps(
+        self,
+        prediction: Prediction,
+        rows: npt.NDArray[np.int64],
+        objects: npt.NDArray[np.int64],
+    ) -> npt.NDArray[np.float64]:
+        """Intersection over union of some detections of an image with some of its objects, (D, O),
+        by their rows in the prediction and in `instances`; over the detection's own area for a
+        crowd.
+        """
+        from pytest_perfgate.tasks.boxes import crowd_overlap
+
+        instances = self.instances
+        corners = instances.boxes[objects]
+        corners[:, 2:] += corners[:, :2]
+        return crowd_overlap(
+            prediction.boxes[rows].astype("float64"), corners, instances.crowd[objects]
+        )
+
     @override
     def _check(self, index: int, image: npt.NDArray[np.uint8]) -> None:
         self.instances.compare_size(index, image.shape)
@@ -97,6 +116,18 @@ class Prediction:
     boxes: npt.NDArray[np.float32]
     scores: npt.NDArray[np.float32]
     categories: npt.NDArray[np.int64]
+
+    def areas(self) -> npt.NDArray[Any]:
+        """Square pixels of each detection, (M,)."""
+        from pytest_perfgate.tasks.boxes import areas
+
+        return areas(self.boxes.astype("float64"))
+
+    def content(self) -> bytes:
+        """All of it as bytes, equal only for equal predictions."""
+        count = len(self.scores).to_bytes(4, "little")
+        arrays = (self.boxes, self.scores, self.categories)
+        return b"".join((count, *(array.tobytes() for array in arrays)))
 
 
 def as_prediction(value: Any) -> Prediction:

@@ -12,15 +12,14 @@ from pytest_perfgate.tasks.coco.matching import greedy
 from pytest_perfgate.tasks.detection.coco_scores import cells
 
 if TYPE_CHECKING:
-    from pytest_perfgate.tasks.coco.instances import Instances
-    from pytest_perfgate.tasks.detection.data import Prediction
+    from pytest_perfgate.tasks.detection.data import DetectionData, Prediction
     from pytest_perfgate.tasks.detection.output import OperatingPoint
 
 Sums = npt.NDArray[np.float64]
 
 
 def ratios_at(
-    instances: Instances, predictions: Sequence[Prediction], point: OperatingPoint
+    data: DetectionData, predictions: Sequence[Prediction], point: OperatingPoint
 ) -> dict[str, tuple[Sums, Sums]]:
     """Numerator and denominator per image (images,) of precision, recall and F1.
 
@@ -29,7 +28,7 @@ def ratios_at(
     count, and crowds are no objects to find. F1 is 2 * hits / (detections + objects).
     """
     hits, counted, objects = np.zeros((3, len(predictions)))
-    for (row, _), cell in cells(instances, instances.image, predictions).items():
+    for (row, _), cell in cells(data, data.instances.image, predictions).items():
         objects[row] += int((~cell.ignored).sum())
         kept = cell.scores >= np.float32(point.score)
         matched, passed = greedy(cell.overlaps[kept], cell.ignored, cell.crowd, (point.iou,))

@@ -17,8 +17,8 @@ class OperatingPoint(OptionsModel):
     iou: float = Field(0.5, gt=0, le=1, description="lowest IoU of a detection with its object")
 
 
-class Output(OutputOptions, TileMatching):
-    """How the network's outputs become boxes: `[suite.output]`."""
+class DetectionsOutput(OutputOptions):
+    """What outputs of boxes and of masks have in common."""
 
     decode: str = Field("boxes_scores", description="name of the decoder of the network's outputs")
     options: dict[str, Any] = Field(default_factory=dict, description="options of the decoder")
@@ -44,3 +44,7 @@ class Output(OutputOptions, TileMatching):
         if value is not None and value.score < floor:
             raise ValueError(f"its score {value.score:g} is below score_threshold = {floor:g}")
         return value
+
+
+class Output(DetectionsOutput, TileMatching):
+    """How the network's outputs become boxes: `[suite.output]`."""

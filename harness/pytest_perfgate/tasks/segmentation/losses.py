@@ -71,7 +71,7 @@ def class_boxes(data: SegmentationData, index: int) -> tuple[SeenBox, ...]:
     """The box around the pixels of each class of an image's mask, in the order of classes."""
     true = data.mask(index)
     return tuple(
-        SeenBox(box=_around(true == label), category=str(data.classes[label]))
+        SeenBox(box=around(true == label), category=str(data.classes[label]))
         for label in _labels(true, len(data.classes))
     )
 
@@ -100,7 +100,7 @@ def _boxes(
     objects = {label: place for place, label in enumerate(_labels(true, classes))}
     boxes = [
         SeenBox(
-            box=_around(counted == label),
+            box=around(counted == label),
             category=str(data.classes[label]),
             score=round(float(np.nan_to_num(scores[label])), 4),
             object=objects.get(label),
@@ -110,7 +110,8 @@ def _boxes(
     return tuple(sorted(boxes, key=lambda box: -(box.score or 0.0)))
 
 
-def _around(mask: npt.NDArray[np.bool_]) -> tuple[float, float, float, float]:
+def around(mask: npt.NDArray[np.bool_]) -> tuple[float, float, float, float]:
+    """The smallest box around the pixels of a mask (H, W) that has some."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     return (float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1))
 

@@ -1,0 +1,1 @@
+"""Masks of single objects: read from annotations, painted from outputs, kept as runs."""
