@@ -89,7 +89,12 @@ class Detector(nn.Module):
         """Per level, finest first: class logits (N, CLASSES, h, w), box distances (N, 4, h, w) to
         left, top, right, bottom before `softplus`, in strides.
         """
-        c3 = self.stage3(self.stem(x))
+        levels = self.pyramid(self.stem(x))
+        return [head(level) for head, level in zip(self.heads, levels, strict=True)]
+
+    def pyramid(self, c2: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The stem's output to the features of each level (N, width, h, w), finest first."""
+        c3 = self.stage3(c2)
         c4 = self.stage4(c3)
         c5 = self.stage5(c4)
         p5 = self.lateral5(c5)
@@ -98,7 +103,7 @@ class Detector(nn.Module):
         p3 = self.smooth3(self.lateral3(c3) + up(p4, scale_factor=2.0, mode="nearest"))
         p4 = p4 + self.down4(p3)
         p5 = p5 + self.down5(p4)
-        return [head(level) for head, level in zip(self.heads, (p3, p4, p5), strict=True)]
+        return p3, p4, p5
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Boxes (N, A, 4) x0, y0, x1, y1 in pixels of `x`, and scores (N, A, CLASSES) in [0, 1]."""

@@ -54,10 +54,22 @@ def validation() -> SegmentationData:
 
 @dataclass(frozen=True)
 class MaskedScene:
-    """One scene: `image` uint8 (side, side, 3) RGB, `mask` uint8 (side, side) class ids."""
+    """One scene: `image` uint8 (side, side, 3) RGB, `mask` uint8 (side, side) class ids; of its
+    digits, which no other one's box touches, `boxes` (x, y, width, height) and `labels` 0 to 9.
+    """
 
     image: Image
     mask: Mask
+    boxes: tuple[tuple[int, int, int, int], ...]
+    labels: tuple[int, ...]
+
+    def digit(self, index: int) -> Mask:
+        """The ink of one digit, uint8 (side, side), 0 or 1."""
+        left, top, width, height = self.boxes[index]
+        there = np.s_[top : top + height, left : left + width]
+        ink = np.zeros_like(self.mask)
+        ink[there] = self.mask[there] == 1 + self.labels[index]
+        return ink
 
 
 class MaskComposer(Composer):
@@ -67,7 +79,8 @@ class MaskComposer(Composer):
         """The next scene: 1 to `most` digits that hardly overlap."""
         image = self._background(side).astype(np.float32)
         mask = np.zeros((side, side), dtype=np.uint8)
-        boxes: list[tuple[float, float, float, float]] = []
+        boxes: list[tuple[int, int, int, int]] = []
+        labels: list[int] = []
         for _ in range(int(self._random.integers(1, most + 1))):
             label = int(self._random.integers(len(digits.CLASSES)))
             alpha = self._ink(label, side)
@@ -81,9 +94,11 @@ class MaskComposer(Composer):
             image[there] += alpha[..., None] * (colour - image[there])
             mask[there][alpha > 0.1] = IGNORED
             mask[there][alpha > 0.5] = 1 + label
-            boxes.append((float(left), float(top), float(width), float(height)))
+            boxes.append((left, top, width, height))
+            labels.append(label)
         noisy = image + self._random.normal(0.0, 4.0, (side, side, 1)).astype(np.float32)
-        return MaskedScene(np.clip(noisy, 0, 255).astype(np.uint8), mask)
+        pixels = np.clip(noisy, 0, 255).astype(np.uint8)
+        return MaskedScene(pixels, mask, tuple(boxes), tuple(labels))
 
 
 def _load(split: Split) -> SegmentationData:
