@@ -26,6 +26,7 @@ from pytest_perfgate.sources import Fence, Source, SourceContext
 from pytest_perfgate.steps import Step
 from pytest_perfgate.tasks import Task
 from pytest_perfgate.tasks.decoders import Decoder
+from pytest_perfgate.tasks.mask_decoders import MaskDecoder
 from pytest_perfgate.tasks.pixels.geometry import Placed
 from pytest_perfgate.workloads import WorkContext, Workload
 
@@ -190,6 +191,20 @@ def test_the_decoder_of_the_example_decodes(install: Install) -> None:
     ((boxes, scores, categories),) = decoder.decode((table,), 0.5, decoder.Options(), [placed])
     assert (boxes.tolist(), categories.tolist()) == ([[0, 0, 4, 4]], [2])
     assert scores == pytest.approx([0.9])
+    assert (decoder.suppresses, decoder.units(decoder.Options())) == (True, "network")
+
+
+def test_the_mask_decoder_of_the_example_decodes(install: Install) -> None:
+    """Rows above the floor, with the planes of their masks."""
+    install(registry.MASK_DECODERS, "one_class = OneClass", example(MaskDecoder))
+    decoder = registry.find(registry.MASK_DECODERS, "one_class")
+    table = np.array([[[0, 0, 4, 4, 0.1], [1, 1, 3, 3, 0.9]]])
+    masks = np.stack([np.zeros((4, 4)), np.eye(4)])[None]
+    placed = Placed((1.0, 1.0), (4, 4), (4, 4))
+    (decoded,) = decoder.decode((table, masks), 0.5, decoder.Options(), [placed])
+    assert decoded.boxes.tolist() == [[1, 1, 3, 3]]
+    assert decoded.rows.tolist() == [1]
+    assert decoded.planes.part(1, slice(None), slice(None)).tolist() == np.eye(4).tolist()
     assert (decoder.suppresses, decoder.units(decoder.Options())) == (True, "network")
 
 
