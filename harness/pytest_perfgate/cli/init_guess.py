@@ -220,7 +220,9 @@ def _of_one(shapes: Sequence[Shape]) -> list[Decoding]:
     if rows is not None and rows > 4 and (columns is None or rows < columns):
         count = rows - 4 - masks
         why = f"{_shown(shape)}: 4 + {count} classes"
-        why += f" + {masks} mask coefficients, which are not scored" if masks else ""
+        if masks:
+            why += f" + {masks} mask coefficients, which are not scored; "
+            why += 'task = "instances" scores masks, as docs/instances.md shows'
         options = {"classes": list(range(count))} if masks else {}
         fits.append(Decoding("ultralytics", count, why, options))
     if columns is not None and columns > 5 and (rows is None or columns < rows):

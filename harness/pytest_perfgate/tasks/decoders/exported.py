@@ -186,6 +186,6 @@ def _refuse_masks(outputs: tuple[Any, ...], columns: int, classes: tuple[int, ..
         f"this is a segmentation export: of the {columns} columns after the box the last {masks} "
         f"are mask coefficients, for the second output {tuple(outputs[1].shape)}",
         where="suite.output.decode",
-        next_step="export the network for detection, or score its boxes alone: "
+        next_step='score its masks: task = "instances"; or its boxes alone: '
         f"options = {{ classes = [0, ..., {scores - 1}] }}",
     )
