@@ -7,6 +7,7 @@ Binarization"). A kernel here is the box of a line without a quarter of its heig
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,9 +38,15 @@ def masked(count: int, seed: int) -> SegmentationData:
     lines = pages(count, seed)
     masks = np.zeros((count, HEIGHT, WIDTH), dtype=np.uint8)
     for line in lines.coco["annotations"]:
-        left, top, width, height = line["bbox"]
-        edge = _EDGE * height
-        rows = slice(round(top + edge), round(top + height - edge))
-        columns = slice(round(left + edge), round(left + width - edge))
-        masks[line["image_id"] - 1, rows, columns] = 1
+        masks[line["image_id"] - 1, *kernel(line["bbox"])] = 1
     return SegmentationData(lines.images, list(masks), CLASSES)
+
+
+def kernel(box: Sequence[float]) -> tuple[slice, slice]:
+    """Rows and columns of the kernel of a line with this box (x, y, width, height)."""
+    left, top, width, height = box
+    edge = _EDGE * height
+    return (
+        slice(round(top + edge), round(top + height - edge)),
+        slice(round(left + edge), round(left + width - edge)),
+    )
