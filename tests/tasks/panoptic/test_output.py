@@ -80,7 +80,8 @@ def test_a_mask_that_is_covered_is_dropped() -> None:
     masks[0, 4] = np.where(truth() == 21, 2.0, -6.0)
     classes[0, 4] = [-4, -4, 3, -4]
     assert len(read((classes, masks), format="queries").categories) == 4
-    masks[0, 4, 30:50, 24:34] = 6.0
+    masks[0, 4, 30:50, 24:34] = 6.0  # where no other query is
+    masks[0, 0, 30:50, 24:34] = -6.0
     assert len(read((classes, masks), format="queries", overlap_threshold=0.3).categories) == 5
 
 

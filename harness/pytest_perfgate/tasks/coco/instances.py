@@ -251,8 +251,8 @@ def _crowd(index: int, entry: Mapping[str, Any]) -> bool:
 
 def _number(value: Any) -> float | None:
     """A finite number, also one that is written as text."""
-    if type(value) is float or type(value) is int:  # nearly all of them
-        return float(value) if math.isfinite(value) else None
+    if type(value) is float:  # nearly all of them
+        return value if math.isfinite(value) else None
     if isinstance(value, bool) or not isinstance(value, (numbers.Real, str)):
         return None
     try:
