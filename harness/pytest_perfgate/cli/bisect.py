@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_perfgate.cli import options
+from pytest_perfgate.errors import PerfgateError
 
 if TYPE_CHECKING:
     from pytest_perfgate.versions.bisection import Bisection
@@ -59,6 +60,11 @@ def _run(arguments: argparse.Namespace) -> int:
             print("interrupted; until then:", file=sys.stderr)
             print("\n".join(bisection.lines(bisection.outcome())))
             return 130
+        except PerfgateError:
+            progress.end()
+            if bisection.outcome().launches:
+                print("\n".join(bisection.lines(bisection.outcome())))
+            raise
     finally:
         progress.end()
     print("\n".join(bisection.lines(outcome)))
