@@ -258,6 +258,6 @@ def test_a_session_that_derives_from_no_base_is_an_error(
     )
     monkeypatch.setattr(opening, "load", lambda _: Artifact(ONNX))
     recipe = Recipe("x", "", "x", (), 0, RuntimeSpec("duck", {}), ())
-    suite, artifact = SimpleNamespace(threads=1), SimpleNamespace(compiled=tmp_path)
+    suite, artifact = SimpleNamespace(threads=1, planted=None), SimpleNamespace(compiled=tmp_path)
     with pytest.raises(RuntimeFault, match=r"builtins\.object.*InferenceSession"):
         opening.open_session(suite, recipe, artifact)  # type: ignore[arg-type]
