@@ -1,0 +1,1 @@
+"""A recurrent classifier of moving digits, and the recipes that optimise it."""
