@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from pytest_perfgate.tasks.tracking.matching import Counts, Frame, count
 from pytest_perfgate.tasks.tracking.scores import ratios_of
 
-from tests.tasks.tracking.make_trackeval_values import TABLE, values_of_trackeval
+from benchmarks.tracking import values_of_trackeval
+from tests.tasks.tracking.make_trackeval_values import TABLE
 from tests.tasks.tracking.worlds import world, worlds
 
 WORLDS = worlds()
