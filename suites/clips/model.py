@@ -37,7 +37,9 @@ class Recurrent(nn.Module):
         y = self.embed(self.motion(torch.cat([now, before, now - before], 1)))
         update, reset = self.gates(torch.cat([y, hidden], 1)).sigmoid().chunk(2, 1)
         candidate = self.fresh(torch.cat([y, reset * hidden], 1)).tanh()
-        after = update * hidden + (1.0 - update) * candidate
+        # Written so, since OpenVINO 2026.4 does not load u * h + (1 - u) * c: its fusion of gated
+        # units fails on the biases of the linear layers.
+        after = candidate + update * (hidden - candidate)
         return self.head(after), now, after
 
 
