@@ -19,6 +19,7 @@ class StatefulPipeline(Pipeline):
 
     def __init__(self, inner: Pipeline, loops: Sequence[Feedback]) -> None:
         self.inner = inner
+        self.in_tiles = inner.in_tiles
         self._state = State(loops)
 
     def preprocess(self, images: Sequence[Any]) -> tuple[Inputs, Any]:

@@ -389,3 +389,12 @@ def test_a_wrong_coco_video_file_is_one_message(
         TASK.load(DECLARED, tmp_path, tmp_path)
     for part in ("videos.json", *parts):
         assert part in str(refused.value)
+
+
+def test_pictures_in_tiles_are_tracked_whole() -> None:
+    """The options of input and output are checked against each other, as a detector's."""
+    tiles = TASK.Input.model_validate({"size": [32, 32], "resize": "tiles"})
+    assert TASK.pipeline(tiles, Output()).in_tiles
+    TASK.check_together(TASK.Input(), Output())
+    with pytest.raises(PerfgateError):
+        TASK.check_together(tiles, Output(decode="text_map"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,12 +12,9 @@ from typing_extensions import override
 from pytest_perfgate import registry
 from pytest_perfgate.errors import DataError
 from pytest_perfgate.metric import Better, Metric, by_name
-from pytest_perfgate.tasks import Task
-from pytest_perfgate.tasks.class_names import with_indices
-from pytest_perfgate.tasks.classification import ClassificationPipeline
+from pytest_perfgate.tasks.classification import ClassificationPipeline, ClassifyingTask
 from pytest_perfgate.tasks.classification import Output as ClassOutput
 from pytest_perfgate.tasks.clip_classification.data import ClipData, ClipScores
-from pytest_perfgate.tasks.pixels.filters import required
 from pytest_perfgate.tasks.pixels.input_options import Input
 
 if TYPE_CHECKING:
@@ -69,7 +66,7 @@ class Output(ClassOutput):
     )
 
 
-class ClipClassification(Task):
+class ClipClassification(ClassifyingTask):
     """The task `clip_classification`."""
 
     name = "clip_classification"
@@ -77,7 +74,6 @@ class ClipClassification(Task):
     Data = ClipData
     in_order = True
     class_score = "F1"
-    Input = Input
     Output = Output
     requires = (
         registry.from_extra("sklearn", "classification"),
@@ -92,14 +88,8 @@ class ClipClassification(Task):
         return read_clips(declared, folder, root)
 
     @override
-    def requires_with(self, input_options: Any) -> tuple[registry.Requirement, ...]:
-        """Also the package that resizes pictures."""
-        return (*self.requires, *required(input_options))
-
-    @override
-    def fit_output(self, output_options: Any, data: Callable[[], Any]) -> Any:
-        """Names of the network's classes become indices."""
-        return with_indices(output_options, lambda: data().classes)
+    def part(self, data: ClipData, rows: Sequence[int]) -> None:
+        """None: frames alone are no clips."""
 
     @override
     def pipeline(self, input_options: Any, output_options: Any) -> ClipPipeline:

@@ -13,7 +13,7 @@ from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.metric import Better, Metric, Rule, by_name
 from pytest_perfgate.tasks import Pipeline, Task
 from pytest_perfgate.tasks.class_names import matched
-from pytest_perfgate.tasks.detection import DetectionPipeline
+from pytest_perfgate.tasks.detection import Detection, DetectionPipeline
 from pytest_perfgate.tasks.pixels.filters import required
 from pytest_perfgate.tasks.pixels.input_options import Input
 from pytest_perfgate.tasks.tracking.data import TrackingData, Tracks
@@ -125,6 +125,11 @@ class Tracking(Task):
         return output_options.model_copy(update={"options": options})
 
     @override
+    def check_together(self, input_options: Any, output_options: Any) -> None:
+        """As of a detector."""
+        Detection().check_together(input_options, output_options)
+
+    @override
     def pipeline(self, input_options: Any, output_options: Any) -> TrackingPipeline:
         """The stages around inference, a tracker behind the detector."""
         return TrackingPipeline(input_options, output_options)
@@ -173,6 +178,7 @@ class TrackingPipeline(Pipeline):
 
     def __init__(self, options: Input, wanted: Output) -> None:
         self._detector = DetectionPipeline(options, wanted)
+        self.in_tiles = self._detector.in_tiles
         self.decoder = self._detector.decoder
         self.tracker = Trackers(wanted.tracker, wanted.tracker_options)
 
