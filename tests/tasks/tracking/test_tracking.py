@@ -396,5 +396,5 @@ def test_pictures_in_tiles_are_tracked_whole() -> None:
     tiles = TASK.Input.model_validate({"size": [32, 32], "resize": "tiles"})
     assert TASK.pipeline(tiles, Output()).in_tiles
     TASK.check_together(TASK.Input(), Output())
-    with pytest.raises(PerfgateError):
-        TASK.check_together(tiles, Output(decode="text_map"))
+    with pytest.raises(RecipeError, match="no row for each tile"):
+        TASK.check_together(tiles, Output(decode="nms_rows"))
