@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pytest_perfgate.records.session import SessionRecord
-from pytest_perfgate.records.verdict import Status
+from pytest_perfgate.records.verdict import Status, Verdict
 from pytest_perfgate.report.text import is_doubted
 from pytest_perfgate.units import count_of
 
@@ -13,14 +13,20 @@ def answer(session: SessionRecord) -> str:
     verdicts = [verdict for suite in session.suites for verdict in suite.verdicts]
     if not verdicts:
         return _merge(session)
-    count = sum(verdict.status.is_measured for verdict in verdicts) + _doubted(session)
+    count = sum(verdict.status.is_measured for verdict in verdicts)
+    count += sum(verdict.value is not None for verdict in _doubted(session))
     measured = measured_of(count, len(verdicts))
     return f"{measured}. {_merge(session)}"
 
 
-def _doubted(session: SessionRecord) -> int:
-    """Budgets whose values were measured and mean nothing: their reference does not work."""
-    return sum(is_doubted(suite, verdict) for suite in session.suites for verdict in suite.verdicts)
+def _doubted(session: SessionRecord) -> list[Verdict]:
+    """Those on budgets whose reference does not work: values that were measured mean nothing."""
+    return [
+        verdict
+        for suite in session.suites
+        for verdict in suite.verdicts
+        if is_doubted(suite, verdict)
+    ]
 
 
 def measured_of(count: int, total: int) -> str:

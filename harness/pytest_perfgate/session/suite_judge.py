@@ -12,7 +12,7 @@ from pytest_perfgate.errors import PerfgateError
 from pytest_perfgate.machine import steadiness
 from pytest_perfgate.machine.fingerprint import differences
 from pytest_perfgate.measure.bench import Bench
-from pytest_perfgate.metric import Metric
+from pytest_perfgate.metric import Metric, Rule
 from pytest_perfgate.records.recipe import Budget, LimitKind, Recipe, Suite
 from pytest_perfgate.records.recipe_record import Failure, RecipeRecord
 from pytest_perfgate.records.search import Search
@@ -86,6 +86,20 @@ class SuiteJudge:
     def searched(self) -> bool:
         """Whether values of a recipe were found by a search."""
         return bool(self._searches)
+
+    @property
+    def doubted(self) -> bool:
+        """Whether no reference of what is wanted works as declared, and budgets rest on its scores:
+        the suite file must change, and whatever is measured before that has to be measured again.
+        """
+        names = {name for metrics in self._wanted.values() for name in metrics}
+        on_scores = any(
+            self._metrics[name].rule is Rule.IMAGES for name in names & self._metrics.keys()
+        )
+        records = [self.record(self._suite.recipes[name].reference) for name in self._wanted]
+        return on_scores and all(
+            record.accuracy is not None and record.accuracy.doubt is not None for record in records
+        )
 
     @property
     def pieces(self) -> frozenset[int]:

@@ -145,8 +145,11 @@ class SuiteLaunches:
     @property
     def _needed(self) -> bool:
         """Whether a verdict that is asked for rests on launches; those on scores, sizes and builds
-        do not. What a search chose by its time is measured anew.
+        do not. What a search chose by its time is measured anew. Nothing is launched for references
+        that do not work as declared.
         """
+        if self._judge.doubted:
+            return False
         requested = {name for metrics in self._wanted.values() for name in metrics}
         return (
             MEASURED in requested

@@ -60,7 +60,7 @@ def judge(budget: Budget, metric: Metric, evidence: Evidence, risk: Risk, now: d
         failed = record.failure
         status = Status.SKIPPED if failed.missing_package else Status.ERROR
         return Verdict(**common, status=status, reason=failed.problem, next_step=failed.next_step)
-    doubt = _doubt(metric, evidence)
+    doubt = _doubt(metric, evidence, value)
     if doubt is not None:
         return Verdict(
             **common, status=Status.ERROR, reason=doubt.problem, next_step=doubt.next_step
@@ -90,11 +90,15 @@ def _to_measure(metric: Metric) -> str:
     return _WITHOUT_TRUTH if metric.rule is Rule.IMAGES else _ON_A_DEVICE
 
 
-def _doubt(metric: Metric, evidence: Evidence) -> Doubt | None:
-    """Why scores mean nothing here: the reference's cannot be those of a working model."""
+def _doubt(metric: Metric, evidence: Evidence, value: float | None) -> Doubt | None:
+    """Why scores mean nothing here: the reference's cannot be those of a working model. Nothing is
+    launched for it, so that times have the same cause.
+    """
     reference = evidence.reference or evidence.record
     doubt = reference.accuracy.doubt if reference.accuracy else None
-    if doubt is None or metric.rule is not Rule.IMAGES:
+    if doubt is None:
+        return None
+    if metric.rule is not Rule.IMAGES and not (metric.rule is Rule.LAUNCHES and value is None):
         return None
     from pytest_perfgate.verdicts.accuracy_intervals import doubted
 
