@@ -53,7 +53,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The clock of progress messages, which every decoded image moves."""
     clock = Clock()
 
-    def decode(_: Path) -> tuple[Any, list[str]]:
+    def decode(_: Path, _alpha: object) -> tuple[Any, list[str]]:
         clock.now += SECONDS
         return np.zeros((8, 8, 3), np.uint8), []
 

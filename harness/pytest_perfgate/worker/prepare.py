@@ -45,6 +45,7 @@ _IMAGES = 24  # validation images that every arm cycles through
 _FRAMES, _STRETCH = 36, 12  # frames that every arm cycles through, and those of one sequence
 _EVALUATION = "evaluation.json"
 _TRIAL = "trial.json"
+_TRYING = "trying other options of input and output"
 _PREDICTIONS = "predictions.npz"
 _OUTPUTS = "outputs.npz"
 _VARIATION = 682  # the one that is tried: it flips half of the rows that are ever flipped
@@ -187,11 +188,11 @@ def _tried(
         entry = store.find(key, watch)
         if entry is None or entry.path is None:
             start = time.perf_counter()
-            progress(0, 0, "trying other options of input and output")
             preload(preloads(suite, recipe))
             session = open_session(suite, recipe, evaluated.artifact)
             try:
-                trial = Trial(data, session, evaluation.accuracy.images)
+                images = evaluation.accuracy.images
+                trial = Trial(data, session, images, lambda: progress(0, 0, _TRYING))
                 result = _Trial(doubt=doubt_by_trial(trial))
             finally:
                 session.close()
@@ -281,8 +282,9 @@ def _evaluate(
         )
         tried = False
         if recipe.is_reference:
-            progress(0, 0, "checking the reference")
-            doubt, tried = doubt_of(data, session, predictions, accuracy)
+            doubt, tried = doubt_of(
+                data, session, predictions, accuracy, lambda: progress(0, 0, _TRYING)
+            )
             accuracy = accuracy.model_copy(update={"doubt": doubt})
     finally:
         session.close()

@@ -6,7 +6,7 @@ scores better beyond noise makes the reference an ERROR; nothing is changed by i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pytest_perfgate.building.suite_data import VALIDATION, SuiteData
@@ -30,16 +30,21 @@ _UNEXPLAINED = (
 
 
 def doubt_of(
-    data: SuiteData, session: InferenceSession, predictions: Sequence[Any], accuracy: Accuracy
+    data: SuiteData,
+    session: InferenceSession,
+    predictions: Sequence[Any],
+    accuracy: Accuracy,
+    tell: Callable[[], None] = lambda: None,
 ) -> tuple[Doubt | None, bool]:
     """Why the accuracy cannot be that of a working model, with the likely cause as the next step
-    (None: it can be); and whether alternatives were tried, which costs seconds.
+    (None: it can be); and whether alternatives were tried, which costs seconds: `tell` hears of
+    every inference.
     """
     samples = []
     for image in data.images(VALIDATION, spread(len(predictions), _SAMPLES)):
         inputs, meta = data.pipeline.preprocess([image])
         samples.append((session.run(inputs), meta))
-    trial = Trial(data, session, len(predictions))
+    trial = Trial(data, session, len(predictions), tell)
     doubt = data.task.doubt_outputs(samples, data.output)
     if doubt is not None:
         return _explained(doubt, trial), True

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,9 +90,18 @@ class _Scored:
 
 
 class Trial:
-    """Alternatives of one reference; `session` runs it."""
+    """Alternatives of one reference; `session` runs it, `tell` hears of every inference: a worker
+    may not be silent for long.
+    """
 
-    def __init__(self, data: SuiteData, session: InferenceSession, count: int) -> None:
+    def __init__(
+        self,
+        data: SuiteData,
+        session: InferenceSession,
+        count: int,
+        tell: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._tell = tell
         self._data = data
         self._session = session
         self._metric, metric = next(iter(data.task.metrics.items()))
@@ -195,6 +204,7 @@ class Trial:
                 if known is None:
                     inputs, meta = pipeline.preprocess([np.array(validation.images[row])])
                     known = self._session.run(inputs), meta
+                    self._tell()
                     self._keep((key, row), known)
                 predictions += pipeline.postprocess(*known)
             return task.evaluate(task.part(validation, rows), predictions)
