@@ -58,7 +58,7 @@ def test_polygons_and_runs_are_the_same_mask() -> None:
         assert read.instances.areas.tolist() == [400.0]
         assert read.instances.boxes.tolist() == [[10, 10, 20, 20]]
         assert read.digest
-    kept = data(area=300, bbox=[1, 2, 40, 30]).instances
+    kept = data(area=300, bbox=np.array([1, 2, 40, 30])).instances
     assert (kept.areas.tolist(), kept.boxes.tolist()) == ([300.0], [[1, 2, 40, 30]])
 
 

@@ -67,7 +67,7 @@ def _refuse_other_tasks(annotations: Sequence[Mapping[str, Any]]) -> None:
     Raises:
         DataError: they are of boxes alone, of keypoints, captions or panoptic segments.
     """
-    if not annotations or any(entry.get("segmentation") for entry in annotations):
+    if not annotations or not all(_is_empty(entry.get("segmentation")) for entry in annotations):
         return
     kinds = {
         "segments_info": ("panoptic segments", 'set task = "panoptic"'),
@@ -150,19 +150,25 @@ def _no_mask(index: int, entry: Mapping[str, Any], given: Any) -> DataError:
     return DataError(
         f"{place(index, entry)} has the segmentation {short(given)}",
         valid=_VALID,
-        next_step="" if given else "take the annotation out, or draw its mask",
+        next_step="take the annotation out, or draw its mask" if _is_empty(given) else "",
     )
+
+
+def _is_empty(value: Any) -> bool:
+    """Whether a field says nothing; arrays of numpy have no truth value."""
+    return value is None or (hasattr(value, "__len__") and len(value) == 0)
 
 
 def _boxed(entry: Mapping[str, Any], text: bytes, size: Size, nothing: bytes) -> Mapping[str, Any]:
     """The annotation with a box and an area. One without a pixel, whose mask is `nothing`, has a
     box without area, and so is left out with the others of that kind.
     """
-    if text != nothing and entry.get("bbox") and entry.get("area") is not None:
+    boxed = not _is_empty(entry.get("bbox"))
+    if text != nothing and boxed and entry.get("area") is not None:
         return entry
     mask = Masks(size, (text,))
     filled = dict(entry)
-    if text == nothing or not entry.get("bbox"):
+    if text == nothing or not boxed:
         filled["bbox"] = mask.boxes()[0].tolist()
     if entry.get("area") is None:
         filled["area"] = int(mask.areas()[0])
