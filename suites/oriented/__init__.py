@@ -1,0 +1,1 @@
+"""A detector of rotated handwritten digits, and the recipes that optimise it."""
