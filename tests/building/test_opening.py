@@ -34,7 +34,7 @@ def test_a_damaged_file_of_the_suite_is_named_in_place_of_its_copy_in_the_cache(
     file.write_bytes(content)
     model = ModelSpec("bright.tflite")
     handle = ArtifactHandle("tflite", file, model, compiled=tmp_path / "compiled")
-    suite: Any = SimpleNamespace(threads=1, model=model)
+    suite: Any = SimpleNamespace(threads=1, model=model, planted=None)
     recipe: Any = SimpleNamespace(chain=chain, runtime=SimpleNamespace(name="litert", options={}))
     with pytest.raises(RuntimeFault, match="LiteRT does not load the file") as caught:
         open_session(suite, recipe, handle)

@@ -68,12 +68,14 @@ def verdict(status: Status) -> Verdict:
     return Verdict(recipe="int8", metric="map", status=status, unit="", reason="measured")
 
 
-def proposed(folder: Path, fault: str, own: str, **red_from: float) -> tuple[str, ...]:
-    """Lines for a fault that is red where a limit is at most `red_from[metric]`."""
+def proposed(
+    folder: Path, fault: str, own: str, kind: str = "", **red_from: float
+) -> tuple[str, ...]:
+    """Lines for a fault that is red where a limit, of that kind, is at most `red_from[metric]`."""
 
     def judged(budget: Budget) -> Verdict:
         limit = budget.limits[-1]
-        narrow = limit.value <= red_from.get(budget.metric, -1.0)
+        narrow = limit.value <= red_from.get(budget.metric, -1.0) and kind in limit.kind.value
         return verdict(Status.FAIL if narrow else Status.PASS)
 
     return lines_for(
@@ -98,6 +100,9 @@ def test_the_widest_limit_that_sees_a_fault_is_proposed(tmp_path: Path) -> None:
     )
     assert proposed(tmp_path, "first_inference_slow", own, load_time_cold=0.27) == (
         'load_time_cold = { max = "260 ms" }',
+    )
+    assert proposed(tmp_path, "grey", "map = { drop = 0.1 }", "regression", map=0.02) == (
+        "map = { drop = 0.1, regression = 0.02 }",
     )
     assert proposed(tmp_path, "scores_halved", own) == ()
 

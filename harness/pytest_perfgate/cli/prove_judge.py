@@ -123,6 +123,8 @@ class ProofJudge:
         absent = candidate.absent
         if failure is not None and failure.problem.startswith(REFUSED):
             absent = failure.problem
+        elif failure is None and fault is not None and not absent and not fault.timed:
+            absent = self._without_effect(fault, candidate.label, bench)
         common = {
             "name": candidate.name,
             "what": fault.what if fault else "",
@@ -137,6 +139,15 @@ class ProofJudge:
                 self._cell(budget, candidate, before, bench) for budget in self.budgets.values()
             ]
         return Row(**common, cells=tuple(cells), timed=self.turns.get(candidate.label, 0))
+
+    def _without_effect(self, fault: Fault, label: str, bench: Bench) -> str:
+        """Why a fault of predictions is none with this data, "" where one changes."""
+        ours, clean = bench.record(label).accuracy, bench.record(self._recipe.name).accuracy
+        of_predictions = fault.evaluated and "load_time_cold" not in fault.metrics
+        if not of_predictions or ours is None or clean is None:
+            return ""
+        same = ours.predictions_digest == clean.predictions_digest
+        return "no prediction of the validation images changes by it" if same else ""
 
     def _cell(
         self, budget: Budget, candidate: Candidate, before: Mapping[str, str], bench: Bench

@@ -129,11 +129,14 @@ def _limits(metric: Metric, clean: RecipeRecord, is_reference: bool) -> Iterator
     elif metric.relative:
         texts, kind = _GROWTHS, LimitKind.REGRESSION
     else:
-        texts = _DROPS
-        kind = LimitKind.REGRESSION if is_reference else LimitKind.DROP
-    if kind in allowed:
+        texts, kind = _DROPS, LimitKind.DROP
+    if kind in allowed and not (is_reference and kind is LimitKind.DROP):
         for text in texts:
             yield _limit(metric, kind, text)
+    if kind is LimitKind.DROP:
+        # A recipe that scores better than its reference may lose what it has gained.
+        for text in texts:
+            yield _limit(metric, LimitKind.REGRESSION, text)
 
 
 def _above(metric: Metric, clean: RecipeRecord) -> Iterator[str]:
