@@ -10,11 +10,12 @@ from pytest_perfgate.records.accuracy import Accuracy, Doubt
 from pytest_perfgate.records.recipe import Budget, Limit, LimitKind, Recipe, RuntimeSpec
 from pytest_perfgate.tasks.classification import Classification, Output
 from pytest_perfgate.tasks.classification.data import Called, ClassificationData
-from pytest_perfgate.tasks.detection import Input
+from pytest_perfgate.tasks.detection import Detection, Input
 from pytest_perfgate.tasks.detection import Output as Boxes
 from pytest_perfgate.tasks.pixels.network_options import OtherInput
 from pytest_perfgate.worker.reference_check import below_minimum, doubt_by_trial, doubt_of
 from pytest_perfgate.worker.reference_trial import Trial
+from typing_extensions import override
 
 from tests.worker.scenes import SIDE, RtDetr, Yolo, scenes, suite_of
 
@@ -165,3 +166,22 @@ def test_a_reference_below_a_limit_of_its_own_is_suspicious(pictures: Any) -> No
     assert below_minimum(data, recipe("map", 0.8), accuracy)
     assert not below_minimum(data, recipe("map", 0.6), accuracy)
     assert not below_minimum(data, recipe("latency_p50", 0.6), accuracy)
+
+
+class Whole(Detection):
+    """A task that scores its whole split alone."""
+
+    @override
+    def part(self, data: Any, rows: Any) -> None:
+        """None of it."""
+        return
+
+
+def test_a_task_that_scores_no_part_is_tried_on_the_whole(pictures: Any) -> None:
+    """The predictions of some images change, and both scores are those of all."""
+    pixels = Input(size=(SIDE, SIDE))
+    data = suite_of(pictures, pixels, Boxes(decode="ultralytics"), Whole())
+    doubt, _, _ = checked(data, Yolo())
+    assert doubt is not None
+    assert doubt.next_step.startswith('[suite.input] resize = "letterbox": map is ')
+    assert doubt.next_step.endswith("on 40 images, 20 of them predicted so")

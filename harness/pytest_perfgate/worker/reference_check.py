@@ -44,7 +44,7 @@ def doubt_of(
     for image in data.images(VALIDATION, spread(len(predictions), _SAMPLES)):
         inputs, meta = data.pipeline.preprocess([image])
         samples.append((session.run(inputs), meta))
-    trial = Trial(data, session, len(predictions), tell)
+    trial = Trial(data, session, len(predictions), tell, predictions)
     doubt = data.task.doubt_outputs(samples, data.output)
     if doubt is not None:
         return _explained(doubt, trial), True

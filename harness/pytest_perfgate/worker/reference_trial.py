@@ -49,6 +49,8 @@ class Finding:
         declared, reached: the score as declared, and with the alternative, on the images that had
             no part in the choice.
         images: how many these are.
+        of: images that the scores are of: as many, or all of the split, where the task scores no
+            part of it.
         certain: whether the gain is large, and more than noise by the paired bound.
     """
 
@@ -57,18 +59,20 @@ class Finding:
     declared: float
     reached: float
     images: int
+    of: int
     certain: bool
 
     @property
     def is_large(self) -> bool:
         """Whether the gain is worth a word, where the score is in doubt anyway."""
-        return abs(self.reached - self.declared) >= _LEAST_GAIN
+        return abs(self.reached - self.declared) >= _LEAST_GAIN * self.images / self.of
 
     def __str__(self) -> str:
-        return (
+        text = (
             f"{' or '.join(self.lines)}: {self.metric} is {self.reached:.4f} in place of "
-            f"{self.declared:.4f} on {count_of(self.images, 'image')}"
+            f"{self.declared:.4f} on {count_of(self.of, 'image')}"
         )
+        return text if self.of == self.images else f"{text}, {self.images} of them predicted so"
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,8 @@ class _Scored:
 
 class Trial:
     """Alternatives of one reference; `session` runs it, `tell` hears of every inference: a worker
-    may not be silent for long.
+    may not be silent for long. `predictions` are those of all images as declared; a task that
+    scores no part of its data is tried with them alone.
     """
 
     def __init__(
@@ -100,8 +105,10 @@ class Trial:
         session: InferenceSession,
         count: int,
         tell: Callable[[], None] = lambda: None,
+        predictions: Sequence[Any] = (),
     ) -> None:
         self._tell = tell
+        self._predictions = predictions
         self._data = data
         self._session = session
         self._metric, metric = next(iter(data.task.metrics.items()))
@@ -148,6 +155,7 @@ class Trial:
             declared=plainly.values[self._metric],
             reached=changed.values[self._metric],
             images=len(self._fresh),
+            of=plainly.images,
             certain=self._is_certain(changed, plainly, 1 if self._halved else tried),
         )
 
@@ -184,7 +192,7 @@ class Trial:
         """Whether the gain is large and beyond noise; `tried` alternatives were chosen from by the
         same images.
         """
-        if self._gain(accuracy, declared) < _LEAST_GAIN:
+        if self._gain(accuracy, declared) < _LEAST_GAIN * len(self._fresh) / declared.images:
             return False
         alpha = 2 * _ALPHA / max(tried, 1)  # one side of the interval
         difference = accuracy_difference(accuracy, declared, self._metric, alpha)
@@ -207,7 +215,12 @@ class Trial:
                     self._tell()
                     self._keep((key, row), known)
                 predictions += pipeline.postprocess(*known)
-            return task.evaluate(task.part(validation, rows), predictions)
+            part = task.part(validation, rows)
+            if part is not None:
+                return task.evaluate(part, predictions)
+            changed = dict(zip(rows, predictions, strict=True))
+            both = [changed.get(row, one) for row, one in enumerate(self._predictions)]
+            return task.evaluate(validation, both) if both else None
         except Exception:  # noqa: BLE001 - options that do not fit raise whatever they do
             return None
 
