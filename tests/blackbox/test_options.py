@@ -135,10 +135,10 @@ def test_measuring_on_two_workers_at_once_is_refused(project: Project) -> None:
 
 def test_quiet_and_verbose(project: Project) -> None:
     """`-q` prints counts and the path, `-vv` every verdict; no control characters."""
-    quiet = project.run("-k", "plain", "-q")
+    quiet = project.run("-k", "plain-artifact", "-q")
     quiet.stdout.fnmatch_lines(["verdicts: *", "report: *"])
     quiet.stdout.no_fnmatch_line("*suite tiny*")
-    loud = project.run("-k", "plain", "-vv")
+    loud = project.run("-k", "plain-artifact", "-vv")
     loud.stdout.fnmatch_lines(["PASS * plain artifact_size", "*max 1 MB is kept*"])
     assert "\x1b" not in "".join(loud.outlines)
 
