@@ -110,10 +110,10 @@ def crowd(frames: int, objects: int) -> list[Frame]:
             one, other = random.choice(objects, 2, replace=False)
             names[[one, other]] = names[[other, one]]
         truth = np.flatnonzero(random.random(objects) < 0.9)
-        seen = truth[random.random(len(truth)) < 0.9]
-        drift = np.tile(random.normal(0, 6, (len(seen), 2)), 2)
+        tracked = truth[random.random(len(truth)) < 0.9]
+        drift = np.tile(random.normal(0, 6, (len(tracked), 2)), 2)
         boxes = np.concatenate([place, place + size], axis=1)
-        sequence.append(Frame(truth, names[seen], overlap(boxes[truth], boxes[seen] + drift)))
+        sequence.append(Frame(truth, names[tracked], overlap(boxes[truth], boxes[tracked] + drift)))
     return sequence
 
 

@@ -94,14 +94,14 @@ def frame_files(folder: Path) -> list[Path]:
         raise DataError("there are no frames", where=str(folder), valid=", ".join(TYPES))
     numbers: dict[int, Path] = {}
     for file in sorted(files):
-        found = _NUMBER.search(file.stem)
-        if found is None:
+        digits = _NUMBER.search(file.stem)
+        if digits is None:
             raise DataError(
                 f"the name {file.name!r} has no number",
                 where=str(folder),
                 valid="the number of the frame in each name, such as 000001.jpg",
             )
-        number = int(found[1])
+        number = int(digits[1])
         if number in numbers:
             raise DataError(
                 f"{numbers[number].name} and {file.name} are both frame {number}",

@@ -21,7 +21,10 @@ from pytest_perfgate.workloads.output_comparison import (
     Gap,
     compare,
     compare_varied,
+    described,
     finished_arrays,
+    same_values,
+    with_tolerance,
 )
 from pytest_perfgate.workloads.varied_images import (
     EVALUATED,
@@ -152,7 +155,7 @@ class OutputCheck:
         else:
             self._refuse_other(image, arrays, predictions, again)
             if self._varied is not None and self._varied[0] == number - 1:
-                self._unmoved.append(_equal(self._varied[1], image.taken(arrays)))
+                self._unmoved.append(same_values(self._varied[1], image.taken(arrays)))
 
     def _note(self, number: int, seconds: float) -> None:
         repeated, self._last = number == self._last, number
@@ -222,7 +225,7 @@ class OutputCheck:
             self._moves.append(compare_varied(image.outputs, first, self._most_moved()))
             self._varied = number, image.taken(first)
         elif kind == EVALUATED and self._varied is not None and self._varied[0] == number - 1:
-            self._unmoved.append(_equal(self._varied[1], image.taken(first)))
+            self._unmoved.append(same_values(self._varied[1], image.taken(first)))
 
     def position(self, validation_image: int) -> int | None:
         """Where this image of the validation data is among the images of turns; None: nowhere, or
@@ -275,9 +278,9 @@ class OutputCheck:
         if gap.value > limit:
             raise RuntimeFault(
                 f"the timed output of a batch of {size} is not the evaluated one: at least half of "
-                f"its images differ, as validation image {image_index}, {_described(gap)}; allowed "
+                f"its images differ, as validation image {image_index}, {described(gap)}; allowed "
                 f"is {limit:.2g}",
-                next_step=_LOOK + _allowed(gap),
+                next_step=_LOOK + with_tolerance(gap),
             )
 
     def conclude(self) -> None:
@@ -352,8 +355,8 @@ class OutputCheck:
         if gap.value > limit:
             raise RuntimeFault(
                 f"the timed output is not the evaluated one: validation image {image.index}, "
-                f"{_described(gap)}; allowed is {limit:.2g}",
-                next_step=_LOOK + _allowed(gap),
+                f"{described(gap)}; allowed is {limit:.2g}",
+                next_step=_LOOK + with_tolerance(gap),
             )
 
     def _refuse_foreign(self, moves: Sequence[Gap]) -> None:
@@ -363,9 +366,9 @@ class OutputCheck:
         if middle.value > limit:
             raise RuntimeFault(
                 "timed outputs are not those of the images shown: for most images whose lowest "
-                f"bits were changed, {_described(middle, 'by root mean square')}; allowed is "
+                f"bits were changed, {described(middle, 'by root mean square')}; allowed is "
                 f"{limit:.2g}",
-                next_step=_LOOK + _allowed(middle),
+                next_step=_LOOK + with_tolerance(middle),
             )
 
     def _refuse_unmoved(self) -> None:
@@ -392,25 +395,3 @@ class OutputCheck:
                 f"{fresh * 1e3:.3g} ms: answers are kept by their inputs",
                 next_step="remove the cache of answers; users' images come once",
             )
-
-
-def _equal(ours: Sequence[Any], theirs: Sequence[Any]) -> bool:
-    import numpy as np
-
-    return len(ours) == len(theirs) and all(map(np.array_equal, ours, theirs))
-
-
-def _described(gap: Gap, by: str = "") -> str:
-    apart = f", apart by {gap.value:.2g} of the largest value{by and ' ' + by}"
-    distance = "" if math.isinf(gap.value) else apart
-    return (
-        f"output {gap.output}{gap.place} was {gap.evaluated} when accuracy was evaluated and "
-        f"{gap.timed} when timed{distance}"
-    )
-
-
-def _allowed(gap: Gap) -> str:
-    if math.isinf(gap.value):
-        return ""
-    digits = f"{gap.value * 1.5:.2g}"
-    return f"; where the difference is meant: output_tolerance = {digits} in the recipe"

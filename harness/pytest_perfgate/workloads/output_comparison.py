@@ -67,6 +67,31 @@ class Gap:
     timed: str = ""
 
 
+def described(gap: Gap, by: str = "") -> str:
+    """A gap in words: where it is, both values, and how far they are apart `by` a measure."""
+    apart = f", apart by {gap.value:.2g} of the largest value{by and ' ' + by}"
+    distance = "" if math.isinf(gap.value) else apart
+    return (
+        f"output {gap.output}{gap.place} was {gap.evaluated} when accuracy was evaluated and "
+        f"{gap.timed} when timed{distance}"
+    )
+
+
+def with_tolerance(gap: Gap) -> str:
+    """The key of a recipe that allows such a gap; "" where none does."""
+    if math.isinf(gap.value):
+        return ""
+    digits = f"{gap.value * 1.5:.2g}"
+    return f"; where the difference is meant: output_tolerance = {digits} in the recipe"
+
+
+def same_values(ours: Sequence[Any], theirs: Sequence[Any]) -> bool:
+    """Whether two sets of outputs are equal to the last bit."""
+    import numpy as np
+
+    return len(ours) == len(theirs) and all(map(np.array_equal, ours, theirs))
+
+
 def finished_arrays(outputs: Sequence[Any]) -> list[Any]:
     """The outputs, when each is an array of numbers that are there.
 

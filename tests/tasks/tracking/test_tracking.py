@@ -134,17 +134,17 @@ def test_the_tracker_follows_through_a_gap_and_a_low_score() -> None:
     trackers = Trackers("iou", {"max_missed": 2})
     from pytest_perfgate.tasks.detection.data import Prediction
 
-    def found(boxes: list[list[float]], scores: list[float]) -> Prediction:
+    def detections(boxes: list[list[float]], scores: list[float]) -> Prediction:
         corners = np.array(boxes, np.float32).reshape(-1, 4)
         return Prediction(corners, np.array(scores, np.float32), np.zeros(len(boxes), np.int64))
 
     steps = [
-        found([box(0)], [0.9]),
-        found([box(4)], [0.9]),
-        found([box(8)], [0.3]),  # too low to begin a track, enough to continue one
-        found([], []),
-        found([box(16), box(0, 25)], [0.9, 0.9]),
-        found([box(20), box(0, 25)], [0.9, 0.3]),
+        detections([box(0)], [0.9]),
+        detections([box(4)], [0.9]),
+        detections([box(8)], [0.3]),  # too low to begin a track, enough to continue one
+        detections([], []),
+        detections([box(16), box(0, 25)], [0.9, 0.9]),
+        detections([box(20), box(0, 25)], [0.9, 0.3]),
     ]
     trackers.begin(1)
     ids = [trackers.update([one])[0].ids.tolist() for one in steps]

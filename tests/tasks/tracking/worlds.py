@@ -30,14 +30,14 @@ def world(seed: int, frames: int = 12, objects: int = 5) -> list[Frame]:
         if random.random() < 0.25:  # a track breaks
             names[random.integers(objects)] = following
             following += 1
-        seen = present[random.random(len(present)) < 0.85]
-        drift = random.normal(0, random.choice([0.0, 1.0, 5.0]), (len(seen), 2))
-        corners = np.concatenate([place[seen], place[seen] + size[seen]], axis=1)
+        tracked = present[random.random(len(present)) < 0.85]
+        drift = random.normal(0, random.choice([0.0, 1.0, 5.0]), (len(tracked), 2))
+        corners = np.concatenate([place[tracked], place[tracked] + size[tracked]], axis=1)
         corners += np.tile(drift, 2)
-        if len(seen) and random.random() < 0.3:  # exactly half of a box
-            corners[0] = np.concatenate([place[seen[0]], place[seen[0]] + size[seen[0]]])
-            corners[0, 2] -= size[seen[0], 0] / 2
-        ids = names[seen]
+        if len(tracked) and random.random() < 0.3:  # exactly half of a box
+            corners[0] = np.concatenate([place[tracked[0]], place[tracked[0]] + size[tracked[0]]])
+            corners[0, 2] -= size[tracked[0], 0] / 2
+        ids = names[tracked]
         if random.random() < 0.4:  # a false box
             false = random.uniform(0, 100, 2)
             corners = np.concatenate([corners, [[*false, *(false + 15)]]])

@@ -31,8 +31,8 @@ def unpack(arrays: Mapping[str, Any]) -> list[Tracks]:
     """What `pack` packed."""
     ids = np.split(arrays["ids"], np.cumsum(arrays["counts"])[:-1])
     return [
-        Tracks(found.boxes, found.scores, found.categories, own, int(frame))
-        for found, own, frame in zip(detection.unpack(arrays), ids, arrays["frame"], strict=True)
+        Tracks(boxes.boxes, boxes.scores, boxes.categories, own, int(frame))
+        for boxes, own, frame in zip(detection.unpack(arrays), ids, arrays["frame"], strict=True)
     ]
 
 
@@ -85,9 +85,11 @@ def _same(ours: Sequence[Tracks], other: Sequence[Tracks]) -> int:
             Frame(
                 truth,
                 track,
-                overlap(theirs.boxes[there].astype(float), mine.boxes[here].astype(float)),
+                overlap(
+                    right_frame.boxes[there].astype(float), left_frame.boxes[here].astype(float)
+                ),
             )
-            for mine, theirs, here, there, truth, track in rows
+            for left_frame, right_frame, here, there, truth, track in rows
         ]
         total += count(frames).same
     return total

@@ -69,8 +69,8 @@ class Trackers:
             self.begin(len(detections))
         frame, self._frame = self._frame, self._frame + 1
         return [
-            self._tracks(tracker.update(found.boxes, found.scores, found.categories), frame)
-            for tracker, found in zip(self._trackers, detections, strict=True)
+            self._tracks(tracker.update(one.boxes, one.scores, one.categories), frame)
+            for tracker, one in zip(self._trackers, detections, strict=True)
         ]
 
     def _tracks(self, result: Any, frame: int) -> Tracks:
