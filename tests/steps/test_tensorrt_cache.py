@@ -99,7 +99,7 @@ def test_a_package_that_times_nothing_keeps_nothing(
     assert list(kept.iterdir()) == []
 
 
-SUITE: Any = SimpleNamespace(threads=1, data={}, input={}, trainer="")
+SUITE: Any = SimpleNamespace(threads=1, data={}, input={}, trainer="", planted=None, state=())
 DATA: Any = SimpleNamespace(example=lambda count: Inputs(np.zeros((count, 3, 8, 8), np.float32)))
 
 
