@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pytest_perfgate.building.suite_data import SuiteData
 from pytest_perfgate.state import Feedback
 from pytest_perfgate.suite.reading import SuiteFile, read
 
-from tests.clips import SUITE, clips_model
+from tests.clips import SUITE, clip_folder, clips_model
 
 FUNCTION = 'model = "model:build"'
 
@@ -47,6 +48,20 @@ def test_a_function_gives_states_as_its_last_outputs(tmp_path: Path) -> None:
         Feedback("first_out", "first", -2, (2, 1, 64), 0.5),
         Feedback("known_out", "known", -1, ("N", 8)),
     )
+
+
+def test_a_state_of_one_sequence_is_never_given_a_batch(tmp_path: Path) -> None:
+    """Steps and checks that ask for examples of several images get one, with the state as it is."""
+    text = SUITE.replace('"first"', '{ input = "first", shape = [1, 1], value = 0.25 }')
+    result = suite(tmp_path, text).suite
+    assert result is not None
+    clip_folder(tmp_path / "validation", 2, 2)
+    data = SuiteData(result)
+    example = data.example(4)
+    assert len(example) == 1
+    assert example.constants == {"first"}
+    assert example.others["first"].tolist() == [[0.25]]
+    assert example.others["known"].tolist() == [[0.0]]
 
 
 @pytest.mark.parametrize(

@@ -96,10 +96,12 @@ class SuiteData:
 
     def example(self, count: int) -> Inputs:
         """The network's inputs for `count` validation images of one size, in order; or for as many
-        tiles.
+        tiles. For one image, where a state is that of one sequence.
         """
         import numpy as np
 
+        if not all(loop.by_sequence for loop in self._suite.state):
+            count = 1
         data = self.split(VALIDATION)
         image = np.array(data.images[0])
         rows = [image]
