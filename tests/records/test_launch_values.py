@@ -143,12 +143,17 @@ def test_columns_that_do_not_belong_together_are_refused() -> None:
             Launch.model_validate(whole | change)
 
 
-@pytest.mark.parametrize("kind", [Change, Verdict])
-def test_a_unit_that_nobody_knows_is_refused(kind: type[Change] | type[Verdict]) -> None:
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [(Change, "Input should be 's', 'B', "), (Verdict, "'furlongs' is not a valid Unit")],
+)
+def test_a_unit_that_nobody_knows_is_refused(
+    kind: type[Change] | type[Verdict], words: str
+) -> None:
     """Pages and terminals show values in it."""
     fields = {"recipe": "a", "metric": "b", "kind": "create", "before": None, "after": 1.0}
     fields |= {"status": "PASS", "reason": "c", "unit": "furlongs"}
     known = {name: value for name, value in fields.items() if name in kind.model_fields}
-    with pytest.raises(ValueError, match="'furlongs' is not a valid Unit"):
+    with pytest.raises(ValueError, match=words):
         kind.model_validate(known)
     assert kind.model_validate(known | {"unit": "s"}).unit == "s"
