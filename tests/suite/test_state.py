@@ -5,7 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pytest_perfgate.artifact import ONNX, Artifact
+from pytest_perfgate.building import runtime_check
 from pytest_perfgate.building.suite_data import SuiteData
+from pytest_perfgate.runtimes import OpenContext
+from pytest_perfgate.runtimes.onnxruntime import OnnxRuntime
 from pytest_perfgate.state import Feedback
 from pytest_perfgate.suite.reading import SuiteFile, read
 
@@ -62,6 +66,21 @@ def test_a_state_of_one_sequence_is_never_given_a_batch(tmp_path: Path) -> None:
     assert example.constants == {"first"}
     assert example.others["first"].tolist() == [[0.25]]
     assert example.others["known"].tolist() == [[0.0]]
+
+
+def test_a_runtime_is_compared_with_states_that_the_network_has_left(tmp_path: Path) -> None:
+    """From the second frame on, its state is no longer the initial one."""
+    pytest.importorskip("onnxruntime", reason="python -m pip install 'pytest-perfgate[onnx]'")
+    result = suite(tmp_path, SUITE).suite
+    assert result is not None
+    clip_folder(tmp_path / "validation", 2, 3)
+    runtime = OnnxRuntime()
+    artifact = Artifact(ONNX, path=tmp_path / "clips.onnx")
+    session = runtime.open(artifact, runtime.Options(), OpenContext(1, tmp_path))
+    inputs = runtime_check._images(SuiteData(result), session)
+    assert inputs.others["known"][:, 0].tolist() == [0.0, 1.0, 1.0, 0.0, 0.0]
+    first = inputs.others["first"][:, 0]
+    assert first[0] == 0.0 < first[1] == first[2]
 
 
 @pytest.mark.parametrize(

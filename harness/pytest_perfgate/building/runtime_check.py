@@ -22,6 +22,7 @@ from pytest_perfgate.records.recipe import Recipe
 from pytest_perfgate.runtimes import InferenceSession, OpenContext, Runtime
 from pytest_perfgate.steps.onnx_comparison import Comparison, Open, Widest
 from pytest_perfgate.steps.output_check import NOTHING_IN_COMMON, short
+from pytest_perfgate.tasks.stateful import StatefulPipeline
 
 FACT = "difference_to_onnxruntime"
 """The fact of a session that holds the largest difference."""
@@ -123,7 +124,7 @@ def _compared(
         RuntimeFault: ONNX Runtime or the runtime does not run the file on one of the inputs.
     """
     try:
-        comparison = Comparison(path, _images(data), threads, in_16_bits=in_16_bits)
+        comparison = Comparison(path, _images(data, session), threads, in_16_bits=in_16_bits)
         return comparison, comparison.widest(opened, session)
     except Exception as error:
         raise RuntimeFault(
@@ -134,9 +135,15 @@ def _compared(
         ) from error
 
 
-def _images(data: SuiteData) -> Inputs:
-    """Those of some validation images, then of the darkest and the brightest image there can be."""
+def _images(data: SuiteData, session: InferenceSession) -> Inputs:
+    """Those of some validation images, then of the darkest and the brightest image there can be.
+    Of a recurrent network the images are the first frames of a sequence, each with the state that
+    the `session` has left: zeros alone would not reach what it does with a state.
+    """
     images = data.example(_IMAGES)
+    if isinstance(data.pipeline, StatefulPipeline):
+        count = min(_IMAGES, data.split(VALIDATION).sequences[0])
+        images = joined(list(data.inputs(VALIDATION, count, session)))
     shape = np.array(data.images(VALIDATION, [0])[0]).shape
     ends = [np.full(shape, value, np.uint8) for value in (0, 255)]
     extremes = [data.pipeline.preprocess([image])[0].take([0]) for image in ends]  # of tiles one
