@@ -13,15 +13,16 @@ import io
 import json
 import os
 import sys
+import time
 import tracemalloc
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.pixels import Ratio, in_turns
+from benchmarks.pixels import Ratio
 
 TARGET = 1.2
 """Largest ratio to the evaluator alone."""
@@ -155,10 +156,25 @@ def mask_scores(drawn: Scenes, rounds: int) -> tuple[Ratio, float]:
         stats = evaluator.stats_as_dict
         values["theirs"] = {"mask_map": stats["AP_all"], "mask_map50": stats["AP_50"]}
 
-    seconds = in_turns(ours, theirs, rounds)
+    seconds = cpu_in_turns(ours, theirs, rounds)
     apart = max(abs(values["ours"][name] - value) for name, value in values["theirs"].items())
     what = f"mask AP of {count} images, {len(drawn.results)} detections"
     return Ratio(what, "faster-coco-eval", *seconds, TARGET), float(apart)
+
+
+def cpu_in_turns(
+    ours: Callable[[], object], theirs: Callable[[], object], rounds: int
+) -> tuple[float, float]:
+    """The least CPU time of each, in seconds: both take many seconds of one core, in which other
+    programs would have their share of a clock's.
+    """
+    best = [float("inf"), float("inf")]
+    for _ in range(rounds):
+        for index, call in enumerate((ours, theirs)):
+            start = time.process_time()
+            call()
+            best[index] = min(best[index], time.process_time() - start)
+    return best[0], best[1]
 
 
 def kept_bytes(drawn: Scenes) -> int:
