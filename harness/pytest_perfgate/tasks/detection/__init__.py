@@ -15,7 +15,6 @@ from pytest_perfgate.metric import Better, Metric, by_name
 from pytest_perfgate.tasks import Pipeline, Task
 from pytest_perfgate.tasks.class_names import matched
 from pytest_perfgate.tasks.detection.data import DetectionData, as_prediction
-from pytest_perfgate.tasks.detection.merging import merged
 from pytest_perfgate.tasks.detection.output import Output
 from pytest_perfgate.tasks.pixels.filters import required
 from pytest_perfgate.tasks.pixels.input_options import Input
@@ -295,7 +294,11 @@ class DetectionPipeline(Pipeline):
             whole = (mapped[:, 2:] > mapped[:, :2]).all(axis=1)  # an empty box is no box
             kept = kept[whole]
             predictions.append(Prediction(mapped[whole], scores[kept], categories[kept]))
-        return merged(predictions, meta, wanted) if self.in_tiles else predictions
+        if not self.in_tiles:
+            return predictions
+        from pytest_perfgate.tasks.detection.merging import merged
+
+        return merged(predictions, meta, wanted)
 
 
 def _check_decoder(decoder: Decoder, options: Any, output: Output) -> None:
