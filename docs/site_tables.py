@@ -26,7 +26,7 @@ from pytest_perfgate.metric import PERFORMANCE, Metric
 from pytest_perfgate.plugin.options import OPTIONS
 from pytest_perfgate.suite import tables
 from pytest_perfgate.tasks.pixels.network_options import OtherInput
-from pytest_perfgate.tasks.tracking.iou_tracker import IouOptions
+from pytest_perfgate.tasks.tracking.iou_options import IouOptions
 
 GROUPS = {
     "step": registry.STEPS,

@@ -7,7 +7,6 @@ the rest, which takes many turns, at the launch's end.
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -26,9 +25,9 @@ from pytest_perfgate.workloads.output_comparison import (
     same_values,
     with_tolerance,
 )
+from pytest_perfgate.workloads.turn_times import TurnTimes
 from pytest_perfgate.workloads.varied_images import (
     EVALUATED,
-    REPEATED,
     ROUNDS,
     VARIED,
     VariedImages,
@@ -42,8 +41,6 @@ _LEAST_MOVE, _MOST_MOVE = 0.03, 0.5
 0.03 in 8 bits; the nearest of eleven other images 0.07 to 0.5."""
 _MOST_OF_BATCH = 0.5  # how far a value of an image in a batch may be from that of the image alone
 _FEWEST_VARIED = 6  # variations before it counts that none changed an output
-_FEWEST_REPEATED, _FEWEST_FRESH = 2, 4  # turns before their times are compared
-_FASTER = 0.5  # of the time of a fresh input: less for one that is known needs no inference
 
 _LOOK = (
     "look for what differs between evaluating and timing: environment variables, threads, a state "
@@ -74,16 +71,14 @@ class OutputCheck:
         self._positions = {image.index: position for position, image in enumerate(kept)}
         self._pack = pack
         self._tolerance = tolerance
-        self._last: int | None = None
         self._varied: tuple[int, list[Any]] | None = None
         self._moves: list[Gap] = []
         self._unmoved: list[bool] = []
-        self._fresh: list[float] = []
-        self._repeated: list[float] = []
-        self._known: list[float] = []
+        self._times = TurnTimes()
 
     def image(self, number: int) -> Any:
         """The image of a turn, uint8 (H, W, 3); the next turn may change it."""
+        self._times.begin()
         return self._images.image(number)
 
     def batch(self, number: int, size: int) -> list[Any]:
@@ -91,6 +86,7 @@ class OutputCheck:
         them. Those of the kind `EVALUATED` are as they are, all others are varied.
         """
         variation = 0 if number % ROUNDS == EVALUATED else 1 + number
+        self._times.begin()
         return [self._images.varied(index, variation) for index in self._batch(number, size)]
 
     def _batch(self, number: int, size: int) -> list[int]:
@@ -112,16 +108,17 @@ class OutputCheck:
         first = number // ROUNDS * sequences
         starts = [(first + place) % count * length for place in range(sequences)]
         variation = 0 if number % ROUNDS == EVALUATED else 1 + number
+        self._times.begin()
         for frame in range(length):
             positions = [start + frame for start in starts]
             yield positions, [self._images.varied(position, variation) for position in positions]
 
     def forget(self) -> None:
         """Forgets the turns so far: they were a warm-up."""
-        self._last = None
         self._varied = None
-        for turns in (self._moves, self._unmoved, self._fresh, self._repeated, self._known):
-            turns.clear()
+        self._moves.clear()
+        self._unmoved.clear()
+        self._times = TurnTimes()
 
     def inspect(
         self,
@@ -144,7 +141,7 @@ class OutputCheck:
             RuntimeFault: an output is no array that is finished, or not the evaluated one.
         """
         arrays = finished_arrays(outputs)
-        self._note(number, seconds)
+        self._times.note(number, seconds)
         kind = number % ROUNDS
         if self._evaluated is None or kind not in {VARIED, EVALUATED}:
             return
@@ -156,16 +153,6 @@ class OutputCheck:
             self._refuse_other(image, arrays, predictions, again)
             if self._varied is not None and self._varied[0] == number - 1:
                 self._unmoved.append(same_values(self._varied[1], image.taken(arrays)))
-
-    def _note(self, number: int, seconds: float) -> None:
-        repeated, self._last = number == self._last, number
-        kind = number % ROUNDS
-        if kind == EVALUATED:
-            self._known.append(seconds)
-        elif kind != REPEATED:
-            self._fresh.append(seconds)
-        elif repeated:
-            self._repeated.append(seconds)
 
     def inspect_batch(
         self,
@@ -187,7 +174,7 @@ class OutputCheck:
         """
         arrays = finished_arrays(outputs)
         if not math.isnan(seconds):
-            self._note(number, seconds)
+            self._times.note(number, seconds)
         if number % ROUNDS == EVALUATED:
             positions = self._batch(number, size)
             shown = positions if places is None else [positions[place] for place in places]
@@ -212,7 +199,7 @@ class OutputCheck:
             RuntimeFault: an output is no array that is finished, or is not of these frames.
         """
         arrays = [finished_arrays(of_frame) for of_frame in outputs]
-        self._note(number, seconds)
+        self._times.note(number, seconds)
         kind = number % ROUNDS
         if kind == EVALUATED:
             for shown, of_frame in zip(positions, arrays, strict=True):
@@ -294,11 +281,7 @@ class OutputCheck:
             self._refuse_foreign(self._moves)
         if self._evaluated is not None and self._evaluated.responds:
             self._refuse_unmoved()
-        for times, which in (
-            (self._repeated, "an input that it has just seen"),
-            (self._known, "an input that it was evaluated with"),
-        ):
-            self._refuse_faster(times, which)
+        self._times.conclude()
 
     def _limit(self) -> float:
         """How far timed outputs may be from the evaluated ones.
@@ -379,19 +362,4 @@ class OutputCheck:
                 "changed lowest bits had exactly the outputs of the unchanged images, and when "
                 "accuracy was evaluated each such change had changed them",
                 next_step="remove the cache that answers by similar inputs",
-            )
-
-    def _refuse_faster(self, times: Sequence[float], which: str) -> None:
-        """Check that a known input takes as long as a fresh one."""
-        if len(times) < _FEWEST_REPEATED or len(self._fresh) < _FEWEST_FRESH:
-            return
-        # Three quarters of the known ones, beside the fastest fresh one: other programs on the core
-        # make turns longer, and those at the end of a visit more often, but none shorter.
-        slow = sorted(times)[math.ceil(0.75 * (len(times) - 1))]
-        if slow < _FASTER * min(self._fresh):
-            known, fresh = statistics.median(times), statistics.median(self._fresh)
-            raise RuntimeFault(
-                f"{which} takes {known * 1e3:.3g} ms, and one that it has not seen "
-                f"{fresh * 1e3:.3g} ms: answers are kept by their inputs",
-                next_step="remove the cache of answers; users' images come once",
             )

@@ -18,7 +18,6 @@ from pytest_perfgate.tasks.pixels.filters import required
 from pytest_perfgate.tasks.pixels.input_options import Input
 from pytest_perfgate.tasks.tracking.data import TrackingData, Tracks
 from pytest_perfgate.tasks.tracking.output import Output
-from pytest_perfgate.tasks.tracking.trackers import Trackers
 from pytest_perfgate.units import Unit
 
 if TYPE_CHECKING:
@@ -177,6 +176,8 @@ class TrackingPipeline(Pipeline):
     """A detector's stages, and behind them a tracker for each sequence."""
 
     def __init__(self, options: Input, wanted: Output) -> None:
+        from pytest_perfgate.tasks.tracking.trackers import Trackers
+
         self._detector = DetectionPipeline(options, wanted)
         self.in_tiles = self._detector.in_tiles
         self.decoder = self._detector.decoder

@@ -13,10 +13,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
 
-from pytest_perfgate.artifact import OptionsModel
 from pytest_perfgate.tasks.boxes import overlap
+from pytest_perfgate.tasks.tracking.iou_options import IouOptions
 
 Boxes = npt.NDArray[np.float64]
 Result = tuple[Any, Any, Any, Any]
@@ -24,27 +23,6 @@ Result = tuple[Any, Any, Any, Any]
 
 _MOVES = 0.5  # weight of the newest move in a track's velocity
 _SECOND_IOU = 0.5  # of detections of low scores: where they are is all that is known of them
-
-
-class IouOptions(OptionsModel):
-    """Options of the tracker `iou`."""
-
-    high_score: float = Field(
-        0.5, ge=0, le=1, description="lowest score of a detection that is matched first"
-    )
-    new_score: float = Field(0.6, ge=0, le=1, description="lowest score that begins a track")
-    low_score: float = Field(
-        0.1, ge=0, le=1, description="lowest score that continues a track of the frame before"
-    )
-    min_iou: float = Field(
-        0.2, gt=0, le=1, description="lowest overlap of a detection with its track"
-    )
-    max_missed: int = Field(
-        15, ge=0, le=10_000, description="frames without a detection after which a track ends"
-    )
-    min_hits: int = Field(
-        1, ge=1, le=1_000, description="detections of a track before it is given out"
-    )
 
 
 @dataclass

@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pytest_perfgate.artifact import import_path
 from pytest_perfgate.errors import RecipeError
 from pytest_perfgate.tasks.detection.output import Output as DetectionOutput
-from pytest_perfgate.tasks.tracking.iou_tracker import IouOptions
+from pytest_perfgate.tasks.tracking.iou_options import IouOptions
 
 IOU = "iou"
 
