@@ -50,6 +50,16 @@ def test_a_box_goes_to_the_network_and_back(pad: str, resize: str, shape: tuple[
     np.testing.assert_allclose(result.boxes, [[12, 10, 24, 20]], atol=1.5)
 
 
+def test_boxes_of_other_classes_are_suppressed_where_asked() -> None:
+    """By default a place may have an object of each class."""
+    boxes = np.array([[[0, 0, 8, 8], [0, 0, 8, 7]]], np.float32)
+    outputs = boxes, np.array([[[0.9, 0.0], [0.0, 0.8]]], np.float32)
+    for agnostic, categories in ((False, [0, 1]), (True, [0])):
+        stages = pipeline({"class_agnostic": agnostic}, size=(16, 16))
+        (result,) = stages.postprocess(outputs, stages.preprocess([image(16, 16)])[1])
+        assert result.categories.tolist() == categories
+
+
 def test_size_is_rounded_up_to_a_multiple() -> None:
     """The rest is padding."""
     inputs, _ = pipeline(multiple=32).preprocess([image(33, 20)])

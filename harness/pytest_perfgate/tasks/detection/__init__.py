@@ -281,10 +281,11 @@ class DetectionPipeline(Pipeline):
             raise explained(error, outputs, meta, wanted) from None
         predictions = []
         for (boxes, scores, categories), where in zip(decoded, meta, strict=True):
+            groups = np.zeros_like(categories) if wanted.class_agnostic else categories
             kept, mapped = selected(
                 boxes,
                 scores,
-                categories,
+                groups,
                 where,
                 wanted,
                 units=self._units,

@@ -26,6 +26,9 @@ class DetectionsOutput(OutputOptions):
     iou_threshold: float = Field(
         0.6, gt=0, le=1, description="IoU with a better box from which on a box is suppressed"
     )
+    class_agnostic: bool = Field(
+        False, description="whether a better box of another class suppresses a box, too"
+    )
     max_detections: int = Field(
         100, ge=1, description="largest number of detections per image, best first"
     )
