@@ -198,3 +198,35 @@ def test_weights_are_found_wherever_the_exporter_put_them(
     effect = step.apply(source, options, make_context()).effect
     step.prove(effect, options)
     assert effect.get("calibration_images", 1) > 0
+
+
+def test_operators_without_names_are_called_by_their_outputs(
+    tmp_path: Path, make_context: Any
+) -> None:
+    """So they can be left in float: by name, and as the most sensitive for `accuracy_drop`."""
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["a"], pads=[1, 1, 1, 1]),
+        helper.make_node("Conv", ["a", "v"], ["y"]),
+    ]
+    source = graph_file(
+        tmp_path / "bare.onnx", nodes, {"w": kernel(4, 3, 3, 3), "v": kernel(2, 4, 1, 1)}
+    )
+    result = quantized(source, make_context(), op_types_to_quantize=("Conv",), samples=2)
+    named = quantized(
+        source,
+        make_context("named"),
+        op_types_to_quantize=("Conv",),
+        samples=2,
+        nodes_to_exclude=("a",),
+    )
+    assert result.effect["quantized_ops"] - named.effect["quantized_ops"] == 1
+    scores = iter((1.0, 0.5, 0.9))
+    held = quantized(
+        source,
+        make_context("held", score=lambda _artifact, _split: next(scores)),
+        op_types_to_quantize=("Conv",),
+        samples=2,
+        accuracy_drop=0.2,
+    )
+    assert set(held.effect["float_layers"]) < {"a", "y"}
+    assert len(held.effect["float_layers"]) == 1

@@ -53,14 +53,29 @@ def prepare(source: Path, target: Path, options: Any, example: Any, threads: int
     )
     plain = target.with_name("plain.onnx")
     if version >= _OLDEST:
-        onnx.save(model, plain)
+        onnx.save(_named(model), plain)
     else:
-        onnx.save(_converted(model, version), plain)
+        onnx.save(_named(_converted(model, version)), plain)
         _check(source, plain, version, model, example, threads)
     try:
         quant_pre_process(str(plain), str(target))
     except Exception:  # noqa: BLE001 - symbolic shape inference fails on some operators, in many ways
         quant_pre_process(str(plain), str(target), skip_symbolic_shape=True)
+
+
+def _named(model: Any) -> Any:
+    """`model`, each of whose operators without a name has that of its first output: layers are
+    ranked and left in float by their names.
+    """
+    known = {node.name for node in model.graph.node}
+    for node in model.graph.node:
+        if not node.name:
+            name = node.output[0]
+            while name in known:
+                name += "_"
+            known.add(name)
+            node.name = name
+    return model
 
 
 def _import_shape_inference() -> None:
