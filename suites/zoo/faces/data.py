@@ -19,7 +19,7 @@ def pictures(count: int, seed: int) -> list[Picture]:
 
 
 def calibration() -> DetectionData:
-    """Other cut-outs and other portraits; some layers stay in float by their scores."""
+    """Other cut-outs and other portraits."""
     return _annotated(24, seed=1)
 
 

@@ -58,7 +58,7 @@ def _document(photograph: Picture, random: np.random.Generator) -> Picture:
 
 
 def calibration() -> DetectionData:
-    """Other documents; some layers stay in float by their scores."""
+    """Other documents."""
     return _annotated(20, seed=17)
 
 
