@@ -267,6 +267,8 @@ class DetectionPipeline(Pipeline):
         """The network's outputs to one prediction per image, in pixels of the original image."""
         if self._own is not None:
             return self._own.read(outputs, meta)
+        import numpy as np
+
         from pytest_perfgate.tasks.decoders.selection import selected, within
         from pytest_perfgate.tasks.detection.data import Prediction
 

@@ -35,7 +35,7 @@ def _merged(tiles: Sequence[Prediction], wanted: Output) -> Prediction:
     kept = suppress(
         boxes,
         scores,
-        categories,
+        np.zeros_like(categories) if wanted.class_agnostic else categories,
         wanted.tile_match_threshold,
         wanted.max_detections,
         by_smaller=wanted.tile_match_metric == "ios",
