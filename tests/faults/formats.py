@@ -212,21 +212,17 @@ def _read_history(content: bytes, folder: Path) -> None:
     """One damaged night among whole ones: the page is drawn, and names the night where it is not
     read.
     """
-    from pytest_perfgate.history.analysis import analyse
-    from pytest_perfgate.history.findings import Choices
-    from pytest_perfgate.history.nights import read
     from pytest_perfgate.history.page import render as draw
-    from pytest_perfgate.history.store import History
+    from pytest_perfgate.history.watch import look
 
     month = folder / "month=2026-11"
     month.mkdir()
     whole = _parquet()
     for number, night in enumerate([content, *whole[1:]]):
         (month / f"night-{number}.parquet").write_bytes(night)
-    choices = Choices()
-    with History(folder) as store:
-        past = read(store, choices.days, choices.held_for)
-    draw(analyse(past, choices), folder).encode()
+    findings, watch = look(folder, {}, folder)
+    draw(findings, folder, watch).encode()
+    past = findings.past
     if past.unread:
         from pytest_perfgate.errors import HistoryError
 

@@ -52,6 +52,7 @@ class Undecided:
 
     pace: float | None = None
     searched = False
+    doubted = False
 
     def discarded(self) -> frozenset[int]:
         """No launch."""

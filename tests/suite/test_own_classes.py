@@ -96,7 +96,7 @@ def test_the_decoder_of_the_page_knows_the_size_of_the_network(tmp_path: Path, f
     (prediction,) = stages.postprocess(outputs, meta)
     np.testing.assert_allclose(prediction.boxes, [[64, 0, 128, 96]])
     assert prediction.categories.tolist() == [1]
-    data: Any = SimpleNamespace(task=task, pipeline=stages, input=task.Input())
+    data: Any = SimpleNamespace(task=task, declared=stages, input=task.Input())
     key = evaluator(own, data)
     (place / "grid.py").write_text(EXAMPLE + "# changed")
     assert evaluator(own, data) != key

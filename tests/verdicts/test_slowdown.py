@@ -133,6 +133,7 @@ def test_only_budgets_that_time_inference_are_explained() -> None:
         "device_time_p50",
         "latency_p50",
         "latency_p95",
+        "latency_p99",
         "inference_p50",
         "inference_p95",
         "throughput",
