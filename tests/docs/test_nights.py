@@ -55,8 +55,8 @@ def commits(project: Project, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The project with 30 commits, of which one in the middle makes int8 three times as slow and
     the next one does not build; few launches prove so much.
     """
-    for module in (confirmation, bisection):
-        monkeypatch.setattr(module, "_ALPHA", 0.3)
+    monkeypatch.setattr(confirmation, "_ALPHA", 0.15)
+    monkeypatch.setattr(bisection, "_ALPHA", 0.3)
     monkeypatch.setattr(bench, "launch_seconds", lambda _: 0.1)
     monkeypatch.chdir(project.root)
     site = project.root / "site" / "slow-1.0.dist-info"

@@ -1,11 +1,15 @@
-"""SIGTERM and SIGHUP end a session as Ctrl-C does."""
+"""SIGTERM and SIGHUP end a session as Ctrl-C does.
+
+Each test is a process of its own: signals belong to a whole process, and this one has loaded
+frameworks that take some of them.
+"""
 
 from __future__ import annotations
 
-import os
 import signal
+import subprocess
+import sys
 import threading
-from collections.abc import Iterator
 
 import pytest
 from pytest_perfgate.plugin.signals import as_interrupt
@@ -13,36 +17,43 @@ from pytest_perfgate.plugin.signals import as_interrupt
 BOTH = (signal.SIGTERM, signal.SIGHUP)
 
 
-@pytest.fixture(autouse=True)
-def default() -> Iterator[None]:
-    """What a process starts with, and what was there afterwards."""
-    before = {number: signal.signal(number, signal.SIG_DFL) for number in BOTH}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
+def said(program: str) -> str:
+    """What a program prints that has the function and the modules."""
+    head = "import os, signal\nfrom pytest_perfgate.plugin.signals import as_interrupt\n"
+    done = subprocess.run(
+        [sys.executable, "-c", head + program], capture_output=True, text=True, check=True
+    )
+    return done.stdout
 
 
 @pytest.mark.parametrize("number", BOTH)
 def test_a_signal_is_an_interrupt_that_names_it(number: signal.Signals) -> None:
     """A closed terminal, an ended CI job; afterwards the default is back."""
-    with pytest.raises(KeyboardInterrupt, match=number.name), as_interrupt():
-        signal.raise_signal(number)
-    assert signal.getsignal(number) is signal.SIG_DFL
+    program = f"""
+try:
+    with as_interrupt():
+        signal.raise_signal({number:d})
+except KeyboardInterrupt as error:
+    print(error, signal.getsignal({number:d}) is signal.SIG_DFL)
+"""
+    assert said(program) == f"{number.name} True\n"
 
 
 def test_what_nohup_ignores_stays_ignored_and_handlers_of_others_stay() -> None:
     """They were set on purpose."""
-    heard: list[int] = []
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda number, _: heard.append(number))
-    with as_interrupt():
-        for number in BOTH:
-            os.kill(os.getpid(), number)
-    assert heard == [signal.SIGTERM]
+    program = """
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+signal.signal(signal.SIGTERM, lambda number, _: print(signal.Signals(number).name))
+with as_interrupt():
+    for number in (signal.SIGHUP, signal.SIGTERM):
+        os.kill(os.getpid(), number)
+"""
+    assert said(program) == "SIGTERM\n"
 
 
 def test_in_another_thread_nothing_is_changed() -> None:
     """Python handles signals in the main thread only."""
+    before = signal.getsignal(signal.SIGTERM)
     seen: list[object] = []
 
     def run() -> None:
@@ -52,4 +63,4 @@ def test_in_another_thread_nothing_is_changed() -> None:
     thread = threading.Thread(target=run)
     thread.start()
     thread.join()
-    assert seen == [signal.SIG_DFL]
+    assert seen == [before]
