@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from pytest_perfgate import registry
 from pytest_perfgate.cli.init_data import DataFacts, Pictures
-from pytest_perfgate.cli.init_guess import Guess, decodings, guess
+from pytest_perfgate.cli.init_decodings import decodings
+from pytest_perfgate.cli.init_guess import Guess, guess
 from pytest_perfgate.cli.init_model import read_model
 from pytest_perfgate.errors import RecipeError
 from pytest_perfgate.suite.metrics import task_of
