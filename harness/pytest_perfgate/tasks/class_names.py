@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import Field
 
@@ -146,6 +146,21 @@ def with_indices(options: _Options, known: Callable[[], Sequence[str]]) -> _Opti
     classes = known()
     indices, count = matched(names, classes, options.background) if classes else ((), None)
     return options.model_copy(update={"classes": indices, "class_count": count})
+
+
+def with_decoder_indices(output: Any, known: Callable[[], Sequence[str] | None]) -> Any:
+    """`[suite.output]` of a task with decoders, with indices in place of names among the decoder's
+    options; `known` gives the names of the data's classes, None for data without annotations.
+    """
+    names = output.options.get("classes", ())
+    if not names or not isinstance(names[0], str):
+        return output
+    options = {key: value for key, value in output.options.items() if key != "classes"}
+    classes = known()
+    if classes is not None:
+        indices, count = matched(names, classes, options.get("background"))
+        options |= {"classes": indices, "class_count": count}
+    return output.model_copy(update={"options": options})
 
 
 def _aliases(name: str) -> set[str]:

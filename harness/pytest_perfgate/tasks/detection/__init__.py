@@ -11,9 +11,9 @@ from typing_extensions import override
 from pytest_perfgate import registry
 from pytest_perfgate.errors import DataError, RecipeError
 from pytest_perfgate.inputs import Inputs
-from pytest_perfgate.metric import Better, Metric, by_name
+from pytest_perfgate.metric import Metric, by_name
 from pytest_perfgate.tasks import Pipeline, Task
-from pytest_perfgate.tasks.class_names import matched
+from pytest_perfgate.tasks.class_names import with_decoder_indices
 from pytest_perfgate.tasks.detection.data import DetectionData, as_prediction
 from pytest_perfgate.tasks.detection.output import Output
 from pytest_perfgate.tasks.pixels.filters import required
@@ -21,6 +21,7 @@ from pytest_perfgate.tasks.pixels.input_options import Input
 from pytest_perfgate.tasks.pixels.own_functions import OwnPredictions
 from pytest_perfgate.tasks.pixels.preprocessing import Preprocessing
 from pytest_perfgate.tasks.pixels.tiles import TILES
+from pytest_perfgate.tasks.score_metrics import at_operating_point, by_size, score_shift
 
 if TYPE_CHECKING:
     from pytest_perfgate.records.accuracy import Accuracy, Doubt
@@ -40,34 +41,8 @@ METRICS = by_name(
     ),
     Metric.score("map50", "map at an IoU of 0.50.", by_class=True),
     Metric.score("map75", "map at an IoU of 0.75.", by_class=True),
-    *(
-        Metric.score(
-            f"map_{size}",
-            f"map of objects {words} pixels, by COCO's areas. Not measured without such objects. "
-            "It has no interval: two recipes compare as equal only when their predictions are "
-            "identical.",
-            optional=True,
-        )
-        for size, words in (
-            ("small", "of at most 32 x 32"),
-            ("medium", "from 32 x 32 to 96 x 96"),
-            ("large", "of at least 96 x 96"),
-        )
-    ),
-    *(
-        Metric.score(
-            name,
-            f"{words} Detections of at least the score of `operating_point` count; they match "
-            "as in map, at its IoU, and all categories count together. Not measured without "
-            "`operating_point` in `[suite.output]`.",
-            optional=True,
-        )
-        for name, words in (
-            ("precision", "Share of detections that match an object."),
-            ("recall", "Share of objects that a detection matches."),
-            ("f1", "Harmonic mean of precision and recall."),
-        )
-    ),
+    *by_size("map", "small", "medium", "large"),
+    *at_operating_point("map", "detection"),
     Metric.score(
         "agreement",
         "Share of detections that recipe and reference have in common: twice the number of matched "
@@ -76,15 +51,7 @@ METRICS = by_name(
         "used.",
         against_reference=True,
     ),
-    Metric.score(
-        "score_shift",
-        "Mean absolute difference between the scores of recipe and reference, over matched pairs "
-        "of detections in which at least one score is 0.3 or more; such a detection without a "
-        "match counts with its whole score. It changes when all scores collapse in the same order, "
-        "map does not.",
-        Better.LOWER,
-        against_reference=True,
-    ),
+    score_shift("map", "detection"),
 )
 
 
@@ -119,15 +86,9 @@ class Detection(Task):
     @override
     def fit_output(self, output_options: Any, data: Callable[[], DetectionData]) -> Any:
         """Names of the network's classes become indices."""
-        names = output_options.options.get("classes", ())
-        if not names or not isinstance(names[0], str):
-            return output_options
-        options = {key: value for key, value in output_options.options.items() if key != "classes"}
-        if data().annotated:
-            background = options.get("background")
-            known = data().instances.categories
-            options["classes"], options["class_count"] = matched(names, known, background)
-        return output_options.model_copy(update={"options": options})
+        return with_decoder_indices(
+            output_options, lambda: data().instances.categories if data().annotated else None
+        )
 
     def pipeline(self, input_options: Any, output_options: Any) -> DetectionPipeline:
         """The stages around inference."""

@@ -14,6 +14,7 @@ from pytest_perfgate.errors import DataError
 from pytest_perfgate.records.accuracy import Accuracy
 from pytest_perfgate.tasks.coco.evaluator import official_of
 from pytest_perfgate.tasks.coco.matching import Cell, matches
+from pytest_perfgate.tasks.unscored import unscored
 
 if TYPE_CHECKING:
     from pytest_perfgate.tasks.coco.instances import Instances
@@ -86,14 +87,7 @@ def _without_objects(
         raise DataError(f"there are {len(predictions)} predictions for {len(data.images)} images")
     sizes = ("map", "map50", "map75", "map_small", "map_medium", "map_large")
     names = (*(f"{prefix}{name}" for name in sizes), *_AT_A_POINT)
-    return Accuracy(
-        values={},
-        images=len(predictions),
-        data_digest=data.digest,
-        predictions_digest=_digest(predictions),
-        notes=(*data.notes, _NO_ANNOTATIONS),
-        unmeasured=dict.fromkeys(names, _NO_ANNOTATIONS),
-    )
+    return unscored(data, _digest(predictions), _NO_ANNOTATIONS, names)
 
 
 def _official(

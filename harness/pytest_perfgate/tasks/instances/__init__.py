@@ -10,15 +10,16 @@ from typing_extensions import override
 
 from pytest_perfgate import registry
 from pytest_perfgate.inputs import Inputs
-from pytest_perfgate.metric import Better, Metric, by_name
+from pytest_perfgate.metric import Metric, by_name
 from pytest_perfgate.tasks import Pipeline, Task
-from pytest_perfgate.tasks.class_names import matched
+from pytest_perfgate.tasks.class_names import with_decoder_indices
 from pytest_perfgate.tasks.instances.data import InstanceData, as_masks
 from pytest_perfgate.tasks.instances.output import Output
 from pytest_perfgate.tasks.pixels.filters import required
 from pytest_perfgate.tasks.pixels.input_options import Input
 from pytest_perfgate.tasks.pixels.own_functions import OwnPredictions
 from pytest_perfgate.tasks.pixels.preprocessing import Preprocessing
+from pytest_perfgate.tasks.score_metrics import at_operating_point, by_size, score_shift
 
 if TYPE_CHECKING:
     from pytest_perfgate.records.accuracy import Accuracy, Doubt
@@ -38,34 +39,8 @@ METRICS = by_name(
     ),
     Metric.score("mask_map50", "mask_map at an IoU of 0.50.", by_class=True),
     Metric.score("mask_map75", "mask_map at an IoU of 0.75.", by_class=True),
-    *(
-        Metric.score(
-            f"mask_map_{size}",
-            f"mask_map of objects {words} pixels, by COCO's areas. Not measured without such "
-            "objects. It has no interval: two recipes compare as equal only when their "
-            "predictions are identical.",
-            optional=True,
-        )
-        for size, words in (
-            ("small", "of at most 32 x 32"),
-            ("medium", "from 32 x 32 to 96 x 96"),
-            ("large", "of at least 96 x 96"),
-        )
-    ),
-    *(
-        Metric.score(
-            name,
-            f"{words} Detections of at least the score of `operating_point` count; they match "
-            "as in mask_map, at its IoU, and all categories count together. Not measured without "
-            "`operating_point` in `[suite.output]`.",
-            optional=True,
-        )
-        for name, words in (
-            ("precision", "Share of masks that match an object."),
-            ("recall", "Share of objects that a mask matches."),
-            ("f1", "Harmonic mean of precision and recall."),
-        )
-    ),
+    *by_size("mask_map", "small", "medium", "large"),
+    *at_operating_point("mask_map", "mask"),
     Metric.score(
         "agreement",
         "Share of masks that recipe and reference have in common: twice the number of matched "
@@ -74,15 +49,7 @@ METRICS = by_name(
         "annotations are used.",
         against_reference=True,
     ),
-    Metric.score(
-        "score_shift",
-        "Mean absolute difference between the scores of recipe and reference, over matched pairs "
-        "of masks in which at least one score is 0.3 or more; such a detection without a match "
-        "counts with its whole score. It changes when all scores collapse in the same order, "
-        "mask_map does not.",
-        Better.LOWER,
-        against_reference=True,
-    ),
+    score_shift("mask_map", "mask"),
 )
 
 
@@ -117,15 +84,9 @@ class Instances(Task):
     @override
     def fit_output(self, output_options: Any, data: Callable[[], InstanceData]) -> Any:
         """Names of the network's classes become indices."""
-        names = output_options.options.get("classes", ())
-        if not names or not isinstance(names[0], str):
-            return output_options
-        options = {key: value for key, value in output_options.options.items() if key != "classes"}
-        if data().annotated:
-            known = data().instances.categories
-            background = options.get("background")
-            options["classes"], options["class_count"] = matched(names, known, background)
-        return output_options.model_copy(update={"options": options})
+        return with_decoder_indices(
+            output_options, lambda: data().instances.categories if data().annotated else None
+        )
 
     def pipeline(self, input_options: Any, output_options: Any) -> InstancesPipeline:
         """The stages around inference."""

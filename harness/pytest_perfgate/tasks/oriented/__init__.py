@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from pytest_perfgate import registry
 from pytest_perfgate.inputs import Inputs
-from pytest_perfgate.metric import Better, Metric, by_name
+from pytest_perfgate.metric import Metric, by_name
 from pytest_perfgate.tasks import Pipeline, Task
 from pytest_perfgate.tasks.class_names import with_indices
 from pytest_perfgate.tasks.oriented.data import OrientedData, as_oriented
@@ -20,6 +20,7 @@ from pytest_perfgate.tasks.pixels.input_options import Input
 from pytest_perfgate.tasks.pixels.own_functions import OwnPredictions
 from pytest_perfgate.tasks.pixels.preprocessing import Preprocessing
 from pytest_perfgate.tasks.pixels.tiles import TILES
+from pytest_perfgate.tasks.score_metrics import score_shift
 
 if TYPE_CHECKING:
     from pytest_perfgate.records.accuracy import Accuracy, Doubt
@@ -44,15 +45,7 @@ METRICS = by_name(
         "match when they have the same class and an IoU of at least 0.5. No labels are used.",
         against_reference=True,
     ),
-    Metric.score(
-        "score_shift",
-        "Mean absolute difference between the scores of recipe and reference, over matched pairs "
-        "of detections in which at least one score is 0.3 or more; such a detection without a "
-        "match counts with its whole score. It changes when all scores collapse in the same order, "
-        "map50 does not.",
-        Better.LOWER,
-        against_reference=True,
-    ),
+    score_shift("map50", "detection"),
 )
 
 

@@ -13,6 +13,7 @@ from pytest_perfgate.errors import DataError
 from pytest_perfgate.records.accuracy import Accuracy, Matches, Packed
 from pytest_perfgate.tasks.coco.matching import THRESHOLDS
 from pytest_perfgate.tasks.polygons import overlap
+from pytest_perfgate.tasks.unscored import unscored
 
 if TYPE_CHECKING:
     from pytest_perfgate.tasks.oriented.data import Oriented, OrientedData
@@ -32,14 +33,7 @@ def evaluate(data: OrientedData, predictions: Sequence[Oriented]) -> Accuracy:
     if len(predictions) != len(data.images):
         raise DataError(f"there are {len(predictions)} predictions for {len(data.images)} images")
     if not data.annotated:
-        return Accuracy(
-            values={},
-            images=len(predictions),
-            data_digest=data.digest,
-            predictions_digest=_digest(predictions),
-            notes=(*data.notes, _NO_ANNOTATIONS),
-            unmeasured=dict.fromkeys(_NAMES, _NO_ANNOTATIONS),
-        )
+        return unscored(data, _digest(predictions), _NO_ANNOTATIONS, _NAMES)
     ignored = sum(int(hard.sum()) for hard in data.ignored)
     total = sum(len(one.scores) for one in data.objects)
     if ignored == total:

@@ -22,6 +22,7 @@ import numpy.typing as npt
 from pytest_perfgate.errors import DataError
 from pytest_perfgate.records.accuracy import Accuracy, Packed, Ratio
 from pytest_perfgate.tasks.panoptic.data import Panoptic
+from pytest_perfgate.tasks.unscored import unscored
 from pytest_perfgate.units import count_of
 
 if TYPE_CHECKING:
@@ -153,14 +154,7 @@ def evaluate(data: PanopticData, predictions: Sequence[Panoptic]) -> Accuracy:
         digest.update(prediction.lengths.tobytes() + prediction.numbers.tobytes())
         digest.update(b"" if prediction.scores is None else prediction.scores.tobytes())
     if not data.labelled:
-        return Accuracy(
-            values={},
-            images=count,
-            data_digest=data.digest,
-            predictions_digest=digest.hexdigest(),
-            notes=(*data.notes, _NO_SEGMENTS),
-            unmeasured=unmeasured | dict.fromkeys(OF_TRUTH, _NO_SEGMENTS),
-        )
+        return unscored(data, digest.hexdigest(), _NO_SEGMENTS, OF_TRUTH, unmeasured)
     tally, objects = _tally(data, predictions)
     if not objects:
         raise DataError("there are no segments to find, so there is no score")

@@ -13,7 +13,7 @@ from pytest_perfgate import registry
 from pytest_perfgate.artifact import OptionsModel
 from pytest_perfgate.errors import DataError
 from pytest_perfgate.inputs import Inputs
-from pytest_perfgate.metric import Better, Metric, by_name
+from pytest_perfgate.metric import Metric, by_name
 from pytest_perfgate.tasks import Pipeline, Task
 from pytest_perfgate.tasks.pixels.filters import required
 from pytest_perfgate.tasks.pixels.input_options import Input
@@ -21,6 +21,7 @@ from pytest_perfgate.tasks.pixels.own_functions import OwnPredictions
 from pytest_perfgate.tasks.pixels.preprocessing import Preprocessing
 from pytest_perfgate.tasks.pose.data import PoseData, as_poses
 from pytest_perfgate.tasks.pose.output import Output, Reading
+from pytest_perfgate.tasks.score_metrics import by_size, score_shift
 
 if TYPE_CHECKING:
     from pytest_perfgate.records.accuracy import Accuracy, Doubt
@@ -37,19 +38,7 @@ METRICS = by_name(
     ),
     Metric.score("oks_map50", "oks_map at an OKS of 0.50.", by_class=True),
     Metric.score("oks_map75", "oks_map at an OKS of 0.75.", by_class=True),
-    *(
-        Metric.score(
-            f"oks_map_{size}",
-            f"oks_map of objects {words} pixels, by COCO's areas. Not measured without such "
-            "objects. It has no interval: two recipes compare as equal only when their predictions "
-            "are identical.",
-            optional=True,
-        )
-        for size, words in (
-            ("medium", "from 32 x 32 to 96 x 96"),
-            ("large", "of at least 96 x 96"),
-        )
-    ),
+    *by_size("oks_map", "medium", "large"),
     Metric.score(
         "agreement",
         "Share of keypoints that recipe and reference place alike: twice the number of keypoints "
@@ -58,15 +47,7 @@ METRICS = by_name(
         "intersection over union (IoU) of their boxes of at least 0.5. No annotations are used.",
         against_reference=True,
     ),
-    Metric.score(
-        "score_shift",
-        "Mean absolute difference between the scores of recipe and reference, over matched pairs "
-        "of detections in which at least one score is 0.3 or more; such a detection without a "
-        "match counts with its whole score. It changes when all scores collapse in the same order, "
-        "oks_map does not.",
-        Better.LOWER,
-        against_reference=True,
-    ),
+    score_shift("oks_map", "detection"),
 )
 
 

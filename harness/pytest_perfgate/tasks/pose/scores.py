@@ -15,6 +15,7 @@ from pytest_perfgate.records.accuracy import Accuracy
 from pytest_perfgate.tasks.coco.evaluator import official
 from pytest_perfgate.tasks.coco.matching import Cell, matches
 from pytest_perfgate.tasks.pose.similarity import objects_of, similarity
+from pytest_perfgate.tasks.unscored import unscored
 
 if TYPE_CHECKING:
     from pytest_perfgate.tasks.pose.data import PoseData, Poses
@@ -42,14 +43,7 @@ def evaluate(data: PoseData, predictions: Sequence[Poses]) -> Accuracy:
     if len(predictions) != len(data.images):
         raise DataError(f"there are {len(predictions)} predictions for {len(data.images)} images")
     if not data.annotated:
-        return Accuracy(
-            values={},
-            images=len(predictions),
-            data_digest=data.digest,
-            predictions_digest=_digest(predictions),
-            notes=(*data.notes, _NO_ANNOTATIONS),
-            unmeasured=dict.fromkeys(_NAMES, _NO_ANNOTATIONS),
-        )
+        return unscored(data, _digest(predictions), _NO_ANNOTATIONS, _NAMES)
     ignored = ignored_objects(data)
     if ignored.all():
         raise DataError("there are no objects with keypoints to find, so there is no score")

@@ -23,6 +23,7 @@ import numpy.typing as npt
 from pytest_perfgate.errors import DataError
 from pytest_perfgate.records.accuracy import Accuracy, Packed, Ratio
 from pytest_perfgate.tasks.segmentation.boundary import boundary_f
+from pytest_perfgate.tasks.unscored import unscored
 from pytest_perfgate.units import count_of
 
 if TYPE_CHECKING:
@@ -76,14 +77,7 @@ def evaluate(data: SegmentationData, predictions: Sequence[Segments]) -> Accurac
         digest.update(f"{prediction.labels.shape}".encode())
         digest.update(prediction.labels.astype(np.uint16).tobytes())
     if not data.labelled:
-        return Accuracy(
-            values={},
-            images=count,
-            data_digest=data.digest,
-            predictions_digest=digest.hexdigest(),
-            notes=(*data.notes, _NO_MASKS),
-            unmeasured=unmeasured | dict.fromkeys(_OF_TRUTH, _NO_MASKS),
-        )
+        return unscored(data, digest.hexdigest(), _NO_MASKS, _OF_TRUTH, unmeasured)
     confusion, edges = _compared(data, predictions)
     if not confusion.pixels.sum():
         raise DataError(

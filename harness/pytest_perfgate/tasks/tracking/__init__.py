@@ -12,7 +12,7 @@ from pytest_perfgate import registry
 from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.metric import Better, Metric, Rule, by_name
 from pytest_perfgate.tasks import Pipeline, Task
-from pytest_perfgate.tasks.class_names import matched
+from pytest_perfgate.tasks.class_names import with_decoder_indices
 from pytest_perfgate.tasks.detection import Detection, DetectionPipeline
 from pytest_perfgate.tasks.pixels.filters import required
 from pytest_perfgate.tasks.pixels.input_options import Input
@@ -113,15 +113,7 @@ class Tracking(Task):
     @override
     def fit_output(self, output_options: Any, data: Callable[[], TrackingData]) -> Any:
         """Names of the network's classes become indices."""
-        names = output_options.options.get("classes", ())
-        if not names or not isinstance(names[0], str):
-            return output_options
-        options = {key: value for key, value in output_options.options.items() if key != "classes"}
-        known = data().classes
-        options["classes"], options["class_count"] = matched(
-            names, known, options.get("background")
-        )
-        return output_options.model_copy(update={"options": options})
+        return with_decoder_indices(output_options, lambda: data().classes)
 
     @override
     def check_together(self, input_options: Any, output_options: Any) -> None:
