@@ -70,6 +70,35 @@ class Digested:
     def _check(self, index: int, image: npt.NDArray[np.uint8]) -> None:
         """Check an image against what is declared of it. Default: nothing is."""
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was left out or assumed of the images, one sentence each."""
+        _ = self.digests  # decodes every image once
+        notes: tuple[str, ...] = getattr(self.images, "notes", ())  # of files, and of cuts of them
+        return notes
+
+
+def refuse_other_size(
+    what: str, index: int, shape: tuple[int, ...], image: tuple[int, ...], where: str
+) -> None:
+    """Check that a picture of labels, a `what` of shape (H, W), is as large as its image (H, W, 3).
+
+    Raises:
+        DataError: it is not; names both sizes and the likely cause.
+    """
+    (height, width), (tall, wide) = shape, image[:2]
+    if (height, width) == (tall, wide):
+        return
+    raise DataError(
+        f"{what} {index} has {width} x {height} pixels, and its image has {wide} x {tall}",
+        where=where,
+        valid=f"one size for an image and its {what}",
+        next_step=f"the {what} lies on its side: images are turned by their EXIF orientation, "
+        f"and so must {what}s be"
+        if (height, width) == (wide, tall)
+        else f"resize the {what} to the image by nearest neighbour",
+    )
+
 
 Alpha = Literal["drop", "keep"] | tuple[int, int, int]
 """Transparency is dropped, kept as a fourth channel, or the picture is laid over a background."""

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from pytest_perfgate.errors import DataError
-from pytest_perfgate.tasks.image_files import Digested, ImageFiles, SomeImages
+from pytest_perfgate.tasks.image_files import Digested, SomeImages
 
 
 class LabelledImages(Digested):
@@ -23,12 +23,6 @@ class LabelledImages(Digested):
     def labelled(self) -> bool:
         """Whether the classes of the images are known."""
         return bool(self.classes)
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What was left out or assumed of the images, one sentence each."""
-        _ = self.digests  # decodes every image once
-        return self.images.notes if isinstance(self.images, ImageFiles) else ()
 
 
 @dataclass(frozen=True)

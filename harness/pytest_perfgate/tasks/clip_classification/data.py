@@ -10,7 +10,6 @@ from functools import cached_property
 from typing import Any
 
 from pytest_perfgate.errors import DataError
-from pytest_perfgate.tasks.image_files import ImageFiles
 from pytest_perfgate.tasks.sequences import FramesInOrder, check_lengths, few_note
 
 
@@ -52,9 +51,7 @@ class ClipData(FramesInOrder):
     @property
     def notes(self) -> tuple[str, ...]:
         """What was left out or assumed of the clips, one sentence each."""
-        _ = self.digests  # decodes every image once
-        files = self.images.notes if isinstance(self.images, ImageFiles) else ()
-        return (*files, *few_note(len(self.sequences)))
+        return (*super().notes, *few_note(len(self.sequences)))
 
     @cached_property
     def digest(self) -> str:

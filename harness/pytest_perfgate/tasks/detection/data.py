@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from pytest_perfgate.errors import DataError
 from pytest_perfgate.tasks.coco.instances import Instances, as_text, read_instances
-from pytest_perfgate.tasks.image_files import Digested, ImageFiles, SomeImages
+from pytest_perfgate.tasks.image_files import Digested, SomeImages
 
 if TYPE_CHECKING:
     import numpy as np
@@ -96,9 +96,7 @@ class DetectionData(Digested):
     @property
     def notes(self) -> tuple[str, ...]:
         """What was left out or assumed of images and annotations, one sentence each."""
-        _ = self.digests  # decodes every image once
-        files = self.images.notes if isinstance(self.images, ImageFiles) else ()
-        return (*self.instances.notes, *files)
+        return (*self.instances.notes, *super().notes)
 
     @cached_property
     def digest(self) -> str:

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pytest_perfgate.errors import DataError
-from pytest_perfgate.tasks.image_files import Digested, ImageFiles
+from pytest_perfgate.tasks.image_files import Digested
 
 if TYPE_CHECKING:
     import numpy as np
@@ -110,12 +110,6 @@ class OrientedData(Digested):
             np.ones(len(given), np.float32),
             categories.astype(np.int64),
         )
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What was left out or assumed of the images, one sentence each."""
-        _ = self.digests  # decodes every image once
-        return self.images.notes if isinstance(self.images, ImageFiles) else ()
 
     @cached_property
     def digest(self) -> str:

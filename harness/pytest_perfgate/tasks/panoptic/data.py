@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import override
 
 from pytest_perfgate.errors import DataError
-from pytest_perfgate.tasks.image_files import Digested, ImageFiles
+from pytest_perfgate.tasks.image_files import Digested, refuse_other_size
 
 if TYPE_CHECKING:
     import numpy as np
@@ -141,29 +141,14 @@ class PanopticData(Digested):
         if not self.labelled:
             return
         numbers = self.numbers(index)
-        if numbers.shape != image.shape[:2]:
-            (height, width), (tall, wide) = numbers.shape, image.shape[:2]
-            raise DataError(
-                f"map {index} has {width} x {height} pixels, and its image has {wide} x {tall}",
-                where=self.maps.where(index) if isinstance(self.maps, Located) else "",
-                valid="one size for an image and its map",
-                next_step="the map lies on its side: images are turned by their EXIF orientation, "
-                "and so must maps be"
-                if (height, width) == (wide, tall)
-                else "resize the map to the image by nearest neighbour",
-            )
+        where = self.maps.where(index) if isinstance(self.maps, Located) else ""
+        refuse_other_size("map", index, numbers.shape, image.shape, where)
         self._map_digests[index] = hashlib.sha256(numbers.tobytes()).hexdigest()
 
     @cached_property
     def _map_digests(self) -> dict[int, str]:
         """Of every map that was checked: each is decoded once, with its image."""
         return {}
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What was left out or assumed of the images, one sentence each."""
-        _ = self.digests  # decodes every image once
-        return self.images.notes if isinstance(self.images, ImageFiles) else ()
 
     @cached_property
     def digest(self) -> str:

@@ -64,10 +64,9 @@ class PoseData(Digested):
     @property
     def notes(self) -> tuple[str, ...]:
         """What was left out or assumed of images and annotations, one sentence each."""
-        _ = self.digests  # decodes every image once
-        files = getattr(self.images, "notes", ())  # of files, and of cuts of them
+        images = super().notes
         keypoints = self.keypoints.notes if self.annotated else ()
-        return (*self.instances.notes, *keypoints, *files)
+        return (*self.instances.notes, *keypoints, *images)
 
     @cached_property
     def digest(self) -> str:

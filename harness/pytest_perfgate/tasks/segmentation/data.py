@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import override
 
 from pytest_perfgate.errors import DataError
-from pytest_perfgate.tasks.image_files import Digested, ImageFiles, SomeImages
+from pytest_perfgate.tasks.image_files import Digested, SomeImages, refuse_other_size
 from pytest_perfgate.tasks.segmentation.masks import MaskFiles
 
 if TYPE_CHECKING:
@@ -117,30 +117,14 @@ class SegmentationData(Digested):
         if not self.labelled:
             return
         mask = self.mask(index)
-        if mask.shape != image.shape[:2]:
-            (height, width), (tall, wide) = mask.shape, image.shape[:2]
-            masks = self.masks
-            raise DataError(
-                f"mask {index} has {width} x {height} pixels, and its image has {wide} x {tall}",
-                where=str(masks.file(index)) if isinstance(masks, MaskFiles) else "",
-                valid="one size for an image and its mask",
-                next_step="the mask lies on its side: images are turned by their EXIF orientation, "
-                "and so must masks be"
-                if (height, width) == (wide, tall)
-                else "resize the mask to the image by nearest neighbour",
-            )
+        where = str(self.masks.file(index)) if isinstance(self.masks, MaskFiles) else ""
+        refuse_other_size("mask", index, mask.shape, image.shape, where)
         self._mask_digests[index] = hashlib.sha256(mask.tobytes()).hexdigest()
 
     @cached_property
     def _mask_digests(self) -> dict[int, str]:
         """Of every mask that was checked: each is decoded once, with its image."""
         return {}
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What was left out or assumed of the images, one sentence each."""
-        _ = self.digests  # decodes every image once
-        return self.images.notes if isinstance(self.images, ImageFiles) else ()
 
     @cached_property
     def digest(self) -> str:

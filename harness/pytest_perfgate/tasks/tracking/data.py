@@ -10,7 +10,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pytest_perfgate.errors import DataError
-from pytest_perfgate.tasks.image_files import ImageFiles
 from pytest_perfgate.tasks.sequences import FramesInOrder, check_lengths, few_note
 
 if TYPE_CHECKING:
@@ -136,9 +135,7 @@ class TrackingData(FramesInOrder):
     @property
     def notes(self) -> tuple[str, ...]:
         """What was left out or assumed of frames and objects, one sentence each."""
-        _ = self.digests  # decodes every image once
-        files = self.images.notes if isinstance(self.images, ImageFiles) else ()
-        return (*self.left_out, *files, *few_note(len(self.sequences)))
+        return (*self.left_out, *super().notes, *few_note(len(self.sequences)))
 
     @cached_property
     def digest(self) -> str:
