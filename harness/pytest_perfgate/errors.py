@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 from collections.abc import Iterable, Sequence
 
 from pytest_perfgate.plain_text import printable, received
@@ -111,9 +112,19 @@ class MissingPackage(PerfgateError):
     """A package is not installed; `next_step` is the command that installs it."""
 
 
+_LOOKED_AT = 5  # names that are close to a misspelt one
+
+
 def suggestion(value: str, choices: Iterable[str]) -> str:
     """`choices` as one line for the `valid` field, and behind them the one closest to `value`."""
     known = sorted(choices)
-    close = difflib.get_close_matches(value, known, n=1)
+    close = difflib.get_close_matches(value, known, n=_LOOKED_AT)
+    best = max(close, key=lambda name: _likeness(value, name), default=None)
     listed = ", ".join(known) if known else "none"
-    return f"{listed}; did you mean {close[0]!r}?" if close else listed
+    return listed if best is None else f"{listed}; did you mean {best!r}?"
+
+
+def _likeness(value: str, name: str) -> tuple[float, int]:
+    """Of equally close names (latency_p50, latency_p95) that one is likelier which begins alike."""
+    same = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(value, name, strict=False))
+    return difflib.SequenceMatcher(None, name, value).ratio(), len(list(same))

@@ -1,0 +1,26 @@
+"""Which name a misspelt one was meant to be."""
+
+from __future__ import annotations
+
+import pytest
+from pytest_perfgate.errors import suggestion
+
+METRICS = "batch_latency_p50", "latency_p50", "latency_p95", "latency_p99", "map"
+
+
+@pytest.mark.parametrize(
+    ("value", "meant"),
+    [
+        ("latency_p5O", "latency_p50"),  # as many letters in common with latency_p95
+        ("latancy_p99", "latency_p99"),
+        ("batch_latency", "batch_latency_p50"),
+    ],
+)
+def test_the_closest_name_is_offered(value: str, meant: str) -> None:
+    """Of equally close ones that which begins as the misspelt one does."""
+    assert suggestion(value, METRICS).endswith(f"; did you mean {meant!r}?")
+
+
+def test_nothing_is_offered_for_a_name_like_none() -> None:
+    """What is valid is listed all the same."""
+    assert suggestion("zzz", METRICS) == ", ".join(METRICS)
