@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from pytest_perfgate.errors import RuntimeFault
 from pytest_perfgate.runtimes import InferenceSession
+from pytest_perfgate.runtimes.wrapping_session import WrappingSession
 from pytest_perfgate.tasks.pixels.tiles import TILES
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def tiled(session: InferenceSession, pixels: Mapping[str, Any]) -> InferenceSess
     return TiledSession(session, int(pixels.get("tile_batch", 1)))
 
 
-class TiledSession(InferenceSession):
+class TiledSession(WrappingSession):
     """Runs the inputs of a picture `count` at a time.
 
     Args:
@@ -43,11 +44,10 @@ class TiledSession(InferenceSession):
                 where="suite.input.tile_batch",
                 valid=f"tile_batch = {session.fixed_batch}, or a model of any batch",
             )
-        self._session = session
+        super().__init__(session)
+        self.fixed_batch = 0  # a picture has as many tiles as it has
         self._count = count
         self._seconds = math.nan
-        self.facts = session.facts
-        self.profiler = session.profiler
 
     @override
     def run(self, inputs: Inputs) -> tuple[Any, ...]:
@@ -97,21 +97,6 @@ class TiledSession(InferenceSession):
         ]
 
     @override
-    def close(self) -> None:
-        """See `InferenceSession.close`."""
-        self._session.close()
-
-    @override
     def device_seconds(self) -> float:
         """Those of all runs of the last picture."""
         return self._seconds
-
-    @override
-    def peak_device_memory(self) -> int | None:
-        """See `InferenceSession.peak_device_memory`."""
-        return self._session.peak_device_memory()
-
-    @override
-    def flush_cache(self) -> bool:
-        """See `InferenceSession.flush_cache`."""
-        return self._session.flush_cache()

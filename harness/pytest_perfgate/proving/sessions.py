@@ -14,9 +14,10 @@ from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.proving.stages import burn
 from pytest_perfgate.records.recipe import PlantedFault
 from pytest_perfgate.runtimes import InferenceSession
+from pytest_perfgate.runtimes.wrapping_session import WrappingSession
 
 if TYPE_CHECKING:
-    from pytest_perfgate.records.profile import Operator
+    pass
 
 EVERY = 20
 """One inference in so many is slow."""
@@ -31,8 +32,8 @@ def plant_in_session(session: InferenceSession, planted: PlantedFault) -> Infere
     return session if wrapper is None else wrapper(session, planted.size)
 
 
-class PlantedSession(InferenceSession):
-    """A session that does what another does; a class below it changes one thing.
+class PlantedSession(WrappingSession):
+    """A session with a fault.
 
     Args:
         session: the one that works.
@@ -40,40 +41,8 @@ class PlantedSession(InferenceSession):
     """
 
     def __init__(self, session: InferenceSession, size: float) -> None:
-        self._session, self._size = session, size
-        self.facts = session.facts
-        self.fixed_batch = session.fixed_batch
-        self.profiler = session.profiler
-
-    @override
-    def run(self, inputs: Inputs) -> tuple[Any, ...]:
-        """See `InferenceSession.run`."""
-        return self._session.run(inputs)
-
-    @override
-    def close(self) -> None:
-        """See `InferenceSession.close`."""
-        self._session.close()
-
-    @override
-    def profile(self, inputs: Inputs, count: int) -> list[Operator] | None:
-        """See `InferenceSession.profile`."""
-        return self._session.profile(inputs, count)
-
-    @override
-    def device_seconds(self) -> float:
-        """See `InferenceSession.device_seconds`."""
-        return self._session.device_seconds()
-
-    @override
-    def peak_device_memory(self) -> int | None:
-        """See `InferenceSession.peak_device_memory`."""
-        return self._session.peak_device_memory()
-
-    @override
-    def flush_cache(self) -> bool:
-        """See `InferenceSession.flush_cache`."""
-        return self._session.flush_cache()
+        super().__init__(session)
+        self._size = size
 
 
 class Slow(PlantedSession):
