@@ -6,14 +6,11 @@ frame from the third on: one frame says nothing, and two say little.
 
 from __future__ import annotations
 
-import argparse
-import time
-from pathlib import Path
-
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from suites import training
 from suites.clips.data import CLASSES, FRAMES, TRAINING, ClipComposer
 from suites.clips.model import FEATURES, GRID, HIDDEN, WEIGHTS, Recurrent
 
@@ -40,39 +37,20 @@ def loss(module: nn.Module, clips: Tensor, labels: Tensor) -> Tensor:
 
 def main() -> None:
     """Trains from nothing."""
-    parser = argparse.ArgumentParser(prog="python -m suites.clips.train", description=main.__doc__)
-    parser.add_argument("--steps", type=int, default=1000, help="optimizer steps")
-    parser.add_argument("--batch-size", type=int, default=32, help="clips in a step")
-    parser.add_argument("--rate", type=float, default=3e-3, help="highest learning rate")
-    parser.add_argument("--threads", type=int, default=1, help="threads to train with")
-    parser.add_argument("--seed", type=int, default=7, help="of weights and clips")
-    parser.add_argument("--output", type=Path, default=WEIGHTS, help="where the weights go")
-    arguments = parser.parse_args()
-    from safetensors.torch import save_model
-
-    torch.set_num_threads(arguments.threads)
-    torch.manual_seed(arguments.seed)
-    module, composer = Recurrent().train(), ClipComposer(TRAINING, arguments.seed)
-    optimizer = torch.optim.AdamW(module.parameters(), lr=arguments.rate, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, arguments.rate, total_steps=arguments.steps, pct_start=0.1
+    parser = training.parser(
+        "clips", main.__doc__, WEIGHTS, steps=1000, batch_size=32, rate=3e-3, of="clips"
     )
-    start, mean = time.monotonic(), 0.0
-    for step in range(arguments.steps):
-        value = loss(module, *batch(composer, arguments.batch_size, arguments.seed + step))
-        optimizer.zero_grad()
-        torch.autograd.backward(value)
-        nn.utils.clip_grad_norm_(module.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        mean = value.item() if not step else 0.98 * mean + 0.02 * value.item()
-        if (step + 1) % 100 == 0:
-            text = f"step {step + 1}/{arguments.steps}  loss {mean:.3f}"
-            print(f"{time.monotonic() - start:6.0f} s  {text}", flush=True)  # noqa: T201 - a program
-    part = arguments.output.with_suffix(".part")
-    save_model(module.eval(), str(part), force_contiguous=True)
-    part.replace(arguments.output)
-    print(f"weights: {arguments.output}")  # noqa: T201 - a program
+    arguments = parser.parse_args()
+    network = training.start(Recurrent, arguments)
+    composer = ClipComposer(TRAINING, arguments.seed)
+
+    def value(step: int) -> Tensor:
+        return loss(network, *batch(composer, arguments.batch_size, arguments.seed + step))
+
+    training.train(
+        network, value, arguments.steps, arguments.rate, decay=0.01, clip=1.0, average=None
+    )
+    training.save(network, arguments.output)
 
 
 if __name__ == "__main__":

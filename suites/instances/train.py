@@ -7,15 +7,11 @@ anchors whose box fits it best (Bolya et al. 2019, "YOLACT").
 
 from __future__ import annotations
 
-import argparse
-import math
-import time
-from pathlib import Path
-
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from suites import training
 from suites.digits.model import CLASSES
 from suites.digits.model import WEIGHTS as DETECTOR
 from suites.instances.model import WEIGHTS, InstanceSegmenter
@@ -47,60 +43,39 @@ def loss(module: nn.Module, scenes: list[MaskedScene]) -> Tensor:
     return torch.stack(parts).mean()
 
 
-def train(
-    segmenter: InstanceSegmenter, composer: MaskComposer, steps: int, size: int, rate: float
-) -> None:
-    """AdamW under a one-cycle rate, of everything but the detector."""
-    segmenter.train()
+def network() -> InstanceSegmenter:
+    """The network to train: the detector as it is, which does not change, and new masks."""
+    from safetensors.torch import load_model
+
+    segmenter = InstanceSegmenter()
+    load_model(segmenter.detector, DETECTOR)
     segmenter.detector.eval().requires_grad_(requires_grad=False)
-    learned = [one for one in segmenter.parameters() if one.requires_grad]
-    optimizer = torch.optim.AdamW(learned, lr=rate, weight_decay=0.02)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, rate, total_steps=max(2, steps), pct_start=0.1
-    )
-    start, mean = time.monotonic(), 0.0
-    for step in range(steps):
-        scenes: list[MaskedScene] = []
-        while len(scenes) < size:
-            scene = composer.masked(SIDE)
-            scenes += [scene] if scene.labels else []
-        value = loss(segmenter, scenes)
-        optimizer.zero_grad()
-        torch.autograd.backward(value)
-        nn.utils.clip_grad_norm_(learned, 10.0)
-        optimizer.step()
-        schedule.step()
-        mean = value.item() if not step else 0.98 * mean + 0.02 * value.item()
-        if (step + 1) % 100 == 0:
-            passed = time.monotonic() - start
-            print(f"{passed:6.0f} s  step {step + 1}/{steps}  loss {mean:.3f}", flush=True)  # noqa: T201 - a program
-    segmenter.eval()
+    return segmenter
+
+
+def batch(composer: MaskComposer, size: int) -> list[MaskedScene]:
+    """So many scenes that have digits."""
+    scenes: list[MaskedScene] = []
+    while len(scenes) < size:
+        scene = composer.masked(SIDE)
+        scenes += [scene] if scene.labels else []
+    return scenes
 
 
 def main() -> None:
     """Trains the masks from nothing."""
-    parser = argparse.ArgumentParser(
-        prog="python -m suites.instances.train", description=main.__doc__
+    parser = training.parser(
+        "instances", main.__doc__, WEIGHTS, steps=1200, batch_size=8, rate=6e-3
     )
-    parser.add_argument("--steps", type=int, default=1200, help="optimizer steps")
-    parser.add_argument("--batch-size", type=int, default=8, help="scenes in a step")
-    parser.add_argument("--rate", type=float, default=6e-3, help="highest learning rate")
-    parser.add_argument("--threads", type=int, default=1, help="threads to train with")
-    parser.add_argument("--seed", type=int, default=7, help="of weights and scenes")
-    parser.add_argument("--output", type=Path, default=WEIGHTS, help="where the weights go")
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    torch.manual_seed(arguments.seed)
-    from safetensors.torch import load_model, save_model
-
-    segmenter = InstanceSegmenter()
-    load_model(segmenter.detector, DETECTOR)
+    segmenter = training.start(network, arguments)
     composer = MaskComposer(TRAINING, arguments.seed)
-    train(segmenter, composer, arguments.steps, arguments.batch_size, arguments.rate)
-    part = arguments.output.with_suffix(".part")
-    save_model(segmenter, str(part))
-    part.replace(arguments.output)
-    print(f"weights: {arguments.output} ({math.ceil(arguments.output.stat().st_size / 1e3)} kB)")  # noqa: T201 - a program
+
+    def value(_step: int) -> Tensor:
+        return loss(segmenter, batch(composer, arguments.batch_size))
+
+    training.train(segmenter, value, arguments.steps, arguments.rate, average=None)
+    training.save(segmenter, arguments.output)
 
 
 if __name__ == "__main__":

@@ -6,16 +6,13 @@ class, the others that there is none (focal loss: Lin et al. 2017).
 
 from __future__ import annotations
 
-import argparse
-import copy
 import math
-import time
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from suites import training
 from suites.digits.model import CLASSES as DIGITS
 from suites.oriented.data import SIDE, TRAINING, TurnedComposer
 from suites.oriented.model import SIZE, STRIDE, WEIGHTS, OrientedDetector
@@ -75,66 +72,21 @@ def loss(raw: Tensor, boxes: Tensor, labels: Tensor) -> Tensor:
     return 4.0 * classes + apart
 
 
-def train(
-    module: OrientedDetector, composer: TurnedComposer, steps: int, size: int, rate: float
-) -> OrientedDetector:
-    """AdamW under a one-cycle rate; the weights are a running average of those visited."""
-    smooth = copy.deepcopy(module).eval()
-    module.train()
-    optimizer = torch.optim.AdamW(module.parameters(), lr=rate, weight_decay=0.02)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, rate, total_steps=max(2, steps), pct_start=0.1
-    )
-    start, mean = time.monotonic(), 0.0
-    for step in range(steps):
-        images, boxes, labels = batch(composer, size)
-        value = loss(module.raw(images), boxes, labels)
-        optimizer.zero_grad()
-        torch.autograd.backward(value)
-        nn.utils.clip_grad_norm_(module.parameters(), 10.0)
-        optimizer.step()
-        schedule.step()
-        keep = min(0.995, (step + 1) / (step + 10))
-        with torch.no_grad():
-            pairs = zip(smooth.state_dict().values(), module.state_dict().values(), strict=True)
-            for old, new in pairs:
-                if old.is_floating_point():
-                    old.lerp_(new, 1 - keep)
-                else:
-                    old.copy_(new)
-        mean = value.item() if not step else 0.98 * mean + 0.02 * value.item()
-        if (step + 1) % 100 == 0:
-            passed = time.monotonic() - start
-            print(f"{passed:6.0f} s  step {step + 1}/{steps}  loss {mean:.4f}", flush=True)  # noqa: T201 - a program
-    return smooth
-
-
 def main() -> None:
     """Trains from nothing."""
-    parser = argparse.ArgumentParser(
-        prog="python -m suites.oriented.train", description=main.__doc__
+    parser = training.parser(
+        "oriented", main.__doc__, WEIGHTS, steps=2000, batch_size=10, rate=4e-3
     )
-    parser.add_argument("--steps", type=int, default=2000, help="optimizer steps")
-    parser.add_argument("--batch-size", type=int, default=10, help="scenes in a step")
-    parser.add_argument("--rate", type=float, default=4e-3, help="highest learning rate")
-    parser.add_argument("--threads", type=int, default=1, help="threads to train with")
-    parser.add_argument("--seed", type=int, default=7, help="of weights and scenes")
-    parser.add_argument("--resume", type=Path, help="weights to start from")
-    parser.add_argument("--output", type=Path, default=WEIGHTS, help="where the weights go")
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    torch.manual_seed(arguments.seed)
-    from safetensors.torch import load_model, save_model
-
-    network = OrientedDetector()
-    if arguments.resume:
-        load_model(network, arguments.resume)
+    network = training.start(OrientedDetector, arguments)
     composer = TurnedComposer(TRAINING, arguments.seed)
-    network = train(network, composer, arguments.steps, arguments.batch_size, arguments.rate)
-    part = arguments.output.with_suffix(".part")
-    save_model(network, str(part), force_contiguous=True)
-    part.replace(arguments.output)
-    print(f"weights: {arguments.output} ({math.ceil(arguments.output.stat().st_size / 1e3)} kB)")  # noqa: T201 - a program
+
+    def value(_step: int) -> Tensor:
+        images, *targets = batch(composer, arguments.batch_size)
+        return loss(network.raw(images), *targets)
+
+    training.train(network, value, arguments.steps, arguments.rate)
+    training.save(network, arguments.output)
 
 
 if __name__ == "__main__":

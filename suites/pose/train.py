@@ -6,16 +6,11 @@ each labelled keypoint, in which the few cells near it weigh more.
 
 from __future__ import annotations
 
-import argparse
-import copy
-import math
-import time
-from pathlib import Path
-
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from suites import training
 from suites.pose.data import SIDE, TRAINING, PoseComposer
 from suites.pose.model import STRIDE, WEIGHTS, HeatMaps
 
@@ -47,64 +42,21 @@ def loss(output: Tensor, maps: Tensor, labelled: Tensor) -> Tensor:
     return (weights * (output - maps) ** 2).sum() / weights.sum()
 
 
-def train(
-    module: nn.Module, composer: PoseComposer, steps: int, size: int, rate: float
-) -> nn.Module:
-    """AdamW under a one-cycle rate; the weights are a running average of those visited."""
-    smooth = copy.deepcopy(module).eval()
-    module.train()
-    optimizer = torch.optim.AdamW(module.parameters(), lr=rate, weight_decay=0.02)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, rate, total_steps=max(2, steps), pct_start=0.1
-    )
-    start, mean = time.monotonic(), 0.0
-    for step in range(steps):
-        images, maps, labelled = batch(composer, size)
-        value = loss(module(images), maps, labelled)
-        optimizer.zero_grad()
-        torch.autograd.backward(value)
-        nn.utils.clip_grad_norm_(module.parameters(), 10.0)
-        optimizer.step()
-        schedule.step()
-        keep = min(0.995, (step + 1) / (step + 10))
-        with torch.no_grad():
-            pairs = zip(smooth.state_dict().values(), module.state_dict().values(), strict=True)
-            for old, new in pairs:
-                if old.is_floating_point():
-                    old.lerp_(new, 1 - keep)
-                else:
-                    old.copy_(new)
-        mean = value.item() if not step else 0.98 * mean + 0.02 * value.item()
-        if (step + 1) % 100 == 0:
-            passed = time.monotonic() - start
-            print(f"{passed:6.0f} s  step {step + 1}/{steps}  loss {mean:.4f}", flush=True)  # noqa: T201 - a program
-    return smooth
-
-
 def main() -> None:
     """Trains from nothing."""
-    parser = argparse.ArgumentParser(prog="python -m suites.pose.train", description=main.__doc__)
-    parser.add_argument("--steps", type=int, default=2000, help="optimizer steps")
-    parser.add_argument("--batch-size", type=int, default=12, help="pictures in a step")
-    parser.add_argument("--rate", type=float, default=4e-3, help="highest learning rate")
-    parser.add_argument("--threads", type=int, default=1, help="threads to train with")
-    parser.add_argument("--seed", type=int, default=7, help="of weights and pictures")
-    parser.add_argument("--resume", type=Path, help="weights to start from")
-    parser.add_argument("--output", type=Path, default=WEIGHTS, help="where the weights go")
+    parser = training.parser(
+        "pose", main.__doc__, WEIGHTS, steps=2000, batch_size=12, rate=4e-3, of="pictures"
+    )
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    torch.manual_seed(arguments.seed)
-    from safetensors.torch import load_model, save_model
-
-    network: nn.Module = HeatMaps()
-    if arguments.resume:
-        load_model(network, arguments.resume)
+    network = training.start(HeatMaps, arguments)
     composer = PoseComposer(TRAINING, arguments.seed)
-    network = train(network, composer, arguments.steps, arguments.batch_size, arguments.rate)
-    part = arguments.output.with_suffix(".part")
-    save_model(network, str(part), force_contiguous=True)
-    part.replace(arguments.output)
-    print(f"weights: {arguments.output} ({math.ceil(arguments.output.stat().st_size / 1e3)} kB)")  # noqa: T201 - a program
+
+    def value(_step: int) -> Tensor:
+        images, *targets = batch(composer, arguments.batch_size)
+        return loss(network(images), *targets)
+
+    training.train(network, value, arguments.steps, arguments.rate)
+    training.save(network, arguments.output)
 
 
 if __name__ == "__main__":
