@@ -7,18 +7,14 @@ how its digit moves, which no frame shows alone. Clips are made on first use and
 
 from __future__ import annotations
 
-import hashlib
-import os
-import shutil
-import tempfile
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from suites.digits import data as digits
 from suites.digits.data import Composer, Split
+from suites.made_once import made_once
 
 if TYPE_CHECKING:
     from pytest_perfgate.tasks.clip_classification.data import ClipData
@@ -42,12 +38,7 @@ Clip = npt.NDArray[np.uint8]
 TRAINING = digits.SPLITS["train"]
 """What clips to train on are composed of (`suites.clips.train`)."""
 
-SPLITS = {
-    name: Split(
-        f"clips-{name}", clips, seed, digits.SPLITS[name].photographs, digits.SPLITS[name].share
-    )
-    for name, clips, seed in (("calibration", 32, 32), ("validation", 240, 33))
-}
+SPLITS = digits.splits_of("clips", calibration=(32, 32), validation=(240, 33))
 
 _STEPS = {"left": (-1.0, 0.0), "right": (1.0, 0.0), "up": (0.0, -1.0), "down": (0.0, 1.0)}
 
@@ -114,38 +105,13 @@ class ClipComposer(Composer):
 def _load(split: Split) -> ClipData:
     from pytest_perfgate.tasks.clip_classification.data import ClipData
 
-    folder = _cache() / "data" / f"{split.name}-{_version()}"
-    if not (folder / "clips.npy").exists():
-        _make(split, folder)
-    clips = np.load(folder / "clips.npy", mmap_mode="r", allow_pickle=False)
+    clips = made_once(split.name, lambda: _make(split), __file__, digits.__file__)["clips"]
     labels = [number % len(CLASSES) for number in range(len(clips))]
     frames = clips.reshape(-1, SIDE, SIDE, 3)
     return ClipData(frames, [FRAMES] * len(clips), labels, CLASSES)
 
 
-def _make(split: Split, folder: Path) -> None:
-    """Writes a split into `folder`, whole or not at all; two processes may do so at once."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
+def _make(split: Split) -> dict[str, Any]:
     composer = ClipComposer(split, split.seed)
-    clips = np.stack([composer.clip(number % len(CLASSES)) for number in range(split.scenes)])
-    fresh = Path(tempfile.mkdtemp(prefix=".new-", dir=folder.parent))
-    try:
-        np.save(fresh / "clips.npy", clips)
-        try:
-            fresh.replace(folder)
-        except OSError:
-            if not (folder / "clips.npy").exists():
-                raise
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-
-
-def _cache() -> Path:
-    chosen = os.environ.get("PERFGATE_CACHE")
-    return Path(chosen) if chosen else Path(__file__).resolve().parents[2] / ".perfgate"
-
-
-def _version() -> str:
-    """A text for the code that makes the clips."""
-    sources = (Path(__file__), Path(digits.__file__))
-    return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:12]
+    numbers = range(split.scenes)
+    return {"clips": np.stack([composer.clip(number % len(CLASSES)) for number in numbers])}

@@ -7,19 +7,16 @@ made on first use and kept below `$PERFGATE_CACHE`, or `.perfgate` in the projec
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import shutil
-import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+
+from suites.made_once import made_once
 
 if TYPE_CHECKING:
     from pytest_perfgate.tasks.detection.data import DetectionData
@@ -71,6 +68,16 @@ SPLITS = {
         (0.7, 1.0),
     ),
 }
+
+
+def splits_of(suite: str, **sizes: tuple[int, int]) -> dict[str, Split]:
+    """Splits of another suite, of the digits and photographs of those here: how many scenes, and
+    from which seed, by a split's name.
+    """
+    return {
+        name: replace(SPLITS[name], name=f"{suite}-{name}", scenes=scenes, seed=seed)
+        for name, (scenes, seed) in sizes.items()
+    }
 
 
 def train() -> DetectionData:
@@ -236,29 +243,17 @@ def _resize(image: npt.NDArray[Any], width: int, height: int) -> npt.NDArray[Any
 def _load(split: Split) -> DetectionData:
     from pytest_perfgate.tasks.detection.data import DetectionData
 
-    folder = _cache() / "data" / f"digits-{split.name}-{_version()}"
-    if not (folder / "annotations.json").exists():
-        _make(split, folder)
-    images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
-    return DetectionData(images=images, coco=json.loads((folder / "annotations.json").read_text()))
+    kept = made_once(f"digits-{split.name}", lambda: _make(split), __file__)
+    return DetectionData(images=kept["images"], coco=kept["annotations"])
 
 
-def _make(split: Split, folder: Path) -> None:
-    """Writes a split into `folder`, whole or not at all; two processes may do so at once."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
+def _make(split: Split) -> dict[str, Any]:
     composer = Composer(split, split.seed)
     scenes = [composer.scene() for _ in range(split.scenes)]
-    fresh = Path(tempfile.mkdtemp(prefix=".new-", dir=folder.parent))
-    try:
-        np.save(fresh / "images.npy", np.stack([scene.image for scene in scenes]))
-        (fresh / "annotations.json").write_text(json.dumps(instances(scenes)))
-        try:
-            fresh.replace(folder)
-        except OSError:
-            if not (folder / "annotations.json").exists():
-                raise
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
+    return {
+        "images": np.stack([scene.image for scene in scenes]),
+        "annotations": instances(scenes),
+    }
 
 
 def instances(scenes: Sequence[Scene]) -> dict[str, Any]:
@@ -284,12 +279,3 @@ def instances(scenes: Sequence[Scene]) -> dict[str, Any]:
         "annotations": listed,
         "categories": [{"id": index + 1, "name": name} for index, name in enumerate(CLASSES)],
     }
-
-
-def _cache() -> Path:
-    chosen = os.environ.get("PERFGATE_CACHE")
-    return Path(chosen) if chosen else Path(__file__).resolve().parents[2] / ".perfgate"
-
-
-def _version() -> str:
-    return hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:12]

@@ -7,13 +7,7 @@ without its soft edge. Scenes are made on first use and kept below `$PERFGATE_CA
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import shutil
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,22 +15,14 @@ import numpy.typing as npt
 
 from suites.digits import data as digits
 from suites.digits.data import CLASSES, Split
+from suites.made_once import made_once
 from suites.segments import data as segments
 from suites.segments.data import MaskComposer, MaskedScene
 
 if TYPE_CHECKING:
     from pytest_perfgate.tasks.instances.data import InstanceData
 
-SPLITS = {
-    name: Split(
-        f"instances-{name}",
-        scenes,
-        seed,
-        digits.SPLITS[name].photographs,
-        digits.SPLITS[name].share,
-    )
-    for name, scenes, seed in (("calibration", 96, 32), ("validation", 300, 33))
-}
+SPLITS = digits.splits_of("instances", calibration=(96, 32), validation=(300, 33))
 
 
 def calibration() -> InstanceData:
@@ -89,37 +75,15 @@ def _runs(ink: npt.NDArray[np.uint8]) -> list[int]:
 def _load(split: Split) -> InstanceData:
     from pytest_perfgate.tasks.instances.data import InstanceData
 
-    folder = _cache() / "data" / f"{split.name}-{_version()}"
-    if not (folder / "annotations.json").exists():
-        _make(split, folder)
-    images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
-    return InstanceData(images=images, coco=json.loads((folder / "annotations.json").read_text()))
+    sources = (__file__, segments.__file__, digits.__file__)
+    kept = made_once(split.name, lambda: _make(split), *sources)
+    return InstanceData(images=kept["images"], coco=kept["annotations"])
 
 
-def _make(split: Split, folder: Path) -> None:
-    """Writes a split into `folder`, whole or not at all; two processes may do so at once."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
+def _make(split: Split) -> dict[str, Any]:
     composer = MaskComposer(split, split.seed)
     scenes = [composer.masked() for _ in range(split.scenes)]
-    fresh = Path(tempfile.mkdtemp(prefix=".new-", dir=folder.parent))
-    try:
-        np.save(fresh / "images.npy", np.stack([scene.image for scene in scenes]))
-        (fresh / "annotations.json").write_text(json.dumps(instances(scenes)))
-        try:
-            fresh.replace(folder)
-        except OSError:
-            if not (folder / "annotations.json").exists():
-                raise
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-
-
-def _cache() -> Path:
-    chosen = os.environ.get("PERFGATE_CACHE")
-    return Path(chosen) if chosen else Path(__file__).resolve().parents[2] / ".perfgate"
-
-
-def _version() -> str:
-    """A text for the code that makes the scenes."""
-    sources = (Path(__file__), Path(segments.__file__), Path(digits.__file__))
-    return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:12]
+    return {
+        "images": np.stack([scene.image for scene in scenes]),
+        "annotations": instances(scenes),
+    }

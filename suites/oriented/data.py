@@ -8,20 +8,15 @@ are made on first use and kept below `$PERFGATE_CACHE`, or `.perfgate` in the pr
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import shutil
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from suites.digits import data as digits
 from suites.digits.data import Composer, Image, Split
+from suites.made_once import made_once
 
 if TYPE_CHECKING:
     from pytest_perfgate.tasks.oriented.data import OrientedData
@@ -36,12 +31,7 @@ _DIFFICULT = 22  # pixels: a digit that is less high is difficult
 TRAINING = digits.SPLITS["train"]
 """What scenes to train on are composed of (`suites.oriented.train`)."""
 
-SPLITS = {
-    name: Split(
-        f"oriented-{name}", scenes, seed, digits.SPLITS[name].photographs, digits.SPLITS[name].share
-    )
-    for name, scenes, seed in (("calibration", 96, 42), ("validation", 400, 43))
-}
+SPLITS = digits.splits_of("oriented", calibration=(96, 42), validation=(400, 43))
 
 
 def calibration() -> OrientedData:
@@ -119,52 +109,24 @@ def _load(split: Split) -> OrientedData:
     from pytest_perfgate.tasks.oriented.data import OrientedData
     from pytest_perfgate.tasks.polygons import rotated
 
-    folder = _cache() / "data" / f"{split.name}-{_version()}"
-    if not (folder / "objects.json").exists():
-        _make(split, folder)
-    images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
-    objects = json.loads((folder / "objects.json").read_text())
-    boxes = [np.array(one["boxes"]).reshape(-1, 5) for one in objects]
+    kept = made_once(split.name, lambda: _make(split), __file__, digits.__file__)
+    boxes = [np.array(one["boxes"]).reshape(-1, 5) for one in kept["objects"]]
     return OrientedData(
-        images,
+        kept["images"],
         [rotated(one) for one in boxes],
         [np.zeros(len(one), dtype=np.int64) for one in boxes],
-        [np.array(one["difficult"], dtype=bool) for one in objects],
+        [np.array(one["difficult"], dtype=bool) for one in kept["objects"]],
         CLASSES,
     )
 
 
-def _make(split: Split, folder: Path) -> None:
-    """Writes a split into `folder`, whole or not at all; two processes may do so at once."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
+def _make(split: Split) -> dict[str, Any]:
     composer = TurnedComposer(split, split.seed)
     scenes = [composer.turned() for _ in range(split.scenes)]
-    fresh = Path(tempfile.mkdtemp(prefix=".new-", dir=folder.parent))
-    try:
-        np.save(fresh / "images.npy", np.stack([scene.image for scene in scenes]))
-        objects = [
-            {
-                "boxes": scene.boxes.tolist(),
-                "difficult": scene.difficult.tolist(),
-            }
+    return {
+        "images": np.stack([scene.image for scene in scenes]),
+        "objects": [
+            {"boxes": scene.boxes.tolist(), "difficult": scene.difficult.tolist()}
             for scene in scenes
-        ]
-        (fresh / "objects.json").write_text(json.dumps(objects))
-        try:
-            fresh.replace(folder)
-        except OSError:
-            if not (folder / "objects.json").exists():
-                raise
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-
-
-def _cache() -> Path:
-    chosen = os.environ.get("PERFGATE_CACHE")
-    return Path(chosen) if chosen else Path(__file__).resolve().parents[2] / ".perfgate"
-
-
-def _version() -> str:
-    """A text for the code that makes the scenes."""
-    sources = (Path(__file__), Path(digits.__file__))
-    return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:12]
+        ],
+    }

@@ -8,14 +8,8 @@ else these are not labelled. Pictures are made on first use and kept below `$PER
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +17,7 @@ import numpy.typing as npt
 
 from suites.digits import data as digits
 from suites.digits.data import Composer, Image, Split
+from suites.made_once import made_once
 
 if TYPE_CHECKING:
     from pytest_perfgate.tasks.pose.data import PoseData
@@ -39,12 +34,7 @@ _VISIBLE = 2
 TRAINING = digits.SPLITS["train"]
 """What pictures to train on are composed of (`suites.pose.train`)."""
 
-SPLITS = {
-    name: Split(
-        f"pose-{name}", pictures, seed, digits.SPLITS[name].photographs, digits.SPLITS[name].share
-    )
-    for name, pictures, seed in (("calibration", 96, 32), ("validation", 400, 33))
-}
+SPLITS = digits.splits_of("pose", calibration=(96, 32), validation=(400, 33))
 
 
 def calibration() -> PoseData:
@@ -155,38 +145,14 @@ def instances(pictures: Sequence[Posed]) -> dict[str, Any]:
 def _load(split: Split) -> PoseData:
     from pytest_perfgate.tasks.pose.data import PoseData
 
-    folder = _cache() / "data" / f"{split.name}-{_version()}"
-    if not (folder / "annotations.json").exists():
-        _make(split, folder)
-    images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
-    coco = json.loads((folder / "annotations.json").read_text())
-    return PoseData(images=images, coco=coco, sigmas=SIGMAS)
+    kept = made_once(split.name, lambda: _make(split), __file__, digits.__file__)
+    return PoseData(images=kept["images"], coco=kept["annotations"], sigmas=SIGMAS)
 
 
-def _make(split: Split, folder: Path) -> None:
-    """Writes a split into `folder`, whole or not at all; two processes may do so at once."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
+def _make(split: Split) -> dict[str, Any]:
     composer = PoseComposer(split, split.seed)
     pictures = [composer.posed() for _ in range(split.scenes)]
-    fresh = Path(tempfile.mkdtemp(prefix=".new-", dir=folder.parent))
-    try:
-        np.save(fresh / "images.npy", np.stack([one.image for one in pictures]))
-        (fresh / "annotations.json").write_text(json.dumps(instances(pictures)))
-        try:
-            fresh.replace(folder)
-        except OSError:
-            if not (folder / "annotations.json").exists():
-                raise
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-
-
-def _cache() -> Path:
-    chosen = os.environ.get("PERFGATE_CACHE")
-    return Path(chosen) if chosen else Path(__file__).resolve().parents[2] / ".perfgate"
-
-
-def _version() -> str:
-    """A text for the code that makes the pictures."""
-    sources = (Path(__file__), Path(digits.__file__))
-    return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:12]
+    return {
+        "images": np.stack([one.image for one in pictures]),
+        "annotations": instances(pictures),
+    }

@@ -8,19 +8,15 @@ kept below `$PERFGATE_CACHE`, or `.perfgate` in the project's root.
 
 from __future__ import annotations
 
-import hashlib
-import os
-import shutil
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from suites.digits import data as digits
 from suites.digits.data import Composer, Image, Split
+from suites.made_once import made_once
 
 if TYPE_CHECKING:
     from pytest_perfgate.tasks.segmentation.data import SegmentationData
@@ -34,12 +30,7 @@ Mask = npt.NDArray[np.uint8]
 TRAINING = digits.SPLITS["train"]
 """What scenes to train on are composed of (`suites.segments.train`)."""
 
-SPLITS = {
-    name: Split(
-        f"segments-{name}", scenes, seed, digits.SPLITS[name].photographs, digits.SPLITS[name].share
-    )
-    for name, scenes, seed in (("calibration", 96, 22), ("validation", 400, 23))
-}
+SPLITS = digits.splits_of("segments", calibration=(96, 22), validation=(400, 23))
 
 
 def calibration() -> SegmentationData:
@@ -104,40 +95,14 @@ class MaskComposer(Composer):
 def _load(split: Split) -> SegmentationData:
     from pytest_perfgate.tasks.segmentation.data import SegmentationData
 
-    folder = _cache() / "data" / f"{split.name}-{_version()}"
-    if not (folder / "masks.npy").exists():
-        _make(split, folder)
-    images, masks = (
-        np.load(folder / name, mmap_mode="r", allow_pickle=False)
-        for name in ("images.npy", "masks.npy")
-    )
-    return SegmentationData(images, masks, CLASSES, ignore_index=IGNORED)
+    kept = made_once(split.name, lambda: _make(split), __file__, digits.__file__)
+    return SegmentationData(kept["images"], kept["masks"], CLASSES, ignore_index=IGNORED)
 
 
-def _make(split: Split, folder: Path) -> None:
-    """Writes a split into `folder`, whole or not at all; two processes may do so at once."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
+def _make(split: Split) -> dict[str, Any]:
     composer = MaskComposer(split, split.seed)
     scenes = [composer.masked() for _ in range(split.scenes)]
-    fresh = Path(tempfile.mkdtemp(prefix=".new-", dir=folder.parent))
-    try:
-        np.save(fresh / "images.npy", np.stack([scene.image for scene in scenes]))
-        np.save(fresh / "masks.npy", np.stack([scene.mask for scene in scenes]))
-        try:
-            fresh.replace(folder)
-        except OSError:
-            if not (folder / "masks.npy").exists():
-                raise
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-
-
-def _cache() -> Path:
-    chosen = os.environ.get("PERFGATE_CACHE")
-    return Path(chosen) if chosen else Path(__file__).resolve().parents[2] / ".perfgate"
-
-
-def _version() -> str:
-    """A text for the code that makes the scenes."""
-    sources = (Path(__file__), Path(digits.__file__))
-    return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:12]
+    return {
+        "images": np.stack([scene.image for scene in scenes]),
+        "masks": np.stack([scene.mask for scene in scenes]),
+    }

@@ -8,13 +8,7 @@ in the project's root.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import shutil
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +16,7 @@ import numpy.typing as npt
 
 from suites.digits import data as digits
 from suites.digits.data import Composer, Image, Split
+from suites.made_once import made_once
 
 if TYPE_CHECKING:
     from pytest_perfgate.tasks.tracking.data import TrackingData
@@ -30,12 +25,7 @@ SIDE = 192
 FRAMES = 24
 CLASSES = digits.CLASSES
 
-SPLITS = {
-    name: Split(
-        f"tracking-{name}", count, seed, digits.SPLITS[name].photographs, digits.SPLITS[name].share
-    )
-    for name, count, seed in (("calibration", 4, 42), ("validation", 12, 43))
-}
+SPLITS = digits.splits_of("tracking", calibration=(4, 42), validation=(12, 43))
 
 
 def calibration() -> TrackingData:
@@ -121,40 +111,15 @@ class SequenceComposer(Composer):
 def _load(split: Split) -> TrackingData:
     from pytest_perfgate.tasks.tracking.data import Objects, TrackingData
 
-    folder = _cache() / "data" / f"{split.name}-{_version()}"
-    if not (folder / "objects.json").exists():
-        _make(split, folder)
-    images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
-    rows: list[dict[str, Any]] = json.loads((folder / "objects.json").read_text())
-    objects = [Objects.of(row["boxes"], row["ids"], row["labels"]) for row in rows]
-    return TrackingData(images, [FRAMES] * split.scenes, objects, CLASSES)
+    kept = made_once(split.name, lambda: _make(split), __file__, digits.__file__)
+    objects = [Objects.of(one["boxes"], one["ids"], one["labels"]) for one in kept["objects"]]
+    return TrackingData(kept["images"], [FRAMES] * split.scenes, objects, CLASSES)
 
 
-def _make(split: Split, folder: Path) -> None:
-    """Writes a split into `folder`, whole or not at all; two processes may do so at once."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
+def _make(split: Split) -> dict[str, Any]:
     composer = SequenceComposer(split, split.seed)
     scenes = [scene for _ in range(split.scenes) for scene in composer.sequence()]
-    fresh = Path(tempfile.mkdtemp(prefix=".new-", dir=folder.parent))
-    try:
-        np.save(fresh / "images.npy", np.stack([scene.image for scene in scenes]))
-        rows = [{"boxes": one.boxes, "ids": one.ids, "labels": one.labels} for one in scenes]
-        (fresh / "objects.json").write_text(json.dumps(rows))
-        try:
-            fresh.replace(folder)
-        except OSError:
-            if not (folder / "objects.json").exists():
-                raise
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-
-
-def _cache() -> Path:
-    chosen = os.environ.get("PERFGATE_CACHE")
-    return Path(chosen) if chosen else Path(__file__).resolve().parents[2] / ".perfgate"
-
-
-def _version() -> str:
-    """A text for the code that makes the sequences."""
-    sources = (Path(__file__), Path(digits.__file__))
-    return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:12]
+    return {
+        "images": np.stack([scene.image for scene in scenes]),
+        "objects": [{"boxes": one.boxes, "ids": one.ids, "labels": one.labels} for one in scenes],
+    }
