@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,43 +12,24 @@ pytest.importorskip("safetensors")
 pytest.importorskip("sklearn")
 pytest.importorskip("skimage")
 
-from pytest_perfgate.records.accuracy import Accuracy  # noqa: E402 - after what may skip
-from pytest_perfgate.records.recipe import Budget, Recipe  # noqa: E402 - same
-from pytest_perfgate.records.recipe_record import RecipeRecord  # noqa: E402 - same
+from pytest_perfgate.records.recipe import Budget, Recipe  # noqa: E402 - after what may skip
 from pytest_perfgate.records.verdict import Status  # noqa: E402 - same
-from pytest_perfgate.tasks.oriented import METRICS, OrientedBoxes  # noqa: E402 - same
+from pytest_perfgate.tasks.oriented import OrientedBoxes  # noqa: E402 - same
 from pytest_perfgate.tasks.oriented.data import OrientedData  # noqa: E402 - same
 from pytest_perfgate.tasks.polygons import rotated  # noqa: E402 - same
 
 from suites.oriented import data, model  # noqa: E402 - same
-from tests.suites import breaking  # noqa: E402 - same
+from tests.suites import breaking, predicting  # noqa: E402 - same
 
 SCENES = 120
-BUDGETS = [
-    (recipe, budget)
-    for recipe in breaking.suite("oriented").recipes.values()
-    for budget in recipe.budgets
-]
-
-
-@dataclass(frozen=True)
-class Turned:
-    """What detectors find in some validation scenes.
-
-    Attributes:
-        right: the trained one.
-        moved: boxes some pixels to the right.
-        unsure: the same boxes with a fraction of the score.
-    """
-
-    right: Accuracy
-    moved: Accuracy
-    unsure: Accuracy
+SUITES = {"oriented": breaking.suite("oriented")}
 
 
 @pytest.fixture(scope="module")
-def turned() -> Turned:
-    """By the suite's own stages."""
+def turned() -> breaking.Scored:
+    """Of some validation scenes, by the suite's own stages. Worse: boxes some pixels to the right
+    (`moved`), and the same boxes with 40 % of the score (`unsure`).
+    """
     composer = data.TurnedComposer(data.SPLITS["validation"], 77)
     scenes = [composer.turned() for _ in range(SCENES)]
     some = OrientedData(
@@ -59,40 +39,20 @@ def turned() -> Turned:
         [scene.difficult for scene in scenes],
         data.CLASSES,
     )
-    task, suite = OrientedBoxes(), breaking.suite("oriented")
-    output: Any = task.Output.model_validate(dict(suite.output))
-    pipeline = task.pipeline(task.Input(), output)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # more of them wait for each other on a shared core
-    detector, right = model.build(), []
-    with torch.inference_mode():
-        for begin in range(0, SCENES, 20):
-            inputs, meta = pipeline.preprocess(some.images[begin : begin + 20])
-            outputs = detector(torch.from_numpy(inputs.images)).numpy()
-            right += pipeline.postprocess((outputs,), meta)
-    torch.set_num_threads(threads)
+    right = predicting.predictions(
+        model.build(), predicting.stages(SUITES["oriented"]), some.images
+    )
     moved = [replace(one, corners=one.corners + np.float32([14, 0])) for one in right]
     unsure = [replace(one, scores=one.scores * np.float32(0.4)) for one in right]
-    return Turned(
-        *(breaking.accuracy_beside(task, some, side, right) for side in (right, moved, unsure))
-    )
+    return breaking.scored(OrientedBoxes(), some, right, moved=moved, unsure=unsure)
 
 
-@pytest.mark.parametrize(
-    ("recipe", "budget"), BUDGETS, ids=[f"{recipe.name}-{one.metric}" for recipe, one in BUDGETS]
-)
-def test_it_can_break(recipe: Recipe, budget: Budget, turned: Turned) -> None:
+@pytest.mark.parametrize(("suite", "recipe", "budget"), breaking.budgets(SUITES))
+def test_it_can_break(suite: str, recipe: Recipe, budget: Budget, turned: breaking.Scored) -> None:
     """By boxes that moved, scores that fell, or values that are far worse."""
-
-    def status(candidate: RecipeRecord) -> Status:
-        return breaking.status(budget, recipe, candidate, turned.right, METRICS)
-
-    assert status(breaking.record(recipe, turned.right)) is Status.PASS
-    worse = breaking.far_worse(recipe, turned.right)
-    if budget.metric in METRICS:
-        accuracy = turned.unsure if budget.metric == "score_shift" else turned.moved
-        worse = breaking.record(recipe, accuracy)
-    assert status(worse) is Status.FAIL
+    trial = breaking.Trial(SUITES[suite].task, recipe, budget, turned.right)
+    wrong = "unsure" if budget.metric == "score_shift" else "moved"
+    assert trial.verdicts([turned.worse[wrong]]) == (Status.PASS, [Status.FAIL])
 
 
 def test_the_weights_are_small_and_trained() -> None:

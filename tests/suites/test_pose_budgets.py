@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,79 +13,38 @@ pytest.importorskip("sklearn")
 pytest.importorskip("skimage")
 pytest.importorskip("faster_coco_eval")
 
-from pytest_perfgate.records.accuracy import Accuracy  # noqa: E402 - after what may skip
-from pytest_perfgate.records.recipe import Budget, Recipe  # noqa: E402 - same
-from pytest_perfgate.records.recipe_record import RecipeRecord  # noqa: E402 - same
+from pytest_perfgate.records.recipe import Budget, Recipe  # noqa: E402 - after what may skip
 from pytest_perfgate.records.verdict import Status  # noqa: E402 - same
-from pytest_perfgate.tasks.pose import METRICS, Pose  # noqa: E402 - same
+from pytest_perfgate.tasks.pose import Pose  # noqa: E402 - same
 from pytest_perfgate.tasks.pose.data import PoseData  # noqa: E402 - same
 
 from suites.pose import data, model  # noqa: E402 - same
-from tests.suites import breaking  # noqa: E402 - same
+from tests.suites import breaking, predicting  # noqa: E402 - same
 
 PICTURES = 120
-BUDGETS = [
-    (recipe, budget)
-    for recipe in breaking.suite("pose").recipes.values()
-    for budget in recipe.budgets
-]
-
-
-@dataclass(frozen=True)
-class Posed:
-    """What networks predict of some validation pictures.
-
-    Attributes:
-        right: the trained one.
-        moved: keypoints some pixels to the right.
-        unsure: half the score, at the same places.
-    """
-
-    right: Accuracy
-    moved: Accuracy
-    unsure: Accuracy
+SUITES = {"pose": breaking.suite("pose")}
 
 
 @pytest.fixture(scope="module")
-def posed() -> Posed:
-    """By the suite's own stages."""
+def posed() -> breaking.Scored:
+    """Of some validation pictures, by the suite's own stages. Worse: keypoints some pixels to the
+    right (`moved`), and 40 % of the score at the same places (`unsure`).
+    """
     composer = data.PoseComposer(data.SPLITS["validation"], 77)
     pictures = [composer.posed() for _ in range(PICTURES)]
     some = PoseData([one.image for one in pictures], data.instances(pictures), data.SIGMAS)
-    task, suite = Pose(), breaking.suite("pose")
-    output: Any = task.Output.model_validate(dict(suite.output))
-    pipeline = task.pipeline(task.Input(), output)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # more of them wait for each other on a shared core
-    network, right = model.build(), []
-    with torch.inference_mode():
-        for begin in range(0, PICTURES, 20):
-            inputs, meta = pipeline.preprocess(some.images[begin : begin + 20])
-            outputs = network(torch.from_numpy(inputs.images)).numpy()
-            right += pipeline.postprocess((outputs,), meta)
-    torch.set_num_threads(threads)
+    right = predicting.predictions(model.build(), predicting.stages(SUITES["pose"]), some.images)
     moved = [replace(one, points=one.points + np.float32([9, 0, 0])) for one in right]
     unsure = [replace(one, scores=one.scores * np.float32(0.4)) for one in right]
-    return Posed(
-        *(breaking.accuracy_beside(task, some, side, right) for side in (right, moved, unsure))
-    )
+    return breaking.scored(Pose(), some, right, moved=moved, unsure=unsure)
 
 
-@pytest.mark.parametrize(
-    ("recipe", "budget"), BUDGETS, ids=[f"{recipe.name}-{one.metric}" for recipe, one in BUDGETS]
-)
-def test_it_can_break(recipe: Recipe, budget: Budget, posed: Posed) -> None:
+@pytest.mark.parametrize(("suite", "recipe", "budget"), breaking.budgets(SUITES))
+def test_it_can_break(suite: str, recipe: Recipe, budget: Budget, posed: breaking.Scored) -> None:
     """By keypoints that moved, scores that fell, or values that are far worse."""
-
-    def status(candidate: RecipeRecord) -> Status:
-        return breaking.status(budget, recipe, candidate, posed.right, METRICS)
-
-    assert status(breaking.record(recipe, posed.right)) is Status.PASS
-    worse = breaking.far_worse(recipe, posed.right)
-    if budget.metric in METRICS:
-        accuracy = posed.unsure if budget.metric == "score_shift" else posed.moved
-        worse = breaking.record(recipe, accuracy)
-    assert status(worse) is Status.FAIL
+    trial = breaking.Trial(SUITES[suite].task, recipe, budget, posed.right)
+    wrong = "unsure" if budget.metric == "score_shift" else "moved"
+    assert trial.verdicts([posed.worse[wrong]]) == (Status.PASS, [Status.FAIL])
 
 
 def test_the_weights_are_small_and_trained() -> None:
