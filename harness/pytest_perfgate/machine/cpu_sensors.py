@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from pytest_perfgate.machine.conditions import Conditions
+from pytest_perfgate.machine.run_queue import seconds_waited
 
 _SHORTEST = 0.5  # seconds below which the kernel's ticks of 10 ms are too coarse for a share
 _GROUPS = "sys/fs/cgroup"
@@ -232,7 +233,7 @@ def _core_times(root: Path, cores: Sequence[int], tick: float) -> dict[int, tupl
 def _processes(root: Path, pids: Sequence[int], tick: float) -> _Processes:
     """Of this process and `pids`; one of them that has ended is part of this process by then."""
     ticks, faults = process_times(root, "self")
-    waits = [_waited(root, "self")]
+    waits = [seconds_waited(f"{root}/proc/self")]
     for pid in pids:
         try:
             more, missed = process_times(root, pid)
@@ -240,15 +241,9 @@ def _processes(root: Path, pids: Sequence[int], tick: float) -> _Processes:
             # It has ended: its time is among `cutime` of this process, which waited for it.
             continue
         ticks, faults = ticks + more, faults + missed
-        waits.append(_waited(root, pid))
+        waits.append(seconds_waited(f"{root}/proc/{pid}"))
     known = [wait for wait in waits if wait is not None]
     return _Processes(ticks * tick, faults, sum(known) if len(known) == len(waits) else None)
-
-
-def _waited(root: Path, pid: int | str) -> float | None:
-    """Seconds that a process's main thread was ready to run and did not: schedstat's second."""
-    fields = read_text(root / "proc" / str(pid) / "schedstat").split()
-    return int(fields[1]) * 1e-9 if len(fields) == 3 and fields[1].isdecimal() else None
 
 
 def _swapped(root: Path) -> tuple[int, int]:

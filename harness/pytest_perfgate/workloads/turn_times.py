@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
-import resource
 import statistics
 from collections.abc import Sequence
 
 from pytest_perfgate.errors import RuntimeFault
+from pytest_perfgate.machine.run_queue import seconds_waited_here
 from pytest_perfgate.workloads.varied_images import EVALUATED, REPEATED, ROUNDS
 
 _FEWEST_REPEATED, _FEWEST_FRESH = 2, 4  # turns before their times are compared
 _FASTER = 0.5  # of the time of a fresh input: less for one that is known needs no inference
-_TAKEN_AWAY = 25.0
-"""Times a second at which the kernel takes the core from a turn, beyond which its time is not the
-inference's. Two programs on one core change places every few milliseconds."""
+_MOST_WAITED = 0.1
+"""Seconds that a turn's threads waited for a core, beside those of its inference, beyond which its
+time is not the inference's. How often the core was taken away says less: arms ask for long slices
+(`machine.scheduling`), and a neighbour that starts from them takes the core ten times a second."""
 
 
 class TurnTimes:
@@ -22,20 +23,20 @@ class TurnTimes:
 
     def __init__(self) -> None:
         self._last: int | None = None
-        self._switches = 0
+        self._waited = 0.0
         self._fresh: list[float] = []
         self._repeated: list[float] = []
         self._known: list[float] = []
 
     def begin(self) -> None:
         """A turn begins."""
-        self._switches = involuntary_switches()
+        self._waited = seconds_waited_here()
 
     def note(self, number: int, seconds: float) -> None:
         """The turn of that number is over; its inference took so many `seconds`."""
         repeated, self._last = number == self._last, number
         kind = number % ROUNDS
-        if involuntary_switches() - self._switches > _TAKEN_AWAY * seconds:
+        if seconds_waited_here() - self._waited > _MOST_WAITED * seconds:
             return  # beside other programs it takes several times as long, whatever is known
         if kind == EVALUATED:
             self._known.append(seconds)
@@ -70,8 +71,3 @@ class TurnTimes:
                 f"{fresh * 1e3:.3g} ms: answers are kept by their inputs",
                 next_step="remove the cache of answers; users' images come once",
             )
-
-
-def involuntary_switches() -> int:
-    """How often the kernel took a core from this process, its threads included."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
