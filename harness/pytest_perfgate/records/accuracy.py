@@ -65,8 +65,9 @@ class Matches(Frozen):
     `image` index int32, `category` index int16, `score` float32, and two of uint16 whose bit i is
     about `thresholds[i]`: `hits`, the detection is a true positive; `ignored`, it does not count,
     because it lies on an object that is to be ignored. `truth` int32 (images,
-    categories) counts the objects to find. `recalls`: where precision is read, at COCO's 101
-    recalls or at all (the area under the curve).
+    categories) counts the objects to find. Of classification a row is an image, its category is the
+    predicted class, and a hit is a right one; the one threshold is 0.5. `recalls`: where precision
+    is read, at COCO's 101 recalls or at all (the area under the curve).
     """
 
     thresholds: tuple[float, ...]

@@ -40,6 +40,7 @@ class LimitKind(StrEnum):
     SPEEDUP = "speedup"  # against the reference: at least this many times faster
     GROWTH = "growth"  # against the reference: at most this much more (negative: less)
     REGRESSION = "regression"  # against the baseline: worse by this much at the most
+    CLASS_MAX = "per_class.max"  # of the error of each class: absolute, upper
     CLASS_MIN = "per_class.min"  # of the score of each class: absolute, lower
     CLASS_DROP = "per_class.drop"  # of the score of each class: against the reference's
 

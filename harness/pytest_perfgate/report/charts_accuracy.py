@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pytest_perfgate.records.accuracy import Matches
+from pytest_perfgate.records.calibration import OVERLAP, counted
 from pytest_perfgate.records.recipe_record import RecipeRecord
 from pytest_perfgate.records.session import SuiteRecord
 from pytest_perfgate.report.drawing import (
@@ -21,7 +21,6 @@ from pytest_perfgate.report.drawing import (
 from pytest_perfgate.stats.reliability import BINS, Reliability, reliability
 
 _CLASSES = 24  # columns of a picture, at most: those that lost most
-_OVERLAP = 0.5  # a detection is right when it overlaps its object by this
 
 
 def classes(suite: SuiteRecord) -> dict[str, Any] | None:
@@ -94,17 +93,10 @@ def believed(record: RecipeRecord) -> Reliability | None:
     overlap of one half.
     """
     matches = record.accuracy.matches if record.accuracy else None
-    if matches is None or _OVERLAP not in matches.thresholds:
+    if matches is None or OVERLAP not in matches.thresholds:
         return None
-    scores, right = _right(matches)
+    _, scores, right = counted(matches)
     return reliability(scores, right)
-
-
-def _right(matches: Matches) -> tuple[Any, Any]:
-    """Scores of all detections that count, and whether each found an object."""
-    bit = 1 << matches.thresholds.index(_OVERLAP)
-    counts = (matches.ignored.array() & bit) == 0
-    return matches.score.array()[counts], (matches.hits.array()[counts] & bit) > 0
 
 
 def reliabilities(suite: SuiteRecord) -> dict[str, Any] | None:
@@ -170,5 +162,5 @@ RELIABILITY_NOTE = (
     f"Detections are sorted into {BINS} bins by score. On the dotted line a score equals the share "
     "of correct detections. The reference is grey. ECE: expected calibration error (Naeini et al. "
     "2015; Guo et al. 2017). A detection is correct when it matches an object at an overlap of "
-    f"{_OVERLAP} (Küppers et al. 2020)."
+    f"{OVERLAP} (Küppers et al. 2020)."
 )

@@ -26,7 +26,7 @@ def allowed_limits(metric: Metric) -> tuple[LimitKind, ...]:
     if not metric.relative:
         allowed.append(LimitKind.DROP)
     if metric.by_class:
-        allowed += [LimitKind.CLASS_MIN, LimitKind.CLASS_DROP]
+        allowed += [LimitKind.CLASS_MAX if lower else LimitKind.CLASS_MIN, LimitKind.CLASS_DROP]
     if metric.unit in {Unit.SECONDS, Unit.IMAGES_PER_SECOND}:
         allowed.append(LimitKind.SPEEDUP)
     if metric.relative and lower:
@@ -119,7 +119,7 @@ def _check_kind(
             why = "this metric is never compared"
         elif metric.incomparable_across_recipes:
             why = "the reference may do other work"
-        elif kind in {LimitKind.CLASS_MIN, LimitKind.CLASS_DROP}:
+        elif kind in {LimitKind.CLASS_MAX, LimitKind.CLASS_MIN, LimitKind.CLASS_DROP}:
             why = "its classes are not compared"
         else:
             why = f"{metric.better.value} is better"

@@ -57,6 +57,9 @@ class RegressionTable(_Strict):
 class PerClassTable(_Strict):
     """The limits on the score of each class."""
 
+    max: Quantity | None = Field(
+        None, description="upper limit of each class's `ece`, or of what else is better low"
+    )
     min: Quantity | None = Field(None, description="lower limit of each class's score")
     drop: Quantity | None = Field(
         None, description="largest loss of each class's score against the reference's"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pytest_perfgate.metric import Better, Metric
+from pytest_perfgate.tasks.calibration import confidence_at_point
 
 _SIZES = {
     "small": "of at most 32 x 32",
@@ -27,7 +28,7 @@ def by_size(main: str, *sizes: str) -> Iterator[Metric]:
 
 
 def at_operating_point(main: str, noun: str) -> Iterator[Metric]:
-    """Precision, recall and F1 of `noun`s, which match objects as they do in `main`."""
+    """Precision, recall, F1 and confidence of `noun`s, which match objects as they do in `main`."""
     for name, words in (
         ("precision", f"Share of {noun}s that match an object."),
         ("recall", f"Share of objects that a {noun} matches."),
@@ -40,6 +41,11 @@ def at_operating_point(main: str, noun: str) -> Iterator[Metric]:
             "`operating_point` in `[suite.output]`.",
             optional=True,
         )
+    yield from confidence_at_point(
+        noun,
+        f"A {noun} that matches an object as in {main}, at the IoU of `operating_point`, is right. "
+        f"Not measured without `operating_point` in `[suite.output]`, nor without {noun}s.",
+    )
 
 
 def score_shift(main: str, noun: str) -> Metric:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from pytest_perfgate.records.accuracy import Accuracy, Doubt, Matches
+from pytest_perfgate.records.accuracy import Accuracy, Doubt, Matches, Ratio
+from pytest_perfgate.records.calibration import ECE, counted
 from pytest_perfgate.records.recipe_record import RecipeRecord
 from pytest_perfgate.records.verdict import Verdict
 
@@ -52,12 +53,15 @@ def accuracy_interval(accuracy: Accuracy, metric: str, alpha: float) -> Interval
     """The value of one metric with alpha / 2 on each side; the value alone where the record does
     not hold what an interval is made from.
     """
-    if metric in accuracy.ratios:
+    if (parts := _parts(accuracy, metric)) is not None:
         value = accuracy.values[metric]
         if value == _UNMOVED.get(metric):  # as good as identical predictions
             return Interval(value, value, value, identical=True)
-        estimate = _ratio(accuracy.ratios[metric].model_dump_json())
+        estimate = _ratio(parts.model_dump_json())
         low, high = estimate.bounds(alpha)
+        # The error of a perfect model is above zero by chance, and that alone breaks no limit.
+        if accuracy.matches is not None and metric == ECE:
+            low -= _calibration(accuracy.matches.model_dump_json())[1]
         least, largest = _RANGES.get(metric, (0.0, 1.0))
         return Interval(value, max(least, low), min(largest, high))
     if accuracy.matches is None or metric not in _BITS:
@@ -79,10 +83,11 @@ def accuracy_difference(
     if metric not in one.values or metric not in other.values:
         return None
     difference = one.values[metric] - other.values[metric]
-    if metric in one.ratios and metric in other.ratios:
-        if one.ratios[metric] == other.ratios[metric]:
+    ours, theirs = _parts(one, metric), _parts(other, metric)
+    if ours is not None and theirs is not None:
+        if ours == theirs:
             return Interval(0.0, 0.0, 0.0, identical=True)
-        pair = (one.ratios[metric].model_dump_json(), other.ratios[metric].model_dump_json())
+        pair = (ours.model_dump_json(), theirs.model_dump_json())
         low, high = _ratio(*pair).bounds(alpha)
         return Interval(difference, low, high)
     if one.predictions_digest == other.predictions_digest:
@@ -112,6 +117,7 @@ def of_class(accuracy: Accuracy, name: str) -> Accuracy:
 
     from pytest_perfgate.records.accuracy import Packed
     from pytest_perfgate.stats.average_precision import mean_average_precision
+    from pytest_perfgate.stats.reliability import reliability
 
     whole = accuracy.matches
     if whole is None:
@@ -134,6 +140,9 @@ def of_class(accuracy: Accuracy, name: str) -> Accuracy:
         for metric, bits in _BITS.items()
         if metric in accuracy.values
     }
+    if ECE in accuracy.values:
+        result = reliability(*counted(matches)[1:])
+        values[ECE] = 0.0 if result is None else result.error  # its interval has no end then
     return accuracy.model_copy(update={"matches": matches, "values": values})
 
 
@@ -196,9 +205,29 @@ def _same_ranking(one: Matches, other: Matches) -> bool:
     return all(np.array_equal(left, right) for left, right in zip(*sides, strict=True))
 
 
+def _parts(accuracy: Accuracy, metric: str) -> Ratio | None:
+    """What a ratio of sums over images is made of; None where a metric is none."""
+    if accuracy.matches is not None and metric == ECE:
+        return _calibration(accuracy.matches.model_dump_json())[0]
+    return accuracy.ratios.get(metric)
+
+
+@lru_cache(maxsize=256)
+def _calibration(matches: str) -> tuple[Ratio, float]:
+    """What the expected calibration error is made of, and its bias: see `stats.reliability`."""
+    from pytest_perfgate.records.accuracy import Packed
+    from pytest_perfgate.stats.reliability import calibration_bias, calibration_shares
+
+    whole = Matches.model_validate_json(matches)
+    columns = (*counted(whole), whole.truth.shape[0])
+    top, bottom = calibration_shares(*columns)
+    return Ratio(numerator=Packed.of(top), denominator=Packed.of(bottom)), calibration_bias(
+        *columns
+    )
+
+
 @lru_cache(maxsize=256)
 def _ratio(one: str, other: str | None = None) -> Estimate:
-    from pytest_perfgate.records.accuracy import Ratio
     from pytest_perfgate.stats.average_precision import Estimate
     from pytest_perfgate.stats.ratio import bootstrap
 

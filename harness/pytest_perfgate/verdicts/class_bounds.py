@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from pytest_perfgate.metric import Metric
+from pytest_perfgate.metric import Better, Metric
 from pytest_perfgate.records.recipe import Limit, LimitKind
 from pytest_perfgate.records.recipe_record import RecipeRecord
 from pytest_perfgate.records.verdict import LimitResult, Status
 from pytest_perfgate.verdicts import limit_bounds
 from pytest_perfgate.verdicts.evidence import Compared, Evidence, Risk
 
-KINDS = frozenset({LimitKind.CLASS_MIN, LimitKind.CLASS_DROP})
+KINDS = frozenset({LimitKind.CLASS_MAX, LimitKind.CLASS_MIN, LimitKind.CLASS_DROP})
 
 
 def of_classes(
@@ -36,7 +36,7 @@ def of_classes(
     results = []
     for name in names:
         part = record.model_copy(update={"accuracy": of_class(accuracy, name)})
-        if limit.kind is LimitKind.CLASS_MIN:
+        if limit.kind is not LimitKind.CLASS_DROP:
             compared = limit_bounds.absolute(metric, replace(evidence, record=part), shared)
         else:
             compared = _difference(metric, part, evidence.reference, name, shared)
@@ -46,11 +46,14 @@ def of_classes(
     return results, shared
 
 
-def worst(results: Sequence[LimitResult]) -> LimitResult:
+def worst(results: Sequence[LimitResult], better: Better) -> LimitResult:
     """The result of a limit by those of its classes: that of the worst, which names it; the other
-    broken ones are notes.
+    broken ones are notes. `better` is the good direction of what was compared.
     """
-    first, *others = sorted(results, key=lambda result: (result.status.rank, result.estimate))
+    sign = 1.0 if better is Better.HIGHER else -1.0
+    first, *others = sorted(
+        results, key=lambda result: (result.status.rank, sign * (result.estimate or 0.0))
+    )
     if first.status is Status.PASS:
         reason = f"{first.reason}, and so by each of {len(results)} classes"
         return first.model_copy(update={"reason": reason})

@@ -231,7 +231,8 @@ def _each_class(limit: Limit, metric: Metric, evidence: Evidence, risk: Risk) ->
         return _without(
             limit, Status.ERROR, f"{metric.name} was not measured by class on both sides"
         )
-    return class_bounds.worst([_decide(limit, own, bounds, shared) for own, bounds in compared])
+    results = [_decide(limit, own, bounds, shared) for own, bounds in compared]
+    return class_bounds.worst(results, metric.better)
 
 
 def _without(limit: Limit, status: Status, reason: str, against: str = "") -> LimitResult:
@@ -248,7 +249,7 @@ def _without(limit: Limit, status: Status, reason: str, against: str = "") -> Li
 
 def _obstacle(limit: Limit, metric: Metric, evidence: Evidence) -> LimitResult | None:
     """Why a limit has nothing to be compared with, None when it has."""
-    if limit.kind in {LimitKind.MAX, LimitKind.MIN, LimitKind.CLASS_MIN}:
+    if limit.kind in {LimitKind.MAX, LimitKind.MIN, LimitKind.CLASS_MAX, LimitKind.CLASS_MIN}:
         return None
     if limit.kind is not LimitKind.REGRESSION:
         reference = evidence.reference
@@ -381,7 +382,7 @@ def bound_of(limit: Limit, metric: Metric) -> tuple[float, bool]:
     Ratios are value / other; differences are value - other.
     """
     lower_is_better = metric.better is Better.LOWER
-    if limit.kind is LimitKind.MAX:
+    if limit.kind in {LimitKind.MAX, LimitKind.CLASS_MAX}:
         return limit.value, True
     if limit.kind in {LimitKind.MIN, LimitKind.CLASS_MIN}:
         return limit.value, False

@@ -15,6 +15,7 @@ from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.metric import Better, Metric, by_name
 from pytest_perfgate.tasks import Pipeline, Task
 from pytest_perfgate.tasks.class_names import ClassOptions, with_indices
+from pytest_perfgate.tasks.classification.calibration import OperatingPoint, calibration_metrics
 from pytest_perfgate.tasks.classification.data import Called, ClassificationData, as_called
 from pytest_perfgate.tasks.output_options import OutputOptions
 from pytest_perfgate.tasks.pixels.filters import required
@@ -59,17 +60,33 @@ METRICS = by_name(
         Better.LOWER,
         against_reference=True,
     ),
+    *calibration_metrics("image"),
 )
 
 
-class Output(ClassOptions, OutputOptions):
-    """How the network's first output becomes scores: `[suite.output]`."""
+class ScoresOutput(ClassOptions, OutputOptions):
+    """How the network's first output becomes scores of classes or labels."""
 
     activation: Literal["softmax", "sigmoid", "none"] = Field(
         "softmax",
         description="activation from the network's output (N, C) to scores; none: the "
         "output is scores",
     )
+
+
+class Output(ScoresOutput):
+    """How the network's first output becomes scores: `[suite.output]`."""
+
+    operating_point: OperatingPoint | None = Field(
+        None,
+        description="`{ score = 0.5 }`: where coverage and confidence are measured. Default: "
+        "nowhere",
+    )
+
+    @override
+    def _replaced(self) -> list[str]:
+        """Scores from the project's own function have an operating point, too."""
+        return [name for name in super()._replaced() if name != "operating_point"]
 
 
 class ClassifyingTask(Task):
@@ -122,6 +139,20 @@ class Classification(ClassifyingTask):
         from pytest_perfgate.tasks.classification.scores import evaluate
 
         return evaluate(data, predictions)
+
+    @override
+    def score_at(
+        self, data: ClassificationData, predictions: Sequence[Called], output_options: Any
+    ) -> Mapping[str, tuple[Any, Any]]:
+        """Coverage and confidence at the declared operating point."""
+        if output_options.operating_point is None or not data.labelled:
+            return {}
+        import numpy as np
+
+        from pytest_perfgate.tasks.classification.calibration import ratios_at
+
+        scores = np.stack([prediction.scores for prediction in predictions])
+        return ratios_at(scores, data.labels, output_options.operating_point.score)
 
     def doubt(
         self,

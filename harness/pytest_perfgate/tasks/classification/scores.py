@@ -16,6 +16,12 @@ import numpy.typing as npt
 
 from pytest_perfgate.errors import DataError
 from pytest_perfgate.records.accuracy import Accuracy, Packed, Ratio
+from pytest_perfgate.tasks.classification.calibration import (
+    AT_A_POINT,
+    CALIBRATION,
+    NO_POINT,
+    with_matches,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,7 +72,7 @@ def score_classes(
             data_digest=digest,
             predictions_digest=_digest(scores),
             notes=(*notes, _NO_LABELS),
-            unmeasured=dict.fromkeys(("accuracy", "top5", *_MACROS), _NO_LABELS),
+            unmeasured=dict.fromkeys(("accuracy", "top5", *_MACROS, *CALIBRATION), _NO_LABELS),
         )
     if scores.shape[1] != len(classes):
         raise DataError(
@@ -93,7 +99,7 @@ def score_classes(
         shares["top5"] = (better < _FEW).astype(np.float64)
         values["top5"] = float(shares["top5"].mean())
     ones = np.ones(len(truth))
-    return Accuracy(
+    accuracy = Accuracy(
         values=values,
         per_category={
             str(classes[label]): float(f1) for label, f1 in zip(present, per_class[2], strict=True)
@@ -106,7 +112,9 @@ def score_classes(
             for name, share in shares.items()
         },
         notes=tuple(notes),
+        unmeasured=dict.fromkeys(AT_A_POINT, NO_POINT),
     )
+    return with_matches(accuracy, scores, truth, classes)
 
 
 def _digest(scores: npt.NDArray[Any]) -> str:

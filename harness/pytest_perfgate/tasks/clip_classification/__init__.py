@@ -14,6 +14,7 @@ from pytest_perfgate.errors import DataError
 from pytest_perfgate.metric import Better, Metric, by_name
 from pytest_perfgate.tasks.classification import ClassificationPipeline, ClassifyingTask
 from pytest_perfgate.tasks.classification import Output as ClassOutput
+from pytest_perfgate.tasks.classification.calibration import calibration_metrics
 from pytest_perfgate.tasks.clip_classification.data import ClipData, ClipScores
 from pytest_perfgate.tasks.pixels.input_options import Input
 
@@ -54,6 +55,7 @@ METRICS = by_name(
         Better.LOWER,
         against_reference=True,
     ),
+    *calibration_metrics("clip"),
 )
 
 
@@ -111,6 +113,21 @@ class ClipClassification(ClassifyingTask):
         scores = np.stack([np.asarray(predictions[at].scores, np.float64) for at in last])
         accuracy = score_classes(scores, data.labels, data.classes, data.digest, data.notes)
         return accuracy.model_copy(update={"unit": "clip"})
+
+    @override
+    def score_at(
+        self, data: ClipData, predictions: Sequence[ClipScores], output_options: Any
+    ) -> Mapping[str, tuple[Any, Any]]:
+        """Coverage and confidence of clips at the declared operating point."""
+        if output_options.operating_point is None:
+            return {}
+        import numpy as np
+
+        from pytest_perfgate.tasks.classification.calibration import ratios_at
+
+        last = np.cumsum(data.sequences) - 1
+        scores = np.stack([predictions[at].scores for at in last])
+        return ratios_at(scores, data.labels, output_options.operating_point.score)
 
     @override
     def pack(self, predictions: Sequence[ClipScores]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from pytest_perfgate.errors import DataError, RecipeError
 from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.metric import Metric, by_name
 from pytest_perfgate.tasks import Pipeline, Task
+from pytest_perfgate.tasks.calibration import calibration_error, with_calibration
 from pytest_perfgate.tasks.class_names import with_decoder_indices
 from pytest_perfgate.tasks.detection.data import DetectionData, as_prediction
 from pytest_perfgate.tasks.detection.output import Output
@@ -43,6 +44,12 @@ METRICS = by_name(
     Metric.score("map75", "map at an IoU of 0.75.", by_class=True),
     *by_size("map", "small", "medium", "large"),
     *at_operating_point("map", "detection"),
+    calibration_error(
+        "detection",
+        f"A detection that matches an object as in map50, at an {_IOU} of 0.50, is right. All "
+        "detections of `score_threshold` or more count.",
+        "the detections of each category",
+    ),
     Metric.score(
         "agreement",
         "Share of detections that recipe and reference have in common: twice the number of matched "
@@ -98,13 +105,13 @@ class Detection(Task):
         """COCO metrics of one prediction per image."""
         from pytest_perfgate.tasks.detection.coco_scores import evaluate
 
-        return evaluate(data, predictions)
+        return with_calibration(evaluate(data, predictions), "detection")
 
     @override
     def score_at(
         self, data: DetectionData, predictions: Sequence[Prediction], output_options: Any
     ) -> Mapping[str, tuple[Any, Any]]:
-        """Precision, recall and F1 at the declared operating point."""
+        """Precision, recall, F1 and confidence at the declared operating point."""
         if output_options.operating_point is None or not data.annotated:
             return {}
         from pytest_perfgate.tasks.detection.operating_point import ratios_at

@@ -12,6 +12,8 @@ import numpy.typing as npt
 
 from pytest_perfgate.errors import DataError
 from pytest_perfgate.records.accuracy import Accuracy
+from pytest_perfgate.records.calibration import ECE
+from pytest_perfgate.tasks.calibration import CONFIDENCE
 from pytest_perfgate.tasks.coco.evaluator import official_of
 from pytest_perfgate.tasks.coco.matching import Cell, matches
 from pytest_perfgate.tasks.unscored import unscored
@@ -72,7 +74,7 @@ def evaluate(data: DetectionData, predictions: Sequence[Prediction], prefix: str
 
 
 _NO_ANNOTATIONS = "the data has no annotations"
-_AT_A_POINT = ("precision", "recall", "f1")
+_AT_A_POINT = ("precision", "recall", "f1", *CONFIDENCE)
 _NO_POINT = (
     "no operating point is declared; set operating_point = { score = 0.25, iou = 0.5 } in "
     "[suite.output]"
@@ -86,7 +88,7 @@ def _without_objects(
     if len(predictions) != len(data.images):
         raise DataError(f"there are {len(predictions)} predictions for {len(data.images)} images")
     sizes = ("map", "map50", "map75", "map_small", "map_medium", "map_large")
-    names = (*(f"{prefix}{name}" for name in sizes), *_AT_A_POINT)
+    names = (*(f"{prefix}{name}" for name in sizes), *_AT_A_POINT, *(() if prefix else (ECE,)))
     return unscored(data, _digest(predictions), _NO_ANNOTATIONS, names)
 
 

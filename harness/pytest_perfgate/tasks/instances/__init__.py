@@ -104,7 +104,7 @@ class Instances(Task):
     def score_at(
         self, data: InstanceData, predictions: Sequence[MaskPrediction], output_options: Any
     ) -> Mapping[str, tuple[Any, Any]]:
-        """Precision, recall and F1 at the declared operating point."""
+        """Precision, recall, F1 and confidence at the declared operating point."""
         if output_options.operating_point is None or not data.annotated:
             return {}
         from pytest_perfgate.tasks.detection.operating_point import ratios_at

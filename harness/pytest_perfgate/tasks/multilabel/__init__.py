@@ -12,8 +12,7 @@ from typing_extensions import override
 from pytest_perfgate import registry
 from pytest_perfgate.metric import Better, Metric, by_name
 from pytest_perfgate.records.accuracy import Doubt
-from pytest_perfgate.tasks.classification import ClassifyingTask
-from pytest_perfgate.tasks.classification import Output as ClassOutput
+from pytest_perfgate.tasks.classification import ClassifyingTask, ScoresOutput
 from pytest_perfgate.tasks.multilabel.data import MultilabelData
 
 if TYPE_CHECKING:
@@ -44,11 +43,11 @@ METRICS = by_name(
 )
 
 
-class Output(ClassOutput):
+class Output(ScoresOutput):
     """How the network's first output becomes scores of labels: `[suite.output]`."""
 
     activation: Literal["softmax", "sigmoid", "none"] = Field(
-        "sigmoid", description=str(ClassOutput.model_fields["activation"].description)
+        "sigmoid", description=str(ScoresOutput.model_fields["activation"].description)
     )
 
 
