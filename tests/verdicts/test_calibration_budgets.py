@@ -168,7 +168,7 @@ def test_what_has_no_calibration_is_not_measured() -> None:
     assert logits.unmeasured["ece"] == (
         "scores are not all from 0 to 1; set activation in [suite.output]"
     )
-    scenery, boxes = scenes(3, images=12)
+    scenery, _ = scenes(3, images=12)
     nothing = np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64)
     empty = Detection().evaluate(scenery, [Prediction(*nothing)] * 12)
     assert empty.unmeasured["ece"] == "there are no detections"

@@ -98,7 +98,7 @@ def _of_accuracy(suite: SuiteRecord) -> Iterator[Offer]:
     )
     yield (
         "Reliability of scores",
-        "Reliability diagrams: share of correct detections over their score, one per recipe.",
+        "Reliability diagrams: share of correct predictions over their score, one per recipe.",
         charts_accuracy.reliabilities(suite),
         charts_accuracy.RELIABILITY_NOTE,
     )

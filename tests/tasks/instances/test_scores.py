@@ -163,7 +163,8 @@ def test_the_operating_point_counts_masks() -> None:
     wanted = task.Output(operating_point=OperatingPoint(score=0.5))
     sums = task.score_at(data, [found], wanted)
     values = {name: top.sum() / bottom.sum() for name, (top, bottom) in sums.items()}
-    assert values == pytest.approx({"precision": 2 / 3, "recall": 2 / 3, "f1": 2 / 3})
+    shares = dict.fromkeys(("precision", "recall", "f1"), 2 / 3)
+    assert values == pytest.approx({**shares, "confidence": 0.8, "confidence_gap": 0.8 - 2 / 3})
     assert task.score_at(data, [found], task.Output()) == {}
 
 
