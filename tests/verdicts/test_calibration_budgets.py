@@ -173,9 +173,7 @@ def test_what_has_no_calibration_is_not_measured() -> None:
     empty = Detection().evaluate(scenery, [Prediction(*nothing)] * 12)
     assert empty.unmeasured["ece"] == "there are no detections"
     record = measured("candidate", empty).model_copy(update={"unmeasured": empty.unmeasured})
-    result = judge(
-        Budget("ece", (largest(0.5),)), OF_DETECTION["ece"], Evidence(record), RISK, NOW
-    )
+    result = judge(Budget("ece", (largest(0.5),)), OF_DETECTION["ece"], Evidence(record), RISK, NOW)
     assert result.status == "ERROR"
     point = DetectionOutput.model_validate({"operating_point": {"score": 0.5}})
     assert "confidence" not in Detection().score_at(scenery, [Prediction(*nothing)] * 12, point)

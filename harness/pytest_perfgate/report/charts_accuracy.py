@@ -159,8 +159,8 @@ def _reliability_rows(suite: SuiteRecord) -> tuple[list[dict[str, Any]], list[st
 
 
 RELIABILITY_NOTE = (
-    f"Predictions are sorted into {BINS} bins by score. On the dotted line a score equals the share "
-    "of correct ones. The reference is grey. ECE: expected calibration error (Naeini et al. "
+    f"Predictions are sorted into {BINS} bins by score. On the dotted line a score equals the "
+    "share of correct ones. The reference is grey. ECE: expected calibration error (Naeini et al. "
     "2015; Guo et al. 2017). A detection is correct when it matches an object at an overlap of "
     f"{OVERLAP} (Küppers et al. 2020), an image when its top class is the true one."
 )
