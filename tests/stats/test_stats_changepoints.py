@@ -12,14 +12,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pytest_perfgate.stats.changepoints import (
     FEWEST,
-    SHORTEST,
-    _may_have_levels,
     band,
     beside,
     noise,
     penalty,
     trend,
 )
+from pytest_perfgate.stats.levels import SHORTEST, may_have_levels
 
 Array = NDArray[np.float64]
 ALPHA = 1e-4
@@ -50,6 +49,17 @@ def test_the_newest_level_is_found_while_it_is_short(length: int, size: float) -
     assert hits >= 45
 
 
+def test_three_nights_in_the_middle_are_a_level() -> None:
+    """A level that came and went: both of its edges are steps, in 9 of 10 series."""
+    generator = np.random.default_rng(11)
+    hits = 0
+    for _ in range(50):
+        values = generator.normal(size=200)
+        values[100 : 100 + SHORTEST] += 8.0
+        hits += [step.at for step in trend(values, ALPHA).steps] == [100, 100 + SHORTEST]
+    assert hits >= 45
+
+
 @pytest.mark.parametrize("length", [1, 2])
 def test_one_or_two_bad_nights_are_no_level(length: int) -> None:
     """However bad they were, in the middle and at the end."""
@@ -60,12 +70,27 @@ def test_one_or_two_bad_nights_are_no_level(length: int) -> None:
         assert trend(values, ALPHA).steps == ()
 
 
-def _autoregressive(generator: np.random.Generator, count: int) -> Array:
+def _autoregressive(generator: np.random.Generator, count: int, memory: float = 0.3) -> Array:
     shocks = generator.normal(size=count)
     values = np.zeros(count)
     for at in range(1, count):
-        values[at] = 0.3 * values[at - 1] + shocks[at]
+        values[at] = memory * values[at - 1] + shocks[at]
     return values
+
+
+def test_a_slow_wave_is_noise_with_a_memory() -> None:
+    """Nights that remember 0.9 of the one before wander for weeks; a step that is large beside
+    what they wander is a step all the same.
+    """
+    generator = np.random.default_rng(12)
+    wrong = hits = 0
+    for _ in range(40):
+        values = _autoregressive(generator, 365, 0.9)
+        wrong += bool(trend(values, 0.01).steps)
+        values[150:] += 30.0
+        hits += any(step.earliest <= 150 <= step.latest for step in trend(values, 0.01).steps)
+    assert wrong <= 4
+    assert hits >= 36
 
 
 NOISES: dict[str, Callable[[np.random.Generator, int], Array]] = {
@@ -132,7 +157,7 @@ def test_the_quick_look_never_hides_a_level(values: list[float], price: float) -
     model = ruptures.KernelCPD(kernel="linear", min_size=SHORTEST)
     result = model.fit(array.reshape(-1, 1)).predict(pen=price)
     if len(result) > 1:
-        assert _may_have_levels(array, price)
+        assert may_have_levels(array, price)
 
 
 def test_a_slow_drift_is_no_staircase() -> None:

@@ -1,7 +1,7 @@
 """Steps and slow drift in a series of nights: arrays in, numbers out.
 
-Steps are found by PELT (Killick, Fearnhead and Eckley 2012, "Optimal detection of changepoints
-with a linear computational cost", JASA 107) as `ruptures` has it, with the squared error as cost.
+Candidates are the edges of PELT's levels; steps are those that noise with a memory does not
+explain (`levels`).
 Drift is Theil and Sen's slope (Sen 1968, JASA 63), believed when Mann and Kendall's test of trend
 says so (Mann 1945, Econometrica 13). A series is said to drift when a line, and the steps around
 it, explain it at a lower cost than steps alone.
@@ -12,30 +12,23 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from pytest_perfgate.stats.levels import SHORTEST, cost, nightly_levels, pelt, proven
 
 Array = NDArray[np.float64]
 
 FEWEST = 8
 """Nights below which nothing is looked for: there is no noise to compare a step with."""
 
-SHORTEST = 3
-"""Nights that a level must hold before it is called one; less is an outlier."""
-
-_WINDOW = 7
-_AT_END = 2 * SHORTEST - 1
+_WINDOW = 2 * SHORTEST - 1  # of five nights, three of one level are the median and two are not
 _CLIP = 3.5  # standard deviations from the medians of the window: what is beyond is an outlier
 _EFFICIENCY = 0.5  # the noise is estimated about as well as from that share of the nights
 _KEPT = 0.9  # of the differences of neighbours; the largest tenth is steps and outliers …
 _HALF_NORMAL = 0.65736  # … and this is the mean of what is kept of a standard normal's absolute
-_MOST_MEMORY = 0.7  # the correlation of neighbouring nights that is still taken for noise
 _FLOOR = 1e-9  # a noise of zero: any change of a value that is always the same is one
-_LONGEST = 1500  # nights: the quick look keeps their square in memory
-_NEARLY = 0.99  # sums of single precision
 _TURNS = 4  # of finding the line without the steps and the steps without the line
 _UNSURE = 7.35  # how much of its gain a step may lose by being moved and still be as good: 95 %
 # of (1 - exp(-x / 2))^2, the limit law of Siegmund 1988, "Confidence sets in change-point
@@ -112,20 +105,20 @@ def trend(values: Array, alpha: float) -> Trend:
     unit = sd or floor
     scaled = _without_outliers((array - np.median(array)) / unit)
     price = penalty(count, alpha)
-    edges = _pelt(scaled, price)
+    edges = pelt(scaled, price)
     if not sd:
         return Trend(_steps(scaled, edges, unit), None, 0.0)
-    # A noise with longer tails or a memory makes levels of its own: both are paid for.
-    wider = max(1.0, _spread(scaled, edges)) * math.sqrt(_memory(scaled))
+    wider = max(1.0, _spread(scaled, edges))  # a noise with longer tails makes levels of its own
     scaled, unit = scaled / wider, unit * wider
-    edges = _pelt(scaled, price)
+    edges = pelt(scaled, price)
     drift = _drift(scaled, edges, price, alpha)
+    flat, edges = (scaled, edges) if drift is None else (drift.flat, drift.edges)
+    edges, memory = proven(flat, edges, price)
+    steps = _steps(flat / memory, edges, unit * memory)
     if drift is None:
-        return Trend(_steps(scaled, edges, unit), None, sd)
+        return Trend(steps, None, sd)
     slope, low, high, total = (value * unit for value in drift.line)
-    return Trend(
-        _steps(drift.flat, drift.edges, unit), Drift(slope, low, high, total, drift.p_value), sd
-    )
+    return Trend(steps, Drift(slope, low, high, total, drift.p_value), sd)
 
 
 def noise(values: Array) -> float:
@@ -134,29 +127,14 @@ def noise(values: Array) -> float:
     The mean of the absolute differences without the largest tenth. 0: the value is always the same
     but for steps.
     """
-    return _apart(values, 1)
-
-
-def _apart(values: Array, lag: int) -> float:
-    apart = np.sort(np.abs(values[lag:] - values[:-lag]))
+    apart = np.sort(np.abs(np.diff(values)))
     kept = apart[: max(1, math.floor(_KEPT * len(apart)))]
     return float(kept.mean()) / _HALF_NORMAL / math.sqrt(2) if len(kept) else 0.0
 
 
-def _memory(scaled: Array) -> float:
-    """How much more a mean over many nights varies than were they independent: (1 + r) / (1 - r)
-    of an autoregressive noise, r from differences of neighbours and of next neighbours.
-    """
-    near, far = _apart(scaled, 1), _apart(scaled, 2)
-    if near <= _FLOOR:  # of what is left without outliers, rounding is no noise either
-        return 1.0
-    r = min(max((far / near) ** 2 - 1, 0.0), _MOST_MEMORY)
-    return (1 + r) / (1 - r)
-
-
 def _spread(scaled: Array, edges: list[int]) -> float:
     """Standard deviation around the levels."""
-    return math.sqrt(_cost(scaled, edges) / max(1, len(scaled) - len(edges) + 1))
+    return math.sqrt(cost(scaled, edges) / max(1, len(scaled) - len(edges) + 1))
 
 
 @lru_cache(maxsize=4096)
@@ -203,69 +181,12 @@ def _student(count: int, alpha: float) -> float:
 
 def _without_outliers(scaled: Array) -> Array:
     """Nights far from the median of their window are put there (Hampel's filter): one or two bad
-    nights make no level, and a level of three is left as it is.
-
-    Of a window with an even number of nights, both middle ones count as medians.
+    nights make no level, and a level of three is left as it is. Nights at an end share its window.
     """
-    half = _WINDOW // 2
-    count = len(scaled)
-    low, high = np.empty(count), np.empty(count)
     ordered = np.sort(np.lib.stride_tricks.sliding_window_view(scaled, _WINDOW), axis=1)
-    low[half : count - half] = high[half : count - half] = ordered[:, half]
-    for at in range(half):
-        for place in (at, count - 1 - at):
-            around = slice(max(0, place - half), place + half + 1)
-            if at < SHORTEST - 1:  # else two bad nights at an end would be half of their window
-                around = slice(0, _AT_END) if place == at else slice(count - _AT_END, count)
-            window = np.sort(scaled[around])
-            low[place], high[place] = window[(len(window) - 1) // 2], window[len(window) // 2]
-    far = (scaled < low - _CLIP) | (scaled > high + _CLIP)
-    return np.where(far, np.clip(scaled, low, high), scaled)
-
-
-def _pelt(scaled: Array, price: float) -> list[int]:
-    """The edges of the levels, 0 and the end among them."""
-    if not _may_have_levels(scaled, price):
-        return [0, len(scaled)]
-    import ruptures
-
-    model: Any = ruptures.KernelCPD(kernel="linear", min_size=SHORTEST)
-    ends = model.fit(scaled.reshape(-1, 1)).predict(pen=price)
-    return [0, *(int(end) for end in ends)]
-
-
-def _may_have_levels(scaled: Array, price: float) -> bool:
-    """False only when PELT would find nothing, told in a fraction of its time.
-
-    One step is worth its price when the best split gains it. Several, k, gain k times the price
-    together, so that one of their k + 1 levels, apart from the mean, gains two thirds of it.
-    """
-    count = len(scaled)
-    if count > _LONGEST:
-        return True
-    sums = np.zeros(count + 1)
-    np.cumsum(scaled - scaled.mean(), out=sums[1:])
-    places = np.arange(1, count)
-    if float((sums[1:-1] ** 2 * (1 / places + 1 / (count - places))).max()) >= price * _NEARLY:
-        return True
-    single = sums.astype(np.float32)
-    apart = single[:, None] - single[None, :]
-    apart *= apart
-    apart *= _shares(count)
-    return float(apart.max()) >= price * _NEARLY * 2 / 3
-
-
-@lru_cache(maxsize=64)
-def _shares(count: int) -> NDArray[np.float32]:
-    """One over the nights between two places, 0 where those are too few for a level."""
-    ends = np.arange(count + 1)
-    nights = ends[:, None] - ends[None, :]
-    return np.where(nights >= SHORTEST, 1 / np.maximum(nights, 1), 0).astype(np.float32)
-
-
-def _cost(scaled: Array, edges: list[int]) -> float:
-    pairs = pairwise(edges)
-    return float(sum(((scaled[a:b] - scaled[a:b].mean()) ** 2).sum() for a, b in pairs))
+    half = _WINDOW // 2
+    medians = np.pad(ordered[:, half], half, mode="edge")
+    return np.where(np.abs(scaled - medians) > _CLIP, medians, scaled)
 
 
 @dataclass(frozen=True)
@@ -294,15 +215,15 @@ def _drift(scaled: Array, edges: list[int], price: float, alpha: float) -> _Line
     slope = float(np.median(scaled[stretch:] - scaled[:-stretch])) / stretch
     for _ in range(_TURNS):
         flat = scaled - slope * centre
-        around = _pelt(flat, price)
-        left = scaled - _levels(flat, around)
+        around = pelt(flat, price)
+        left = scaled - nightly_levels(flat, around)
         slope = float((centre * left).sum() / (centre**2).sum())
     flat = scaled - slope * centre
-    around = _pelt(flat, price)
-    alone = _cost(scaled, edges) + price * (len(edges) - 2)
-    if _cost(flat, around) + price * (len(around) - 1) >= alone:
+    around = pelt(flat, price)
+    alone = cost(scaled, edges) + price * (len(edges) - 2)
+    if cost(flat, around) + price * (len(around) - 1) >= alone:
         return None
-    left = scaled - _levels(flat, around)
+    left = scaled - nightly_levels(flat, around)
     p_value = float(stats.kendalltau(time, left).pvalue)
     if not p_value <= alpha:
         return None
@@ -318,12 +239,6 @@ def _least_correlation(count: int) -> float:
 
     statistic = float(stats.t.isf(_SCREEN / 2, count - 2))
     return statistic / math.sqrt(count - 2 + statistic**2)
-
-
-def _levels(flat: Array, edges: list[int]) -> Array:
-    """The mean of each night's level."""
-    pairs = pairwise(edges)
-    return np.concatenate([np.full(b - a, flat[a:b].mean()) for a, b in pairs])
 
 
 def _steps(scaled: Array, edges: list[int], unit: float) -> tuple[Step, ...]:
