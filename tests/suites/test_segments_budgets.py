@@ -58,8 +58,7 @@ def _digits() -> breaking.Scored:
     images = [scene.image for scene in scenes]
     masks = [scene.mask for scene in scenes]
     some = SegmentationData(images, masks, data.CLASSES, ignore_index=data.IGNORED)
-    task = Segmentation()
-    pipeline = task.pipeline(task.Input(), task.Output())
+    pipeline = predicting.stages(SUITES["segments"])
     right = predicting.predictions(model.build(), pipeline, images)
     saturated = predicting.predictions(predicting.saturated(model.build()), pipeline, images)
     return _scored(some, right, saturated, 4)
