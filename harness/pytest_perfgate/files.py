@@ -15,16 +15,16 @@ from typing import Any
 from pytest_perfgate.errors import PerfgateError
 
 
-def put(file: Path, text: str) -> None:
-    """Writes a text file, whole or not at all, with the permissions that the umask leaves.
+def put(file: Path, content: str | bytes) -> None:
+    """Writes a file, whole or not at all, with the permissions that the umask leaves.
 
     Raises:
         OSError: it cannot be written, or another kind of file has its name: a device, a pipe, a
             folder.
     """
     # Opened exclusively: a part of another process is never written into.
-    with replacing(file) as part, part.open("x", encoding="utf-8", newline="") as out:
-        out.write(text)
+    with replacing(file) as part, part.open("xb") as out:
+        out.write(content.encode() if isinstance(content, str) else content)
         out.flush()
         os.fsync(out.fileno())
 

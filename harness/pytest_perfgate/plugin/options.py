@@ -206,6 +206,22 @@ OPTIONS = (
         metavar="FILE",
     ),
     Option(
+        "--perf-picture",
+        "draw the broken budgets and the operators that are slower into a PNG file; the Markdown "
+        "shows it",
+        default="",
+        field="picture",
+        metavar="FILE",
+    ),
+    Option(
+        "--perf-picture-url",
+        "address under which the job publishes the picture, for the Markdown",
+        default="",
+        field="picture_url",
+        metavar="URL",
+        unset="the picture's path",
+    ),
+    Option(
         "--perf-step-summary",
         "append the Markdown to the file that $GITHUB_STEP_SUMMARY names, when it is set",
         default="auto",
@@ -239,6 +255,13 @@ OPTIONS = (
         default="",
         field="mlflow",
         metavar="URI",
+    ),
+    Option(
+        "--perf-webhook",
+        "post the session to this address as JSON, signed with $PERFGATE_WEBHOOK_SECRET",
+        default="",
+        field="webhook",
+        metavar="URL",
     ),
     Option(
         "--perf-history",

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from pytest_perfgate.errors import ReportError
 from pytest_perfgate.machine import host_share
 from pytest_perfgate.plain_text import encodable, public_command
 from pytest_perfgate.plugin.options import OPTIONS
@@ -162,6 +163,33 @@ def _mlflow(given: _Given) -> str:
     return uri
 
 
+def _webhook(given: _Given) -> str:
+    """The address of a server, and that there is a secret to sign with."""
+    url = _address(given)
+    if url:
+        from pytest_perfgate.report.webhook import secret
+
+        try:
+            secret()
+        except ReportError as error:
+            raise pytest.UsageError(f"{given.name}: {error}") from None
+    return url
+
+
+def _address(given: _Given) -> str:
+    """An address of http or https that may stand in a report."""
+    url = str(given.value)
+    parts = urlsplit(url)
+    if url and (parts.scheme not in {"http", "https"} or not parts.hostname):
+        raise given.refused("valid: an address such as https://example.org/perfgate")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise pytest.UsageError(
+            f"{given.name}: no user, password, query or fragment belongs there, the command is "
+            "kept in the report"
+        )
+    return url
+
+
 def _share(given: _Given) -> host_share.Share | None:
     """What the session has for itself, checked before any long work."""
     requested = host_share.read(given.other(host_share.CORES), given.other(host_share.GPUS))
@@ -191,6 +219,9 @@ _READERS: Mapping[str, Callable[[_Given], Any]] = {
     "confirm": _confirm,
     "step_summary": _step_summary,
     "mlflow": _mlflow,
+    "webhook": _webhook,
+    "picture": _file,
+    "picture_url": _address,
     "share": _share,
     "base_env": _text,
 }

@@ -46,6 +46,9 @@ class Settings:
         markdown, openmetrics, ctrf: files that the session is written into too, None for none.
         annotations: print broken budgets as annotations of a GitHub job.
         mlflow: the MLflow tracking store that the session is logged to, "" for none.
+        webhook: the address that the session is posted to, "" for none.
+        picture: the PNG file of the session's picture, None for none.
+        picture_url: where the Markdown shows the picture from, "" for its path.
         step_summary: the summary of the CI job's step, None for none.
         profile: which recipes to profile after measuring: "failed" (a time budget is broken),
             "all", or "none".
@@ -77,6 +80,9 @@ class Settings:
     step_summary: Path | None = None
     profile: str = "failed"
     mlflow: str = ""
+    webhook: str = ""
+    picture: Path | None = None
+    picture_url: str = ""
     search: bool = False
     history: Path | None = None
     confirm: bool = False

@@ -69,6 +69,17 @@ def svg(spec: Mapping[str, Any]) -> str:
     return _finished(text, f"pic{hashlib.sha256(drawable.encode()).hexdigest()[:12]}")
 
 
+def png(spec: Mapping[str, Any]) -> bytes:
+    """A specification drawn as PNG for places without the page's colours: dark on white."""
+    import vl_convert
+
+    drawable = json.dumps(_drawable({"config": {**_CONFIG, "background": "white"}, **spec}))
+    image: bytes = vl_convert.vegalite_to_png(
+        drawable.replace('"currentColor"', '"#24292f"'), scale=2
+    )
+    return image
+
+
 _BEYOND = re.compile("[\U00010000-\U0010ffff]")
 """Characters that JavaScript keeps in two halves."""
 

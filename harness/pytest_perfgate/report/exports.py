@@ -1,7 +1,8 @@
-"""Where else a session goes: Markdown, CTRF, OpenMetrics, MLflow, a CI job's own places."""
+"""Where else a session goes: files of other formats, a webhook, MLflow, a CI job's own places."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,9 +39,18 @@ def write(
     lines: list[str] = []
     problems: list[PerfgateError] = []
     warnings: list[str] = []
+    picture = ""
+    if settings.picture is not None:
+        try:
+            _picture(settings.picture, page)
+            lines.append(f"picture: {short_path(settings.picture, settings.root)}")
+            picture = settings.picture_url or _from_markdown(settings)
+        except PerfgateError as error:
+            problems.append(error)
     if settings.markdown is not None:
         try:
-            _markdown(settings.markdown, markdown.render(session, metrics, report=report))
+            text = markdown.render(session, metrics, report=report, picture=picture)
+            _markdown(settings.markdown, text)
             lines.append(f"markdown: {short_path(settings.markdown, settings.root)}")
         except PerfgateError as error:
             problems.append(error)
@@ -70,6 +80,14 @@ def write(
             lines.append(f"mlflow: run {mlflow_run.log(session, settings.mlflow, page)}")
         except PerfgateError as error:
             warnings.append(str(error))
+    if settings.webhook:
+        from pytest_perfgate.report import webhook
+
+        try:
+            sent = webhook.send(settings.webhook, session, report)
+            lines.append(f"webhook: {webhook.host(settings.webhook)} took {sent}")
+        except PerfgateError as error:
+            warnings.append(str(error))
     return Exported(tuple(lines), tuple(problems), tuple(warnings))
 
 
@@ -78,3 +96,20 @@ def _markdown(file: Path, text: str) -> None:
     with writing(file, "the Markdown file", ReportError, next_step=remedy):
         file.parent.mkdir(parents=True, exist_ok=True)
         put(file, text)
+
+
+def _picture(file: Path, page: Path | None) -> None:
+    from pytest_perfgate.report import publish
+
+    if page is None:
+        raise ReportError(
+            "it is drawn from the session's file, which was not written", where=str(file)
+        )
+    publish.draw_picture(page.with_suffix(".json"), file)
+
+
+def _from_markdown(settings: Settings) -> str:
+    """The picture's path as the Markdown names it."""
+    assert settings.picture is not None  # noqa: S101 - it was drawn
+    folder = settings.markdown.parent if settings.markdown else settings.root
+    return os.path.relpath(settings.picture, folder).replace(os.sep, "/")

@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from urllib.parse import quote
 
 from pytest_perfgate.errors import ReportError
 from pytest_perfgate.files import writing
@@ -32,17 +33,24 @@ COMMENT = 65_536
 SUMMARY = 1_048_576
 """Bytes of what one step of a GitHub job may write into its summary."""
 
+_ADDRESS = "/:%~"  # what stays as it is in an address; a bracket would end the picture's
 _LEFT_OUT = 400  # bytes kept for saying what does not fit, and for the end
 _LEAST = 32_000  # bytes that hold the answer whatever its words are
 _LONGEST = 1_500  # characters of one text: the page has it in full
 
 
 def render(
-    session: SessionRecord, metrics: Mapping[str, Metric], *, report: str, limit: int = COMMENT
+    session: SessionRecord,
+    metrics: Mapping[str, Metric],
+    *,
+    report: str,
+    limit: int = COMMENT,
+    picture: str = "",
 ) -> str:
     """The answer, then broken budgets with the next command, worst first, then the rest.
 
-    At most `limit` bytes of UTF-8; what does not fit is counted and left to the page.
+    `picture` is the address or path of the session's picture. The text has at most `limit` bytes of
+    UTF-8; what does not fit is counted and left to the page.
     """
     from pytest_perfgate.report.answer import answer
 
@@ -63,6 +71,8 @@ def render(
     ]
     end = f"Report: {code(report)}" if report else ""
     page = _Page(limit - _LEFT_OUT - _size(end))
+    if picture:
+        head.append(f"![Budgets and operators]({quote(picture, safe=_ADDRESS)})")
     page.add("\n\n".join(head))
     needs = needs_attention(verdicts)
     fit = page.add_while(_need(*need) for need in needs)
@@ -146,6 +156,7 @@ def _need(suite: SuiteRecord, verdict: Verdict, alike: int) -> str:
         for limit in verdict.limits
         if limit.status is not Status.PASS
     ]
+    lines += [f"  - {escape(line)}" for line in verdict.slower]
     if verdict.next_step:
         lines.append(f"  - next: {code(verdict.next_step)}")
     return "\n".join(lines)

@@ -75,24 +75,48 @@ def draw(file: Path, *, seconds: float = DRAWING_SECONDS, memory: int = DRAWING_
     Raises:
         ReportError: the page could not be drawn or written; the session's file is untouched.
     """
+    _run(file, "page", seconds, memory)
+    return file.with_suffix(".html")
+
+
+def draw_picture(
+    file: Path, picture: Path, *, seconds: float = DRAWING_SECONDS, memory: int = DRAWING_MEMORY
+) -> None:
+    """Draws the picture of a stored session into a PNG file.
+
+    Raises:
+        ReportError: it could not be drawn or written.
+    """
+    with writing(
+        picture, "the picture", ReportError, next_step="name another: --perf-picture=FILE"
+    ):
+        picture.parent.mkdir(parents=True, exist_ok=True)
+    _run(file, "picture", seconds, memory, picture)
+
+
+def _run(file: Path, what: str, seconds: float, memory: int, *output: Path) -> None:
+    """Draws in a process of its own."""
     command = [sys.executable, "-P", "-m", "pytest_perfgate.report.publish", str(file), str(memory)]
+    command += map(str, output)
     try:
         done = subprocess.run(
             command, capture_output=True, timeout=seconds, check=False, stdin=subprocess.DEVNULL
         )
     except subprocess.TimeoutExpired:
-        raise _undrawn(file, f"drawing took longer than {seconds:.0f} s") from None
+        raise _undrawn(file, what, f"drawing took longer than {seconds:.0f} s") from None
     except OSError as error:
-        raise _undrawn(file, f"no process for drawing: {error.strerror}") from error
+        raise _undrawn(file, what, f"no process for drawing: {error.strerror}") from error
     if done.returncode == _REFUSED:
         reason = done.stderr.decode(errors="replace").strip()
         raise ReportError(
-            f"the report cannot be written: {reason}", where=str(file.parent), next_step=_REMEDY
+            f"the {'report' if what == 'page' else what} cannot be written: {reason}",
+            where=str(output[0] if output else file.parent),
+            next_step=_REMEDY,
         )
     if done.returncode != 0:
         words = done.stderr.decode(errors="replace").strip()[-_LAST_OUTPUT:]
-        raise _undrawn(file, f"the drawing process {_ended(done.returncode, words, memory)}")
-    return file.with_suffix(".html")
+        ended = f"the drawing process {_ended(done.returncode, words, memory)}"
+        raise _undrawn(file, what, ended)
 
 
 def _ended(code: int, words: str, memory: int) -> str:
@@ -128,22 +152,28 @@ def _writing(folder: Path) -> contextlib.AbstractContextManager[None]:
     return writing(folder, "the report", ReportError, next_step=_REMEDY)
 
 
-def _undrawn(file: Path, problem: str) -> ReportError:
+def _undrawn(file: Path, what: str, problem: str) -> ReportError:
     return ReportError(
-        f"the page could not be drawn: {problem}",
+        f"the {what} could not be drawn: {problem}",
         where=str(file),
         next_step=f"the session is stored; pytest-perfgate report {file} draws its page again",
     )
 
 
-def _draw_here(file: Path) -> None:
+def _draw_here(file: Path, picture: Path | None) -> None:
     from pytest_perfgate.report import index_page
     from pytest_perfgate.report.page import render
     from pytest_perfgate.report.session_files import read
     from pytest_perfgate.suite.metrics import metrics_of_session
 
     session = read(file)
-    page = render(session, metrics_of_session(session))
+    metrics = metrics_of_session(session)
+    if picture is not None:
+        from pytest_perfgate.report.picture import png
+
+        put(picture, png(session, metrics))
+        return
+    page = render(session, metrics)
     put(file.with_suffix(".html"), page)
     index_page.write(file.parent)
 
@@ -155,7 +185,7 @@ def _main(arguments: list[str]) -> int:
     if hard == resource.RLIM_INFINITY or limit < hard:
         resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
     try:
-        _draw_here(Path(arguments[0]))
+        _draw_here(Path(arguments[0]), Path(arguments[2]) if len(arguments) > 2 else None)
     except OSError as error:
         sys.stderr.write(error.strerror or str(error))
         return _REFUSED
