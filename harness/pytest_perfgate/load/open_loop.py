@@ -1,0 +1,148 @@
+"""The open loop: requests leave at their scheduled times, whatever has come back by then."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+import numpy as np
+
+from pytest_perfgate.load import Client, Completion, Floats, LoadRun
+
+_AHEAD = 0.002  # seconds from the call to time 0, for the loop to be there before the first arrival
+_BURST = 8  # requests that are sent before answers are heard
+_MOST_KEPT = 64 * 2**20  # bytes of answers that are kept to be decoded after the run
+
+
+def run_open_loop(schedule: Floats, client: Client, timeout: float) -> LoadRun:
+    """Sends a request at each scheduled time, and waits for all answers. It ends at the latest
+    `timeout` after the last request was sent.
+
+    Args:
+        schedule: (n,), seconds, ascending.
+        client: sends the requests by their numbers, 0 to n - 1.
+        timeout: seconds after which a request without an answer failed.
+
+    Raises:
+        ValueError: there is no request, or times do not ascend.
+    """
+    count = len(schedule)
+    if not count or np.any(np.diff(schedule) < 0) or not np.isfinite(schedule).all():
+        raise ValueError("a schedule needs a time at least, and they must ascend")
+    record = _Record(client, count, timeout)
+    arrivals = (schedule + record.start).tolist()
+    following = 0
+    while following < count or record.waiting:
+        # Those that are due by now, a few at a time: answers free the connections for the next.
+        for _ in range(_BURST):
+            if following == count or arrivals[following] > client.now():
+                break
+            if not record.send(following):
+                break
+            following += 1
+        until = record.deadline()
+        if following < count:
+            until = min(until, arrivals[following])
+        record.note(client.poll(until))
+        record.give_up()
+    return record.result(np.asarray(schedule, dtype=np.float64))
+
+
+def run_closed_loop(count: int, client: Client, timeout: float) -> LoadRun:
+    """Sends each request when the one before it has ended, as single-stream and multi-stream do: a
+    request is scheduled when the one before it ends.
+
+    Raises:
+        ValueError: there is no request.
+    """
+    if count < 1:
+        raise ValueError("a run needs a request at least")
+    record = _Record(client, count, timeout)
+    due = record.start
+    scheduled = np.empty(count)
+    while client.now() < due:
+        client.poll(due)
+    for number in range(count):
+        scheduled[number] = due - record.start
+        while not record.send(number):
+            record.note(client.poll(client.now()))
+        while record.waiting:
+            record.note(client.poll(record.deadline()))
+            record.give_up()
+        due = client.now()
+    return record.result(scheduled)
+
+
+class _Record:
+    """What happens in a run: times by `Client.now`, until the result counts them from `start`."""
+
+    def __init__(self, client: Client, count: int, timeout: float) -> None:
+        self.start = client.now() + _AHEAD
+        self.waiting: dict[int, float] = {}  # deadlines by number, in the order of sending
+        self._client = client
+        self._timeout = timeout
+        self._sent = [float("nan")] * count
+        self._done = [float("nan")] * count
+        self._errors: dict[int, str] = {}
+        self._answers: dict[int, Any] = {}
+        self._kept = 0
+        self._order: deque[int] = deque()
+
+    def send(self, number: int) -> bool:
+        """Sends a request, and notes when; False: the client cannot send it yet."""
+        at = self._client.now()
+        if not self._client.send(number):
+            return False
+        self._sent[number] = at
+        self.waiting[number] = at + self._timeout
+        self._order.append(number)
+        return True
+
+    def deadline(self) -> float:
+        """When the oldest request without an answer has failed; inf without any."""
+        while self._order and self._order[0] not in self.waiting:
+            self._order.popleft()
+        return self.waiting[self._order[0]] if self._order else float("inf")
+
+    def note(self, completions: Any) -> None:
+        """Notes the end of requests; of one that was given up nothing is noted."""
+        for completion in completions:
+            self._note(completion)
+
+    def _note(self, completion: Completion) -> None:
+        number = completion.number
+        if self.waiting.pop(number, None) is None:
+            return
+        self._done[number] = completion.at
+        if completion.error:
+            self._errors[number] = completion.error
+        elif self._kept < _MOST_KEPT:
+            self._answers[number] = completion.answer
+            self._kept += _size(completion.answer)
+
+    def give_up(self) -> None:
+        """Fails the requests whose time is over."""
+        now = self._client.now()
+        while (oldest := self.deadline()) <= now:
+            number = self._order.popleft()
+            del self.waiting[number]
+            self._client.abandon(number)
+            self._errors[number] = f"no answer within {oldest - self._sent[number]:.3g} s"
+
+    def result(self, scheduled: Floats) -> LoadRun:
+        """The run, in seconds from its begin."""
+        return LoadRun(
+            scheduled=scheduled,
+            sent=np.array(self._sent) - self.start,
+            done=np.array(self._done) - self.start,
+            timeout=self._timeout,
+            errors=self._errors,
+            answers=self._answers,
+        )
+
+
+def _size(answer: Any) -> int:
+    try:
+        return len(answer)
+    except TypeError:
+        return 0

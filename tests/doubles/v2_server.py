@@ -1,0 +1,226 @@
+"""A server of the KServe V2 protocol on the standard library: JSON and binary tensors over HTTP.
+
+`python v2_server.py --port 8000 --onnx FILE` serves a file by ONNX Runtime; tests start it with a
+function as its model. By its mode it fails as endpoints do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import numpy as np
+
+KINDS = {"float32": "FP32", "float16": "FP16", "uint8": "UINT8", "int64": "INT64"}
+_NUMPY = {kind: name for name, kind in KINDS.items()}
+
+
+@dataclass
+class Model:
+    """What is served: names with types and shapes, and the function from inputs to outputs."""
+
+    inputs: Mapping[str, tuple[str, list[int]]]
+    outputs: Mapping[str, tuple[str, list[int]]]
+    run: Callable[[dict[str, Any]], dict[str, Any]]
+
+
+@dataclass
+class Mode:
+    """How it misbehaves.
+
+    Attributes:
+        fails_every, closes_every: every so many requests get 500, or a closed connection; 0: none.
+        delay: seconds before each answer.
+        stalls: begin and end of a time in which nothing is answered, in seconds of `monotonic`.
+        cut: bytes that are left out of each answer's end.
+        short: bytes of the tensor that are left out, the length of the answer being right.
+        authorization: what the header Authorization must have; "": nothing.
+        binary: whether it sends binary tensors; else JSON, as servers without the extension.
+    """
+
+    fails_every: int = 0
+    closes_every: int = 0
+    delay: float = 0.0
+    stalls: tuple[float, float] = (0.0, 0.0)
+    cut: int = 0
+    short: int = 0
+    authorization: str = ""
+    binary: bool = True
+    count: int = 0
+    lock: Any = field(default_factory=threading.Lock)
+
+
+def doubling(name: str = "input") -> Model:
+    """A model of (N, 4) floats that doubles them."""
+    shape = ("FP32", [-1, 4])
+    return Model({name: shape}, {"output": shape}, lambda given: {"output": 2 * given[name]})
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    model: Model
+    mode: Mode
+
+    def log_message(self, *_: Any) -> None:  # the test's output stays readable
+        return
+
+    def do_GET(self) -> None:
+        if not self._allowed():
+            return
+        if self.path.endswith("ready") or self.path.endswith("live"):
+            self._send(200, b"{}")
+        elif self.path == "/v2":
+            self._json(200, {"name": "double", "version": "1", "extensions": []})
+        elif self.path == "/v2/models/model":
+            about = {
+                side: [
+                    {"name": name, "datatype": kind, "shape": shape}
+                    for name, (kind, shape) in getattr(self.model, side).items()
+                ]
+                for side in ("inputs", "outputs")
+            }
+            self._json(200, {"name": "model", "versions": ["1"], "platform": "double"} | about)
+        else:
+            self._json(404, {"error": f"there is no {self.path} here"})
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        mode = self.mode
+        with mode.lock:
+            mode.count += 1
+            count = mode.count
+        if not self._allowed():
+            return
+        if mode.closes_every and count % mode.closes_every == 0:
+            self.close_connection = True
+            return
+        if mode.fails_every and count % mode.fails_every == 0:
+            self._json(500, {"error": "the GPU has fallen off the bus"})
+            return
+        time.sleep(mode.delay)
+        if mode.stalls[0] <= time.monotonic() < mode.stalls[1]:
+            time.sleep(mode.stalls[1] - time.monotonic())
+        try:
+            self._infer(body)
+        except KeyError as error:
+            self._json(400, {"error": f"there is no input {error} in this model"})
+
+    def _allowed(self) -> bool:
+        if self.mode.authorization and (
+            self.headers.get("Authorization") != self.mode.authorization
+        ):
+            self._json(401, {"error": "a token is needed, and this is none of mine"})
+            return False
+        return True
+
+    def _infer(self, body: bytes) -> None:
+        split = int(self.headers.get("Inference-Header-Content-Length", len(body)))
+        request, rest = json.loads(body[:split]), body[split:]
+        given = {}
+        for tensor in request["inputs"]:
+            self.model.inputs[tensor["name"]]
+            kind = _NUMPY[tensor["datatype"]]
+            size = tensor.get("parameters", {}).get("binary_data_size")
+            if size is None:
+                array = np.array(tensor["data"], dtype=kind)
+            else:
+                array, rest = np.frombuffer(rest[:size], dtype=kind), rest[size:]
+            given[tensor["name"]] = array.reshape(tensor["shape"])
+        parts, tensors = [], []
+        for name, array in self.model.run(given).items():
+            entry = {"name": name, "datatype": KINDS[str(array.dtype)], "shape": [*array.shape]}
+            if self.mode.binary:
+                data = array.tobytes()
+                entry["parameters"] = {"binary_data_size": len(data)}
+                parts.append(data[: len(data) - self.mode.short])
+            else:
+                entry["data"] = array.ravel().tolist()
+            tensors.append(entry)
+        head = json.dumps({"model_name": "model", "outputs": tensors}).encode()
+        headers = {"Inference-Header-Content-Length": str(len(head))} if self.mode.binary else {}
+        self._send(200, head + b"".join(parts), headers)
+
+    def _json(self, status: int, content: Any) -> None:
+        self._send(status, json.dumps(content).encode())
+
+    def _send(self, status: int, content: bytes, headers: Mapping[str, str] | None = None) -> None:
+        self.send_response(status)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        cut = self.mode.cut if status == 200 and self.command == "POST" else 0
+        self.wfile.write(content[: len(content) - cut])
+        self.close_connection = self.close_connection or bool(cut)
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+    def handle_error(self, *_: Any) -> None:  # clients that go away are no error of a test
+        return
+
+
+def server_of(model: Model, mode: Mode, port: int = 0) -> ThreadingHTTPServer:
+    """A server that listens on a loopback address."""
+    handler = type("Handler", (_Handler,), {"model": model, "mode": mode})
+    return _Server(("127.0.0.1", port), handler)
+
+
+@contextlib.contextmanager
+def serving(model: Model | None = None, mode: Mode | None = None) -> Iterator[str]:
+    """The URL of a server in a thread."""
+    server = server_of(model or doubling(), mode or Mode())
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def of_onnx(path: str) -> Model:
+    """The model in an ONNX file."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+    def about(entries: Any) -> dict[str, tuple[str, list[int]]]:
+        return {
+            entry.name: (
+                KINDS[{"float": "float32"}.get(entry.type[7:-1], entry.type[7:-1])],
+                [size if isinstance(size, int) else -1 for size in entry.shape],
+            )
+            for entry in entries
+        }
+
+    outputs = about(session.get_outputs())
+    return Model(
+        about(session.get_inputs()),
+        outputs,
+        lambda given: dict(zip(outputs, session.run(None, given), strict=True)),
+    )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--onnx", required=True)
+    for option, kind in (("delay", float), ("fails-every", int), ("authorization", str)):
+        parser.add_argument(f"--{option}", type=kind, default=kind())
+    given = parser.parse_args()
+    sys.stderr.write(f"loading {given.onnx}\n")
+    how = Mode(delay=given.delay, fails_every=given.fails_every, authorization=given.authorization)
+    server_of(of_onnx(given.onnx), how, given.port).serve_forever()
