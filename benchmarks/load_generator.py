@@ -80,7 +80,11 @@ class Row:
 
 def infer_request() -> tuple[bytes, dict[str, str]]:
     """The body of a KServe V2 request with a tensor of `SIZE` bytes, and its headers."""
-    tensor = {"name": "input", "datatype": "FP32", "shape": [1, SIZE // 4]}
+    tensor: dict[str, object] = {
+        "name": "input",
+        "datatype": "FP32",
+        "shape": [1, SIZE // 4],
+    }
     tensor |= {"parameters": {"binary_data_size": SIZE}}
     head = json.dumps({"inputs": [tensor], "parameters": {"binary_data_output": True}}).encode()
     headers = {

@@ -18,7 +18,11 @@ _LENGTH = b"content-length: "
 
 def answer() -> bytes:
     """The answer as it goes over the wire: a tensor of `SIZE` bytes in KServe's binary form."""
-    tensor = {"name": "output", "datatype": "FP32", "shape": [1, SIZE // 4]}
+    tensor: dict[str, object] = {
+        "name": "output",
+        "datatype": "FP32",
+        "shape": [1, SIZE // 4],
+    }
     tensor |= {"parameters": {"binary_data_size": SIZE}}
     head = json.dumps({"model_name": "null", "outputs": [tensor]}).encode()
     lines = (
