@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from pytest_perfgate.stats.average_precision import (
-    Table,
-    bootstrap,
-    mean_average_precision,
-    paired_bootstrap,
-)
+from pytest_perfgate.stats.average_precision import Table, mean_average_precision
+from pytest_perfgate.stats.image_bootstrap import bootstrap, paired_bootstrap
 
 
 def detectors(random: np.random.Generator, images: int) -> tuple[Table, Table]:

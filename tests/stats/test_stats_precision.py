@@ -10,14 +10,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pytest_perfgate.stats.average_precision import (
-    Estimate,
-    Ranked,
-    Table,
-    bootstrap,
-    mean_average_precision,
-    paired_bootstrap,
-)
+from pytest_perfgate.stats import image_bootstrap
+from pytest_perfgate.stats.average_precision import Ranked, Table, mean_average_precision
+from pytest_perfgate.stats.image_bootstrap import Estimate, Resampled, bootstrap, paired_bootstrap
 
 BITS = tuple(range(10))
 
@@ -277,3 +272,27 @@ def test_two_thousand_draws_of_five_hundred_images_take_seconds() -> None:
     taken = time.process_time() - began
     assert result.draws == 2000
     assert taken < 3.0
+
+
+def test_a_table_in_many_comparisons_is_scored_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its draws serve every metric and every other table, by threads or without, and give the
+    numbers of a comparison of its own. Tables of other seeds are no pair.
+    """
+    monkeypatch.setattr(image_bootstrap, "_WORTH_A_THREAD", 1)
+    table = random_table(8, images=30)
+    tables = [table, rescored(table, 1)]
+    sides = [Resampled(table, threads=2) for table in tables]
+    asked: list[int] = []
+    score = Ranked.score
+    monkeypatch.setattr(
+        Ranked, "score", lambda ranked, weights: (asked.append(1), score(ranked, weights))[1]
+    )
+    for metric in ("map", "map50"):
+        alone = paired_bootstrap(*tables, metric, draws=250)
+        assert paired_bootstrap(*sides, metric, draws=250) == alone
+        asked.clear()
+        paired_bootstrap(sides[1], sides[0], metric, draws=150)
+        bootstrap(sides[0], metric, draws=50)
+        assert len(asked) == 3  # the scores of the images as they are
+    with pytest.raises(ValueError, match="seeds"):
+        paired_bootstrap(sides[0], Resampled(tables[1], seed=1))

@@ -9,12 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 from pytest_perfgate.records.accuracy import Accuracy
-from pytest_perfgate.stats.average_precision import (
-    Ranked,
-    Table,
-    mean_average_precision,
-    paired_bootstrap,
-)
+from pytest_perfgate.stats.average_precision import Ranked, Table, mean_average_precision
+from pytest_perfgate.stats.image_bootstrap import paired_bootstrap
 from pytest_perfgate.tasks.detection.coco_scores import evaluate
 from pytest_perfgate.tasks.detection.data import DetectionData, Prediction
 from pytest_perfgate.verdicts.accuracy_intervals import accuracy_difference, accuracy_interval

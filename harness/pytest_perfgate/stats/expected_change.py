@@ -14,12 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_perfgate.stats import ratio
-from pytest_perfgate.stats.average_precision import (
-    Estimate,
-    Table,
-    freedom_of,
-    paired_bootstrap,
-)
+from pytest_perfgate.stats.average_precision import Table
+from pytest_perfgate.stats.image_bootstrap import Estimate, freedom_of, paired_bootstrap
 
 CHANGED = 0.02
 """Assumed share of images, or of detections, with another prediction."""

@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from pytest_perfgate.stats.average_precision import DRAWS, Estimate, freedom_of
+from pytest_perfgate.stats.image_bootstrap import DRAWS, Estimate, freedom_of
 
 Floats = npt.NDArray[np.float64]
 

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from pytest_perfgate.machine.cpu_quota import busy_cores
 from pytest_perfgate.records.accuracy import Accuracy, Doubt, Matches, Ratio
 from pytest_perfgate.records.calibration import ECE, counted
 from pytest_perfgate.records.recipe_record import RecipeRecord
 from pytest_perfgate.records.verdict import Verdict
 
 if TYPE_CHECKING:
-    from pytest_perfgate.stats.average_precision import Estimate, Table
+    from pytest_perfgate.stats.average_precision import Table
+    from pytest_perfgate.stats.image_bootstrap import Estimate, Resampled
 
 _BITS = {
     f"{kind}{name}": bits
@@ -67,7 +69,7 @@ def accuracy_interval(accuracy: Accuracy, metric: str, alpha: float) -> Interval
     if accuracy.matches is None or metric not in _BITS:
         value = accuracy.values[metric]
         return Interval(value, value, value)
-    estimate = _one(accuracy.matches.model_dump_json(), metric)
+    estimate = _one(accuracy.matches, metric)
     low, high = estimate.bounds(alpha)
     return Interval(accuracy.values[metric], max(0.0, low), min(1.0, high))
 
@@ -96,7 +98,7 @@ def accuracy_difference(
         return Interval(difference, -math.inf, math.inf)  # nobody knows how sure it is
     if _same_ranking(one.matches, other.matches):
         return Interval(0.0, 0.0, 0.0, identical=True)
-    estimate = _pair(one.matches.model_dump_json(), other.matches.model_dump_json(), metric)
+    estimate = _pair(one.matches, other.matches, metric)
     low, high = estimate.bounds(alpha)
     return Interval(difference, low, high)
 
@@ -189,6 +191,7 @@ def doubted(reference: str, doubt: Doubt) -> str:
     return f"the reference {reference} does not work as declared: {doubt.problem}"
 
 
+@lru_cache(maxsize=256)
 def _same_ranking(one: Matches, other: Matches) -> bool:
     """Whether both rank the same hits and misses of the same images alike, whatever the scores.
 
@@ -228,7 +231,7 @@ def _calibration(matches: str) -> tuple[Ratio, float]:
 
 @lru_cache(maxsize=256)
 def _ratio(one: str, other: str | None = None) -> Estimate:
-    from pytest_perfgate.stats.average_precision import Estimate
+    from pytest_perfgate.stats.image_bootstrap import Estimate
     from pytest_perfgate.stats.ratio import bootstrap
 
     parts = [Ratio.model_validate_json(part) for part in (one, other) if part is not None]
@@ -256,18 +259,22 @@ def _table(matches: Matches) -> Table:
 
 # The same comparison is asked for at several levels, and once more after every launch.
 @lru_cache(maxsize=256)
-def _one(matches: str, metric: str) -> Estimate:
-    from pytest_perfgate.stats.average_precision import bootstrap
+def _one(matches: Matches, metric: str) -> Estimate:
+    from pytest_perfgate.stats.image_bootstrap import bootstrap
 
-    return bootstrap(_table(Matches.model_validate_json(matches)), _BITS[metric])
+    return bootstrap(_resampled(matches), _BITS[metric])
 
 
 @lru_cache(maxsize=256)
-def _pair(one: str, other: str, metric: str) -> Estimate:
-    from pytest_perfgate.stats.average_precision import paired_bootstrap
+def _pair(one: Matches, other: Matches, metric: str) -> Estimate:
+    from pytest_perfgate.stats.image_bootstrap import paired_bootstrap
 
-    return paired_bootstrap(
-        _table(Matches.model_validate_json(one)),
-        _table(Matches.model_validate_json(other)),
-        _BITS[metric],
-    )
+    return paired_bootstrap(_resampled(one), _resampled(other), _BITS[metric])
+
+
+@lru_cache(maxsize=64)
+def _resampled(matches: Matches) -> Resampled:
+    """Draws of one recipe's images, for all comparisons of it: recipes and baselines of a suite."""
+    from pytest_perfgate.stats.image_bootstrap import Resampled
+
+    return Resampled(_table(matches), threads=busy_cores())
