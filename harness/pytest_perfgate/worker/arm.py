@@ -121,7 +121,9 @@ def serve(arm: ArmSpec, images: Sequence[Any], turns: int, answers: int) -> None
             give(visit.inferences(number / 1e3))
         else:
             break
-    finished = ArmFinished(visit.peak_memory(), visit.peak_device_memory(), instruments())
+    finished = ArmFinished(
+        visit.peak_memory(), visit.peak_device_memory(), instruments(), visit.unmeasured()
+    )
     visit.conclude()
     _say(answers, finished)
 
@@ -167,6 +169,10 @@ class _Visit:
     def peak_device_memory(self) -> int | None:
         """The allocator's own word, in bytes; None where it has none."""
         return None
+
+    def unmeasured(self) -> dict[str, str]:
+        """Why metrics of the workload have no value, by their names."""
+        return {}
 
     def conclude(self) -> None:
         """Looks at all turns together, at the end; raises what is wrong with them."""
@@ -263,6 +269,9 @@ class _RecipeVisit(_Visit):
     def peak_memory(self) -> int | None:
         own, others = self._grown(), self._work.peak_memory()
         return None if own is None or others is None else own + others
+
+    def unmeasured(self) -> dict[str, str]:
+        return dict(self._work.unmeasured)
 
     def conclude(self) -> None:
         self._check.conclude()

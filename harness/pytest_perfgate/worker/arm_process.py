@@ -73,6 +73,7 @@ class HeldArm:
     device_memory_allocator: int | None = None
     device_memory_process: int | None = None
     instruments: tuple[str, ...] = ()
+    unmeasured: dict[str, str] = field(default_factory=dict)
 
     @property
     def pids(self) -> tuple[int, ...]:

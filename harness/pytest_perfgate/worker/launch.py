@@ -87,6 +87,7 @@ def launch(job: LaunchJob, read_plan: Callable[[], LaunchPlan], send: Send) -> N
                 arm.peak_memory = last.peak_memory
                 arm.device_memory_allocator = last.device_memory
                 arm.instruments = last.instruments
+                arm.unmeasured = last.unmeasured
         for arm in live:
             send(_measured(arm, job, plan, devices))
     finally:
@@ -235,5 +236,5 @@ def _measured(
         sm_clock=_sm_clock(arm, devices),
         energies=tuple(float(f"{joules:.6g}") for joules in arm.energies),
     )
-    missing = _unmeasured(arm, devices)
+    missing = _unmeasured(arm, devices) | arm.unmeasured
     return ArmMeasured(arm.label, measured, arm.facts, missing, arm.instruments)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
@@ -348,13 +348,14 @@ class ArmReady:
 
 @dataclass(frozen=True)
 class ArmFinished:
-    """The last line of an arm: bytes, None where they were not measured; and the tracers and the
-    like that are at work in its process.
+    """The last line of an arm: bytes, None where they were not measured; tracers and the like that
+    are at work in its process; why metrics of its workload have no value.
     """
 
     peak_memory: int | None
     device_memory: int | None = None
     instruments: tuple[str, ...] = ()
+    unmeasured: dict[str, str] = field(default_factory=dict)
 
 
 Work = PrepareJob | CompareJob | ParityJob | GrowthJob | ProfileJob | LaunchJob | ArmJob

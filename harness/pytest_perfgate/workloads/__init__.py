@@ -75,12 +75,15 @@ class Work(ABC):
             every column once.
         processes: ids of the processes that work for it, besides the arm's own. Default: none.
         session: the session whose allocator `peak_device_memory` reads. Default: none.
+        unmeasured: why metrics of its own have no value, by their names: the reason, then "; " and
+            what to do. Read at the end of a launch. Default: none.
     """
 
     facts: dict[str, Any]
     columns: Sequence[str] | None = None
     processes: Sequence[int] = ()
     session: InferenceSession | None = None
+    unmeasured: Mapping[str, str] = MappingProxyType({})
 
     @abstractmethod
     def sample(self, number: int) -> Sequence[float]:

@@ -1,0 +1,39 @@
+"""Requests as MLPerf's scenarios send them: one by one, in groups, at random times, or all at once.
+
+In process MLPerf LoadGen sends them, and the recipe is the system under test. A request is a
+network's input that was pre-processed before; its time ends with the output arrays.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from typing_extensions import override
+
+from pytest_perfgate import registry
+from pytest_perfgate.registry import Requirement
+from pytest_perfgate.workloads import Work, WorkContext, Workload
+from pytest_perfgate.workloads.serving_in_process import InProcess
+from pytest_perfgate.workloads.serving_options import COLUMNS, METRICS, ServingOptions
+
+
+class Serving(Workload):
+    """The workload of this file."""
+
+    Options = ServingOptions
+
+    name = "serving"
+    columns = COLUMNS
+    metrics = METRICS
+    goal = "request_latency_p99"
+    requires = (registry.from_extra("mlperf_loadgen", "serving"),)
+
+    @override
+    def open(self, options: Any, context: WorkContext) -> Work:
+        """The recipe as LoadGen's system under test, after a trial."""
+        return InProcess(options, context)
+
+    @override
+    def requires_with(self, options: Any) -> tuple[Requirement, ...]:
+        """LoadGen."""
+        return self.requires
