@@ -348,9 +348,7 @@ class ArmReady:
 
 @dataclass(frozen=True)
 class ArmFinished:
-    """The last line of an arm: bytes, None where they were not measured; tracers and the like that
-    are at work in its process; why metrics of its workload have no value.
-    """
+    """The last line of an arm: bytes or None, tracers at work in it, and metrics not measured."""
 
     peak_memory: int | None
     device_memory: int | None = None

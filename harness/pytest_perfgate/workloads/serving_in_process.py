@@ -107,7 +107,7 @@ class InProcess(Work):
         }
         if number < WARM_UP:
             self.unmeasured |= unmeasured_of(options, measured)
-        return values_of(measured, self.columns)
+        return values_of(measured, options.columns)
 
     def _find_max_rate(self, start: float) -> RateInterval:
         seeds = iter(range(self._options.seed + 1, 1_000_000))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -172,7 +172,7 @@ class ServingOptions(OptionsModel):
         return COLUMNS if self.find_max_rate else COLUMNS[: -len(RATES)]
 
 
-def values_of(measured: Mapping[str, float | None], columns: tuple[str, ...]) -> list[float]:
+def values_of(measured: Mapping[str, float | None], columns: Sequence[str]) -> list[float]:
     """A run's values in the order of its columns; NaN: not measured."""
     values = (measured.get(name) for name in columns)
     return [math.nan if value is None else value for value in values]
