@@ -119,6 +119,7 @@ _TURNS = (
 
 PARITY = "parity"
 MEMORY_GROWTH = "memory_growth"
+TAIL = "latency_tail"
 
 _ALL = (
     Metric.seconds(
@@ -137,6 +138,13 @@ _ALL = (
         "99th percentile of the time of one image from decoded pixels to final result. A launch "
         "has a few dozen images, so that this is close to the slowest of them: one slow image in "
         f"twenty shows here, and in latency_p95 by chance only. {_TURNS}",
+    ),
+    Metric.seconds(
+        TAIL,
+        "Mean time of the slowest twentieth of a launch's images, from decoded pixels to final "
+        "result. Beside the base it is compared image by image: `regression` is broken when more "
+        "than one image in thirty takes longer by more than the limit, beyond what noise does to "
+        f"both versions. {_TURNS}",
     ),
     Metric.seconds(
         "preprocess_p50", f"Median time from decoded pixels to the network's input. {_TURNS}"

@@ -110,6 +110,50 @@ def suite(project: Project) -> dict[str, Any]:
     return found
 
 
+ONE_IN_SEVEN = '''\
+"""The same runtime, but every seventh inference waits."""
+
+import itertools
+import time
+
+from pytest_perfgate.runtimes.onnxruntime import OnnxRuntime, OnnxSession
+
+
+class Slow(OnnxRuntime):
+    name = "slow"
+
+    def open(self, artifact, options, context):
+        return SlowSession(artifact, options, context)
+
+
+class SlowSession(OnnxSession):
+    numbers = itertools.count()
+
+    def run(self, batch):
+        time.sleep(0.04 if next(self.numbers) % 7 == 3 else 0.004)
+        return super().run(batch)
+'''
+
+
+def test_few_slow_images_are_red_while_the_median_stays(versions: Project) -> None:
+    """One image in seven takes several times as long: a budget on the tail is broken, and terminal
+    and page say by how much, beside the median.
+    """
+    versions.write(RECIPES.replace('latency_p50 = { regression = "10%" }', TAIL_BUDGET))
+    (versions.root / "slow.py").write_text(ONE_IN_SEVEN)
+    result = versions.run("--perf-base", "HEAD", "-k", "latency_tail", *DECIDED, page=True)
+    assert versions.verdicts() == {"slow-latency_tail": "FAIL"}
+    text = " ".join(result.stdout.str().split())
+    (page,) = versions.root.glob("reports/[0-9]*.html")
+    for shown in (text, page.read_text()):
+        assert "the slowest twentieth of the images takes" in shown
+        assert "times as long; median" in shown
+    assert "slowest twentieth beside the base (median): slow +" in text
+
+
+TAIL_BUDGET = 'latency_tail = { regression = "100%" }'
+
+
 @pytest.mark.alone
 def test_a_change_that_slows_the_code_down_is_red_without_a_baseline(versions: Project) -> None:
     """30 % slower than the last commit: FAIL, with the commit named, and no trace is left."""

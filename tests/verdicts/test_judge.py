@@ -18,8 +18,9 @@ from pytest_perfgate.records.recipe_record import Failure, Link
 from pytest_perfgate.records.verdict import Status, Verdict
 from pytest_perfgate.tasks.detection import METRICS
 from pytest_perfgate.units import Unit
+from pytest_perfgate.verdicts.conditions import why_not
 from pytest_perfgate.verdicts.evidence import Base, Evidence, Risk
-from pytest_perfgate.verdicts.judge import judge, why_not
+from pytest_perfgate.verdicts.judge import judge
 from pytest_perfgate.workloads.replicas import Replicas
 
 from tests.verdicts.judging import (

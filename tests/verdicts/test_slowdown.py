@@ -134,6 +134,7 @@ def test_only_budgets_that_time_inference_are_explained() -> None:
         "latency_p50",
         "latency_p95",
         "latency_p99",
+        "latency_tail",
         "inference_p50",
         "inference_p95",
         "throughput",

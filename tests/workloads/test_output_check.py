@@ -112,6 +112,17 @@ def test_no_two_turns_share_an_input_but_those_that_shall() -> None:
     assert VariedImages(blank(3)).image(21).tobytes() == inputs[21]
 
 
+@pytest.mark.parametrize("count", [1, 5, 24, 64])
+def test_visits_come_by_every_image_as_often_as_by_any_other(count: int) -> None:
+    """As many visits as images: a change that slows down one of them is met as often as by chance;
+    the second and third round of a visit show the same one.
+    """
+    varied = VariedImages([np.zeros((1, 1, 3), np.uint8) for _ in range(count)])
+    shown = [varied.index(number) for number in range(count * ROUNDS)]
+    assert [shown.count(index) for index in range(count)] == [ROUNDS] * count
+    assert shown[1::ROUNDS] == shown[2::ROUNDS]
+
+
 def turn(check: OutputCheck, number: int, output: Any, later: Any = None) -> None:
     """A turn that gives this output, and another when it is post-processed once more."""
     check.image(number)

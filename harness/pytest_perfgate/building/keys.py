@@ -125,7 +125,7 @@ def evaluation_key(
     planted = suite.planted
     return digest_of(
         {
-            "what": "evaluation with predictions, outputs, cold load, doubt and trial",
+            "what": "evaluation with predictions, outputs of 64 images, cold load, doubt and trial",
             "reference": recipe.is_reference,
             "packages": _opened_by(recipe, runtime, artifact),
             "evaluated by": evaluator(suite, data),

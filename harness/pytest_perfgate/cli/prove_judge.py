@@ -18,8 +18,9 @@ from pytest_perfgate.records.recipe_record import RecipeRecord
 from pytest_perfgate.records.verdict import Status, Verdict
 from pytest_perfgate.session.arms import copy_of
 from pytest_perfgate.suite.metrics import metrics_of
+from pytest_perfgate.verdicts.conditions import why_not
 from pytest_perfgate.verdicts.evidence import Base, Evidence, Risk
-from pytest_perfgate.verdicts.judge import judge, why_not
+from pytest_perfgate.verdicts.judge import judge
 
 _BASE = "the recipe without the change"
 

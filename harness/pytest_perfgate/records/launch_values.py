@@ -23,12 +23,12 @@ def batch_of(launch: Launch) -> int:
 def launch_value(launch: Launch, metric: str) -> float | None:
     """The value of one metric in one launch, in the metric's base unit; None: not measured.
 
-    Times are the launch's median, 95th or 99th percentile (linear between order statistics), a
-    workload's other values their median.
+    Times are the launch's median, 95th or 99th percentile (linear between order statistics), or
+    the mean of their slowest twentieth, a workload's other values their median.
     """
     samples, statistic = _samples(launch, metric)
     if samples is not None:
-        return quantile(samples, _STATISTICS[statistic]) if samples else None
+        return _of_samples(samples, statistic) if samples else None
     if metric == "throughput":
         if not launch.batches or not launch.batch_size:
             return None
@@ -54,29 +54,26 @@ def launch_ratio(launch: Launch, other: Launch, metric: str) -> float | None:
     both cancels, which the ratio of two medians leaves in. The result is the mean of the middle
     half of the rounds' log ratios (the midmean: Tukey 1977, "Exploratory Data Analysis"); on a
     machine in bursts of other guests' work its spread between identical arms was a half to two
-    thirds of that of medians. Everything else is compared by its value.
+    thirds of that of medians. The slowest twentieth is compared round by round, too (see
+    `pytest_perfgate.stats.tails.tail`). Everything else is compared by its value.
     """
     ours, statistic = _samples(launch, metric)
     theirs, _ = _samples(other, metric)
     if ours is not None and theirs is not None:
-        beside = _by_round(other, theirs)
-        both = [
-            (samples, beside[number])
-            for number, samples in _by_round(launch, ours).items()
-            if number in beside
-        ]
+        both = _in_common(launch, ours, other, theirs)
         if not both:
             return None
+        if statistic == _TAIL:
+            from pytest_perfgate.stats.tails import tail
+
+            return tail([_round_logs(both)])
         if statistic == "p50":
-            logs = sorted(
-                log_value(quantile(a, 0.5)) - log_value(quantile(b, 0.5)) for a, b in both
-            )
+            logs = sorted(_round_logs(both))
             cut = len(logs) // 4
             middle = logs[cut : len(logs) - cut]
             return math.fsum(middle) / len(middle)
-        q = _STATISTICS[statistic]
         sides = ([sample for pair in both for sample in pair[side]] for side in (0, 1))
-        above, below = (log_value(quantile(side, q)) for side in sides)
+        above, below = (log_value(_of_samples(side, statistic)) for side in sides)
         return above - below
     if metric in PEAKS and batch_of(launch) != batch_of(other):
         return None  # a batch takes the most memory
@@ -84,6 +81,40 @@ def launch_ratio(launch: Launch, other: Launch, metric: str) -> float | None:
     if one is None or two is None or not (math.isfinite(one) and math.isfinite(two)):
         return None
     return log_value(one) - log_value(two) if min(one, two) >= 0 else None
+
+
+def round_ratios(launch: Launch, other: Launch, metric: str) -> list[float]:
+    """Log of the ratio of a time in each round in which both arms of one launch had their turn;
+    none where one of them did not measure it.
+    """
+    ours, theirs = _samples(launch, metric)[0], _samples(other, metric)[0]
+    if ours is None or theirs is None:
+        return []
+    return _round_logs(_in_common(launch, ours, other, theirs))
+
+
+_Pairs = list[tuple[Sequence[float], Sequence[float]]]
+"""Samples of two arms in the rounds that both took part in."""
+
+
+def _in_common(
+    launch: Launch, ours: Sequence[float], other: Launch, theirs: Sequence[float]
+) -> _Pairs:
+    beside = _by_round(other, theirs)
+    return [
+        (samples, beside[number])
+        for number, samples in _by_round(launch, ours).items()
+        if number in beside
+    ]
+
+
+def _round_logs(pairs: _Pairs) -> list[float]:
+    return [log_value(_middle(a)) - log_value(_middle(b)) for a, b in pairs]
+
+
+def _middle(samples: Sequence[float]) -> float:
+    # Nearly all rounds have one sample of an arm, and there are a thousand rounds.
+    return samples[0] if len(samples) == 1 else quantile(samples, 0.5)
 
 
 def _samples(launch: Launch, metric: str) -> tuple[tuple[float, ...] | None, str]:
@@ -112,8 +143,18 @@ def _by_round(launch: Launch, samples: Sequence[float]) -> dict[int, Sequence[fl
     return {number: samples[at * count : (at + 1) * count] for at, number in enumerate(rounds)}
 
 
-_STATISTICS = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+_TAIL = "tail"
+_QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+_STATISTICS = frozenset({*_QUANTILES, _TAIL})
 _TINY = 1e-12
+
+
+def _of_samples(samples: Sequence[float], statistic: str) -> float:
+    if statistic == _TAIL:
+        from pytest_perfgate.stats.tails import slowest_mean
+
+        return slowest_mean(samples)
+    return quantile(samples, _QUANTILES[statistic])
 
 
 def log_value(value: float) -> float:

@@ -12,6 +12,7 @@ from pytest_perfgate.report import search_tables
 from pytest_perfgate.units import Unit, count_of, show, show_percent
 from pytest_perfgate.verdicts.accuracy_intervals import doubted
 from pytest_perfgate.verdicts.limit_bounds import log_ratios
+from pytest_perfgate.verdicts.tail_bounds import changes_of
 
 WIDTH = 100
 
@@ -81,6 +82,7 @@ def beside(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> list[str]:
             how += f", every arm a program of its own, the base's by {suite.base.python}"
         lines.append(f"compared with {suite.base.name}, {how}")
         lines += [f"not compared: {text}" for text in suite.base.problems.values()]
+        lines += _beside_base(suite)
     records = {record.name: record for record in suite.recipes}
     for copy in suite.controls:
         record = records.get(copy.name)
@@ -97,6 +99,24 @@ def beside(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> list[str]:
                 f"{len(ratios)} launches)"
             )
     return lines
+
+
+def _beside_base(suite: SuiteRecord) -> list[str]:
+    """How the tail and the median of each recipe's latency stand to the base's, in one line."""
+    bases = (
+        {record.name: record.without(suite.discarded) for record in suite.base.recipes}
+        if (suite.base)
+        else {}
+    )
+    texts = []
+    for record in suite.recipes:
+        base = bases.get(record.name)
+        change = changes_of(record.without(suite.discarded), base) if base else None
+        if change is not None:
+            texts.append(
+                f"{record.name} {show_percent(change.tail)} ({show_percent(change.median)})"
+            )
+    return [f"slowest twentieth beside the base (median): {', '.join(texts)}"] if texts else []
 
 
 def table(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> list[str]:

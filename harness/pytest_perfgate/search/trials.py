@@ -23,8 +23,9 @@ from pytest_perfgate.records.recipe_record import RecipeRecord
 from pytest_perfgate.records.search import Trial
 from pytest_perfgate.records.verdict import LimitResult, Status
 from pytest_perfgate.units import Unit, show, show_percent
+from pytest_perfgate.verdicts.conditions import why_not
 from pytest_perfgate.verdicts.evidence import Evidence, Risk
-from pytest_perfgate.verdicts.judge import bound_of, judge, why_not
+from pytest_perfgate.verdicts.judge import bound_of, judge
 from pytest_perfgate.verdicts.limit_bounds import log_ratios
 
 _OF_BATCHES = frozenset({"throughput", *PEAKS})

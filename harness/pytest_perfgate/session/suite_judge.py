@@ -20,8 +20,9 @@ from pytest_perfgate.records.session import BaseRecord
 from pytest_perfgate.records.verdict import Status, Verdict
 from pytest_perfgate.session.arms import Arms, at_base, copy_of
 from pytest_perfgate.session.suite_at import BaseTree
+from pytest_perfgate.verdicts.conditions import why_not
 from pytest_perfgate.verdicts.evidence import Base, Evidence, Risk
-from pytest_perfgate.verdicts.judge import judge, measured, why_not
+from pytest_perfgate.verdicts.judge import judge, measured
 
 MEASURED = "measured"
 """The test of a recipe without budgets: that it was measured at all."""

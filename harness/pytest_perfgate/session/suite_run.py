@@ -13,6 +13,7 @@ from pytest_perfgate.machine.conditions import Conditions
 from pytest_perfgate.machine.fingerprint import Environment, Machine
 from pytest_perfgate.measure.bench import Bench
 from pytest_perfgate.measure.preparation import Progress
+from pytest_perfgate.metric import TAIL
 from pytest_perfgate.records.launch_values import spread_of
 from pytest_perfgate.records.recipe_record import Failure, RecipeRecord
 from pytest_perfgate.records.session import SuiteRecord
@@ -32,6 +33,7 @@ from pytest_perfgate.verdicts.evidence import Risk
 from pytest_perfgate.verdicts.gpu_clock import clock_effects, launch_gaps
 from pytest_perfgate.verdicts.judge import summarise
 from pytest_perfgate.verdicts.no_gain import without_gain
+from pytest_perfgate.verdicts.tail_bounds import slow_tails
 
 
 class SuiteRun:
@@ -194,6 +196,20 @@ class SuiteRun:
                 for note in record.accuracy.notes
             ),
             *doubts(records, verdicts),
+            *self._slow_tails(verdicts),
             *self._arms.notes,
             *self._bench.notes,
         )
+
+    def _slow_tails(self, verdicts: Sequence[Verdict]) -> tuple[str, ...]:
+        """Recipes of which few images take longer than at the base; a verdict on that says it."""
+        if self._base is None:
+            return ()
+        judged = {verdict.recipe for verdict in verdicts if verdict.metric == TAIL}
+        pairs = []
+        for recipe in self._recipes:
+            evidence = self._judge.evidence(recipe)
+            base = evidence.base.record if evidence.base else None
+            if recipe.name not in judged and base is not None:
+                pairs.append((evidence.record, base))
+        return slow_tails(pairs, self._base.commit.name, self._settings.alpha)

@@ -18,6 +18,7 @@ BOOTSTRAP_ONE = "bootstrap over"
 EXACT = "exact"
 ONCE = "observed once"
 STRETCHES = "Student's t over stretches of one run"
+FAR_ROUNDS = "far rounds of launches (e-process)"
 
 
 @dataclass(frozen=True)

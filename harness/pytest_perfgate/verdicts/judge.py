@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import math
 from datetime import datetime
-from fnmatch import fnmatchcase
 
-from pytest_perfgate.machine.fingerprint import Machine
-from pytest_perfgate.metric import Better, Metric, Rule
+from pytest_perfgate.metric import TAIL, Better, Metric, Rule
 from pytest_perfgate.records.accuracy import Doubt
 from pytest_perfgate.records.alike import OF_BATCHES, batch_of_record, unlike, unlike_batches
 from pytest_perfgate.records.launch_values import growth_resolution, launch_values, level
-from pytest_perfgate.records.recipe import Budget, Condition, Limit, LimitKind
+from pytest_perfgate.records.recipe import Budget, Limit, LimitKind
 from pytest_perfgate.records.recipe_record import RecipeRecord
 from pytest_perfgate.records.verdict import LimitResult, MetricSummary, Status, Verdict
-from pytest_perfgate.units import Unit, show
-from pytest_perfgate.verdicts import baseline_bounds, class_bounds, limit_bounds, wording
+from pytest_perfgate.verdicts import (
+    baseline_bounds,
+    class_bounds,
+    limit_bounds,
+    tail_bounds,
+    wording,
+)
 from pytest_perfgate.verdicts.evidence import TWO_SESSIONS, Compared, Evidence, Risk
 
 SHOWN = 0.05
@@ -120,22 +123,6 @@ def measured(record: RecipeRecord, metric: str) -> Verdict:
         reason=failed.problem if failed else "it was not measured",
         next_step=failed.next_step if failed else "",
     )
-
-
-def why_not(condition: Condition | None, machine: Machine) -> str:
-    """Why a budget does not apply on a machine, "" when it does."""
-    if condition is None:
-        return ""
-    if condition.cpu and condition.cpu not in machine.features:
-        return f"the CPU has no {condition.cpu}"
-    if condition.gpu and not any(fnmatchcase(gpu.name, condition.gpu) for gpu in machine.gpus):
-        return f"there is no GPU like {condition.gpu}"
-    if machine.cores < condition.cores:
-        return f"it has {machine.cores} cores, and the budget needs {condition.cores}"
-    if machine.memory * 2**30 < condition.memory:
-        needed = show(condition.memory, Unit.BYTES)
-        return f"it has {machine.memory} GiB of memory, and the budget needs {needed}"
-    return ""
 
 
 def shown(metric: Metric, record: RecipeRecord) -> tuple[float | None, float | None, float | None]:
@@ -322,6 +309,9 @@ def _compared(
         other, against = evidence.reference, f"reference {evidence.record.reference}"
     if other is None:
         return None
+    if metric.name == TAIL and limit.kind is LimitKind.REGRESSION:
+        bound, _ = bound_of(limit, metric)
+        return tail_bounds.against_base(evidence.record, other, against, bound, risk)
     return limit_bounds.against_arm(metric, evidence.record, other, against, risk)
 
 

@@ -133,7 +133,7 @@ def _take_turns(
     orderly: bool,
 ) -> gpu_sensors.Devices:
     """All turns of the arms, and what the machine did meanwhile."""
-    turns = Turns(live, plan, job.silence, order, send)
+    turns = Turns(live, plan, job.silence, order, send, job.index)
     pids = [pid for arm in live for pid in arm.pids]
     uuids = [uuid for arm in live for uuid in uuids_of(arm.facts)]
     devices = gpu_sensors.watch(uuids, pids, job.cores)

@@ -21,7 +21,7 @@ from pytest_perfgate.records.yardsticks import needed
 from pytest_perfgate.worker.arm import BATCH, ENERGY, SAMPLE
 from pytest_perfgate.worker.arm_process import HeldArm, failing, take_turn
 from pytest_perfgate.worker.protocol import LaunchPlan, Send, WorkProgress
-from pytest_perfgate.workloads.varied_images import ROUNDS
+from pytest_perfgate.workloads.varied_images import ROUNDS, WARM_UP
 
 _FEW_VISITS = 2  # of every block, however slow its arms are
 
@@ -39,6 +39,7 @@ class Turns:
         plan: what is measured.
         silence: seconds without an answer after which an arm counts as hung.
         order: in which turns are drawn.
+        launch: number of the launch in its suite.
     """
 
     def __init__(
@@ -48,7 +49,9 @@ class Turns:
         silence: float,
         order: random.Random,
         send: Send,
+        launch: int,
     ) -> None:
+        self._launch = launch
         self._live = live
         self._plan = plan
         self._silence = silence
@@ -70,7 +73,10 @@ class Turns:
         start = time.monotonic()
         blocks = self._plan.blocks
         visits = math.ceil(self._plan.rounds / ROUNDS)
-        first = 0
+        # Each launch goes on where the one before it ended: one comes by a part of the images, and
+        # a change may slow down few of them. Warm-ups have the numbers from `WARM_UP` on.
+        turns = visits * len(blocks) * ROUNDS
+        first = self._launch * turns % max(1, WARM_UP - turns) // ROUNDS * ROUNDS
         for number in range(visits):
             if number >= _FEW_VISITS and time.monotonic() - start > self._plan.seconds:
                 break

@@ -21,6 +21,9 @@ ROUNDS = 4
 REPEATED, VARIED, EVALUATED = 0, 1, 2
 """Numbers of turns, modulo `ROUNDS`, of an input just seen, of a variation, and of its image."""
 
+_APART = (1, 0, 0, 2)
+"""Of the image of each round of a visit, in thirds of all images."""
+
 WARM_UP = 1 << 15
 """Number of the first turn of a warm-up: timed turns have lower numbers, and other variations."""
 
@@ -49,9 +52,10 @@ class VariedImages:
 
     def index(self, number: int) -> int:
         """The index of the image of a turn."""
-        if number % ROUNDS in {VARIED, EVALUATED}:
-            return number // ROUNDS % len(self._images)
-        return number % len(self._images)
+        # Three images in a visit, a third of all apart, so that visits come by every image as often
+        # as by any other: which of them a change makes slow must not matter.
+        visit, apart = number // ROUNDS, _APART[number % ROUNDS]
+        return (visit + apart * len(self._images) // 3) % len(self._images)
 
     def image(self, number: int) -> Any:
         """The image of a turn; the next call may change it."""

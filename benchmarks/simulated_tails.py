@@ -1,0 +1,215 @@
+"""Few slow images in simulated sessions: which budget sees them, after how many launches.
+
+A launch holds 32 rounds; a round gives each arm a time for the same image. In the newer version one
+image in twenty takes three times as long, or nothing changed. After every launch a budget is judged
+by the product's own rules, as in `benchmarks.simulated`: `python -m benchmarks.simulated_tails`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from pytest_perfgate.metric import PERFORMANCE, TAIL
+from pytest_perfgate.records.launch import Launch
+from pytest_perfgate.records.recipe import Budget, Limit, LimitKind
+from pytest_perfgate.records.recipe_record import RecipeRecord
+from pytest_perfgate.records.verdict import Status
+from pytest_perfgate.verdicts.evidence import Base, Evidence, Risk
+from pytest_perfgate.verdicts.judge import judge
+
+from benchmarks.simulated import FEWEST, NOISES
+
+ALPHA = 0.01
+MOST = 40
+"""Launches of a session: what a minute has room for in ONNX Runtime; torch has half."""
+
+ROUNDS = 32
+SHARE, FACTOR = 0.05, 3.0
+"""The planted change: one image in twenty takes three times as long."""
+
+Floats = npt.NDArray[np.float64]
+Within = Callable[[np.random.Generator, tuple[int, int, int]], Floats]
+"""Log times (launches, rounds, arms) of arms that are all the same, apart from their launches'."""
+
+
+def _steady(random: np.random.Generator, shape: tuple[int, int, int]) -> Floats:
+    return 0.02 * random.normal(size=shape)
+
+
+def _bursts(random: np.random.Generator, shape: tuple[int, int, int]) -> Floats:
+    """One turn in twenty catches a burst of any length."""
+    hit = random.random(shape) < 0.05
+    return _steady(random, shape) + hit * np.log1p(random.pareto(1.5, size=shape))
+
+
+def _moments(random: np.random.Generator, shape: tuple[int, int, int]) -> Floats:
+    """One round in ten is a burst for both arms."""
+    launches, rounds, _ = shape
+    hit = random.random((launches, rounds, 1)) < 0.1
+    return _steady(random, shape) + hit * np.log1p(random.pareto(1.5, size=(launches, rounds, 1)))
+
+
+def _images(random: np.random.Generator, shape: tuple[int, int, int]) -> Floats:
+    """Images that differ: one in twenty takes 1.6 times as long as their median, in both arms."""
+    return _steady(random, shape) + 0.3 * random.normal(size=(*shape[:2], 1))
+
+
+def _busy(random: np.random.Generator, shape: tuple[int, int, int]) -> Floats:
+    """Another program on the core: every fifth turn takes up to three times as long."""
+    hit = random.random(shape) < 0.2
+    return _steady(random, shape) + hit * np.log1p(2 * random.random(shape))
+
+
+WITHIN: Mapping[str, Within] = {
+    "steady": _steady,
+    "bursts": _bursts,
+    "bursts of both": _moments,
+    "images that differ": _images,
+    "busy core": _busy,
+}
+
+CASES: tuple[tuple[str, str], ...] = (
+    *((name, "calm, 1 %") for name in WITHIN),
+    *(("bursts", name) for name in NOISES if name != "calm, 1 %"),
+)
+"""Noise of turns, and of launches."""
+
+BUDGETS = (("latency_tail", 0.5), ("latency_p95", 0.05), ("latency_p99", 1.0))
+
+
+@dataclass(frozen=True)
+class Row:
+    """How sessions of one budget under one noise ended.
+
+    Attributes:
+        red, green: of `sessions` unchanged ones.
+        seen, seen_early: of `changed` ones, with `MOST` launches, and with half of them.
+        launches: median of the sessions that saw it.
+    """
+
+    turns: str
+    launch: str
+    metric: str
+    sessions: int
+    red: int
+    green: int
+    changed: int
+    seen: int
+    seen_early: int
+    launches: float
+
+
+def session(
+    case: tuple[str, str], budget: tuple[str, float], *, changed: bool, seed: int
+) -> tuple[Status, int]:
+    """How one session ended, and after how many launches."""
+    random = np.random.default_rng(seed)
+    logs = WITHIN[case[0]](random, (MOST, ROUNDS, 2))
+    logs += NOISES[case[1]](random, (MOST, 2))[:, None, :]
+    if changed:
+        logs[:, :, 1] += np.log(FACTOR) * (random.random((MOST, ROUNDS)) < SHARE)
+    base, now = (_arm(logs[:, :, arm]) for arm in (0, 1))
+    name, limit = budget
+    wanted = Budget(name, (Limit(LimitKind.REGRESSION, limit, f"{limit:.0%}"),))
+    clock, status = datetime(2026, 1, 1, tzinfo=UTC), Status.INCONCLUSIVE
+    for count in range(FEWEST, MOST + 1):
+        late = range(count, MOST)
+        evidence = Evidence(record=now.without(late), base=Base("base", base.without(late)))
+        status = judge(wanted, PERFORMANCE[name], evidence, Risk(ALPHA), clock).status
+        if status is not Status.INCONCLUSIVE:
+            return status, count
+    return status, MOST
+
+
+def _arm(logs: Floats) -> RecipeRecord:
+    nothing = (0.0,) * ROUNDS
+    launches = tuple(
+        Launch(
+            index=index,
+            core=0,
+            started=float(index),
+            load_time=0.0,
+            preprocess=nothing,
+            inference=tuple(row.tolist()),
+            postprocess=nothing,
+        )
+        for index, row in enumerate(0.01 * np.exp(logs))
+    )
+    return RecipeRecord(name="detector", reference="detector", launches=launches)
+
+
+def row(case: tuple[str, str], budget: tuple[str, float], sessions: int) -> Row:
+    """Sessions of one budget under one noise: a fifth as many of the change; a tenth of all with
+    budgets on percentiles, which are judged as ever.
+    """
+    sessions = sessions if budget[0] == TAIL else max(1, sessions // 10)
+    unchanged = [session(case, budget, changed=False, seed=seed)[0] for seed in range(sessions)]
+    few = max(1, sessions // 5)
+    ended = [session(case, budget, changed=True, seed=seed) for seed in range(few)]
+    seen = [count for status, count in ended if status is Status.FAIL]
+    return Row(
+        turns=case[0],
+        launch=case[1],
+        metric=budget[0],
+        sessions=sessions,
+        red=unchanged.count(Status.FAIL),
+        green=unchanged.count(Status.PASS),
+        changed=few,
+        seen=len(seen),
+        seen_early=sum(count <= MOST // 2 for count in seen),
+        launches=statistics.median(seen) if seen else float("nan"),
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Prints how often each budget sees the change, and turns red without one."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.simulated_tails", description=main.__doc__
+    )
+    parser.add_argument("--sessions", type=int, default=1000, help="per noise (default: 1000)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there")
+    options = parser.parse_args(arguments)
+    print(
+        f"one image in twenty takes {FACTOR:g} times as long; alpha {ALPHA:g}, at most {MOST} "
+        f"launches of {ROUNDS} rounds, {options.sessions} unchanged sessions each"
+    )
+    print(
+        f"{'noise of turns':<19}{'of launches':<15}{'budget':<19}{'unchanged: FAIL':>16}{'PASS':>6}"
+        f"{f'FAIL in {MOST // 2}':>12}{f'in {MOST}':>7}{'launches':>10}"
+    )
+    rows = []
+    for case in CASES:
+        for budget in BUDGETS:
+            one = row(case, budget, options.sessions)
+            rows.append(one)
+            print(
+                f"{one.turns:<19}{one.launch:<15}{f'{one.metric} {budget[1]:.0%}':<19}"
+                f"{one.red / one.sessions:>16.2%}{one.green / one.sessions:>6.0%}"
+                f"{one.seen_early / one.changed:>12.1%}{one.seen / one.changed:>7.0%}"
+                f"{one.launches:>10.0f}",
+                flush=True,
+            )
+    if options.json:
+        options.json.write_text(json.dumps([asdict(one) for one in rows], indent=1) + "\n")
+    if any(one.red > _most(one.sessions) for one in rows):
+        sys.exit("unchanged code is red more often than alpha allows")
+
+
+def _most(sessions: int) -> float:
+    """Red sessions that chance would exceed in one of 10,000 runs, were alpha exactly used up."""
+    from scipy import stats
+
+    return float(stats.binom.isf(1e-4, sessions, ALPHA))
+
+
+if __name__ == "__main__":
+    main()
