@@ -18,15 +18,12 @@ import subprocess
 import sys
 import tempfile
 import time
-import tomllib
-import venv
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-AGAINST = "8d140d7"
-"""The last commit before the suite was made faster."""
+from benchmarks.checkouts import AGAINST, Failed, borrowed, checkout, output, top
 
 QUICK = ("tests/blackbox/test_exports.py", "tests/blackbox/test_worse.py")
 """Files of both commits that assert the same in both; sessions of the tiny project, as in most of
@@ -41,10 +38,6 @@ _TESTS = ("tox", "run", "-e", "tests")
 
 _COMPLETE = re.compile(r"\b\d+ passed\b.* in [0-9.]+s\b")
 """In the last line of a run of pytest that came to its end."""
-
-
-class Failed(Exception):
-    """A command that ended before the tests did: a run that fails early is no fast run."""
 
 
 @dataclass
@@ -93,13 +86,11 @@ def main() -> None:
     options = parser.parse_args()
     if options.turns < 1:
         parser.error(f"--turns {options.turns}: valid: 1 or more")
-    top = Path(_said("git", "rev-parse", "--show-toplevel"))
     with tempfile.TemporaryDirectory(prefix="suite-time-") as folder:
         try:
             other = "HEAD" if options.coverage else options.against
             sides = [
-                _checkout(top, Path(folder) / str(number), ref)
-                for number, ref in enumerate(("HEAD", other))
+                _side(Path(folder) / str(number), ref) for number, ref in enumerate(("HEAD", other))
             ]
             for side in sides:
                 _prepare(side, quick=options.quick)
@@ -112,28 +103,15 @@ def main() -> None:
                         options.json.write_text(json.dumps(_figures(sides), indent=1) + "\n")
         except Failed as error:
             sys.exit(str(error))
-    if _said("git", "status", "--porcelain", "--untracked-files=no"):
+    if output("git", "status", "--porcelain", "--untracked-files=no"):
         print("note: changes of the working tree that are in no commit were not measured")
     _print(sides)
     if any(any(side.failures) for side in sides):
         sys.exit(1)
 
 
-def _checkout(top: Path, folder: Path, ref: str) -> Side:
-    """A commit's files in a repository of their own, as after a clone.
-
-    Raises:
-        Failed: there is no such commit here.
-    """
-    try:
-        commit = _said("git", "-C", str(top), "rev-parse", "--verify", f"{ref}^{{commit}}")
-    except subprocess.CalledProcessError as error:
-        raise Failed(
-            f"--against {ref}: no such commit here; next: git fetch --unshallow"
-        ) from error
-    _said("git", "clone", "--quiet", "--no-checkout", str(top), str(folder))
-    _said("git", "-C", str(folder), "checkout", "--quiet", "--detach", commit)
-    return Side(ref, commit, folder)
+def _side(folder: Path, ref: str) -> Side:
+    return Side(ref, checkout(top(), folder, ref), folder)
 
 
 def _prepare(side: Side, *, quick: bool) -> None:
@@ -142,7 +120,7 @@ def _prepare(side: Side, *, quick: bool) -> None:
         print(f"building the environment of {side.name}", flush=True)
         _must(side, _BUILT)
         return
-    python = _borrowed(side.folder)
+    python = borrowed(side.folder)
     options = ("-q", "-p", "no:cacheprovider", "--benchmark-disable", "-n", "2")
     side.command = (str(python), "-m", "pytest", *options, "--dist", "worksteal", *QUICK)
     # The compiled code of a built environment is there, too.
@@ -156,36 +134,6 @@ def _part(covered: Side, plain: Side, *, quick: bool) -> None:
         covered.command += _COVERAGE
     else:
         plain.command += ("--", "--no-cov")
-
-
-def _borrowed(checkout: Path) -> Path:
-    """The interpreter of an environment with a checkout's package and this one's dependencies."""
-    folder = checkout / ".venv"
-    venv.create(folder, with_pip=False)
-    (site,) = folder.glob("lib/python*/site-packages")
-    data = tomllib.loads((checkout / "pyproject.toml").read_text())
-    project = data["project"]
-    (package,) = data["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
-    others = [path for path in sys.path if path.endswith("site-packages")]
-    paths = [str((checkout / package).parent), *others]
-    (site / "borrowed.pth").write_text("\n".join(paths) + "\n")
-    info = site / f"{project['name'].replace('-', '_')}-0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: 0\n")
-    groups = {"console_scripts": project["scripts"], **project["entry-points"]}
-    lines = []
-    for group, entries in groups.items():
-        lines += [f"[{group}]", *(f"{name} = {place}" for name, place in entries.items()), ""]
-    (info / "entry_points.txt").write_text("\n".join(lines))
-    for name, place in project["scripts"].items():
-        module, _, function = place.partition(":")
-        script = folder / "bin" / name
-        script.write_text(
-            f"#!{folder / 'bin' / 'python'}\nimport sys\nfrom {module} import {function}\n"
-            f"sys.exit({function}())\n"
-        )
-        script.chmod(0o755)
-    return folder / "bin" / "python"
 
 
 def _run(side: Side) -> None:
@@ -241,11 +189,6 @@ def _cpu() -> float:
     """Seconds on all cores of the processes that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
-
-
-def _said(*command: str) -> str:
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return done.stdout.strip()
 
 
 def _figures(sides: Sequence[Side]) -> dict[str, Any]:

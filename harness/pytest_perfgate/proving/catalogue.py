@@ -123,6 +123,7 @@ _ALL = (
         "one_in_twenty_slow",
         "one inference in twenty takes four times the latency longer",
         Place.SESSION,
+        "latency_tail",
         "latency_p99",
         "latency_p95",
         "throughput",
