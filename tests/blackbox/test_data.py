@@ -24,12 +24,46 @@ artifact_size = { max = "1 MB" }
 )
 
 
+def _brighter_copy(project: Project) -> None:
+    """A calibration image becomes a copy of a validation image, a tenth brighter."""
+    from PIL import Image
+
+    first = sorted((project.suite / "validation").iterdir())[0]
+    second = sorted((project.suite / "calibration").iterdir())[0]
+    Image.open(first).point(lambda level: min(255, level * 1.1)).save(second)
+
+
 def test_quantization_with_calibration_images_of_its_own(project: Project) -> None:
-    """An ONNX file and a COCO folder are quantized with no Python written."""
+    """An ONNX file and a COCO folder are quantized with no Python written. A copy of a validation
+    image among the calibration images is a warning with both files, on the page too.
+    """
     project.write(QUANTIZED)
-    assert project.run("-k", "int8").ret == 0
-    records = {recipe["name"]: recipe for recipe in project.sessions()[-1]["suites"][0]["recipes"]}
+    _brighter_copy(project)
+    result = project.run("-k", "int8", page=True)
+    assert result.ret == 0
+    suite = project.sessions()[-1]["suites"][0]
+    records = {recipe["name"]: recipe for recipe in suite["recipes"]}
     assert records["int8"]["lineage"][-1]["effect"]["quantized_ops"] == 1
+    [near] = suite["near_duplicates"]
+    assert (near["split"], near["compared"], near["others"]) == ("calibration", 40, 12)
+    pair = near["pairs"][0]
+    files = [f"suites/tiny/{split}/0.png" for split in ("validation", "calibration")]
+    assert [pair["image"], pair["other"]] == files
+    [note] = [note for note in suite["notes"] if note.startswith("near-duplicates: ")]
+    assert f"{near['images']} of 40 validation images" in note
+    assert " and ".join(files) in note
+    said(result, "have near-duplicates among the calibration images", *files)
+    (page,) = (project.root / "reports").glob("[0-9]*.html")
+    assert " and ".join(files) in page.read_text()
+
+
+def test_near_duplicates_are_an_error_where_the_suite_says_so(project: Project) -> None:
+    """The recipe that calibrates with them fails; the other is measured."""
+    project.write(QUANTIZED.replace("[suite.data]", 'near_duplicates = "error"\n\n[suite.data]'))
+    _brighter_copy(project)
+    result = project.run("-k", "int8 or plain-artifact")
+    assert project.verdicts() == {"plain-artifact_size": "PASS", "int8-artifact_size": "ERROR"}
+    said(result, "have near-duplicates among the calibration images")
 
 
 def test_calibration_images_among_the_validation_images_are_an_error(project: Project) -> None:

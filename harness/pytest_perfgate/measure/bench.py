@@ -20,6 +20,7 @@ from pytest_perfgate.measure.worker_pool import Ended, Job, Pool
 from pytest_perfgate.measure.yardstick_arms import Yardsticks
 from pytest_perfgate.records.image_losses import Thumbnail
 from pytest_perfgate.records.launch import Launch
+from pytest_perfgate.records.near_duplicates import NearDuplicates
 from pytest_perfgate.records.profile import Profile
 from pytest_perfgate.records.recipe import Recipe, WorkloadSpec
 from pytest_perfgate.records.recipe_record import Failure, RecipeRecord
@@ -113,6 +114,12 @@ class Bench(contextlib.ExitStack):
     def thumbnails(self) -> dict[int, Thumbnail]:
         """Index to the validation images that recipes do worse than their references."""
         return dict(self._preparation.thumbnails)
+
+    @property
+    def near_duplicates(self) -> tuple[NearDuplicates, ...]:
+        """The near-duplicates of validation images in each split that steps read."""
+        known = self._preparation.near_duplicates
+        return tuple(known[split] for split in sorted(known))
 
     @property
     def notes(self) -> tuple[str, ...]:

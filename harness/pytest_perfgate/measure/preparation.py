@@ -15,6 +15,7 @@ from pytest_perfgate.measure.worker_pool import Ended, Job, Pool
 from pytest_perfgate.records.accuracy import Accuracy
 from pytest_perfgate.records.image_losses import Thumbnail, WorseImage
 from pytest_perfgate.records.launch import Growth, Parity
+from pytest_perfgate.records.near_duplicates import NearDuplicates
 from pytest_perfgate.records.recipe import Recipe, Suite
 from pytest_perfgate.records.recipe_record import Failure
 from pytest_perfgate.records.settings import Settings
@@ -122,6 +123,7 @@ class Preparation:
         prepared: label to an arm that is ready.
         failures: label to why an arm is not.
         thumbnails: index to the validation images that recipes do worse.
+        near_duplicates: split to its near-duplicates of validation images, in the working tree.
         notes: what people should know of how it went.
     """
 
@@ -136,6 +138,7 @@ class Preparation:
         self.prepared: dict[str, PreparedArm] = {}
         self.failures: dict[str, Failure] = {}
         self.thumbnails: dict[int, Thumbnail] = {}
+        self.near_duplicates: dict[str, NearDuplicates] = {}
         self.notes: list[str] = []
 
     def run(self, more: Sequence[Arm] | None = None) -> None:
@@ -147,6 +150,7 @@ class Preparation:
             return
         size = max(1, busy_cores() // max(arm.suite.threads for arm in arms))
         jobs = [self._prepare_job(arm) for arm in sorted(arms, key=lambda a: len(a.recipe.chain))]
+        own = {arm.label for arm in arms if arm.label == arm.recipe.name}
         doing: dict[str, str] = {}
         done = 0
         with Pool(size, self._logs / "prepare") as pool:
@@ -161,6 +165,8 @@ class Preparation:
                 elif isinstance(event, Prepared):
                     self.prepared[job.name] = PreparedArm(event, event.accuracy)
                     self.notes += [note for note in event.notes if note not in self.notes]
+                    if job.name in own:
+                        self.near_duplicates |= {near.split: near for near in event.near_duplicates}
                 else:
                     self.fail(job.name, "build", event)
                 now = "; ".join(doing.values())

@@ -30,6 +30,9 @@ Threads and processors sum in other orders, and a code of an 8-bit layer may the
 WORKING_TREE, FORBID = "working-tree", "forbid"
 """Where the base's model and data come from when git does not hold them, or that it is an error."""
 
+WARN, REFUSE = "warn", "error"
+"""What near-duplicates of validation images in another split are."""
+
 
 class LimitKind(StrEnum):
     """What a limit compares the measured value with."""
@@ -226,6 +229,7 @@ class Suite:
         require: runtimes, steps, workloads, "gpu", CPU features or the suite's name: a strict
             session must measure a budget of the suite for each.
         untracked: `WORKING_TREE` or `FORBID`.
+        near_duplicates: `WARN` or `REFUSE`.
         import_path: folders of the working tree that modules are imported from, besides `root`.
         tree: the version of the code that `root` is of, None for the working tree.
         allow_outside: whether paths may leave the project.
@@ -252,6 +256,7 @@ class Suite:
     turns: str = ALTERNATE
     require: tuple[str, ...] = ()
     untracked: str = WORKING_TREE
+    near_duplicates: str = WARN
     import_path: tuple[Path, ...] = ()
     tree: CodeTree | None = None
     allow_outside: bool = False

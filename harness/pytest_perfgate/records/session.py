@@ -17,6 +17,7 @@ from pytest_perfgate.machine.fingerprint import Environment, Machine
 from pytest_perfgate.metric import Metric
 from pytest_perfgate.records.image_losses import Thumbnail
 from pytest_perfgate.records.launch import Launch
+from pytest_perfgate.records.near_duplicates import NearDuplicates
 from pytest_perfgate.records.recipe_record import Failure, RecipeRecord
 from pytest_perfgate.records.verdict import Change, MetricSummary, Verdict
 
@@ -118,6 +119,7 @@ class SuiteRecord(Frozen):
         controls: unchanged copies of the references, measured beside them.
         spreads: recipe name to its variance within and between launches.
         thumbnails: index to the validation images that recipes do worse.
+        near_duplicates: validation images that steps were given nearly the same way, by split.
         policy: what lay between samples, and how arms took turns.
         own_metrics: those of a task of the project's own, by name.
         last_sessions: recipe and metric to a budget's last sessions, where a history is kept.
@@ -146,6 +148,7 @@ class SuiteRecord(Frozen):
     controls: tuple[RecipeRecord, ...] = ()
     spreads: dict[str, Spread] = Field(default_factory=dict)
     thumbnails: dict[int, Thumbnail] = Field(default_factory=dict)
+    near_duplicates: tuple[NearDuplicates, ...] = ()
     policy: dict[str, str] = Field(default_factory=dict)
     last_sessions: dict[str, dict[str, LastSessions]] = Field(default_factory=dict)
 

@@ -158,6 +158,7 @@ class SuiteRun:
             conditions=conditions,
             notes=self._notes(conditions, records, counted, verdicts),
             thumbnails=self._bench.thumbnails,
+            near_duplicates=self._bench.near_duplicates,
             summaries={
                 record.name: summarise(self._judge.evidence(suite.recipes[record.name]))
                 for record in records
@@ -195,6 +196,7 @@ class SuiteRun:
                 if record.accuracy is not None
                 for note in record.accuracy.notes
             ),
+            *(f"near-duplicates: {near}" for near in self._bench.near_duplicates if near.images),
             *doubts(records, verdicts),
             *self._slow_tails(verdicts),
             *self._arms.notes,

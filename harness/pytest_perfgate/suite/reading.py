@@ -175,6 +175,7 @@ def _read(
         turns=table.turns,
         require=tuple(table.require),
         untracked=table.untracked,
+        near_duplicates=table.near_duplicates,
         tree=tree,
         allow_outside=table.allow_outside,
         mounts=table.mounts,

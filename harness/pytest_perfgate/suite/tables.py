@@ -222,6 +222,11 @@ class SuiteTable(_Strict):
         description="model and data that git does not hold, for --perf-base: those of the working "
         "tree, or an error",
     )
+    near_duplicates: Literal["warn", "error"] = Field(
+        "warn",
+        description="re-encoded, resized, brightened or cropped copies of validation images in the "
+        "training or calibration data: a warning with their count, or an error",
+    )
     allow_outside: bool = Field(
         False, description="paths of the model, its weights and the data may leave the project"
     )

@@ -19,6 +19,7 @@ from pytest_perfgate.building.artifact_cache import ArtifactStore, Stored
 from pytest_perfgate.building.artifact_handle import ArtifactHandle
 from pytest_perfgate.building.builder import BuildRequest, Built, build
 from pytest_perfgate.building.keys import evaluation_key, trial_key
+from pytest_perfgate.building.near_duplicates import Likeness
 from pytest_perfgate.building.opening import context_of, open_session
 from pytest_perfgate.building.project_code import Watch
 from pytest_perfgate.building.suite_data import VALIDATION, SuiteData
@@ -67,9 +68,11 @@ def prepare(job: PrepareJob, send: Send) -> None:
         watch = Watch(suite.root, job.cache, progress)
         store = ArtifactStore(job.cache)
         data = SuiteData(suite, progress)
+        near = []
         for split in _splits_used(recipe):
             progress(0, 0, f"comparing {split} with validation images")
             data.refuse_leak(split)
+            near.append(Likeness(suite, data, store, watch, progress).compare(split))
         built = build(BuildRequest(suite, recipe, store, watch, data, progress))
         stage = "evaluate"
         evaluated = _evaluation(suite, recipe, built, store, watch, data, progress)
@@ -90,6 +93,7 @@ def prepare(job: PrepareJob, send: Send) -> None:
             outputs=evaluated.outputs,
             files={**built.files, **watch.files()},
             notes=tuple(store.damaged),
+            near_duplicates=tuple(near),
         )
     )
 

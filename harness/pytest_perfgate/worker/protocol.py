@@ -21,6 +21,7 @@ from pytest_perfgate.machine.processes import is_of_the_machine, problem_of
 from pytest_perfgate.records.accuracy import Accuracy, Ratio
 from pytest_perfgate.records.image_losses import Thumbnail, WorseImage
 from pytest_perfgate.records.launch import Growth, Launch, Parity
+from pytest_perfgate.records.near_duplicates import NearDuplicates
 from pytest_perfgate.records.profile import Profile
 from pytest_perfgate.records.recipe import ALTERNATE, Suite
 from pytest_perfgate.records.recipe_record import ArtifactInfo, Link
@@ -59,10 +60,8 @@ class PredictionPair:
 
 @dataclass(frozen=True)
 class CompareJob:
-    """Compare predictions of recipes with those of their references.
-
-    Attributes:
-        shown: the labels whose worse images are sent too.
+    """Compare predictions of recipes with those of their references; the worse images of the
+    labels `shown` are sent too.
     """
 
     suite: Suite
@@ -230,10 +229,11 @@ class Prepared:
 
     Attributes:
         load_time_cold: seconds, see the metric of that name.
-        predictions: the file with the predictions.
-        outputs: the file with outputs of the images that arms cycle through.
+        predictions, outputs: the files with the predictions, and with outputs of the images that
+            arms cycle through.
         files: the project's files that the artifact rests on, with their digests.
         notes: what people should know of how it was built.
+        near_duplicates: of the splits that its steps read, each beside the validation images.
     """
 
     artifact: ArtifactHandle
@@ -246,6 +246,7 @@ class Prepared:
     outputs: Path
     files: dict[str, str]
     notes: tuple[str, ...] = ()
+    near_duplicates: tuple[NearDuplicates, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -331,8 +332,7 @@ class ArmReady:
     """The first line of an arm: it has loaded what it measures.
 
     Attributes:
-        load_time: seconds.
-        pace: seconds of its fastest turn before the rounds.
+        load_time, pace: seconds; `pace` is its fastest turn before the rounds.
         columns: names of the values of a sample, in order.
         processes: ids of the processes that it works in besides its own.
         fixed_batch: the only batch that its artifact takes; 0: any.
