@@ -181,8 +181,10 @@ def amount(size: float, *, relative: bool) -> str:
     return show_percent(math.expm1(size)) if relative else f"{size:+.4f}"
 
 
-def sparkline(analysis: Analysis, bins: int) -> str:
-    """Two paths, the band and the middle: at most `bins` points, whole numbers, 120 by 24."""
+def sparkline(analysis: Analysis, bins: int, *, with_band: bool = True) -> str:
+    """A path of the middle, behind it one of the band: at most `bins` points, whole numbers, 120
+    by 24.
+    """
     middle, low, high = in_units(analysis)
     if not len(middle):
         return ""
@@ -212,7 +214,7 @@ def sparkline(analysis: Analysis, bins: int) -> str:
     if count == 1:
         ys, lows, highs = ys * 2, lows * 2, highs * 2
     band = ""
-    if lows != highs:
+    if with_band and lows != highs:
         around = list(zip(across, highs, strict=True)) + list(zip(across, lows, strict=True))[::-1]
         band = f'<path class=b d="{_path(around)}z"/>'
     return f'{band}<path d="{_path(list(zip(across, ys, strict=True)))}"/>'

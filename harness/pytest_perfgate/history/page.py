@@ -1,5 +1,6 @@
 """The nightly page: what changed since last night, since when, by how much, between which commits,
-and what to run next; then everything else. One self-contained HTML file without a script.
+and what to run next; then everything else. One self-contained HTML file; its script only
+sorts and filters.
 """
 
 from __future__ import annotations
@@ -59,9 +60,9 @@ def render(findings: Findings, root: Path | None, watch: Watch) -> str:
 
     tightenings = propose(findings.past.held)
     drifting = _by_recipe(findings.drifting)
-    listed = recipes(findings)
     return templating.page(
         "nightly.html",
+        script=templating.script("table.js"),
         answer=answer(findings, watch),
         silences=silence_rows(watch)[:_TABLE],
         silences_more=max(0, len(watch.silent) - _TABLE),
@@ -92,8 +93,7 @@ def render(findings: Findings, root: Path | None, watch: Watch) -> str:
         gates=[_gate(gate, findings) for gate in findings.gates[:3]],
         tightenings=tightenings[:_TABLE],
         tightenings_more=max(0, len(tightenings) - _TABLE),
-        recipes=[recipe for recipe in listed if recipe.notable],
-        quiet=[recipe for recipe in listed if not recipe.notable],
+        recipes=recipes(findings),
         choices=findings.choices,
         unread=findings.past.unread,
     )
@@ -287,6 +287,7 @@ def _move_row(move: Move, findings: Findings) -> dict[str, Any]:
         "name": place(move.analysis, findings),
         "change": change(move),
         "worse": move.worse,
+        "size": f"{move.size:.4g}",
         "now": show(float(middle[-1]), series.unit) if series.unit else "",
         "spark": sparkline(move.analysis, 60),
     }

@@ -12,16 +12,21 @@ from pytest_perfgate.records.verdict import Status
 from pytest_perfgate.units import show
 
 _POINTS = 150_000  # of all sparklines together, about: what a page can hold
+_NOTHING = 2  # the rank of a metric that nothing happened to
+_NOTHING = 2  # the rank of a metric that nothing happened to
 _FEWEST_BINS, _MOST_BINS = 16, 120
 
 
 @dataclass(frozen=True)
 class Line:
-    """One metric of a recipe in the list of all: what it is now and what it did."""
+    """One metric of a recipe in the list of all: what it is now (in its base unit too, None: not
+    measured) and what it did.
+    """
 
     metric: str
     spark: str
     now: str
+    number: float | None
     did: str
     worse: bool
     status: Status | None
@@ -29,19 +34,16 @@ class Line:
 
 @dataclass(frozen=True)
 class Recipe:
-    """One recipe in the list of all, its metrics with the worst first."""
+    """One recipe in the list of all, its metrics with the worst first; `latency` in seconds."""
 
     name: str
     suite: str
     worst: Status | None
     head: str
     spark: str
+    latency: str | None
+    latency_text: str
     lines: tuple[Line, ...]
-
-    @property
-    def notable(self) -> bool:
-        """Whether there is more to say than that all is as it was."""
-        return self.worst in RED or any(line.did for line in self.lines)
 
 
 def recipes(findings: Findings) -> list[Recipe]:
@@ -82,13 +84,18 @@ def _recipe(
         shown = next((line for _, line in lines if line.metric == "latency_p50"), shown)
     machine, suite, name = key
     where = suite if len(findings.newest) == 1 else f"{suite} · {machine}"
-    head = f"{shown.metric} {shown.now}" + (f", {shown.did}" if shown.did else "")
+    head = f"{shown.metric} {shown.now}, {shown.did}" if shown.did else ""
+    if shown.status in RED and not head:
+        head = f"{shown.metric} {shown.now}"
+    latency = next((line for _, line in lines if line.metric == "latency_p50"), None)
     return (lines[0][0][0], lines[0][0][1], suite, name), Recipe(
         name=name,
         suite=where,
         worst=worst,
         head=head,
         spark=shown.spark,
+        latency=None if latency is None or latency.number is None else f"{latency.number:.6g}",
+        latency_text=latency.now if latency else "",
         lines=tuple(line for _, line in lines),
     )
 
@@ -104,20 +111,29 @@ def _line(
         did.append(f"{len(moves) - 2} more")
     if analysis.trend.drift is not None and analysis in findings.drifting:
         did.append(f"drifts {amount(analysis.trend.drift.total, relative=series.relative)}")
-    now = "not measured"
+    now, number = "not measured", None
     if len(analysis.places) and analysis.places[-1] == len(series.nights) - 1 and series.unit:
-        now = show(float(series.value[-1]), series.unit)
+        number = float(series.value[-1])
+        now = show(number, series.unit)
     current = analysis.night == findings.newest[series.machine]
     if not current:
         did.append(f"not since {nights[analysis.night].started:%Y-%m-%d}")
     status = analysis.status if current else None
     worse = [move for move in moves if move.worse]
     weight = -max((move.weight for move in worse), default=0.0)
-    rank = 0 if status in RED else 1 if did else 2
+    rank = 0 if status in RED else 1 if did else _NOTHING
     return (
         rank,
         weight,
-        Line(series.metric, sparkline(analysis, bins), now, ", ".join(did), bool(worse), status),
+        Line(
+            metric=series.metric,
+            spark=sparkline(analysis, bins, with_band=rank < _NOTHING),
+            now=now,
+            number=number,
+            did=", ".join(did),
+            worse=bool(worse),
+            status=status,
+        ),
     )
 
 

@@ -2,11 +2,11 @@
 // The page is whole without it: it adds buttons and a box to what is there.
 (() => {
   const tables = [...document.querySelectorAll("table.sortable")];
-  const value = (row, column) => {
+  const value = (row, column, text) => {
     const cell = row.cells[column];
     if (!cell) return [2, 0, ""];
     const number = cell.dataset.number;
-    if (number === undefined) return column ? [2, 0, ""] : [1, 0, cell.textContent.trim()];
+    if (number === undefined) return column && !text ? [2, 0, ""] : [1, 0, cell.textContent.trim()];
     return [0, Number(number), ""];
   };
   const compare = (a, b) => a[0] - b[0] || a[1] - b[1] || a[2].localeCompare(b[2]);
@@ -14,6 +14,8 @@
     const heads = [...table.tHead.rows[0].cells];
     const rows = [...table.tBodies[0].rows];
     heads.forEach((head, column) => {
+      if (head.dataset.plain !== undefined) return; // nothing to sort by
+      const text = head.dataset.text !== undefined;
       const button = document.createElement("button");
       button.type = "button";
       button.append(...head.childNodes);
@@ -26,7 +28,7 @@
         const sign = next === "descending" ? -1 : 1;
         const order = next
           ? [...rows].sort((a, b) => {
-              const [x, y] = [value(a, column), value(b, column)];
+              const [x, y] = [value(a, column, text), value(b, column, text)];
               return x[0] - y[0] || sign * compare(x, y);
             })
           : rows;
