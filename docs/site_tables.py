@@ -48,6 +48,7 @@ FILE_TABLES: dict[str, type[BaseModel]] = {
     "choices": tables.ChoicesTable,
     "others": OtherInput,
     "state": tables.StateTable,
+    "corruptions": tables.CorruptionsTable,
     "tracker": IouOptions,
 }
 _LINE = re.compile(r"^\{\{ (options|metrics): ([^}\n]+?) \}\}$", re.MULTILINE)

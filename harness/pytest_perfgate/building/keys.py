@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest_perfgate
+import pytest_perfgate.corruptions
 from pytest_perfgate import proving, registry, tasks
 from pytest_perfgate.artifact import TORCH, OptionsModel
 from pytest_perfgate.building import runtime_check, suite_data
@@ -29,7 +30,7 @@ from pytest_perfgate.building.source_model import asked_of
 from pytest_perfgate.building.suite_data import VALIDATION, SuiteData
 from pytest_perfgate.files import digest_files, digest_of
 from pytest_perfgate.machine.fingerprint import this_machine
-from pytest_perfgate.records.recipe import Recipe, Suite
+from pytest_perfgate.records.recipe import Corruptions, Recipe, Suite
 from pytest_perfgate.runtimes import Runtime
 from pytest_perfgate.steps import (
     Step,
@@ -161,6 +162,19 @@ def evaluation_key(
 def trial_key(evaluation: str) -> str:
     """Of the trial of other options of a reference whose evaluation has a key."""
     return digest_of({"what": "trial of a reference's options", "evaluation": evaluation})
+
+
+def corrupted_key(evaluation: str, corruptions: Corruptions) -> str:
+    """Of an evaluation on corrupted images of an artifact whose evaluation has a key."""
+    return digest_of(
+        {
+            "what": "evaluation on corrupted images",
+            "evaluation": evaluation,
+            "corruptions": asdict(corruptions),
+            "code": digest_folder(Path(pytest_perfgate.corruptions.__file__).parent),
+            "packages": versions_of(["numpy", "scipy", "PIL"]),
+        }
+    )
 
 
 def _opened_by(recipe: Recipe, runtime: Runtime, artifact: ArtifactHandle) -> dict[str, str]:

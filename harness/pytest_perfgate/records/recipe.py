@@ -176,6 +176,23 @@ class PlantedFault:
 
 
 @dataclass(frozen=True)
+class Corruptions:
+    """How validation images are corrupted, `[suite.corruptions]`.
+
+    Attributes:
+        names: the corruptions, in the order of `pytest_perfgate.corruptions.NAMES`.
+        severities: of each, from 1 to 5.
+        seed: of all draws.
+        images: how many validation images, evenly spaced; 0: all.
+    """
+
+    names: tuple[str, ...]
+    severities: tuple[int, ...]
+    seed: int = 0
+    images: int = 0
+
+
+@dataclass(frozen=True)
 class Recipe:
     """One recipe with everything it inherits resolved.
 
@@ -237,6 +254,7 @@ class Suite:
         locations: URL to what the lock file says of it, of all that the suite names.
         fetched: locations as the suite names them, once their files are in the cache.
         state: outputs of the network that are inputs of the next frame.
+        corruptions: how validation images are corrupted; None: not at all.
         planted: the fault of a candidate of `pytest-perfgate prove`; None everywhere else.
     """
 
@@ -264,6 +282,7 @@ class Suite:
     locations: Mapping[str, Locked] = field(default_factory=dict)
     fetched: Mapping[str, Fetched] = field(default_factory=dict)
     state: tuple[Feedback, ...] = ()
+    corruptions: Corruptions | None = None
     planted: PlantedFault | None = None
 
     @property

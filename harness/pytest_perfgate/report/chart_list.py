@@ -97,6 +97,13 @@ def _of_accuracy(suite: SuiteRecord) -> Iterator[Offer]:
         "losses are shown.",
     )
     yield (
+        "Share of the score kept under corruptions",
+        "Heat map of the share of the score that each recipe keeps under each corruption.",
+        charts_accuracy.corruptions(suite),
+        "1: as on the same images without corruption. Orange: less is kept than by the reference. "
+        "Blue: more.",
+    )
+    yield (
         "Reliability of scores",
         "Reliability diagrams: share of correct predictions over their score, one per recipe.",
         charts_accuracy.reliabilities(suite),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pytest_perfgate.corruptions import NAMES
 from pytest_perfgate.records.calibration import OVERLAP, counted
 from pytest_perfgate.records.recipe_record import RecipeRecord
 from pytest_perfgate.records.session import SuiteRecord
@@ -25,7 +26,30 @@ _CLASSES = 24  # columns of a picture, at most: those that lost most
 
 def classes(suite: SuiteRecord) -> dict[str, Any] | None:
     """The score of each class by recipe; the colour is the difference to the reference."""
-    values = _class_rows(suite)
+    return _heat_map(suite, {one.name: _per_class(one) for one in suite.recipes}, "class")
+
+
+def corruptions(suite: SuiteRecord) -> dict[str, Any] | None:
+    """The share of the score that each recipe keeps under each corruption."""
+    return _heat_map(suite, {one.name: kept_under(one) for one in suite.recipes}, "corruption")
+
+
+def kept_under(record: RecipeRecord) -> dict[str, float]:
+    """The share of the score of clean images that a recipe keeps, by corruption."""
+    values = record.accuracy.values if record.accuracy else {}
+    parts = ((name.partition("@"), value) for name, value in values.items())
+    return {
+        corruption: value / values[main]
+        for (main, at, corruption), value in parts
+        if at and corruption in NAMES and values.get(main)
+    }
+
+
+def _heat_map(
+    suite: SuiteRecord, scores: Mapping[str, Mapping[str, float]], noun: str
+) -> dict[str, Any] | None:
+    """Scores by recipe and `noun`; None for fewer than two of it."""
+    values = _rows(suite, scores, noun)
     lost: dict[str, float] = {}
     for row in values:
         lost[row["class"]] = min(lost.get(row["class"], 0.0), row["moved"])
@@ -36,11 +60,11 @@ def classes(suite: SuiteRecord) -> dict[str, Any] | None:
         shown = sorted(lost, key=lambda name: lost[name])[:_CLASSES]
     values = [row for row in values if row["class"] in shown]
     most = max(0.01, *(abs(row["moved"]) for row in values))
-    names = [record.name for record in suite.recipes if _per_class(record)]
+    names = [record.name for record in suite.recipes if scores[record.name]]
     axis = {"labelAngle": 0 if max(map(len, shown)) < 4 else -40, "orient": "top"}
     place = {
         "y": name_axis("recipe", names),
-        "x": name_axis("class", shown, axis=axis) | {"title": "class"},
+        "x": name_axis("class", shown, axis=axis) | {"title": noun},
     }
     scale = {"domain": [-most, 0, most], "range": [ORANGE, "#f4f4f2", BLUE]}
     moved = number_axis("moved", "to reference", scale=scale, legend={"format": "+.2f"})
@@ -64,21 +88,23 @@ def classes(suite: SuiteRecord) -> dict[str, Any] | None:
     }
 
 
-def _class_rows(suite: SuiteRecord) -> list[dict[str, Any]]:
-    """A row per recipe and class."""
-    scores = {record.name: _per_class(record) for record in suite.recipes}
+def _rows(
+    suite: SuiteRecord, scores: Mapping[str, Mapping[str, float]], noun: str
+) -> list[dict[str, Any]]:
+    """A row per recipe and `noun`."""
     values = []
     for record in suite.recipes:
         reference = scores.get(record.reference, {})
         for name, value in scores[record.name].items():
             moved = value - reference[name] if name in reference else 0.0
+            place = f"{record.name}, {noun} {name}"
             values.append(
                 {
                     "recipe": record.name,
                     "class": name,
                     "text": f"{value:.2f}",
                     "moved": round(moved, 4),
-                    "words": f"{record.name}, class {name}: {value:.4f}, {moved:+.4f} to reference",
+                    "words": f"{place}: {value:.4f}, {moved:+.4f} to reference",
                 }
             )
     return values

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from pytest_perfgate.metric import Better, Metric, Rule, headlines
+from pytest_perfgate.records.robustness import ROBUSTNESS
 from pytest_perfgate.records.session import SuiteRecord
 from pytest_perfgate.records.verdict import LimitResult, MetricSummary, Status, Verdict
 from pytest_perfgate.report import search_tables
@@ -21,7 +22,7 @@ Write = Callable[..., None]
 """Writes one line; keywords are pytest's markup (`red=True`)."""
 
 
-_SCORES = ("map", "mask_map", "oks_map", "accuracy", "miou", "pq")
+_SCORES = ("map", "mask_map", "oks_map", "accuracy", "miou", "pq", ROBUSTNESS)
 
 
 _WIDE = 0.1  # of a value, from which on half its interval stands beside it

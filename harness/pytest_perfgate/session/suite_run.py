@@ -25,6 +25,7 @@ from pytest_perfgate.session.slow_recipes import Slowness
 from pytest_perfgate.session.suite_at import BaseTree
 from pytest_perfgate.session.suite_judge import SuiteJudge
 from pytest_perfgate.session.suite_launches import SuiteLaunches
+from pytest_perfgate.suite.corruptions import cost_of
 from pytest_perfgate.suite.locations import with_files
 from pytest_perfgate.suite.metrics import metrics_of, own_metrics
 from pytest_perfgate.suite.requirements import lacking
@@ -63,6 +64,7 @@ class SuiteRun:
     ) -> None:
         self._suite = suite = values.suite
         self._settings = settings
+        self._say = say
         self._base = base
         self._metrics = metrics_of(suite.task)
         wanted = {name: wanted[name] for name in suite.recipes if name in wanted}
@@ -117,6 +119,8 @@ class SuiteRun:
         phases = {}
         with self._bench:
             clock = time.monotonic()
+            if self._suite.corruptions is not None:
+                self._say(f"{self._suite.name}: {cost_of(self._suite.corruptions)}")
             self._bench.prepare()
             phases["build"] = round(time.monotonic() - clock, 1)
             clock = time.monotonic()

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pytest_perfgate import registry
 from pytest_perfgate.metric import OF_EVERY_WORKLOAD, PERFORMANCE, Metric
 from pytest_perfgate.records.session import SessionRecord
+from pytest_perfgate.suite.corruptions import corruption_metrics
 from pytest_perfgate.tasks import Task
 from pytest_perfgate.workloads import Workload
 
@@ -23,12 +24,17 @@ def task_of(name: str) -> Task:
 
 def metrics_of(task: str) -> Mapping[str, Metric]:
     """Every metric that a suite of this task may have budgets on, the task's own first."""
-    return _with_performance(task_of(task).metrics)
+    return _with_performance(_scores_of(task_of(task)))
 
 
 def own_metrics(task: str) -> dict[str, Metric]:
     """The metrics of a task of the project's own, for the record; none for every other task."""
-    return dict(task_of(task).metrics) if registry.is_own(task) else {}
+    return _scores_of(task_of(task)) if registry.is_own(task) else {}
+
+
+def _scores_of(task: Task) -> dict[str, Metric]:
+    """A task's metrics of accuracy, those of corrupted images last."""
+    return {**task.metrics, **corruption_metrics(task)}
 
 
 def _with_performance(scores: Mapping[str, Metric]) -> Mapping[str, Metric]:
@@ -46,7 +52,7 @@ def class_score_of(task: str) -> str:
 
 def metrics_of_workload(workload: Workload, task: Task) -> frozenset[str]:
     """Names of the metrics that are measured of a recipe with this workload."""
-    own = workload.metrics.keys() | task.metrics.keys()
+    own = workload.metrics.keys() | _scores_of(task).keys()
     return OF_EVERY_WORKLOAD | workload.measures | own
 
 

@@ -18,6 +18,7 @@ from pytest_perfgate.plain_text import encodable
 from pytest_perfgate.records.code_tree import CodeTree
 from pytest_perfgate.records.recipe import Recipe, Suite
 from pytest_perfgate.suite import ranges
+from pytest_perfgate.suite.corruptions import check_budgets, read_corruptions
 from pytest_perfgate.suite.inheritance import Inheritance
 from pytest_perfgate.suite.locations import read_locations
 from pytest_perfgate.suite.metrics import metrics_of, metrics_of_workload, task_of
@@ -143,6 +144,7 @@ def _read(
     try:
         table, model, state = read_suite_table(place, data, file, root, tree)
         metrics = metrics_of(table.task)
+        corruptions = read_corruptions(place, table.corruptions, task_of(table.task))
         locations = read_locations(place, table.model, table.data, lock_file(file))
     except PerfgateError as error:
         return SuiteFile(file, None, (error,))
@@ -153,7 +155,9 @@ def _read(
         if name in tables.problems:
             continue
         try:
-            recipes[name] = _recipe(place, name, table.task, metrics, tables, inheritance)
+            recipe = _recipe(place, name, table.task, metrics, tables, inheritance)
+            check_budgets(place, recipe, task_of(table.task), corruptions)
+            recipes[name] = recipe
         except PerfgateError as error:
             tables.refuse(name, error)
     if not tables.tables and not tables.problems:
@@ -181,6 +185,7 @@ def _read(
         mounts=table.mounts,
         locations=locations,
         state=state,
+        corruptions=corruptions,
         recipes={name: recipes[name] for name in tables.tables if name in recipes},
     )
     problems = {name: tuple(errors) for name, errors in tables.problems.items()}

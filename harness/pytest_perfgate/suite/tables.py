@@ -192,6 +192,21 @@ class RecipeTable(_Strict):
     budgets: dict[str, BudgetTable] = Field(default_factory=dict, description="by metric")
 
 
+class CorruptionsTable(_Strict):
+    """How validation images are corrupted, to hold recipes to `robustness`."""
+
+    names: list[str] | None = Field(
+        None, min_length=1, description="the corruptions; default: all that the task takes"
+    )
+    severities: list[StrictInt] = Field(
+        [3], min_length=1, description="severities of each, from 1 to 5"
+    )
+    images: int = Field(
+        0, ge=0, description="how many validation images, evenly spaced; default: all"
+    )
+    seed: int = Field(0, ge=0, le=2**32 - 1, description="seed of all draws")
+
+
 class SuiteTable(_Strict):
     """The `[suite]` table."""
 
@@ -242,6 +257,9 @@ class SuiteTable(_Strict):
         "to input name, or to a table",
     )
     output: dict[str, Any] = Field(default_factory=dict, description="the task's post-processing")
+    corruptions: CorruptionsTable | None = Field(
+        None, description="corruptions of validation images, for `robustness`; default: none"
+    )
 
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -325,6 +343,8 @@ def _keys_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
     """The keys that `model` knows at a place inside it."""
     if not path:
         return [info.alias or name for name, info in model.model_fields.items()]
+    if model is SuiteTable and path == ("corruptions",):
+        return list(CorruptionsTable.model_fields)
     if model is RecipeTable and path[0] == "budgets":
         tables: dict[str, type[BaseModel]] = {
             "when": WhenTable,

@@ -137,6 +137,9 @@ class Task(registry.Extension, ABC):
         Input, Output: options of a suite's `[suite.input]` and `[suite.output]`. Default: none.
         requires: packages that evaluation imports. Default: none.
         merges_tiles: whether its pipeline merges predictions of tiles. Default: no.
+        corruptions: names of the corruptions that its images may have, of
+            `pytest_perfgate.corruptions`; its first metric is then compared under them. Those that
+            move objects are none where the truth has places. Default: none.
     """
 
     group = registry.TASKS
@@ -149,6 +152,7 @@ class Task(registry.Extension, ABC):
     in_order: bool = False
     class_score: str = "score"
     merges_tiles: bool = False
+    corruptions: tuple[str, ...] = ()
     decoders: str = registry.DECODERS
 
     Input: type[OptionsModel] = NoOptions

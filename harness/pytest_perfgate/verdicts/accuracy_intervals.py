@@ -12,6 +12,7 @@ from pytest_perfgate.machine.cpu_quota import busy_cores
 from pytest_perfgate.records.accuracy import Accuracy, Doubt, Matches, Ratio
 from pytest_perfgate.records.calibration import ECE, counted
 from pytest_perfgate.records.recipe_record import RecipeRecord
+from pytest_perfgate.records.robustness import ROBUSTNESS
 from pytest_perfgate.records.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ _BITS = {
 """Which thresholds of the matches a metric is over."""
 
 
-_RANGES = {"mota": (-math.inf, 1.0), "id_switches": (0.0, math.inf)}
+_RANGES = {"mota": (-math.inf, 1.0), "id_switches": (0.0, math.inf), ROBUSTNESS: (0.0, math.inf)}
 """Of metrics that are no shares, the least and the largest value."""
 
 _UNMOVED = {"agreement": 1.0, "score_shift": 0.0}

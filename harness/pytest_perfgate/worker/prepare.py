@@ -29,6 +29,7 @@ from pytest_perfgate.records.accuracy import Accuracy, Doubt
 from pytest_perfgate.records.recipe import Recipe, Suite
 from pytest_perfgate.runtimes import InferenceSession
 from pytest_perfgate.suite.preloads import preloads
+from pytest_perfgate.worker.corrupted_evaluation import CleanEvaluation, with_corrupted
 from pytest_perfgate.worker.loading import preload
 from pytest_perfgate.worker.protocol import Prepared, PrepareJob, Send, WorkProgress, failure
 from pytest_perfgate.worker.reference_check import below_minimum, doubt_by_trial, doubt_of
@@ -77,6 +78,10 @@ def prepare(job: PrepareJob, send: Send) -> None:
         stage = "evaluate"
         evaluated = _evaluation(suite, recipe, built, store, watch, data, progress)
         evaluated = _tried(suite, recipe, evaluated, store, watch, data, progress)
+        clean = CleanEvaluation(
+            suite, recipe, evaluated.artifact, evaluated.evaluation.accuracy, evaluated.key
+        )
+        accuracy = with_corrupted(clean, store, watch, data, progress)
         _write_images(data, job.images)
     except Exception as error:  # noqa: BLE001 - whatever a step raises ends this recipe only
         send(failure(error, stage))
@@ -86,7 +91,7 @@ def prepare(job: PrepareJob, send: Send) -> None:
             artifact=evaluated.artifact,
             info=built.info,
             lineage=built.lineage,
-            accuracy=evaluated.evaluation.accuracy,
+            accuracy=accuracy,
             facts=evaluated.evaluation.facts,
             load_time_cold=evaluated.evaluation.load_time_cold,
             predictions=evaluated.predictions,

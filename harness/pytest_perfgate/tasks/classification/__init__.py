@@ -10,6 +10,7 @@ from pydantic import Field
 from typing_extensions import override
 
 from pytest_perfgate import registry
+from pytest_perfgate.corruptions import NAMES
 from pytest_perfgate.errors import DataError
 from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.metric import Better, Metric, by_name
@@ -122,6 +123,7 @@ class Classification(ClassifyingTask):
     metrics = METRICS
     Data = ClassificationData
     class_score = "F1"
+    corruptions = NAMES
     Output = Output
     requires = (
         registry.from_extra("sklearn", "classification"),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import override
 
 from pytest_perfgate import registry
+from pytest_perfgate.corruptions import STILL
 from pytest_perfgate.errors import DataError, RecipeError
 from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.metric import Metric, by_name
@@ -69,6 +70,7 @@ class Detection(Task):
     metrics = METRICS
     Data = DetectionData
     class_score = "average precision"
+    corruptions = STILL
     merges_tiles = True
     Input = Input
     Output = Output

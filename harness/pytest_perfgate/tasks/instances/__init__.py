@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import override
 
 from pytest_perfgate import registry
+from pytest_perfgate.corruptions import STILL
 from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.metric import Metric, by_name
 from pytest_perfgate.tasks import Pipeline, Task
@@ -60,6 +61,7 @@ class Instances(Task):
     metrics = METRICS
     Data = InstanceData
     class_score = "average precision"
+    corruptions = STILL
     decoders = registry.MASK_DECODERS
     Input = Input
     Output = Output

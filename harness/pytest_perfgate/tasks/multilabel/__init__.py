@@ -10,6 +10,7 @@ from pydantic import Field
 from typing_extensions import override
 
 from pytest_perfgate import registry
+from pytest_perfgate.corruptions import NAMES
 from pytest_perfgate.metric import Better, Metric, by_name
 from pytest_perfgate.records.accuracy import Doubt
 from pytest_perfgate.tasks.classification import ClassifyingTask, ScoresOutput
@@ -58,6 +59,7 @@ class Multilabel(ClassifyingTask):
     metrics = METRICS
     Data = MultilabelData
     class_score = "average precision"
+    corruptions = NAMES
     Output = Output
     requires = (registry.from_extra("PIL", "classification"),)
 

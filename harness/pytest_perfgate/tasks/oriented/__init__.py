@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import override
 
 from pytest_perfgate import registry
+from pytest_perfgate.corruptions import STILL
 from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.metric import Metric, by_name
 from pytest_perfgate.tasks import Pipeline, Task
@@ -56,6 +57,7 @@ class OrientedBoxes(Task):
     metrics = METRICS
     Data = OrientedData
     class_score = "average precision at an IoU of 0.50"
+    corruptions = STILL
     merges_tiles = True
     Input = Input
     Output = Output

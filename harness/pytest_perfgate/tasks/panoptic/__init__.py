@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import override
 
 from pytest_perfgate import registry
+from pytest_perfgate.corruptions import STILL
 from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.metric import Better, Metric, by_name
 from pytest_perfgate.tasks import Pipeline, Task
@@ -71,6 +72,7 @@ class PanopticSegmentation(Task):
     metrics = METRICS
     Data = PanopticData
     class_score = "panoptic quality"
+    corruptions = STILL
     Input = Input
     Output = Output
     requires = (registry.from_extra("PIL", "segmentation"),)

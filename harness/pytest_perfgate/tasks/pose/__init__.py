@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import OptionsModel
+from pytest_perfgate.corruptions import STILL
 from pytest_perfgate.errors import DataError
 from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.metric import Metric, by_name
@@ -75,6 +76,7 @@ class Pose(Task):
     metrics = METRICS
     Data = PoseData
     class_score = "average precision"
+    corruptions = STILL
     Input = Input
     Output = Output
     requires = (

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import override
 
 from pytest_perfgate import registry
+from pytest_perfgate.corruptions import STILL
 from pytest_perfgate.errors import RecipeError
 from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.metric import Better, Metric, by_name
@@ -68,6 +69,7 @@ class Segmentation(Task):
     metrics = METRICS
     Data = SegmentationData
     class_score = "IoU"
+    corruptions = STILL
     merges_tiles = True
     Input = Input
     Output = Output
