@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 from pytest_perfgate.baselines import changes as edits
 from pytest_perfgate.baselines.correction import Corrects, corrected_by
@@ -16,7 +18,6 @@ from pytest_perfgate.records.alike import OF_BATCHES, batch_of_record
 from pytest_perfgate.records.launch_values import launch_values, level
 from pytest_perfgate.records.recipe_record import RecipeRecord
 from pytest_perfgate.records.session import SessionRecord, SuiteRecord
-from pytest_perfgate.records.settings import Settings
 from pytest_perfgate.records.yardsticks import (
     LENGTHS,
     device_values,
@@ -25,31 +26,50 @@ from pytest_perfgate.records.yardsticks import (
     yardstick_values,
 )
 from pytest_perfgate.runtimes import uuids_of
-from pytest_perfgate.suite.metrics import metrics_of
+from pytest_perfgate.suite.metrics import metrics_of_record
 from pytest_perfgate.units import count_of, seconds_for
 
 FEWEST_LAUNCHES = 8
 """Fewer store no times: what is stored is compared with for long."""
 
 
+@dataclass(frozen=True)
+class Edit:
+    """What is to be done with the stored baselines.
+
+    Attributes:
+        baselines: their folder.
+        root: the project's root.
+        update: write the changes that are proposed.
+        reason: why a baseline may be loosened, "" for none.
+        seconds: wall time that a session had for measuring one suite.
+    """
+
+    baselines: Path
+    root: Path
+    update: bool
+    reason: str
+    seconds: float
+
+
 def conclude(
-    record: SessionRecord, settings: Settings, now: datetime
+    record: SessionRecord, edit: Edit, now: datetime
 ) -> tuple[SessionRecord, tuple[PerfgateError, ...]]:
     """Proposes the changes of the stored baselines, and writes them when that was asked for.
 
     Returns the record with its changes, and what stood in the way.
     """
-    store = Store(settings.baselines)
+    store = Store(edit.baselines)
     problems: list[PerfgateError] = []
     suites = []
     for suite in record.suites:
         if not suite.task:
             suites.append(suite)
             continue
-        metrics = metrics_of(suite.task)
+        metrics = metrics_of_record(suite)
         refused = edits.refusals(suite, metrics)
         disturbed = loud(suite.conditions)
-        if disturbed and settings.update:
+        if disturbed and edit.update:
             problems.append(
                 BaselineError(
                     f"no baseline of {suite.name} is written: {disturbed}",
@@ -57,8 +77,8 @@ def conclude(
                 )
             )
         count = len(suite.conditions) - len(suite.discarded)
-        if settings.update and not disturbed and 0 < count < FEWEST_LAUNCHES:
-            problems.append(_too_few(suite, count, settings.seconds))
+        if edit.update and not disturbed and 0 < count < FEWEST_LAUNCHES:
+            problems.append(_too_few(suite, count, edit.seconds))
             metrics = {
                 name: metric for name, metric in metrics.items() if metric.rule is not Rule.LAUNCHES
             }
@@ -72,7 +92,7 @@ def conclude(
             try:
                 baseline = store.read(record.machine, suite.name, name)
                 if baseline is not None:
-                    check_folder(baseline, settings.root / suite.folder, settings.root)
+                    check_folder(baseline, edit.root / suite.folder, edit.root)
             except PerfgateError:
                 del new[name]  # its verdict says so already; the file stays as it is
                 continue
@@ -86,10 +106,10 @@ def conclude(
             if recipe.name in new and recipe.name in stored
         }
         proposed = edits.propose(stored, new, metrics, alike)
-        if settings.update and record.complete:
+        if edit.update and record.complete:
             try:
                 proposed = edits.write(
-                    proposed, new=new, stored=stored, store=store, reason=settings.reason, now=now
+                    proposed, new=new, stored=stored, store=store, reason=edit.reason, now=now
                 )
             except PerfgateError as error:
                 problems.append(error)

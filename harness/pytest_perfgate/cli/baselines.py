@@ -1,4 +1,4 @@
-"""`pytest-perfgate baselines`: lists, shows, compares and deletes what is stored."""
+"""`pytest-perfgate baselines`: lists, shows, compares, accepts and deletes what is stored."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pytest_perfgate.cli import options
+from pytest_perfgate.cli import baselines_accept, options
 from pytest_perfgate.errors import PerfgateError
 
 
 def add_command(commands: Any) -> None:
     """Adds the command and its actions to the subparsers of `pytest-perfgate`."""
     baselines = commands.add_parser(
-        "baselines", help="list, show, compare and delete stored baselines"
+        "baselines", help="list, show, compare, accept and delete stored baselines"
     )
     actions = baselines.add_subparsers(title="actions", metavar="ACTION", required=True)
     listed = actions.add_parser("list", help="list every stored baseline, one line each")
@@ -31,7 +31,8 @@ def add_command(commands: Any) -> None:
     prune.add_argument("--yes", action="store_true", help="delete the listed baselines")
     options.add_suites(prune)
     prune.set_defaults(run=_prune)
-    for action in (listed, shown, diff, prune):
+    accept = baselines_accept.add_action(actions)
+    for action in (listed, shown, diff, prune, accept):
         options.add_baselines(action)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_perfgate.baselines.update import conclude
+from pytest_perfgate.baselines.update import Edit, conclude
 from pytest_perfgate.errors import PerfgateError
 from pytest_perfgate.files import short_path
 from pytest_perfgate.history.append import Appended, appended
@@ -43,7 +43,14 @@ class Ending:
 
 def write(record: SessionRecord, settings: Settings) -> Ending:
     """Writes a session wherever the settings name a place; what fails is kept as a problem."""
-    record, problems = conclude(record, settings, datetime.now(UTC))
+    edit = Edit(
+        baselines=settings.baselines,
+        root=settings.root,
+        update=settings.update,
+        reason=settings.reason,
+        seconds=settings.seconds,
+    )
+    record, problems = conclude(record, edit, datetime.now(UTC))
     metrics = metrics_of_session(record)
     record = recalled(record, metrics, settings)
     from pytest_perfgate.report import publish

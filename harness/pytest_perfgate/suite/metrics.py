@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from pytest_perfgate import registry
 from pytest_perfgate.metric import OF_EVERY_WORKLOAD, PERFORMANCE, Metric
-from pytest_perfgate.records.session import SessionRecord
+from pytest_perfgate.records.session import SessionRecord, SuiteRecord
 from pytest_perfgate.suite.corruptions import corruption_metrics
 from pytest_perfgate.tasks import Task
 from pytest_perfgate.workloads import Workload
@@ -57,14 +57,18 @@ def metrics_of_workload(workload: Workload, task: Task) -> frozenset[str]:
 
 
 def metrics_of_session(session: SessionRecord) -> Mapping[str, Metric]:
-    """Every metric of the tasks of a session's suites.
+    """Every metric of the tasks of a session's suites."""
+    metrics: dict[str, Metric] = {}
+    for suite in session.suites:
+        metrics |= metrics_of_record(suite)
+    return metrics or PERFORMANCE
+
+
+def metrics_of_record(suite: SuiteRecord) -> Mapping[str, Metric]:
+    """Every metric of the task of a suite that was measured; none where it could not be read.
 
     A record imports no code: the metrics of a task of the project's own are in it.
     """
-    metrics: dict[str, Metric] = {}
-    for suite in session.suites:
-        if registry.is_own(suite.task):
-            metrics |= _with_performance(suite.own_metrics)
-        elif suite.task:
-            metrics |= metrics_of(suite.task)
-    return metrics or PERFORMANCE
+    if registry.is_own(suite.task):
+        return _with_performance(suite.own_metrics)
+    return metrics_of(suite.task) if suite.task else {}

@@ -1,0 +1,135 @@
+"""`pytest-perfgate baselines accept`: what sessions elsewhere measured becomes the baselines."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_perfgate.errors import BaselineError, PerfgateError
+from pytest_perfgate.records.session import SessionRecord
+from pytest_perfgate.records.verdict import Change
+
+if TYPE_CHECKING:
+    from pytest_perfgate.baselines.update import Edit
+
+_ABOUT = """\
+Writes the changes that --perf-update would have written in each of these sessions: for
+machines that only CI can reach. The sessions' JSON files, of one machine or of several,
+come from the folders that CI keeps (reports/). A change that noise explains is left out.
+Review the edit with git diff, and commit it.
+
+All files are read before anything is written. A session that was cut short, that measured
+other code than what is committed, or that is older than a stored baseline is refused.
+
+exit code: 0 every change was written
+           1 a session was refused, or a baseline could not be written
+           2 wrong usage"""
+
+
+def add_action(actions: Any) -> argparse.ArgumentParser:
+    """Adds the action to those of `pytest-perfgate baselines`."""
+    accept: argparse.ArgumentParser = actions.add_parser(
+        "accept",
+        help="write what sessions measured elsewhere, such as in CI",
+        description=_ABOUT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    accept.add_argument(
+        "files", type=Path, nargs="+", metavar="SESSION.json", help="JSON files of sessions"
+    )
+    accept.add_argument(
+        "--reason", default="", metavar="TEXT", help="why baselines may become worse"
+    )
+    accept.set_defaults(run=_accept)
+    return accept
+
+
+def _accept(arguments: argparse.Namespace) -> int:
+    from pytest_perfgate.baselines.update import Edit
+    from pytest_perfgate.cli.project import root_of
+    from pytest_perfgate.report.session_files import read
+
+    sessions = [(file, read(file)) for file in arguments.files]
+    for file, session in sessions:
+        _refuse(session, file, arguments.baselines)
+    problems = 0
+    for _, session in sorted(sessions, key=lambda one: datetime.fromisoformat(one[1].started)):
+        edit = Edit(
+            baselines=arguments.baselines,
+            root=root_of(Path.cwd()),
+            update=True,
+            reason=arguments.reason,
+            seconds=float(session.settings.get("seconds", 0)),
+        )
+        problems += _write(session, edit)
+    return 1 if problems else 0
+
+
+def _write(session: SessionRecord, edit: Edit) -> int:
+    """Writes what a session would change; how many problems there were."""
+    from pytest_perfgate.baselines.changes import table
+    from pytest_perfgate.baselines.update import conclude
+
+    record, problems = conclude(session, edit, datetime.now(UTC))
+    written: Sequence[Change] = [
+        change for suite in record.suites for change in suite.changes if change.written
+    ]
+    commit = f"commit {session.commit[:10]}" if session.commit else "no commit"
+    print(f"session {session.id}, {commit}, {session.machine.id}")
+    print("\n".join(f"  {line}" for line in table(written)))
+    for problem in problems:
+        print(_of_the_command(problem), file=sys.stderr)
+    return len(problems)
+
+
+def _of_the_command(problem: PerfgateError) -> PerfgateError:
+    """The problem, its next step in the words of this command."""
+    step = problem.next_step.replace(
+        "pytest --perf --perf-update --perf-reason 'why'",
+        "pytest-perfgate baselines accept SESSION.json --reason 'why'",
+    )
+    return type(problem)(problem.problem, where=problem.where, valid=problem.valid, next_step=step)
+
+
+def _refuse(session: SessionRecord, file: Path, folder: Path) -> None:
+    """Check that a session may change what is stored.
+
+    Raises:
+        BaselineError: it may not.
+    """
+    from pytest_perfgate.baselines.store import Store
+
+    if not session.complete:
+        raise BaselineError(
+            "the session was cut short, so it changes no baseline",
+            where=str(file),
+            next_step="name a session that ended",
+        )
+    if session.dirty:
+        raise BaselineError(
+            "the session measured files that were not committed: nobody can look at them again",
+            where=str(file),
+            next_step="name a session of a clean checkout",
+        )
+    store = Store(folder)
+    for suite in session.suites:
+        for recipe in suite.recipes:
+            stored = store.read(session.machine, suite.name, recipe.name)
+            if stored is None or _time(stored.recorded) <= _time(session.started):
+                continue
+            raise BaselineError(
+                f"the stored baseline of {suite.name}/{recipe.name} is newer: it is of "
+                f"{stored.recorded}, the session of {session.started}",
+                where=str(file),
+                next_step="name a later session; or delete the stored file first: "
+                f"{store.path(session.machine.id, suite.name, recipe.name)}",
+            )
+
+
+def _time(text: str) -> datetime:
+    time = datetime.fromisoformat(text)
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
