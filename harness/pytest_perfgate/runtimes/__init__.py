@@ -171,6 +171,9 @@ class Runtime(registry.Extension, ABC):
             them must touch no device, and leave the process fit to be forked. Default: none.
         computes_as_onnxruntime: whether it is ONNX Runtime itself, whose outputs for an ONNX file
             those of every other runtime are compared with. Default: no.
+        endpoint: whether a server infers, which may change from one session to the next: its
+            evaluations are not kept. Its sessions derive from
+            `pytest_perfgate.runtimes.endpoint.EndpointSession`. Default: no.
     """
 
     group = registry.RUNTIMES
@@ -181,6 +184,7 @@ class Runtime(registry.Extension, ABC):
     requires: tuple[Requirement, ...] = ()
     preload: tuple[str, ...] = ()
     computes_as_onnxruntime: bool = False
+    endpoint: bool = False
 
     Options: type[OptionsModel] = NoOptions
 

@@ -301,6 +301,7 @@ def _context(work: RecipeWork, images: Sequence[Any], check: OutputCheck) -> Wor
         threads=suite.threads,
         flush=lambda session: flush_of(session, suite.between_samples),
         gpu=placement.on_gpu(recipe),
+        endpoint=registry.find(registry.RUNTIMES, recipe.runtime.name).endpoint,
         grown=process_memory.grown,
         silence=work.silence,
         check=check,

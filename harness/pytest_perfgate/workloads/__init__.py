@@ -43,6 +43,7 @@ class WorkContext:
         batch: the suite's images in a batch.
         threads: threads that the arm may use, at each of its places (`workloads.placement`).
         gpu: whether the recipe's runtime needs an NVIDIA GPU.
+        endpoint: whether its sessions send their inputs to a server.
         flush: for a session, a function to call before every sample, outside its time; or None.
         grown: `grown()` starts to watch the memory of the calling process, for work in other
             processes; the function that it gives returns the peak growth in resident bytes since.
@@ -61,6 +62,7 @@ class WorkContext:
     threads: int
     flush: Callable[[InferenceSession], Callable[[], object] | None]
     gpu: bool = False
+    endpoint: bool = False
     grown: Callable[[], Callable[[], int | None]] = lambda: lambda: None
     silence: float = 300.0
     check: OutputCheck | None = None

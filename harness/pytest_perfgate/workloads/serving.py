@@ -1,7 +1,8 @@
 """Requests as MLPerf's scenarios send them: one by one, in groups, at random times, or all at once.
 
-In process MLPerf LoadGen sends them, and the recipe is the system under test. A request is a
-network's input that was pre-processed before; its time ends with the output arrays.
+In process MLPerf LoadGen sends them, and the recipe is the system under test; to an endpoint the
+open-loop generator sends them. A request is a network's input that was pre-processed before; its
+time ends with the output arrays.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing_extensions import override
 from pytest_perfgate import registry
 from pytest_perfgate.registry import Requirement
 from pytest_perfgate.workloads import Work, WorkContext, Workload
+from pytest_perfgate.workloads.serving_endpoint import AtEndpoint
 from pytest_perfgate.workloads.serving_in_process import InProcess
 from pytest_perfgate.workloads.serving_options import COLUMNS, METRICS, ServingOptions
 
@@ -30,7 +32,13 @@ class Serving(Workload):
 
     @override
     def open(self, options: Any, context: WorkContext) -> Work:
-        """The recipe as LoadGen's system under test, after a trial."""
+        """The recipe as LoadGen's system under test, or its endpoint under the load generator.
+
+        Raises:
+            RuntimeFault: the endpoint cannot be measured.
+        """
+        if context.endpoint:
+            return AtEndpoint(options, context)
         return InProcess(options, context)
 
     @override

@@ -1,0 +1,309 @@
+"""Tensors of the KServe V2 protocol, by tritonclient: over HTTP and over gRPC in the same words."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from pytest_perfgate.load import Client
+
+if TYPE_CHECKING:
+    from pytest_perfgate.load.http_client import Answer
+
+_NUMPY = {
+    "FP16": "float16",
+    "FP32": "float32",
+    "FP64": "float64",
+    "BF16": "float32",  # numpy has none: tritonclient cuts the last 16 bits
+    "UINT8": "uint8",
+    "INT8": "int8",
+    "INT32": "int32",
+    "INT64": "int64",
+    "BOOL": "bool",
+}
+
+
+@dataclass(frozen=True)
+class TensorAbout:
+    """What the endpoint says of an input or output; -1 in a shape: any length."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+
+    @property
+    def numpy(self) -> str:
+        """The type of its elements, by numpy's name."""
+        return _NUMPY.get(self.datatype, self.datatype.lower())
+
+
+@dataclass(frozen=True)
+class ModelAbout:
+    """What the endpoint says of a model."""
+
+    inputs: tuple[TensorAbout, ...]
+    outputs: tuple[TensorAbout, ...]
+
+
+class Transport(ABC):
+    """A connection to an endpoint. Whatever its methods raise is the library's."""
+
+    def __init__(self, url: str, options: Any, headers: Mapping[str, str]) -> None:
+        self.url, self.options, self.headers = url, options, dict(headers)
+        self.place = urlsplit(url).netloc
+
+    @abstractmethod
+    def is_ready(self) -> bool:
+        """Whether the server and the model are."""
+
+    @abstractmethod
+    def server(self) -> str:
+        """Name and version of the server."""
+
+    @abstractmethod
+    def model(self) -> ModelAbout:
+        """The model's inputs and outputs."""
+
+    @abstractmethod
+    def infer(
+        self, arrays: Mapping[str, Any], about: ModelAbout, outputs: Sequence[str]
+    ) -> tuple[Any, ...]:
+        """The outputs for the inputs; a name of `outputs` that the answer lacks is None."""
+
+    @abstractmethod
+    def load_client(
+        self, requests: Sequence[Mapping[str, Any]], about: ModelAbout, outputs: Sequence[str]
+    ) -> Client:
+        """See `EndpointSession.load_client`."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Closes the connection."""
+
+    def tensors(self, arrays: Mapping[str, Any], about: ModelAbout, kind: Any) -> list[Any]:
+        """The inputs as tritonclient takes them; `kind` is its class."""
+        types = {tensor.name: tensor.datatype for tensor in about.inputs}
+        tensors = []
+        for name, array in arrays.items():
+            tensor = kind(name, list(array.shape), types[name])
+            self.set(tensor, array)
+            tensors.append(tensor)
+        return tensors
+
+    def set(self, tensor: Any, array: Any) -> None:
+        """Puts an array into an input."""
+        tensor.set_data_from_numpy(array)
+
+
+class HttpTransport(Transport):
+    """Over HTTP/1.1."""
+
+    def __init__(self, url: str, options: Any, headers: Mapping[str, str]) -> None:
+        super().__init__(url, options, headers)
+        from tritonclient.http import InferenceServerClient
+
+        tls = urlsplit(url).scheme == "https"
+        seconds = options.timeout_seconds
+        parts = urlsplit(url)
+        self._client = InferenceServerClient(
+            self.place + parts.path,
+            connection_timeout=seconds,
+            network_timeout=seconds,
+            ssl=tls,
+            ssl_options={"ca_certs": options.ca_file} if tls and options.ca_file else None,
+        )
+
+    def is_ready(self) -> bool:
+        """See `Transport`."""
+        client, options = self._client, self.options
+        return bool(
+            client.is_server_ready(headers=self.headers)
+            and client.is_model_ready(options.model, options.version, headers=self.headers)
+        )
+
+    def server(self) -> str:
+        """See `Transport`."""
+        about = self._client.get_server_metadata(headers=self.headers)
+        return f"{about.get('name', 'unknown')} {about.get('version', '')}".strip()
+
+    def model(self) -> ModelAbout:
+        """See `Transport`."""
+        options = self.options
+        about = self._client.get_model_metadata(
+            options.model, options.version, headers=self.headers
+        )
+        sides = [
+            tuple(
+                TensorAbout(entry["name"], entry["datatype"], tuple(map(int, entry["shape"])))
+                for entry in about.get(side) or ()
+            )
+            for side in ("inputs", "outputs")
+        ]
+        return ModelAbout(sides[0], sides[1])
+
+    def set(self, tensor: Any, array: Any) -> None:
+        """See `Transport`."""
+        tensor.set_data_from_numpy(array, binary_data=self.options.binary)
+
+    def infer(
+        self, arrays: Mapping[str, Any], about: ModelAbout, outputs: Sequence[str]
+    ) -> tuple[Any, ...]:
+        """See `Transport`."""
+        from tritonclient.http import InferInput
+
+        result = self._client.infer(
+            self.options.model,
+            self.tensors(arrays, about, InferInput),
+            model_version=self.options.version,
+            outputs=self._requested(outputs),
+            headers=self.headers,
+        )
+        return tuple(result.as_numpy(name) for name in outputs)
+
+    def _requested(self, outputs: Sequence[str]) -> list[Any]:
+        from tritonclient.http import InferRequestedOutput
+
+        return [InferRequestedOutput(name, binary_data=self.options.binary) for name in outputs]
+
+    def load_client(
+        self, requests: Sequence[Mapping[str, Any]], about: ModelAbout, outputs: Sequence[str]
+    ) -> Client:
+        """See `Transport`: bodies are made here, and sent by the load generator's own loop."""
+        from tritonclient.http import InferenceServerClient, InferInput
+
+        from pytest_perfgate.load.http_client import Address, HttpClient, request_bytes
+
+        options = self.options
+        version = f"/versions/{options.version}" if options.version else ""
+        path = f"/v2/models/{options.model}{version}/infer"
+        whole = []
+        for arrays in requests:
+            body, split = InferenceServerClient.generate_request_body(
+                self.tensors(arrays, about, InferInput), outputs=self._requested(outputs)
+            )
+            kind = "application/json" if split is None else "application/octet-stream"
+            headers = {"Content-Type": kind, **self.headers}
+            if split is not None:
+                headers["Inference-Header-Content-Length"] = str(split)
+            content = body.encode() if isinstance(body, str) else bytes(body)
+            whole.append(request_bytes(self.url, path, headers, content))
+
+        def decode(_: int, answer: Answer) -> tuple[Any, ...]:
+            split = answer.headers.get("inference-header-content-length")
+            result = InferenceServerClient.parse_response_body(
+                answer.body, header_length=None if split is None else int(split)
+            )
+            return tuple(result.as_numpy(name) for name in outputs)
+
+        address = Address.of(
+            self.url, connect_timeout=options.timeout_seconds, ca_file=options.ca_file
+        )
+        return HttpClient(address, whole, decode)
+
+    def close(self) -> None:
+        """See `Transport`."""
+        self._client.close()
+
+
+class GrpcTransport(Transport):
+    """Over gRPC."""
+
+    def __init__(self, url: str, options: Any, headers: Mapping[str, str]) -> None:
+        super().__init__(url, options, {name.lower(): value for name, value in headers.items()})
+        from tritonclient.grpc import InferenceServerClient
+
+        whole = 2**31 - 1
+        self._client = InferenceServerClient(
+            self.place,
+            ssl=urlsplit(url).scheme == "https",
+            root_certificates=options.ca_file or None,
+            # No proxy of the environment gets what goes to this machine; no tensor is too large.
+            channel_args=[
+                ("grpc.enable_http_proxy", 0),
+                ("grpc.max_send_message_length", whole),
+                ("grpc.max_receive_message_length", whole),
+            ],
+        )
+
+    def is_ready(self) -> bool:
+        """See `Transport`."""
+        client, options, given = self._client, self.options, {"headers": self.headers}
+        seconds = options.timeout_seconds
+        return bool(
+            client.is_server_ready(client_timeout=seconds, **given)
+            and client.is_model_ready(
+                options.model, options.version, client_timeout=seconds, **given
+            )
+        )
+
+    def server(self) -> str:
+        """See `Transport`."""
+        about = self._client.get_server_metadata(
+            headers=self.headers, client_timeout=self.options.timeout_seconds
+        )
+        return f"{about.name} {about.version}".strip()
+
+    def model(self) -> ModelAbout:
+        """See `Transport`."""
+        options = self.options
+        about = self._client.get_model_metadata(
+            options.model,
+            options.version,
+            headers=self.headers,
+            client_timeout=options.timeout_seconds,
+        )
+        sides = [
+            tuple(TensorAbout(entry.name, entry.datatype, tuple(entry.shape)) for entry in side)
+            for side in (about.inputs, about.outputs)
+        ]
+        return ModelAbout(sides[0], sides[1])
+
+    def infer(
+        self, arrays: Mapping[str, Any], about: ModelAbout, outputs: Sequence[str]
+    ) -> tuple[Any, ...]:
+        """See `Transport`."""
+        from tritonclient.grpc import InferInput, InferRequestedOutput
+
+        result = self._client.infer(
+            self.options.model,
+            self.tensors(arrays, about, InferInput),
+            model_version=self.options.version,
+            outputs=[InferRequestedOutput(name) for name in outputs],
+            headers=self.headers,
+            client_timeout=self.options.timeout_seconds,
+        )
+        return tuple(result.as_numpy(name) for name in outputs)
+
+    def load_client(
+        self, requests: Sequence[Mapping[str, Any]], about: ModelAbout, outputs: Sequence[str]
+    ) -> Client:
+        """See `Transport`: tritonclient's `async_infer`, whose channel is shared."""
+        from tritonclient.grpc import InferInput, InferRequestedOutput
+
+        from pytest_perfgate.load.callback_client import CallbackClient
+
+        options, headers = self.options, self.headers
+        tensors = [self.tensors(arrays, about, InferInput) for arrays in requests]
+        requested = [InferRequestedOutput(name) for name in outputs]
+
+        def start(number: int, done: Any) -> None:
+            self._client.async_infer(
+                options.model,
+                tensors[number % len(tensors)],
+                callback=done,
+                model_version=options.version,
+                outputs=requested,
+                headers=headers,
+                client_timeout=options.timeout_seconds,
+            )
+
+        return CallbackClient(
+            start, lambda _, answer: tuple(answer.as_numpy(name) for name in outputs)
+        )
+
+    def close(self) -> None:
+        """See `Transport`."""
+        self._client.close()

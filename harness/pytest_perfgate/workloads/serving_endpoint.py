@@ -1,0 +1,186 @@
+"""Requests to an endpoint, by the open-loop generator with MLPerf's scenarios."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+import time
+from collections.abc import Sequence
+
+import numpy as np
+from typing_extensions import override
+
+from pytest_perfgate.errors import PerfgateError, RuntimeFault
+from pytest_perfgate.inputs import joined
+from pytest_perfgate.load import LoadRun
+from pytest_perfgate.load.open_loop import run_closed_loop, run_open_loop
+from pytest_perfgate.runtimes.endpoint import EndpointSession
+from pytest_perfgate.stats.arrivals import poisson_arrivals
+from pytest_perfgate.stats.max_rate import RateInterval, find_max_rate
+from pytest_perfgate.stats.steady import requests_until_steady
+from pytest_perfgate.workloads import Work, WorkContext
+from pytest_perfgate.workloads.loadgen import OFFLINE, SERVER, SHARES
+from pytest_perfgate.workloads.serving_options import (
+    ServingOptions,
+    refuse_errors,
+    unmeasured_of,
+    values_of,
+)
+from pytest_perfgate.workloads.varied_images import WARM_UP
+
+_FIRST_REQUESTS = 30
+_FEW = 20  # requests of a run that is not timed
+_PROVEN = 300  # requests of which one may be slow where 1 % may, proven with 5 %
+_CHECKED = 4  # answers whose outputs are compared with the evaluated ones after a run
+_TRIES = 3  # runs in which the generator may be late, before there is no value
+
+
+class AtEndpoint(Work):
+    """The work of the workload `serving` behind an endpoint.
+
+    Args:
+        options: of the workload.
+        context: of the arm; its session is an `EndpointSession`.
+
+    Raises:
+        RuntimeFault: the session is none, or the server that it started shares a core with the
+            generator.
+    """
+
+    def __init__(self, options: ServingOptions, context: WorkContext) -> None:
+        session = context.session()
+        if not isinstance(session, EndpointSession):
+            raise RuntimeFault(
+                "requests to an endpoint are sent as they are, and this session changes them "
+                "(tiles, a planted fault)",
+                where="workload",
+                valid="recipes without tiles; in process faults can be planted",
+            )
+        if session.apart is False:
+            raise RuntimeFault(
+                "the server and the load generator share a core, so that one would be timed with "
+                "the other",
+                where="suite.threads",
+                valid="threads = 2 or more: the last core sends, the others serve",
+            )
+        self.session: EndpointSession = session
+        self._options, self._check = options, context.check
+        inputs = [context.pipeline.preprocess([image])[0] for image in context.images]
+        count, size = len(inputs), _images_of(options)
+        self._positions = [
+            [(first * size + place) % count for place in range(size)] for first in range(count)
+        ]
+        requests = [joined([inputs[place] for place in group]) for group in self._positions]
+        session.run(requests[0])
+        self._first = time.perf_counter() - session.started
+        times = []
+        for _ in range(_FIRST_REQUESTS):
+            before = time.perf_counter()
+            session.run(requests[0])
+            times.append(time.perf_counter() - before)
+        self._warm_up = requests_until_steady(times)
+        self._alone = statistics.median(times[_FIRST_REQUESTS // 2 :])
+        self._client = session.load_client(requests)
+        self._rates: RateInterval | None = None
+        self.columns = options.columns
+        self.unmeasured: dict[str, str] = {}
+        self.facts = {
+            **session.facts,
+            "scenario": options.scenario,
+            "load generator": "pytest-perfgate, open loop",
+        }
+
+    @override
+    def sample(self, number: int) -> Sequence[float]:
+        """A run of requests."""
+        options = self._options
+        timed = number < WARM_UP
+        requests = options.requests if timed else min(_FEW, options.requests)
+        run, late = self._run(requests, options.rate or 0.0, options.seed + number)
+        if timed and options.find_max_rate and self._rates is None:
+            self._rates = self._find_max_rate(options.rate or 0.0)
+        rates = self._rates or RateInterval(None, None)
+        size = _images_of(options)
+        waits = np.maximum(run.latency - self._alone, 0.0)
+        times: dict[str, float | None] = {
+            f"request_latency_{name}": run.percentile(share) for name, share in SHARES.items()
+        }
+        times["queue_time_p99"] = float(np.quantile(waits, 0.99)) if len(waits) >= 100 else None
+        times["request_throughput"] = run.throughput * size
+        if late:
+            times = dict.fromkeys(times)
+        measured = {
+            **times,
+            "error_rate": run.error_rate,
+            "time_to_first_response": self._first,
+            "warm_up_requests": self._warm_up,
+            "max_rate": rates.kept,
+            "max_rate_upper": rates.broken,
+        }
+        if timed:
+            reasons = unmeasured_of(options, measured)
+            if late:
+                quiet = "give it a core that no other program uses: pytest-perfgate doctor"
+                reasons = dict.fromkeys(times, f"{late}; {quiet}") | reasons
+            self.unmeasured |= reasons
+        return values_of(measured, options.columns)
+
+    def _find_max_rate(self, start: float) -> RateInterval:
+        seeds = itertools.count(self._options.seed + 1)
+        limit = self._options.limit_seconds or 0.0
+
+        def run(rate: float) -> tuple[int, int] | None:
+            count = max(_PROVEN, self._options.requests)
+            result, late = self._run(count, rate, next(seeds), tries=1, judged=False)
+            return None if late else (int((result.latency > limit).sum()), count)
+
+        return find_max_rate(run, start)
+
+    def _run(
+        self, requests: int, rate: float, seed: int, tries: int = _TRIES, *, judged: bool = True
+    ) -> tuple[LoadRun, str]:
+        """A run, and why it measured the generator; "": it did not."""
+        for _ in range(tries):
+            run = self._sent(requests, rate, seed)
+            if judged:
+                self._inspect(run)
+            # All at once has no schedule that anybody could be late for.
+            offline = self._options.scenario == OFFLINE
+            late = "" if offline else run.too_late(self._options.limit_seconds)
+            if not late:
+                break
+        return run, late
+
+    def _sent(self, requests: int, rate: float, seed: int) -> LoadRun:
+        options, timeout = self._options, self._options.timeout_seconds
+        if options.scenario == SERVER:
+            return run_open_loop(poisson_arrivals(rate, requests, seed), self._client, timeout)
+        if options.scenario == OFFLINE:
+            count = max(1, requests // _images_of(options))
+            return run_open_loop(np.zeros(count), self._client, timeout)
+        return run_closed_loop(requests, self._client, timeout)
+
+    def _inspect(self, run: LoadRun) -> None:
+        """Check that every answer can be read, that no more failed than may, and that the outputs
+        of some are the evaluated ones.
+        """
+        words = self.session.words(next(iter(run.errors.values()), ""))
+        requests = len(run.scheduled)
+        refuse_errors(run.error_rate, requests, self._options, words)
+        shown = 0
+        for number, answer in run.answers.items():
+            try:
+                outputs = self.session.decoded(self._client, number, answer)
+            except PerfgateError as error:
+                raise RuntimeFault(
+                    f"of {requests} requests: {error.problem}", next_step=error.next_step
+                ) from error
+            if shown < _CHECKED and self._check is not None:
+                positions = self._positions[number % len(self._positions)]
+                self._check.inspect_shown(positions, outputs)
+                shown += 1
+
+
+def _images_of(options: ServingOptions) -> int:
+    """Images in one request: offline they are sent in batches."""
+    return options.batch_size if options.scenario == OFFLINE else options.images_of_request

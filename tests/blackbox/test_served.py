@@ -1,0 +1,102 @@
+"""A recipe whose server the session starts: it is scored and timed through it, and then it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.blackbox.test_workers import until
+from tests.conftest import Project, hear_ctrl_c
+from tests.doubles import v2_server
+from tests.squares import HEAD
+
+for needed in ("tritonclient", "httptools", "mlperf_loadgen"):
+    pytest.importorskip(needed, reason="python -m pip install 'pytest-perfgate[serving]'")
+
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+MARK = "SERVED_BY_A_TEST"
+HIDDEN = "no-word-of-a-report"
+
+SUITE = HEAD.replace("batch = 4", "batch = 4\nthreads = 2") + (
+    f"""
+[[recipe]]
+name     = "served"
+workload = {{ name = "serving", requests = 10 }}
+[recipe.runtime]
+name        = "kserve"
+start       = ["{{python}}", "{v2_server.__file__}", "--port", "{{port}}", "--onnx", "{{artifact}}",
+               "--authorization", "{HIDDEN}"]
+environment = {{ {MARK} = "{{port}}" }}
+headers_env = {{ Authorization = "TOKEN_OF_A_TEST" }}
+[recipe.budgets]
+map                 = {{ min = 0.5 }}
+request_latency_p50 = {{ max = "5 s" }}
+"""
+)
+
+
+def servers() -> list[int]:
+    """The servers that recipes of this test started, by the variable in their environment."""
+    pids = []
+    for process in Path("/proc").iterdir():
+        try:
+            if (
+                process.name.isdecimal()
+                and f"{MARK}=".encode() in (process / "environ").read_bytes()
+            ):
+                pids.append(int(process.name))
+        except OSError:
+            continue
+    return pids
+
+
+@pytest.mark.skipif(CORES < 2, reason="server and generator need a core each")
+def test_a_served_recipe_is_scored_and_timed_through_its_endpoint(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its credentials are in no file of the session, and its server has ended with it."""
+    monkeypatch.setenv("TOKEN_OF_A_TEST", HIDDEN)
+    project.write(SUITE)
+    project.run()
+    verdicts = project.verdicts()
+    assert verdicts["served-map"] == "PASS"
+    assert verdicts["served-request_latency_p50"] in {"INCONCLUSIVE", "ERROR"}  # one launch
+    (recipe,) = project.sessions()[-1]["suites"][0]["recipes"]
+    assert recipe["failure"] is None
+    (launch,) = recipe["launches"]
+    assert launch["values"]["error_rate"] == [0.0] * len(launch["rounds"])
+    assert launch["values"]["time_to_first_response"][0] > 0
+    assert recipe["runtime_facts"]["server"] == "double 1"
+    for file in (project.root / "reports").iterdir():
+        assert HIDDEN not in file.read_text(errors="replace")
+    assert not servers()
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_no_server_outlives_its_session(
+    project: Project, monkeypatch: pytest.MonkeyPatch, how: signal.Signals
+) -> None:
+    """Ended by Ctrl-C, or killed, while the server runs."""
+    monkeypatch.setenv("TOKEN_OF_A_TEST", HIDDEN)
+    project.write(SUITE)
+    options = ["--perf", "--perf-wait", "300", "--perf-history", "off", "-p", "no_page"]
+    session = subprocess.Popen(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options],
+        cwd=project.root,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=hear_ctrl_c,  # noqa: PLW1509 - this process has no threads by itself
+    )
+    try:
+        until(lambda: bool(servers()), 60)
+        session.send_signal(how)
+        session.wait(20)
+        until(lambda: not servers(), 20)
+    finally:
+        session.kill()
+        session.wait()

@@ -1,0 +1,167 @@
+"""The workload `serving` behind an endpoint, on a real server of the protocol."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pytest_perfgate.artifact import TFLITE, Artifact
+from pytest_perfgate.errors import RuntimeFault
+from pytest_perfgate.inputs import Inputs
+from pytest_perfgate.load import LoadRun
+from pytest_perfgate.runtimes import OpenContext
+from pytest_perfgate.runtimes.kserve import KServe, KServeOptions
+from pytest_perfgate.runtimes.kserve_session import KServeSession
+from pytest_perfgate.workloads import WorkContext
+from pytest_perfgate.workloads.serving import Serving
+from pytest_perfgate.workloads.serving_endpoint import AtEndpoint
+from pytest_perfgate.workloads.serving_options import ServingOptions
+
+from tests.doubles.v2_server import Mode, Model, serving
+
+pytest.importorskip("tritonclient", reason="python -m pip install 'pytest-perfgate[serving]'")
+
+DELAY = 0.004
+MEAN = Model(
+    {"image": ("FP32", [-1, 3, 4, 4])},
+    {"mean": ("FP32", [-1])},
+    lambda given: {"mean": given["image"].mean(axis=(1, 2, 3))},
+)
+
+
+class Pixels:
+    """A pipeline: images as floats."""
+
+    def preprocess(self, images: Any) -> tuple[Any, Any]:
+        """(N, 3, 4, 4)."""
+        return Inputs(np.stack(images).astype(np.float32).transpose(0, 3, 1, 2)), None
+
+
+class Noted:
+    """A check of outputs that notes what it is shown."""
+
+    def __init__(self) -> None:
+        self.shown: dict[tuple[int | None, ...], list[float]] = {}
+
+    def inspect_shown(self, positions: Any, outputs: Any) -> None:
+        """Notes the outputs of images."""
+        self.shown[tuple(positions)] = outputs[0].tolist()
+
+
+@contextmanager
+def measured(mode: Mode, **options: Any) -> Iterator[tuple[AtEndpoint, dict[str, float], Noted]]:
+    """The work, the values of its first run by their names, and what was checked."""
+    check = Noted()
+    artifact, terms = Artifact(TFLITE, path=Path("x")), OpenContext(1, Path())
+    with serving(MEAN, mode) as url:
+        context = WorkContext(
+            session=lambda: KServe().open(artifact, KServeOptions(url=url), terms),
+            module=lambda: None,
+            pipeline=Pixels(),  # type: ignore[arg-type] # as much of one as is used
+            images=[np.full((4, 4, 3), index, np.uint8) for index in range(5)],
+            data=lambda _: None,
+            trainer=lambda: lambda: None,
+            batch=8,
+            threads=1,
+            flush=lambda _: None,
+            endpoint=True,
+            check=check,  # type: ignore[arg-type] # as much of one as is used
+        )
+        work = Serving().open(ServingOptions(**options), context)
+        assert isinstance(work, AtEndpoint)
+        try:
+            yield work, dict(zip(work.columns, work.sample(0), strict=True)), check
+        finally:
+            work.session.close()
+
+
+@pytest.fixture
+def never_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neighbours of a test on its core make the generator late; that has a test of its own."""
+    monkeypatch.setattr(LoadRun, "too_late", lambda *_: "")
+
+
+@pytest.mark.usefixtures("never_late")
+def test_each_scenario_measures_and_its_answers_are_checked() -> None:
+    """Outputs belong to the images that were sent, in groups where a request has several."""
+    with measured(Mode(delay=DELAY), requests=10) as (work, values, check):
+        assert values["request_latency_p50"] >= DELAY
+        assert values["request_throughput"] <= 1 / DELAY
+        assert values["time_to_first_response"] >= DELAY
+        assert work.facts["load generator"] == "pytest-perfgate, open loop"
+        assert check.shown == {(0,): [0], (1,): [1], (2,): [2], (3,): [3]}
+    with measured(Mode(delay=DELAY), scenario="multi_stream", samples_per_query=3, requests=10) as (
+        _,
+        values,
+        check,
+    ):
+        assert values["request_latency_p50"] >= DELAY
+        assert check.shown[(3, 4, 0)] == [3, 4, 0]
+    with measured(Mode(delay=DELAY), scenario="server", rate=100.0, requests=100) as (_, values, _):
+        assert values["request_latency_p99"] >= values["request_latency_p50"] >= DELAY
+        assert not math.isnan(values["queue_time_p99"])
+        assert values["request_throughput"] < 150
+    with measured(Mode(delay=DELAY), scenario="offline", batch_size=2, requests=20) as (
+        _,
+        values,
+        check,
+    ):
+        assert values["request_throughput"] > 0
+        assert check.shown[(2, 3)] == [2, 3]
+
+
+@pytest.mark.usefixtures("never_late")
+def test_failures_are_an_error_unless_they_are_allowed() -> None:
+    """500 for some: the number, the endpoint's words, and what to do."""
+    with (
+        pytest.raises(RuntimeFault, match="HTTP 500: the GPU has fallen") as caught,
+        measured(Mode(fails_every=25), requests=40),
+    ):
+        pass
+    assert "2 of 40 requests failed" in caught.value.problem
+    assert "errors_allowed = 0.06" in caught.value.next_step
+    with measured(Mode(fails_every=25), requests=40, errors_allowed=0.1) as (_, values, _):
+        assert values["error_rate"] == pytest.approx(2 / 40)
+
+
+def test_a_late_generator_has_no_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After three tries; what is no time is measured all the same, and the reason is told."""
+    tries: list[float | None] = []
+    monkeypatch.setattr(LoadRun, "too_late", lambda _, limit: tries.append(limit) or "it was late")
+    options = {"scenario": "server", "rate": 200.0, "requests": 10, "latency_limit": "20 ms"}
+    with measured(Mode(), **options) as (work, values, _):
+        assert math.isnan(values["request_latency_p50"])
+        assert math.isnan(values["request_throughput"])
+        assert values["error_rate"] == 0.0
+        assert work.unmeasured["request_latency_p50"].startswith("it was late; ")
+    assert tries == [0.02] * 3
+
+
+def test_a_session_that_changes_requests_is_refused() -> None:
+    """Tiles, or a planted fault: the requests would go without."""
+    context = WorkContext(
+        session=object,  # type: ignore[arg-type,return-value] # no endpoint
+        module=lambda: None,
+        pipeline=Pixels(),  # type: ignore[arg-type] # not used
+        images=[],
+        data=lambda _: None,
+        trainer=lambda: lambda: None,
+        batch=1,
+        threads=1,
+        flush=lambda _: None,
+        endpoint=True,
+    )
+    with pytest.raises(RuntimeFault, match="tiles"):
+        Serving().open(ServingOptions(), context)
+
+
+def test_a_server_on_the_generators_core_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One would be timed with the other."""
+    monkeypatch.setattr(KServeSession, "apart", False)
+    with pytest.raises(RuntimeFault, match="share a core"), measured(Mode()):
+        pass
