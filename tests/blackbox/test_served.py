@@ -30,7 +30,7 @@ workload = {{ name = "serving", requests = 10 }}
 [recipe.runtime]
 name        = "kserve"
 start       = ["{{python}}", "{v2_server.__file__}", "--port", "{{port}}", "--onnx", "{{artifact}}",
-               "--authorization", "{HIDDEN}"]
+               "--authorization-from", "TOKEN_OF_A_TEST"]
 environment = {{ {MARK} = "{{port}}" }}
 headers_env = {{ Authorization = "TOKEN_OF_A_TEST" }}
 [recipe.budgets]
@@ -55,6 +55,7 @@ def servers() -> list[int]:
     return pids
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(CORES < 2, reason="server and generator need a core each")
 def test_a_served_recipe_is_scored_and_timed_through_its_endpoint(
     project: Project, monkeypatch: pytest.MonkeyPatch

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import sys
 import threading
 import time
@@ -218,9 +219,13 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--onnx", required=True)
-    for option, kind in (("delay", float), ("fails-every", int), ("authorization", str)):
+    for option, kind in (("delay", float), ("fails-every", int), ("authorization-from", str)):
         parser.add_argument(f"--{option}", type=kind, default=kind())
     given = parser.parse_args()
     sys.stderr.write(f"loading {given.onnx}\n")
-    how = Mode(delay=given.delay, fails_every=given.fails_every, authorization=given.authorization)
+    how = Mode(
+        delay=given.delay,
+        fails_every=given.fails_every,
+        authorization=os.environ.get(given.authorization_from, ""),
+    )
     server_of(of_onnx(given.onnx), how, given.port).serve_forever()

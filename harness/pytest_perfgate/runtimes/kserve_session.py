@@ -211,7 +211,7 @@ def _advice(words: str) -> str:
         return "start the server, or let the suite start it: runtime.start"
     if "timed out" in low or "timeout" in low or "deadline" in low:
         return "raise runtime.timeout, or find out why the server is slow"
-    if "404" in low or "not found" in low:
+    if any(word in low for word in ("404", "not found", "not_found")):
         return "set runtime.model and runtime.version to what the server has"
     return "look into the server's own log"
 

@@ -139,7 +139,7 @@ def fill(text: str, places: Mapping[str, str], where: str) -> str:
         raise RuntimeFault(
             f"{text!r} has an unknown place: {error}",
             where=where,
-            valid=", ".join(f"{{{name}}}" for name in (*places, "port", "port_NAME")),
+            valid=", ".join(f"{{{name}}}" for name in sorted({*places, "port", "port_NAME"})),
         ) from error
 
 
