@@ -1,0 +1,105 @@
+"""Scores of corrupted images in a worker: of each kind of task, in parts, and where none can be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pytest_perfgate.records.accuracy import Accuracy
+from pytest_perfgate.stats.influence import Influence
+from pytest_perfgate.suite.reading import read
+from pytest_perfgate.verdicts.accuracy_intervals import accuracy_difference, accuracy_interval
+from pytest_perfgate.worker import corrupted_evaluation, prepare, protocol
+
+from tests.blackbox import test_classification, test_segmentation
+from tests.squares import squares_project
+
+pytest.importorskip("sklearn", reason="pip install 'pytest-perfgate[classification]'")
+pytest.importorskip("onnxruntime", reason="pip install 'pytest-perfgate[onnx]'")
+
+RECIPE = '[[recipe]]\nname = "plain"\nruntime = "onnxruntime"\n'
+SQUARES = """\
+[suite]
+task  = "detection"
+model = "squares.onnx"
+batch = 5
+[suite.data]
+validation  = { images = "validation", annotations = "validation.json" }
+"""
+COLOURS = """\
+[suite]
+task  = "classification"
+model = "colours.onnx"
+batch = 4
+[suite.data]
+validation  = { images = "validation" }
+"""
+
+
+def accuracy_of(folder: Path, suite: str, corruptions: str) -> Accuracy:
+    """The accuracy of a recipe that is prepared here."""
+    text = f"{suite}\n[suite.corruptions]\n{corruptions}\n{RECIPE}"
+    (folder / "recipes.toml").write_text(text)
+    result = read(folder / "recipes.toml", folder)
+    assert result.suite is not None, result.suite_problems
+    messages: list[protocol.Message] = []
+    job = protocol.PrepareJob(result.suite, "plain", folder / "cache", folder / "images.npz")
+    prepare.prepare(job, messages.append)
+    assert isinstance(messages[-1], protocol.Prepared), messages[-1]
+    return messages[-1].accuracy
+
+
+def test_the_mean_colour_of_a_picture_survives(tmp_path: Path) -> None:
+    """A classifier by that colour keeps its accuracy, also where pictures are stretched; some other
+    pictures could be lost, so the interval is wider than its value, and the same scores differ by
+    nothing.
+    """
+    test_classification.colours(tmp_path, "validation", 1)
+    test_classification.classifier(tmp_path / "colours.onnx")
+    names = ("gaussian_noise", "elastic_transform", "frost")
+    accuracy = accuracy_of(tmp_path, COLOURS, f"names = {list(names)}\nseverities = [1, 5]")
+    for name in names:
+        assert accuracy.values[f"accuracy@{name}"] > 0.9, name
+    assert accuracy.values["robustness"] == pytest.approx(1.0, abs=0.05)
+    assert accuracy.ratios["robustness"].denominator.array().sum() == 60 * 3 * 2
+    interval = accuracy_interval(accuracy, "robustness", 0.05)
+    assert interval.low < interval.estimate < interval.high
+    same = accuracy_difference(accuracy, accuracy, "robustness", 0.05)
+    assert same is not None
+    assert same.identical
+
+
+def test_a_segmenter_and_a_part_of_a_detector_s_images(tmp_path: Path, tiny_suite: Path) -> None:
+    """Masks and boxes stay where they are, so each has its score under each corruption. Of six of
+    the images the share that is kept is relative to the score of these six.
+    """
+    segments = tmp_path / "segments"
+    test_segmentation.colours(segments / "validation")
+    test_segmentation.segmenter(segments / "colours.onnx")
+    suite = test_segmentation.RECIPES.partition("[[recipe]]")[0]
+    values = accuracy_of(segments, suite, 'names = ["snow", "fog"]').values
+    assert 0 < values["miou@snow"] < values["miou"]
+    assert 0 < values["robustness"] < 1
+    detector = tmp_path / "detector"
+    detector.mkdir()
+    squares_project(tiny_suite, detector)
+    accuracy = accuracy_of(detector, SQUARES, 'names = ["jpeg_compression"]\nimages = 6')
+    assert accuracy.ratios["robustness"].denominator.array().sum() == 6
+    assert accuracy.values["robustness"] == pytest.approx(1.0, abs=0.1)
+    assert accuracy.images > 6
+
+
+def test_where_nothing_can_be_kept_nothing_is_measured() -> None:
+    """A score of 0, one that is missing, or one in doubt has no share; the budget says why."""
+    base = Accuracy(values={"map": 0.0}, images=2, data_digest="", predictions_digest="")
+    obstacle = corrupted_evaluation._obstacle
+    assert obstacle(base, "map") == "map is 0 on clean images, and none of it can be kept"
+    missing = base.model_copy(
+        update={"values": {}, "unmeasured": {"map": "the data has no labels"}}
+    )
+    assert obstacle(missing, "map") == "the data has no labels"
+    nothing = Influence(0.0, np.zeros(2), np.ones(2))
+    scores = corrupted_evaluation._scores("map", nothing, {"fog": nothing}, 1)
+    assert scores.values == {}
+    assert set(scores.unmeasured) == {"robustness", "map@fog"}
