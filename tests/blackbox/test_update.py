@@ -27,23 +27,23 @@ def stored(project: Project) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="module")
-def recordings() -> dict[str, str]:
+def recordings() -> dict[str, bytes]:
     """Baselines that one project recorded, by path: the next project starts with them."""
     return {}
 
 
 @pytest.fixture
-def recorded(project: Project, recordings: dict[str, str]) -> Project:
+def recorded(project: Project, recordings: dict[str, bytes]) -> Project:
     """The tiny project with baselines of both recipes."""
     folder = project.root / "baselines"
     if recordings:
-        for name, text in recordings.items():
+        for name, content in recordings.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_text(text)
+            (folder / name).write_bytes(content)
     else:
         assert project.run("--perf-update", "--perf-seconds=60", *QUICK).ret == 0
-        for file in folder.rglob("*.json"):
-            recordings[str(file.relative_to(folder))] = file.read_text()
+        for file in folder.glob("*/tiny/*.*"):
+            recordings[str(file.relative_to(folder))] = file.read_bytes()
     return project
 
 
@@ -64,7 +64,9 @@ def test_update_records_what_was_measured(recorded: Project) -> None:
     assert len(data["metrics"]["latency_p50"]["launches"]) >= 8
     assert len(data["metrics"]["latency_p50"]["yardstick"]) >= 8
     assert data["environment"]["allocator"]
-    assert data["accuracy"]["matches"]["hits"]["data"]
+    assert data["accuracy"]["matches"] is None
+    assert files["plain"].with_name(data["pairs"]["file"]).stat().st_size > 100
+    assert data["model"] == json.loads(files["moody"].read_text())["model"] != data["artifact"]
 
 
 def test_noise_moves_no_baseline(recorded: Project) -> None:
@@ -148,7 +150,9 @@ def test_a_baseline_that_cannot_be_read_is_an_error_and_is_left_alone(recorded: 
     (machine,) = (recorded.root / "baselines").iterdir()
     other = machine.with_name("some-other-machine-12345678") / "tiny"
     other.mkdir(parents=True)
+    (beside,) = plain.parent.glob("plain.*.npz.xz")
     plain.rename(other / plain.name)
+    (other / beside.name).write_bytes(beside.read_bytes())
     text, broken = (other / plain.name).read_text(), {}
     for name, (change, _) in BROKEN.items():
         sound = text.replace('"recipe": "plain"', f'"recipe": "{name}"')

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from pytest_perfgate.baselines.elsewhere import Here
-from pytest_perfgate.baselines.store import Store
+from pytest_perfgate.baselines.store import Store, read_file
 from pytest_perfgate.measure.bench import Bench
 from pytest_perfgate.records.settings import for_command
 from pytest_perfgate.records.verdict import Status
@@ -33,7 +33,7 @@ def test_a_baseline_of_another_suite_of_the_name_is_an_error(tmp_path: Path, the
     assert suite is not None
     stored = baseline("fp32").model_copy(update={"folder": "a/demo"})
     settings = for_command(tmp_path, "pytest")
-    Store(settings.baselines).write(stored)
+    written = Store(settings.baselines).write(stored)
     metrics, wanted = metrics_of(suite.task), {"fp32": ["latency_p50"]}
     arms = Arms(suite, wanted, metrics, None)
     with Bench([], settings, lambda _: None) as bench:
@@ -54,4 +54,4 @@ def test_a_baseline_of_another_suite_of_the_name_is_an_error(tmp_path: Path, the
         evidence = judge.evidence(suite.recipes["fp32"])
     assert verdict.status is Status.ERROR
     assert ("the suite in a/demo, which has the name" in verdict.reason) is there
-    assert evidence.baseline == (None if there else stored)
+    assert evidence.baseline == (None if there else read_file(written))

@@ -1,13 +1,17 @@
 """The store of baselines: `baselines/<machine>/<suite>/<recipe>.json`, one accepted record each.
 
 A file holds what was measured and where, per launch, so that it can be judged again later; the
-tolerance lives with the recipe. A file that cannot be read is left as it is.
+tolerance lives with the recipe. What a paired comparison needs is in a compressed file beside it
+(`pytest_perfgate.baselines.pairs`). A file that cannot be read is left as it is.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import math
+import os
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -15,16 +19,17 @@ from typing import Any
 
 from pydantic import Field, ValidationError, field_validator
 
+from pytest_perfgate.baselines.pairs import Pairs, beside, joined, split
 from pytest_perfgate.errors import BaselineError
 from pytest_perfgate.files import put, writing
 from pytest_perfgate.frozen import Frozen
 from pytest_perfgate.machine.fingerprint import Environment, Machine
 from pytest_perfgate.records.accuracy import Accuracy
-from pytest_perfgate.records.migrations import Migration, add_ignored, carried_up
+from pytest_perfgate.records.migrations import Migration, add_ignored, carried_up, round_ratios
 from pytest_perfgate.records.yardsticks import SHORTEST
 from pytest_perfgate.units import Unit
 
-VERSION = 2
+VERSION = 3
 
 
 def _from_1(data: dict[str, Any]) -> dict[str, Any]:
@@ -33,7 +38,15 @@ def _from_1(data: dict[str, Any]) -> dict[str, Any]:
     return {**data, "version": 2}
 
 
-_MIGRATIONS: dict[int, Migration] = {1: _from_1}
+def _from_2(data: dict[str, Any]) -> dict[str, Any]:
+    """Files of version 2 hold in their JSON what is now in a file beside it; both are read. Their
+    sums of scores are not rounded.
+    """
+    round_ratios(data.get("accuracy"))
+    return {**data, "version": 3}
+
+
+_MIGRATIONS: dict[int, Migration] = {1: _from_1, 2: _from_2}
 """Version to the function that makes its data into the next version's."""
 
 
@@ -89,6 +102,9 @@ class Baseline(Frozen):
         folder: of the suite, relative to the project's root, with forward slashes; "" in files of
             before.
         spec: digest of the recipe's chain and runtime.
+        model, artifact: digest of the files of the model that the chain begins with, and of those
+            that it ends on; "" in files of before. That of the data is in `accuracy`.
+        pairs: the file beside it, None where it has none.
         reasons: of every loosening, the newest last.
     """
 
@@ -105,6 +121,9 @@ class Baseline(Frozen):
     metrics: dict[str, StoredMetric]
     reasons: tuple[Reason, ...] = ()
     accuracy: Accuracy | None = None
+    model: str = ""
+    artifact: str = ""
+    pairs: Pairs | None = None
 
     @field_validator("recorded")
     @classmethod
@@ -156,24 +175,39 @@ class Store:
         return baseline
 
     def write_all(self, baselines: Sequence[Baseline]) -> None:
-        """Stores several baselines: when one cannot be written, those before it are put back.
+        """Stores several baselines: when one cannot be written, those before it are put back. Files
+        beside these baselines that were of earlier ones are removed.
 
         Raises:
             BaselineError: one of them cannot be written; nothing was changed.
         """
-        before: list[tuple[Path, str | None]] = []
-        try:
-            for baseline in baselines:
-                file = self.path(baseline.machine.id, baseline.suite, baseline.recipe)
-                before.append((file, file.read_text(encoding="utf-8") if file.is_file() else None))
-                self.write(baseline)
-        except BaselineError:
-            for file, text in before[:-1]:
-                if text is None:
-                    file.unlink(missing_ok=True)
-                else:
-                    put(file, text)
-            raise
+        files = [
+            self.path(baseline.machine.id, baseline.suite, baseline.recipe)
+            for baseline in baselines
+        ]
+        with contextlib.ExitStack() as stack:
+            alone = {}
+            for folder in sorted({file.parent for file in files}):
+                with _writing(folder):
+                    folder.mkdir(parents=True, exist_ok=True)
+                    alone[folder] = stack.enter_context(held(folder))
+            before: list[tuple[Path, bytes | None]] = []
+            try:
+                for file, baseline in zip(files, baselines, strict=True):
+                    _put(file, baseline, before)
+            except BaselineError:
+                for file, content in reversed(before):
+                    if content is None:
+                        file.unlink(missing_ok=True)
+                    else:
+                        put(file, content)
+                raise
+            kept = {file for file, _ in before}
+            for file in files:
+                # Without the lock, a file may be that of a baseline that is being written.
+                for other in beside(file) if alone[file.parent] else ():
+                    if other not in kept:
+                        other.unlink(missing_ok=True)
 
     def write(self, baseline: Baseline) -> Path:
         """Stores a baseline, whole or not at all.
@@ -181,30 +215,70 @@ class Store:
         Raises:
             BaselineError: it cannot be written.
         """
-        file = self.path(baseline.machine.id, baseline.suite, baseline.recipe)
-        with writing(
-            file,
-            "the baseline",
-            BaselineError,
-            next_step="free the disk, or make the folder writable; nothing was changed",
-        ):
-            file.parent.mkdir(parents=True, exist_ok=True)
-            put(file, render(baseline))
-        return file
+        self.write_all([baseline])
+        return self.path(baseline.machine.id, baseline.suite, baseline.recipe)
 
     def files(self) -> Iterator[Path]:
         """Every stored file, by machine, suite and recipe."""
         yield from sorted(self.root.glob("*/*/*.json"))
 
 
+def _writing(file: Path) -> contextlib.AbstractContextManager[None]:
+    return writing(
+        file,
+        "the baseline",
+        BaselineError,
+        next_step="free the disk, or make the folder writable; nothing was changed",
+    )
+
+
+def _put(file: Path, baseline: Baseline, before: list[tuple[Path, bytes | None]]) -> None:
+    """Writes a baseline and then nothing else: the file beside it comes first, so that whoever
+    reads finds what is named. What was in their places is added to `before`.
+    """
+    text, named, packed = rendered(baseline)
+    contents = {} if named is None else {file.with_name(named.file): packed}
+    with _writing(file):
+        for place, content in (contents | {file: text.encode()}).items():
+            earlier = place.read_bytes() if place.is_file() else None
+            put(place, content)
+            before.append((place, earlier))
+
+
+@contextlib.contextmanager
+def held(folder: Path) -> Iterator[bool]:
+    """Holds a folder against others that write into it; False where its file system has no locks.
+    Of a folder itself, so that no file is left in it for git to see.
+    """
+    handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        except OSError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(handle)
+
+
+def remove(file: Path) -> None:
+    """Deletes a baseline and the files beside it."""
+    with held(file.parent):
+        file.unlink()
+        for other in beside(file):
+            other.unlink()
+
+
 def read_file(file: Path) -> Baseline:
-    """One baseline from its file.
+    """One baseline from its file, with what the file beside it holds.
 
     Raises:
         BaselineError: not readable, truncated, of a newer version, or nonsense.
     """
     try:
-        data = json.loads(file.read_text(encoding="utf-8"))
+        content = file.read_bytes()
+        data = json.loads(content.decode("utf-8"))
     except OSError as error:
         raise _unusable(file, f"it cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
@@ -230,12 +304,29 @@ def read_file(file: Path) -> Baseline:
         raise _unusable(file, f"{place}: {first['msg']} (it is {first['input']!r:.80})") from error
     except ValueError as error:
         raise _unusable(file, f"accuracy.matches does not unpack: {error}") from error
-    return baseline
+    if baseline.pairs is None:
+        return baseline
+    if baseline.accuracy is None:
+        raise _unusable(file, "pairs: there are none without an accuracy")
+    try:
+        whole = joined(baseline.accuracy, baseline.pairs, file.parent)
+    except ValueError as error:
+        with contextlib.suppress(OSError):
+            if file.read_bytes() != content:  # replaced meanwhile, and the file beside it too
+                return read_file(file)
+        raise _without_pairs(file, baseline.pairs.file, error) from error
+    return baseline.model_copy(update={"accuracy": whole})
 
 
-def render(baseline: Baseline) -> str:
-    """The text of a baseline's file: stable order, one list of numbers per line."""
-    data = baseline.model_dump(mode="json")
+def rendered(baseline: Baseline) -> tuple[str, Pairs | None, bytes]:
+    """The text of a baseline's file, stable in its order, with one list of numbers per line; the
+    name of the file beside it, None for none, and its bytes.
+    """
+    named, packed = None, b""
+    if baseline.accuracy is not None:
+        accuracy, named, packed = split(baseline.accuracy, baseline.recipe)
+        baseline = baseline.model_copy(update={"accuracy": accuracy})
+    data = baseline.model_copy(update={"pairs": named}).model_dump(mode="json")
     data["metrics"] = {name: data["metrics"][name] for name in sorted(data["metrics"])}
     for metric in data["metrics"].values():
         for of_a_gpu in ("clocks", "device_yardstick"):
@@ -245,7 +336,7 @@ def render(baseline: Baseline) -> str:
             del metric["batch"]
         if not metric["yardstick"]:
             del metric["pieces"]
-    return _json(_rounded(data), 0) + "\n"
+    return _json(_rounded(data), 0) + "\n", named, packed
 
 
 def _rounded(data: Any) -> Any:
@@ -273,6 +364,15 @@ def _json(data: Any, depth: int) -> str:
 def _unusable(file: Path, what: str) -> BaselineError:
     return BaselineError(
         f"the baseline cannot be used: {what}", where=str(file), next_step=_restore(file)
+    )
+
+
+def _without_pairs(file: Path, name: str, error: ValueError) -> BaselineError:
+    return BaselineError(
+        f"the baseline cannot be used: {name} beside it, which a paired comparison needs: {error}",
+        where=str(file),
+        next_step=f"git checkout -- {file.name} {name} in their folder, or delete both and record "
+        "a new one with pytest --perf --perf-update",
     )
 
 

@@ -180,6 +180,7 @@ def baseline_of(
         spec=spec_digest(record),
         metrics=stored,
         accuracy=record.accuracy,
+        **baseline_digests(record),
     )
 
 
@@ -198,6 +199,40 @@ def spec_digest(record: RecipeRecord) -> str:
     if "workload" in record.spec:
         parts["workload"] = record.spec["workload"]
     return digest_of(parts)[:16]
+
+
+def other_content(baseline: Baseline, record: RecipeRecord) -> tuple[str, ...]:
+    """What a recipe is made of and judged on now, and was not when its baseline was stored, by the
+    digests of both; nothing where one of the two is not known.
+    """
+    now = baseline_digests(record)
+    then = {"model": baseline.model, "artifact": baseline.artifact}
+    data = (baseline.accuracy, record.accuracy)
+    lines = []
+    if then["model"] and now["model"] and then["model"] != now["model"]:
+        lines.append(
+            f"the model has other weights than the baseline's: {now['model'][:12]} in place of "
+            f"{then['model'][:12]}"
+        )
+    elif then["artifact"] and now["artifact"] and then["artifact"] != now["artifact"]:
+        lines.append(
+            f"the steps of {record.name} made another artifact of the same model than the "
+            f"baseline's: {now['artifact'][:12]} in place of {then['artifact'][:12]}"
+        )
+    if data[0] and data[1] and data[0].data_digest != data[1].data_digest:
+        lines.append(
+            "validation images or annotations are others than the baseline's: "
+            f"{data[1].data_digest[:12]} in place of {data[0].data_digest[:12]}"
+        )
+    return tuple(lines)
+
+
+def baseline_digests(record: RecipeRecord) -> dict[str, str]:
+    """Digests of the model and of the artifact of a recipe; "" where it was not built."""
+    return {
+        "model": record.lineage[0].digest if record.lineage else "",
+        "artifact": record.artifact.digest if record.artifact else "",
+    }
 
 
 def _short(value: float) -> float:

@@ -20,7 +20,7 @@ from pytest_perfgate.building.source_model import MODEL, asked_of, make
 from pytest_perfgate.building.suite_data import VALIDATION, SuiteData
 from pytest_perfgate.building.tiled_session import tiled
 from pytest_perfgate.errors import BuildError, PerfgateError
-from pytest_perfgate.files import digest_files
+from pytest_perfgate.files import digest_files, digest_of
 from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.records.recipe import ModelSpec, Recipe, StepSpec, Suite
 from pytest_perfgate.records.recipe_record import ArtifactInfo, Link
@@ -154,6 +154,7 @@ class _Chain:
             seconds=round(stored.seconds, 3),
             cached=cached,
             key=key,
+            digest=digest_of(stored.contents),
         )
         return entry, link
 

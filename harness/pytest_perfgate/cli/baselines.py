@@ -114,7 +114,7 @@ def _diff(arguments: argparse.Namespace) -> int:
 
 
 def _prune(arguments: argparse.Namespace) -> int:
-    from pytest_perfgate.baselines.store import Store
+    from pytest_perfgate.baselines.store import Store, remove
     from pytest_perfgate.suite import reading
 
     known: dict[str, set[str]] = {}
@@ -139,7 +139,7 @@ def _prune(arguments: argparse.Namespace) -> int:
     ]
     for file in gone:
         if arguments.yes:
-            file.unlink()
+            remove(file)
         print(f"{'deleted' if arguments.yes else 'would delete'} {file}")
     if gone and not arguments.yes:
         print("pytest-perfgate baselines prune --yes deletes them")

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from pytest_perfgate.errors import PerfgateError
-from pytest_perfgate.records.accuracy import Packed
+from pytest_perfgate.records.accuracy import Packed, in_steps
 
 Migration = Callable[[dict[str, Any]], dict[str, Any]]
 """Makes the data of one version into the next version's; it may change what it is given."""
@@ -62,3 +62,14 @@ def add_ignored(accuracy: Any) -> None:
     except (ValidationError, ValueError):
         return  # reading the data itself says what is wrong
     matches["ignored"] = Packed.of(np.zeros(hits.shape, dtype=np.uint16)).model_dump(mode="json")
+
+
+def round_ratios(accuracy: Any) -> None:
+    """Rounds the numerators of an accuracy's ratios as they are since: see `in_steps`."""
+    ratios = accuracy.get("ratios") if isinstance(accuracy, dict) else None
+    for ratio in ratios.values() if isinstance(ratios, dict) else ():
+        try:
+            sums = Packed.model_validate(ratio["numerator"]).array()
+            ratio["numerator"] = Packed.of(in_steps(sums)).model_dump(mode="json")
+        except (KeyError, TypeError, ValidationError, ValueError):
+            continue  # reading the data itself says what is wrong

@@ -16,7 +16,10 @@ from pytest_perfgate.records.search import Search
 
 
 class Link(Frozen):
-    """One step of a chain, applied: what it was asked, what it changed, and what that took."""
+    """One step of a chain, applied: what it was asked, what it changed, and what that took.
+
+    `digest` is over the files of the artifact that it gave; "" in records of before.
+    """
 
     step: str
     options: dict[str, Any]
@@ -24,6 +27,7 @@ class Link(Frozen):
     seconds: float
     cached: bool
     key: str
+    digest: str = ""
 
 
 class ArtifactInfo(Frozen):

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from pytest_perfgate.baselines.elsewhere import Here, check_folder, why_none
 from pytest_perfgate.baselines.store import Baseline, Store
-from pytest_perfgate.baselines.update import spec_digest
+from pytest_perfgate.baselines.update import other_content, spec_digest
 from pytest_perfgate.errors import PerfgateError
 from pytest_perfgate.machine import steadiness
 from pytest_perfgate.machine.fingerprint import differences
@@ -265,6 +265,7 @@ class SuiteJudge:
         for baseline in self._stored.values():
             lines |= dict.fromkeys(differences(baseline.environment, self._here.environment))
         for name, baseline in self._stored.items():
+            lines |= dict.fromkeys(other_content(baseline, self.record(name)))
             if baseline.spec != spec_digest(self.record(name)):
                 lines[
                     f"the recipe {name} has other steps, another runtime or other work than its "

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from pytest_perfgate.machine.cpu_quota import busy_cores
 from pytest_perfgate.records.accuracy import Accuracy, Doubt, Matches, Ratio
-from pytest_perfgate.records.calibration import ECE, counted
+from pytest_perfgate.records.calibration import ECE, calibration_parts, counted
+from pytest_perfgate.records.ranking import ranking_of
 from pytest_perfgate.records.recipe_record import RecipeRecord
 from pytest_perfgate.records.robustness import ROBUSTNESS
 from pytest_perfgate.records.verdict import Verdict
@@ -64,7 +65,7 @@ def accuracy_interval(accuracy: Accuracy, metric: str, alpha: float) -> Interval
         low, high = estimate.bounds(alpha)
         # The error of a perfect model is above zero by chance, and that alone breaks no limit.
         if accuracy.matches is not None and metric == ECE:
-            low -= _calibration(accuracy.matches.model_dump_json())[1]
+            low -= _bias(accuracy.matches)
         least, largest = _RANGES.get(metric, (0.0, 1.0))
         return Interval(value, max(least, low), min(largest, high))
     if accuracy.matches is None or metric not in _BITS:
@@ -198,36 +199,27 @@ def _same_ranking(one: Matches, other: Matches) -> bool:
 
     Then every draw of images scores the same. Runtimes differ in the last bits of a score.
     """
-    import numpy as np
-
-    sides = []
-    for matches in (one, other):
-        category, score = matches.category.array(), matches.score.array()
-        order = np.lexsort((matches.image.array(), -score.astype(np.float64), category))
-        columns = (matches.image, matches.category, matches.hits, matches.ignored)
-        sides.append([column.array()[order] for column in columns] + [matches.truth.array()])
-    return all(np.array_equal(left, right) for left, right in zip(*sides, strict=True))
+    return ranking_of(one).equals(ranking_of(other))
 
 
 def _parts(accuracy: Accuracy, metric: str) -> Ratio | None:
     """What a ratio of sums over images is made of; None where a metric is none."""
-    if accuracy.matches is not None and metric == ECE:
-        return _calibration(accuracy.matches.model_dump_json())[0]
+    if metric == ECE and metric not in accuracy.ratios and accuracy.matches is not None:
+        return _calibration(accuracy.matches)
     return accuracy.ratios.get(metric)
 
 
 @lru_cache(maxsize=256)
-def _calibration(matches: str) -> tuple[Ratio, float]:
-    """What the expected calibration error is made of, and its bias: see `stats.reliability`."""
-    from pytest_perfgate.records.accuracy import Packed
-    from pytest_perfgate.stats.reliability import calibration_bias, calibration_shares
+def _calibration(matches: Matches) -> Ratio:
+    return calibration_parts(matches)
 
-    whole = Matches.model_validate_json(matches)
-    columns = (*counted(whole), whole.truth.shape[0])
-    top, bottom = calibration_shares(*columns)
-    return Ratio(numerator=Packed.of(top), denominator=Packed.of(bottom)), calibration_bias(
-        *columns
-    )
+
+@lru_cache(maxsize=256)
+def _bias(matches: Matches) -> float:
+    """Of an expected calibration error: see `stats.reliability`."""
+    from pytest_perfgate.stats.reliability import calibration_bias
+
+    return calibration_bias(*counted(matches), matches.truth.shape[0])
 
 
 @lru_cache(maxsize=256)

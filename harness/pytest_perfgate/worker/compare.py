@@ -9,7 +9,7 @@ from typing import Any
 from pytest_perfgate import registry
 from pytest_perfgate.building.suite_data import VALIDATION, SuiteData
 from pytest_perfgate.metric import Better
-from pytest_perfgate.records.accuracy import Packed, Ratio
+from pytest_perfgate.records.accuracy import Packed, Ratio, in_steps
 from pytest_perfgate.records.image_losses import WORSE_MOST, Thumbnail
 from pytest_perfgate.stats.ratio import ratio
 from pytest_perfgate.tasks import Task
@@ -38,7 +38,7 @@ def compare(job: CompareJob, send: Send) -> None:
         for name, (top, bottom) in sums.items():
             # Without a confident prediction on either side they agree.
             perfect = 1.0 if task.metrics[name].better is Better.HIGHER else 0.0
-            parts = Ratio(numerator=Packed.of(top), denominator=Packed.of(bottom))
+            parts = Ratio(numerator=Packed.of(in_steps(top)), denominator=Packed.of(bottom))
             metrics[name] = ComparedMetric(ratio((top, bottom), perfect), parts)
         send(Compared(pair.label, metrics))
     shown = [pair for pair in job.pairs if pair.label in job.shown]

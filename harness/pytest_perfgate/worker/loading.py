@@ -5,15 +5,12 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
-import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pytest_perfgate.errors import BuildError
-
-if TYPE_CHECKING:
-    from zipfile import ZipFile, ZipInfo
+from pytest_perfgate.records.stored_arrays import stored_arrays
 
 
 def preload(modules: Sequence[str]) -> None:
@@ -41,31 +38,12 @@ def read_arrays(file: Path) -> dict[str, Any]:
     Raises:
         BuildError: the file is compressed, or an array claims to be larger than it is.
     """
-    import zipfile
-
-    import numpy as np
-
-    with zipfile.ZipFile(file) as archive:
-        for member in archive.infolist():
-            if member.compress_type != zipfile.ZIP_STORED or not _fits(archive, member):
-                raise BuildError(
-                    f"the array {member.filename} is larger than its part of the file",
-                    where=str(file),
-                    valid="what numpy.savez writes",
-                    next_step="pytest-perfgate cache verify",
-                )
-    with np.load(file, allow_pickle=False) as stored:
-        return {name: stored[name] for name in stored.files}
-
-
-def _fits(archive: ZipFile, member: ZipInfo) -> bool:
-    """Whether an array is no larger than its part of the file."""
-    from numpy.lib import format as npy
-
-    readers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
     try:
-        with archive.open(member) as part:
-            shape, _, dtype = readers[npy.read_magic(part)](part)
-    except (KeyError, ValueError):  # of another version, or no array
-        return False
-    return math.prod(shape) * dtype.itemsize <= member.file_size
+        return stored_arrays(file)
+    except ValueError as error:
+        raise BuildError(
+            str(error),
+            where=str(file),
+            valid="what numpy.savez writes",
+            next_step="pytest-perfgate cache verify",
+        ) from error
