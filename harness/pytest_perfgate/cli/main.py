@@ -22,6 +22,7 @@ from pytest_perfgate.cli import (
     history,
     init,
     lock,
+    merge,
     prove,
     report,
     schema,
@@ -31,7 +32,7 @@ from pytest_perfgate.plain_text import printable
 
 _COMMANDS = (
     *(init, lock, schema, doctor, prove, explain, freeze, bisect),
-    *(report, history, confirm, alerts, baselines, cache),
+    *(report, merge, history, confirm, alerts, baselines, cache),
 )
 
 

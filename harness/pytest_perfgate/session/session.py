@@ -363,6 +363,7 @@ class Session:
                 "limits": self.limits,
                 "seconds": settings.seconds,
                 "strict": settings.strict,
+                **({"allow_skip": list(settings.allow_skip)} if settings.allow_skip else {}),
                 "rounds": settings.rounds,
                 **({"base": self._base.commit.name} if self._base.commit else {}),
             },

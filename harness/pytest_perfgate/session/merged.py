@@ -1,0 +1,144 @@
+"""Several sessions of one commit, each of other suites, as one: the parts of a sharded CI run."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from pytest_perfgate.errors import PerfgateError, ReportError
+from pytest_perfgate.machine.fingerprint import differences
+from pytest_perfgate.records.session import SessionRecord, SuiteRecord
+from pytest_perfgate.records.verdict import Status
+
+BROKEN, NOT_PROVEN = 1, 10
+"""Exit codes, as those of `pytest --perf`."""
+
+_STRICT = {Status.INCONCLUSIVE, Status.NO_BASELINE}
+
+
+def merge(parts: Mapping[Path, SessionRecord], command: str) -> SessionRecord:
+    """One session with the suites of all, in their order; its id is that of the first.
+
+    The chance of a false alarm adds up: `alpha` of the whole is the sum of the parts'.
+
+    Args:
+        parts: the session in each file.
+        command: what made it.
+
+    Raises:
+        ReportError: they are not parts of one run; names two files and what differs.
+    """
+    first_file, first = next(iter(parts.items()))
+    seen: dict[str, Path] = {}
+    for file, part in parts.items():
+        _refuse_apart(first_file, first, file, part, several=len(parts) > 1)
+        for suite in part.suites:
+            if suite.name in seen:
+                raise ReportError(
+                    f"the suite {suite.name!r} is in {seen[suite.name]}, too",
+                    where=str(file),
+                    next_step="give each part suites of its own: pytest --perf suites/NAME",
+                )
+            seen[suite.name] = file
+    ends = [_start(part) + timedelta(seconds=part.seconds) for part in parts.values()]
+    started = min(_start(part) for part in parts.values())
+    every = list(parts.values())
+    return first.model_copy(
+        update={
+            "started": started.isoformat(timespec="seconds"),
+            "seconds": round((max(ends) - started).total_seconds(), 1),
+            "command": command,
+            "complete": all(part.complete for part in every),
+            "settings": {
+                **first.settings,
+                "alpha": sum(float(part.settings.get("alpha", 0)) for part in every),
+                "limits": sum(int(part.settings.get("limits", 0)) for part in every),
+                "seconds": max(float(part.settings.get("seconds", 0)) for part in every),
+                "strict": any(part.settings.get("strict") for part in every),
+                "allow_skip": sorted({name for part in every for name in _allowed(part)}),
+            },
+            "suites": tuple(_noted(suite, first, part) for part in every for suite in part.suites),
+        }
+    )
+
+
+def absent(session: SessionRecord, expected: Collection[str]) -> tuple[PerfgateError, ...]:
+    """What of `expected` suites the session has not; and that it was cut short, where it was."""
+    suites = {suite.name for suite in session.suites}
+    problems = [
+        ReportError(
+            f"no part has the suite {name!r}",
+            valid=", ".join(sorted(suites)),
+            next_step="look at the job that should have measured it",
+        )
+        for name in dict.fromkeys(expected)
+        if name not in suites
+    ]
+    if not session.complete:
+        problems.append(ReportError("a part was cut short: not all of its suites were measured"))
+    return tuple(problems)
+
+
+def exit_code(session: SessionRecord, problems: int) -> int:
+    """As of `pytest --perf` with these verdicts; `problems` counts absences."""
+    verdicts = [verdict for suite in session.suites for verdict in suite.verdicts]
+    strict = bool(session.settings.get("strict"))
+    statuses = {verdict.status for verdict in verdicts}
+    if Status.FAIL in statuses:
+        return BROKEN
+    skipped = any(
+        verdict.status is Status.SKIPPED
+        and not any(
+            fnmatchcase(f"{verdict.recipe}-{verdict.metric}", pattern)
+            for pattern in _allowed(session)
+        )
+        for verdict in verdicts
+    )
+    unproven = Status.ERROR in statuses or (strict and (skipped or bool(statuses & _STRICT)))
+    unmeasured = not any(status.is_measured for status in statuses)
+    return NOT_PROVEN if unproven or problems or (strict and unmeasured) else 0
+
+
+def _refuse_apart(
+    first_file: Path, first: SessionRecord, file: Path, part: SessionRecord, *, several: bool
+) -> None:
+    """Check that two sessions can be parts of one run."""
+    for what, ours, theirs in (
+        ("commit", first.commit, part.commit),
+        ("machine", first.machine.id, part.machine.id),
+        ("base", str(first.settings.get("base", "")), str(part.settings.get("base", ""))),
+    ):
+        if ours != theirs:
+            raise ReportError(
+                f"its {what} is {theirs or 'not known'}, that of {first_file} "
+                f"{ours or 'not known'}: they are no parts of one run",
+                where=str(file),
+                next_step="pytest-perfgate report A.json B.json compares two sessions",
+            )
+    if part.dirty and several:
+        raise ReportError(
+            "it measured files that were not committed: whether the other parts had them is not "
+            "known",
+            where=str(file),
+            next_step="measure all parts of a clean checkout",
+        )
+
+
+def _noted(suite: SuiteRecord, first: SessionRecord, part: SessionRecord) -> SuiteRecord:
+    """The suite, with how its environment differs from the one that the session names."""
+    lines = differences(first.environment, part.environment)
+    if not lines:
+        return suite
+    note = f"measured in another environment than the first suite: {'; '.join(lines)}"
+    return suite.model_copy(update={"notes": (*suite.notes, note)})
+
+
+def _allowed(session: SessionRecord) -> Sequence[str]:
+    names = session.settings.get("allow_skip", [])
+    return [str(name) for name in names] if isinstance(names, list | tuple) else []
+
+
+def _start(session: SessionRecord) -> datetime:
+    return datetime.fromisoformat(session.started)

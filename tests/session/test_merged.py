@@ -1,0 +1,131 @@
+"""Sessions of a sharded run as one: joined, refused, and its exit code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pytest_perfgate.cli.main import main
+from pytest_perfgate.errors import ReportError
+from pytest_perfgate.plugin import options
+from pytest_perfgate.records.session import SessionRecord
+from pytest_perfgate.records.verdict import Status
+from pytest_perfgate.report.session_files import read
+from pytest_perfgate.session import merged
+
+from tests.report.pairs import calm
+from tests.report.sessions import verdict
+
+A, B = Path("a.json"), Path("b.json")
+
+
+def part(
+    name: str, *statuses: Status, settings: dict[str, Any] | None = None, **changes: Any
+) -> SessionRecord:
+    """A session of one suite whose budgets ended so, of a clean checkout."""
+    session = calm()
+    verdicts = tuple(verdict("int8", "latency_p50", status) for status in statuses)
+    suite = session.suites[0].model_copy(update={"name": name, "verdicts": verdicts})
+    given = {"alpha": 0.01, "limits": 3, "seconds": 60.0, **(settings or {})}
+    return session.model_copy(
+        update={"suites": (suite,), "dirty": False, "settings": given, **changes}
+    )
+
+
+def test_the_whole_has_the_suites_of_all_and_their_chances() -> None:
+    """From the first start to the last end."""
+    late = part("text", Status.PASS, started="2026-11-23T15:11:31+00:00", seconds=60.0)
+    whole = merged.merge({A: part("digits", Status.PASS), B: late}, "merge")
+    assert [suite.name for suite in whole.suites] == ["digits", "text"]
+    assert (whole.settings["alpha"], whole.settings["limits"]) == (0.02, 6)
+    assert whole.seconds == 660
+    assert whole.complete
+    assert merged.absent(whole, ["text"]) == ()
+
+
+def test_another_environment_is_a_note_of_its_suite() -> None:
+    """Machines of one kind may have other kernels."""
+    first = part("digits", Status.PASS)
+    other = first.environment.model_copy(update={"kernel": "7.0"})
+    whole = merged.merge({A: first, B: part("text", Status.PASS, environment=other)}, "merge")
+    assert whole.suites[0].notes == first.suites[0].notes
+    assert "-> 7.0" in whole.suites[1].notes[-1]
+
+
+@pytest.mark.parametrize(
+    ("other", "problem"),
+    [
+        (part("text", commit="f" * 40), "its commit is ffff"),
+        (part("text", settings={"base": "main"}), "its base is main"),
+        (part("text", dirty=True), "files that were not committed"),
+        (part("digits"), "the suite 'digits' is in a.json, too"),
+        (
+            part("text", machine=calm().machine.model_copy(update={"cpu": "Another CPU"})),
+            "its machine is ",
+        ),
+    ],
+)
+def test_what_is_no_part_of_one_run_is_refused(other: SessionRecord, problem: str) -> None:
+    """With the file and what differs."""
+    with pytest.raises(ReportError, match=problem) as refused:
+        merged.merge({A: part("digits"), B: other}, "merge")
+    assert refused.value.where == "b.json"
+
+
+def test_one_session_may_have_measured_what_was_not_committed() -> None:
+    """There is no other part that it could differ from; beside one it is refused, first or not."""
+    dirty = part("digits", Status.PASS, dirty=True)
+    assert merged.merge({A: dirty}, "merge").dirty
+    with pytest.raises(ReportError, match="not committed"):
+        merged.merge({A: dirty, B: part("text")}, "merge")
+
+
+STRICT = {"strict": True}
+ALLOWED = {"strict": True, "allow_skip": ["int8-*"]}
+
+
+@pytest.mark.parametrize(
+    ("statuses", "settings", "problems", "code"),
+    [
+        ([Status.PASS, Status.INCONCLUSIVE, Status.NO_BASELINE, Status.SKIPPED], {}, 0, 0),
+        ([Status.PASS, Status.FAIL, Status.ERROR], {}, 0, merged.BROKEN),
+        ([Status.PASS, Status.ERROR], {}, 0, merged.NOT_PROVEN),
+        ([Status.PASS, Status.INCONCLUSIVE], STRICT, 0, merged.NOT_PROVEN),
+        ([Status.PASS, Status.SKIPPED], STRICT, 0, merged.NOT_PROVEN),
+        ([Status.PASS, Status.SKIPPED], ALLOWED, 0, 0),
+        ([Status.SKIPPED], ALLOWED, 0, merged.NOT_PROVEN),
+        ([Status.PASS], {}, 1, merged.NOT_PROVEN),
+    ],
+)
+def test_its_exit_code_is_that_of_one_session(
+    statuses: list[Status], settings: dict[str, Any], problems: int, code: int
+) -> None:
+    """A part that is strict makes the whole strict; what was not measured is never green."""
+    whole = merged.merge(
+        {A: part("digits", Status.PASS), B: part("text", *statuses, settings=settings)}, "merge"
+    )
+    if statuses == [Status.SKIPPED]:
+        whole = part("text", *statuses, settings=settings)
+    assert merged.exit_code(whole, problems) == code
+
+
+def test_the_codes_are_those_of_pytest() -> None:
+    """Which `pytest --perf` ends with."""
+    assert merged.NOT_PROVEN == options.NOT_PROVEN
+    assert merged.BROKEN == pytest.ExitCode.TESTS_FAILED
+
+
+def test_the_command_writes_a_page_and_misses_what_is_expected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A job that never ran is not green by absence."""
+    monkeypatch.chdir(tmp_path)
+    for file, session in ((A, part("digits", Status.PASS)), (B, part("text", Status.PASS))):
+        file.write_text(session.model_dump_json(), encoding="utf-8")
+    assert main(["merge", "a.json", "b.json", "--expect", "text"]) == 0
+    assert "All 2 budgets are kept" in " ".join(capsys.readouterr().out.split())
+    (page,) = Path("reports").glob("2*.html")
+    assert [suite.name for suite in read(page.with_suffix(".json")).suites] == ["digits", "text"]
+    assert main(["merge", "a.json", "--expect", "digits", "--expect", "text"]) == 10
+    assert "no part has the suite 'text'" in capsys.readouterr().err
