@@ -29,8 +29,8 @@ class Item:
     """Something in the cache that can be removed by itself.
 
     Attributes:
-        kind: of an artifact, "evaluation", "training", "compiled", "step cache", "search", "crash",
-            "fetched", "link", or "unfinished".
+        kind: of an artifact, "evaluation", "training", "compiled", "step cache", "digests",
+            "search", "crash", "fetched", "link", or "unfinished".
         paths: files and folders; the first names it.
         about: what it is, "" for unknown.
         files: the project's files that it rests on.
@@ -179,6 +179,8 @@ def _others(root: Path) -> Iterator[Item]:
             yield _item("compiled", (folder,), "code of a runtime", "")
     for folder in _folders(root / "caches"):
         yield _item("step cache", (folder,), f"what speeds up {folder.name}", "")
+    for folder in _folders(root / "digests"):
+        yield _item("digests", (folder,), "digests of image files", "")
     for folder in _folders(root / "searches"):
         yield _item(SEARCH, (folder,), "values that were chosen", "")
     for folder in _folders(root / fetched_files.FOLDER):
