@@ -110,8 +110,8 @@ def suite(project: Project) -> dict[str, Any]:
     return found
 
 
-ONE_IN_SEVEN = '''\
-"""The same runtime, but every seventh inference waits."""
+ONE_IN_FOUR = '''\
+"""The same runtime, but every fourth inference waits."""
 
 import itertools
 import time
@@ -130,17 +130,17 @@ class SlowSession(OnnxSession):
     numbers = itertools.count()
 
     def run(self, batch):
-        time.sleep(0.04 if next(self.numbers) % 7 == 3 else 0.004)
+        time.sleep(0.04 if next(self.numbers) % 4 == 3 else 0.004)
         return super().run(batch)
 '''
 
 
 def test_few_slow_images_are_red_while_the_median_stays(versions: Project) -> None:
-    """One image in seven takes several times as long: a budget on the tail is broken, and terminal
+    """One image in four takes several times as long: a budget on the tail is broken, and terminal
     and page say by how much, beside the median.
     """
     versions.write(RECIPES.replace('latency_p50 = { regression = "10%" }', TAIL_BUDGET))
-    (versions.root / "slow.py").write_text(ONE_IN_SEVEN)
+    (versions.root / "slow.py").write_text(ONE_IN_FOUR)
     result = versions.run("--perf-base", "HEAD", "-k", "latency_tail", *DECIDED, page=True)
     assert versions.verdicts() == {"slow-latency_tail": "FAIL"}
     text = " ".join(result.stdout.str().split())
