@@ -99,7 +99,7 @@ def measure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     def run(library: nvml.Library | None, *labels: str, **more: Any) -> dict[str, Any]:
         monkeypatch.setattr(nvml, "connect", lambda: (library, "" if library else "no driver"))
         job = protocol.LaunchJob(
-            index=2,
+            index=0,
             cores=tuple(usable_cores()[:1]),
             preload=(),
             separate=False,
@@ -161,6 +161,18 @@ def test_the_first_launch_has_a_yardstick_as_long_as_its_arms_turns(measure: Any
     assert said["ArmMeasured yardstick"].launch.values.keys() == {"pieces_4"}
     said = measure(None, "cpu", "yardstick", longest=16, batches=())
     assert said["ArmMeasured yardstick"].launch.values.keys() == {"pieces_4", "pieces_16"}
+    assert len(said["ArmMeasured yardstick"].launch.inference) == 8
+
+
+def test_a_yardstick_that_no_verdict_needs_leaves_its_visits_to_the_others(measure: Any) -> None:
+    """In every second of two visits it has half of the rounds; other arms, and a yardstick that
+    shares its block, have all of theirs.
+    """
+    apart = (("cpu",), ("yardstick",))
+    said = measure(None, "cpu", "yardstick", blocks=apart, yardstick_every=2, batches=())
+    assert len(said["ArmMeasured cpu"].launch.inference) == 8
+    assert len(said["ArmMeasured yardstick"].launch.inference) == 4
+    said = measure(None, "cpu", "yardstick", yardstick_every=2, batches=())
     assert len(said["ArmMeasured yardstick"].launch.inference) == 8
 
 

@@ -196,6 +196,7 @@ class Bench(contextlib.ExitStack):
             seconds=launch_seconds(len(measured)),
             longest=self.yardsticks.longest,
             paced=self.yardsticks.paced,
+            yardstick_every=self.yardsticks.every,
             started=round(time.monotonic() - self._start, 3),
         )
         self._count += 1

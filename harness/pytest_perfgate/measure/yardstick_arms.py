@@ -9,6 +9,9 @@ from pytest_perfgate.records.launch import Launch
 from pytest_perfgate.records.yardsticks import LENGTHS, SHORTEST, measured_lengths
 from pytest_perfgate.worker.protocol import YARDSTICK, ArmFailed, ArmMeasured, ArmSpec
 
+_THIN = 4
+"""It takes as long as an arm, and none of its turns is compared with another arm's."""
+
 
 class Yardsticks:
     """That of the cores, and one for each GPU that recipes run on.
@@ -17,13 +20,21 @@ class Yardsticks:
         cores: launches of the cores' yardstick.
         devices: launches of the GPUs', by UUID.
         lacking: why a GPU has none, "" while it is not known to lack one.
+        every: that of the cores takes its turns in every so many visits of a launch.
     """
 
     def __init__(self) -> None:
         self.cores: list[Launch] = []
         self.devices: dict[str, list[Launch]] = {}
         self.lacking = ""
+        self.every = 1
         self._stored = SHORTEST
+
+    def thin(self) -> None:
+        """Leaves most of the launches' time to the recipes: no verdict of the session goes through
+        the yardstick. It stays as the measure of this session beside others.
+        """
+        self.every = _THIN
 
     def correct_also(self, pieces: Iterable[int]) -> None:
         """Lengths to measure besides: those that stored times were stored with."""

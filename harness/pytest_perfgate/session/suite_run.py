@@ -97,6 +97,8 @@ class SuiteRun:
             searches=values.searches,
         )
         self._bench.yardsticks.correct_also(self._judge.pieces)
+        if base is not None and not settings.update:
+            self._bench.yardsticks.thin()
         self._launches = SuiteLaunches(
             suite.name,
             wanted,

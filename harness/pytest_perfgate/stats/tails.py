@@ -15,8 +15,8 @@ gives a score in [-1, 1] that changes its sign when the arms are exchanged,
 and a bet of the share l multiplies what is held by 1 + l * score, which gains nothing on average
 under symmetry. By Ville's inequality (1939) the chance that what is held *ever* reaches 1 / alpha
 is at most alpha (Ramdas, Grünwald, Vovk & Shafer 2023). A launch without far rounds neither gains
-nor loses; where noise makes many rounds far, each counts for less. `python -m benchmarks.verdicts
---simulate tails` compares it with the signs of percentiles.
+nor loses; where noise makes many rounds far, each counts for less. It is compared with the signs of
+percentiles by `python -m benchmarks.simulated_tails`.
 
 **That no more than a share of the images are slower** (`share_bound`) is said at the looks of
 `KEEPING`, by the larger of two bounds: Student's t over the launches' shares, and the binomial

@@ -168,13 +168,13 @@ class LaunchPlan:
 
     Attributes:
         blocks: labels of arms that take turns with each other; an arm in none of them leaves.
-        rounds: of a block.
+        rounds, seconds: of a block, and after which no visit begins, however few those were.
         batches, energies: labels of the arms whose batches or energy are measured too.
-        seconds: after which no visit begins, however few the rounds were.
         started: seconds since the suite's first launch.
         turns: `ALTERNATE` or `BLOCKED`.
         longest: the longest yardstick, in pieces (`pytest_perfgate.records.yardsticks`).
         paced: whether the longest is at least as long as the arms' turns.
+        yardstick_every: of so many visits, the yardstick of the cores takes part in the first.
     """
 
     blocks: tuple[tuple[str, ...], ...]
@@ -186,6 +186,7 @@ class LaunchPlan:
     turns: str = ALTERNATE
     longest: int = SHORTEST
     paced: bool = False
+    yardstick_every: int = 1
 
 
 @dataclass(frozen=True)
