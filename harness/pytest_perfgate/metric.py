@@ -10,6 +10,9 @@ from typing import TypedDict, Unpack
 
 from pytest_perfgate.units import Unit
 
+OVER_FOLDS = "@folds"
+"""The end of the name of a score over folds: `map@folds`."""
+
 
 class Better(StrEnum):
     """The good direction of a metric."""
@@ -26,6 +29,7 @@ class Rule(StrEnum):
     EXACT = "exact"  # no uncertainty: the same artifact always gives the same value
     ONCE = "once"  # one observation, and nothing that says how far off another would be
     STRETCHES = "stretches"  # one long run; its stretches are the sample
+    FOLDS = "folds"  # models without a part of the data, tested on it; the folds are the sample
 
 
 class Flags(TypedDict, total=False):
@@ -76,7 +80,21 @@ class Metric:
     @property
     def alone(self) -> bool:
         """Whether it is compared with nothing: no reference's value, no stored one."""
-        return self.rule in {Rule.ONCE, Rule.STRETCHES}
+        return self.rule in {Rule.ONCE, Rule.STRETCHES, Rule.FOLDS}
+
+    @property
+    def over_folds(self) -> Metric:
+        """A score of predictions as the mean over the folds of a recipe."""
+        return Metric(
+            f"{self.name}{OVER_FOLDS}",
+            self.unit,
+            self.better,
+            Rule.FOLDS,
+            self.relative,
+            f"{self.meaning} The mean over the folds of a recipe, each a model of its own that is "
+            "tested on the training images that it was not trained with.",
+            optional=True,
+        )
 
     @classmethod
     def seconds(cls, name: str, meaning: str, **flags: Unpack[Flags]) -> Metric:

@@ -319,6 +319,7 @@ class Bench(contextlib.ExitStack):
                 "unmeasured": {**common["unmeasured"], **prepared.accuracy.unmeasured},
                 "parity": prepared.parity,
                 "growth": prepared.growth,
+                "folds": prepared.answer.folds,
                 "load_time_cold": answer.load_time_cold,
                 "worse": prepared.worse,
                 "runtime_facts": self._facts.get(label, answer.facts),

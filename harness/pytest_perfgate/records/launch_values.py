@@ -6,7 +6,7 @@ import math
 import statistics
 from collections.abc import Sequence
 
-from pytest_perfgate.metric import PARITY, Metric, Rule
+from pytest_perfgate.metric import OVER_FOLDS, PARITY, Metric, Rule
 from pytest_perfgate.records.launch import Growth, Launch
 from pytest_perfgate.records.recipe_record import RecipeRecord
 from pytest_perfgate.records.session import Spread
@@ -205,6 +205,10 @@ def level(record: RecipeRecord, metric: Metric) -> float | None:
         return record.parity.value if record.parity else None
     if metric.rule is Rule.STRETCHES:
         return statistics.fmean(record.growth.stretches) if record.growth else None
+    if metric.rule is Rule.FOLDS:
+        scores = record.folds.scores if record.folds else {}
+        over = scores.get(metric.name.removesuffix(OVER_FOLDS))
+        return statistics.fmean(over) if over else None
     if metric.name == "load_time_cold":
         return record.load_time_cold
     if metric.name == "build_time":  # the first link is the model itself

@@ -161,6 +161,21 @@ class SearchSpec:
 
 
 @dataclass(frozen=True)
+class FoldSpec:
+    """Cross-validation of a recipe: `folds = 5`, or `{ count = 5, by = "module:function" }`.
+
+    Attributes:
+        count: models, each trained without one of as many parts.
+        split: the data that are taken apart, those that the recipe's steps train with.
+        by: import path of the function that gives the group of each image, "" for none.
+    """
+
+    count: int
+    split: str
+    by: str = ""
+
+
+@dataclass(frozen=True)
 class PlantedFault:
     """A fault that `pytest-perfgate prove` plants in one recipe of a suite.
 
@@ -202,6 +217,7 @@ class Recipe:
         chain: every step from the model on, the inherited ones first.
         own_steps: how many of `chain`, from its end, the recipe added itself.
         workload: what an arm does in its turn; of one kind in a whole line.
+        folds: its cross-validation, None for none.
         search: the ranges that stand in it, None for none; it is built only once values are in
             their places, until then the first value of each stands there.
         output_tolerance: see `OUTPUT_TOLERANCE`.
@@ -218,6 +234,7 @@ class Recipe:
     budgets: tuple[Budget, ...]
     workload: WorkloadSpec = WorkloadSpec()
     search: SearchSpec | None = None
+    folds: FoldSpec | None = None
     output_tolerance: float = OUTPUT_TOLERANCE
     runtime_tolerance: float | None = None
 

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from pytest_perfgate.frozen import Frozen, Message
 from pytest_perfgate.records.accuracy import Accuracy
+from pytest_perfgate.records.folds import Folds
 from pytest_perfgate.records.image_losses import WorseImage
 from pytest_perfgate.records.launch import Growth, Launch, Parity
 from pytest_perfgate.records.profile import Profile
@@ -68,7 +69,7 @@ class RecipeRecord(Frozen):
     `worse` are the images that the recipe does worse than its reference, the worst first; None:
     not looked at. `profile` is where the time of an inference goes; None: not taken.
     `unmeasured` says of metrics why they have no value. `search` is how values of its chain were
-    found; None: they stand in the suite file.
+    found; None: they stand in the suite file. `folds` is its cross-validation; None: it has none.
     """
 
     name: str
@@ -88,6 +89,7 @@ class RecipeRecord(Frozen):
     worse: tuple[WorseImage, ...] | None = None
     profile: Profile | None = None
     search: Search | None = None
+    folds: Folds | None = None
 
     @property
     def runtime_name(self) -> str:

@@ -15,6 +15,7 @@ from pytest_perfgate.measure.bench import Bench
 from pytest_perfgate.measure.preparation import Progress
 from pytest_perfgate.metric import TAIL
 from pytest_perfgate.records.launch_values import spread_of
+from pytest_perfgate.records.recipe import Recipe
 from pytest_perfgate.records.recipe_record import Failure, RecipeRecord
 from pytest_perfgate.records.session import SuiteRecord
 from pytest_perfgate.records.settings import Settings
@@ -35,6 +36,16 @@ from pytest_perfgate.verdicts.gpu_clock import clock_effects, launch_gaps
 from pytest_perfgate.verdicts.judge import summarise
 from pytest_perfgate.verdicts.no_gain import without_gain
 from pytest_perfgate.verdicts.tail_bounds import slow_tails
+
+
+def folds_cost(suite: str, recipe: Recipe) -> str:
+    """What the folds of a recipe cost, before they start."""
+    count = recipe.folds.count if recipe.folds else 0
+    steps = " -> ".join(spec.name for spec in recipe.chain)
+    return (
+        f"{suite}: the folds of {recipe.name} build and test {count} more models ({steps}): about "
+        f"{count} times what its own takes, less those in the cache"
+    )
 
 
 class SuiteRun:
@@ -119,6 +130,9 @@ class SuiteRun:
     def run(self) -> SuiteRecord:
         """Everything, in its order."""
         phases = {}
+        for recipe in self._recipes:
+            if recipe.folds is not None:
+                self._say(folds_cost(self._suite.name, recipe))
         with self._bench:
             clock = time.monotonic()
             if self._suite.corruptions is not None:

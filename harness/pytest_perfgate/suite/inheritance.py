@@ -29,6 +29,7 @@ from pytest_perfgate.suite.chain import (
     takers,
     way_to,
 )
+from pytest_perfgate.suite.folds import read_folds
 from pytest_perfgate.suite.metrics import metrics_of_workload, task_of
 from pytest_perfgate.suite.recipe_tables import RecipeTables
 from pytest_perfgate.suite.state import in_order
@@ -219,7 +220,9 @@ class Inheritance:
             )
             for metric, limits in table.budgets.items()
         )
+        folds = read_folds(self._place, where, table.folds, chain, table.budgets)
         return Recipe(
+            folds=folds,
             name=name,
             parent=table.parent,
             reference=prefix.reference,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pytest_perfgate import registry
-from pytest_perfgate.metric import OF_EVERY_WORKLOAD, PERFORMANCE, Metric
+from pytest_perfgate.metric import OF_EVERY_WORKLOAD, PERFORMANCE, Metric, Rule
 from pytest_perfgate.records.session import SessionRecord, SuiteRecord
 from pytest_perfgate.suite.corruptions import corruption_metrics
 from pytest_perfgate.tasks import Task
@@ -33,8 +33,8 @@ def own_metrics(task: str) -> dict[str, Metric]:
 
 
 def _scores_of(task: Task) -> dict[str, Metric]:
-    """A task's metrics of accuracy, those of corrupted images last."""
-    return {**task.metrics, **corruption_metrics(task)}
+    """A task's metrics of accuracy; those of corrupted images and those over folds last."""
+    return {**task.metrics, **corruption_metrics(task), **_over_folds(task.metrics)}
 
 
 def _with_performance(scores: Mapping[str, Metric]) -> Mapping[str, Metric]:
@@ -42,6 +42,16 @@ def _with_performance(scores: Mapping[str, Metric]) -> Mapping[str, Metric]:
     for name in registry.names(registry.WORKLOADS):
         metrics |= registry.find(registry.WORKLOADS, name).metrics
     return metrics
+
+
+def _over_folds(scores: Mapping[str, Metric]) -> dict[str, Metric]:
+    """The scores that a recipe with folds has over them, by name."""
+    metrics = [
+        metric.over_folds
+        for metric in scores.values()
+        if metric.rule is Rule.IMAGES and not metric.against_reference
+    ]
+    return {metric.name: metric for metric in metrics}
 
 
 def class_score_of(task: str) -> str:

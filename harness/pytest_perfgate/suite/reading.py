@@ -207,6 +207,12 @@ def _recipe(
     """
     recipe, spans = inheritance.resolve(name), tables.ranges.get(name, ())
     table = tables.tables[name]
+    if spans and recipe.folds is not None:
+        raise place.error(
+            "the recipe has ranges: each trial of the search would train its folds",
+            f"recipe {name!r}: folds",
+            next_step=f"pytest-perfgate freeze {name}, then add folds to the recipe that it writes",
+        )
     workload: Workload = registry.find(registry.WORKLOADS, recipe.workload.name)
     measured = metrics_of_workload(workload, task_of(task))
     search = ranges.read_search(place, table, spans, recipe, metrics, measured)

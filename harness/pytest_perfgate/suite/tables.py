@@ -158,6 +158,15 @@ class ChoicesTable(_Strict):
     choices: list[Any] = Field(min_length=2, description="values")
 
 
+class FoldsTable(_Strict):
+    """The cross-validation of a recipe; its count alone may stand for it."""
+
+    count: int = Field(ge=2, le=50, description="models, each trained without one part of the data")
+    by: str = Field(
+        "", description='"package.module:function" that gives the group of each image of the data'
+    )
+
+
 class RecipeTable(_Strict):
     """One `[[recipe]]`."""
 
@@ -178,6 +187,11 @@ class RecipeTable(_Strict):
     )
     workload: str | dict[str, Any] | None = Field(
         None, description="the workload; missing options are the parent's"
+    )
+    folds: Annotated[StrictInt, Field(ge=2, le=50)] | FoldsTable | None = Field(
+        None,
+        description="cross-validation: models by the same steps, each trained without one part of "
+        "the training data and tested on it; or a table",
     )
     search: SearchTable | None = Field(
         None, description="limits of the search for values of its ranges"

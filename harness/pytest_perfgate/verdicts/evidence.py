@@ -18,6 +18,7 @@ BOOTSTRAP_ONE = "bootstrap over"
 EXACT = "exact"
 ONCE = "observed once"
 STRETCHES = "Student's t over stretches of one run"
+FOLDS = "Student's t over folds, variance corrected for their overlap (Nadeau and Bengio 2003)"
 FAR_ROUNDS = "far rounds of launches (e-process)"
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from datetime import datetime
 
-from pytest_perfgate.metric import TAIL, Better, Metric, Rule
+from pytest_perfgate.metric import OVER_FOLDS, TAIL, Better, Metric, Rule
 from pytest_perfgate.records.accuracy import Doubt
 from pytest_perfgate.records.alike import OF_BATCHES, batch_of_record, unlike, unlike_batches
 from pytest_perfgate.records.launch_values import growth_resolution, launch_values, level
@@ -141,6 +141,10 @@ def shown(metric: Metric, record: RecipeRecord) -> tuple[float | None, float | N
         return value, _finite(interval.low), _finite(interval.high)
     from pytest_perfgate.stats.sequential import fixed_bounds
 
+    if metric.rule is Rule.FOLDS:
+        score = metric.name.removesuffix(OVER_FOLDS)
+        bounds = record.folds.bounds(score, SHOWN / 2) if record.folds else None
+        return (value, None, None) if bounds is None else (value, bounds[1], bounds[2])
     if metric.rule is Rule.STRETCHES and record.growth is not None:
         least = growth_resolution(record.growth)
         _, low, high = fixed_bounds(record.growth.stretches, SHOWN / 2, least_sd=least)

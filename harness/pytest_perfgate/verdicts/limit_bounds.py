@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import replace
 
-from pytest_perfgate.metric import PARITY, Metric, Rule
+from pytest_perfgate.metric import OVER_FOLDS, PARITY, Metric, Rule
 from pytest_perfgate.records.accuracy import Accuracy
 from pytest_perfgate.records.launch_values import (
     growth_resolution,
@@ -26,6 +26,7 @@ from pytest_perfgate.verdicts.evidence import (
     BOOTSTRAP,
     BOOTSTRAP_ONE,
     EXACT,
+    FOLDS,
     ONCE,
     SIGNS,
     STRETCHES,
@@ -64,6 +65,8 @@ def absolute(metric: Metric, evidence: Evidence, risk: Risk) -> Compared | None:
         return replace(exact(value, "value", ""), method=ONCE, note=ONCE)
     if metric.rule is Rule.STRETCHES:
         return _growth(record, risk)
+    if metric.rule is Rule.FOLDS:
+        return _over_folds(metric, record, risk)
     if metric.rule is Rule.IMAGES:
         return _accuracy_absolute(metric, record, risk)
     return from_launches(map(log_value, launch_values(record, metric).values()), risk, "value", "")
@@ -155,6 +158,20 @@ def _growth(record: RecipeRecord, risk: Risk) -> Compared | None:
     return Compared(
         estimate, fail_low, fail_high, keep_low, keep_high, len(grown), "value", method=STRETCHES
     )
+
+
+def _over_folds(metric: Metric, record: RecipeRecord, risk: Risk) -> Compared | None:
+    """The mean of a score over folds, with the corrected variance of its scatter."""
+    score = metric.name.removesuffix(OVER_FOLDS)
+    fail, keep = (
+        record.folds.bounds(score, alpha) if record.folds else None
+        for alpha in (risk.fail, risk.keep)
+    )
+    if record.folds is None or fail is None or keep is None:
+        return None
+    estimate, *bounds = fail
+    count = len(record.folds.tested)
+    return Compared(estimate, bounds[0], bounds[1], keep[1], keep[2], count, "value", method=FOLDS)
 
 
 def exact(value: float, scale: str, against: str) -> Compared:

@@ -22,7 +22,11 @@ def reason(limit: Limit, metric: Metric, compared: Compared, status: Status) -> 
         return f"{measured}: {limit_text} is broken{note}"
     if status is Status.PASS:
         return f"{measured}: {limit_text} is kept{note}"
-    units = {Rule.IMAGES: ("image", "images"), Rule.STRETCHES: ("stretch", "stretches")}
+    units = {
+        Rule.IMAGES: ("image", "images"),
+        Rule.STRETCHES: ("stretch", "stretches"),
+        Rule.FOLDS: ("fold", "folds"),
+    }
     one, many = units.get(metric.rule, ("launch", "launches"))
     if compared.unit:
         one, many = compared.unit, f"{compared.unit}s"
@@ -127,6 +131,8 @@ def next_step(
 def _to_decide(worst: LimitResult, metric: Metric, pace: float | None, risk: Risk) -> str:
     if metric.rule is Rule.IMAGES:
         return "add validation images, or widen the budget"
+    if metric.rule is Rule.FOLDS:
+        return "add folds or training images, or widen the budget"
     if metric.rule is Rule.STRETCHES:
         return "widen the budget: one run cannot distinguish a leak from growth within the noise"
     from pytest_perfgate.stats.sequential import KEEPING, fewest

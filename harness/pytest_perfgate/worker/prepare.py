@@ -22,7 +22,7 @@ from pytest_perfgate.building.keys import evaluation_key, trial_key
 from pytest_perfgate.building.near_duplicates import Likeness
 from pytest_perfgate.building.opening import context_of, open_session
 from pytest_perfgate.building.project_code import Watch
-from pytest_perfgate.building.suite_data import VALIDATION, SuiteData
+from pytest_perfgate.building.suite_data import VALIDATION, DigestProgress, SuiteData
 from pytest_perfgate.errors import PerfgateError, RuntimeFault
 from pytest_perfgate.files import replacing
 from pytest_perfgate.records.accuracy import Accuracy, Doubt
@@ -30,10 +30,12 @@ from pytest_perfgate.records.recipe import Recipe, Suite
 from pytest_perfgate.runtimes import InferenceSession
 from pytest_perfgate.suite.preloads import preloads
 from pytest_perfgate.worker.corrupted_evaluation import CleanEvaluation, with_corrupted
+from pytest_perfgate.worker.folds import cross_validated
 from pytest_perfgate.worker.loading import preload
-from pytest_perfgate.worker.protocol import Prepared, PrepareJob, Send, WorkProgress, failure
+from pytest_perfgate.worker.protocol import Prepared, PrepareJob, Send, failure
 from pytest_perfgate.worker.reference_check import below_minimum, doubt_by_trial, doubt_of
 from pytest_perfgate.worker.reference_trial import Trial
+from pytest_perfgate.worker.sparse_progress import SparseProgress
 from pytest_perfgate.workloads.evaluated_outputs import (
     EvaluatedOutputs,
     OutputRecorder,
@@ -42,7 +44,6 @@ from pytest_perfgate.workloads.evaluated_outputs import (
 from pytest_perfgate.workloads.frame_order import FrameRun, starts_of
 from pytest_perfgate.workloads.varied_images import VariedImages
 
-_EVERY = 0.5  # seconds between progress messages
 _FEWEST_IMAGES, _MOST_IMAGES = 24, 64
 """Validation images that every arm cycles through: a change that slows down one image in twenty has
 one among 64 in 96 of 100 suites, and among 24 in 71."""
@@ -63,7 +64,7 @@ def prepare(job: PrepareJob, send: Send) -> None:
     """
     suite = job.suite
     recipe = suite.recipes[job.recipe]
-    progress = _Progress(send)
+    progress = SparseProgress(send)
     stage = "build"
     try:
         watch = Watch(suite.root, job.cache, progress)
@@ -82,6 +83,13 @@ def prepare(job: PrepareJob, send: Send) -> None:
             suite, recipe, evaluated.artifact, evaluated.evaluation.accuracy, evaluated.key
         )
         accuracy = with_corrupted(clean, store, watch, data, progress)
+        folds = cross_validated(
+            BuildRequest(suite, recipe, store, watch, data, progress),
+            built,
+            lambda model, fold, note: (
+                _evaluation(suite, recipe, model, store, watch, fold, note).evaluation.accuracy
+            ),
+        )
         _write_images(data, job.images)
     except Exception as error:  # noqa: BLE001 - whatever a step raises ends this recipe only
         send(failure(error, stage))
@@ -99,6 +107,7 @@ def prepare(job: PrepareJob, send: Send) -> None:
             files={**built.files, **watch.files()},
             notes=tuple(store.damaged),
             near_duplicates=tuple(near),
+            folds=folds,
         )
     )
 
@@ -141,7 +150,7 @@ def _evaluation(
     store: ArtifactStore,
     watch: Watch,
     data: SuiteData,
-    progress: _Progress,
+    progress: DigestProgress,
 ) -> _Evaluated:
     """Accuracy from the store, or from all validation images when anything it rests on changed."""
     key = evaluation_key(suite, recipe, built.artifact, built.info.digest, data)
@@ -185,7 +194,7 @@ def _tried(
     store: ArtifactStore,
     watch: Watch,
     data: SuiteData,
-    progress: _Progress,
+    progress: DigestProgress,
 ) -> _Evaluated:
     """The evaluation of a reference below a limit of its own, with the doubt from a trial of other
     options. It is stored by itself: a changed limit evaluates nothing anew.
@@ -267,7 +276,7 @@ def _evaluate(
     recipe: Recipe,
     artifact: ArtifactHandle,
     data: SuiteData,
-    progress: _Progress,
+    progress: DigestProgress,
 ) -> tuple[_Evaluation, dict[str, Any], EvaluatedOutputs]:
     session, cold = _open_cold(suite, recipe, artifact, data)
     start = time.perf_counter()
@@ -382,19 +391,3 @@ def _splits_used(recipe: Recipe) -> list[str]:
         step = registry.find(registry.STEPS, spec.name)
         used |= step.splits_with(step.Options.model_validate(dict(spec.options)))
     return sorted(used - {VALIDATION})
-
-
-class _Progress:
-    """Progress messages, not more often than a person can read."""
-
-    def __init__(self, send: Send) -> None:
-        self._send = send
-        self._last = 0.0
-        self._note = ""
-
-    def __call__(self, done: int, total: int, note: str) -> None:
-        now = time.monotonic()
-        if now - self._last < _EVERY and note == self._note:
-            return
-        self._last, self._note = now, note
-        self._send(WorkProgress(done, total, note))

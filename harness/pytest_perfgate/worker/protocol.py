@@ -19,6 +19,7 @@ from pytest_perfgate.machine.conditions import Conditions
 from pytest_perfgate.machine.pipes import Vocabulary
 from pytest_perfgate.machine.processes import is_of_the_machine, problem_of
 from pytest_perfgate.records.accuracy import Accuracy, Ratio
+from pytest_perfgate.records.folds import Folds
 from pytest_perfgate.records.image_losses import Thumbnail, WorseImage
 from pytest_perfgate.records.launch import Growth, Launch, Parity
 from pytest_perfgate.records.near_duplicates import NearDuplicates
@@ -60,9 +61,7 @@ class PredictionPair:
 
 @dataclass(frozen=True)
 class CompareJob:
-    """Compare predictions of recipes with those of their references; the worse images of the
-    labels `shown` are sent too.
-    """
+    """Compare predictions with the references'; `shown`: labels whose worse images are sent."""
 
     suite: Suite
     pairs: tuple[PredictionPair, ...]
@@ -248,6 +247,7 @@ class Prepared:
     files: dict[str, str]
     notes: tuple[str, ...] = ()
     near_duplicates: tuple[NearDuplicates, ...] = ()
+    folds: Folds | None = None
 
 
 @dataclass(frozen=True)
