@@ -111,8 +111,8 @@ def _refuse_shared(digests: Sequence[str], folds: Sequence[int], where: str) -> 
         one, other = shared[0]
         raise DataError(
             f"{count_of(len(shared), 'image is', 'images are')} in two folds (the first: image "
-            f"{one} of fold {folds[one] + 1} is image {other} of fold {folds[other] + 1}): the score "
-            "would look better than it is",
+            f"{one} of fold {folds[one] + 1} is image {other} of fold {folds[other] + 1}): the "
+            "score would look better than it is",
             where=where,
             next_step="take one of the two out, or keep them together: folds = { count = 5, by = "
             '"package.module:function" }',
