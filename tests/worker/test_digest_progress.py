@@ -18,7 +18,7 @@ from pytest_perfgate.tasks import image_files
 from pytest_perfgate.tasks.classification.data import ClassificationData
 from pytest_perfgate.tasks.detection.data import DetectionData
 from pytest_perfgate.tasks.image_files import ImageFiles
-from pytest_perfgate.worker import prepare
+from pytest_perfgate.worker import sparse_progress
 from pytest_perfgate.worker.protocol import WorkProgress
 
 SILENCE = 300.0
@@ -58,7 +58,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
         return np.zeros((8, 8, 3), np.uint8), []
 
     monkeypatch.setattr(image_files, "decode", decode)
-    monkeypatch.setattr(prepare, "time", SimpleNamespace(monotonic=clock.monotonic))
+    monkeypatch.setattr(sparse_progress, "time", SimpleNamespace(monotonic=clock.monotonic))
     return clock
 
 
@@ -85,7 +85,7 @@ def test_images_are_counted_while_they_are_digested(
     suite = reading.read(file, tmp_path).suite
     assert suite is not None
     heard: list[tuple[float, Any]] = []
-    progress = prepare._Progress(lambda message: heard.append((clock.now, message)))
+    progress = sparse_progress.SparseProgress(lambda message: heard.append((clock.now, message)))
     assert len(SuiteData(suite, progress).split("validation").digests) == COUNT
     assert clock.now > 2 * SILENCE
     times = [0.0, *(when for when, _ in heard), clock.now]
