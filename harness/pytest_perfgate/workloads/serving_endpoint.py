@@ -134,7 +134,7 @@ class AtEndpoint(Work):
             result, late = self._run(count, rate, next(seeds), tries=1, judged=False)
             return None if late else (int((result.latency > limit).sum()), count)
 
-        return find_max_rate(run, start)
+        return find_max_rate(run, start, self._options.search_runs)
 
     def _run(
         self, requests: int, rate: float, seed: int, tries: int = _TRIES, *, judged: bool = True

@@ -116,7 +116,7 @@ class InProcess(Work):
             _, tested = self._test(max(_PROVEN, self._options.requests), rate, next(seeds))
             return tested.slow, tested.queries
 
-        return find_max_rate(run, start)
+        return find_max_rate(run, start, self._options.search_runs)
 
     def _test(self, queries: int, rate: float, seed: int) -> tuple[_Ready, Tested]:
         options, context = self._options, self._context

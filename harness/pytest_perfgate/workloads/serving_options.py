@@ -125,6 +125,9 @@ class ServingOptions(OptionsModel):
         description="search the highest rate that keeps `latency_limit`, once per launch; with "
         "`server` only",
     )
+    search_runs: int = Field(
+        12, ge=4, le=100, description="runs of that search at most, in each launch"
+    )
     errors_allowed: float = Field(
         0.0, ge=0, lt=1, description="share of the requests that may fail before it is an ERROR"
     )

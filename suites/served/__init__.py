@@ -1,0 +1,1 @@
+"""The digit detector behind a server."""
