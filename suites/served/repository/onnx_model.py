@@ -17,7 +17,7 @@ _DATATYPES = {
 }
 
 
-class OnnxModel(MLModel):
+class OnnxModel(MLModel):  # type: ignore[misc] # mlserver is not installed beside the session
     """A file in ONNX Runtime, with as many threads as the server has cores."""
 
     async def load(self) -> bool:
