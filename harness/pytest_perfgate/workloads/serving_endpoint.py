@@ -82,6 +82,7 @@ class AtEndpoint(Work):
         self._alone = statistics.median(times[_FIRST_REQUESTS // 2 :])
         self._client = session.load_client(requests)
         self._rates: RateInterval | None = None
+        self._late = ""
         self.columns = options.columns
         self.unmeasured: dict[str, str] = {}
         self.facts = {
@@ -95,8 +96,14 @@ class AtEndpoint(Work):
         """A run of requests."""
         options = self._options
         timed = number < WARM_UP
-        requests = options.requests if timed else min(_FEW, options.requests)
-        run, late = self._run(requests, options.rate or 0.0, options.seed + number)
+        # Where one run of a launch has no times, the launch has none: a second one shows no more.
+        whole = timed and not self._late
+        requests = options.requests if whole else min(_FEW, options.requests)
+        tries = _TRIES if whole else 1
+        run, late = self._run(requests, options.rate or 0.0, options.seed + number, tries)
+        late = self._late or late
+        if timed:
+            self._late = late
         if timed and options.find_max_rate and self._rates is None:
             self._rates = self._find_max_rate(options.rate or 0.0)
         rates = self._rates or RateInterval(None, None)
