@@ -14,8 +14,6 @@ from typing_extensions import override
 from pytest_perfgate import registry
 from pytest_perfgate.registry import Requirement
 from pytest_perfgate.workloads import Work, WorkContext, Workload
-from pytest_perfgate.workloads.serving_endpoint import AtEndpoint
-from pytest_perfgate.workloads.serving_in_process import InProcess
 from pytest_perfgate.workloads.serving_options import COLUMNS, METRICS, ServingOptions
 
 
@@ -37,8 +35,13 @@ class Serving(Workload):
         Raises:
             RuntimeFault: the endpoint cannot be measured.
         """
+        # NumPy is imported with them, and pytest's process reads the options alone.
         if context.endpoint:
+            from pytest_perfgate.workloads.serving_endpoint import AtEndpoint
+
             return AtEndpoint(options, context)
+        from pytest_perfgate.workloads.serving_in_process import InProcess
+
         return InProcess(options, context)
 
     @override
