@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import TypedDict, Unpack
@@ -41,6 +41,37 @@ class Flags(TypedDict, total=False):
     headline: bool
     incomparable_across_recipes: bool
     by_class: bool
+    by_image: bool
+
+
+class Over(StrEnum):
+    """The images that a score at a scope is over."""
+
+    SET = "set"  # those of one further validation set
+    ALL = "all"  # the validation images and each set; a limit holds for each of them
+    WORST = "worst"  # of the validation images and all sets those with the worst score
+    SLICES = "slices"  # each slice of a set; a limit holds for each of them
+
+
+ALL_SETS, WORST_SET = Over.ALL.value, Over.WORST.value
+
+AT = "@"
+"""Between the name of a score and that of its scope: `map@night`."""
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Images that a suite names besides all of its validation images: a set, or slices of one.
+
+    Attributes:
+        name: as written after the `@` of a metric: "night", "all", "worst", "camera".
+        over: which images these are.
+        sliced: of slices, the name of their set; "" for the validation images.
+    """
+
+    name: str
+    over: Over = Over.SET
+    sliced: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,6 +93,8 @@ class Metric:
         incomparable_across_recipes: recipes may differ in the amount of work behind one value, so
             a value is never compared with the reference's.
         by_class: it is a mean over classes, each of which may have a budget.
+        by_image: it is a ratio of sums over images, so that it is known of some of them alone.
+        scope: the images that it is over; None for all validation images.
     """
 
     name: str
@@ -76,6 +109,33 @@ class Metric:
     headline: bool = False
     incomparable_across_recipes: bool = False
     by_class: bool = False
+    by_image: bool = False
+    scope: Scope | None = None
+
+    def at(self, scope: Scope) -> Metric:
+        """The same score over the images of a scope: `map@night`."""
+        meaning = f"{self.meaning} Here: {_IMAGES_OF[scope.over].format(scope.name)}."
+        return replace(self, name=f"{self.name}{AT}{scope.name}", meaning=meaning, scope=scope)
+
+    @property
+    def score_name(self) -> str:
+        """Its name in an evaluation, without the scope."""
+        return self.name if self.scope is None else self.name.removesuffix(f"{AT}{self.scope.name}")
+
+    @property
+    def over(self) -> Over | None:
+        """The images that it is over; None for all validation images."""
+        return None if self.scope is None else self.scope.over
+
+    @property
+    def of_set(self) -> str:
+        """The set whose evaluation has it, "" for the validation images; see `Accuracy.on`."""
+        return self.scope.name if self.scope is not None and self.scope.over is Over.SET else ""
+
+    @property
+    def sliceable(self) -> bool:
+        """Whether an evaluation tells its value for some of the images alone."""
+        return self.by_class or self.by_image or self.against_reference
 
     @property
     def alone(self) -> bool:
@@ -113,6 +173,14 @@ class Metric:
     ) -> Metric:
         """A score of predictions: the images are the sample, compared as a difference."""
         return cls(name, Unit.SCORE, better, Rule.IMAGES, False, meaning, **flags)
+
+
+_IMAGES_OF = {
+    Over.SET: "over the images of the set {}",
+    Over.ALL: "over the validation images and over each set, one by one",
+    Over.WORST: "over the validation images, or over the set whose score is worse",
+    Over.SLICES: "over each slice by {}",
+}
 
 
 def by_name(*metrics: Metric) -> Mapping[str, Metric]:

@@ -6,8 +6,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from pytest_perfgate.building.suite_data import VALIDATION, SuiteData
+from pytest_perfgate.building.suite_data import SuiteData
 from pytest_perfgate.errors import DataError
+from pytest_perfgate.records.recipe import VALIDATION
 from pytest_perfgate.suite.reading import read
 
 from tests.conftest import coco_folder, squares_model

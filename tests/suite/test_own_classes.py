@@ -143,7 +143,9 @@ def test_a_record_imports_no_code(tmp_path: Path) -> None:
     assert "half" in metrics_of(own.task)
     assert own_metrics("detection") == {}
     foreign: Any = SimpleNamespace(
-        suites=[SimpleNamespace(task="os:abort", own_metrics={"x": Metric.score("x", "X.")})]
+        suites=[
+            SimpleNamespace(task="os:abort", scopes=(), own_metrics={"x": Metric.score("x", "X.")})
+        ]
     )
     assert metrics_of_session(foreign)["x"].better is Better.HIGHER
     assert "latency_p50" in metrics_of_session(foreign)

@@ -10,7 +10,8 @@ from pytest_perfgate.records.recipe import Budget, Limit, LimitKind
 from pytest_perfgate.records.recipe_record import RecipeRecord
 from pytest_perfgate.records.verdict import Status
 from pytest_perfgate.verdicts.evidence import Base, Evidence
-from pytest_perfgate.verdicts.judge import judge, summarise
+from pytest_perfgate.verdicts.judge import judge
+from pytest_perfgate.verdicts.shown_values import summarise
 
 from tests.verdicts.judging import NOW, RISK, recipe, stored
 

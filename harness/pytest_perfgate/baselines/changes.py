@@ -6,13 +6,14 @@ Nothing here deletes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from pytest_perfgate.baselines.store import Baseline, Reason, Store, StoredMetric
 from pytest_perfgate.errors import BaselineError
 from pytest_perfgate.machine.steadiness import loud
-from pytest_perfgate.metric import Better, Metric, Rule
+from pytest_perfgate.metric import AT, Better, Metric, Over, Rule
+from pytest_perfgate.records.accuracy import Accuracy
 from pytest_perfgate.records.session import SuiteRecord
 from pytest_perfgate.records.verdict import Change, Status
 from pytest_perfgate.units import Unit, show, show_percent
@@ -34,7 +35,11 @@ def propose(
         for name, measured in fresh.metrics.items():
             before = old.metrics.get(name) if old else None
             kind = "create" if before is None else _kind(metrics[name], before, like.metrics[name])
-            if not kind and metrics[name].rule is Rule.IMAGES and _of_other_images(old, fresh):
+            if (
+                not kind
+                and metrics[name].rule is Rule.IMAGES
+                and _of_other_images(metrics[name], old, fresh)
+            ):
                 kind = "tighten"  # the value is the same, what it is of is not
             if not kind and before and _of_other_batches(before, measured):
                 kind = "tighten"
@@ -123,10 +128,16 @@ def table(changes: Sequence[Change]) -> list[str]:
     return lines
 
 
-def _of_other_images(old: Baseline | None, new: Baseline) -> bool:
+def _of_other_images(metric: Metric, old: Baseline | None, new: Baseline) -> bool:
     if old is None or old.accuracy is None or new.accuracy is None:
         return False
-    return old.accuracy.data_digest != new.accuracy.data_digest
+    worst = metric.over is Over.WORST
+    names = {"", *old.accuracy.sets, *new.accuracy.sets} if worst else {metric.of_set}
+    digests = [
+        [None if (one := accuracy.on(name)) is None else one.data_digest for name in sorted(names)]
+        for accuracy in (old.accuracy, new.accuracy)
+    ]
+    return digests[0] != digests[1]
 
 
 def _of_other_batches(before: StoredMetric, after: StoredMetric) -> bool:
@@ -211,11 +222,27 @@ def _merged(
         for change in changes
         if change.kind == "loosen"
     )
-    scores = moved & (new.accuracy.values.keys() if new.accuracy else set())
     return new.model_copy(
         update={
             "metrics": metrics,
             "reasons": old.reasons + loosened,
-            "accuracy": new.accuracy if scores or old.accuracy is None else old.accuracy,
+            "accuracy": _merged_accuracy(moved, new.accuracy, old.accuracy),
         }
     )
+
+
+def _merged_accuracy(
+    moved: Collection[str], new: Accuracy | None, old: Accuracy | None
+) -> Accuracy | None:
+    """The stored evaluations, with the new one of each set that a score has moved on; sets that the
+    suite has no more are left out.
+    """
+    if new is None or old is None:
+        return new or old
+    merged = new if set(moved) & new.values.keys() else old
+    sets = {}
+    for name, accuracy in new.sets.items():
+        of_set = {f"{score}{AT}{name}" for score in accuracy.values}
+        kept = old.on(name)
+        sets[name] = accuracy if kept is None or of_set & set(moved) else kept
+    return merged.model_copy(update={"sets": sets})

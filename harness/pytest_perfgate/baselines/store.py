@@ -296,8 +296,8 @@ def read_file(file: Path) -> Baseline:
     )
     try:
         baseline = Baseline.model_validate_json(json.dumps(data))
-        if baseline.accuracy and baseline.accuracy.matches:
-            baseline.accuracy.matches.check()
+        if baseline.accuracy:
+            baseline.accuracy.check()
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
@@ -336,7 +336,22 @@ def rendered(baseline: Baseline) -> tuple[str, Pairs | None, bytes]:
             del metric["batch"]
         if not metric["yardstick"]:
             del metric["pieces"]
+    _without_empty(data["accuracy"])
     return _json(_rounded(data), 0) + "\n", named, packed
+
+
+def _without_empty(accuracy: dict[str, Any] | None) -> None:
+    """Leaves out what only evaluations with sets have, in place."""
+    if accuracy is None:
+        return
+    for one in accuracy["sets"].values():
+        _without_empty(one)
+    for key in ("sets", "slices"):
+        if not accuracy[key]:
+            del accuracy[key]
+    matches = accuracy["matches"]
+    if matches is not None and matches["order"] is None:
+        del matches["order"]
 
 
 def _rounded(data: Any) -> Any:

@@ -179,7 +179,7 @@ def baseline_of(
         environment=session.environment,
         spec=spec_digest(record),
         metrics=stored,
-        accuracy=record.accuracy,
+        accuracy=record.accuracy and record.accuracy.without_slices(),
         **baseline_digests(record),
     )
 

@@ -17,12 +17,12 @@ from pytest_perfgate.building.artifact_handle import ArtifactHandle, Structure
 from pytest_perfgate.building.keys import SEED, source_key, step_key
 from pytest_perfgate.building.project_code import Watch
 from pytest_perfgate.building.source_model import MODEL, asked_of, make
-from pytest_perfgate.building.suite_data import VALIDATION, SuiteData
+from pytest_perfgate.building.suite_data import SuiteData
 from pytest_perfgate.building.tiled_session import tiled
 from pytest_perfgate.errors import BuildError, PerfgateError
 from pytest_perfgate.files import digest_files, digest_of
 from pytest_perfgate.inputs import Inputs
-from pytest_perfgate.records.recipe import ModelSpec, Recipe, StepSpec, Suite
+from pytest_perfgate.records.recipe import VALIDATION, ModelSpec, Recipe, StepSpec, Suite
 from pytest_perfgate.records.recipe_record import ArtifactInfo, Link
 from pytest_perfgate.registry import resolve
 from pytest_perfgate.runtimes import InferenceSession, OpenContext, Runtime

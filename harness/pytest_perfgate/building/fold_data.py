@@ -7,9 +7,9 @@ from typing import Any
 
 from typing_extensions import override
 
-from pytest_perfgate.building.suite_data import VALIDATION, DigestProgress, SuiteData
+from pytest_perfgate.building.suite_data import DigestProgress, SuiteData
 from pytest_perfgate.errors import DataError
-from pytest_perfgate.records.recipe import FoldSpec, Suite
+from pytest_perfgate.records.recipe import VALIDATION, FoldSpec, Suite
 from pytest_perfgate.registry import resolve
 from pytest_perfgate.stats.cross_validation import assign
 from pytest_perfgate.tasks.image_files import Digested

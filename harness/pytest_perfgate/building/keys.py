@@ -28,10 +28,10 @@ from pytest_perfgate.building.implementation_code import (
 )
 from pytest_perfgate.building.package_versions import versions, versions_of
 from pytest_perfgate.building.source_model import asked_of
-from pytest_perfgate.building.suite_data import VALIDATION, SuiteData
+from pytest_perfgate.building.suite_data import SuiteData
 from pytest_perfgate.files import digest_files, digest_of
 from pytest_perfgate.machine.fingerprint import this_machine
-from pytest_perfgate.records.recipe import Corruptions, Recipe, Suite
+from pytest_perfgate.records.recipe import VALIDATION, Corruptions, Recipe, SliceSpec, Suite
 from pytest_perfgate.runtimes import Runtime
 from pytest_perfgate.steps import (
     Step,
@@ -118,16 +118,23 @@ def step_key(before: str, step: Step, options: OptionsModel, suite: Suite, data:
 
 
 def evaluation_key(
-    suite: Suite, recipe: Recipe, artifact: ArtifactHandle, digest: str, data: SuiteData
+    suite: Suite,
+    recipe: Recipe,
+    artifact: ArtifactHandle,
+    digest: str,
+    data: SuiteData,
+    split: str = VALIDATION,
 ) -> str:
-    """Of the evaluation of an artifact whose files have a digest; the project's files that are read
-    on the way are compared besides.
+    """Of the evaluation of an artifact whose files have a digest on a split; the project's files
+    that are read on the way are compared besides.
     """
     runtime: Runtime = registry.find(registry.RUNTIMES, recipe.runtime.name)
     planted = suite.planted
     return digest_of(
         {
-            "what": "evaluation with predictions, outputs of 64 images, cold load, doubt and trial",
+            "what": "evaluation with predictions, outputs of 64 images, cold load, doubt and trial"
+            if split == VALIDATION
+            else "evaluation of a set with predictions",
             "reference": recipe.is_reference,
             "packages": _opened_by(recipe, runtime, artifact),
             "evaluated by": evaluator(suite, data),
@@ -145,7 +152,7 @@ def evaluation_key(
             "code": whole_code(runtime),
             "compared by": [digest_module(Path(str(module.__file__))) for module in _COMPARING],
             "task": suite.task,
-            "data": data.split(VALIDATION).digest,  # whatever it was read from
+            "data": data.split(split).digest,  # whatever it was read from
             "input": dict(suite.input),
             "state": [asdict(loop) for loop in suite.state],
             "output": dict(suite.output),
@@ -160,6 +167,12 @@ def evaluation_key(
             else {"planted": [asdict(planted), digest_folder(Path(proving.__file__).parent)]}
         )
     )
+
+
+def slicing_key(spec: SliceSpec, data: str) -> str:
+    """Of the slices of images with a digest."""
+    code = digest_folder(Path(tasks.__file__).parent)
+    return digest_of({"what": "slices", **asdict(spec), "data": data, "tasks": code})
 
 
 def trial_key(evaluation: str) -> str:

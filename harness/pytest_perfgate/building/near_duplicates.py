@@ -15,11 +15,11 @@ from pydantic import TypeAdapter
 from pytest_perfgate.building.artifact_cache import ArtifactStore, Entry, Stored
 from pytest_perfgate.building.implementation_code import digest_module
 from pytest_perfgate.building.project_code import Watch
-from pytest_perfgate.building.suite_data import VALIDATION, DigestProgress, SuiteData
+from pytest_perfgate.building.suite_data import DigestProgress, SuiteData
 from pytest_perfgate.errors import DataError
 from pytest_perfgate.files import digest_of, short_path
 from pytest_perfgate.records.near_duplicates import LISTED, NearDuplicates, NearPair
-from pytest_perfgate.records.recipe import REFUSE, Suite
+from pytest_perfgate.records.recipe import REFUSE, VALIDATION, Suite
 from pytest_perfgate.stats import likeness
 from pytest_perfgate.tasks.image_files import ImageFiles
 

@@ -15,10 +15,10 @@ import numpy as np
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import ONNX, Artifact
 from pytest_perfgate.building.artifact_handle import ArtifactHandle
-from pytest_perfgate.building.suite_data import VALIDATION, SuiteData
+from pytest_perfgate.building.suite_data import SuiteData
 from pytest_perfgate.errors import RuntimeFault
 from pytest_perfgate.inputs import Inputs, joined
-from pytest_perfgate.records.recipe import Recipe
+from pytest_perfgate.records.recipe import VALIDATION, Recipe
 from pytest_perfgate.runtimes import InferenceSession, OpenContext, Runtime
 from pytest_perfgate.steps.onnx_comparison import Comparison, Open, Widest
 from pytest_perfgate.steps.output_check import NOTHING_IN_COMMON, short

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ from pytest_perfgate import registry
 from pytest_perfgate.artifact import IMPORT_PATH
 from pytest_perfgate.errors import DataError
 from pytest_perfgate.inputs import Inputs
-from pytest_perfgate.records.recipe import Suite
+from pytest_perfgate.records.recipe import VALIDATION, Suite, split_of
 from pytest_perfgate.registry import resolve
 from pytest_perfgate.runtimes import InferenceSession
 from pytest_perfgate.suite.fence import fence_of
@@ -19,7 +20,6 @@ from pytest_perfgate.tasks.stateful import StatefulPipeline
 from pytest_perfgate.workloads.frame_order import FrameRun, starts_of
 
 DigestProgress = Callable[[int, int, str], None]
-VALIDATION = "validation"
 
 
 class SuiteData:
@@ -68,7 +68,14 @@ class SuiteData:
             raw = resolve(source, where) if isinstance(source, str) else self._located(source)
             data = self.task.load(raw, self._suite.folder, self._suite.root)
             if not len(data.images):
-                raise DataError("there are no images", where=where)
+                raise DataError(
+                    "there are no images",
+                    where=where,
+                    valid="one image or more",
+                    next_step="add images, or leave the set out"
+                    if name in map(split_of, self._suite.sets)
+                    else "",
+                )
             if isinstance(data, Digested):
                 data.listen(lambda done, total: self._progress(done, total, f"reading {name}"))
             if self._suite.planted is not None:
@@ -141,23 +148,44 @@ class SuiteData:
             run.infer(inputs)
 
     def refuse_leak(self, split: str) -> None:
-        """Check that no image of `split` is a validation image.
+        """Check that no image of `split` is a validation image, or one of a set.
 
         Raises:
             DataError: names how many are, and the first.
         """
-        validation = {text: index for index, text in enumerate(self.split(VALIDATION).digests)}
-        shared = [
-            (index, validation[text])
-            for index, text in enumerate(self.split(split).digests)
-            if text in validation
-        ]
-        if shared:
-            here, there = shared[0]
-            raise DataError(
-                f"{len(shared)} of the {split} images are validation images too (the first: "
-                f"{split} image {here} is validation image {there}): accuracy would look better "
-                "than it is",
-                where=f"suite.data.{split}",
-                next_step="take these images out of one of the two splits",
-            )
+        digests = self.split(split).digests
+        for judged in map(split_of, ("", *self._suite.sets)):
+            places = {text: index for index, text in enumerate(self.split(judged).digests)}
+            shared = [(index, places[text]) for index, text in enumerate(digests) if text in places]
+            if shared:
+                here, there = shared[0]
+                raise DataError(
+                    f"{len(shared)} of the {split} images are {judged} images too (the first: "
+                    f"{split} image {here} is {judged} image {there}): accuracy would look better "
+                    "than it is",
+                    where=f"suite.data.{split}",
+                    next_step="take these images out of one of the two splits",
+                )
+
+    def refuse_other_classes(self) -> None:
+        """Check that each set has the classes of the validation images, in their order.
+
+        Raises:
+            DataError: names the set and the first class that differs.
+        """
+        names = self.task.class_names(self.split(VALIDATION))
+        for split in map(split_of, self._suite.sets):
+            others = self.task.class_names(self.split(split))
+            if names and others and tuple(names) != tuple(others):
+                longest = itertools.zip_longest(names, others)
+                at = next(row for row, (one, other) in enumerate(longest) if one != other)
+                ours, theirs = (
+                    repr(given[at]) if at < len(given) else "missing" for given in (names, others)
+                )
+                raise DataError(
+                    f"class {at} is {theirs}, and of the validation images it is {ours}",
+                    where=f"suite.data.{split}",
+                    valid=f"the {len(names)} classes of the validation images, in their order",
+                    next_step="write the same categories into both files of annotations, or the "
+                    "same folders",
+                )

@@ -92,7 +92,8 @@ def _bisection(arguments: argparse.Namespace, show: Any) -> tuple[Bisection, flo
     suite, recipe = find(arguments.recipe, root, suites, command="pytest-perfgate bisect")
     workload = registry.find(registry.WORKLOADS, recipe.workload.name)
     measured = metrics_of_workload(workload, task_of(suite.task))
-    metrics = {name: one for name, one in metrics_of(suite.task).items() if name in measured}
+    every = metrics_of(suite.task, suite.scopes)
+    metrics = {name: one for name, one in every.items() if one.score_name in measured}
     if arguments.metric not in metrics:
         raise RecipeError(
             f"{recipe.name} has no metric {arguments.metric!r}",

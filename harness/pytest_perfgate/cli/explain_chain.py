@@ -280,7 +280,7 @@ def run(
         )
     record = measure(suite, pieces, settings, show)
     out(f"{suite.name}/{recipe.name}: what each link did, {len(record.yardstick)} launches")
-    for line in lines(pieces, record, metrics_of(suite.task)):
+    for line in lines(pieces, record, metrics_of(suite.task, suite.scopes)):
         out(line)
     bad = [verdict for verdict in record.verdicts if verdict.status in {Status.FAIL, Status.ERROR}]
     final = [verdict for verdict in bad if verdict.recipe == pieces[-1].recipe.name]

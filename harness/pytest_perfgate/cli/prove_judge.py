@@ -48,7 +48,7 @@ class ProofJudge:
     def __init__(self, suite: Suite, recipe: Recipe, machine: Machine, alpha: float) -> None:
         self._recipe = recipe
         self._reference = suite.recipes[recipe.reference]
-        self.metrics = metrics_of(suite.task)
+        self.metrics = metrics_of(suite.task, suite.scopes)
         self.budgets = {
             budget.metric: budget for budget in recipe.budgets if not why_not(budget.when, machine)
         }

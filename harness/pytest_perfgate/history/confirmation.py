@@ -149,7 +149,7 @@ class Confirmations:
         before, after = (
             find(root, name, tip=True, option="commit") for name in (pair.before, pair.after)
         )
-        metrics = metrics_of(suite.task)
+        metrics = metrics_of(suite.task, suite.scopes)
         problems = {step.alert.subject: self._problem(step, suite, metrics) for step in steps}
         names = list(
             dict.fromkeys(step.alert.recipe for step in steps if not problems[step.alert.subject])

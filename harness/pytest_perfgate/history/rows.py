@@ -152,7 +152,8 @@ def _measured(
     if metric.rule is Rule.LAUNCHES:
         sample = len(launch_values(record, metric))
     elif metric.rule is Rule.IMAGES and record.accuracy:
-        sample = record.accuracy.images
+        own = record.accuracy.on(metric.of_set)
+        sample = own.images if own else None
     return {
         "metric": metric.name,
         "unit": metric.unit.value,

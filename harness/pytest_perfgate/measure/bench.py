@@ -316,7 +316,7 @@ class Bench(contextlib.ExitStack):
                 "lineage": answer.lineage,
                 "artifact": answer.info,
                 "accuracy": prepared.accuracy,
-                "unmeasured": {**common["unmeasured"], **prepared.accuracy.unmeasured},
+                "unmeasured": {**common["unmeasured"], **prepared.accuracy.unscored()},
                 "parity": prepared.parity,
                 "growth": prepared.growth,
                 "folds": prepared.answer.folds,

@@ -104,16 +104,20 @@ class PreparedArm:
 
     Attributes:
         accuracy: with what was compared with the reference.
-        compared: whether it was.
+        compared: the sets on which it was, "" for the validation images.
         worse: the images that it does worse than its reference; None: not looked for.
     """
 
     answer: Prepared
     accuracy: Accuracy
-    compared: bool = False
+    compared: frozenset[str] = frozenset()
     worse: tuple[WorseImage, ...] | None = None
     parity: Parity | None = None
     growth: Growth | None = None
+
+    def predictions(self, of_set: str) -> Path:
+        """The file with its predictions for a set, for the validation images of ""."""
+        return self.answer.set_predictions[of_set] if of_set else self.answer.predictions
 
 
 class Preparation:
@@ -186,9 +190,7 @@ class Preparation:
             ours = self.prepared.get(arm.label)
             if ours is None or reference is None or arm.recipe.is_reference:
                 continue
-            if ours.accuracy.data_digest == reference.accuracy.data_digest:
-                files = ours.answer.predictions, reference.answer.predictions
-                pairs.append(PredictionPair(arm.label, *files))
+            pairs += _pairs(arm.label, ours, reference)
         if not pairs:
             return
         self._progress("comparing predictions with the references'")
@@ -199,7 +201,11 @@ class Preparation:
         work = CompareJob(here.suite, tuple(pairs), shown)
         with Pool(1, self._logs / "compare") as pool:
             for _, event in pool.run([self._jobs.job("compare", work, here)]):
-                left = [pair.label for pair in pairs if not self.prepared[pair.label].compared]
+                left = [
+                    pair.label
+                    for pair in pairs
+                    if pair.of_set not in self.prepared[pair.label].compared
+                ]
                 if isinstance(event, Compared):
                     self._add_compared(event)
                 elif isinstance(event, WorseImages):
@@ -222,13 +228,16 @@ class Preparation:
 
     def _add_compared(self, event: Compared) -> None:
         prepared = self.prepared[event.label]
-        accuracy = prepared.accuracy
+        prepared.compared |= {event.of_set}
+        accuracy = prepared.accuracy.on(event.of_set)
+        if accuracy is None:
+            return
         values = {name: metric.value for name, metric in event.metrics.items()}
         ratios = {name: metric.ratio for name, metric in event.metrics.items()}
-        prepared.compared = True
-        prepared.accuracy = accuracy.model_copy(
+        compared = accuracy.model_copy(
             update={"values": accuracy.values | values, "ratios": accuracy.ratios | ratios}
         )
+        prepared.accuracy = prepared.accuracy.with_set(event.of_set, compared)
 
     def _let_grow(self, arms: Sequence[Arm]) -> None:
         """Watches the memory of recipes over a long run, one after the other, where a budget on
@@ -307,6 +316,19 @@ class Preparation:
             last_words=ended.last_words,
             next_step=ended.next_step,
         )
+
+
+def _pairs(label: str, ours: PreparedArm, reference: PreparedArm) -> list[PredictionPair]:
+    """The predictions of both sides for the images, and for those of each set, where they are of
+    the same images.
+    """
+    pairs = []
+    for name in ("", *ours.accuracy.sets):
+        here, there = ours.accuracy.on(name), reference.accuracy.on(name)
+        if here and there and here.data_digest == there.data_digest:
+            files = ours.predictions(name), reference.predictions(name)
+            pairs.append(PredictionPair(label, *files, name))
+    return pairs
 
 
 def _failed(message: Message) -> Failed:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from pytest_perfgate.frozen import Frozen
+from pytest_perfgate.metric import AT
 
 if TYPE_CHECKING:
     import numpy as np
@@ -82,7 +83,9 @@ class Matches(Frozen):
     because it lies on an object that is to be ignored. `truth` int32 (images,
     categories) counts the objects to find. Of classification a row is an image, its category is the
     predicted class, and a hit is a right one; the one threshold is 0.5. `recalls`: where precision
-    is read, at COCO's 101 recalls or at all (the area under the curve).
+    is read, at COCO's 101 recalls or at all (the area under the curve). `order`
+    int32 (images,): the place among the data's images of each image index; None: they are counted
+    alike.
     """
 
     thresholds: tuple[float, ...]
@@ -94,6 +97,7 @@ class Matches(Frozen):
     ignored: Packed
     truth: Packed
     recalls: Literal["coco", "all"] = "coco"
+    order: Packed | None = None
 
     def check(self) -> None:
         """Unpacks everything, of a file from outside.
@@ -106,6 +110,8 @@ class Matches(Frozen):
             raise ValueError("the arrays of the detections differ in length")
         if self.truth.array().shape[1:] != (len(self.categories),):
             raise ValueError(f"truth has no column for each of {len(self.categories)} categories")
+        if self.order is not None and self.order.array().shape != self.truth.array().shape[:1]:
+            raise ValueError("the order is not that of the images of truth")
 
 
 class Ratio(Frozen):
@@ -122,21 +128,49 @@ class Doubt(Frozen):
     next_step: str = ""
 
 
+class Slicing(Frozen):
+    """The slices of the images of an evaluation by one attribute.
+
+    Attributes:
+        by: the attribute.
+        names: of the slices: "camera=7".
+        members: bool (slices, images), in the order of the data's images; an image may be in
+            several slices, or in none.
+        least: images below which a slice is not judged.
+    """
+
+    by: str
+    names: tuple[str, ...]
+    members: Packed
+    least: int
+
+    def check(self, images: int) -> None:
+        """Unpacks the members, of a file from outside.
+
+        Raises:
+            ValueError: they do not unpack, or are not of these slices and images.
+        """
+        if self.members.array().shape != (len(self.names), images):
+            raise ValueError(f"members of {len(self.names)} slices are not of {images} images")
+
+
 class Accuracy(Frozen):
-    """The result of one evaluation over all validation images.
+    """The result of one evaluation over all images of a set.
 
     Attributes:
         values: metric name to value.
         per_category: category to average precision (or the task's main score).
-        images: validation images evaluated; of sequences or clips their number.
+        images: images evaluated; of sequences or clips their number.
         unit: what `images` counts, in the singular.
-        data_digest: of the validation images and annotations.
+        data_digest: of the images and annotations.
         predictions_digest: of all predictions; equal digests mean equal predictions.
         matches: what a paired bootstrap needs; None for a task that has none.
         ratios: metric name to what it is made of, for those that are ratios of sums over images.
         notes: what was left out or assumed of the data, one sentence each.
         unmeasured: why the data gives no value for a metric, by the metric's name.
         doubt: of a reference, why the scores cannot be those of a working model; None: they can be.
+        sets: of the validation images, the evaluation of each further set by its name.
+        slices: the slices of these images, by the name that the suite gives them.
     """
 
     values: dict[str, float]
@@ -151,6 +185,47 @@ class Accuracy(Frozen):
     seconds: float = 0.0
     unmeasured: dict[str, str] = Field(default_factory=dict)
     doubt: Doubt | None = None
+    sets: dict[str, Accuracy] = Field(default_factory=dict)
+    slices: dict[str, Slicing] = Field(default_factory=dict)
+
+    def on(self, name: str) -> Accuracy | None:
+        """The evaluation of a set, itself for ""; None where there is none."""
+        return self.sets.get(name) if name else self
+
+    def with_set(self, name: str, accuracy: Accuracy) -> Accuracy:
+        """The same with `accuracy` as the evaluation of a set, or in place of itself for ""; its
+        sets stay.
+        """
+        if not name:
+            return accuracy.model_copy(update={"sets": self.sets})
+        return self.model_copy(update={"sets": {**self.sets, name: accuracy}})
+
+    def without_slices(self) -> Accuracy:
+        """The same without slices, which follow from the images: what a baseline keeps."""
+        sets = {name: one.without_slices() for name, one in self.sets.items()}
+        return self.model_copy(update={"slices": {}, "sets": sets})
+
+    def unscored(self) -> dict[str, str]:
+        """Why scores of the images and of the sets have no value, by metric."""
+        of_sets = {
+            f"{metric}{AT}{name}": why
+            for name, accuracy in self.sets.items()
+            for metric, why in accuracy.unmeasured.items()
+        }
+        return self.unmeasured | of_sets
+
+    def check(self) -> None:
+        """Unpacks matches and slices, of a file from outside.
+
+        Raises:
+            ValueError: an array does not unpack, or does not fit the others.
+        """
+        if self.matches is not None:
+            self.matches.check()
+        for slicing in self.slices.values():
+            slicing.check(self.images)
+        for accuracy in self.sets.values():
+            accuracy.check()
 
     def with_ratios(
         self, sums: Mapping[str, tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]]

@@ -6,7 +6,8 @@ import math
 import statistics
 from collections.abc import Sequence
 
-from pytest_perfgate.metric import OVER_FOLDS, PARITY, Metric, Rule
+from pytest_perfgate.metric import OVER_FOLDS, PARITY, Better, Metric, Over, Rule
+from pytest_perfgate.records.accuracy import Accuracy
 from pytest_perfgate.records.launch import Growth, Launch
 from pytest_perfgate.records.recipe_record import RecipeRecord
 from pytest_perfgate.records.session import Spread
@@ -198,7 +199,7 @@ def level(record: RecipeRecord, metric: Metric) -> float | None:
     evaluator's value, the artifact's size, what was observed once; None when it was not measured.
     """
     if metric.rule is Rule.IMAGES:
-        return record.accuracy.values.get(metric.name) if record.accuracy else None
+        return None if record.accuracy is None else score_of(record.accuracy, metric)
     if metric.name == "artifact_size":
         return float(record.artifact.size) if record.artifact else None
     if metric.name == PARITY:
@@ -219,6 +220,20 @@ def level(record: RecipeRecord, metric: Metric) -> float | None:
         return None if fact is None else float(fact)
     values = list(launch_values(record, metric).values())
     return geometric_mean(values) if values else None
+
+
+def score_of(accuracy: Accuracy, metric: Metric) -> float | None:
+    """A score of an evaluation and its sets; None: it has none, or several, each with its own."""
+    if metric.over in {Over.ALL, Over.SLICES}:
+        return None
+    if metric.over is not Over.WORST:
+        own = accuracy.on(metric.of_set)
+        return None if own is None else own.values.get(metric.score_name)
+    values = [one.values.get(metric.score_name) for one in (accuracy, *accuracy.sets.values())]
+    known = [value for value in values if value is not None]
+    if len(known) < len(values):  # the one that is missing may be the worst
+        return None
+    return min(known) if metric.better is Better.HIGHER else max(known)
 
 
 _PAGE = 4096

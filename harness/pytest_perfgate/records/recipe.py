@@ -5,12 +5,13 @@ Reading them from `recipes.toml` is `pytest_perfgate.suite.reading`'s work.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from pytest_perfgate.metric import ALL_SETS, WORST_SET, Over, Scope
 from pytest_perfgate.records.code_tree import CodeTree
 from pytest_perfgate.records.location import Fetched, Locked
 from pytest_perfgate.state import Feedback
@@ -32,6 +33,22 @@ WORKING_TREE, FORBID = "working-tree", "forbid"
 
 WARN, REFUSE = "warn", "error"
 """What near-duplicates of validation images in another split are."""
+
+
+VALIDATION = "validation"
+"""The split that recipes are judged on, and its name beside those of sets."""
+
+_SETS = "sets."
+
+
+def split_of(name: str) -> str:
+    """The key in `Suite.data` of a set by its name, of the validation images for ""."""
+    return f"{_SETS}{name}" if name else VALIDATION
+
+
+def sets_of(data: Iterable[str]) -> tuple[str, ...]:
+    """Names of the sets whose keys are among those of `Suite.data`."""
+    return tuple(key.removeprefix(_SETS) for key in data if key.startswith(_SETS))
 
 
 class LimitKind(StrEnum):
@@ -245,13 +262,40 @@ class Recipe:
 
 
 @dataclass(frozen=True)
+class SliceSpec:
+    """How the images of a set are told apart.
+
+    Attributes:
+        by: an attribute of images or of their annotations.
+        sliced: the set, "" for the validation images.
+        edges: where slices of numbers begin; none: quarters of equally many images.
+        file: a CSV file with the attribute; "": the data have it.
+        least: images below which a slice is not judged.
+    """
+
+    by: str
+    sliced: str = ""
+    edges: tuple[float, ...] = ()
+    file: str = ""
+    least: int = 30
+
+
+@dataclass(frozen=True)
+class Shift:
+    """The sets that a recipe which learns from data is judged on, "" for the validation images."""
+
+    source: str
+    target: str
+
+
+@dataclass(frozen=True)
 class Suite:
     """A model, its data and its recipes.
 
     Attributes:
         folder: the folder of `recipes.toml`.
         root: the project's root; import paths and data paths are resolved from `folder` and `root`.
-        data: split name ("train", "calibration", "validation") to an import path
+        data: split name ("train", "calibration", "validation", "sets.NAME") to an import path
             ("package.module:function") or to a table of a declared data set.
         trainer: import path of the function that `finetune` and `distil` train with, or "".
         input, output: the task's declared pre- and post-processing options.
@@ -272,6 +316,8 @@ class Suite:
         fetched: locations as the suite names them, once their files are in the cache.
         state: outputs of the network that are inputs of the next frame.
         corruptions: how validation images are corrupted; None: not at all.
+        slices: how images of sets are told apart, by a name.
+        shift: the source and the target of recipes that adapt; None for none.
         planted: the fault of a candidate of `pytest-perfgate prove`; None everywhere else.
     """
 
@@ -300,9 +346,28 @@ class Suite:
     fetched: Mapping[str, Fetched] = field(default_factory=dict)
     state: tuple[Feedback, ...] = ()
     corruptions: Corruptions | None = None
+    slices: Mapping[str, SliceSpec] = field(default_factory=dict)
+    shift: Shift | None = None
     planted: PlantedFault | None = None
 
     @property
     def folder(self) -> Path:
         """The folder that holds the suite file."""
         return self.file.parent
+
+    @property
+    def sets(self) -> tuple[str, ...]:
+        """Names of the further validation sets."""
+        return sets_of(self.data)
+
+    @property
+    def scopes(self) -> tuple[Scope, ...]:
+        """What scores may be over besides the validation images."""
+        return scopes_of(self.sets, self.slices)
+
+
+def scopes_of(sets: Sequence[str], slices: Mapping[str, SliceSpec]) -> tuple[Scope, ...]:
+    """The sets, all and the worst of them where there are any, and the slices."""
+    together = (Scope(ALL_SETS, Over.ALL), Scope(WORST_SET, Over.WORST)) if sets else ()
+    cut = (Scope(name, Over.SLICES, spec.sliced) for name, spec in slices.items())
+    return (*(Scope(name) for name in sets), *together, *cut)

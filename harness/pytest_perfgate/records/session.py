@@ -14,11 +14,12 @@ from pydantic import AfterValidator, Field
 from pytest_perfgate.frozen import Frozen
 from pytest_perfgate.machine.conditions import Conditions
 from pytest_perfgate.machine.fingerprint import Environment, Machine
-from pytest_perfgate.metric import Metric
+from pytest_perfgate.metric import Metric, Scope
 from pytest_perfgate.records.image_losses import Thumbnail
 from pytest_perfgate.records.launch import Launch
 from pytest_perfgate.records.near_duplicates import NearDuplicates
 from pytest_perfgate.records.recipe_record import Failure, RecipeRecord
+from pytest_perfgate.records.scope_rows import ScopeRow, ShiftRecord
 from pytest_perfgate.records.verdict import Change, MetricSummary, Verdict
 
 SESSION_VERSION = 2
@@ -122,6 +123,9 @@ class SuiteRecord(Frozen):
         near_duplicates: validation images that steps were given nearly the same way, by split.
         policy: what lay between samples, and how arms took turns.
         own_metrics: those of a task of the project's own, by name.
+        scopes: what scores are over besides all validation images.
+        scoped: recipe name to its scores on sets and slices.
+        shift: the source and the target set; None where the suite names none.
         last_sessions: recipe and metric to a budget's last sessions, where a history is kept.
     """
 
@@ -145,6 +149,9 @@ class SuiteRecord(Frozen):
     plan: str = ""
     base: BaseRecord | None = None
     own_metrics: dict[str, Metric] = Field(default_factory=dict)
+    scopes: tuple[Scope, ...] = ()
+    scoped: dict[str, tuple[ScopeRow, ...]] = Field(default_factory=dict)
+    shift: ShiftRecord | None = None
     controls: tuple[RecipeRecord, ...] = ()
     spreads: dict[str, Spread] = Field(default_factory=dict)
     thumbnails: dict[int, Thumbnail] = Field(default_factory=dict)

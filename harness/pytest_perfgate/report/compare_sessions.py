@@ -83,7 +83,10 @@ class _Pair:
         if metric.alone:
             return "this metric is never compared"
         if metric.rule is Rule.IMAGES:
-            ours, theirs = self.new.accuracy, self.old.accuracy
+            ours, theirs = (
+                one.accuracy.on(metric.of_set) if one.accuracy else None
+                for one in (self.new, self.old)
+            )
             if ours and theirs and ours.data_digest != theirs.data_digest:
                 return "the validation images are not the same"
             return ""

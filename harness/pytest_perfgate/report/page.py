@@ -18,6 +18,7 @@ from pytest_perfgate.report import (
     chart_list,
     conditions_table,
     profile_table,
+    scope_tables,
     search_tables,
     session_line,
     templating,
@@ -87,7 +88,7 @@ def render(session: SessionRecord, metrics: Mapping[str, Metric]) -> str:
             needs=[need for need in needs if need[1].status is not Status.INCONCLUSIVE],
             undecided=[need for need in needs if need[1].status is Status.INCONCLUSIVE],
             suites=[_suite(suite, metrics) for suite in session.suites],
-            metrics=list(metrics.values()),
+            metrics=[metric for metric in metrics.values() if metric.scope is None],
             script=templating.script("table.js"),
         )
     )
@@ -131,7 +132,13 @@ def _suite(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> dict[str, Any]:
     measured = {
         summary.metric for summaries in suite.summaries.values() for summary in summaries
     } | {verdict.metric for verdict in suite.verdicts}
-    columns = _ordered([metric for metric in metrics.values() if metric.name in measured], suite)
+    judged = {verdict.metric for verdict in suite.verdicts}
+    shown = [
+        metric
+        for metric in metrics.values()
+        if metric.name in measured and (metric.scope is None or metric.name in judged)
+    ]
+    columns = _ordered(shown, suite)
     leading, others = _halves(columns, suite)
     by_place = {(verdict.recipe, verdict.metric): verdict for verdict in suite.verdicts}
     return {
@@ -149,6 +156,8 @@ def _suite(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> dict[str, Any]:
         ],
         "beside": beside(suite, metrics),
         "classes": _classes(suite),
+        "scopes": scope_tables.tables(suite, metrics),
+        "shifts": scope_tables.shifts(suite, metrics),
         "profiles": profile_table.tables(suite),
         "clock": profile_table.clock(suite),
         "searches": search_tables.tables(suite),
@@ -299,6 +308,8 @@ def _cell(
 ) -> Cell | None:
     if summary is None and verdict is None:
         return None
+    # A score over several sets or slices has no summary: the verdict says the worst of them.
+    value = summary.value if summary else verdict.value if verdict else None
     interval = ""
     if summary is not None and summary.low is not None and summary.high is not None:
         interval = f"{show(summary.low, metric.unit)} … {show(summary.high, metric.unit)}"
@@ -306,8 +317,8 @@ def _cell(
     if verdict is not None:
         limits = ", ".join(f"{limit.kind} {limit.text}" for limit in verdict.limits)
     return Cell(
-        value=show(summary.value, metric.unit) if summary else "not measured",
-        number=summary.value if summary else None,
+        value=show(value, metric.unit) if value is not None else "not measured",
+        number=value,
         interval=interval,
         to_reference=_moved(metric, summary, summary.reference if summary else None),
         to_baseline=_moved(metric, summary, summary.baseline if summary else None),

@@ -75,8 +75,8 @@ def _session(data: dict[str, Any], file: Path) -> SessionRecord:
     for suite in session.suites:
         for record in suite.recipes:
             try:
-                if record.accuracy and record.accuracy.matches:
-                    record.accuracy.matches.check()
+                if record.accuracy:
+                    record.accuracy.check()
             except ValueError as error:
                 place = f"{suite.name}: {record.name}: accuracy.matches"
                 raise ReportError(f"{place}: {error}", where=str(file)) from error

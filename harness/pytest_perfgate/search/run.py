@@ -117,7 +117,7 @@ class _OneSearch:
         self._settings = settings
         self._show = show
         self._say = say
-        self._metrics: Mapping[str, Metric] = metrics_of(suite.task)
+        self._metrics: Mapping[str, Metric] = metrics_of(suite.task, suite.scopes)
         self._goal: Goal = goal_of(recipe, self._metrics, machine)
         self._key = digest_of(_study_key(suite, recipe, self._goal, machine))[:32]
         self._folder = _folder(settings, self._key)

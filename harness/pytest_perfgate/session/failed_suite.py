@@ -76,6 +76,7 @@ def failed_suite(
         task=read.suite.task,
         model=str(read.suite.model),
         own_metrics=own_metrics(read.suite.task),
+        scopes=read.suite.scopes,
         failure=failure,
         recipes=(
             *(_without_values(read.suite, name, failure) for name in recipes),
@@ -96,7 +97,7 @@ def _without_values(suite: Suite, name: str, failure: Failure) -> RecipeRecord:
 
 
 def _errors(suite: Suite, wanted: Mapping[str, Sequence[str]], failure: Failure) -> list[Verdict]:
-    metrics = metrics_of(suite.task)
+    metrics = metrics_of(suite.task, suite.scopes)
     units = {name: metric.unit.value for name, metric in metrics.items()}
     return [
         error_verdict(recipe, metric, units.get(metric, ""), failure)

@@ -167,7 +167,7 @@ class Session:
         for plan in self._plans.values():
             if plan.read.suite is None:
                 continue
-            metrics = metrics_of(plan.read.suite.task)
+            metrics = metrics_of(plan.read.suite.task, plan.read.suite.scopes)
             for name, wanted in plan.wanted.items():
                 recipe = plan.read.suite.recipes.get(name)
                 for budget in recipe.budgets if recipe else ():

@@ -30,11 +30,13 @@ from pytest_perfgate.suite.corruptions import cost_of
 from pytest_perfgate.suite.locations import with_files
 from pytest_perfgate.suite.metrics import metrics_of, own_metrics
 from pytest_perfgate.suite.requirements import lacking
+from pytest_perfgate.suite.shift import shift_record
 from pytest_perfgate.verdicts.accuracy_intervals import collapsed, doubts
 from pytest_perfgate.verdicts.evidence import Risk
 from pytest_perfgate.verdicts.gpu_clock import clock_effects, launch_gaps
-from pytest_perfgate.verdicts.judge import summarise
 from pytest_perfgate.verdicts.no_gain import without_gain
+from pytest_perfgate.verdicts.scope_table import scope_rows
+from pytest_perfgate.verdicts.shown_values import summarise
 from pytest_perfgate.verdicts.tail_bounds import slow_tails
 
 
@@ -77,7 +79,7 @@ class SuiteRun:
         self._settings = settings
         self._say = say
         self._base = base
-        self._metrics = metrics_of(suite.task)
+        self._metrics = metrics_of(suite.task, suite.scopes)
         wanted = {name: wanted[name] for name in suite.recipes if name in wanted}
         self._arms = Arms(
             suite,
@@ -161,12 +163,14 @@ class SuiteRun:
         records = [self._judge.record(recipe.name) for recipe in self._recipes]
         counted = [record.without(discarded) for record in records]
         conditions = steadiness.mark(self._bench.conditions)
+        judged = {verdict.metric for verdict in verdicts}
         return SuiteRecord(
             name=suite.name,
             folder=short_path(suite.folder, self._settings.root),
             task=suite.task,
             model=str(suite.model),
             own_metrics=own_metrics(suite.task),
+            scopes=suite.scopes,
             data=dict(suite.data),
             batch=suite.batch,
             policy={"between_samples": suite.between_samples, "turns": suite.turns},
@@ -194,6 +198,12 @@ class SuiteRun:
                 for name in self._arms.references
                 if self._bench.alive([copy_of(name)])
             ),
+            scoped={
+                record.name: scope_rows(self._judge.evidence(suite.recipes[record.name]), judged)
+                for record in records
+                if record.failure is None
+            },
+            shift=shift_record(suite.shift, self._recipes),
             spreads={record.name: spread for record in counted if (spread := spread_of(record))},
         )
 
@@ -211,10 +221,11 @@ class SuiteRun:
             *collapsed(records),
             *without_gain(records),
             *dict.fromkeys(
-                f"data: {note}"
+                f"data{f' of {name}' if name else ''}: {note}"
                 for record in records
                 if record.accuracy is not None
-                for note in record.accuracy.notes
+                for name, accuracy in (("", record.accuracy), *record.accuracy.sets.items())
+                for note in accuracy.notes
             ),
             *(f"near-duplicates: {near}" for near in self._bench.near_duplicates if near.images),
             *doubts(records, verdicts),

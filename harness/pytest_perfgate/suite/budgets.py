@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from pytest_perfgate.errors import PerfgateError, suggestion
-from pytest_perfgate.metric import PARITY, Better, Metric
+from pytest_perfgate.metric import PARITY, Better, Metric, Over, Scope
 from pytest_perfgate.records.recipe import Budget, Condition, Limit, LimitKind
+from pytest_perfgate.suite.scopes import budget_name
 from pytest_perfgate.suite.tables import BudgetTable, Place, Quantity, RegressionTable, WhenTable
 from pytest_perfgate.units import Unit, parse
 
@@ -25,13 +26,36 @@ def allowed_limits(metric: Metric) -> tuple[LimitKind, ...]:
         return (*allowed, LimitKind.REGRESSION)
     if not metric.relative:
         allowed.append(LimitKind.DROP)
-    if metric.by_class:
+    if metric.by_class and metric.over in {None, Over.SET}:
         allowed += [LimitKind.CLASS_MAX if lower else LimitKind.CLASS_MIN, LimitKind.CLASS_DROP]
     if metric.unit in {Unit.SECONDS, Unit.IMAGES_PER_SECOND}:
         allowed.append(LimitKind.SPEEDUP)
     if metric.relative and lower:
         allowed.append(LimitKind.GROWTH)
     return (*allowed, LimitKind.REGRESSION)
+
+
+def read_budgets(
+    place: Place,
+    tables: Mapping[str, BudgetTable],
+    where: str,
+    metrics: Mapping[str, Metric],
+    scopes: Sequence[Scope],
+    is_reference: bool,
+) -> tuple[Budget, ...]:
+    """The budgets of a recipe, in the file's order; each of a metric of its own.
+
+    Raises:
+        RecipeError: a key or limit is wrong, or two budgets are on one metric.
+    """
+    budgets: dict[str, Budget] = {}
+    for written, table in tables.items():
+        key = f"{where}.{written}"
+        name = budget_name(place, written, table.on, key, metrics, scopes)
+        if name in budgets:
+            raise place.error(f"two budgets are on {name}", key, next_step="join their limits")
+        budgets[name] = read_budget(place, name, table, key, metrics, is_reference)
+    return tuple(budgets.values())
 
 
 def read_budget(

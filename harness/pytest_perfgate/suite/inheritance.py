@@ -5,21 +5,22 @@ A recipe continues its parent's resolved prefix, so a table is read once however
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pytest_perfgate import registry
 from pytest_perfgate.errors import PerfgateError, suggestion
-from pytest_perfgate.metric import Metric
+from pytest_perfgate.metric import Metric, Scope
 from pytest_perfgate.records.recipe import (
     OUTPUT_TOLERANCE,
     ModelSpec,
     Recipe,
     RuntimeSpec,
+    Shift,
     StepSpec,
 )
 from pytest_perfgate.sources.naming import source_of
-from pytest_perfgate.suite.budgets import read_budget
+from pytest_perfgate.suite.budgets import read_budgets
 from pytest_perfgate.suite.chain import (
     WorkloadAt,
     read_runtime,
@@ -32,6 +33,7 @@ from pytest_perfgate.suite.chain import (
 from pytest_perfgate.suite.folds import read_folds
 from pytest_perfgate.suite.metrics import metrics_of_workload, task_of
 from pytest_perfgate.suite.recipe_tables import RecipeTables
+from pytest_perfgate.suite.shift import check_shift
 from pytest_perfgate.suite.state import in_order
 from pytest_perfgate.suite.tables import Place, RecipeTable, SuiteTable
 from pytest_perfgate.workloads import FRAMES, IMAGES, Workload
@@ -71,12 +73,16 @@ class Inheritance:
         model: ModelSpec,
         metrics: Mapping[str, Metric],
         recipes: RecipeTables,
+        scopes: Sequence[Scope] = (),
+        shift: Shift | None = None,
     ) -> None:
         self._place = place
         self._suite = suite
         self._gives = source_of(model.name)[0].gives
         self._metrics = metrics
         self._recipes = recipes
+        self._scopes = scopes
+        self._shift = shift
         self._prefixes: dict[str, _Prefix] = {}
 
     def order(self) -> list[str]:
@@ -209,17 +215,16 @@ class Inheritance:
                 next_step=way_to(kind, accepts),
             )
         self._check_workload(name, table, prefix.workload, kind)
-        budgets = tuple(
-            read_budget(
-                self._place,
-                metric,
-                limits,
-                f"{where}: budgets.{metric}",
-                self._metrics,
-                name == prefix.reference,
-            )
-            for metric, limits in table.budgets.items()
+        budgets = read_budgets(
+            self._place,
+            table.budgets,
+            f"{where}: budgets",
+            self._metrics,
+            self._scopes,
+            name == prefix.reference,
         )
+        if self._shift is not None:
+            check_shift(self._place, where, chain, budgets, self._metrics, self._shift)
         folds = read_folds(self._place, where, table.folds, chain, table.budgets)
         return Recipe(
             folds=folds,
@@ -251,7 +256,7 @@ class Inheritance:
             raise self._wrong_order(workload, measured_by.where, ordered=task.in_order)
         measured = metrics_of_workload(workload, task)
         for metric in table.budgets:
-            if metric in self._metrics and metric not in measured:
+            if metric in self._metrics and self._metrics[metric].score_name not in measured:
                 raise self._place.error(
                     f"{metric} is not measured by the workload {workload.name!r}",
                     f"recipe {name!r}: budgets.{metric}",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import IMPORT_PATH, OptionsModel
-from pytest_perfgate.metric import Metric
+from pytest_perfgate.metric import AT, Metric, Rule
 from pytest_perfgate.steps import Step
 from pytest_perfgate.suite.budgets import allowed_limits
 from pytest_perfgate.suite.metrics import metrics_of
@@ -24,7 +25,8 @@ def suite_schema() -> dict[str, Any]:
     definitions["Range"] = _range()
     tasks = registry.names(registry.TASKS)
     suite["properties"]["task"]["anyOf"] = [{"enum": list(tasks)}, {"pattern": IMPORT_PATH.pattern}]
-    suite["properties"]["data"]["propertyNames"] = {"enum": ["train", "calibration", "validation"]}
+    names = ["train", "calibration", "validation", "sets"]
+    suite["properties"]["data"]["propertyNames"] = {"enum": names}
     recipe["properties"]["name"]["pattern"] = f"^{NAME.pattern}$"
     recipe["properties"]["steps"]["items"] = {"oneOf": [_step(name) for name in _names()]}
     runtimes = [
@@ -50,6 +52,12 @@ def suite_schema() -> dict[str, Any]:
             name: _budget([known[name] for known in map(metrics_of, tasks) if name in known])
             for task in tasks
             for name in metrics_of(task)
+        },
+        "patternProperties": {
+            f"^{re.escape(name)}{AT}{NAME.pattern}$": {"$ref": "#/$defs/BudgetTable"}
+            for task in tasks
+            for name, metric in metrics_of(task).items()
+            if metric.rule is Rule.IMAGES
         },
         "additionalProperties": False,
     }
@@ -123,10 +131,15 @@ def _budget(metrics: list[Metric]) -> dict[str, Any]:
     """Of the metrics of one name, each of another task: the limits that one of them may have."""
     metric = metrics[0]
     limits = [limit.value.partition(".")[0] for known in metrics for limit in allowed_limits(known)]
+    scoped = ("on",) if any(known.rule is Rule.IMAGES for known in metrics) else ()
+    keys = (*dict.fromkeys(limits), *scoped)
     return {
         "description": metric.meaning,
         "allOf": [
             {"$ref": "#/$defs/BudgetTable"},
-            {"propertyNames": {"enum": [*dict.fromkeys(limits), "when"]}, "minProperties": 1},
+            {
+                "propertyNames": {"enum": [*keys, "when"]},
+                "minProperties": 1,
+            },
         ],
     }

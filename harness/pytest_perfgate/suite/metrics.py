@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from pytest_perfgate import registry
-from pytest_perfgate.metric import OF_EVERY_WORKLOAD, PERFORMANCE, Metric, Rule
+from pytest_perfgate.metric import OF_EVERY_WORKLOAD, PERFORMANCE, Metric, Over, Rule, Scope
+from pytest_perfgate.records.robustness import is_corrupted
 from pytest_perfgate.records.session import SessionRecord, SuiteRecord
 from pytest_perfgate.suite.corruptions import corruption_metrics
 from pytest_perfgate.tasks import Task
@@ -22,9 +23,11 @@ def task_of(name: str) -> Task:
     return task
 
 
-def metrics_of(task: str) -> Mapping[str, Metric]:
-    """Every metric that a suite of this task may have budgets on, the task's own first."""
-    return _with_performance(_scores_of(task_of(task)))
+def metrics_of(task: str, scopes: Sequence[Scope] = ()) -> Mapping[str, Metric]:
+    """Every metric that a suite of this task with these scopes may have budgets on: the task's own
+    first, those at scopes last.
+    """
+    return _with_performance(_scores_of(task_of(task)), scopes)
 
 
 def own_metrics(task: str) -> dict[str, Metric]:
@@ -37,10 +40,19 @@ def _scores_of(task: Task) -> dict[str, Metric]:
     return {**task.metrics, **corruption_metrics(task), **_over_folds(task.metrics)}
 
 
-def _with_performance(scores: Mapping[str, Metric]) -> Mapping[str, Metric]:
+def _with_performance(
+    scores: Mapping[str, Metric], scopes: Sequence[Scope] = ()
+) -> Mapping[str, Metric]:
     metrics = {**scores, **PERFORMANCE}
     for name in registry.names(registry.WORKLOADS):
         metrics |= registry.find(registry.WORKLOADS, name).metrics
+    for scope in scopes:
+        for metric in scores.values():
+            if metric.rule is not Rule.IMAGES or is_corrupted(metric.name):
+                continue
+            if metric.sliceable or scope.over is not Over.SLICES:
+                there = metric.at(scope)
+                metrics[there.name] = there
     return metrics
 
 
@@ -80,5 +92,5 @@ def metrics_of_record(suite: SuiteRecord) -> Mapping[str, Metric]:
     A record imports no code: the metrics of a task of the project's own are in it.
     """
     if registry.is_own(suite.task):
-        return _with_performance(suite.own_metrics)
-    return metrics_of(suite.task) if suite.task else {}
+        return _with_performance(suite.own_metrics, suite.scopes)
+    return metrics_of(suite.task, suite.scopes) if suite.task else {}

@@ -16,13 +16,15 @@ from pytest_perfgate.locations.lock_file import lock_file
 from pytest_perfgate.metric import Metric
 from pytest_perfgate.plain_text import encodable
 from pytest_perfgate.records.code_tree import CodeTree
-from pytest_perfgate.records.recipe import Recipe, Suite
+from pytest_perfgate.records.recipe import Recipe, Suite, scopes_of, sets_of
+from pytest_perfgate.sources import Fence
 from pytest_perfgate.suite import ranges
 from pytest_perfgate.suite.corruptions import check_budgets, read_corruptions
 from pytest_perfgate.suite.inheritance import Inheritance
 from pytest_perfgate.suite.locations import read_locations
 from pytest_perfgate.suite.metrics import metrics_of, metrics_of_workload, task_of
 from pytest_perfgate.suite.recipe_tables import RecipeTables, read_recipe_tables
+from pytest_perfgate.suite.scopes import read_shift, read_slices
 from pytest_perfgate.suite.suite_table import read_suite_table
 from pytest_perfgate.suite.tables import Place
 from pytest_perfgate.workloads import Workload
@@ -143,13 +145,18 @@ def _read(
     place = Place(short_path(file, root))
     try:
         table, model, state = read_suite_table(place, data, file, root, tree)
-        metrics = metrics_of(table.task)
+        sets = sets_of(table.data)
+        fence = Fence(file.parent, root, table.allow_outside, table.mounts, tree)
+        slices = read_slices(place, table, sets, fence)
+        scopes = scopes_of(sets, slices)
+        shift = read_shift(place, table, sets)
+        metrics = metrics_of(table.task, scopes)
         corruptions = read_corruptions(place, table.corruptions, task_of(table.task))
         locations = read_locations(place, table.model, table.data, lock_file(file))
     except PerfgateError as error:
         return SuiteFile(file, None, (error,))
     tables = read_recipe_tables(place, data.get("recipe", []), values)
-    inheritance = Inheritance(place, table, model, metrics, tables)
+    inheritance = Inheritance(place, table, model, metrics, tables, scopes, shift)
     recipes: dict[str, Recipe] = {}
     for name in inheritance.order():
         if name in tables.problems:
@@ -186,6 +193,8 @@ def _read(
         locations=locations,
         state=state,
         corruptions=corruptions,
+        slices=slices,
+        shift=shift,
         recipes={name: recipes[name] for name in tables.tables if name in recipes},
     )
     problems = {name: tuple(errors) for name, errors in tables.problems.items()}

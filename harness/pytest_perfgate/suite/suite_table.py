@@ -12,7 +12,7 @@ from pytest_perfgate.errors import RecipeError, suggestion
 from pytest_perfgate.locations.url import is_location
 from pytest_perfgate.machine.fingerprint import FEATURES
 from pytest_perfgate.records.code_tree import CodeTree
-from pytest_perfgate.records.recipe import ModelSpec
+from pytest_perfgate.records.recipe import ModelSpec, sets_of, split_of
 from pytest_perfgate.sources import MOUNT, Fence
 from pytest_perfgate.sources.naming import source_of
 from pytest_perfgate.state import Feedback
@@ -20,6 +20,7 @@ from pytest_perfgate.suite.chain import read_model
 from pytest_perfgate.suite.class_names import with_class_names, without_unread
 from pytest_perfgate.suite.own_classes import with_import_paths
 from pytest_perfgate.suite.requirements import GPU
+from pytest_perfgate.suite.scopes import SETS, with_sets
 from pytest_perfgate.suite.state import check_state, read_state
 from pytest_perfgate.suite.tables import NAME, Place, SuiteTable
 from pytest_perfgate.tasks.pixels.tiles import check_tiles
@@ -58,6 +59,7 @@ def read_suite_table(
     table = table.model_copy(update={"output": output})
     check_state(place, table)
     state = read_state(place, table.state, model, fence)
+    table = with_sets(place, table)
     _check_data(place, table, fence)
     if table.trainer:
         _check_import(place, table.trainer, "suite.trainer")
@@ -117,10 +119,13 @@ def _check_mounts(place: Place, table: SuiteTable) -> None:
 
 
 def _check_data(place: Place, table: SuiteTable, fence: Fence) -> None:
+    sets = sets_of(table.data)
     for split, source in table.data.items():
-        if split not in SPLITS:
+        if split not in SPLITS and split not in map(split_of, sets):
             raise place.error(
-                f"{split!r} is not a split", f"suite.data.{split}", valid=suggestion(split, SPLITS)
+                f"{split!r} is not a split",
+                f"suite.data.{split}",
+                valid=suggestion(split, (*SPLITS, SETS)),
             )
         if isinstance(source, str):
             _check_import(place, source, f"suite.data.{split}")

@@ -22,6 +22,7 @@ from pydantic_core import PydanticCustomError
 
 from pytest_perfgate import registry
 from pytest_perfgate.errors import RecipeError, suggestion
+from pytest_perfgate.suite.scope_tables import ShiftTable, SliceTable
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _TABLE_TAG = "RegressionTable"
@@ -84,6 +85,11 @@ class BudgetTable(_Strict):
         None,
         description="largest change for the worse against the stored baseline or --perf-base, "
         'such as "5%"; or { base = "5%", stored = "20%" }',
+    )
+    on: str | None = Field(
+        None,
+        description="the images of a score: a set, all sets one by one, the worst of them, or the "
+        "slices of a name; default: the validation images",
     )
     per_class: PerClassTable | None = Field(
         None,
@@ -230,7 +236,15 @@ class SuiteTable(_Strict):
         description='"package.module:function", a file that a runtime takes, by path or URL, or '
         '"source:name"; or a table of such a name and its options'
     )
-    data: dict[str, str | dict[str, Any]] = Field(description="train, calibration, validation")
+    data: dict[str, str | dict[str, Any]] = Field(
+        description="train, calibration, validation; and sets, a table of further validation sets"
+    )
+    slices: dict[str, SliceTable] = Field(
+        default_factory=dict, description="slices of a set, by a name for budgets"
+    )
+    shift: ShiftTable | None = Field(
+        None, description="the source and the target set of recipes that adapt"
+    )
     trainer: str = Field("", description='"package.module:function" for the steps that train')
     batch: int = Field(8, ge=1, le=65_536, description="images in a batch for throughput")
     threads: int = Field(1, ge=1, le=4_096, description="threads that a recipe may use")

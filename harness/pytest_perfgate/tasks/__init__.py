@@ -291,6 +291,14 @@ class Task(registry.Extension, ABC):
         """
         return None
 
+    def class_names(self, data: Any) -> Sequence[str]:
+        """The classes of a split in their order, none where it names none: each set of a suite must
+        have those of the validation images. Default: what the data say (`Digested.class_names`).
+        """
+        from pytest_perfgate.tasks.image_files import Digested
+
+        return data.class_names if isinstance(data, Digested) else ()
+
     def check_together(self, input_options: Any, output_options: Any) -> None:
         """Check options of input and output against each other. Default: all fit.
 

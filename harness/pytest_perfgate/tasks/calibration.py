@@ -38,6 +38,7 @@ def confidence_at_point(noun: str, unmeasured: str) -> tuple[Metric, Metric]:
             "confidence",
             f"Mean score of {noun}s of at least the score of `operating_point`. {unmeasured}",
             optional=True,
+            by_image=True,
         ),
         Metric.score(
             "confidence_gap",

@@ -7,7 +7,7 @@ import os
 import unicodedata
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -77,6 +77,24 @@ class Digested:
             texts.append(digest(image))
             self.report(index + 1, total)
         return tuple(texts)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes in their order; none where the data name none."""
+        return tuple(map(str, getattr(self, "classes", ())))  # most data have such a field
+
+    @property
+    def file_names(self) -> tuple[str, ...]:
+        """The file of each image, with forward slashes; none where the images are no files."""
+        if not isinstance(self.images, ImageFiles):
+            return ()
+        return tuple(self.images.file(index).as_posix() for index in range(len(self.images)))
+
+    def image_attributes(self) -> Mapping[str, Sequence[Sequence[Any]]]:
+        """The values of each image by attribute: none, one, or several of its annotations. Default:
+        no attributes are known.
+        """
+        return {}
 
     def _check(self, index: int, image: npt.NDArray[np.uint8]) -> None:
         """Check an image against what is declared of it. Default: nothing is."""

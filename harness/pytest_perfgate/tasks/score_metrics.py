@@ -40,6 +40,7 @@ def at_operating_point(main: str, noun: str) -> Iterator[Metric]:
             f"as in {main}, at its IoU, and all categories count together. Not measured without "
             "`operating_point` in `[suite.output]`.",
             optional=True,
+            by_image=True,
         )
     yield from confidence_at_point(
         noun,

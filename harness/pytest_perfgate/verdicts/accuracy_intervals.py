@@ -6,8 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from pytest_perfgate.files import digest_of
 from pytest_perfgate.machine.cpu_quota import busy_cores
 from pytest_perfgate.records.accuracy import Accuracy, Doubt, Matches, Ratio
 from pytest_perfgate.records.calibration import ECE, calibration_parts, counted
@@ -17,6 +18,8 @@ from pytest_perfgate.records.robustness import ROBUSTNESS
 from pytest_perfgate.records.verdict import Verdict
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from pytest_perfgate.stats.average_precision import Table
     from pytest_perfgate.stats.image_bootstrap import Estimate, Resampled
 
@@ -148,6 +151,70 @@ def of_class(accuracy: Accuracy, name: str) -> Accuracy:
         result = reliability(*counted(matches)[1:])
         values[ECE] = 0.0 if result is None else result.error  # its interval has no end then
     return accuracy.model_copy(update={"matches": matches, "values": values})
+
+
+def of_images(accuracy: Accuracy, members: np.ndarray[Any, Any]) -> Accuracy:
+    """The same of some images alone, `members` bool (images,): the scores over matches, and those
+    that are ratios of sums over images. A score that they say nothing of is left out.
+
+    Ratios that stand for a mean over classes by each image's influence are of all images only; what
+    keeps them out is that no suite may ask for their slices (`Metric.sliceable`).
+    """
+    import numpy as np
+
+    from pytest_perfgate.records.accuracy import Packed
+    from pytest_perfgate.stats.average_precision import mean_average_precision
+    from pytest_perfgate.stats.reliability import reliability
+
+    values: dict[str, float] = {}
+    ratios = {}
+    for name, sums in accuracy.ratios.items():
+        top, bottom = sums.numerator.array()[members], sums.denominator.array()[members]
+        if bottom.sum() > 0:
+            values[name] = float(top.sum()) / float(bottom.sum())
+            ratios[name] = Ratio(numerator=Packed.of(top), denominator=Packed.of(bottom))
+    matches, whole = None, accuracy.matches
+    if whole is not None:
+        chosen = members if whole.order is None else members[whole.order.array()]
+        place = np.cumsum(chosen) - 1  # of an image among the chosen ones
+        image = whole.image.array()
+        rows = chosen[image]
+        matches = whole.model_copy(
+            update={
+                "image": Packed.of(place[image[rows]].astype(np.int32)),
+                "category": Packed.of(whole.category.array()[rows]),
+                "score": Packed.of(whole.score.array()[rows]),
+                "hits": Packed.of(whole.hits.array()[rows]),
+                "ignored": Packed.of(whole.ignored.array()[rows]),
+                "truth": Packed.of(whole.truth.array()[chosen]),
+                "order": None,
+            }
+        )
+        if matches.truth.array().sum() > 0:
+            values |= {
+                metric: mean_average_precision(_table(matches), bits)
+                for metric, bits in _BITS.items()
+                if metric in accuracy.values
+            }
+        if ECE in values:  # of a baseline, whose matches are a ranking without scores
+            del values[ECE], ratios[ECE]
+        elif ECE in accuracy.values:
+            result = reliability(*counted(matches)[1:])
+            values |= {} if result is None else {ECE: result.error}
+    digest = digest_of([accuracy.data_digest, np.flatnonzero(members).tolist()])
+    return accuracy.model_copy(
+        update={
+            "values": values,
+            "per_category": {},
+            "images": int(members.sum()),
+            "data_digest": digest,
+            "matches": matches,
+            "ratios": ratios,
+            "unmeasured": {},
+            "sets": {},
+            "slices": {},
+        }
+    )
 
 
 def collapsed(recipes: Sequence[RecipeRecord]) -> tuple[str, ...]:

@@ -44,11 +44,10 @@ def against_baseline(
     baseline = evidence.baseline
     if baseline is None:
         return None
-    stored = baseline.metrics[metric.name]
     against = f"baseline of {baseline.recorded[:10]} ({baseline.age_days(now):.0f} days old)"
     if metric.rule is Rule.IMAGES:
         return difference_of_scores(metric, evidence.record, baseline.accuracy, risk, against)
-    value = level(evidence.record, metric)
+    stored, value = baseline.metrics[metric.name], level(evidence.record, metric)
     if value is None:
         return None
     if metric.rule is Rule.EXACT:

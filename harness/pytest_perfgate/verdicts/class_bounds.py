@@ -28,21 +28,23 @@ def of_classes(
     """
     from pytest_perfgate.verdicts.accuracy_intervals import classes_of, of_class
 
-    record, accuracy = evidence.record, evidence.record.accuracy
-    if accuracy is None:
+    record, where = evidence.record, metric.of_set
+    accuracy = None if record.accuracy is None else record.accuracy.on(where)
+    if record.accuracy is None or accuracy is None:
         return [], risk
     names = classes_of(accuracy)
     shared = replace(risk, fail=risk.fail / max(1, len(names)))
     results = []
     for name in names:
-        part = record.model_copy(update={"accuracy": of_class(accuracy, name)})
+        alone = record.accuracy.with_set(where, of_class(accuracy, name))
+        part = record.model_copy(update={"accuracy": alone})
         if limit.kind is not LimitKind.CLASS_DROP:
             compared = limit_bounds.absolute(metric, replace(evidence, record=part), shared)
         else:
             compared = _difference(metric, part, evidence.reference, name, shared)
         if compared is None:
             return [], shared
-        results.append((replace(metric, name=f"{metric.name} of {name}"), compared))
+        results.append((replace(metric, name=f"{metric.name} of {name}", scope=None), compared))
     return results, shared
 
 
@@ -68,7 +70,9 @@ def _difference(
 
     if reference is None or reference.accuracy is None:
         return None
-    if name not in classes_of(reference.accuracy):
+    accuracy = reference.accuracy.on(metric.of_set)
+    if accuracy is None or name not in classes_of(accuracy):
         return None
-    other = reference.model_copy(update={"accuracy": of_class(reference.accuracy, name)})
+    alone = reference.accuracy.with_set(metric.of_set, of_class(accuracy, name))
+    other = reference.model_copy(update={"accuracy": alone})
     return limit_bounds.against_arm(metric, part, other, f"reference {reference.name}", risk)

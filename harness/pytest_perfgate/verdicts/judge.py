@@ -7,28 +7,27 @@ shares its alpha out over all its limits (Bonferroni), so that it bounds the cha
 
 from __future__ import annotations
 
-import math
 from datetime import datetime
 
-from pytest_perfgate.metric import OVER_FOLDS, TAIL, Better, Metric, Rule
-from pytest_perfgate.records.accuracy import Doubt
+from pytest_perfgate.baselines.store import Baseline
+from pytest_perfgate.metric import TAIL, Better, Metric, Over, Rule
+from pytest_perfgate.records.accuracy import Accuracy, Doubt
 from pytest_perfgate.records.alike import OF_BATCHES, batch_of_record, unlike, unlike_batches
-from pytest_perfgate.records.launch_values import growth_resolution, launch_values, level
+from pytest_perfgate.records.launch_values import level
 from pytest_perfgate.records.recipe import Budget, Limit, LimitKind
 from pytest_perfgate.records.recipe_record import RecipeRecord
-from pytest_perfgate.records.verdict import LimitResult, MetricSummary, Status, Verdict
+from pytest_perfgate.records.verdict import LimitResult, Status, Verdict
 from pytest_perfgate.verdicts import (
     baseline_bounds,
     class_bounds,
     limit_bounds,
+    scope_bounds,
     tail_bounds,
     wording,
 )
 from pytest_perfgate.verdicts.evidence import TWO_SESSIONS, Compared, Evidence, Risk
-
-SHOWN = 0.05
-"""Intervals that are only shown are 95 % intervals."""
-
+from pytest_perfgate.verdicts.log_values import finite
+from pytest_perfgate.verdicts.shown_values import shown
 
 _SEE_WORKER = "see the worker's messages in the report; a metric without a value never passes"
 _WITHOUT_TRUTH = (
@@ -48,6 +47,8 @@ def judge(budget: Budget, metric: Metric, evidence: Evidence, risk: Risk, now: d
     """The verdict on one budget: that of its worst limit."""
     record, baseline = evidence.record, evidence.baseline
     value, low, high = shown(metric, record)
+    if metric.over in scope_bounds.EACH:
+        value = scope_bounds.worst_value(metric, evidence)
     stored = baseline.metrics.get(metric.name) if baseline else None
     common = {
         "recipe": record.name,
@@ -68,7 +69,7 @@ def judge(budget: Budget, metric: Metric, evidence: Evidence, risk: Risk, now: d
         return Verdict(
             **common, status=Status.ERROR, reason=doubt.problem, next_step=doubt.next_step
         )
-    if value is None:
+    if value is None and metric.over not in scope_bounds.EACH:
         why, _, remedy = record.unmeasured.get(metric.name, "").partition("; ")
         return Verdict(
             **common,
@@ -125,71 +126,20 @@ def measured(record: RecipeRecord, metric: str) -> Verdict:
     )
 
 
-def shown(metric: Metric, record: RecipeRecord) -> tuple[float | None, float | None, float | None]:
-    """Value and 95 % interval of one metric of one recipe, for people; None: not measured."""
-    value = level(record, metric)
-    if value is None or metric.rule in {Rule.EXACT, Rule.ONCE}:
-        return value, None, None
-    if metric.rule is Rule.IMAGES:
-        if record.accuracy is None:
-            return value, None, None
-        from pytest_perfgate.verdicts.accuracy_intervals import accuracy_interval
-
-        interval = accuracy_interval(record.accuracy, metric.name, SHOWN)
-        if interval.low == interval.high:
-            return value, None, None
-        return value, _finite(interval.low), _finite(interval.high)
-    from pytest_perfgate.stats.sequential import fixed_bounds
-
-    if metric.rule is Rule.FOLDS:
-        score = metric.name.removesuffix(OVER_FOLDS)
-        bounds = record.folds.bounds(score, SHOWN / 2) if record.folds else None
-        return (value, None, None) if bounds is None else (value, bounds[1], bounds[2])
-    if metric.rule is Rule.STRETCHES and record.growth is not None:
-        least = growth_resolution(record.growth)
-        _, low, high = fixed_bounds(record.growth.stretches, SHOWN / 2, least_sd=least)
-        return value, low, high
-    values = list(launch_values(record, metric).values())
-    if len(values) < 2 or min(values) <= 0:
-        return value, None, None
-    _, low, high = fixed_bounds([math.log(number) for number in values], SHOWN / 2)
-    return value, math.exp(low), math.exp(high)
-
-
-def summarise(evidence: Evidence) -> tuple[MetricSummary, ...]:
-    """Every metric that was measured of a recipe, with its reference's and baseline's value."""
-    summaries = []
-    base = evidence.base.record if evidence.base else None
-    for metric in evidence.metrics.values():
-        value, low, high = shown(metric, evidence.record)
-        if value is None:
-            continue
-        stored = evidence.baseline.metrics.get(metric.name) if evidence.baseline else None
-        beside = None if metric.incomparable_across_recipes else evidence.reference
-        summaries.append(
-            MetricSummary(
-                metric=metric.name,
-                value=value,
-                low=low,
-                high=high,
-                reference=level(beside, metric) if beside else None,
-                baseline=stored.value if stored else None,
-                base=_level_of(base, metric, evidence.record) if base else None,
-            )
-        )
-    return tuple(summaries)
-
-
-def _level_of(base: RecipeRecord, metric: Metric, record: RecipeRecord) -> float | None:
-    """The base's value, None where it was not measured like the record's."""
-    return None if unlike(metric, record, base) else level(base, metric)
-
-
 def _limit(
     limit: Limit, metric: Metric, evidence: Evidence, risk: Risk, now: datetime
 ) -> LimitResult:
     if limit.stored is not None and evidence.base is None:
         limit = limit.stored
+    if metric.over in scope_bounds.EACH:
+        result = scope_bounds.each(
+            limit,
+            metric,
+            evidence,
+            risk,
+            lambda limit, own, part, shared: _limit(limit, own, part, shared, now),
+        )
+        return result or _without(limit, Status.ERROR, f"{metric.name} was not measured")
     obstacle = _obstacle(limit, metric, evidence)
     if obstacle is not None:
         return obstacle
@@ -274,15 +224,30 @@ def _obstacle(limit: Limit, metric: Metric, evidence: Evidence) -> LimitResult |
                 Status.NO_BASELINE,
                 f"{problem}: --perf-update --perf-reason renews the baseline",
             )
-    then, now = evidence.baseline.accuracy, evidence.record.accuracy
-    if metric.rule is Rule.IMAGES and then and now and then.data_digest != now.data_digest:
-        return _without(
-            limit,
-            Status.NO_BASELINE,
-            f"the baseline is of other validation data ({then.images} images then, {now.images} "
-            "now, or other annotations): --perf-update --perf-reason renews it",
-        )
+    if metric.rule is Rule.IMAGES:
+        problem = _other_images(metric, evidence.record, evidence.baseline)
+        if problem:
+            return _without(limit, Status.NO_BASELINE, problem)
     return _from_nothing(limit, metric, evidence.baseline.metrics[metric.name].value, "baseline")
+
+
+def _other_images(metric: Metric, record: RecipeRecord, baseline: Baseline) -> str:
+    """Why a stored score is not compared: it is of other images; "" when it is of the same."""
+    if record.accuracy is None or baseline.accuracy is None:
+        return ""
+    worst = metric.over is Over.WORST
+    names = ["", *record.accuracy.sets] if worst else [metric.of_set]
+    for name in names:
+        then, now = baseline.accuracy.on(name), record.accuracy.on(name)
+        if then is None and name:
+            return f"the baseline has no set {name!r}: --perf-update --perf-reason renews it"
+        if then and now and then.data_digest != now.data_digest:
+            what = f"data of the set {name!r}" if name else "validation data"
+            return (
+                f"the baseline is of other {what} ({then.images} images then, {now.images} now, or "
+                "other annotations): --perf-update --perf-reason renews it"
+            )
+    return ""
 
 
 def _from_nothing(
@@ -303,6 +268,15 @@ def _compared(
     limit: Limit, metric: Metric, evidence: Evidence, risk: Risk, now: datetime
 ) -> Compared | None:
     """What the limit compares, with bounds; None: it was not measured on both sides."""
+    if metric.over is Over.WORST:
+        return scope_bounds.of_worst(
+            limit,
+            metric,
+            evidence,
+            _other_side(limit, evidence),
+            risk,
+            lambda own, part: _compared(limit, own, evidence, part, now),
+        )
     if limit.kind in {LimitKind.MAX, LimitKind.MIN}:
         return limit_bounds.absolute(metric, evidence, risk)
     if limit.kind is LimitKind.REGRESSION and evidence.base is None:
@@ -317,6 +291,15 @@ def _compared(
         bound, _ = bound_of(limit, metric)
         return tail_bounds.against_base(evidence.record, other, against, bound, risk)
     return limit_bounds.against_arm(metric, evidence.record, other, against, risk)
+
+
+def _other_side(limit: Limit, evidence: Evidence) -> Accuracy | None:
+    """The evaluation that a limit compares scores with."""
+    if limit.kind is not LimitKind.REGRESSION:
+        return evidence.reference.accuracy if evidence.reference else None
+    if evidence.base is not None:
+        return evidence.base.record.accuracy if evidence.base.record else None
+    return evidence.baseline.accuracy if evidence.baseline else None
 
 
 _HOPE = 2.0  # standard errors: one truth in forty lies farther out
@@ -348,15 +331,15 @@ def _decide(limit: Limit, metric: Metric, compared: Compared, risk: Risk) -> Lim
         status=status,
         limit=bound,
         estimate=compared.estimate,
-        low=_finite(min(low, compared.estimate)),
-        high=_finite(max(high, compared.estimate)),
+        low=finite(min(low, compared.estimate)),
+        high=finite(max(high, compared.estimate)),
         scale=compared.scale,
         against=compared.against,
         sample=compared.sample,
         reason=wording.reason(limit, metric, compared, status),
         method=compared.method,
         spread=compared.spread,
-        smallest=_finite(wording.smallest(metric, compared))
+        smallest=finite(wording.smallest(metric, compared))
         if status is Status.INCONCLUSIVE
         else None,
         needed=wording.launches_needed(compared, bound, worse_is_more, risk)
@@ -365,7 +348,7 @@ def _decide(limit: Limit, metric: Metric, compared: Compared, risk: Risk) -> Lim
         possible=wording.launches_needed(compared, bound, worse_is_more, risk, hope=_HOPE)
         if status is Status.INCONCLUSIVE
         else None,
-        kept=_finite(compared.keep_high if worse_is_more else compared.keep_low),
+        kept=finite(compared.keep_high if worse_is_more else compared.keep_low),
         notes=compared.notes,
     )
 
@@ -387,7 +370,3 @@ def bound_of(limit: Limit, metric: Metric) -> tuple[float, bool]:
     if not metric.relative:  # drop, or a score's regression
         return (limit.value, True) if lower_is_better else (-limit.value, False)
     return (1.0 + limit.value, True) if lower_is_better else (1.0 / (1.0 + limit.value), False)
-
-
-def _finite(value: float | None) -> float | None:
-    return None if value is None or not math.isfinite(value) else value

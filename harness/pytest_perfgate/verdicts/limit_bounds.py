@@ -182,22 +182,23 @@ def exact(value: float, scale: str, against: str) -> Compared:
 def _accuracy_absolute(metric: Metric, record: RecipeRecord, risk: Risk) -> Compared | None:
     from pytest_perfgate.verdicts.accuracy_intervals import accuracy_interval
 
-    if record.accuracy is None or metric.name not in record.accuracy.values:
+    accuracy = None if record.accuracy is None else record.accuracy.on(metric.of_set)
+    if accuracy is None or metric.score_name not in accuracy.values:
         return None
-    value = record.accuracy.values[metric.name]
-    fail = accuracy_interval(record.accuracy, metric.name, 2 * risk.fail)
-    keep = accuracy_interval(record.accuracy, metric.name, 2 * risk.keep)
+    value = accuracy.values[metric.score_name]
+    fail = accuracy_interval(accuracy, metric.score_name, 2 * risk.fail)
+    keep = accuracy_interval(accuracy, metric.score_name, 2 * risk.keep)
     return Compared(
         value,
         fail.low,
         fail.high,
         keep.low,
         keep.high,
-        record.accuracy.images,
+        accuracy.images,
         "value",
-        method=f"{BOOTSTRAP_ONE} {record.accuracy.unit}s" if fail.low < fail.high else EXACT,
-        unit=record.accuracy.unit,
-        note=_few(record.accuracy) if fail.low < fail.high else "",
+        method=f"{BOOTSTRAP_ONE} {accuracy.unit}s" if fail.low < fail.high else EXACT,
+        unit=accuracy.unit,
+        note=_few(accuracy) if fail.low < fail.high else "",
     )
 
 
@@ -209,10 +210,12 @@ def difference_of_scores(
     """
     from pytest_perfgate.verdicts.accuracy_intervals import accuracy_difference
 
-    if record.accuracy is None or not isinstance(other, Accuracy):
+    ours = None if record.accuracy is None else record.accuracy.on(metric.of_set)
+    theirs = other.on(metric.of_set) if isinstance(other, Accuracy) else None
+    if ours is None or theirs is None:
         return None
-    fail = accuracy_difference(record.accuracy, other, metric.name, 2 * risk.fail)
-    keep = accuracy_difference(record.accuracy, other, metric.name, 2 * risk.keep)
+    fail = accuracy_difference(ours, theirs, metric.score_name, 2 * risk.fail)
+    keep = accuracy_difference(ours, theirs, metric.score_name, 2 * risk.keep)
     if fail is None or keep is None:
         return None
     return Compared(
@@ -221,12 +224,12 @@ def difference_of_scores(
         fail.high,
         keep.low,
         keep.high,
-        record.accuracy.images,
+        ours.images,
         "difference",
         against,
-        "identical predictions" if fail.identical else _few(record.accuracy),
-        method=EXACT if fail.identical else f"{BOOTSTRAP} {record.accuracy.unit}s",
-        unit=record.accuracy.unit,
+        "identical predictions" if fail.identical else _few(ours),
+        method=EXACT if fail.identical else f"{BOOTSTRAP} {ours.unit}s",
+        unit=ours.unit,
     )
 
 

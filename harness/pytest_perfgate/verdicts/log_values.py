@@ -34,3 +34,8 @@ def mean_log(values: Sequence[float]) -> float:
 def exp(log: float) -> float:
     """E to the power of `log`, infinite where it is too large for a float."""
     return math.exp(log) if log < 700 else math.inf
+
+
+def finite(value: float | None) -> float | None:
+    """The value; None for one that is infinite or no number, which JSON does not hold."""
+    return None if value is None or not math.isfinite(value) else value

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from pytest_perfgate import registry
-from pytest_perfgate.building.suite_data import VALIDATION, SuiteData
+from pytest_perfgate.building.suite_data import SuiteData
 from pytest_perfgate.metric import Better
 from pytest_perfgate.records.accuracy import Packed, Ratio, in_steps
 from pytest_perfgate.records.image_losses import WORSE_MOST, Thumbnail
+from pytest_perfgate.records.recipe import VALIDATION
 from pytest_perfgate.stats.ratio import ratio
 from pytest_perfgate.tasks import Task
 from pytest_perfgate.worker.loading import read_arrays
@@ -40,8 +41,8 @@ def compare(job: CompareJob, send: Send) -> None:
             perfect = 1.0 if task.metrics[name].better is Better.HIGHER else 0.0
             parts = Ratio(numerator=Packed.of(in_steps(top)), denominator=Packed.of(bottom))
             metrics[name] = ComparedMetric(ratio((top, bottom), perfect), parts)
-        send(Compared(pair.label, metrics))
-    shown = [pair for pair in job.pairs if pair.label in job.shown]
+        send(Compared(pair.label, metrics, pair.of_set))
+    shown = [pair for pair in job.pairs if pair.label in job.shown and not pair.of_set]
     if shown:
         _send_worse(SuiteData(job.suite), task, shown, predictions, send)
 

@@ -15,11 +15,11 @@ from pytest_perfgate.building.artifact_handle import ArtifactHandle
 from pytest_perfgate.building.keys import corrupted_key
 from pytest_perfgate.building.opening import open_session
 from pytest_perfgate.building.project_code import Watch
-from pytest_perfgate.building.suite_data import VALIDATION, SuiteData
+from pytest_perfgate.building.suite_data import SuiteData
 from pytest_perfgate.corruptions import corrupted
 from pytest_perfgate.errors import DataError
 from pytest_perfgate.records.accuracy import Accuracy, Packed, Ratio
-from pytest_perfgate.records.recipe import Corruptions, Recipe, Suite
+from pytest_perfgate.records.recipe import VALIDATION, Corruptions, Recipe, Suite
 from pytest_perfgate.records.robustness import ROBUSTNESS, score_under
 from pytest_perfgate.runtimes import InferenceSession
 from pytest_perfgate.stats.average_precision import Table

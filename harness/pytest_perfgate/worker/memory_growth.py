@@ -12,10 +12,11 @@ import time
 from collections.abc import Callable
 
 from pytest_perfgate.building.opening import open_session
-from pytest_perfgate.building.suite_data import VALIDATION, SuiteData
+from pytest_perfgate.building.suite_data import SuiteData
 from pytest_perfgate.errors import PerfgateError
 from pytest_perfgate.machine import process_memory
 from pytest_perfgate.records.launch import Growth
+from pytest_perfgate.records.recipe import VALIDATION
 from pytest_perfgate.worker.protocol import GrowthJob, GrowthMeasured, Send, WorkProgress
 from pytest_perfgate.workloads.frame_order import FrameRun, starts_of
 

@@ -22,11 +22,10 @@ from pytest_perfgate.building.keys import evaluation_key, trial_key
 from pytest_perfgate.building.near_duplicates import Likeness
 from pytest_perfgate.building.opening import context_of, open_session
 from pytest_perfgate.building.project_code import Watch
-from pytest_perfgate.building.suite_data import VALIDATION, DigestProgress, SuiteData
-from pytest_perfgate.errors import PerfgateError, RuntimeFault
+from pytest_perfgate.building.suite_data import DigestProgress, SuiteData
 from pytest_perfgate.files import replacing
 from pytest_perfgate.records.accuracy import Accuracy, Doubt
-from pytest_perfgate.records.recipe import Recipe, Suite
+from pytest_perfgate.records.recipe import VALIDATION, Recipe, Suite
 from pytest_perfgate.runtimes import InferenceSession
 from pytest_perfgate.suite.preloads import preloads
 from pytest_perfgate.worker.corrupted_evaluation import CleanEvaluation, with_corrupted
@@ -35,6 +34,8 @@ from pytest_perfgate.worker.loading import preload
 from pytest_perfgate.worker.protocol import Prepared, PrepareJob, Send, failure
 from pytest_perfgate.worker.reference_check import below_minimum, doubt_by_trial, doubt_of
 from pytest_perfgate.worker.reference_trial import Trial
+from pytest_perfgate.worker.scoring import refuse_missing, refuse_void
+from pytest_perfgate.worker.set_evaluation import evaluated_sets, slicings, with_scopes
 from pytest_perfgate.worker.sparse_progress import SparseProgress
 from pytest_perfgate.workloads.evaluated_outputs import (
     EvaluatedOutputs,
@@ -75,6 +76,8 @@ def prepare(job: PrepareJob, send: Send) -> None:
             progress(0, 0, f"comparing {split} with validation images")
             data.refuse_leak(split)
             near.append(Likeness(suite, data, store, watch, progress).compare(split))
+        data.refuse_other_classes()
+        slices = slicings(suite, store, watch, data, progress)
         built = build(BuildRequest(suite, recipe, store, watch, data, progress))
         stage = "evaluate"
         evaluated = _evaluation(suite, recipe, built, store, watch, data, progress)
@@ -90,6 +93,9 @@ def prepare(job: PrepareJob, send: Send) -> None:
                 _evaluation(suite, recipe, model, store, watch, fold, note).evaluation.accuracy
             ),
         )
+        sets = evaluated_sets(
+            suite, recipe, evaluated.artifact, built.info.digest, store, watch, data, progress
+        )
         _write_images(data, job.images)
     except Exception as error:  # noqa: BLE001 - whatever a step raises ends this recipe only
         send(failure(error, stage))
@@ -99,7 +105,7 @@ def prepare(job: PrepareJob, send: Send) -> None:
             artifact=evaluated.artifact,
             info=built.info,
             lineage=built.lineage,
-            accuracy=accuracy,
+            accuracy=with_scopes(accuracy, sets, slices, suite.slices),
             facts=evaluated.evaluation.facts,
             load_time_cold=evaluated.evaluation.load_time_cold,
             predictions=evaluated.predictions,
@@ -108,6 +114,7 @@ def prepare(job: PrepareJob, send: Send) -> None:
             notes=tuple(store.damaged),
             near_duplicates=tuple(near),
             folds=folds,
+            set_predictions={name: one.predictions for name, one in sets.items()},
         )
     )
 
@@ -292,7 +299,7 @@ def _evaluate(
         for index in range(total):
             image = np.array(validation.images[index])
             turn = run.step([image], begins=int(index in starts))
-            _refuse_void(turn.outputs, index)
+            refuse_void(turn.outputs, index)
             if index in chosen:
                 packed = data.task.pack(turn.predictions)
                 recorder.add(index, turn.outputs, digest_predictions(packed))
@@ -311,36 +318,11 @@ def _evaluate(
             accuracy = accuracy.model_copy(update={"doubt": doubt})
     finally:
         session.close()
-    needed = {
-        name
-        for name, metric in data.task.metrics.items()
-        if not (metric.against_reference or metric.optional)
-    }
-    missing = sorted(needed - accuracy.values.keys() - accuracy.unmeasured.keys())
-    if missing:
-        raise PerfgateError(f"the evaluator gave no value for {', '.join(missing)}")
+    refuse_missing(data, accuracy)
     seconds = round(time.perf_counter() - start, 3)
     accuracy = accuracy.model_copy(update={"seconds": seconds})
     evaluation = _Evaluation(accuracy=accuracy, facts=facts, load_time_cold=cold, tried=tried)
     return evaluation, data.task.pack(predictions), recorder.finish()
-
-
-def _refuse_void(outputs: Sequence[Any], index: int) -> None:
-    """Check that outputs of an image have a finite value.
-
-    Post-processing leaves out boxes that are no numbers, so that one image among many would be
-    missed by no score. Single values may be infinite: networks mask by them.
-
-    Raises:
-        RuntimeFault: one of them has none.
-    """
-    for number, output in enumerate(outputs):
-        array = np.asarray(output)
-        if array.dtype.kind == "f" and array.size and not np.isfinite(array).any():
-            raise RuntimeFault(
-                f"output {number} of validation image {index} has no finite value",
-                next_step="look for overflows: 16-bit layers, a division by zero, a logarithm",
-            )
 
 
 def _repeat(

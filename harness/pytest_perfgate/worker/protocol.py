@@ -33,8 +33,6 @@ YARDSTICK = "yardstick"
 
 
 # Jobs: from the pytest process to a worker.
-
-
 @dataclass(frozen=True)
 class PrepareJob:
     """Build and evaluate a recipe.
@@ -52,11 +50,12 @@ class PrepareJob:
 
 @dataclass(frozen=True)
 class PredictionPair:
-    """Files with the predictions of an arm and of its reference."""
+    """Files with predictions of an arm and of its reference for a set, "" for the validation."""
 
     label: str
     recipe: Path
     reference: Path
+    of_set: str = ""
 
 
 @dataclass(frozen=True)
@@ -229,8 +228,8 @@ class Prepared:
 
     Attributes:
         load_time_cold: seconds, see the metric of that name.
-        predictions, outputs: the files with the predictions, and with outputs of the images that
-            arms cycle through.
+        predictions, set_predictions: the files with the predictions, of each set by its name.
+        outputs: the file with outputs of the images that arms cycle through.
         files: the project's files that the artifact rests on, with their digests.
         notes: what people should know of how it was built.
         near_duplicates: of the splits that its steps read, each beside the validation images.
@@ -248,6 +247,7 @@ class Prepared:
     notes: tuple[str, ...] = ()
     near_duplicates: tuple[NearDuplicates, ...] = ()
     folds: Folds | None = None
+    set_predictions: dict[str, Path] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -260,10 +260,11 @@ class ComparedMetric:
 
 @dataclass(frozen=True)
 class Compared:
-    """Metrics of an arm against its reference, by name."""
+    """Metrics of an arm against its reference, by name, over the images of `of_set`."""
 
     label: str
     metrics: dict[str, ComparedMetric]
+    of_set: str = ""
 
 
 @dataclass(frozen=True)
@@ -383,11 +384,10 @@ ARM_MESSAGES = Vocabulary[ArmMessage](get_args(ArmMessage))
 
 def failure(error: BaseException, stage: str = "") -> Failed:
     """An error as a message: a `PerfgateError` in its own words, anything else with its trace."""
-    problem, next_step = problem_of(error)
-    # Frames near the raise, not those of this package around it.
     explained = isinstance(error, PerfgateError) or is_of_the_machine(error)
+    # Frames near the raise, not those of this package around it.
     trace = "" if explained else traceback.format_exc(limit=-6)
-    return Failed(problem, next_step, trace, stage)
+    return Failed(*problem_of(error), trace, stage)
 
 
 def worker_command(python: str, job_fd: int, message_fd: int, *, keeper: bool = True) -> list[str]:

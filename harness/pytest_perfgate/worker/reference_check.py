@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pytest_perfgate.building.suite_data import VALIDATION, SuiteData
+from pytest_perfgate.building.suite_data import SuiteData
 from pytest_perfgate.metric import Better
 from pytest_perfgate.records.accuracy import Accuracy, Doubt
-from pytest_perfgate.records.recipe import LimitKind, Recipe
+from pytest_perfgate.records.recipe import VALIDATION, LimitKind, Recipe
 from pytest_perfgate.runtimes import InferenceSession
 from pytest_perfgate.units import count_of
 from pytest_perfgate.worker.reference_trial import Trial, spread

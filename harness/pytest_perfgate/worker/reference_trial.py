@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from pytest_perfgate.building.suite_data import VALIDATION, SuiteData
+from pytest_perfgate.building.suite_data import SuiteData
 from pytest_perfgate.metric import Better
 from pytest_perfgate.records.accuracy import Accuracy
+from pytest_perfgate.records.recipe import VALIDATION
 from pytest_perfgate.runtimes import InferenceSession
 from pytest_perfgate.units import count_of
 from pytest_perfgate.verdicts.accuracy_intervals import accuracy_difference

@@ -30,12 +30,15 @@ if TYPE_CHECKING:
 _MACRO = "Mean over the classes in the data, all of equal weight."
 
 METRICS = by_name(
-    Metric.score("accuracy", "Share of validation images whose top class is the true class."),
+    Metric.score(
+        "accuracy", "Share of validation images whose top class is the true class.", by_image=True
+    ),
     Metric.score(
         "top5",
         "Share of validation images whose true class is among the top five. Not measured with five "
         "classes or fewer.",
         optional=True,
+        by_image=True,
     ),
     Metric.score(
         "precision",

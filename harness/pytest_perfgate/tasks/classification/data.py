@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
+
+from typing_extensions import override
 
 from pytest_perfgate.errors import DataError
 from pytest_perfgate.tasks.image_files import Digested, SomeImages
@@ -33,6 +35,7 @@ class ClassificationData(LabelledImages):
         images: uint8 (H, W, 3) RGB each.
         labels: index into `classes` of each image; none, where no image has one.
         classes: their names, in the order of the network's outputs.
+        attributes: name to the value of each image, for slices: `{"camera": [7, 7, 9]}`.
 
     Raises:
         DataError: they do not fit together; names the image.
@@ -41,8 +44,14 @@ class ClassificationData(LabelledImages):
     images: Sequence[Any]
     labels: Sequence[int]
     classes: Sequence[str]
+    attributes: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for name, values in self.attributes.items():
+            if len(values) != len(self.images):
+                raise DataError(
+                    f"the attribute {name!r} has {len(values)} values for {len(self.images)} images"
+                )
         if not self.classes and not len(self.labels):
             return
         if len(self.labels) != len(self.images):
@@ -60,7 +69,15 @@ class ClassificationData(LabelledImages):
     def part(self, rows: Sequence[int]) -> ClassificationData:
         """The images of `rows` alone, with all classes."""
         labels = [self.labels[row] for row in rows] if self.labelled else ()
-        return replace(self, images=SomeImages(self.images, rows), labels=labels)
+        attributes = {
+            name: [values[row] for row in rows] for name, values in self.attributes.items()
+        }
+        images = SomeImages(self.images, rows)
+        return replace(self, images=images, labels=labels, attributes=attributes)
+
+    @override
+    def image_attributes(self) -> Mapping[str, Sequence[Sequence[Any]]]:
+        return {name: [(value,) for value in values] for name, values in self.attributes.items()}
 
     @cached_property
     def digest(self) -> str:

@@ -30,9 +30,12 @@ class Cell:
     crowd: npt.NDArray[np.bool_]
 
 
-def matches(cells: Mapping[tuple[int, int], Cell], images: int, names: Sequence[str]) -> Matches:
+def matches(
+    cells: Mapping[tuple[int, int], Cell], images: int, names: Sequence[str], order: Sequence[int]
+) -> Matches:
     """COCO's greedy matching at every threshold, for objects of all sizes. `cells` are by (image,
-    category) index, `names` those of the categories.
+    category) index, `names` those of the categories; `order` is the place among the data's images
+    of each image index.
     """
     columns: list[tuple[int, int, float, int, int]] = []
     counts = np.zeros((images, len(names)), dtype=np.int32)
@@ -54,6 +57,9 @@ def matches(cells: Mapping[tuple[int, int], Cell], images: int, names: Sequence[
         hits=Packed.of(np.array([column[3] for column in columns], dtype=np.uint16)),
         ignored=Packed.of(np.array([column[4] for column in columns], dtype=np.uint16)),
         truth=Packed.of(counts),
+        order=None
+        if list(order) == list(range(images))
+        else Packed.of(np.array(order, dtype=np.int32)),
     )
 
 

@@ -67,7 +67,7 @@ def evaluate(data: DetectionData, predictions: Sequence[Prediction], prefix: str
         images=count,
         data_digest=data.digest,
         predictions_digest=_digest(predictions),
-        matches=matches(table, count, names),
+        matches=matches(table, count, names, order),
         notes=data.notes,
         unmeasured=dict.fromkeys(_AT_A_POINT, _NO_POINT),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -88,6 +88,23 @@ class DetectionData(Digested):
         return crowd_overlap(
             prediction.boxes[rows].astype("float64"), corners, instances.crowd[objects]
         )
+
+    @property
+    @override
+    def class_names(self) -> tuple[str, ...]:
+        return self.instances.categories
+
+    @property
+    @override
+    def file_names(self) -> tuple[str, ...]:
+        return self.instances.files
+
+    @override
+    def image_attributes(self) -> Mapping[str, Sequence[Sequence[Any]]]:
+        """The fields of the file's images and annotations."""
+        from pytest_perfgate.tasks.coco.attributes import attributes_of
+
+        return attributes_of(self.coco, self.instances)
 
     @override
     def _check(self, index: int, image: npt.NDArray[np.uint8]) -> None:

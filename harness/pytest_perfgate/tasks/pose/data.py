@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -56,6 +56,23 @@ class PoseData(Digested):
     def keypoints(self) -> Keypoints:
         """The keypoints of the instances, in their order."""
         return read_keypoints(self.coco, self.instances, self.sigmas)
+
+    @property
+    @override
+    def class_names(self) -> tuple[str, ...]:
+        return self.instances.categories
+
+    @property
+    @override
+    def file_names(self) -> tuple[str, ...]:
+        return self.instances.files
+
+    @override
+    def image_attributes(self) -> Mapping[str, Sequence[Sequence[Any]]]:
+        """The fields of the file's images and annotations."""
+        from pytest_perfgate.tasks.coco.attributes import attributes_of
+
+        return attributes_of(self.coco, self.instances)
 
     @override
     def _check(self, index: int, image: npt.NDArray[np.uint8]) -> None:

@@ -63,7 +63,7 @@ def evaluate(data: PoseData, predictions: Sequence[Poses]) -> Accuracy:
         data_digest=data.digest,
         predictions_digest=_digest(predictions),
         matches=matches(
-            _cells(data, images, ranked, ignored), len(ranked), data.instances.categories
+            _cells(data, images, ranked, ignored), len(ranked), data.instances.categories, order
         ),
         notes=(*data.notes, *_left_out(ignored)),
     )

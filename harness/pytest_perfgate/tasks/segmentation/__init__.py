@@ -36,7 +36,9 @@ METRICS = by_name(
         "them. Ignored pixels do not count.",
     ),
     Metric.score(
-        "pixel_accuracy", "Share of the pixels of all validation images with the true class."
+        "pixel_accuracy",
+        "Share of the pixels of all validation images with the true class.",
+        by_image=True,
     ),
     Metric.score(
         "boundary_f",
