@@ -206,6 +206,14 @@ _TURNS = (
 PARITY = "parity"
 MEMORY_GROWTH = "memory_growth"
 TAIL = "latency_tail"
+MULTIPLY_ADDS, PARAMETERS, NODES = "multiply_adds", "parameters", "nodes"
+ALLOCATIONS, ALLOCATED_BYTES = "allocations", "allocated_bytes"
+PAGE_FAULTS, INSTRUCTIONS = "page_faults", "instructions"
+
+
+def _count(name: str, meaning: str, unit: Unit = Unit.COUNT, **flags: Unpack[Flags]) -> Metric:
+    return Metric(name, unit, Better.LOWER, Rule.EXACT, True, meaning, **flags)
+
 
 _ALL = (
     Metric.seconds(
@@ -335,6 +343,25 @@ _ALL = (
         "is its only limit.",
         optional=True,
     ),
+    _count(
+        MULTIPLY_ADDS,
+        "Multiply-adds of an inference of one image, in convolutions and matrix products.",
+    ),
+    _count(PARAMETERS, "Numbers in the artifact's weights; indices and shapes are none."),
+    _count(NODES, "Nodes of the graph that runs; a changed count names their kinds."),
+    _count(
+        ALLOCATIONS,
+        "How often an inference asks the system for memory (malloc and its kin, `new`, mmap), "
+        "where a budget asks for it.",
+        optional=True,
+    ),
+    _count(ALLOCATED_BYTES, "Bytes of these allocations, added up.", Unit.BYTES, optional=True),
+    _count(PAGE_FAULTS, "Page faults of an inference that need no disk (getrusage's `ru_minflt`)."),
+    _count(
+        INSTRUCTIONS,
+        "Instructions of an inference outside the kernel, where it offers hardware counters.",
+        optional=True,
+    ),
     _once(
         "load_time_cold",
         "Time from the artifact on disk to the outputs of the first inference of one image, with "
@@ -351,9 +378,13 @@ _ALL = (
 PERFORMANCE: Mapping[str, Metric] = by_name(*_ALL)
 """The metrics of every task; a task adds its metrics of accuracy."""
 
-OF_EVERY_WORKLOAD = frozenset(
-    {"peak_memory", "artifact_size", "load_time", "device_memory", "load_time_cold", "build_time"}
-)
+_OF_GRAPH = frozenset({MULTIPLY_ADDS, PARAMETERS, NODES})
+COUNTED = _OF_GRAPH | {ALLOCATIONS, ALLOCATED_BYTES, PAGE_FAULTS, INSTRUCTIONS}
+"""Metrics of an inference that are counted, not timed: the same in every session of one code."""
+
+OF_EVERY_WORKLOAD = COUNTED | {
+    *("peak_memory", "artifact_size", "load_time", "device_memory", "load_time_cold", "build_time")
+}
 """Performance metrics of every workload: they do not depend on the work of a turn."""
 
 OF_IMAGES = frozenset(PERFORMANCE) - OF_EVERY_WORKLOAD

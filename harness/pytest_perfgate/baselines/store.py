@@ -57,7 +57,8 @@ class StoredMetric(Frozen):
     (`pytest_perfgate.records.yardsticks`); files that do not name it have the shortest. `batch` is
     how many images the batches had that the launches ran, where that matters; None: not known.
     `device_yardstick` is the time of the GPU's yardstick in each launch, seconds: what has it is
-    corrected by it, and `yardstick` tells only what the cores did meanwhile.
+    corrected by it, and `yardstick` tells only what the cores did meanwhile. `kinds` says of a
+    number of nodes how many there were of each kind.
     """
 
     unit: Unit
@@ -68,6 +69,7 @@ class StoredMetric(Frozen):
     device_yardstick: tuple[float, ...] = ()
     batch: int | None = None
     clocks: tuple[float, ...] = ()
+    kinds: dict[str, int] = Field(default_factory=dict)
 
     @field_validator("launches")
     @classmethod
@@ -329,9 +331,9 @@ def rendered(baseline: Baseline) -> tuple[str, Pairs | None, bytes]:
     data = baseline.model_copy(update={"pairs": named}).model_dump(mode="json")
     data["metrics"] = {name: data["metrics"][name] for name in sorted(data["metrics"])}
     for metric in data["metrics"].values():
-        for of_a_gpu in ("clocks", "device_yardstick"):
-            if not metric[of_a_gpu]:
-                del metric[of_a_gpu]
+        for of_some in ("clocks", "device_yardstick", "kinds"):
+            if not metric[of_some]:
+                del metric[of_some]
         if metric["batch"] is None:
             del metric["batch"]
         if not metric["yardstick"]:
@@ -356,7 +358,7 @@ def _without_empty(accuracy: dict[str, Any] | None) -> None:
 
 def _rounded(data: Any) -> Any:
     if isinstance(data, float):
-        return float(f"{data:.7g}") if math.isfinite(data) else data
+        return data if not data % 1 or not math.isfinite(data) else float(f"{data:.7g}")
     if isinstance(data, dict):
         return {key: _rounded(value) for key, value in data.items()}
     if isinstance(data, list):

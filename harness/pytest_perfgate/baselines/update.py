@@ -13,7 +13,7 @@ from pytest_perfgate.baselines.elsewhere import check_folder
 from pytest_perfgate.baselines.store import Baseline, Store, StoredMetric
 from pytest_perfgate.errors import BaselineError, PerfgateError
 from pytest_perfgate.machine.steadiness import loud
-from pytest_perfgate.metric import Metric, Rule
+from pytest_perfgate.metric import COUNTED, NODES, Metric, Rule
 from pytest_perfgate.records.alike import OF_BATCHES, batch_of_record
 from pytest_perfgate.records.launch_values import launch_values, level
 from pytest_perfgate.records.recipe_record import RecipeRecord
@@ -158,7 +158,7 @@ def baseline_of(
         known = (through is Corrects.CORES or of_device) and yard.keys() >= launches.keys()
         stored[metric.name] = StoredMetric(
             unit=metric.unit,
-            value=_short(value),
+            value=value if metric.name in COUNTED else _short(value),
             launches=tuple(_short(value) for value in launches.values()),
             yardstick=tuple(_short(yard[index]) for index in launches) if known else (),
             pieces=pieces,
@@ -167,6 +167,7 @@ def baseline_of(
             else (),
             batch=batch_of_record(record) if metric.name in OF_BATCHES and launches else None,
             clocks=tuple(map(_short, _clocks(record, launches))),
+            kinds=record.counts.kinds if metric.name == NODES and record.counts else {},
         )
     return Baseline(
         suite=suite.name,

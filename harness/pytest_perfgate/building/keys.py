@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import secrets
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -190,6 +191,13 @@ def corrupted_key(evaluation: str, corruptions: Corruptions) -> str:
             "code": digest_folder(Path(pytest_perfgate.corruptions.__file__).parent),
             "packages": versions_of(["numpy", "scipy", "PIL"]),
         }
+    )
+
+
+def counts_key(evaluation: str, tools: Mapping[str, str]) -> str:
+    """Of the counts of an inference by these tools, behind an evaluation that has a key."""
+    return digest_of(
+        {"what": "counts of an inference", "evaluation": evaluation, "by": dict(tools)}
     )
 
 

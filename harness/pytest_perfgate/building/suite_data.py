@@ -123,6 +123,12 @@ class SuiteData:
         inputs = self.declared.preprocess(rows)[0]
         return inputs.take(range(count)) if self.declared.in_tiles else inputs
 
+    def picture(self) -> Inputs:
+        """The network's inputs for the first validation image: for all of its tiles."""
+        import numpy as np
+
+        return self.declared.preprocess([np.array(self.split(VALIDATION).images[0])])[0]
+
     def inputs(
         self, split: str, limit: int, session: InferenceSession | None = None
     ) -> Iterator[Inputs]:

@@ -15,6 +15,7 @@ from pytest_perfgate.tasks.pixels.tiles import TILES
 
 if TYPE_CHECKING:
     from pytest_perfgate.inputs import Inputs
+    from pytest_perfgate.records.counts import Graph
     from pytest_perfgate.records.profile import Operator
 
 
@@ -95,6 +96,22 @@ class TiledSession(WrappingSession):
             one.model_copy(update={"calls": one.calls * runs, "seconds": one.seconds * runs})
             for one in operators
         ]
+
+    @override
+    def graph(self, inputs: Inputs) -> Graph | None:
+        """The graph of a run; the multiply-adds are those of all runs of a picture."""
+        total, known = 0, None
+        for begin in range(0, len(inputs), self._count):
+            rows = range(begin, min(begin + self._count, len(inputs)))
+            if begin and len(rows) == self._count:  # as many as before
+                total += (known.multiply_adds if known else None) or 0
+                continue
+            graph = self._session.graph(self._chosen(inputs, rows))
+            if graph is None or graph.multiply_adds is None:
+                return graph
+            total += graph.multiply_adds
+            known = known or graph
+        return known.model_copy(update={"multiply_adds": total}) if known else None
 
     @override
     def device_seconds(self) -> float:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 _PR_SET_THP_DISABLE = 41
@@ -22,19 +23,40 @@ def held() -> int | None:
     that was freed, where it can be told to give that back (glibc's malloc_trim(3)): a leak would
     eat it up first, unseen. None where the kernel does not tell.
     """
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:  # musl has none
-        trim(0)
+    trim()
     return _field("RssAnon")
+
+
+def trim() -> None:
+    """Gives back to the kernel what the allocator keeps of memory that was freed (malloc_trim(3));
+    nothing where it cannot be told to.
+    """
+    give_back = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if give_back is not None:  # musl has none
+        give_back(0)
 
 
 def small_pages() -> None:
     """From now on the kernel gives this process no huge pages (prctl(2), PR_SET_THP_DISABLE): it
     puts them together whenever it likes, and what is resident then grows by megabytes.
     """
+    _disable_huge_pages(1)
+
+
+@contextlib.contextmanager
+def only_small_pages() -> Iterator[None]:
+    """The same for a while; pages that this process got meanwhile stay as they are."""
+    _disable_huge_pages(1)
+    try:
+        yield
+    finally:
+        _disable_huge_pages(0)
+
+
+def _disable_huge_pages(value: int) -> None:
     prctl = getattr(ctypes.CDLL(None), "prctl", None)
     if prctl is not None:
-        prctl(_PR_SET_THP_DISABLE, 1, 0, 0, 0)
+        prctl(_PR_SET_THP_DISABLE, value, 0, 0, 0)
 
 
 def peak() -> int | None:

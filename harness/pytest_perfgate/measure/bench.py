@@ -316,7 +316,9 @@ class Bench(contextlib.ExitStack):
                 "lineage": answer.lineage,
                 "artifact": answer.info,
                 "accuracy": prepared.accuracy,
-                "unmeasured": {**common["unmeasured"], **prepared.accuracy.unscored()},
+                "unmeasured": {**common["unmeasured"], **prepared.accuracy.unscored()}
+                | answer.counts.unmeasured,
+                "counts": answer.counts,
                 "parity": prepared.parity,
                 "growth": prepared.growth,
                 "folds": prepared.answer.folds,

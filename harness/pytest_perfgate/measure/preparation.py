@@ -53,6 +53,7 @@ class Arm:
         python: the interpreter of its version of the code.
         parity: the limit on its outputs' difference to the reference's, None: it is not measured.
         growth: whether the growth of its memory is measured.
+        allocations: whether those of an inference are counted.
     """
 
     label: str
@@ -62,6 +63,7 @@ class Arm:
     python: str = sys.executable
     parity: float | None = None
     growth: bool = False
+    allocations: bool = False
 
     @property
     def source(self) -> str:
@@ -283,7 +285,8 @@ class Preparation:
 
     def _prepare_job(self, arm: Arm) -> Job:
         cache, images = self._settings.cache, self._jobs.images(arm)
-        return self._jobs.job(arm.label, PrepareJob(arm.suite, arm.recipe.name, cache, images), arm)
+        work = PrepareJob(arm.suite, arm.recipe.name, cache, images, arm.allocations)
+        return self._jobs.job(arm.label, work, arm)
 
     def artifact(self, label: str) -> ArtifactHandle | None:
         """The artifact of an arm, None when the arm is not ready."""

@@ -6,7 +6,7 @@ import math
 import statistics
 from collections.abc import Sequence
 
-from pytest_perfgate.metric import OVER_FOLDS, PARITY, Better, Metric, Over, Rule
+from pytest_perfgate.metric import COUNTED, OVER_FOLDS, PARITY, Better, Metric, Over, Rule
 from pytest_perfgate.records.accuracy import Accuracy
 from pytest_perfgate.records.launch import Growth, Launch
 from pytest_perfgate.records.recipe_record import RecipeRecord
@@ -196,7 +196,8 @@ def launch_values(record: RecipeRecord, metric: Metric) -> dict[int, float]:
 
 def level(record: RecipeRecord, metric: Metric) -> float | None:
     """The value of one metric over the whole session: the geometric mean over launches, the
-    evaluator's value, the artifact's size, what was observed once; None when it was not measured.
+    evaluator's value, the artifact's size, a count, what was observed once; None when it was not
+    measured.
     """
     if metric.rule is Rule.IMAGES:
         return None if record.accuracy is None else score_of(record.accuracy, metric)
@@ -204,6 +205,9 @@ def level(record: RecipeRecord, metric: Metric) -> float | None:
         return float(record.artifact.size) if record.artifact else None
     if metric.name == PARITY:
         return record.parity.value if record.parity else None
+    if metric.name in COUNTED:
+        counted = record.counts.values.get(metric.name) if record.counts else None
+        return None if counted is None else float(counted)
     if metric.rule is Rule.STRETCHES:
         return statistics.fmean(record.growth.stretches) if record.growth else None
     if metric.rule is Rule.FOLDS:

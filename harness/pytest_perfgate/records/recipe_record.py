@@ -9,6 +9,7 @@ from pydantic import Field
 
 from pytest_perfgate.frozen import Frozen, Message
 from pytest_perfgate.records.accuracy import Accuracy
+from pytest_perfgate.records.counts import Counts
 from pytest_perfgate.records.folds import Folds
 from pytest_perfgate.records.image_losses import WorseImage
 from pytest_perfgate.records.launch import Growth, Launch, Parity
@@ -68,6 +69,7 @@ class RecipeRecord(Frozen):
     `load_time_cold` is in seconds, see the metric of that name; None: not measured.
     `worse` are the images that the recipe does worse than its reference, the worst first; None:
     not looked at. `profile` is where the time of an inference goes; None: not taken.
+    `counts` is what was counted of an inference; None: nothing was.
     `unmeasured` says of metrics why they have no value. `search` is how values of its chain were
     found; None: they stand in the suite file. `folds` is its cross-validation; None: it has none.
     """
@@ -82,6 +84,7 @@ class RecipeRecord(Frozen):
     accuracy: Accuracy | None = None
     parity: Parity | None = None
     growth: Growth | None = None
+    counts: Counts | None = None
     load_time_cold: float | None = None
     launches: tuple[Launch, ...] = ()
     unmeasured: dict[str, str] = Field(default_factory=dict)

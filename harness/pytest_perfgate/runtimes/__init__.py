@@ -19,6 +19,7 @@ from pytest_perfgate.registry import Requirement
 if TYPE_CHECKING:
     from pytest_perfgate.artifact import Artifact
     from pytest_perfgate.inputs import Inputs
+    from pytest_perfgate.records.counts import Graph
     from pytest_perfgate.records.profile import Operator
 
 
@@ -108,6 +109,12 @@ class InferenceSession(ABC):
         """The time of an inference of `inputs` by operators, over `count` inferences: a row per
         operator, `calls` and `seconds` per inference, each second in one row only. Default: None,
         the runtime has no profiler.
+        """
+        return None
+
+    def graph(self, inputs: Inputs) -> Graph | None:
+        """The graph that runs, and what an inference of `inputs` computes, counted: the same in
+        every process. It is called behind an inference. Default: None, the runtime does not tell.
         """
         return None
 

@@ -16,12 +16,14 @@ from pytest_perfgate import registry
 from pytest_perfgate.artifact import ONNX, Artifact, OptionsModel
 from pytest_perfgate.errors import RuntimeFault, suggestion
 from pytest_perfgate.inputs import Inputs
+from pytest_perfgate.records.counts import Graph
 from pytest_perfgate.records.profile import Operator
 from pytest_perfgate.registry import Requirement
 from pytest_perfgate.runtimes import DEVICE_UUID, InferenceSession, OpenContext, Runtime, cuda
 from pytest_perfgate.runtimes import onnxruntime_build as build
 from pytest_perfgate.runtimes import onnxruntime_settings as settings
 from pytest_perfgate.runtimes.onnxruntime_binding import Binding
+from pytest_perfgate.runtimes.onnxruntime_graph import graph_of
 from pytest_perfgate.runtimes.onnxruntime_inputs import fixed_batch, taken_by
 from pytest_perfgate.runtimes.onnxruntime_profile import operators as operator_rows
 
@@ -274,21 +276,38 @@ class OnnxSession(InferenceSession):
 
     def profile(self, inputs: Inputs, count: int) -> list[Operator]:
         """See `InferenceSession.profile`: a second session like this one, with profiling on."""
-        import onnxruntime
-
-        artifact, options, context = self._opened
+        _, options, context = self._opened
         session_options = settings.session_options(options, context)
         session_options.enable_profiling = True
         fed = inputs.feed(self._taken)
         with tempfile.TemporaryDirectory() as folder:
             session_options.profile_file_prefix = str(Path(folder) / "profile")
-            session = onnxruntime.InferenceSession(
-                str(artifact.path), session_options, providers=[self._provider], enable_fallback=0
-            )
+            session = self._like(session_options)
             for _ in range(_WARM + count):
                 session.run(None, fed)
             events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
         return operator_rows(events, count)
+
+    def graph(self, inputs: Inputs) -> Graph:
+        """See `InferenceSession.graph`: sessions like this one are opened."""
+        artifact, options, context = self._opened
+        return graph_of(
+            self._like,
+            settings.session_options(options, context),
+            Path(str(artifact.path)),
+            inputs.feed(self._taken),
+        )
+
+    def _like(self, session_options: Any) -> Any:
+        """A session on the same file and provider, with other options."""
+        import onnxruntime
+
+        return onnxruntime.InferenceSession(
+            str(self._opened[0].path),
+            session_options,
+            providers=[self._provider],
+            enable_fallback=0,
+        )
 
     def close(self) -> None:
         """Lets the session go."""

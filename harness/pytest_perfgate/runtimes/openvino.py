@@ -13,8 +13,10 @@ from pytest_perfgate import registry
 from pytest_perfgate.artifact import ONNX, OPENVINO, TFLITE, Artifact, OptionsModel
 from pytest_perfgate.errors import RuntimeFault
 from pytest_perfgate.inputs import Inputs
+from pytest_perfgate.records.counts import Graph
 from pytest_perfgate.records.profile import Operator
 from pytest_perfgate.runtimes import InferenceSession, OpenContext, Runtime, own_names
+from pytest_perfgate.runtimes.openvino_graph import graph_of
 from pytest_perfgate.runtimes.own_names import Value
 
 _MEASURING: dict[str, Value] = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1"}
@@ -142,6 +144,7 @@ class OpenVinoSession(InferenceSession):
                 next_step=f'precision = "{hint}" is the precision of this device',
             )
         layers = executed(model)
+        self._compiled = model
         self._request = model.create_infer_request()
         self._outputs = len(model.outputs)
         self._taken = taken_by(model)
@@ -193,9 +196,16 @@ class OpenVinoSession(InferenceSession):
             for (name, kind), took in rows.items()
         ]
 
+    def graph(self, inputs: Inputs) -> Graph:
+        """See `InferenceSession.graph`: the file is read once more."""
+        import openvino
+
+        shapes = [array.shape for array in self._fed(inputs)]
+        return graph_of(self._compiled, openvino.Core().read_model(self._opened[0]), shapes)
+
     def close(self) -> None:
         """Lets the compiled model go."""
-        del self._request
+        del self._request, self._compiled
 
 
 def taken_by(model: Any) -> dict[str, str]:

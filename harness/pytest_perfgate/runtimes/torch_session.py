@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_perfgate.artifact import EXPORTED, Artifact, dtype_of
 from pytest_perfgate.errors import RuntimeFault
 from pytest_perfgate.inputs import Inputs
+from pytest_perfgate.records.counts import Graph
 from pytest_perfgate.records.profile import Operator
-from pytest_perfgate.runtimes import InferenceSession, OpenContext, torch_profile, torch_tensorrt
+from pytest_perfgate.runtimes import (
+    InferenceSession,
+    OpenContext,
+    torch_graph,
+    torch_profile,
+    torch_tensorrt,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,7 +59,7 @@ class TorchSession(InferenceSession):
             "version": torch.__version__,
         }
         self._autocast = options.autocast
-        self._layers = module  # until autocast was seen to work
+        self._layers = module
         self._compiled = (
             _Compiled(module, context.folder, options, freezing=exported)
             if options.compile
@@ -62,16 +70,7 @@ class TorchSession(InferenceSession):
     def run(self, inputs: Inputs) -> tuple[Any, ...]:
         """See `InferenceSession.run`."""
         torch = self._torch
-        autocast = (
-            torch.autocast(
-                self._kind,
-                dtype=getattr(torch, self._autocast),
-                cache_enabled=self._keeps_casts,
-            )
-            if self._autocast
-            else contextlib.nullcontext()
-        )
-        with torch.inference_mode(), autocast:
+        with torch.inference_mode(), self._casting():
             tensors = tuple(map(self._tensor, inputs.arrays))
             if self._autocast and "autocast" not in self.facts:
                 self.facts |= _cast_layers(self._layers, tensors, self._autocast)
@@ -85,6 +84,13 @@ class TorchSession(InferenceSession):
                 f"the model returned {type(outputs).__name__}", valid="a tensor or a tuple of them"
             )
         return tuple(self._host(output) for output in outputs)
+
+    def _casting(self) -> Any:
+        """A context in which autocast is at work, where it was asked for."""
+        if not self._autocast:
+            return contextlib.nullcontext()
+        dtype = getattr(self._torch, self._autocast)
+        return self._torch.autocast(self._kind, dtype=dtype, cache_enabled=self._keeps_casts)
 
     _kind = "cpu"
     _keeps_casts = True  # of the weights, by autocast, for as long as an inference takes
@@ -120,6 +126,17 @@ class TorchSession(InferenceSession):
         """
         layers = None if self._compiled is not None else self._module
         return torch_profile.profile(lambda: self.run(inputs), count, layers)
+
+    def graph(self, inputs: Inputs) -> Graph:
+        """See `InferenceSession.graph`: one inference without the compiler."""
+        tensors = tuple(map(self._tensor, inputs.arrays))
+
+        def infer() -> None:
+            with self._casting():
+                self._layers(*tensors)
+
+        nodes = None if self._compiled is None else self._compiled.nodes
+        return torch_graph.graph_of(self._layers, infer, nodes)
 
     def close(self) -> None:
         """Lets the module go."""
@@ -160,7 +177,8 @@ def _cast_layers(module: Any, tensors: tuple[Any, ...], dtype: str) -> dict[str,
 
 class _Compiled:
     """A module under torch.compile. Each call of its code is counted: a call of the module in which
-    none of it ran was eager, whatever the reason, and is a fault.
+    none of it ran was eager, whatever the reason, and is a fault. `nodes` are those of all graphs
+    so far, by kind.
 
     `freezing` makes weights constants: Inductor finds 8-bit operators only then.
     """
@@ -176,6 +194,7 @@ class _Compiled:
         self._counters = counters
         self._breaks_before = sum(counters["graph_break"].values())
         self._graphs = self._calls = 0
+        self.nodes: Counter[str] = Counter()
         inductor: Any = lookup_backend("inductor")  # typed without its keywords
         patches = torch._inductor.list_mode_options(options.compile_mode)
         self._marks = patches.get("triton.cudagraphs", False)
@@ -184,6 +203,7 @@ class _Compiled:
         compiler = torch_tensorrt.backend() if self._has_engines else None
 
         def counting(graph: Any, inputs: Any) -> Any:
+            self.nodes.update(torch_graph.kinds_of(graph))
             if compiler is not None:
                 code = compiler(graph, inputs)
             else:

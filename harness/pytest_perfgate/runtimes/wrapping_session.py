@@ -10,6 +10,7 @@ from pytest_perfgate.runtimes import InferenceSession
 
 if TYPE_CHECKING:
     from pytest_perfgate.inputs import Inputs
+    from pytest_perfgate.records.counts import Graph
     from pytest_perfgate.records.profile import Operator
 
 
@@ -40,6 +41,11 @@ class WrappingSession(InferenceSession):
     def profile(self, inputs: Inputs, count: int) -> list[Operator] | None:
         """See `InferenceSession.profile`."""
         return self._session.profile(inputs, count)
+
+    @override
+    def graph(self, inputs: Inputs) -> Graph | None:
+        """See `InferenceSession.graph`."""
+        return self._session.graph(inputs)
 
     @override
     def device_seconds(self) -> float:

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pytest_perfgate.errors import PerfgateError
 from pytest_perfgate.measure.preparation import Arm
-from pytest_perfgate.metric import MEMORY_GROWTH, PARITY, Metric, Rule
+from pytest_perfgate.metric import (
+    ALLOCATED_BYTES,
+    ALLOCATIONS,
+    MEMORY_GROWTH,
+    PARITY,
+    Metric,
+    Rule,
+)
 from pytest_perfgate.records.recipe import LimitKind, Recipe, Suite
 from pytest_perfgate.records.verdict import Status, Verdict
 from pytest_perfgate.session.suite_at import BaseTree, SuiteAt
@@ -71,6 +79,7 @@ class Arms:
                 recipe,
                 parity=self._parity(recipe),
                 growth=MEMORY_GROWTH in self._wanted.get(recipe.name, ()),
+                allocations=self._allocations(recipe),
             )
             for recipe in self.recipes
             if recipe.name not in skipped
@@ -92,7 +101,9 @@ class Arms:
             if name in skipped:
                 continue
             try:
-                arms.append(there.arm(name, at_base(name), self._values.get(name, {})))
+                arm = there.arm(name, at_base(name), self._values.get(name, {}))
+                counted = self._allocations(self._suite.recipes[name])
+                arms.append(replace(arm, allocations=counted))
             except PerfgateError as error:
                 self.problems[name] = error.problem
         return arms
@@ -160,6 +171,14 @@ class Arms:
             for limit in budget.limits
         ]
         return min(limits, default=None)
+
+    def _allocations(self, recipe: Recipe) -> bool:
+        """Whether a verdict on allocations is asked for: on its own, or on those beside it."""
+        return any(
+            not {ALLOCATIONS, ALLOCATED_BYTES}.isdisjoint(metrics)
+            for name, metrics in self._wanted.items()
+            if recipe.name in {name, self._suite.recipes[name].reference}
+        )
 
     def _by_launches(self, metric: str) -> bool:
         known = self._metrics.get(metric)

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from pytest_perfgate.baselines.correction import Corrects
 from pytest_perfgate.baselines.store import StoredMetric
-from pytest_perfgate.metric import Better, Metric, Rule
+from pytest_perfgate.metric import NODES, Better, Metric, Rule
 from pytest_perfgate.records.launch_values import (
     equal_cycles,
     level,
@@ -20,8 +20,8 @@ from pytest_perfgate.verdicts.evidence import TWO_SESSIONS, Compared, Evidence, 
 from pytest_perfgate.verdicts.limit_bounds import (
     CONTROL_MARGIN,
     LEAST_SD,
+    beside_exact,
     difference_of_scores,
-    exact,
 )
 from pytest_perfgate.verdicts.log_values import exp, spread
 
@@ -51,7 +51,9 @@ def against_baseline(
     if value is None:
         return None
     if metric.rule is Rule.EXACT:
-        return exact(value / stored.value, "ratio", against) if stored.value else None
+        nodes = baseline.metrics.get(NODES)
+        kinds = nodes.kinds if nodes else {}
+        return beside_exact(metric, value, stored.value, against, evidence.record, kinds)
     if len(stored.launches) < 2:
         return None
     return _two_sessions(metric, evidence, stored, against, risk)

@@ -7,6 +7,7 @@ shares its alpha out over all its limits (Bonferroni), so that it bounds the cha
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from pytest_perfgate.baselines.store import Baseline
@@ -150,6 +151,8 @@ def _limit(
         return _without(
             limit, Status.ERROR, f"{metric.name} was not measured on both sides of the comparison"
         )
+    if compared.scale == "difference":  # of scores; or of a count to 0, which has no ratio
+        metric = replace(metric, relative=False)
     result = _decide(limit, metric, compared, risk)
     if result.status is not Status.FAIL or metric.rule is not Rule.LAUNCHES:
         return result
@@ -364,7 +367,7 @@ def bound_of(limit: Limit, metric: Metric) -> tuple[float, bool]:
     if limit.kind in {LimitKind.MIN, LimitKind.CLASS_MIN}:
         return limit.value, False
     if limit.kind is LimitKind.GROWTH:
-        return 1.0 + limit.value, True
+        return limit.value + metric.relative, True
     if limit.kind is LimitKind.SPEEDUP:
         return (1.0 / limit.value, True) if lower_is_better else (limit.value, False)
     if not metric.relative:  # drop, or a score's regression

@@ -8,11 +8,12 @@ observed once is taken as it is.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from pytest_perfgate.metric import OVER_FOLDS, PARITY, Metric, Rule
+from pytest_perfgate.metric import COUNTED, OVER_FOLDS, PARITY, Metric, Rule
 from pytest_perfgate.records.accuracy import Accuracy
+from pytest_perfgate.records.counts import changed_kinds
 from pytest_perfgate.records.launch_values import (
     growth_resolution,
     launch_ratio,
@@ -80,7 +81,10 @@ def against_arm(
         return difference_of_scores(metric, record, other.accuracy, risk, against)
     if metric.rule is Rule.EXACT:
         here, there = level(record, metric), level(other, metric)
-        return None if here is None or not there else exact(here / there, "ratio", against)
+        if here is None or there is None:
+            return None
+        kinds = other.counts.kinds if other.counts else {}
+        return beside_exact(metric, here, there, against, record, kinds)
     ratios = log_ratios(metric, record, other)
     return from_launches(ratios, risk, "ratio", against) if ratios else None
 
@@ -177,6 +181,30 @@ def _over_folds(metric: Metric, record: RecipeRecord, risk: Risk) -> Compared | 
 def exact(value: float, scale: str, against: str) -> Compared:
     """What is known without error: all bounds are the value."""
     return Compared(value, value, value, value, value, 1, scale, against)
+
+
+def beside_exact(
+    metric: Metric,
+    value: float,
+    other: float,
+    against: str,
+    record: RecipeRecord,
+    kinds: Mapping[str, int],
+) -> Compared | None:
+    """Value / other of what is known without error; value - other where the other is 0, which has
+    no ratio: then any more is too much. A count that differs names the nodes that do: `record` is
+    the value's, `kinds` are the nodes of the other's graph by kind.
+    """
+    if not other and metric.name not in COUNTED:
+        return None
+    if other:
+        compared = exact(value / other, "ratio", against)
+    else:
+        compared = exact(value, "difference", against)
+    if metric.name not in COUNTED or value == other or not (record.counts and kinds):
+        return compared
+    changed = changed_kinds(record.counts.kinds, kinds)
+    return replace(compared, note=f"nodes: {changed or 'the same kinds, as many of each'}")
 
 
 def _accuracy_absolute(metric: Metric, record: RecipeRecord, risk: Risk) -> Compared | None:

@@ -182,7 +182,10 @@ def _measured(metric: Metric, compared: Compared) -> str:
     if compared.scale == "ratio":
         return f"{metric.name} is {show_percent(compared.estimate - 1)} to its {compared.against}"
     if compared.scale == "difference":
-        return f"{metric.name} is {compared.estimate:+.4f} to its {compared.against}"
+        change = f"{compared.estimate:+.4f}"
+        if metric.rule is Rule.EXACT:  # a count beside 0
+            change = f"+{show(compared.estimate, metric.unit)}"
+        return f"{metric.name} is {change} to its {compared.against}"
     return f"{metric.name} is {show(compared.estimate, metric.unit)}"
 
 

@@ -21,6 +21,7 @@ from pytest_perfgate.machine.pipes import PipeClosed, PipeReader, PipeSilent, wr
 from pytest_perfgate.machine.processes import Forked, last_words, obituary
 from pytest_perfgate.runtimes import on_device
 from pytest_perfgate.worker.arm import STAGES, TIMES, TURN, answer, serve
+from pytest_perfgate.worker.failures import failure
 from pytest_perfgate.worker.protocol import (
     ARM_MESSAGES,
     JOBS,
@@ -33,7 +34,6 @@ from pytest_perfgate.worker.protocol import (
     Failed,
     LaunchJob,
     Send,
-    failure,
     worker_command,
 )
 

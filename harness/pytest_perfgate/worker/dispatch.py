@@ -12,6 +12,7 @@ import sys
 from typing import NoReturn
 
 from pytest_perfgate.machine.pipes import PipeClosed, PipeReader, write_whole
+from pytest_perfgate.worker.failures import failure
 from pytest_perfgate.worker.protocol import (
     ARM_MESSAGES,
     JOBS,
@@ -28,7 +29,6 @@ from pytest_perfgate.worker.protocol import (
     PrepareJob,
     ProfileJob,
     Work,
-    failure,
 )
 
 _MODULES = {

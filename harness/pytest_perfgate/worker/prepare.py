@@ -18,7 +18,7 @@ from pytest_perfgate.building import runtime_check
 from pytest_perfgate.building.artifact_cache import ArtifactStore, Stored
 from pytest_perfgate.building.artifact_handle import ArtifactHandle
 from pytest_perfgate.building.builder import BuildRequest, Built, build
-from pytest_perfgate.building.keys import evaluation_key, trial_key
+from pytest_perfgate.building.keys import counts_key, evaluation_key, trial_key
 from pytest_perfgate.building.near_duplicates import Likeness
 from pytest_perfgate.building.opening import context_of, open_session
 from pytest_perfgate.building.project_code import Watch
@@ -28,15 +28,18 @@ from pytest_perfgate.records.accuracy import Accuracy, Doubt
 from pytest_perfgate.records.recipe import VALIDATION, Recipe, Suite
 from pytest_perfgate.runtimes import InferenceSession
 from pytest_perfgate.suite.preloads import preloads
+from pytest_perfgate.worker import counting
 from pytest_perfgate.worker.corrupted_evaluation import CleanEvaluation, with_corrupted
+from pytest_perfgate.worker.failures import failure
 from pytest_perfgate.worker.folds import cross_validated
 from pytest_perfgate.worker.loading import preload
-from pytest_perfgate.worker.protocol import Prepared, PrepareJob, Send, failure
+from pytest_perfgate.worker.protocol import Prepared, PrepareJob, Send
 from pytest_perfgate.worker.reference_check import below_minimum, doubt_by_trial, doubt_of
 from pytest_perfgate.worker.reference_trial import Trial
 from pytest_perfgate.worker.scoring import refuse_missing, refuse_void
 from pytest_perfgate.worker.set_evaluation import evaluated_sets, slicings, with_scopes
 from pytest_perfgate.worker.sparse_progress import SparseProgress
+from pytest_perfgate.worker.stored_counts import Place, stored_counts
 from pytest_perfgate.workloads.evaluated_outputs import (
     EvaluatedOutputs,
     OutputRecorder,
@@ -68,8 +71,7 @@ def prepare(job: PrepareJob, send: Send) -> None:
     progress = SparseProgress(send)
     stage = "build"
     try:
-        watch = Watch(suite.root, job.cache, progress)
-        store = ArtifactStore(job.cache)
+        watch, store = Watch(suite.root, job.cache, progress), ArtifactStore(job.cache)
         data = SuiteData(suite, progress)
         near = []
         for split in _splits_used(recipe):
@@ -96,6 +98,13 @@ def prepare(job: PrepareJob, send: Send) -> None:
         sets = evaluated_sets(
             suite, recipe, evaluated.artifact, built.info.digest, store, watch, data, progress
         )
+        key = counts_key(evaluated.key, counting.tools(heap=job.allocations))
+        counts = stored_counts(
+            Place(store, key, watch, f"{suite.name}: {recipe.name}, counts"),
+            lambda: _opened(suite, recipe, evaluated.artifact),
+            data,
+            heap=job.allocations,
+        )
         _write_images(data, job.images)
     except Exception as error:  # noqa: BLE001 - whatever a step raises ends this recipe only
         send(failure(error, stage))
@@ -111,6 +120,7 @@ def prepare(job: PrepareJob, send: Send) -> None:
             predictions=evaluated.predictions,
             outputs=evaluated.outputs,
             files={**built.files, **watch.files()},
+            counts=counts,
             notes=tuple(store.damaged),
             near_duplicates=tuple(near),
             folds=folds,
@@ -216,8 +226,7 @@ def _tried(
         entry = store.find(key, watch)
         if entry is None or entry.path is None:
             start = time.perf_counter()
-            preload(preloads(suite, recipe))
-            session = open_session(suite, recipe, evaluated.artifact)
+            session = _opened(suite, recipe, evaluated.artifact)
             try:
                 images = evaluation.accuracy.images
                 trial = Trial(data, session, images, lambda: progress(0, 0, _TRYING))
@@ -365,6 +374,11 @@ def _open_cold(
         session.close()
         raise
     return session, float(f"{time.perf_counter() - start:.6g}")
+
+
+def _opened(suite: Suite, recipe: Recipe, artifact: ArtifactHandle) -> InferenceSession:
+    preload(preloads(suite, recipe))
+    return open_session(suite, recipe, artifact)
 
 
 def _splits_used(recipe: Recipe) -> list[str]:

@@ -7,18 +7,16 @@ It answers with messages until it ends. Each is a frozen dataclass, and what arr
 from __future__ import annotations
 
 import os
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
 from pytest_perfgate.building.artifact_handle import ArtifactHandle
-from pytest_perfgate.errors import PerfgateError
 from pytest_perfgate.machine.conditions import Conditions
 from pytest_perfgate.machine.pipes import Vocabulary
-from pytest_perfgate.machine.processes import is_of_the_machine, problem_of
 from pytest_perfgate.records.accuracy import Accuracy, Ratio
+from pytest_perfgate.records.counts import Counts
 from pytest_perfgate.records.folds import Folds
 from pytest_perfgate.records.image_losses import Thumbnail, WorseImage
 from pytest_perfgate.records.launch import Growth, Launch, Parity
@@ -40,12 +38,14 @@ class PrepareJob:
     Attributes:
         cache: the folder of the artifact cache.
         images: the file for the images that arms of this version of the code cycle through.
+        allocations: whether they are counted.
     """
 
     suite: Suite
     recipe: str
     cache: Path
     images: Path
+    allocations: bool = False
 
 
 @dataclass(frozen=True)
@@ -244,6 +244,7 @@ class Prepared:
     predictions: Path
     outputs: Path
     files: dict[str, str]
+    counts: Counts
     notes: tuple[str, ...] = ()
     near_duplicates: tuple[NearDuplicates, ...] = ()
     folds: Folds | None = None
@@ -380,14 +381,6 @@ JOBS = Vocabulary[Work](get_args(Work))
 PLANS = Vocabulary[LaunchPlan]([LaunchPlan])
 MESSAGES = Vocabulary[Message](get_args(Message))
 ARM_MESSAGES = Vocabulary[ArmMessage](get_args(ArmMessage))
-
-
-def failure(error: BaseException, stage: str = "") -> Failed:
-    """An error as a message: a `PerfgateError` in its own words, anything else with its trace."""
-    explained = isinstance(error, PerfgateError) or is_of_the_machine(error)
-    # Frames near the raise, not those of this package around it.
-    trace = "" if explained else traceback.format_exc(limit=-6)
-    return Failed(*problem_of(error), trace, stage)
 
 
 def worker_command(python: str, job_fd: int, message_fd: int, *, keeper: bool = True) -> list[str]:
