@@ -168,6 +168,8 @@ class Accuracy(Frozen):
         ratios: metric name to what it is made of, for those that are ratios of sums over images.
         notes: what was left out or assumed of the data, one sentence each.
         unmeasured: why the data gives no value for a metric, by the metric's name.
+        corrupted_by: of scores on corrupted images the severities, the seed and the images; "" for
+            none.
         doubt: of a reference, why the scores cannot be those of a working model; None: they can be.
         sets: of the validation images, the evaluation of each further set by its name.
         slices: the slices of these images, by the name that the suite gives them.
@@ -185,6 +187,7 @@ class Accuracy(Frozen):
     seconds: float = 0.0
     unmeasured: dict[str, str] = Field(default_factory=dict)
     doubt: Doubt | None = None
+    corrupted_by: str = ""
     sets: dict[str, Accuracy] = Field(default_factory=dict)
     slices: dict[str, Slicing] = Field(default_factory=dict)
 

@@ -8,6 +8,7 @@ from typing import Any
 from pytest_perfgate.metric import Metric, Rule
 from pytest_perfgate.records.launch_values import PEAKS, batch_of
 from pytest_perfgate.records.recipe_record import RecipeRecord
+from pytest_perfgate.records.robustness import unlike_corruptions
 
 OF_BATCHES = frozenset({"throughput", *PEAKS})
 """Metrics that depend on the batches that a launch ran: the largest one takes the most memory."""
@@ -24,6 +25,8 @@ def unlike(metric: Metric, ours: RecipeRecord, theirs: RecipeRecord) -> str:
     """Why values of two records, of one recipe at two versions of the code, are not compared; ""
     when they are.
     """
+    if metric.rule is Rule.IMAGES and ours.accuracy and theirs.accuracy:
+        return unlike_corruptions(metric.name, ours.accuracy, theirs.accuracy)
     if metric.rule is not Rule.LAUNCHES:
         return ""
     here, there = (record.spec.get("workload") or _UNNAMED for record in (ours, theirs))

@@ -17,6 +17,7 @@ from pytest_perfgate.records.alike import OF_BATCHES, batch_of_record, unlike, u
 from pytest_perfgate.records.launch_values import level
 from pytest_perfgate.records.recipe import Budget, Limit, LimitKind
 from pytest_perfgate.records.recipe_record import RecipeRecord
+from pytest_perfgate.records.robustness import unlike_corruptions
 from pytest_perfgate.records.verdict import LimitResult, Status, Verdict
 from pytest_perfgate.verdicts import (
     baseline_bounds,
@@ -250,7 +251,8 @@ def _other_images(metric: Metric, record: RecipeRecord, baseline: Baseline) -> s
                 f"the baseline is of other {what} ({then.images} images then, {now.images} now, or "
                 "other annotations): --perf-update --perf-reason renews it"
             )
-    return ""
+    problem = unlike_corruptions(metric.name, record.accuracy, baseline.accuracy)
+    return f"{problem}: --perf-update --perf-reason renews the baseline" if problem else ""
 
 
 def _from_nothing(

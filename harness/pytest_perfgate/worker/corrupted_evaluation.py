@@ -95,7 +95,15 @@ def with_corrupted(
                 about = f"{clean.suite.name}: {clean.recipe.name}, corrupted images"
                 entry = store.add(key, folder, stored, about=about)
         scores = _Scores.model_validate_json((entry.folder / _FILE).read_bytes())
-    return _with(clean.accuracy, scores.values, scores.ratios, scores.unmeasured)
+    accuracy = _with(clean.accuracy, scores.values, scores.ratios, scores.unmeasured)
+    return accuracy.model_copy(update={"corrupted_by": _words(corruptions)})
+
+
+def _words(corruptions: Corruptions) -> str:
+    """How images were corrupted, whichever the corruptions."""
+    severities = ", ".join(map(str, corruptions.severities))
+    images = f"{corruptions.images} of the images" if corruptions.images else "all images"
+    return f"severities {severities}, seed {corruptions.seed}, {images}"
 
 
 def _with(

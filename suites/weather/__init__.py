@@ -1,0 +1,1 @@
+"""The detector of digits in bad weather: its pictures corrupted."""
