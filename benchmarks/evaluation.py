@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import evaluation_phases
 from benchmarks.pixels import Ratio
 
 TARGET = 1.2
@@ -192,7 +193,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="500 images instead of 5,000")
     parser.add_argument("--rounds", type=int, default=3, help="turns of both sides")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the ratio to a file")
+    parser.add_argument("--phases", action="store_true", help="instead each phase of boxes")
+    parser.add_argument("--images", type=int, default=5_000, help="of --phases")
+    parser.add_argument("--alone", action="store_true", help="--phases without an earlier build")
     options = parser.parse_args(arguments)
+    if options.phases:
+        columns = evaluation_phases.table(options.images, earlier=not options.alone)
+        evaluation_phases.show(columns)
+        if options.json:
+            options.json.write_text(json.dumps(columns, indent=2), encoding="utf-8")
+        return 0
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     drawn = scenes(500 if options.quick else 5_000)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import lzma
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from pytest_perfgate.baselines import changes
-from pytest_perfgate.baselines.store import Baseline, read_file, render
+from pytest_perfgate.baselines.store import Baseline, read_file, rendered
 from pytest_perfgate.metric import PERFORMANCE
 from pytest_perfgate.records.recipe import Budget, Limit, LimitKind
 from pytest_perfgate.report import (
@@ -168,16 +170,21 @@ def _read_session(content: bytes, folder: Path) -> None:
 # -- baselines -----------------------------------------------------------------------------
 
 
+_STORED = ROOT / "tests" / "baselines" / "stored"
+
+
 @cache
 def _baselines() -> list[bytes]:
-    files = sorted((ROOT / "tests" / "baselines" / "stored").glob("*.json"))
-    return [render(judging.stored(0.01)).encode(), *(file.read_bytes() for file in files)]
+    files = sorted(_STORED.glob("*.json"))
+    return [rendered(judging.stored(0.01))[0].encode(), *(file.read_bytes() for file in files)]
 
 
 def _read_baseline(content: bytes, folder: Path) -> None:
     """Read, judged against, laid beside another, and written again."""
     file = folder / "int8.json"
     file.write_bytes(content)
+    for beside in _STORED.glob("*.npz.xz"):
+        (folder / beside.name).write_bytes(beside.read_bytes())
     baseline: Baseline = read_file(file)
     evidence = Evidence(
         record=judging.recipe("candidate", 0.01),
@@ -193,7 +200,24 @@ def _read_baseline(content: bytes, folder: Path) -> None:
     known = {name: metric for name, metric in baseline.metrics.items() if name in _ALL}
     again = baseline.model_copy(update={"metrics": known})
     changes.propose({"a": fresh}, {"a": again}, _ALL)
-    render(baseline).encode()
+    rendered(baseline)
+
+
+@cache
+def _pairs() -> list[bytes]:
+    """Unpacked files beside baselines: what is damaged is packed anew, with its digest."""
+    return [lzma.decompress(file.read_bytes()) for file in sorted(_STORED.glob("*.npz.xz"))]
+
+
+def _read_pairs(content: bytes, folder: Path) -> None:
+    """Read with its baseline, and written again."""
+    packed = lzma.compress(content, preset=0)
+    data = json.loads((_STORED / "version-3.json").read_text(encoding="utf-8"))
+    name = f"plain.{hashlib.sha256(packed).hexdigest()[:32]}.npz.xz"
+    data["pairs"] |= {"file": name, "size": len(content)}
+    (folder / name).write_bytes(packed)
+    (folder / "plain.json").write_text(json.dumps(data), encoding="utf-8")
+    rendered(read_file(folder / "plain.json"))
 
 
 # -- history -------------------------------------------------------------------------------
@@ -260,6 +284,7 @@ FORMATS = (
     Format("COCO files", _instances, mutations.json_text, _read_coco),
     Format("session files", _sessions, mutations.json_text, _read_session),
     Format("baseline files", _baselines, mutations.json_text, _read_baseline),
+    Format("files beside baselines", _pairs, mutations.data, _read_pairs),
     Format("history Parquet", _parquet, mutations.data, _read_history),
     Format("ONNX graphs", models, mutations.data, _read_model),
 )

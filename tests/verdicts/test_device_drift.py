@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pytest_perfgate.baselines.changes import propose
 from pytest_perfgate.baselines.correction import Corrects, corrected_by
-from pytest_perfgate.baselines.store import Baseline, render
+from pytest_perfgate.baselines.store import Baseline, rendered
 from pytest_perfgate.baselines.update import baseline_of
 from pytest_perfgate.metric import PERFORMANCE
 from pytest_perfgate.records.launch import Launch
@@ -170,5 +170,5 @@ def test_a_gpu_that_drifts_moves_no_baseline() -> None:
     assert kinds(1.0, 1.5) == {}
     assert kinds(2.0, 1.0) == {}
     assert kinds(1.0, 1.0, 1.5)["device_time_p50"] == "loosen"
-    assert "device_yardstick" in render(before)
-    assert "device_yardstick" not in render(baseline(recipe("candidate", 0.01)))
+    assert "device_yardstick" in rendered(before)[0]
+    assert "device_yardstick" not in rendered(baseline(recipe("candidate", 0.01)))[0]
