@@ -110,7 +110,8 @@ def trend(values: Array, alpha: float) -> Trend:
         return Trend(_steps(scaled, edges, unit), None, 0.0)
     wider = max(1.0, _spread(scaled, edges))  # a noise with longer tails makes levels of its own
     scaled, unit = scaled / wider, unit * wider
-    edges = pelt(scaled, price)
+    if len(edges) > 2:  # where no level pays beside less noise, none does beside more
+        edges = pelt(scaled, price)
     drift = _drift(scaled, edges, price, alpha)
     flat, edges = (scaled, edges) if drift is None else (drift.flat, drift.edges)
     edges, memory = proven(flat, edges, price)
