@@ -44,9 +44,43 @@ FP32 = record("fp32", [0.0100, 0.0101, 0.0099, 0.0100])
 )
 def test_a_step_without_gain_is_named(times: list[float], word: str) -> None:
     """What was done, and what it came to."""
-    (line,) = without_gain([FP32, record("sparse", times, "sparsify")])
-    assert line.startswith(f"sparse is {word} than fp32")
-    assert "sparsify" in line
+    change = "+20.0 %" if word == "slower" else "+0.0 %"
+    assert without_gain([FP32, record("sparse", times, "sparsify")]) == (
+        f"sparse is {word} than fp32 (latency_p50 {change}): sparsify changed the model, "
+        "not its speed here",
+    )
+
+
+@pytest.mark.parametrize(("ratio", "lines"), [(0.975, 0), (0.985, 1), (0.999, 1)])
+def test_less_than_two_percent_is_no_gain(ratio: float, lines: int) -> None:
+    """Launches of one time leave no doubt; two of them are enough."""
+    steady = record("fp32", [0.01] * 2)
+    assert len(without_gain([steady, record("one", [0.01 * ratio] * 2, "prune")])) == lines
+
+
+def test_a_recipe_that_is_left_out_ends_no_list() -> None:
+    """Those behind it are looked at: one failed, has no reference, steps or launches, or
+    is faster.
+    """
+    out = [
+        record("broken", [0.01] * 4, "prune").model_copy(
+            update={"failure": Failure(stage="measure", problem="it died")}
+        ),
+        record("lost", [0.01] * 4, "prune").model_copy(update={"reference": "gone"}),
+        record("plain", [0.01] * 4),
+        record("once", [0.01], "prune"),
+        record("fast", [0.005] * 4, "prune"),
+    ]
+    last = record("sparse", [0.012] * 4, "sparsify")
+    for one in out:
+        (line,) = without_gain([FP32, one, last])
+        assert line.startswith("sparse is slower")
+
+
+def test_a_reference_that_failed_is_beside_nothing() -> None:
+    """Its launches say nothing of others."""
+    failed = FP32.model_copy(update={"failure": Failure(stage="measure", problem="it died")})
+    assert not without_gain([failed, record("sparse", [0.012] * 4, "sparsify")])
 
 
 def test_a_gain_is_no_note() -> None:
