@@ -20,7 +20,13 @@ from typing import Any
 
 import numpy as np
 
-KINDS = {"float32": "FP32", "float16": "FP16", "uint8": "UINT8", "int64": "INT64"}
+KINDS = {
+    "bfloat16": "BF16",
+    "float32": "FP32",
+    "float16": "FP16",
+    "uint8": "UINT8",
+    "int64": "INT64",
+}
 _NUMPY = {kind: name for name, kind in KINDS.items()}
 
 

@@ -19,7 +19,7 @@ from pytest_perfgate.stats.arrivals import poisson_arrivals
 pytest.importorskip("tritonclient.grpc", reason="python -m pip install 'pytest-perfgate[serving]'")
 
 from tests.doubles.v2_grpc_server import serving_grpc
-from tests.doubles.v2_server import Mode
+from tests.doubles.v2_server import Mode, Model
 
 ONES = Inputs(np.ones((2, 4), np.float32))
 
@@ -28,6 +28,22 @@ def session_at(url: str, **options: Any) -> KServeSession:
     """A session over gRPC."""
     artifact, terms = Artifact(TFLITE, path=Path("x")), OpenContext(1, Path())
     return KServe().open(artifact, KServeOptions(url=url, protocol="grpc", **options), terms)
+
+
+def test_brain_floats_cross_and_come_as_32_bits() -> None:
+    """In one request and under load."""
+    pytest.importorskip("ml_dtypes")
+    shape = ("BF16", [-1, 4])
+    model = Model({"input": shape}, {"output": shape}, lambda given: {"output": given["input"]})
+    with serving_grpc(model) as url:
+        session = session_at(url)
+        client = session.load_client([ONES])
+        run = run_open_loop(poisson_arrivals(300.0, 3, seed=0), client, 5.0)
+        outputs = [*session.run(ONES), *session.decoded(client, 0, run.answers[0])]
+        client.close()
+        session.close()
+    assert [output.dtype.name for output in outputs] == ["float32"] * 2
+    assert all((output == 1).all() for output in outputs)
 
 
 def test_answers_and_failures_cross_as_over_http(monkeypatch: pytest.MonkeyPatch) -> None:

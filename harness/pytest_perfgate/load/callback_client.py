@@ -19,15 +19,18 @@ class CallbackClient(Client):
         start: begins the call of a number, and comes back at once; it calls its second argument
             with the result and the error, one of which is None, when the call has ended.
         decode: the outputs of a result; a request's number comes first.
+        close: closes the connection.
     """
 
     def __init__(
         self,
         start: Callable[[int, Callable[[Any, Any], None]], None],
         decode: Callable[[int, Any], tuple[Any, ...]],
+        close: Callable[[], object],
     ) -> None:
         self._start = start
         self._decode = decode
+        self._close = close
         self._ended: SimpleQueue[Completion] = SimpleQueue()
 
     def now(self) -> float:
@@ -66,3 +69,7 @@ class CallbackClient(Client):
     def outputs(self, number: int, answer: Any) -> tuple[Any, ...]:
         """See `Client.outputs`."""
         return self._decode(number, answer)
+
+    def close(self) -> None:
+        """See `Client.close`."""
+        self._close()

@@ -20,6 +20,7 @@ from pytest_perfgate.runtimes.endpoint import EndpointSession, Secrets
 from pytest_perfgate.runtimes.server_process import ServerProcess, fill
 from pytest_perfgate.runtimes.v2_transport import GrpcTransport, HttpTransport, Transport
 
+_OF_16_BITS = {"float16", "bfloat16"}
 _WORDS = 300  # characters of an answer that are quoted
 
 
@@ -156,7 +157,8 @@ class KServeSession(EndpointSession):
                     valid=", ".join(tensor.name for tensor in self._about.outputs),
                 )
         return tuple(
-            output.astype("float32") if output.dtype == "float16" else output for output in outputs
+            output.astype("float32") if output.dtype.name in _OF_16_BITS else output
+            for output in outputs
         )
 
     @override

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -17,13 +18,30 @@ _NUMPY = {
     "FP16": "float16",
     "FP32": "float32",
     "FP64": "float64",
-    "BF16": "float32",  # numpy has none: tritonclient cuts the last 16 bits
+    "BF16": "float32",  # numpy has none of its own: see `as_sent`
     "UINT8": "uint8",
     "INT8": "int8",
     "INT32": "int32",
     "INT64": "int64",
     "BOOL": "bool",
 }
+
+
+_CHANNEL = [
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.max_send_message_length", 2**31 - 1),
+    ("grpc.max_receive_message_length", 2**31 - 1),
+]
+"""No proxy of the environment gets what goes to this machine; no tensor is too large."""
+
+
+def as_sent(array: Any, datatype: str) -> Any:
+    """An array in the type of an input: of 32 bits, where that is BF16, rounded to it."""
+    if datatype != "BF16":
+        return array
+    import ml_dtypes
+
+    return array.astype(ml_dtypes.bfloat16)
 
 
 @dataclass(frozen=True)
@@ -89,7 +107,7 @@ class Transport(ABC):
         tensors = []
         for name, array in arrays.items():
             tensor = kind(name, list(array.shape), types[name])
-            self.set(tensor, array)
+            self.set(tensor, as_sent(array, types[name]))
             tensors.append(tensor)
         return tensors
 
@@ -215,17 +233,11 @@ class GrpcTransport(Transport):
         super().__init__(url, options, {name.lower(): value for name, value in headers.items()})
         from tritonclient.grpc import InferenceServerClient
 
-        whole = 2**31 - 1
         self._client = InferenceServerClient(
             self.place,
             ssl=urlsplit(url).scheme == "https",
             root_certificates=options.ca_file or None,
-            # No proxy of the environment gets what goes to this machine; no tensor is too large.
-            channel_args=[
-                ("grpc.enable_http_proxy", 0),
-                ("grpc.max_send_message_length", whole),
-                ("grpc.max_receive_message_length", whole),
-            ],
+            channel_args=_CHANNEL,
         )
 
     def is_ready(self) -> bool:
@@ -280,29 +292,67 @@ class GrpcTransport(Transport):
     def load_client(
         self, requests: Sequence[Mapping[str, Any]], about: ModelAbout, outputs: Sequence[str]
     ) -> Client:
-        """See `Transport`: tritonclient's `async_infer`, whose channel is shared."""
-        from tritonclient.grpc import InferInput, InferRequestedOutput
+        """See `Transport`: messages are made here, and cross gRPC as bytes. The library's own calls
+        would make each when it is sent, and the ones behind it would be late.
+        """
+        from tritonclient.grpc import InferResult, service_pb2
 
         from pytest_perfgate.load.callback_client import CallbackClient
 
-        options, headers = self.options, self.headers
-        tensors = [self.tensors(arrays, about, InferInput) for arrays in requests]
-        requested = [InferRequestedOutput(name) for name in outputs]
+        options, metadata = self.options, tuple(self.headers.items())
+        messages = [self._message(arrays, about, outputs) for arrays in requests]
+        channel = self._channel()
+        call = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
 
         def start(number: int, done: Any) -> None:
-            self._client.async_infer(
-                options.model,
-                tensors[number % len(tensors)],
-                callback=done,
-                model_version=options.version,
-                outputs=requested,
-                headers=headers,
-                client_timeout=options.timeout_seconds,
+            future = call.future(
+                messages[number % len(messages)],
+                timeout=options.timeout_seconds,
+                metadata=metadata,
             )
 
-        return CallbackClient(
-            start, lambda _, answer: tuple(answer.as_numpy(name) for name in outputs)
+            def ended(one: Any) -> None:
+                error = one.exception()
+                if error is None:
+                    done(one.result(), None)
+                else:
+                    done(None, f"[{error.code()}] {error.details()}")
+
+            future.add_done_callback(ended)
+
+        def decode(_: int, answer: bytes) -> tuple[Any, ...]:
+            result = InferResult(service_pb2.ModelInferResponse.FromString(answer))
+            return tuple(result.as_numpy(name) for name in outputs)
+
+        return CallbackClient(start, decode, channel.close)
+
+    def _message(
+        self, arrays: Mapping[str, Any], about: ModelAbout, outputs: Sequence[str]
+    ) -> bytes:
+        """A request as it crosses."""
+        from tritonclient.grpc import service_pb2
+
+        types = {tensor.name: tensor.datatype for tensor in about.inputs}
+        request = service_pb2.ModelInferRequest(
+            model_name=self.options.model, model_version=self.options.version
         )
+        for name, array in arrays.items():
+            request.inputs.add(name=name, datatype=types[name], shape=array.shape)
+            request.raw_input_contents.append(as_sent(array, types[name]).tobytes())
+        for name in outputs:
+            request.outputs.add(name=name)
+        message: bytes = request.SerializeToString()
+        return message
+
+    def _channel(self) -> Any:
+        """A channel of its own."""
+        import grpc
+
+        if urlsplit(self.url).scheme != "https":
+            return grpc.insecure_channel(self.place, _CHANNEL)
+        file = self.options.ca_file
+        roots = Path(file).read_bytes() if file else None
+        return grpc.secure_channel(self.place, grpc.ssl_channel_credentials(roots), _CHANNEL)
 
     def close(self) -> None:
         """See `Transport`."""
