@@ -179,6 +179,16 @@ def test_what_has_no_calibration_is_not_measured() -> None:
     assert "confidence" not in Detection().score_at(scenery, [Prediction(*nothing)] * 12, point)
 
 
+def test_a_class_that_is_never_predicted_is_not_calibrated() -> None:
+    """Nothing says how often its score is right: no limit on it passes."""
+    data, scores = answers(300)
+    scores[:, 3] = 0.0
+    accuracy = evaluated(data, scores / scores.sum(axis=1, keepdims=True))
+    result = verdict(METRICS["ece"], largest(0.9, LimitKind.CLASS_MAX), accuracy)
+    assert result.status == "INCONCLUSIVE"
+    assert "ece of d" in result.reason
+
+
 def test_detections_that_shrink_break_the_error_while_map_holds() -> None:
     """Halved scores rank as before; a limit on each class names the worst."""
     data, boxes = scenes(12, images=150)

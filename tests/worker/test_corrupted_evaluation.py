@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pytest_perfgate.records.accuracy import Accuracy
+from pytest_perfgate.records.robustness import images_of
 from pytest_perfgate.stats.influence import Influence
 from pytest_perfgate.suite.reading import read
 from pytest_perfgate.verdicts.accuracy_intervals import accuracy_difference, accuracy_interval
@@ -87,7 +88,8 @@ def test_a_segmenter_and_a_part_of_a_detector_s_images(tmp_path: Path, tiny_suit
     accuracy = accuracy_of(detector, SQUARES, 'names = ["jpeg_compression"]\nimages = 6')
     assert accuracy.ratios["robustness"].denominator.array().sum() == 6
     assert accuracy.values["robustness"] == pytest.approx(1.0, abs=0.1)
-    assert accuracy.images > 6
+    assert accuracy.images > images_of(accuracy, "robustness") == 6
+    assert images_of(accuracy, "map") == accuracy.images
 
 
 def test_where_nothing_can_be_kept_nothing_is_measured() -> None:

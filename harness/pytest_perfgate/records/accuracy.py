@@ -170,6 +170,7 @@ class Accuracy(Frozen):
         unmeasured: why the data gives no value for a metric, by the metric's name.
         corrupted_by: of scores on corrupted images the severities, the seed and the images; "" for
             none.
+        corrupted_images: how many images were corrupted.
         doubt: of a reference, why the scores cannot be those of a working model; None: they can be.
         sets: of the validation images, the evaluation of each further set by its name.
         slices: the slices of these images, by the name that the suite gives them.
@@ -188,6 +189,7 @@ class Accuracy(Frozen):
     unmeasured: dict[str, str] = Field(default_factory=dict)
     doubt: Doubt | None = None
     corrupted_by: str = ""
+    corrupted_images: int = 0
     sets: dict[str, Accuracy] = Field(default_factory=dict)
     slices: dict[str, Slicing] = Field(default_factory=dict)
 

@@ -27,6 +27,12 @@ def corruption_of(metric: str) -> str:
     return name if at and name in NAMES else ""
 
 
+def images_of(accuracy: Accuracy, metric: str) -> int:
+    """How many images a score is over: of corrupted ones there may be fewer."""
+    corrupted = metric == ROBUSTNESS or corruption_of(metric)
+    return accuracy.corrupted_images if corrupted else accuracy.images
+
+
 def unlike_corruptions(metric: str, ours: Accuracy, theirs: Accuracy) -> str:
     """Why scores of images that were corrupted in two ways are not compared; "" when they are, and
     for a metric of clean images.

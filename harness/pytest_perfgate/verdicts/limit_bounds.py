@@ -22,6 +22,7 @@ from pytest_perfgate.records.launch_values import (
     log_value,
 )
 from pytest_perfgate.records.recipe_record import RecipeRecord
+from pytest_perfgate.records.robustness import images_of
 from pytest_perfgate.units import count_of, show_percent
 from pytest_perfgate.verdicts.evidence import (
     BOOTSTRAP,
@@ -222,7 +223,7 @@ def _accuracy_absolute(metric: Metric, record: RecipeRecord, risk: Risk) -> Comp
         fail.high,
         keep.low,
         keep.high,
-        accuracy.images,
+        images_of(accuracy, metric.score_name),
         "value",
         method=f"{BOOTSTRAP_ONE} {accuracy.unit}s" if fail.low < fail.high else EXACT,
         unit=accuracy.unit,
@@ -252,7 +253,7 @@ def difference_of_scores(
         fail.high,
         keep.low,
         keep.high,
-        ours.images,
+        images_of(ours, metric.score_name),
         "difference",
         against,
         "identical predictions" if fail.identical else _few(ours),

@@ -96,7 +96,10 @@ def with_corrupted(
                 entry = store.add(key, folder, stored, about=about)
         scores = _Scores.model_validate_json((entry.folder / _FILE).read_bytes())
     accuracy = _with(clean.accuracy, scores.values, scores.ratios, scores.unmeasured)
-    return accuracy.model_copy(update={"corrupted_by": _words(corruptions)})
+    count = len(data.split(VALIDATION).images)
+    images = min(corruptions.images or count, count)
+    update = {"corrupted_by": _words(corruptions), "corrupted_images": images}
+    return accuracy.model_copy(update=update)
 
 
 def _words(corruptions: Corruptions) -> str:
