@@ -90,8 +90,11 @@ def _build(this: bool) -> SimpleNamespace:
     }
     if not this:
         where = {
-            name: "harness.accuracy" if name.startswith("acc") else "harness.tasks.detection"
-            for name in where
+            "Detection": "harness.tasks.detection",
+            "DetectionData": "harness.tasks.detection",
+            "Prediction": "harness.tasks.coco",
+            "accuracy_difference": "harness.accuracy",
+            "accuracy_interval": "harness.accuracy",
         }
     parts = {name: getattr(import_module(module), name) for name, module in where.items()}
     files = import_module("pytest_perfgate.tasks.image_files").ImageFiles if this else _Pictures

@@ -48,6 +48,7 @@ def evaluation(seed: int, images: int = 12, categories: int = 3, detections: int
         hits=Packed.of(hits),
         ignored=Packed.of(ignored.astype(np.uint16)),
         truth=Packed.of(truth),
+        order=Packed.of(random.permutation(images).astype(np.int32)) if seed % 2 else None,
     )
     parts = {
         "agreement": random.integers(0, 9, images).astype(float),
@@ -103,6 +104,11 @@ def test_every_draw_of_images_scores_as_it_did(
     draws = np.random.default_rng(seed).multinomial(images, np.full(images, 1 / images), 20).T
     assert whole.matches is not None
     assert again.matches is not None
+    orders = [
+        side.order.array().tolist() if side.order else None
+        for side in (whole.matches, again.matches)
+    ]
+    assert orders[0] == orders[1]
     np.testing.assert_array_equal(
         ranked(again.matches).score(draws), ranked(whole.matches).score(draws)
     )

@@ -1,7 +1,8 @@
 """What a paired comparison with a baseline needs, as a compressed file beside it.
 
 Of matches it is their ranking, without scores: average precision under every draw of images is that
-of the matches themselves. Of ratios it is both parts of each image. The file is what `numpy.savez`
+of the matches themselves. Of ratios it is both parts of each image. Further sets of images stay in
+the baseline. The file is what `numpy.savez`
 writes, compressed by xz; its arrays are the bytes of whole numbers, the lowest byte of all first,
 which compresses best.
 """
@@ -61,6 +62,8 @@ def split(accuracy: Accuracy, recipe: str) -> tuple[Accuracy, Pairs | None, byte
     arrays: dict[str, npt.NDArray[np.uint8]] = {}
     if matches is not None:
         arrays |= _of_ranking(ranking_of(matches))
+        if matches.order is not None:
+            arrays["order"] = _planes(matches.order.array())
     for name, ratio in ratios.items():
         arrays |= _of_floats(f"numerator {name}", ratio.numerator.array())
         arrays |= _of_floats(f"denominator {name}", ratio.denominator.array())
@@ -231,6 +234,11 @@ def _matches(arrays: Mapping[str, Any], pairs: Pairs) -> Matches:
     for index in np.flatnonzero(sizes).tolist():
         rows = category == index
         image[rows] = np.argsort(_numbers(truth[:, index]))[number[rows]]
+    order = None
+    if "order" in arrays:
+        order = _whole(arrays["order"])
+        if not np.array_equal(np.sort(order), np.arange(images)):
+            raise ValueError("its order is not one of its images")
     behind = np.repeat(np.cumsum(sizes), sizes) - np.arange(len(ignored))
     return Matches(
         thresholds=pairs.thresholds or (),
@@ -242,6 +250,7 @@ def _matches(arrays: Mapping[str, Any], pairs: Pairs) -> Matches:
         ignored=Packed.of(ignored.astype(np.uint16), level=1),
         truth=Packed.of(truth, level=1),
         recalls="all" if pairs.recalls == "all" else "coco",
+        order=None if order is None else Packed.of(order.astype(np.int32), level=1),
     )
 
 
