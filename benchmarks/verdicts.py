@@ -203,12 +203,12 @@ def _turn(side: Side, case: Case, recipes: int, *, quick: bool) -> Turn:
             suite = json.loads(file.read_text()) if file.exists() else None
         else:
             project = many_recipes(Path(folder) / "project", recipes)
-            options = ["--perf", "--perf-base=HEAD", f"--perf-seconds={_MANY_SECONDS:g}"]
-            said = _run(side, ["-m", "pytest", "-q", *options, "suites"], project)
+            options = ["--perf-base=HEAD", f"--perf-seconds={_MANY_SECONDS:g}", "--perf-wait=600"]
+            said = _run(side, ["-m", "pytest", "-q", "--perf", *options, "suites/many"], project)
             sessions = list(project.glob("reports/*.json"))
             suite = json.loads(sessions[0].read_text())["suites"][0] if sessions else None
-    if suite is None:
-        raise Failed(f"{said}\n{side.name}: the session left no record")
+    if suite is None or "measure" not in suite["phases"]:
+        raise Failed(f"{said}\n{side.name}: the session measured nothing")
     return turn_of(side.name, case, suite)
 
 

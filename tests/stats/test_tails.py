@@ -32,7 +32,7 @@ ratios = st.lists(
 
 
 @given(ratios)
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 def test_exchanged_arms_give_the_opposite(launches: list[list[float]]) -> None:
     """Counts change places, scores and the tail change their sign; scores are within 1."""
     exchanged = [[-value for value in row] for row in launches]
@@ -44,7 +44,7 @@ def test_exchanged_arms_give_the_opposite(launches: list[list[float]]) -> None:
 
 
 @given(ratios, st.floats(-0.3, 0.3))
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 def test_a_change_of_all_images_is_the_change_of_the_tail(
     launches: list[list[float]], change: float
 ) -> None:
@@ -54,7 +54,7 @@ def test_a_change_of_all_images_is_the_change_of_the_tail(
 
 
 @given(ratios, st.floats(0, 2))
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 def test_slower_images_never_lower_the_evidence_of_a_launch(
     launches: list[list[float]], more: float
 ) -> None:
@@ -133,7 +133,7 @@ def test_the_bound_holds_at_every_look() -> None:
 
 
 @given(st.lists(st.floats(1e-6, 1e3), min_size=1, max_size=100))
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 def test_the_slowest_mean_lies_between_the_mean_and_the_slowest(times: list[float]) -> None:
     """Of 40 times it is the mean of two; a time that belongs to it in part counts in part."""
     value = slowest_mean(times)
