@@ -268,9 +268,9 @@ _ALL = (
         Better.LOWER,
         Rule.LAUNCHES,
         True,
-        "Peak resident memory of the arm's process while it loads the artifact, warms up and runs "
-        "all timed work, minus the resident memory at its fork, after the frameworks' imports. A "
-        "peak shows that a size was reached, not how often.",
+        "Peak resident memory of a process that loads the artifact and runs a few turns and a "
+        "batch, minus the resident memory at its fork, after the frameworks' imports, and without "
+        "shared libraries. A peak shows that a size was reached, not how often.",
     ),
     Metric(
         "artifact_size",

@@ -165,3 +165,56 @@ def test_the_base_runs_batches_where_the_recipe_does(
     for labels in bench.batches[:2]:
         assert {"fast", "fast@base"} <= set(labels)
     assert not any(bench.batches[2:])
+
+
+class Undecidable(Undecided):
+    """A judge for whom a time is decided after some launches, and a budget on memory never."""
+
+    def __init__(self, launching: Any, time_takes: int, memory_needs: int | None) -> None:
+        self.launching, self.time_takes, self.memory_needs = launching, time_takes, memory_needs
+
+    def verdicts(self) -> list[Any]:
+        """Of the time, while it is open, and of the memory."""
+        count = len(self.launching.batches)
+        limit = open_verdict("fast", "growth").limits[0]
+        limit = limit.model_copy(update={"sample": count, "possible": self.memory_needs})
+        memory = open_verdict("fast", "growth").model_copy(
+            update={"metric": "peak_memory", "limits": (limit,)}
+        )
+        if count < self.time_takes:
+            return [memory, open_verdict("fast", "speedup")]
+        return [memory]
+
+
+@pytest.mark.parametrize(
+    ("time_takes", "memory_needs", "launches"),
+    [
+        (4, None, 4),  # no number of launches decides it
+        (6, 40, 6),  # as good as none
+        (4, 9, 12),  # within those that a time takes to turn red, and a half more
+    ],
+)
+def test_an_undecidable_budget_on_memory_ends_with_the_others(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    time_takes: int,
+    memory_needs: int | None,
+    launches: int,
+) -> None:
+    """It adds launches where they are likely to decide it, as many as times need, and no more."""
+    bench: Any = Launching(1.0)
+    judge: Any = Undecidable(bench, time_takes, memory_needs)
+    metrics = ["latency_p50", "peak_memory"]
+    monkeypatch.setattr(suite_launches.time, "monotonic", lambda: bench.clock)
+    SuiteLaunches(
+        "suite",
+        {"fast": metrics},
+        metrics_of("detection"),
+        arms(tmp_path, {"fast": metrics}, base=True),
+        bench,
+        judge,
+        settings=for_command(tmp_path, "", seconds=500.0),
+        risk=Risk(0.01),
+        say=lambda _: None,
+    ).run()
+    assert len(bench.batches) == launches

@@ -165,7 +165,9 @@ def baseline_of(
             device_yardstick=tuple(_short(device[index]) for index in launches)
             if of_device
             else (),
-            batch=batch_of_record(record) if metric.name in OF_BATCHES and launches else None,
+            batch=batch_of_record(record, metric.name)
+            if metric.name in OF_BATCHES and launches
+            else None,
             clocks=tuple(map(_short, _clocks(record, launches))),
             kinds=record.counts.kinds if metric.name == NODES and record.counts else {},
         )

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import mmap
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 _PR_SET_THP_DISABLE = 41
 _STATUS = Path("/proc/self/status")
+_SMAPS = Path("/proc/self/smaps")
+_MAPPING = re.compile(r"^[0-9a-f]+-[0-9a-f]+ \S+ \S+ \S+ \d+ *(.*)$")
+_LIBRARY = re.compile(r"\.so(\.[\w.]+)?$")
 _CLEAR_REFS = Path("/proc/self/clear_refs")
 
 
@@ -59,6 +63,63 @@ def _disable_huge_pages(value: int) -> None:
         prctl(_PR_SET_THP_DISABLE, value, 0, 0, 0)
 
 
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
+_MAPPED = 128 * 1024  # bytes of a block: glibc's own threshold before it adapts
+
+
+def only_what_is_in_use() -> None:
+    """From now on what is resident is in use, as far as the allocator can be told (mallopt(3)):
+    large blocks are mapped one by one and given back when they are freed, and so is the end of the
+    heap. Holes between blocks, which depend on the order in which they came, are no memory of the
+    program's. Pages are small ones.
+    """
+    small_pages()
+    settings = getattr(ctypes.CDLL(None), "mallopt", None)
+    if settings is not None:
+        for name, value in (
+            (_M_MMAP_THRESHOLD, _MAPPED),
+            (_M_TRIM_THRESHOLD, _MAPPED),
+            (_M_TOP_PAD, 0),
+        ):
+            settings(name, value)
+    trim()
+    _release_top()
+
+
+class _Mallinfo(ctypes.Structure):
+    """What mallinfo2(3) gives; `keepcost` is the size of the free end of the heap."""
+
+    _fields_ = tuple(
+        (name, ctypes.c_size_t)
+        for name in (
+            *("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks"),
+            *("uordblks", "fordblks", "keepcost"),
+        )
+    )
+
+
+_MADV_DONTNEED = 4
+
+
+def _release_top() -> None:
+    """Gives back the pages of the free end of the heap, which glibc keeps up to a whole huge page:
+    blocks that come to lie there would seem to take nothing.
+    """
+    library = ctypes.CDLL(None)
+    info, end_of_heap = getattr(library, "mallinfo2", None), getattr(library, "sbrk", None)
+    if info is None or end_of_heap is None:
+        return
+    info.restype, end_of_heap.restype = _Mallinfo, ctypes.c_size_t
+    end_of_heap.argtypes = [ctypes.c_ssize_t]
+    library.madvise.argtypes = [ctypes.c_size_t, ctypes.c_size_t, ctypes.c_int]
+    end = end_of_heap(0)
+    begin = -(-(end - info().keepcost) // mmap.PAGESIZE) * mmap.PAGESIZE
+    # The allocator's own words about the end stand before its first whole page.
+    if begin + mmap.PAGESIZE < end:
+        begin += mmap.PAGESIZE
+        library.madvise(begin, end - begin, _MADV_DONTNEED)
+
+
 def peak() -> int | None:
     """Highest bytes resident since `reset_peak` (`VmHWM`), None where the kernel does not tell."""
     return _field("VmHWM")
@@ -70,6 +131,36 @@ def reset_peak() -> None:
         _CLEAR_REFS.write_text("5")
     except OSError:
         return
+
+
+def grown_beside_libraries() -> Callable[[], int | None]:
+    """As `grown`, without what became resident of shared libraries: the kernel maps their pages
+    around those that are used, as many as it happens to have in its cache.
+    """
+    begin, most = libraries(), grown()
+
+    def beside() -> int | None:
+        size, end = most(), libraries()
+        if size is None or begin is None or end is None:
+            return None
+        return max(0, size - max(0, end - begin))
+
+    return beside
+
+
+def libraries() -> int | None:
+    """Bytes resident now of shared libraries, None where the kernel does not tell."""
+    try:
+        text = _SMAPS.read_text()
+    except OSError:
+        return None
+    kilobytes, counts = 0, False
+    for line in text.splitlines():
+        if (mapping := _MAPPING.match(line)) is not None:
+            counts = _LIBRARY.search(mapping[1]) is not None
+        elif counts and line.startswith("Rss:"):
+            kilobytes += int(line.split()[1])
+    return kilobytes * 1024
 
 
 def grown() -> Callable[[], int | None]:

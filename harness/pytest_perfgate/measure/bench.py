@@ -73,13 +73,13 @@ class Bench(contextlib.ExitStack):
         self._preparation = Preparation(arms, self._jobs, settings, progress)
         self._launches: dict[str, list[Launch]] = {}
         self._facts: dict[str, dict[str, Any]] = {}
+        self._resident: dict[str, int | None] = {}
         self._profiles: dict[str, Profile] = {}
         self._unmeasured: dict[str, dict[str, str]] = {}
         self._instruments: dict[str, set[str]] = {}
         self.yardsticks = Yardsticks()
         self.conditions: list[Conditions] = []
-        self._count = 0
-        self._start = 0.0
+        self._count, self._start = 0, 0.0
         self._pool = Pool(1, self._logs)
 
     def __enter__(self) -> Bench:
@@ -166,6 +166,7 @@ class Bench(contextlib.ExitStack):
         *,
         batches: Sequence[str],
         energies: Sequence[str] = (),
+        peaks: Sequence[str] | None = None,
         last: bool,
     ) -> None:
         """One launch of these blocks of arms and the yardstick.
@@ -176,8 +177,8 @@ class Bench(contextlib.ExitStack):
             note: what progress says before its own words.
             batches: the arms whose throughput is measured too.
             energies: the arms whose energy is counted too, where they run on a device.
-            last: whether no launch will follow; else the next one is started ahead, on other
-                cores, and loads its arms while this one measures.
+            peaks: the arms whose peak memory the next launch to be started measures; None: all.
+            last: whether no launch will follow; else the next one loads its arms on other cores.
         """
         alive = [tuple(self.alive(block)) for block in blocks]
         measured = list(dict.fromkeys(block for block in alive if block))
@@ -185,7 +186,8 @@ class Bench(contextlib.ExitStack):
         if not live:
             return
         self._start = self._start or time.monotonic()
-        self._pool.hold(self._launch_job(live, ahead=False))
+        wanted = tuple(label for label in live if peaks is None or label in peaks)
+        self._pool.hold(self._launch_job(live, wanted, ahead=False))
         plan = LaunchPlan(
             # Each yardstick takes its turns alone: it is compared with nothing of its launch.
             blocks=(*((spec.label,) for spec in self._yardsticks(live)), *measured),
@@ -202,7 +204,7 @@ class Bench(contextlib.ExitStack):
         self._count += 1
         events = self._pool.release(plan)
         if not last and self._has_room_ahead():
-            self._pool.hold(self._launch_job(live, ahead=self._may_load_ahead(live)))
+            self._pool.hold(self._launch_job(live, wanted, ahead=self._may_load_ahead(live)))
         for _, event in events:
             self._hear(event, live, note)
 
@@ -214,13 +216,11 @@ class Bench(contextlib.ExitStack):
 
     def _fits_twice(self, labels: Sequence[str]) -> bool:
         """Whether there is memory for these arms while they are still loaded in this launch."""
-        launches = [self._launches.get(label) for label in labels]
-        peaks = [of_arm[-1].peak_memory for of_arm in launches if of_arm]
+        known = [self._resident.get(label) or 0 for label in labels]
         free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        known = [peak for peak in peaks if peak is not None]
-        return len(known) == len(labels) and sum(known) < _SHARE_AHEAD * free
+        return all(known) and sum(known) < _SHARE_AHEAD * free
 
-    def _launch_job(self, live: Sequence[str], *, ahead: bool) -> Job:
+    def _launch_job(self, live: Sequence[str], peaks: tuple[str, ...], *, ahead: bool) -> Job:
         arm = self._arms[live[0]]
         work = LaunchJob(
             index=self._count,
@@ -231,6 +231,7 @@ class Bench(contextlib.ExitStack):
             ahead=ahead,
             silence=self._settings.timeout,
             logs=self._logs,
+            peaks=peaks,
         )
         # The launch itself stops an arm that is silent for so long: it must be heard saying so.
         return self._jobs.job(f"launch {self._count}", work, arm, patience=1.5)
@@ -341,6 +342,7 @@ class Bench(contextlib.ExitStack):
             if not self.yardsticks.hears(event):
                 self._launches.setdefault(event.label, []).append(event.launch)
                 self._facts[event.label] = event.facts
+                self._resident[event.label] = event.resident
                 self._unmeasured[event.label] = event.unmeasured
         elif isinstance(event, LaunchConditions):
             self.conditions.append(event.conditions)
@@ -373,9 +375,7 @@ class Bench(contextlib.ExitStack):
         return places[self._count % len(places)] if places else ()
 
     def _has_room_ahead(self) -> bool:
-        """Whether the next launch can load without slowing down this one: on cores of its own, and
-        within the quota.
-        """
+        """Whether the next launch has cores of its own to load on, within the quota."""
         return len(self._places()) > 1 and busy_cores() > self._jobs.cores
 
 

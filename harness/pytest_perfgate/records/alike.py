@@ -16,9 +16,9 @@ OF_BATCHES = frozenset({"throughput", *PEAKS})
 _UNNAMED = {"name": "images", "options": {}}
 
 
-def batch_of_record(record: RecipeRecord) -> int:
-    """Images in the batches that a record's metrics of batches were taken beside, 0: no batches."""
-    return max(map(batch_of, record.launches), default=0)
+def batch_of_record(record: RecipeRecord, metric: str) -> int:
+    """Images in the batches that a metric of a record was taken beside, 0: no batches."""
+    return max((batch_of(launch, metric) for launch in record.launches), default=0)
 
 
 def unlike(metric: Metric, ours: RecipeRecord, theirs: RecipeRecord) -> str:
@@ -33,7 +33,7 @@ def unlike(metric: Metric, ours: RecipeRecord, theirs: RecipeRecord) -> str:
     if here != there:
         return f"it measures other work: {_work(there)} there, {_work(here)} here"
     if metric.name in OF_BATCHES and ours.launches and theirs.launches:
-        return unlike_batches(batch_of_record(ours), batch_of_record(theirs))
+        return unlike_batches(*(batch_of_record(one, metric.name) for one in (ours, theirs)))
     return ""
 
 

@@ -18,6 +18,7 @@ class Launch(Frozen):
         load_time, preprocess, inference, postprocess: seconds; one entry per timed inference.
         batches: seconds per timed batch of `batch_size` images, all stages.
         peak_memory: bytes, see the metric of that name.
+        peak_batch: images in the batch that the peak includes, 0 for none; None: that of `batches`.
         device: seconds on the device, one entry per timed inference; empty: not measured.
         device_memory_allocator: the most that the runtime's allocator held on the device, in bytes.
         device_memory_process: the most that the process had on the device, in bytes.
@@ -39,6 +40,7 @@ class Launch(Frozen):
     batches: tuple[float, ...] = ()
     batch_size: int = 0
     peak_memory: int | None = None
+    peak_batch: int | None = None
     device: tuple[float, ...] = ()
     device_memory_allocator: int | None = None
     device_memory_process: int | None = None

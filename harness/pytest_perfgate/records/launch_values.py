@@ -16,8 +16,10 @@ PEAKS = frozenset({"peak_memory", "device_memory"})
 """Metrics that are the highest of what a launch did, so that it matters what it did."""
 
 
-def batch_of(launch: Launch) -> int:
-    """Images in the batches that a launch ran, 0 when it ran none."""
+def batch_of(launch: Launch, metric: str = "") -> int:
+    """Images in the batches that a metric of a launch was taken beside, 0 when there were none."""
+    if metric == "peak_memory" and launch.peak_batch is not None:
+        return launch.peak_batch
     return launch.batch_size if launch.batches else 0
 
 
@@ -76,7 +78,7 @@ def launch_ratio(launch: Launch, other: Launch, metric: str) -> float | None:
         sides = ([sample for pair in both for sample in pair[side]] for side in (0, 1))
         above, below = (log_value(_of_samples(side, statistic)) for side in sides)
         return above - below
-    if metric in PEAKS and batch_of(launch) != batch_of(other):
+    if metric in PEAKS and batch_of(launch, metric) != batch_of(other, metric):
         return None  # a batch takes the most memory
     one, two = launch_value(launch, metric), launch_value(other, metric)
     if one is None or two is None or not (math.isfinite(one) and math.isfinite(two)):
@@ -186,7 +188,7 @@ def launch_values(record: RecipeRecord, metric: Metric) -> dict[int, float]:
     values = {}
     launches = record.launches
     if metric.name in PEAKS:
-        launches = tuple(launch for launch in launches if launch.batches) or launches
+        launches = tuple(one for one in launches if batch_of(one, metric.name)) or launches
     for launch in launches:
         value = launch_value(launch, metric.name)
         if value is not None and math.isfinite(value) and value >= 0:

@@ -21,10 +21,12 @@ from pytest_perfgate.verdicts.evidence import Risk
 _FEWEST = 4  # launches before verdicts are looked at: no fewer decide one
 _MOST = 60
 
-_ENERGY = frozenset({"energy"})
+_ENERGY, _MEMORY = frozenset({"energy"}), frozenset({"peak_memory"})
 
 _UNASKED = 2  # launches that measure throughput and energy which no budget is on
+_LOOKS_AT_MEMORY = {2, 3}  # numbers of launches beside which memory is measured that none is on
 
+_SLACK = 1.5  # times the launches that prove a time broken, for a budget on memory
 _HOPELESS = 8  # launches before a recipe that will not be decided in time may leave
 _LOAD_SECONDS = 0.5  # to start an arm, for the plan
 _PARENT_SECONDS = 1.0  # of a launch besides
@@ -108,15 +110,19 @@ class SuiteLaunches:
             return self._judge.verdicts()
         start = time.monotonic()
         blocks = self._arms.blocks()
-        batches, energies = self._batched(), self._bench.labels
+        batches, energies, peaks = self._batched(), self._bench.labels, self._bench.labels
         for count in range(1, _MOST + 1):
             before = time.monotonic()
+            if not (self._settings.update or self._has_budget(_MEMORY)):
+                # Where launches are started ahead, the next one measures it while this one times.
+                peaks = self._bench.labels if count in _LOOKS_AT_MEMORY else []
             self._bench.launch(
                 blocks,
                 f"launch {count}, {len(blocks)} blocks of arms, {before - start:.0f} of "
                 f"{self._settings.seconds:.0f} s ",
                 batches=batches,
                 energies=energies,
+                peaks=peaks,
                 last=count == _MOST,
             )
             now = time.monotonic()
@@ -134,6 +140,8 @@ class SuiteLaunches:
                 blocks = self._arms.blocks(undecided)
                 rates = [verdict for verdict in undecided if verdict.metric in OF_BATCHES]
                 batches = [label for block in self._arms.blocks(rates) for label in block]
+                sizes = [verdict for verdict in undecided if verdict.metric in _MEMORY]
+                peaks = [label for block in self._arms.blocks(sizes) for label in block]
                 if left < pace or not blocks:
                     return verdicts
             elif left <= 0:
@@ -191,7 +199,11 @@ class SuiteLaunches:
             metric = self._metrics.get(verdict.metric)
             if verdict.status is not Status.INCONCLUSIVE or metric is None:
                 continue
-            if metric.rule is Rule.LAUNCHES and (
+            if metric.name in _MEMORY:
+                # Its launches scatter by next to nothing: what they say of how many it needs holds.
+                if any(self._decides_in_time(limit, left) for limit in verdict.limits):
+                    undecided.append(verdict)
+            elif metric.rule is Rule.LAUNCHES and (
                 count < _HOPELESS
                 or any(
                     self._within_reach(limit, left)
@@ -201,6 +213,19 @@ class SuiteLaunches:
             ):
                 undecided.append(verdict)
         return undecided
+
+    def _decides_in_time(self, limit: LimitResult, left: float) -> bool:
+        """Whether an open limit is likely decided by as many launches as prove a time broken."""
+        from pytest_perfgate.stats.sequential import fewest
+
+        most = _SLACK * fewest(self._risk.fail)
+        return (
+            limit.status is Status.INCONCLUSIVE
+            and limit.possible is not None
+            and limit.sample < most
+            and limit.possible <= most
+            and self._within_reach(limit, left)
+        )
 
     def _within_reach(self, limit: LimitResult, left: float) -> bool:
         if limit.possible is None:

@@ -221,7 +221,7 @@ def _obstacle(limit: Limit, metric: Metric, evidence: Evidence) -> LimitResult |
         return _without(limit, Status.NO_BASELINE, absent).model_copy(update={"notes": notes})
     batch = evidence.baseline.metrics[metric.name].batch
     if batch is not None and metric.name in OF_BATCHES:
-        problem = unlike_batches(batch_of_record(evidence.record), batch)
+        problem = unlike_batches(batch_of_record(evidence.record, metric.name), batch)
         if problem:
             return _without(
                 limit,

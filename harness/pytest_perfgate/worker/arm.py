@@ -44,7 +44,7 @@ from pytest_perfgate.workloads import Work, WorkContext, Workload, placement
 from pytest_perfgate.workloads.evaluated_outputs import EvaluatedOutputs
 from pytest_perfgate.workloads.images import Images
 from pytest_perfgate.workloads.output_check import OutputCheck
-from pytest_perfgate.workloads.varied_images import WARM_UP
+from pytest_perfgate.workloads.varied_images import EVALUATED, ROUNDS, WARM_UP
 
 SAMPLE, BATCH, ENERGY, FINISH = b"s", b"b", b"e", b"f"
 
@@ -69,6 +69,8 @@ def answer(columns: int) -> struct.Struct:
     return struct.Struct(f"<c{max(2, columns)}d")
 
 
+_MEMORY_TURNS = 6  # after which a runtime has asked for all that an image takes
+_MOST_SIZES = 4  # of images that are shown to it besides
 _WARM_MIN, _WARM_MAX = 3, 12  # inferences before the first visit
 _WARM_SECONDS = 2.0
 
@@ -130,7 +132,7 @@ def serve(arm: ArmSpec, images: Sequence[Any], turns: int, answers: int) -> None
 
 def _visit(arm: ArmSpec, images: Sequence[Any]) -> _Visit:
     if arm.work is not None:
-        return _RecipeVisit(arm.work, images)
+        return (_MemoryVisit if arm.memory else _RecipeVisit)(arm.work, images)
     return _DeviceYardstickVisit(arm.gpu) if arm.gpu else _YardstickVisit()
 
 
@@ -164,7 +166,8 @@ class _Visit:
         raise NotImplementedError
 
     def peak_memory(self) -> int | None:
-        raise NotImplementedError
+        """Bytes; None: unknown. An arm that takes timed turns has holes and huge pages in it."""
+        return None
 
     def peak_device_memory(self) -> int | None:
         """The allocator's own word, in bytes; None where it has none."""
@@ -205,9 +208,6 @@ class _YardstickVisit(_Visit):
     def batch(self) -> float:
         raise NotImplementedError  # a launch asks for batches of recipes only
 
-    def peak_memory(self) -> int | None:
-        return None
-
 
 class _DeviceYardstickVisit(_Visit):
     def __init__(self, gpu: str) -> None:
@@ -223,9 +223,6 @@ class _DeviceYardstickVisit(_Visit):
     def batch(self) -> float:
         raise NotImplementedError  # a launch asks for batches of recipes only
 
-    def peak_memory(self) -> int | None:
-        return None
-
 
 class _RecipeVisit(_Visit):
     """A recipe's workload, with what is measured of every workload."""
@@ -237,7 +234,7 @@ class _RecipeVisit(_Visit):
         options = workload.Options.model_validate(dict(spec.options))
         self._check = _check(work, images)
         context = _context(work, images, self._check)
-        self._grown = process_memory.grown()
+        self._begin()
         start = time.perf_counter()
         self._work = workload.open(options, context)
         derived(self._work, Work, f"the workload {spec.name!r} opens")
@@ -247,12 +244,20 @@ class _RecipeVisit(_Visit):
         self.columns = tuple(workload.columns if columns is None else columns)
         self.processes = self._work.processes
         self.fixed_batch = self._work.session.fixed_batch if self._work.session else 0
-        self.pace = _warm(self.sample, WARM_UP)
+        self.pace = self._settle(images)
         self._check.forget()
         # What lives now lives to the end: later collections have less to look at, and none of the
         # frameworks' thousands of objects is visited in the middle of a sample.
         gc.collect()
         gc.freeze()
+
+    def _begin(self) -> None:
+        """What is done before the artifact is loaded."""
+        self._grown = process_memory.grown()
+
+    def _settle(self, images: Sequence[Any]) -> float:  # noqa: ARG002 - the memory's looks at them
+        """Turns before the first that counts; seconds of the fastest."""
+        return _warm(self.sample, WARM_UP)
 
     def sample(self, number: int) -> Sequence[float]:
         return self._work.sample(number)
@@ -275,6 +280,30 @@ class _RecipeVisit(_Visit):
 
     def conclude(self) -> None:
         self._check.conclude()
+
+
+class _MemoryVisit(_RecipeVisit):
+    """The same turns in every launch, in a process whose resident memory is what is in use."""
+
+    def _begin(self) -> None:
+        process_memory.only_what_is_in_use()
+        self._grown = process_memory.grown_beside_libraries()
+
+    def _settle(self, images: Sequence[Any]) -> float:
+        for number in range(WARM_UP, WARM_UP + _MEMORY_TURNS):
+            self.sample(number)
+        for number in _of_other_sizes(images):
+            self.sample(number)
+        return 0.0
+
+
+def _of_other_sizes(images: Sequence[Any]) -> list[int]:
+    """Numbers of turns that show an image of each size, the largest ones."""
+    first = {image.shape: index for index, image in reversed(list(enumerate(images)))}
+    if len(first) == 1:
+        return []
+    largest = sorted(first, key=math.prod, reverse=True)[:_MOST_SIZES]
+    return [first[shape] * ROUNDS + EVALUATED for shape in largest]
 
 
 def _check(work: RecipeWork, images: Sequence[Any]) -> OutputCheck:

@@ -69,7 +69,7 @@ class HeldArm:
     times: list[tuple[float, ...]] = field(default_factory=list)
     batches: list[float] = field(default_factory=list)
     energies: list[float] = field(default_factory=list)
-    peak_memory: int | None = None
+    resident: int | None = None
     device_memory_allocator: int | None = None
     device_memory_process: int | None = None
     instruments: tuple[str, ...] = ()

@@ -16,6 +16,7 @@ import math
 import os
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from pytest_perfgate.machine import gpu_sensors
 from pytest_perfgate.machine.cpu_sensors import Sensors
@@ -26,13 +27,12 @@ from pytest_perfgate.worker.arm import FINISH, STAGES, serve
 from pytest_perfgate.worker.arm_process import (
     HeldArm,
     end_arm,
-    exec_arm,
     failing,
     finish,
-    fork_arm,
     hear_ready,
 )
 from pytest_perfgate.worker.loading import preload, read_images
+from pytest_perfgate.worker.peaks import Images, measured_peaks, started
 from pytest_perfgate.worker.protocol import (
     ArmJob,
     ArmMeasured,
@@ -70,26 +70,32 @@ def launch(job: LaunchJob, read_plan: Callable[[], LaunchPlan], send: Send) -> N
         gc.freeze()
     order = random.Random(job.index)  # noqa: S311 - an order of turns, nothing secret
     live: list[HeldArm] = []
+    images = Images()
     try:
         if job.ahead:
-            _load(job, job.arms, order, live, send)
+            peaks = measured_peaks(job, job.arms, images, live, send)
+            _load(job, peaks.left(job.arms), order, live, images, send)
             plan = read_plan()
         else:
             plan = read_plan()
             wanted = {label for block in plan.blocks for label in block}
-            _load(job, [arm for arm in job.arms if arm.label in wanted], order, live, send)
+            arms = [arm for arm in job.arms if arm.label in wanted]
+            peaks = measured_peaks(job, arms, images, live, send)
+            _load(job, peaks.left(arms), order, live, images, send)
         _dismiss(live, plan)
         devices = _take_turns(job, plan, order, live, send, orderly=orderly)
         for arm in list(live):
             with failing(arm, live, send):
                 arm.device_memory_process = _device_memory(arm, devices)
                 last = finish(arm, FINISH, job.silence)
-                arm.peak_memory = last.peak_memory
+                arm.resident = last.peak_memory
                 arm.device_memory_allocator = last.device_memory
                 arm.instruments = last.instruments
                 arm.unmeasured = last.unmeasured
         for arm in live:
-            send(_measured(arm, job, plan, devices))
+            measured = _measured(arm, job, plan, devices)
+            launch_of_arm = peaks.beside(measured.launch, arm)
+            send(replace(measured, launch=launch_of_arm, resident=arm.resident))
     finally:
         for arm in live:
             end_arm(arm)
@@ -100,15 +106,14 @@ def _load(
     arms: Sequence[ArmSpec],
     order: random.Random,
     live: list[HeldArm],
+    images: Images,
     send: Send,
 ) -> None:
     """Starts the arms, one after the other, and waits for each."""
-    files = {arm.work.images for arm in arms if arm.work}
-    images = {file: read_images(file) for file in files}
     # In an order of its own in every launch: whoever comes first may get the better memory.
     for spec in order.sample(arms, len(arms)):
         # One after the other: loading beside a neighbour would be measured with it.
-        arm = exec_arm(spec, job) if job.separate else fork_arm(spec, images, job.logs, live)
+        arm = started(spec, job, images, live)
         live.append(arm)
         with failing(arm, live, send):
             hear_ready(arm, job.silence)
@@ -229,7 +234,6 @@ def _measured(
         batches=tuple(float(f"{seconds:.6g}") for seconds in arm.batches),
         batch_size=arm.batch_size,
         rounds=tuple(arm.rounds),
-        peak_memory=arm.peak_memory,
         device=() if any(map(math.isnan, device)) else device,
         device_memory_allocator=arm.device_memory_allocator,
         device_memory_process=arm.device_memory_process,

@@ -126,6 +126,7 @@ class ArmSpec:
         python: its interpreter, where arms are programs of their own.
         cores: how many of the launch's cores it works on; None for all.
         work: what it measures; None for a yardstick's fixed work.
+        memory: whether it measures the peak of its memory, and takes no turns.
         gpu: the UUID of the GPU whose yardstick it is; "" for that of the cores.
     """
 
@@ -134,6 +135,7 @@ class ArmSpec:
     cores: int | None = None
     work: RecipeWork | None = None
     gpu: str = ""
+    memory: bool = False
 
 
 @dataclass(frozen=True)
@@ -148,6 +150,7 @@ class LaunchJob:
         ahead: whether arms are loaded before the plan is there.
         silence: seconds without an answer after which an arm counts as hung.
         logs: the folder of the arms' logs.
+        peaks: labels of the arms whose peak memory is measured, each in a process of its own.
     """
 
     index: int
@@ -158,6 +161,7 @@ class LaunchJob:
     ahead: bool
     silence: float
     logs: Path
+    peaks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -312,6 +316,7 @@ class ArmMeasured:
     Attributes:
         facts: what the runtime says of itself.
         unmeasured: metrics without a value, with the reason.
+        resident: the most bytes that became resident while its turns were timed; None: unknown.
         instruments: tracers and the like at work in its process, in words.
     """
 
@@ -320,6 +325,7 @@ class ArmMeasured:
     facts: dict[str, Any]
     unmeasured: dict[str, str]
     instruments: tuple[str, ...] = ()
+    resident: int | None = None
 
 
 @dataclass(frozen=True)
