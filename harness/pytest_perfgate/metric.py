@@ -10,7 +10,8 @@ from typing import TypedDict, Unpack
 
 from pytest_perfgate.units import Unit
 
-OVER_FOLDS = "@folds"
+FOLDS = "folds"
+OVER_FOLDS = f"@{FOLDS}"
 """The end of the name of a score over folds: `map@folds`."""
 
 

@@ -13,7 +13,7 @@ from pytest_perfgate.building.project_code import Watch
 from pytest_perfgate.building.suite_data import SuiteData
 from pytest_perfgate.errors import DataError
 from pytest_perfgate.records.near_duplicates import NearDuplicates
-from pytest_perfgate.records.recipe import Suite
+from pytest_perfgate.records.recipe import Suite, split_of
 from pytest_perfgate.suite.reading import read
 
 from tests.stats.test_stats_likeness import scenes
@@ -28,6 +28,8 @@ model = "toy:build"
 [suite.data]
 train      = {{ images = "train", labels = false }}
 validation = {{ images = "validation", labels = false }}
+[suite.data.sets]
+night      = {{ images = "night", labels = false }}
 
 [[recipe]]
 name = "own"
@@ -38,19 +40,20 @@ runtime = "torch"
 def suite_of(root: Path, key: str = "") -> Suite:
     """A suite of five validation images, of which training has one as a smaller JPEG."""
     (root / "recipes.toml").write_text(SUITE.format(key=key))
-    images = {"validation": scenes(5, 1), "train": scenes(9, 2)}
+    images = {"validation": scenes(5, 1), "train": scenes(9, 2), "night": scenes(4, 3)}
     for split, pictures in images.items():
         (root / split).mkdir(exist_ok=True)
         for row, picture in enumerate(pictures):
             Image.fromarray(picture).save(root / split / f"{row}.png")
     copy = Image.fromarray(images["validation"][3]).resize((60, 60))
     copy.save(root / "train" / "copy.jpg", quality=80)
+    Image.fromarray(images["train"][2]).save(root / "night" / "2.jpg", quality=80)
     suite = read(root / "recipes.toml", root).suite
     assert suite is not None
     return suite
 
 
-def compared(suite: Suite, notes: list[str]) -> NearDuplicates:
+def compared(suite: Suite, notes: list[str], against: str = "validation") -> NearDuplicates:
     """The near-duplicates of the training data, as a worker of its own would find them."""
     store, watch = ArtifactStore(suite.root / "cache"), Watch(suite.root)
     data = SuiteData(suite)
@@ -58,7 +61,7 @@ def compared(suite: Suite, notes: list[str]) -> NearDuplicates:
     def progress(_: int, __: int, note: str) -> None:
         notes.append(note)
 
-    return Likeness(suite, data, store, watch, progress).compare("train")
+    return Likeness(suite, data, store, watch, progress).compare("train", against)
 
 
 def test_a_comparison_is_made_once_and_names_files_as_they_are_today(tmp_path: Path) -> None:
@@ -80,6 +83,13 @@ def test_a_comparison_is_made_once_and_names_files_as_they_are_today(tmp_path: P
         "making thumbnails of train images",
         "comparing train with validation images by likeness",
     }
+
+
+def test_each_set_is_compared_too(tmp_path: Path) -> None:
+    """Its images are named as those of the set."""
+    near = compared(suite_of(tmp_path), [], split_of("night"))
+    assert [(pair.image, pair.other) for pair in near.pairs] == [("night/2.jpg", "train/2.png")]
+    assert "1 of 5 sets.night images has a near-duplicate among the train images" in str(near)
 
 
 def test_near_duplicates_are_refused_where_the_suite_says_so(tmp_path: Path) -> None:

@@ -62,6 +62,11 @@ def test_folds_that_can_be_read(tmp_path: Path, folds: str, spec: FoldSpec | Non
             "accuracy@folds is a score over folds, and the recipe has none",
         ),
         (
+            '[recipe.budgets]\naccuracy = { min = 0.5, on = "folds" }',
+            TRAINS,
+            "accuracy@folds is a score over folds, and the recipe has none",
+        ),
+        (
             'folds = 5\n[recipe.budgets]\n"accuracy@folds" = { regression = 0.5 }',
             TRAINS,
             "regression does not fit accuracy@folds",

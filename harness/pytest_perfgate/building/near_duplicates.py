@@ -33,7 +33,9 @@ _NEXT_STEP = (
 
 
 class Likeness:
-    """Compares splits of one suite with its validation images; see `SuiteData` for `progress`."""
+    """Compares splits of one suite with its validation images and those of its sets; `progress` is
+    that of `SuiteData`.
+    """
 
     def __init__(
         self,
@@ -46,24 +48,24 @@ class Likeness:
         self._suite, self._data = suite, data
         self._store, self._watch, self._progress = store, watch, progress
 
-    def compare(self, split: str) -> NearDuplicates:
-        """The near-duplicates between `split` and the validation images.
+    def compare(self, split: str, against: str = VALIDATION) -> NearDuplicates:
+        """The near-duplicates between `split` and the validation images, or those of a set.
 
         Raises:
             DataError: there are some, and the suite says `near_duplicates = "error"`.
         """
-        images, others = (self._data.split(name).digests for name in (VALIDATION, split))
+        images, others = (self._data.split(name).digests for name in (against, split))
         key = digest_of({"what": "near-duplicates", "code": _code(), "of": [images, others]})
 
         def made(folder: Path) -> None:
-            (folder / _PAIRS).write_bytes(_KEPT.dump_json(self._compared(split)))
+            (folder / _PAIRS).write_bytes(_KEPT.dump_json(self._compared(split, against)))
 
-        entry = self._entry(key, _PAIRS, f"{split} beside {VALIDATION} images", made)
+        entry = self._entry(key, _PAIRS, f"{split} beside {against} images", made)
         # Files may have been renamed since: names are those of today.
         near = _KEPT.validate_json((entry.folder / _PAIRS).read_bytes())
         pairs = (
             NearPair(
-                image=self._name(VALIDATION, pair.ours),
+                image=self._name(against, pair.ours),
                 other=self._name(split, pair.other),
                 likeness=min(1.0, pair.likeness),
             )
@@ -71,7 +73,7 @@ class Likeness:
         )
         result = NearDuplicates(
             split=split,
-            against=VALIDATION,
+            against=against,
             compared=len(images),
             others=len(others),
             images=len(near.pairs),
@@ -82,10 +84,10 @@ class Likeness:
             raise DataError(str(result), where=f"suite.data.{split}", next_step=_NEXT_STEP)
         return result
 
-    def _compared(self, split: str) -> likeness.NearDuplicates:
-        note = f"comparing {split} with {VALIDATION} images by likeness"
+    def _compared(self, split: str, against: str) -> likeness.NearDuplicates:
+        note = f"comparing {split} with {against} images by likeness"
         return likeness.near_duplicates(
-            self._thumbnails(VALIDATION),
+            self._thumbnails(against),
             self._thumbnails(split),
             lambda done, total: self._progress(done, total, note),
         )

@@ -117,9 +117,9 @@ class Bench(contextlib.ExitStack):
 
     @property
     def near_duplicates(self) -> tuple[NearDuplicates, ...]:
-        """The near-duplicates of validation images in each split that steps read."""
+        """The near-duplicates of images that scores are of, in the splits that steps read."""
         known = self._preparation.near_duplicates
-        return tuple(known[split] for split in sorted(known))
+        return tuple(known[pair] for pair in sorted(known))
 
     @property
     def notes(self) -> tuple[str, ...]:

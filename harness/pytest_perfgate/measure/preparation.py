@@ -129,7 +129,8 @@ class Preparation:
         prepared: label to an arm that is ready.
         failures: label to why an arm is not.
         thumbnails: index to the validation images that recipes do worse.
-        near_duplicates: split to its near-duplicates of validation images, in the working tree.
+        near_duplicates: a split and the one that it is compared with, to their near-duplicates in
+            the working tree.
         notes: what people should know of how it went.
     """
 
@@ -144,7 +145,7 @@ class Preparation:
         self.prepared: dict[str, PreparedArm] = {}
         self.failures: dict[str, Failure] = {}
         self.thumbnails: dict[int, Thumbnail] = {}
-        self.near_duplicates: dict[str, NearDuplicates] = {}
+        self.near_duplicates: dict[tuple[str, str], NearDuplicates] = {}
         self.notes: list[str] = []
 
     def run(self, more: Sequence[Arm] | None = None) -> None:
@@ -172,7 +173,9 @@ class Preparation:
                     self.prepared[job.name] = PreparedArm(event, event.accuracy)
                     self.notes += [note for note in event.notes if note not in self.notes]
                     if job.name in own:
-                        self.near_duplicates |= {near.split: near for near in event.near_duplicates}
+                        self.near_duplicates |= {
+                            (near.split, near.against): near for near in event.near_duplicates
+                        }
                 else:
                     self.fail(job.name, "build", event)
                 now = "; ".join(doing.values())

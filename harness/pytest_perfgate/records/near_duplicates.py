@@ -30,7 +30,7 @@ class NearDuplicates(Frozen):
 
     Attributes:
         split: the split with the `other` images, such as "train".
-        against: the split whose images are counted, "validation".
+        against: the split whose images are counted, "validation" or that of a set.
         compared, others: images of the two.
         images: images of `against` that have a near-duplicate.
         limit: the likeness from which on a pair is one.

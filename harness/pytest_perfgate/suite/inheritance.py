@@ -225,7 +225,9 @@ class Inheritance:
         )
         if self._shift is not None:
             check_shift(self._place, where, chain, budgets, self._metrics, self._shift)
-        folds = read_folds(self._place, where, table.folds, chain, table.budgets)
+        folds = read_folds(
+            self._place, where, table.folds, chain, [budget.metric for budget in budgets]
+        )
         return Recipe(
             folds=folds,
             name=name,

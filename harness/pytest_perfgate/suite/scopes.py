@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_perfgate.errors import DataError, PerfgateError, suggestion
-from pytest_perfgate.metric import ALL_SETS, AT, WORST_SET, Metric, Over, Rule, Scope
+from pytest_perfgate.metric import ALL_SETS, AT, FOLDS, WORST_SET, Metric, Over, Rule, Scope
 from pytest_perfgate.records.recipe import VALIDATION, Shift, SliceSpec, split_of
 from pytest_perfgate.records.robustness import is_corrupted
 from pytest_perfgate.sources import Fence
@@ -20,7 +20,7 @@ from pytest_perfgate.tasks import Task
 
 SETS = "sets"
 
-_TAKEN = ("train", "calibration", VALIDATION, ALL_SETS, WORST_SET)
+_TAKEN = ("train", "calibration", VALIDATION, ALL_SETS, WORST_SET, FOLDS)
 """Names that mean something else where a budget names a set."""
 
 _NAMES = f"letters, digits, '.', '_', '-'; a letter or digit first; none of {', '.join(_TAKEN)}"

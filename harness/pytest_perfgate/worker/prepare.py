@@ -25,7 +25,7 @@ from pytest_perfgate.building.project_code import Watch
 from pytest_perfgate.building.suite_data import DigestProgress, SuiteData
 from pytest_perfgate.files import replacing
 from pytest_perfgate.records.accuracy import Accuracy, Doubt
-from pytest_perfgate.records.recipe import VALIDATION, Recipe, Suite
+from pytest_perfgate.records.recipe import VALIDATION, Recipe, Suite, split_of
 from pytest_perfgate.runtimes import InferenceSession
 from pytest_perfgate.suite.preloads import preloads
 from pytest_perfgate.worker import counting
@@ -77,7 +77,8 @@ def prepare(job: PrepareJob, send: Send) -> None:
         for split in _splits_used(recipe):
             progress(0, 0, f"comparing {split} with validation images")
             data.refuse_leak(split)
-            near.append(Likeness(suite, data, store, watch, progress).compare(split))
+            likeness = Likeness(suite, data, store, watch, progress)
+            near += [likeness.compare(split, judged) for judged in map(split_of, ("", *suite.sets))]
         data.refuse_other_classes()
         slices = slicings(suite, store, watch, data, progress)
         built = build(BuildRequest(suite, recipe, store, watch, data, progress))
