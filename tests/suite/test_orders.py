@@ -120,7 +120,12 @@ def test_options_are_the_same_after_a_journey(group):
             if name == "distil":
                 requested = {"student": "toy.model:small", "steps": 5, "features": [["a", "b"]]}
         else:
-            requested = {"training": {"steps": 5}, "replicas": {"devices": 2}}.get(name, {})
+            needed = {
+                "training": {"steps": 5},
+                "replicas": {"devices": 2},
+                "kserve": {"url": "http://127.0.0.1:8000"},
+            }
+            requested = needed.get(name, {})
         options = result.Options.model_validate(requested)
         assert result.Options.model_validate(options.model_dump(mode="json")) == options
 
