@@ -65,8 +65,8 @@ def test_a_suite_has_its_sets_apart_from_its_splits(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ('map = { drop = 0.01, on = "nigth" }', ("no set and no slicing 'nigth'", "'night'?")),
-        ('"map@nigth" = { drop = 0.01 }', ("no set and no slicing 'nigth'", "'night'?")),
+        ('map = { drop = 0.01, on = "nightt" }', ("no set and no slicing 'nightt'", "'night'?")),
+        ('"map@nightt" = { drop = 0.01 }', ("no set and no slicing 'nightt'", "'night'?")),
         ('"map@night" = { drop = 0.01, on = "day" }', ("is on 'night' and on 'day'",)),
         ('latency_p50 = { max = "1 s", on = "night" }', ("latency_p50 is no score", "valid: map")),
         ('map_small = { drop = 0.01, on = "camera" }', ("known of all images together", "map50")),
@@ -106,12 +106,12 @@ def test_without_sets_a_budget_says_where_they_are_named(tmp_path: Path) -> None
         ),
         ("[suite.data.sets]\n", ("sets is {}", "a table of sets by name")),
         ('[suite.slices]\nnight = { by = "x" }\n', ("'night' is a set already",)),
-        ('[suite.slices]\nc = { by = "x", on = "nigth" }\n', ("suite.slices.c.on", "'night'?")),
+        ('[suite.slices]\nc = { by = "x", on = "nightt" }\n', ("suite.slices.c.on", "'night'?")),
         ('[suite.slices]\nc = { by = "x", edges = [3, 1] }\n', ("they do not rise",)),
         ('[suite.slices]\nc = { by = "x", file = "none.csv" }\n', ("none.csv cannot be read",)),
         ('[suite.slices]\nc = { by = "cam", file = "c.csv" }\n', ("no column 'cam'", "'camera'?")),
         ('[suite.slices]\nc = { on = "night" }\n', ("suite.slices.c.by", "missing")),
-        ('[suite.shift]\ntarget = "nigth"\n', ("suite.shift.target", "'night'?")),
+        ('[suite.shift]\ntarget = "nightt"\n', ("suite.shift.target", "'night'?")),
         ('[suite.shift]\nsource = "day"\ntarget = "day"\n', ("both 'day'", "validation, night")),
     ],
 )
