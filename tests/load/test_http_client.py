@@ -110,9 +110,11 @@ def test_an_endpoint_that_is_down_is_an_error_with_its_address() -> None:
         with pytest.raises(RuntimeFault, match=f"no connection to 127.0.0.1:{port}"):
             client_of(f"http://127.0.0.1:{port}")
     with serving() as url:
-        client = client_of(url)
+        client = client_of(url, connections=0)  # an open one would be answered by its thread
     run = run_closed_loop(3, client, 1.0)
+    client.close()
     assert run.error_rate == 1.0
+    assert all("refused" in words for words in run.errors.values()), run.errors
 
 
 def test_what_is_no_http_is_an_error() -> None:
