@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.checkouts import AGAINST, Failed, borrowed, checkout, output, top
-from benchmarks.workload import CACHE, ROOT, prepare
+from benchmarks.workload import CACHE, prepare
 
 _SESSION = """\
 import sys, tempfile
@@ -41,7 +41,7 @@ _MANY = """\
 task  = "detection"
 model = "detector.onnx"
 [suite.data]
-validation = "many_images:validation"
+validation = { images = "images", annotations = "annotations.json" }
 """
 _RECIPE = """\
 [[recipe]]
@@ -50,24 +50,6 @@ name    = "r{number}"
 [recipe.budgets]
 latency_p50 = {{ regression = "5%" }}
 """
-_IMAGES = '''\
-"""A few images of the demo's validation set."""
-
-
-def validation():
-    import numpy as np
-
-    try:
-        from pytest_perfgate.tasks.detection import DetectionData
-    except ImportError:  # an earlier name of the package
-        from harness.tasks.detection import DetectionData
-    from suites.digits.data import SPLITS, Composer, instances
-
-    split = SPLITS["validation"]
-    composer = Composer(split, split.seed)
-    scenes = [composer.scene() for _ in range(8)]
-    return DetectionData(np.stack([scene.image for scene in scenes]), instances(scenes))
-'''
 _TEST = '''\
 def test_budget(budget):
     """Every recipe keeps its budget."""
@@ -238,20 +220,37 @@ def many_recipes(folder: Path, count: int) -> Path:
     ]
     (suite / "recipes.toml").write_text("".join((_MANY, *recipes)))
     (suite / "test_many.py").write_text(_TEST)
-    (folder / "many_images.py").write_text(_IMAGES)
-    (folder / "pytest.ini").write_text("[pytest]\npythonpath = .\n")
     (folder / ".gitignore").write_text(".perfgate\nreports\n__pycache__\n")
     shutil.copy(prepare() / "model.onnx", suite / "detector.onnx")
-    shutil.copytree(
-        ROOT / "suites" / "digits",
-        folder / "suites" / "digits",
-        ignore=shutil.ignore_patterns("recipes.toml", "test_*", "__pycache__"),
-    )
-    (folder / "suites" / "__init__.py").touch()
+    _pictures(suite)
     who = ("-c", "user.name=benchmark", "-c", "user.email=benchmark@example.org")
     for words in (("init", "--quiet"), ("add", "--all"), ("commit", "--quiet", "-m", "all")):
         output("git", "-C", str(folder), *who, *words)
     return folder
+
+
+def _pictures(suite: Path) -> None:
+    """The demo's image, shifted, with a box each: what is scored does not matter here."""
+    import numpy as np
+    from PIL import Image
+
+    (suite / "images").mkdir()
+    pixels = np.load(prepare() / "image.npy", allow_pickle=False)[0].transpose(1, 2, 0)
+    image = np.round(pixels * 255).astype(np.uint8)
+    height, width, _ = image.shape
+    data: dict[str, list[dict[str, Any]]] = {
+        "images": [],
+        "annotations": [],
+        "categories": [{"id": number, "name": str(number)} for number in range(10)],
+    }
+    for number in range(8):
+        name = f"{number}.png"
+        Image.fromarray(np.roll(image, 16 * number, axis=1)).save(suite / "images" / name)
+        size = {"width": width, "height": height}
+        data["images"].append({"id": number, "file_name": name, **size})
+        box = {"bbox": [8, 8, 24, 24], "area": 576, "iscrowd": 0}
+        data["annotations"].append({"id": number, "image_id": number, "category_id": 0, **box})
+    (suite / "annotations.json").write_text(json.dumps(data))
 
 
 def turn_of(side: str, case: Case, suite: dict[str, Any]) -> Turn:
