@@ -10,6 +10,7 @@ from types import ModuleType
 
 import pytest
 from pytest_perfgate import registry
+from pytest_perfgate.metric import OVER_FOLDS, Rule
 from pytest_perfgate.plugin.options import OPTIONS
 from pytest_perfgate.suite.corruptions import corruption_metrics
 from pytest_perfgate.suite.metrics import metrics_of
@@ -43,14 +44,20 @@ def built(site_tables: ModuleType, page: str) -> str:
 def test_every_metric_is_defined_in_the_words_of_the_report(
     site_tables: ModuleType, task: str
 ) -> None:
-    """docs/metrics.md has each metric's own definition, docs/robustness.md those of corruptions."""
+    """docs/metrics.md has each metric's own definition, docs/robustness.md those of corruptions,
+    docs/folds.md those over folds.
+    """
     text = built(site_tables, "metrics.md")
     corruptions = built(site_tables, "robustness.md")
+    folds = built(site_tables, "folds.md")
     under = corruption_metrics(registry.find(registry.TASKS, task))
     for name in under:
         assert f"`{name.rpartition('@')[2]}`" in corruptions
     for metric in metrics_of(task).values():
         if metric.name in under:
+            continue
+        if metric.rule is Rule.FOLDS:
+            assert f"`accuracy{OVER_FOLDS}`" in folds
             continue
         assert f"| `{metric.name}` |" in text
         assert metric.meaning in text

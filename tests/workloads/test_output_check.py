@@ -222,7 +222,7 @@ def test_known_inputs_take_as_long_as_fresh_ones(
     monkeypatch: pytest.MonkeyPatch, known: float, refused: bool
 ) -> None:
     """An outlier among them does not hide it, and does not look like it."""
-    monkeypatch.setattr(turn_times, "involuntary_switches", lambda: 0)
+    monkeypatch.setattr(turn_times, "seconds_waited_here", lambda: 0.0)
     check = OutputCheck(blank(2))
     right = np.zeros((1, 3), np.float32)
     for number in TURNS:
