@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from pytest_perfgate.load import LoadRun
+from pytest_perfgate.load.load_run import LoadRun
 from pytest_perfgate.load.open_loop import run_closed_loop, run_open_loop
 from pytest_perfgate.stats.arrivals import poisson_arrivals
 

@@ -5,9 +5,11 @@ What needs no GPU runs for real on the CPU's provider: bindings are the same for
 
 from __future__ import annotations
 
+import multiprocessing
 import resource
 import sys
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -197,8 +199,11 @@ def test_memory_is_given_back_where_a_recipe_asks_for_it(
 ) -> None:
     """After a large batch the arena holds on to what the batch needed; these do not."""
     curves, large = wide_model(tmp_path / "curves.onnx"), batch(1000)
-    kept = held(curves, tmp_path, large)
-    back = held(curves, tmp_path, large, **options)
+    # In a process without memory that earlier tests have freed, which would be taken again.
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        kept, back = (
+            pool.submit(held, curves, tmp_path, large, **given).result() for given in ({}, options)
+        )
     assert kept > large.nbytes / 2
     assert back < kept / 2
 

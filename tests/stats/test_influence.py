@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from pytest_perfgate.stats.average_precision import bootstrap
+from pytest_perfgate.stats.image_bootstrap import bootstrap
 from pytest_perfgate.stats.influence import Influence, of_precision, of_ratio
 
 from tests.stats.test_stats_coverage import detectors

@@ -13,7 +13,7 @@ import pytest
 from pytest_perfgate.artifact import TFLITE, Artifact
 from pytest_perfgate.errors import RuntimeFault
 from pytest_perfgate.inputs import Inputs
-from pytest_perfgate.load import LoadRun
+from pytest_perfgate.load.load_run import LoadRun
 from pytest_perfgate.runtimes import OpenContext
 from pytest_perfgate.runtimes.kserve import KServe, KServeOptions
 from pytest_perfgate.runtimes.kserve_session import KServeSession

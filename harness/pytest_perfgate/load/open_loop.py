@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from pytest_perfgate.load import Client, Completion, Floats, LoadRun
+from pytest_perfgate.load import Client, Completion
+from pytest_perfgate.load.load_run import Floats, LoadRun
 
 _AHEAD = 0.002  # seconds from the call to time 0, for the loop to be there before the first arrival
 _BURST = 8  # requests that are sent before answers are heard

@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from pytest_perfgate.errors import PerfgateError, RuntimeFault
 from pytest_perfgate.inputs import joined
-from pytest_perfgate.load import LoadRun
+from pytest_perfgate.load.load_run import LoadRun
 from pytest_perfgate.load.open_loop import run_closed_loop, run_open_loop
 from pytest_perfgate.runtimes.endpoint import EndpointSession
 from pytest_perfgate.stats.arrivals import poisson_arrivals

@@ -131,7 +131,9 @@ def test_images_without_labels_are_compared_and_not_scored(tmp_path: Path) -> No
     predictions = [Called(np.array([0.9, 0.1], np.float32)) for _ in range(3)]
     accuracy = task.evaluate(data, predictions)
     assert accuracy.values == {}
-    assert set(accuracy.unmeasured) == {"accuracy", "top5", "precision", "recall", "f1"}
+    calibration = {"ece", "confidence", "confidence_gap", "coverage"}
+    scores = {"accuracy", "top5", "precision", "recall", "f1"}
+    assert set(accuracy.unmeasured) == scores | calibration
     assert task.doubt(data, predictions, accuracy, task.Output()) is None
     assert set(task.compare(task.pack(predictions), task.pack(predictions))) == {
         "agreement",
