@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 Array = npt.NDArray[Any]
 
@@ -193,6 +195,8 @@ class _Group:
 
 def _counting(rows: Array, columns: Array, shape: tuple[int, int]) -> sparse.csr_array:
     """How many pairs there are of each row and column."""
+    from scipy import sparse  # every worker imports this module, few call this
+
     return sparse.csr_array((np.ones(len(rows), np.int32), (rows, columns)), shape=shape)
 
 

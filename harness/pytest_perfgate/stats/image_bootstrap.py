@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy import special
 
 from pytest_perfgate.stats.average_precision import (
     Array,
@@ -84,6 +83,8 @@ class Estimate:
             raise ValueError(f"alpha {alpha!r} is not between 0 and 1")
         if self.error == 0.0:
             return self.value, self.value
+        from scipy import special  # not in every worker that imports this module
+
         wide = self.error * -float(special.stdtrit(self.freedom, alpha / 2))
         return self.value - wide, self.value + wide
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import hadamard
 
 from pytest_perfgate.stats.average_precision import Ranked, Table
 
@@ -65,6 +64,8 @@ def of_precision(table: Table, bits: tuple[int, ...]) -> Influence:
     value = float(ranked.means(np.ones((images, 1), dtype=np.int64))[0])
     if not np.isfinite(value):
         raise ValueError("there is no object to find, so there is no precision")
+    from scipy.linalg import hadamard  # not in every worker that imports this module
+
     # As many rows as columns, a power of two; the column of ones is no group.
     signs = hadamard(1 << len(counts).bit_length())[:, 1 : len(counts) + 1]
     moves = np.zeros(len(counts))
