@@ -19,9 +19,9 @@ from pytest_perfgate.workloads.varied_images import EVALUATED, REPEATED, ROUNDS
 TURNS = range(4 * ROUNDS)
 
 
-def concluded(monkeypatch: pytest.MonkeyPatch, waited: float) -> None:
-    """A launch whose known inputs take 4 ms and fresh ones 20 ms, in each of which the threads
-    waited so many seconds for a core.
+def concluded(monkeypatch: pytest.MonkeyPatch, fresh: float, waited: float) -> None:
+    """A launch whose known inputs take 4 ms, in each turn of which the threads waited so many
+    seconds for a core.
     """
     clock = itertools.count()
     monkeypatch.setattr(turn_times, "seconds_waited_here", lambda: next(clock) * waited)
@@ -31,22 +31,25 @@ def concluded(monkeypatch: pytest.MonkeyPatch, waited: float) -> None:
         for again in range(2 if kind == REPEATED else 1):
             times.begin()
             known = kind == EVALUATED or again
-            times.note(number, 0.004 if known else 0.02)
+            times.note(number, 0.004 if known else fresh)
     times.conclude()
 
 
+@pytest.mark.parametrize(("fresh", "waited"), [(0.02, 0.0), (0.02, 0.009), (0.009, 0.0)])
 def test_known_inputs_that_are_faster_are_answers_that_were_kept(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, fresh: float, waited: float
 ) -> None:
-    """Nothing else had the core, or hardly for a moment."""
-    for waited in (0.0, 0.0001):
-        with pytest.raises(RuntimeFault, match="answers are kept by their inputs"):
-            concluded(monkeypatch, waited)
+    """Beside another program too: fresh inputs take longer without what they waited for."""
+    with pytest.raises(RuntimeFault, match="answers are kept by their inputs"):
+        concluded(monkeypatch, fresh, waited)
 
 
-def test_turns_in_which_others_had_the_core_say_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Their times are of the neighbours, whichever turns these hit."""
-    concluded(monkeypatch, waited=0.005)
+@pytest.mark.parametrize(("fresh", "waited"), [(0.02, 0.013), (0.009, 0.002), (0.007, 0.0)])
+def test_fresh_inputs_that_wait_for_a_core_accuse_nobody(
+    monkeypatch: pytest.MonkeyPatch, fresh: float, waited: float
+) -> None:
+    """Their time is their neighbours', whichever turns these hit."""
+    concluded(monkeypatch, fresh, waited)
 
 
 def _busy(core: int, stop: float) -> None:

@@ -12,14 +12,18 @@ from pytest_perfgate.workloads.varied_images import EVALUATED, REPEATED, ROUNDS
 
 _FEWEST_REPEATED, _FEWEST_FRESH = 2, 4  # turns before their times are compared
 _FASTER = 0.5  # of the time of a fresh input: less for one that is known needs no inference
-_MOST_WAITED = 0.1
-"""Seconds that a turn's threads waited for a core, beside those of its inference, beyond which its
-time is not the inference's. How often the core was taken away says less: arms ask for long slices
-(`machine.scheduling`), and a neighbour that starts from them takes the core ten times a second."""
+_MOST_WAITED = 0.5
+"""Of a fresh input's time in which threads waited for a core, beyond which it says nothing. How
+often the core was taken away says less: arms ask for long slices (`machine.scheduling`), and a
+neighbour that starts from them takes the core ten times a second."""
 
 
 class TurnTimes:
-    """The turns of a launch, less those in which other programs had the core."""
+    """The turns of a launch, and how long other programs had the core in them.
+
+    Known inputs are accused by their whole time, which waiting makes longer, and fresh ones are
+    compared without the time that their threads waited, so that no neighbour looks like a cache.
+    """
 
     def __init__(self) -> None:
         self._last: int | None = None
@@ -36,14 +40,14 @@ class TurnTimes:
         """The turn of that number is over; its inference took so many `seconds`."""
         repeated, self._last = number == self._last, number
         kind = number % ROUNDS
-        if seconds_waited_here() - self._waited > _MOST_WAITED * seconds:
-            return  # beside other programs it takes several times as long, whatever is known
+        waited = max(0.0, seconds_waited_here() - self._waited)  # a thread that ended took its own
         if kind == EVALUATED:
             self._known.append(seconds)
-        elif kind != REPEATED:
-            self._fresh.append(seconds)
-        elif repeated:
-            self._repeated.append(seconds)
+        elif kind == REPEATED:
+            if repeated:
+                self._repeated.append(seconds)
+        elif waited <= _MOST_WAITED * seconds:
+            self._fresh.append(seconds - waited)
 
     def conclude(self) -> None:
         """Looks at all turns.
