@@ -74,7 +74,8 @@ def main() -> None:
             suite = name.partition("/")[0]
             place = root / "suites" / suite
             shutil.copytree(_ROOT / "suites" / suite, place, dirs_exist_ok=True)
-            shutil.copy(_ROOT / "suites" / "__init__.py", root / "suites")
+            for module in (_ROOT / "suites").glob("*.py"):  # that several suites share
+                shutil.copy(module, root / "suites")
             file = place / "recipes.toml"
             file.write_text(with_budgets(file.read_text(), facts(suite)))
             result = (arguments.json or root).absolute() / f"{name.replace('/', '_')}.json"
