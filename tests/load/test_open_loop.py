@@ -9,6 +9,7 @@ import pytest
 from pytest_perfgate.load.load_run import LoadRun
 from pytest_perfgate.load.open_loop import run_closed_loop, run_open_loop
 from pytest_perfgate.stats.arrivals import poisson_arrivals
+from pytest_perfgate.stats.max_rate import keeps
 
 from benchmarks.queueing import md1_latency, md1_table, one_server
 from tests.load.simulated import SimulatedServer
@@ -77,6 +78,17 @@ def test_no_answer_is_a_failure_that_takes_the_whole_timeout() -> None:
     assert set(run.errors.values()) == {"no answer within 2 s"}
     assert (run.latency[failed] == 2.0).all()
     assert run.error_rate == len(failed) / 100
+
+
+def test_an_overload_whose_requests_all_fail_keeps_no_rate() -> None:
+    """Each failure is a slow request, also where the timeout is within the limit."""
+    times = np.arange(300) / 100.0
+    failed = dict.fromkeys(range(300), "HTTP 503: no room")
+    run = LoadRun(times, times, times + 0.001, timeout=0.05, errors=failed)
+    assert run.slow(limit=0.1) == 300
+    assert keeps(run.slow(limit=0.1), 300) is False
+    assert LoadRun(times, times, times + 0.2, timeout=1.0, errors={7: "HTTP 503"}).slow(0.3) == 1
+    assert LoadRun(times, times, times + 0.2, timeout=1.0, errors={7: "HTTP 503"}).slow(0.1) == 300
 
 
 def test_a_closed_loop_sends_when_the_last_answer_is_there() -> None:

@@ -51,6 +51,14 @@ class LoadRun:
         late: Floats = self.sent - self.scheduled
         return late
 
+    def slow(self, limit: float) -> int:
+        """Requests that took longer than `limit` seconds, with all that failed: none of them was
+        answered within it, however short the timeout.
+        """
+        late = self.latency > limit
+        late[list(self.errors)] = True
+        return int(late.sum())
+
     @property
     def error_rate(self) -> float:
         """Share of the requests that failed, 0 to 1."""

@@ -139,7 +139,7 @@ class AtEndpoint(Work):
         def run(rate: float) -> tuple[int, int] | None:
             count = max(_PROVEN, self._options.requests)
             result, late = self._run(count, rate, next(seeds), tries=1, judged=False)
-            return None if late else (int((result.latency > limit).sum()), count)
+            return None if late else (result.slow(limit), count)
 
         return find_max_rate(run, start, self._options.search_runs)
 

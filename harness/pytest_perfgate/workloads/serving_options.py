@@ -131,7 +131,10 @@ class ServingOptions(OptionsModel):
     errors_allowed: float = Field(
         0.0, ge=0, lt=1, description="share of the requests that may fail before it is an ERROR"
     )
-    timeout: str = Field("10 s", description="time after which a request without answer failed")
+    timeout: str = Field(
+        "10 s",
+        description="time after which a request without answer failed; above `latency_limit`",
+    )
     seed: int = Field(0, ge=0, description="of the arrival times and the choice of images")
 
     @field_validator("latency_limit", "timeout")
@@ -152,6 +155,12 @@ class ServingOptions(OptionsModel):
             raise ValueError(f"scenario = {self.scenario!r} {needed} rate")
         if self.find_max_rate and (self.scenario != SERVER or self.latency_limit is None):
             raise ValueError('find_max_rate needs scenario = "server" and latency_limit')
+        # A failure counts as one that took the timeout, which would keep the limit.
+        if self.limit_seconds is not None and self.timeout_seconds <= self.limit_seconds:
+            raise ValueError(
+                f"timeout = {self.timeout!r} is not above latency_limit = {self.latency_limit!r}: "
+                "a request that fails would keep the limit; raise timeout"
+            )
         return self
 
     @property
