@@ -16,6 +16,8 @@ from pytest_perfgate.metric import AT
 if TYPE_CHECKING:
     import numpy as np
 
+    from pytest_perfgate.stats.average_precision import Table
+
 
 LARGEST = 256 * 2**20
 """Bytes of an array: some kB of zlib can ask for a thousand times their size. The objects of 20,000
@@ -112,6 +114,22 @@ class Matches(Frozen):
             raise ValueError(f"truth has no column for each of {len(self.categories)} categories")
         if self.order is not None and self.order.array().shape != self.truth.array().shape[:1]:
             raise ValueError("the order is not that of the images of truth")
+
+    def table(self) -> Table:
+        """What average precision is computed from."""
+        from pytest_perfgate.stats.average_precision import Table
+
+        ignored = self.ignored.array()
+        return Table(
+            image=self.image.array(),
+            category=self.category.array(),
+            score=self.score.array(),
+            hits=self.hits.array(),
+            truth=self.truth.array(),
+            thresholds=len(self.thresholds),
+            ignored=ignored if ignored.any() else None,
+            recalls=self.recalls,
+        )
 
 
 class Ratio(Frozen):

@@ -20,7 +20,6 @@ from pytest_perfgate.records.verdict import Verdict
 if TYPE_CHECKING:
     import numpy as np
 
-    from pytest_perfgate.stats.average_precision import Table
     from pytest_perfgate.stats.image_bootstrap import Estimate, Resampled
 
 _BITS = {
@@ -143,7 +142,7 @@ def of_class(accuracy: Accuracy, name: str) -> Accuracy:
         recalls=whole.recalls,
     )
     values = {
-        metric: mean_average_precision(_table(matches), bits)
+        metric: mean_average_precision(matches.table(), bits)
         for metric, bits in _BITS.items()
         if metric in accuracy.values
     }
@@ -192,7 +191,7 @@ def of_images(accuracy: Accuracy, members: np.ndarray[Any, Any]) -> Accuracy:
         )
         if matches.truth.array().sum() > 0:
             values |= {
-                metric: mean_average_precision(_table(matches), bits)
+                metric: mean_average_precision(matches.table(), bits)
                 for metric, bits in _BITS.items()
                 if metric in accuracy.values
             }
@@ -301,22 +300,6 @@ def _ratio(one: str, other: str | None = None) -> Estimate:
     return bootstrap(sums[0], sums[1] if len(sums) > 1 else None)
 
 
-def _table(matches: Matches) -> Table:
-    from pytest_perfgate.stats.average_precision import Table
-
-    ignored = matches.ignored.array()
-    return Table(
-        image=matches.image.array(),
-        category=matches.category.array(),
-        score=matches.score.array(),
-        hits=matches.hits.array(),
-        truth=matches.truth.array(),
-        thresholds=len(matches.thresholds),
-        ignored=ignored if ignored.any() else None,
-        recalls=matches.recalls,
-    )
-
-
 # The same comparison is asked for at several levels, and once more after every launch.
 @lru_cache(maxsize=256)
 def _one(matches: Matches, metric: str) -> Estimate:
@@ -337,4 +320,4 @@ def _resampled(matches: Matches) -> Resampled:
     """Draws of one recipe's images, for all comparisons of it: recipes and baselines of a suite."""
     from pytest_perfgate.stats.image_bootstrap import Resampled
 
-    return Resampled(_table(matches), threads=busy_cores())
+    return Resampled(matches.table(), threads=busy_cores())

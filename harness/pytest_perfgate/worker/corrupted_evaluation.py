@@ -22,7 +22,6 @@ from pytest_perfgate.records.accuracy import Accuracy, Packed, Ratio
 from pytest_perfgate.records.recipe import VALIDATION, Corruptions, Recipe, Suite
 from pytest_perfgate.records.robustness import ROBUSTNESS, score_under
 from pytest_perfgate.runtimes import InferenceSession
-from pytest_perfgate.stats.average_precision import Table
 from pytest_perfgate.stats.influence import Influence, of_precision, of_ratio
 from pytest_perfgate.suite.preloads import preloads
 from pytest_perfgate.worker.loading import preload
@@ -232,19 +231,8 @@ def influence_of(accuracy: Accuracy, metric: str) -> Influence:
             f"the task gives {metric} without what its interval is made from",
             next_step="give Accuracy.matches, or Accuracy.ratios of its first metric",
         )
-    ignored = matches.ignored.array()
-    table = Table(
-        image=matches.image.array(),
-        category=matches.category.array(),
-        score=matches.score.array(),
-        hits=matches.hits.array(),
-        truth=matches.truth.array(),
-        thresholds=len(matches.thresholds),
-        ignored=ignored if ignored.any() else None,
-        recalls=matches.recalls,
-    )
     bits = (0,) if metric.endswith("50") else tuple(range(len(matches.thresholds)))
-    return of_precision(table, bits)
+    return of_precision(matches.table(), bits)
 
 
 def _mean(parts: Sequence[Influence]) -> Influence:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from pytest_perfgate.errors import DataError
 from pytest_perfgate.records.accuracy import Matches
-from pytest_perfgate.stats.average_precision import Table, mean_average_precision
+from pytest_perfgate.stats.average_precision import mean_average_precision
 from pytest_perfgate.tasks.detection import Detection
 from pytest_perfgate.tasks.detection.coco_scores import evaluate
 from pytest_perfgate.tasks.detection.data import DetectionData, Prediction
@@ -107,15 +107,7 @@ def official(data: DetectionData, predictions: list[Prediction]) -> list[float]:
 def again(matches: Matches | None) -> list[float]:
     """AP, AP50 and AP75 from the stored matches."""
     assert matches is not None
-    table = Table(
-        image=matches.image.array(),
-        category=matches.category.array(),
-        score=matches.score.array(),
-        hits=matches.hits.array(),
-        truth=matches.truth.array(),
-        ignored=matches.ignored.array(),
-        thresholds=len(matches.thresholds),
-    )
+    table = matches.table()
     return [mean_average_precision(table, bits) for bits in (tuple(range(10)), (0,), (5,))]
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from pytest_perfgate.errors import DataError
 from pytest_perfgate.records.accuracy import Accuracy
-from pytest_perfgate.stats.average_precision import Table, mean_average_precision
+from pytest_perfgate.stats.average_precision import mean_average_precision
 from pytest_perfgate.tasks.detection.output import OperatingPoint
 from pytest_perfgate.tasks.instances import METRICS, Instances
 from pytest_perfgate.tasks.instances.data import InstanceData, MaskPrediction
@@ -62,15 +62,7 @@ def again(accuracy: Accuracy) -> list[float]:
     """AP, AP50 and AP75 from the stored matches."""
     matches = accuracy.matches
     assert matches is not None
-    table = Table(
-        image=matches.image.array(),
-        category=matches.category.array(),
-        score=matches.score.array(),
-        hits=matches.hits.array(),
-        truth=matches.truth.array(),
-        ignored=matches.ignored.array(),
-        thresholds=len(matches.thresholds),
-    )
+    table = matches.table()
     return [mean_average_precision(table, bits) for bits in (tuple(range(10)), (0,), (5,))]
 
 

@@ -98,12 +98,10 @@ def test_scores_are_those_of_dotas_devkit(seed: int) -> None:
 
 def test_matches_give_the_scores_and_those_of_each_class() -> None:
     """An interval is about the very score that is judged, of all classes and of one."""
-    from pytest_perfgate.verdicts.accuracy_intervals import _table
-
     data, predictions = scene(3, images=30)
     accuracy = OrientedBoxes().evaluate(data, predictions)
     assert accuracy.matches is not None
-    table = _table(accuracy.matches)
+    table = accuracy.matches.table()
     for name in ("map", "map50", "map75"):
         assert mean_average_precision(table, name) == pytest.approx(accuracy.values[name], abs=1e-9)
         interval = accuracy_interval(accuracy, name, 0.05)

@@ -69,12 +69,10 @@ def test_scores_are_those_of_pycocotools(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(6))
 def test_matches_give_the_scores_again(seed: int) -> None:
     """So that an interval is about the very score that is judged."""
-    from pytest_perfgate.verdicts.accuracy_intervals import _table
-
     data, predictions = scene(seed, categories=1 + seed % 2, levels=4 * (seed % 2))
     accuracy = Pose().evaluate(data, predictions)
     assert accuracy.matches is not None
-    table = _table(accuracy.matches)
+    table = accuracy.matches.table()
     for name, bits in (("oks_map", "map"), ("oks_map50", "map50"), ("oks_map75", "map75")):
         assert mean_average_precision(table, bits) == pytest.approx(accuracy.values[name], abs=1e-9)
         interval = accuracy_interval(accuracy, name, 0.05)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import override
 
 from pytest_perfgate.errors import DataError
-from pytest_perfgate.tasks.coco.instances import Instances, as_text, read_instances
-from pytest_perfgate.tasks.image_files import Digested, SomeImages
+from pytest_perfgate.tasks.coco.data import CocoData
+from pytest_perfgate.tasks.coco.instances import as_text
+from pytest_perfgate.tasks.image_files import SomeImages
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class DetectionData(Digested):
+class DetectionData(CocoData):
     """Images and their COCO annotations.
 
     Attributes:
@@ -38,11 +39,6 @@ class DetectionData(Digested):
 
     def __post_init__(self) -> None:
         _ = self.instances  # raises what is wrong with them
-
-    @cached_property
-    def instances(self) -> Instances:
-        """The annotations, checked, as rows and arrays."""
-        return read_instances(self.coco, len(self.images))
 
     def part(self, rows: Sequence[int]) -> DetectionData:
         """The images of `rows` alone, with all categories."""
@@ -88,23 +84,6 @@ class DetectionData(Digested):
         return crowd_overlap(
             prediction.boxes[rows].astype("float64"), corners, instances.crowd[objects]
         )
-
-    @property
-    @override
-    def class_names(self) -> tuple[str, ...]:
-        return self.instances.categories
-
-    @property
-    @override
-    def file_names(self) -> tuple[str, ...]:
-        return self.instances.files
-
-    @override
-    def image_attributes(self) -> Mapping[str, Sequence[Sequence[Any]]]:
-        """The fields of the file's images and annotations."""
-        from pytest_perfgate.tasks.coco.attributes import attributes_of
-
-        return attributes_of(self.coco, self.instances)
 
     @override
     def _check(self, index: int, image: npt.NDArray[np.uint8]) -> None:

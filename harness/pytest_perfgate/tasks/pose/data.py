@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import override
 
 from pytest_perfgate.errors import DataError
-from pytest_perfgate.tasks.coco.instances import Instances, as_text, read_instances
+from pytest_perfgate.tasks.coco.data import CocoData
+from pytest_perfgate.tasks.coco.instances import as_text
 from pytest_perfgate.tasks.coco.keypoints import Keypoints, read_keypoints
-from pytest_perfgate.tasks.image_files import Digested
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class PoseData(Digested):
+class PoseData(CocoData):
     """Images and COCO's instances with keypoints.
 
     Attributes:
@@ -48,31 +48,9 @@ class PoseData(Digested):
         _ = self.keypoints if self.annotated else self.instances  # raises what is wrong with them
 
     @cached_property
-    def instances(self) -> Instances:
-        """The annotations, checked, as rows and arrays."""
-        return read_instances(self.coco, len(self.images))
-
-    @cached_property
     def keypoints(self) -> Keypoints:
         """The keypoints of the instances, in their order."""
         return read_keypoints(self.coco, self.instances, self.sigmas)
-
-    @property
-    @override
-    def class_names(self) -> tuple[str, ...]:
-        return self.instances.categories
-
-    @property
-    @override
-    def file_names(self) -> tuple[str, ...]:
-        return self.instances.files
-
-    @override
-    def image_attributes(self) -> Mapping[str, Sequence[Sequence[Any]]]:
-        """The fields of the file's images and annotations."""
-        from pytest_perfgate.tasks.coco.attributes import attributes_of
-
-        return attributes_of(self.coco, self.instances)
 
     @override
     def _check(self, index: int, image: npt.NDArray[np.uint8]) -> None:
