@@ -113,15 +113,23 @@ class MissingPackage(PerfgateError):
 
 
 _LOOKED_AT = 5  # names that are close to a misspelt one
+_LISTED = 20  # names of which all are listed beside one that is close
 
 
 def suggestion(value: str, choices: Iterable[str]) -> str:
-    """`choices` as one line for the `valid` field, and behind them the one closest to `value`."""
+    """`choices` as one line for the `valid` field, and behind them the one closest to `value`. Of
+    many, beside a close one, those that are close, and how many others there are.
+    """
     known = sorted(choices)
     close = difflib.get_close_matches(value, known, n=_LOOKED_AT)
     best = max(close, key=lambda name: _likeness(value, name), default=None)
-    listed = ", ".join(known) if known else "none"
-    return listed if best is None else f"{listed}; did you mean {best!r}?"
+    if best is None:
+        return ", ".join(known) if known else "none"
+    if len(known) > _LISTED:
+        listed = f"{', '.join(close)} and {len(known) - len(close)} others"
+    else:
+        listed = ", ".join(known)
+    return f"{listed}; did you mean {best!r}?"
 
 
 def _likeness(value: str, name: str) -> tuple[float, int]:

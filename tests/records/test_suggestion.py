@@ -24,3 +24,14 @@ def test_the_closest_name_is_offered(value: str, meant: str) -> None:
 def test_nothing_is_offered_for_a_name_like_none() -> None:
     """What is valid is listed all the same."""
     assert suggestion("zzz", METRICS) == ", ".join(METRICS)
+
+
+def test_of_many_names_the_close_ones_are_listed() -> None:
+    """A name that is close to none of them gets them all: nobody knows which was meant."""
+    many = [*METRICS, *(f"other_{number}" for number in range(90))]
+    told = suggestion("latency_p5O", many)
+    assert "latency_p95" in told
+    assert "other_7" not in told
+    assert f"and {len(many) - 4} others" in told
+    assert told.endswith("; did you mean 'latency_p50'?")
+    assert suggestion("zzz", many) == ", ".join(sorted(many))

@@ -80,7 +80,7 @@ def read_budget(
         raise place.error(
             f"{name} compares with the reference, and this recipe is the reference",
             where,
-            valid=", ".join(known for known in metrics if not metrics[known].against_reference),
+            valid=f'{name} of a recipe that has from = "…"',
         )
     limits = []
     for kind in LimitKind:
