@@ -242,6 +242,8 @@ def test_a_requirement_turns_a_session_red(project: Project) -> None:
     said(result, "--perf-require=tensorrt: nothing of it was measured")
     assert "--perf-require=tiny" not in result.stdout.str()
     assert result.ret == NOT_PROVEN
+    (absent,) = project.sessions()[-1]["absent"]
+    assert absent.startswith("--perf-require=tensorrt: nothing of it was measured")
 
 
 def test_a_suites_requirement_turns_a_strict_session_red(project: Project) -> None:

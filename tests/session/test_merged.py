@@ -42,6 +42,15 @@ def test_the_whole_has_the_suites_of_all_and_their_chances() -> None:
     assert whole.seconds == 660
     assert whole.complete
     assert merged.absent(whole, ["text"]) == ()
+    assert whole.settings["merged"] == [late.id, late.id]
+
+
+def test_what_a_part_missed_is_missed_by_the_whole() -> None:
+    """A requirement of which nothing was measured has no verdict that says so."""
+    missed = part("text", Status.PASS, absent=("--perf-require=gpu: nothing of it was measured",))
+    whole = merged.merge({A: part("digits", Status.PASS), B: missed}, "merge")
+    (problem,) = merged.absent(whole, [])
+    assert "--perf-require=gpu" in str(problem)
 
 
 def test_another_environment_is_a_note_of_its_suite() -> None:
@@ -95,19 +104,16 @@ ALLOWED = {"strict": True, "allow_skip": ["int8-*"]}
         ([Status.PASS, Status.SKIPPED], STRICT, 0, merged.NOT_PROVEN),
         ([Status.PASS, Status.SKIPPED], ALLOWED, 0, 0),
         ([Status.SKIPPED], ALLOWED, 0, merged.NOT_PROVEN),
+        ([Status.SKIPPED], {}, 0, 0),
         ([Status.PASS], {}, 1, merged.NOT_PROVEN),
     ],
 )
 def test_its_exit_code_is_that_of_one_session(
     statuses: list[Status], settings: dict[str, Any], problems: int, code: int
 ) -> None:
-    """A part that is strict makes the whole strict; what was not measured is never green."""
-    whole = merged.merge(
-        {A: part("digits", Status.PASS), B: part("text", *statuses, settings=settings)}, "merge"
-    )
-    if statuses == [Status.SKIPPED]:
-        whole = part("text", *statuses, settings=settings)
-    assert merged.exit_code(whole, problems) == code
+    """Each part by its own settings: what one allows or proves excuses no other."""
+    green = part("digits", Status.PASS, settings={"strict": True, "allow_skip": ["*"]})
+    assert merged.exit_code([green, part("text", *statuses, settings=settings)], problems) == code
 
 
 def test_the_codes_are_those_of_pytest() -> None:

@@ -57,7 +57,7 @@ def _accept(arguments: argparse.Namespace) -> int:
     for file, session in sessions:
         _refuse(session, file, arguments.baselines)
     problems = 0
-    for _, session in sorted(sessions, key=lambda one: datetime.fromisoformat(one[1].started)):
+    for _, session in sorted(sessions, key=lambda one: _time(one[1].started)):
         edit = Edit(
             baselines=arguments.baselines,
             root=root_of(Path.cwd()),
@@ -108,6 +108,12 @@ def _refuse(session: SessionRecord, file: Path, folder: Path) -> None:
             "the session was cut short, so it changes no baseline",
             where=str(file),
             next_step="name a session that ended",
+        )
+    if session.settings.get("merged"):
+        raise BaselineError(
+            "it is of several sessions, and knows the environment of the first alone",
+            where=str(file),
+            next_step="name the sessions that it was merged from",
         )
     if session.dirty:
         raise BaselineError(

@@ -70,4 +70,4 @@ def _merge(arguments: argparse.Namespace) -> int:
     for problem in problems:
         print(problem, file=sys.stderr)
     print(f"report: {page}")
-    return exit_code(session, len(problems))
+    return exit_code(parts.values(), len(problems))

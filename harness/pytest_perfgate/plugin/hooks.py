@@ -232,8 +232,11 @@ class PerfHooks:
                 output[_RECORD] = record.model_dump_json()
             return
         problems: list[PerfgateError] = []
+        if not interrupted and not self._config.getoption("collectonly"):
+            problems += self._absences(exitstatus)
         record = self._inbox.joined(record)
         if record is not None:
+            record = record.model_copy(update={"absent": tuple(map(str, problems))})
             self._ending = ending.write(record, self._session.settings)
             if not interrupted:
                 self._ending = ending.with_confirmed(
@@ -242,8 +245,6 @@ class PerfHooks:
             ending.benchmarks(self._config, self._ending)
             problems += self._ending.problems
         junit_properties.head(self._config, self._answer(record))
-        if not interrupted and not self._config.getoption("collectonly"):
-            problems += self._absences(exitstatus)
         session.exitstatus = self._failures.exit_code(session, exitstatus, len(problems))
 
     def _answer(self, record: SessionRecord | None) -> str:

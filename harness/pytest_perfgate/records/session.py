@@ -166,7 +166,12 @@ class SuiteRecord(Frozen):
 
 
 class SessionRecord(Frozen):
-    """One run of `pytest --perf`: the contents of the session's JSON file."""
+    """One run of `pytest --perf`: the contents of the session's JSON file.
+
+    Attributes:
+        absent: what turned the session red though no verdict says so: a requirement of which
+            nothing was measured, tests that did not run.
+    """
 
     version: int = SESSION_VERSION
     id: str
@@ -179,4 +184,5 @@ class SessionRecord(Frozen):
     environment: Environment
     settings: dict[str, Any] = Field(default_factory=dict)
     complete: bool = True
+    absent: tuple[str, ...] = ()
     suites: tuple[SuiteRecord, ...] = ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -51,13 +51,14 @@ def merge(parts: Mapping[Path, SessionRecord], command: str) -> SessionRecord:
             "seconds": round((max(ends) - started).total_seconds(), 1),
             "command": command,
             "complete": all(part.complete for part in every),
+            "absent": tuple(dict.fromkeys(text for part in every for text in part.absent)),
             "settings": {
                 **first.settings,
                 "alpha": sum(float(part.settings.get("alpha", 0)) for part in every),
                 "limits": sum(int(part.settings.get("limits", 0)) for part in every),
                 "seconds": max(float(part.settings.get("seconds", 0)) for part in every),
                 "strict": any(part.settings.get("strict") for part in every),
-                "allow_skip": sorted({name for part in every for name in _allowed(part)}),
+                "merged": [part.id for part in every],
             },
             "suites": tuple(_noted(suite, first, part) for part in every for suite in part.suites),
         }
@@ -65,7 +66,9 @@ def merge(parts: Mapping[Path, SessionRecord], command: str) -> SessionRecord:
 
 
 def absent(session: SessionRecord, expected: Collection[str]) -> tuple[PerfgateError, ...]:
-    """What of `expected` suites the session has not; and that it was cut short, where it was."""
+    """What of `expected` suites the session has not, what its parts missed, and that one was cut
+    short, where it was.
+    """
     suites = {suite.name for suite in session.suites}
     problems = [
         ReportError(
@@ -76,29 +79,39 @@ def absent(session: SessionRecord, expected: Collection[str]) -> tuple[PerfgateE
         for name in dict.fromkeys(expected)
         if name not in suites
     ]
+    problems += [ReportError(text) for text in session.absent]
     if not session.complete:
         problems.append(ReportError("a part was cut short: not all of its suites were measured"))
     return tuple(problems)
 
 
-def exit_code(session: SessionRecord, problems: int) -> int:
-    """As of `pytest --perf` with these verdicts; `problems` counts absences."""
-    verdicts = [verdict for suite in session.suites for verdict in suite.verdicts]
-    strict = bool(session.settings.get("strict"))
+def exit_code(parts: Iterable[SessionRecord], problems: int) -> int:
+    """The worst exit code of `pytest --perf` with the verdicts of each part, by its own settings;
+    `problems` counts absences.
+    """
+    codes = {_exit_code(part) for part in parts}
+    if BROKEN in codes:
+        return BROKEN
+    return NOT_PROVEN if NOT_PROVEN in codes or problems else 0
+
+
+def _exit_code(part: SessionRecord) -> int:
+    verdicts = [verdict for suite in part.suites for verdict in suite.verdicts]
+    strict = bool(part.settings.get("strict"))
     statuses = {verdict.status for verdict in verdicts}
     if Status.FAIL in statuses:
         return BROKEN
+    allowed = part.settings.get("allow_skip", [])
     skipped = any(
         verdict.status is Status.SKIPPED
         and not any(
-            fnmatchcase(f"{verdict.recipe}-{verdict.metric}", pattern)
-            for pattern in _allowed(session)
+            fnmatchcase(f"{verdict.recipe}-{verdict.metric}", str(pattern)) for pattern in allowed
         )
         for verdict in verdicts
     )
     unproven = Status.ERROR in statuses or (strict and (skipped or bool(statuses & _STRICT)))
     unmeasured = not any(status.is_measured for status in statuses)
-    return NOT_PROVEN if unproven or problems or (strict and unmeasured) else 0
+    return NOT_PROVEN if unproven or (strict and unmeasured) else 0
 
 
 def _refuse_apart(
@@ -133,11 +146,6 @@ def _noted(suite: SuiteRecord, first: SessionRecord, part: SessionRecord) -> Sui
         return suite
     note = f"measured in another environment than the first suite: {'; '.join(lines)}"
     return suite.model_copy(update={"notes": (*suite.notes, note)})
-
-
-def _allowed(session: SessionRecord) -> Sequence[str]:
-    names = session.settings.get("allow_skip", [])
-    return [str(name) for name in names] if isinstance(names, list | tuple) else []
 
 
 def _start(session: SessionRecord) -> datetime:
