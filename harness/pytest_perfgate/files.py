@@ -29,6 +29,55 @@ def put(file: Path, content: str | bytes) -> None:
         os.fsync(out.fileno())
 
 
+def put_all(contents: Mapping[Path, bytes]) -> None:
+    """Writes several files, in this order, all or none. Every content lies beside its place before
+    the first takes it: a disk that is full changes nothing.
+
+    Raises:
+        OSError: as `put`; what had been replaced by then is put back.
+    """
+    earlier: list[tuple[Path, bytes | None]] = []
+    with contextlib.ExitStack() as parts:
+        renamed = [
+            parts.enter_context(_part_of(file, content)) for file, content in contents.items()
+        ]
+        try:
+            for file, part in zip(contents, renamed, strict=True):
+                before = file.read_bytes() if file.is_file() else None
+                part.replace(file)
+                earlier.append((file, before))
+        except BaseException:
+            for file, content in reversed(earlier):
+                with contextlib.suppress(OSError):  # one that cannot be put back stops no other
+                    file.unlink() if content is None else put(file, content)
+            raise
+
+
+@contextlib.contextmanager
+def _part_of(file: Path, content: bytes) -> Iterator[Path]:
+    """A file beside `file` with the new content; it is gone in the end."""
+    _refuse_other_kind(file)
+    part = _part(file)
+    try:
+        with part.open("xb") as out:
+            out.write(content)
+            out.flush()
+            os.fsync(out.fileno())
+        yield part
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _part(file: Path) -> Path:
+    return file.with_name(f".{file.name[:200]}.{secrets.token_hex(8)}.part")
+
+
+def _refuse_other_kind(file: Path) -> None:
+    """Check that a rename would not replace even /dev/null."""
+    if file.exists() and not file.is_file():
+        raise OSError(errno.EEXIST, "another kind of file has its name", str(file))
+
+
 @contextlib.contextmanager
 def replacing(file: Path) -> Iterator[Path]:
     """A free name beside `file` for the new content, which takes the place of `file` at the end;
@@ -37,10 +86,8 @@ def replacing(file: Path) -> Iterator[Path]:
     Raises:
         OSError: as `put`.
     """
-    if file.exists() and not file.is_file():
-        # A rename would replace even /dev/null.
-        raise OSError(errno.EEXIST, "another kind of file has its name", str(file))
-    part = file.with_name(f".{file.name[:200]}.{secrets.token_hex(8)}.part")
+    _refuse_other_kind(file)
+    part = _part(file)
     try:
         yield part
         part.replace(file)

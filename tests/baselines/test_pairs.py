@@ -295,3 +295,59 @@ def test_other_weights_and_other_data_are_told_from_their_digests() -> None:
     (data,) = other_content(old, record("m" * 64, "a" * 64, data="e"))
     assert "validation images or annotations" in data
     assert other_content(baseline(), same) == ()
+
+
+def test_a_zero_with_a_sign_and_whole_numbers_are_the_same_again(tmp_path: Path) -> None:
+    """An unchanged recipe differs by exactly nothing from what is stored of it."""
+    counts = np.array([3, 0, 2], dtype=np.int64)
+    parts = Ratio(numerator=Packed.of(np.array([1.5, -0.0, 0.25])), denominator=Packed.of(counts))
+    live = Accuracy(
+        values={"gap": 0.35},
+        images=3,
+        data_digest="d",
+        predictions_digest="p",
+        ratios={"gap": parts},
+    )
+    Store(tmp_path).write(baseline().model_copy(update={"accuracy": live}))
+    kept = Store(tmp_path).read(MACHINE, "demo", "int8")
+    assert kept is not None
+    assert kept.accuracy is not None
+    difference = accuracy_difference(live, kept.accuracy, "gap", 0.05)
+    assert difference is not None
+    assert difference.identical
+
+
+def test_what_another_session_stored_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
+    """Two updates that read the same baseline: the second would take the first one back."""
+    store = Store(tmp_path)
+    store.write(baseline())
+    first = store.read(MACHINE, "demo", "int8")
+    assert first is not None
+    read = {"int8": first}
+    ours, theirs = baseline(size=50), baseline(size=60)
+    store.write_all([theirs], read=read)
+    kept = store.read(MACHINE, "demo", "int8")
+    with pytest.raises(BaselineError, match="changed meanwhile, by another session"):
+        store.write_all([ours], read=read)
+    assert store.read(MACHINE, "demo", "int8") == kept
+    assert kept is not None
+    assert kept.metrics["artifact_size"].value == 60
+
+
+def test_matches_that_fit_nothing_stop_the_baselines_before_them(tmp_path: Path) -> None:
+    """A category that is not there: one message, and nothing was changed."""
+    store = Store(tmp_path)
+    store.write(baseline("a"))
+    before = {place: place.read_bytes() for place in (tmp_path / MACHINE.id / "demo").iterdir()}
+    good = evaluation(1)
+    assert good.matches is not None
+    category = Packed.of(np.full_like(good.matches.category.array(), 9))
+    nonsense = good.model_copy(
+        update={"matches": good.matches.model_copy(update={"category": category})}
+    )
+    broken = baseline("b").model_copy(update={"accuracy": nonsense})
+    with pytest.raises(BaselineError, match="nonsense"):
+        store.write_all([baseline("a", size=50), broken])
+    assert {
+        place: place.read_bytes() for place in (tmp_path / MACHINE.id / "demo").iterdir()
+    } == before

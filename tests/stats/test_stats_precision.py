@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 from typing import Any
@@ -124,6 +125,16 @@ def test_equal_tables_differ_by_exactly_nothing_and_nothing_is_drawn() -> None:
     result = paired_bootstrap(random_table(1), random_table(1))
     assert (result.value, result.error, result.draws) == (0.0, 0.0, 0)
     assert result.bounds(1e-6) == (0.0, 0.0)
+
+
+def test_tables_that_ignore_other_detections_are_not_equal() -> None:
+    """A wrong detection that lies on a crowd costs nothing: two tables of the same rows differ."""
+    table = random_table(1)
+    ignored = np.zeros_like(table.hits)
+    assert dataclasses.replace(table, ignored=ignored).equals(table)
+    assert table.equals(dataclasses.replace(table, ignored=ignored))
+    ignored[0] = 1
+    assert not dataclasses.replace(table, ignored=ignored).equals(table)
 
 
 def test_the_bootstrap_repeats_and_another_seed_moves_it_little() -> None:

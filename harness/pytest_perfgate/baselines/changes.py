@@ -83,7 +83,7 @@ def write(
     for recipe in dict.fromkeys(change.recipe for change in changes):
         own = [change for change in changes if change.recipe == recipe]
         merged.append(_merged(own, new[recipe], stored.get(recipe), reason, now))
-    store.write_all(merged)
+    store.write_all(merged, read=stored)
     return tuple(
         change.model_copy(
             update={"written": True, "reason": reason if change.kind == "loosen" else ""}

@@ -10,18 +10,18 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
-import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, ValidationError, field_validator
 
+from pytest_perfgate.baselines.json_text import json_text
 from pytest_perfgate.baselines.pairs import Pairs, beside, joined, split
 from pytest_perfgate.errors import BaselineError
-from pytest_perfgate.files import put, writing
+from pytest_perfgate.files import put_all, writing
 from pytest_perfgate.frozen import Frozen
 from pytest_perfgate.machine.fingerprint import Environment, Machine
 from pytest_perfgate.records.accuracy import Accuracy
@@ -176,12 +176,19 @@ class Store:
             )
         return baseline
 
-    def write_all(self, baselines: Sequence[Baseline]) -> None:
-        """Stores several baselines: when one cannot be written, those before it are put back. Files
-        beside these baselines that were of earlier ones are removed.
+    def write_all(
+        self, baselines: Sequence[Baseline], read: Mapping[str, Baseline] | None = None
+    ) -> None:
+        """Stores several baselines, all or none. Files beside these baselines that were of earlier
+        ones are removed.
+
+        Args:
+            baselines: of recipes of one suite.
+            read: recipe name to what was stored when they were made; None: it does not matter.
 
         Raises:
-            BaselineError: one of them cannot be written; nothing was changed.
+            BaselineError: one of them cannot be written, or was changed since it was read; nothing
+                was changed.
         """
         files = [
             self.path(baseline.machine.id, baseline.suite, baseline.recipe)
@@ -193,23 +200,27 @@ class Store:
                 with _writing(folder):
                     folder.mkdir(parents=True, exist_ok=True)
                     alone[folder] = stack.enter_context(held(folder))
-            before: list[tuple[Path, bytes | None]] = []
-            try:
-                for file, baseline in zip(files, baselines, strict=True):
-                    _put(file, baseline, before)
-            except BaselineError:
-                for file, content in reversed(before):
-                    if content is None:
-                        file.unlink(missing_ok=True)
-                    else:
-                        put(file, content)
-                raise
-            kept = {file for file, _ in before}
+            contents: dict[Path, bytes] = {}
+            for file, baseline in zip(files, baselines, strict=True):
+                if read is not None:
+                    self._refuse_changed(file, baseline, read.get(baseline.recipe))
+                contents |= _contents(file, baseline)
+            with _writing(files[0] if len(files) == 1 else self.root):
+                put_all(contents)
             for file in files:
                 # Without the lock, a file may be that of a baseline that is being written.
                 for other in beside(file) if alone[file.parent] else ():
-                    if other not in kept:
+                    if other not in contents:
                         other.unlink(missing_ok=True)
+
+    def _refuse_changed(self, file: Path, baseline: Baseline, read: Baseline | None) -> None:
+        """Check that nobody else has written a baseline since it was read."""
+        if self.read(baseline.machine, baseline.suite, baseline.recipe) != read:
+            raise BaselineError(
+                "the baseline was changed meanwhile, by another session",
+                where=str(file),
+                next_step="run it again; nothing was changed",
+            )
 
     def write(self, baseline: Baseline) -> Path:
         """Stores a baseline, whole or not at all.
@@ -234,17 +245,19 @@ def _writing(file: Path) -> contextlib.AbstractContextManager[None]:
     )
 
 
-def _put(file: Path, baseline: Baseline, before: list[tuple[Path, bytes | None]]) -> None:
-    """Writes a baseline and then nothing else: the file beside it comes first, so that whoever
-    reads finds what is named. What was in their places is added to `before`.
+def _contents(file: Path, baseline: Baseline) -> dict[Path, bytes]:
+    """The files of a baseline. The one beside it comes first, so that whoever reads finds what is
+    named.
+
+    Raises:
+        BaselineError: what it holds does not fit together.
     """
-    text, named, packed = rendered(baseline)
-    contents = {} if named is None else {file.with_name(named.file): packed}
-    with _writing(file):
-        for place, content in (contents | {file: text.encode()}).items():
-            earlier = place.read_bytes() if place.is_file() else None
-            put(place, content)
-            before.append((place, earlier))
+    try:
+        text, named, packed = rendered(baseline)
+    except (ValueError, IndexError) as error:
+        raise BaselineError(f"the baseline is nonsense: {error}", where=str(file)) from error
+    beside_it = {} if named is None else {file.with_name(named.file): packed}
+    return beside_it | {file: text.encode()}
 
 
 @contextlib.contextmanager
@@ -339,7 +352,7 @@ def rendered(baseline: Baseline) -> tuple[str, Pairs | None, bytes]:
         if not metric["yardstick"]:
             del metric["pieces"]
     _without_empty(data["accuracy"])
-    return _json(_rounded(data), 0) + "\n", named, packed
+    return json_text(data), named, packed
 
 
 def _without_empty(accuracy: dict[str, Any] | None) -> None:
@@ -354,28 +367,6 @@ def _without_empty(accuracy: dict[str, Any] | None) -> None:
     matches = accuracy["matches"]
     if matches is not None and matches["order"] is None:
         del matches["order"]
-
-
-def _rounded(data: Any) -> Any:
-    if isinstance(data, float):
-        return data if not data % 1 or not math.isfinite(data) else float(f"{data:.7g}")
-    if isinstance(data, dict):
-        return {key: _rounded(value) for key, value in data.items()}
-    if isinstance(data, list):
-        return [_rounded(value) for value in data]
-    return data
-
-
-def _json(data: Any, depth: int) -> str:
-    pad, end = "  " * (depth + 1), "  " * depth
-    if isinstance(data, dict) and data:
-        rows = (
-            f"{pad}{json.dumps(str(key))}: {_json(value, depth + 1)}" for key, value in data.items()
-        )
-        return "{\n" + ",\n".join(rows) + f"\n{end}}}"
-    if isinstance(data, list) and any(isinstance(item, dict) for item in data):
-        return "[\n" + ",\n".join(pad + _json(item, depth + 1) for item in data) + f"\n{end}]"
-    return json.dumps(data)
 
 
 def _unusable(file: Path, what: str) -> BaselineError:

@@ -13,7 +13,6 @@ from pytest_perfgate.units import show
 
 _POINTS = 150_000  # of all sparklines together, about: what a page can hold
 _NOTHING = 2  # the rank of a metric that nothing happened to
-_NOTHING = 2  # the rank of a metric that nothing happened to
 _FEWEST_BINS, _MOST_BINS = 16, 120
 
 

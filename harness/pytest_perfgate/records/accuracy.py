@@ -33,7 +33,7 @@ def in_steps(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """`values` as whole multiples of `STEP`."""
     import numpy as np
 
-    rounded: np.ndarray[Any, Any] = np.rint(values / STEP) * STEP
+    rounded: np.ndarray[Any, Any] = np.rint(values / STEP) * STEP + 0.0  # no zero has a sign
     return rounded
 
 
@@ -137,6 +137,13 @@ class Ratio(Frozen):
 
     numerator: Packed
     denominator: Packed
+
+    def equals(self, other: Ratio) -> bool:
+        """Whether all numbers of both are the same, however they are packed."""
+        import numpy as np
+
+        pairs = (self.numerator, other.numerator), (self.denominator, other.denominator)
+        return all(np.array_equal(one.array(), two.array()) for one, two in pairs)
 
 
 class Doubt(Frozen):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -24,6 +25,9 @@ def stored_arrays(source: Path | BinaryIO) -> dict[str, Any]:
 
     try:
         with zipfile.ZipFile(source) as archive:
+            # The directory says how large a part is, and is of whoever wrote the file.
+            if sum(member.file_size for member in archive.infolist()) > _length(source):
+                raise ValueError("the arrays are larger than the file")
             for member in archive.infolist():
                 if member.compress_type != zipfile.ZIP_STORED or not _fits(archive, member):
                     raise ValueError(
@@ -35,6 +39,12 @@ def stored_arrays(source: Path | BinaryIO) -> dict[str, Any]:
             return {name: stored[name] for name in stored.files}
     except zipfile.BadZipFile as error:
         raise ValueError(f"no arrays of numpy: {error}") from error
+
+
+def _length(source: Path | BinaryIO) -> int:
+    if isinstance(source, Path):
+        return source.stat().st_size
+    return source.seek(0, io.SEEK_END)
 
 
 def _fits(archive: ZipFile, member: ZipInfo) -> bool:

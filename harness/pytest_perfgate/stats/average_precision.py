@@ -97,9 +97,13 @@ class Table:
             (self.score, other.score),
             (self.hits, other.hits),
             (self.truth, other.truth),
+            (self._ignored(), other._ignored()),
         )
         alike = (self.thresholds, self.recalls) == (other.thresholds, other.recalls)
         return alike and all(np.array_equal(one, two) for one, two in pairs)
+
+    def _ignored(self) -> Array:
+        return np.zeros_like(self.hits) if self.ignored is None else self.ignored
 
 
 def mean_average_precision(table: Table, metric: Metric = "map") -> float:

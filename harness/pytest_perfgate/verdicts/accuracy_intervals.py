@@ -91,7 +91,7 @@ def accuracy_difference(
     difference = one.values[metric] - other.values[metric]
     ours, theirs = _parts(one, metric), _parts(other, metric)
     if ours is not None and theirs is not None:
-        if ours == theirs:
+        if ours.equals(theirs):
             return Interval(0.0, 0.0, 0.0, identical=True)
         pair = (ours.model_dump_json(), theirs.model_dump_json())
         low, high = _ratio(*pair).bounds(alpha)
