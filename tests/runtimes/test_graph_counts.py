@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from pytest_perfgate.artifact import EXPORTED, ONNX, TORCH, Artifact
 from pytest_perfgate.inputs import Inputs
-from pytest_perfgate.metric import MULTIPLY_ADDS
+from pytest_perfgate.metric import MULTIPLY_ADDS, PARAMETERS
 from pytest_perfgate.records.counts import Graph, changed_kinds
 from pytest_perfgate.registry import RUNTIMES, find
 from pytest_perfgate.runtimes import OpenContext
@@ -196,6 +196,81 @@ def test_an_operator_that_the_count_does_not_know_leaves_none(tmp_path: Path) ->
     assert told.multiply_adds is None
     assert told.unmeasured == {MULTIPLY_ADDS: "the products of Einsum are not counted"}
     assert told.nodes == {"Einsum": 1}
+
+
+def counted(module: Any, *inputs: Any) -> Graph:
+    """What torch counts of one inference of a module."""
+    from pytest_perfgate.runtimes.torch_graph import graph_of
+
+    return graph_of(module, lambda: module(*inputs))
+
+
+def test_attention_has_the_products_that_it_has_by_hand() -> None:
+    """In `eval` too, in which torch runs transformer layers as one operator; the setting for that
+    is as before. Projections of 5 images of 8 numbers, then scores and their sums, by 2 heads.
+    """
+    rows = torch.rand(1, 5, 8)
+    attended = 3 * 5 * 8 * 8 + 2 * 5 * 5 * 8 + 5 * 8 * 8
+    attention = torch.nn.MultiheadAttention(8, 2, batch_first=True).eval()
+    assert counted(attention, rows, rows, rows).multiply_adds == attended
+    layer = torch.nn.TransformerEncoderLayer(8, 2, 16, batch_first=True).eval()
+    assert counted(layer, rows).multiply_adds == attended + 2 * 5 * 8 * 16
+    assert torch.backends.mha.get_fastpath_enabled()
+
+
+class Product(torch.nn.Module):  # type: ignore[misc, name-defined, unused-ignore] # torch may be missing
+    """Calls a function of two tensors."""
+
+    def __init__(self, function: Callable[[Any, Any], Any]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Any, y: Any) -> Any:
+        """What the function gives."""
+        return self.function(x, y)
+
+
+def test_products_without_a_formula_leave_none() -> None:
+    """Each is named; operators that only resize, round or compare numbers have none."""
+    square, row = torch.rand(32, 32), torch.rand(32)
+    codes = torch.ones(32, 32, dtype=torch.int8)
+    for function, x, y, name in (
+        (torch.mv, square, row, "mv"),
+        (torch.dot, row, row, "dot"),
+        (torch._int_mm, codes, codes, "_int_mm"),
+        (lambda x, y: x.addmm_(y, y), square, square, "addmm_"),
+    ):
+        told = counted(Product(function), x, y)
+        assert told.multiply_adds is None, name
+        assert told.unmeasured == {MULTIPLY_ADDS: f"the products of {name} are not counted"}
+    told = counted(torch.nn.LSTM(8, 8).eval(), torch.rand(2, 5, 8))
+    assert told.multiply_adds is None
+    harmless = Product(
+        lambda x, _y: torch.lgamma(torch.nn.functional.interpolate(x[None, None], scale_factor=2.0))
+    )
+    assert counted(harmless, square, row).multiply_adds == 0
+
+
+def test_operators_of_others_leave_none() -> None:
+    """What an operator of an unknown namespace computes, nobody tells."""
+    with torch.library._scoped_library("graph_counts", "DEF") as library:
+        library.define("twice(Tensor x) -> Tensor")
+        library.impl("twice", lambda x: x + x, "CompositeExplicitAutograd")
+        told = counted(Product(lambda x, _y: torch.ops.graph_counts.twice(x)), *torch.rand(2, 4))
+    assert told.unmeasured == {MULTIPLY_ADDS: "the products of graph_counts.twice are not counted"}
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_packed_weights_are_not_counted_as_none() -> None:
+    """Layers that torch quantizes keep their weights where no count sees them."""
+    layer = torch.nn.Sequential(torch.nn.Linear(8, 8)).eval()
+    small = torch.ao.quantization.quantize_dynamic(layer, {torch.nn.Linear})
+    told = counted(small, torch.rand(2, 8))
+    assert (told.multiply_adds, told.parameters) == (None, None)
+    assert told.unmeasured == {
+        MULTIPLY_ADDS: "the products of quantized.linear_dynamic are not counted",
+        PARAMETERS: "the packed weights of LinearPackedParams are not counted",
+    }
 
 
 def test_compiled_nodes_are_those_of_the_compiled_graphs() -> None:

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from pytest_perfgate.metric import MULTIPLY_ADDS, PARAMETERS
 from pytest_perfgate.records.counts import Graph
+
+_PRODUCT = re.compile(
+    r"(^|_)(\w*(mm|mv|dot|matmul)|addr|einsum|cdist|q?conv(olution)?(\dd)?|depthwise\dd|q?linear"
+    r"|bilinear|trilinear|attention|encoder|decoder|q?lstm|q?gru|q?rnn)(_|$)"
+)
+"""Names of operators that have convolutions or matrix products in them."""
+
+_NAMED_BY_WORK = frozenset(
+    {"aten", "prim", "prims", "quantized", "quantized_decomposed", "torchvision"}
+)
+"""Namespaces whose operators say by their names whether they are products."""
 
 DISPATCHED = "operators that torch dispatches"
 COMPILED = "the graphs that torch.compile compiles"
@@ -24,9 +38,10 @@ def graph_of(
     """
     import torch
     from torch.utils._python_dispatch import TorchDispatchMode
-    from torch.utils.flop_counter import flop_registry
 
     operators: Counter[str] = Counter()
+    uncounted: set[str] = set()
+    formulas = _formulas()
     flops = 0
 
     class Listening(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch types only some of its own
@@ -40,21 +55,80 @@ def graph_of(
             nonlocal flops
             output = func(*args, **(kwargs or {}))
             operators[str(func.overloadpacket).removeprefix("aten.")] += 1
-            # The formulas of torch's FlopCounterMode, which itself imports Dynamo.
-            if (formula := flop_registry.get(func.overloadpacket)) is not None:
+            if (formula := formulas.get(func.overloadpacket)) is not None:
                 flops += formula(*args, **(kwargs or {}), out_val=output)
+            elif _may_multiply(func):
+                uncounted.add(str(func.overloadpacket).removeprefix("aten."))
             return output
 
     # In inference mode, operators that are made of others are not seen in their parts.
     listening = Listening()  # type: ignore[no-untyped-call] # as above
-    with torch.no_grad(), listening:
+    with torch.no_grad(), _attention_in_parts(), listening:
         infer()
+    packed = _packed(module)
+    unmeasured = {}
+    if uncounted:
+        unmeasured[MULTIPLY_ADDS] = (
+            f"the products of {', '.join(sorted(uncounted))} are not counted"
+        )
+    if packed:
+        unmeasured[PARAMETERS] = f"the packed weights of {', '.join(packed)} are not counted"
     return Graph(
         source=DISPATCHED if compiled is None else COMPILED,
         nodes=dict(operators if compiled is None else compiled),
-        multiply_adds=flops // 2,  # a multiply-add is two operations
-        parameters=parameters(module),
+        # A multiply-add is two operations.
+        multiply_adds=None if uncounted else flops // 2,
+        parameters=None if packed else parameters(module),
+        unmeasured=unmeasured,
     )
+
+
+def _formulas() -> dict[Any, Callable[..., int]]:
+    """Operators to torch's formulas of their floating-point operations: those of FlopCounterMode,
+    which itself imports Dynamo, and that of attention for its form on CPUs, which it lacks.
+    """
+    import torch
+    from torch.utils.flop_counter import flop_registry
+
+    aten = torch.ops.aten
+    attention = flop_registry[aten._scaled_dot_product_flash_attention]
+    return {**flop_registry, aten._scaled_dot_product_flash_attention_for_cpu: attention}
+
+
+def _may_multiply(operator: Any) -> bool:
+    """Whether an operator without a formula may do work that `multiply_adds` counts."""
+    if operator.namespace not in _NAMED_BY_WORK:
+        return True
+    return _PRODUCT.search(operator.overloadpacket.__name__.strip("_")) is not None
+
+
+@contextlib.contextmanager
+def _attention_in_parts() -> Iterator[None]:
+    """Within it, transformer layers run as products that have formulas; their fast path in `eval`
+    is one operator that has none.
+    """
+    import torch
+
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
+
+
+def _packed(module: Any) -> list[str]:
+    """Classes of the modules whose weights are in an object of C++, which tells no numbers."""
+    import torch
+
+    def is_packed(part: Any) -> bool:
+        values = [*vars(part).values(), getattr(part, "_packed_params", None)]
+        return any(
+            isinstance(value, torch.ScriptObject) and not isinstance(value, torch._C.ScriptModule)
+            for value in values
+        )
+
+    return sorted({type(part).__name__ for part in module.modules() if is_packed(part)})
 
 
 def parameters(module: Any) -> int:
