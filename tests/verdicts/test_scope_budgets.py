@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pytest_perfgate.baselines.store import Baseline, StoredMetric
 from pytest_perfgate.metric import Metric, Over, Scope
-from pytest_perfgate.records.accuracy import Accuracy, Packed, Slicing
+from pytest_perfgate.records.accuracy import Accuracy, Matches, Packed, Slicing
 from pytest_perfgate.records.launch_values import level
 from pytest_perfgate.records.recipe import Budget, Limit, LimitKind
 from pytest_perfgate.records.verdict import Verdict
@@ -236,6 +236,69 @@ def test_slices_that_are_too_small_say_so() -> None:
     assert "no slice of accuracy@camera is large enough to judge: camera=0 (300 images)" in (
         none.reason
     )
+
+
+PRECISE = METRICS["precision"].at(Scope("camera", Over.SLICES))
+
+
+def detections(finding: int, truth: int = 100, images: int = 100) -> Accuracy:
+    """Precision over images with one object in each of the first `truth`; the recipe finds
+    something in the first `finding` images, nine in ten times rightly.
+    """
+    there = (np.arange(images) < finding).astype(float)
+    right = there * (np.arange(images) % 10 > 0)
+    empty = np.zeros(0)
+    matches = Matches(
+        thresholds=(0.5,),
+        categories=("a",),
+        image=Packed.of(empty.astype(np.int32)),
+        category=Packed.of(empty.astype(np.int16)),
+        score=Packed.of(empty.astype(np.float32)),
+        hits=Packed.of(empty.astype(np.uint16)),
+        ignored=Packed.of(empty.astype(np.uint16)),
+        truth=Packed.of((np.arange(images) < truth).astype(np.int32)[:, None]),
+    )
+    bare = Accuracy(
+        values={}, images=images, data_digest=f"{truth}", predictions_digest=f"{finding}"
+    )
+    sums = {"precision": (right, there)}
+    return bare.model_copy(update={"matches": matches}).with_ratios(sums)
+
+
+def test_a_slice_on_which_nothing_is_found_is_no_small_slice() -> None:
+    """A recipe without a precision there has lost it: beside a reference, a base or a baseline that
+    has one, and under an absolute limit where there are objects.
+    """
+    blind, before = slices(detections(60), 60, 40), detections(100)
+    assert verdict(PRECISE, LimitKind.MIN, 0.5, slices(before, 60, 40)).status == "PASS"
+    lost = verdict(PRECISE, LimitKind.MIN, 0.5, blind)
+    assert lost.status == "ERROR"
+    assert lost.reason == (
+        "precision@camera=1 was not measured: the recipe has no value on 40 images"
+    )
+    assert lost.next_step == "compare the slices of 'candidate' with its reference's in the report"
+    values = {"precision": StoredMetric(unit=Unit.SCORE, value=before.values["precision"])}
+    kept = stored(0.01).model_copy(update={"metrics": values, "accuracy": before})
+    for result in (
+        verdict(PRECISE, LimitKind.DROP, 0.5, blind, before),
+        verdict(PRECISE, LimitKind.REGRESSION, 0.5, blind, base=before),
+        verdict(PRECISE, LimitKind.REGRESSION, 0.5, blind, baseline=kept),
+    ):
+        assert result.status == "ERROR"
+        assert result.reason.endswith(
+            "precision@camera=1 was not measured: the recipe has no value on 40 images, and what "
+            "it is compared with has 0.9000"
+        )
+
+
+def test_a_slice_without_objects_says_nothing() -> None:
+    """Nor does one on which neither side has a value."""
+    empty = slices(detections(60, truth=60), 60, 40)
+    silent = verdict(PRECISE, LimitKind.MIN, 0.5, empty)
+    assert silent.status == "PASS"
+    assert silent.reason.endswith("too small to judge: camera=1 (40 images without a value)")
+    both = verdict(PRECISE, LimitKind.DROP, 0.5, empty, detections(60, truth=60))
+    assert both.status == "PASS"
 
 
 def test_the_slices_of_a_set_are_those_of_its_images() -> None:

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from pytest_perfgate.baselines.store import Baseline
 from pytest_perfgate.metric import TAIL, Better, Metric, Over, Rule
-from pytest_perfgate.records.accuracy import Accuracy, Doubt
+from pytest_perfgate.records.accuracy import Doubt
 from pytest_perfgate.records.alike import OF_BATCHES, batch_of_record, unlike, unlike_batches
 from pytest_perfgate.records.launch_values import level
 from pytest_perfgate.records.recipe import Budget, Limit, LimitKind
@@ -278,7 +278,7 @@ def _compared(
             limit,
             metric,
             evidence,
-            _other_side(limit, evidence),
+            scope_bounds.other_side(limit, evidence),
             risk,
             lambda own, part: _compared(limit, own, evidence, part, now),
         )
@@ -296,15 +296,6 @@ def _compared(
         bound, _ = bound_of(limit, metric)
         return tail_bounds.against_base(evidence.record, other, against, bound, risk)
     return limit_bounds.against_arm(metric, evidence.record, other, against, risk)
-
-
-def _other_side(limit: Limit, evidence: Evidence) -> Accuracy | None:
-    """The evaluation that a limit compares scores with."""
-    if limit.kind is not LimitKind.REGRESSION:
-        return evidence.reference.accuracy if evidence.reference else None
-    if evidence.base is not None:
-        return evidence.base.record.accuracy if evidence.base.record else None
-    return evidence.baseline.accuracy if evidence.baseline else None
 
 
 _HOPE = 2.0  # standard errors: one truth in forty lies farther out

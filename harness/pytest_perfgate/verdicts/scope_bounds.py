@@ -39,17 +39,72 @@ def each(
     parts, small = _parts(metric, evidence)
     if not parts and not small:
         return None
-    if not parts:
-        return LimitResult(
-            kind=limit.kind.value,
-            text=limit.text,
-            status=Status.ERROR,
-            limit=limit.value,
-            reason=f"no slice of {metric.name} is large enough to judge: {_few(small)}",
-        )
-    shared = replace(risk, fail=risk.fail / len(parts))
-    results = [judge(limit, own, part, shared) for own, part in parts]
+    results = []
+    shared = replace(risk, fail=risk.fail / max(1, len(parts)))
+    for own, part in parts:
+        if metric.over is Over.ALL or _has_value(own, part):
+            results.append(judge(limit, own, part, shared))
+        elif (reason := _loss_of_value(limit, own, part)) is not None:
+            results.append(_error(limit, reason))
+        else:  # nothing to find there, or nothing to compare with
+            small[own.of_set] = f"{_count(own, part)} without a value"
+    if not results:
+        return _error(limit, f"no slice of {metric.name} is large enough to judge: {_few(small)}")
     return _worst(results, metric, len(results), small)
+
+
+def _error(limit: Limit, reason: str) -> LimitResult:
+    return LimitResult(
+        kind=limit.kind.value,
+        text=limit.text,
+        status=Status.ERROR,
+        limit=limit.value,
+        reason=reason,
+    )
+
+
+def _has_value(metric: Metric, evidence: Evidence) -> bool:
+    accuracy = evidence.record.accuracy
+    return accuracy is not None and score_of(accuracy, metric) is not None
+
+
+def _loss_of_value(limit: Limit, metric: Metric, evidence: Evidence) -> str | None:
+    """Why a slice on which the recipe has no value is an error; None: it says nothing.
+
+    A recipe that finds nothing has no precision. It may not drop out where the other side has a
+    value, nor of an absolute limit where there is something to find.
+    """
+    accuracy = evidence.record.accuracy
+    ours = accuracy.on(metric.of_set) if accuracy else None
+    missing = f"{metric.name} was not measured"
+    if ours is None:
+        return f"{missing}: the slices are of other images"
+    if limit.kind in {LimitKind.MIN, LimitKind.MAX}:
+        if ours.matches is not None and ours.matches.truth.array().sum() == 0:
+            return None
+        return f"{missing}: the recipe has no value on {_count(metric, evidence)}"
+    other = other_side(limit, evidence)
+    value = score_of(other, metric) if other else None
+    if value is None:
+        return None
+    return (
+        f"{missing}: the recipe has no value on {_count(metric, evidence)}, and what it is "
+        f"compared with has {value:.4f}"
+    )
+
+
+def _count(metric: Metric, evidence: Evidence) -> str:
+    accuracy = evidence.record.accuracy
+    return count_of(_images(accuracy, metric) if accuracy else 0, "image")
+
+
+def other_side(limit: Limit, evidence: Evidence) -> Accuracy | None:
+    """The evaluation that a limit compares scores with."""
+    if limit.kind is not LimitKind.REGRESSION:
+        return evidence.reference.accuracy if evidence.reference else None
+    if evidence.base is not None:
+        return evidence.base.record.accuracy if evidence.base.record else None
+    return evidence.baseline.accuracy if evidence.baseline else None
 
 
 def worst_value(metric: Metric, evidence: Evidence) -> float | None:
@@ -65,9 +120,9 @@ def worst_value(metric: Metric, evidence: Evidence) -> float | None:
 
 def _parts(
     metric: Metric, evidence: Evidence
-) -> tuple[list[tuple[Metric, Evidence]], dict[str, int]]:
-    """The score of each set, or of each slice, with the evidence on it; and the images of slices
-    that are too small to judge.
+) -> tuple[list[tuple[Metric, Evidence]], dict[str, str]]:
+    """The score of each set, or of each slice, with the evidence on it; and how many images the
+    slices have that are too small to judge, in words.
     """
     accuracy, scope = evidence.record.accuracy, metric.scope
     if accuracy is None or scope is None:
@@ -82,17 +137,14 @@ def _parts(
         return [], {}
     members = slicing.members.array()
     counts = dict(zip(slicing.names, members.sum(axis=1).tolist(), strict=True))
-    small = {name: count for name, count in counts.items() if count < slicing.least}
+    small = {
+        name: count_of(count, "image") for name, count in counts.items() if count < slicing.least
+    }
     parts = []
     for row, name in enumerate(slicing.names):
-        if name in small:
-            continue
-        there = plain.at(Scope(name))
-        view = _view(evidence, there, scope.sliced, slicing, row)
-        if view.record.accuracy is None or score_of(view.record.accuracy, there) is None:
-            small[name] = counts[name]  # no object to find, or nothing to divide by
-            continue
-        parts.append((there, view))
+        if name not in small:
+            there = plain.at(Scope(name))
+            parts.append((there, _view(evidence, there, scope.sliced, slicing, row)))
     return parts, small
 
 
@@ -169,7 +221,7 @@ def _stored(
 
 
 def _worst(
-    results: Sequence[LimitResult], metric: Metric, count: int, small: dict[str, int]
+    results: Sequence[LimitResult], metric: Metric, count: int, small: dict[str, str]
 ) -> LimitResult:
     """The worst of the results; the other broken ones, and what was too small, are notes."""
     sign = 1.0 if metric.better is Better.HIGHER else -1.0
@@ -192,8 +244,8 @@ def _worst(
 _NAMED = 4
 
 
-def _few(small: dict[str, int]) -> str:
-    named = [f"{name} ({count_of(count, 'image')})" for name, count in small.items()]
+def _few(small: dict[str, str]) -> str:
+    named = [f"{name} ({count})" for name, count in small.items()]
     more = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
     return ", ".join(named[:_NAMED]) + more
 

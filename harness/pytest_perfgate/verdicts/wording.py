@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from pytest_perfgate.metric import Metric, Rule
+from pytest_perfgate.metric import Metric, Over, Rule
 from pytest_perfgate.records.recipe import Limit, LimitKind
 from pytest_perfgate.records.verdict import LimitResult, Status
 from pytest_perfgate.units import Unit, count_of, seconds_for, show, show_percent
@@ -124,6 +124,8 @@ def next_step(
             )
         return f"change the recipe {recipe!r}, or its budget in recipes.toml"
     if worst.status is Status.ERROR:
+        if metric.over is Over.SLICES:
+            return f"compare the slices of {recipe!r} with its reference's in the report"
         return "see the error of the other recipe in the report"
     return ""
 
