@@ -14,7 +14,7 @@ from pytest_perfgate.errors import RuntimeFault
 from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.stats.max_rate import RateInterval
 from pytest_perfgate.suite.reading import read
-from pytest_perfgate.workloads import WorkContext
+from pytest_perfgate.workloads import WorkContext, loadgen
 from pytest_perfgate.workloads.serving import Serving
 from pytest_perfgate.workloads.serving_in_process import InProcess
 from pytest_perfgate.workloads.serving_options import ServingOptions
@@ -30,12 +30,14 @@ class Sleeps:
     Args:
         fails_every: every so many inferences raise; 0: none.
         fixed_batch: as of a session.
+        fails_from: this request of the test and all behind it raise; 0: none.
     """
 
-    def __init__(self, fails_every: int = 0, fixed_batch: int = 0) -> None:
+    def __init__(self, fails_every: int = 0, fixed_batch: int = 0, fails_from: int = 0) -> None:
         self.facts = {"provider": "sleep"}
         self.fixed_batch = fixed_batch
         self._fails_every = fails_every
+        self._fails_from = fails_from
         self._count = 0
 
     def preprocess(self, images: Any) -> tuple[Any, Any]:
@@ -46,6 +48,8 @@ class Sleeps:
         """The mean of each image."""
         self._count += 1
         if self._fails_every and self._count > 31 and self._count % self._fails_every == 0:
+            raise RuntimeError("the cable is loose")
+        if self._fails_from and self._count >= 31 + self._fails_from:
             raise RuntimeError("the cable is loose")
         time.sleep(SLEEP)
         return (inputs.images.mean(axis=(1, 2, 3)),)
@@ -134,6 +138,50 @@ def test_failures_are_an_error_unless_they_are_allowed() -> None:
     assert "errors_allowed = 0.1" in e.value.next_step
     _, values = opened(Sleeps(fails_every=10), requests=20, errors_allowed=0.2)
     assert values["error_rate"] == pytest.approx(0.1)
+    assert values["request_latency_p50"] < 1
+
+
+def test_a_failure_is_no_fast_answer() -> None:
+    """It takes the timeout, is slow, and is no throughput: of 20 requests 2 answers are good."""
+    _, values = opened(
+        Sleeps(fails_from=3), requests=20, errors_allowed=0.95, timeout="3 s", scenario="offline"
+    )
+    assert values["error_rate"] == pytest.approx(0.9)
+    assert values["request_latency_p50"] == values["request_latency_p90"] == 3.0
+    settings = loadgen.Settings(loadgen.SERVER, 300, limit=0.1, timeout=3.0)
+    served = loadgen._Served(
+        [loadgen._Sample(n, 0.0, 0.001, 0.002, n > 3) for n in range(300)], ["it broke"] * 296
+    )
+    log = {
+        "result_query_count": 300,
+        "result_overlatency_query_count": 0,
+        "result_99.00_percentile_latency_ns": 2_000_000,
+        "result_completed_samples_per_sec": 900.0,
+    }
+    tested = loadgen._result(settings, log, served, 1.0)
+    assert tested.slow == 296
+    assert tested.percentiles["p99"] == tested.queue_p99 == 3.0
+    assert tested.throughput == pytest.approx(900 * 4 / 300)
+    groups = [loadgen._Sample(n // 2, 0.0, 0.001, 0.002, n == 1) for n in range(20)]
+    settings = loadgen.Settings(loadgen.MULTI_STREAM, 10, samples=2, timeout=3.0)
+    tested = loadgen._result(
+        settings, {"result_query_count": 10}, loadgen._Served(groups, ["it broke"]), 1.0
+    )
+    assert tested.percentiles["p90"] == pytest.approx(np.quantile([3.0] + [0.002] * 9, 0.9))
+    assert tested.throughput == 19.0
+
+
+def test_a_search_has_seeds_behind_any_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of its tests has one of its own, also where the first is a date."""
+    seeds: list[int] = []
+    tested = loadgen.Tested({}, 0.0, None, 0.0, 0, 300)
+    monkeypatch.setattr(InProcess, "_test", lambda *given: (seeds.append(given[3]), tested))
+    work = object.__new__(InProcess)
+    work._options = ServingOptions(
+        scenario="server", rate=1, latency_limit="1 s", find_max_rate=True, seed=20_261_130
+    )
+    assert work._find_max_rate(1.0).kept
+    assert seeds[:2] == [20_261_131, 20_261_132]
 
 
 def test_an_artifact_of_a_fixed_batch_is_given_no_other() -> None:

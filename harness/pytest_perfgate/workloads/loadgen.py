@@ -7,6 +7,7 @@ runs one test (`workloads.serving_in_process`).
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
 import time
@@ -14,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, TypeAlias
 
 from pytest_perfgate.errors import RuntimeFault
 
@@ -35,6 +36,9 @@ _FEWEST = 100  # waits of which one lies behind a 99th percentile
 _LONGEST = 10.0  # seconds as an expected latency where none was measured
 
 
+_Queue: TypeAlias = "SimpleQueue[tuple[float, Sequence[tuple[int, int]]] | None]"
+
+
 @dataclass(frozen=True)
 class Settings:
     """What LoadGen is told.
@@ -50,6 +54,7 @@ class Settings:
         seed: of arrivals and of the choice of images.
         batch: images that an inference takes at most.
         images: how many there are to choose from.
+        timeout: seconds that a query with an exception counts as.
     """
 
     scenario: str
@@ -61,18 +66,23 @@ class Settings:
     seed: int = 0
     batch: int = 1
     images: int = 1
+    timeout: float = _LONGEST
 
 
 @dataclass(frozen=True)
 class Tested:
     """What a test showed: seconds, None where too few queries lie behind a percentile.
 
+    An exception ends its query at once. LoadGen would take that for a fast answer, so that with
+    exceptions the percentiles and the slow queries are those of this file's own times, in which
+    such a query takes the whole timeout, or longer if it did.
+
     Attributes:
         percentiles: of the latency of a query, by the names in `SHARES`.
-        throughput: images per second.
+        throughput: images per second, without those that raised.
         queue_p99: 99th percentile of the wait for the begin of its inference.
         error_rate: share of the images that raised.
-        slow: queries above the limit, as LoadGen counts them.
+        slow: queries above the limit, those with an exception included.
         queries: how many there were.
         error: the first exception's words.
     """
@@ -86,13 +96,23 @@ class Tested:
     error: str = ""
 
 
+@dataclass(frozen=True)
+class _Sample:
+    """An image of a query: seconds of `time.perf_counter`, and whether its inference raised."""
+
+    query: int
+    issued: float
+    begun: float
+    ended: float
+    failed: bool
+
+
 @dataclass
 class _Served:
     """What the system under test notes."""
 
-    waits: list[float] = field(default_factory=list)
+    samples: list[_Sample] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
-    done: int = 0
 
 
 def run_test(settings: Settings, infer: Callable[[Sequence[int]], object], logs: Path) -> Tested:
@@ -108,7 +128,7 @@ def run_test(settings: Settings, infer: Callable[[Sequence[int]], object], logs:
     """
     import mlperf_loadgen
 
-    queue: SimpleQueue[tuple[float, Sequence[tuple[int, int]]] | None] = SimpleQueue()
+    queue: _Queue = SimpleQueue()
     served = _Served()
 
     def issue(samples: Sequence[Any]) -> None:
@@ -167,15 +187,15 @@ def _test_settings(settings: Settings) -> Any:
 
 
 def _serve(
-    queue: SimpleQueue[tuple[float, Sequence[tuple[int, int]]] | None],
+    queue: _Queue,
     infer: Callable[[Sequence[int]], object],
     complete: Callable[[Sequence[int]], object],
     batch: int,
     served: _Served,
 ) -> None:
     """The system under test: takes what waits, up to a batch, and infers it."""
-    waiting: list[tuple[float, int, int]] = []
-    ended = False
+    waiting: list[tuple[int, float, int, int]] = []
+    ended, queries = False, itertools.count()
     while waiting or not ended:
         try:
             while not ended and len(waiting) < batch:
@@ -183,20 +203,25 @@ def _serve(
                 if query is None:
                     ended = True
                 else:
-                    waiting += [(query[0], number, index) for number, index in query[1]]
+                    which = next(queries)
+                    waiting += [(which, query[0], number, index) for number, index in query[1]]
         except Empty:
             pass
         taken, waiting = waiting[:batch], waiting[batch:]
         if not taken:
             continue
         begin = time.perf_counter()
-        served.waits += [begin - issued for issued, _, _ in taken]
+        failed = False
         try:
-            infer([index for _, _, index in taken])
+            infer([index for _, _, _, index in taken])
         except BaseException as error:  # noqa: BLE001 - the process would not survive it
+            failed = True
             served.errors += [f"{type(error).__name__}: {error}"] * len(taken)
-        served.done += len(taken)
-        complete([number for _, number, _ in taken])
+        end = time.perf_counter()
+        complete([number for _, _, number, _ in taken])
+        served.samples += [
+            _Sample(which, issued, begin, end, failed) for which, issued, _, _ in taken
+        ]
 
 
 def read_log(file: Path) -> dict[str, Any]:
@@ -209,11 +234,27 @@ def read_log(file: Path) -> dict[str, Any]:
     return values
 
 
+def _counted(sample: _Sample, until: float, timeout: float) -> float:
+    """Seconds from issuing a sample `until` a time; the timeout at least, where it raised."""
+    return max(until - sample.issued, timeout if sample.failed else 0.0)
+
+
+def _latencies(settings: Settings, samples: Sequence[_Sample]) -> list[float]:
+    """Seconds of each query: of `multi_stream` those of its last sample."""
+    times = [(one.query, _counted(one, one.ended, settings.timeout)) for one in samples]
+    if settings.scenario != MULTI_STREAM:
+        return [seconds for _, seconds in times]
+    queries: dict[int, float] = {}
+    for query, seconds in times:
+        queries[query] = max(seconds, queries.get(query, 0.0))
+    return list(queries.values())
+
+
 def _result(settings: Settings, log: Mapping[str, Any], served: _Served, seconds: float) -> Tested:
     import numpy as np
 
-    offline = settings.scenario == OFFLINE
-    count = served.done // settings.samples if settings.scenario == MULTI_STREAM else served.done
+    offline, done = settings.scenario == OFFLINE, len(served.samples)
+    count = done // settings.samples if settings.scenario == MULTI_STREAM else done
     sent = count if offline else int(log.get("result_query_count", 0))
     if sent != settings.queries or count != settings.queries:
         raise RuntimeFault(
@@ -221,24 +262,34 @@ def _result(settings: Settings, log: Mapping[str, Any], served: _Served, seconds
             next_step="look into its log, mlperf_log_detail.txt: "
             f"{log.get('error_runtime') or log.get('error_invalid_test_settings') or 'no error'}",
         )
+    errors, latency = len(served.errors), _latencies(settings, served.samples)
     part = "per_query_latency" if settings.scenario == MULTI_STREAM else "latency"
     percentiles: dict[str, float | None] = {}
     for name, digits in _PERCENTILES.items():
         enough = settings.queries * (1 - SHARES[name]) >= 1 - 1e-9
-        value = log.get(f"result_{digits}_percentile_{part}_ns")
-        percentiles[name] = value / 1e9 if enough and value is not None else None
+        logged = log.get(f"result_{digits}_percentile_{part}_ns")
+        if not enough:
+            percentiles[name] = None
+        elif errors:
+            percentiles[name] = float(np.quantile(latency, SHARES[name]))
+        else:
+            percentiles[name] = None if logged is None else logged / 1e9
+    slow = int(log.get("result_overlatency_query_count", 0))
+    if errors:
+        slow = sum(one > settings.limit or one >= settings.timeout for one in latency)
     rate = {
         SINGLE_STREAM: log.get("result_qps_with_loadgen_overhead"),
         SERVER: log.get("result_completed_samples_per_sec"),
         OFFLINE: log.get("result_samples_per_second"),
     }.get(settings.scenario)
-    waits = served.waits
+    waits = [_counted(one, one.begun, settings.timeout) for one in served.samples]
+    good = 1 - errors / max(1, done)
     return Tested(
         percentiles=percentiles,
-        throughput=float(rate) if rate is not None else served.done / seconds,
+        throughput=good * (float(rate) if rate is not None else done / seconds),
         queue_p99=float(np.quantile(waits, 0.99)) if len(waits) >= _FEWEST else None,
-        error_rate=len(served.errors) / max(1, served.done),
-        slow=int(log.get("result_overlatency_query_count", 0)),
+        error_rate=1 - good,
+        slow=slow,
         queries=settings.queries,
         error=served.errors[0] if served.errors else "",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 import tempfile
 import time
@@ -110,7 +111,7 @@ class InProcess(Work):
         return values_of(measured, options.columns)
 
     def _find_max_rate(self, start: float) -> RateInterval:
-        seeds = iter(range(self._options.seed + 1, 1_000_000))
+        seeds = itertools.count(self._options.seed + 1)
 
         def run(rate: float) -> tuple[int, int]:
             _, tested = self._test(max(_PROVEN, self._options.requests), rate, next(seeds))
@@ -139,6 +140,7 @@ class InProcess(Work):
                 seed=seed,
                 batch=max(options.batch_size, options.images_of_request),
                 images=len(context.images),
+                timeout=options.timeout_seconds,
             )
             result = child.ask([0], settings)[0]
             assert isinstance(result, _Result)  # noqa: S101 - the same
