@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -304,7 +304,7 @@ class GrpcTransport(Transport):
         channel = self._channel()
         call = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
 
-        def start(number: int, done: Any) -> None:
+        def start(number: int, done: Any) -> Callable[[], object]:
             future = call.future(
                 messages[number % len(messages)],
                 timeout=options.timeout_seconds,
@@ -312,6 +312,8 @@ class GrpcTransport(Transport):
             )
 
             def ended(one: Any) -> None:
+                if one.cancelled():
+                    return  # nobody waits for it
                 error = one.exception()
                 if error is None:
                     done(one.result(), None)
@@ -319,6 +321,8 @@ class GrpcTransport(Transport):
                     done(None, f"[{error.code()}] {error.details()}")
 
             future.add_done_callback(ended)
+            cancel: Callable[[], object] = future.cancel
+            return cancel
 
         def decode(_: int, answer: bytes) -> tuple[Any, ...]:
             result = InferResult(service_pb2.ModelInferResponse.FromString(answer))
