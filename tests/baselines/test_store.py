@@ -206,6 +206,27 @@ def test_baselines_of_earlier_programs_are_read(file):
     assert matches.ignored.array().shape == matches.hits.array().shape
 
 
+@pytest.mark.parametrize("file", STORED, ids=lambda file: file.stem)
+def test_a_peak_of_the_earlier_definition_is_left_out(file):
+    """It is named while it is read, and the file that is written next has no word of it."""
+    data = json.loads(file.read_text(encoding="utf-8"))
+    stored = read_file(file)
+    assert "peak_memory" not in stored.metrics
+    assert stored.redefined == (("peak_memory",) if data["version"] < 4 else ())
+    text, *_ = rendered(stored)
+    assert "redefined" not in text
+    assert "peak_memory" not in text
+    assert '"version": 4' in text
+
+
+def test_a_peak_of_this_definition_is_kept(tmp_path):
+    """A file of the version that is written now holds a peak like any other metric."""
+    peak = StoredMetric(unit=Unit.BYTES, value=100, launches=(100, 101))
+    new = baseline().model_copy(update={"metrics": {"peak_memory": peak}})
+    stored = read_file(Store(tmp_path).write(new))
+    assert (stored.metrics["peak_memory"].value, stored.redefined) == (100, ())
+
+
 def test_there_is_a_baseline_of_every_version():
     """Each version that this program reads has a file that was truly written by it."""
     versions = {json.loads(file.read_text())["version"] for file in STORED}

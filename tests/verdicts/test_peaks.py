@@ -12,7 +12,7 @@ from pytest_perfgate.stats.sequential import fewest
 from pytest_perfgate.verdicts.evidence import Base, Evidence
 from pytest_perfgate.verdicts.judge import judge
 
-from tests.verdicts.judging import NOW, RISK, launches
+from tests.verdicts.judging import NOW, RISK, launches, stored
 
 PEAK = PERFORMANCE["peak_memory"]
 OF_LAUNCH = (1.0, 1.008, 0.994, 1.006, 1.0, 0.992)  # what a parent has in common
@@ -51,6 +51,19 @@ def test_five_percent_are_red_with_the_launches_that_a_time_needs(growth: float)
         return
     assert statuses.pop(enough) is Status.FAIL
     assert set(statuses.values()) == {Status.INCONCLUSIVE}
+
+
+def test_a_stored_peak_of_another_definition_is_no_baseline() -> None:
+    """Beside it a peak twice as large would pass; the reason tells how to renew it."""
+    budget = Budget("peak_memory", (Limit(LimitKind.REGRESSION, 0.05, "5%"),))
+    before = stored(0.01).model_copy(update={"redefined": ("peak_memory",)})
+    evidence = Evidence(record("candidate", 2.0, 14), baseline=before)
+    verdict = judge(budget, PEAK, evidence, RISK, NOW)
+    assert verdict.status is Status.NO_BASELINE
+    assert verdict.reason == (
+        "the stored peak_memory is by an earlier definition, and is not compared: "
+        "--perf-update renews it"
+    )
 
 
 def test_the_batch_of_a_peak_is_its_own() -> None:

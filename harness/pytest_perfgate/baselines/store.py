@@ -18,6 +18,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError, field_validator
 
+from pytest_perfgate.baselines.earlier import MIGRATIONS
 from pytest_perfgate.baselines.json_text import json_text
 from pytest_perfgate.baselines.pairs import Pairs, beside, joined, split
 from pytest_perfgate.errors import BaselineError
@@ -25,29 +26,11 @@ from pytest_perfgate.files import put_all, writing
 from pytest_perfgate.frozen import Frozen
 from pytest_perfgate.machine.fingerprint import Environment, Machine
 from pytest_perfgate.records.accuracy import Accuracy
-from pytest_perfgate.records.migrations import Migration, add_ignored, carried_up, round_ratios
+from pytest_perfgate.records.migrations import carried_up
 from pytest_perfgate.records.yardsticks import SHORTEST
 from pytest_perfgate.units import Unit
 
-VERSION = 3
-
-
-def _from_1(data: dict[str, Any]) -> dict[str, Any]:
-    """The first files of version 1 have no `ignored` beside the matches."""
-    add_ignored(data.get("accuracy"))
-    return {**data, "version": 2}
-
-
-def _from_2(data: dict[str, Any]) -> dict[str, Any]:
-    """Files of version 2 hold in their JSON what is now in a file beside it; both are read. Their
-    sums of scores are not rounded.
-    """
-    round_ratios(data.get("accuracy"))
-    return {**data, "version": 3}
-
-
-_MIGRATIONS: dict[int, Migration] = {1: _from_1, 2: _from_2}
-"""Version to the function that makes its data into the next version's."""
+VERSION = 4
 
 
 class StoredMetric(Frozen):
@@ -108,6 +91,7 @@ class Baseline(Frozen):
             that it ends on; "" in files of before. That of the data is in `accuracy`.
         pairs: the file beside it, None where it has none.
         reasons: of every loosening, the newest last.
+        redefined: metrics whose values in the file are by an earlier definition, and are left out.
     """
 
     version: int = VERSION
@@ -126,6 +110,7 @@ class Baseline(Frozen):
     model: str = ""
     artifact: str = ""
     pairs: Pairs | None = None
+    redefined: tuple[str, ...] = Field(default=(), exclude=True)
 
     @field_validator("recorded")
     @classmethod
@@ -303,7 +288,7 @@ def read_file(file: Path) -> Baseline:
     data = carried_up(
         data,
         VERSION,
-        _MIGRATIONS,
+        MIGRATIONS,
         BaselineError,
         what="the baseline",
         where=file,

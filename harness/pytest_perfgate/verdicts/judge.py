@@ -217,6 +217,11 @@ def _obstacle(limit: Limit, metric: Metric, evidence: Evidence) -> LimitResult |
         return _without(limit, Status.NO_BASELINE, problem, f"base {base.name}")
     if evidence.baseline is None or metric.name not in evidence.baseline.metrics:
         absent = f"no baseline of {metric.name} is stored for this machine"
+        if evidence.baseline is not None and metric.name in evidence.baseline.redefined:
+            absent = (
+                f"the stored {metric.name} is by an earlier definition, and is not compared: "
+                "--perf-update renews it"
+            )
         notes = (evidence.elsewhere,) if evidence.elsewhere else ()
         return _without(limit, Status.NO_BASELINE, absent).model_copy(update={"notes": notes})
     batch = evidence.baseline.metrics[metric.name].batch
