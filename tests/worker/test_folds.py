@@ -6,10 +6,20 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
+from pytest_perfgate.building.artifact_cache import ArtifactStore
+from pytest_perfgate.building.artifact_handle import ArtifactHandle
+from pytest_perfgate.building.builder import BuildRequest, Built
+from pytest_perfgate.building.project_code import Watch
+from pytest_perfgate.building.suite_data import SuiteData
+from pytest_perfgate.errors import DataError
+from pytest_perfgate.records.recipe_record import ArtifactInfo
 from pytest_perfgate.stats.cross_validation import assign
+from pytest_perfgate.suite.reading import read
+from pytest_perfgate.worker.folds import cross_validated
 
 pytest.importorskip("torch", reason="python -m pip install 'pytest-perfgate[torch]'")
 pytest.importorskip("safetensors", reason="python -m pip install 'pytest-perfgate[torch]'")
@@ -233,3 +243,64 @@ def test_an_image_in_two_folds_is_an_error(runs: dict[str, Any]) -> None:
     expected = f"image 3 of fold {folds[3] + 1} is image 7 of fold {folds[7] + 1}"
     assert "1 image is in two folds" in runs["whole"]["twice"]["problem"]
     assert expected in runs["whole"]["twice"]["problem"]
+
+
+CALIBRATED = """\
+import numpy as np
+from pytest_perfgate.tasks.classification.data import ClassificationData
+
+def images(count, seed):
+    random = np.random.default_rng(seed)
+    pictures = [random.integers(0, 255, (8, 8, 3)).astype(np.uint8) for _ in range(count)]
+    return ClassificationData(pictures, [row % 2 for row in range(count)], ("dark", "light"))
+
+def train():
+    return images(20, 1)
+
+def calibration():
+    return train().part([7, 12])
+
+def validation():
+    return images(10, 2)
+
+def never(*_, **__):
+    raise AssertionError
+"""
+
+
+def test_no_fold_is_tested_on_images_that_it_was_calibrated_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fold holds images out of the split that it trains with, and out of no other. Nothing is
+    built before.
+    """
+    (tmp_path / "calibrated_toy.py").write_text(CALIBRATED)
+    monkeypatch.syspath_prepend(tmp_path)
+    data = "".join(
+        f'{split} = "calibrated_toy:{split}"\n' for split in ("train", "calibration", "validation")
+    )
+    file = tmp_path / "recipes.toml"
+    file.write_text(
+        '[suite]\ntask = "classification"\nmodel = "calibrated_toy:never"\n'
+        f'trainer = "calibrated_toy:never"\n[suite.data]\n{data}[[recipe]]\nname = "int8"\n'
+        'runtime = "onnxruntime"\nfolds = 5\n'
+        'steps = [{ finetune = 3 }, { export = "onnx" }, { quantize = "static" }]\n'
+    )
+    suite = read(file, tmp_path).suite
+    assert suite is not None
+    recipe = suite.recipes["int8"]
+    store, watch = ArtifactStore(tmp_path / "cache"), Watch(tmp_path, tmp_path / "cache")
+    request = BuildRequest(suite, recipe, store, watch, SuiteData(suite), lambda *_: None)
+    own = Built(
+        ArtifactHandle("onnx", None, suite.model),
+        ArtifactInfo(kind="onnx", digest="", size=0, files={}),
+        lineage=(),
+        files={},
+    )
+    with pytest.raises(DataError) as error:
+        cross_validated(request, own, lambda *_: pytest.fail("a fold was evaluated"))
+    assert str(error.value).startswith(
+        "suite.data.calibration: 2 of the calibration images are train images too (the first: "
+        "calibration image 0 is train image 7), and each is tested on in a fold"
+    )
+    assert "take these images out of train or of calibration" in error.value.next_step

@@ -80,6 +80,30 @@ def folds_of(spec: FoldSpec, data: SuiteData) -> tuple[list[int], int]:
     return folds, 0 if groups is None else distinct
 
 
+def refuse_learned(spec: FoldSpec, data: SuiteData, split: str) -> None:
+    """Check that no image of the folds is one of another split that the recipe's steps learn from:
+    the fold that it is tested in holds it out of its own split only.
+
+    Raises:
+        DataError: names how many are, and the first.
+    """
+    if split == spec.split:
+        return
+    places = {text: row for row, text in enumerate(data.split(spec.split).digests)}
+    digests = data.split(split).digests
+    shared = [(row, places[text]) for row, text in enumerate(digests) if text in places]
+    if shared:
+        here, there = shared[0]
+        raise DataError(
+            f"{len(shared)} of the {split} images are {spec.split} images too (the first: {split} "
+            f"image {here} is {spec.split} image {there}), and each is tested on in a fold: the "
+            "score would look better than it is",
+            where=f"suite.data.{split}",
+            next_step=f"take these images out of {spec.split} or of {split}, or leave folds out of "
+            "the recipe",
+        )
+
+
 def _groups(spec: FoldSpec, images: Any, where: str) -> list[str] | None:
     """The group of each image: of the function that the recipe names, or of the data itself."""
     given = resolve(spec.by, "folds.by")(images) if spec.by else getattr(images, "groups", None)

@@ -10,7 +10,7 @@ from pytest_perfgate import registry
 from pytest_perfgate.artifact import IMPORT_PATH
 from pytest_perfgate.errors import DataError
 from pytest_perfgate.inputs import Inputs
-from pytest_perfgate.records.recipe import VALIDATION, Suite, split_of
+from pytest_perfgate.records.recipe import VALIDATION, Recipe, Suite, split_of
 from pytest_perfgate.registry import resolve
 from pytest_perfgate.runtimes import InferenceSession
 from pytest_perfgate.suite.fence import fence_of
@@ -195,3 +195,12 @@ class SuiteData:
                     next_step="write the same categories into both files of annotations, or the "
                     "same folders",
                 )
+
+
+def splits_used(recipe: Recipe) -> list[str]:
+    """The splits that the steps of a recipe learn from."""
+    used: set[str] = set()
+    for spec in recipe.chain:
+        step = registry.find(registry.STEPS, spec.name)
+        used |= step.splits_with(step.Options.model_validate(dict(spec.options)))
+    return sorted(used - {VALIDATION})

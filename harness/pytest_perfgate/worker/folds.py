@@ -11,8 +11,8 @@ from dataclasses import replace
 from functools import partial
 
 from pytest_perfgate.building.builder import BuildRequest, Built, build
-from pytest_perfgate.building.fold_data import FoldData, folds_of
-from pytest_perfgate.building.suite_data import DigestProgress, SuiteData
+from pytest_perfgate.building.fold_data import FoldData, folds_of, refuse_learned
+from pytest_perfgate.building.suite_data import DigestProgress, SuiteData, splits_used
 from pytest_perfgate.errors import DataError
 from pytest_perfgate.records.accuracy import Accuracy
 from pytest_perfgate.records.folds import Folds
@@ -34,6 +34,8 @@ def cross_validated(request: BuildRequest, own: Built, evaluate: Evaluate) -> Fo
     if spec is None or suite.tree is not None:
         return None
     folds, groups = folds_of(spec, data)
+    for split in splits_used(request.recipe):
+        refuse_learned(spec, data, split)
     usual = sum(link.seconds for link in own.lineage[1:])
     progress(0, spec.count, f"folds: {spec.count} models, about {usual:,.0f} s each")
     accuracies: list[Accuracy] = []

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from pytest_perfgate import registry
 from pytest_perfgate.building import runtime_check
 from pytest_perfgate.building.artifact_cache import ArtifactStore, Stored
 from pytest_perfgate.building.artifact_handle import ArtifactHandle
@@ -22,7 +21,7 @@ from pytest_perfgate.building.keys import counts_key, evaluation_key, trial_key
 from pytest_perfgate.building.near_duplicates import Likeness
 from pytest_perfgate.building.opening import context_of, open_session
 from pytest_perfgate.building.project_code import Watch
-from pytest_perfgate.building.suite_data import DigestProgress, SuiteData
+from pytest_perfgate.building.suite_data import DigestProgress, SuiteData, splits_used
 from pytest_perfgate.files import replacing
 from pytest_perfgate.records.accuracy import Accuracy, Doubt
 from pytest_perfgate.records.recipe import VALIDATION, Recipe, Suite, split_of
@@ -74,7 +73,7 @@ def prepare(job: PrepareJob, send: Send) -> None:
         watch, store = Watch(suite.root, job.cache, progress), ArtifactStore(job.cache)
         data = SuiteData(suite, progress)
         near = []
-        for split in _splits_used(recipe):
+        for split in splits_used(recipe):
             progress(0, 0, f"comparing {split} with validation images")
             data.refuse_leak(split)
             likeness = Likeness(suite, data, store, watch, progress)
@@ -380,11 +379,3 @@ def _open_cold(
 def _opened(suite: Suite, recipe: Recipe, artifact: ArtifactHandle) -> InferenceSession:
     preload(preloads(suite, recipe))
     return open_session(suite, recipe, artifact)
-
-
-def _splits_used(recipe: Recipe) -> list[str]:
-    used: set[str] = set()
-    for spec in recipe.chain:
-        step = registry.find(registry.STEPS, spec.name)
-        used |= step.splits_with(step.Options.model_validate(dict(spec.options)))
-    return sorted(used - {VALIDATION})
