@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pytest_perfgate.baselines import changes
 from pytest_perfgate.baselines.store import (
-    VERSION,
     Baseline,
     Store,
     StoredMetric,
@@ -186,51 +185,6 @@ def test_a_file_edited_by_hand_is_refused_and_left(tmp_path, path, value, said):
     assert str(file) in str(caught.value)
     assert caught.value.next_step
     assert file.read_bytes() == before
-
-
-STORED = sorted((Path(__file__).parent / "stored").glob("*.json"))
-"""Baselines of a tiny suite, each written by the program of the commit that it is named after."""
-
-SHIPPED = sorted((Path(__file__).parents[2] / "baselines").glob("*/*/*.json"))
-
-
-@pytest.mark.parametrize(
-    "file", STORED + SHIPPED, ids=lambda file: f"{file.parent.name}-{file.stem}"
-)
-def test_baselines_of_earlier_programs_are_read(file):
-    """Every stored format is carried up to the version that is written now, with its matches."""
-    stored = read_file(file)
-    assert stored.version == VERSION
-    assert stored.metrics["latency_p50"].launches
-    matches = stored.accuracy.matches
-    assert matches.ignored.array().shape == matches.hits.array().shape
-
-
-@pytest.mark.parametrize("file", STORED, ids=lambda file: file.stem)
-def test_a_peak_of_the_earlier_definition_is_left_out(file):
-    """It is named while it is read, and the file that is written next has no word of it."""
-    data = json.loads(file.read_text(encoding="utf-8"))
-    stored = read_file(file)
-    assert "peak_memory" not in stored.metrics
-    assert stored.redefined == (("peak_memory",) if data["version"] < 4 else ())
-    text, *_ = rendered(stored)
-    assert "redefined" not in text
-    assert "peak_memory" not in text
-    assert '"version": 4' in text
-
-
-def test_a_peak_of_this_definition_is_kept(tmp_path):
-    """A file of the version that is written now holds a peak like any other metric."""
-    peak = StoredMetric(unit=Unit.BYTES, value=100, launches=(100, 101))
-    new = baseline().model_copy(update={"metrics": {"peak_memory": peak}})
-    stored = read_file(Store(tmp_path).write(new))
-    assert (stored.metrics["peak_memory"].value, stored.redefined) == (100, ())
-
-
-def test_there_is_a_baseline_of_every_version():
-    """Each version that this program reads has a file that was truly written by it."""
-    versions = {json.loads(file.read_text())["version"] for file in STORED}
-    assert versions == set(range(1, VERSION + 1))
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"null", b"\xff\xfe", b"[" * 100_000])
