@@ -132,7 +132,7 @@ import torch._dynamo
 from pytest_perfgate.errors import PerfgateError
 from pytest_perfgate.building import builder as building
 from pytest_perfgate.building.project_code import Watch
-from pytest_perfgate.worker.prepare import _splits_used
+from pytest_perfgate.building.suite_data import splits_used
 from pytest_perfgate.building.artifact_cache import ArtifactStore
 from pytest_perfgate.building.suite_data import SuiteData
 from pytest_perfgate.suite.reading import read
@@ -145,7 +145,7 @@ suite = read(root / "recipes.toml", root).suite
 def build(cache, name):
     recipe = suite.recipes[name]
     data = SuiteData(suite)
-    for split in _splits_used(recipe):
+    for split in splits_used(recipe):
         data.refuse_leak(split)
     store = ArtifactStore(root / ".perfgate" / cache)
     built = building.build(
