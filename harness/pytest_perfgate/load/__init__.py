@@ -13,6 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+WORDS = 300
+"""Characters of an endpoint's own words that are quoted."""
+
 
 @dataclass(frozen=True)
 class Completion:

@@ -7,9 +7,7 @@ from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from pytest_perfgate.load import Client, Completion
-
-_WORDS = 300  # characters of an error that are quoted
+from pytest_perfgate.load import WORDS, Client, Completion
 
 
 class CallbackClient(Client):
@@ -21,6 +19,7 @@ class CallbackClient(Client):
             has ended.
         decode: the outputs of a result; a request's number comes first.
         close: closes the connection.
+        hide: an error's words without credentials, applied before they are cut.
     """
 
     def __init__(
@@ -28,10 +27,12 @@ class CallbackClient(Client):
         start: Callable[[int, Callable[[Any, Any], None]], Callable[[], object]],
         decode: Callable[[int, Any], tuple[Any, ...]],
         close: Callable[[], object],
+        hide: Callable[[str], str] = str,
     ) -> None:
         self._start = start
         self._decode = decode
         self._close = close
+        self._hide = hide
         # Numbers begin at 0 in each run, and a call of one run may end in the next: a call is
         # known by a token, and the current one of its number alone is heard.
         self._ended: SimpleQueue[tuple[object, Completion]] = SimpleQueue()
@@ -49,7 +50,9 @@ class CallbackClient(Client):
 
         def done(result: Any, error: Any) -> None:
             at = time.perf_counter()
-            words = "" if error is None else str(error)[:_WORDS] or type(error).__name__
+            words = ""
+            if error is not None:
+                words = self._hide(str(error))[:WORDS] or type(error).__name__
             self._ended.put((token, Completion(number, at, words, result)))
 
         try:

@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pytest_perfgate.errors import RuntimeFault
-from pytest_perfgate.load import Client, Completion
+from pytest_perfgate.load import WORDS, Client, Completion
 
 MOST_CONNECTIONS = 1_000
 """Connections of a client: each is an open file of both sides."""
@@ -26,7 +26,6 @@ MOST_CONNECTIONS = 1_000
 _READ = 1 << 18  # bytes that one call reads
 _SPIN = 0.0015  # seconds before an arrival in which the loop asks again and again: epoll's clock
 # ticks in milliseconds, and a core that slept needs some tenths of one
-_WORDS = 300  # characters of an answer that are quoted
 _LISTENS = select.EPOLLIN | select.EPOLLRDHUP
 
 
@@ -86,6 +85,7 @@ class HttpClient(Client):
         decode: the outputs of an answer, for `outputs`; a request's number comes first.
         connections: opened before the run; where all of them wait for answers, more are opened, up
             to `MOST_CONNECTIONS`.
+        hide: an answer's words without credentials, applied before they are cut.
     """
 
     def __init__(
@@ -94,10 +94,12 @@ class HttpClient(Client):
         requests: Sequence[bytes],
         decode: Callable[[int, Answer], tuple[Any, ...]],
         connections: int = 8,
+        hide: Callable[[str], str] = str,
     ) -> None:
         self._address = address
         self._requests = requests
         self._decode = decode
+        self._hide = hide
         self._tls = _tls(address)
         self._poll = select.epoll()
         self._idle: list[_Connection] = []
@@ -220,7 +222,7 @@ class HttpClient(Client):
         number, answer = connection.number, Answer(connection.headers, bytes(connection.body))
         status = connection.status
         assert number is not None  # noqa: S101 - the caller's condition, for mypy
-        error = "" if status == 200 else f"HTTP {status}: {words_of(answer.body)}"
+        error = "" if status == 200 else f"HTTP {status}: {words_of(answer.body, self._hide)}"
         self._ended.append(Completion(number, at, error, None if error else answer))
         self._by_number.pop(number, None)
         if connection.stays and not connection.unexpected:
@@ -319,15 +321,17 @@ class _Connection:
         self.complete = True
 
 
-def words_of(body: bytes) -> str:
-    """The endpoint's own words in an answer that is an error: KServe's `error`, or the text."""
+def words_of(body: bytes, hide: Callable[[str], str]) -> str:
+    """The endpoint's own words in an answer that is an error: KServe's `error`, or the text. It
+    is hidden first and cut second: a part of a credential would not be known as one.
+    """
     import json
 
     text = body.decode("utf-8", "replace").strip()
     with contextlib.suppress(ValueError, AttributeError):
         said = json.loads(text).get("error")
         text = said if isinstance(said, str) else text
-    return text[:_WORDS] if text else "no words"
+    return hide(text)[:WORDS] if text else "no words"
 
 
 def _tls(address: Address) -> ssl.SSLContext | None:

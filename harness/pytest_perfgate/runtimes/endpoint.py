@@ -77,7 +77,7 @@ class Secrets:
         self.headers: dict[str, str] = {}
         for header, variable in names.items():
             value = os.environ.get(variable, "")
-            if not value or not value.isprintable() or not value.isascii():
+            if not value.strip() or not value.isprintable() or not value.isascii():
                 problem = "is not set" if not value else "is no value of a header"
                 raise RuntimeFault(
                     f"the environment variable {variable} {problem}",
@@ -87,8 +87,14 @@ class Secrets:
             self.headers[header] = value
 
     def hide(self, text: str) -> str:
-        """`text` without the values, nor the tokens behind a scheme such as "Bearer"."""
-        parts = {part for value in self.headers.values() for part in (value, value.split()[-1])}
+        """`text` without the values, nor the tokens behind a scheme such as "Bearer". A text is cut
+        behind it only: what is left of a value by a cut would not be known as one.
+        """
+        parts = {
+            part
+            for value in self.headers.values()
+            for part in (value, value.strip(), value.split()[-1])
+        }
         for part in sorted(parts, key=len, reverse=True):
             text = text.replace(part, _HIDDEN)
         return text

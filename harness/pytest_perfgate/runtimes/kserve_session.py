@@ -15,13 +15,12 @@ from typing_extensions import override
 from pytest_perfgate.artifact import ONNX, Artifact
 from pytest_perfgate.errors import RuntimeFault
 from pytest_perfgate.inputs import Inputs
-from pytest_perfgate.load import Client
+from pytest_perfgate.load import WORDS, Client
 from pytest_perfgate.runtimes.endpoint import EndpointSession, Secrets
 from pytest_perfgate.runtimes.server_process import ServerProcess, fill
 from pytest_perfgate.runtimes.v2_transport import GrpcTransport, HttpTransport, Transport
 
 _OF_16_BITS = {"float16", "bfloat16"}
-_WORDS = 300  # characters of an answer that are quoted
 
 
 class KServeSession(EndpointSession):
@@ -45,13 +44,15 @@ class KServeSession(EndpointSession):
         url = options.address
         if options.start:
             places = {"artifact": str(artifact.path), "python": sys.executable}
-            self._server = ServerProcess(options.start, options.environment, places)
+            self._server = ServerProcess(
+                options.start, options.environment, places, self._secrets.hide
+            )
             self.started, self.apart = self._server.started, self._server.apart
             ports = {name: str(port) for name, port in self._server.ports.items()}
             url = fill(url, ports, "runtime.url")
         self._url = url
         kind = GrpcTransport if options.protocol == "grpc" else HttpTransport
-        self._transport = kind(url, options, self._secrets.headers)
+        self._transport = kind(url, options, self._secrets)
         if self._server is not None:
             self._server.wait_until(self._is_ready, options.start_seconds)
         self._about = self._ask(self._transport.model, "the model")
@@ -61,7 +62,7 @@ class KServeSession(EndpointSession):
             "device": "endpoint",
             "protocol": f"KServe V2, {options.protocol}",
             "address": urlsplit(url).hostname if self._server else urlsplit(url).netloc,
-            "server": self._ask(self._transport.server, "the server"),
+            "server": self._secrets.hide(self._ask(self._transport.server, "the server")),
             "model": options.model,
             "precision": ", ".join(sorted({one.datatype for one in self._about.inputs})),
         }
@@ -185,7 +186,8 @@ class KServeSession(EndpointSession):
     def _fault(self, problem: str, error: Exception) -> RuntimeFault:
         """An error in the endpoint's own words, without what must not be said."""
         status = str(getattr(error, "status", lambda: "")() or "")
-        text = " ".join(str(error).split())[:_WORDS] or type(error).__name__
+        words = self._secrets.hide(str(error))
+        text = " ".join(words.split())[:WORDS] or type(error).__name__
         ended = self._server.last_words() if self._server is not None else ""
         return RuntimeFault(
             self._secrets.hide(f"{problem}: {text}{ended}"),

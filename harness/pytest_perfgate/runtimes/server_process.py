@@ -26,6 +26,8 @@ _PORT = re.compile(r"\{(port\w*)\}")
 _LOOKS = 0.05  # seconds between two looks whether it is ready
 _POLITE = 3.0  # seconds from SIGTERM to SIGKILL
 _WORDS = 2_000  # characters of its log that are quoted
+_READ = 1 << 20  # bytes of its log that are read for them
+_LINE_END = re.compile(r"[\r\n]")
 
 
 class ServerProcess:
@@ -35,6 +37,7 @@ class ServerProcess:
         command: the program and its arguments, with places as `fill` knows them.
         environment: variables that it gets besides.
         places: what stands for `{artifact}` and the like.
+        hide: its words without credentials.
 
     Attributes:
         cores: those of the server; the others of this process are its own from now on.
@@ -46,8 +49,13 @@ class ServerProcess:
     """
 
     def __init__(
-        self, command: Sequence[str], environment: Mapping[str, str], places: Mapping[str, str]
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        places: Mapping[str, str],
+        hide: Callable[[str], str] = str,
     ) -> None:
+        self._hide = hide
         texts = [*command, *environment.values()]
         names = dict.fromkeys(name for text in texts for name in _PORT.findall(text))
         self.ports = dict(zip(names, free_ports(len(names)), strict=True))
@@ -110,8 +118,12 @@ class ServerProcess:
         """The end of its log, for a message; "" where it wrote nothing."""
         self._log.seek(0, os.SEEK_END)
         size = self._log.tell()
-        self._log.seek(max(0, size - _WORDS))
-        text = self._log.read().decode("utf-8", "replace").strip()
+        self._log.seek(max(0, size - _READ))
+        text = self._log.read().decode("utf-8", "replace")
+        if size > _READ:
+            # The rest of a credential would not be known as one; no credential has two lines.
+            text = "".join(_LINE_END.split(text, maxsplit=1)[1:])
+        text = self._hide(text).strip()[-_WORDS:]
         # The offset is shared with the server, which goes on writing at the end.
         self._log.seek(0, os.SEEK_END)
         return f"; its last words: {text}" if text else ""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from pytest_perfgate.load import Client
+from pytest_perfgate.runtimes.endpoint import Secrets
 
 if TYPE_CHECKING:
     from pytest_perfgate.load.http_client import Answer
@@ -69,8 +70,9 @@ class ModelAbout:
 class Transport(ABC):
     """A connection to an endpoint. Whatever its methods raise is the library's."""
 
-    def __init__(self, url: str, options: Any, headers: Mapping[str, str]) -> None:
-        self.url, self.options, self.headers = url, options, dict(headers)
+    def __init__(self, url: str, options: Any, secrets: Secrets) -> None:
+        self.url, self.options = url, options
+        self.headers, self.hide = dict(secrets.headers), secrets.hide
         self.place = urlsplit(url).netloc
 
     @abstractmethod
@@ -119,8 +121,8 @@ class Transport(ABC):
 class HttpTransport(Transport):
     """Over HTTP/1.1."""
 
-    def __init__(self, url: str, options: Any, headers: Mapping[str, str]) -> None:
-        super().__init__(url, options, headers)
+    def __init__(self, url: str, options: Any, secrets: Secrets) -> None:
+        super().__init__(url, options, secrets)
         from tritonclient.http import InferenceServerClient
 
         tls = urlsplit(url).scheme == "https"
@@ -219,7 +221,7 @@ class HttpTransport(Transport):
         address = Address.of(
             self.url, connect_timeout=options.timeout_seconds, ca_file=options.ca_file
         )
-        return HttpClient(address, whole, decode)
+        return HttpClient(address, whole, decode, hide=self.hide)
 
     def close(self) -> None:
         """See `Transport`."""
@@ -229,8 +231,9 @@ class HttpTransport(Transport):
 class GrpcTransport(Transport):
     """Over gRPC."""
 
-    def __init__(self, url: str, options: Any, headers: Mapping[str, str]) -> None:
-        super().__init__(url, options, {name.lower(): value for name, value in headers.items()})
+    def __init__(self, url: str, options: Any, secrets: Secrets) -> None:
+        super().__init__(url, options, secrets)
+        self.headers = {name.lower(): value for name, value in self.headers.items()}
         from tritonclient.grpc import InferenceServerClient
 
         self._client = InferenceServerClient(
@@ -328,7 +331,7 @@ class GrpcTransport(Transport):
             result = InferResult(service_pb2.ModelInferResponse.FromString(answer))
             return tuple(result.as_numpy(name) for name in outputs)
 
-        return CallbackClient(start, decode, channel.close)
+        return CallbackClient(start, decode, channel.close, self.hide)
 
     def _message(
         self, arrays: Mapping[str, Any], about: ModelAbout, outputs: Sequence[str]
