@@ -22,6 +22,7 @@ from pytest_perfgate.load.open_loop import run_closed_loop
 from pytest_perfgate.runtimes import OpenContext
 from pytest_perfgate.runtimes.kserve import KServe, KServeOptions
 from pytest_perfgate.runtimes.kserve_session import KServeSession
+from pytest_perfgate.runtimes.server_process import ServerProcess
 
 from tests.doubles import v2_server
 from tests.doubles.v2_server import Mode, Model, doubling, serving
@@ -246,6 +247,29 @@ def test_a_server_that_does_not_start_is_an_error_with_its_words(
         pass
     assert time.monotonic() - start < 20
     assert os.sched_getaffinity(0) == before
+
+
+def test_another_server_is_not_measured_in_its_place(tiny_suite: Path) -> None:
+    """One that listens at a fixed url already, and one that answers when the own one has ended."""
+    ends = ("{python}", "-c", "import sys; sys.exit('address in use')")
+    with serving() as url:
+        with pytest.raises(RuntimeFault, match="another server listens on") as caught:
+            open_and_close(url=url, start=ends)
+        assert "{port}" in caught.value.valid
+        server = ServerProcess([sys.executable, "-c", ends[2]], {}, {})
+        try:
+            server._process.wait(20)
+            with pytest.raises(RuntimeFault, match="last words: address in use"):
+                server.wait_until(lambda: True, 20)
+        finally:
+            server.stop()
+    with started(tiny_suite) as session:
+        images = Inputs(np.zeros((1, 3, 64, 64), np.float32))
+        session._server._process.kill()
+        session._server._process.wait()
+        for requests in (lambda: session.run(images), lambda: session.load_client([images])):
+            with pytest.raises(RuntimeFault, match="the server ended before the requests"):
+                requests()
 
 
 def test_the_program_of_a_server_is_a_requirement() -> None:

@@ -17,7 +17,7 @@ from pytest_perfgate.errors import RuntimeFault
 from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.load import WORDS, Client
 from pytest_perfgate.runtimes.endpoint import EndpointSession, Secrets
-from pytest_perfgate.runtimes.server_process import ServerProcess, fill
+from pytest_perfgate.runtimes.server_process import ServerProcess, fill, refuse_taken
 from pytest_perfgate.runtimes.v2_transport import GrpcTransport, HttpTransport, Transport
 
 _OF_16_BITS = {"float16", "bfloat16"}
@@ -43,6 +43,8 @@ class KServeSession(EndpointSession):
         options = self._options
         url = options.address
         if options.start:
+            if "{" not in url:
+                refuse_taken(url)
             places = {"artifact": str(artifact.path), "python": sys.executable}
             self._server = ServerProcess(
                 options.start, options.environment, places, self._secrets.hide
@@ -115,10 +117,12 @@ class KServeSession(EndpointSession):
         """See `InferenceSession.run`.
 
         Raises:
-            RuntimeFault: the endpoint failed, in its own words, with the number of requests.
+            RuntimeFault: the endpoint failed, in its own words, with the number of requests; or the
+                server that was started has ended.
         """
         arrays = self._arrays(inputs)
         assert self._transport is not None  # noqa: S101 - open, for mypy
+        self._refuse_ended()
         self._count += 1
         try:
             outputs = self._transport.infer(arrays, self._about, self._outputs)
@@ -127,6 +131,10 @@ class KServeSession(EndpointSession):
             many = f"{self._failed} of {self._count} requests to {self._url} failed"
             raise self._fault(many, error) from None
         return self._whole(outputs)
+
+    def _refuse_ended(self) -> None:
+        if self._server is not None:
+            self._server.refuse_ended("before the requests were sent")
 
     def _arrays(self, inputs: Inputs) -> Mapping[str, Any]:
         arrays = inputs.feed(self._taken)
@@ -164,8 +172,13 @@ class KServeSession(EndpointSession):
 
     @override
     def load_client(self, requests: Sequence[Inputs]) -> Client:
-        """See `EndpointSession.load_client`."""
+        """See `EndpointSession.load_client`.
+
+        Raises:
+            RuntimeFault: the server that was started has ended.
+        """
         assert self._transport is not None  # noqa: S101 - open, for mypy
+        self._refuse_ended()
         arrays = [self._arrays(request) for request in requests]
         return self._transport.load_client(arrays, self._about, self._outputs)
 

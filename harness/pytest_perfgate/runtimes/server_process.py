@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO
+from urllib.parse import urlsplit
 
 from pytest_perfgate.errors import RuntimeFault
 from pytest_perfgate.machine.cores import usable_cores
@@ -24,6 +25,7 @@ from pytest_perfgate.machine.processes import obituary
 
 _PORT = re.compile(r"\{(port\w*)\}")
 _LOOKS = 0.05  # seconds between two looks whether it is ready
+_LOOK_FOR = 1.0  # seconds for a connection to what may listen already
 _POLITE = 3.0  # seconds from SIGTERM to SIGKILL
 _WORDS = 2_000  # characters of its log that are quoted
 _READ = 1 << 20  # bytes of its log that are read for them
@@ -96,15 +98,12 @@ class ServerProcess:
             RuntimeFault: it ended before, or was not ready in time; with its last words.
         """
         deadline = time.monotonic() + seconds
-        while not ready():
-            code = self._process.poll()
-            if code is not None:
-                how, next_step = obituary(code)
-                raise RuntimeFault(
-                    f"the server ended before it was ready: {how}{self.last_words()}",
-                    where="runtime.start",
-                    next_step=next_step or f"run it by itself: {' '.join(self._command)}",
-                )
+        while True:
+            is_ready = ready()
+            # Behind the answer: where this server has ended, another one gave it.
+            self.refuse_ended("before it was ready")
+            if is_ready:
+                return
             if time.monotonic() > deadline:
                 raise RuntimeFault(
                     f"the server was not ready after {seconds:.3g} s{self.last_words()}",
@@ -113,6 +112,22 @@ class ServerProcess:
                     "ports that it listens on: {port}",
                 )
             time.sleep(_LOOKS)
+
+    def refuse_ended(self, when: str) -> None:
+        """Check that it still runs: whatever answers at its address otherwise is another server.
+
+        Raises:
+            RuntimeFault: it ended `when`; with its last words.
+        """
+        code = self._process.poll()
+        if code is None:
+            return
+        how, next_step = obituary(code)
+        raise RuntimeFault(
+            f"the server ended {when}: {how}{self.last_words()}",
+            where="runtime.start",
+            next_step=next_step or f"run it by itself: {' '.join(self._command)}",
+        )
 
     def last_words(self) -> str:
         """The end of its log, for a message; "" where it wrote nothing."""
@@ -153,6 +168,23 @@ def fill(text: str, places: Mapping[str, str], where: str) -> str:
             where=where,
             valid=", ".join(f"{{{name}}}" for name in sorted({*places, "port", "port_NAME"})),
         ) from error
+
+
+def refuse_taken(url: str) -> None:
+    """Check that no server takes connections at an address yet.
+
+    Raises:
+        RuntimeFault: one does, and would be measured in place of the one to be started.
+    """
+    parts = urlsplit(url)
+    place = (parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
+    with contextlib.suppress(OSError), socket.create_connection(place, timeout=_LOOK_FOR):
+        raise RuntimeFault(
+            f"another server listens on {parts.netloc} already",
+            where="runtime.start",
+            valid="a port of its own for each server: put {port} into start, and leave url out",
+            next_step=f"ss -ltnp 'sport = :{place[1]}'",
+        )
 
 
 def free_ports(count: int) -> list[int]:
