@@ -40,6 +40,13 @@ validation  = { images = "validation" }
 
 def accuracy_of(folder: Path, suite: str, corruptions: str) -> Accuracy:
     """The accuracy of a recipe that is prepared here."""
+    answer = prepared(folder, suite, corruptions)
+    assert isinstance(answer, protocol.Prepared), answer
+    return answer.accuracy
+
+
+def prepared(folder: Path, suite: str, corruptions: str) -> protocol.Message:
+    """What the worker says at its end of a recipe that it prepares."""
     text = f"{suite}\n[suite.corruptions]\n{corruptions}\n{RECIPE}"
     (folder / "recipes.toml").write_text(text)
     result = read(folder / "recipes.toml", folder)
@@ -47,8 +54,7 @@ def accuracy_of(folder: Path, suite: str, corruptions: str) -> Accuracy:
     messages: list[protocol.Message] = []
     job = protocol.PrepareJob(result.suite, "plain", folder / "cache", folder / "images.npz")
     prepare.prepare(job, messages.append)
-    assert isinstance(messages[-1], protocol.Prepared), messages[-1]
-    return messages[-1].accuracy
+    return messages[-1]
 
 
 def test_the_mean_colour_of_a_picture_survives(tmp_path: Path) -> None:
@@ -90,6 +96,58 @@ def test_a_segmenter_and_a_part_of_a_detector_s_images(tmp_path: Path, tiny_suit
     assert accuracy.values["robustness"] == pytest.approx(1.0, abs=0.1)
     assert accuracy.images > images_of(accuracy, "robustness") == 6
     assert images_of(accuracy, "map") == accuracy.images
+
+
+def scaled_classifier(folder: Path, *nodes: tuple[str, list[str], str], **given: float) -> None:
+    """The classifier by colour with its logits times "factor", which `nodes` give: each an operator
+    with its inputs and output; `given` are its constants.
+    """
+    import onnx
+    from onnx import helper, numpy_helper
+
+    test_classification.colours(folder, "validation", 1)
+    test_classification.classifier(folder / "colours.onnx")
+    model = onnx.load(folder / "colours.onnx")
+    model.graph.node[-1].output[0] = "unscaled"
+    more = (*nodes, ("Mul", ["unscaled", "factor"], "logits"))
+    model.graph.node.extend(helper.make_node(kind, ins, [out]) for kind, ins, out in more)
+    model.graph.initializer.extend(
+        numpy_helper.from_array(np.array(value, np.float32), name) for name, value in given.items()
+    )
+    onnx.save(model, folder / "colours.onnx")
+
+
+def test_corrupted_images_are_inferred_one_at_a_time(tmp_path: Path) -> None:
+    """As clean ones are: a network that is wrong about batches loses nothing here."""
+    scaled_classifier(
+        tmp_path,
+        ("Sub", ["flat", "flat"], "nothing"),
+        ("Exp", ["nothing"], "ones"),
+        ("ReduceSum", ["ones"], "thrice"),
+        ("Mul", ["thrice", "third"], "batch"),
+        ("Sub", ["most", "batch"], "factor"),
+        third=1 / 3,
+        most=1.5,
+    )
+    accuracy = accuracy_of(tmp_path, COLOURS, 'names = ["pixelate"]\nseverities = [1]')
+    assert accuracy.values["accuracy@pixelate"] > 0.9
+    assert accuracy.values["robustness"] == pytest.approx(1.0, abs=0.05)
+
+
+def test_outputs_without_a_value_are_no_low_score(tmp_path: Path) -> None:
+    """The image and its corruption are named, as of clean images."""
+    scaled_classifier(
+        tmp_path,
+        ("ReduceMax", ["flat"], "light"),
+        ("Sub", ["most", "light"], "room"),
+        ("Sqrt", ["room"], "factor"),
+        most=0.65,
+    )
+    answer = prepared(tmp_path, COLOURS, 'names = ["brightness"]\nseverities = [5]')
+    assert isinstance(answer, protocol.Failed)
+    assert answer.problem == (
+        "output 0 of validation image 0 under brightness of severity 5 has no finite value"
+    )
 
 
 def test_where_nothing_can_be_kept_nothing_is_measured() -> None:

@@ -185,7 +185,7 @@ def corrupted_key(evaluation: str, corruptions: Corruptions) -> str:
     """Of an evaluation on corrupted images of an artifact whose evaluation has a key."""
     return digest_of(
         {
-            "what": "evaluation on corrupted images",
+            "what": "evaluation on corrupted images, one at a time",
             "evaluation": evaluation,
             "corruptions": asdict(corruptions),
             "code": digest_folder(Path(pytest_perfgate.corruptions.__file__).parent),

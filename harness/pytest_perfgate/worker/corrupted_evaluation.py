@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,7 @@ from pytest_perfgate.runtimes import InferenceSession
 from pytest_perfgate.stats.influence import Influence, of_precision, of_ratio
 from pytest_perfgate.suite.preloads import preloads
 from pytest_perfgate.worker.loading import preload
+from pytest_perfgate.worker.scoring import refuse_void
 from pytest_perfgate.workloads.frame_order import FrameRun
 
 _FILE = "corrupted.json"
@@ -145,29 +146,30 @@ def _evaluated(
     total, done = conditions * len(rows), 0
     preload(preloads(clean.suite, clean.recipe))
     session = open_session(clean.suite, clean.recipe, clean.artifact)
-    size = 1 if session.fixed_batch or data.pipeline.in_tiles else clean.suite.batch
+    images = data.split(VALIDATION).images
 
-    def accuracy(corrupt: Corrupt) -> Accuracy:
+    def accuracy(corrupt: Corrupt, under: str = "") -> Accuracy:
         nonlocal done
         predictions: list[Any] = []
-        for batch in _batches(data.split(VALIDATION).images, rows, size, corrupt):
-            predictions += _predicted(data, session, batch)
-            progress(done + len(predictions), total, _NOTE)
-        done += len(predictions)
+        for row in rows:
+            picture = corrupt(np.array(images[row]), row)
+            predictions += _predicted(data, session, picture, row, under)
+            done += 1
+            progress(done, total, _NOTE)
         return data.task.evaluate(data.split(VALIDATION) if truth is None else truth, predictions)
 
-    def under(name: str, severity: int) -> Corrupt:
-        return lambda image, row: corrupted(image, name, severity, corruptions.seed, row)
+    def under(name: str, severity: int) -> Accuracy:
+        return accuracy(
+            lambda image, row: corrupted(image, name, severity, corruptions.seed, row),
+            f"{name} of severity {severity}",
+        )
 
     try:
         plain = clean.accuracy if truth is None else accuracy(lambda image, _: image)
         before = influence_of(plain, main)
         after = {
             name: _mean(
-                [
-                    influence_of(accuracy(under(name, severity)), main)
-                    for severity in corruptions.severities
-                ]
+                [influence_of(under(name, severity), main) for severity in corruptions.severities]
             )
             for name in corruptions.names
         }
@@ -197,23 +199,15 @@ def _truth(corruptions: Corruptions, data: SuiteData) -> tuple[Any | None, list[
     return part, rows
 
 
-def _batches(
-    images: Sequence[Any], rows: Sequence[int], size: int, corrupt: Corrupt
-) -> Iterator[list[Any]]:
-    """Corrupted pictures in their order, as many of one size in a row as an inference takes."""
-    batch: list[Any] = []
-    for row in rows:
-        picture = corrupt(np.array(images[row]), row)
-        if batch and (len(batch) == size or picture.shape != batch[0].shape):
-            yield batch
-            batch = []
-        batch.append(picture)
-    if batch:
-        yield batch
-
-
-def _predicted(data: SuiteData, session: InferenceSession, batch: Sequence[Any]) -> list[Any]:
-    return FrameRun(data.pipeline, session).step(batch, begins=len(batch)).predictions
+def _predicted(
+    data: SuiteData, session: InferenceSession, picture: Any, row: int, under: str
+) -> list[Any]:
+    """One picture at a time, as clean ones are: where a runtime takes scales from its batch, other
+    batches would look like a loss of robustness.
+    """
+    turn = FrameRun(data.pipeline, session).step([picture], begins=1)
+    refuse_void(turn.outputs, row, under=under)
+    return turn.predictions
 
 
 def influence_of(accuracy: Accuracy, metric: str) -> Influence:

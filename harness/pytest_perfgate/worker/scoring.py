@@ -13,8 +13,10 @@ from pytest_perfgate.records.accuracy import Accuracy
 from pytest_perfgate.records.recipe import VALIDATION
 
 
-def refuse_void(outputs: Sequence[Any], index: int, split: str = VALIDATION) -> None:
-    """Check that outputs of an image have a finite value.
+def refuse_void(
+    outputs: Sequence[Any], index: int, split: str = VALIDATION, *, under: str = ""
+) -> None:
+    """Check that outputs of an image have a finite value; `under` says how it is corrupted.
 
     Post-processing leaves out boxes that are no numbers, so that one image among many would be
     missed by no score. Single values may be infinite: networks mask by them.
@@ -22,11 +24,12 @@ def refuse_void(outputs: Sequence[Any], index: int, split: str = VALIDATION) -> 
     Raises:
         RuntimeFault: one of them has none.
     """
+    where = f" under {under}" if under else ""
     for number, output in enumerate(outputs):
         array = np.asarray(output)
         if array.dtype.kind == "f" and array.size and not np.isfinite(array).any():
             raise RuntimeFault(
-                f"output {number} of {split} image {index} has no finite value",
+                f"output {number} of {split} image {index}{where} has no finite value",
                 next_step="look for overflows: 16-bit layers, a division by zero, a logarithm",
             )
 
