@@ -112,7 +112,10 @@ def test_each_scenario_measures_and_its_answers_are_checked() -> None:
         check,
     ):
         assert values["request_throughput"] > 0
-        assert check.shown[(2, 3)] == [2, 3]
+        # Answers of requests that were sent at once come in any order, and the first are checked.
+        assert 2 <= len(check.shown) <= 4
+        assert all([*images] == outputs for images, outputs in check.shown.items())
+        assert {len(images) for images in check.shown} == {2}
 
 
 @pytest.mark.usefixtures("never_late")
@@ -129,22 +132,24 @@ def test_failures_are_an_error_unless_they_are_allowed() -> None:
         assert values["error_rate"] == pytest.approx(2 / 40)
 
 
-def test_a_late_generator_has_no_times(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After three tries; what is no time is measured all the same, and the reason is told."""
+def test_a_late_generator_measures_nothing_of_its_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After three tries; nor an error rate, for short runs follow. The reason is given."""
     tries: list[float | None] = []
     monkeypatch.setattr(LoadRun, "too_late", lambda _, limit: tries.append(limit) or "it was late")
     options = {"scenario": "server", "rate": 200.0, "requests": 10, "latency_limit": "20 ms"}
     with measured(Mode(), **options) as (work, values, _):
         assert math.isnan(values["request_latency_p50"])
         assert math.isnan(values["request_throughput"])
-        assert values["error_rate"] == 0.0
+        assert math.isnan(values["error_rate"])
+        assert values["time_to_first_response"] > 0
+        assert work.unmeasured["error_rate"].startswith("it was late; ")
         assert work.unmeasured["request_latency_p50"].startswith("it was late; ")
         assert tries == [0.02] * 3
         # One run without times is enough: no other of the launch is tried three times.
         monkeypatch.setattr(LoadRun, "too_late", lambda *_: "")
-        assert math.isnan(
-            dict(zip(work.columns, work.sample(1), strict=True))["request_latency_p50"]
-        )
+        following = dict(zip(work.columns, work.sample(1), strict=True))
+        assert math.isnan(following["request_latency_p50"])
+        assert math.isnan(following["error_rate"])
 
 
 def test_a_session_that_changes_requests_is_refused() -> None:

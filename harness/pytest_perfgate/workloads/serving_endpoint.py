@@ -109,16 +109,17 @@ class AtEndpoint(Work):
         rates = self._rates or RateInterval(None, None)
         size = _images_of(options)
         waits = np.maximum(run.latency - self._alone, 0.0)
-        times: dict[str, float | None] = {
+        of_run: dict[str, float | None] = {
             f"request_latency_{name}": run.percentile(share) for name, share in SHARES.items()
         }
-        times["queue_time_p99"] = float(np.quantile(waits, 0.99)) if len(waits) >= 100 else None
-        times["request_throughput"] = run.throughput * size
+        of_run["queue_time_p99"] = float(np.quantile(waits, 0.99)) if len(waits) >= 100 else None
+        of_run["request_throughput"] = run.throughput * size
+        # Behind a late run come short ones, in which a service has no time to be overloaded.
+        of_run["error_rate"] = run.error_rate
         if late:
-            times = dict.fromkeys(times)
+            of_run = dict.fromkeys(of_run)
         measured = {
-            **times,
-            "error_rate": run.error_rate,
+            **of_run,
             "time_to_first_response": self._first,
             "warm_up_requests": self._warm_up,
             "max_rate": rates.kept,
@@ -128,7 +129,7 @@ class AtEndpoint(Work):
             reasons = unmeasured_of(options, measured)
             if late:
                 quiet = "give it a core that no other program uses: pytest-perfgate doctor"
-                reasons = dict.fromkeys(times, f"{late}; {quiet}") | reasons
+                reasons = dict.fromkeys(of_run, f"{late}; {quiet}") | reasons
             self.unmeasured |= reasons
         return values_of(measured, options.columns)
 
