@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 from pytest_perfgate.building import package_versions
-from pytest_perfgate.building.keys import source_key, step_key
+from pytest_perfgate.building.keys import slicing_key, source_key, step_key
 from pytest_perfgate.inputs import Inputs
-from pytest_perfgate.records.recipe import Suite
+from pytest_perfgate.records.recipe import SliceSpec, Suite
 from pytest_perfgate.registry import STEPS, find
 from pytest_perfgate.suite import reading
+from pytest_perfgate.tasks.classification.data import ClassificationData
 
 pytest.importorskip("torch_pruning", reason="python -m pip install 'pytest-perfgate[torch]'")
 pytest.importorskip("onnxruntime", reason="python -m pip install 'pytest-perfgate[onnx]'")
@@ -92,3 +93,19 @@ def test_the_distributions_of_a_module_are_those_that_python_names(
     """Packages, single files, names unlike their distribution's; numpy is always among them."""
     names = {*distributions.get(module, ()), *distributions["numpy"]}
     assert package_versions.versions_of([module]).keys() == names
+
+
+def test_slices_are_kept_by_the_values_of_their_attribute() -> None:
+    """The digest of images and labels says nothing of them; those of other attributes do not
+    matter, and brightness is of the pixels.
+    """
+    images = [np.full((4, 4, 3), level, np.uint8) for level in (10, 200)]
+
+    def key(by: str, **attributes: list[Any]) -> str:
+        return slicing_key(SliceSpec(by), ClassificationData(images, (), (), attributes))
+
+    before = key("camera", camera=[7, 9], site=["a", "b"])
+    assert key("camera", camera=[7, 9], site=["b", "b"]) == before
+    assert key("camera", camera=[9, 9], site=["a", "b"]) != before
+    assert key("camera", camera=["7", "9"]) != before
+    assert key("brightness", camera=[7, 9]) == key("brightness", camera=[9, 9])

@@ -69,6 +69,14 @@ def test_attributes_of_pixels_are_those_of_every_image() -> None:
     assert own.part([2, 1]).attributes == {"width": ["a", "b"]}
 
 
+def test_an_image_whose_value_is_missing_is_in_the_slice_of_none() -> None:
+    """None in the data's attributes, or NaN of a table; numbers beside it are numbers."""
+    data = ClassificationData(GREY, (), (), {"camera": [7, None, 9], "site": ["a", np.nan, "b"]})
+    assert slices(attribute(data, "camera")) == {"x=7": [0], "x=9": [2], "x=(none)": [1]}
+    assert slices(attribute(data, "camera"), edges=(8.0,))["x=(none)"] == [1]
+    assert slices(attribute(data, "site")) == {"x=a": [0], "x=b": [2], "x=(none)": [1]}
+
+
 def test_numbers_are_cut_at_edges_or_into_quarters() -> None:
     """An edge begins the slice above it; few different numbers are slices of their own."""
     values = [(number,) for number in (1, 5, 10, 20)]

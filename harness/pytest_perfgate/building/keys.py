@@ -43,7 +43,7 @@ from pytest_perfgate.steps import (
     training,
 )
 from pytest_perfgate.suite.fence import fence_of
-from pytest_perfgate.tasks import Pipeline
+from pytest_perfgate.tasks import Pipeline, attributes
 from pytest_perfgate.tasks.stateful import StatefulPipeline
 from pytest_perfgate.workloads.placement import on_gpu
 
@@ -170,10 +170,16 @@ def evaluation_key(
     )
 
 
-def slicing_key(spec: SliceSpec, data: str) -> str:
-    """Of the slices of images with a digest."""
+def slicing_key(spec: SliceSpec, data: Any) -> str:
+    """Of the slices of a split's images. The digest of data is over pixels and annotations, so that
+    values of attributes that come from elsewhere are named besides.
+    """
+    declared = attributes.declared_values(data, spec.by)
+    values = None if declared is None else digest_of([repr(tuple(one)) for one in declared])
     code = digest_folder(Path(tasks.__file__).parent)
-    return digest_of({"what": "slices", **asdict(spec), "data": data, "tasks": code})
+    return digest_of(
+        {"what": "slices", **asdict(spec), "data": data.digest, "values": values, "tasks": code}
+    )
 
 
 def trial_key(evaluation: str) -> str:

@@ -59,10 +59,11 @@ def attribute(data: Any, name: str) -> Values:
     Raises:
         DataError: there is no such attribute.
     """
-    known = data.image_attributes() if isinstance(data, Digested) else {}
-    if name in known:
-        return known[name]
+    declared = declared_values(data, name)
+    if declared is not None:
+        return declared
     if name not in _OF_PIXELS:
+        known = data.image_attributes() if isinstance(data, Digested) else {}
         raise DataError(
             f"no image or annotation has the attribute {name!r}",
             valid=suggestion(name, {*known, *_OF_PIXELS}),
@@ -70,6 +71,20 @@ def attribute(data: Any, name: str) -> Values:
         )
     measure = _OF_PIXELS[name]
     return [(measure(data.images[index]),) for index in range(len(data.images))]
+
+
+def declared_values(data: Any, name: str) -> Values | None:
+    """The values of an attribute that the data have; None: it follows from the pixels, or is none.
+    An image whose value is None or NaN, as tables write a missing one, has none.
+    """
+    known = data.image_attributes() if isinstance(data, Digested) else {}
+    if name not in known:
+        return None
+    return [tuple(value for value in of_image if _is_given(value)) for of_image in known[name]]
+
+
+def _is_given(value: Any) -> bool:
+    return value is not None and not (isinstance(value, float) and math.isnan(value))
 
 
 def column(data: Any, name: str, file: Path) -> Values:

@@ -145,7 +145,7 @@ def _slicing(
     file = fence_of(suite).place(spec.file) if spec.file else None
     if file is not None:
         return attributes.sliced(attributes.column(images, spec.by, file), spec)
-    key = slicing_key(spec, images.digest)
+    key = slicing_key(spec, images)
     with store.lock(key):
         entry = store.find(key, watch)
         if entry is None or entry.path is None:
