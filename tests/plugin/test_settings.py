@@ -21,6 +21,7 @@ NOT_UTF8 = os.fsdecode(b"\xff")
         (f"--perf-markdown={'m' * 5_000}", "File name too long"),
         (f"--perf-cache={NOT_UTF8}", "--perf-cache \ufffd: it is not UTF-8"),
         (f"--perf-reason={NOT_UTF8}", "--perf-reason \ufffd: it is not UTF-8"),
+        ("--perf-picture-url=http://host:port/x", "--perf-picture-url http://host:port/x: Port"),
         ("--perf-seconds=nan", "--perf-seconds nan: valid: more than 0"),
         ("--perf-alpha=nan", "--perf-alpha nan: valid"),
     ],

@@ -134,6 +134,24 @@ def test_what_is_not_delivered_is_said(
     assert "/perfgate" not in str(caught.value)  # a path may be a secret of the server's
 
 
+@pytest.mark.parametrize("path", ["s\u00e9cret", "s cret", "s\ncret", "secret\udcff"])
+def test_an_address_that_cannot_be_sent_is_refused_and_fails_no_session(
+    path: str, server: Server, pytestconfig: pytest.Config
+) -> None:
+    """By the option; where one comes through, it is an error of the report, in one try. The path
+    is not repeated, for it may be a secret.
+    """
+    url = f"{server.url}/{path}"
+    for field in ("webhook", "picture_url"):
+        with pytest.raises(pytest.UsageError, match="printable ASCII without blanks") as refused:
+            _READERS[field](_Given(f"--perf-{field}", field, url, pytestconfig))
+        assert "cret" not in str(refused.value)
+    with pytest.raises(ReportError, match="after 1 try: the address is no URL") as caught:
+        webhook.send(url, sessions.healthy(), "", sleep=lambda _: None)
+    assert "cret" not in str(caught.value)
+    assert not server.requests
+
+
 def test_a_server_that_is_not_there_is_a_warning_of_the_session(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -177,9 +177,17 @@ def _webhook(given: _Given) -> str:
 
 
 def _address(given: _Given) -> str:
-    """An address of http or https that may stand in a report."""
+    """An address of http or https that may stand in a report, and goes over the wire as it is."""
     url = str(given.value)
+    # urlsplit drops some of them. The value is not repeated: a path may be a secret.
+    strange = next((place for place, one in enumerate(url) if not "!" <= one <= "~"), None)
+    if strange is not None:
+        raise pytest.UsageError(
+            f"{given.name}: its character {strange + 1} is {url[strange]!a}. Valid: printable "
+            "ASCII without blanks; percent-encode others in a path, write a host as xn--..."
+        )
     parts = urlsplit(url)
+    _ = parts.port  # ValueError: it is no number
     if url and (parts.scheme not in {"http", "https"} or not parts.hostname):
         raise given.refused("valid: an address such as https://example.org/perfgate")
     if parts.username or parts.password or parts.query or parts.fragment:

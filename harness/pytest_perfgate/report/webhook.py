@@ -248,6 +248,9 @@ def _post(url: str, body: bytes, headers: Mapping[str, str]) -> tuple[str, bool]
         with error:
             again = error.code >= 500 or error.code == _TOO_MANY
             return f"the server answered {error.code} {error.reason}".strip(), again
+    except (http.client.InvalidURL, ValueError):
+        # Its words repeat the path, which may be a secret.
+        return "the address is no URL that can be sent", False
     except (URLError, http.client.HTTPException, OSError) as error:
         reason = getattr(error, "reason", None) or error
         return f"no answer: {reason}", True
