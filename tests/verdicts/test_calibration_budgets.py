@@ -209,3 +209,17 @@ def test_detections_that_shrink_break_the_error_while_map_holds() -> None:
     ):
         result = verdict(OF_DETECTION[metric], limit, one, other)
         assert result.status == "FAIL", (metric, result.reason)
+
+
+def test_a_class_that_neither_side_predicts_is_not_kept() -> None:
+    """Nothing is known of its error on both sides, and equal nothings prove no equality."""
+    data, scores = answers(300, 3)
+    scores = scores.copy()
+    scores[:, 3] = 0.0
+    silent = evaluated(data, scores / scores.sum(axis=1, keepdims=True))
+    kept = verdict(METRICS["ece"], drop(0.02), silent, silent)
+    assert kept.status == "PASS"
+    by_class = Limit(LimitKind.CLASS_DROP, 0.02, "0.02")
+    result = verdict(METRICS["ece"], by_class, silent, silent)
+    assert result.status == "INCONCLUSIVE"
+    assert result.reason.startswith("ece of d is ")

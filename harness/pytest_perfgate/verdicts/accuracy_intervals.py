@@ -91,6 +91,8 @@ def accuracy_difference(
     difference = one.values[metric] - other.values[metric]
     ours, theirs = _parts(one, metric), _parts(other, metric)
     if ours is not None and theirs is not None:
+        if _is_empty(ours) or _is_empty(theirs):  # two sides that say nothing are not the same
+            return Interval(difference, -math.inf, math.inf)
         if ours.equals(theirs):
             return Interval(0.0, 0.0, 0.0, identical=True)
         pair = (ours.model_dump_json(), theirs.model_dump_json())
@@ -278,6 +280,12 @@ def _parts(accuracy: Accuracy, metric: str) -> Ratio | None:
 @lru_cache(maxsize=256)
 def _calibration(matches: Matches) -> Ratio:
     return calibration_parts(matches)
+
+
+@lru_cache(maxsize=256)
+def _is_empty(ratio: Ratio) -> bool:
+    """Whether nothing stands below: no image has what the score is about."""
+    return float(ratio.denominator.array().sum()) <= 0
 
 
 @lru_cache(maxsize=256)
