@@ -23,7 +23,8 @@ from pytest_perfgate.records.recipe_record import ArtifactInfo, Link, RecipeReco
 from pytest_perfgate.stats.average_precision import Ranked, Table
 from pytest_perfgate.verdicts.accuracy_intervals import accuracy_difference
 
-from tests.baselines.test_store import MACHINE, STORED, baseline
+from tests.baselines.test_earlier import STORED
+from tests.baselines.test_store import MACHINE, baseline
 
 THRESHOLDS = (0.5, 0.75)
 
