@@ -156,15 +156,26 @@ ADAPTED = (
         ('"map@night" = { drop = 0.01 }\n', "no budget is on a score of the source 'validation'"),
         ('map = { drop = 0.01, on = "all" }\n', ""),
         ('map = { drop = 0.01 }\n"map@night" = { min = 0.5 }\n', ""),
+        (
+            'robustness = { drop = 0.01 }\n"map@night" = { drop = 0.01 }\n',
+            "no budget is on a score of the source 'validation'",
+        ),
+        (
+            '"map@fog" = { drop = 0.01 }\n"map@night" = { drop = 0.01 }\n',
+            "no budget is on a score of the source 'validation'",
+        ),
+        ("robustness = { drop = 0.01 }\n", "add map = { drop = 0.01, on = "),
         ("artifact_size = { max = '1 MB' }\n", ""),
     ],
 )
 def test_a_recipe_that_adapts_is_judged_on_source_and_target(
     tmp_path: Path, lines: str, said: str
 ) -> None:
-    """Of a suite with a shift; a recipe that learns from no data is free."""
+    """Of a suite with a shift, and by scores of clean images; a recipe that learns from no data is
+    free.
+    """
     head = SETS.replace("[suite.data]", '[suite.data]\ncalibration = "demo.data:calibration"')
-    head += '[suite.shift]\ntarget = "night"\n'
+    head += '[suite.corruptions]\nnames = ["fog"]\n[suite.shift]\ntarget = "night"\n'
     result = read(tmp_path, f"{head}{FP32}{ADAPTED}[recipe.budgets]\n{lines}")
     if not said:
         assert not result.problems

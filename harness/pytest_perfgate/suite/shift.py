@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pytest_perfgate import registry
 from pytest_perfgate.metric import ALL_SETS, Metric, Over, Rule
 from pytest_perfgate.records.recipe import VALIDATION, Budget, Recipe, Shift, StepSpec
+from pytest_perfgate.records.robustness import is_corrupted
 from pytest_perfgate.records.scope_rows import ShiftRecord
 from pytest_perfgate.steps import Step
 from pytest_perfgate.suite.tables import Place
@@ -49,16 +50,20 @@ def check_shift(
     scores = [metrics[one.metric] for one in budgets if metrics[one.metric].rule is Rule.IMAGES]
     if not steps or not scores:
         return
-    judged = {name for metric in scores for name in _sets_of(metric, shift)}
+    # Scores of corrupted images say how a recipe bears fog, not what it gained or lost by adapting.
+    plain = [metric for metric in scores if metric.scope or not is_corrupted(metric.name)]
+    judged = {name for metric in plain for name in _sets_of(metric, shift)}
     for name, side in ((shift.source, "source"), (shift.target, "target")):
         if name in judged:
             continue
         shown = name or VALIDATION
+        main = next(one for one in metrics.values() if one.rule is Rule.IMAGES)
+        score = plain[0].score_name if plain else main.name
         raise place.error(
             f"it adapts by {', '.join(steps)}, and no budget is on a score of the {side} {shown!r}",
             f"{where}: budgets",
             valid="a score on the source and on the target of [suite.shift]",
-            next_step=f'add {scores[0].score_name} = {{ drop = 0.01, on = "{ALL_SETS}" }}, or a '
+            next_step=f'add {score} = {{ drop = 0.01, on = "{ALL_SETS}" }}, or a '
             f'budget on = "{shown}"',
         )
 
