@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import time
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from pytest_perfgate.errors import RuntimeFault
+from pytest_perfgate.load import http_client
 from pytest_perfgate.load.http_client import Address, Answer, HttpClient, request_bytes
 from pytest_perfgate.load.load_run import LoadRun
 from pytest_perfgate.load.open_loop import run_closed_loop, run_open_loop
@@ -133,3 +135,30 @@ def test_what_is_no_http_is_an_error() -> None:
     client.close()
     server.close()
     assert "the answer cannot be read" in run.errors[0]
+
+
+def test_an_answer_without_end_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In its body or its headers: what is kept of it has a bound."""
+    monkeypatch.setattr(http_client, "MOST_ANSWER", 1_000_000)
+    begins = b"HTTP/1.1 200 OK\r\n"
+    parts = [
+        (begins + b"Transfer-Encoding: chunked\r\n\r\n", b"1000\r\n" + b"x" * 4096 + b"\r\n"),
+        (begins, b"Name: " + b"x" * 4096 + b"\r\n"),
+    ]
+    for begin, part in parts:
+        server = socket.create_server(("127.0.0.1", 0))
+
+        def flood(server: socket.socket = server, begin: bytes = begin, part: bytes = part) -> None:
+            connection, _ = server.accept()
+            connection.recv(1000)
+            with contextlib.suppress(OSError):
+                connection.sendall(begin)
+                for _ in range(10_000):
+                    connection.sendall(part)
+
+        threading.Thread(target=flood, daemon=True).start()
+        client = client_of(f"http://127.0.0.1:{server.getsockname()[1]}", connections=1)
+        run = run_closed_loop(1, client, 10.0)
+        client.close()
+        server.close()
+        assert run.errors == {0: "the answer cannot be read: it is longer than 1,000,000 bytes"}

@@ -210,6 +210,18 @@ def is_gone(pid: int) -> bool:
     return not Path(f"/proc/{pid}").exists()
 
 
+def test_the_name_of_a_model_is_quoted_under_load() -> None:
+    """It is a part of the path there, too, and neither ends it nor begins a header."""
+    with serving() as url, opened(url=url) as session:
+        session._transport.options = session._options.model_copy(
+            update={"model": "a b\r\nHost: x?#", "version": "1 2"}
+        )
+        client = session.load_client([ONES])
+        client.close()
+    first = client._requests[0].partition(b"\r\n")[0]
+    assert first == b"POST /v2/models/a%20b%0D%0AHost%3A%20x%3F%23/versions/1%202/infer HTTP/1.1"
+
+
 def test_a_server_is_started_on_cores_of_its_own_and_ended(tiny_suite: Path) -> None:
     """It serves the recipe's artifact; the generator's core is none of its own."""
     before = os.sched_getaffinity(0)

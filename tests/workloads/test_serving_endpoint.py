@@ -152,6 +152,20 @@ def test_a_late_generator_measures_nothing_of_its_run(monkeypatch: pytest.Monkey
         assert math.isnan(following["error_rate"])
 
 
+def test_pre_processing_is_no_part_of_the_first_response(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its clock runs from where the session begins to open: all images are ready by then."""
+    events: list[str] = []
+    preprocess, opens = Pixels.preprocess, KServeSession.__init__
+    monkeypatch.setattr(
+        Pixels, "preprocess", lambda *given: events.append("image") or preprocess(*given)
+    )
+    monkeypatch.setattr(
+        KServeSession, "__init__", lambda *given: events.append("session") or opens(*given)
+    )
+    with measured(Mode(), requests=10):
+        assert events == ["image"] * 5 + ["session"]
+
+
 def test_a_session_that_changes_requests_is_refused() -> None:
     """Tiles, or a planted fault: the requests would go without."""
     context = WorkContext(

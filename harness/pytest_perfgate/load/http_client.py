@@ -23,6 +23,9 @@ from pytest_perfgate.load import WORDS, Client, Completion
 MOST_CONNECTIONS = 1_000
 """Connections of a client: each is an open file of both sides."""
 
+MOST_ANSWER = 1 << 28
+"""Bytes of an answer, headers included: a server that never ends one would fill the memory."""
+
 _READ = 1 << 18  # bytes that one call reads
 _SPIN = 0.0015  # seconds before an arrival in which the loop asks again and again: epoll's clock
 # ticks in milliseconds, and a core that slept needs some tenths of one
@@ -262,13 +265,14 @@ class _Connection:
         self.complete = False
         self.status, self.stays = 0, False
         self._unsent = memoryview(b"")
+        self._size = 0
 
     def begin(self, number: int, request: bytes) -> None:
         """Takes a request; `write` sends it."""
         from httptools import HttpResponseParser
 
         self.number, self.complete = number, False
-        self.headers, self.body = {}, bytearray()
+        self.headers, self.body, self._size = {}, bytearray(), 0
         self.parser = HttpResponseParser(self)
         self._unsent = memoryview(request)
 
@@ -296,6 +300,9 @@ class _Connection:
                 self.unexpected = True  # more than the answer that was asked for
                 return False
             self.parser.feed_data(data)
+            self._size += len(data)
+            if self._size > MOST_ANSWER:
+                raise ValueError(f"it is longer than {MOST_ANSWER:,} bytes")
             if len(data) < _READ and not isinstance(self.socket, ssl.SSLSocket):
                 return False
 

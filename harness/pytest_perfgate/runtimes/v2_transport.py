@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from pytest_perfgate.load import Client
 from pytest_perfgate.runtimes.endpoint import Secrets
@@ -197,8 +197,8 @@ class HttpTransport(Transport):
         from pytest_perfgate.load.http_client import Address, HttpClient, request_bytes
 
         options = self.options
-        version = f"/versions/{options.version}" if options.version else ""
-        path = f"/v2/models/{options.model}{version}/infer"
+        version = f"/versions/{quote(options.version)}" if options.version else ""
+        path = f"/v2/models/{quote(options.model)}{version}/infer"  # as tritonclient quotes it
         whole = []
         for arrays in requests:
             body, split = InferenceServerClient.generate_request_body(

