@@ -49,6 +49,16 @@ def test_pictures_of_any_size_keep_it(height: int, width: int, name: str, severi
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_transparency_stays(name: str) -> None:
+    """The colours are those of the picture without it."""
+    whole = picture(24, 32)
+    alpha = np.arange(24 * 32, dtype=np.uint32).reshape(24, 32, 1).astype(np.uint8)
+    result = corrupted(np.concatenate([whole, alpha], axis=-1), name, 3, 0, 0)
+    assert np.array_equal(result[..., :3], corrupted(whole, name, 3, 0, 0))
+    assert np.array_equal(result[..., 3:], alpha)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_the_same_seed_and_place_give_the_same_picture(name: str) -> None:
     """And where anything is drawn, another seed or another place gives another picture."""
     whole = picture()

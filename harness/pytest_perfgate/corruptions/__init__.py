@@ -53,7 +53,8 @@ def corrupted(
     image: npt.NDArray[np.uint8], name: str, severity: int, seed: int, index: int
 ) -> npt.NDArray[np.uint8]:
     """A picture uint8 (H, W, 3), corrupted; the same for the same picture, `name`, `severity` (1 to
-    5), `seed` and `index`, which is the picture's place in its data set.
+    5), `seed` and `index`, which is the picture's place in its data set. Of (H, W, 4) the colours
+    are, and the fourth channel stays: a camera knows no transparency.
 
     Raises:
         KeyError: there is no such corruption.
@@ -62,9 +63,10 @@ def corrupted(
 
     # Each picture has draws of its own, whichever pictures come before it.
     random = np.random.default_rng([seed, NAMES.index(name), severity, index])
-    result = _functions()[name](image / 255.0, severity - 1, random)
+    colours, others = image[..., :3], image[..., 3:]
+    result = _functions()[name](colours / 255.0, severity - 1, random)
     clipped: npt.NDArray[np.uint8] = np.rint(np.clip(result, 0.0, 1.0) * 255.0).astype(np.uint8)
-    return clipped
+    return np.concatenate([clipped, others], axis=-1) if others.shape[-1] else clipped
 
 
 def _functions() -> dict[str, Callable[[Any, int, Any], Any]]:
