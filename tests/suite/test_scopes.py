@@ -37,6 +37,8 @@ def test_a_budget_names_the_images_of_its_score(tmp_path: Path) -> None:
         'map75 = { drop = 0.01, on = "worst" }',
         'agreement = { min = 0.9, on = "camera" }',
         '"map@camera" = { drop = 0.1, regression = 0.1 }',
+        '"ece@camera" = { drop = 0.1, max = 0.2 }',
+        '"ece@night" = { regression = 0.1 }',
         'score_shift = { max = 0.1, on = "validation" }',
     ) == (
         "map",
@@ -45,6 +47,8 @@ def test_a_budget_names_the_images_of_its_score(tmp_path: Path) -> None:
         "map75@worst",
         "agreement@camera",
         "map@camera",
+        "ece@camera",
+        "ece@night",
         "score_shift",
     )
 
@@ -70,6 +74,10 @@ def test_a_suite_has_its_sets_apart_from_its_splits(tmp_path: Path) -> None:
         ('"map@night" = { drop = 0.01, on = "day" }', ("is on 'night' and on 'day'",)),
         ('latency_p50 = { max = "1 s", on = "night" }', ("latency_p50 is no score", "valid: map")),
         ('map_small = { drop = 0.01, on = "camera" }', ("known of all images together", "map50")),
+        (
+            '"ece@camera" = { regression = 0.01 }',
+            ("baselines do not store it by slice", "valid: max, drop"),
+        ),
         (
             'map = { drop = 0.01, on = "night" }\n"map@night" = { min = 0.1 }',
             ("two budgets are on map@night",),

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from pytest_perfgate.errors import PerfgateError, suggestion
 from pytest_perfgate.metric import PARITY, Better, Metric, Over, Scope
+from pytest_perfgate.records.calibration import ECE
 from pytest_perfgate.records.recipe import Budget, Condition, Limit, LimitKind
 from pytest_perfgate.suite.scopes import budget_name
 from pytest_perfgate.suite.tables import BudgetTable, Place, Quantity, RegressionTable, WhenTable
@@ -32,7 +33,14 @@ def allowed_limits(metric: Metric) -> tuple[LimitKind, ...]:
         allowed.append(LimitKind.SPEEDUP)
     if metric.relative and lower:
         allowed.append(LimitKind.GROWTH)
-    return (*allowed, LimitKind.REGRESSION)
+    return tuple(allowed) if _is_unstored(metric) else (*allowed, LimitKind.REGRESSION)
+
+
+def _is_unstored(metric: Metric) -> bool:
+    """Whether no baseline tells its value: it is of scores on a slice, and what is stored for
+    slices is the order of detections.
+    """
+    return metric.score_name == ECE and metric.over is Over.SLICES
 
 
 def read_budgets(
@@ -141,6 +149,8 @@ def _check_kind(
     if kind not in allowed:
         if metric.alone:
             why = "this metric is never compared"
+        elif kind is LimitKind.REGRESSION and _is_unstored(metric):
+            why = "baselines do not store it by slice"
         elif metric.incomparable_across_recipes:
             why = "the reference may do other work"
         elif kind in {LimitKind.CLASS_MAX, LimitKind.CLASS_MIN, LimitKind.CLASS_DROP}:
