@@ -46,6 +46,7 @@ class Mode:
     Attributes:
         fails_every, closes_every: every so many requests get 500, or a closed connection; 0: none.
         delay: seconds before each answer.
+        trickle: seconds before each byte of an answer's body.
         stalls: begin and end of a time in which nothing is answered, in seconds of `monotonic`.
         cut: bytes that are left out of each answer's end.
         short: bytes of the tensor that are left out, the length of the answer being right.
@@ -56,6 +57,7 @@ class Mode:
     fails_every: int = 0
     closes_every: int = 0
     delay: float = 0.0
+    trickle: float = 0.0
     stalls: tuple[float, float] = (0.0, 0.0)
     cut: int = 0
     short: int = 0
@@ -166,7 +168,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         cut = self.mode.cut if status == 200 and self.command == "POST" else 0
-        self.wfile.write(content[: len(content) - cut])
+        slowly = self.mode.trickle if self.command == "POST" else 0.0
+        for place in range(len(content) - cut) if slowly else ():
+            time.sleep(slowly)
+            self.wfile.write(content[place : place + 1])
+        if not slowly:
+            self.wfile.write(content[: len(content) - cut])
         self.close_connection = self.close_connection or bool(cut)
 
 

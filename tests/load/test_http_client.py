@@ -150,8 +150,8 @@ def test_an_answer_without_end_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> No
 
         def flood(server: socket.socket = server, begin: bytes = begin, part: bytes = part) -> None:
             connection, _ = server.accept()
-            connection.recv(1000)
-            with contextlib.suppress(OSError):
+            with connection, contextlib.suppress(OSError):
+                connection.recv(1000)
                 connection.sendall(begin)
                 for _ in range(10_000):
                     connection.sendall(part)

@@ -108,6 +108,7 @@ def test_several_inputs_and_16_bits_cross() -> None:
         (Mode(cut=4), "1 of 1 requests to .* failed", "log"),
         (Mode(short=4), "1 of 1 requests to .* failed", "log"),
         (Mode(delay=2.0), "1 of 1 requests to .* failed: timed out", "raise runtime.timeout"),
+        (Mode(trickle=0.02), "1 of 1 requests to .* failed: timed out", "raise runtime.timeout"),
         (Mode(authorization="a"), "asked for the model, .* failed: .*a token", "headers_env"),
     ],
 )

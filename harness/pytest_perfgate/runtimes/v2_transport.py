@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -139,22 +140,25 @@ class HttpTransport(Transport):
     def is_ready(self) -> bool:
         """See `Transport`."""
         client, options = self._client, self.options
-        return bool(
-            client.is_server_ready(headers=self.headers)
-            and client.is_model_ready(options.model, options.version, headers=self.headers)
-        )
+        with self._in_time():
+            return bool(
+                client.is_server_ready(headers=self.headers)
+                and client.is_model_ready(options.model, options.version, headers=self.headers)
+            )
 
     def server(self) -> str:
         """See `Transport`."""
-        about = self._client.get_server_metadata(headers=self.headers)
+        with self._in_time():
+            about = self._client.get_server_metadata(headers=self.headers)
         return f"{about.get('name', 'unknown')} {about.get('version', '')}".strip()
 
     def model(self) -> ModelAbout:
         """See `Transport`."""
         options = self.options
-        about = self._client.get_model_metadata(
-            options.model, options.version, headers=self.headers
-        )
+        with self._in_time():
+            about = self._client.get_model_metadata(
+                options.model, options.version, headers=self.headers
+            )
         sides = [
             tuple(
                 TensorAbout(entry["name"], entry["datatype"], tuple(map(int, entry["shape"])))
@@ -174,14 +178,26 @@ class HttpTransport(Transport):
         """See `Transport`."""
         from tritonclient.http import InferInput
 
-        result = self._client.infer(
-            self.options.model,
-            self.tensors(arrays, about, InferInput),
-            model_version=self.options.version,
-            outputs=self._requested(outputs),
-            headers=self.headers,
-        )
+        with self._in_time():
+            result = self._client.infer(
+                self.options.model,
+                self.tensors(arrays, about, InferInput),
+                model_version=self.options.version,
+                outputs=self._requested(outputs),
+                headers=self.headers,
+            )
         return tuple(result.as_numpy(name) for name in outputs)
+
+    def _in_time(self) -> AbstractContextManager[object]:
+        """Ends with TimeoutError what takes longer than `timeout` in all: the client's own timeouts
+        are those of one read, and a server that sends a byte now and then would never exceed them.
+        """
+        from gevent import Timeout
+
+        bound: AbstractContextManager[object] = Timeout.start_new(
+            self.options.timeout_seconds, TimeoutError("timed out")
+        )
+        return bound
 
     def _requested(self, outputs: Sequence[str]) -> list[Any]:
         from tritonclient.http import InferRequestedOutput
