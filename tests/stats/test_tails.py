@@ -33,12 +33,13 @@ ratios = st.lists(
 
 @given(ratios)
 @settings(max_examples=30, deadline=None)
-def test_exchanged_arms_give_the_opposite(launches: list[list[float]]) -> None:
-    """Counts change places, scores and the tail change their sign; scores are within 1."""
+def test_exchanged_arms_give_no_more_than_the_opposite(launches: list[list[float]]) -> None:
+    """Whatever the change of all images is, a launch scores at most as it would about 0, where
+    exchanged arms give the opposite; the tail changes its sign; scores are within 1.
+    """
     exchanged = [[-value for value in row] for row in launches]
     there, back = far_rounds(launches, LIMIT), far_rounds(exchanged, LIMIT)
-    assert (there.up.tolist(), there.down.tolist()) == (back.down.tolist(), back.up.tolist())
-    assert scores(there).tolist() == (-scores(back)).tolist()
+    assert (scores(there) <= -scores(back)).all()
     assert (abs(scores(there)) <= 1).all()
     assert tail(launches) == pytest.approx(-tail(exchanged), abs=1e-9)
 
@@ -53,16 +54,22 @@ def test_a_change_of_all_images_is_the_change_of_the_tail(
     assert tail(moved) == pytest.approx(tail(launches) + change, abs=1e-9)
 
 
-@given(ratios, st.floats(0, 2))
-@settings(max_examples=30, deadline=None)
-def test_slower_images_never_lower_the_evidence_of_a_launch(
-    launches: list[list[float]], more: float
+@pytest.mark.parametrize(("change", "limit"), [(1.03, 1.05), (1.04, 1.05), (1.3, 1.5), (0.9, 1.05)])
+def test_a_change_of_all_images_within_the_limit_is_none_of_few_images(
+    change: float, limit: float
 ) -> None:
-    """A launch whose images are all slower by one factor has no more far rounds below."""
-    before = far_rounds(launches, LIMIT)
-    after = far_rounds([[value + more for value in row] for row in launches], LIMIT)
-    assert (after.up >= before.up).all()
-    assert (after.down <= before.down).all()
+    """Noise of 3 % around a change that moves from launch to launch by 1 %: more rounds are beyond
+    the limit than beyond its mirror about 0, as many as beyond its mirror about the change.
+    """
+    random, c = np.random.default_rng(5), math.log(limit)
+    for _ in range(10):
+        moves = 0.01 * random.normal(size=(30, 1))
+        rows = (math.log(change) + moves + 0.03 * random.normal(size=(30, 32))).tolist()
+        assert not proven(far_rounds(rows, c), 0.01)
+        assert far_rounds(rows, c, least=-math.inf).share == pytest.approx(0.0, abs=0.08)
+    slower = [[value - math.log(change) + 2 * c for value in row] for row in rows]
+    assert proven(far_rounds(slower, c), 0.01)
+    assert far_rounds(slower, c).share > 0.5
 
 
 @pytest.mark.no_cover

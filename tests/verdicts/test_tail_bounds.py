@@ -80,6 +80,17 @@ def test_a_change_of_all_images_breaks_the_tail_too() -> None:
     assert "takes 2 times as long; median +" in verdict.reason
 
 
+def test_a_change_of_all_images_within_the_limit_breaks_nothing() -> None:
+    """3 % in all beside a limit of 5 %, and 30 % beside 50 %; slow images among them are seen."""
+    for factor, limit in ((1.03, 0.05), (1.3, 0.5), (0.9, 0.05)):
+        kept = beside_base(arm(1, 30, factor=factor), arm(2, 30), TAIL, limit)
+        assert kept.status in {Status.PASS, Status.INCONCLUSIVE}, factor
+    assert kept.status is Status.PASS
+    slow = arm(1, 30, factor=1.3, slow=3.0)
+    assert beside_base(slow, arm(2, 30), TAIL, 0.5).status is Status.FAIL
+    assert beside_base(arm(1, 30, factor=1.1), arm(2, 30), TAIL, 0.05).status is Status.FAIL
+
+
 def test_what_is_undecided_says_how_many_launches_would_do() -> None:
     """Slow images after five launches are neither proven nor ruled out; no launch in common is an
     error, not a pass.

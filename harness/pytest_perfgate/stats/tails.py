@@ -2,21 +2,29 @@
 
 Two arms take turns at every inference, so each round of a launch gives a pair of times of one image
 and one moment. A round is *far* when its log ratio lies beyond a limit c: up (above c), or down
-(below -c). Of two arms of the same code each launch is as likely as the launch with the arms
-exchanged, whatever noise there is, since their order is drawn anew in every launch; so the
-difference of both counts, up - down, is symmetric about 0. That holds for the launch as a whole,
-however much its rounds depend on each other.
+(below -c + 2m). Noise lies on both sides of the change of all images, m, alike, so down is where
+noise goes as often as it goes beyond c: the mirror of c about m. Without m, a change of all images
+within the limit would be taken for slow images. m is the median of the launches' medians, of all
+launches together, since launches move by themselves, and is held within 0 and c: beyond c all
+images are slower than the limit, and up.
 
 **That more images are slower than noise makes them** (`proven`) is said by an e-process: a launch
-gives a score in [-1, 1] that changes its sign when the arms are exchanged,
+gives a score in [-1, 1],
 
-    (up - down) / max(1, SHRINK * sqrt(up + down)), clipped,
+    s = (up - down) / max(1, SHRINK * sqrt(up + down)), clipped,
 
-and a bet of the share l multiplies what is held by 1 + l * score, which gains nothing on average
-under symmetry. By Ville's inequality (1939) the chance that what is held *ever* reaches 1 / alpha
-is at most alpha (Ramdas, Grünwald, Vovk & Shafer 2023). A launch without far rounds neither gains
-nor loses; where noise makes many rounds far, each counts for less. It is compared with the signs of
-percentiles by `python -m benchmarks.simulated_tails`.
+and a bet of the share l multiplies what is held by 1 + l * s. It gains nothing on average where the
+arms are the same code: then each launch is as likely as the launch with its arms exchanged,
+whatever noise there is and however much its rounds depend on each other, since their order is drawn
+anew in every launch. With m = 0 the exchange makes up of down, so s changes its sign, and its mean
+is 0, given the launches before. With m > 0 down is never fewer, and s, which falls as down grows
+(its derivative by down is negative: -(3 up + down) / 2 over a positive number), is never more than
+with m = 0. So for every m of 0 or more, even one that is drawn from all launches and anew at every
+look, what is held is at most what it is with m = 0. By Ville's inequality (1939) the chance that
+that *ever* reaches 1 / alpha is at most alpha (Ramdas, Grünwald, Vovk & Shafer 2023). A launch
+without far rounds neither gains nor loses; where noise makes many rounds far, each counts for less.
+It is compared with the signs of percentiles, and sessions of all images slower within the limit are
+judged, by `python -m benchmarks.simulated_tails`.
 
 **That no more than a share of the images are slower** (`share_bound`) is said at the looks of
 `KEEPING`, by the larger of two bounds: Student's t over the launches' shares, and the binomial
@@ -50,7 +58,7 @@ class FarRounds:
     """Rounds of each launch that lie beyond a limit.
 
     Attributes:
-        up, down: above the limit, and below its mirror (launches,).
+        up, down: above the limit, and below its mirror about the change of all (launches,).
         rounds: all of the launch (launches,).
     """
 
@@ -64,8 +72,13 @@ class FarRounds:
         return float((self.up - self.down).sum() / self.rounds.sum())
 
 
-def far_rounds(launches: Sequence[Sequence[float]], limit: float) -> FarRounds:
+def far_rounds(
+    launches: Sequence[Sequence[float]], limit: float, *, least: float = 0.0
+) -> FarRounds:
     """Counts the log ratios of each launch's rounds beyond `limit`, a log ratio of 0 or more.
+
+    The change of all images that mirrors the limit is at least `least`: 0 for `proven`; for
+    `share_bound` -inf, since the mirror of images that are faster in all is farther down.
 
     Raises:
         ValueError: no launches, one without rounds, a ratio that is not finite, or a limit below 0.
@@ -73,9 +86,11 @@ def far_rounds(launches: Sequence[Sequence[float]], limit: float) -> FarRounds:
     if not (math.isfinite(limit) and limit >= 0):
         raise ValueError(f"limit {limit!r} is below 0")
     rows = _checked(launches)
+    change = min(max(float(np.median([np.median(row) for row in rows])), least), limit)
+    mirror = 2 * change - limit
     return FarRounds(
         up=np.array([(row > limit).sum() for row in rows], dtype=np.float64),
-        down=np.array([(row < -limit).sum() for row in rows], dtype=np.float64),
+        down=np.array([(row < mirror).sum() for row in rows], dtype=np.float64),
         rounds=np.array([row.size for row in rows], dtype=np.float64),
     )
 

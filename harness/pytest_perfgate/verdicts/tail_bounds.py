@@ -42,7 +42,8 @@ def against_base(
 
     far = tails.far_rounds(launches, math.log(limit))
     broken = tails.proven(far, risk.fail) and far.share > ALLOWED
-    kept = tails.share_bound(far, risk.keep) < ALLOWED
+    mirrored = tails.far_rounds(launches, math.log(limit), least=-math.inf)
+    kept = tails.share_bound(mirrored, risk.keep) < ALLOWED
     changes = _changes(record, base, launches)
     return Compared(
         estimate=1.0 + changes.tail,
