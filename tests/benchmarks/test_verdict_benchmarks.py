@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 from pytest_perfgate.records.verdict import Status
+from pytest_perfgate.stats.tails import far_rounds, proven
+from pytest_perfgate.verdicts.tail_bounds import ALLOWED
 
 from benchmarks import simulated_coins, simulated_tails, verdicts
 
@@ -66,6 +68,21 @@ def test_a_simulated_session_sees_slow_images_and_nothing_else() -> None:
     red, _ = simulated_tails.session(case, budget, changed=True, seed=0)
     green, launches = simulated_tails.session(case, budget, changed=False, seed=0)
     assert (red, green, launches) == (Status.FAIL, Status.PASS, 4)
+
+
+@pytest.mark.parametrize(("every", "limit"), [(1.0, 0.05), (1.06, 0.05), (1.3, 0.5)])
+def test_many_simulated_sessions_are_judged_as_one_is(every: float, limit: float) -> None:
+    """The sessions of one array are broken where the product's rules break each by itself."""
+    random, bound = np.random.default_rng(1), float(np.log1p(limit))
+    ratios = np.log(every) + 0.03 * random.normal(size=(20, 12, simulated_tails.ROUNDS))
+    ratios += random.random(ratios.shape) < 0.06
+    together = simulated_tails._broken(ratios, bound).tolist()
+    alone = []
+    for session in ratios.tolist():
+        far = far_rounds(session, bound)
+        alone.append(proven(far, simulated_tails.ALPHA) and far.share > ALLOWED)
+    assert together == alone
+    assert any(alone)
 
 
 def test_pairs_of_a_parent_are_no_coins_of_their_own() -> None:

@@ -29,7 +29,11 @@ judged, by `python -m benchmarks.simulated_tails`.
 **That no more than a share of the images are slower** (`share_bound`) is said at the looks of
 `KEEPING`, by the larger of two bounds: Student's t over the launches' shares, and the binomial
 bound of Clopper & Pearson (1934, Biometrika 26) on all rounds together, which knows that a slow
-image that was not shown yet may come.
+image that was not shown yet may come. There m is 0, or less where images are faster in all: what a
+change of all images puts above the limit is not taken for noise. Rounds below the mirror stand for
+noise above the limit only where they may be noise: where they are proven to be more than those
+above, some images got faster, which says nothing of the others, and all rounds above the limit
+count.
 """
 
 from __future__ import annotations
@@ -71,14 +75,26 @@ class FarRounds:
         """The share of all rounds that noise does not account for, up - down."""
         return float((self.up - self.down).sum() / self.rounds.sum())
 
+    @property
+    def share_up(self) -> float:
+        """The share of all rounds above the limit, noise or not."""
+        return float(self.up.sum() / self.rounds.sum())
+
+    @property
+    def exchanged(self) -> FarRounds:
+        """Up as down, and down as up."""
+        return FarRounds(self.down, self.up, self.rounds)
+
 
 def far_rounds(
-    launches: Sequence[Sequence[float]], limit: float, *, least: float = 0.0
+    launches: Sequence[Sequence[float]], limit: float, *, to_keep: bool = False
 ) -> FarRounds:
-    """Counts the log ratios of each launch's rounds beyond `limit`, a log ratio of 0 or more.
+    """Counts the log ratios of each launch's rounds beyond `limit`, a log ratio of 0 or more: for
+    `proven`, or `to_keep` the limit by `share_bound`.
 
-    The change of all images that mirrors the limit is at least `least`: 0 for `proven`; for
-    `share_bound` -inf, since the mirror of images that are faster in all is farther down.
+    Beyond the change of all images that keeps the limit, few slow ones are lost in the mirror's
+    noise. So to keep it, the mirror is about a change of at most 0: of images that are faster in
+    all it is farther down, of those that are slower it takes nothing for noise.
 
     Raises:
         ValueError: no launches, one without rounds, a ratio that is not finite, or a limit below 0.
@@ -86,7 +102,8 @@ def far_rounds(
     if not (math.isfinite(limit) and limit >= 0):
         raise ValueError(f"limit {limit!r} is below 0")
     rows = _checked(launches)
-    change = min(max(float(np.median([np.median(row) for row in rows])), least), limit)
+    change = float(np.median([np.median(row) for row in rows]))
+    change = min(change, 0.0) if to_keep else min(max(change, 0.0), limit)
     mirror = 2 * change - limit
     return FarRounds(
         up=np.array([(row > limit).sum() for row in rows], dtype=np.float64),
@@ -116,19 +133,21 @@ def proven(far: FarRounds, alpha: float) -> bool:
 
 def share_bound(far: FarRounds, alpha: float) -> float:
     """An upper bound on the share of rounds that are slower beyond noise, valid at every look of
-    `KEEPING`; infinite before the first.
+    `KEEPING`; infinite before the first. Where more rounds are proven to be down than up, all
+    rounds that are up count as slower.
 
     Raises:
         ValueError: alpha is not between 0 and 1.
     """
-    shares = (far.up - far.down) / far.rounds
+    more = far.up if proven(far.exchanged, alpha) else far.up - far.down
+    shares = more / far.rounds
     _, _, student = mean_bounds(shares.tolist(), alpha, KEEPING)
     look = KEEPING.last(alpha, len(shares))
     if not look.launches:
         return math.inf
     looked_at = slice(0, look.launches)
     rounds = float(far.rounds[looked_at].sum())
-    slower = max(0.0, float((far.up - far.down)[looked_at].sum()))
+    slower = max(0.0, float(more[looked_at].sum()))
     if slower >= rounds:
         return math.inf
     binomial = float(special.betaincinv(slower + 1, rounds - slower, 1.0 - look.alpha))

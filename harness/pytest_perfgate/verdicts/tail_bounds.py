@@ -23,6 +23,8 @@ four launches of 32 rounds can show that a limit is kept."""
 NOTED = 0.5
 """By how much images must take longer to be noted where no budget says."""
 
+_MIXED = "some images got faster, others slower"
+
 _UNCHANGED = 0.01  # a change of the median up to this is called none
 
 
@@ -42,8 +44,9 @@ def against_base(
 
     far = tails.far_rounds(launches, math.log(limit))
     broken = tails.proven(far, risk.fail) and far.share > ALLOWED
-    mirrored = tails.far_rounds(launches, math.log(limit), least=-math.inf)
+    mirrored = tails.far_rounds(launches, math.log(limit), to_keep=True)
     kept = tails.share_bound(mirrored, risk.keep) < ALLOWED
+    mixed = tails.proven(mirrored.exchanged, risk.keep) and mirrored.share_up > ALLOWED
     changes = _changes(record, base, launches)
     return Compared(
         estimate=1.0 + changes.tail,
@@ -55,7 +58,7 @@ def against_base(
         sample=len(launches),
         scale="ratio",
         against=against,
-        note=changes.text,
+        note=f"{changes.text}; {_MIXED}" if mixed else changes.text,
         spread=spread([tails.tail([row]) for row in launches]),
         method=FAR_ROUNDS,
     )
@@ -76,7 +79,8 @@ def slow_tails(
     pairs: Sequence[tuple[RecipeRecord, RecipeRecord]], name: str, alpha: float
 ) -> tuple[str, ...]:
     """A note on every recipe of which few images are proven to take longer than at the base, budget
-    or not. `pairs` are recipes and themselves at the base, `name` is the base's; the chance of any
+    or not; or of which images are proven to be faster, and more than `ALLOWED` of the others took
+    longer. `pairs` are recipes and themselves at the base, `name` is the base's; the chance of any
     note on unchanged code is at most `alpha`.
     """
     from pytest_perfgate.stats import tails
@@ -86,14 +90,24 @@ def slow_tails(
         launches = rounds_of(record, base)
         if not launches:
             continue
-        far = tails.far_rounds(launches, math.log1p(NOTED))
-        if far.share > 0 and tails.proven(far, alpha / len(pairs)):
-            share, changes = show_percent(far.share)[1:], _changes(record, base, launches)
+        limit, level = math.log1p(NOTED), alpha / (2 * len(pairs))
+        far = tails.far_rounds(launches, limit)
+        faster = tails.far_rounds([[-ratio for ratio in row] for row in launches], limit)
+        text = f"{record.name} beside {name}: {_changes(record, base, launches).text}"
+        if far.share > 0 and tails.proven(far, level):
             notes.append(
-                f"{record.name} beside {name}: {changes.text}; {share} of the images take longer "
-                f"by more than {NOTED:.0%}"
+                f"{text}; {_share(far.share)} of the images take longer by more than {NOTED:.0%}"
+            )
+        elif far.share_up > ALLOWED and tails.proven(faster, level):
+            notes.append(
+                f"{text}; {_MIXED}: {_share(far.share_up)} of the images took longer by more than "
+                f"{NOTED:.0%}"
             )
     return tuple(notes)
+
+
+def _share(share: float) -> str:
+    return show_percent(share)[1:]
 
 
 @dataclass(frozen=True)
