@@ -25,20 +25,26 @@ def stored_arrays(source: Path | BinaryIO) -> dict[str, Any]:
 
     try:
         with zipfile.ZipFile(source) as archive:
+            members = archive.infolist()
+            for member in members:
+                if member.compress_type != zipfile.ZIP_STORED:
+                    raise _too_large(member)
             # The directory says how large a part is, and is of whoever wrote the file.
-            if sum(member.file_size for member in archive.infolist()) > _length(source):
+            if sum(member.file_size for member in members) > _length(source):
                 raise ValueError("the arrays are larger than the file")
-            for member in archive.infolist():
-                if member.compress_type != zipfile.ZIP_STORED or not _fits(archive, member):
-                    raise ValueError(
-                        f"the array {member.filename} is larger than its part of the file"
-                    )
+            for member in members:
+                if not _fits(archive, member):
+                    raise _too_large(member)
         if not isinstance(source, Path):
             source.seek(0)
         with np.load(source, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
     except zipfile.BadZipFile as error:
         raise ValueError(f"no arrays of numpy: {error}") from error
+
+
+def _too_large(member: ZipInfo) -> ValueError:
+    return ValueError(f"the array {member.filename} is larger than its part of the file")
 
 
 def _length(source: Path | BinaryIO) -> int:
