@@ -179,7 +179,7 @@ def _turns(count: int) -> dict[str, list[tuple[float, ...]]]:
                 os.sched_setaffinity(0, {min(cores)})
             for name in visits:
                 spec = ArmSpec(name, sys.executable, work=idle_work(name, suite))
-                arms.append(arm_process.fork_arm(spec, {Path(): []}, Path(logs), arms))
+                arms.append(arm_process.fork_arm(spec, [], Path(logs), arms))
                 arm_process.hear_ready(arms[-1], SILENCE)
             for turn in range(count + 100):
                 for each in arms if turn % 2 else reversed(arms):

@@ -25,11 +25,13 @@ LARGE = 4_089_184_256
 KINDS = {"Conv": 53, "Relu": 49}
 
 
-def recipe(value: int | None, metric: str, kinds: dict[str, int] | None = None) -> RecipeRecord:
+def recipe(
+    value: int | None, metric: str, kinds: dict[str, int] | None = None, source: str = ""
+) -> RecipeRecord:
     """A record with one count and no launch; None: it was not measured."""
     values = {} if value is None else {metric: value}
     why = {metric: "nobody looked; look"} if value is None else {}
-    counts = Counts(values=values, kinds=kinds or KINDS)
+    counts = Counts(values=values, kinds=kinds or KINDS, source=source)
     return RecipeRecord(name="candidate", reference="reference", counts=counts, unmeasured=why)
 
 
@@ -42,17 +44,21 @@ def verdict(
     *,
     kinds: dict[str, int] | None = None,
     base: bool = False,
+    sources: tuple[str, str] = ("", ""),
 ) -> Verdict:
-    """Of a candidate beside `other`: the reference's count, the base's or the stored one."""
+    """Of a candidate beside `other`: the reference's count, the base's or the stored one; `sources`
+    are where its nodes and theirs were read.
+    """
+    ours, theirs = sources
     unit = PERFORMANCE[metric].unit
     kept = {
         metric: StoredMetric(unit=unit, value=other),
-        NODES: StoredMetric(unit=unit, value=other, kinds=KINDS),
+        NODES: StoredMetric(unit=unit, value=other, kinds=KINDS, source=theirs),
     }
     evidence = Evidence(
-        record=recipe(value, metric, kinds),
-        reference=recipe(other, metric).model_copy(update={"name": "reference"}),
-        base=Base("main (1a2b3c4)", recipe(other, metric)) if base else None,
+        record=recipe(value, metric, kinds, ours),
+        reference=recipe(other, metric, None, theirs).model_copy(update={"name": "reference"}),
+        base=Base("main (1a2b3c4)", recipe(other, metric, None, theirs)) if base else None,
         baseline=stored(0.01).model_copy(update={"metrics": kept}),
     )
     budget = Budget(metric, (Limit(kind, limit, str(limit)),))
@@ -99,6 +105,31 @@ def test_a_changed_count_names_the_nodes_that_came_or_went(base: bool) -> None:
         assert told.reason.endswith("; nodes: Reorder +4, Relu -2")
     same = verdict(MULTIPLY_ADDS, LimitKind.REGRESSION, 0.0, LARGE + 1, base=base)
     assert same.reason.endswith("; nodes: the same kinds, as many of each")
+
+
+@pytest.mark.parametrize("base", [False, True])
+def test_nodes_of_different_graphs_are_not_compared(base: bool) -> None:
+    """A recipe that moved to another runtime would gain or lose half of its nodes by that alone."""
+    moved = ("the optimized graph", "the operators dispatched")
+    told = verdict(NODES, LimitKind.REGRESSION, 0.0, 153, 345, base=base, sources=moved)
+    assert told.status is Status.NO_BASELINE
+    assert "counted in the operators dispatched there, in the optimized graph here" in told.reason
+    beside = verdict(NODES, LimitKind.GROWTH, 0.0, 153, 345, base=base, sources=moved)
+    assert beside.status is Status.ERROR
+    more = verdict(
+        MULTIPLY_ADDS, LimitKind.REGRESSION, 0.0, 3, 2, kinds={"Add": 1}, base=base, sources=moved
+    )
+    assert more.status is Status.FAIL
+    assert "nodes" not in more.reason
+
+
+def test_a_baseline_keeps_where_its_nodes_were_read() -> None:
+    """A file that does not name it is compared with any."""
+    metric = StoredMetric(unit=PERFORMANCE[NODES].unit, value=2, kinds=KINDS, source="a graph")
+    text, _, _ = rendered(stored(0.01).model_copy(update={"metrics": {NODES: metric}}))
+    assert '"source": "a graph"' in text
+    told = verdict(NODES, LimitKind.REGRESSION, 0.0, LARGE, sources=("a graph", ""))
+    assert told.status is Status.PASS
 
 
 def test_a_count_that_was_not_measured_is_an_error() -> None:

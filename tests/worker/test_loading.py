@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import zipfile
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from pytest_perfgate.errors import BuildError
+from pytest_perfgate.worker import peaks
 from pytest_perfgate.worker.loading import read_arrays, read_images
 
 
@@ -21,6 +23,21 @@ def test_arrays_are_read_as_they_were_written(tmp_path: Path) -> None:
     assert all(np.array_equal(result[name], arrays[name]) for name in arrays)
     np.savez(tmp_path / "i.npz", *arrays.values())
     assert [image.shape for image in read_images(tmp_path / "i.npz")] == [(2, 3), (1,), (0, 4)]
+
+
+def test_arms_get_images_that_were_read_before_they_began(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once: what an arm reads for itself counts as its memory, as often as there are arms."""
+    np.savez(tmp_path / "i.npz", np.zeros((2, 3)))
+    given: list[object] = []
+    monkeypatch.setattr(peaks, "fork_arm", lambda _spec, images, _logs, _live: given.append(images))
+    images = peaks.Images()
+    spec = Mock(work=Mock(images=tmp_path / "i.npz"))
+    for _ in range(2):
+        peaks.started(spec, Mock(separate=False), images, [])
+    one, other = given
+    assert one is other is images[tmp_path / "i.npz"]
 
 
 def test_a_compressed_file_is_refused(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ class StoredMetric(Frozen):
     how many images the batches had that the launches ran, where that matters; None: not known.
     `device_yardstick` is the time of the GPU's yardstick in each launch, seconds: what has it is
     corrected by it, and `yardstick` tells only what the cores did meanwhile. `kinds` says of a
-    number of nodes how many there were of each kind.
+    number of nodes how many there were of each kind, `source` where they were read; "": not known.
     """
 
     unit: Unit
@@ -53,6 +53,7 @@ class StoredMetric(Frozen):
     batch: int | None = None
     clocks: tuple[float, ...] = ()
     kinds: dict[str, int] = Field(default_factory=dict)
+    source: str = ""
 
     @field_validator("launches")
     @classmethod
@@ -329,7 +330,7 @@ def rendered(baseline: Baseline) -> tuple[str, Pairs | None, bytes]:
     data = baseline.model_copy(update={"pairs": named}).model_dump(mode="json")
     data["metrics"] = {name: data["metrics"][name] for name in sorted(data["metrics"])}
     for metric in data["metrics"].values():
-        for of_some in ("clocks", "device_yardstick", "kinds"):
+        for of_some in ("clocks", "device_yardstick", "kinds", "source"):
             if not metric[of_some]:
                 del metric[of_some]
         if metric["batch"] is None:

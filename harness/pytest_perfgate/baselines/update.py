@@ -170,6 +170,7 @@ def baseline_of(
             else None,
             clocks=tuple(map(_short, _clocks(record, launches))),
             kinds=record.counts.kinds if metric.name == NODES and record.counts else {},
+            source=record.counts.source if metric.name == NODES and record.counts else "",
         )
     return Baseline(
         suite=suite.name,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pytest_perfgate.metric import Metric, Rule
+from pytest_perfgate.metric import NODES, Metric, Rule
 from pytest_perfgate.records.launch_values import PEAKS, batch_of
 from pytest_perfgate.records.recipe_record import RecipeRecord
 from pytest_perfgate.records.robustness import unlike_corruptions
@@ -27,6 +27,8 @@ def unlike(metric: Metric, ours: RecipeRecord, theirs: RecipeRecord) -> str:
     """
     if metric.rule is Rule.IMAGES and ours.accuracy and theirs.accuracy:
         return unlike_corruptions(metric.name, ours.accuracy, theirs.accuracy)
+    if metric.name == NODES:
+        return unlike_graphs(*(one.counts.source if one.counts else "" for one in (ours, theirs)))
     if metric.rule is not Rule.LAUNCHES:
         return ""
     here, there = (record.spec.get("workload") or _UNNAMED for record in (ours, theirs))
@@ -43,6 +45,16 @@ def unlike_batches(ours: int, theirs: int) -> str:
         return ""
     there, here = (f"batches of {size}" if size else "no batches" for size in (theirs, ours))
     return f"it ran {there} there, {here} here"
+
+
+def unlike_graphs(ours: str, theirs: str) -> str:
+    """Why numbers of nodes are not compared that were read there; "" when they are: operators that
+    torch dispatches and nodes of a runtime's optimized graph are different things. An unknown place
+    (files that do not name it) is that of the other.
+    """
+    if ours == theirs or not ours or not theirs:
+        return ""
+    return f"its nodes were counted in {theirs} there, in {ours} here"
 
 
 def _work(spec: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from datetime import datetime
 from pytest_perfgate.baselines.correction import Corrects
 from pytest_perfgate.baselines.store import StoredMetric
 from pytest_perfgate.metric import NODES, Better, Metric, Rule
+from pytest_perfgate.records.counts import Counts
 from pytest_perfgate.records.launch_values import (
     equal_cycles,
     level,
@@ -52,8 +53,8 @@ def against_baseline(
         return None
     if metric.rule is Rule.EXACT:
         nodes = baseline.metrics.get(NODES)
-        kinds = nodes.kinds if nodes else {}
-        return beside_exact(metric, value, stored.value, against, evidence.record, kinds)
+        theirs = Counts(kinds=nodes.kinds, source=nodes.source) if nodes else None
+        return beside_exact(metric, value, stored.value, against, evidence.record, theirs)
     if len(stored.launches) < 2:
         return None
     return _two_sessions(metric, evidence, stored, against, risk)

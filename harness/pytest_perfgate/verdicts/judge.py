@@ -10,10 +10,16 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from pytest_perfgate.baselines.store import Baseline
-from pytest_perfgate.metric import TAIL, Better, Metric, Over, Rule
+from pytest_perfgate.baselines.store import Baseline, StoredMetric
+from pytest_perfgate.metric import NODES, TAIL, Better, Metric, Over, Rule
 from pytest_perfgate.records.accuracy import Doubt
-from pytest_perfgate.records.alike import OF_BATCHES, batch_of_record, unlike, unlike_batches
+from pytest_perfgate.records.alike import (
+    OF_BATCHES,
+    batch_of_record,
+    unlike,
+    unlike_batches,
+    unlike_graphs,
+)
 from pytest_perfgate.records.launch_values import level
 from pytest_perfgate.records.recipe import Budget, Limit, LimitKind
 from pytest_perfgate.records.recipe_record import RecipeRecord
@@ -199,6 +205,9 @@ def _obstacle(limit: Limit, metric: Metric, evidence: Evidence) -> LimitResult |
     if limit.kind is not LimitKind.REGRESSION:
         reference = evidence.reference
         if reference is not None and reference.failure is None:
+            problem = unlike(metric, evidence.record, reference) if metric.name == NODES else ""
+            if problem:
+                return _without(limit, Status.ERROR, problem, f"reference {reference.name}")
             return _from_nothing(limit, metric, level(reference, metric), "reference")
         problem = reference.failure.problem if reference and reference.failure else ""
         return _without(
@@ -224,20 +233,27 @@ def _obstacle(limit: Limit, metric: Metric, evidence: Evidence) -> LimitResult |
             )
         notes = (evidence.elsewhere,) if evidence.elsewhere else ()
         return _without(limit, Status.NO_BASELINE, absent).model_copy(update={"notes": notes})
-    batch = evidence.baseline.metrics[metric.name].batch
-    if batch is not None and metric.name in OF_BATCHES:
-        problem = unlike_batches(batch_of_record(evidence.record, metric.name), batch)
-        if problem:
-            return _without(
-                limit,
-                Status.NO_BASELINE,
-                f"{problem}: --perf-update --perf-reason renews the baseline",
-            )
+    problem = _unlike_stored(metric, evidence.record, evidence.baseline.metrics[metric.name])
+    if problem:
+        return _without(
+            limit,
+            Status.NO_BASELINE,
+            f"{problem}: --perf-update --perf-reason renews the baseline",
+        )
     if metric.rule is Rule.IMAGES:
         problem = _other_images(metric, evidence.record, evidence.baseline)
         if problem:
             return _without(limit, Status.NO_BASELINE, problem)
     return _from_nothing(limit, metric, evidence.baseline.metrics[metric.name].value, "baseline")
+
+
+def _unlike_stored(metric: Metric, record: RecipeRecord, stored: StoredMetric) -> str:
+    """Why a stored value is not compared, though it is of this machine; "" when it is."""
+    if metric.name == NODES:
+        return unlike_graphs(record.counts.source if record.counts else "", stored.source)
+    if stored.batch is None or metric.name not in OF_BATCHES:
+        return ""
+    return unlike_batches(batch_of_record(record, metric.name), stored.batch)
 
 
 def _other_images(metric: Metric, record: RecipeRecord, baseline: Baseline) -> str:

@@ -8,12 +8,13 @@ observed once is taken as it is.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 
 from pytest_perfgate.metric import COUNTED, OVER_FOLDS, PARITY, Metric, Rule
 from pytest_perfgate.records.accuracy import Accuracy
-from pytest_perfgate.records.counts import changed_kinds
+from pytest_perfgate.records.alike import unlike_graphs
+from pytest_perfgate.records.counts import Counts, changed_kinds
 from pytest_perfgate.records.launch_values import (
     growth_resolution,
     launch_ratio,
@@ -84,8 +85,7 @@ def against_arm(
         here, there = level(record, metric), level(other, metric)
         if here is None or there is None:
             return None
-        kinds = other.counts.kinds if other.counts else {}
-        return beside_exact(metric, here, there, against, record, kinds)
+        return beside_exact(metric, here, there, against, record, other.counts)
     ratios = log_ratios(metric, record, other)
     return from_launches(ratios, risk, "ratio", against) if ratios else None
 
@@ -190,11 +190,11 @@ def beside_exact(
     other: float,
     against: str,
     record: RecipeRecord,
-    kinds: Mapping[str, int],
+    theirs: Counts | None,
 ) -> Compared | None:
     """Value / other of what is known without error; value - other where the other is 0, which has
     no ratio: then any more is too much. A count that differs names the nodes that do: `record` is
-    the value's, `kinds` are the nodes of the other's graph by kind.
+    the value's, `theirs` tells the nodes of the other's graph by kind.
     """
     if not other and metric.name not in COUNTED:
         return None
@@ -202,9 +202,12 @@ def beside_exact(
         compared = exact(value / other, "ratio", against)
     else:
         compared = exact(value, "difference", against)
-    if metric.name not in COUNTED or value == other or not (record.counts and kinds):
+    ours = record.counts
+    if metric.name not in COUNTED or value == other or not (ours and theirs and theirs.kinds):
         return compared
-    changed = changed_kinds(record.counts.kinds, kinds)
+    if unlike_graphs(ours.source, theirs.source):
+        return compared
+    changed = changed_kinds(ours.kinds, theirs.kinds)
     return replace(compared, note=f"nodes: {changed or 'the same kinds, as many of each'}")
 
 

@@ -80,8 +80,8 @@ def slow_tails(
 ) -> tuple[str, ...]:
     """A note on every recipe of which few images are proven to take longer than at the base, budget
     or not; or of which images are proven to be faster, and more than `ALLOWED` of the others took
-    longer. `pairs` are recipes and themselves at the base, `name` is the base's; the chance of any
-    note on unchanged code is at most `alpha`.
+    longer. `pairs` are recipes of one suite and themselves at the base, `name` is the base's; the
+    chance of any note on unchanged code is at most `alpha`, for each suite.
     """
     from pytest_perfgate.stats import tails
 

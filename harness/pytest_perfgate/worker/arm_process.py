@@ -11,7 +11,7 @@ import os
 import subprocess
 import time
 import traceback
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -192,10 +192,9 @@ def failing(arm: HeldArm, live: list[HeldArm], send: Send) -> Iterator[None]:
         send(ArmFailed(arm.label, failed))
 
 
-def fork_arm(
-    arm: ArmSpec, images: Mapping[Path, list[Any]], logs: Path, live: Sequence[HeldArm]
-) -> HeldArm:
-    """An arm forked from this process; `live` are those that were before.
+def fork_arm(arm: ArmSpec, images: list[Any], logs: Path, live: Sequence[HeldArm]) -> HeldArm:
+    """An arm forked from this process, with the images that it infers; `live` are those that were
+    before.
 
     Raises:
         RuntimeFault: this process has opened a device.
@@ -211,7 +210,7 @@ def fork_arm(
         os.dup2(out, 1)
         os.dup2(out, 2)
         try:
-            serve(arm, images[arm.work.images] if arm.work else [], turns_read, answers_write)
+            serve(arm, images, turns_read, answers_write)
         except Exception as error:
             failed = failure(error)
             if failed.last_words:

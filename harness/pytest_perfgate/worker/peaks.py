@@ -8,6 +8,7 @@ and takes back what is freed, and the turns are the same in every launch.
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -39,7 +40,11 @@ class Images(dict[Path, list[Any]]):
 
 def started(spec: ArmSpec, job: LaunchJob, images: Images, live: Sequence[HeldArm]) -> HeldArm:
     """An arm of the launch, forked or as a program of its own; `live` are those before it."""
-    return exec_arm(spec, job) if job.separate else fork_arm(spec, images, job.logs, live)
+    if job.separate:
+        return exec_arm(spec, job)
+    # Read before the fork, once for all arms; what an arm reads for itself counts as its memory.
+    shown = images[spec.work.images] if spec.work else []
+    return fork_arm(spec, shown, job.logs, live)
 
 
 @dataclass
@@ -75,7 +80,9 @@ def measured_peaks(
     leaves the launch.
     """
     peaks = Peaks()
-    for spec in arms:
+    # In an order of its own in every launch: the kernel still has the pages that an elder read.
+    order = random.Random(f"peaks {job.index}")  # noqa: S311 - an order of arms, nothing secret
+    for spec in order.sample(arms, len(arms)):
         if spec.label not in job.peaks or spec.work is None:
             continue
         arm = started(replace(spec, memory=True), job, images, live)
