@@ -144,6 +144,39 @@ def test_the_json_holds_no_matches(tmp_path: Path) -> None:
     assert same.identical
 
 
+def test_sets_have_files_of_their_own(tmp_path: Path) -> None:
+    """Neither ranking nor ratios of a set are in the JSON; each set is compared as with the
+    evaluation itself; other images of one set replace its file alone, and one that is damaged is
+    named.
+    """
+    sets = {"night": evaluation(2), "yard": evaluation(3)}
+    whole = evaluation(1).model_copy(update={"sets": sets})
+    store = Store(tmp_path)
+    file = store.write(baseline().model_copy(update={"accuracy": whole}))
+    assert file.stat().st_size < 6000
+    kept = read_file(file).accuracy
+    assert kept is not None
+    for name in ("", *sets):
+        sides = whole.on(name), kept.on(name)
+        differences = [
+            accuracy_difference(evaluation(4), side, metric, 0.1)
+            for metric in ("map", "pq")
+            for side in sides
+            if side is not None
+        ]
+        assert len(differences) == 4
+        assert differences[::2] == differences[1::2]
+        assert None not in differences
+    before = set(file.parent.iterdir())
+    changed = whole.with_set("night", evaluation(5))
+    store.write(baseline().model_copy(update={"accuracy": changed}))
+    after = set(file.parent.iterdir())
+    (old,), (new,) = before - after, after - before
+    new.write_bytes(old.name.encode())
+    with pytest.raises(BaselineError, match=f"{new.name} beside it.*another digest"):
+        read_file(file)
+
+
 def put_in_place(file: Path, packed: bytes, size: int) -> None:
     """Other bytes beside a baseline, under a name and with a size that are right for them."""
     beside(file).unlink()
@@ -262,11 +295,16 @@ def test_a_baseline_of_an_earlier_form_moves_its_matches_out(tmp_path: Path, fil
     after = read_file(Store(tmp_path).write(before))
     assert before.accuracy is not None
     assert after.accuracy is not None
-    assert after.accuracy.ratios == before.accuracy.ratios
-    one = after.accuracy.model_copy(update={"predictions_digest": "other"})
-    difference = accuracy_difference(one, before.accuracy, "map", 0.1)
-    assert difference is not None
-    assert difference.identical
+    assert after.set_pairs.keys() == before.accuracy.sets.keys()
+    for name in ("", *before.accuracy.sets):
+        old, new = before.accuracy.on(name), after.accuracy.on(name)
+        assert old is not None
+        assert new is not None
+        assert {key: new.ratios[key] for key in old.ratios} == old.ratios
+        one = new.model_copy(update={"predictions_digest": "other"})
+        difference = accuracy_difference(one, old, "map", 0.1)
+        assert difference is not None
+        assert difference.identical
 
 
 def record(model: str, artifact: str, data: str = "d") -> RecipeRecord:

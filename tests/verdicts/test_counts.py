@@ -142,8 +142,6 @@ def test_a_count_that_was_not_measured_is_an_error() -> None:
 def test_a_stored_count_is_kept_to_the_last_digit() -> None:
     """Times are rounded in a baseline's file; a count is what it was."""
     metric = StoredMetric(unit=PERFORMANCE[MULTIPLY_ADDS].unit, value=LARGE, kinds=KINDS)
-    text, _, _ = rendered(
-        stored(0.0123456789).model_copy(update={"metrics": {MULTIPLY_ADDS: metric}})
-    )
+    text, _ = rendered(stored(0.0123456789).model_copy(update={"metrics": {MULTIPLY_ADDS: metric}}))
     assert f"{LARGE}.0" in text
     assert '"Relu": 49' in text

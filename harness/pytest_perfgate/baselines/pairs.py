@@ -1,8 +1,8 @@
-"""What a paired comparison with a baseline needs, as a compressed file beside it.
+"""What a paired comparison with a baseline needs, as compressed files beside it.
 
 Of matches it is their ranking, without scores: average precision under every draw of images is that
-of the matches themselves. Of ratios it is both parts of each image. Further sets of images stay in
-the baseline. The file is what `numpy.savez`
+of the matches themselves. Of ratios it is both parts of each image. Each further set of images has
+a file of its own, so that one whose images change replaces no other. The file is what `numpy.savez`
 writes, compressed by xz; its arrays are the bytes of whole numbers, the lowest byte of all first,
 which compresses best.
 """
@@ -54,7 +54,7 @@ class Pairs(Frozen):
 
 def split(accuracy: Accuracy, recipe: str) -> tuple[Accuracy, Pairs | None, bytes]:
     """An accuracy without what a paired comparison needs, and the file that holds it; None where
-    it has nothing of that.
+    it has nothing of that. Its sets are left as they are.
     """
     matches, ratios = accuracy.matches, dict(accuracy.ratios)
     if matches is not None and ECE in accuracy.values and ECE not in ratios:

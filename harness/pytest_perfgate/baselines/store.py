@@ -1,8 +1,9 @@
 """The store of baselines: `baselines/<machine>/<suite>/<recipe>.json`, one accepted record each.
 
 A file holds what was measured and where, per launch, so that it can be judged again later; the
-tolerance lives with the recipe. What a paired comparison needs is in a compressed file beside it
-(`pytest_perfgate.baselines.pairs`). A file that cannot be read is left as it is.
+tolerance lives with the recipe. What a paired comparison needs is in compressed files beside it,
+one for the validation images and one for each set (`pytest_perfgate.baselines.pairs`). A file that
+cannot be read is left as it is.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from pytest_perfgate.records.migrations import carried_up
 from pytest_perfgate.records.yardsticks import SHORTEST
 from pytest_perfgate.units import Unit
 
-VERSION = 4
+VERSION = 5
 
 
 class StoredMetric(Frozen):
@@ -91,6 +92,7 @@ class Baseline(Frozen):
         model, artifact: digest of the files of the model that the chain begins with, and of those
             that it ends on; "" in files of before. That of the data is in `accuracy`.
         pairs: the file beside it, None where it has none.
+        set_pairs: the files beside it for sets of images, by the set's name.
         reasons: of every loosening, the newest last.
         redefined: metrics whose values in the file are by an earlier definition, and are left out.
     """
@@ -111,6 +113,7 @@ class Baseline(Frozen):
     model: str = ""
     artifact: str = ""
     pairs: Pairs | None = None
+    set_pairs: dict[str, Pairs] = Field(default_factory=dict)
     redefined: tuple[str, ...] = Field(default=(), exclude=True)
 
     @field_validator("recorded")
@@ -232,17 +235,17 @@ def _writing(file: Path) -> contextlib.AbstractContextManager[None]:
 
 
 def _contents(file: Path, baseline: Baseline) -> dict[Path, bytes]:
-    """The files of a baseline. The one beside it comes first, so that whoever reads finds what is
+    """The files of a baseline. Those beside it come first, so that whoever reads finds what is
     named.
 
     Raises:
         BaselineError: what it holds does not fit together.
     """
     try:
-        text, named, packed = rendered(baseline)
+        text, packed = rendered(baseline)
     except (ValueError, IndexError) as error:
         raise BaselineError(f"the baseline is nonsense: {error}", where=str(file)) from error
-    beside_it = {} if named is None else {file.with_name(named.file): packed}
+    beside_it = {file.with_name(name): content for name, content in packed.items()}
     return beside_it | {file: text.encode()}
 
 
@@ -272,7 +275,7 @@ def remove(file: Path) -> None:
 
 
 def read_file(file: Path) -> Baseline:
-    """One baseline from its file, with what the file beside it holds.
+    """One baseline from its file, with what the files beside it hold.
 
     Raises:
         BaselineError: not readable, truncated, of a newer version, or nonsense.
@@ -305,29 +308,47 @@ def read_file(file: Path) -> Baseline:
         raise _unusable(file, f"{place}: {first['msg']} (it is {first['input']!r:.80})") from error
     except ValueError as error:
         raise _unusable(file, f"accuracy.matches does not unpack: {error}") from error
-    if baseline.pairs is None:
+    named = _named(baseline)
+    if not named:
         return baseline
-    if baseline.accuracy is None:
-        raise _unusable(file, "pairs: there are none without an accuracy")
-    try:
-        whole = joined(baseline.accuracy, baseline.pairs, file.parent)
-    except ValueError as error:
-        with contextlib.suppress(OSError):
-            if file.read_bytes() != content:  # replaced meanwhile, and the file beside it too
-                return read_file(file)
-        raise _without_pairs(file, baseline.pairs.file, error) from error
-    return baseline.model_copy(update={"accuracy": whole})
+    accuracy = baseline.accuracy
+    for of_set, pairs in named.items():
+        own = accuracy and accuracy.on(of_set)
+        if accuracy is None or own is None:
+            where = f"set_pairs.{of_set}" if of_set else "pairs"
+            raise _unusable(file, f"{where}: there are none without an accuracy")
+        try:
+            accuracy = accuracy.with_set(of_set, joined(own, pairs, file.parent))
+        except ValueError as error:
+            with contextlib.suppress(OSError):
+                if file.read_bytes() != content:  # replaced meanwhile, and the files beside it too
+                    return read_file(file)
+            raise _without_pairs(file, pairs.file, error) from error
+    return baseline.model_copy(update={"accuracy": accuracy})
 
 
-def rendered(baseline: Baseline) -> tuple[str, Pairs | None, bytes]:
-    """The text of a baseline's file, stable in its order, with one list of numbers per line; the
-    name of the file beside it, None for none, and its bytes.
+def _named(baseline: Baseline) -> dict[str, Pairs]:
+    """The files beside a baseline by the set that each is of, "" for the validation images."""
+    own = {} if baseline.pairs is None else {"": baseline.pairs}
+    return own | baseline.set_pairs
+
+
+def rendered(baseline: Baseline) -> tuple[str, dict[str, bytes]]:
+    """The text of a baseline's file, stable in its order, with one list of numbers per line; and
+    the files beside it, name to bytes.
     """
-    named, packed = None, b""
-    if baseline.accuracy is not None:
-        accuracy, named, packed = split(baseline.accuracy, baseline.recipe)
-        baseline = baseline.model_copy(update={"accuracy": accuracy})
-    data = baseline.model_copy(update={"pairs": named}).model_dump(mode="json")
+    named: dict[str, Pairs] = {}
+    beside_it: dict[str, bytes] = {}
+    accuracy = baseline.accuracy
+    if accuracy is not None:
+        for of_set, whole in {"": accuracy, **accuracy.sets}.items():
+            bare, pairs, packed = split(whole, baseline.recipe)
+            accuracy = accuracy.with_set(of_set, bare)
+            if pairs is not None:
+                named[of_set] = pairs
+                beside_it[pairs.file] = packed
+    outer = {"accuracy": accuracy, "pairs": named.pop("", None), "set_pairs": named}
+    data = baseline.model_copy(update=outer).model_dump(mode="json")
     data["metrics"] = {name: data["metrics"][name] for name in sorted(data["metrics"])}
     for metric in data["metrics"].values():
         for of_some in ("clocks", "device_yardstick", "kinds", "source"):
@@ -337,8 +358,10 @@ def rendered(baseline: Baseline) -> tuple[str, Pairs | None, bytes]:
             del metric["batch"]
         if not metric["yardstick"]:
             del metric["pieces"]
+    if not data["set_pairs"]:
+        del data["set_pairs"]
     _without_empty(data["accuracy"])
-    return json_text(data), named, packed
+    return json_text(data), beside_it
 
 
 def _without_empty(accuracy: dict[str, Any] | None) -> None:
