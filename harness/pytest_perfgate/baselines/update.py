@@ -183,7 +183,7 @@ def baseline_of(
         environment=session.environment,
         spec=spec_digest(record),
         metrics=stored,
-        accuracy=record.accuracy and record.accuracy.without_slices(),
+        accuracy=record.accuracy and record.accuracy.to_keep(),
         **baseline_digests(record),
     )
 

@@ -133,7 +133,8 @@ def evaluation_key(
     planted = suite.planted
     return digest_of(
         {
-            "what": "evaluation with predictions, outputs of 64 images, cold load, doubt and trial"
+            "what": "evaluation with predictions, outputs of 64 images, statistics of inputs, cold "
+            "load, doubt and trial"
             if split == VALIDATION
             else "evaluation of a set with predictions",
             "reference": recipe.is_reference,

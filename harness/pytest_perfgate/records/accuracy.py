@@ -6,7 +6,7 @@ import base64
 import math
 import zlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -146,6 +146,51 @@ class Ratio(Frozen):
         return all(np.array_equal(one.array(), two.array()) for one, two in pairs)
 
 
+class Sketch(Frozen):
+    """The distribution of one number per image, in a bounded size.
+
+    Attributes:
+        count: images that have the number.
+        quantiles: float32 (K,), ascending: of up to `Sketch.MOST` images all numbers, of more the
+            quantiles in the middle of `Sketch.MOST` equal shares.
+    """
+
+    MOST: ClassVar[int] = 128
+
+    count: int = Field(ge=1)
+    quantiles: Packed
+
+    @classmethod
+    def of(cls, values: np.ndarray[Any, Any]) -> Sketch:
+        """Of finite numbers (N,), one or more."""
+        import numpy as np
+
+        ordered = np.sort(values.astype(np.float32))
+        if len(ordered) > cls.MOST:
+            places = (np.arange(cls.MOST) + 0.5) / cls.MOST * len(ordered)
+            ordered = ordered[places.astype(np.int64)]
+        return cls(count=len(values), quantiles=Packed.of(ordered))
+
+    @property
+    def resolution(self) -> float:
+        """How far the shares of images up to any number can be from those of all images."""
+        return 0.0 if self.count == self.quantiles.shape[0] else 1.0 / self.MOST
+
+    def check(self) -> None:
+        """Unpacks the quantiles, of a file from outside.
+
+        Raises:
+            ValueError: they do not unpack, or are no quantiles of so many images.
+        """
+        import numpy as np
+
+        values = self.quantiles.array()
+        if values.ndim != 1 or len(values) != min(self.count, self.MOST):
+            raise ValueError(f"{values.shape} quantiles of {self.count} images")
+        if values.dtype.kind != "f" or not np.isfinite(values).all() or (np.diff(values) < 0).any():
+            raise ValueError("quantiles are not finite and ascending")
+
+
 class Doubt(Frozen):
     """Why an accuracy cannot be that of a working model, and what to do about it."""
 
@@ -199,6 +244,9 @@ class Accuracy(Frozen):
         doubt: of a reference, why the scores cannot be those of a working model; None: they can be.
         sets: of the validation images, the evaluation of each further set by its name.
         slices: the slices of these images, by the name that the suite gives them.
+        inputs: name of a statistic of the decoded images to its distribution
+            (`pytest_perfgate.stats.image_statistics`): what live inputs are compared with. Of the
+            validation images alone.
     """
 
     values: dict[str, float]
@@ -217,6 +265,7 @@ class Accuracy(Frozen):
     corrupted_images: int = 0
     sets: dict[str, Accuracy] = Field(default_factory=dict)
     slices: dict[str, Slicing] = Field(default_factory=dict)
+    inputs: dict[str, Sketch] = Field(default_factory=dict)
 
     def on(self, name: str) -> Accuracy | None:
         """The evaluation of a set, itself for ""; None where there is none."""
@@ -230,10 +279,12 @@ class Accuracy(Frozen):
             return accuracy.model_copy(update={"sets": self.sets})
         return self.model_copy(update={"sets": {**self.sets, name: accuracy}})
 
-    def without_slices(self) -> Accuracy:
-        """The same without slices, which follow from the images: what a baseline keeps."""
-        sets = {name: one.without_slices() for name, one in self.sets.items()}
-        return self.model_copy(update={"slices": {}, "sets": sets})
+    def to_keep(self) -> Accuracy:
+        """The same without slices and inputs, which follow from the images: what a baseline
+        keeps.
+        """
+        sets = {name: one.to_keep() for name, one in self.sets.items()}
+        return self.model_copy(update={"slices": {}, "inputs": {}, "sets": sets})
 
     def unscored(self) -> dict[str, str]:
         """Why scores of the images and of the sets have no value, by metric."""
@@ -254,6 +305,8 @@ class Accuracy(Frozen):
             self.matches.check()
         for slicing in self.slices.values():
             slicing.check(self.images)
+        for sketch in self.inputs.values():
+            sketch.check()
         for accuracy in self.sets.values():
             accuracy.check()
 

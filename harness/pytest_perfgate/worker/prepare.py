@@ -31,6 +31,7 @@ from pytest_perfgate.worker import counting
 from pytest_perfgate.worker.corrupted_evaluation import CleanEvaluation, with_corrupted
 from pytest_perfgate.worker.failures import failure
 from pytest_perfgate.worker.folds import cross_validated
+from pytest_perfgate.worker.input_statistics import InputStatistics
 from pytest_perfgate.worker.loading import preload
 from pytest_perfgate.worker.protocol import Prepared, PrepareJob, Send
 from pytest_perfgate.worker.reference_check import below_minimum, doubt_by_trial, doubt_of
@@ -303,10 +304,12 @@ def _evaluate(
         validation = data.split(VALIDATION)
         predictions: list[Any] = []
         recorder, chosen = OutputRecorder(_length(data)), _chosen(data)
+        inputs = InputStatistics()
         run, starts = FrameRun(data.pipeline, session), starts_of(data.task, validation)
         total = len(validation.images)
         for index in range(total):
             image = np.array(validation.images[index])
+            inputs.add(image)
             turn = run.step([image], begins=int(index in starts))
             refuse_void(turn.outputs, index)
             if index in chosen:
@@ -329,7 +332,7 @@ def _evaluate(
         session.close()
     refuse_missing(data, accuracy)
     seconds = round(time.perf_counter() - start, 3)
-    accuracy = accuracy.model_copy(update={"seconds": seconds})
+    accuracy = accuracy.model_copy(update={"seconds": seconds, "inputs": inputs.sketches()})
     evaluation = _Evaluation(accuracy=accuracy, facts=facts, load_time_cold=cold, tried=tried)
     return evaluation, data.task.pack(predictions), recorder.finish()
 
