@@ -152,6 +152,17 @@ def test_a_late_generator_measures_nothing_of_its_run(monkeypatch: pytest.Monkey
         assert math.isnan(following["error_rate"])
 
 
+@pytest.mark.usefixtures("never_late")
+def test_a_rate_whose_answers_cannot_be_read_is_not_kept() -> None:
+    """An overloaded service that is quick to send a part of an answer, with the status 200."""
+    mode = Mode()
+    options = {"scenario": "server", "requests": 10, "latency_limit": "2 s"}
+    with measured(mode, rate=2_000.0, **options) as (work, _, _):
+        assert work._find_max_rate(2_000.0).kept
+        mode.short = 4
+        assert work._find_max_rate(2_000.0).kept is None
+
+
 def test_pre_processing_is_no_part_of_the_first_response(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its clock runs from where the session begins to open: all images are ready by then."""
     events: list[str] = []

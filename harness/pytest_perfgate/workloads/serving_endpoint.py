@@ -6,6 +6,7 @@ import itertools
 import statistics
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from typing_extensions import override
@@ -141,9 +142,21 @@ class AtEndpoint(Work):
         def run(rate: float) -> tuple[int, int] | None:
             count = max(_PROVEN, self._options.requests)
             result, late = self._run(count, rate, next(seeds), tries=1, judged=False)
-            return None if late else (result.slow(limit), count)
+            return None if late else (self._with_unreadable(result).slow(limit), count)
 
         return find_max_rate(run, start, self._options.search_runs)
+
+    def _with_unreadable(self, run: LoadRun) -> LoadRun:
+        """The run in which an answer that cannot be read is a failure: an overloaded service that
+        is quick to say something else keeps no rate.
+        """
+        errors = dict(run.errors)
+        for number, answer in run.answers.items():
+            try:
+                self.session.decoded(self._client, number, answer)
+            except PerfgateError as error:
+                errors[number] = error.problem
+        return replace(run, errors=errors)
 
     def _run(
         self, requests: int, rate: float, seed: int, tries: int = _TRIES, *, judged: bool = True
