@@ -44,7 +44,9 @@ runtime = { name = "paced", pace = PACE, shift = { search = { choices = [0, 9] }
 search  = { trials = 20, seed = 1 }
 [recipe.budgets]
 map = { drop = 0.05 }
-""".replace("PACE", "{ search = { low = 0.002, high = 0.008, step = 0.006 } }")
+"""
+PACE = "{ search = { low = 0.002, high = 0.008, step = 0.006 } }"
+SUITE = SUITE.replace("PACE", PACE)
 
 
 @pytest.fixture
@@ -183,3 +185,24 @@ def test_a_search_that_chose_nothing_had_no_effect(searched: Project) -> None:
     result = searched.run(*SEARCH, "-k", "searched")
     assert searched.verdicts() == {"searched-map": "ERROR"}
     said(result, "the search had no effect: 1 of 4 trials ended in 0.1 s")
+
+
+@pytest.mark.slow
+def test_values_for_a_score_are_chosen_by_a_set_of_their_own(searched: Project) -> None:
+    """The best on the set wins, without a launch of its own; verdicts are on the validation
+    images.
+    """
+    text = SUITE.replace(PACE, "0.002").replace("seed = 1", 'metric = "map@tuning"')
+    tuning = '[suite.data.sets]\ntuning = { images = "calibration", annotations = "ANNOTATIONS" }'
+    tuning = tuning.replace("ANNOTATIONS", "calibration.json")
+    searched.write(text.replace("[[recipe]]", f"{tuning}\n\n[[recipe]]", 1))
+    result = searched.run(*SEARCH, "-k", "searched")
+    search = recipe(searched)["search"]
+    assert (search["metric"], search["unit"]) == ("map@tuning", "score")
+    by_shift = {trial["values"]["runtime.shift"]: trial for trial in search["trials"]}
+    plain, shifted = by_shift[0], by_shift[9]
+    assert search["winner"] == plain["number"]
+    assert plain["ratio"] == 0.0 < shifted["ratio"]
+    assert plain["levels"] == shifted["levels"] == {}
+    assert searched.verdicts() == {"searched-map": "PASS"}
+    said(result, "highest map@tuning", "map@tuning 1.0000 (+0.0000)", "which won")

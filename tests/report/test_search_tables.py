@@ -9,6 +9,7 @@ from pytest_perfgate.records.search import Search, Trial
 from pytest_perfgate.records.session import SessionRecord
 from pytest_perfgate.report import terminal
 from pytest_perfgate.report.page import render
+from pytest_perfgate.report.search_tables import tables
 
 from tests.report import sessions
 from tests.report.sessions import HOSTILE, METRICS
@@ -63,6 +64,26 @@ def test_the_page_has_every_trial_the_front_and_the_curves() -> None:
     assert table.index("<strong>won</strong>") < table.index("build: no")
     assert "5.00x" in table
     assert "pytest-perfgate freeze int8" in table
+
+
+def test_a_search_for_a_score_says_how_much_better() -> None:
+    """A score is compared by its difference, and is no speed."""
+    session = searched()
+    (suite, *_) = session.suites
+    (search,) = (recipe.search for recipe in suite.recipes if recipe.search is not None)
+    best = search.trials[1].model_copy(update={"ratio": -0.0125})
+    trials = (search.trials[0], best, *search.trials[2:])
+    change = {"metric": "map@tuning", "unit": "score", "trials": trials}
+    recipes = tuple(
+        recipe.model_copy(update={"search": search.model_copy(update=change)})
+        if recipe.search is not None
+        else recipe
+        for recipe in suite.recipes
+    )
+    (table,) = tables(suite.model_copy(update={"recipes": recipes}))
+    assert "better than fp32 by" in table.heads
+    assert table.rows[0].wins
+    assert "+0.0125" in table.rows[0].cells
 
 
 @pytest.mark.parametrize("text", HOSTILE[:6])

@@ -109,6 +109,23 @@ threads = 16
 map = { drop = 0.1 }
 """,
     ),
+    "a range within an option": (
+        f"""[[recipe]]
+name = "r"
+steps = [
+    {{ export = "onnx" }},
+    {{ finetune = 9, trainer_options = {{ mosaic = true, warmup = {RANGE} }} }},  # brief
+]
+search = {{ trials = 3 }}
+""",
+        """[[recipe]]
+name = "r"
+steps = [
+    { export = "onnx" },
+    { finetune = 9, trainer_options = { mosaic = true, warmup = 16 } },  # brief
+]
+""",
+    ),
     "quoted keys, and text like TOML": (
         """[[recipe]]
 "name" = "r"
@@ -131,6 +148,8 @@ def test_only_ranges_and_the_search_are_replaced(shape: str, end: str) -> None:
     place = "runtime.threads" if "runtime" in before else "steps[1].samples"
     if "quoted" in shape:
         place = "steps[0].samples"
+    if "within" in shape:
+        place = "steps[1].trainer_options.warmup"
     text = (HEAD + before + TAIL).replace("\n", end)
     outcome = frozen(text, "r", {place: 16}, "Found by a search.")
     note = "# Found by a search.\n"

@@ -222,10 +222,14 @@ def test_a_search_has_a_time_and_a_goal_that_it_can_have(
 
 
 def test_a_range_stands_in_place_of_a_whole_option(tmp_path: Path) -> None:
-    """Not inside of one, and not in place of a name."""
-    inside = SEARCHED.replace("{ search = { choices = [1, 2] } } }", "{ a = { search = {} } } }")
+    """Not in a list, not where a number stands, and not in place of a name."""
+    inside = SEARCHED.replace("{ search = { choices = [1, 2] } } }", "[{ search = {} }] }")
     reported = problem(read(tmp_path, DATA + inside), "found")
-    assert "a range replaces a whole option" in reported
+    assert "a range replaces a whole value" in reported
+    inside = SEARCHED.replace(
+        "{ search = { choices = [1, 2] } } }", "{ a = { search = { choices = [1, 2] } } } }"
+    )
+    assert "valid integer" in problem(read(tmp_path, DATA + inside), "found")
     named = SEARCHED.replace('name = "onnxruntime"', 'name = { search = { choices = ["a", "b"] } }')
     assert "a name cannot be a range" in problem(read(tmp_path, DATA + named), "found")
 

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import Field
 
 from pytest_perfgate.frozen import Frozen
+from pytest_perfgate.units import Unit
 
 
 class Trial(Frozen):
@@ -16,9 +17,9 @@ class Trial(Frozen):
         number: from 1 on, in the order in which they ended.
         values: by their places in the recipe.
         seconds: of build, evaluation and measurement.
-        level: of what is searched for (a time, a rate), in its unit; null: not measured.
-        ratio: what it is of the reference's, measured in the same launches, turned so that less is
-            better.
+        level: of what is searched for (a time, a rate, a score), in its unit; null: not measured.
+        ratio: what it is of the reference's, measured in the same launches; of a score the
+            difference, on the same images; both turned so that less is better.
         score: of the task's main metric; null: not evaluated.
         levels: of all other metrics that it was measured by, by name.
         constraints: budget to how far its limit is away, above zero: it is broken.
@@ -41,6 +42,13 @@ class Trial(Frozen):
     def feasible(self) -> bool:
         """Whether it keeps the budgets, and was measured."""
         return not self.reason and self.ratio is not None
+
+
+def beside(ratio: float, unit: str) -> str:
+    """A trial's ratio, of a goal in this unit, beside the reference: "1.84x as fast", and of a
+    score how much better it is, "+0.0120".
+    """
+    return f"{0.0 - ratio:+.4f}" if unit == Unit.SCORE else f"{1 / ratio:.2f}x as fast"
 
 
 class Search(Frozen):

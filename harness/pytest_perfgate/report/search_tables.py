@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_perfgate.metric import Metric, headlines
-from pytest_perfgate.records.search import Search, Trial
+from pytest_perfgate.records.search import Search, Trial, beside
 from pytest_perfgate.records.session import SuiteRecord
 from pytest_perfgate.report.drawing import (
     BLUE,
@@ -64,7 +64,9 @@ def tables(suite: SuiteRecord) -> list[Table]:
         heads = (
             *places,
             search.metric,
-            f"as fast as {search.reference}",
+            f"better than {search.reference} by"
+            if _of_score(search)
+            else f"as fast as {search.reference}",
             search.score,
             "seconds",
             "",
@@ -141,6 +143,10 @@ def _words(search: Search) -> str:
     return f"values of trial {best.number} ({_values(best.values)}), which won: {what}"
 
 
+def _of_score(search: Search) -> bool:
+    return search.unit == Unit.SCORE
+
+
 def _values(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{place} {show_plain(value)}" for place, value in values.items())
 
@@ -150,7 +156,7 @@ def _cells(trial: Trial, places: list[str], search: Search) -> tuple[str, ...]:
     return (
         *known,
         show(trial.level, Unit(search.unit)) if trial.level is not None else "",
-        f"{1 / trial.ratio:.2f}x" if trial.ratio is not None else "",
+        beside(trial.ratio, search.unit).partition(" ")[0] if trial.ratio is not None else "",
         f"{trial.score:.4f}" if trial.score is not None else "",
         f"{trial.seconds:.0f}",
         "won" if trial.number == search.winner else trial.reason,
@@ -227,12 +233,12 @@ def _scatter(search: Search) -> dict[str, Any] | None:
     """Every measured trial, feasible or not; None: there is none."""
     points = [
         {
-            "x": 1.0 / trial.ratio,
+            "x": -trial.ratio if _of_score(search) else 1.0 / trial.ratio,
             "y": trial.score,
             "state": _state(trial, search),
             "front": trial.number in search.front,
             "words": f"trial {trial.number}: {show(trial.level, Unit(search.unit))}, "
-            f"{1 / trial.ratio:.2f}x as fast, {search.score} {trial.score:.4f}; "
+            f"{beside(trial.ratio, search.unit)}, {search.score} {trial.score:.4f}; "
             f"{_values(trial.values)}" + (f"; {trial.reason}" if trial.reason else ""),
         }
         for trial in search.trials
@@ -242,6 +248,8 @@ def _scatter(search: Search) -> dict[str, Any] | None:
         return None
     scale = {"zero": False, "padding": 20}
     faster = f"times as fast as {search.reference} by {search.metric} (right is better)"
+    if _of_score(search):
+        faster = f"{search.metric} better than {search.reference} by (right is better)"
     x = number_axis("x", faster, scale=scale)
     y = number_axis("y", f"{search.score} (up is better)", scale=scale, axis={"format": ".3f"})
     return {

@@ -92,10 +92,15 @@ def _filled(raw: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _place(entry: Any, place: str) -> tuple[Any, str]:
-    """What holds the option at `place` of an entry, plain or of tomlkit: `steps[1].samples`."""
-    part, _, option = place.partition(".")
+    """What holds the option at `place` of an entry, plain or of tomlkit: `steps[1].samples`,
+    `steps[1].trainer_options.warmup`.
+    """
+    part, *above, option = place.split(".")
     step = _STEP.fullmatch(part)
-    return (entry["steps"][int(step[1])] if step else entry[part]), option
+    holder = entry["steps"][int(step[1])] if step else entry[part]
+    for name in above:
+        holder = holder[name]
+    return holder, option
 
 
 def _of_several(recipes: list[dict[str, Any]], name: str) -> tuple[dict[str, Any], Any]:

@@ -23,7 +23,7 @@ from pytest_perfgate.measure.preparation import Arm, Progress
 from pytest_perfgate.metric import Better, Metric
 from pytest_perfgate.records.recipe import Recipe, SearchSpec, Suite
 from pytest_perfgate.records.recipe_record import Failure
-from pytest_perfgate.records.search import Search, Trial
+from pytest_perfgate.records.search import Search, Trial, beside
 from pytest_perfgate.records.settings import Settings
 from pytest_perfgate.search.study import Study, front, winner
 from pytest_perfgate.search.trials import Goal, Trials, goal_of
@@ -227,8 +227,9 @@ class _OneSearch:
     def _where(self) -> str:
         done = self._study.trials
         best = winner(done)
-        fastest = f", best {1 / best.ratio:.2f}x as fast" if best and best.ratio else ""
-        return f"trial {len(done) + 1} of {self._study.allowed}{fastest} "
+        unit = self._goal.metric.unit
+        so_far = f", best {beside(best.ratio, unit)}" if best and best.ratio is not None else ""
+        return f"trial {len(done) + 1} of {self._study.allowed}{so_far} "
 
     def _summary(self, trial: Trial) -> str:
         """A finished trial in a line."""
@@ -237,7 +238,7 @@ class _OneSearch:
             what = "not measured"
         else:
             unit = self._goal.metric.unit
-            times = f"{1 / trial.ratio:.2f}x as fast"
+            times = beside(trial.ratio, unit)
             what = f"{self._goal.metric.name} {show(trial.level, unit)} ({times})"
         if trial.score is not None:
             what += f", {self._goal.score.name} {trial.score:.4f}"

@@ -40,7 +40,7 @@ class Goal:
     """What a search is for: the metric that becomes as good as it can, and what holds it.
 
     Attributes:
-        metric: a time or a rate.
+        metric: a time, a rate, or a score of a further validation set.
         score: the task's main metric, which is shown beside it.
         budgets: the others that a trial tells of, without what compares with a baseline.
     """
@@ -64,8 +64,8 @@ def goal_of(recipe: Recipe, metrics: Mapping[str, Metric], machine: Machine) -> 
 
 def _holds(metric: Metric, goal: Metric) -> bool:
     """Whether a budget on it holds a search: nothing that takes a long run of its own."""
-    by_launches = metric.rule is Rule.LAUNCHES and metric is not goal
-    return metric.rule in {Rule.IMAGES, Rule.EXACT} or by_launches
+    known = {Rule.IMAGES, Rule.EXACT, Rule.LAUNCHES}
+    return metric.rule in known and metric is not goal
 
 
 class Trials:
@@ -109,7 +109,9 @@ class Trials:
         if self._bench.alive([label]):
             metrics = {self._goal.metric.name, *(budget.metric for budget in self._goal.budgets)}
             both = [label, recipe.reference]
-            for launch in range(LAUNCHES):
+            # Scores and sizes are known already.
+            known = all(self._metrics[name].rule in {Rule.IMAGES, Rule.EXACT} for name in metrics)
+            for launch in range(0 if known else LAUNCHES):
                 self._bench.launch(
                     [(label, recipe.reference)],
                     note,
@@ -157,8 +159,15 @@ class Trials:
         return min(limits, default=None)
 
     def _ratio(self, record: RecipeRecord) -> float | None:
-        """Beside the reference in the same launches; less is better, whatever the metric's way."""
+        """Beside the reference in the same launches, of a score on the same images; less is
+        better, whatever the metric's way (see `Trial.ratio`).
+        """
         reference = self._bench.record(record.reference)
+        if self._goal.metric.rule is Rule.IMAGES:
+            ours, theirs = (level(one, self._goal.metric) for one in (record, reference))
+            if ours is None or theirs is None:
+                return None
+            return ours - theirs if self._goal.metric.better is Better.LOWER else theirs - ours
         logs = log_ratios(self._goal.metric, record, reference)
         if not logs:
             return None

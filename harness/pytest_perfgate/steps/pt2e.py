@@ -27,7 +27,7 @@ from pytest_perfgate.steps.training import Course, TrainingOptions, course_facts
 _CALIBRATION = "calibration"
 _LARGEST_BATCH = 1024
 _STATIC_ONLY = frozenset({"samples"})
-_QAT_ONLY = frozenset({"steps", "learning_rate", "batch_size", "data", "device"})
+_QAT_ONLY = frozenset({"trainer_options", "steps", "learning_rate", "batch_size", "data", "device"})
 
 
 _QUANTIZABLE = frozenset({"conv1d", "conv2d", "conv3d", "linear"})

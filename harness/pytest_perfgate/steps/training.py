@@ -18,13 +18,16 @@ from pydantic import (
 )
 
 from pytest_perfgate.artifact import OptionsModel, data_source
-from pytest_perfgate.errors import BuildError
+from pytest_perfgate.errors import BuildError, RecipeError
 from pytest_perfgate.steps import training_device
+from pytest_perfgate.steps.trainer_options import plain, signature_of
 from pytest_perfgate.steps.training_checkpoints import Checkpoints
 from pytest_perfgate.steps.training_precision import Mixed
 
 CONTRACT = "fit(module, data, *, steps, learning_rate, batch_size, seed, course) -> module"
-"""How a suite's trainer is called."""
+"""How a suite's trainer is called; arguments of its own come behind."""
+
+_LATER = {"device", "trainer_options"}
 
 TRAINING_LOSS = "training_loss"
 
@@ -45,19 +48,31 @@ class TrainingOptions(OptionsModel):
     device: Literal["cpu", "cuda"] = Field(
         "cpu", description="device of the training; without a GPU, `cuda` skips the recipe"
     )
+    trainer_options: dict[str, Any] = Field(
+        {}, description="further keyword arguments of the trainer, in the types of its signature"
+    )
 
     @model_serializer(mode="wrap")
-    def _without_default_device(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without the default device: artifacts that were trained before are found again."""
+    def _without_later_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without the defaults of options that came later: artifacts that were trained before are
+        found again.
+        """
         fields: dict[str, Any] = handler(self)
-        if fields.get("device") == training_device.CPU:
-            del fields["device"]
+        declared = type(self).model_fields
+        for name in _LATER & fields.keys():
+            if getattr(self, name) == declared[name].get_default():
+                del fields[name]
         return fields
 
     @field_validator("data")
     @classmethod
     def _known(cls, value: str) -> str:
         return data_source(value)
+
+    @field_validator("trainer_options")
+    @classmethod
+    def _plain(cls, value: dict[str, Any]) -> dict[str, Any]:
+        return plain(value)
 
 
 class Course:
@@ -243,6 +258,7 @@ def train(
     if trainer is None:
         raise BuildError("the suite names no trainer", where="suite.trainer", valid=CONTRACT)
     arguments = {
+        **_own_arguments(trainer, options),
         "steps": options.steps,
         "learning_rate": options.learning_rate,
         "batch_size": options.batch_size,
@@ -274,6 +290,16 @@ def train(
         )
     # Wherever the trainer left it: what follows reads it on the CPU.
     return trained.to(training_device.CPU)
+
+
+def _own_arguments(trainer: Callable[..., Any], options: TrainingOptions) -> dict[str, Any]:
+    """Those that the recipe has for the trainer, in the types of its signature."""
+    try:
+        return signature_of(trainer).check(options.trainer_options)
+    except RecipeError as error:
+        raise BuildError(
+            error.problem, where=error.where, valid=error.valid, next_step=error.next_step
+        ) from error
 
 
 def course_facts(course: Course) -> dict[str, Any]:

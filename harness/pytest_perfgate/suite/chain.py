@@ -19,6 +19,7 @@ from pytest_perfgate.sources import Fence
 from pytest_perfgate.sources.conversions import refuse_saved_model
 from pytest_perfgate.sources.naming import source_of, valid_names
 from pytest_perfgate.steps import Step
+from pytest_perfgate.steps.trainer_options import OPTION, TrainerSignature
 from pytest_perfgate.suite.tables import NAME, Place, RecipeTable, SuiteTable
 from pytest_perfgate.workloads import Workload
 
@@ -130,9 +131,11 @@ def read_step(
     kind: str,
     suite: SuiteTable,
     before: Collection[str] = (),
+    trainer: TrainerSignature | None = None,
 ) -> tuple[StepSpec, str]:
     """One link of a chain and the kind of artifact it gives; `kind` is what comes before it,
-    and `before` the names of the steps before it.
+    `before` the names of the steps before it, and `trainer` what the suite's trainer takes, None
+    where that is not known at reading.
 
     Raises:
         RecipeError: there is no such step, an option is wrong, or it does not fit here.
@@ -177,6 +180,16 @@ def read_step(
             where,
             next_step='add trainer = "package.module:function" to [suite]',
         )
+    if step.trains_with(options) and trainer is not None:
+        try:
+            trainer.check(getattr(options, OPTION, {}))
+        except RecipeError as error:
+            raise place.error(
+                error.problem,
+                f"{where}.{error.where}",
+                valid=error.valid,
+                next_step=error.next_step,
+            ) from None
     return StepSpec(name, options.model_dump(mode="json")), step.produces
 
 

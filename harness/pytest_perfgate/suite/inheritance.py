@@ -20,6 +20,7 @@ from pytest_perfgate.records.recipe import (
     StepSpec,
 )
 from pytest_perfgate.sources.naming import source_of
+from pytest_perfgate.steps.trainer_options import TrainerSignature
 from pytest_perfgate.suite.budgets import read_budgets
 from pytest_perfgate.suite.chain import (
     WorkloadAt,
@@ -75,6 +76,7 @@ class Inheritance:
         recipes: RecipeTables,
         scopes: Sequence[Scope] = (),
         shift: Shift | None = None,
+        trainer: TrainerSignature | None = None,
     ) -> None:
         self._place = place
         self._suite = suite
@@ -83,6 +85,7 @@ class Inheritance:
         self._recipes = recipes
         self._scopes = scopes
         self._shift = shift
+        self._trainer = trainer
         self._prefixes: dict[str, _Prefix] = {}
 
     def order(self) -> list[str]:
@@ -123,7 +126,7 @@ class Inheritance:
         kind = parent.kind if parent else self._gives
         for index, raw in enumerate(table.steps):
             where = f"recipe {name!r}: steps[{index}]"
-            spec, kind = read_step(self._place, raw, where, kind, self._suite, steps)
+            spec, kind = read_step(self._place, raw, where, kind, self._suite, steps, self._trainer)
             chain.append(spec)
             steps |= {spec.name}
         runtime = parent.runtime if parent else None
@@ -195,7 +198,13 @@ class Inheritance:
         added = steps_of_workload(prefix.workload.spec)
         for raw in added:
             spec, kind = read_step(
-                self._place, raw, prefix.workload.where, kind, self._suite, steps
+                self._place,
+                raw,
+                prefix.workload.where,
+                kind,
+                self._suite,
+                steps,
+                self._trainer,
             )
             chain.append(spec)
             steps |= {spec.name}

@@ -2,6 +2,7 @@
 
 A range stands wherever a step's, the runtime's or the workload's option may stand:
 `pruning_ratio = { search = { low = 0.1, high = 0.8 } }`, or `{ search = { choices = [8, 16] } }`.
+Within an option that is a table, one may stand for a value: `trainer_options.warmup`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 
 from pytest_perfgate import registry
 from pytest_perfgate.errors import PerfgateError, suggestion
-from pytest_perfgate.metric import Metric, Rule
+from pytest_perfgate.metric import Metric, Over, Rule
 from pytest_perfgate.records.recipe import LimitKind, Range, Recipe, SearchSpec
 from pytest_perfgate.suite.tables import ChoicesTable, NumbersTable, Place, RecipeTable
 from pytest_perfgate.units import Unit, parse
@@ -35,15 +36,18 @@ def taken(place: Place, table: RecipeTable) -> tuple[RecipeTable, tuple[Range, .
     spans = []
     for key, value in _options(table):
         where = f"recipe {table.name!r}: {key}"
-        if is_range(value):
-            if key.endswith(".name"):
+        if is_range(value) and (key.count(".") == 1 or isinstance(value[MARK], dict)):
+            if key.endswith(".name") and key.count(".") == 1:
                 raise place.error(
                     "a name cannot be a range", where, next_step="write a recipe of each"
                 )
             spans.append(_read(place, key, value[MARK], where))
         elif _hidden(value):
             raise place.error(
-                "a range replaces a whole option, not a part of one", where, valid=_LIKE
+                "a range replaces a whole value: no part of a list, nor of a table with dotted "
+                "names",
+                where,
+                valid=_LIKE,
             )
     return filled(table, {span.place: ends(span)[0] for span in spans}), tuple(spans)
 
@@ -56,8 +60,12 @@ def filled(table: RecipeTable, values: Mapping[str, Any]) -> RecipeTable:
     parts: dict[str, Any] = {"runtime": runtime, "workload": workload}
     parts |= {f"steps[{index}]": step for index, step in enumerate(steps)}
     for key, value in values.items():
-        part, _, option = key.partition(".")
-        parts[part][option] = value
+        part, *above, option = key.split(".")
+        holder = parts[part]
+        for name in above:  # a copy of each: the table that was read stays as it is
+            holder[name] = dict(holder[name])
+            holder = holder[name]
+        holder[option] = value
     return table.model_copy(update={"steps": steps, "runtime": runtime, "workload": workload})
 
 
@@ -139,13 +147,14 @@ def read_search(
             where,
             next_step="put the ranges into a recipe that is derived from it (from)",
         )
+    goal = _goal(place, table.search.metric, recipe, metrics, measured, f"{where}.metric")
     held = [
         budget.metric
         for budget in recipe.budgets
         if metrics[budget.metric].rule is Rule.IMAGES
         and any(limit.kind is not LimitKind.REGRESSION for limit in budget.limits)
     ]
-    if not held:
+    if not held and metrics[goal].rule is not Rule.IMAGES:
         scores = ", ".join(name for name, metric in metrics.items() if metric.rule is Rule.IMAGES)
         raise place.error(
             "no budget on accuracy: the fastest recipe may be one that detects nothing",
@@ -160,7 +169,6 @@ def read_search(
             raise place.error(error.problem, f"{where}.seconds", valid=error.valid) from None
         if seconds <= 0:
             raise place.error(f"{table.search.seconds!r} is not above 0", f"{where}.seconds")
-    goal = _goal(place, table.search.metric, recipe, metrics, measured, f"{where}.metric")
     return SearchSpec(ranges, table.search.trials, goal, seconds, table.search.seed)
 
 
@@ -173,33 +181,57 @@ def _goal(
     where: str,
 ) -> str:
     """The metric that a search is for."""
-    known = [
+    times = [
         name
         for name, metric in metrics.items()
         if name in measured
         and metric.rule is Rule.LAUNCHES
         and metric.unit in {Unit.SECONDS, Unit.IMAGES_PER_SECOND}
     ]
+    # Of the validation images the best of many trials would be chosen by what it is judged on.
+    scores = [
+        name
+        for name, metric in metrics.items()
+        if metric.rule is Rule.IMAGES
+        and metric.over is Over.SET
+        and not metric.against_reference
+        and metric.score_name in measured
+    ]
     workload = registry.find(registry.WORKLOADS, recipe.workload.name)
     name = written or workload.goal
-    if name not in known:
+    if name in times or name in scores:
+        return name
+    if name in metrics and metrics[name].rule is Rule.IMAGES and not metrics[name].of_set:
         raise place.error(
-            f"{name!r} is not a time or rate of its workload",
+            f"{name!r} is of the images that the budgets are judged on: the best of many trials "
+            "would be best by chance too",
             where,
-            valid=suggestion(name, known),
+            valid=", ".join(scores) or f'"{name}@tuning", with a set `tuning` in [suite.data.sets]',
         )
-    return name
+    raise place.error(
+        f"{name!r} is not a time or rate of its workload, nor a score of a set",
+        where,
+        valid=suggestion(name, [*times, *scores]),
+    )
 
 
 def _options(table: RecipeTable) -> Iterator[tuple[str, Any]]:
-    for index, step in enumerate(table.steps):
-        for key, value in step.items():
-            yield f"steps[{index}].{key}", value
-    for part in ("runtime", "workload"):
-        written = getattr(table, part)
+    """Options with their places; of those that are tables and hold a range, the values inside."""
+    tables = {f"steps[{index}]": step for index, step in enumerate(table.steps)}
+    tables |= {part: getattr(table, part) for part in ("runtime", "workload")}
+    for part, written in tables.items():
         if isinstance(written, dict):
             for key, value in written.items():
-                yield f"{part}.{key}", value
+                yield from _within(f"{part}.{key}", value)
+
+
+def _within(place: str, value: Any) -> Iterator[tuple[str, Any]]:
+    # A name with a dot has no place of its own: places are parted by dots.
+    if isinstance(value, dict) and not is_range(value) and not any("." in key for key in value):
+        for key, inner in value.items():
+            yield from _within(f"{place}.{key}", inner)
+    else:
+        yield place, value
 
 
 def _hidden(value: Any) -> bool:

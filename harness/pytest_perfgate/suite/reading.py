@@ -27,6 +27,7 @@ from pytest_perfgate.suite.recipe_tables import RecipeTables, read_recipe_tables
 from pytest_perfgate.suite.scopes import read_shift, read_slices
 from pytest_perfgate.suite.suite_table import read_suite_table
 from pytest_perfgate.suite.tables import Place
+from pytest_perfgate.suite.trainer_signature import read_signature
 from pytest_perfgate.workloads import Workload
 
 _DEEPEST = 32
@@ -156,7 +157,8 @@ def _read(
     except PerfgateError as error:
         return SuiteFile(file, None, (error,))
     tables = read_recipe_tables(place, data.get("recipe", []), values)
-    inheritance = Inheritance(place, table, model, metrics, tables, scopes, shift)
+    trainer = read_signature(table.trainer, root) if table.trainer else None
+    inheritance = Inheritance(place, table, model, metrics, tables, scopes, shift, trainer)
     recipes: dict[str, Recipe] = {}
     for name in inheritance.order():
         if name in tables.problems:

@@ -140,7 +140,9 @@ class SearchTable(_Strict):
         None, description='time after which no trial begins, such as "10 min"'
     )
     metric: str | None = Field(
-        None, description="the time or rate to optimize; default: the workload's"
+        None,
+        description="the time or rate to optimize, or a score of a further validation set, such as "
+        "map@tuning; default: the workload's",
     )
     seed: int = Field(0, ge=0, description="seed of the search")
 
