@@ -25,11 +25,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pytest_perfgate.files import put
 from pytest_perfgate.history.analysis import analyse
+from pytest_perfgate.history.engine import connect
 from pytest_perfgate.history.findings import Choices
 from pytest_perfgate.history.nights import Series, read
 from pytest_perfgate.history.page import render
 from pytest_perfgate.history.rows import COLUMNS, YARDSTICK
-from pytest_perfgate.history.store import History, connect
+from pytest_perfgate.history.store import History
 from pytest_perfgate.history.watch import watch
 from pytest_perfgate.machine.fingerprint import this_environment, this_machine
 from pytest_perfgate.metric import PERFORMANCE, Better, Metric, Rule
@@ -220,7 +221,7 @@ def _write(store: History, head: dict[str, Any], columns: dict[str, NDArray[Any]
     (store.folder / month).mkdir(parents=True, exist_ok=True)
     values = [head[name] for name in COLUMNS if name in head]
     file = store.folder / month / f"{head['session']}-synthetic.parquet"
-    with tempfile.TemporaryDirectory() as scratch, connect() as engine:
+    with tempfile.TemporaryDirectory() as scratch, connect("the history", "history") as engine:
         rows = Path(scratch, "rows.parquet")
         engine.register("night_rows", columns)
         engine.execute(f"COPY night_rows TO '{rows}' (FORMAT parquet)")

@@ -14,14 +14,15 @@ import hashlib
 import json
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pytest_perfgate.errors import HistoryError, MissingPackage
+from pytest_perfgate.errors import HistoryError
 from pytest_perfgate.files import replacing, writing
+from pytest_perfgate.history.engine import connect, patterns, quoted, struct
 from pytest_perfgate.history.rows import COLUMNS, of_session
 from pytest_perfgate.metric import Metric
 from pytest_perfgate.records.session import SessionRecord
@@ -36,9 +37,7 @@ _Result = TypeVar("_Result")
 _LARGEST = 2 * 2**30
 """Bytes that a file may unpack to: 450,000 rows of 40 columns are a tenth of them."""
 _MARK = "perfgate_history"  # the key in a file's metadata that tells it from foreign ones
-_PATTERN = re.compile(r"[*?\[]")
 _NAME = re.compile(r"[^A-Za-z0-9._-]+")
-INSTALL = "python -m pip install 'pytest-perfgate[history]'"
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ class History(contextlib.ExitStack):
 
     def __post_init__(self) -> None:
         super().__init__()
-        self._engine = self.enter_context(contextlib.closing(connect()))
+        self._engine = self.enter_context(contextlib.closing(connect("the history", "history")))
         self._views: set[str] = set()
 
     # -- writing ---------------------------------------------------------------------------
@@ -91,7 +90,7 @@ class History(contextlib.ExitStack):
             lines = Path(scratch, "rows.json")
             lines.write_text(rows, encoding="utf-8")
             self.export(
-                f"FROM read_json(?, format = 'newline_delimited', columns = {_struct(COLUMNS)})",
+                f"FROM read_json(?, format = 'newline_delimited', columns = {struct(COLUMNS)})",
                 [str(lines)],
                 file,
             )
@@ -107,7 +106,7 @@ class History(contextlib.ExitStack):
         import duckdb
 
         with _writing(file.parent), replacing(file) as part:
-            target = _quoted(str(part))
+            target = quoted(str(part))
             try:
                 self._engine.execute(
                     f"COPY (SELECT {_names()} FROM ({query})) TO {target} (FORMAT parquet, "  # noqa: S608 - columns and quoted paths
@@ -143,7 +142,7 @@ class History(contextlib.ExitStack):
             digest = hashlib.sha256(repr(keys).encode()).hexdigest()[:12]
             whole = folder / f"compacted-{digest}.parquet"
             if whole not in old:
-                self.export(f"FROM ({_ONCE}) ORDER BY ALL", [_texts(old)] * 2, whole)
+                self.export(f"FROM ({_ONCE}) ORDER BY ALL", [patterns(old)] * 2, whole)
             with _writing(folder):
                 for file in old:
                     if file != whole:
@@ -208,9 +207,9 @@ class History(contextlib.ExitStack):
     def _make_view(self, name: str) -> int:
         files = self.files()
         if files:
-            quoted = "[" + ", ".join(map(_quoted, _texts(files))) + "]"
+            listed = "[" + ", ".join(map(quoted, patterns(files))) + "]"
             rows = _ONCE if self._twice(files) else _ALL
-            self._engine.execute(f"CREATE OR REPLACE VIEW {name} AS {rows.replace('?', quoted)}")
+            self._engine.execute(f"CREATE OR REPLACE VIEW {name} AS {rows.replace('?', listed)}")
         else:
             empty = ", ".join(f'NULL::{kind} AS "{column}"' for column, kind in COLUMNS.items())
             self._engine.execute(f"CREATE OR REPLACE VIEW {name} AS SELECT {empty} WHERE false")
@@ -267,7 +266,7 @@ class History(contextlib.ExitStack):
         for file in self.files():
             try:
                 rows = f"SELECT max(hash(COLUMNS(*))) FROM ({_ALL})"  # noqa: S608 - names of columns
-                self._engine.execute(rows, [_texts([file])]).fetchall()
+                self._engine.execute(rows, [patterns([file])]).fetchall()
             except (duckdb.Error, UnicodeDecodeError) as error:
                 self.unread.append(_damaged(file, error))
         return len(self.unread) - count
@@ -277,7 +276,7 @@ class History(contextlib.ExitStack):
             return {}
         rows = self._engine.execute(
             "SELECT file_name, decode(value) FROM parquet_kv_metadata(?) WHERE decode(key) = ?",
-            [_texts(files), _MARK],
+            [patterns(files), _MARK],
         ).fetchall()
         return {Path(file): version for file, version in rows}
 
@@ -290,7 +289,7 @@ class History(contextlib.ExitStack):
         rows = self._engine.execute(
             "SELECT file_name, sum(total_uncompressed_size + 8 * num_values) "
             "FROM parquet_metadata(?) GROUP BY file_name",
-            [_texts(files)],
+            [patterns(files)],
         ).fetchall()
         return {Path(file): int(size) for file, size in rows}
 
@@ -299,7 +298,7 @@ class History(contextlib.ExitStack):
         row = self._engine.execute(
             "SELECT 1 FROM read_parquet(?, filename = true) GROUP BY session, machine "
             "HAVING count(DISTINCT filename) > 1 LIMIT 1",
-            [_texts(files)],
+            [patterns(files)],
         ).fetchone()
         return row is not None
 
@@ -316,7 +315,7 @@ class History(contextlib.ExitStack):
         if not files:
             return []
         keys: list[tuple[str, str]] = self._engine.execute(
-            "SELECT DISTINCT session, machine FROM read_parquet(?) ORDER BY ALL", [_texts(files)]
+            "SELECT DISTINCT session, machine FROM read_parquet(?) ORDER BY ALL", [patterns(files)]
         ).fetchall()
         return keys
 
@@ -345,24 +344,6 @@ _ONCE = f"""
 """Every row of some files, a session that is in several from the first of them only."""
 
 
-def connect() -> duckdb.DuckDBPyConnection:
-    """An engine in memory that loads no extension and reads nothing by itself.
-
-    Raises:
-        MissingPackage: DuckDB is not installed.
-    """
-    try:
-        import duckdb
-    except ImportError as error:
-        raise MissingPackage("the history needs duckdb", next_step=INSTALL) from error
-    return duckdb.connect(
-        config={
-            "autoinstall_known_extensions": "false",
-            "autoload_known_extensions": "false",
-        }
-    )
-
-
 def _writing(folder: Path) -> contextlib.AbstractContextManager[None]:
     remedy = "free the disk or make the folder writable, or name another: --perf-history=DIR"
     return writing(folder, "the history", HistoryError, next_step=remedy)
@@ -370,16 +351,3 @@ def _writing(folder: Path) -> contextlib.AbstractContextManager[None]:
 
 def _names() -> str:
     return ", ".join(f'"{name}"::{kind} AS "{name}"' for name, kind in COLUMNS.items())
-
-
-def _struct(columns: Mapping[str, str]) -> str:
-    return "{" + ", ".join(f"'{name}': '{kind}'" for name, kind in columns.items()) + "}"
-
-
-def _texts(files: Iterable[Path]) -> list[str]:
-    """Names that DuckDB reads: it takes every name for a pattern."""
-    return [_PATTERN.sub(r"[\g<0>]", str(file)) for file in files]
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
