@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 from pytest_perfgate.building import cache_contents
 from pytest_perfgate.errors import FetchError
-from pytest_perfgate.locations import cache, child, fetching, object_stores
-from pytest_perfgate.locations.fetching import Place, fetched, lock
+from pytest_perfgate.locations import cache, child, client, fetching, object_stores
+from pytest_perfgate.locations.client import Place
+from pytest_perfgate.locations.fetching import fetched, lock
 from pytest_perfgate.locations.transfer import Answer, Order
 from pytest_perfgate.locations.url import parse
 from pytest_perfgate.records.location import Fetched, Locked, LockedFile
@@ -53,7 +54,7 @@ def here(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Fetches in this process: what it does is the same, and no interpreter starts."""
-    monkeypatch.setattr(fetching, "_carried_out", lambda order, *_: raised(child.carry_out(order)))
+    monkeypatch.setattr(fetching, "carried_out", lambda order, *_: raised(child.carry_out(order)))
 
 
 def raised(answer: Answer) -> Answer:
@@ -268,7 +269,7 @@ def test_a_silent_server_and_one_that_sends_too_much_are_ended(
     with pytest.raises(FetchError, match=r"no byte of http://\S+ came for 1 s"):
         get(web, tmp_path, silence=1.0)
     web.stalls.clear()
-    monkeypatch.setattr(fetching, "_SLACK", -len(CONTENT))
+    monkeypatch.setattr(client, "_SLACK", -len(CONTENT))
     web.cuts["/det.onnx"] = 1000
     with pytest.raises(FetchError, match="more than the 3,000,000 bytes"):
         get(web, tmp_path)

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from pytest_perfgate.errors import FetchError
 from pytest_perfgate.locations import child
-from pytest_perfgate.locations.fetching import Place, fetched, lock
+from pytest_perfgate.locations.client import Place
+from pytest_perfgate.locations.fetching import fetched, lock
 from pytest_perfgate.locations.transfer import Order
 from pytest_perfgate.locations.url import parse
 

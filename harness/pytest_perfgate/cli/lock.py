@@ -139,7 +139,8 @@ def _locations(file: Path, root: Path) -> dict[str, tuple[str, Location]]:
 
 
 def _fetched(named: tuple[str, Location], file: Path, cache: Path) -> Locked:
-    from pytest_perfgate.locations.fetching import Place, lock
+    from pytest_perfgate.locations.client import Place
+    from pytest_perfgate.locations.fetching import lock
     from pytest_perfgate.machine.cache_folders import keep_out_of_git
 
     key, location = named

@@ -3,60 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import IO
-
-from pydantic import TypeAdapter, ValidationError
 
 from pytest_perfgate.errors import FetchError
 from pytest_perfgate.files import digest_of
 from pytest_perfgate.locations import archives, cache
+from pytest_perfgate.locations.client import EVERY, Place, Progress, bytes_in, carried_out
 from pytest_perfgate.locations.lock_file import is_inside
-from pytest_perfgate.locations.transfer import Answer, Order
-from pytest_perfgate.locations.url import DVC, Location
+from pytest_perfgate.locations.transfer import Order
+from pytest_perfgate.locations.url import Location
 from pytest_perfgate.machine.cache_folders import locked as holding
 from pytest_perfgate.machine.cache_folders import own_folder, remove
 from pytest_perfgate.plain_text import without_secrets
 from pytest_perfgate.records.location import Fetched, Locked, LockedFile
 from pytest_perfgate.units import Unit, show
-
-Progress = Callable[[str], None]
-"""Shows what is being done now, one line."""
-
-SILENCE = 60.0
-"""Seconds without a byte after which a fetch has failed."""
-_SILENT_CLIENT = 3600.0
-"""The same for DVC, which gathers a file elsewhere before it gives it."""
-_SLACK = 1 << 20  # bytes of a client's own notes beside the files
-_EVERY = 0.1
-
-
-@dataclass(frozen=True)
-class Place:
-    """Who fetches, and from where.
-
-    Attributes:
-        cache: the folder of the cache.
-        suite: the suite's name, for messages.
-        repository: the folder that a path of DVC starts from.
-        revision: the commit of that repository, "" for its working tree.
-        progress: shows what is being done.
-        silence: seconds without a byte after which a fetch has failed.
-    """
-
-    cache: Path
-    suite: str
-    repository: Path
-    revision: str = ""
-    progress: Progress = lambda _: None
-    silence: float = SILENCE
 
 
 def fetched(location: Location, locked: Locked, place: Place) -> Fetched:
@@ -90,7 +53,7 @@ def lock(location: Location, place: Place, beside: Callable[[Path], Sequence[str
             if file.is_file() and file.suffix not in {".part", ".etag"}:
                 file.unlink()
         order = _order(location, parts, place)
-        first = _carried_out(order, None, place)
+        first = carried_out(order, None, place)
         names = (first.files[0], *beside(parts / cache.CONTENT / first.files[0]))
         for name in names:
             if not is_inside(name):
@@ -100,7 +63,7 @@ def lock(location: Location, place: Place, beside: Callable[[Path], Sequence[str
                     next_step="save both as one file: onnx.save(onnx.load(FILE), FILE)",
                 )
         if len(names) > 1:
-            _carried_out(replace(order, files=names, version=first.version), None, place)
+            carried_out(replace(order, files=names, version=first.version), None, place)
         files = [parts / cache.CONTENT / name for name in names]
         entry = Locked(
             location.url,
@@ -126,7 +89,7 @@ def _alone(root: Path, digest: str, location: Location, progress: Progress) -> I
                 yield
                 return
         progress(f"waiting for another process, which fetches {without_secrets(location.url)}")
-        time.sleep(_EVERY)
+        time.sleep(EVERY)
 
 
 def _order(location: Location, parts: Path, place: Place) -> Order:
@@ -148,7 +111,7 @@ def _fetch(location: Location, locked: Locked, place: Place) -> Path:
         sizes={file.path: file.size for file in locked.files},
         version=locked.version,
     )
-    missing = locked.size - _bytes(order.folder)
+    missing = locked.size - bytes_in(order.folder)
     if missing > (free := cache.free_space(root)):
         raise FetchError(
             f"{location.url} needs {show(missing, Unit.BYTES)}, and the disk has "
@@ -156,7 +119,7 @@ def _fetch(location: Location, locked: Locked, place: Place) -> Path:
             where=str(root),
             next_step="pytest-perfgate cache gc, or a cache on another disk: --perf-cache=DIR",
         )
-    _carried_out(order, locked, place)
+    carried_out(order, locked, place)
     try:
         cache.compare(order.folder, locked)
     except cache.Changed as changed:
@@ -176,83 +139,6 @@ def _tidy(parts: Path, locked: Locked) -> None:
                 path.rmdir()
         elif path.relative_to(content).as_posix() not in names:
             path.unlink()
-
-
-def _carried_out(order: Order, locked: Locked | None, place: Place) -> Answer:
-    """What a process of its own answers to an order; it is ended where it is silent for too long,
-    or writes more than it may.
-
-    Raises:
-        FetchError: it answers with an error, or not at all.
-    """
-    with tempfile.TemporaryFile() as log:
-        child = subprocess.Popen(
-            [sys.executable, "-m", "pytest_perfgate.locations.child"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-        )
-        try:
-            text = _heard(child, order, locked, place)
-        finally:
-            child.kill()  # an interrupt leaves parts, and no process
-            child.wait()
-        try:
-            answer = TypeAdapter(Answer).validate_json(text)
-        except ValidationError:
-            raise FetchError(
-                f"the process that fetched {order.text} ended with exit code {child.returncode}: "
-                f"{_last_words(log)}",
-                next_step="run it again: it continues where it ended",
-            ) from None
-    if answer.problem:
-        raise FetchError(answer.problem, valid=answer.valid, next_step=answer.next_step)
-    return answer
-
-
-def _heard(
-    child: subprocess.Popen[bytes], order: Order, locked: Locked | None, place: Place
-) -> str:
-    assert child.stdin is not None  # noqa: S101 - a pipe, as asked for
-    assert child.stdout is not None  # noqa: S101 - as above
-    with contextlib.suppress(BrokenPipeError), child.stdin:
-        child.stdin.write(json.dumps(asdict(order), default=str).encode())
-    url = without_secrets(order.text)
-    silence = _SILENT_CLIENT if order.text.startswith(f"{DVC}:") else place.silence
-    total = f" of {show(locked.size, Unit.BYTES)}" if locked else ""
-    before, since = -1, time.monotonic()
-    while True:
-        try:
-            child.wait(_EVERY)
-            return child.stdout.read().decode("utf-8", "replace")
-        except subprocess.TimeoutExpired:
-            now = _bytes(order.folder)
-        if now != before:
-            before, since = now, time.monotonic()
-            place.progress(f"fetching {url}: {show(now, Unit.BYTES)}{total}")
-        if locked is not None and now > locked.size + _SLACK:
-            raise FetchError(
-                f"{url} gives more than the {locked.size:,} bytes of the lock file",
-                next_step=f"pytest-perfgate lock {place.suite} --upgrade, where that is right",
-            )
-        if time.monotonic() - since > silence:
-            raise FetchError(
-                f"no byte of {url} came for {silence:g} s; {max(0, before):,} came before",
-                next_step="run it again: it continues where it ended",
-            )
-
-
-def _bytes(folder: Path) -> int:
-    total = 0
-    for file in folder.rglob("*"):
-        with contextlib.suppress(OSError):  # renamed meanwhile
-            total += file.stat().st_size if file.is_file() else 0
-    return total
-
-
-def _last_words(log: IO[bytes]) -> str:
-    log.seek(0)
-    return log.read().decode("utf-8", "replace").strip()[-500:] or "it said nothing"
 
 
 def _inner(location: Location, locked: Locked, folder: Path) -> Path:

@@ -10,8 +10,9 @@ from typing import Any
 from pytest_perfgate.errors import PerfgateError, RecipeError
 from pytest_perfgate.files import short_path
 from pytest_perfgate.locations import lock_file
-from pytest_perfgate.locations.fetching import Place as FetchPlace
-from pytest_perfgate.locations.fetching import Progress, fetched
+from pytest_perfgate.locations.client import Place as FetchPlace
+from pytest_perfgate.locations.client import Progress
+from pytest_perfgate.locations.fetching import fetched
 from pytest_perfgate.locations.url import Location, is_location, parse
 from pytest_perfgate.records.location import Locked
 from pytest_perfgate.records.recipe import Suite
