@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,35 +10,17 @@ import pytest
 from pytest_perfgate.locations import child
 from pytest_perfgate.locations.transfer import Order
 
+from tests.locations import s3_server
+
 pytest.importorskip("obstore", reason="python -m pip install 'pytest-perfgate[stores]'")
-server = pytest.importorskip("moto.server", reason="python -m pip install 'moto[server]'")
+pytest.importorskip("moto.server", reason="python -m pip install 'moto[server]'")
 
 
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """An empty bucket `models`, and the environment of a user who may read it."""
-    import boto3
-
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    running = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    running.start()
-    host, port = running.get_host_and_port()
-    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ALLOW_HTTP"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-        "AWS_ACCESS_KEY_ID": "user",
-        "AWS_SECRET_ACCESS_KEY": "hunter2",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_CONFIG_FILE": "/nonexistent",
-        "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent",
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }.items():
-        monkeypatch.setenv(name, value)
-    models = boto3.resource("s3").Bucket("models")
-    models.create()
-    yield models
-    running.stop()
+    with s3_server.bucket("models", monkeypatch) as models:
+        yield models
 
 
 def test_files_of_a_bucket(bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

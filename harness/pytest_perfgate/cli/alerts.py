@@ -87,8 +87,10 @@ def _standings(arguments: argparse.Namespace) -> list[Standing]:
     from pytest_perfgate.history.watch import look
 
     stored = AlertStore(arguments.baselines).read_all()
-    if arguments.history.is_dir():
-        _, watch = look(arguments.history, stored, Path.cwd())
+    arguments.history.exchange()
+    folder = arguments.history.folder
+    if folder.is_dir():
+        _, watch = look(folder, stored, Path.cwd())
         return [*watch.silences, *watch.standings]
     return [
         Standing(machine, alert, alert, ())

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_perfgate.cli import options
-from pytest_perfgate.cli.history import check_folder, folder_option, say_unread
+from pytest_perfgate.cli.history import folder_option, opened, say_unread
 
 _ABOUT = """\
 Takes each step that the history found in the last sessions of this machine, checks the
@@ -47,7 +47,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from pytest_perfgate.records.settings import for_command
     from pytest_perfgate.report.progress import ProgressLine
 
-    check_folder(arguments.history)
+    folder = opened(arguments.history)
     root, suites = locate(Path.cwd(), arguments.suites)
     settings = for_command(
         root, "pytest-perfgate confirm", seconds=arguments.seconds, wait=arguments.wait
@@ -55,7 +55,7 @@ def _run(arguments: argparse.Namespace) -> int:
     settings = replace(settings, baselines=arguments.baselines.resolve())
     progress = ProgressLine()
     try:
-        result = confirm(arguments.history, settings, suites, progress, again=arguments.again)
+        result = confirm(folder, settings, suites, progress, again=arguments.again)
     except KeyboardInterrupt:
         print("interrupted: steps measured until then are stored", file=sys.stderr)
         return 130

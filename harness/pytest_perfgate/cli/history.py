@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from pytest_perfgate.errors import HistoryError, PerfgateError, ReportError
 from pytest_perfgate.files import put, writing
+from pytest_perfgate.history.shared import HistoryPlace, place_of
 from pytest_perfgate.plain_text import printable
 
 FOLDER = Path("reports/history")
+CACHE = Path(".perfgate")
+"""Of the project that a command is started in: it has the copy of a history in a store."""
 _ROWS = 200
 """Of a table in a terminal; --csv writes all."""
 
@@ -52,17 +56,58 @@ def add_command(commands: Any) -> None:
 
 
 def folder_option(parser: argparse.ArgumentParser, name: str) -> None:
-    """The option that names the store."""
+    """The option that names the store: its value is a `HistoryPlace`."""
     parser.add_argument(
         name,
-        type=Path,
-        default=FOLDER,
-        metavar="DIR",
-        help=f"folder of the history (default: {FOLDER})",
+        type=place,
+        default=str(FOLDER),
+        metavar="PLACE",
+        help=f"the history: a folder, or s3://bucket/folder (default: {FOLDER})",
     )
 
 
-def report(folder: Path, output: Path | None, baselines: Path) -> int:
+def place(text: str) -> HistoryPlace:
+    """The type of the option.
+
+    Raises:
+        argparse.ArgumentTypeError: it is the URL of something else.
+    """
+    try:
+        return place_of(text, Path(), CACHE)
+    except PerfgateError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def opened(place: HistoryPlace) -> Path:
+    """The folder of a history, up to date.
+
+    Raises:
+        HistoryError: there is none, or its store cannot be read.
+    """
+    with _progress() as progress:
+        place.exchange(progress)
+    if not place.folder.is_dir():
+        raise HistoryError(
+            "there is no history here",
+            where=place.name,
+            next_step="pytest --perf adds its session; "
+            "pytest-perfgate history import reports/*.json adds earlier ones",
+        )
+    return place.folder
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Callable[[str], None]]:
+    from pytest_perfgate.report.progress import ProgressLine
+
+    line = ProgressLine()
+    try:
+        yield line
+    finally:
+        line.end()
+
+
+def report(place: HistoryPlace, output: Path | None, baselines: Path) -> int:
     """Writes the nightly page; 0 when it is written. `baselines` has the alerts.
 
     Raises:
@@ -72,13 +117,15 @@ def report(folder: Path, output: Path | None, baselines: Path) -> int:
     from pytest_perfgate.history.page import render
     from pytest_perfgate.history.watch import look
 
-    check_folder(folder)
+    folder = opened(place)
     findings, watch = look(folder, AlertStore(baselines).read_all(), Path.cwd())
     say_unread(findings.past.unread)
-    page = output or folder.parent / "nightly.html"
+    page = output or (FOLDER if place.url else folder).parent / "nightly.html"
     text = render(findings, Path.cwd(), watch)
     remedy = "name a file in a folder that exists: -o FILE"
     with writing(page, "the page", ReportError, next_step=remedy):
+        if not output:
+            page.parent.mkdir(exist_ok=True)  # a machine that has measured nothing has none
         put(page, text)
     print(f"report: {page}")
     return 0
@@ -90,7 +137,9 @@ def _import(arguments: argparse.Namespace) -> int:
     from pytest_perfgate.suite.metrics import metrics_of_session
 
     added = known = problems = 0
-    with History(arguments.history) as store:
+    place = arguments.history
+    place.exchange()
+    with History(place.folder) as store:
         for file in arguments.files:
             try:
                 session = read(file)
@@ -103,15 +152,15 @@ def _import(arguments: argparse.Namespace) -> int:
                 known += 1
             else:
                 added += 1
-    print(f"{added} added to {arguments.history}, {known} there already, {problems} not read")
+    place.exchange()
+    print(f"{added} added to {place.name}, {known} there already, {problems} not read")
     return 1 if problems else 0
 
 
 def _list(arguments: argparse.Namespace) -> int:
     from pytest_perfgate.history.store import History
 
-    check_folder(arguments.history)
-    with History(arguments.history) as store:
+    with History(opened(arguments.history)) as store:
         store.view("history")
         rows = store.query(
             """
@@ -128,16 +177,17 @@ def _list(arguments: argparse.Namespace) -> int:
             f"{count:6} values  {machine}"
         )
     if not rows:
-        print(f"no sessions in {arguments.history}; pytest --perf adds one")
+        print(f"no sessions in {arguments.history.name}; pytest --perf adds one")
     return 1 if store.unread else 0
 
 
 def _compact(arguments: argparse.Namespace) -> int:
     from pytest_perfgate.history.store import History
 
-    check_folder(arguments.history)
-    with History(arguments.history) as store:
+    with History(opened(arguments.history)) as store:
+        before = store.files()
         done = store.compact(datetime.now(UTC))
+    arguments.history.exchange(gone=[file for file in before if not file.exists()])
     say_unread(store.unread)
     for month in done:
         print(f"{month.month}: {month.sessions} sessions of {month.files} files in one")
@@ -151,8 +201,7 @@ def _sql(arguments: argparse.Namespace) -> int:
 
     from pytest_perfgate.history.store import History
 
-    check_folder(arguments.history)
-    with History(arguments.history) as store:
+    with History(opened(arguments.history)) as store:
         store.view("history")
         try:
             names, rows = store.answer(arguments.query)
@@ -182,21 +231,6 @@ def _cell(value: object) -> str:
     if value is None:
         return "-"
     return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-def check_folder(folder: Path) -> None:
-    """Check that there is a history.
-
-    Raises:
-        HistoryError: there is none.
-    """
-    if not folder.is_dir():
-        raise HistoryError(
-            "there is no history here",
-            where=str(folder),
-            next_step="pytest --perf adds its session; "
-            "pytest-perfgate history import reports/*.json adds earlier ones",
-        )
 
 
 def say_unread(unread: Any) -> None:

@@ -59,10 +59,11 @@ def add_command(commands: Any) -> None:
     report.add_argument(
         "--history",
         nargs="?",
-        type=Path,
-        const=history.FOLDER,
-        metavar="DIR",
-        help=f"write the nightly page of a history (default: {history.FOLDER})",
+        type=history.place,
+        const=history.place(str(history.FOLDER)),
+        metavar="PLACE",
+        help="write the nightly page of a history: a folder, or s3://bucket/folder "
+        f"(default: {history.FOLDER})",
     )
     report.set_defaults(run=lambda arguments: _report(arguments, report))
 

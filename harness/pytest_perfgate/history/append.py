@@ -21,12 +21,14 @@ def appended(record: SessionRecord, settings: Settings) -> Appended:
     """Adds a session to the history, where one is asked for; whatever fails is a warning."""
     if settings.history is None:
         return Appended()
+    from pytest_perfgate.history.shared import HistoryPlace
     from pytest_perfgate.history.store import History
     from pytest_perfgate.suite.metrics import metrics_of_session
 
     try:
         with History(settings.history) as store:
             store.append(record, metrics_of_session(record))
+        HistoryPlace(settings.history, settings.history_url, settings.cache).exchange()
     except MissingPackage as error:
         return Appended((f"history: not kept, duckdb is not installed ({error.next_step})",))
     except PerfgateError as error:

@@ -1,4 +1,4 @@
-"""The process that fetches: `python -m pytest_perfgate.locations.child`.
+"""The process that fetches: `python -m pytest_perfgate.locations.child fetch`, or `exchange`.
 
 Clients of stores start threads, wait without an end and import much. What measures afterwards stays
 as it was, and a client that hangs is ended with its process.
@@ -11,20 +11,29 @@ import os
 import signal
 import sys
 from dataclasses import asdict
+from typing import Any
 
 from pydantic import TypeAdapter
 
 from pytest_perfgate.errors import PerfgateError
-from pytest_perfgate.locations import hubs, object_stores
-from pytest_perfgate.locations.transfer import Answer, Order
+from pytest_perfgate.locations import hubs, object_stores, store_folder
+from pytest_perfgate.locations.transfer import Answer, Exchange, Order
 from pytest_perfgate.locations.url import parse
 from pytest_perfgate.machine.parent_death import die_with
 from pytest_perfgate.plain_text import received
 
+FETCH, EXCHANGE = "fetch", "exchange"
+_ORDERS: dict[str, TypeAdapter[Any]] = {
+    FETCH: TypeAdapter(Order),
+    EXCHANGE: TypeAdapter(Exchange),
+}
 
-def carry_out(order: Order) -> Answer:
-    """Fetches what is ordered; an error is part of the answer."""
+
+def carry_out(order: Order | Exchange) -> Answer:
+    """Fetches or exchanges what is ordered; an error is part of the answer."""
     try:
+        if isinstance(order, Exchange):
+            return store_folder.exchange(order)
         location = parse(order.text)
         return hubs.CLIENTS.get(location.store, object_stores.fetch)(location, order)
     except PerfgateError as error:
@@ -43,7 +52,7 @@ def carry_out(order: Order) -> Answer:
 def main() -> None:
     """Reads an order from standard input, and writes the answer to standard output."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    order = TypeAdapter(Order).validate_json(sys.stdin.buffer.read())
+    order = _ORDERS[sys.argv[1]].validate_json(sys.stdin.buffer.read())
     die_with(os.getppid())
     answers = os.dup(1)
     os.dup2(2, 1)  # what clients print is no answer

@@ -16,7 +16,7 @@ from typing import IO
 from pydantic import TypeAdapter, ValidationError
 
 from pytest_perfgate.errors import FetchError
-from pytest_perfgate.locations.transfer import Answer, Order
+from pytest_perfgate.locations.transfer import Answer, Exchange, Order
 from pytest_perfgate.locations.url import DVC
 from pytest_perfgate.plain_text import without_secrets
 from pytest_perfgate.records.location import Locked
@@ -55,16 +55,17 @@ class Place:
     silence: float = SILENCE
 
 
-def carried_out(order: Order, locked: Locked | None, place: Place) -> Answer:
+def carried_out(order: Order | Exchange, locked: Locked | None, place: Place) -> Answer:
     """What a process of its own answers to an order; it is ended where it is silent for too long,
     or writes more than it may.
 
     Raises:
         FetchError: it answers with an error, or not at all.
     """
+    action = "exchange" if isinstance(order, Exchange) else "fetch"
     with tempfile.TemporaryFile() as log:
         child = subprocess.Popen(
-            [sys.executable, "-m", "pytest_perfgate.locations.child"],
+            [sys.executable, "-m", "pytest_perfgate.locations.child", action],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -88,7 +89,7 @@ def carried_out(order: Order, locked: Locked | None, place: Place) -> Answer:
 
 
 def _heard(
-    child: subprocess.Popen[bytes], order: Order, locked: Locked | None, place: Place
+    child: subprocess.Popen[bytes], order: Order | Exchange, locked: Locked | None, place: Place
 ) -> str:
     assert child.stdin is not None  # noqa: S101 - a pipe, as asked for
     assert child.stdout is not None  # noqa: S101 - as above

@@ -20,12 +20,13 @@ REQUIRES = registry.from_extra("obstore", "stores")
 _TRIES = 4
 """Connections in a row that may end without a byte."""
 _CHUNK = 1 << 18  # a connection that ends loses less
-_LOGIN = {
+LOGIN = {
     HTTP: "name a URL that needs no login, or one in a store: s3://, gs://, hf://",
     S3: "aws sts get-caller-identity shows who you are; AWS_PROFILE, or AWS_ACCESS_KEY_ID and "
     "AWS_SECRET_ACCESS_KEY, say who you want to be",
     GS: "gcloud auth application-default login, or GOOGLE_APPLICATION_CREDENTIALS",
 }
+"""Store to how one gets access to it."""
 
 
 def fetch(location: Location, order: Order) -> Answer:
@@ -49,7 +50,7 @@ def _fetch_file(location: Location, beside: str, target: Path, size: int | None)
     if target.is_file():
         return ""  # of an earlier process: whoever ordered it compares the digest
     target.parent.mkdir(parents=True, exist_ok=True)
-    store, path = _opened(location, beside)
+    store, path = opened(location, beside)
     part = target.with_name(f"{target.name}.part")
     etag = target.with_name(f"{target.name}.etag")
     name = beside or location.name
@@ -72,9 +73,9 @@ def _fetch_file(location: Location, beside: str, target: Path, size: int | None)
         except OSError as error:
             raise _refused(location, name, error) from error
         except Exception as error:
-            if _is_denied(error):
+            if is_denied(error):
                 raise _refused(location, name, error) from error
-            reason = _first_line(error)
+            reason = first_line(error)
         now = part.stat().st_size if part.exists() else 0
         failures = 0 if now > have else failures + 1
         if failures >= _TRIES:
@@ -137,8 +138,13 @@ def _continue(store: Any, path: str, part: Path, etag: Path, size: int | None) -
     return version.strip('"')
 
 
-def _opened(location: Location, beside: str) -> tuple[Any, str]:
-    """The store of a location, and the path of a file in it."""
+def opened(location: Location, beside: str) -> tuple[Any, str]:
+    """The store of a location, and the path of a file in it, or of the folder that it names.
+
+    Raises:
+        FetchError: credentials cannot be read.
+        MissingPackage: obstore is not installed.
+    """
     registry.require((REQUIRES,), f"the location {location.url}")
     from obstore import store
 
@@ -193,12 +199,13 @@ def _aws() -> dict[str, Any]:
             return {"credential_provider": Boto3CredentialProvider(session)}
         except BotoCoreError as error:
             raise FetchError(
-                f"the credentials of AWS cannot be read: {error}", next_step=_LOGIN[S3]
+                f"the credentials of AWS cannot be read: {error}", next_step=LOGIN[S3]
             ) from error
     return {}
 
 
-def _is_denied(error: Exception) -> bool:
+def is_denied(error: Exception) -> bool:
+    """Whether a store refuses whoever asks, or wants to know who that is."""
     from obstore.exceptions import PermissionDeniedError, UnauthenticatedError
 
     # Without credentials the client asks the metadata service of a cloud's machines.
@@ -221,10 +228,11 @@ def _refused(location: Location, name: str, error: Exception) -> FetchError:
             next_step="pytest-perfgate cache gc, or a cache on another disk: --perf-cache=DIR",
         )
     return FetchError(
-        f"access to {location.url} is refused: {_first_line(error)}",
-        next_step=_LOGIN[location.store],
+        f"access to {location.url} is refused: {first_line(error)}",
+        next_step=LOGIN[location.store],
     )
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """What an error says, or its kind where it says nothing."""
     return next(iter(str(error).splitlines()), "") or type(error).__name__

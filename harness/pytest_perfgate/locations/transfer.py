@@ -1,4 +1,4 @@
-"""What a process that fetches is told, and what it answers."""
+"""What a process that fetches or exchanges files is told, and what it answers."""
 
 from __future__ import annotations
 
@@ -30,6 +30,25 @@ class Order:
     version: str = ""
     repository: Path = Path()
     revision: str = ""
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """Files to exchange with a folder in a store. No file of it ever changes: what only the store
+    has is fetched, what only this machine has is sent, and what was there and no longer is goes
+    here, too.
+
+    Attributes:
+        text: the folder in the store.
+        folder: the folder of this machine.
+        names: a regular expression; files whose path in the folder does not match are others'.
+        gone: paths to delete there, when everything is sent.
+    """
+
+    text: str
+    folder: Path
+    names: str
+    gone: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

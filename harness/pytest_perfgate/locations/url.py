@@ -110,6 +110,25 @@ def parse(text: str) -> Location:
     return Location(text, store, url, inner.strip("/"), name)
 
 
+def parse_folder(text: str) -> Location:
+    """The folder in an object store that a text names; its `name` is the path in the bucket.
+
+    Raises:
+        RecipeError: it has not the form of its store, or may carry a credential.
+    """
+    scheme = _SCHEME.match(text)
+    store = (scheme[1] or scheme[2]) if scheme else ""
+    if store not in {S3, GS} or len(text) > _LONGEST or " " in text or not _PLAIN.fullmatch(text):
+        raise RecipeError(f"{text!r} is no folder in a store", valid=f"{S3}://bucket/folder")
+    rest = text[len(store) + 3 :]
+    _refuse_credentials(text, rest)
+    bucket, _, path = rest.partition("/")
+    parts = path.strip("/").split("/") if path.strip("/") else []
+    if not _BUCKET.fullmatch(f"{bucket}/x") or {"", ".", ".."}.intersection(parts):
+        raise RecipeError(f"{rest!r} names no folder in {store}", valid=f"{store}://bucket/folder")
+    return Location(text, store, text.rstrip("/"), "", "/".join(parts))
+
+
 def hub_parts(url: str) -> dict[str, str | None]:
     """`type`, `repository`, `revision` and `path` of a location on the Hugging Face hub."""
     matched = _HUB.fullmatch(url.removeprefix("hf://"))

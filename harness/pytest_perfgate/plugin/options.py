@@ -265,10 +265,11 @@ OPTIONS = (
     ),
     Option(
         "--perf-history",
-        "store that every session is added to, or `off`; needs duckdb",
+        "store that every session is added to, a folder or s3://bucket/folder, or `off`; needs "
+        "duckdb",
         default="",
         field="history",
-        metavar="DIR",
+        metavar="PLACE",
         unset="history in the folder of the reports",
     ),
     Option(

@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from pytest_perfgate.errors import ReportError
+from pytest_perfgate.errors import PerfgateError, ReportError
+from pytest_perfgate.history.shared import HistoryPlace, place_of
 from pytest_perfgate.machine import host_share
 from pytest_perfgate.plain_text import encodable, public_command
 from pytest_perfgate.plugin.options import OPTIONS
@@ -51,7 +52,10 @@ def settings_of(config: pytest.Config) -> Settings:
         if option.field:
             given = _Given(option.name, option.field, config.getoption(option.name), config)
             values[option.field] = _read(given)
+    place = values.pop("history")
     return Settings(
+        history=place and place.folder,
+        history_url=place.url if place else "",
         root=config.rootpath,
         import_path=tuple(config.getini("pythonpath")),
         ci=_is_ci(),
@@ -125,10 +129,15 @@ def _file(given: _Given) -> Path | None:
     return file
 
 
-def _history(given: _Given) -> Path | None:
+def _history(given: _Given) -> HistoryPlace | None:
     if given.value == OFF:
         return None
-    return given.root / str(given.value or Path(given.other("--perf-reports"), "history"))
+    cache = given.root / str(given.other("--perf-cache"))
+    text = str(given.value or Path(given.other("--perf-reports"), "history"))
+    try:
+        return place_of(text, given.root, cache)
+    except PerfgateError as error:
+        raise pytest.UsageError(f"{given.name}: {error}") from error
 
 
 def _confirm(given: _Given) -> bool:

@@ -40,6 +40,7 @@ class Settings:
         import_path: folders that pytest's `pythonpath` names.
         share: of the host, what the session has for itself; None for all of it.
         history: the folder of the history store, None for none.
+        history_url: of the folder in an object store that `history` is a copy of, "" for none.
         confirm: measure the steps that the history found again, at the end.
         base_env: packages of the base's arms: requirements, a file of them, or an interpreter; ""
             for this session's.
@@ -85,6 +86,7 @@ class Settings:
     picture_url: str = ""
     search: bool = False
     history: Path | None = None
+    history_url: str = ""
     confirm: bool = False
     share: Share | None = None
     allow_skip: tuple[str, ...] = ()
