@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pytest_perfgate.building.artifact_handle import ArtifactHandle
 from pytest_perfgate.measure import bench, preparation
 from pytest_perfgate.measure.bench import Bench
 from pytest_perfgate.measure.preparation import Arm, Jobs, Preparation
 from pytest_perfgate.records.settings import for_command
 from pytest_perfgate.suite.reading import read
+from pytest_perfgate.tasks.kept_pixels import VARIABLE
+from pytest_perfgate.worker.protocol import GrowthJob
 
 SUITE = """\
 [suite]
@@ -46,8 +49,11 @@ def test_the_next_launch_loads_ahead_only_where_there_is_time_for_both(
 def test_as_many_recipes_are_built_at_once_as_the_quota_has_cores_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, busy: int, size: int
 ) -> None:
-    """Each with the suite's threads; one at least."""
+    """Each with the suite's threads; one at least. They share a folder of decoded images, which is
+    gone before anything is measured.
+    """
     sizes: list[int] = []
+    folders: list[bool] = []
 
     class Pool:
         def __init__(self, size: int, logs: Path) -> None:  # noqa: ARG002 - as the real one
@@ -59,7 +65,8 @@ def test_as_many_recipes_are_built_at_once_as_the_quota_has_cores_for(
         def __exit__(self, *_: object) -> None:
             pass
 
-        def run(self, jobs: Any) -> Iterator[Any]:  # noqa: ARG002 - as the real one
+        def run(self, jobs: Any) -> Iterator[Any]:
+            folders.extend(Path(job.env[VARIABLE]).is_dir() for job in jobs)
             return iter(())
 
     monkeypatch.setattr(preparation, "Pool", Pool)
@@ -70,5 +77,10 @@ def test_as_many_recipes_are_built_at_once_as_the_quota_has_cores_for(
     assert suite is not None
     arms = [Arm("plain", suite, suite.recipes["plain"])]
     settings = for_command(tmp_path, "pytest")
-    Preparation(arms, Jobs(arms, settings, tmp_path), settings, print).run()
+    jobs = Jobs(arms, settings, tmp_path)
+    Preparation(arms, jobs, settings, print).run()
+    work = GrowthJob(suite, "plain", ArtifactHandle("torch", None, suite.model))
     assert sizes[0] == size
+    assert folders == [True]
+    assert VARIABLE not in jobs.job("launch", work, arms[0]).env
+    assert list(tmp_path.iterdir()) == [file]

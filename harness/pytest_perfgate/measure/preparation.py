@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,6 +21,7 @@ from pytest_perfgate.records.near_duplicates import NearDuplicates
 from pytest_perfgate.records.recipe import Recipe, Suite
 from pytest_perfgate.records.recipe_record import Failure
 from pytest_perfgate.records.settings import Settings
+from pytest_perfgate.tasks import kept_pixels
 from pytest_perfgate.worker.protocol import (
     Compared,
     CompareJob,
@@ -92,8 +95,15 @@ class Jobs:
         cache = self._settings.cache
         env = {**worker_env(self.threads), **identity(cache / "home")}
         env["PERFGATE_CACHE"] = str(cache)
+        if self.pixels.is_dir():
+            env[kept_pixels.VARIABLE] = str(self.pixels)
         silence = self._settings.timeout * patience
         return Job(name, work, arm.suite.root, env, silence, python)
+
+    @property
+    def pixels(self) -> Path:
+        """The folder of the images that are decoded once for all arms, while it is there."""
+        return self.logs / "pixels"
 
     def images(self, arm: Arm) -> Path:
         """The file of the images that arms of this version of the code cycle through."""
@@ -155,6 +165,14 @@ class Preparation:
         arms = [arm for arm in (self._arms if more is None else more) if not arm.copy_of]
         if not arms:
             return
+        with contextlib.suppress(OSError):  # images are then decoded for each arm
+            self._jobs.pixels.mkdir(exist_ok=True)
+        try:
+            self._run(arms)
+        finally:  # launches read none of them, and no disk is to write them meanwhile
+            shutil.rmtree(self._jobs.pixels, ignore_errors=True)
+
+    def _run(self, arms: Sequence[Arm]) -> None:
         size = max(1, busy_cores() // max(arm.suite.threads for arm in arms))
         jobs = [self._prepare_job(arm) for arm in sorted(arms, key=lambda a: len(a.recipe.chain))]
         own = {arm.label for arm in arms if arm.label == arm.recipe.name}
