@@ -103,7 +103,7 @@ class HttpClient(Client):
         self._requests = requests
         self._decode = decode
         self._hide = hide
-        self._tls = _tls(address)
+        self._tls = tls_of(address.ca_file) if address.tls else None
         self._poll = select.epoll()
         self._idle: list[_Connection] = []
         self._open: dict[int, _Connection] = {}
@@ -341,12 +341,17 @@ def words_of(body: bytes, hide: Callable[[str], str]) -> str:
     return hide(text)[:WORDS] if text else "no words"
 
 
-def _tls(address: Address) -> ssl.SSLContext | None:
-    if not address.tls:
-        return None
+def tls_of(ca_file: str) -> ssl.SSLContext:
+    """Terms of a connection that trusts the certificates in a file; "": those of the system.
+
+    Raises:
+        RuntimeFault: the file has none, or cannot be read.
+    """
     try:
-        return ssl.create_default_context(cafile=address.ca_file or None)
+        return ssl.create_default_context(cafile=ca_file or None)
     except OSError as error:
         raise RuntimeFault(
-            f"the certificates {address.ca_file} cannot be read: {error.strerror or error}"
+            f"the certificates {ca_file} cannot be read: {error.strerror or error}",
+            where="runtime.ca_file",
+            valid="a file of certificates in PEM",
         ) from error
