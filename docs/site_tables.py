@@ -24,6 +24,7 @@ from pytest_perfgate import registry
 from pytest_perfgate.errors import RecipeError
 from pytest_perfgate.metric import PERFORMANCE, Metric
 from pytest_perfgate.plugin.options import OPTIONS
+from pytest_perfgate.runtimes.json_answers import OutputField
 from pytest_perfgate.suite import tables
 from pytest_perfgate.tasks.pixels.network_options import OtherInput
 from pytest_perfgate.tasks.tracking.iou_options import IouOptions
@@ -47,6 +48,7 @@ FILE_TABLES: dict[str, type[BaseModel]] = {
     "range": tables.NumbersTable,
     "choices": tables.ChoicesTable,
     "others": OtherInput,
+    "answer": OutputField,
     "state": tables.StateTable,
     "corruptions": tables.CorruptionsTable,
     "tracker": IouOptions,

@@ -12,7 +12,7 @@ import pytest
 
 from tests.blackbox.test_workers import until
 from tests.conftest import Project, hear_ctrl_c
-from tests.doubles import v2_server
+from tests.doubles import picture_server, v2_server
 from tests.squares import HEAD
 
 for needed in ("tritonclient", "httptools", "mlperf_loadgen"):
@@ -38,6 +38,24 @@ map                 = {{ min = 0.5 }}
 request_latency_p50 = {{ max = "5 s" }}
 """
 )
+POSTED = f"""
+[[recipe]]
+name     = "posted"
+workload = {{ name = "serving", requests = 10 }}
+[recipe.runtime]
+name        = "http"
+url         = "http://127.0.0.1:{{port}}/predict"
+ready       = "/ready"
+start       = ["{{python}}", "{picture_server.__file__}", "--port", "{{port}}",
+               "--onnx", "{{artifact}}",
+               "--authorization-from", "TOKEN_OF_A_TEST"]
+environment = {{ {MARK} = "{{port}}" }}
+headers_env = {{ Authorization = "TOKEN_OF_A_TEST" }}
+outputs     = [{{ field = "boxes", shape = [-1, 4] }}, {{ field = "scores" }}]
+[recipe.budgets]
+map                 = {{ min = 0.5 }}
+request_latency_p50 = {{ max = "5 s" }}
+"""
 
 
 def servers() -> list[int]:
@@ -60,19 +78,27 @@ def servers() -> list[int]:
 def test_a_served_recipe_is_scored_and_timed_through_its_endpoint(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its credentials are in no file of the session, and its server has ended with it."""
+    """By the protocol or as pictures and JSON. Its credentials are in no file of the session, and
+    its server has ended with it.
+    """
     monkeypatch.setenv("TOKEN_OF_A_TEST", HIDDEN)
-    project.write(SUITE)
+    project.write(SUITE + POSTED)
     project.run()
     verdicts = project.verdicts()
-    assert verdicts["served-map"] == "PASS"
-    assert verdicts["served-request_latency_p50"] in {"INCONCLUSIVE", "ERROR"}  # one launch
-    (recipe,) = project.sessions()[-1]["suites"][0]["recipes"]
-    assert recipe["failure"] is None
-    (launch,) = recipe["launches"]
-    assert launch["values"]["error_rate"] == [0.0] * len(launch["rounds"])
-    assert launch["values"]["time_to_first_response"][0] > 0
-    assert recipe["runtime_facts"]["server"] == "double 1"
+    recipes = project.sessions()[-1]["suites"][0]["recipes"]
+    for name, recipe in zip(("served", "posted"), recipes, strict=True):
+        assert verdicts[f"{name}-map"] == "PASS"
+        assert verdicts[f"{name}-request_latency_p50"] in {"INCONCLUSIVE", "ERROR"}  # one launch
+        assert recipe["failure"] is None
+        (launch,) = recipe["launches"]
+        assert launch["values"]["error_rate"] == [0.0] * len(launch["rounds"])
+        assert launch["values"]["time_to_first_response"][0] > 0
+    served, posted = (recipe["runtime_facts"] for recipe in recipes)
+    assert served["server"] == "double 1"
+    assert "difference_to_onnxruntime" in served
+    assert posted["protocol"] == "HTTP, raw"
+    through_v2, through_pictures = (recipe["accuracy"]["values"]["map"] for recipe in recipes)
+    assert through_v2 == pytest.approx(through_pictures, abs=1e-6)
     for file in (project.root / "reports").iterdir():
         assert HIDDEN not in file.read_text(errors="replace")
     assert not servers()

@@ -52,6 +52,7 @@ class Mode:
         short: bytes of the tensor that are left out, the length of the answer being right.
         authorization: what the header Authorization must have; "": nothing.
         binary: whether it sends binary tensors; else JSON, as servers without the extension.
+        says: what it answers in place of outputs; b"": outputs.
     """
 
     fails_every: int = 0
@@ -63,6 +64,7 @@ class Mode:
     short: int = 0
     authorization: str = ""
     binary: bool = True
+    says: bytes = b""
     count: int = 0
     lock: Any = field(default_factory=threading.Lock)
 
@@ -73,22 +75,25 @@ def doubling(name: str = "input") -> Model:
     return Model({name: shape}, {"output": shape}, lambda given: {"output": 2 * given[name]})
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
+    """A connection; its `model` and `mode` are those of the server."""
+
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     model: Model
     mode: Mode
 
-    def log_message(self, *_: Any) -> None:  # the test's output stays readable
-        return
+    def log_message(self, *_: Any) -> None:
+        """Nothing: the test's output stays readable."""
 
     def do_GET(self) -> None:
+        """Says what is served."""
         if not self._allowed():
             return
         if self.path.endswith("ready") or self.path.endswith("live"):
-            self._send(200, b"{}")
+            self.send(200, b"{}")
         elif self.path == "/v2":
-            self._json(200, {"name": "double", "version": "1", "extensions": []})
+            self.json(200, {"name": "double", "version": "1", "extensions": []})
         elif self.path == "/v2/models/model":
             about = {
                 side: [
@@ -97,11 +102,12 @@ class _Handler(BaseHTTPRequestHandler):
                 ]
                 for side in ("inputs", "outputs")
             }
-            self._json(200, {"name": "model", "versions": ["1"], "platform": "double"} | about)
+            self.json(200, {"name": "model", "versions": ["1"], "platform": "double"} | about)
         else:
-            self._json(404, {"error": f"there is no {self.path} here"})
+            self.json(404, {"error": f"there is no {self.path} here"})
 
     def do_POST(self) -> None:
+        """Infers, or fails as the mode says."""
         body = self.rfile.read(int(self.headers["Content-Length"]))
         mode = self.mode
         with mode.lock:
@@ -113,25 +119,26 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         if mode.fails_every and count % mode.fails_every == 0:
-            self._json(500, {"error": "the GPU has fallen off the bus"})
+            self.json(500, {"error": "the GPU has fallen off the bus"})
             return
         time.sleep(mode.delay)
         if mode.stalls[0] <= time.monotonic() < mode.stalls[1]:
             time.sleep(mode.stalls[1] - time.monotonic())
         try:
-            self._infer(body)
+            self.infer(body)
         except KeyError as error:
-            self._json(400, {"error": f"there is no input {error} in this model"})
+            self.json(400, {"error": f"there is no input {error} in this model"})
 
     def _allowed(self) -> bool:
         if self.mode.authorization and (
             self.headers.get("Authorization") != self.mode.authorization
         ):
-            self._json(401, {"error": "a token is needed, and this is none of mine"})
+            self.json(401, {"error": "a token is needed, and this is none of mine"})
             return False
         return True
 
-    def _infer(self, body: bytes) -> None:
+    def infer(self, body: bytes) -> None:
+        """Answers a request of the protocol."""
         split = int(self.headers.get("Inference-Header-Content-Length", len(body)))
         request, rest = json.loads(body[:split]), body[split:]
         given = {}
@@ -156,12 +163,14 @@ class _Handler(BaseHTTPRequestHandler):
             tensors.append(entry)
         head = json.dumps({"model_name": "model", "outputs": tensors}).encode()
         headers = {"Inference-Header-Content-Length": str(len(head))} if self.mode.binary else {}
-        self._send(200, head + b"".join(parts), headers)
+        self.send(200, head + b"".join(parts), headers)
 
-    def _json(self, status: int, content: Any) -> None:
-        self._send(status, json.dumps(content).encode())
+    def json(self, status: int, content: Any) -> None:
+        """Answers JSON."""
+        self.send(status, json.dumps(content).encode())
 
-    def _send(self, status: int, content: bytes, headers: Mapping[str, str] | None = None) -> None:
+    def send(self, status: int, content: bytes, headers: Mapping[str, str] | None = None) -> None:
+        """Answers bytes, by the server's mode."""
         self.send_response(status)
         for name, value in (headers or {}).items():
             self.send_header(name, value)
@@ -185,16 +194,22 @@ class _Server(ThreadingHTTPServer):
         return
 
 
-def server_of(model: Model, mode: Mode, port: int = 0) -> ThreadingHTTPServer:
+def server_of(
+    model: Model, mode: Mode, port: int = 0, kind: type[BaseHTTPRequestHandler] = Handler
+) -> ThreadingHTTPServer:
     """A server that listens on a loopback address."""
-    handler = type("Handler", (_Handler,), {"model": model, "mode": mode})
+    handler = type("Handler", (kind,), {"model": model, "mode": mode})
     return _Server(("127.0.0.1", port), handler)
 
 
 @contextlib.contextmanager
-def serving(model: Model | None = None, mode: Mode | None = None) -> Iterator[str]:
+def serving(
+    model: Model | None = None,
+    mode: Mode | None = None,
+    kind: type[BaseHTTPRequestHandler] = Handler,
+) -> Iterator[str]:
     """The URL of a server in a thread."""
-    server = server_of(model or doubling(), mode or Mode())
+    server = server_of(model or doubling(), mode or Mode(), kind=kind)
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"
@@ -228,12 +243,13 @@ def of_onnx(path: str) -> Model:
     )
 
 
-if __name__ == "__main__":
+def main(kind: type[BaseHTTPRequestHandler] = Handler) -> None:
+    """The server of a command line."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--onnx", required=True)
-    for option, kind in (("delay", float), ("fails-every", int), ("authorization-from", str)):
-        parser.add_argument(f"--{option}", type=kind, default=kind())
+    for option, of in (("delay", float), ("fails-every", int), ("authorization-from", str)):
+        parser.add_argument(f"--{option}", type=of, default=of())
     given = parser.parse_args()
     sys.stderr.write(f"loading {given.onnx}\n")
     how = Mode(
@@ -241,4 +257,8 @@ if __name__ == "__main__":
         fails_every=given.fails_every,
         authorization=os.environ.get(given.authorization_from, ""),
     )
-    server_of(of_onnx(given.onnx), how, given.port).serve_forever()
+    server_of(of_onnx(given.onnx), how, given.port, kind).serve_forever()
+
+
+if __name__ == "__main__":
+    main()

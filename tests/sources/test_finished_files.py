@@ -308,7 +308,7 @@ def test_a_runtime_and_a_step_that_do_not_take_a_file_name_those_that_do(
     """As the suite is read."""
     told = problem(tmp_path, tflite(tmp_path), runtime, steps)
     assert says in told
-    assert "valid: for tflite: runtimes kserve, litert" in told
+    assert "valid: for tflite: runtimes http, kserve, litert" in told
 
 
 def suite_of(folder: Path, model: str, runtime: str, steps: str = "") -> reading.SuiteFile:

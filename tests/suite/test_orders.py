@@ -123,6 +123,7 @@ def test_options_are_the_same_after_a_journey(group):
             needed = {
                 "training": {"steps": 5},
                 "replicas": {"devices": 2},
+                "http": {"url": "http://127.0.0.1:8000", "outputs": [{"field": "boxes"}]},
                 "kserve": {"url": "http://127.0.0.1:8000"},
             }
             requested = needed.get(name, {})

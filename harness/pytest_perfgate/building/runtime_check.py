@@ -43,7 +43,8 @@ def check_runtime(
     data: SuiteData,
 ) -> float | None:
     """The largest difference of a session's outputs to ONNX Runtime's, over some images and extreme
-    inputs; None for a runtime that is ONNX Runtime and for a file of another kind.
+    inputs; None for a runtime that is ONNX Runtime or gives something else than the artifact's
+    outputs, and for a file of another kind.
 
     Args:
         recipe: whose runtime is checked; its `runtime_tolerance` stands in for the usual one.
@@ -62,8 +63,10 @@ def check_runtime(
         return None
     if tolerance == NOTHING_IN_COMMON:  # whatever the outputs are
         return None
-    registry.require(_NEEDED, f"the comparison of {runtime.name} with ONNX Runtime")
     options = runtime.Options.model_validate(dict(recipe.runtime.options))
+    if not runtime.computes_artifact(options):
+        return None
+    registry.require(_NEEDED, f"the comparison of {runtime.name} with ONNX Runtime")
 
     def opened(path: Path, options: Any = options) -> InferenceSession:
         return runtime.open(Artifact(ONNX, path=path), options, context)

@@ -220,6 +220,12 @@ class Runtime(registry.Extension, ABC):
         """Whether these options ask for 16-bit floating point. Default: no."""
         return False
 
+    def computes_artifact(self, options: Any) -> bool:
+        """Whether its outputs are those of the artifact for any array, so that those for an ONNX
+        file can be compared with ONNX Runtime's. Default: yes.
+        """
+        return True
+
     def alternatives(self, options: Any) -> Mapping[str, Any]:
         """Other options to try where outputs are not ONNX Runtime's, by what a suite file says for
         them: `{'engine = "classic"': Options(engine="classic")}`. Default: none.

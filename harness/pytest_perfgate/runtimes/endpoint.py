@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import os
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -90,11 +91,13 @@ class Secrets:
         """`text` without the values, nor the tokens behind a scheme such as "Bearer". A text is cut
         behind it only: what is left of a value by a cut would not be known as one.
         """
-        parts = {
+        plain = {
             part
             for value in self.headers.values()
             for part in (value, value.strip(), value.split()[-1])
         }
+        # An answer in JSON repeats quotes and backslashes with one more before them.
+        parts = plain | {json.dumps(part)[1:-1] for part in plain}
         for part in sorted(parts, key=len, reverse=True):
             text = text.replace(part, _HIDDEN)
         return text
