@@ -104,6 +104,10 @@ class HistoryError(PerfgateError):
     """A history store that cannot be read or written."""
 
 
+class LogError(PerfgateError):
+    """A monitor's log that cannot be read, or is of another recipe."""
+
+
 class DeviceBusy(PerfgateError):
     """Another session is measuring on this device."""
 

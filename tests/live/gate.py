@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import duckdb
 import numpy as np
-from pytest_perfgate.live import GateRecord
+from pytest_perfgate.live import GateRecord, log_rows
 from pytest_perfgate.records.accuracy import Accuracy, Matches, Packed, Sketch
 from pytest_perfgate.records.recipe_record import ArtifactInfo, RecipeRecord
 from pytest_perfgate.stats.image_statistics import NAMES, grid, statistics
@@ -74,3 +75,51 @@ def rows(folder: Path, what: str = "*") -> list[tuple]:
     query = f"SELECT {what} FROM read_parquet('{folder}/*.parquet') ORDER BY time"  # noqa: S608 - of these tests
     with contextlib.closing(duckdb.connect()) as engine:
         return engine.execute(query).fetchall()
+
+
+def log(
+    folder: Path,
+    rows: int,
+    *,
+    seed: int = 1,
+    brighter: int = 0,
+    name: str = "int8",
+    slower: float = 1.0,
+    errors: float = 0.0,
+    score_drop: float = 0.0,
+    odd_class: bool = False,
+    artifact: str = "a" * 64,
+) -> Path:
+    """A log of requests that are like those of `record`, but for what is asked; a request each
+    second of a day.
+    """
+    generator = np.random.default_rng(seed)
+    category, score = called(generator, rows)
+    begin = datetime(2026, 11, 30, tzinfo=UTC).replace(tzinfo=None)
+    lines = []
+    for row in range(rows):
+        image = picture(generator, brighter)
+        numbers = statistics(grid(image), image.shape[:2])
+        failed = bool(generator.random() < errors)
+        animal = "ape" if odd_class and row % 10 == 0 else CLASSES[category[row]]
+        lines.append(
+            {
+                "time": (begin + timedelta(seconds=row)).isoformat(),
+                "suite": "pets",
+                "recipe": name,
+                "artifact": artifact,
+                "monitor": "1",
+                "image": f"{row}.jpg",
+                "requests": 1,
+                "errors": int(failed),
+                "latency": float(0.02 * slower * generator.lognormal(0, 0.2)),
+                "error": "ValueError" if failed else None,
+                "classes": None if failed else [animal],
+                "scores": None if failed else [float(max(0, score[row] - score_drop))],
+                **dict(zip(NAMES, map(float, numbers), strict=True)),
+            }
+        )
+    folder.mkdir(exist_ok=True)
+    with contextlib.closing(duckdb.connect()) as engine:
+        log_rows.write(engine, lines, folder / f"{seed}.parquet")
+    return folder

@@ -58,7 +58,7 @@ def test_requests_become_histograms_and_rows(tmp_path):
             request.result = {"cat": 0.9}
     assert gate.rows(tmp_path, "image, error, classes, scores, brightness, width, height") == [
         ("100.jpg", None, ["dog"], [0.7], pytest.approx(100), 24, 16),
-        ("220.jpg", "RuntimeError", [], [], pytest.approx(220), 24, 16),
+        ("220.jpg", "RuntimeError", None, None, pytest.approx(220), 24, 16),
         ("https://host/a.jpg?…", None, ["cat"], [0.9], pytest.approx(100), 24, 16),
     ]
     assert gate.rows(tmp_path, "suite, recipe, artifact, requests, errors")[1] == (
@@ -110,7 +110,7 @@ def test_an_odd_image_or_result_is_counted_and_not_raised(tmp_path, stage, image
         assert monitor.wrap(lambda _: result)(image) is result
     assert values(monitor, "monitor_errors")[("monitor_errors_total", stage)] == 1
     assert gate.rows(tmp_path, "requests, latency > 0, brightness IS NULL, classes") == [
-        (1, True, stage == "input", ["dog"] if stage == "input" else [])
+        (1, True, stage == "input", ["dog"] if stage == "input" else None)
     ]
 
 

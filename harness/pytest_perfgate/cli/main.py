@@ -17,6 +17,7 @@ from pytest_perfgate.cli import (
     cache,
     confirm,
     doctor,
+    drift,
     explain,
     freeze,
     history,
@@ -32,7 +33,7 @@ from pytest_perfgate.plain_text import printable
 
 _COMMANDS = (
     *(init, lock, schema, doctor, prove, explain, freeze, bisect),
-    *(report, merge, history, confirm, alerts, baselines, cache),
+    *(report, merge, history, confirm, alerts, baselines, cache, drift),
 )
 
 

@@ -32,6 +32,7 @@ COLUMNS: dict[str, str] = {
     "errors": "BIGINT",
     "latency": "DOUBLE",  # seconds; null: the row only counts
     "error": "VARCHAR",
+    # Null: they were not read. Empty: the image has no class.
     "classes": "VARCHAR[]",
     "scores": "DOUBLE[]",
     **dict.fromkeys(NAMES, "DOUBLE"),

@@ -70,7 +70,8 @@ class Monitor:
             if not 0 < value <= most:
                 raise PerfgateError(f"{name} is {value!r}", valid=f"above 0, up to {most:g}")
         classes = record.classes
-        self._scores = scores or (lambda result: scores_of(result, classes) if classes else {})
+        self._scores = scores or (lambda result: scores_of(result, classes))
+        self._scored = scores is not None or bool(classes)
         self._rate = rows_per_second
         self._period = -1
         self._lock = threading.Lock()
@@ -178,20 +179,20 @@ class Monitor:
             sample.time, sample.latency = time.time(), seconds
             if error is not None:
                 sample.error = type(error).__name__
-            elif result is not None:
+            elif result is not None and self._scored:
                 sample.scores = self._read(result)
             self._log.add(sample)
         except Exception:  # noqa: BLE001 - the caller's request goes on
             self._own_error("request")
 
-    def _read(self, result: Any) -> dict[str, float]:
+    def _read(self, result: Any) -> dict[str, float] | None:
         try:
             scores = {str(name): float(score) for name, score in self._scores(result).items()}
             if not all(map(math.isfinite, scores.values())):
                 raise ValueError("a score is not finite")
         except Exception:  # noqa: BLE001 - the row has its latency all the same
             self._own_error("scores")
-            return {}
+            return None
         return scores
 
     def _own_error(self, stage: str) -> None:

@@ -9,7 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ class Sample:
     Attributes:
         pixels: of the image, on a grid; None: there is no picture.
         size: its height and width.
+        scores: class to score; None: they were not read.
         requests, errors: of all requests since the sample before, this one included.
     """
 
@@ -40,7 +41,7 @@ class Sample:
     time: float = 0.0
     latency: float | None = None
     error: str = ""
-    scores: dict[str, float] = field(default_factory=dict)
+    scores: dict[str, float] | None = None
     requests: int = 0
     errors: int = 0
 
@@ -149,7 +150,8 @@ class RowLog:
             for name, value in zip(NAMES, statistics(sample.pixels, sample.size), strict=True):
                 row[name] = float(value)
                 self._metrics.input(name, float(value))
-        for name, score in sample.scores.items():
+        scores = sample.scores
+        for name, score in (scores or {}).items():
             self._metrics.score(name, score)
         return row | {
             "time": datetime.fromtimestamp(sample.time, UTC).replace(tzinfo=None).isoformat(),
@@ -159,8 +161,8 @@ class RowLog:
             "errors": sample.errors,
             "latency": sample.latency,
             "error": sample.error or None,
-            "classes": [encodable(name) for name in sample.scores],
-            "scores": list(sample.scores.values()),
+            "classes": None if scores is None else [encodable(name) for name in scores],
+            "scores": None if scores is None else list(scores.values()),
         }
 
     def _write(self) -> None:

@@ -1,0 +1,169 @@
+"""Drift: what moved is named with rows that show it, and bad files get one message each."""
+
+from __future__ import annotations
+
+import json
+
+import duckdb
+import pytest
+from pytest_perfgate.cli import main as command
+from pytest_perfgate.cli.drift import lines
+from pytest_perfgate.errors import LogError, PerfgateError
+from pytest_perfgate.live.drift import compare
+from pytest_perfgate.live.gate_record import GateRecord
+from pytest_perfgate.live.logs import read_logs
+from pytest_perfgate.records.session import SessionRecord, SuiteRecord
+
+from tests.live import gate
+from tests.report import sessions
+
+
+def drift(folder, alpha=0.01, **changes):
+    """The drift of a log against an unchanged record."""
+    return compare(gate.record(), read_logs([gate.log(folder, 600, **changes)]), alpha)
+
+
+def moved(result):
+    """Kinds and names of what moved."""
+    return {(one.kind, one.name) for one in result.moved}
+
+
+def test_unchanged_requests_have_not_moved(tmp_path):
+    """All statistics and classes are compared."""
+    result = drift(tmp_path)
+    assert moved(result) == set()
+    assert (result.rows, result.images, result.missing, result.notes) == (600, 200, (), ())
+    assert len(result.comparisons) == 9 + 4 + 3
+    assert "0 of 16 comparisons moved" in list(lines(result))[-1]
+
+
+def test_brighter_images_are_named_with_rows_that_show_it(tmp_path):
+    """The statistics of brightness move; sizes, classes and scores do not."""
+    result = drift(tmp_path, brighter=60)
+    assert moved(result) == {
+        ("input", name) for name in ("brightness", "red_mean", "green_mean", "blue_mean")
+    }
+    (brightness,) = [one for one in result.moved if one.name == "brightness"]
+    assert brightness.now - brightness.before == pytest.approx(60, abs=12)
+    assert brightness.since.startswith("2026-11-30T00:0")
+    assert len(brightness.examples) == 5
+    example = brightness.examples[0]
+    assert example.value >= 220
+    assert example.image.endswith(".jpg")
+    row = int(example.image.removesuffix(".jpg"))
+    assert example.time == f"2026-11-30T00:{row // 60:02}:{row % 60:02}Z"
+    assert any(f"{example.time}  {example.value:.4g}  {example.image}" in line
+               for line in lines(result))  # fmt: skip
+
+
+def test_scores_that_fell_are_named_by_class(tmp_path):
+    """Inputs do not move, and shares of classes do not."""
+    result = drift(tmp_path, score_drop=0.2)
+    assert {("score", "cat"), ("score", "dog")} <= moved(result)
+    assert {kind for kind, _ in moved(result)} == {"score"}
+    (cat,) = [one for one in result.moved if one.name == "cat"]
+    assert max(example.value for example in cat.examples) < 0.5
+
+
+def test_a_class_that_the_record_does_not_know_is_a_share_that_moved(tmp_path):
+    """It is one of `(other)`."""
+    result = drift(tmp_path, odd_class=True)
+    assert ("share", "(other)") in moved(result)
+
+
+def test_what_cannot_be_compared_is_said(tmp_path):
+    """Too few rows, and another artifact than the gate's."""
+    logs = read_logs([gate.log(tmp_path, 15, artifact="b" * 64)])
+    result = compare(gate.record(), logs, 0.01)
+    assert result.missing == (
+        "15 rows have statistics, and a comparison takes 20 or more",
+        "15 rows have scores, and a comparison takes 20 or more",
+    )
+    assert result.notes == ("the artifact that answered is not the one that the gate measured",)
+    assert all(one.rows == 0 and one.p == 1 for one in result.comparisons)
+    assert "too few rows" in "\n".join(lines(result))
+
+
+def test_logs_that_cannot_be_used_get_one_message_each(tmp_path):
+    """It names the place and the next step."""
+    whole = gate.log(tmp_path / "whole", 30)
+    (file,) = whole.glob("*.parquet")
+
+    def refused(place, match):
+        with pytest.raises(LogError, match=match) as caught:
+            read_logs([place])
+        assert caught.value.where.startswith(str(tmp_path))
+        assert caught.value.next_step
+
+    refused(tmp_path / "absent", "no such folder")
+    (tmp_path / "empty").mkdir()
+    refused(tmp_path / "empty", "no Parquet files")
+    foreign = tmp_path / "foreign.parquet"
+    newer = tmp_path / "newer.parquet"
+    narrow = tmp_path / "narrow.parquet"
+    for target, query in (
+        (foreign, "(SELECT 1 AS x) TO '{}' (FORMAT parquet)"),
+        (newer, "(SELECT 1 AS x) TO '{}' (FORMAT parquet, KV_METADATA {{perfgate_live: '2'}})"),
+        (narrow, "(SELECT 1 AS x) TO '{}' (FORMAT parquet, KV_METADATA {{perfgate_live: '1'}})"),
+    ):
+        duckdb.sql(f"COPY {query.format(target)}")
+    refused(foreign, "not a log of this version")
+    refused(newer, "version of the monitor, and is of version 2")
+    refused(narrow, "columns are not those of a log: time")
+    damaged = tmp_path / "damaged.parquet"
+    content = bytearray(file.read_bytes())
+    content[200:400] = bytes(200)
+    damaged.write_bytes(content)
+    refused(damaged, "it is damaged")
+    cut = tmp_path / "cut.parquet"
+    cut.write_bytes(file.read_bytes()[:-100])
+    refused(cut, "it is damaged")
+    gate.log(whole, 30, seed=2, name="fp32")
+    refused(whole, "rows are of 2 recipes: pets/fp32, pets/int8")
+    no_rows = gate.log(tmp_path / "none", 0)
+    refused(no_rows, "there are no rows")
+
+
+def test_a_record_that_does_not_fit_is_refused(tmp_path):
+    """Of another recipe, or without anything to compare."""
+    logs = read_logs([gate.log(tmp_path, 30)])
+    with pytest.raises(LogError, match="the log is of pets/int8, and the record of pets/fp32"):
+        compare(gate.record(name="fp32"), logs, 0.01)
+    bare = gate.record().recipe
+    accuracy = bare.accuracy.model_copy(update={"matches": None, "inputs": {}})
+    empty = GateRecord("pets", bare.model_copy(update={"accuracy": accuracy}))
+    with pytest.raises(LogError, match="neither statistics of the images nor scores"):
+        compare(empty, logs, 0.01)
+    with pytest.raises(PerfgateError, match="alpha"):
+        compare(gate.record(), logs, 0.0)
+
+
+def session_file(folder, record):
+    """A session's JSON with one record."""
+    suite = SuiteRecord(
+        name=record.suite, folder="suites/pets", task="classification", model="m",
+        recipes=(record.recipe,),
+    )  # fmt: skip
+    session: SessionRecord = sessions.healthy().model_copy(update={"suites": (suite,)})
+    file = folder / "session.json"
+    file.write_text(session.model_dump_json())
+    return file
+
+
+def test_the_command_has_an_exit_code_and_json(tmp_path, capsys):
+    """0 where nothing moved, 1 where something did, 10 where something was not compared."""
+    record = session_file(tmp_path, gate.record())
+    same, bright, few = (
+        str(gate.log(tmp_path / name, rows, brighter=brighter))
+        for name, rows, brighter in (("same", 100, 0), ("bright", 100, 90), ("few", 10, 0))
+    )
+    assert command.main(["drift", str(record), same]) == 0
+    assert "pets/int8: 100 rows from 2026-11-30T00:00:00Z" in capsys.readouterr().out
+    assert command.main(["drift", str(record), bright, "--json"]) == 1
+    result = json.loads(capsys.readouterr().out)
+    assert result["comparisons"][0]["moved"]
+    assert command.main(["drift", str(record), few]) == 10
+    assert command.main(["drift", str(record), str(tmp_path / "absent")]) == 1
+    assert "no such folder" in capsys.readouterr().err
+    assert command.main(["drift", str(record), same, "--recipe=fp32"]) == 1
+    assert "there is no recipe 'fp32'" in capsys.readouterr().err
