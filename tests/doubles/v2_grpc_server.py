@@ -57,14 +57,19 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[m
 
 
 @contextlib.contextmanager
-def serving_grpc(model: Model | None = None, mode: Mode | None = None) -> Iterator[str]:
-    """The URL of a server in threads of this process."""
+def serving_grpc(
+    model: Model | None = None, mode: Mode | None = None, tls: tuple[bytes, bytes] | None = None
+) -> Iterator[str]:
+    """The URL of a server in threads of this process; `tls` is its key and its certificate."""
     server = grpc.server(ThreadPoolExecutor(2))
     service = _Service(model or doubling(), mode or Mode())
     service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(service, server)
-    port = server.add_insecure_port("127.0.0.1:0")
+    if tls is None:
+        port = server.add_insecure_port("127.0.0.1:0")
+    else:
+        port = server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([tls]))
     server.start()
     try:
-        yield f"http://127.0.0.1:{port}"
+        yield f"http{'s' if tls else ''}://127.0.0.1:{port}"
     finally:
         server.stop(0).wait()

@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import json
 import os
+import ssl
 import sys
 import threading
 import time
@@ -207,12 +208,15 @@ def serving(
     model: Model | None = None,
     mode: Mode | None = None,
     kind: type[BaseHTTPRequestHandler] = Handler,
+    tls: ssl.SSLContext | None = None,
 ) -> Iterator[str]:
     """The URL of a server in a thread."""
     server = server_of(model or doubling(), mode or Mode(), kind=kind)
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield f"http{'s' if tls else ''}://127.0.0.1:{server.server_port}"
     finally:
         server.shutdown()
         server.server_close()
@@ -248,7 +252,12 @@ def main(kind: type[BaseHTTPRequestHandler] = Handler) -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--onnx", required=True)
-    for option, of in (("delay", float), ("fails-every", int), ("authorization-from", str)):
+    for option, of in (
+        ("delay", float),
+        ("fails-every", int),
+        ("authorization-from", str),
+        ("certificate", str),
+    ):
         parser.add_argument(f"--{option}", type=of, default=of())
     given = parser.parse_args()
     sys.stderr.write(f"loading {given.onnx}\n")
@@ -257,7 +266,12 @@ def main(kind: type[BaseHTTPRequestHandler] = Handler) -> None:
         fails_every=given.fails_every,
         authorization=os.environ.get(given.authorization_from, ""),
     )
-    server_of(of_onnx(given.onnx), how, given.port, kind).serve_forever()
+    server = server_of(of_onnx(given.onnx), how, given.port, kind)
+    if given.certificate:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(given.certificate)
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    server.serve_forever()
 
 
 if __name__ == "__main__":

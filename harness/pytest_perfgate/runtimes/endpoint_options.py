@@ -31,7 +31,11 @@ class EndpointOptions(OptionsModel):
         {},
         description="headers by their names, each with the environment variable that has its value",
     )
-    ca_file: str = Field("", description="certificates to trust; default: those of the system")
+    ca_file: str = Field(
+        "",
+        description="file of the certificates to trust, in PEM; default: those of the system, for "
+        "gRPC its own",
+    )
     allow_remote: bool = Field(
         False, description="send requests to addresses of other machines, too"
     )
@@ -73,6 +77,8 @@ class EndpointOptions(OptionsModel):
         parts = urlsplit(address.replace("{port}", "1"))
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ValueError(f"{self.url!r} is no address; valid: http://127.0.0.1:8000")
+        if self.ca_file and parts.scheme != "https":
+            raise ValueError("ca_file is of https:// addresses; write the url with https://")
         if parts.username is not None:
             raise ValueError(
                 "the address holds credentials, which would be in every report; set "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import sys
 import time
@@ -46,6 +45,7 @@ class ServedSession(EndpointSession):
         self.started = time.perf_counter()
         self.url: str = options.address
         try:
+            self._refuse_unreadable_certificates()
             self._start(artifact)
             self._open(artifact)
         except BaseException:
@@ -76,6 +76,17 @@ class ServedSession(EndpointSession):
         """
         return tuple(outputs)
 
+    def _refuse_unreadable_certificates(self) -> None:
+        """Check that the file of certificates has some: libraries say less, or connect without.
+
+        Raises:
+            RuntimeFault: it has none, or cannot be read.
+        """
+        if self._options.ca_file:
+            from pytest_perfgate.load.http_client import tls_of
+
+            tls_of(self._options.ca_file)
+
     def _start(self, artifact: Artifact) -> None:
         """Starts the server, where the recipe has one."""
         options: EndpointOptions = self._options
@@ -95,8 +106,11 @@ class ServedSession(EndpointSession):
             self._server.wait_until(self._is_ready, self._options.start_seconds)
 
     def _is_ready(self) -> bool:
-        with contextlib.suppress(Exception):  # it is starting: whatever a library raises
+        try:
             return self._protocol_ready() and self._answers_ready()
+        except Exception as error:  # noqa: BLE001 - it is starting: whatever a library raises
+            if _is_untrusted(str(error)):  # waiting does not change it
+                raise self._fault(f"the server at {self.url} is not trusted", error) from None
         return False
 
     def _protocol_ready(self) -> bool:
@@ -204,6 +218,11 @@ class ServedSession(EndpointSession):
 
     def _advice(self, words: str) -> str:
         """What to do about an error, by its words in lower case."""
+        if _is_untrusted(words):
+            return (
+                "name the file of the certificate authority: runtime.ca_file; the certificate must "
+                "be of the url's host"
+            )
         if any(word in words for word in ("401", "403", "unauthenticated", "permission_denied")):
             return 'headers_env = { Authorization = "NAME_OF_A_VARIABLE" } sends its credentials'
         if "refused" in words or "failed to connect" in words:
@@ -223,3 +242,9 @@ class ServedSession(EndpointSession):
         if self._server is not None:
             self._server.stop()
             self._server = None
+
+
+def _is_untrusted(words: str) -> bool:
+    """Whether an error says that the server's certificate was refused, as OpenSSL and gRPC do."""
+    low = words.lower()
+    return "certificate_verify_failed" in low or "hostname verification check failed" in low

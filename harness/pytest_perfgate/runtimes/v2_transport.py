@@ -134,8 +134,16 @@ class HttpTransport(Transport):
             connection_timeout=seconds,
             network_timeout=seconds,
             ssl=tls,
-            ssl_options={"ca_certs": options.ca_file} if tls and options.ca_file else None,
+            ssl_context_factory=self._terms if tls else None,
         )
+
+    def _terms(self, **_: Any) -> Any:
+        """Terms of TLS as everywhere else: by itself the library trusts a list of its own, and not
+        the certificates of the system.
+        """
+        from gevent.ssl import create_default_context
+
+        return create_default_context(cafile=self.options.ca_file or None)
 
     def is_ready(self) -> bool:
         """See `Transport`."""
