@@ -9,8 +9,9 @@ from pydantic import Field
 from typing_extensions import override
 
 from pytest_perfgate.artifact import TORCH, Artifact
-from pytest_perfgate.steps import Applied, BuildContext, expect
-from pytest_perfgate.steps.training import Course, TrainingOptions, course_facts, train
+from pytest_perfgate.steps import Applied, BuildContext, expect, finetune_transfer
+from pytest_perfgate.steps.finetune_transfer import Transfer, TransferOptions, with_heads
+from pytest_perfgate.steps.training import Course, course_facts, train
 from pytest_perfgate.steps.training_step import TrainingStep
 
 
@@ -24,7 +25,7 @@ class Finetune(TrainingStep):
         "fuse": "training needs the batch normalisation that `fuse` removed",
     }
 
-    class Options(TrainingOptions):
+    class Options(TransferOptions):
         """Options of the training."""
 
         keep_zeros: bool = Field(
@@ -39,22 +40,31 @@ class Finetune(TrainingStep):
         import torch
 
         torch.set_num_threads(context.threads)
-        before = {name: value.clone() for name, value in artifact.module.named_parameters()}
-        for parameter in artifact.module.parameters():
+        torch.manual_seed(context.seed)  # of the weights of new heads
+        module = with_heads(artifact.module, options.heads)
+        before = {name: value.clone() for name, value in module.named_parameters()}
+        for parameter in module.parameters():
             parameter.requires_grad_(True)
-        masks = _masks(artifact.module) if options.keep_zeros else {}
+        transfer = Transfer(module, options) if options.transfers else None
+        masks = _masks(module) if options.keep_zeros else {}
         holds = [
             parameter.register_hook(
                 lambda gradient, mask=masks[name]: gradient * mask.to(gradient.device)
             )
-            for name, parameter in artifact.module.named_parameters()
+            for name, parameter in module.named_parameters()
             if name in masks
         ]
+        if transfer is not None:
+            transfer.begin(module, 0)
         course = Course(
-            context.progress, context.checkpoints, autocast=options.autocast, device=options.device
+            context.progress,
+            context.checkpoints,
+            autocast=options.autocast,
+            device=options.device,
+            transfer=transfer,
         )
         data = context.data(options.data)
-        module = train(context.trainer, artifact.module, data, options, context.seed, course)
+        module = train(context.trainer, module, data, options, context.seed, course)
         for hold in holds:
             hold.remove()
         after = dict(module.named_parameters())
@@ -63,7 +73,9 @@ class Finetune(TrainingStep):
                 if name in after and after[name].shape == mask.shape:
                     after[name].mul_(mask)
         changed = sum(
-            int((value != before[name]).sum()) if name in before else value.numel()
+            int((value != before[name]).sum())
+            if name in before and value.shape == before[name].shape
+            else value.numel()
             for name, value in after.items()
         )
         finite = all(bool(torch.isfinite(value).all()) for value in module.state_dict().values())
@@ -78,7 +90,10 @@ class Finetune(TrainingStep):
                 if name in after and after[name].shape == mask.shape
             ),
             "zeros_before": sum(int((mask == 0).sum()) for mask in masks.values()),
+            **(transfer.effect(module) if transfer is not None else {}),
         }
+        for parameter in module.parameters():  # as other steps leave them
+            parameter.requires_grad_(True)
         return Applied(Artifact(TORCH, module=module.eval()), effect, structure={})
 
     @override
@@ -92,6 +107,12 @@ class Finetune(TrainingStep):
             self.name,
             f"{effect['kept_zeros']} of {effect['zeros_before']} zeros are left",
         )
+        finetune_transfer.prove(effect, options, self.name)
+
+    @override
+    def restore(self, module: Any, structure: Any, options: Any) -> Any:
+        """Puts new heads into a fresh module."""
+        return with_heads(module, options.heads)
 
 
 def _prove_mixed(effect: Mapping[str, Any], step: str) -> None:

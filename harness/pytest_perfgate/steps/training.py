@@ -8,7 +8,7 @@ import contextlib
 import inspect
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import (
     Field,
@@ -24,10 +24,11 @@ from pytest_perfgate.steps.trainer_options import plain, signature_of
 from pytest_perfgate.steps.training_checkpoints import Checkpoints
 from pytest_perfgate.steps.training_precision import Mixed
 
+if TYPE_CHECKING:
+    from pytest_perfgate.steps.finetune_transfer import Transfer
+
 CONTRACT = "fit(module, data, *, steps, learning_rate, batch_size, seed, course) -> module"
 """How a suite's trainer is called; arguments of its own come behind."""
-
-_LATER = {"device", "trainer_options"}
 
 TRAINING_LOSS = "training_loss"
 
@@ -35,7 +36,13 @@ _RANDOM = "torch_random"
 
 
 class TrainingOptions(OptionsModel):
-    """Options of every step that trains."""
+    """Options of every step that trains.
+
+    Attributes:
+        later: options that came after the first artifacts were trained.
+    """
+
+    later: ClassVar[frozenset[str]] = frozenset({"device", "trainer_options"})
 
     steps: int = Field(ge=1, description="optimizer steps")
     learning_rate: float = Field(1e-3, gt=0, description="highest learning rate")
@@ -59,7 +66,7 @@ class TrainingOptions(OptionsModel):
         """
         fields: dict[str, Any] = handler(self)
         declared = type(self).model_fields
-        for name in _LATER & fields.keys():
+        for name in self.later & fields.keys():
             if getattr(self, name) == declared[name].get_default():
                 del fields[name]
         return fields
@@ -93,8 +100,10 @@ class Course:
         terms: Callable[[Any, Any], Any] | None = None,
         autocast: str | None = None,
         device: str = training_device.CPU,
+        transfer: Transfer | None = None,
     ) -> None:
         self.device = device
+        self._transfer = transfer
         self.placed: dict[str, Any] = {}
         self._progress = progress
         self._checkpoints = checkpoints
@@ -127,8 +136,16 @@ class Course:
         self.begin(state)
         self._resume(total, state)
         saved, cost = time.monotonic(), 0.0
+        module = state.get("module")
+        optimizers = [part for part in state.values() if hasattr(part, "param_groups")]
+        if self._transfer is not None and module is not None:
+            self._transfer.begin(module, self.resumed_at)
         for step in range(self.resumed_at, total):
+            if self._transfer is not None and module is not None:
+                self._transfer.step(module, step)
             yield step
+            if self._transfer is not None and module is not None:
+                self._transfer.watch(module, optimizers)
             self.done = step + 1
             shown = "" if self._shown is None else f"loss {self._shown:.3f}"
             self._progress(self.done, total, shown)
@@ -147,6 +164,15 @@ class Course:
         self.placed = training_device.prove(state, self.device)
         if self._mixed is not None and "module" in state:
             self._mixed.watch(state["module"])
+
+    def parameter_groups(self, module: Any, learning_rate: float) -> list[dict[str, Any]]:
+        """What an optimizer of `module` is built of: the parameters that are trained at any time,
+        in groups of one learning rate each. A schedule keeps the ratios of the rates, as
+        `OneCycleLR` does with `max_lr = [group["lr"] for group in groups]`.
+        """
+        if self._transfer is not None:
+            return self._transfer.groups(module, learning_rate)
+        return [{"params": list(module.parameters()), "lr": learning_rate}]
 
     def place(self, *values: Any) -> Any:
         """A batch on the training's device: tensors, or tuples, lists and dicts of them; one value
@@ -258,7 +284,6 @@ def train(
     if trainer is None:
         raise BuildError("the suite names no trainer", where="suite.trainer", valid=CONTRACT)
     arguments = {
-        **_own_arguments(trainer, options),
         "steps": options.steps,
         "learning_rate": options.learning_rate,
         "batch_size": options.batch_size,
@@ -266,6 +291,8 @@ def train(
         "course": course,
     }
     try:
+        inspect.signature(trainer).bind_partial(module, data, **arguments)
+        arguments |= _own_arguments(trainer, options)
         inspect.signature(trainer).bind(module, data, **arguments)
     except TypeError as error:
         raise BuildError(
