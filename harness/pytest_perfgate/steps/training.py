@@ -7,8 +7,8 @@ from __future__ import annotations
 import contextlib
 import inspect
 import time
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Literal, Protocol
 
 from pydantic import (
     Field,
@@ -23,9 +23,6 @@ from pytest_perfgate.steps import training_device
 from pytest_perfgate.steps.trainer_options import plain, signature_of
 from pytest_perfgate.steps.training_checkpoints import Checkpoints
 from pytest_perfgate.steps.training_precision import Mixed
-
-if TYPE_CHECKING:
-    from pytest_perfgate.steps.finetune_transfer import Transfer
 
 CONTRACT = "fit(module, data, *, steps, learning_rate, batch_size, seed, course) -> module"
 """How a suite's trainer is called; arguments of its own come behind."""
@@ -82,6 +79,23 @@ class TrainingOptions(OptionsModel):
         return plain(value)
 
 
+class PartialTraining(Protocol):
+    """What holds a training to a part of the parameters, and to rates of layers."""
+
+    def begin(self, module: Any, done: int) -> None:
+        """Before the first step of a process; `done` steps were finished by others."""
+
+    def step(self, module: Any, number: int) -> None:
+        """Before the step of this number."""
+
+    def watch(self, module: Any, optimizers: Sequence[Any]) -> None:
+        """After a step, with the optimizers that the trainer gave to the course."""
+
+    def groups(self, module: Any, learning_rate: float) -> list[dict[str, Any]]:
+        """See `Course.parameter_groups`."""
+        raise NotImplementedError
+
+
 class Course:
     """One training as its trainer sees it.
 
@@ -100,7 +114,7 @@ class Course:
         terms: Callable[[Any, Any], Any] | None = None,
         autocast: str | None = None,
         device: str = training_device.CPU,
-        transfer: Transfer | None = None,
+        transfer: PartialTraining | None = None,
     ) -> None:
         self.device = device
         self._transfer = transfer
