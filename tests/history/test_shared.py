@@ -131,6 +131,16 @@ def test_a_bucket_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("in_process")
+def test_a_key_that_cannot_be_listed_is_named(bucket: Any, tmp_path: Path) -> None:
+    """S3 allows it, and its client lists nothing of the folder for it."""
+    bucket.put_object(Key="team/history//x", Body=b"x")
+    place, _ = runner(tmp_path)
+    with pytest.raises(HistoryError, match="team/history//x") as caught:
+        place.exchange()
+    assert "remove the object of that key" in str(caught.value)
+
+
+@pytest.mark.usefixtures("in_process")
 def test_commands_read_and_compact_it(
     bucket: Any,
     tmp_path: Path,

@@ -135,7 +135,7 @@ def _remember(folder: Path, paths: Iterable[str]) -> None:
 
 def _with_refusal(location: Location) -> Callable[[Callable[[], Any]], Any]:
     """Runs requests of a store; what it refuses is an error in words."""
-    from obstore.exceptions import BaseError
+    from obstore.exceptions import BaseError, InvalidPathError
 
     def run(request: Callable[[], Any]) -> Any:
         try:
@@ -146,10 +146,12 @@ def _with_refusal(location: Location) -> Callable[[Callable[[], Any]], Any]:
                     f"access to {location.url} is refused: {object_stores.first_line(error)}",
                     next_step=object_stores.LOGIN[location.store],
                 ) from error
+            remedy = "correct the URL, or try again: nothing is lost, and the next exchange goes on"
+            if isinstance(error, InvalidPathError):  # one such key, and nothing is listed
+                remedy = "remove the object of that key, or name a folder that others do not write"
             raise FetchError(
                 f"{location.url} cannot be read and written: {object_stores.first_line(error)}",
-                next_step="correct the URL, or try again: nothing is lost, and the next exchange "
-                "goes on",
+                next_step=remedy,
             ) from error
 
     return run
