@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import evaluation_phases
+from benchmarks import evaluation_phases, evaluation_session
 from benchmarks.pixels import Ratio
 
 TARGET = 1.2
@@ -194,9 +194,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=3, help="turns of both sides")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the ratio to a file")
     parser.add_argument("--phases", action="store_true", help="instead each phase of boxes")
-    parser.add_argument("--images", type=int, default=5_000, help="of --phases")
+    parser.add_argument("--sessions", action="store_true", help="instead whole sessions")
+    parser.add_argument("--images", type=int, default=5_000, help="of --phases and --sessions")
     parser.add_argument("--alone", action="store_true", help="--phases without an earlier build")
     options = parser.parse_args(arguments)
+    if options.sessions:
+        costs = evaluation_session.costs(options.images)
+        evaluation_session.show(costs)
+        if options.json:
+            text = json.dumps({name: asdict(cost) for name, cost in costs.items()}, indent=2)
+            options.json.write_text(text, encoding="utf-8")
+        return 0
     if options.phases:
         columns = evaluation_phases.table(options.images, earlier=not options.alone)
         evaluation_phases.show(columns)
