@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 from pytest_perfgate.load.load_run import LoadRun
-from pytest_perfgate.load.open_loop import run_closed_loop, run_open_loop
+from pytest_perfgate.load.open_loop import Watch, run_closed_loop, run_open_loop
 from pytest_perfgate.stats.arrivals import poisson_arrivals
 from pytest_perfgate.stats.max_rate import keeps
 
@@ -89,6 +89,40 @@ def test_an_overload_whose_requests_all_fail_keeps_no_rate() -> None:
     assert keeps(run.slow(limit=0.1), 300) is False
     assert LoadRun(times, times, times + 0.2, timeout=1.0, errors={7: "HTTP 503"}).slow(0.3) == 1
     assert LoadRun(times, times, times + 0.2, timeout=1.0, errors={7: "HTTP 503"}).slow(0.1) == 300
+
+
+def watch_of(enough_slow: int = 10**6, enough_late: int = 10**6) -> Watch:
+    """A watch of a limit of 50 ms and a lag of 1 ms."""
+    return Watch(limit=0.05, enough_slow=enough_slow, lag=0.001, enough_late=enough_late)
+
+
+def test_a_run_ends_when_enough_requests_were_slow_or_late() -> None:
+    """Its rest is not sent, and what it waits for is abandoned; slow ones are counted as a whole
+    run counts them.
+    """
+    arrivals = poisson_arrivals(2.0 / SERVICE, 1_000, seed=1)
+    whole = watch_of()
+    run = run_open_loop(arrivals, SimulatedServer(SERVICE), TIMEOUT, whole)
+    assert whole.slow == run.slow(0.05) > 900
+    assert whole.late == 0
+    server, watch = SimulatedServer(SERVICE), watch_of(enough_slow=8)
+    run = run_open_loop(arrivals, server, TIMEOUT, watch)
+    assert (watch.slow, watch.is_slow) == (8, True)
+    assert np.isfinite(run.sent).sum() < 60
+    assert len(server.abandoned) == np.isfinite(run.sent).sum() - len(run.answers) > 0
+    watch = watch_of(enough_late=3)
+    run = run_open_loop(arrivals, SimulatedServer(0.001, loop=0.005), TIMEOUT, watch)
+    assert watch.is_late
+    assert np.isfinite(run.sent).sum() < 100
+
+
+def test_requests_without_an_answer_are_slow_ones_of_a_watch() -> None:
+    """A server that hangs does not keep a run that has proven it."""
+    watch = watch_of(enough_slow=8)
+    server = SimulatedServer(SERVICE, stall=(0.0, math.inf))
+    run = run_open_loop(poisson_arrivals(10.0, 1_000, seed=1), server, 0.2, watch)
+    assert watch.slow == 8
+    assert np.isfinite(run.sent).sum() < 20
 
 
 def test_a_closed_loop_sends_when_the_last_answer_is_there() -> None:

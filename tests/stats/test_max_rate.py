@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pytest_perfgate.stats.arrivals import poisson_arrivals
-from pytest_perfgate.stats.max_rate import find_max_rate, keeps
+from pytest_perfgate.stats.max_rate import breaks_from, find_max_rate, keeps
 from pytest_perfgate.stats.steady import requests_until_steady
 from scipy.optimize import brentq
 
@@ -19,11 +19,11 @@ from benchmarks.queueing import md1_latency, one_server
 SERVICE, LIMIT = 0.01, 0.05
 
 
-def a_queue(count: int = 20_000) -> Callable[[float], tuple[int, int]]:
+def a_queue(count: int = 20_000) -> Callable[[float, tuple[int, int]], tuple[int, int]]:
     """A run of requests through one server: how many took longer than the limit."""
     seeds = itertools.count()
 
-    def run(rate: float) -> tuple[int, int]:
+    def run(rate: float, _: tuple[int, int]) -> tuple[int, int]:
         arrivals = poisson_arrivals(rate, count, next(seeds))
         latency = one_server(arrivals, SERVICE) - arrivals
         return int((latency > LIMIT).sum()), count
@@ -57,10 +57,38 @@ def test_more_slow_requests_prove_less(count: int, slow: int) -> None:
     assert order[keeps(min(slow, count), count)] <= order[keeps(min(slow + 1, count), count)]
 
 
+@given(st.integers(0, 20), st.integers(0, 900), st.integers(1, 900))
+def test_a_run_that_breaks_the_limit_does_so_from_one_number_on(
+    slow: int, count: int, following: int
+) -> None:
+    """One fewer proves nothing yet, and none more proves less: a run may end there."""
+    slow = min(slow, count)
+    fewest = breaks_from(slow, count, following)
+    assert keeps(slow + fewest, count + following) is False
+    assert fewest == 0 or keeps(slow + fewest - 1, count + following) is not False
+
+
+def test_runs_at_one_rate_are_counted_together() -> None:
+    """Each is given what those before it showed."""
+    given_before: list[tuple[int, int]] = []
+    find_max_rate(lambda _, before: given_before.append(before) or (1, 100), 8.0, runs=3)
+    assert given_before == [(0, 0), (1, 100), (2, 200)]
+
+
+def test_a_search_ends_above_the_lowest_rate() -> None:
+    """A run at half the rate takes twice as long; the first rate is tried in any case."""
+    rates: list[float] = []
+    find_max_rate(lambda rate, _: rates.append(rate) or (100, 100), 8.0, runs=6, lowest=3.0)
+    assert rates == [8.0, 4.0]
+    rates.clear()
+    find_max_rate(lambda rate, _: rates.append(rate) or (100, 100), 2.0, runs=6, lowest=3.0)
+    assert rates == [2.0]
+
+
 def test_a_service_that_never_keeps_the_limit_has_no_rate() -> None:
     """The search ends, and an end that was not proven is none."""
     rates: list[float] = []
-    interval = find_max_rate(lambda rate: rates.append(rate) or (100, 100), 8.0, runs=6)
+    interval = find_max_rate(lambda rate, _: rates.append(rate) or (100, 100), 8.0, runs=6)
     assert interval.kept is None
     assert interval.broken == rates[-1] < 1.0
     assert len(rates) == 6
@@ -69,7 +97,7 @@ def test_a_service_that_never_keeps_the_limit_has_no_rate() -> None:
 def test_what_is_not_measured_moves_no_end() -> None:
     """A generator that is late at every rate leaves both ends open, after a bounded number."""
     rates: list[float] = []
-    interval = find_max_rate(lambda rate: rates.append(rate) and None, 8.0, runs=7)
+    interval = find_max_rate(lambda rate, _: rates.append(rate) and None, 8.0, runs=7)
     assert (interval.kept, interval.broken) == (None, None)
     assert len(rates) == 7
 
@@ -77,7 +105,7 @@ def test_what_is_not_measured_moves_no_end() -> None:
 def test_a_rate_is_above_0() -> None:
     """Anything else is an error."""
     with pytest.raises(ValueError, match="rate"):
-        find_max_rate(lambda _: (0, 300), 0.0)
+        find_max_rate(lambda *_: (0, 300), 0.0)
 
 
 def test_requests_until_steady_are_those_before_three_near_the_level() -> None:

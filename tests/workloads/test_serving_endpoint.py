@@ -14,6 +14,7 @@ from pytest_perfgate.artifact import TFLITE, Artifact
 from pytest_perfgate.errors import RuntimeFault
 from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.load.load_run import LoadRun
+from pytest_perfgate.load.open_loop import Watch
 from pytest_perfgate.runtimes import OpenContext
 from pytest_perfgate.runtimes.kserve import KServe, KServeOptions
 from pytest_perfgate.runtimes.kserve_session import KServeSession
@@ -84,6 +85,7 @@ def measured(mode: Mode, **options: Any) -> Iterator[tuple[AtEndpoint, dict[str,
 def never_late(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neighbours of a test on its core make the generator late; that has a test of its own."""
     monkeypatch.setattr(LoadRun, "too_late", lambda *_: "")
+    monkeypatch.setattr(Watch, "is_late", False)
 
 
 @pytest.mark.usefixtures("never_late")
@@ -161,6 +163,18 @@ def test_a_rate_whose_answers_cannot_be_read_is_not_kept() -> None:
         assert work._find_max_rate(2_000.0).kept
         mode.short = 4
         assert work._find_max_rate(2_000.0).kept is None
+
+
+@pytest.mark.usefixtures("never_late")
+def test_a_search_does_not_wait_for_the_rest_of_what_is_proven() -> None:
+    """Of 300 requests eight that are slow prove it: the others are not sent."""
+    mode = Mode()
+    options = {"scenario": "server", "requests": 10, "latency_limit": "20 ms"}
+    with measured(mode, rate=2_000.0, **options) as (work, _, _):
+        mode.delay, mode.count = 0.05, 0
+        assert work._find_max_rate(100.0).kept is None
+        assert work._options.search_runs == 12
+        assert mode.count < 12 * 60
 
 
 def test_pre_processing_is_no_part_of_the_first_response(monkeypatch: pytest.MonkeyPatch) -> None:

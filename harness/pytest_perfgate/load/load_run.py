@@ -16,6 +16,15 @@ LAG_SHARE, MOST_LAG = 0.02, 1e-3
 """Of the latency limit, and seconds: a 99th percentile of the lag above either is too much."""
 
 
+def allowed_lag(latency_limit: float | None) -> float:
+    """Seconds that the 99th percentile of the generator's lag may be.
+
+    Args:
+        latency_limit: seconds; None: there is none.
+    """
+    return MOST_LAG if latency_limit is None else min(MOST_LAG, LAG_SHARE * latency_limit)
+
+
 @dataclass(frozen=True, eq=False)
 class LoadRun:
     """A run of requests: times in seconds from its begin, an entry for each request.
@@ -85,7 +94,7 @@ class LoadRun:
         Args:
             latency_limit: seconds, `LAG_SHARE` of which the lag may be; None: `MOST_LAG` alone.
         """
-        allowed = MOST_LAG if latency_limit is None else min(MOST_LAG, LAG_SHARE * latency_limit)
+        allowed = allowed_lag(latency_limit)
         late = float(np.quantile(self.lag, 0.99))
         if late <= allowed:
             return ""

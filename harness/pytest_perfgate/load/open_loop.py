@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,42 @@ _BURST = 8  # requests that are sent before answers are heard
 _MOST_KEPT = 64 * 2**20  # bytes of answers that are kept to be decoded after the run
 
 
-def run_open_loop(schedule: Floats, client: Client, timeout: float) -> LoadRun:
+@dataclass
+class Watch:
+    """What ends a run early, since nothing that follows could change what it shows.
+
+    Args:
+        limit: seconds of latency above which a request is slow; so is one that failed.
+        enough_slow: slow requests that end the run.
+        lag: seconds of lag above which a request was sent late.
+        enough_late: late requests that end the run.
+
+    Attributes:
+        slow: slow requests up to now.
+        late: late requests up to now.
+    """
+
+    limit: float
+    enough_slow: int
+    lag: float
+    enough_late: int
+    slow: int = 0
+    late: int = 0
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether enough requests were slow."""
+        return self.slow >= self.enough_slow
+
+    @property
+    def is_late(self) -> bool:
+        """Whether enough requests were late."""
+        return self.late >= self.enough_late
+
+
+def run_open_loop(
+    schedule: Floats, client: Client, timeout: float, watch: Watch | None = None
+) -> LoadRun:
     """Sends a request at each scheduled time, and waits for all answers. It ends at the latest
     `timeout` after the last request was sent.
 
@@ -23,6 +60,8 @@ def run_open_loop(schedule: Floats, client: Client, timeout: float) -> LoadRun:
         schedule: (n,), seconds, ascending.
         client: sends the requests by their numbers, 0 to n - 1.
         timeout: seconds after which a request without an answer failed.
+        watch: ends it early: requests that were not sent by then have no times, and those without
+            an answer are abandoned.
 
     Raises:
         ValueError: there is no request, or times do not ascend.
@@ -34,6 +73,8 @@ def run_open_loop(schedule: Floats, client: Client, timeout: float) -> LoadRun:
     arrivals = (schedule + record.start).tolist()
     following = 0
     while following < count or record.waiting:
+        if watch is not None and record.is_over(watch, arrivals):
+            break
         # Those that are due by now, a few at a time: answers free the connections for the next.
         for _ in range(_BURST):
             if following == count or arrivals[following] > client.now():
@@ -46,6 +87,8 @@ def run_open_loop(schedule: Floats, client: Client, timeout: float) -> LoadRun:
             until = min(until, arrivals[following])
         record.note(client.poll(until))
         record.give_up()
+    if watch is not None:
+        record.is_over(watch, arrivals)  # counts the last ones
     return record.result(np.asarray(schedule, dtype=np.float64))
 
 
@@ -88,6 +131,8 @@ class _Record:
         self._answers: dict[int, Any] = {}
         self._kept = 0
         self._order: deque[int] = deque()
+        self._ended: list[int] = []  # requests that ended since they were counted
+        self._watched_sent = 0
 
     def send(self, number: int) -> bool:
         """Sends a request, and notes when; False: the client cannot send it yet."""
@@ -115,6 +160,7 @@ class _Record:
         if self.waiting.pop(number, None) is None:
             return
         self._done[number] = completion.at
+        self._ended.append(number)
         if completion.error:
             self._errors[number] = completion.error
         elif self._kept < _MOST_KEPT:
@@ -128,7 +174,29 @@ class _Record:
             number = self._order.popleft()
             del self.waiting[number]
             self._client.abandon(number)
+            self._ended.append(number)
             self._errors[number] = f"no answer within {oldest - self._sent[number]:.3g} s"
+
+    def is_over(self, watch: Watch, arrivals: list[float]) -> bool:
+        """Counts what happened since the last call; whether it is enough. Then nothing is waited
+        for any more.
+        """
+        while self._watched_sent < len(arrivals):
+            number = self._watched_sent
+            if math.isnan(self._sent[number]):
+                break
+            watch.late += self._sent[number] - arrivals[number] > watch.lag
+            self._watched_sent += 1
+        for number in self._ended:
+            failed = number in self._errors
+            watch.slow += failed or self._done[number] - arrivals[number] > watch.limit
+        self._ended.clear()
+        if not (watch.is_slow or watch.is_late):
+            return False
+        for number in self.waiting:
+            self._client.abandon(number)
+        self.waiting.clear()
+        return True
 
     def result(self, scheduled: Floats) -> LoadRun:
         """The run, in seconds from its begin."""

@@ -47,17 +47,38 @@ def keeps(slow: int, count: int, share: float = 0.99) -> bool | None:
     return None
 
 
-def find_max_rate(
-    run: Callable[[float], tuple[int, int] | None], start: float, runs: int = 20
-) -> RateInterval:
+def breaks_from(slow: int, count: int, following: int, share: float = 0.99) -> int:
+    """The fewest slow requests in a run of `following` requests with which `keeps` is False for it
+    and the runs before it together, whatever the others do: a run that has them has no more to
+    show.
+
+    Args:
+        slow: requests of the runs before it that took longer than the limit.
+        count: all requests of the runs before it.
+        following: requests of the run.
+        share: the quantile, 0 to 1.
+    """
+    allowed = 1 - share
+    return max(0, int(stats.binom.isf(ALPHA, count + following, allowed)) + 1 - slow)
+
+
+Run = Callable[[float, tuple[int, int]], tuple[int, int] | None]
+"""Sends requests at a rate: how many were slow, and of how many; None: not measured. It is given
+these numbers of the runs at this rate before it, added up: what proves something by then may end
+it early."""
+
+
+def find_max_rate(run: Run, start: float, runs: int = 20, lowest: float = 0.0) -> RateInterval:
     """Doubles the rate until it breaks the limit, halves it until it keeps it, and then bisects the
     logarithm of the rate until the ends are within 5 % of each other, or of rates that stay
     undecided between them, or the runs are used up.
 
     Args:
-        run: sends requests at a rate: how many were slow, and of how many; None: not measured.
+        run: sends requests.
         start: the first rate, requests per second.
         runs: how many runs at most.
+        lowest: no rate below it is tried but the first one: each takes twice as long as the one
+            before it.
 
     Raises:
         ValueError: the first rate is not above 0.
@@ -70,7 +91,7 @@ def find_max_rate(
         known[rate], used = _decided(run, rate, min(left, _RUNS))
         left -= used
         following = _next_rate(known)
-        if following is None:
+        if following is None or following < min(lowest, start):
             break
         rate = following
     kept = _kept(known)
@@ -105,13 +126,11 @@ def _next_rate(known: Mapping[float, bool | None]) -> float | None:
     return None
 
 
-def _decided(
-    run: Callable[[float], tuple[int, int] | None], rate: float, most: int
-) -> tuple[bool | None, int]:
+def _decided(run: Run, rate: float, most: int) -> tuple[bool | None, int]:
     """Runs at one rate, counted together until they prove something; and how many there were."""
     slow = count = 0
     for used in range(1, most + 1):
-        result = run(rate)
+        result = run(rate, (slow, count))
         if result is None:
             continue
         slow, count = slow + result[0], count + result[1]

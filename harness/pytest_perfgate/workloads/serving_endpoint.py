@@ -13,15 +13,16 @@ from typing_extensions import override
 
 from pytest_perfgate.errors import PerfgateError, RuntimeFault
 from pytest_perfgate.inputs import joined
-from pytest_perfgate.load.load_run import LoadRun
-from pytest_perfgate.load.open_loop import run_closed_loop, run_open_loop
+from pytest_perfgate.load.load_run import LoadRun, allowed_lag
+from pytest_perfgate.load.open_loop import Watch, run_closed_loop, run_open_loop
 from pytest_perfgate.runtimes.endpoint import EndpointSession
 from pytest_perfgate.stats.arrivals import poisson_arrivals
-from pytest_perfgate.stats.max_rate import RateInterval, find_max_rate
+from pytest_perfgate.stats.max_rate import RateInterval, breaks_from, find_max_rate
 from pytest_perfgate.stats.steady import requests_until_steady
 from pytest_perfgate.workloads import Work, WorkContext
 from pytest_perfgate.workloads.loadgen import OFFLINE, SERVER, SHARES
 from pytest_perfgate.workloads.serving_options import (
+    LONGEST_RUN,
     ServingOptions,
     refuse_errors,
     unmeasured_of,
@@ -139,12 +140,26 @@ class AtEndpoint(Work):
         seeds = itertools.count(self._options.seed + 1)
         limit = self._options.limit_seconds or 0.0
 
-        def run(rate: float) -> tuple[int, int] | None:
-            count = max(_PROVEN, self._options.requests)
-            result, late = self._run(count, rate, next(seeds), tries=1, judged=False)
+        count = max(_PROVEN, self._options.requests)
+
+        def run(rate: float, before: tuple[int, int]) -> tuple[int, int] | None:
+            watch = Watch(
+                limit=limit,
+                enough_slow=breaks_from(*before, count),
+                lag=allowed_lag(limit),
+                # Their 99th percentile is above the lag then, whatever the others do.
+                enough_late=count - int(0.99 * (count - 1)),
+            )
+            schedule = poisson_arrivals(rate, count, next(seeds))
+            result = run_open_loop(schedule, self._client, self._options.timeout_seconds, watch)
+            if watch.is_late:
+                return None
+            if watch.is_slow:
+                return watch.slow, count
+            late = result.too_late(limit)
             return None if late else (self._with_unreadable(result).slow(limit), count)
 
-        return find_max_rate(run, start, self._options.search_runs)
+        return find_max_rate(run, start, self._options.search_runs, count / LONGEST_RUN)
 
     def _with_unreadable(self, run: LoadRun) -> LoadRun:
         """The run in which an answer that cannot be read is a failure: an overloaded service that
@@ -159,13 +174,12 @@ class AtEndpoint(Work):
         return replace(run, errors=errors)
 
     def _run(
-        self, requests: int, rate: float, seed: int, tries: int = _TRIES, *, judged: bool = True
+        self, requests: int, rate: float, seed: int, tries: int = _TRIES
     ) -> tuple[LoadRun, str]:
         """A run, and why it measured the generator; "": it did not."""
         for _ in range(tries):
             run = self._sent(requests, rate, seed)
-            if judged:
-                self._inspect(run)
+            self._inspect(run)
             # All at once has no schedule that anybody could be late for.
             offline = self._options.scenario == OFFLINE
             late = "" if offline else run.too_late(self._options.limit_seconds)

@@ -22,6 +22,7 @@ from pytest_perfgate.workloads import Work, WorkContext
 from pytest_perfgate.workloads.child_processes import Dialogue, Forks
 from pytest_perfgate.workloads.loadgen import OFFLINE, Settings, Tested, run_test
 from pytest_perfgate.workloads.serving_options import (
+    LONGEST_RUN,
     ServingOptions,
     refuse_errors,
     unmeasured_of,
@@ -113,11 +114,13 @@ class InProcess(Work):
     def _find_max_rate(self, start: float) -> RateInterval:
         seeds = itertools.count(self._options.seed + 1)
 
-        def run(rate: float) -> tuple[int, int]:
-            _, tested = self._test(max(_PROVEN, self._options.requests), rate, next(seeds))
+        count = max(_PROVEN, self._options.requests)
+
+        def run(rate: float, _: tuple[int, int]) -> tuple[int, int]:
+            tested = self._test(count, rate, next(seeds))[1]
             return tested.slow, tested.queries
 
-        return find_max_rate(run, start, self._options.search_runs)
+        return find_max_rate(run, start, self._options.search_runs, count / LONGEST_RUN)
 
     def _test(self, queries: int, rate: float, seed: int) -> tuple[_Ready, Tested]:
         options, context = self._options, self._context

@@ -96,6 +96,10 @@ COLUMNS = tuple(METRICS)
 
 RATES = ("max_rate", "max_rate_upper")
 
+LONGEST_RUN = 120.0
+"""Seconds: no rate is tried at which a run of the search for the highest rate would take longer,
+but the first one."""
+
 
 class ServingOptions(OptionsModel):
     """How requests arrive."""
@@ -221,7 +225,8 @@ def unmeasured_of(options: ServingOptions, measured: Mapping[str, float | None])
     if options.find_max_rate and measured["max_rate"] is None:
         reasons["max_rate"] = (
             "no rate was proven to keep latency_limit; raise latency_limit or requests, or begin "
-            "the search at a lower rate"
+            f"the search at a lower rate (a run of it that would take more than {LONGEST_RUN:.0f} "
+            "s is tried at the first rate alone)"
         )
     if options.find_max_rate and measured["max_rate_upper"] is None:
         reasons["max_rate_upper"] = (
