@@ -15,6 +15,7 @@ from pytest_perfgate.cli import (
     baselines,
     bisect,
     cache,
+    canary,
     confirm,
     doctor,
     drift,
@@ -33,7 +34,7 @@ from pytest_perfgate.plain_text import printable
 
 _COMMANDS = (
     *(init, lock, schema, doctor, prove, explain, freeze, bisect),
-    *(report, merge, history, confirm, alerts, baselines, cache, drift),
+    *(report, merge, history, confirm, alerts, baselines, cache, drift, canary),
 )
 
 
