@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
 import sys
+import weakref
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from pytest_perfgate.building import keys, package_versions
-from pytest_perfgate.building.project_code import Digests
+from pytest_perfgate.building.project_code import Digests, Watch
 from pytest_perfgate.building.suite_data import SuiteData
 from pytest_perfgate.suite.reading import read
 
@@ -53,6 +56,27 @@ def files(tmp_path: Path) -> dict[str, str]:
     )
     found: dict[str, str] = json.loads(done.stdout)
     return found
+
+
+def test_all_watches_of_a_process_share_an_audit_hook_and_none_outlives_its_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python calls each hook at every event, and takes none back."""
+    hooks: list[object] = []
+    really = sys.addaudithook
+
+    def add(hook: Callable[[str, tuple[object, ...]], None]) -> None:
+        hooks.append(hook)
+        really(hook)
+
+    monkeypatch.setattr(sys, "addaudithook", add)
+    (tmp_path / "inside.txt").touch()
+    kept, others = Watch(tmp_path), [weakref.ref(Watch(tmp_path)) for _ in range(3)]
+    gc.collect()
+    assert [other() for other in others] == [None] * 3
+    assert len(hooks) <= 1  # none where an earlier test has one
+    (tmp_path / "inside.txt").read_bytes()
+    assert "inside.txt" in kept.files()
 
 
 def test_code_and_weights_outside_the_project_count(files: dict[str, str], tmp_path: Path) -> None:

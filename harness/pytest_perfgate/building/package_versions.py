@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from functools import lru_cache
 from importlib.metadata import Distribution, PackageNotFoundError, distributions, version
 
 from pytest_perfgate.machine.fingerprint import PACKAGES
+
+_FIRST = re.compile(
+    r"""
+    ^ ([^/.\n]+) [/.]          # a package's folder, or a module's name before its suffix
+    (?: .* \n \1 [/.] )*       # the files after it of the same name
+    """,
+    re.MULTILINE | re.VERBOSE,
+)
+"""The first part of each path in a list of files."""
 
 _OWN_PACKAGES = {"pytest-perfgate", "faster-coco-eval"}  # these do not change an artifact
 
@@ -25,17 +35,18 @@ def _distributions(modules: frozenset[str]) -> frozenset[str]:
     `importlib.metadata.packages_distributions` gives them. That one parses every list of files:
     a third of what a worker does for a small model.
     """
-    return frozenset(
-        distribution.name for distribution in distributions() if _has_any(distribution, modules)
-    )
+    return frozenset(name for name, own in _top_levels() if not modules.isdisjoint(own))
 
 
-def _has_any(distribution: Distribution, modules: frozenset[str]) -> bool:
+@lru_cache(maxsize=1)
+def _top_levels() -> tuple[tuple[str, frozenset[str]], ...]:
+    """Each distribution and its top-level modules, read once: a recipe has several keys."""
+    return tuple((one.name, frozenset(_top_level(one))) for one in distributions())
+
+
+def _top_level(distribution: Distribution) -> Iterable[str]:
     declared = (distribution.read_text("top_level.txt") or "").split()
-    if declared:
-        return not modules.isdisjoint(declared)
-    files = "\n" + (distribution.read_text("RECORD") or "")
-    return any(f"\n{module}/" in files or f"\n{module}." in files for module in modules)
+    return declared or _FIRST.findall(distribution.read_text("RECORD") or "")
 
 
 def versions() -> dict[str, str]:

@@ -8,10 +8,12 @@ while they are as they were.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import sys
 import sysconfig
+import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -62,6 +64,24 @@ class Digests:
         return self._digests[name]
 
 
+@functools.cache
+def _listeners() -> list[weakref.ref[Watch]]:
+    """The watches of this process. Python takes no audit hook back (PEP 578), and calls each at
+    every event, of which a frame that is looked at is one: a single hook serves them all.
+    """
+    listeners: list[weakref.ref[Watch]] = []
+
+    def hear(event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "open":
+            for reference in list(listeners):
+                watch = reference()
+                if watch is not None:
+                    watch.hear(arguments)
+
+    sys.addaudithook(hear)
+    return listeners
+
+
 class Watch(Digests):
     """Notes which files this process has read of the project (below `root`), and of what lies
     outside of it and may change without a version.
@@ -85,10 +105,12 @@ class Watch(Digests):
         self._prefix = str(self._root) + os.sep
         self._cache = None if cache is None else cache.resolve()
         self._opened: set[str] = set()
-        sys.addaudithook(self._hear)
+        listeners = _listeners()
+        listeners.append(weakref.ref(self, listeners.remove))
 
-    def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if event != "open" or not isinstance(arguments[0], (str, bytes)):
+    def hear(self, arguments: tuple[Any, ...]) -> None:
+        """Notes a file that is opened; `arguments` are those of the audit event "open"."""
+        if not isinstance(arguments[0], (str, bytes)):
             return
         mode = arguments[1]
         if isinstance(mode, str) and set(mode) & set("wax+"):
