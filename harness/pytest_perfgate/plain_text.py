@@ -90,3 +90,8 @@ def received(text: str) -> str:
 def printable(text: str) -> str:
     """`text` without characters that control a terminal or hide and reorder text; lines stay."""
     return _CONTROL.sub(" ", _ESCAPE.sub("", text))
+
+
+def one_line(text: str) -> str:
+    """`text` on one line, for a row of a table: a name of whoever sent it is no row of its own."""
+    return " ".join(text.split())

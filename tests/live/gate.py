@@ -89,6 +89,7 @@ def log(
     score_drop: float = 0.0,
     odd_class: bool = False,
     artifact: str = "a" * 64,
+    image: str = "",
 ) -> Path:
     """A log of requests that are like those of `record`, but for what is asked; a request each
     second of a day.
@@ -98,8 +99,8 @@ def log(
     begin = datetime(2026, 11, 30, tzinfo=UTC).replace(tzinfo=None)
     lines = []
     for row in range(rows):
-        image = picture(generator, brighter)
-        numbers = statistics(grid(image), image.shape[:2])
+        pixels = picture(generator, brighter)
+        numbers = statistics(grid(pixels), pixels.shape[:2])
         failed = bool(generator.random() < errors)
         animal = "ape" if odd_class and row % 10 == 0 else CLASSES[category[row]]
         lines.append(
@@ -109,7 +110,7 @@ def log(
                 "recipe": name,
                 "artifact": artifact,
                 "monitor": "1",
-                "image": f"{row}.jpg",
+                "image": image or f"{row}.jpg",
                 "requests": 1,
                 "errors": int(failed),
                 "latency": float(0.02 * slower * generator.lognormal(0, 0.2)),

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 import duckdb
+import numpy as np
 import pytest
 from pytest_perfgate.cli import main as command
 from pytest_perfgate.cli.drift import lines
 from pytest_perfgate.errors import LogError, PerfgateError
 from pytest_perfgate.live.drift import compare
 from pytest_perfgate.live.gate_record import GateRecord
-from pytest_perfgate.live.logs import read_logs
+from pytest_perfgate.live.logs import Logs, read_logs
+from pytest_perfgate.records.accuracy import Sketch
 from pytest_perfgate.records.session import SessionRecord, SuiteRecord
+from pytest_perfgate.stats.image_statistics import NAMES
+from scipy import stats
 
 from tests.live import gate
 from tests.report import sessions
@@ -56,6 +61,38 @@ def test_brighter_images_are_named_with_rows_that_show_it(tmp_path):
                for line in lines(result))  # fmt: skip
 
 
+@pytest.mark.no_cover
+def test_unchanged_requests_are_seldom_called_moved():
+    """Alpha is that of all comparisons together, at all looks."""
+    runs, alpha = 40, 0.2
+    generator = np.random.default_rng(11)
+    alarms = sum(bool(compare(*unchanged(generator), alpha).moved) for _ in range(runs))
+    assert alarms <= stats.binom.isf(1e-4, runs, alpha)
+
+
+def unchanged(generator):
+    """A record and a log of the same distributions, each drawn anew."""
+    rows, images = 400, 200
+    record = gate.record(images, seed=int(generator.integers(2**31)))
+    accuracy = record.recipe.accuracy
+    inputs = {name: Sketch.of(generator.normal(size=images)) for name in NAMES}
+    recipe = record.recipe.model_copy(
+        update={"accuracy": accuracy.model_copy(update={"inputs": inputs})}
+    )
+    category, score = gate.called(generator, rows)
+    start = np.datetime64("2026-11-30T00:00:00", "us")
+    logs = Logs(
+        where="logs", suite="pets", recipe="int8", artifacts=(),
+        time=start + np.arange(rows) * np.timedelta64(1, "s"),
+        image=np.full(rows, ""), latency=np.ones(rows),
+        requests=np.ones(rows, np.int64), errors=np.zeros(rows, np.int64),
+        failed=np.zeros(rows, bool), scored=np.ones(rows, bool),
+        inputs={name: generator.normal(size=rows) for name in NAMES},
+        classes=(np.arange(rows), np.array(gate.CLASSES)[category], score),
+    )  # fmt: skip
+    return GateRecord("pets", recipe), logs
+
+
 def test_scores_that_fell_are_named_by_class(tmp_path):
     """Inputs do not move, and shares of classes do not."""
     result = drift(tmp_path, score_drop=0.2)
@@ -69,6 +106,16 @@ def test_a_class_that_the_record_does_not_know_is_a_share_that_moved(tmp_path):
     """It is one of `(other)`."""
     result = drift(tmp_path, odd_class=True)
     assert ("share", "(other)") in moved(result)
+
+
+def test_a_name_is_one_printable_line(tmp_path):
+    """An image's name is of whoever sent it: it forges no line of the result."""
+    folder = gate.log(tmp_path, 100, brighter=90, image="a.jpg\nmoved  input  \x1b[31mred.jpg")
+    result = compare(gate.record(), read_logs([folder]), 0.01)
+    assert result.moved[0].examples[0].image.startswith("a.jpg\nmoved")
+    text = [line for line in lines(result) if "a.jpg" in line]
+    assert text
+    assert all("\n" not in line for line in text)
 
 
 def test_what_cannot_be_compared_is_said(tmp_path):
@@ -106,7 +153,8 @@ def test_logs_that_cannot_be_used_get_one_message_each(tmp_path):
         (newer, "(SELECT 1 AS x) TO '{}' (FORMAT parquet, KV_METADATA {{perfgate_live: '2'}})"),
         (narrow, "(SELECT 1 AS x) TO '{}' (FORMAT parquet, KV_METADATA {{perfgate_live: '1'}})"),
     ):
-        duckdb.sql(f"COPY {query.format(target)}")
+        with contextlib.closing(duckdb.connect()) as engine:
+            engine.execute(f"COPY {query.format(target)}")
     refused(foreign, "not a log of this version")
     refused(newer, "version of the monitor, and is of version 2")
     refused(narrow, "columns are not those of a log: time")

@@ -176,14 +176,23 @@ os.waitpid(child, 0)
 
 
 def test_a_monitor_is_refused_with_its_reason(tmp_path):
-    """Numbers out of range, and a second monitor in one registry."""
+    """Numbers out of range, a second monitor in one registry, and a predictor to be awaited."""
     for wrong in ({"rows_per_second": 0}, {"flush_seconds": float("nan")}):
         with pytest.raises(PerfgateError, match="above 0"):
             Monitor(gate.record(), tmp_path, **wrong)
     registry = CollectorRegistry()
     Monitor(gate.record(), tmp_path, registry=registry).close()
-    with pytest.raises(PerfgateError, match="one monitor per registry"):
+    with pytest.raises(PerfgateError, match="cannot take the monitor's families"):
         Monitor(gate.record(), tmp_path, registry=registry)
+
+    async def predict(image):
+        return image
+
+    with (
+        Monitor(gate.record(), tmp_path) as monitor,
+        pytest.raises(PerfgateError, match="coroutine function"),
+    ):
+        monitor.wrap(predict)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_perfgate.cli import options
+from pytest_perfgate.plain_text import one_line
 
 if TYPE_CHECKING:
     from pytest_perfgate.live.drift import Drift, Moved
@@ -89,9 +90,10 @@ def lines(result: Drift) -> Iterator[str]:
     )
     moved = result.moved
     for one in (*moved, *result.comparisons[len(moved) :][:_MOST]):
-        yield f"{'moved' if one.moved else '-':<7}{one.kind:<7}{one.name:<20}{_words(one)}"
+        mark, name = "moved" if one.moved else "-", one_line(one.name)
+        yield f"{mark:<7}{one.kind:<7}{name:<20}{_words(one)}"
         for example in one.examples:
-            name = f"  {example.image}" if example.image else ""
+            name = f"  {one_line(example.image)}" if example.image else ""
             yield f"{'':<14}{example.time}  {example.value:.4g}{name}"
     left_out = len(result.comparisons) - len(moved) - _MOST
     if left_out > 0:

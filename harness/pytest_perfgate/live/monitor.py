@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import functools
+import inspect
 import math
 import os
 import threading
@@ -97,7 +98,15 @@ class Monitor:
         """The predictor with every call watched. `image` and `name` take the arguments of a call
         and give its decoded image, uint8 (H, W, 3) RGB, and the image's name; without them the
         image is the first argument, and has no name.
+
+        Raises:
+            PerfgateError: the predictor is a coroutine function, whose call is no request yet.
         """
+        if inspect.iscoroutinefunction(predictor):
+            raise PerfgateError(
+                "the predictor is a coroutine function: its call ends before its work begins",
+                next_step="await it inside `with monitor.request(image) as request:`",
+            )
 
         @functools.wraps(predictor)
         def watched(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result:
