@@ -31,14 +31,19 @@ def graph_of(
     """
     counts = onnx_counts.counted(path, fed)
     try:
-        return counts.model_copy(update={"source": SOURCE, "nodes": _nodes(open_session, options)})
+        return counts.model_copy(
+            update={"source": SOURCE, "nodes": nodes_of(open_session, options)}
+        )
     except Exception as error:  # noqa: BLE001 - ONNX Runtime's have no common type
         # An engine that a provider has compiled has no form in a file.
         problem = f"ONNX Runtime does not write its graph: {onnx_counts.first(error)}"
         return counts.model_copy(update={"unmeasured": {**counts.unmeasured, NODES: problem}})
 
 
-def _nodes(open_session: Callable[[Any], object], options: Any) -> dict[str, int]:
+def nodes_of(open_session: Callable[[Any], object], options: Any) -> dict[str, int]:
+    """The kinds of nodes of the graph that a session runs, with their counts; `options` are the
+    session's, which are changed.
+    """
     import onnx
 
     with tempfile.TemporaryDirectory() as folder:

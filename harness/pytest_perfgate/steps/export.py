@@ -12,19 +12,17 @@ from pytest_perfgate import registry
 from pytest_perfgate.artifact import ONNX, TORCH, Artifact, OptionsModel, dtype_of
 from pytest_perfgate.errors import BuildError
 from pytest_perfgate.steps import Applied, BuildContext, Step, expect
+from pytest_perfgate.steps.onnx_export import FIXED_BATCH, write_onnx
 from pytest_perfgate.steps.output_check import (
     CHECKED,
-    dynamic_batch,
     expect_close,
     largest_difference,
     module_outputs,
     onnx_outputs,
     onnx_session,
     own_batch,
-    tensors,
     tolerance_option,
 )
-from pytest_perfgate.steps.quiet import quiet
 
 
 class Export(Step):
@@ -70,30 +68,14 @@ class Export(Step):
                 f"the module is in {dtype_of(module)}, and an ONNX graph is exported in float32",
                 next_step='leave { cast = … } out, and add { half = "float16" } after the export',
             )
-        with quiet():
-            try:
-                program = torch.onnx.export(
-                    module,
-                    tensors(example),
-                    dynamo=True,
-                    opset_version=options.opset_version,
-                    dynamic_shapes=None
-                    if options.batch
-                    else dynamic_batch(example, torch.export.Dim("batch")),
-                    # A single input keeps the name that `forward` gives it.
-                    input_names=[_IMAGES, *example.others] if example.others else None,
-                    external_data=False,
-                    verbose=False,
-                )
-            except Exception as error:
-                raise BuildError(
-                    f"the module does not export with {_batch(options)}: {_first(error)}",
-                    next_step=_FIXED,
-                ) from error
-            if program is None:
-                raise BuildError("torch.onnx.export returned no program")
-            program.save(str(path), external_data=False)
-        _forget_source(path)
+        write_onnx(
+            module,
+            path,
+            example,
+            opset_version=options.opset_version,
+            batch=options.batch,
+            next_step=_FIXED,
+        )
         difference = self._compare(module, path, options, context)
         graph = onnx.load(path).graph
         effect = {
@@ -135,39 +117,4 @@ class Export(Step):
         return worst
 
 
-_IMAGES = "images"
-"""The name of the input of images, where there are others: `[suite.input.others]` names these."""
-
-_FIXED = (
-    "look in `forward` for a batch that is fixed, such as reshape(1, …), and write x.shape[0]; "
-    "or set batch = 1, which leaves out throughput"
-)
-
-
-def _batch(options: Any) -> str:
-    return f"a batch of {options.batch}" if options.batch else "a dynamic batch"
-
-
-def _first(error: BaseException) -> str:
-    """What went wrong first, in the exporter's words: it wraps that in its own report."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {' '.join(lines)[:600]}"
-
-
-def _forget_source(path: Path) -> None:
-    """Takes out where in the source each node comes from: the same model exported from another
-    folder must give the same file.
-    """
-    import onnx
-
-    model = onnx.load(path)
-    graph = model.graph
-    graph.doc_string = ""
-    for entry in (*graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
-        entry.doc_string = ""
-        del entry.metadata_props[:]
-    for holder in (model, graph, *model.functions):
-        del holder.metadata_props[:]
-    onnx.save(model, path)
+_FIXED = f"{FIXED_BATCH}; or set batch = 1, which leaves out throughput"

@@ -11,21 +11,19 @@ from typing_extensions import override
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import EXPORTED, TORCH, Artifact
 from pytest_perfgate.errors import BuildError
-from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.registry import Requirement
 from pytest_perfgate.steps import Applied, BuildContext, Step, expect, training_device
+from pytest_perfgate.steps.exported_graph import graph_of, program_of, trained
 from pytest_perfgate.steps.output_check import (
-    dynamic_batch,
     largest_difference,
     module_outputs,
     short,
     tensors,
 )
 from pytest_perfgate.steps.quiet import quiet
-from pytest_perfgate.steps.training import Course, TrainingOptions, course_facts, train
+from pytest_perfgate.steps.training import TrainingOptions
 
 _CALIBRATION = "calibration"
-_LARGEST_BATCH = 1024
 _STATIC_ONLY = frozenset({"samples"})
 _QAT_ONLY = frozenset({"trainer_options", "steps", "learning_rate", "batch_size", "data", "device"})
 
@@ -103,13 +101,13 @@ class Pt2e(Step):
         expected = module_outputs(module, inputs)
         qat = options.method == "qat"
         with quiet(streams=False):
-            prepared = self._prepare(_export(module, inputs), options)
+            prepared = self._prepare(graph_of(module, inputs), options)
             if qat:
-                prepared, more = self._trained(prepared, options, context)
+                prepared, more = trained(self.name, prepared, options.batch_size, options, context)
             else:
                 more = {"calibration_images": self._calibrated(prepared, options, context)}
             converted = self._convert(prepared)
-            program = _program(converted, inputs)
+            program = program_of(converted, inputs)
             path = context.folder / "model.pt2"
             torch.export.save(program, path)
         quantized, quantizable = count(program.graph_module.graph)
@@ -178,22 +176,6 @@ class Pt2e(Step):
                 context.progress(used, options.samples, "calibrating")
         return used
 
-    @staticmethod
-    def _trained(prepared: Any, options: Any, context: BuildContext) -> tuple[Any, dict[str, Any]]:
-        """The suite's trainer on the module that simulates rounding."""
-        import torch
-
-        wrapped = _trainable(prepared).eval()
-        with torch.no_grad():  # ranges start from images, not from infinity
-            for inputs in context.inputs(options.data, options.batch_size):
-                wrapped(*tensors(inputs))
-        course = Course(context.progress, context.checkpoints, device=options.device)
-        data = context.data(options.data)
-        trained = train(context.trainer, wrapped, data, options, context.seed, course).eval()
-        finite = all(bool(torch.isfinite(parameter).all()) for parameter in trained.parameters())
-        expect(finite, Pt2e.name, "training ended in NaN or infinite weights")
-        return trained.graph, course_facts(course)
-
 
 def count(graph: Any) -> tuple[int, int]:
     """Convolutions and linear layers of an exported graph: those whose input and weight both come
@@ -224,39 +206,3 @@ def _shared(graph: Any) -> list[str]:
         and str(node.target).endswith(".weight")
         and sum(_base(user) in _QUANTIZABLE for user in node.users) > 1
     )
-
-
-def _program(module: Any, inputs: Inputs) -> Any:
-    import torch
-
-    batch = torch.export.Dim("batch", min=1, max=_LARGEST_BATCH)
-    with torch.no_grad():
-        shapes = dynamic_batch(inputs, batch)
-        return torch.export.export(module, tensors(inputs), dynamic_shapes=shapes)
-
-
-def _export(module: Any, inputs: Inputs) -> Any:
-    return _program(module, inputs).module()
-
-
-def _trainable(graph: Any) -> Any:
-    """An exported graph as a module that `train`, `eval` and a deep copy work on: the graph's own
-    refuse.
-    """
-    import torch
-    from torchao.quantization.pt2e import move_exported_model_to_eval, move_exported_model_to_train
-
-    class Trainable(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.graph = graph
-
-        def forward(self, *inputs: Any) -> Any:
-            return self.graph(*inputs)
-
-        def train(self, mode: bool = True) -> Any:
-            (move_exported_model_to_train if mode else move_exported_model_to_eval)(self.graph)
-            self.training = mode
-            return self
-
-    return Trainable()

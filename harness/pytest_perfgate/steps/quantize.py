@@ -18,6 +18,7 @@ from pytest_perfgate.runtimes.onnxruntime_inputs import dtype_name
 from pytest_perfgate.steps import Applied, BuildContext, Step, expect
 from pytest_perfgate.steps.output_check import graph_inputs
 from pytest_perfgate.steps.quantize_accuracy import SENSITIVITY_IMAGES, held
+from pytest_perfgate.steps.quantize_codes import code_facts
 from pytest_perfgate.steps.quantize_ranges import Ranges
 from pytest_perfgate.steps.quantize_source import prepare
 from pytest_perfgate.steps.quantize_weights import weights_only
@@ -40,6 +41,7 @@ class Quantize(Step):
     splits = frozenset({_CALIBRATION})
     not_after: Mapping[str, str] = {
         "quantize": "its operators are 8-bit already",
+        "qat": "its operators are 8-bit already",
         "half": "8-bit operators take their scales and biases in float32",
     }
 
@@ -152,7 +154,7 @@ class Quantize(Step):
             "quantizable_ops": quantizable,
             "quantized_share": round(quantized / max(1, quantizable), 4),
             **more,
-            **(_asymmetric(graph) if options.method == "static" else {}),
+            **(code_facts(graph) if options.method == "static" else {}),
             "bytes_before": source.stat().st_size,
             "bytes": path.stat().st_size,
         }
@@ -310,44 +312,4 @@ def _count(graph: Any, options: Any) -> tuple[int, int]:
     return len(quantized), len(listed)
 
 
-_WEIGHTED = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
 _INTEGER_OPS = {"ConvInteger", "MatMulInteger", "DynamicQuantizeMatMul", "QLinearConv"}
-
-
-def _asymmetric(graph: Any) -> dict[str, int]:
-    """What TensorRT would not take: zero points of activations that are not 0, 8-bit biases."""
-    from onnx import numpy_helper
-
-    stored = {tensor.name: tensor for tensor in graph.initializer}
-    makers = {output: node for node in graph.node for output in node.output}
-    points = 0
-    for node in graph.node:
-        if node.op_type == "QuantizeLinear" and len(node.input) > 2 and node.input[2] in stored:
-            points += bool(numpy_helper.to_array(stored[node.input[2]]).any())
-    biases = sum(
-        len(node.input) > 2
-        and node.op_type in {"Conv", "Gemm"}
-        and node.input[2] in makers
-        and makers[node.input[2]].op_type == "DequantizeLinear"
-        for node in graph.node
-    )
-    return {
-        "zero_points_not_zero": points,
-        "quantized_biases": biases,
-        "weight_bits": _weight_bits(graph, stored, makers),
-    }
-
-
-def _weight_bits(graph: Any, stored: Mapping[str, Any], makers: Mapping[str, Any]) -> int:
-    """Bits that the span of codes of a quantized weight takes, at most; 0 without any. Codes from
-    -64 to 64 are 7 bits, as ONNX Runtime counts them.
-    """
-    from onnx import numpy_helper
-
-    span = 0
-    for node in graph.node:
-        maker = makers.get(node.input[1]) if len(node.input) > 1 else None
-        if node.op_type in _WEIGHTED and maker is not None and maker.input[0] in stored:
-            codes = numpy_helper.to_array(stored[maker.input[0]])
-            span = max(span, int(codes.max()) - int(codes.min()))
-    return (span - 1).bit_length() if span else 0
