@@ -31,7 +31,7 @@ ROOT = Path(__file__).parents[1]
 FILE = ROOT / "suites" / "nightly" / "recipes.toml"
 QUICK = ("fp32", "onnx", "int8")
 
-_QUANTIZING = {"quantize", "nncf", "pt2e"}
+_QUANTIZING = {"quantize", "nncf", "pt2e", "qat"}
 _SHRINKING = {"prune", "distil"}
 
 

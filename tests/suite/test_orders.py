@@ -85,6 +85,11 @@ def test_every_order_that_is_refused_names_steps_that_are_there():
             '{ cast = "bfloat16" }, { export = "onnx" }',
             "'export' makes no sense after 'cast': a graph is exported in float32",
         ),
+        (
+            '{ sparsify = "2:4" }, { qat = 3 }',
+            "'qat' makes no sense after 'sparsify': the training would not keep zero weights",
+        ),
+        ('{ export = "onnx" }, { qat = 3 }', "the step 'qat' takes torch, but the chain before it"),
     ],
 )
 def test_orders_that_make_no_sense_are_refused_at_reading(tmp_path, chain, said):
@@ -112,7 +117,7 @@ def test_options_are_the_same_after_a_journey(group):
     for name in registry.names(group):
         result = registry.find(group, name)
         if group == registry.STEPS:
-            examples = {"finetune": 5, "sparsify": "2:4", "quantize": "dynamic"}
+            examples = {"finetune": 5, "qat": 5, "sparsify": "2:4", "quantize": "dynamic"}
             default = result.Options.model_fields[result.argument].get_default()
             requested = {result.argument: examples.get(name, default)}
             if name == "backbone":

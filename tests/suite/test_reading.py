@@ -218,6 +218,12 @@ def test_a_step_that_trains_asks_for_a_trainer(tmp_path):
         ('{ pt2e = "qat", samples = 3 }', "samples is not an option of 'qat'"),
         ('{ pt2e = "static", steps = 3 }', "steps is not an option of 'static'"),
         ('{ pt2e = "static" }', "needs calibration data"),
+        (
+            '{ qat = 3 }, { quantize = "weight_only" }',
+            "no sense after 'qat': its operators are 8-b",
+        ),
+        ("{ qat = 3, activation_symmetric = true }", "needs activations = 'int8'"),
+        ("{ qat = 3, activation = 'int8' }", "activations"),
     ],
 )
 def test_what_trains_names_its_data_and_code_as_the_suite_does(tmp_path, step, said):

@@ -39,6 +39,7 @@ class Half(Step):
     )
     not_after: Mapping[str, str] = {
         "quantize": "the scales of 8-bit operators must stay in float32",
+        "qat": "the scales of 8-bit operators must stay in float32",
     }
 
     class Options(OptionsModel):

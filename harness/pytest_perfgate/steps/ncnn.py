@@ -37,6 +37,7 @@ class Ncnn(Step):
     )
     not_after: Mapping[str, str] = {
         "quantize": "ncnn does not support Q/DQ operators",
+        "qat": "ncnn does not support Q/DQ operators",
         "half": "pnnx reads float32 graphs; `fp16` makes the weights 16-bit",
     }
 

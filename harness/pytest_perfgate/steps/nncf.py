@@ -39,6 +39,7 @@ class Nncf(Step):
     splits = frozenset({_CALIBRATION})
     not_after: Mapping[str, str] = {
         "quantize": "its operators are 8-bit already",
+        "qat": "its operators are 8-bit already",
         "nncf": "its operators are 8-bit already",
         "half": "8-bit operators take their scales and biases in float32",
     }

@@ -19,7 +19,7 @@ class TrainingStep(Step):
 
     accepts = frozenset({TORCH})
     produces = TORCH
-    requires = (registry.from_extra("torch", "torch"),)
+    requires: tuple[Requirement, ...] = (registry.from_extra("torch", "torch"),)
     splits = frozenset({"train"})
     trains = True
 
