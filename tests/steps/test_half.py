@@ -16,23 +16,11 @@ from pytest_perfgate.runtimes.onnxruntime import OnnxRuntime
 from pytest_perfgate.steps.export import Export
 from pytest_perfgate.steps.half import Half
 
-from tests.steps.conftest import example
+from tests.steps.conftest import context_in, example, small_model
 
 torch = pytest.importorskip("torch", reason="python -m pip install 'pytest-perfgate[torch]'")
 onnx = pytest.importorskip("onnx", reason="python -m pip install 'pytest-perfgate[onnx]'")
 pytest.importorskip("onnxruntime", reason="python -m pip install 'pytest-perfgate[onnx]'")
-
-
-@pytest.fixture
-def export(make_context: Any) -> Any:
-    """Exports a module."""
-
-    def run(module: Any) -> Artifact:
-        built = Export().apply(Artifact(TORCH, module=module), Export.Options(), make_context("x"))
-        artifact: Artifact = built.artifact
-        return artifact
-
-    return run
 
 
 def session(artifact: Artifact, folder: Path) -> Any:
@@ -42,14 +30,13 @@ def session(artifact: Artifact, folder: Path) -> Any:
 
 @pytest.mark.parametrize("keep", [True, False])
 def test_half_makes_16_bit_weights_and_near_numbers(
-    make_model: Any, make_context: Any, export: Any, tmp_path: Path, keep: bool
+    exported: Artifact, make_context: Any, tmp_path: Path, keep: bool
 ) -> None:
     """Weights and operators are 16-bit, the file shrinks, and the runtime gives float32 at every
     batch, whatever type the graph's inputs have.
     """
-    before = export(make_model())
     options = Half.Options(keep_io_types=keep)
-    applied = Half().apply(before, options, make_context())
+    applied = Half().apply(exported, options, make_context())
     Half().prove(applied.effect, options)
     effect = applied.effect
     assert effect["fp16_initializers"] == effect["initializers"] > 0
@@ -60,58 +47,58 @@ def test_half_makes_16_bit_weights_and_near_numbers(
     assert graph.input[0].type.tensor_type.elem_type == kind
     for count in (1, 3):
         (result,) = session(applied.artifact, tmp_path).run(Inputs(example(count)))
-        (wanted,) = session(before, tmp_path).run(Inputs(example(count)))
+        (wanted,) = session(exported, tmp_path).run(Inputs(example(count)))
         assert result.dtype == np.float32
         assert 0 < np.abs(result - wanted).max() < 0.02 * np.abs(wanted).max()
 
 
-def overflowing(make_model: Any) -> Any:
-    """A model whose activations pass 65504 and come back: its outputs are small numbers."""
+@pytest.fixture(scope="module")
+def loud(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    """A network, as an ONNX file that nobody changes, whose activations pass 65504 and come back:
+    its outputs are small numbers.
+    """
 
     class Loud(torch.nn.Module):  # type: ignore[misc, name-defined] # torch may be skipped
         def __init__(self) -> None:
             super().__init__()
-            self.body = make_model()
+            self.body = small_model()
 
         def forward(self, x: Any) -> Any:
             loud = (torch.relu(self.body(x)) + 1.0) * 60000.0
             return (loud + loud) / 60000.0
 
-    return Loud().eval()
+    context = context_in(tmp_path_factory.mktemp("loud") / "link")
+    return Export().apply(Artifact(TORCH, module=Loud().eval()), Export.Options(), context).artifact
 
 
-def test_half_finds_an_overflow_that_a_cpu_hides(
-    make_model: Any, make_context: Any, export: Any
-) -> None:
+def test_half_finds_an_overflow_that_a_cpu_hides(loud: Artifact, make_context: Any) -> None:
     """A value inside that 16 bits cannot hold stops the build, and is named."""
-    applied = Half().apply(export(overflowing(make_model)), Half.Options(), make_context())
+    applied = Half().apply(loud, Half.Options(), make_context())
     assert applied.effect["overflows"] > 0
     with pytest.raises(NoEffect, match=r"overflow.*65504.*node_block_list"):
         Half().prove(applied.effect, Half.Options())
 
 
 def test_half_leaves_blocked_operators_and_nodes_in_float32(
-    make_model: Any, make_context: Any, export: Any
+    loud: Artifact, make_context: Any
 ) -> None:
     """What is blocked does not overflow; a node that is not there is named."""
-    artifact = export(overflowing(make_model))
     options = Half.Options(op_block_list=("Mul", "Add", "Div"))
-    applied = Half().apply(artifact, options, make_context("ops"))
+    applied = Half().apply(loud, options, make_context("ops"))
     Half().prove(applied.effect, options)
     assert 0 < applied.effect["fp16_ops"] < applied.effect["ops"]
-    first = next(node.name for node in onnx.load(artifact.path).graph.node)
-    one = Half().apply(artifact, Half.Options(node_block_list=(first,)), make_context("node"))
+    first = next(node.name for node in onnx.load(loud.path).graph.node)
+    one = Half().apply(loud, Half.Options(node_block_list=(first,)), make_context("node"))
     assert one.effect["fp16_ops"] < one.effect["ops"]
     with pytest.raises(BuildError, match="no node 'nobody'"):
-        Half().apply(artifact, Half.Options(node_block_list=("nobody",)), make_context("bad"))
+        Half().apply(loud, Half.Options(node_block_list=("nobody",)), make_context("bad"))
 
 
-def test_half_of_nothing_is_no_effect(make_model: Any, make_context: Any, export: Any) -> None:
+def test_half_of_nothing_is_no_effect(exported: Artifact, make_context: Any) -> None:
     """Every operator blocked leaves every weight in float32."""
-    artifact = export(make_model())
-    kinds = tuple({node.op_type for node in onnx.load(artifact.path).graph.node})
+    kinds = tuple({node.op_type for node in onnx.load(exported.path).graph.node})
     options = Half.Options(op_block_list=kinds)
-    applied = Half().apply(artifact, options, make_context())
+    applied = Half().apply(exported, options, make_context())
     with pytest.raises(NoEffect, match="none is 16-bit"):
         Half().prove(applied.effect, options)
 
@@ -130,17 +117,14 @@ def test_half_proof_fails_on_other_numbers(difference: float | None, word: str) 
         Half().prove(effect, Half.Options())
 
 
-def test_half_asks_for_names_that_tell_nodes_apart(
-    make_model: Any, make_context: Any, export: Any
-) -> None:
+def test_half_asks_for_names_that_tell_nodes_apart(exported: Artifact, make_context: Any) -> None:
     """The library takes two nodes of one name for one: what to do is said."""
-    artifact = export(make_model())
-    model = onnx.load(artifact.path)
+    model = onnx.load(exported.path)
     for node in model.graph.node:
         node.name = "same"
-    onnx.save(model, artifact.path)
+    onnx.save(model, exported.path)
     with pytest.raises(BuildError, match="two nodes") as caught:
-        Half().apply(artifact, Half.Options(), make_context())
+        Half().apply(exported, Half.Options(), make_context())
     assert "simplify" in caught.value.next_step
 
 
