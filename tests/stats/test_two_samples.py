@@ -130,3 +130,15 @@ def test_what_cannot_be_compared_is_refused():
         compare_shares(5, 4, np.zeros(3, bool), 0.1)
     with pytest.raises(ValueError, match="alpha"):
         compare_shares(1, 4, np.zeros(30, bool), 0.0)
+
+
+@settings(deadline=None, max_examples=80)
+@given(stored=st.integers(1, 60), shift=st.floats(0, 3), seed=st.integers(0, 2**32 - 1))
+def test_the_p_value_of_a_look_is_never_below_the_exact_one(stored, shift, seed):
+    """Of twenty values, the first look, against samples of any size."""
+    generator = np.random.default_rng(seed)
+    before, now = np.sort(generator.normal(size=stored)), generator.normal(size=20) + shift
+    (look,) = LOOKS.looks(ALPHA, len(now))
+    result = compare_numbers(before, stored, 0.0, now, ALPHA)
+    exact = stats.ks_2samp(before, now, method="exact").pvalue
+    assert result.p >= min(1.0, exact * ALPHA / look.alpha) - 1e-12
