@@ -11,6 +11,7 @@ from typing import TextIO
 
 from pytest_perfgate import __version__
 from pytest_perfgate.cli import (
+    ab,
     alerts,
     baselines,
     bisect,
@@ -33,7 +34,7 @@ from pytest_perfgate.errors import PerfgateError
 from pytest_perfgate.plain_text import printable
 
 _COMMANDS = (
-    *(init, lock, schema, doctor, prove, explain, freeze, bisect),
+    *(init, lock, schema, doctor, prove, explain, freeze, bisect, ab),
     *(report, merge, history, confirm, alerts, baselines, cache, drift, canary),
 )
 

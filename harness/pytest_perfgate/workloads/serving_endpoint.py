@@ -5,14 +5,16 @@ from __future__ import annotations
 import itertools
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from typing_extensions import override
 
 from pytest_perfgate.errors import PerfgateError, RuntimeFault
 from pytest_perfgate.inputs import joined
+from pytest_perfgate.load import Client
 from pytest_perfgate.load.load_run import LoadRun, allowed_lag
 from pytest_perfgate.load.open_loop import Watch, run_closed_loop, run_open_loop
 from pytest_perfgate.runtimes.endpoint import EndpointSession
@@ -200,21 +202,32 @@ class AtEndpoint(Work):
         """Check that every answer can be read, that no more failed than may, and that the outputs
         of some are the evaluated ones.
         """
-        words = self.session.words(next(iter(run.errors.values()), ""))
-        requests = len(run.scheduled)
-        refuse_errors(run.error_rate, requests, self._options, words)
         shown = 0
-        for number, answer in run.answers.items():
-            try:
-                outputs = self.session.decoded(self._client, number, answer)
-            except PerfgateError as error:
-                raise RuntimeFault(
-                    f"of {requests} requests: {error.problem}", next_step=error.next_step
-                ) from error
+        for number, outputs in read_outputs(self.session, self._client, run, self._options):
             if shown < _CHECKED and self._check is not None:
                 positions = self._positions[number % len(self._positions)]
                 self._check.inspect_shown(positions, outputs)
                 shown += 1
+
+
+def read_outputs(
+    session: EndpointSession, client: Client, run: LoadRun, options: ServingOptions
+) -> Iterator[tuple[int, tuple[Any, ...]]]:
+    """The outputs in each answer of a run, with the number of its request.
+
+    Raises:
+        RuntimeFault: more requests failed than may, or an answer cannot be read.
+    """
+    requests = len(run.scheduled)
+    words = session.words(next(iter(run.errors.values()), ""))
+    refuse_errors(run.error_rate, requests, options, words)
+    for number, answer in run.answers.items():
+        try:
+            yield number, session.decoded(client, number, answer)
+        except PerfgateError as error:
+            raise RuntimeFault(
+                f"of {requests} requests: {error.problem}", next_step=error.next_step
+            ) from error
 
 
 def _images_of(options: ServingOptions) -> int:
