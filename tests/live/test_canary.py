@@ -193,6 +193,28 @@ def test_the_verdict_is_hold_while_logs_are_not_there():
     assert (result.verdict, result.checks, result.new) == ("hold", (), None)
 
 
+def test_the_command_serves_until_it_is_interrupted(old, tmp_path, capsys, monkeypatch):
+    """A log that is not there yet is a reason to hold; a port that is taken is an error."""
+    verdicts = []
+
+    def serve_once(server):
+        verdicts.append(server.latest())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(VerdictServer, "serve_forever", serve_once)
+    absent = str(tmp_path / "absent")
+    assert command.main(["canary", str(old), absent, "--serve=0"]) == 130
+    assert "listening at http://127.0.0.1:" in capsys.readouterr().err
+    assert verdicts[0].verdict == "hold"
+    assert "no such folder" in verdicts[0].reason
+    with VerdictServer(("127.0.0.1", 0), lambda: verdicts[0]) as server:
+        port = server.server_address[1]
+        assert command.main(["canary", str(old), absent, f"--serve={port}"]) == 1
+    assert f"127.0.0.1:{port} cannot be listened at" in capsys.readouterr().err
+    assert command.main(["canary", str(old), absent, "--error-rate=2", "--serve=0"]) == 1
+    assert "the error rate is 2" in capsys.readouterr().err
+
+
 def manifests(name):
     """The documents of a manifest."""
     return list(yaml.safe_load_all((MANIFESTS / name).read_text("utf-8")))

@@ -131,6 +131,29 @@ def test_what_cannot_be_compared_is_said(tmp_path):
     assert "too few rows" in "\n".join(lines(result))
 
 
+def test_a_record_without_statistics_is_compared_by_its_classes(tmp_path):
+    """Such as that of a session before they were kept; what is missing is said."""
+    record = gate.record()
+    accuracy = record.recipe.accuracy.model_copy(update={"inputs": {}})
+    bare = GateRecord("pets", record.recipe.model_copy(update={"accuracy": accuracy}))
+    result = compare(bare, read_logs([gate.log(tmp_path, 100)]), 0.01)
+    assert result.missing == ("the record has no statistics of its images",)
+    assert {one.kind for one in result.comparisons} == {"share", "score"}
+
+
+def test_rows_far_apart_are_compared_and_all_are_counted(tmp_path):
+    """Of a row each second, one each minute; the others keep their requests."""
+    logs = read_logs([gate.log(tmp_path, 600)])
+    thin = logs.thinned(60)
+    assert (logs.rows, thin.rows) == (600, 10)
+    assert thin.requests.sum() == 600
+    assert (
+        np.isfinite(thin.inputs["width"]).sum() == len(thin.classes[0]) == thin.scored.sum() == 10
+    )
+    assert set(np.diff(np.flatnonzero(thin.scored))) == {60}
+    assert logs.thinned(0) is logs
+
+
 def test_logs_that_cannot_be_used_get_one_message_each(tmp_path):
     """It names the place and the next step."""
     whole = gate.log(tmp_path / "whole", 30)

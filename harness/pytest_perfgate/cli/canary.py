@@ -79,6 +79,7 @@ def add_command(commands: Any) -> None:
         metavar="S",
         help="time to wait while the verdict is hold, or a log is not there yet (default: 0)",
     )
+    options.add_apart(canary)
     canary.add_argument("--json", action="store_true", help="print the verdict as JSON")
     canary.add_argument(
         "--serve",
@@ -129,7 +130,9 @@ def _judged(arguments: argparse.Namespace) -> Canary:
     from pytest_perfgate.live.canary import judge
     from pytest_perfgate.live.logs import read_logs
 
-    old, new = read_logs([arguments.old]), read_logs([arguments.new])
+    old, new = (
+        read_logs([place]).thinned(arguments.apart) for place in (arguments.old, arguments.new)
+    )
     return judge(old, new, _limits(arguments, new.name), arguments.alpha)
 
 

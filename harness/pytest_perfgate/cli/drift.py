@@ -60,6 +60,7 @@ def add_command(commands: Any) -> None:
         metavar="S",
         help="score from which on an image has a class (default: 0.25)",
     )
+    options.add_apart(drift)
     drift.add_argument("--json", action="store_true", help="print the result as JSON")
     drift.set_defaults(run=_drift)
 
@@ -69,7 +70,7 @@ def _drift(arguments: argparse.Namespace) -> int:
     from pytest_perfgate.live.gate_record import read_record
     from pytest_perfgate.live.logs import read_logs
 
-    logs = read_logs(arguments.logs)
+    logs = read_logs(arguments.logs).thinned(arguments.apart)
     record = read_record(arguments.record, arguments.recipe or logs.name)
     result = compare(record, logs, arguments.alpha, arguments.least_score)
     if arguments.json:

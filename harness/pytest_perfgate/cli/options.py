@@ -53,6 +53,18 @@ def add_wait(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_apart(parser: argparse.ArgumentParser) -> None:
+    """`--apart S`: how far the rows of a log that are compared lie from each other."""
+    parser.add_argument(
+        "--apart",
+        type=seconds,
+        default=0.0,
+        metavar="S",
+        help="seconds between two rows that are compared, at least (default: 0, all rows): "
+        "neighbouring frames of a camera are alike, and the tests take rows to be independent",
+    )
+
+
 def add_folder(parser: argparse.ArgumentParser, option: str, default: str, what: str) -> None:
     """An option that names a folder; `what` says of which."""
     parser.add_argument(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -74,6 +74,26 @@ class Logs:
     def served(self) -> Floats:
         """Latency of sampled requests that did not fail, seconds (K,)."""
         return self.latency[np.isfinite(self.latency) & ~self.failed]
+
+    def thinned(self, apart: float) -> Logs:
+        """The same with rows that lie at least so many seconds apart; the others only count their
+        requests. Neighbouring requests are alike, and tests take them to be independent.
+        """
+        if not apart:
+            return self
+        seconds = (self.time - self.time[0]) / np.timedelta64(1, "s")
+        kept, last = np.zeros(len(seconds), dtype=np.bool_), -np.inf
+        for row in np.flatnonzero(np.isfinite(self.latency)):
+            if seconds[row] - last >= apart:
+                kept[row], last = True, seconds[row]
+        rows, names, scores = self.classes
+        return replace(
+            self,
+            latency=np.where(kept, self.latency, np.nan),
+            scored=self.scored & kept,
+            inputs={name: np.where(kept, values, np.nan) for name, values in self.inputs.items()},
+            classes=(rows[kept[rows]], names[kept[rows]], scores[kept[rows]]),
+        )
 
     def when(self, row: int) -> str:
         """The time of a row, ISO 8601, to the second."""
