@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from pytest_perfgate.records.accuracy import Packed, Sketch
+from pytest_perfgate.records.accuracy import Accuracy, Packed, Sketch
 
 
 def test_few_values_are_kept_and_many_become_quantiles():
@@ -28,3 +28,15 @@ def test_a_damaged_sketch_is_refused(count, values):
     packed = Packed.of(np.array(values, np.float32))
     with pytest.raises(ValueError, match="quantiles"):
         Sketch(count=count, quantiles=packed).check()
+
+
+def test_a_baseline_keeps_no_sketch_and_a_damaged_one_is_met_at_reading():
+    """They follow from the images, which a baseline knows by their digest."""
+    packed = Packed.of(np.array([2.0, 1.0], np.float32))
+    damaged = Sketch(count=2, quantiles=packed)
+    accuracy = Accuracy(
+        values={}, images=2, data_digest="d", predictions_digest="p", inputs={"width": damaged}
+    )
+    assert accuracy.to_keep().inputs == {}
+    with pytest.raises(ValueError, match="ascending"):
+        accuracy.check()
