@@ -179,6 +179,17 @@ def test_a_head_that_levels_share_is_an_error_that_says_so(method: str, make_con
     assert 'quantize = "static"' in caught.value.next_step
 
 
+def test_training_refuses_an_eps_that_torchao_would_drop(make_context: Any) -> None:
+    """The layer is named; calibration folds batch normalisation by its own eps, and takes it."""
+    layers = torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4, eps=1e-3)
+    module = torch.nn.Sequential(*layers).eval()
+    with pytest.raises(BuildError, match=r"eps = 1e-05 only, and 1 has 0\.001") as caught:
+        Pt2e().apply(
+            Artifact(TORCH, module=module), Pt2e.Options(method="qat"), make_context(trainer=fit)
+        )
+    assert "qat" in caught.value.next_step
+
+
 @pytest.mark.slow
 def test_a_model_without_layers_to_quantize_is_no_effect(make_context: Any) -> None:
     """A graph that has no convolution has nothing that became 8-bit."""
