@@ -23,8 +23,8 @@ class EndpointOptions(OptionsModel):
 
     url: str | None = Field(
         None,
-        description='address of the endpoint, "http://" or "https://" and a host and port; with '
-        "`start` by default the port `{port}` of this machine",
+        description='address of the endpoint, "http://" or "https://", a host and a port, and a '
+        "path if it has one; with `start` by default the port `{port}` of this machine",
     )
     timeout: str = Field("10 s", description="time after which a request without answer failed")
     headers_env: dict[str, str] = Field(
