@@ -75,14 +75,19 @@ def test_runs_at_one_rate_are_counted_together() -> None:
     assert given_before == [(0, 0), (1, 100), (2, 200)]
 
 
-def test_a_search_ends_above_the_lowest_rate() -> None:
-    """A run at half the rate takes twice as long; the first rate is tried in any case."""
+def test_a_search_ends_before_a_run_that_does_not_fit() -> None:
+    """Each run at half the rate takes twice as long; nor is one repeated for which time is over."""
     rates: list[float] = []
-    find_max_rate(lambda rate, _: rates.append(rate) or (100, 100), 8.0, runs=6, lowest=3.0)
+    slow = find_max_rate(
+        lambda rate, _: rates.append(rate) or (100, 100), 8.0, runs=6, fits=lambda rate: rate > 3
+    )
     assert rates == [8.0, 4.0]
+    assert (slow.kept, slow.broken) == (None, 4.0)
     rates.clear()
-    find_max_rate(lambda rate, _: rates.append(rate) or (100, 100), 2.0, runs=6, lowest=3.0)
-    assert rates == [2.0]
+    undecided = lambda rate, _: rates.append(rate) or (1, 100)  # noqa: E731 - a run as above
+    find_max_rate(undecided, 8.0, runs=6, fits=lambda _: len(rates) < 2)
+    assert rates == [8.0, 8.0]
+    assert find_max_rate(undecided, 8.0, fits=lambda _: False).broken is None
 
 
 def test_a_service_that_never_keeps_the_limit_has_no_rate() -> None:

@@ -178,9 +178,9 @@ def test_a_search_has_seeds_behind_any_seed(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(InProcess, "_test", lambda *given: (seeds.append(given[3]), tested))
     work = object.__new__(InProcess)
     work._options = ServingOptions(
-        scenario="server", rate=1, latency_limit="1 s", find_max_rate=True, seed=20_261_130
+        scenario="server", rate=9, latency_limit="1 s", find_max_rate=True, seed=20_261_130
     )
-    assert work._find_max_rate(1.0).kept
+    assert work._find_max_rate(9.0).kept
     assert seeds[:2] == [20_261_131, 20_261_132]
 
 
@@ -193,6 +193,10 @@ def test_an_artifact_of_a_fixed_batch_is_given_no_other() -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
+        (
+            {"scenario": "server", "rate": 1, "find_max_rate": True, "latency_limit": "1 s"},
+            "a run of the search has 300 requests.* set 2 or more",
+        ),
         ({"scenario": "server"}, "needs rate"),
         ({"rate": 5.0}, "takes no rate"),
         ({"find_max_rate": True}, "find_max_rate needs"),

@@ -68,7 +68,9 @@ these numbers of the runs at this rate before it, added up: what proves somethin
 it early."""
 
 
-def find_max_rate(run: Run, start: float, runs: int = 20, lowest: float = 0.0) -> RateInterval:
+def find_max_rate(
+    run: Run, start: float, runs: int = 20, fits: Callable[[float], bool] = lambda _: True
+) -> RateInterval:
     """Doubles the rate until it breaks the limit, halves it until it keeps it, and then bisects the
     logarithm of the rate until the ends are within 5 % of each other, or of rates that stay
     undecided between them, or the runs are used up.
@@ -77,8 +79,7 @@ def find_max_rate(run: Run, start: float, runs: int = 20, lowest: float = 0.0) -
         run: sends requests.
         start: the first rate, requests per second.
         runs: how many runs at most.
-        lowest: no rate below it is tried but the first one: each takes twice as long as the one
-            before it.
+        fits: whether there is time for a run at a rate; the search ends before one that has none.
 
     Raises:
         ValueError: the first rate is not above 0.
@@ -87,11 +88,11 @@ def find_max_rate(run: Run, start: float, runs: int = 20, lowest: float = 0.0) -
         raise ValueError(f"rate {start!r} is not above 0")
     known: dict[float, bool | None] = {}
     left, rate = runs, start
-    while left > 0:
-        known[rate], used = _decided(run, rate, min(left, _RUNS))
+    while left > 0 and fits(rate):
+        known[rate], used = _decided(run, rate, min(left, _RUNS), fits)
         left -= used
         following = _next_rate(known)
-        if following is None or following < min(lowest, start):
+        if following is None:
             break
         rate = following
     kept = _kept(known)
@@ -126,10 +127,14 @@ def _next_rate(known: Mapping[float, bool | None]) -> float | None:
     return None
 
 
-def _decided(run: Run, rate: float, most: int) -> tuple[bool | None, int]:
+def _decided(
+    run: Run, rate: float, most: int, fits: Callable[[float], bool]
+) -> tuple[bool | None, int]:
     """Runs at one rate, counted together until they prove something; and how many there were."""
     slow = count = 0
     for used in range(1, most + 1):
+        if used > 1 and not fits(rate):
+            return None, used - 1
         result = run(rate, (slow, count))
         if result is None:
             continue

@@ -23,6 +23,7 @@ from pytest_perfgate.worker.arm_process import HeldArm, failing, take_turn
 from pytest_perfgate.worker.protocol import LaunchPlan, Send, WorkProgress
 from pytest_perfgate.workloads.varied_images import ROUNDS, WARM_UP
 
+_SILENT = 20.0  # seconds between two words to the session, at most, but for one turn's time
 _FEW_VISITS = 2  # of every block, however slow its arms are
 
 _ENERGY_SECONDS = 1.0  # of inferences: a device's energy counter moves a few times a second
@@ -57,6 +58,8 @@ class Turns:
         self._silence = silence
         self._order = order
         self._send = send
+        self._said = time.monotonic()
+        self._at = 0, 0  # visits that are over, of how many
         paces = [arm.pace for arm in live if plan.paced and not arm.cores_yardstick]
         self._longest = max([plan.longest, *map(needed, paces)])
 
@@ -86,13 +89,18 @@ class Turns:
                 arms = [arm for arm in self._live if arm.label in block]
                 alone = len(arms) == 1 and arms[0].cores_yardstick
                 if not alone or number % self._plan.yardstick_every == 0:
+                    self._at = number, visits
                     spans += visit(arms, first)
                 first += ROUNDS
             # Between visits, so that reading /sys and NVML is nobody's time.
             sensors.look()
             devices.look()
-            self._send(WorkProgress(number + 1, visits, "visits"))
+            self._say(number + 1, visits)
         return spans
+
+    def _say(self, number: int, visits: int) -> None:
+        self._said = time.monotonic()
+        self._send(WorkProgress(number, visits, "visits"))
 
     def _visit(self, block: list[HeldArm], first: int) -> list[Span]:
         """A turn of each arm that is not timed, and then the rounds from number `first` on."""
@@ -129,6 +137,9 @@ class Turns:
             if timed:
                 arm.rounds.append(number)
                 arm.times.append(times)
+        # Where turns take seconds, a visit takes minutes, and who is silent counts as hung.
+        if time.monotonic() - self._said > _SILENT:
+            self._say(*self._at)
 
     def batches(self) -> None:
         """A batch of every arm that one is asked of, however few the rounds were."""

@@ -24,7 +24,7 @@ from pytest_perfgate.stats.steady import requests_until_steady
 from pytest_perfgate.workloads import Work, WorkContext
 from pytest_perfgate.workloads.loadgen import OFFLINE, SERVER, SHARES
 from pytest_perfgate.workloads.serving_options import (
-    LONGEST_RUN,
+    SEARCH_SECONDS,
     ServingOptions,
     refuse_errors,
     unmeasured_of,
@@ -34,7 +34,6 @@ from pytest_perfgate.workloads.varied_images import WARM_UP
 
 _FIRST_REQUESTS = 30
 _FEW = 20  # requests of a run that is not timed
-_PROVEN = 300  # requests of which one may be slow where 1 % may, proven with 5 %
 _CHECKED = 4  # answers whose outputs are compared with the evaluated ones after a run
 _TRIES = 3  # runs in which the generator may be late, before there is no value
 
@@ -142,7 +141,7 @@ class AtEndpoint(Work):
         seeds = itertools.count(self._options.seed + 1)
         limit = self._options.limit_seconds or 0.0
 
-        count = max(_PROVEN, self._options.requests)
+        count = self._options.search_requests
 
         def run(rate: float, before: tuple[int, int]) -> tuple[int, int] | None:
             watch = Watch(
@@ -161,7 +160,12 @@ class AtEndpoint(Work):
             late = result.too_late(limit)
             return None if late else (self._with_unreadable(result).slow(limit), count)
 
-        return find_max_rate(run, start, self._options.search_runs, count / LONGEST_RUN)
+        end = time.monotonic() + SEARCH_SECONDS
+
+        def fits(rate: float) -> bool:
+            return time.monotonic() + count / rate < end
+
+        return find_max_rate(run, start, self._options.search_runs, fits)
 
     def _with_unreadable(self, run: LoadRun) -> LoadRun:
         """The run in which an answer that cannot be read is a failure: an overloaded service that

@@ -22,7 +22,7 @@ from pytest_perfgate.workloads import Work, WorkContext
 from pytest_perfgate.workloads.child_processes import Dialogue, Forks
 from pytest_perfgate.workloads.loadgen import OFFLINE, Settings, Tested, run_test
 from pytest_perfgate.workloads.serving_options import (
-    LONGEST_RUN,
+    SEARCH_SECONDS,
     ServingOptions,
     refuse_errors,
     unmeasured_of,
@@ -34,7 +34,6 @@ FIRST_REQUESTS = 30
 """Requests behind a cold start whose times are looked at."""
 
 _FEW = 20  # queries of a run that is not timed
-_PROVEN = 300  # queries of which one may be slow where 1 % may, proven with 5 %
 _CHECKED = 4  # images whose outputs are compared with the evaluated ones after a test
 _FASTER = 0.4  # of the measured latency: a system that is faster still has queries enough
 
@@ -114,13 +113,18 @@ class InProcess(Work):
     def _find_max_rate(self, start: float) -> RateInterval:
         seeds = itertools.count(self._options.seed + 1)
 
-        count = max(_PROVEN, self._options.requests)
+        count = self._options.search_requests
 
         def run(rate: float, _: tuple[int, int]) -> tuple[int, int]:
             tested = self._test(count, rate, next(seeds))[1]
             return tested.slow, tested.queries
 
-        return find_max_rate(run, start, self._options.search_runs, count / LONGEST_RUN)
+        end = time.monotonic() + SEARCH_SECONDS
+
+        def fits(rate: float) -> bool:
+            return time.monotonic() + count / rate < end
+
+        return find_max_rate(run, start, self._options.search_runs, fits)
 
     def _test(self, queries: int, rate: float, seed: int) -> tuple[_Ready, Tested]:
         options, context = self._options, self._context

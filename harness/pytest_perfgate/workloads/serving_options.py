@@ -96,9 +96,11 @@ COLUMNS = tuple(METRICS)
 
 RATES = ("max_rate", "max_rate_upper")
 
-LONGEST_RUN = 120.0
-"""Seconds: no rate is tried at which a run of the search for the highest rate would take longer,
-but the first one."""
+_PROVEN = 300  # requests of which one may be slow where 1 % may, proven with 5 %
+
+SEARCH_SECONDS = 150.0
+"""No run of the search for the highest rate begins that would end later than this after the begin
+of the search, which is a part of one turn: a worker counts as hung after 300 s without a word."""
 
 
 class ServingOptions(OptionsModel):
@@ -159,6 +161,12 @@ class ServingOptions(OptionsModel):
             raise ValueError(f"scenario = {self.scenario!r} {needed} rate")
         if self.find_max_rate and (self.scenario != SERVER or self.latency_limit is None):
             raise ValueError('find_max_rate needs scenario = "server" and latency_limit')
+        if self.find_max_rate and self.search_requests / (self.rate or 1.0) > SEARCH_SECONDS:
+            raise ValueError(
+                f"a run of the search has {self.search_requests} requests, and the search "
+                f"{SEARCH_SECONDS:.0f} s in all; rate is where it begins: set "
+                f"{math.ceil(self.search_requests / SEARCH_SECONDS)} or more"
+            )
         # A failure counts as one that took the timeout, which would keep the limit.
         if self.limit_seconds is not None and self.timeout_seconds <= self.limit_seconds:
             raise ValueError(
@@ -181,6 +189,11 @@ class ServingOptions(OptionsModel):
     def images_of_request(self) -> int:
         """Images in one request."""
         return self.samples_per_query if self.scenario == MULTI_STREAM else 1
+
+    @property
+    def search_requests(self) -> int:
+        """Requests in a run of the search for the highest rate."""
+        return max(_PROVEN, self.requests)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -225,8 +238,8 @@ def unmeasured_of(options: ServingOptions, measured: Mapping[str, float | None])
     if options.find_max_rate and measured["max_rate"] is None:
         reasons["max_rate"] = (
             "no rate was proven to keep latency_limit; raise latency_limit or requests, or begin "
-            f"the search at a lower rate (a run of it that would take more than {LONGEST_RUN:.0f} "
-            "s is tried at the first rate alone)"
+            f"the search at another rate: it has {SEARCH_SECONDS:.0f} s in all, and a run the time "
+            "of its requests"
         )
     if options.find_max_rate and measured["max_rate_upper"] is None:
         reasons["max_rate_upper"] = (
