@@ -96,8 +96,9 @@ def asymmetric(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 @pytest.fixture(scope="module")
 def symmetric(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The network in the codes that TensorRT requires."""
-    return built(tmp_path_factory.mktemp("qat") / "symmetric", **SYMMETRIC)
+    """The network in the codes that TensorRT requires, with outputs in float."""
+    folder = tmp_path_factory.mktemp("qat") / "symmetric"
+    return built(folder, quantize_outputs=False, **SYMMETRIC)
 
 
 def test_every_layer_runs_as_integers_in_the_runtimes_own_graphs(asymmetric: Any) -> None:
@@ -116,10 +117,12 @@ def test_every_layer_runs_as_integers_in_the_runtimes_own_graphs(asymmetric: Any
 
 
 def test_symmetric_codes_have_no_zero_points_and_run_as_integers(symmetric: Any) -> None:
-    """Zero points are 0, and layers before a ReLU are integer ones all the same."""
+    """Zero points are 0, and layers before a ReLU are integer ones all the same; ONNX Runtime
+    computes the three that give floats in float, and OpenVINO as integers.
+    """
     effect = symmetric.effect
     assert effect["zero_points_not_zero"] == 0
-    assert effect["integer_kernels"]["onnxruntime"][0] >= 2
+    assert 1 <= effect["integer_kernels"]["onnxruntime"][0] <= 2
     assert effect["integer_kernels"].get("openvino", [5, 5]) == [5, 5]
 
 

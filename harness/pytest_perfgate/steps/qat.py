@@ -66,6 +66,11 @@ class Qat(TrainingStep):
         reduce_range: bool = Field(
             False, description="7-bit weights, for CPUs without VNNI, whose 8-bit products overflow"
         )
+        quantize_outputs: bool = Field(
+            True,
+            description="quantize outputs of the last layers; false: more accurate, and ONNX "
+            "Runtime computes these layers in float",
+        )
         samples: int = Field(
             32, ge=1, description="training images that ranges of activations start from"
         )

@@ -65,6 +65,7 @@ def quantizer(options: Any) -> Any:
     class Layers(Quantizer):  # type: ignore[misc] # the library ships no types
         def annotate(self, model: Any) -> Any:
             layers = set(weighted(model.graph))
+            last = set() if options.quantize_outputs else _without_layers_behind(layers)
             for node in model.graph.nodes:
                 inputs: dict[Any, Any]
                 if node in layers:
@@ -73,16 +74,28 @@ def quantizer(options: Any) -> Any:
                     inputs = dict.fromkeys(node.args[:2], activations)
                 else:
                     continue
-                *_, last = _with_fused(node)
-                annotate(node, inputs, output=last is node)
-                if last is not node:
-                    annotate(last, {}, output=True)
+                *_, end = _with_fused(node)
+                annotate(node, inputs, output=end is node and node not in last)
+                if end is not node and node not in last:
+                    annotate(end, {}, output=True)
             return model
 
         def validate(self, model: Any) -> None:
             """Every graph will do."""
 
     return Layers()
+
+
+def _without_layers_behind(layers: set[Any]) -> set[Any]:
+    """Those of some layers whose output no other of them depends on."""
+    read: set[Any] = set()
+    waiting = [source for layer in layers for source in layer.all_input_nodes]
+    while waiting:
+        node = waiting.pop()
+        if node not in read:
+            read.add(node)
+            waiting += node.all_input_nodes
+    return layers - read
 
 
 def _with_fused(node: Any) -> Iterator[Any]:
