@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from pytest_perfgate.building import near_duplicates
 from pytest_perfgate.building.artifact_cache import ArtifactStore
 from pytest_perfgate.building.near_duplicates import Likeness
 from pytest_perfgate.building.project_code import Watch
 from pytest_perfgate.building.suite_data import SuiteData
 from pytest_perfgate.errors import DataError
+from pytest_perfgate.machine.processes import is_of_the_machine
 from pytest_perfgate.records.near_duplicates import NearDuplicates
 from pytest_perfgate.records.recipe import Suite, split_of
 from pytest_perfgate.suite.reading import read
@@ -101,3 +103,10 @@ def test_near_duplicates_are_refused_where_the_suite_says_so(tmp_path: Path) -> 
     (tmp_path / "recipes.toml").write_text(SUITE.format(key='near_duplicates = "ignore"'))
     [problem] = read(tmp_path / "recipes.toml", tmp_path).suite_problems
     assert "near_duplicates" in str(problem)
+
+
+def test_a_full_disk_is_an_error_of_the_machine() -> None:
+    """With its number, by which it is told in words; NumPy's own has none."""
+    with pytest.raises(OSError, match="No space left") as caught:
+        near_duplicates._save(Path("/dev/full"), np.zeros((64, 64), np.uint8))
+    assert is_of_the_machine(caught.value)

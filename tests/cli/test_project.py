@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sys
+from argparse import ArgumentParser
 from pathlib import Path
 
 import pytest
+from pytest_perfgate.cli.history import folder_option
 from pytest_perfgate.cli.main import main
+from pytest_perfgate.cli.options import add_folder
 from pytest_perfgate.cli.project import SUITES, locate
 
 from tests.suite.texts import FP32, SUITE
@@ -48,6 +51,24 @@ def test_suites_elsewhere_are_found(project: Path) -> None:
 def test_a_folder_that_is_named_is_taken(project: Path) -> None:
     """Relative to the working folder, whether it is there or not."""
     assert locate(project, Path("gone")) == (project, project / "gone")
+
+
+@pytest.mark.parametrize(("start", "above"), [("", ""), ("suites/cars", "../..")])
+def test_folders_of_the_project_are_found_from_inside(
+    project: Path, start: str, above: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The baselines, the cache and the history that sessions use, not new ones in a subfolder."""
+    monkeypatch.chdir(project / start)
+    names = {"baselines": "baselines", "cache": ".perfgate", "reports": "reports"}
+    parser = ArgumentParser()
+    for name, folder in names.items():
+        add_folder(parser, f"--{name}", folder, "")
+    folder_option(parser, "--history")
+    arguments = parser.parse_args(["--reports=mine"])
+    assert arguments.baselines == Path(above, "baselines")
+    assert arguments.cache == Path(above, ".perfgate")
+    assert arguments.reports == Path("mine")
+    assert arguments.history.folder == Path(above, "reports/history")
 
 
 def test_freeze_names_the_extra_that_it_needs(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pytest_perfgate.baselines.store import Baseline, StoredMetric
 from pytest_perfgate.metric import Metric, Over, Scope
-from pytest_perfgate.records.accuracy import Accuracy, Matches, Packed, Slicing
+from pytest_perfgate.records.accuracy import Accuracy, Matches, Packed, Ratio, Slicing
 from pytest_perfgate.records.launch_values import level
 from pytest_perfgate.records.recipe import Budget, Limit, LimitKind
 from pytest_perfgate.records.verdict import Verdict
@@ -309,6 +309,20 @@ def test_the_slices_of_a_set_are_those_of_its_images() -> None:
     theirs = plain.with_set("night", broken_in(0, 0))
     assert verdict(camera, LimitKind.DROP, 0.3, ours, theirs).status == "FAIL"
     assert verdict(CAMERA, LimitKind.DROP, 0.3, ours, theirs).status == "ERROR"
+
+
+@pytest.mark.parametrize("images", [20, 40])
+def test_slices_have_no_scores_of_corrupted_images(images: int) -> None:
+    """They may be of fewer images, and stand for groups of them where there are many."""
+    rows = Packed.of(np.ones(images))
+    under = Ratio(numerator=rows, denominator=rows)
+    ours = called(30, 40)
+    ours = ours.model_copy(
+        update={"ratios": {**ours.ratios, "robustness": under, "accuracy@fog": under}}
+    )
+    cut = of_images(ours, np.arange(40) < 25)
+    assert cut.ratios.keys() == ours.ratios.keys() - {"robustness", "accuracy@fog"}
+    assert not {"robustness", "accuracy@fog"} & cut.values.keys()
 
 
 def test_the_score_of_a_slice_is_that_of_its_images_evaluated_alone() -> None:

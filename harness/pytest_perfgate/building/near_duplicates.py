@@ -4,6 +4,7 @@ cache by the content of the images, so that they are made once for all recipes a
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -103,7 +104,7 @@ class Likeness:
                 rows.append(likeness.thumbnail(np.asarray(data.images[index])))
                 note = f"making thumbnails of {split} images"
                 self._progress(index + 1, len(data.images), note)
-            np.save(folder / _THUMBNAILS, np.stack(rows), allow_pickle=False)
+            _save(folder / _THUMBNAILS, np.stack(rows))
 
         entry = self._entry(key, _THUMBNAILS, f"thumbnails of {split} images", made)
         return np.load(entry.folder / _THUMBNAILS, allow_pickle=False)
@@ -139,3 +140,10 @@ class Likeness:
 def _code() -> str:
     """Digest of the code that thumbnails and comparisons rest on."""
     return digest_module(Path(likeness.__file__))
+
+
+def _save(file: Path, array: Any) -> None:
+    # Not into the file at once: NumPy's error of a full disk has no number, and says nothing.
+    content = io.BytesIO()
+    np.save(content, array, allow_pickle=False)
+    file.write_bytes(content.getbuffer())

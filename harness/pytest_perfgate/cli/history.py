@@ -11,14 +11,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pytest_perfgate.cli.options import in_project
 from pytest_perfgate.errors import HistoryError, PerfgateError, ReportError
 from pytest_perfgate.files import put, writing
 from pytest_perfgate.history.shared import HistoryPlace, place_of
 from pytest_perfgate.plain_text import printable
 
-FOLDER = Path("reports/history")
-CACHE = Path(".perfgate")
-"""Of the project that a command is started in: it has the copy of a history in a store."""
+FOLDER = "reports/history"
+_CACHE = ".perfgate"  # it has the copy of a history in a store
 _ROWS = 200
 """Of a table in a terminal; --csv writes all."""
 
@@ -60,7 +60,7 @@ def folder_option(parser: argparse.ArgumentParser, name: str) -> None:
     parser.add_argument(
         name,
         type=place,
-        default=str(FOLDER),
+        default=str(in_project(FOLDER)),
         metavar="PLACE",
         help=f"the history: a folder, or s3://bucket/folder (default: {FOLDER})",
     )
@@ -73,7 +73,7 @@ def place(text: str) -> HistoryPlace:
         argparse.ArgumentTypeError: it is the URL of something else.
     """
     try:
-        return place_of(text, Path(), CACHE)
+        return place_of(text, Path(), in_project(_CACHE))
     except PerfgateError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
 
@@ -120,7 +120,7 @@ def report(place: HistoryPlace, output: Path | None, baselines: Path) -> int:
     folder = opened(place)
     findings, watch = look(folder, AlertStore(baselines).read_all(), Path.cwd())
     say_unread(findings.past.unread)
-    page = output or (FOLDER if place.url else folder).parent / "nightly.html"
+    page = output or (in_project(FOLDER) if place.url else folder).parent / "nightly.html"
     text = render(findings, Path.cwd(), watch)
     remedy = "name a file in a folder that exists: -o FILE"
     with writing(page, "the page", ReportError, next_step=remedy):

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
+
+from pytest_perfgate.cli.project import SUITES, root_of
 
 
 def number(unit: str) -> Callable[[str], float]:
@@ -65,12 +68,24 @@ def add_apart(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def in_project(folder: str) -> Path:
+    """A folder of the project that a command is run in, from wherever inside: relative to the
+    folder where it is run, and `folder` itself at the project's root.
+    """
+    try:
+        here = Path.cwd()
+    except OSError:  # deleted meanwhile: the command says so where it needs it
+        return Path(folder)
+    root = root_of(here)
+    return Path(folder) if root == here else Path(os.path.relpath(root / folder, here))
+
+
 def add_folder(parser: argparse.ArgumentParser, option: str, default: str, what: str) -> None:
-    """An option that names a folder; `what` says of which."""
+    """An option that names a folder of the project; `what` says of which."""
     parser.add_argument(
         option,
         type=Path,
-        default=Path(default),
+        default=in_project(default),
         metavar="DIR",
         help=f"{what} (default: {default})",
     )
@@ -82,5 +97,11 @@ def add_baselines(parser: argparse.ArgumentParser) -> None:
 
 
 def add_suites(parser: argparse.ArgumentParser) -> None:
-    """`--suites DIR`: where suite files are searched for."""
-    add_folder(parser, "--suites", "suites", "folder of the suites")
+    """`--suites DIR`: where suite files are searched for, as `locate` does."""
+    parser.add_argument(
+        "--suites",
+        type=Path,
+        default=SUITES,
+        metavar="DIR",
+        help=f"folder of the suites (default: {SUITES})",
+    )

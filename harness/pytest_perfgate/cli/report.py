@@ -60,7 +60,7 @@ def add_command(commands: Any) -> None:
         "--history",
         nargs="?",
         type=history.place,
-        const=history.place(str(history.FOLDER)),
+        const=history.place(str(options.in_project(history.FOLDER))),
         metavar="PLACE",
         help="write the nightly page of a history: a folder, or s3://bucket/folder "
         f"(default: {history.FOLDER})",

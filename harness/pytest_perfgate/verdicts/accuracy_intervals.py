@@ -14,7 +14,7 @@ from pytest_perfgate.records.accuracy import Accuracy, Doubt, Matches, Ratio
 from pytest_perfgate.records.calibration import ECE, calibration_parts, counted
 from pytest_perfgate.records.ranking import ranking_of
 from pytest_perfgate.records.recipe_record import RecipeRecord
-from pytest_perfgate.records.robustness import ROBUSTNESS
+from pytest_perfgate.records.robustness import ROBUSTNESS, is_corrupted
 from pytest_perfgate.records.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -156,7 +156,8 @@ def of_class(accuracy: Accuracy, name: str) -> Accuracy:
 
 def of_images(accuracy: Accuracy, members: np.ndarray[Any, Any]) -> Accuracy:
     """The same of some images alone, `members` bool (images,): the scores over matches, and those
-    that are ratios of sums over images. A score that they say nothing of is left out.
+    that are ratios of sums over images. A score that they say nothing of is left out, and so are
+    those of corrupted images, which may be others.
 
     Ratios that stand for a mean over classes by each image's influence are of all images only; what
     keeps them out is that no suite may ask for their slices (`Metric.sliceable`).
@@ -170,6 +171,8 @@ def of_images(accuracy: Accuracy, members: np.ndarray[Any, Any]) -> Accuracy:
     values: dict[str, float] = {}
     ratios = {}
     for name, sums in accuracy.ratios.items():
+        if is_corrupted(name):
+            continue
         top, bottom = sums.numerator.array()[members], sums.denominator.array()[members]
         if bottom.sum() > 0:
             values[name] = float(top.sum()) / float(bottom.sum())
