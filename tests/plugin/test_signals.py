@@ -14,6 +14,9 @@ import threading
 import pytest
 from pytest_perfgate.plugin.signals import as_interrupt
 
+from tests.conftest import Project
+from tests.conftest import said as said_by
+
 BOTH = (signal.SIGTERM, signal.SIGHUP)
 
 
@@ -64,3 +67,15 @@ def test_in_another_thread_nothing_is_changed() -> None:
     thread.start()
     thread.join()
     assert seen == [before]
+
+
+def test_an_interrupt_before_the_first_suite_says_that_there_is_no_report(
+    project: Project,
+) -> None:
+    """And what the next session finds."""
+    hook = "def pytest_runtest_setup():\n    raise KeyboardInterrupt\n"
+    (project.root / "conftest.py").write_text(hook)
+    result = project.pytest("--perf", "--perf-history=off", process=True)
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    said_by(result, "interrupted before a suite was measured: there is no report")
+    assert not project.sessions()

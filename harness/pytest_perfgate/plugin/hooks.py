@@ -57,6 +57,7 @@ class PerfHooks:
         self._failures = Failures()
         self._ending: ending.Ending | None = None
         self._absent: list[PerfgateError] = []
+        self._unreported = False
 
     # -- collection ------------------------------------------------------------------------
 
@@ -232,6 +233,7 @@ class PerfHooks:
                 output[_RECORD] = record.model_dump_json()
             return
         problems: list[PerfgateError] = []
+        self._unreported = interrupted and self._tally.has_selected
         if not interrupted and not self._config.getoption("collectonly"):
             problems += self._absences(exitstatus)
         record = self._inbox.joined(record)
@@ -262,10 +264,13 @@ class PerfHooks:
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """The verdicts, worst first, and where the report is."""
-        if self._ending is None and not self._absent:
+        unreported = self._unreported and self._ending is None
+        if self._ending is None and not self._absent and not unreported:
             return
         terminalreporter.section("perfgate")
         write = lines_of(terminalreporter)
+        if unreported:
+            write(_UNREPORTED, yellow=True)
         for absence in self._absent:
             write(str(absence), yellow=True)
         if self._ending is not None:
@@ -275,6 +280,12 @@ class PerfHooks:
                 verbosity=self._config.get_verbosity(),
                 update=self._session.settings.update,
             )
+
+
+_UNREPORTED = (
+    "interrupted before a suite was measured: there is no report. What was built is in the cache, "
+    "and the next session goes on with it"
+)
 
 
 def _case(item: pytest.Item) -> Case | None:

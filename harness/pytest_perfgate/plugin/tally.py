@@ -148,6 +148,11 @@ class Tally:
         return [budget for budget in self._selected.values() if budget.suite == suite]
 
     @property
+    def has_selected(self) -> bool:
+        """Whether any budget was to be measured."""
+        return bool(self._selected)
+
+    @property
     def summary(self) -> str:
         """How many budgets were measured of those that were selected."""
         count = sum(budget.is_measured for budget in self._selected.values())
