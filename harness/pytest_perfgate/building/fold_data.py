@@ -68,11 +68,11 @@ def folds_of(spec: FoldSpec, data: SuiteData) -> tuple[list[int], int]:
     groups = _groups(spec, images, where)
     distinct = len(set(groups)) if groups is not None else total
     if distinct < spec.count:
-        what = "groups" if groups is not None else "images"
+        what = "group" if groups is not None else "image"
         raise DataError(
-            f"{distinct} {what} cannot make {spec.count} folds",
+            f"{count_of(distinct, what)} cannot make {spec.count} folds",
             where=where,
-            valid=f"{spec.count} {what} or more",
+            valid=f"{spec.count} {what}s or more",
             next_step=f"folds = {distinct}" if distinct > 1 else "leave folds out of the recipe",
         )
     folds = assign(range(total) if groups is None else groups, spec.count)
