@@ -24,20 +24,25 @@ _FLOAT = frozenset(
 _EIGHT_BITS = frozenset({"u8", "i8"})
 
 
-def integer_kernels(path: Path, threads: int) -> dict[str, list[int]]:
+def kernel_counts(path: Path, threads: int) -> dict[str, dict[str, int]]:
     """Convolutions, linear layers and products of matrices by runtime: those that it runs as
-    integers, and all. ONNX Runtime, and OpenVINO where it is installed and its CPU plugin says that
+    integers (`integer_kernels`), and the others (`float_kernels`).
+
+    Of ONNX Runtime, and of OpenVINO where it is installed and its CPU plugin says that
     it has 8-bit kernels for this CPU.
     """
     counts = {"onnxruntime": _in_onnxruntime(path, threads)}
     if not registry.from_extra("openvino", "openvino").missing:
         inside = _in_openvino(path, threads)
-        if inside:
+        if inside is not None:
             counts["openvino"] = inside
-    return counts
+    return {
+        "integer_kernels": {runtime: integers for runtime, (integers, _) in counts.items()},
+        "float_kernels": {runtime: floats for runtime, (_, floats) in counts.items()},
+    }
 
 
-def _in_onnxruntime(path: Path, threads: int) -> list[int]:
+def _in_onnxruntime(path: Path, threads: int) -> tuple[int, int]:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -51,19 +56,19 @@ def _in_onnxruntime(path: Path, threads: int) -> list[int]:
     counts = Counter[str]()
     for kind, count in nodes.items():
         counts[kind.rpartition(".")[2]] += count  # layouts have domains: nchwc.Conv
-    integers = sum(counts[kind] for kind in _INTEGER)
-    return [integers, integers + sum(counts[kind] for kind in _FLOAT)]
+    return sum(counts[kind] for kind in _INTEGER), sum(counts[kind] for kind in _FLOAT)
 
 
-def _in_openvino(path: Path, threads: int) -> list[int]:
-    """Empty where the plugin has no 8-bit kernels."""
+def _in_openvino(path: Path, threads: int) -> tuple[int, int] | None:
+    """None where the plugin has no 8-bit kernels."""
     import openvino
 
     from pytest_perfgate.runtimes.openvino import executed
 
     core = openvino.Core()
     if "INT8" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-        return []
+        return None
     model = core.read_model(str(path))
     counts = executed(core.compile_model(model, "CPU", {"INFERENCE_NUM_THREADS": threads}))
-    return [sum(counts[kind] for kind in _EIGHT_BITS), counts.total()]
+    integers = sum(counts[kind] for kind in _EIGHT_BITS)
+    return integers, counts.total() - integers

@@ -14,7 +14,7 @@ from pytest_perfgate.artifact import ONNX, Artifact
 from pytest_perfgate.errors import BuildError
 from pytest_perfgate.steps import Applied, BuildContext, expect
 from pytest_perfgate.steps.exported_graph import graph_of, trained
-from pytest_perfgate.steps.integer_kernels import integer_kernels
+from pytest_perfgate.steps.integer_kernels import kernel_counts
 from pytest_perfgate.steps.onnx_export import first_error, write_onnx
 from pytest_perfgate.steps.output_check import (
     CHECKED,
@@ -112,7 +112,7 @@ class Qat(TrainingStep):
             "quantizable_ops": layers,
             "quantized_share": round(quantized / max(1, layers), 4),
             **more,
-            "integer_kernels": integer_kernels(path, context.threads),
+            **kernel_counts(path, context.threads),
             **code_facts(graph),
             "difference": short(max(map(spread, outputs, expected))),
             "bytes": path.stat().st_size,
@@ -130,11 +130,12 @@ class Qat(TrainingStep):
             f"none of {effect['quantizable_ops']} convolutions and linear layers was quantized",
         )
         expect(effect["steps"] == options.steps, self.name, "it was not trained")
-        for runtime, (integers, layers) in effect["integer_kernels"].items():
+        for runtime, integers in effect["integer_kernels"].items():
+            floats = effect["float_kernels"][runtime]
             expect(
                 integers > 0,
                 self.name,
-                f"none of {layers} layers with products runs as integers in {runtime}",
+                f"none of {floats} layers with products runs as integers in {runtime}",
             )
         if options.activation_symmetric:
             violations = effect["zero_points_not_zero"]
