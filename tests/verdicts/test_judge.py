@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pytest_perfgate.baselines.store import StoredMetric
 from pytest_perfgate.machine.fingerprint import Gpu
-from pytest_perfgate.metric import PERFORMANCE
+from pytest_perfgate.metric import PERFORMANCE, Over, Scope
 from pytest_perfgate.records.accuracy import Accuracy
 from pytest_perfgate.records.recipe import Budget, Condition, Limit, LimitKind
-from pytest_perfgate.records.recipe_record import Failure, Link
+from pytest_perfgate.records.recipe_record import Failure, Link, RecipeRecord
 from pytest_perfgate.records.verdict import Status, Verdict
 from pytest_perfgate.tasks.detection import METRICS
 from pytest_perfgate.units import Unit
@@ -128,6 +128,34 @@ def test_a_baseline_of_other_images_is_none_and_says_how_to_renew_it() -> None:
     assert found.status is Status.NO_BASELINE
     assert "40 images then, 50 now" in found.reason
     assert "--perf-update" in found.next_step
+
+
+def test_recipes_of_one_session_that_saw_other_images_are_not_compared() -> None:
+    """Images that changed meanwhile: an error in words, for the images and for each set."""
+
+    def scored(name: str, images: str, night: str) -> RecipeRecord:
+        one, other = (
+            Accuracy(values={"map": 0.5}, images=4, data_digest=digest, predictions_digest="p")
+            for digest in (images, night)
+        )
+        accuracy = one.model_copy(update={"sets": {"night": other}})
+        return recipe(name, 0.01).model_copy(update={"accuracy": accuracy})
+
+    drop = Limit(LimitKind.DROP, 0.01, "0.01")
+    reference = scored("reference", "a", "n")
+    night, worst = (
+        METRICS["map"].at(Scope(name, over))
+        for name, over in (("night", Over.SET), ("worst", Over.WORST))
+    )
+    for record, metric, what in (
+        (scored("candidate", "b", "n"), METRICS["map"], "validation data"),
+        (scored("candidate", "a", "m"), night, "images or annotations of the set 'night'"),
+        (scored("candidate", "a", "m"), worst, "images or annotations of the set 'night'"),
+    ):
+        evidence = Evidence(record=record, reference=reference)
+        verdict = judge(Budget(metric.name, (drop,)), metric, evidence, RISK, NOW)
+        assert verdict.status is Status.ERROR
+        assert f"the {what} changed during the session: 'candidate'" in verdict.reason
 
 
 def test_no_baseline_says_what_is_stored_instead() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -15,7 +16,8 @@ from pytest_perfgate.registry import resolve
 from pytest_perfgate.runtimes import InferenceSession
 from pytest_perfgate.suite.fence import fence_of
 from pytest_perfgate.tasks import Pipeline, Task
-from pytest_perfgate.tasks.image_files import Digested
+from pytest_perfgate.tasks.first_read import SteadyImages
+from pytest_perfgate.tasks.image_files import Digested, ImageFiles
 from pytest_perfgate.tasks.stateful import StatefulPipeline
 from pytest_perfgate.workloads.frame_order import FrameRun, starts_of
 
@@ -66,7 +68,7 @@ class SuiteData:
                     valid=", ".join(sorted(self._suite.data)),
                 )
             raw = resolve(source, where) if isinstance(source, str) else self._located(source)
-            data = self.task.load(raw, self._suite.folder, self._suite.root)
+            data = _steady(self.task.load(raw, self._suite.folder, self._suite.root), name)
             if not len(data.images):
                 raise DataError(
                     "there are no images",
@@ -195,6 +197,22 @@ class SuiteData:
                     next_step="write the same categories into both files of annotations, or the "
                     "same folders",
                 )
+
+
+def _steady(data: Any, split: str) -> Any:
+    """The data of a split, of which no image may change: neither files, which see to it, nor those
+    that the data set's own code reads. Images in memory stay as they are.
+    """
+    import numpy as np
+
+    images = getattr(data, "__dict__", {}).get("images")
+    if images is None or isinstance(images, (ImageFiles, list, tuple)):
+        return data
+    if type(images) is np.ndarray:  # one that is mapped from a file is of a type of its own
+        return data
+    steady = copy.copy(data)
+    steady.__dict__["images"] = SteadyImages(images, split)  # the data may be frozen
+    return steady
 
 
 def splits_used(recipe: Recipe) -> list[str]:

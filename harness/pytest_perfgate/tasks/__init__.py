@@ -183,7 +183,8 @@ class Task(registry.Extension, ABC):
         """
         data = self.read({key: source[key] for key in source if key != "alpha"}, folder, root)
         if "alpha" in source:
-            from pytest_perfgate.tasks.image_files import ImageFiles, alpha_of
+            from pytest_perfgate.tasks.alpha import alpha_of
+            from pytest_perfgate.tasks.image_files import ImageFiles
 
             if not isinstance(data.images, ImageFiles):
                 raise DataError(

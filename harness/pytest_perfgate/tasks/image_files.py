@@ -11,11 +11,13 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from pytest_perfgate.errors import DataError
-from pytest_perfgate.tasks.kept_digests import Known, known_of
+from pytest_perfgate.tasks.alpha import Alpha
+from pytest_perfgate.tasks.first_read import FirstRead
+from pytest_perfgate.tasks.kept_digests import Known, forget, known_of
 from pytest_perfgate.tasks.kept_pixels import VARIABLE, KeptPixels, digest
 
 if TYPE_CHECKING:
@@ -122,35 +124,13 @@ def refuse_other_size(
     )
 
 
-Alpha = Literal["drop", "keep"] | tuple[int, int, int]
-"""Transparency is dropped, kept as a fourth channel, or the picture is laid over a background."""
-
-
-def alpha_of(value: Any) -> Alpha:
-    """What the key `alpha` of a data set asks for.
-
-    Raises:
-        DataError: it is nothing of that.
-    """
-    if value == "keep":
-        return "keep"
-    if value == "drop":
-        return "drop"
-    levels = value if isinstance(value, (list, tuple)) else ()
-    if len(levels) != 3 or not all(type(part) is int and 0 <= part <= 255 for part in levels):
-        raise DataError(
-            f"alpha is {value!r}",
-            valid='"drop", "keep" for color = "RGBA", or a background [red, green, blue], each 0 '
-            "to 255",
-        )
-    red, green, blue = levels
-    return red, green, blue
-
-
 class ImageFiles(Sequence[Any]):
     """Images in files, uint8 (H, W, 3) RGB, upright, decoded when asked for; uint8 (H, W, 4) RGBA
     where `alpha` is "keep". Images of known digests are read from what the session keeps, where
     another process has decoded them.
+
+    Raises:
+        DataError: by an index, as `decode`; or an image is not what it was when it was read first.
     """
 
     def __init__(self, files: Sequence[Path], notes: Sequence[str] = ()) -> None:
@@ -158,6 +138,7 @@ class ImageFiles(Sequence[Any]):
         self._notes = tuple(notes)
         self._remarks: dict[int, list[str]] = {}
         self._known: list[Known] = []
+        self._first: dict[Alpha, FirstRead] = {}
         folder = os.environ.get(VARIABLE)
         self._kept = KeptPixels(Path(folder)) if folder else None
         self.alpha: Alpha = "drop"
@@ -175,9 +156,21 @@ class ImageFiles(Sequence[Any]):
                 return kept
         pixels, remarks = decode(self._files[index], self.alpha)
         self._remarks[index] = remarks
+        name = digest(pixels)
+        self._refuse_other(range(len(self))[index], name)
         if self._kept is not None:
-            self._kept.add(digest(pixels), pixels)
+            self._kept.add(name, pixels)
         return pixels
+
+    def _refuse_other(self, index: int, name: str) -> None:
+        """Check that an image has the digest that it had; a wrong one is read again next time."""
+        try:
+            first = self._first.setdefault(self.alpha, FirstRead("image"))
+            first.refuse_other(index, name, str(self._files[index]))
+        except DataError:
+            if cache := os.environ.get("PERFGATE_CACHE"):
+                forget(self._files, Path(cache), _decoder(self.alpha), index)
+            raise
 
     def known(self, heard: Callable[[int, int], None]) -> list[Known] | None:
         """What is known of each image, from the cache where that has it; None without a cache."""
@@ -194,6 +187,8 @@ class ImageFiles(Sequence[Any]):
 
         known = known_of(self._files, read, Path(cache), _decoder(self.alpha), heard)
         self._remarks = {index: list(one.remarks) for index, one in enumerate(known)}
+        for index, one in enumerate(known):
+            self._refuse_other(index, one.digest)
         self._known = known
         return known
 

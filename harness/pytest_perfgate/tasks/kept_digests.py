@@ -58,8 +58,7 @@ def known_of(
     called after each. Processes that start together begin at different files, and take from each
     other what is read already.
     """
-    key = hashlib.sha256("\0".join([decoder, *map(os.fspath, files)]).encode("utf-8", "replace"))
-    folder = own_folder(own_folder(cache / FOLDER) / key.hexdigest()[:32])
+    folder = _folder(files, cache, decoder)
     result: dict[int, Known] = {}
     for rows in _chunks(len(files)):
         place = folder / f"{rows.start // _CHUNK}.json"
@@ -75,6 +74,17 @@ def known_of(
             with suppress(OSError):  # the next session reads them again
                 _store(place, fresh)
     return [result[index] for index in range(len(files))]
+
+
+def forget(files: Sequence[Path], cache: Path, decoder: str, index: int) -> None:
+    """Deletes what `known_of` keeps of a file, and of those beside it in `files`."""
+    with suppress(OSError):
+        (_folder(files, cache, decoder) / f"{index // _CHUNK}.json").unlink(missing_ok=True)
+
+
+def _folder(files: Sequence[Path], cache: Path, decoder: str) -> Path:
+    key = hashlib.sha256("\0".join([decoder, *map(os.fspath, files)]).encode("utf-8", "replace"))
+    return own_folder(own_folder(cache / FOLDER) / key.hexdigest()[:32])
 
 
 def _chunks(total: int) -> Iterator[range]:

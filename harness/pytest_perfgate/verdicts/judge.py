@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from pytest_perfgate.baselines.store import Baseline, StoredMetric
+from pytest_perfgate.baselines.store import StoredMetric
 from pytest_perfgate.metric import NODES, TAIL, Better, Metric, Over, Rule
 from pytest_perfgate.records.accuracy import Doubt
 from pytest_perfgate.records.alike import (
@@ -23,7 +23,6 @@ from pytest_perfgate.records.alike import (
 from pytest_perfgate.records.launch_values import level
 from pytest_perfgate.records.recipe import Budget, Limit, LimitKind
 from pytest_perfgate.records.recipe_record import RecipeRecord
-from pytest_perfgate.records.robustness import unlike_corruptions
 from pytest_perfgate.records.verdict import LimitResult, Status, Verdict
 from pytest_perfgate.verdicts import (
     baseline_bounds,
@@ -35,6 +34,7 @@ from pytest_perfgate.verdicts import (
 )
 from pytest_perfgate.verdicts.evidence import TWO_SESSIONS, Compared, Evidence, Risk
 from pytest_perfgate.verdicts.log_values import finite
+from pytest_perfgate.verdicts.same_images import changed_images, other_images
 from pytest_perfgate.verdicts.shown_values import shown
 
 _SEE_WORKER = "see the worker's messages in the report; a metric without a value never passes"
@@ -206,6 +206,8 @@ def _obstacle(limit: Limit, metric: Metric, evidence: Evidence) -> LimitResult |
         reference = evidence.reference
         if reference is not None and reference.failure is None:
             problem = unlike(metric, evidence.record, reference) if metric.name == NODES else ""
+            if metric.rule is Rule.IMAGES:
+                problem = changed_images(metric, evidence.record, reference)
             if problem:
                 return _without(limit, Status.ERROR, problem, f"reference {reference.name}")
             return _from_nothing(limit, metric, level(reference, metric), "reference")
@@ -241,7 +243,7 @@ def _obstacle(limit: Limit, metric: Metric, evidence: Evidence) -> LimitResult |
             f"{problem}: --perf-update --perf-reason renews the baseline",
         )
     if metric.rule is Rule.IMAGES:
-        problem = _other_images(metric, evidence.record, evidence.baseline)
+        problem = other_images(metric, evidence.record, evidence.baseline)
         if problem:
             return _without(limit, Status.NO_BASELINE, problem)
     return _from_nothing(limit, metric, evidence.baseline.metrics[metric.name].value, "baseline")
@@ -254,26 +256,6 @@ def _unlike_stored(metric: Metric, record: RecipeRecord, stored: StoredMetric) -
     if stored.batch is None or metric.name not in OF_BATCHES:
         return ""
     return unlike_batches(batch_of_record(record, metric.name), stored.batch)
-
-
-def _other_images(metric: Metric, record: RecipeRecord, baseline: Baseline) -> str:
-    """Why a stored score is not compared: it is of other images; "" when it is of the same."""
-    if record.accuracy is None or baseline.accuracy is None:
-        return ""
-    worst = metric.over is Over.WORST
-    names = ["", *record.accuracy.sets] if worst else [metric.of_set]
-    for name in names:
-        then, now = baseline.accuracy.on(name), record.accuracy.on(name)
-        if then is None and name:
-            return f"the baseline has no set {name!r}: --perf-update --perf-reason renews it"
-        if then and now and then.data_digest != now.data_digest:
-            what = f"data of the set {name!r}" if name else "validation data"
-            return (
-                f"the baseline is of other {what} ({then.images} images then, {now.images} now, or "
-                "other annotations): --perf-update --perf-reason renews it"
-            )
-    problem = unlike_corruptions(metric.name, record.accuracy, baseline.accuracy)
-    return f"{problem}: --perf-update --perf-reason renews the baseline" if problem else ""
 
 
 def _from_nothing(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import override
 
 from pytest_perfgate.errors import DataError
+from pytest_perfgate.tasks.first_read import FirstRead, contents
 from pytest_perfgate.tasks.image_files import Digested, refuse_other_size
 
 if TYPE_CHECKING:
@@ -102,7 +103,8 @@ class PanopticData(Digested):
         for none.
 
         Raises:
-            DataError: the map is no array of integers, has an id of no segment, or no pixel of one.
+            DataError: the map is no array of integers, has an id of no segment, no pixel of one, or
+                is not what it was when it was read first.
         """
         import numpy as np
 
@@ -134,6 +136,7 @@ class PanopticData(Digested):
                 where=where,
                 valid="a pixel or more of each segment",
             )
+        self._map_digests.refuse_other(index, contents(numbers), where)
         return numbers
 
     @override
@@ -143,12 +146,11 @@ class PanopticData(Digested):
         numbers = self.numbers(index)
         where = self.maps.where(index) if isinstance(self.maps, Located) else ""
         refuse_other_size("map", index, numbers.shape, image.shape, where)
-        self._map_digests[index] = hashlib.sha256(numbers.tobytes()).hexdigest()
 
     @cached_property
-    def _map_digests(self) -> dict[int, str]:
-        """Of every map that was checked: each is decoded once, with its image."""
-        return {}
+    def _map_digests(self) -> FirstRead:
+        """Of every map that was read: with its image for the digest, and for the scores."""
+        return FirstRead("map")
 
     @cached_property
     def digest(self) -> str:

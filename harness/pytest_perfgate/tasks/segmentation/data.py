@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import override
 
 from pytest_perfgate.errors import DataError
+from pytest_perfgate.tasks.first_read import FirstRead, contents
 from pytest_perfgate.tasks.image_files import Digested, SomeImages, refuse_other_size
 from pytest_perfgate.tasks.segmentation.masks import MaskFiles
 
@@ -84,7 +85,8 @@ class SegmentationData(Digested):
         """The classes of an image's pixels, int64 (H, W); `len(classes)` where they do not count.
 
         Raises:
-            DataError: the mask is no array of integers, or has an id of no class.
+            DataError: the mask is no array of integers, has an id of no class, or is not what it
+                was when it was read first.
         """
         import numpy as np
 
@@ -105,7 +107,11 @@ class SegmentationData(Digested):
                 f"{self.ignore_index}",
             )
         mask[ignored] = count
+        self._mask_digests.refuse_other(index, contents(mask), self._mask_file(index))
         return mask
+
+    def _mask_file(self, index: int) -> str:
+        return str(self.masks.file(index)) if isinstance(self.masks, MaskFiles) else ""
 
     def part(self, rows: Sequence[int]) -> SegmentationData:
         """The images of `rows` alone, with all classes."""
@@ -117,14 +123,12 @@ class SegmentationData(Digested):
         if not self.labelled:
             return
         mask = self.mask(index)
-        where = str(self.masks.file(index)) if isinstance(self.masks, MaskFiles) else ""
-        refuse_other_size("mask", index, mask.shape, image.shape, where)
-        self._mask_digests[index] = hashlib.sha256(mask.tobytes()).hexdigest()
+        refuse_other_size("mask", index, mask.shape, image.shape, self._mask_file(index))
 
     @cached_property
-    def _mask_digests(self) -> dict[int, str]:
-        """Of every mask that was checked: each is decoded once, with its image."""
-        return {}
+    def _mask_digests(self) -> FirstRead:
+        """Of every mask that was read: with its image for the digest, and for the scores."""
+        return FirstRead("mask")
 
     @cached_property
     def digest(self) -> str:
