@@ -9,16 +9,19 @@ command that fails ends the other at once.
 from __future__ import annotations
 
 import configparser
+import os
 import shlex
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
 from tests.conftest import hear_ctrl_c
 
 TOX = Path(__file__).parents[1] / "tox.ini"
+CACHE = "MYPY_CACHE_DIR"
 
 
 def lint_commands(file: Path) -> list[list[str]]:
@@ -29,13 +32,35 @@ def lint_commands(file: Path) -> list[list[str]]:
     return [shlex.split(line) for line in lines]
 
 
+def environment() -> dict[str, str]:
+    """The variables of lint. A cache of mypy that cannot be made, in a home that is not there or is
+    another user's, is left out: mypy would end with an internal error, and has one in the checkout.
+    """
+    env = dict(os.environ)
+    if CACHE in env:
+        folder = Path(env[CACHE])
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError:
+            del env[CACHE]
+    return env
+
+
 def lint(commands: list[list[str]]) -> str:
     """Runs commands one after the other, up to the first that fails: that one and its output, ""
     where all passed.
     """
+    env = environment()
     for command in commands:
         done = subprocess.run(
-            command, cwd=TOX.parent, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+            command,
+            cwd=TOX.parent,
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
         )
         if done.returncode:
             return f"$ {shlex.join(command)}\n{done.stdout.decode(errors='replace')}"

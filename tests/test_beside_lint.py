@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -33,3 +34,16 @@ def test_the_commands_are_those_of_the_lint_environment() -> None:
     commands = beside_lint.lint_commands(beside_lint.TOX)
     assert ["mypy"] in commands
     assert ["ruff", "check", "."] in commands
+
+
+def test_a_cache_that_cannot_be_made_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Types are checked where the home is not there or is another user's, too."""
+    monkeypatch.setenv(beside_lint.CACHE, str(tmp_path / "new" / "mypy"))
+    assert beside_lint.environment()[beside_lint.CACHE] == str(tmp_path / "new" / "mypy")
+    (tmp_path / "file").touch()
+    monkeypatch.setenv(beside_lint.CACHE, str(tmp_path / "file" / "mypy"))
+    assert beside_lint.CACHE not in beside_lint.environment()
+    monkeypatch.delenv(beside_lint.CACHE)
+    assert beside_lint.CACHE not in beside_lint.environment()
