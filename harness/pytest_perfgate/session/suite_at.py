@@ -73,6 +73,11 @@ class SuiteAt:
                 "files that git does not track, taken from the working tree for "
                 f"{tree.commit.name}: {', '.join(brought.names)}"
             )
+        if brought.outside:
+            self.notes.append(
+                f"files outside the repository, the same for {tree.commit.name}: "
+                + ", ".join(brought.outside)
+            )
         read = self._with_files(reading.read(file, tree.root, _code_tree(tree)))
         if read.suite is None and not self.problem:
             first = read.suite_problems[0].problem
