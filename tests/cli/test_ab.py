@@ -99,6 +99,7 @@ def test_pairs_in_which_the_generator_was_late_do_not_count(
     text = capsys.readouterr().out
     assert "ERROR: no pair of turns was measured" in text
     assert "left out: the load generator was late itself" in text
+    assert "pytest-perfgate doctor" in text
 
 
 @pytest.mark.usefixtures("suite")

@@ -239,6 +239,28 @@ def test_a_server_is_started_on_cores_of_its_own_and_ended(tiny_suite: Path) -> 
     assert os.sched_getaffinity(0) == before
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="cores are Linux's")
+def test_a_server_whose_threads_leave_its_cores_gets_no_load(tiny_suite: Path) -> None:
+    """As those of ONNX Runtime do by themselves: they would take turns with the generator."""
+    pytest.importorskip("onnxruntime")
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("server and generator need a core each")
+    program = (
+        "import os, runpy, sys; os.sched_setaffinity(0, range(os.cpu_count())); "
+        f"sys.argv[0] = {SERVER!r}; runpy.run_path({SERVER!r}, run_name='__main__')"
+    )
+    command = ("{python}", "-c", program, "--port", "{port}", "--onnx", "{artifact}")
+    artifact = Artifact(ONNX, path=tiny_suite / "squares.onnx")
+    images = Inputs(np.zeros((1, 3, 64, 64), np.float32))
+    with opened(artifact, start=command) as session:
+        session.run(images)
+        with pytest.raises(RuntimeFault, match="threads of the server may run on core") as caught:
+            session.load_client([images])
+    assert "intra_op_num_threads" in caught.value.next_step
+    with started(tiny_suite) as session:
+        session.load_client([images]).close()
+
+
 @pytest.mark.parametrize(
     ("command", "words"),
     [

@@ -249,7 +249,9 @@ def _lines(arguments: argparse.Namespace, terms: Terms, outcome: Outcome) -> Ite
     )
     if outcome.late:
         yield f"{count_of(outcome.late, 'pair')} left out: {outcome.reason}"
-    if decision.status not in {"PASS", "FAIL"}:
+    if decision.growth is None:
+        yield "next: give the generator a core that no other program uses: pytest-perfgate doctor"
+    elif decision.status not in {"PASS", "FAIL"}:
         yield f"next: {fewest(terms.alpha)} pairs prove something at the least: --seconds S"
 
 

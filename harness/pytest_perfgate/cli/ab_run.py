@@ -108,8 +108,12 @@ class Pairs:
         self._late, self._reason = 0, ""
         self._order = np.random.default_rng(terms.seed)
         try:
-            for session in sessions:
-                self._clients.append(session.load_client(requests))
+            for session, name in zip(sessions, NAMES, strict=True):
+                try:
+                    session.run(requests[0])  # a server may start threads at its first request
+                    self._clients.append(session.load_client(requests))
+                except PerfgateError as error:
+                    raise error.at(name) from None
         except BaseException:
             self.close()
             raise

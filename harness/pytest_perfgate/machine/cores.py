@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Iterable, Sequence
@@ -25,6 +26,26 @@ def usable_cores() -> list[int]:
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
     return list(range(os.cpu_count() or 1))
+
+
+def cores_of_session(leader: int) -> set[int]:
+    """Numbers of the cores that threads of a session of processes (setsid(2)) may run on: a library
+    may have put a thread on other cores than its process was started on. Empty where the kernel
+    does not say, and when the session has ended.
+    """
+    if not hasattr(os, "sched_getaffinity"):
+        return set()
+    cores: set[int] = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            # Behind the name, which may hold anything: state, parent, group, session.
+            fields = (process / "stat").read_text(errors="replace").rpartition(")")[2].split()
+            if int(fields[3]) != leader:
+                continue
+            for thread in (process / "task").iterdir():
+                with contextlib.suppress(OSError):  # it ended meanwhile
+                    cores |= os.sched_getaffinity(int(thread.name))
+    return cores
 
 
 def physical(numbers: Iterable[int], root: Path = Path("/")) -> list[tuple[int, ...]]:

@@ -182,9 +182,11 @@ class ServedSession(EndpointSession):
         """See `EndpointSession.load_client`.
 
         Raises:
-            RuntimeFault: the server that was started has ended.
+            RuntimeFault: the server that was started has ended, or does not keep to its cores.
         """
         self._refuse_ended()
+        if self._server is not None:
+            self._server.refuse_strays()
         return self._load_client(requests)
 
     @abstractmethod

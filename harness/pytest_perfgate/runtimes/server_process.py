@@ -20,7 +20,7 @@ from typing import IO
 from urllib.parse import urlsplit
 
 from pytest_perfgate.errors import RuntimeFault
-from pytest_perfgate.machine.cores import usable_cores
+from pytest_perfgate.machine.cores import cores_of_session, usable_cores
 from pytest_perfgate.machine.processes import obituary
 
 _PORT = re.compile(r"\{(port\w*)\}")
@@ -127,6 +127,25 @@ class ServerProcess:
             f"the server ended {when}: {how}{self.last_words()}",
             where="runtime.start",
             next_step=next_step or f"run it by itself: {' '.join(self._command)}",
+        )
+
+    def refuse_strays(self) -> None:
+        """Check that its threads keep to its cores, apart from those of the requests.
+
+        Raises:
+            RuntimeFault: some may run on the others.
+        """
+        strays = cores_of_session(self._process.pid) & set(usable_cores())
+        if not (self.apart and strays):
+            return
+        ours, own = (", ".join(map(str, sorted(one))) for one in (strays, self.cores))
+        raise RuntimeFault(
+            f"threads of the server may run on core {ours}, which sends the requests, so that one "
+            f"would be timed with the other; it was started on core {own}",
+            where="runtime.start",
+            valid="a server that keeps to the cores that it was started on",
+            next_step="tell it how many threads to start: ONNX Runtime by itself puts one on each "
+            "core of the machine (intra_op_num_threads)",
         )
 
     def last_words(self) -> str:
