@@ -29,9 +29,10 @@ def fit(
     """AdamW on cross entropy under a one-cycle rate; the same inputs give the same weights."""
     pixels = torch.from_numpy(np.stack([np.asarray(each) for each in data.images]))
     labels = torch.tensor([int(each) for each in data.labels])
-    optimizer = torch.optim.AdamW(module.parameters(), lr=learning_rate, weight_decay=0.02)
+    groups = course.parameter_groups(module, learning_rate)
+    optimizer = torch.optim.AdamW(groups, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, learning_rate, total_steps=max(2, steps), pct_start=0.2
+        optimizer, [group["lr"] for group in groups], total_steps=max(2, steps), pct_start=0.2
     )
     module.train()
     for step in course.steps(steps, module=module, optimizer=optimizer, schedule=schedule):

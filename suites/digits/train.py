@@ -66,9 +66,10 @@ def _train(
     """AdamW under a one-cycle rate; the weights returned are a running average of those visited."""
     smooth = copy.deepcopy(module).eval()
     module.train()
-    optimizer = torch.optim.AdamW(module.parameters(), lr=learning_rate, weight_decay=0.02)
+    groups = course.parameter_groups(module, learning_rate)
+    optimizer = torch.optim.AdamW(groups, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, learning_rate, total_steps=max(2, steps), pct_start=0.1
+        optimizer, [group["lr"] for group in groups], total_steps=max(2, steps), pct_start=0.1
     )
     for step in course.steps(
         steps, module=module, smooth=smooth, optimizer=optimizer, schedule=schedule

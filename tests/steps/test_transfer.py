@@ -241,6 +241,14 @@ def test_layers_learn_at_their_own_rates(tune: Tune) -> None:
     assert rates == [[0.1, 0.5, 1.0], [0.125, 0.25, 0.5, 1.0]]
 
 
+def test_without_options_all_parameters_are_one_group(make_model: Any) -> None:
+    """So one trainer serves every recipe."""
+    module = make_model()
+    (group,) = Course().parameter_groups(module, 0.5)
+    assert group["lr"] == 0.5
+    assert [id(value) for value in group["params"]] == [id(value) for value in module.parameters()]
+
+
 def test_a_trainer_with_one_rate_for_all_is_no_effect(tune: Tune) -> None:
     """An optimizer of `module.parameters()`, and a schedule that sets one rate, are seen."""
 

@@ -79,7 +79,7 @@ def _freeze(arguments: argparse.Namespace) -> int:
     search = outcome.searches[recipe.name]
     text = suite.file.read_bytes().decode()  # line ends as they are
     note = (
-        f"Values found by a search: the fastest by {search.metric} of {len(search.trials)} trials"
+        f"Values found by a search: the best by {search.metric} of {len(search.trials)} trials"
         f", seed {search.seed}."
     )
     edit = frozen(text, recipe.name, outcome.values[recipe.name], note)
