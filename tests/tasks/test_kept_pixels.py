@@ -63,6 +63,8 @@ def test_an_image_is_decoded_once_for_all_recipes(tmp_path: Path, decoded: list[
         decoded.clear()
     ImageFiles(files)[3]
     assert decoded == ["3.png"]
+    images.alpha = "keep"
+    assert images[3].shape[2] == 4
 
 
 def test_a_kept_image_counts_as_a_file_that_was_read(tmp_path: Path, decoded: list[str]) -> None:

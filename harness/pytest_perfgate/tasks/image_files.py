@@ -137,7 +137,7 @@ class ImageFiles(Sequence[Any]):
         self._files = files
         self._notes = tuple(notes)
         self._remarks: dict[int, list[str]] = {}
-        self._known: list[Known] = []
+        self._known: dict[Alpha, list[Known]] = {}
         self._first: dict[Alpha, FirstRead] = {}
         folder = os.environ.get(VARIABLE)
         self._kept = KeptPixels(Path(folder)) if folder else None
@@ -147,8 +147,8 @@ class ImageFiles(Sequence[Any]):
         return len(self._files)
 
     def __getitem__(self, index: Any) -> Any:
-        if self._kept is not None and self._known:
-            known = self._known[index]
+        if self._kept is not None and (digests := self._known.get(self.alpha)):
+            known = digests[index]
             kept = self._kept.get(known.digest, known.shape)
             if kept is not None:
                 # Whoever notes which files are read notes this one too.
@@ -189,7 +189,7 @@ class ImageFiles(Sequence[Any]):
         self._remarks = {index: list(one.remarks) for index, one in enumerate(known)}
         for index, one in enumerate(known):
             self._refuse_other(index, one.digest)
-        self._known = known
+        self._known[self.alpha] = known
         return known
 
     def file(self, index: int) -> Path:
