@@ -126,7 +126,7 @@ def test_nodes_of_different_graphs_are_not_compared(base: bool) -> None:
 def test_a_baseline_keeps_where_its_nodes_were_read() -> None:
     """A file that does not name it is compared with any."""
     metric = StoredMetric(unit=PERFORMANCE[NODES].unit, value=2, kinds=KINDS, source="a graph")
-    text, _, _ = rendered(stored(0.01).model_copy(update={"metrics": {NODES: metric}}))
+    text, _ = rendered(stored(0.01).model_copy(update={"metrics": {NODES: metric}}))
     assert '"source": "a graph"' in text
     told = verdict(NODES, LimitKind.REGRESSION, 0.0, LARGE, sources=("a graph", ""))
     assert told.status is Status.PASS
