@@ -126,7 +126,7 @@ def test_a_baseline_of_other_images_is_none_and_says_how_to_renew_it() -> None:
     evidence = Evidence(record=record, baseline=before)
     found = judge(budget, METRICS["map"], evidence, RISK, NOW)
     assert found.status is Status.NO_BASELINE
-    assert "40 images then, 50 now" in found.reason
+    assert "other validation data (40 images there, 50 images here)" in found.reason
     assert "--perf-update" in found.next_step
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from pytest_perfgate.metric import NODES, Metric, Rule
 from pytest_perfgate.records.launch_values import PEAKS, batch_of
 from pytest_perfgate.records.recipe_record import RecipeRecord
-from pytest_perfgate.records.robustness import unlike_corruptions
+from pytest_perfgate.records.same_images import other_images
 
 OF_BATCHES = frozenset({"throughput", *PEAKS})
 """Metrics that depend on the batches that a launch ran: the largest one takes the most memory."""
@@ -26,7 +26,7 @@ def unlike(metric: Metric, ours: RecipeRecord, theirs: RecipeRecord) -> str:
     when they are.
     """
     if metric.rule is Rule.IMAGES and ours.accuracy and theirs.accuracy:
-        return unlike_corruptions(metric.name, ours.accuracy, theirs.accuracy)
+        return other_images(metric, ours.accuracy, theirs.accuracy, "base")
     if metric.name == NODES:
         return unlike_graphs(*(one.counts.source if one.counts else "" for one in (ours, theirs)))
     if metric.rule is not Rule.LAUNCHES:

@@ -10,19 +10,11 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from pytest_perfgate.baselines.store import StoredMetric
-from pytest_perfgate.metric import NODES, TAIL, Better, Metric, Over, Rule
+from pytest_perfgate.metric import TAIL, Better, Metric, Over, Rule
 from pytest_perfgate.records.accuracy import Doubt
-from pytest_perfgate.records.alike import (
-    OF_BATCHES,
-    batch_of_record,
-    unlike,
-    unlike_batches,
-    unlike_graphs,
-)
-from pytest_perfgate.records.launch_values import level
 from pytest_perfgate.records.recipe import Budget, Limit, LimitKind
 from pytest_perfgate.records.recipe_record import RecipeRecord
+from pytest_perfgate.records.same_images import absent_sets
 from pytest_perfgate.records.verdict import LimitResult, Status, Verdict
 from pytest_perfgate.verdicts import (
     baseline_bounds,
@@ -34,7 +26,7 @@ from pytest_perfgate.verdicts import (
 )
 from pytest_perfgate.verdicts.evidence import TWO_SESSIONS, Compared, Evidence, Risk
 from pytest_perfgate.verdicts.log_values import finite
-from pytest_perfgate.verdicts.same_images import changed_images, other_images
+from pytest_perfgate.verdicts.obstacles import obstacle, of_other_images, without
 from pytest_perfgate.verdicts.shown_values import shown
 
 _SEE_WORKER = "see the worker's messages in the report; a metric without a value never passes"
@@ -139,7 +131,23 @@ def _limit(
 ) -> LimitResult:
     if limit.stored is not None and evidence.base is None:
         limit = limit.stored
+    result = _result(limit, metric, evidence, risk, now)
+    other = scope_bounds.other_side(limit, evidence)
+    if limit.kind is not LimitKind.REGRESSION or other is None or evidence.record.accuracy is None:
+        return result
+    whose = "baseline" if evidence.base is None else "base"
+    absent = absent_sets(metric, evidence.record.accuracy, other, whose)
+    return result.model_copy(update={"notes": (*result.notes, *absent)})
+
+
+def _result(
+    limit: Limit, metric: Metric, evidence: Evidence, risk: Risk, now: datetime
+) -> LimitResult:
+    """The result of a limit, without notes on what it is not about."""
     if metric.over in scope_bounds.EACH:
+        result = of_other_images(limit, metric, evidence) if metric.over is Over.SLICES else None
+        if result is not None:
+            return result
         result = scope_bounds.each(
             limit,
             metric,
@@ -147,15 +155,15 @@ def _limit(
             risk,
             lambda limit, own, part, shared: _limit(limit, own, part, shared, now),
         )
-        return result or _without(limit, Status.ERROR, f"{metric.name} was not measured")
-    obstacle = _obstacle(limit, metric, evidence)
-    if obstacle is not None:
-        return obstacle
+        return result or without(limit, Status.ERROR, f"{metric.name} was not measured")
+    uncompared = obstacle(limit, metric, evidence)
+    if uncompared is not None:
+        return uncompared
     if limit.kind in class_bounds.KINDS:
         return _each_class(limit, metric, evidence, risk)
     compared = _compared(limit, metric, evidence, risk, now)
     if compared is None:
-        return _without(
+        return without(
             limit, Status.ERROR, f"{metric.name} was not measured on both sides of the comparison"
         )
     if compared.scale == "difference":  # of scores; or of a count to 0, which has no ratio
@@ -179,97 +187,11 @@ def _limit(
 def _each_class(limit: Limit, metric: Metric, evidence: Evidence, risk: Risk) -> LimitResult:
     compared, shared = class_bounds.of_classes(limit, metric, evidence, risk)
     if not compared:
-        return _without(
+        return without(
             limit, Status.ERROR, f"{metric.name} was not measured by class on both sides"
         )
     results = [_decide(limit, own, bounds, shared) for own, bounds in compared]
     return class_bounds.worst(results, metric.better)
-
-
-def _without(limit: Limit, status: Status, reason: str, against: str = "") -> LimitResult:
-    """The result of a limit for which nothing was compared."""
-    return LimitResult(
-        kind=limit.kind.value,
-        text=limit.text,
-        status=status,
-        limit=limit.value,
-        reason=reason,
-        against=against,
-    )
-
-
-def _obstacle(limit: Limit, metric: Metric, evidence: Evidence) -> LimitResult | None:
-    """Why a limit has nothing to be compared with, None when it has."""
-    if limit.kind in {LimitKind.MAX, LimitKind.MIN, LimitKind.CLASS_MAX, LimitKind.CLASS_MIN}:
-        return None
-    if limit.kind is not LimitKind.REGRESSION:
-        reference = evidence.reference
-        if reference is not None and reference.failure is None:
-            problem = unlike(metric, evidence.record, reference) if metric.name == NODES else ""
-            if metric.rule is Rule.IMAGES:
-                problem = changed_images(metric, evidence.record, reference)
-            if problem:
-                return _without(limit, Status.ERROR, problem, f"reference {reference.name}")
-            return _from_nothing(limit, metric, level(reference, metric), "reference")
-        problem = reference.failure.problem if reference and reference.failure else ""
-        return _without(
-            limit,
-            Status.ERROR,
-            f"the reference {evidence.record.reference!r} was not measured"
-            + (f": {problem}" if problem else ""),
-        )
-    if evidence.base is not None:
-        base = evidence.base
-        problem = base.problem
-        if base.record is not None and not problem:
-            problem = unlike(metric, evidence.record, base.record)
-        if not problem:
-            return None
-        return _without(limit, Status.NO_BASELINE, problem, f"base {base.name}")
-    if evidence.baseline is None or metric.name not in evidence.baseline.metrics:
-        absent = f"no baseline of {metric.name} is stored for this machine"
-        if evidence.baseline is not None and metric.name in evidence.baseline.redefined:
-            absent = (
-                f"the stored {metric.name} is by an earlier definition, and is not compared: "
-                "--perf-update renews it"
-            )
-        notes = (evidence.elsewhere,) if evidence.elsewhere else ()
-        return _without(limit, Status.NO_BASELINE, absent).model_copy(update={"notes": notes})
-    problem = _unlike_stored(metric, evidence.record, evidence.baseline.metrics[metric.name])
-    if problem:
-        return _without(
-            limit,
-            Status.NO_BASELINE,
-            f"{problem}: --perf-update --perf-reason renews the baseline",
-        )
-    if metric.rule is Rule.IMAGES:
-        problem = other_images(metric, evidence.record, evidence.baseline)
-        if problem:
-            return _without(limit, Status.NO_BASELINE, problem)
-    return _from_nothing(limit, metric, evidence.baseline.metrics[metric.name].value, "baseline")
-
-
-def _unlike_stored(metric: Metric, record: RecipeRecord, stored: StoredMetric) -> str:
-    """Why a stored value is not compared, though it is of this machine; "" when it is."""
-    if metric.name == NODES:
-        return unlike_graphs(record.counts.source if record.counts else "", stored.source)
-    if stored.batch is None or metric.name not in OF_BATCHES:
-        return ""
-    return unlike_batches(batch_of_record(record, metric.name), stored.batch)
-
-
-def _from_nothing(
-    limit: Limit, metric: Metric, value: float | None, whose: str
-) -> LimitResult | None:
-    """A score of 0 cannot become worse: a limit on how much worse it may be holds nothing."""
-    if value != 0 or metric.relative or metric.better is not Better.HIGHER:
-        return None
-    return _without(
-        limit,
-        Status.ERROR,
-        f"{metric.name} of the {whose} is 0, the lowest possible value: {limit.kind.value} "
-        "proves nothing",
-    )
 
 
 def _compared(

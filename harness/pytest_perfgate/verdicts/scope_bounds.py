@@ -288,6 +288,9 @@ def of_worst(
             method=f"{BOOTSTRAP_ONE} {ours.unit}s",
             unit=ours.unit,
         )
+    if other is not None:  # its worst set counts where the recipe has that set, too
+        shared = {name: one for name, one in other.sets.items() if name in ours.sets}
+        other = other.model_copy(update={"sets": shared})
     theirs = score_of(other, metric) if other else None
     share = 3 * len(sets)
     part = Risk(risk.fail / share, risk.keep / share)
