@@ -85,7 +85,8 @@ def test_the_slower_endpoint_is_named_and_the_quicker_one_passes(
         text = capsys.readouterr().out
         assert "INCONCLUSIVE" in text
         assert "over 1 pair of turns" in text
-        assert "next: 8 pairs" in text
+        assert "next: --seconds 90" in text
+        assert "8 pairs are the fewest" in text
 
 
 @pytest.mark.usefixtures("suite")

@@ -252,7 +252,9 @@ def _lines(arguments: argparse.Namespace, terms: Terms, outcome: Outcome) -> Ite
     if decision.growth is None:
         yield "next: give the generator a core that no other program uses: pytest-perfgate doctor"
     elif decision.status not in {"PASS", "FAIL"}:
-        yield f"next: {fewest(terms.alpha)} pairs prove something at the least: --seconds S"
+        needed = fewest(terms.alpha)
+        few = f"; {needed} pairs are the fewest" if len(outcome.ratios) < needed else ""
+        yield f"next: --seconds {max(90.0, 3 * terms.seconds):g}, or a quieter machine{few}"
 
 
 def _as_json(arguments: argparse.Namespace, terms: Terms, outcome: Outcome) -> dict[str, Any]:
