@@ -202,6 +202,88 @@ def test_rows_of_a_batch_are_those_of_its_images_or_half_of_them_differ() -> Non
     assert all(image.max() > 100 or image.min() < 100 for image in check.batch(5, 3))
 
 
+def batch_check(
+    offset: float = 0.0, values: int = 4, moved: float = 1e-4
+) -> tuple[OutputCheck, Any]:
+    """Eight images that differ by a few hundredths of `offset`, and the rows of their batch."""
+    random = np.random.default_rng(5)
+    rows = (offset + random.normal(size=(8, values))).astype(np.float32)
+    recorder = OutputRecorder()
+    for index, row in enumerate(rows):
+        recorder.add(index, (row[None],), "")
+    size = np.abs(rows).max()
+    recorder.vary(0, (rows[:1] + moved * size * random.choice([-1, 1], rows[:1].shape),))
+    return OutputCheck(blank(8), recorder.finish(), packed, 0.02), rows
+
+
+@pytest.mark.parametrize("wrong", [[7], [5, 6, 7], list(range(8))])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_value_of_a_batch_that_is_not_finite_is_an_error(wrong: list[int], value: float) -> None:
+    """Whatever the share of the images; one that was so at the evaluation is none."""
+    check, rows = batch_check()
+    rows[wrong, 1] = value
+    with pytest.raises(RuntimeFault, match="is not finite where the evaluated one was"):
+        check.inspect_batch(2, 8, (rows,))
+    recorder = OutputRecorder()
+    for index, row in enumerate(rows):
+        recorder.add(index, (row[None],), "")
+    check = OutputCheck(blank(8), recorder.finish(), packed, 0.02)
+    check.inspect_batch(2, 8, (rows,))
+
+
+@pytest.mark.parametrize("offset", [0.0, 30.0])
+@pytest.mark.parametrize("copies", [[1], [5, 6, 7], list(range(1, 8))])
+def test_the_answer_of_another_image_of_the_batch_is_an_error(
+    copies: list[int], offset: float
+) -> None:
+    """Of one image or of all, and where all outputs have a large offset in common."""
+    check, rows = batch_check(offset)
+    check.inspect_batch(2, 8, (rows,))
+    rows[copies] = rows[0]
+    with pytest.raises(RuntimeFault, match="images of a batch have one answer, to the last bit"):
+        check.inspect_batch(2, 8, (rows,))
+
+
+def test_answers_that_rounding_may_make_alike_are_no_error() -> None:
+    """Images as near to each other as their variations, single labels, and one image twice."""
+    check, rows = batch_check(30.0, moved=0.03)
+    rows[1:4] = rows[0]
+    check.inspect_batch(2, 8, (rows,))
+    check, rows = batch_check(values=1)
+    rows[1] = rows[0]
+    check.inspect_batch(2, 8, (rows,))
+    rows[1:] = rows[0]
+    with pytest.raises(RuntimeFault, match="8 of 8 images of a batch have one answer"):
+        check.inspect_batch(2, 8, (rows,))
+    check, rows = batch_check()
+    check.inspect_batch(2, 16, (np.concatenate([rows, rows]),))
+
+
+def in_a_batch(pixels: Any, bits: int) -> Any:
+    """Logits (N, 4) of a network whose activations are quantized by the range of the batch."""
+    weights = np.random.default_rng(2).normal(size=(pixels.shape[1], 4)).astype(np.float32)
+    low, high = pixels.min(), pixels.max()
+    step = max((high - low) / (2**bits - 1), 1e-9)
+    return (np.round((pixels - low) / step) * step + low).astype(np.float32) @ weights + 20
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+def test_scales_of_a_batch_are_no_error(bits: int) -> None:
+    """Quantization by the range of a batch: other outputs than alone, and a few values of them."""
+    random = np.random.default_rng(3)
+    pixels = random.normal(size=(8, 24)).astype(np.float32) * random.uniform(0.05, 3, (8, 1))
+    recorder = OutputRecorder()
+    for index in range(8):
+        recorder.add(index, (in_a_batch(pixels[[index]], bits),), "")
+    for index in range(3):
+        recorder.vary(index, (in_a_batch(pixels[[index]] + 0.004, bits),))
+    check = OutputCheck(blank(8), recorder.finish(), packed, 0.02)
+    for size in (2, 3, 8):
+        for number in range(2, 2 + 8 * ROUNDS, ROUNDS):
+            rows = [(number * size + place) % 8 for place in range(size)]
+            check.inspect_batch(number, size, (in_a_batch(pixels[rows], bits),))
+
+
 @pytest.mark.parametrize(
     ("output", "name"),
     [

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from pytest_perfgate.errors import RuntimeFault
+from pytest_perfgate.workloads.batch_outputs import refuse_copies, refuse_not_finite
 from pytest_perfgate.workloads.evaluated_outputs import (
     EvaluatedImage,
     EvaluatedOutputs,
@@ -167,7 +168,8 @@ class OutputCheck:
 
         Images of a batch may have other outputs than alone: activations that are quantized by the
         range of a whole batch. So half of the images may differ, the others by up to
-        `_MOST_OF_BATCH` in a value, or as little as variations of an image do.
+        `_MOST_OF_BATCH` in a value, or as little as variations of an image do. None may lose its
+        numbers, or have the answer of another image (`batch_outputs`).
 
         Raises:
             RuntimeFault: an output is no array that is finished, or is not of these images.
@@ -239,7 +241,9 @@ class OutputCheck:
             self._refuse_other_output(self._evaluated.images[positions[0]], arrays)
 
     def _refuse_other_batch(self, positions: Sequence[int | None], arrays: Sequence[Any]) -> None:
-        """Check that most images of a batch have the outputs that were evaluated."""
+        """Check that all images of a batch have numbers for outputs, none of them another's, and
+        most of them the outputs that were evaluated.
+        """
         size = len(positions)
         # Outputs that are not one row per image, as some suppressions of boxes give them, cannot be
         # told apart.
@@ -248,12 +252,14 @@ class OutputCheck:
         if size > 1 and any(len(array) != size for array in arrays):
             return
         limit = max(_MOST_OF_BATCH, self._limit())
-        gaps = []
+        gaps, shown = [], []
         for row, position in enumerate(positions):
             if position is None:
                 continue
             image = self._evaluated.images[position]
             rows = [array[row : row + 1] for array in arrays] if size > 1 else arrays
+            refuse_not_finite(image, rows, size, _LOOK)
+            shown.append((image, rows))
             gap = compare(image.outputs, rows, limit)
             if gap.value > limit:
                 near = compare_varied(image.outputs, rows, self._most_moved())
@@ -261,6 +267,7 @@ class OutputCheck:
             gaps.append((gap, image.index))
         if not gaps:
             return
+        refuse_copies(shown, self._evaluated, size, _LOOK)
         gap, image_index = sorted(gaps, key=lambda pair: pair[0].value)[(len(gaps) - 1) // 2]
         if gap.value > limit:
             raise RuntimeFault(
