@@ -181,6 +181,19 @@ def test_a_search_does_not_wait_for_the_rest_of_what_is_proven() -> None:
         assert mode.count < 4 * 100
 
 
+def test_a_search_in_which_the_generator_was_late_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It says nothing of the service."""
+    monkeypatch.setattr(LoadRun, "too_late", lambda *_: "it was late")
+    monkeypatch.setattr(Watch, "is_late", True)
+    server = {"scenario": "server", "rate": 200.0, "requests": 10, "latency_limit": "2 s"}
+    with measured(Mode(), **server, find_max_rate=True, search_runs=4) as (work, values, _):
+        assert math.isnan(values["max_rate"])
+        assert "late itself in 4 runs of the search" in work.unmeasured["max_rate"]
+        assert "doctor" in work.unmeasured["max_rate_upper"]
+
+
 def test_pre_processing_is_no_part_of_the_first_response(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its clock runs from where the session begins to open: all images are ready by then."""
     events: list[str] = []

@@ -24,6 +24,7 @@ from pytest_perfgate.stats.steady import requests_until_steady
 from pytest_perfgate.workloads import Work, WorkContext
 from pytest_perfgate.workloads.loadgen import OFFLINE, SERVER, SHARES
 from pytest_perfgate.workloads.serving_options import (
+    RATES,
     SEARCH_SECONDS,
     ServingOptions,
     refuse_errors,
@@ -35,6 +36,7 @@ from pytest_perfgate.workloads.varied_images import WARM_UP
 _FIRST_REQUESTS = 30
 _FEW = 20  # requests of a run that is not timed
 _CHECKED = 4  # answers whose outputs are compared with the evaluated ones after a run
+_QUIET = "give it a core that no other program uses: pytest-perfgate doctor"
 _TRIES = 3  # runs in which the generator may be late, before there is no value
 
 
@@ -87,6 +89,7 @@ class AtEndpoint(Work):
         self._client = session.load_client(requests)
         self._rates: RateInterval | None = None
         self._late = ""
+        self._late_runs = 0
         self.columns = options.columns
         self.unmeasured: dict[str, str] = {}
         self.facts = {
@@ -132,8 +135,12 @@ class AtEndpoint(Work):
         if timed:
             reasons = unmeasured_of(options, measured)
             if late:
-                quiet = "give it a core that no other program uses: pytest-perfgate doctor"
-                reasons = dict.fromkeys(of_run, f"{late}; {quiet}") | reasons
+                reasons = dict.fromkeys(of_run, f"{late}; {_QUIET}") | reasons
+            if self._late_runs:  # no statement on the service
+                words = (
+                    f"the load generator was late itself in {self._late_runs} runs of the search"
+                )
+                reasons |= dict.fromkeys(reasons.keys() & set(RATES), f"{words}; {_QUIET}")
             self.unmeasured |= reasons
         return values_of(measured, options.columns)
 
@@ -153,12 +160,12 @@ class AtEndpoint(Work):
             )
             schedule = poisson_arrivals(rate, count, next(seeds))
             result = run_open_loop(schedule, self._client, self._options.timeout_seconds, watch)
-            if watch.is_late:
-                return None
-            if watch.is_slow:
+            if watch.is_slow and not watch.is_late:
                 return watch.slow, count
-            late = result.too_late(limit)
-            return None if late else (self._with_unreadable(result).slow(limit), count)
+            if watch.is_late or result.too_late(limit):
+                self._late_runs += 1
+                return None
+            return self._with_unreadable(result).slow(limit), count
 
         end = time.monotonic() + SEARCH_SECONDS
 
