@@ -33,6 +33,7 @@ from pytest_perfgate.workloads.frame_order import FrameRun, starts_of
 
 CHECKPOINT_SECONDS = 30.0  # a training that is cut off loses no more than about this
 _WEIGHTS = "weights.safetensors"
+_FILES_STAY = "files that stay as they are until the session ends"
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,8 @@ class _Chain:
         self._module: Any = None  # of the last link, while it is known to be up to date
 
     def build(self) -> Built:
-        entry, link = self._link(source_key(self._suite), "model", {}, self._source)
+        key = self._source_key()
+        entry, link = self._link(key, "model", {}, partial(self._source, key))
         lineage = [link]
         for spec in self._recipe.chain:
             step: Step = registry.find(registry.STEPS, spec.name)
@@ -158,7 +160,43 @@ class _Chain:
         )
         return entry, link
 
-    def _source(self, folder: Path) -> Stored:
+    def _source_key(self) -> str:
+        """Of the model, by its files.
+
+        Raises:
+            BuildError: one of them is gone.
+        """
+        try:
+            return source_key(self._suite)
+        except FileNotFoundError as error:
+            raise BuildError(
+                "this file of the model was deleted or moved while the session ran",
+                where=str(error.filename),
+                valid=_FILES_STAY,
+                next_step="put the file back, and run the session again",
+            ) from error
+
+    def _source(self, key: str, folder: Path) -> Stored:
+        """The model, stored under a `key` that rests on its files.
+
+        Raises:
+            BuildError: they are no longer those of the key, or are gone.
+        """
+        try:
+            stored = self._read_source(folder)
+        except FileNotFoundError:
+            self._source_key()  # says so in words, where it is a file of the model
+            raise
+        if self._source_key() != key:
+            raise BuildError(
+                f"a file of the model {self._suite.model} changed while the session read it",
+                where=MODEL,
+                valid=_FILES_STAY,
+                next_step="run the session again, when nothing writes the file any more",
+            )
+        return stored
+
+    def _read_source(self, folder: Path) -> Stored:
         start = time.perf_counter()
         source_model = make(self._suite.model, fence_of(self._suite), MODEL, folder)
         effect = {"source": str(self._suite.model), **source_model.effect}
