@@ -77,6 +77,7 @@ def test_what_became_worse_needs_a_reason_which_is_kept(capsys: pytest.CaptureFi
     [
         ({"complete": False}, "the session was cut short"),
         ({"dirty": True}, "files that were not committed"),
+        ({"commit": ""}, "the commit that the session measured is not known"),
         ({"settings": {"merged": ["a", "b"]}}, "it is of several sessions"),
         ({"started": "2026-11-20T00:00:00+00:00"}, "fp32 is newer: it is of 2026-11-23"),
     ],

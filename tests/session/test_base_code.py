@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pytest_perfgate.session.base_code import commit_of
+import pytest
+from pytest_perfgate.session.base_code import commit_of, untracked
 
 from tests.measure.test_base_checkout import commit, git
 
@@ -24,3 +25,27 @@ def test_alerts_that_a_night_stores_are_no_change_of_the_code(tmp_path: Path) ->
     (top / "other.txt").write_text("changed")
     assert commit_of(root, without=alerts) == (name, True)
     assert commit_of(tmp_path) == ("", False)
+
+
+def test_a_file_that_git_does_not_hold_counts_where_a_suite_rests_on_it(tmp_path: Path) -> None:
+    """Others do not, and neither do those that git is told to ignore."""
+    git(tmp_path, "init", "--quiet")
+    root = tmp_path / "project"
+    root.mkdir()
+    name = commit(tmp_path, ".gitignore", "data/")
+    for file in ("model.onnx", "notes.txt", "data/0.png"):
+        (root / file).parent.mkdir(exist_ok=True)
+        (root / file).write_text("new")
+    assert untracked(root, {"model.onnx", "data/0.png", "gone.py"}) == ("model.onnx",)
+    assert commit_of(root, files={"data/0.png"}) == (name, False)
+    assert commit_of(root, files={"model.onnx"}) == (name, True)
+    assert commit_of(root, files={str(root / "model.onnx")}) == (name, True)
+    commit(tmp_path, "project/model.onnx", "new")
+    assert commit_of(root, files={"model.onnx"})[1] is False
+
+
+def test_without_git_nothing_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the commit nor whether there are changes."""
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert commit_of(tmp_path, files={"model.onnx"}) == ("", False)
+    assert untracked(tmp_path, {"model.onnx"}) is None

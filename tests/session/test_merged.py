@@ -90,6 +90,15 @@ def test_one_session_may_have_measured_what_was_not_committed() -> None:
         merged.merge({A: dirty, B: part("text")}, "merge")
 
 
+def test_parts_whose_commit_is_not_known_are_refused() -> None:
+    """Two that are not known are not the same; one alone has nothing to differ from."""
+    unknown = part("digits", Status.PASS, commit="")
+    assert merged.merge({A: unknown}, "merge").commit == ""
+    with pytest.raises(ReportError, match="the commit that it measured is not known") as refused:
+        merged.merge({A: unknown, B: part("text", commit="")}, "merge")
+    assert "safe.directory" in refused.value.next_step
+
+
 STRICT = {"strict": True}
 ALLOWED = {"strict": True, "allow_skip": ["int8-*"]}
 

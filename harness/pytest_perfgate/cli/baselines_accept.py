@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_perfgate.errors import BaselineError, PerfgateError
-from pytest_perfgate.records.session import SessionRecord
+from pytest_perfgate.records.session import COMMIT_IS_KNOWN, SessionRecord
 from pytest_perfgate.records.verdict import Change
 
 if TYPE_CHECKING:
@@ -23,7 +23,8 @@ come from the folders that CI keeps (reports/). A change that noise explains is 
 Review the edit with git diff, and commit it.
 
 All files are read before anything is written. A session that was cut short, that measured
-other code than what is committed, or that is older than a stored baseline is refused.
+other code than what is committed, whose commit is not known, or that is older than a
+stored baseline is refused.
 
 exit code: 0 every change was written
            1 a session was refused, or a baseline could not be written
@@ -114,6 +115,12 @@ def _refuse(session: SessionRecord, file: Path, folder: Path) -> None:
             "it is of several sessions, and knows the environment of the first alone",
             where=str(file),
             next_step="name the sessions that it was merged from",
+        )
+    if not session.commit:
+        raise BaselineError(
+            "the commit that the session measured is not known, nor whether there were changes",
+            where=str(file),
+            next_step=f"name a session of a clean checkout; {COMMIT_IS_KNOWN}",
         )
     if session.dirty:
         raise BaselineError(

@@ -165,10 +165,19 @@ class SuiteRecord(Frozen):
         return frozenset(launch.index for launch in self.conditions if launch.discarded)
 
 
+COMMIT_IS_KNOWN = (
+    "where git is installed, in a clone of the project, and the clone is the user's own (in a "
+    "container: git config --global --add safe.directory FOLDER), sessions have their commit"
+)
+"""When sessions record their commit, for messages about one that has none."""
+
+
 class SessionRecord(Frozen):
     """One run of `pytest --perf`: the contents of the session's JSON file.
 
     Attributes:
+        commit: of the project's code; "" where it is not known, and neither is `dirty`.
+        dirty: whether files were measured that were not committed.
         absent: what turned the session red though no verdict says so: a requirement of which
             nothing was measured, tests that did not run.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -64,9 +65,12 @@ class BaseCode:
         return self._tree
 
 
-def commit_of(root: Path, *, without: Path | None = None) -> tuple[str, bool]:
-    """The commit of the working tree and whether it has changes; "" outside a repository. Changes
-    below the folder `without` do not count.
+def commit_of(
+    root: Path, *, without: Path | None = None, files: Collection[str] = ()
+) -> tuple[str, bool]:
+    """The commit of the working tree and whether it has changes; "" where git does not say both.
+    Changes below the folder `without` do not count; of files that git does not hold, those among
+    `files` do, as for `untracked`.
     """
     paths = [":(top)"]
     if without is not None and without.resolve().is_relative_to(root.resolve()):
@@ -76,6 +80,24 @@ def commit_of(root: Path, *, without: Path | None = None) -> tuple[str, bool]:
         state = git.answer(root, "status", "--porcelain", "--untracked-files=no", "--", *paths)
     except PerfgateError:  # git is not installed
         return "", False
-    if head is None or state is None:
+    added = untracked(root, files) if files else ()
+    if head is None or state is None or added is None:
         return "", False
-    return head, bool(state)
+    return head, bool(state or added)
+
+
+def untracked(root: Path, files: Collection[str]) -> tuple[str, ...] | None:
+    """Those of `files` (relative to `root`, or whole paths) that git neither holds nor ignores;
+    None where git does not say.
+    """
+    try:
+        top = git.answer(root, "rev-parse", "--show-toplevel")
+        listed = git.answer(
+            root, "ls-files", "--others", "--exclude-standard", "--full-name", "-z", "--", ":(top)"
+        )
+    except PerfgateError:  # git is not installed
+        return None
+    if top is None or listed is None:
+        return None
+    others = {Path(top, name) for name in listed.split("\0") if name}
+    return tuple(name for name in sorted(files) if root.resolve() / name in others)

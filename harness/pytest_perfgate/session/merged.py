@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pytest_perfgate.errors import PerfgateError, ReportError
 from pytest_perfgate.machine.fingerprint import differences
-from pytest_perfgate.records.session import SessionRecord, SuiteRecord
+from pytest_perfgate.records.session import COMMIT_IS_KNOWN, SessionRecord, SuiteRecord
 from pytest_perfgate.records.verdict import Status
 
 BROKEN, NOT_PROVEN = 1, 10
@@ -130,6 +130,13 @@ def _refuse_apart(
                 where=str(file),
                 next_step="pytest-perfgate report A.json B.json compares two sessions",
             )
+    if not part.commit and several:
+        raise ReportError(
+            "the commit that it measured is not known: whether the other parts are of the same "
+            "code cannot be told",
+            where=str(file),
+            next_step=f"measure all parts of a clean checkout; {COMMIT_IS_KNOWN}",
+        )
     if part.dirty and several:
         raise ReportError(
             "it measured files that were not committed: whether the other parts had them is not "

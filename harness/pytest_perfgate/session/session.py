@@ -27,7 +27,7 @@ from pytest_perfgate.records.settings import Settings
 from pytest_perfgate.records.verdict import Verdict
 from pytest_perfgate.report import publish
 from pytest_perfgate.search.run import resolve_ranges
-from pytest_perfgate.session.base_code import BaseCode, commit_of
+from pytest_perfgate.session.base_code import BaseCode, commit_of, untracked
 from pytest_perfgate.session.failed_suite import BROKEN, failed_suite, unread, unread_suite
 from pytest_perfgate.session.fetched_suites import FetchedSuites
 from pytest_perfgate.session.suite_judge import MEASURED
@@ -87,6 +87,7 @@ class Session:
         self._plans: dict[Path, _Plan] = {}
         self._done: dict[Path, dict[tuple[str, str], Verdict]] = {}
         self._records: list[SuiteRecord] = []
+        self._files: set[str] = set()
         self._started = datetime.now(UTC)
         self._id = name
         self._crashes = 0
@@ -248,7 +249,7 @@ class Session:
                 show=self._show,
                 say=self._say,
             )
-            record = SuiteRun(
+            run = SuiteRun(
                 values,
                 plan.wanted,
                 settings=self.settings,
@@ -258,10 +259,15 @@ class Session:
                 base=self._base.tree(self._open),
                 show=self._show,
                 say=self._say,
-            ).run()
+            )
+            record = run.run()
+        self._files |= run.files
+        added = untracked(self.settings.root, run.files) or ()
+        note = f"measured files that are not committed: {', '.join(added)}"
         broken = unread(plan.read, plan.wanted)
         return record.model_copy(
             update={
+                "notes": (*record.notes, *([note] if added else [])),
                 "recipes": record.recipes + tuple(failed for failed, _ in broken),
                 "verdicts": record.verdicts + tuple(verdict for _, verdict in broken),
             }
@@ -348,7 +354,8 @@ class Session:
             return None
         settings = self.settings
         # Alerts that a night stores beside the baselines are no change of the code.
-        commit, dirty = commit_of(settings.root, without=settings.baselines / "alerts")
+        alerts = settings.baselines / "alerts"
+        commit, dirty = commit_of(settings.root, without=alerts, files=self._files)
         return SessionRecord(
             id=self.id,
             started=self._started.isoformat(timespec="seconds"),

@@ -129,6 +129,14 @@ class SuiteRun:
         failures = {recipe.name: lacking(self._suite, recipe) for recipe in self._recipes}
         return {name: failure for name, failure in failures.items() if failure is not None}
 
+    @property
+    def files(self) -> set[str]:
+        """The suite file, and the files that its recipes rest on: relative to the project's root,
+        or whole paths.
+        """
+        files = {short_path(self._suite.file, self._settings.root)}
+        return files.union(*(self._bench.files(recipe.name) for recipe in self._recipes))
+
     def run(self) -> SuiteRecord:
         """Everything, in its order."""
         phases = {}
