@@ -11,8 +11,8 @@ from pytest_perfgate.plugin.options import OPTIONS
 from pytest_perfgate.plugin.settings import settings_of
 from pytest_perfgate.records.settings import Settings
 
-DERIVED = {"root", "ci", "command", "rounds", "import_path"}
-"""Fields of the settings that no option gives."""
+DERIVED = {"root", "ci", "command", "rounds", "import_path", "history_url"}
+"""Fields of the settings that no option gives by itself."""
 
 
 def test_every_field_of_the_settings_has_its_option() -> None:
