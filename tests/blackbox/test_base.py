@@ -189,12 +189,21 @@ def test_an_unchanged_tree_is_green(versions: Project) -> None:
 
 
 def test_each_arm_imports_its_own_version(versions: Project) -> None:
-    """What the code is slower by shows in that arm only, whichever side it is on."""
+    """What the code is slower by shows in that arm only, whichever side it is on. A model that git
+    does not hold is the same for both, and is named.
+    """
+    (model,) = versions.root.rglob("squares.onnx")
+    git(versions.root, "rm", "--quiet", "--cached", str(model))
+    git(versions.root, "commit", "--quiet", "--message", "no model")
     write_slow(versions, 0.008)
     versions.run("--perf-base", "HEAD")
     (record,), (base,) = suite(versions)["recipes"], suite(versions)["base"]["recipes"]
     assert min(record["launches"][0]["inference"]) >= 0.008
     assert min(base["launches"][0]["inference"]) < 0.008
+    notes = "\n".join(suite(versions)["notes"])
+    assert "files that git does not track, taken from the working tree for HEAD" in notes
+    name = model.relative_to(versions.root).as_posix()
+    assert f"measured files that are not committed: {name}" in notes
 
 
 def test_a_recipe_that_is_new_has_no_baseline(versions: Project) -> None:

@@ -130,8 +130,15 @@ def joined(own: SessionRecord | None, received: list[SessionRecord]) -> SessionR
         for suite in record.suites
         if record.complete or last[suite.name] is record
     )
-    complete = all(record.complete for record in records)
-    return records[0].model_copy(update={"suites": suites, "complete": complete})
+    commits = {record.commit for record in records}
+    return records[0].model_copy(
+        update={
+            "suites": suites,
+            "complete": all(record.complete for record in records),
+            "commit": records[0].commit if len(commits) == 1 else "",
+            "dirty": any(record.dirty for record in records),
+        }
+    )
 
 
 def benchmarks(config: pytest.Config, ending: Ending) -> None:
