@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import py_compile
 import subprocess
 import sys
 import weakref
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from pytest_perfgate.building import keys, package_versions
-from pytest_perfgate.building.project_code import Digests, Watch
+from pytest_perfgate.building.project_code import CHANGED, Digests, Watch
 from pytest_perfgate.building.suite_data import SuiteData
 from pytest_perfgate.suite.reading import read
 
@@ -126,6 +127,51 @@ def test_an_edited_file_makes_what_rests_on_it_anew(
     """And nothing else."""
     (tmp_path / edited).write_text("# edited\n")
     assert Digests(tmp_path / "project").unchanged(files) is same
+
+
+LATE = """\
+import importlib
+import json
+from pathlib import Path
+from pytest_perfgate.building.project_code import Digests, Watch
+
+def edit(name):
+    with Path(name).open("a") as file:
+        file.write("# edited")
+
+def read(name):
+    Path(name).read_bytes() if name == "data.txt" else importlib.import_module(name[:-3])
+
+watch = Watch(Path.cwd())
+exec({order!r})
+print(json.dumps([watch.files(), Digests(Path.cwd()).unchanged(watch.files())]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("order", "kept"),
+    [
+        ("read({0!r})", True),
+        ("edit({0!r}); watch.files(); read({0!r})", True),
+        ("read({0!r}); edit({0!r})", False),
+        ("watch.digest({0!r}); edit({0!r}); read({0!r})", False),
+        ("read({0!r}); watch.files(); edit({0!r})", False),
+    ],
+)
+@pytest.mark.parametrize("name", ["data.txt", "compiled.py", "fresh.py"])
+def test_nothing_rests_on_a_file_that_changed_since_it_was_read(
+    tmp_path: Path, name: str, order: str, kept: bool
+) -> None:
+    """A score of the earlier content would be kept as one of the later."""
+    (tmp_path / name).write_text("1\n")
+    if name == "compiled.py":
+        py_compile.compile(str(tmp_path / name))
+    program = LATE.replace("{order!r}", repr(order.format(name)))
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    files, unchanged = json.loads(done.stdout)
+    assert (files[name] != CHANGED) is unchanged is kept
 
 
 SUITE = """\

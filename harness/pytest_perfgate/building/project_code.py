@@ -15,6 +15,7 @@ import sys
 import sysconfig
 import weakref
 from collections.abc import Callable, Mapping
+from importlib.util import source_from_cache
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,34 @@ _OUTSIDE = {
 """Files outside the project that count when they are opened: others are settings of the machine."""
 _INSTALLED = {"site-packages", "dist-packages"}
 """Folders of installed packages, whose versions are in the keys of what uses them."""
+_COMPILED = f"{os.sep}__pycache__{os.sep}"
 _HARNESS = Path(pytest_perfgate.__file__).parent
 _PYTHON = Path(sysconfig.get_path("stdlib"))
+
+
+CHANGED = "changed while it was read"
+"""In place of the digest of a file whose content when it was used nobody knows: it equals none, so
+that what rests on it is made anew by the next session."""
+
+Identity = tuple[int, int, int, int]
+"""Of a file's content: inode, size, and the two times in nanoseconds."""
+
+
+def _identity(name: str) -> Identity | None:
+    """That of a file now; None where there is none. It opens nothing."""
+    try:
+        status = os.stat(name)  # noqa: PTH116 - in a hook that runs inside every open
+    except (OSError, ValueError):
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _source(compiled: str) -> str:
+    """The source of a module's compiled code; the file itself where it is something else."""
+    try:
+        return source_from_cache(compiled)
+    except ValueError:
+        return compiled
 
 
 class Digests:
@@ -45,6 +72,7 @@ class Digests:
         self._root = root.resolve()
         self._progress = progress
         self._digests: dict[str, str] = {}
+        self._identities: dict[str, Identity | None] = {}  # when they were digested
 
     def unchanged(self, files: Mapping[str, str]) -> bool:
         """Whether every one of `files` still has the digest that it had."""
@@ -58,6 +86,7 @@ class Digests:
         """SHA-256 of a file, its name relative to the root or whole; "" when there is none."""
         if name not in self._digests:
             file = self._root / name
+            self._identities[name] = _identity(str(file))
             self._digests[name] = (
                 hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
             )
@@ -105,6 +134,7 @@ class Watch(Digests):
         self._prefix = str(self._root) + os.sep
         self._cache = None if cache is None else cache.resolve()
         self._opened: set[str] = set()
+        self._first: dict[str, Identity] = {}  # of files, when they were opened first
         listeners = _listeners()
         listeners.append(weakref.ref(self, listeners.remove))
 
@@ -119,10 +149,17 @@ class Watch(Digests):
         name = os.path.abspath(os.fsdecode(arguments[0]))  # noqa: PTH100 - see above
         if name.startswith(self._prefix) or os.path.splitext(name)[1] in _OUTSIDE:  # noqa: PTH122 - as above
             self._opened.add(name)
+            # Python reads a module's compiled code where that is newer than the source.
+            self._note(_source(name) if _COMPILED in name else name)
+
+    def _note(self, name: str) -> None:
+        if name not in self._first and (identity := _identity(name)) is not None:
+            self._first[name] = identity
 
     def files(self) -> dict[str, str]:
         """Each file read so far with the digest of its bytes: by its path relative to the root, by
-        the whole path where it is outside.
+        the whole path where it is outside. Of a file that is not as it was when it was opened first
+        `CHANGED`: what was read of it is not what it holds.
         """
         files = {Path(name) for name in self._opened}
         for module in list(sys.modules.values()):
@@ -140,9 +177,14 @@ class Watch(Digests):
             name = self._name(file)
             digest = self.digest(name) if name else ""
             if digest:
-                listed[name] = digest
+                listed[name] = CHANGED if self._is_changed(file, name) else digest
             self._progress(index + 1, len(files), "digesting the project's files")
         return dict(sorted(listed.items()))
+
+    def _is_changed(self, file: Path, name: str) -> bool:
+        """Whether a file was written since it was opened first, or since it was digested."""
+        digested = self._identities[name]
+        return digested != self._first.get(str(file), digested) or digested != _identity(str(file))
 
     def _has_version(self, file: Path) -> bool:
         """Whether a module outside the project is of Python or of an installed package."""
