@@ -7,7 +7,10 @@ import pytest
 from pytest_perfgate.metric import Metric
 from pytest_perfgate.records.accuracy import Packed, Slicing
 from pytest_perfgate.records.recipe import LimitKind
+from pytest_perfgate.verdicts.evidence import Base, Evidence
+from pytest_perfgate.verdicts.scope_bounds import absent_sets
 
+from tests.verdicts.judging import recipe, stored
 from tests.verdicts.test_scope_budgets import (
     ACCURACY,
     ALL,
@@ -37,8 +40,8 @@ def test_a_base_of_other_images_is_no_baseline(metric: Metric) -> None:
 
 @pytest.mark.parametrize("metric", [ALL, WORST])
 def test_a_set_that_one_side_has_not(metric: Metric) -> None:
-    """A new set has nothing to be compared with. Of a set that was taken out the report has a
-    note, and its score is nobody's worst.
+    """A new set has nothing to be compared with. The score of one that was taken out is nobody's
+    worst.
     """
     night = called(380, 400).with_set("night", called(280, 300))
     new = verdict(metric, LimitKind.REGRESSION, 0.1, GOOD, base=night)
@@ -48,7 +51,6 @@ def test_a_set_that_one_side_has_not(metric: Metric) -> None:
     bright = verdict(metric, LimitKind.REGRESSION, 0.05, called(300, 400), base=dark)
     assert bright.status == "FAIL"
     assert bright.limits[0].estimate == pytest.approx(-0.2)
-    assert bright.limits[0].notes == ("the base has a set 'night' that is not here",)
 
 
 def test_slices_of_other_images_are_no_baseline() -> None:
@@ -71,3 +73,18 @@ def test_slices_of_other_images_are_no_baseline() -> None:
     result = verdict(CAMERA, LimitKind.REGRESSION, 0.1, ours, base=theirs)
     assert result.status == "NO BASELINE"
     assert result.reason == "the base has other validation data (400 images there, 320 images here)"
+
+
+def test_a_set_that_was_taken_out_is_a_note() -> None:
+    """Once for all recipes, of the base where there is one, else of the baselines."""
+    ours, theirs = (
+        recipe("candidate", 0.01).model_copy(update={"accuracy": accuracy})
+        for accuracy in (called(380, 400).with_set("day", called(190, 200)), GOOD)
+    )
+    beside = Evidence(record=ours, base=Base("main", theirs))
+    assert absent_sets([beside, beside]) == ("the base has a set 'night' that is not here",)
+    baseline = stored(0.01).model_copy(update={"accuracy": GOOD})
+    assert absent_sets([Evidence(record=ours, baseline=baseline)]) == (
+        "the baseline has a set 'night' that is not here",
+    )
+    assert absent_sets([Evidence(record=theirs, baseline=baseline), Evidence(record=ours)]) == ()

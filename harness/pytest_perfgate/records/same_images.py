@@ -42,14 +42,6 @@ def other_images(metric: Metric, ours: Accuracy, theirs: Accuracy, whose: str) -
     return unlike_corruptions(metric.name, ours, theirs)
 
 
-def absent_sets(metric: Metric, ours: Accuracy, theirs: Accuracy, whose: str) -> tuple[str, ...]:
-    """Notes on sets of the `whose` that a metric over several sets compares no longer."""
-    if metric.over not in {Over.ALL, Over.WORST}:
-        return ()
-    names = [name for name in theirs.sets if name not in ours.sets]
-    return tuple(f"the {whose} has a set {name!r} that is not here" for name in names)
-
-
 def _compared_sets(metric: Metric, accuracy: Accuracy) -> list[str]:
     """The sets whose scores a metric compares, "" for the validation images."""
     if metric.over is Over.WORST:

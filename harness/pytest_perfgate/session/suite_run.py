@@ -35,6 +35,7 @@ from pytest_perfgate.verdicts.accuracy_intervals import collapsed, doubts
 from pytest_perfgate.verdicts.evidence import Risk
 from pytest_perfgate.verdicts.gpu_clock import clock_effects, launch_gaps
 from pytest_perfgate.verdicts.no_gain import without_gain
+from pytest_perfgate.verdicts.scope_bounds import absent_sets
 from pytest_perfgate.verdicts.scope_table import scope_rows
 from pytest_perfgate.verdicts.shown_values import summarise
 from pytest_perfgate.verdicts.tail_bounds import slow_tails
@@ -236,6 +237,7 @@ class SuiteRun:
                 for note in accuracy.notes
             ),
             *(f"near-duplicates: {near}" for near in self._bench.near_duplicates if near.images),
+            *absent_sets(self._judge.evidence(recipe) for recipe in self._recipes),
             *doubts(records, verdicts),
             *self._slow_tails(verdicts),
             *self._arms.notes,

@@ -14,7 +14,6 @@ from pytest_perfgate.metric import TAIL, Better, Metric, Over, Rule
 from pytest_perfgate.records.accuracy import Doubt
 from pytest_perfgate.records.recipe import Budget, Limit, LimitKind
 from pytest_perfgate.records.recipe_record import RecipeRecord
-from pytest_perfgate.records.same_images import absent_sets
 from pytest_perfgate.records.verdict import LimitResult, Status, Verdict
 from pytest_perfgate.verdicts import (
     baseline_bounds,
@@ -131,19 +130,6 @@ def _limit(
 ) -> LimitResult:
     if limit.stored is not None and evidence.base is None:
         limit = limit.stored
-    result = _result(limit, metric, evidence, risk, now)
-    other = scope_bounds.other_side(limit, evidence)
-    if limit.kind is not LimitKind.REGRESSION or other is None or evidence.record.accuracy is None:
-        return result
-    whose = "baseline" if evidence.base is None else "base"
-    absent = absent_sets(metric, evidence.record.accuracy, other, whose)
-    return result.model_copy(update={"notes": (*result.notes, *absent)})
-
-
-def _result(
-    limit: Limit, metric: Metric, evidence: Evidence, risk: Risk, now: datetime
-) -> LimitResult:
-    """The result of a limit, without notes on what it is not about."""
     if metric.over in scope_bounds.EACH:
         result = of_other_images(limit, metric, evidence) if metric.over is Over.SLICES else None
         if result is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
@@ -105,6 +105,21 @@ def other_side(limit: Limit, evidence: Evidence) -> Accuracy | None:
     if evidence.base is not None:
         return evidence.base.record.accuracy if evidence.base.record else None
     return evidence.baseline.accuracy if evidence.baseline else None
+
+
+def absent_sets(evidences: Iterable[Evidence]) -> tuple[str, ...]:
+    """Notes on sets that the base, or the baselines, have and the suite has no longer: budgets on
+    all sets, or on the worst, are judged without them.
+    """
+    notes = []
+    for evidence in evidences:
+        ours = evidence.record.accuracy
+        theirs = other_side(Limit(LimitKind.REGRESSION, 0.0, ""), evidence)
+        whose = "baseline" if evidence.base is None else "base"
+        if ours is not None and theirs is not None:
+            names = [name for name in theirs.sets if name not in ours.sets]
+            notes += [f"the {whose} has a set {name!r} that is not here" for name in names]
+    return tuple(dict.fromkeys(notes))
 
 
 def worst_value(metric: Metric, evidence: Evidence) -> float | None:

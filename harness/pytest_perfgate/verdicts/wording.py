@@ -109,7 +109,7 @@ def next_step(
     """What to do about the worst limit of a budget."""
     if worst.status is Status.NO_BASELINE:
         if worst.against:
-            return "none when the recipe is new: its other limits are judged"
+            return "none where the recipe or its images are new: its other limits are judged"
         return "pytest --perf --perf-update records one for this machine"
     if worst.status is Status.INCONCLUSIVE:
         return _to_decide(worst, metric, pace, risk)
