@@ -149,13 +149,14 @@ def test_recipes_of_one_session_that_saw_other_images_are_not_compared() -> None
     )
     for record, metric, what in (
         (scored("candidate", "b", "n"), METRICS["map"], "validation data"),
-        (scored("candidate", "a", "m"), night, "images or annotations of the set 'night'"),
-        (scored("candidate", "a", "m"), worst, "images or annotations of the set 'night'"),
+        (scored("candidate", "a", "m"), night, "data of 'night'"),
+        (scored("candidate", "a", "m"), worst, "data of 'night'"),
     ):
         evidence = Evidence(record=record, reference=reference)
         verdict = judge(Budget(metric.name, (drop,)), metric, evidence, RISK, NOW)
         assert verdict.status is Status.ERROR
         assert f"the {what} changed during the session: 'candidate'" in verdict.reason
+        assert verdict.next_step.startswith("run the session again")
 
 
 def test_no_baseline_says_what_is_stored_instead() -> None:

@@ -8,6 +8,9 @@ from pytest_perfgate.records.recipe_record import RecipeRecord
 from pytest_perfgate.records.robustness import unlike_corruptions
 from pytest_perfgate.units import count_of
 
+CHANGED_MEANWHILE = "changed during the session"
+"""In the reason of a limit that compares nothing for it."""
+
 
 def changed_images(metric: Metric, record: RecipeRecord, reference: RecipeRecord) -> str:
     """Why a score is not compared with the reference's of the same session: it is of other images;
@@ -18,10 +21,10 @@ def changed_images(metric: Metric, record: RecipeRecord, reference: RecipeRecord
     for name in _compared_sets(metric, record.accuracy):
         ours, theirs = record.accuracy.on(name), reference.accuracy.on(name)
         if ours and theirs and ours.data_digest != theirs.data_digest:
-            what = f"images or annotations of the set {name!r}" if name else "validation data"
+            what = f"data of {name!r}" if name else "validation data"
             return (
-                f"the {what} changed during the session: {record.name!r} was evaluated on other "
-                f"data than the reference {reference.name!r}; run the session again"
+                f"the {what} {CHANGED_MEANWHILE}: {record.name!r} was evaluated on other images or "
+                f"annotations than the reference {reference.name!r}"
             )
     return ""
 

@@ -6,6 +6,7 @@ import math
 
 from pytest_perfgate.metric import Metric, Over, Rule
 from pytest_perfgate.records.recipe import Limit, LimitKind
+from pytest_perfgate.records.same_images import CHANGED_MEANWHILE
 from pytest_perfgate.records.verdict import LimitResult, Status
 from pytest_perfgate.units import Unit, count_of, seconds_for, show, show_percent
 from pytest_perfgate.verdicts.evidence import SIGNS, TWO_SESSIONS, Compared, Risk
@@ -123,6 +124,8 @@ def next_step(
                 "--perf-update --perf-reason 'why'"
             )
         return f"change the recipe {recipe!r}, or its budget in recipes.toml"
+    if worst.status is Status.ERROR and CHANGED_MEANWHILE in worst.reason:
+        return "run the session again, when nothing writes its images and annotations any more"
     if worst.status is Status.ERROR:
         if metric.over is Over.SLICES:
             return f"compare the slices of {recipe!r} with its reference's in the report"
