@@ -25,7 +25,9 @@ from pytest_perfgate.building.project_code import Watch
 
 watch = Watch(Path.cwd(), Path("../cache"))
 import inside, library, installed
-for name in ("weights.bin", "../weights/best.pt", "../weights/notes.txt", "../cache/kept.pt"):
+shipped = "../venv/site-packages/shipped/a"
+beside = "../weights/best.pt", "../weights/notes.txt", "../cache/kept.pt"
+for name in ("weights.bin", *beside, f"{shipped}.onnx", f"{shipped}.txt"):
     Path(name).read_bytes()
 print(json.dumps(watch.files()))
 """
@@ -39,6 +41,8 @@ def files(tmp_path: Path) -> dict[str, str]:
         "project/weights.bin",
         "library/library.py",
         "venv/site-packages/installed.py",
+        "venv/site-packages/shipped/a.onnx",
+        "venv/site-packages/shipped/a.txt",
         "weights/best.pt",
         "weights/notes.txt",
         "cache/kept.pt",
@@ -81,8 +85,11 @@ def test_all_watches_of_a_process_share_an_audit_hook_and_none_outlives_its_use(
 
 
 def test_code_and_weights_outside_the_project_count(files: dict[str, str], tmp_path: Path) -> None:
-    """Those of packages, which have versions, of the cache, and settings do not."""
-    outside = {str(tmp_path / "library/library.py"), str(tmp_path / "weights/best.pt")}
+    """Code of packages, which have versions, of the cache, and settings do not. Weights of packages
+    do: nobody has to import the package that ships them.
+    """
+    names = ("library/library.py", "weights/best.pt", "venv/site-packages/shipped/a.onnx")
+    outside = {str(tmp_path / name) for name in names}
     here = {name for name in files if name.startswith(str(tmp_path)) or not name.startswith("/")}
     assert here == {"inside.py", "weights.bin"} | outside
 

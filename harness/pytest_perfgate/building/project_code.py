@@ -30,7 +30,7 @@ _OUTSIDE = {
 }
 """Files outside the project that count when they are opened: others are settings of the machine."""
 _INSTALLED = {"site-packages", "dist-packages"}
-"""Folders of installed packages, whose versions are in the keys of what uses them."""
+"""Folders of installed packages: versions of those that are imported are in the keys."""
 _COMPILED = f"{os.sep}__pycache__{os.sep}"
 _HARNESS = Path(pytest_perfgate.__file__).parent
 _PYTHON = Path(sysconfig.get_path("stdlib"))
@@ -203,6 +203,8 @@ class Watch(Digests):
         """How a file is listed, "" for one that is not."""
         if file.is_relative_to(_HARNESS) or self._is_cached(file):
             return ""
+        if file.suffix in _OUTSIDE and not _INSTALLED.isdisjoint(file.parts):
+            return file.as_posix()  # nobody need import the package whose weights are read
         if not file.is_relative_to(self._root):
             return "" if self._has_version(file) else file.as_posix()
         relative = file.relative_to(self._root)
