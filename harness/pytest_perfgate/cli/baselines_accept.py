@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_perfgate.errors import BaselineError, PerfgateError
-from pytest_perfgate.records.session import COMMIT_IS_KNOWN, SessionRecord
+from pytest_perfgate.records.session import READABLE_CHECKOUT, SessionRecord
 from pytest_perfgate.records.verdict import Change
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def _refuse(session: SessionRecord, file: Path, folder: Path) -> None:
         raise BaselineError(
             "the commit that the session measured is not known, nor whether there were changes",
             where=str(file),
-            next_step=f"name a session of a clean checkout; {COMMIT_IS_KNOWN}",
+            next_step=f"name a session of {READABLE_CHECKOUT}",
         )
     if session.dirty:
         raise BaselineError(

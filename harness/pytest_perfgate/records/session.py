@@ -165,11 +165,11 @@ class SuiteRecord(Frozen):
         return frozenset(launch.index for launch in self.conditions if launch.discarded)
 
 
-COMMIT_IS_KNOWN = (
-    "where git is installed, in a clone of the project, and the clone is the user's own (in a "
-    "container: git config --global --add safe.directory FOLDER), sessions have their commit"
+READABLE_CHECKOUT = (
+    "a clean checkout that git can read (git is installed; in a container of another user: "
+    "git config --global --add safe.directory FOLDER)"
 )
-"""When sessions record their commit, for messages about one that has none."""
+"""Where sessions record their commit, for messages about one that has none."""
 
 
 class SessionRecord(Frozen):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pytest_perfgate.errors import PerfgateError, ReportError
 from pytest_perfgate.machine.fingerprint import differences
-from pytest_perfgate.records.session import COMMIT_IS_KNOWN, SessionRecord, SuiteRecord
+from pytest_perfgate.records.session import READABLE_CHECKOUT, SessionRecord, SuiteRecord
 from pytest_perfgate.records.verdict import Status
 
 BROKEN, NOT_PROVEN = 1, 10
@@ -135,7 +135,7 @@ def _refuse_apart(
             "the commit that it measured is not known: whether the other parts are of the same "
             "code cannot be told",
             where=str(file),
-            next_step=f"measure all parts of a clean checkout; {COMMIT_IS_KNOWN}",
+            next_step=f"measure all parts of {READABLE_CHECKOUT}",
         )
     if part.dirty and several:
         raise ReportError(
