@@ -231,6 +231,20 @@ def test_a_value_of_a_batch_that_is_not_finite_is_an_error(wrong: list[int], val
     check.inspect_batch(2, 8, (rows,))
 
 
+def test_detections_of_a_batch_that_are_not_finite_are_an_error() -> None:
+    """Also where the rows of its images cannot be told apart, and had numbers alone."""
+    alone = [detections(count)[0] for count in (2, 0, 3)]
+    check = OutputCheck(blank(3), recorded(*[(rows,) for rows in alone]), packed, 0.02)
+    rows = np.concatenate([*alone[:2], alone[2][:2]])
+    check.inspect_batch(2, 3, (rows,))
+    rows[1, 4] = np.nan
+    with pytest.raises(RuntimeFault, match="output 0 has 1 such values of 24"):
+        check.inspect_batch(2, 3, (rows,))
+    alone[2][0, 4] = np.nan
+    check = OutputCheck(blank(3), recorded(*[(rows,) for rows in alone]), packed, 0.02)
+    check.inspect_batch(2, 3, (rows,))
+
+
 @pytest.mark.parametrize("offset", [0.0, 30.0])
 @pytest.mark.parametrize("copies", [[1], [5, 6, 7], list(range(1, 8))])
 def test_the_answer_of_another_image_of_the_batch_is_an_error(

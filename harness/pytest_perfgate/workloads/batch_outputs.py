@@ -52,6 +52,30 @@ def refuse_not_finite(image: EvaluatedImage, rows: Rows, size: int, look: str) -
         )
 
 
+def refuse_any_not_finite(
+    images: Sequence[EvaluatedImage], arrays: Sequence[Any], size: int, look: str
+) -> None:
+    """Check outputs that are not one row per image: of images whose outputs were all finite at
+    evaluation they are finite too.
+
+    Raises:
+        RuntimeFault: one is not.
+    """
+    import numpy as np
+
+    for number, array in enumerate(arrays):
+        before = [image.outputs[number] for image in images if number < len(image.outputs)]
+        finite = all(kept.whole and np.isfinite(kept.values).all() for kept in before)
+        lost = ~np.isfinite(array)
+        if finite and len(before) == len(images) and lost.any():
+            raise RuntimeFault(
+                f"the timed output of a batch of {size} is not finite where the evaluated one was: "
+                f"output {number} has {int(lost.sum())} such values of {lost.size}, and alone its "
+                "images had none",
+                next_step=look,
+            )
+
+
 def refuse_copies(
     shown: Sequence[tuple[EvaluatedImage, Rows]], evaluated: EvaluatedOutputs, size: int, look: str
 ) -> None:

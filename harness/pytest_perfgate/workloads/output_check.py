@@ -11,7 +11,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from pytest_perfgate.errors import RuntimeFault
-from pytest_perfgate.workloads.batch_outputs import refuse_copies, refuse_not_finite
+from pytest_perfgate.workloads.batch_outputs import (
+    refuse_any_not_finite,
+    refuse_copies,
+    refuse_not_finite,
+)
 from pytest_perfgate.workloads.evaluated_outputs import (
     EvaluatedImage,
     EvaluatedOutputs,
@@ -250,6 +254,9 @@ class OutputCheck:
         if self._evaluated is None:
             return
         if size > 1 and any(len(array) != size for array in arrays):
+            known = [self._evaluated.images[at] for at in positions if at is not None]
+            if len(known) == size:
+                refuse_any_not_finite(known, arrays, size, _LOOK)
             return
         limit = max(_MOST_OF_BATCH, self._limit())
         gaps, shown = [], []
