@@ -141,7 +141,7 @@ def test_without_scores_by_class_there_is_an_error() -> None:
     here, there = evaluate(data, detect(boxes, 1)), evaluate(others, detect(other_boxes, 1))
     unmatched = here.model_copy(update={"matches": None})
     for record, reference, reason in (
-        (here, there, "was evaluated on other data than the reference"),
+        (here, there, "was evaluated on other images or annotations than the reference"),
         (unmatched, here, "not measured by class on both sides"),
     ):
         evidence = Evidence(
