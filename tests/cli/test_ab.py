@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from pytest_perfgate.cli.ab_run import Pairs
 from pytest_perfgate.cli.main import main
+from pytest_perfgate.cli.options import UNMEASURED
 from pytest_perfgate.load.load_run import LoadRun
 
 pytest.importorskip("tritonclient", reason="python -m pip install 'pytest-perfgate[serving]'")
@@ -109,11 +110,11 @@ def test_an_endpoint_that_fails_is_named_with_its_words(
 ) -> None:
     """Its letter, the number of requests and what to do; nothing is judged."""
     with serving(BRIGHT) as good, serving(BRIGHT, Mode(fails_every=10)) as bad:
-        assert ab(good, bad) == 1
+        assert ab(good, bad) == UNMEASURED
         text = capsys.readouterr().err
         assert "B: 2 of 20 requests failed: HTTP 500: the GPU has fallen" in text
         assert "workload.errors_allowed" in text
-    assert ab("http://127.0.0.1:9", good) == 1
+    assert ab("http://127.0.0.1:9", good) == UNMEASURED
     assert "A: runtime.url" in capsys.readouterr().err
 
 
@@ -150,7 +151,7 @@ def test_what_cannot_be_compared_is_refused(
     targets: tuple[str, str], more: tuple[str, ...], words: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """With what is valid."""
-    assert ab(*targets, *more) == 1
+    assert ab(*targets, *more) == UNMEASURED
     assert words in capfd.readouterr().err
 
 

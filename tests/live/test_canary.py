@@ -144,7 +144,7 @@ def test_the_command_has_an_exit_code_and_json(old, tmp_path, capsys):
     assert command.main(["canary", str(old), slow, "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["verdict"] == "roll back"
     assert command.main(["canary", str(old), few, "--wait=0.2"]) == 10
-    assert command.main(["canary", str(old), str(tmp_path / "absent"), "--wait=0.2"]) == 1
+    assert command.main(["canary", str(old), str(tmp_path / "absent"), "--wait=0.2"]) == 10
     assert "no such folder" in capsys.readouterr().err
     with pytest.raises(SystemExit, match="2"):
         command.main(["canary", str(old), few, "--serve=http"])
@@ -209,9 +209,9 @@ def test_the_command_serves_until_it_is_interrupted(old, tmp_path, capsys, monke
     assert "no such folder" in verdicts[0].reason
     with VerdictServer(("127.0.0.1", 0), lambda: verdicts[0]) as server:
         port = server.server_address[1]
-        assert command.main(["canary", str(old), absent, f"--serve={port}"]) == 1
+        assert command.main(["canary", str(old), absent, f"--serve={port}"]) == 10
     assert f"127.0.0.1:{port} cannot be listened at" in capsys.readouterr().err
-    assert command.main(["canary", str(old), absent, "--error-rate=2", "--serve=0"]) == 1
+    assert command.main(["canary", str(old), absent, "--error-rate=2", "--serve=0"]) == 10
     assert "the error rate is 2" in capsys.readouterr().err
 
 

@@ -28,14 +28,13 @@ server is started on the same cores. Requests are validation images of the suite
 The chance of a wrong answer is 1 % for each, however long it takes.
 
 exit code: 0 B is proven to be within the budget
-           1 B is proven to be slower, or an endpoint cannot be used
+           1 B is proven to be slower
            2 wrong usage
-           10 neither was proven in time"""
+           10 neither was proven in time, or an endpoint cannot be used"""
 
 _SHARES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 _METRICS = tuple(f"request_latency_{name}" for name in _SHARES)
 _ALPHA = 0.01
-_UNDECIDED = 10
 _FEWEST = 20  # requests in a turn
 _BEHIND = 10  # requests behind a percentile in a turn
 
@@ -93,7 +92,7 @@ def add_command(commands: Any) -> None:
         help="of arrivals and of the order of turns (default: drawn)",
     )
     ab.add_argument("--json", action="store_true", help="print the result as JSON")
-    ab.set_defaults(run=_run)
+    ab.set_defaults(run=_run, problem_code=options.UNMEASURED)
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -138,7 +137,7 @@ def _measured(arguments: argparse.Namespace) -> int:
     if interrupted:
         print("interrupted", file=sys.stderr)
         return 130
-    return {"PASS": 0, "FAIL": 1}.get(outcome.decision.status, _UNDECIDED)
+    return {"PASS": 0, "FAIL": 1}.get(outcome.decision.status, options.UNMEASURED)
 
 
 def _recipe(arguments: argparse.Namespace) -> tuple[Path, Suite, Recipe]:
@@ -283,7 +282,7 @@ def _under_keeper(work: Callable[[], int]) -> int:
     sys.stderr.flush()
     child = os.fork()
     if child == 0:
-        code = 1
+        code = options.UNMEASURED
         try:
             fork_under_keeper(parent, ())
             code = work()

@@ -27,11 +27,11 @@ option names are the budgets of the recipe: `regression` of a latency as a ratio
 version, `max` of request_latency_* and of error_rate.
 
 exit code: 0 promote
-           1 roll back, or a file cannot be used
+           1 roll back
            2 wrong usage
-           10 hold"""
+           10 hold, or a file cannot be used"""
 _POLL = 10.0  # seconds between two looks of --wait
-CODES = {"promote": 0, "roll back": 1, "hold": 10}
+CODES = {"promote": 0, "roll back": 1, "hold": options.UNMEASURED}
 
 
 def add_command(commands: Any) -> None:
@@ -69,9 +69,7 @@ def add_command(commands: Any) -> None:
         metavar="NAME",
         help="recipe of --record, NAME or SUITE/NAME (default: that of NEW_LOGS)",
     )
-    canary.add_argument(
-        "--alpha", type=share, default=0.05, metavar="A", help="chance of error (default: 0.05)"
-    )
+    options.add_alpha(canary, 0.05, "chance of error")
     canary.add_argument(
         "--wait",
         type=options.seconds,
@@ -88,7 +86,7 @@ def add_command(commands: Any) -> None:
         help="answer over HTTP until interrupted, host 127.0.0.1 by default: /verdict with the "
         "JSON; 200 or 409 at /confirm-promotion, /rollback and /rollout",
     )
-    canary.set_defaults(run=_canary)
+    canary.set_defaults(run=_canary, problem_code=options.UNMEASURED)
 
 
 def _address(text: str) -> tuple[str, int]:

@@ -22,9 +22,10 @@ The command may be run as often as you like: the chance that unchanged requests 
 called moved is at most --alpha, over all comparisons and all runs on a growing log.
 
 exit code: 0 nothing is proven to have moved
-           1 an input or a class moved, or a file cannot be used
+           1 an input or a class moved
            2 wrong usage
-           10 something could not be compared: too few rows, no statistics, no scores"""
+           10 something could not be compared: too few rows, no statistics, no scores, or a file
+              cannot be used"""
 _MOST = 20  # comparisons without a difference that a terminal shows
 
 
@@ -46,13 +47,7 @@ def add_command(commands: Any) -> None:
         metavar="NAME",
         help="recipe of the session, NAME or SUITE/NAME (default: that of the log)",
     )
-    drift.add_argument(
-        "--alpha",
-        type=options.number("a chance, such as 0.01"),
-        default=0.01,
-        metavar="A",
-        help="chance of a false alarm, of the whole command (default: 0.01)",
-    )
+    options.add_alpha(drift, 0.01, "chance of a false alarm, of the whole command")
     drift.add_argument(
         "--least-score",
         type=options.number("a score, such as 0.25"),
@@ -62,7 +57,7 @@ def add_command(commands: Any) -> None:
     )
     options.add_apart(drift)
     drift.add_argument("--json", action="store_true", help="print the result as JSON")
-    drift.set_defaults(run=_drift)
+    drift.set_defaults(run=_drift, problem_code=options.UNMEASURED)
 
 
 def _drift(arguments: argparse.Namespace) -> int:
@@ -80,7 +75,7 @@ def _drift(arguments: argparse.Namespace) -> int:
             print(line)
     if result.moved:
         return 1
-    return 10 if result.missing else 0
+    return options.UNMEASURED if result.missing else 0
 
 
 def lines(result: Drift) -> Iterator[str]:

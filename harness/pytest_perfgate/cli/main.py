@@ -40,7 +40,9 @@ _COMMANDS = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a command; 0: it succeeded, 1: there is a problem, 2: wrong usage."""
+    """Runs a command; 0: it succeeded, 1: there is a problem, 2: wrong usage. Where 1 is a verdict
+    of the command, its default `problem_code` is for problems.
+    """
     out, err = _Printable(sys.stdout), _Printable(sys.stderr)
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         parser = _parser()
@@ -52,7 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             code: int = parsed.run(parsed)
         except PerfgateError as error:
             print(error, file=sys.stderr)
-            return 1
+            problem: int = getattr(parsed, "problem_code", 1)
+            return problem
         except BrokenPipeError:
             return 0
         return code

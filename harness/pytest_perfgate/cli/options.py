@@ -56,6 +56,21 @@ def add_wait(parser: argparse.ArgumentParser) -> None:
     )
 
 
+UNMEASURED = 10
+"""Exit code of commands whose 1 is a verdict: nothing was proven, or a problem stood in the way."""
+
+
+def add_alpha(parser: argparse.ArgumentParser, default: float, help_text: str) -> None:
+    """`--alpha A`: the chance of a wrong answer."""
+    parser.add_argument(
+        "--alpha",
+        type=number("a chance, such as 0.01"),
+        default=default,
+        metavar="A",
+        help=f"{help_text} (default: {default:g})",
+    )
+
+
 def add_apart(parser: argparse.ArgumentParser) -> None:
     """`--apart S`: how far the rows of a log that are compared lie from each other."""
     parser.add_argument(

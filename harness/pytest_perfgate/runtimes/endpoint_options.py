@@ -9,13 +9,25 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from pytest_perfgate.artifact import OptionsModel
+from pytest_perfgate.artifact import (
+    AOTI,
+    EXPORTED,
+    ONNX,
+    OPENVINO,
+    TENSORRT,
+    TFLITE,
+    TORCHSCRIPT,
+    OptionsModel,
+)
 from pytest_perfgate.errors import PerfgateError
 from pytest_perfgate.registry import Requirement
 from pytest_perfgate.runtimes.endpoint import is_loopback
 from pytest_perfgate.units import Unit, parse
 
 _OWN = "http://127.0.0.1:{port}"
+
+SERVED = frozenset({ONNX, OPENVINO, TORCHSCRIPT, TENSORRT, TFLITE, EXPORTED, AOTI})
+"""Artifacts that a server may have: files."""
 
 
 class EndpointOptions(OptionsModel):

@@ -11,18 +11,11 @@ from typing_extensions import override
 
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import (
-    AOTI,
-    EXPORTED,
-    ONNX,
-    OPENVINO,
-    TENSORRT,
-    TFLITE,
-    TORCHSCRIPT,
     Artifact,
 )
 from pytest_perfgate.registry import Requirement
 from pytest_perfgate.runtimes import OpenContext, Runtime
-from pytest_perfgate.runtimes.endpoint_options import EndpointOptions, program_of
+from pytest_perfgate.runtimes.endpoint_options import SERVED, EndpointOptions, program_of
 from pytest_perfgate.runtimes.http_session import HttpSession
 from pytest_perfgate.runtimes.json_answers import OutputField, Place
 from pytest_perfgate.runtimes.sent_images import Body, Kind
@@ -120,7 +113,7 @@ class HttpService(Runtime):
     Options = HttpOptions
 
     name = "http"
-    accepts = frozenset({ONNX, OPENVINO, TORCHSCRIPT, TENSORRT, TFLITE, EXPORTED, AOTI})
+    accepts = SERVED
     requires = (
         registry.from_extra("httptools", "serving"),
         registry.from_extra("PIL", "detection"),

@@ -9,18 +9,11 @@ from typing_extensions import override
 
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import (
-    AOTI,
-    EXPORTED,
-    ONNX,
-    OPENVINO,
-    TENSORRT,
-    TFLITE,
-    TORCHSCRIPT,
     Artifact,
 )
 from pytest_perfgate.registry import Requirement
 from pytest_perfgate.runtimes import OpenContext, Runtime
-from pytest_perfgate.runtimes.endpoint_options import EndpointOptions, program_of
+from pytest_perfgate.runtimes.endpoint_options import SERVED, EndpointOptions, program_of
 from pytest_perfgate.runtimes.kserve_session import KServeSession
 
 
@@ -47,7 +40,7 @@ class KServe(Runtime):
     Options = KServeOptions
 
     name = "kserve"
-    accepts = frozenset({ONNX, OPENVINO, TORCHSCRIPT, TENSORRT, TFLITE, EXPORTED, AOTI})
+    accepts = SERVED
     requires = (
         registry.from_extra("tritonclient", "serving"),
         registry.from_extra("httptools", "serving"),
