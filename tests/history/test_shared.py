@@ -34,8 +34,8 @@ URL = "s3://nights/team/history"
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """The empty bucket of `URL`."""
-    with s3_server.bucket("nights", monkeypatch) as made:
-        yield made
+    with s3_server.bucket("nights", monkeypatch) as empty:
+        yield empty
 
 
 @pytest.fixture

@@ -32,9 +32,9 @@ def bucket(name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         "AWS_EC2_METADATA_DISABLED": "true",
     }.items():
         monkeypatch.setenv(variable, value)
-    made = boto3.resource("s3").Bucket(name)
-    made.create()
-    yield made
-    made.objects.all().delete()  # servers of one process share what they hold
-    made.delete()
+    empty = boto3.resource("s3").Bucket(name)
+    empty.create()
+    yield empty
+    empty.objects.all().delete()  # servers of one process share what they hold
+    empty.delete()
     running.stop()

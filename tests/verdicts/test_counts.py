@@ -111,9 +111,9 @@ def test_a_changed_count_names_the_nodes_that_came_or_went(base: bool) -> None:
 def test_nodes_of_different_graphs_are_not_compared(base: bool) -> None:
     """A recipe that moved to another runtime would gain or lose half of its nodes by that alone."""
     moved = ("the optimized graph", "the operators dispatched")
-    told = verdict(NODES, LimitKind.REGRESSION, 0.0, 153, 345, base=base, sources=moved)
-    assert told.status is Status.NO_BASELINE
-    assert "counted in the operators dispatched there, in the optimized graph here" in told.reason
+    result = verdict(NODES, LimitKind.REGRESSION, 0.0, 153, 345, base=base, sources=moved)
+    assert result.status is Status.NO_BASELINE
+    assert "counted in the operators dispatched there, in the optimized graph here" in result.reason
     beside = verdict(NODES, LimitKind.GROWTH, 0.0, 153, 345, base=base, sources=moved)
     assert beside.status is Status.ERROR
     more = verdict(
@@ -128,8 +128,8 @@ def test_a_baseline_keeps_where_its_nodes_were_read() -> None:
     metric = StoredMetric(unit=PERFORMANCE[NODES].unit, value=2, kinds=KINDS, source="a graph")
     text, _ = rendered(stored(0.01).model_copy(update={"metrics": {NODES: metric}}))
     assert '"source": "a graph"' in text
-    told = verdict(NODES, LimitKind.REGRESSION, 0.0, LARGE, sources=("a graph", ""))
-    assert told.status is Status.PASS
+    result = verdict(NODES, LimitKind.REGRESSION, 0.0, LARGE, sources=("a graph", ""))
+    assert result.status is Status.PASS
 
 
 def test_a_count_that_was_not_measured_is_an_error() -> None:
