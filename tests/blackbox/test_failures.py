@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from pytest_perfgate.runtimes import cuda
@@ -120,6 +122,17 @@ def test_a_provider_that_falls_back_is_an_error(project: Project) -> None:
     said(result, "CUDAExecutionProvider was requested, but ONNX Runtime uses CPUExecutionProvider")
 
 
+_GAP = 6.0  # percent; the pruned model takes five longer, and the note allows two of a gain
+
+
+def told_apart(result: pytest.RunResult) -> float:
+    """How far a session tells the reference from its unchanged copy, in percent: by more than the
+    models' difference while something else has the cores, and no such session shows it.
+    """
+    line = next(line for line in result.outlines if line.startswith("unchanged copy of wide"))
+    return max(abs(float(end)) for end in re.findall(r"([+-][\d.]+) %(?: …| over)", line))
+
+
 @pytest.mark.alone
 @pytest.mark.slow
 def test_a_pruned_model_that_is_slower_is_red(project: Project) -> None:
@@ -129,8 +142,11 @@ def test_a_pruned_model_that_is_slower_is_red(project: Project) -> None:
     pytest.importorskip("torch_pruning", reason="python -m pip install 'pytest-perfgate[torch]'")
     (project.root / "wide.py").write_text(WIDE)
     project.write(PRUNED)
-    # Eight launches: the note takes six, and at a larger alpha four prove the FAIL.
-    result = project.run("--perf-seconds", "90", "--perf-profile", "none", "-p", "calm")
+    for _ in range(3):
+        # Eight launches: the note takes six, and at a larger alpha four prove the FAIL.
+        result = project.run("--perf-seconds", "90", "--perf-profile", "none", "-p", "calm")
+        if told_apart(result) < _GAP:
+            break
     assert project.verdicts()["pruned-latency_p50"] == "FAIL"
     said(result, "prune changed the model, not its speed here")
     pruned = project.sessions()[-1]["suites"][0]["recipes"][1]
