@@ -154,16 +154,23 @@ def main() -> None:
     parser.add_argument(
         "--quick", action="store_true", help="one session of the first two recipes: a minute"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    parser.add_argument(
+        "--json",
+        type=Path,
+        metavar="FILE",
+        help="write the figures there too, after every session; a run that was stopped goes on",
+    )
     options = parser.parse_args()
     if options.sessions < 1:
         parser.error(f"--sessions {options.sessions}: valid: 1 or more")
+    wanted = 1 if options.quick else options.sessions
+    seconds, tallies = read(options.json) if options.json else ([], {})
     with tempfile.TemporaryDirectory(prefix="output-check-") as folder:
         suite = _suite(Path(folder), quick=options.quick)
-        tallies = {name: Tally() for name in suite.recipes}
-        seconds: list[float] = []
+        tallies = {name: tallies.get(name, Tally()) for name in suite.recipes}
         works: dict[str, RecipeWork] = {}
-        for number in range(1 if options.quick else options.sessions):
+        # One session at least: the cost is measured on its artifacts.
+        for number in range(min(len(seconds), wanted - 1), wanted):
             seconds.append(_session(suite, tallies, works, fresh=number % 10 == 0))
             alarms = sum(len(tally.alarms) for tally in tallies.values())
             print(f"session {number + 1}: {seconds[-1]:.1f} s, {alarms} false alarms so far")
@@ -177,6 +184,16 @@ def main() -> None:
     unmeasured = [name for name, tally in tallies.items() if not tally.launches]
     if unmeasured or share > TARGET_SHARE or any(tally.alarms for tally in tallies.values()):
         sys.exit(1)
+
+
+def read(file: Path) -> tuple[list[float], dict[str, Tally]]:
+    """The seconds of the sessions in a file, and what they said of each recipe; nothing where there
+    is no file yet.
+    """
+    if not file.exists():
+        return [], {}
+    figures = json.loads(file.read_text(encoding="utf-8"))
+    return figures["sessions"], {name: Tally(**tally) for name, tally in figures["recipes"].items()}
 
 
 def _suite(folder: Path, *, quick: bool) -> Suite:
