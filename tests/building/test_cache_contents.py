@@ -76,12 +76,20 @@ def test_every_part_is_listed_with_kind_size_age_and_what_it_rests_on(cache: Cac
 
 
 def test_damage_is_found_by_digest_and_nothing_is_removed(cache: Cache) -> None:
-    """Each damaged entry, with the file that shows it."""
-    good, bad = cache.add("good"), cache.add("bad")
-    assert verify(cache.root) == (2, [])
+    """Each damaged entry, with the file that shows it. What has no digests is counted by itself:
+    `items` lists as many entries.
+    """
+    good, bad, earlier = cache.add("good"), cache.add("bad"), cache.add("earlier")
+    (earlier.folder / "link.sha256").unlink()
+    (cache.root / "searches" / "s").mkdir(parents=True)
+    verified = verify(cache.root)
+    assert (verified.compared, verified.damages) == (2, ())
+    assert verified.uncompared == {"search": 1, "earlier version": 1}
+    assert verified.compared + verified.uncompared.total() == len(items(cache.root))
     (bad.folder / "f").write_bytes(b"y" * 1000)
-    count, (damage,) = verify(cache.root)
-    assert (count, damage.item.about, damage.file) == (2, "digits: bad", "f")
+    verified = verify(cache.root)
+    (damage,) = verified.damages
+    assert (verified.compared, damage.item.about, damage.file) == (2, "digits: bad", "f")
     assert good.folder.is_dir()
     assert bad.folder.is_dir()
 

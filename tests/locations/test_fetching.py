@@ -84,12 +84,15 @@ def test_a_file_is_fetched_once_and_found_again_offline(web: Web, tmp_path: Path
     assert len(web.requests) == count
     root = tmp_path / "cache"
     first.place.write_bytes(CONTENT[:-1] + b"x")
-    total, (damage,) = cache_contents.verify(root)
-    assert (total, damage.item.kind, damage.file) == (1, "fetched", "content/det.onnx")
+    verified = cache_contents.verify(root)
+    (damage,) = verified.damages
+    assert (verified.compared, damage.item.kind) == (1, "fetched")
+    assert damage.file == "content/det.onnx"
     with pytest.raises(FetchError, match="changed in the cache"):
         cache.refuse_changed(first)
     assert get(web, tmp_path).place.read_bytes() == CONTENT
-    assert cache_contents.verify(root) == (1, [])
+    verified = cache_contents.verify(root)
+    assert (verified.compared, verified.damages) == (1, ())
     going, _ = cache_contents.removable(root, older=0.0)
     assert [(item.kind, item.about) for item in going] == [("fetched", f"{web.url}/det.onnx")]
     assert cache_contents.collect(root, going) == []
@@ -321,7 +324,7 @@ def test_an_archive_is_unpacked_once_and_again_when_it_was_changed(
     fetched(parse(f"{entry.url}#val"), entry, place)
     assert image.stat().st_mtime_ns == written
     image.write_bytes(b"changed")
-    (damage,) = cache_contents.verify(tmp_path / "cache")[1]
+    (damage,) = cache_contents.verify(tmp_path / "cache").damages
     assert damage.file == "unpacked/tree/val/cats/1.png"
     fetched(parse(f"{entry.url}#val"), entry, place)
     assert image.read_bytes() == b"pixels"

@@ -142,5 +142,7 @@ def test_the_command_writes_a_page_and_misses_what_is_expected(
     assert "All 2 budgets are kept" in " ".join(capsys.readouterr().out.split())
     (page,) = Path("reports").glob("2*.html")
     assert [suite.name for suite in read(page.with_suffix(".json")).suites] == ["digits", "text"]
-    assert main(["merge", "a.json", "--expect", "digits", "--expect", "text"]) == 10
-    assert "no part has the suite 'text'" in capsys.readouterr().err
+    assert main(["merge", "a.json", "a.json", "--expect", "digits", "--expect", "text"]) == 10
+    errors = capsys.readouterr().err
+    assert "no part has the suite 'text'" in errors
+    assert "a.json is named 2 times and counts once" in errors

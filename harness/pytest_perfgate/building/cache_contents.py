@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,27 +65,57 @@ def items(root: Path) -> list[Item]:
     return sorted(listed, key=lambda item: (item.used, item.paths))
 
 
-def verify(root: Path) -> tuple[int, list[Damage]]:
-    """How many entries were compared with their digests, and those that are damaged."""
-    count, damages = 0, []
+@dataclass(frozen=True)
+class Verified:
+    """What `verify` compared: `compared` and `uncompared` together are all that `items` lists.
+
+    Attributes:
+        compared: entries whose files were compared with their digests.
+        damages: those of them that are not as they were stored.
+        uncompared: kind to the number of entries that have no digests.
+    """
+
+    compared: int
+    damages: tuple[Damage, ...]
+    uncompared: Counter[str]
+
+
+def verify(root: Path) -> Verified:
+    """Compares every entry that has digests with them."""
+    compared, damages, uncompared = 0, list[Damage](), Counter[str]()
     for item in items(root):
         if item.kind != FETCHED and item.paths[0].parent.parent != root / "artifacts":
+            uncompared[item.kind] += 1
             continue
-        count += 1
         with locked(root, item.key, wait=True):
             if not item.paths[0].exists():  # removed meanwhile
                 continue
-            if item.kind == FETCHED:
-                changed = fetched_files.damage(item.paths[0])
-                damages += [Damage(item, changed)] if changed else []
-                continue
             try:
-                entry = described(item.paths[0])
-                if entry is not None:
-                    refuse_changed(entry)
+                if not _compare(item):
+                    uncompared[item.kind] += 1
+                    continue
             except Damaged as damage:
                 damages.append(Damage(item, damage.name))
-    return count, damages
+            compared += 1
+    return Verified(compared, tuple(damages), uncompared)
+
+
+def _compare(item: Item) -> bool:
+    """Compares an entry with its digests; False where it has none: an earlier program stored it.
+
+    Raises:
+        Damaged: it is not as it was stored.
+    """
+    if item.kind == FETCHED:
+        changed = fetched_files.damage(item.paths[0])
+        if changed:
+            raise Damaged(changed)
+        return True
+    entry = described(item.paths[0])
+    if entry is None:
+        return False
+    refuse_changed(entry)
+    return True
 
 
 def removable(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +49,8 @@ def add_command(commands: Any) -> None:
     listed.add_argument("--files", action="store_true", help="list the project's files, too")
     listed.set_defaults(run=_list)
     verify = actions.add_parser(
-        "verify", help="compare every file with its digest; exit code 1 where one is damaged"
+        "verify",
+        help="compare each entry that has digests with them; exit code 1 where one is damaged",
     )
     verify.set_defaults(run=_verify)
     collect = actions.add_parser(
@@ -97,18 +98,28 @@ def _verify(requested: argparse.Namespace) -> int:
     note = cache_access.refuse_others(root)
     if note:
         print(note)
-    count, damages = cache_contents.verify(root)
-    for damage in damages:
+    verified = cache_contents.verify(root)
+    for damage in verified.damages:
         item, file = damage.item, damage.item.paths[0] / damage.file
         print(f"damaged: {short_path(file, Path.cwd())} ({item.kind} {item.about})".strip())
-    if damages:
+    rest = _without_digests(verified.uncompared)
+    compared = count_of(verified.compared, "entry", "entries")
+    if verified.damages:
         print(
-            f"{len(damages)} of {count_of(count, 'entry', 'entries')} damaged; the next session "
-            "that needs one builds it anew"
+            f"{len(verified.damages)} of {compared} damaged; the next session that needs one "
+            f"builds it anew{rest}"
         )
         return 1
-    print(f"{count_of(count, 'entry', 'entries')}, each as it was stored")
+    print(f"{compared}, each as it was stored{rest}")
     return 0
+
+
+def _without_digests(kinds: Mapping[str, int]) -> str:
+    """The entries of `cache list` that `cache verify` cannot compare."""
+    if not kinds:
+        return ""
+    listed = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+    return f"; {count_of(sum(kinds.values()), 'entry has', 'entries have')} no digest: {listed}"
 
 
 def _gc(requested: argparse.Namespace) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,9 @@ def _merge(arguments: argparse.Namespace) -> int:
     from pytest_perfgate.session.merged import absent, exit_code, merge
     from pytest_perfgate.suite.metrics import metrics_of_session
 
+    for file, count in Counter(arguments.files).items():
+        if count > 1:
+            print(f"{file} is named {count} times and counts once", file=sys.stderr)
     parts = {file: read(file) for file in dict.fromkeys(arguments.files)}
     session = merge(parts, "pytest-perfgate merge " + " ".join(map(str, parts)))
     problems = absent(session, arguments.expect)
