@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,8 @@ from pytest_perfgate.building.artifact_handle import ArtifactHandle
 from pytest_perfgate.measure import bench, preparation
 from pytest_perfgate.measure.bench import Bench
 from pytest_perfgate.measure.preparation import Arm, Jobs, Preparation
+from pytest_perfgate.measure.worker_pool import Job, Pool
+from pytest_perfgate.measure.workplace import ThisHost
 from pytest_perfgate.records.settings import for_command
 from pytest_perfgate.suite.reading import read
 from pytest_perfgate.tasks.kept_pixels import VARIABLE
@@ -50,26 +52,24 @@ def test_as_many_recipes_are_built_at_once_as_the_quota_has_cores_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, busy: int, size: int
 ) -> None:
     """Each with the suite's threads; one at least. They share a folder of decoded images, which is
-    gone before anything is measured.
+    gone before anything is measured, as the place rests by then where they were built.
     """
     sizes: list[int] = []
     folders: list[bool] = []
 
-    class Pool:
-        def __init__(self, size: int, logs: Path) -> None:  # noqa: ARG002 - as the real one
-            sizes.append(size)
-
-        def __enter__(self) -> Pool:
-            return self
-
-        def __exit__(self, *_: object) -> None:
-            pass
-
-        def run(self, jobs: Any) -> Iterator[Any]:
+    class Recorder(Pool):
+        def run(self, jobs: Iterable[Job], tick: object = None) -> Iterator[Any]:  # noqa: ARG002 - as the real one
             folders.extend(Path(job.env[VARIABLE]).is_dir() for job in jobs)
             return iter(())
 
-    monkeypatch.setattr(preparation, "Pool", Pool)
+    class Place(ThisHost):
+        def runner(self, size: int, logs: Path) -> Pool:
+            sizes.append(size)
+            return Recorder(size, logs)
+
+        def rest(self) -> None:
+            sizes.append(0)
+
     monkeypatch.setattr(preparation, "busy_cores", lambda: busy)
     file = tmp_path / "recipes.toml"
     file.write_text(SUITE)
@@ -77,10 +77,12 @@ def test_as_many_recipes_are_built_at_once_as_the_quota_has_cores_for(
     assert suite is not None
     arms = [Arm("plain", suite, suite.recipes["plain"])]
     settings = for_command(tmp_path, "pytest")
-    jobs = Jobs(arms, settings, tmp_path)
-    Preparation(arms, jobs, settings, print).run()
+    (tmp_path / "of_suite").mkdir()
+    jobs = Jobs(arms, settings, tmp_path / "of_suite")
+    Preparation(arms, jobs, settings, print, Place()).run()
     work = GrowthJob(suite, "plain", ArtifactHandle("torch", None, suite.model))
     assert sizes[0] == size
+    assert sizes[-1] == 0
     assert folders == [True]
     assert VARIABLE not in jobs.job("launch", work, arms[0]).env
-    assert list(tmp_path.iterdir()) == [file]
+    assert not jobs.pixels.exists()

@@ -7,7 +7,6 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from pytest_perfgate.building import cache_access
@@ -17,13 +16,14 @@ from pytest_perfgate.machine.cpu_quota import busy_cores
 from pytest_perfgate.machine.held_folders import held_folder
 from pytest_perfgate.measure.preparation import Arm, Jobs, Preparation, PreparedArm, Progress
 from pytest_perfgate.measure.worker_pool import Ended, Job, Pool
+from pytest_perfgate.measure.workplace import ThisHost, Workplace
 from pytest_perfgate.measure.yardstick_arms import Yardsticks
 from pytest_perfgate.records.image_losses import Thumbnail
 from pytest_perfgate.records.launch import Launch
 from pytest_perfgate.records.near_duplicates import NearDuplicates
 from pytest_perfgate.records.profile import Profile
-from pytest_perfgate.records.recipe import Recipe, WorkloadSpec
 from pytest_perfgate.records.recipe_record import Failure, RecipeRecord
+from pytest_perfgate.records.recipe_spec import spec_of
 from pytest_perfgate.records.settings import Settings
 from pytest_perfgate.runtimes import on_device, uuids_of
 from pytest_perfgate.suite.preloads import preloads
@@ -57,11 +57,20 @@ class Bench(contextlib.ExitStack):
 
     Use as a context manager: on the way out, every process that it started is gone.
 
+    Args:
+        workplace: where arms are built and evaluated; None for this host.
+
     Raises:
         PerfgateError: every user of this machine can write to the cache.
     """
 
-    def __init__(self, arms: Sequence[Arm], settings: Settings, progress: Progress) -> None:
+    def __init__(
+        self,
+        arms: Sequence[Arm],
+        settings: Settings,
+        progress: Progress,
+        workplace: Workplace | None = None,
+    ) -> None:
         super().__init__()
         self._arms = {arm.label: arm for arm in arms}
         self._settings = settings
@@ -70,7 +79,9 @@ class Bench(contextlib.ExitStack):
         self._access = cache_access.refuse_others(settings.cache)
         self._logs = self.enter_context(held_folder(settings.cache / "logs"))
         self._jobs = Jobs(arms, settings, self._logs)
-        self._preparation = Preparation(arms, self._jobs, settings, progress)
+        self._preparation = Preparation(
+            arms, self._jobs, settings, progress, workplace or ThisHost()
+        )
         self._launches: dict[str, list[Launch]] = {}
         self._facts: dict[str, dict[str, Any]] = {}
         self._resident: dict[str, int | None] = {}
@@ -382,19 +393,3 @@ class Bench(contextlib.ExitStack):
 def launch_seconds(blocks: int) -> float:
     """How long the rounds of a launch may take, when its arms are slow."""
     return _LAUNCH_SECONDS + _BLOCK_SECONDS * blocks
-
-
-def spec_of(recipe: Recipe) -> dict[str, Any]:
-    """A recipe as it was asked for, as plain data."""
-    workload = recipe.workload
-    named: dict[str, Any] = {} if workload == WorkloadSpec() else {"workload": asdict(workload)}
-    if recipe.runtime_tolerance is not None:
-        named["runtime_tolerance"] = recipe.runtime_tolerance
-    return named | {
-        "chain": [{"step": step.name, "options": dict(step.options)} for step in recipe.chain],
-        "runtime": {"name": recipe.runtime.name, "options": dict(recipe.runtime.options)},
-        "budgets": {
-            budget.metric: {limit.kind.value: str(limit) for limit in budget.limits}
-            for budget in recipe.budgets
-        },
-    }

@@ -14,6 +14,7 @@ from pytest_perfgate.files import digest_of
 from pytest_perfgate.machine.cpu_quota import busy_cores
 from pytest_perfgate.measure.worker_environment import identity, worker_env
 from pytest_perfgate.measure.worker_pool import Ended, Job, Pool
+from pytest_perfgate.measure.workplace import Workplace
 from pytest_perfgate.records.accuracy import Accuracy
 from pytest_perfgate.records.image_losses import Thumbnail, WorseImage
 from pytest_perfgate.records.launch import Growth, Parity
@@ -39,7 +40,7 @@ from pytest_perfgate.worker.protocol import (
     WorkProgress,
     WorseImages,
 )
-from pytest_perfgate.workloads.placement import cores_of
+from pytest_perfgate.workloads.placement import cores_of, on_gpu
 
 Progress = Callable[[str], None]
 """Shows what is being done now, one line."""
@@ -98,7 +99,8 @@ class Jobs:
         if self.pixels.is_dir():
             env[kept_pixels.VARIABLE] = str(self.pixels)
         silence = self._settings.timeout * patience
-        return Job(name, work, arm.suite.root, env, silence, python)
+        device = on_gpu(arm.recipe)
+        return Job(name, work, arm.suite.root, env, silence, python, self.threads, device)
 
     @property
     def pixels(self) -> Path:
@@ -145,12 +147,18 @@ class Preparation:
     """
 
     def __init__(
-        self, arms: Sequence[Arm], jobs: Jobs, settings: Settings, progress: Progress
+        self,
+        arms: Sequence[Arm],
+        jobs: Jobs,
+        settings: Settings,
+        progress: Progress,
+        workplace: Workplace,
     ) -> None:
         self._arms = arms
         self._jobs = jobs
         self._settings = settings
         self._progress = progress
+        self._workplace = workplace
         self._logs = jobs.logs
         self.prepared: dict[str, PreparedArm] = {}
         self.failures: dict[str, Failure] = {}
@@ -169,8 +177,11 @@ class Preparation:
             self._jobs.pixels.mkdir(exist_ok=True)
         try:
             self._run(arms)
-        finally:  # launches read none of them, and no disk is to write them meanwhile
+        finally:
+            self._workplace.rest()
+            # Launches read none of them, and no disk is to write them meanwhile.
             shutil.rmtree(self._jobs.pixels, ignore_errors=True)
+            self.notes += [note for note in self._workplace.notes if note not in self.notes]
 
     def _run(self, arms: Sequence[Arm]) -> None:
         size = max(1, busy_cores() // max(arm.suite.threads for arm in arms))
@@ -178,7 +189,7 @@ class Preparation:
         own = {arm.label for arm in arms if arm.label == arm.recipe.name}
         doing: dict[str, str] = {}
         done = 0
-        with Pool(size, self._logs / "prepare") as pool:
+        with self._workplace.runner(size, self._logs / "prepare") as pool:
             for job, event in pool.run(jobs):
                 if isinstance(event, Ended):
                     done += 1
@@ -293,7 +304,7 @@ class Preparation:
                 work = ParityJob(arm.suite, arm.recipe.name, ours, theirs, arm.parity)
                 jobs.append(self._jobs.job(arm.label, work, arm))
         size = max(1, busy_cores() // self._jobs.threads)
-        with Pool(size, self._logs / "parity") as pool:
+        with self._workplace.runner(size, self._logs / "parity") as pool:
             for job, event in pool.run(jobs):
                 prepared = self.prepared[job.name]
                 if isinstance(event, Ended):

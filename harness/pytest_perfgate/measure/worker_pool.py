@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import os
 import selectors
-import signal
 import subprocess
 import sys
 import time
@@ -19,7 +18,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pytest_perfgate.machine.pipes import PipeReader, UnknownMessage, write_whole
+from pytest_perfgate.machine.piped_process import PipedProcess
+from pytest_perfgate.machine.pipes import UnknownMessage
 from pytest_perfgate.machine.processes import last_words, obituary
 from pytest_perfgate.measure.worker_environment import inherited
 from pytest_perfgate.worker.protocol import (
@@ -33,7 +33,6 @@ from pytest_perfgate.worker.protocol import (
 )
 
 _POLL = 0.5  # seconds between looks at workers that say nothing
-_FAREWELL = 5.0  # seconds for a keeper to end what a worker has started
 
 
 @dataclass(frozen=True)
@@ -47,6 +46,8 @@ class Job:
         env: environment variables set beside the inherited ones.
         silence: seconds without a message after which the worker counts as hung.
         python: the interpreter.
+        cores: that it keeps busy.
+        gpu: whether it needs a GPU.
     """
 
     name: str
@@ -55,6 +56,8 @@ class Job:
     env: Mapping[str, str] = field(default_factory=dict)
     silence: float = 300.0
     python: str = sys.executable
+    cores: int = 1
+    gpu: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,57 +69,27 @@ class Ended:
     next_step: str = ""
 
 
-class _Worker:
-    def __init__(self, job: Job, log: Path, held: bool = False) -> None:
+class _Worker(PipedProcess):
+    def __init__(self, job: Job, log: Path, environ: Mapping[str, str], held: bool = False) -> None:
         self.job = job
         self.log = log
         self.closed = False  # its side of the messages
         self.quiet = 0.0  # seconds since its last message, as far as anybody listened
-        self._job_fd = -1
-        job_read, job_write = os.pipe()
-        message_read, message_write = os.pipe()
-        try:
-            with log.open("wb") as out:
-                self.process = subprocess.Popen(
-                    worker_command(job.python, job_read, message_write),
-                    cwd=job.root,
-                    env=inherited() | dict(job.env),
-                    stdin=subprocess.DEVNULL,
-                    stdout=out,
-                    stderr=subprocess.STDOUT,
-                    pass_fds=(job_read, message_write),
-                    # A group of its own: Ctrl-C reaches the pytest process alone, and everything
-                    # that the worker starts is killed with it.
-                    start_new_session=True,
-                )
-        except BaseException:
-            os.close(job_write)
-            os.close(message_read)
-            raise
-        finally:
-            os.close(job_read)
-            os.close(message_write)
-        self._job_fd = job_write
-        self.messages = PipeReader(message_read)
-        self._send(JOBS.encode(job.work))
+        super().__init__(
+            lambda read, write: worker_command(job.python, read, write),
+            job.root,
+            inherited(environ) | dict(job.env),
+            log,
+        )
+        self.send(JOBS.encode(job.work))
         if not held:
-            self._hang_up()
+            self.hang_up()
 
     def send_plan(self, plan: LaunchPlan) -> None:
         """Sends the plan to a launch that was started ahead; it waits for no more."""
-        self._send(PLANS.encode(plan))
-        self._hang_up()
-
-    def _send(self, line: bytes) -> None:
         self.quiet = 0.0
-        # A worker that dies before it has read its job is noticed when its messages end.
-        with contextlib.suppress(BrokenPipeError):
-            write_whole(self._job_fd, line)
-
-    def _hang_up(self) -> None:
-        if self._job_fd >= 0:
-            os.close(self._job_fd)
-            self._job_fd = -1
+        self.send(PLANS.encode(plan))
+        self.hang_up()
 
     def read(self) -> tuple[list[Message], bool]:
         """The messages that have arrived, and whether the worker has closed its side.
@@ -129,21 +102,6 @@ class _Worker:
             self.quiet = 0.0
         return [MESSAGES.decode(line) for line in lines if line], closed
 
-    def kill(self) -> None:
-        """Ends the worker and everything it started."""
-        if self.process.poll() is None:
-            self.process.terminate()  # its keeper, which kills the others first
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(_FAREWELL)
-        # A keeper that cannot answer (it is stopped itself): at least its group. It has not been
-        # waited for, so its id is still its own.
-        if self.process.returncode is None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-        self._hang_up()
-        self.messages.close()
-
 
 Event = tuple[Job, Message | Ended]
 
@@ -153,12 +111,18 @@ class Pool(contextlib.ExitStack):
 
     Use as a context manager: on the way out, whatever the reason, every worker and everything
     it started is killed.
+
+    Args:
+        size: how many workers run at once, at the most.
+        logs: the folder of their logs, made where there is none.
+        environ: the environment variables that workers inherit from.
     """
 
-    def __init__(self, size: int, logs: Path) -> None:
+    def __init__(self, size: int, logs: Path, environ: Mapping[str, str] | None = None) -> None:
         super().__init__()
         self._size = size
         self._logs = logs
+        self._environ = environ
         self._workers: list[_Worker] = []
         self._held: _Worker | None = None
         self._selector = self.enter_context(selectors.DefaultSelector())
@@ -216,7 +180,8 @@ class Pool(contextlib.ExitStack):
     def _start(self, job: Job, held: bool = False) -> _Worker:
         self._count += 1
         kind = type(job.work).__name__
-        return _Worker(job, self._logs / f"{self._count:04d}-{kind}.log", held)
+        environ = os.environ if self._environ is None else self._environ
+        return _Worker(job, self._logs / f"{self._count:04d}-{kind}.log", environ, held)
 
     def _add(self, worker: _Worker) -> None:
         self._workers.append(worker)

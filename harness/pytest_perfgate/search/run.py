@@ -18,11 +18,12 @@ from pytest_perfgate.building.project_code import Digests
 from pytest_perfgate.errors import PerfgateError
 from pytest_perfgate.files import digest_of, put
 from pytest_perfgate.machine.fingerprint import Machine
-from pytest_perfgate.measure.bench import Bench, spec_of
+from pytest_perfgate.measure.bench import Bench
 from pytest_perfgate.measure.preparation import Arm, Progress
 from pytest_perfgate.metric import Better, Metric
 from pytest_perfgate.records.recipe import Recipe, SearchSpec, Suite
 from pytest_perfgate.records.recipe_record import Failure
+from pytest_perfgate.records.recipe_spec import spec_of
 from pytest_perfgate.records.search import Search, Trial, beside
 from pytest_perfgate.records.settings import Settings
 from pytest_perfgate.search.study import Study, front, winner
