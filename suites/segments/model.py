@@ -32,6 +32,10 @@ class Segmenter(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (N, CLASSES, H / 4, W / 4)."""
+        return cast(Tensor, self.head(self.features(x)))
+
+    def features(self, x: Tensor) -> Tensor:
+        """What the head reads, (N, width, H / 4, W / 4)."""
         levels = []
         for stage in (self.stage2, self.stage3, self.stage4, self.stage5):
             x = stage(x)
@@ -41,7 +45,7 @@ class Segmenter(nn.Module):
             self.laterals[-2::-1], self.smooth, levels[-2::-1], strict=True
         ):
             y = smooth(lateral(level) + nn.functional.interpolate(y, scale_factor=2.0))
-        return cast(Tensor, self.head(y))
+        return cast(Tensor, y)
 
 
 def build() -> nn.Module:
