@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
@@ -40,7 +40,13 @@ more is a slip of the pen, which would be noticed after hours or by the end of t
 class OptionsModel(BaseModel):
     """Base of every options model: frozen, an unknown option is an error, and so is a number that
     is not finite or is beyond reason (`LARGEST`).
+
+    Attributes:
+        without_effect: options that change how an artifact is made, and nothing of it: they are no
+            part of its key.
     """
+
+    without_effect: ClassVar[frozenset[str]] = frozenset()
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 

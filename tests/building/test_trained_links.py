@@ -29,7 +29,14 @@ validation = { images = "validation", annotations = "validation.json" }
 [[recipe]]
 name = "tuned"
 runtime = "torch"
-steps = [{ finetune = 8, learning_rate = 0.01, batch_size = 2 }]
+steps = [{ finetune = 8, learning_rate = 0.01, batch_size = 2, checkpoint_every = "0 s" }]
+
+[[recipe]]
+name = "together"
+runtime = "torch"
+steps = [
+    { finetune = 8, learning_rate = 0.01, batch_size = 2, processes = 2, checkpoint_every = "0 s" },
+]
 
 [[recipe]]
 name = "moved"
@@ -46,7 +53,8 @@ name = "taught"
 runtime = "torch"
 steps = [
     { finetune = 2 },
-    { distil = "toy:small", steps = 8, learning_rate = 0.02, features = [["2", "2"]] },
+    { distil = "toy:small", steps = 8, learning_rate = 0.02, features = [["2", "2"]], \
+checkpoint_every = "0 s" },
     { finetune = 2, learning_rate = 1e-4 },
 ]
 """
@@ -54,6 +62,7 @@ steps = [
 TOY = """\
 import os
 import signal
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -104,16 +113,17 @@ def fit(module, data, *, steps, learning_rate, batch_size, seed, course):
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=steps)
     module.train()
     state = {"module": module, "optimizer": optimizer, "schedule": schedule}
+    if course.world_size > 1:
+        Path("trained", str(os.getpid())).touch()
     for step in course.steps(steps, **state):
-        if os.environ.get("DIE_AT") == str(step):
+        if os.environ.get("DIE_AT") == f"{step}.{course.rank}":
             os.kill(os.getpid(), signal.SIGKILL)
         rows = np.random.default_rng((seed, step)).integers(0, len(data.images), batch_size)
+        rows = course.share(rows)
         pixels = np.stack([np.array(data.images[row]) for row in rows])
         images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
         loss = course.loss(images, (module(images) - images.mean()).square().mean())
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        course.minimize(loss, optimizer)
         schedule.step()
     return module.eval()
 """
@@ -123,6 +133,7 @@ import dataclasses
 import json
 import os
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -137,7 +148,6 @@ from pytest_perfgate.building.artifact_cache import ArtifactStore
 from pytest_perfgate.building.suite_data import SuiteData
 from pytest_perfgate.suite.reading import read
 
-building.CHECKPOINT_SECONDS = 0.0
 root = Path.cwd()
 suite = read(root / "recipes.toml", root).suite
 
@@ -172,29 +182,49 @@ def reported(cache, name):
         return {"error": str(error)}
 
 
+def ended(process):
+    try:
+        return Path("/proc", process, "stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
 for run, job in json.loads(sys.argv[1]).items():
     # A process for each: torch is imported once, and has computed nothing before it forks.
     process = os.fork()
     if process == 0:
-        os.environ |= {"DIE_AT": str(job["die_at"])} if "die_at" in job else {}
+        os.environ |= {"DIE_AT": job["die_at"]} if "die_at" in job else {}
         results = {name: reported(job["cache"], name) for name in job["recipes"]}
         Path(f"{run}.json").write_text(json.dumps(results))
         os._exit(0)
     _, status = os.waitpid(process, 0)
-    expected = -9 if "die_at" in job else 0
+    expected = -9 if job.get("die_at", "").endswith(".0") else 0
     if os.waitstatus_to_exitcode(status) != expected:
         sys.exit(f"the process of {run} ended with status {status}")
+    trained = [file.name for file in Path("trained").iterdir()]
+    deadline = time.monotonic() + 10
+    while not all(map(ended, trained)):
+        if time.monotonic() > deadline:
+            sys.exit(f"a process of {run} is left")
+        time.sleep(0.05)
 """
 
 JOBS: dict[str, dict[str, Any]] = {
-    "undisturbed": {"cache": "whole", "recipes": ["tuned", "moved", "leaking", "taught"]},
+    "undisturbed": {
+        "cache": "whole",
+        "recipes": ["tuned", "together", "moved", "leaking", "taught"],
+    },
     "restored": {"cache": "whole", "recipes": ["taught"]},
-    "tuned-killed": {"cache": "tuned-cut", "recipes": ["tuned"], "die_at": 5},
+    "tuned-killed": {"cache": "tuned-cut", "recipes": ["tuned"], "die_at": "5.0"},
     "tuned-continued": {"cache": "tuned-cut", "recipes": ["tuned"]},
-    "taught-killed": {"cache": "taught-cut", "recipes": ["taught"], "die_at": 5},
+    "taught-killed": {"cache": "taught-cut", "recipes": ["taught"], "die_at": "5.0"},
     "taught-continued": {"cache": "taught-cut", "recipes": ["taught"]},
+    "together-other-killed": {"cache": "together-cut", "recipes": ["together"], "die_at": "3.1"},
+    "together-killed": {"cache": "together-cut", "recipes": ["together"], "die_at": "5.0"},
+    "together-continued": {"cache": "together-cut", "recipes": ["together"]},
 }
-"""Builds, in this order, each in a process of its own, and some killed at a step."""
+"""Builds, in this order, each in a process of its own, and some killed at a step: "5.0" is step 5
+of rank 0, which is the process that builds."""
 
 
 @pytest.fixture(scope="module")
@@ -205,6 +235,7 @@ def builds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("toy")
     (folder / "recipes.toml").write_text(SUITE)
     (folder / "toy.py").write_text(TOY)
+    (folder / "trained").mkdir()
     coco_folder(folder, "train", 6, seed=1)
     coco_folder(folder, "validation", 4, seed=2)
     done = subprocess.run(
@@ -219,7 +250,7 @@ def builds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return {name: json.loads(file.read_text()) for name, file in written.items() if file.exists()}
 
 
-@pytest.mark.parametrize(("recipe", "link"), [("tuned", 1), ("taught", 2)])
+@pytest.mark.parametrize(("recipe", "link"), [("tuned", 1), ("taught", 2), ("together", 1)])
 def test_a_killed_training_is_continued_by_the_next_session(
     builds: dict[str, Any], recipe: str, link: int
 ) -> None:
@@ -232,6 +263,17 @@ def test_a_killed_training_is_continued_by_the_next_session(
     assert continued["digest"] == whole["digest"]
     assert continued["output"] == whole["output"]
     assert continued["left"] == []
+
+
+def test_a_process_that_is_killed_ends_the_training_of_all(builds: dict[str, Any]) -> None:
+    """With an error that says which, and how the training goes on. What is killed leaves no process
+    behind, whichever it is: the program that builds has looked.
+    """
+    error = builds["together-other-killed"]["together"]["error"]
+    assert "process 2 of the 2 that train together did not finish: it was killed (SIG" in error
+    assert "run the session again: the training goes on from its last checkpoint" in error
+    whole = builds["undisturbed"]["together"]["effects"][1]
+    assert (whole["processes"], whole["resumed_at"]) == (2, 0)
 
 
 def test_a_student_is_restored_from_its_own_import_path(builds: dict[str, Any]) -> None:

@@ -13,7 +13,8 @@ from pydantic import ValidationError
 from pytest_perfgate.errors import BuildError, RecipeError
 from pytest_perfgate.steps.finetune import Finetune
 from pytest_perfgate.steps.trainer_options import signature_of
-from pytest_perfgate.steps.training import Course, TrainingOptions, train
+from pytest_perfgate.steps.training import Course, train
+from pytest_perfgate.steps.training_options import TrainingOptions
 
 
 class Order(enum.Enum):

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 from pytest_perfgate.errors import BuildError
-from pytest_perfgate.steps.training import Course, TrainingOptions, train
+from pytest_perfgate.steps.training import Course, train
 from pytest_perfgate.steps.training_checkpoints import Checkpoints
+from pytest_perfgate.steps.training_options import TrainingOptions
 
 from tests.steps.conftest import example
 

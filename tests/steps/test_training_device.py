@@ -9,7 +9,8 @@ from pytest_perfgate import registry
 from pytest_perfgate.errors import BuildError, RuntimeFault
 from pytest_perfgate.runtimes.cuda import GPU
 from pytest_perfgate.steps import training_device
-from pytest_perfgate.steps.training import Course, TrainingOptions, course_facts, train
+from pytest_perfgate.steps.training import Course, course_facts, train
+from pytest_perfgate.steps.training_options import TrainingOptions
 from pytest_perfgate.workloads.training import Training
 
 torch = pytest.importorskip("torch")

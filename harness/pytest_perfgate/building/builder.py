@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,24 +15,24 @@ from pytest_perfgate import registry
 from pytest_perfgate.artifact import ONNX, TORCH, Artifact, OptionsModel
 from pytest_perfgate.building.artifact_cache import DESCRIPTION, ArtifactStore, Entry, Stored
 from pytest_perfgate.building.artifact_handle import ArtifactHandle, Structure
-from pytest_perfgate.building.keys import SEED, source_key, step_key
+from pytest_perfgate.building.keys import source_key, step_key
 from pytest_perfgate.building.project_code import Watch
 from pytest_perfgate.building.source_model import MODEL, asked_of, make
+from pytest_perfgate.building.step_context import StepSetting
 from pytest_perfgate.building.suite_data import SuiteData
-from pytest_perfgate.building.tiled_session import tiled
+from pytest_perfgate.building.training_ranks import RankOrder, started
 from pytest_perfgate.errors import BuildError, PerfgateError
 from pytest_perfgate.files import digest_files, digest_of
-from pytest_perfgate.inputs import Inputs
-from pytest_perfgate.records.recipe import VALIDATION, ModelSpec, Recipe, StepSpec, Suite
+from pytest_perfgate.records.recipe import ModelSpec, Recipe, StepSpec, Suite
 from pytest_perfgate.records.recipe_record import ArtifactInfo, Link
 from pytest_perfgate.registry import resolve
-from pytest_perfgate.runtimes import InferenceSession, OpenContext, Runtime
-from pytest_perfgate.steps import BuildContext, Step
+from pytest_perfgate.steps import Step
 from pytest_perfgate.steps.training_checkpoints import Checkpoints
+from pytest_perfgate.steps.training_options import TrainingOptions
+from pytest_perfgate.steps.training_peers import Peers
 from pytest_perfgate.suite.fence import fence_of
-from pytest_perfgate.workloads.frame_order import FrameRun, starts_of
 
-CHECKPOINT_SECONDS = 30.0  # a training that is cut off loses no more than about this
+CHECKPOINT_SECONDS = 30.0  # between two of a step whose options do not say it
 _WEIGHTS = "weights.safetensors"
 _FILES_STAY = "files that stay as they are until the session ends"
 
@@ -117,7 +118,9 @@ class _Chain:
             step: Step = registry.find(registry.STEPS, spec.name)
             options = step.Options.model_validate(dict(spec.options))
             before, key = entry, step_key(link.key, step, options, self._suite, self._data)
-            checkpoints = self._checkpoints(key, before) if step.trains_with(options) else None
+            checkpoints = (
+                self._checkpoints(key, before, options) if step.trains_with(options) else None
+            )
             entry, link = self._link(
                 key,
                 spec.name,
@@ -220,13 +223,17 @@ class _Chain:
         files = self._watch.files()
         return self._stored(TORCH, _WEIGHTS, effect, (), start, files, made=source_model.structure)
 
-    def _checkpoints(self, key: str, before: Entry) -> Checkpoints:
+    def _checkpoints(self, key: str, before: Entry, options: OptionsModel) -> Checkpoints:
         """Those of the link `key`; a changed file of the project makes them another training's."""
         return Checkpoints(
             folder=self._store.training(key),
             files=lambda: {**before.stored.files, **self._watch.files()},
             unchanged=self._watch.unchanged,
-            every=CHECKPOINT_SECONDS,
+            every=(
+                options.checkpoint_seconds
+                if isinstance(options, TrainingOptions)
+                else CHECKPOINT_SECONDS
+            ),
         )
 
     def _apply(
@@ -240,26 +247,11 @@ class _Chain:
     ) -> Stored:
         self._progress(0, 0, f"{spec.name} …")
         start = time.perf_counter()
-        context = BuildContext(
-            folder=folder,
-            example=self._data.example,
-            inputs=self._data.inputs if not self._suite.state else partial(self._inputs, before),
-            data=self._data.split,
-            trainer=(
-                resolve(self._suite.trainer, "suite.trainer") if step.trains_with(options) else None
-            ),
-            seed=SEED,
-            threads=self._suite.threads,
-            progress=lambda done, total, note: self._progress(
-                done, total, f"{spec.name}: {note}" if note else spec.name
-            ),
-            score=self._score,
-            model=lambda name: self._other_model(name, f"step {spec.name}", folder),
-            checkpoints=checkpoints,
-            cache=self._store.cache(step.name),
-        )
+        setting = StepSetting(self._suite, self._store, self._data, self._progress)
+        context = setting.context(step, options, lambda: self._open(before), folder, checkpoints)
         try:
-            applied = step.apply(self._open(before), options, context)
+            with self._peers(spec, options, before, checkpoints) as peers:
+                applied = step.apply(self._open(before), options, replace(context, peers=peers))
         except PerfgateError:
             raise
         except Exception as error:
@@ -292,48 +284,27 @@ class _Chain:
             applied.artifact.kind, name, effect, structures, start, files, model, made
         )
 
-    def _other_model(self, name: str, where: str, folder: Path) -> Any:
-        other = make(ModelSpec(name), fence_of(self._suite), where, folder)
-        if other.artifact.kind != TORCH:
-            raise BuildError(f"{name!r} is {other.artifact.kind}", where=where, valid=TORCH)
-        return other.artifact.module
-
-    def _score(self, artifact: Artifact, split: str) -> float:
-        """The task's first metric over a split that is not the one that budgets are judged on."""
-        if split == VALIDATION:
-            raise BuildError("a step cannot score validation images: they judge its result")
-        session = self._session(artifact)
-        try:
-            data, run = self._data.split(split), FrameRun(self._data.declared, session)
-            starts = starts_of(self._data.task, data)
-            predictions = []
-            for index in range(len(data.images)):
-                begins = int(index in starts)
-                predictions += run.step(
-                    self._data.images(split, [index]), begins=begins
-                ).predictions
-        finally:
-            session.close()
-        values = self._data.task.evaluate(data, predictions).values
-        return values[next(iter(self._data.task.metrics))]
-
-    def _session(self, artifact: Artifact) -> InferenceSession:
-        """A session on an artifact, of the first runtime that takes it."""
-        names = registry.names(registry.RUNTIMES)
-        runtimes: list[Runtime] = [registry.find(registry.RUNTIMES, name) for name in names]
-        runtime = next(one for one in runtimes if artifact.kind in one.accepts)
-        context = OpenContext(threads=self._suite.threads, folder=self._store.root)
-        return tiled(runtime.open(artifact, runtime.Options(), context), self._suite.input)
-
-    def _inputs(self, before: Entry, split: str, limit: int) -> Iterator[Inputs]:
-        """As `SuiteData.inputs`, with the states that the model has before the step: those of the
-        first frame alone would say nothing of their range.
-        """
-        session = self._session(self._open(before))
-        try:
-            yield from self._data.inputs(split, limit, session)
-        finally:
-            session.close()
+    def _peers(
+        self, spec: StepSpec, options: OptionsModel, before: Entry, checkpoints: Checkpoints | None
+    ) -> contextlib.AbstractContextManager[Peers | None]:
+        """The processes that a step trains with; None for one that trains alone, or not at all."""
+        count = options.processes if isinstance(options, TrainingOptions) else 1
+        if count == 1 or checkpoints is None:
+            return contextlib.nullcontext()
+        self._progress(0, 0, f"{spec.name}: starting {count} processes")
+        return started(
+            RankOrder(
+                suite=self._suite,
+                step=spec,
+                before=self._handle(before),
+                cache=self._store.root,
+                checkpoints=checkpoints.folder,
+                rendezvous=Path(),
+                rank=0,
+                size=count,
+                fold=self._data.fold,
+            )
+        )
 
     def _open(self, entry: Entry) -> Artifact:
         if entry.stored.kind == TORCH and self._module is not None:

@@ -32,6 +32,7 @@ class FoldData(SuiteData):
         self._whole = whole
         self._rows = {split: parts[0], VALIDATION: parts[1]}
         self._source = split
+        self.fold = (split, *parts)
         self._parts: dict[str, Any] = {}
         super().__init__(suite, progress)
 

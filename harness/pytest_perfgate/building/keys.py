@@ -84,7 +84,7 @@ def step_key(before: str, step: Step, options: OptionsModel, suite: Suite, data:
         "before": before,
         "step": step.name,
         "code": own_code(step),
-        "options": options.model_dump(mode="json"),
+        "options": options.model_dump(mode="json", exclude=set(options.without_effect)),
         "seed": SEED,
         "threads": suite.threads,
         # Steps trace and compile by an example of the network's input.

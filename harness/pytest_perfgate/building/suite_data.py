@@ -31,7 +31,11 @@ class SuiteData:
     Attributes:
         declared: the pipeline as the suite declares it; steps build with it.
         pipeline: the same, with the fault that the suite has planted in it.
+        fold: the split that is in folds, the rows that are trained on and those held out; None
+            where the data is whole.
     """
+
+    fold: tuple[str, Sequence[int], Sequence[int]] | None = None
 
     def __init__(self, suite: Suite, progress: DigestProgress = lambda *_: None) -> None:
         self._suite = suite

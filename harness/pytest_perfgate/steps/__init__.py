@@ -18,6 +18,7 @@ from pytest_perfgate.errors import BuildError, NoEffect
 from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.registry import Requirement
 from pytest_perfgate.steps.training_checkpoints import Checkpoints
+from pytest_perfgate.steps.training_peers import Peers
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class BuildContext:
             of "train" or "calibration"; never of validation images.
         model: `model(import_path)` is a new torch module in eval mode, built by that function.
         checkpoints: the store of a running training; None for a training that is not resumed.
+        peers: the processes that train together, None where one trains alone.
         cache: a folder that outlives the build, for data that speeds up the next one; None when
             nothing is kept.
     """
@@ -81,6 +83,7 @@ class BuildContext:
     score: Callable[[Artifact, str], float] = field(default=_no_score)
     model: Callable[[str], Any] = field(default=_no_model)
     checkpoints: Checkpoints | None = None
+    peers: Peers | None = None
     cache: Path | None = None
 
 

@@ -29,7 +29,8 @@ from pytest_perfgate.steps.backbone_parts import (
     there,
 )
 from pytest_perfgate.steps.output_check import tensors
-from pytest_perfgate.steps.training import Course, TrainingOptions, course_facts, train
+from pytest_perfgate.steps.training import Course, course_facts, train
+from pytest_perfgate.steps.training_options import TrainingOptions
 from pytest_perfgate.steps.training_step import TrainingStep
 
 
@@ -123,7 +124,9 @@ class Backbone(TrainingStep):
         for parameter in module.parameters():
             parameter.requires_grad_(True)
         before = {name: value.detach().clone() for name, value in module.named_parameters()}
-        course = Course(context.progress, context.checkpoints, device=options.device)
+        course = Course(
+            context.progress, context.checkpoints, device=options.device, peers=context.peers
+        )
         data = context.data(options.data)
         module = train(context.trainer, module, data, options, context.seed, course).eval()
         after = dict(module.named_parameters())

@@ -17,7 +17,8 @@ from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.steps import Applied, BuildContext, expect, training_device
 from pytest_perfgate.steps.distil_loss import Pairs, Terms, distance
 from pytest_perfgate.steps.output_check import short, tensors
-from pytest_perfgate.steps.training import Course, TrainingOptions, course_facts, train
+from pytest_perfgate.steps.training import Course, course_facts, train
+from pytest_perfgate.steps.training_options import TrainingOptions
 from pytest_perfgate.steps.training_step import TrainingStep
 
 _SELF = "self"
@@ -116,7 +117,13 @@ class Distil(TrainingStep):
         effect["distance_before"] = compared()
         # The teacher is asked where the student trains; what is measured before and after is not.
         terms = Terms(student, teacher, options, tensors(example))
-        course = Course(context.progress, context.checkpoints, terms, device=options.device)
+        course = Course(
+            context.progress,
+            context.checkpoints,
+            terms,
+            device=options.device,
+            peers=context.peers,
+        )
         trained = None
         try:
             data = context.data(options.data)

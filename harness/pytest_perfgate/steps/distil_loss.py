@@ -18,7 +18,7 @@ teacher's layer, so that layers of any scale weigh the same.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from pytest_perfgate.errors import BuildError, suggestion
@@ -32,9 +32,15 @@ _PROJECTOR = "distil_projector"
 _PARTS = ("weight", "bias")
 
 
-def logit_loss(student: Any, teacher: Any, temperature: float, activation: str) -> Any:
+Mean = Callable[[Any], Any]
+"""The mean of a tensor over the processes of a training; the tensor itself where one trains."""
+
+
+def logit_loss(
+    student: Any, teacher: Any, temperature: float, activation: str, mean: Mean = lambda own: own
+) -> Any:
     """A scalar: softened divergence of logits of one shape; classes are on axis 1 of (N, C, H, W),
-    and on the last axis otherwise.
+    and on the last axis otherwise. What it is divided by is a `mean` of all processes.
     """
     import torch
     from torch.nn import functional
@@ -54,13 +60,15 @@ def logit_loss(student: Any, teacher: Any, temperature: float, activation: str) 
             chance * (functional.logsigmoid(other) - functional.logsigmoid(ours))
             + (1 - chance) * (functional.logsigmoid(-other) - functional.logsigmoid(-ours))
         ).sum()
-        expected = teacher.sigmoid().sum().clamp(min=1.0)
+        expected = mean(teacher.sigmoid().sum()).clamp(min=1.0)
     return temperature**2 * apart / expected
 
 
-def feature_loss(student: Any, teacher: Any) -> Any:
-    """A scalar: mean squared difference over the teacher's mean square."""
-    return (student - teacher).square().mean() / teacher.square().mean().clamp(min=1e-12)
+def feature_loss(student: Any, teacher: Any, mean: Mean = lambda own: own) -> Any:
+    """A scalar: mean squared difference over the teacher's mean square, a `mean` of all
+    processes.
+    """
+    return (student - teacher).square().mean() / mean(teacher.square().mean()).clamp(min=1e-12)
 
 
 class Terms:
@@ -88,7 +96,7 @@ class Terms:
             self._same(ours, other)
         self._forget()
 
-    def __call__(self, images: Any, loss: Any) -> Any:
+    def __call__(self, images: Any, loss: Any, mean: Mean = lambda own: own) -> Any:
         """The trainer's loss, weighted, and what distillation adds.
 
         Raises:
@@ -109,11 +117,11 @@ class Terms:
         total = (1 - options.alpha) * loss
         for ours, other in options.logits:
             apart = logit_loss(
-                student[ours], teacher[other], options.temperature, options.activation
+                student[ours], teacher[other], options.temperature, options.activation, mean
             )
             total = total + options.alpha * apart / len(options.logits)
         for index, (ours, other) in enumerate(options.features):
-            apart = feature_loss(self._project(index, student[ours]), teacher[other])
+            apart = feature_loss(self._project(index, student[ours]), teacher[other], mean)
             total = total + options.beta * apart / len(options.features)
         self._forget()
         return total

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pytest_perfgate.errors import BuildError
 from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.steps import BuildContext, expect
 from pytest_perfgate.steps.output_check import dynamic_batch, tensors
@@ -65,18 +66,32 @@ def trained(
         context: has the trainer and the data.
 
     Raises:
-        BuildError: see `steps.training.train`.
+        BuildError: several processes cannot normalise together; and see `steps.training.train`.
         NoEffect: the training ended in weights that are not finite.
     """
     import torch
 
+    if options.processes > 1 and _normalises(graph):
+        raise BuildError(
+            "batch normalisation in an exported graph is over the images of one process alone",
+            where=f"{step}.processes",
+            valid="1",
+            next_step="{ qat = … }, which folds it beforehand, or { fuse = true } before",
+        )
     wrapped = trainable(graph).eval()
     with torch.no_grad():  # ranges start from images, not from infinity
         for inputs in context.inputs(options.data, samples):
             wrapped(*tensors(inputs))
-    course = Course(context.progress, context.checkpoints, device=options.device)
+    course = Course(
+        context.progress, context.checkpoints, device=options.device, peers=context.peers
+    )
     data = context.data(options.data)
     result = train(context.trainer, wrapped, data, options, context.seed, course).eval()
     finite = all(bool(torch.isfinite(parameter).all()) for parameter in result.parameters())
     expect(finite, step, "training ended in NaN or infinite weights")
     return result.graph, course_facts(course)
+
+
+def _normalises(graph: Any) -> bool:
+    """Whether a graph has an operator of batch normalisation."""
+    return any("batch_norm" in str(node.target) for node in graph.graph.nodes)

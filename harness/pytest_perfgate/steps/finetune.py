@@ -62,6 +62,7 @@ class Finetune(TrainingStep):
             autocast=options.autocast,
             device=options.device,
             transfer=transfer,
+            peers=context.peers,
         )
         data = context.data(options.data)
         module = train(context.trainer, module, data, options, context.seed, course)

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from pytest_perfgate.errors import BuildError, suggestion
 from pytest_perfgate.steps import expect
-from pytest_perfgate.steps.training import TrainingOptions
+from pytest_perfgate.steps.training_options import TrainingOptions
 
 Patterns = tuple[Annotated[str, Field(min_length=1)], ...]
 Factor = Annotated[float, Field(gt=0, le=1000)]

@@ -21,12 +21,15 @@ from pytest_perfgate.steps.output_check import (
     tensors,
 )
 from pytest_perfgate.steps.quiet import quiet
-from pytest_perfgate.steps.training import TrainingOptions
+from pytest_perfgate.steps.training_options import TrainingOptions
 
 _CALIBRATION = "calibration"
 _EPS = 1e-5
 _STATIC_ONLY = frozenset({"samples"})
-_QAT_ONLY = frozenset({"trainer_options", "steps", "learning_rate", "batch_size", "data", "device"})
+_QAT_ONLY = frozenset(
+    {"trainer_options", "steps", "learning_rate", "batch_size", "data", "device"}
+    | {"processes", "checkpoint_every"}
+)
 
 
 _QUANTIZABLE = frozenset({"conv1d", "conv2d", "conv3d", "linear"})

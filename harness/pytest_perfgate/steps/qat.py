@@ -28,7 +28,7 @@ from pytest_perfgate.steps.qat_quantizer import quantizer, weighted
 from pytest_perfgate.steps.qat_relu import quantize_before_relu
 from pytest_perfgate.steps.quantize_codes import code_facts
 from pytest_perfgate.steps.quiet import quiet
-from pytest_perfgate.steps.training import TrainingOptions
+from pytest_perfgate.steps.training_options import TrainingOptions
 from pytest_perfgate.steps.training_step import TrainingStep
 
 _TOLERANCE = 0.1

@@ -8,21 +8,16 @@ import contextlib
 import inspect
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, Protocol
 
-from pydantic import (
-    Field,
-    SerializerFunctionWrapHandler,
-    field_validator,
-    model_serializer,
-)
-
-from pytest_perfgate.artifact import OptionsModel, data_source
 from pytest_perfgate.errors import BuildError, RecipeError
-from pytest_perfgate.steps import training_device
-from pytest_perfgate.steps.trainer_options import plain, signature_of
+from pytest_perfgate.steps import training_batch_norm, training_device
+from pytest_perfgate.steps.trainer_options import signature_of
 from pytest_perfgate.steps.training_checkpoints import Checkpoints
+from pytest_perfgate.steps.training_options import TrainingOptions
+from pytest_perfgate.steps.training_peers import Peers
 from pytest_perfgate.steps.training_precision import Mixed
+from pytest_perfgate.steps.training_processes import ProcessGroup, RankDone
 
 CONTRACT = "fit(module, data, *, steps, learning_rate, batch_size, seed, course) -> module"
 """How a suite's trainer is called; arguments of its own come behind."""
@@ -30,53 +25,7 @@ CONTRACT = "fit(module, data, *, steps, learning_rate, batch_size, seed, course)
 TRAINING_LOSS = "training_loss"
 
 _RANDOM = "torch_random"
-
-
-class TrainingOptions(OptionsModel):
-    """Options of every step that trains.
-
-    Attributes:
-        later: options that came after the first artifacts were trained.
-    """
-
-    later: ClassVar[frozenset[str]] = frozenset({"device", "trainer_options"})
-
-    steps: int = Field(ge=1, description="optimizer steps")
-    learning_rate: float = Field(1e-3, gt=0, description="highest learning rate")
-    batch_size: int = Field(8, ge=1, description="images per step")
-    data: str = Field(
-        "train",
-        description="training images: a split, or an import path of other data",
-    )
-
-    device: Literal["cpu", "cuda"] = Field(
-        "cpu", description="device of the training; without a GPU, `cuda` skips the recipe"
-    )
-    trainer_options: dict[str, Any] = Field(
-        {}, description="further keyword arguments of the trainer, in the types of its signature"
-    )
-
-    @model_serializer(mode="wrap")
-    def _without_later_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without the defaults of options that came later: artifacts that were trained before are
-        found again.
-        """
-        fields: dict[str, Any] = handler(self)
-        declared = type(self).model_fields
-        for name in self.later & fields.keys():
-            if getattr(self, name) == declared[name].get_default():
-                del fields[name]
-        return fields
-
-    @field_validator("data")
-    @classmethod
-    def _known(cls, value: str) -> str:
-        return data_source(value)
-
-    @field_validator("trainer_options")
-    @classmethod
-    def _plain(cls, value: dict[str, Any]) -> dict[str, Any]:
-        return plain(value)
+_STATES = frozenset({"state", "device_state"})  # of random generators, in `_RANDOM`
 
 
 class PartialTraining(Protocol):
@@ -105,17 +54,24 @@ class Course:
         note: what became of a checkpoint that was found, "" when there was none.
         device: where it trains, "cpu" or "cuda"; the module is there when the trainer is called.
         placed: facts of what was on the device at the first step.
+        rank: the number of this process among those that train together.
+        world_size: how many processes train together.
     """
 
     def __init__(
         self,
         progress: Callable[[int, int, str], None] = lambda *_: None,
         checkpoints: Checkpoints | None = None,
-        terms: Callable[[Any, Any], Any] | None = None,
+        terms: Callable[[Any, Any, Callable[[Any], Any]], Any] | None = None,
         autocast: str | None = None,
         device: str = training_device.CPU,
         transfer: PartialTraining | None = None,
+        peers: Peers | None = None,
     ) -> None:
+        self._group = None if peers is None else ProcessGroup(peers, device)
+        self.rank = 0 if peers is None else peers.rank
+        self.world_size = 1 if peers is None else peers.size
+        self._shared = self._minimized = False
         self.device = device
         self._transfer = transfer
         self.placed: dict[str, Any] = {}
@@ -160,6 +116,9 @@ class Course:
             yield step
             if self._transfer is not None and module is not None:
                 self._transfer.watch(module, optimizers)
+            if self._group is not None:
+                self._refuse_alone()
+                self._group.keep_buffers(module)
             self.done = step + 1
             shown = "" if self._shown is None else f"loss {self._shown:.3f}"
             self._progress(self.done, total, shown)
@@ -168,6 +127,8 @@ class Course:
             due = self._checkpoints is not None and now - saved >= max(
                 self._checkpoints.every, 20 * cost
             )
+            if self._group is not None:
+                due = bool(self._group.agreed(due))
             if due and self._checkpoints is not None and self.done < total:
                 self._save(self._checkpoints, total, state)
                 saved = time.monotonic()
@@ -176,6 +137,8 @@ class Course:
     def begin(self, state: Mapping[str, Any]) -> None:
         """Before the first step: what is trained is known now, and must be on the device."""
         self.placed = training_device.prove(state, self.device)
+        if self._group is not None:
+            self._group.begin(state)
         if self._mixed is not None and "module" in state:
             self._mixed.watch(state["module"])
 
@@ -187,6 +150,23 @@ class Course:
         if self._transfer is not None:
             return self._transfer.groups(module, learning_rate)
         return [{"params": list(module.parameters()), "lr": learning_rate}]
+
+    def share(self, rows: Any) -> Any:
+        """The part of a batch that this process trains on: of rows in a list, an array, a tensor or
+        a range, as many for each process. All of them where one process trains alone.
+
+        Raises:
+            BuildError: they cannot be divided evenly.
+        """
+        self._shared = True
+        return rows if self._group is None else self._group.share(rows)
+
+    def mean(self, value: Any) -> Any:
+        """The mean over the processes: of a number, or of a tensor, which has no gradient then.
+        A loss that is divided by a count of its batch (of objects, of pixels) is that of the whole
+        batch when it is divided by the mean of the counts.
+        """
+        return value if self._group is None else self._group.mean(value)
 
     def place(self, *values: Any) -> Any:
         """A batch on the training's device: tensors, or tuples, lists and dicts of them; one value
@@ -200,7 +180,8 @@ class Course:
         return contextlib.nullcontext() if self._mixed is None else self._mixed.autocast()
 
     def minimize(self, loss: Any, optimizer: Any, *, clip: float | None = None) -> None:
-        """One step of the optimizer down the gradient of `loss`, whose norm is kept to `clip`.
+        """One step of the optimizer down the gradient of `loss`, averaged over the processes, whose
+        norm is kept to `clip`.
 
         Under float16 the loss is scaled before and the gradients after, so that small ones do not
         become zero; a step whose gradients are not finite is left out (Micikevicius et al. 2018,
@@ -211,6 +192,9 @@ class Course:
         scaler = None if self._mixed is None else self._mixed.scaler
         optimizer.zero_grad(set_to_none=True)
         (loss if scaler is None else scaler.scale(loss)).backward()
+        self._minimized = True
+        if self._group is not None:  # before the scaler looks for a gradient that is not finite
+            self._group.average_gradients(optimizer)
         if scaler is not None:
             scaler.unscale_(optimizer)
         if clip is not None:
@@ -230,11 +214,47 @@ class Course:
         `images` that the module has just been given.
         """
         if self._terms is not None:
-            loss = self._terms(images, loss)
+            loss = self._terms(images, loss, self.mean)
         self.losses += 1
-        value = float(loss.detach())
+        value = float(self.mean(loss.detach()))
         self._shown = value if self._shown is None else 0.95 * self._shown + 0.05 * value
         return loss
+
+    def together(self) -> contextlib.AbstractContextManager[Any]:
+        """To be had around the trainer: the processes meet, and part again."""
+        return contextlib.nullcontext() if self._group is None else self._group
+
+    def finish(self, module: Any) -> None:
+        """After the last step, with what the trainer returned.
+
+        Raises:
+            BuildError: the processes have ended in different weights.
+            RankDone: this is the process of another rank than 0.
+        """
+        if self._group is None:
+            return
+        self._group.prove_equal(module)
+        if self.rank:
+            raise RankDone
+
+    def _refuse_alone(self) -> None:
+        """Check that the trainer divided its batch, and averaged its gradients, in a step.
+
+        Raises:
+            BuildError: every process did all of the work, or trained a model of its own.
+        """
+        wrong = (
+            (self._shared, "divide its batch among them", "rows = course.share(rows)"),
+            (self._minimized, "average their gradients", "course.minimize(loss, optimizer)"),
+        )
+        for done, what, call in wrong:
+            if not done:
+                raise BuildError(
+                    f"{self.world_size} processes train, and the trainer did not {what}",
+                    where="suite.trainer",
+                    valid=call,
+                    next_step="call it in every step, or leave out `processes`",
+                )
 
     def _save(self, checkpoints: Checkpoints, total: int, state: Mapping[str, Any]) -> None:
         import torch
@@ -243,6 +263,11 @@ class Course:
         random: dict[str, Any] = {"state": torch.get_rng_state(), "loss": self._shown}
         if self.device == training_device.CUDA:
             random["device_state"] = torch.cuda.get_rng_state()
+        if self._group is not None:  # all else is the same in all of them
+            for name in _STATES & random.keys():
+                random[name] = self._group.gathered(random[name])
+            if self.rank:
+                return
         if self._mixed is not None:
             random["mixed"] = self._mixed.state_dict()
         checkpoints.save(self.done, total, {**dicts, _RANDOM: random})
@@ -253,6 +278,12 @@ class Course:
         if self._checkpoints is None:
             return
         done, kept, self.note = self._checkpoints.load(total)
+        if self._group is not None and self._group.agreed(done) != done:
+            raise BuildError(
+                "the processes of the training read different checkpoints",
+                where=str(self._checkpoints.folder),
+                next_step=f"rm -r {self._checkpoints.folder}",
+            )
         if not done:
             self._progress(0, total, self.note)
             return
@@ -263,6 +294,8 @@ class Course:
         try:
             for name, part in state.items():
                 part.load_state_dict(kept[name])
+            if self._group is not None:
+                random |= {name: random[name][self.rank] for name in _STATES & random.keys()}
             torch.set_rng_state(random["state"])
             if self.device == training_device.CUDA:
                 torch.cuda.set_rng_state(random["device_state"])
@@ -314,7 +347,10 @@ def train(
         ) from error
     torch.manual_seed(seed)
     try:
-        trained = trainer(module.to(course.device), data, **arguments)
+        with course.together():
+            trained = trainer(module.to(course.device), data, **arguments)
+            _refuse_unfinished(course, options)
+            course.finish(trained)
     except RuntimeError as error:
         if "same device" not in str(error):
             raise
@@ -323,14 +359,19 @@ def train(
             where="suite.trainer",
             next_step="move every batch with `course.place(images, targets)`",
         ) from error
+    if course.world_size > 1:  # it may be a copy of the module that the course knows
+        training_batch_norm.restore(trained)
+    # Wherever the trainer left it: what follows reads it on the CPU.
+    return trained.to(training_device.CPU)
+
+
+def _refuse_unfinished(course: Course, options: TrainingOptions) -> None:
     if course.done != options.steps:
         raise BuildError(
             f"the trainer did {course.done} of {options.steps} steps",
             where="suite.trainer",
             next_step="loop over `course.steps(steps, module=module, optimizer=optimizer, ...)`",
         )
-    # Wherever the trainer left it: what follows reads it on the CPU.
-    return trained.to(training_device.CPU)
 
 
 def _own_arguments(trainer: Callable[..., Any], options: TrainingOptions) -> dict[str, Any]:
@@ -350,6 +391,8 @@ def course_facts(course: Course) -> dict[str, Any]:
         facts[TRAINING_LOSS] = float(f"{course.mean_loss:.6g}")
     if course.mixed is not None:
         facts |= course.mixed.effect()
+    if course.world_size > 1:
+        facts["processes"] = course.world_size
     if course.device != training_device.CPU:
         facts |= {**course.placed, **training_device.peak(course.device)}
     return {**facts, "checkpoint": course.note} if course.note else facts

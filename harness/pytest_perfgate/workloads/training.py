@@ -13,7 +13,8 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
+from pydantic_core import PydanticCustomError
 from typing_extensions import override
 
 from pytest_perfgate import registry
@@ -23,7 +24,8 @@ from pytest_perfgate.metric import Better, Metric, Rule, by_name
 from pytest_perfgate.records.recipe import StepSpec
 from pytest_perfgate.registry import Requirement
 from pytest_perfgate.steps import training_device
-from pytest_perfgate.steps.training import TRAINING_LOSS, Course, TrainingOptions, train
+from pytest_perfgate.steps.training import TRAINING_LOSS, Course, train
+from pytest_perfgate.steps.training_options import TrainingOptions
 from pytest_perfgate.units import Unit
 from pytest_perfgate.workloads import Work, WorkContext, Workload
 
@@ -75,6 +77,17 @@ class Training(Workload):
         autocast: Literal["bfloat16", "float16"] | None = Field(
             None, description="type for torch.autocast; default: float32"
         )
+
+        @field_validator("processes")
+        @classmethod
+        def _alone(cls, value: int) -> int:
+            if value > 1:
+                raise PydanticCustomError(
+                    "one_process",
+                    "the workload times the steps of one process",
+                    {"expected": "1, or the step `finetune`, which trains with several"},
+                )
+            return value
 
     name = "training"
     orders = frozenset({False, True})
