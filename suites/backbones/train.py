@@ -37,6 +37,7 @@ def fit(
     module.train()
     for step in course.steps(steps, module=module, optimizer=optimizer, schedule=schedule):
         rows = np.random.default_rng((seed, step)).choice(len(labels), batch_size, replace=False)
+        rows = course.share(rows)
         images, wanted = course.place(pixels[rows], labels[rows])
         images = images.permute(0, 3, 1, 2).float() / 255.0
         with course.precision():

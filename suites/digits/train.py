@@ -52,7 +52,8 @@ def fit(
     `module` need not be a `Detector`: it gives boxes and scores as one does. Returns it in eval
     mode.
     """
-    return _train(module, _batches_of(data, batch_size, seed), steps, learning_rate, course, 0.98)
+    batch = _batches_of(data, batch_size, seed, course)
+    return _train(module, batch, steps, learning_rate, course, 0.98)
 
 
 def _train(
@@ -76,7 +77,7 @@ def _train(
     ):
         images, *targets = course.place(*batch(step))
         with course.precision():
-            loss = course.loss(images, _loss(module, images, *targets))
+            loss = course.loss(images, _loss(module, course, images, *targets))
         course.minimize(loss, optimizer, clip=10.0)
         schedule.step()
         keep = min(average, (step + 1) / (step + 10))
@@ -92,7 +93,9 @@ def _train(
     return module.eval()
 
 
-def _loss(module: nn.Module, images: Tensor, boxes: Tensor, labels: Tensor, real: Tensor) -> Tensor:
+def _loss(
+    module: nn.Module, course: Course, images: Tensor, boxes: Tensor, labels: Tensor, real: Tensor
+) -> Tensor:
     predicted, scores = (each.float() for each in module(images))
     logits = scores.logit(eps=1e-6)
     height, width = images.shape[2:]
@@ -106,12 +109,15 @@ def _loss(module: nn.Module, images: Tensor, boxes: Tensor, labels: Tensor, real
     target = torch.zeros_like(logits)
     classes = labels.gather(1, owner)
     target.scatter_(2, classes[..., None], weight[..., None])
-    total = weight.sum().clamp(min=1.0)
-    cross = nn.functional.binary_cross_entropy_with_logits(logits, target, reduction="sum") / total
+    total: Tensor = course.mean(weight.sum()).clamp(min=1.0)
+    cross = (
+        nn.functional.binary_cross_entropy_with_logits(logits, target, reduction="sum") / total
+    )
     matched = boxes.gather(1, owner[..., None].expand(-1, -1, 4))[positive]
     overlap = _giou(predicted[positive], matched)
     regression = ((1 - overlap) * weight[positive]).sum() / total
-    return cross + 5.0 * regression
+    loss: Tensor = cross + 5.0 * regression
+    return loss
 
 
 def _assign(
@@ -171,8 +177,12 @@ def _corners(boxes: Any) -> Any:
     return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], 1)
 
 
-def _batches_of(data: DetectionData, size: int, seed: int) -> Callable[[int], Batch]:
-    """Batches by the number of their step; every image once before any comes again."""
+def _batches_of(
+    data: DetectionData, size: int, seed: int, course: Course
+) -> Callable[[int], Batch]:
+    """Batches by the number of their step, this process's share of each; every image once before
+    any comes again.
+    """
     index = {image["id"]: row for row, image in enumerate(data.coco["images"])}
     category = {entry["id"]: row for row, entry in enumerate(data.coco["categories"])}
     objects: list[tuple[list[list[float]], list[int]]] = [([], []) for _ in index]
@@ -189,7 +199,7 @@ def _batches_of(data: DetectionData, size: int, seed: int) -> Callable[[int], Ba
         while len(orders) <= step // rounds:
             orders.append(random.permutation(len(index)))
         begin = step % rounds * size
-        rows = orders[step // rounds][begin : begin + size]
+        rows = course.share(orders[step // rounds][begin : begin + size])
         return _batch(
             [np.array(data.images[row]) for row in rows],
             [

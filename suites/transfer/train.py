@@ -42,6 +42,7 @@ def fit(
     module.train()
     for step in course.steps(steps, module=module, optimizer=optimizer, rates=rates):
         rows = np.random.default_rng((seed, step)).choice(len(labels), batch_size, replace=False)
+        rows = course.share(rows)
         images, wanted = course.place(pixels[rows], labels[rows])
         images = images.permute(0, 3, 1, 2).float() / 127.5 - 1.0
         with course.precision():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,7 +14,7 @@ import pytest
 from pytest_perfgate.errors import RuntimeFault
 from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.machine import nvml, visible_gpus
-from pytest_perfgate.records.recipe import Recipe, RuntimeSpec, WorkloadSpec
+from pytest_perfgate.records.recipe import Recipe, RuntimeSpec, StepSpec, WorkloadSpec
 from pytest_perfgate.registry import lacks
 from pytest_perfgate.runtimes import InferenceSession
 from pytest_perfgate.workloads import WorkContext, placement, replicas
@@ -79,6 +79,26 @@ def test_threads_are_within_the_cores_the_quota_and_what_the_kernel_spreads(
     monkeypatch.setattr(placement, "busy_cores", lambda: 2)
     (limited,) = placement.needs(alone, 4)
     assert "2 were found (the CPU quota of this container; it shows 4)" in limited.reason
+
+
+@pytest.mark.parametrize(
+    ("device", "said"),
+    [
+        ("cpu", "it needs 8 cores (finetune: 4 processes of 2), and 6 were found"),
+        ("cuda", "it needs 4 GPUs, and 2 were found; it needs 8 cores"),
+    ],
+)
+def test_a_training_of_more_processes_than_there_are_devices_is_said(
+    monkeypatch: pytest.MonkeyPatch, device: str, said: str
+) -> None:
+    """Before any work; cores beside GPUs, for each process loads its own images."""
+    monkeypatch.setattr(nvml, "connect", lambda: (Host(*TWO), ""))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(6)))
+    monkeypatch.delenv(visible_gpus.VISIBLE, raising=False)
+    options = {"steps": 9, "processes": 4, "device": device}
+    asked = replace(recipe(RuntimeSpec("onnxruntime"), 1), chain=(StepSpec("finetune", options),))
+    assert lacks([need for need in placement.needs(asked, 2) if need.missing]).startswith(said)
+    assert len(placement.needs(recipe(RuntimeSpec("onnxruntime"), 1), 2)) == 1
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ Options of a workload may have `devices`, how many places it asks for; others as
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from pytest_perfgate.records.recipe import Recipe
 from pytest_perfgate.registry import Requirement
 from pytest_perfgate.runtimes import DEVICE_UUID
 from pytest_perfgate.runtimes.cuda import GPU
+from pytest_perfgate.steps import training_device
+from pytest_perfgate.steps.training_options import TrainingOptions
 
 _THREADS = Path("/proc/self/task")
 
@@ -64,30 +66,47 @@ class Enough(Requirement):
 
 def needs(recipe: Recipe, threads: int) -> tuple[Requirement, ...]:
     """What must be here for the places of a recipe: a core for each thread, within the quota; and
-    a GPU for each of several places.
+    a GPU for each of several places. The same for the processes of a training in its chain.
     """
     count = devices_of(recipe)
-    gpus: tuple[Requirement, ...] = ()
-    if count > 1 and on_gpu(recipe):
-        known, why = visible_gpus.count()
-        gpus = (Enough("GPUs", "nvidia-smi  # must list as many", count, known, why),)
-    return (*gpus, _enough_cores(count, threads))
+    gpus = (_enough_gpus(count),) if count > 1 and on_gpu(recipe) else ()
+    what = f"{count} devices of {threads}" if count > 1 else f"threads = {threads}"
+    cores = _enough_cores(count * threads, what, pins=count > 1, spreads=threads > 1)
+    return (*gpus, cores, *_training(recipe, threads))
 
 
-def _enough_cores(count: int, threads: int) -> Enough:
-    """A core for each of so many threads at each of so many places."""
-    pins = hasattr(os, "sched_setaffinity")
-    usable = len(usable_cores()) if pins or count == 1 else 0
+def _training(recipe: Recipe, threads: int) -> Iterator[Enough]:
+    """What the processes of each step that trains with several have for themselves."""
+    for spec in recipe.chain:
+        step = registry.find(registry.STEPS, spec.name)
+        options = step.Options.model_validate(dict(spec.options))
+        if not isinstance(options, TrainingOptions) or options.processes == 1:
+            continue
+        if options.device != training_device.CPU:
+            yield _enough_gpus(options.processes)
+        what = f"{spec.name}: {options.processes} processes of {threads}"
+        yield _enough_cores(options.processes * threads, what, pins=False, spreads=True)
+
+
+def _enough_gpus(count: int) -> Enough:
+    known, why = visible_gpus.count()
+    return Enough("GPUs", "nvidia-smi  # must list as many", count, known, why)
+
+
+def _enough_cores(count: int, what: str, *, pins: bool, spreads: bool) -> Enough:
+    """So many cores, for what needs them: processes are pinned to them (`pins`), the kernel spreads
+    threads or processes over several (`spreads`), or both.
+    """
+    usable = len(usable_cores()) if not pins or hasattr(os, "sched_setaffinity") else 0
     cores, why = min(usable, busy_cores()), ""
     if cores < usable:
         why = f"the CPU quota of this container; it shows {usable}"
-    elif threads > 1 and isolated() & set(usable_cores()):
+    elif spreads and isolated() & set(usable_cores()):
         cores, why = 1, "isolated cores (isolcpus): the kernel spreads no threads over them"
     elif not usable:
         why = "this system pins no process to cores"
-    what = f"{count} devices of {threads}" if count > 1 else f"threads = {threads}"
     step = "use a machine with as many, or give the session more: --perf-cores, docker run --cpus"
-    return Enough(f"cores ({what})", step, count * threads, cores, why)
+    return Enough(f"cores ({what})", step, count, cores, why)
 
 
 @dataclass(frozen=True)
