@@ -110,9 +110,7 @@ def _loss(
     classes = labels.gather(1, owner)
     target.scatter_(2, classes[..., None], weight[..., None])
     total: Tensor = course.mean(weight.sum()).clamp(min=1.0)
-    cross = (
-        nn.functional.binary_cross_entropy_with_logits(logits, target, reduction="sum") / total
-    )
+    cross = nn.functional.binary_cross_entropy_with_logits(logits, target, reduction="sum") / total
     matched = boxes.gather(1, owner[..., None].expand(-1, -1, 4))[positive]
     overlap = _giou(predicted[positive], matched)
     regression = ((1 - overlap) * weight[positive]).sum() / total
