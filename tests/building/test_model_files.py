@@ -19,7 +19,7 @@ from tests.conftest import coco_folder, squares_model
 
 pytest.importorskip("onnx", reason="python -m pip install 'pytest-perfgate[onnx]'")
 
-MAKE = "pytest_perfgate.building.builder.make"
+MAKE = "pytest_perfgate.building.source_link.make"
 SUITE = """\
 [suite]
 task = "detection"

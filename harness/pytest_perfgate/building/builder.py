@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -15,14 +14,17 @@ from pytest_perfgate import registry
 from pytest_perfgate.artifact import ONNX, TORCH, Artifact, OptionsModel
 from pytest_perfgate.building.artifact_cache import DESCRIPTION, ArtifactStore, Entry, Stored
 from pytest_perfgate.building.artifact_handle import ArtifactHandle, Structure
-from pytest_perfgate.building.keys import source_key, step_key
+from pytest_perfgate.building.keys import step_key
+from pytest_perfgate.building.link_files import link_files
 from pytest_perfgate.building.project_code import Watch
-from pytest_perfgate.building.source_model import MODEL, asked_of, make
+from pytest_perfgate.building.source_link import WEIGHTS, Chain, SourceLink, save, source_link
+from pytest_perfgate.building.source_model import MODEL, asked_of
 from pytest_perfgate.building.step_context import StepSetting
 from pytest_perfgate.building.suite_data import SuiteData
 from pytest_perfgate.building.training_ranks import RankOrder, started
 from pytest_perfgate.errors import BuildError, PerfgateError
-from pytest_perfgate.files import digest_files, digest_of
+from pytest_perfgate.files import digest_files
+from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.records.recipe import ModelSpec, Recipe, StepSpec, Suite
 from pytest_perfgate.records.recipe_record import ArtifactInfo, Link
 from pytest_perfgate.registry import resolve
@@ -30,11 +32,8 @@ from pytest_perfgate.steps import Step
 from pytest_perfgate.steps.training_checkpoints import Checkpoints
 from pytest_perfgate.steps.training_options import TrainingOptions
 from pytest_perfgate.steps.training_peers import Peers
-from pytest_perfgate.suite.fence import fence_of
 
 CHECKPOINT_SECONDS = 30.0  # between two of a step whose options do not say it
-_WEIGHTS = "weights.safetensors"
-_FILES_STAY = "files that stay as they are until the session ends"
 
 
 @dataclass(frozen=True)
@@ -47,6 +46,7 @@ class BuildRequest:
         watch: notes the project's files that are read meanwhile.
         data: the suite's splits.
         progress: `progress(done, total, note)` shows progress.
+        source: the model, where it is made already; a build may change its module.
     """
 
     suite: Suite
@@ -55,6 +55,7 @@ class BuildRequest:
     watch: Watch
     data: SuiteData
     progress: Callable[[int, int, str], None]
+    source: SourceLink | None = None
 
 
 @dataclass(frozen=True)
@@ -108,20 +109,24 @@ class _Chain:
     def __init__(self, request: BuildRequest) -> None:
         self._suite, self._recipe, self._data = request.suite, request.recipe, request.data
         self._store, self._watch, self._progress = request.store, request.watch, request.progress
-        self._module: Any = None  # of the last link, while it is known to be up to date
+        self._chain = Chain(self._suite, self._store, self._watch)
+        self._source = request.source or source_link(self._suite, self._store, self._watch)
+        # Of the last link, while it is known to be up to date
+        self._module: Any = self._source.module
 
     def build(self) -> Built:
-        key = self._source_key()
-        entry, link = self._link(key, "model", {}, partial(self._source, key))
+        entry, link = self._source.entry, self._source.link
         lineage = [link]
         for spec in self._recipe.chain:
             step: Step = registry.find(registry.STEPS, spec.name)
             options = step.Options.model_validate(dict(spec.options))
-            before, key = entry, step_key(link.key, step, options, self._suite, self._data)
+            with self._watch.reading_data():
+                before, key = entry, step_key(link.key, step, options, self._suite, self._data)
+            files = partial(self._files, before, step, options)
             checkpoints = (
-                self._checkpoints(key, before, options) if step.trains_with(options) else None
+                self._checkpoints(key, files, options) if step.trains_with(options) else None
             )
-            entry, link = self._link(
+            entry, link = self._chain.link(
                 key,
                 spec.name,
                 options.model_dump(mode="json"),
@@ -129,105 +134,30 @@ class _Chain:
                     s, o, e, folder, p, c
                 ),  # mypy cannot infer a lambda's defaults
             )
+            if link.cached:
+                self._module = None
             if checkpoints is not None:
                 checkpoints.delete()
             step.prove(link.effect, options)
             lineage.append(link)
         return Built(self._handle(entry), self._info(entry), tuple(lineage), entry.stored.files)
 
-    def _link(
-        self,
-        key: str,
-        name: str,
-        options: dict[str, Any],
-        make: Callable[[Path], Stored],
-    ) -> tuple[Entry, Link]:
-        with self._store.lock(key):
-            entry = self._store.find(key, self._watch)
-            cached = entry is not None
-            if entry is None:
-                with self._store.scratch() as folder:
-                    about = f"{self._suite.name}: {StepSpec(name, options)}"
-                    entry = self._store.add(key, folder, make(folder), about=about)
-            else:
-                self._module = None
-        stored = entry.stored
-        link = Link(
-            step=name,
-            options=options,
-            effect=stored.effect,
-            seconds=round(stored.seconds, 3),
-            cached=cached,
-            key=key,
-            digest=digest_of(stored.contents),
-        )
-        return entry, link
+    def _files(self, before: Entry, step: Step, options: OptionsModel) -> dict[str, str]:
+        """The project's files that a link rests on, with their digests."""
+        return {**before.stored.files, **link_files(self._watch, self._suite, step, options)}
 
-    def _source_key(self) -> str:
-        """Of the model, by its files.
+    def _example(self, count: int) -> Inputs:
+        """Of it the step sees the shape, which is in its key, and what networks compute of it."""
+        with self._watch.reading_data():
+            return self._data.example(count)
 
-        Raises:
-            BuildError: one of them is gone.
-        """
-        try:
-            return source_key(self._suite)
-        except FileNotFoundError as error:
-            raise BuildError(
-                "this file of the model was deleted or moved while the session ran",
-                where=str(error.filename),
-                valid=_FILES_STAY,
-                next_step="put the file back, and run the session again",
-            ) from error
-
-    def _source(self, key: str, folder: Path) -> Stored:
-        """The model, stored under a `key` that rests on its files.
-
-        Raises:
-            BuildError: they are no longer those of the key, or are gone.
-        """
-        try:
-            stored = self._read_source(folder)
-        except FileNotFoundError:
-            self._source_key()  # says so in words, where it is a file of the model
-            raise
-        if self._source_key() != key:
-            raise BuildError(
-                f"a file of the model {self._suite.model} changed while the session read it",
-                where=MODEL,
-                valid=_FILES_STAY,
-                next_step="run the session again, when nothing writes the file any more",
-            )
-        return stored
-
-    def _read_source(self, folder: Path) -> Stored:
-        start = time.perf_counter()
-        source_model = make(self._suite.model, fence_of(self._suite), MODEL, folder)
-        effect = {"source": str(self._suite.model), **source_model.effect}
-        if source_model.artifact.path is not None:
-            # A graph of ONNX names its side files; of the others they have the file's own name.
-            path, kind = source_model.artifact.path, source_model.artifact.kind
-            if path.parent == folder:  # it was converted
-                return self._stored(kind, path.name, effect, (), start, {})
-            name = f"model{path.suffix}" if kind == ONNX else path.name
-            shutil.copyfile(path, folder / name)
-            source, model, options = asked_of(self._suite.model)
-            _, *beside = source.files(model, options, fence_of(self._suite))
-            for file in beside:  # the graph names them relative to itself
-                copy = folder / file.relative_to(path.parent)
-                copy.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(file, copy)
-            return self._stored(kind, name, effect, (), start, {})
-        self._module = source_model.artifact.module
-        self._save(folder)
-        effect["parameters"] = sum(p.numel() for p in self._module.parameters())
-        files = self._watch.files()
-        return self._stored(TORCH, _WEIGHTS, effect, (), start, files, made=source_model.structure)
-
-    def _checkpoints(self, key: str, before: Entry, options: OptionsModel) -> Checkpoints:
+    def _checkpoints(
+        self, key: str, files: Callable[[], dict[str, str]], options: OptionsModel
+    ) -> Checkpoints:
         """Those of the link `key`; a changed file of the project makes them another training's."""
         return Checkpoints(
             folder=self._store.training(key),
-            files=lambda: {**before.stored.files, **self._watch.files()},
+            files=files,
             unchanged=self._watch.unchanged,
             every=(
                 options.checkpoint_seconds
@@ -251,7 +181,8 @@ class _Chain:
         context = setting.context(step, options, lambda: self._open(before), folder, checkpoints)
         try:
             with self._peers(spec, options, before, checkpoints) as peers:
-                applied = step.apply(self._open(before), options, replace(context, peers=peers))
+                context = replace(context, peers=peers, example=self._example)
+                applied = step.apply(self._open(before), options, context)
         except PerfgateError:
             raise
         except Exception as error:
@@ -271,15 +202,15 @@ class _Chain:
                     step=spec.name, options=options.model_dump(mode="json"), data=applied.structure
                 ),
             )
-            self._save(folder)
-            name = _WEIGHTS
+            save(self._module, folder)
+            name = WEIGHTS
         else:
             self._module = None
             if applied.artifact.path is None or applied.artifact.path.parent != folder:
                 raise BuildError(f"step {spec.name!r} wrote no file into its folder")
             name = applied.artifact.path.name
             structures = ()
-        files = {**before.stored.files, **self._watch.files()}
+        files = self._files(before, step, options)
         return self._stored(
             applied.artifact.kind, name, effect, structures, start, files, model, made
         )
@@ -310,11 +241,6 @@ class _Chain:
         if entry.stored.kind == TORCH and self._module is not None:
             return Artifact(TORCH, module=self._module)
         return load(self._handle(entry))
-
-    def _save(self, folder: Path) -> None:
-        from safetensors.torch import save_model
-
-        save_model(self._module, str(folder / _WEIGHTS), force_contiguous=True)
 
     @staticmethod
     def _stored(

@@ -8,18 +8,21 @@ while they are as they were.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import os
 import sys
 import sysconfig
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.util import source_from_cache
 from pathlib import Path
 from typing import Any
 
 import pytest_perfgate
+from pytest_perfgate.building.code_closure import closure, sources
 
 _IGNORED = {".git", ".perfgate", "__pycache__", ".tox", ".venv", "reports", "node_modules"}
 _WEIGHTS = {".safetensors", ".pt", ".pth", ".onnx", ".npz", ".npy", ".bin", ".json", ".toml"}
@@ -59,6 +62,14 @@ def _source(compiled: str) -> str:
         return source_from_cache(compiled)
     except ValueError:
         return compiled
+
+
+@dataclass
+class Reads:
+    """Names of modules and of files that a process has read."""
+
+    modules: set[str]
+    opened: set[str]
 
 
 class Digests:
@@ -134,6 +145,8 @@ class Watch(Digests):
         self._prefix = str(self._root) + os.sep
         self._cache = None if cache is None else cache.resolve()
         self._opened: set[str] = set()
+        self._of_data = Reads(set(), set())
+        self._reading_data = False
         self._first: dict[str, Identity] = {}  # of files, when they were opened first
         listeners = _listeners()
         listeners.append(weakref.ref(self, listeners.remove))
@@ -148,6 +161,10 @@ class Watch(Digests):
         # Links are not followed: a hook runs inside every open, and must not open anything.
         name = os.path.abspath(os.fsdecode(arguments[0]))  # noqa: PTH100 - see above
         if name.startswith(self._prefix) or os.path.splitext(name)[1] in _OUTSIDE:  # noqa: PTH122 - as above
+            if self._reading_data and name not in self._opened:
+                self._of_data.opened.add(name)
+            else:
+                self._of_data.opened.discard(name)
             self._opened.add(name)
             # Python reads a module's compiled code where that is newer than the source.
             self._note(_source(name) if _COMPILED in name else name)
@@ -156,15 +173,52 @@ class Watch(Digests):
         if name not in self._first and (identity := _identity(name)) is not None:
             self._first[name] = identity
 
+    @contextlib.contextmanager
+    def reading_data(self) -> Iterator[None]:
+        """What is imported and opened first meanwhile is data's; see `files_of`."""
+        before = set(sys.modules)
+        outer, self._reading_data = self._reading_data, True
+        try:
+            yield
+        finally:
+            self._reading_data = outer
+            if not outer:
+                self._of_data.modules.update(sys.modules.keys() - before)
+
+    def files_of(self, roots: Iterable[str], data: Iterable[Path] = ()) -> dict[str, str]:
+        """As `files`, without those that only data were read from: digests of data count by
+        themselves. Whatever the modules `roots` import counts, though data had imported it first.
+
+        Args:
+            roots: names of the modules whose code runs, which need not be loaded.
+            data: files, and folders of which all but code and weights are data.
+        """
+        reads = self._of_data
+        loaded = {name: file for name, file in sources().items() if self._name(file)}
+        needed = closure(roots, loaded)
+        if needed is None:
+            reads = Reads(set(), set())
+        elif needed & reads.modules:  # what they opened when they were imported is not known
+            reads = Reads(reads.modules - needed, set())
+        out = {*reads.opened, *(str(loaded[name]) for name in reads.modules & loaded.keys())}
+        places = [path for place in data for path in (place.absolute(), place.resolve())]
+        return self._listed(reads.modules, out, places)
+
     def files(self) -> dict[str, str]:
         """Each file read so far with the digest of its bytes: by its path relative to the root, by
         the whole path where it is outside. Of a file that is not as it was when it was opened first
         `CHANGED`: what was read of it is not what it holds.
         """
-        files = {Path(name) for name in self._opened}
-        for module in list(sys.modules.values()):
+        return self._listed(set(), set(), ())
+
+    def _listed(
+        self, modules: set[str], opened: set[str], places: Sequence[Path]
+    ) -> dict[str, str]:
+        """The files read so far, without those of some modules, and those in some places."""
+        files = {Path(name) for name in self._opened - opened}
+        for name, module in list(sys.modules.items()):
             source = getattr(module, "__file__", None)
-            if not isinstance(source, str) or not source.endswith(".py"):
+            if not isinstance(source, str) or not source.endswith(".py") or name in modules:
                 continue
             file = Path(source)
             if source.startswith(self._prefix):
@@ -172,6 +226,7 @@ class Watch(Digests):
                 files.add(file)
             elif file.is_absolute() and not self._has_version(file):
                 files.add(file)
+        files = {file for file in files if not _lies_in(file, places)}
         listed = {}
         for index, file in enumerate(files):
             name = self._name(file)
@@ -211,6 +266,13 @@ class Watch(Digests):
         if _IGNORED.isdisjoint(relative.parts) and relative.name not in _OWN:
             return relative.as_posix()
         return ""
+
+
+def _lies_in(file: Path, places: Sequence[Path]) -> bool:
+    """Whether a file is one of `places`, or in one and neither code nor weights."""
+    if file.suffix in _WEIGHTS or file.suffix in _OUTSIDE or file.suffix == ".py":
+        return file in places
+    return any(map(file.is_relative_to, places))
 
 
 _OWN = {"recipes.toml", "pyproject.toml"}

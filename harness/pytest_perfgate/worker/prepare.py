@@ -21,6 +21,7 @@ from pytest_perfgate.building.keys import counts_key, evaluation_key, trial_key
 from pytest_perfgate.building.near_duplicates import Likeness
 from pytest_perfgate.building.opening import context_of, open_session
 from pytest_perfgate.building.project_code import Watch
+from pytest_perfgate.building.source_link import source_link
 from pytest_perfgate.building.suite_data import DigestProgress, SuiteData, splits_used
 from pytest_perfgate.files import replacing
 from pytest_perfgate.records.accuracy import Accuracy, Doubt
@@ -72,16 +73,20 @@ def prepare(job: PrepareJob, send: Send) -> None:
     stage = "build"
     try:
         watch, store = Watch(suite.root, job.cache, progress), ArtifactStore(job.cache)
-        data = SuiteData(suite, progress)
+        source = source_link(suite, store, watch)
         near = []
-        for split in splits_used(recipe):
-            progress(0, 0, f"comparing {split} with validation images")
-            data.refuse_leak(split)
-            likeness = Likeness(suite, data, store, watch, progress)
-            near += [likeness.compare(split, judged) for judged in map(split_of, ("", *suite.sets))]
-        data.refuse_other_classes()
-        slices = slicings(suite, store, watch, data, progress)
-        built = build(BuildRequest(suite, recipe, store, watch, data, progress))
+        with watch.reading_data():
+            data = SuiteData(suite, progress)
+            for split in splits_used(recipe):
+                progress(0, 0, f"comparing {split} with validation images")
+                data.refuse_leak(split)
+                likeness = Likeness(suite, data, store, watch, progress)
+                near += [
+                    likeness.compare(split, judged) for judged in map(split_of, ("", *suite.sets))
+                ]
+            data.refuse_other_classes()
+            slices = slicings(suite, store, watch, data, progress)
+        built = build(BuildRequest(suite, recipe, store, watch, data, progress, source))
         stage = "evaluate"
         evaluated = _evaluation(suite, recipe, built, store, watch, data, progress)
         evaluated = _tried(suite, recipe, evaluated, store, watch, data, progress)
