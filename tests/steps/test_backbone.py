@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from pytest_perfgate.artifact import TORCH, Artifact
 from pytest_perfgate.errors import BuildError, NoEffect
 from pytest_perfgate.steps.backbone import Backbone
-from pytest_perfgate.steps.backbone_parts import Seam, fit_of
+from pytest_perfgate.steps.backbone_seam import Seam, fit_of
 from pytest_perfgate.steps.training import Course
 
 from tests.steps.conftest import SIDE, example
@@ -85,7 +85,7 @@ def test_another_network_makes_the_features(
     assert effect["backbone"] == "transformers:resnet"
     assert effect["parameters"] > effect["backbone_parameters"] > 0
     assert effect["backbone_before"] == "Sequential"
-    fitted = applied.structure["fit"]
+    (fitted,) = applied.structure["fit"]["maps"]
     assert (fitted["repeat"], fitted["pool"]) == fit_asked
     again = Backbone().restore(classifier(stride, vector=vector), applied.structure, options)
     again.load_state_dict(module.state_dict())
@@ -179,7 +179,7 @@ def test_maps_are_channels_first() -> None:
             return images[:, :, ::8, ::8].permute(0, 2, 3, 1)
 
     with pytest.raises(BuildError, match="not a feature map"):
-        fit_of(Last(), Seam((1, 3, 32, 32), (1, 16, 4, 4)))
+        fit_of(Last(), Seam((1, 3, 32, 32), ((1, 16, 4, 4),)))
 
 
 @pytest.mark.parametrize(

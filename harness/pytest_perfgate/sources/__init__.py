@@ -139,11 +139,13 @@ class SourceModel:
 
 @dataclass(frozen=True)
 class Backbone:
-    """The part of a model that makes a feature map of an image.
+    """The part of a model that makes a feature map of an image, or several.
 
     Attributes:
-        module: a torch module, (N, 3, H, W) to (N, C, h, w).
-        model, arguments: from which `Source.restore_backbone` makes the same structure.
+        module: a torch module, (N, 3, H, W) to (N, C, h, w); to a tuple of such maps, the largest
+            first, where it is a pyramid's.
+        model, arguments: from which `Source.restore_backbone` (`restore_pyramid`) makes the same
+            structure.
     """
 
     module: Any
@@ -277,6 +279,21 @@ class Source(registry.Extension, ABC):
         pretrained weights.
         """
         return self.backbone(model, arguments, pretrained=False).module
+
+    def pyramid(self, model: str, arguments: Mapping[str, Any], *, pretrained: bool) -> Backbone:
+        """The part of a model that makes several maps of features, the last of each size, in eval
+        mode. A source that overrides it offers its models to detectors with several levels.
+
+        Raises:
+            BuildError: the source has no such model, or the model has no maps.
+        """
+        raise BuildError(f"the source {self.name!r} has no backbones of several maps")
+
+    def restore_pyramid(self, model: str, arguments: Mapping[str, Any]) -> Any:
+        """The same module again, its weights still to be loaded. Default: `pyramid` without
+        pretrained weights.
+        """
+        return self.pyramid(model, arguments, pretrained=False).module
 
     @property
     def has_backbones(self) -> bool:

@@ -12,6 +12,7 @@ from pytest_perfgate import registry
 from pytest_perfgate.artifact import TORCH, Artifact
 from pytest_perfgate.errors import BuildError
 from pytest_perfgate.sources import SEED, Backbone, Resolve, SourceContext, SourceModel
+from pytest_perfgate.sources.feature_maps import pyramid_of
 from pytest_perfgate.sources.package_models import (
     PackageOptions,
     PackageSource,
@@ -62,6 +63,16 @@ class Timm(PackageSource):
         deepest = {**arguments, "features_only": True, "out_indices": (-1,)}
         module = self._created(model, deepest, pretrained=pretrained)
         return Backbone(_last(module), model, arguments)
+
+    @override
+    def pyramid(self, model: str, arguments: Mapping[str, Any], *, pretrained: bool) -> Backbone:
+        """The maps of features that timm takes from a model."""
+        module = self._created(model, {**arguments, "features_only": True}, pretrained=pretrained)
+        return Backbone(
+            pyramid_of(module, lambda network, images: network(images), f"timm's {model}"),
+            model,
+            arguments,
+        )
 
     def _created(self, model: str, arguments: Mapping[str, Any], *, pretrained: bool) -> Any:
         torch = imported("torch")

@@ -13,6 +13,7 @@ from pytest_perfgate import registry
 from pytest_perfgate.artifact import TORCH, Artifact
 from pytest_perfgate.errors import BuildError
 from pytest_perfgate.sources import SEED, Backbone, Resolve, SourceContext, SourceModel
+from pytest_perfgate.sources.feature_maps import in_order, pyramid_of
 from pytest_perfgate.sources.package_models import (
     PackageOptions,
     PackageSource,
@@ -84,6 +85,12 @@ class Torchvision(PackageSource):
         except (NotImplementedError, RuntimeError):
             pass  # its builder looks at numbers
         return self.backbone(model, arguments, pretrained=False).module
+
+    @override
+    def pyramid(self, model: str, arguments: Mapping[str, Any], *, pretrained: bool) -> Backbone:
+        """What the layers of a model's features give, one after the other."""
+        layers = self.backbone(model, arguments, pretrained=pretrained).module
+        return Backbone(pyramid_of(layers, in_order, f"torchvision's {model}"), model, arguments)
 
     def _created(self, model: str, arguments: Mapping[str, Any]) -> Any:
         torch = imported("torch")

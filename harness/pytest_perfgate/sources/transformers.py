@@ -23,6 +23,7 @@ from pytest_perfgate.sources import (
     SourceModel,
     inside,
 )
+from pytest_perfgate.sources.feature_maps import pyramid_of
 from pytest_perfgate.sources.package_models import (
     PackageOptions,
     PackageSource,
@@ -122,6 +123,13 @@ class Transformers(PackageSource):
         kept = _kept(inner)
         return Backbone(_tensors_only(inner, ("last_hidden_state",)), kept.pop("model_type"), kept)
 
+    @override
+    def pyramid(self, model: str, arguments: Mapping[str, Any], *, pretrained: bool) -> Backbone:
+        """The model without a head, and of what it gives all maps."""
+        single = self.backbone(model, arguments, pretrained=pretrained)
+        module = pyramid_of(single.module.model, _hidden_states, f"transformers' {model}")
+        return Backbone(module, single.model, single.arguments)
+
     def _config(self, model: str, arguments: Mapping[str, Any], path: Path | None) -> Any:
         """A configuration from a folder, or of a type of model."""
         transformers = imported("transformers")
@@ -187,6 +195,12 @@ def _from_config(config: Any, kind: str) -> Any:
         raise BuildError(
             f"transformers.{kind} does not build {config.model_type!r}: {error}"
         ) from error
+
+
+def _hidden_states(model: Any, images: Any) -> tuple[Any, ...]:
+    """The features between a model's layers."""
+    fields = model(pixel_values=images, output_hidden_states=True, return_dict=True)
+    return tuple(fields["hidden_states"] or ())
 
 
 def _tensors_only(model: Any, outputs: tuple[str, ...]) -> Any:

@@ -6,28 +6,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 from typing_extensions import override
 
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import TORCH, Artifact
-from pytest_perfgate.errors import RecipeError
+from pytest_perfgate.errors import BuildError, RecipeError
 from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.registry import Requirement
-from pytest_perfgate.sources import Fence
+from pytest_perfgate.sources import Fence, Source
 from pytest_perfgate.steps import Applied, BuildContext, expect, training_device
-from pytest_perfgate.steps.backbone_parts import (
-    Chosen,
-    chosen,
-    fit_of,
-    fitted,
-    named,
-    seam,
-    source_of,
-    there,
-)
+from pytest_perfgate.steps.backbone_parts import Chosen, chosen, source_of
+from pytest_perfgate.steps.backbone_seam import adapters, fit_of, fitted, named, seam, there
 from pytest_perfgate.steps.output_check import tensors
 from pytest_perfgate.steps.training import Course, course_facts, train
 from pytest_perfgate.steps.training_options import TrainingOptions
@@ -56,6 +48,11 @@ class Backbone(TrainingStep):
             False,
             description="load the package's own weights, which it may fetch; default: "
             "random weights",
+        )
+        maps: tuple[Annotated[int, Field(ge=0)], ...] = Field(
+            (),
+            description="where the module gives several maps: for each of them the network's map, "
+            "by its number from 0 for the largest; default: that of the same stride",
         )
         arguments: dict[str, Any] = Field(
             default_factory=dict, description="further keyword arguments of the package's builder"
@@ -109,7 +106,14 @@ class Backbone(TrainingStep):
             "backbone_before": type(named(module, options.at)).__name__,
             **_sizes(module, example, "_before"),
         }
-        part = source_of(backbone).backbone(
+        if options.maps and not wanted.several:
+            raise BuildError(
+                f"the model reads one map of {options.at!r}, and `maps` names those of a pyramid",
+                where="step backbone: maps",
+                next_step="leave it out",
+            )
+        source = source_of(backbone)
+        part = (source.pyramid if wanted.several else source.backbone)(
             backbone.model, backbone.arguments, pretrained=options.pretrained
         )
         structure = {
@@ -117,7 +121,7 @@ class Backbone(TrainingStep):
             "model": part.model,
             "arguments": dict(part.arguments),
             "origin": str(backbone),
-            "fit": fit_of(part.module, wanted),
+            "fit": fit_of(part.module, wanted, options.maps),
         }
         torch.manual_seed(context.seed)
         _put(module, options.at, fitted(part.module, str(backbone), structure["fit"]))
@@ -130,11 +134,12 @@ class Backbone(TrainingStep):
         data = context.data(options.data)
         module = train(context.trainer, module, data, options, context.seed, course).eval()
         after = dict(module.named_parameters())
-        fresh = source_of(backbone).restore_backbone(part.model, part.arguments)
+        fresh = _fresh(structure)
         effect |= {
             **course_facts(course),
             **_sizes(module, example, ""),
             "asked": str(backbone),
+            "adapters": adapters(structure["fit"]),
             "backbone": there(module, options.at, fresh),
             "backbone_parameters": sum(value.numel() for value in fresh.parameters()),
             "changed_parameters": sum(
@@ -167,10 +172,18 @@ class Backbone(TrainingStep):
 
     def restore(self, module: Any, structure: Any, options: Any) -> Any:
         """Puts the same network into a fresh module."""
-        source = registry.find(registry.SOURCES, structure["source"])
-        features = source.restore_backbone(structure["model"], structure["arguments"])
+        features = _fresh(structure)
         _put(module, options.at, fitted(features, structure["origin"], structure["fit"]))
         return module
+
+
+def _fresh(structure: Mapping[str, Any]) -> Any:
+    """The network of `Applied.structure` again, with random weights."""
+    source: Source = registry.find(registry.SOURCES, structure["source"])
+    several = structure["fit"]["form"] != "tensor"
+    return (source.restore_pyramid if several else source.restore_backbone)(
+        structure["model"], structure["arguments"]
+    )
 
 
 def _put(module: Any, at: str, part: Any) -> None:

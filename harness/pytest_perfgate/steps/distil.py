@@ -68,6 +68,12 @@ class Distil(TrainingStep):
             (), description="pairs of layers whose features are compared, of student and teacher"
         )
         beta: float = Field(1.0, gt=0, description="weight of the loss on features")
+        boxes: Pairs = Field(
+            (),
+            description="pairs of layers that give distributions of the distances to the edges of "
+            "a box, (N, 4 * bins, h, w), of student and teacher; one for each pair of `logits`",
+        )
+        gamma: float = Field(1.0, gt=0, description="weight of the loss on boxes")
         images: int = Field(
             32, ge=1, description="training images for the comparison of student and teacher"
         )
@@ -91,8 +97,13 @@ class Distil(TrainingStep):
                     'teacher needs student = "self": another student\'s teacher is '
                     "the chain's model"
                 )
-            if not self.features and (self.alpha == 0 or not self.logits):
-                raise ValueError("nothing is distilled: neither logits nor features")
+            if not self.features and not self.boxes and (self.alpha == 0 or not self.logits):
+                raise ValueError("nothing is distilled: neither logits, features nor boxes")
+            if self.boxes and len(self.boxes) != len(self.logits):
+                raise ValueError(
+                    f"{len(self.boxes)} pairs of boxes for {len(self.logits)} pairs of logits: "
+                    "where a box counts, the teacher's logits of the same level say"
+                )
             return self
 
     def apply(self, artifact: Artifact, options: Any, context: BuildContext) -> Applied:

@@ -13,6 +13,12 @@ Features: the mean squared difference between a layer of the student and one of 
 a 1 x 1 convolution of its own where the student's layer is narrower or wider (Romero et al. 2015,
 arXiv 1412.6550, equation 3, its regressor made 1 x 1). It is divided by the mean square of the
 teacher's layer, so that layers of any scale weigh the same.
+
+Boxes: localization distillation (Zheng et al. 2022, arXiv 2102.12252, equations 3 and 4). Detectors
+with distribution focal loss (Li et al. 2020, arXiv 2006.04388) give, for each edge of a box, logits
+over bins of its distance. The Kullback-Leibler divergence between both sides' softened
+distributions, multiplied by T squared, is the mean over the four edges; over places it is weighted
+by the highest probability that the teacher has for a class there.
 """
 
 from __future__ import annotations
@@ -71,6 +77,28 @@ def feature_loss(student: Any, teacher: Any, mean: Mean = lambda own: own) -> An
     return (student - teacher).square().mean() / mean(teacher.square().mean()).clamp(min=1e-12)
 
 
+def box_loss(
+    student: Any, teacher: Any, confidence: Any, temperature: float, mean: Mean = lambda own: own
+) -> Any:
+    """A scalar: softened divergence of distributions over bins, (N, 4 * bins, h, w) both, weighted
+    by the teacher's `confidence` (N, h, w), from 0 to 1; see the module.
+    """
+    from torch.nn import functional
+
+    wanted, likely = (
+        functional.log_softmax(value.unflatten(1, (4, -1)) / temperature, 2)
+        for value in (teacher, student)
+    )
+    apart = (wanted.exp() * (wanted - likely)).sum(2).mean(1)
+    total = mean(confidence.sum()).clamp(min=1e-6)
+    return temperature**2 * (apart * confidence).sum() / total
+
+
+def confidence_of(logits: Any, activation: str) -> Any:
+    """The highest probability of a class at each place, (N, C, h, w) to (N, h, w)."""
+    return (logits.softmax(1) if activation == "softmax" else logits.sigmoid()).amax(1)
+
+
 class Terms:
     """The loss of a student beside its teacher; the callable of a `Course`.
 
@@ -83,7 +111,7 @@ class Terms:
         self._student, self._teacher, self._options = student, teacher, options
         self._heard: dict[str, dict[str, Any]] = {"student": {}, "teacher": {}}
         self._hooks: list[Any] = []
-        pairs = (*options.logits, *options.features)
+        pairs = (*options.logits, *options.features, *options.boxes)
         self._listen("student", student, (ours for ours, _ in pairs))
         self._listen("teacher", teacher, (other for _, other in pairs))
         with torch.no_grad():
@@ -93,7 +121,10 @@ class Terms:
             self._projector(index, *pair) for index, pair in enumerate(options.features)
         ]
         for ours, other in options.logits:
-            self._same(ours, other)
+            self._same("logits", ours, other)
+        for (ours, other), (_, classes) in zip(options.boxes, options.logits, strict=False):
+            self._same("distributions of boxes", ours, other)
+            self._refuse_no_distribution(other, classes)
         self._forget()
 
     def __call__(self, images: Any, loss: Any, mean: Mean = lambda own: own) -> Any:
@@ -107,7 +138,8 @@ class Terms:
         with torch.no_grad():
             self._teacher(images)
         options, student, teacher = self._options, self._heard["student"], self._heard["teacher"]
-        missing = [ours for ours, _ in (*options.logits, *options.features) if ours not in student]
+        pairs = (*options.logits, *options.features, *options.boxes)
+        missing = [ours for ours, _ in pairs if ours not in student]
         if missing:
             raise BuildError(
                 f"the trainer did not run the student's layer {missing[0]!r} before `course.loss`",
@@ -123,6 +155,10 @@ class Terms:
         for index, (ours, other) in enumerate(options.features):
             apart = feature_loss(self._project(index, student[ours]), teacher[other], mean)
             total = total + options.beta * apart / len(options.features)
+        for (ours, other), (_, classes) in zip(options.boxes, options.logits, strict=False):
+            confidence = confidence_of(teacher[classes], options.activation)
+            apart = box_loss(student[ours], teacher[other], confidence, options.temperature, mean)
+            total = total + options.gamma * apart / len(options.boxes)
         self._forget()
         return total
 
@@ -176,11 +212,32 @@ class Terms:
             )
         return pair
 
-    def _same(self, ours: str, other: str) -> None:
+    def _refuse_no_distribution(self, boxes: str, classes: str) -> None:
+        """Check that a layer of the teacher gives distributions, at the places of its logits."""
+        given, logits = (self._heard["teacher"][name] for name in (boxes, classes))
+        bins, rest = divmod(given.shape[1], 4) if given.dim() == 4 else (0, 0)
+        if rest or bins < 2:
+            raise BuildError(
+                f"the teacher's {boxes!r} gives {list(given.shape)}: no distribution for each of "
+                "the four edges of a box",
+                where="distil.boxes",
+                valid="(N, 4 * bins, h, w) with 2 bins or more",
+                next_step="a detector with one number for each edge is distilled by its logits and "
+                "features",
+            )
+        if logits.dim() != 4 or logits.shape[2:] != given.shape[2:]:
+            raise BuildError(
+                f"the teacher's {boxes!r} gives {list(given.shape)}, and its logits {classes!r} "
+                f"{list(logits.shape)}",
+                where="distil.boxes",
+                valid="maps of one size, in the order of `logits`",
+            )
+
+    def _same(self, what: str, ours: str, other: str) -> None:
         student, teacher = self._pair(ours, other)
         if student.shape != teacher.shape:
             raise BuildError(
-                f"logits of the student's {ours!r} are {list(student.shape)}, of the teacher's "
+                f"{what} of the student's {ours!r} are {list(student.shape)}, of the teacher's "
                 f"{other!r} {list(teacher.shape)}"
             )
 
