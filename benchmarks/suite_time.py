@@ -29,8 +29,9 @@ QUICK = ("tests/blackbox/test_exports.py", "tests/blackbox/test_worse.py")
 """Files of both commits that assert the same in both; sessions of the tiny project, as in most of
 `tests/blackbox`."""
 
-_COVERAGE = ("--cov", "--cov-report=")
-"""What the test command of the project has; `--no-cov` behind it undoes it."""
+_PLUGIN = "tests.coverage_plugin"
+_COVERAGE = ("-p", _PLUGIN)
+"""What the test command of the project has, as `tox.ini` and PERFGATE_COVERAGE say."""
 
 _BUILT = ("tox", "run", "-e", "tests", "--notest")
 _TESTS = ("tox", "run", "-e", "tests")
@@ -49,6 +50,7 @@ class Side:
         commit: its full name.
         folder: its checkout.
         command: what is timed.
+        variables: of its environment, beside those of this process.
         seconds: wall time of every turn.
         cpu: seconds of all its processes on all cores, of every turn.
         failures: tests that failed, of every turn; each turn ran all the tests.
@@ -58,6 +60,7 @@ class Side:
     commit: str
     folder: Path
     command: tuple[str, ...] = _TESTS
+    variables: dict[str, str] = field(default_factory=dict)
     seconds: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
     failures: list[tuple[str, ...]] = field(default_factory=list)
@@ -133,7 +136,7 @@ def _part(covered: Side, plain: Side, *, quick: bool) -> None:
     if quick:
         covered.command += _COVERAGE
     else:
-        plain.command += ("--", "--no-cov")
+        plain.variables["PERFGATE_COVERAGE"] = f"no:{_PLUGIN}"
 
 
 def _run(side: Side) -> None:
@@ -171,6 +174,7 @@ def _do(side: Side, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
     """Runs a command in a checkout, and keeps what it prints."""
     binaries = side.folder / ".venv" / "bin"
     environment = {**os.environ, "PATH": f"{binaries}{os.pathsep}{os.environ.get('PATH', '')}"}
+    environment |= side.variables
     # These change what is measured, and no environment of tox has them.
     for name in ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH"):
         environment.pop(name, None)

@@ -29,7 +29,6 @@ from typing import Any
 import pytest
 
 from tests.squares import HEAD, PLAIN, RECIPES, coco_folder, squares_model, squares_project
-from tests.untraced import exports_untraced
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -235,13 +234,6 @@ def distributions_can_be_found() -> None:
     """
     with contextlib.suppress(ImportError):
         importlib.import_module("importlib_metadata")
-
-
-@pytest.fixture(scope="session", autouse=True)
-def frameworks_untraced() -> Iterator[None]:
-    """Coverage is measured of this package: exports of frameworks run without its tracer."""
-    with exports_untraced():
-        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -61,7 +61,6 @@ def test_brighter_images_are_named_with_rows_that_show_it(tmp_path):
                for line in lines(result))  # fmt: skip
 
 
-@pytest.mark.no_cover
 def test_unchanged_requests_are_seldom_called_moved():
     """Alpha is that of all comparisons together, at all looks."""
     runs, alpha = 40, 0.2

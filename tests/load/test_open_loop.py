@@ -28,7 +28,6 @@ def test_every_request_takes_what_a_queue_gives_it(load: float) -> None:
     assert run.error_rate == 0.0
 
 
-@pytest.mark.no_cover
 def test_the_queue_of_drawn_arrivals_is_that_of_the_formula() -> None:
     """Median and 99th percentile lie within 2 % of M/D/1's at loads of 0.3, 0.6 and 0.9."""
     for row in md1_table(requests=8_000_000):

@@ -33,7 +33,6 @@ def _wrong(draw, bounds, truth):
     return wrong
 
 
-@pytest.mark.no_cover
 @pytest.mark.parametrize("chance", [0.5, 0.01])
 def test_bounds_of_a_probability_are_seldom_wrong(chance):
     """At all counts together."""
@@ -45,7 +44,6 @@ def test_bounds_of_a_probability_are_seldom_wrong(chance):
     assert wrong <= MOST
 
 
-@pytest.mark.no_cover
 def test_bounds_of_a_quantile_are_seldom_wrong():
     """At all counts together, of heavy tails."""
     wrong = _wrong(
@@ -56,7 +54,6 @@ def test_bounds_of_a_quantile_are_seldom_wrong():
     assert wrong <= MOST
 
 
-@pytest.mark.no_cover
 @pytest.mark.parametrize(("a", "b"), [(6, 2), (0.1, 0.3)])
 def test_bounds_of_a_mean_are_seldom_wrong(a, b):
     """At all counts together, of values in the middle and of values at the ends."""
@@ -68,7 +65,6 @@ def test_bounds_of_a_mean_are_seldom_wrong(a, b):
     assert wrong <= MOST
 
 
-@pytest.mark.no_cover
 def test_bounds_of_one_look_would_be_wrong_too_often():
     """The simulation can show it: those of Clopper and Pearson, taken at every count."""
 

@@ -39,7 +39,6 @@ def detectors(random: np.random.Generator, images: int) -> tuple[Table, Table]:
 
 
 @pytest.mark.slow
-@pytest.mark.no_cover
 @pytest.mark.parametrize("images", [40, 100])
 def test_intervals_of_95_percent_hold_the_truth_in_95_percent(images: int) -> None:
     """Over 400 simulated evaluations, single and paired intervals cover in 92 to 98 %."""

@@ -83,7 +83,6 @@ def test_slow_images_are_not_kept_whatever_all_images_do(change: float) -> None:
     assert share_bound(far_rounds(rows.tolist(), math.log(1.05), to_keep=True), 0.01) > 1 / 30
 
 
-@pytest.mark.no_cover
 @pytest.mark.parametrize(
     "far", [0.002, 0.05, 0.4], ids=["few far rounds", "some far rounds", "most rounds far"]
 )
@@ -136,7 +135,6 @@ def test_a_share_is_bounded_only_by_launches_that_could_have_shown_it() -> None:
     assert share_bound(far_rounds(all_slow, LIMIT), 0.05) == math.inf
 
 
-@pytest.mark.no_cover
 def test_the_bound_holds_at_every_look() -> None:
     """Slow images at a share of 4 %, up to 30 launches: the bound is ever below it in at most 5 %
     of the runs.

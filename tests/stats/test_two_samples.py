@@ -31,7 +31,6 @@ def _numbers(generator, stored, live, shift=0.0, draw="normal"):
     return compare_numbers(before, stored, 0.0, now + shift, ALPHA)
 
 
-@pytest.mark.no_cover
 @pytest.mark.parametrize("draw", ["normal", "integers", "standard_cauchy"])
 @pytest.mark.parametrize("stored", [5, 60, 400])
 def test_the_same_distribution_is_seldom_called_different(draw, stored):
@@ -43,7 +42,6 @@ def test_the_same_distribution_is_seldom_called_different(draw, stored):
     assert alarms <= _most(ALPHA)
 
 
-@pytest.mark.no_cover
 def test_the_same_share_is_seldom_called_different():
     """At all looks together, of a common property and of a rare one."""
     for chance in (0.5, 0.02):
@@ -56,7 +54,6 @@ def test_the_same_share_is_seldom_called_different():
         assert alarms <= _most(ALPHA)
 
 
-@pytest.mark.no_cover
 def test_looking_without_spending_would_alarm_too_often():
     """The simulation can show it: the plain test at every look errs more often than alpha."""
     generator = np.random.default_rng(3)

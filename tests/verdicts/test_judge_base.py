@@ -196,7 +196,6 @@ def test_swapped_sides_give_the_mirrored_bounds(candidate: list[float], base: li
     )
 
 
-@pytest.mark.no_cover
 @pytest.mark.parametrize(
     "noise",
     [

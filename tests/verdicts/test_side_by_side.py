@@ -46,7 +46,6 @@ def session(random: np.random.Generator, slower: float, share: float = 0.5) -> S
     return Status.INCONCLUSIVE
 
 
-@pytest.mark.no_cover
 def test_a_slower_endpoint_is_red_and_an_unchanged_one_is_not() -> None:
     """5 % at a budget of 2 % within 90 s in 95 % of sessions; without a change never."""
     random = np.random.default_rng(20_261_130)
