@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from pytest_perfgate.cli.init_data import DataFacts, Pictures
+from pytest_perfgate.cli.init_facts import DataFacts, Pictures
 from pytest_perfgate.cli.init_suite import OF_EVERY_RECIPE, budgets
 
 _ROOT = Path(__file__).parents[1]
@@ -44,7 +44,7 @@ def facts(suite: str) -> DataFacts:
     objects = np.zeros(sizes, np.int64)
     np.add.at(objects, (images, categories), 1)
     names = tuple(str(index) for index in range(len(objects)))
-    return DataFacts("coco", Pictures(Path(), names, True), None, objects=objects)
+    return DataFacts(("detection",), Pictures(Path(), names, True), None, objects=objects)
 
 
 def with_budgets(text: str, data: DataFacts) -> str:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pytest_perfgate.cli import init_data
-from pytest_perfgate.cli.init_data import DataFacts, Pictures, read_data
+from pytest_perfgate.cli import init_facts
+from pytest_perfgate.cli.init_data import read_data
+from pytest_perfgate.cli.init_facts import DataFacts, Pictures
 from pytest_perfgate.errors import DataError
 
 from tests.squares import coco_folder
@@ -38,8 +39,8 @@ def test_one_folder_of_coco_is_split(tmp_path: Path) -> None:
     """A quarter calibrates, and is not scored; objects are those of the scored images."""
     coco_folder(tmp_path, "images", 12, seed=1)
     data = read_data(tmp_path)
-    assert data.kind == "coco"
-    assert data.annotations == tmp_path / "images.json"
+    assert data.tasks == ("detection",)
+    assert data.truth == {"annotations": tmp_path / "images.json"}
     assert data.classes == ("square",)
     assert len(calibrating(data).names) == 3
     assert len(data.validation.names) == 9
@@ -57,8 +58,7 @@ def test_held_out_images_are_validated_and_training_images_calibrate(tmp_path: P
         (tmp_path / f"{split}.json").rename(tmp_path / "annotations" / f"instances_{split}.json")
     (tmp_path / "annotations" / "captions_val2017.json").write_text('{"images": []}')
     data = read_data(tmp_path)
-    assert data.annotations is not None
-    assert data.annotations.name == "instances_val2017.json"
+    assert data.truth["annotations"].name == "instances_val2017.json"
     assert data.validation.folder == tmp_path / "val2017"
     assert data.validation.whole
     assert calibrating(data).folder == tmp_path / "train2017"
@@ -69,7 +69,7 @@ def test_folders_are_classes(tmp_path: Path) -> None:
     """In the order of their names; each class has calibration images."""
     fill(tmp_path, *(f"{name}/{index}.png" for name in ("cat", "dog") for index in range(8)))
     data = read_data(tmp_path)
-    assert (data.kind, data.classes) == ("classes", ("cat", "dog"))
+    assert (data.tasks, data.classes) == (("classification",), ("cat", "dog"))
     assert {name.partition("/")[0] for name in calibrating(data).names} == {"cat", "dog"}
 
 
@@ -77,7 +77,7 @@ def test_splits_are_no_classes(tmp_path: Path) -> None:
     """Folders called train and val are taken for what they are."""
     fill(tmp_path, *(f"{part}/{name}/a.png" for part in ("train", "val") for name in ("x", "y")))
     data = read_data(tmp_path)
-    assert (data.kind, data.classes) == ("classes", ("x", "y"))
+    assert (data.tasks, data.classes) == (("classification",), ("x", "y"))
     assert data.validation.folder == tmp_path / "val"
     assert calibrating(data).folder == tmp_path / "train"
 
@@ -87,8 +87,8 @@ def test_images_alone_are_known_by_nothing(tmp_path: Path) -> None:
     fill(tmp_path, *(f"images/val/{index}.png" for index in range(4)))
     (tmp_path / "labels" / "val").mkdir(parents=True)
     data = read_data(tmp_path)
-    assert (data.kind, data.classes) == ("images", ())
-    assert any("labels/*.txt are not read" in note for note in data.notes)
+    assert (data.tasks, data.classes) == ((), ())
+    assert any("labels/ is not read" in note for note in data.notes)
 
 
 def test_a_copy_of_a_scored_image_does_not_calibrate(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_a_copy_of_a_scored_image_does_not_calibrate(tmp_path: Path) -> None:
 
 def test_large_sets_are_scored_in_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a first verdict takes minutes; the note says how to have more."""
-    monkeypatch.setattr(init_data, "VALIDATION", 5)
+    monkeypatch.setattr(init_facts, "VALIDATION", 5)
     fill(tmp_path, *(f"{index:02}.png" for index in range(20)))
     data = read_data(tmp_path)
     assert len(data.validation.names) == 5

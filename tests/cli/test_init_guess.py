@@ -7,24 +7,25 @@ from typing import Any
 
 import pytest
 from pytest_perfgate import registry
-from pytest_perfgate.cli.init_data import DataFacts, Pictures
 from pytest_perfgate.cli.init_decodings import decodings
+from pytest_perfgate.cli.init_facts import DataFacts, Pictures
 from pytest_perfgate.cli.init_guess import Guess, guess
 from pytest_perfgate.cli.init_model import read_model
 from pytest_perfgate.errors import RecipeError
 from pytest_perfgate.suite.metrics import task_of
 
 from tests.cli.graphs import shaped, ultralytics
+from tests.clips import clips_model
 
 pytest.importorskip("onnx", reason="python -m pip install 'pytest-perfgate[onnx]'")
 
 YOLO = {"task": "detect", "names": "{0: 'person', 1: 'dog', 2: 'traffic light'}"}
 
 
-def facts(*classes: str, kind: Any = "coco") -> DataFacts:
-    """Ten images of these classes."""
+def facts(*classes: str, tasks: tuple[str, ...] = ("detection",), **more: Any) -> DataFacts:
+    """Ten images of these classes, with the truth of these tasks."""
     images = Pictures(Path("images"), tuple(f"{index}.png" for index in range(10)), True)
-    return DataFacts(kind, images, None, classes=classes)
+    return DataFacts(tasks, images, None, classes=classes, **more)
 
 
 def guessed(file: Path, data: DataFacts, task: str = "", decode: str = "") -> Guess:
@@ -137,7 +138,7 @@ def test_a_classifiers_operators_say_what_is_in_the_graph(
 ) -> None:
     """A softmax at its end is not applied twice, nor a normalisation at its beginning."""
     shaped(tmp_path / "m.onnx", [["n", 3]], image=["n", 3, 224, 224], first=first, last=last)
-    result = guessed(tmp_path / "m.onnx", facts("a", "b", "c", kind="classes"))
+    result = guessed(tmp_path / "m.onnx", facts("a", "b", "c", tasks=("classification",)))
     assert result.task == "classification"
     assert result.output == {"activation": activation}
     assert ("mean" in result.input) == scaled
@@ -147,14 +148,14 @@ def test_a_classifiers_operators_say_what_is_in_the_graph(
 def test_a_classifier_of_ultralytics_sees_the_middle_of_a_picture(tmp_path: Path) -> None:
     """The shorter side becomes the size, and a square is cut; mean and std are none."""
     shaped(tmp_path / "m.onnx", [[1, 3]], image=[1, 3, 224, 224], metadata={"task": "classify"})
-    result = guessed(tmp_path / "m.onnx", facts("a", "b", "c", kind="classes"))
+    result = guessed(tmp_path / "m.onnx", facts("a", "b", "c", tasks=("classification",)))
     assert result.input == {"size": 224, "resize": "shorter_side", "crop": 224}
 
 
 def test_what_is_not_known_is_said(tmp_path: Path) -> None:
     """Any size, and other classes than the data's without names."""
     shaped(tmp_path / "m.onnx", [["n", 1000]], image=["n", 3, "h", "w"])
-    result = guessed(tmp_path / "m.onnx", facts("cat", "dog", kind="classes"))
+    result = guessed(tmp_path / "m.onnx", facts("cat", "dog", tasks=("classification",)))
     told = " ".join(result.unknown)
     for words in ("the graph takes any", "2 of the network's 1000 classes", "mean and std"):
         assert words in told
@@ -164,8 +165,8 @@ def test_the_truth_of_another_task_is_not_used(tmp_path: Path) -> None:
     """Boxes say nothing of a classifier's classes, nor folders of a detector's."""
     shaped(tmp_path / "net.onnx", [["n", 2]])
     shaped(tmp_path / "yolo.onnx", [[1, 7, 8400]], metadata=YOLO)
-    for file, kind in (("net.onnx", "coco"), ("yolo.onnx", "classes")):
-        result = guessed(tmp_path / file, facts("dog", "person", kind=kind))
+    for file, task in (("net.onnx", "detection"), ("yolo.onnx", "classification")):
+        result = guessed(tmp_path / file, facts("dog", "person", tasks=(task,)))
         assert "classes" not in {**result.output, **result.output.get("options", {})}
         assert any(line.what == "scores" for line in result.lines)
 
@@ -181,9 +182,9 @@ def test_names_without_a_twin_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("metadata", "outputs", "says"),
     [
-        ({"task": "pose"}, [[1, 56, 8400]], "the task is 'pose'"),
+        ({"task": "depth"}, [[1, 1, 64, 64]], "the task is 'depth'"),
         ({}, [[1, 2, 3, 4, 5]], "the outputs fit no task: output0 float32 (1, 2, 3, 4, 5)"),
-        ({}, [[1, 21, 64, 64]], "no task that init writes a suite for: output0 float32 (1, 21, "),
+        ({"task": "pose"}, [[1, 4, 8400]], "the data has the truth of: detection"),
     ],
 )
 def test_a_task_that_is_not_known_is_one_error(
@@ -198,15 +199,115 @@ def test_a_task_that_is_not_known_is_one_error(
     assert caught.value.valid
 
 
-@pytest.mark.parametrize(("named", "task"), [("pose", "pose"), ("obb", "oriented")])
-def test_a_task_that_init_writes_no_suite_for_is_named(
-    tmp_path: Path, named: str, task: str
+SEGMENTS = {"things": (True, False)}
+
+
+@pytest.mark.parametrize(
+    ("outputs", "metadata", "data", "task", "output"),
+    [
+        (
+            [[1, 2, 64, 64]],
+            {},
+            facts("a", "b", tasks=("segmentation",)),
+            "segmentation",
+            {"format": "classes"},
+        ),
+        (
+            [[1, 64, 64, 3]],
+            {},
+            facts("a", "b", "c", tasks=("segmentation",)),
+            "segmentation",
+            {"format": "classes", "layout": "NHWC"},
+        ),
+        (
+            [[1, 1, 64, 64]],
+            {},
+            facts("a", "b", tasks=("segmentation",)),
+            "segmentation",
+            {"format": "binary"},
+        ),
+        ([[1, 21, 64, 64]], {}, facts(tasks=()), "segmentation", {"format": "classes"}),
+        (
+            [[1, 39, 8400], [1, 32, 160, 160]],
+            YOLO | {"task": "segment"},
+            facts("dog", "person", "traffic light", tasks=("instances", "detection")),
+            "instances",
+            {"decode": "ultralytics_seg", "options": {"classes": [1, 0, 2]}},
+        ),
+        (
+            [["m", 4], ["m"], ["m"], ["m", 1, "h", "w"]],
+            {},
+            facts("a", tasks=("instances", "detection")),
+            "instances",
+            {"decode": "mask_rcnn"},
+        ),
+        (
+            [[1, 100, 3], [1, 100, 64, 64]],
+            {},
+            facts("a", "b", tasks=("panoptic",), **SEGMENTS),
+            "panoptic",
+            {"format": "queries", "stuff": [1]},
+        ),
+        (
+            [[1, 64, 64], [1, 30, 3]],
+            {},
+            facts("a", "b", tasks=("panoptic",), **SEGMENTS),
+            "panoptic",
+            {"format": "segments"},
+        ),
+        (
+            [[1, 56, 8400]],
+            {"task": "pose", "kpt_shape": "[17, 3]"},
+            facts("person", tasks=("pose", "detection"), keypoints=17),
+            "pose",
+            {"format": "ultralytics"},
+        ),
+        (
+            [[1, 17, 64, 48]],
+            {},
+            facts("person", tasks=("pose", "detection"), keypoints=17),
+            "pose",
+            {"format": "heatmaps"},
+        ),
+        (
+            [[1, 8, 8400]],
+            YOLO | {"task": "obb"},
+            facts("dog", "person", "traffic light", tasks=("oriented",)),
+            "oriented",
+            {"format": "ultralytics", "classes": [1, 0, 2]},
+        ),
+        (
+            [[1, 7, 8400]],
+            YOLO,
+            facts("person", tasks=("tracking",)),
+            "tracking",
+            {"decode": "ultralytics", "options": {"classes": [0]}},
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_the_task_follows_from_outputs_and_truth(
+    tmp_path: Path,
+    outputs: list[Any],
+    metadata: dict[str, str],
+    data: DataFacts,
+    task: str,
+    output: dict[str, Any],
 ) -> None:
-    """With the page that has a suite for it."""
-    shaped(tmp_path / "m.onnx", [[1, 56, 8400]], metadata={"task": named})
-    with pytest.raises(RecipeError) as caught:
-        guess(read_model(tmp_path / "m.onnx"), facts("a"))
-    assert f'write task = "{task}", as docs/' in caught.value.next_step
+    """Of one shape it is the task whose truth lies in the folder; the file's word comes first."""
+    shaped(tmp_path / "m.onnx", outputs, metadata=metadata)
+    result = guessed(tmp_path / "m.onnx", data)
+    assert (result.task, result.output) == (task, output)
+
+
+def test_an_input_that_an_output_feeds_is_a_state(tmp_path: Path) -> None:
+    """By type, shape and the likest name; what is left is the network's answer."""
+    clips_model(tmp_path / "m.onnx", states_first=True)
+    model = read_model(tmp_path / "m.onnx")
+    assert model.states == {"first_out": "first", "known_out": "known"}
+    assert [one.name for one in model.outputs] == ["scores"]
+    data = facts("brighter", "darker", tasks=("clip_classification",))
+    assert guessed(tmp_path / "m.onnx", data).task == "clip_classification"
 
 
 def test_options_decide(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from pytest_perfgate.cli.init_facts import TASKS
 from pytest_perfgate.errors import PerfgateError
 
 _ABOUT = """\
@@ -41,9 +42,10 @@ def add_command(commands: Any) -> None:
         "--data",
         type=Path,
         metavar="DIR",
-        help="images with COCO instances as JSON, a folder of images for each class, or images",
+        help="images and their truth as docs/own_model.md lists them (COCO's JSON, masks, DOTA's "
+        "text files, sequences, clips, a folder for each class), or images alone",
     )
-    init.add_argument("--task", choices=("classification", "detection"), help="default: guessed")
+    init.add_argument("--task", choices=TASKS, help="default: guessed")
     init.add_argument(
         "--decode", default="", metavar="DECODER", help="decoder of a detector (default: guessed)"
     )
@@ -82,7 +84,7 @@ def _own(arguments: argparse.Namespace) -> tuple[Path, list[Path]]:
     from pytest_perfgate import registry
     from pytest_perfgate.cli import init_suite, scaffold
     from pytest_perfgate.cli.init_data import read_data
-    from pytest_perfgate.cli.init_guess import Line, guess
+    from pytest_perfgate.cli.init_guess import Line, guess, named, wanted
     from pytest_perfgate.cli.init_model import read_model
     from pytest_perfgate.machine.fingerprint import this_machine
     from pytest_perfgate.registry import from_extra
@@ -99,7 +101,7 @@ def _own(arguments: argparse.Namespace) -> tuple[Path, list[Path]]:
     if not NAME.fullmatch(name):
         raise PerfgateError(f"{name!r} cannot be a suite's name", valid=NAME.pattern)
     model = read_model(arguments.model)
-    data = read_data(arguments.data)
+    data = named(read_data(arguments.data, wanted(model, arguments.task or "")), model)
     guesses = guess(model, data, arguments.task or "", arguments.decode)
     openvino = not from_extra("openvino", "openvino").missing
     draft = init_suite.draft(

@@ -9,15 +9,40 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pytest_perfgate import registry
-from pytest_perfgate.cli.init_data import CLASSIFICATION, DETECTION, DataFacts
+from pytest_perfgate.cli import init_forms
+from pytest_perfgate.cli.init_annotations import sigmas
+from pytest_perfgate.cli.init_data import LOOKED_FOR
 from pytest_perfgate.cli.init_decodings import Decoding, decodings, known_length, shape_text
+from pytest_perfgate.cli.init_facts import (
+    CLASSIFICATION,
+    CLIPS,
+    DETECTION,
+    INSTANCES,
+    ORIENTED,
+    PANOPTIC,
+    POSE,
+    SEGMENTATION,
+    TASKS,
+    TRACKING,
+    DataFacts,
+)
+from pytest_perfgate.cli.init_forms import Form
 from pytest_perfgate.cli.init_model import ModelFacts
 from pytest_perfgate.errors import RecipeError
 from pytest_perfgate.tasks.pixels.fitted_inputs import guessed
 
-_ULTRALYTICS = {"detect": DETECTION, "segment": DETECTION, "classify": CLASSIFICATION}
-_OTHER_TASKS = {"pose": ("pose", "pose"), "obb": ("oriented", "oriented_boxes")}
-"""Of Ultralytics' names: the task, and the page of the docs with a suite for it."""
+_ULTRALYTICS = {
+    "detect": DETECTION,
+    "segment": INSTANCES,
+    "classify": CLASSIFICATION,
+    "pose": POSE,
+    "obb": ORIENTED,
+    "semantic": SEGMENTATION,
+}
+"""Tasks by Ultralytics' names."""
+
+_BY_OUTPUTS = (CLIPS, CLASSIFICATION, DETECTION, INSTANCES, PANOPTIC, SEGMENTATION)
+"""Tasks that outputs alone tell, in this order; rotated boxes and keypoints look like classes."""
 
 _IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 _AROUND = {"resize": "letterbox", "pad_value": 114, "pad": "around"}
@@ -39,6 +64,7 @@ class Guess:
     Attributes:
         input, output: keys of `[suite.input]` and `[suite.output]`.
         unknown: what neither the file nor the data says, one sentence each.
+        shifts: whether the outputs have scores, whose shift can be budgeted.
     """
 
     task: str
@@ -46,6 +72,25 @@ class Guess:
     output: Mapping[str, Any]
     lines: tuple[Line, ...]
     unknown: tuple[str, ...]
+    shifts: bool = True
+
+
+def wanted(model: ModelFacts, task: str) -> str:
+    """The task that the user or the file names; "" where neither does."""
+    if task:
+        return task
+    return CLIPS if model.states else _ULTRALYTICS.get(model.task, "")
+
+
+def named(data: DataFacts, model: ModelFacts) -> DataFacts:
+    """A data set whose masks have ids without names has the network's."""
+    if SEGMENTATION not in data.tasks or not data.unknown:
+        return data
+    if len(model.names) >= len(data.classes):
+        return replace(data, classes=model.names, unknown=())
+    form = init_forms.form(SEGMENTATION, model, data)
+    count = max(len(data.classes), (form and form.classes) or 0)
+    return replace(data, classes=tuple(f"class {index}" for index in range(count)))
 
 
 def guess(model: ModelFacts, data: DataFacts, task: str = "", decode: str = "") -> Guess:
@@ -56,27 +101,78 @@ def guess(model: ModelFacts, data: DataFacts, task: str = "", decode: str = "") 
     """
     chosen, why = _task(model, data, task)
     lines = [Line("task", chosen, why)]
-    unknown: list[str] = []
+    unknown = list(data.unknown if data.scores(chosen) else ())
     if not data.scores(chosen):
         why = f"the data has no truth for {chosen}"
         lines.append(Line("scores", "agreement with the reference", why))
         data = replace(data, classes=())  # those of another task
-    if chosen == CLASSIFICATION:
+    shifts = True
+    if chosen in {CLASSIFICATION, CLIPS}:
         output = _classifier(model, data, lines, unknown)
         pixels = _classifier_pixels(model, lines, unknown)
+    elif chosen in {DETECTION, TRACKING}:
+        output, pixels = _detector(model, data, decode, lines, unknown)
     else:
-        decoding = _decoding(model, data, decode)
-        lines.append(Line("decoder", decoding.decoder, decoding.why))
-        output = {"decode": decoding.decoder, "options": dict(decoding.options)}
-        order = _order(model, data, decoding.classes, lines, unknown)
-        if order and decoding.decoder != "text_map":
-            output["options"]["classes"] = order
-        if not output["options"]:
-            del output["options"]
-        pixels = _detector_pixels(model, decoding.decoder, lines, unknown)
+        form = init_forms.form(chosen, model, data)
+        if form is None:
+            raise _fits_nothing(model, data)
+        output, shifts = _of_form(form, model, data, lines, unknown), form.scores
+        pixels = _form_pixels(form, model, lines, unknown)
+        if chosen == POSE and data.scores(POSE) and sigmas(data.keypoints):
+            unknown.append("the tolerance of each keypoint: set sigmas in [suite.data]")
+    for name, taker in model.states.items():
+        lines.append(Line("state", f"{name} to {taker}", "an output of the input's shape and type"))
     if model.others:
         pixels = {**pixels, "others": _others(model, lines, unknown)}
-    return Guess(chosen, pixels, output, tuple(lines), tuple(unknown))
+    return Guess(chosen, pixels, output, tuple(lines), tuple(unknown), shifts)
+
+
+def _detector(
+    model: ModelFacts, data: DataFacts, decode: str, lines: list[Line], unknown: list[str]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Keys of `[suite.output]` and `[suite.input]` of a detector, also before a tracker."""
+    decoding = _decoding(model, data, decode)
+    lines.append(Line("decoder", decoding.decoder, decoding.why))
+    output: dict[str, Any] = {"decode": decoding.decoder, "options": dict(decoding.options)}
+    order = _order(model, data, decoding.classes, lines, unknown)
+    if order and decoding.decoder != "text_map":
+        output["options"]["classes"] = order
+    if not output["options"]:
+        del output["options"]
+    return output, _detector_pixels(model, decoding.decoder, lines, unknown)
+
+
+def _of_form(
+    form: Form, model: ModelFacts, data: DataFacts, lines: list[Line], unknown: list[str]
+) -> dict[str, Any]:
+    output = dict(form.output)
+    lines.append(Line("output", str(next(iter(output.values()))), form.why))
+    unknown += form.unknown
+    if "keypoint" not in form.why:
+        order = _order(model, data, form.classes, lines, unknown)
+        if order and form.in_options:
+            output["options"] = {"classes": order}
+        elif order:
+            output["classes"] = order
+    return output
+
+
+def _form_pixels(
+    form: Form, model: ModelFacts, lines: list[Line], unknown: list[str]
+) -> dict[str, Any]:
+    pixels = _sized(model, 640 if form.pixels == "ultralytics" else 512, lines, unknown)
+    if model.image.kind == "uint8":
+        return pixels | _bytes(lines, unknown)
+    if form.pixels == "ultralytics":
+        lines.append(Line("pixels", "0 to 1, letterbox on grey 114", "usual for Ultralytics"))
+        return pixels | _AROUND | _opencv(unknown)
+    if form.pixels == "imagenet" and not model.normalises:
+        lines.append(Line("pixels", "ImageNet's mean and std", "usual, and the graph has none"))
+        unknown.append("mean and std of pixels: [suite.input] has ImageNet's")
+        return pixels | _IMAGENET
+    lines.append(Line("pixels", "0 to 1", "no other hint"))
+    unknown.append("mean and std of pixels, and whether pictures are letterboxed")
+    return pixels
 
 
 def _others(model: ModelFacts, lines: list[Line], unknown: list[str]) -> dict[str, Any]:
@@ -96,44 +192,54 @@ def _task(model: ModelFacts, data: DataFacts, task: str) -> tuple[str, str]:
     if task:
         return task, "--task"
     if model.task:
-        if model.task not in _ULTRALYTICS:
-            step = "--task detection scores the boxes of such a model alone"
-            if model.task in _OTHER_TASKS:
-                name, page = _OTHER_TASKS[model.task]
-                step = f'write task = "{name}", as docs/{page}.md shows; or {step}'
-            raise RecipeError(
-                f"the metadata says that the task is {model.task!r}",
-                where=str(model.file),
-                valid=", ".join(_ULTRALYTICS),
-                next_step=step,
-            )
-        return _ULTRALYTICS[model.task], f"the metadata says task = {model.task}"
-    first = model.shapes[0] if model.shapes else ()
-    if len(first) == 2 and len(model.shapes) == 1:
-        return CLASSIFICATION, f"one output {shape_text(first)}"
-    if decodings(model.shapes, model.names, len(data.classes)):
-        return DETECTION, f"outputs {' and '.join(map(shape_text, model.shapes))}"
-    raise _fits_nothing(model)
+        return _noted_task(model, data)
+    outputs = f"outputs {' and '.join(map(shape_text, model.shapes))}"
+    if len(model.shapes) == 1:
+        outputs = f"one output {shape_text(model.shapes[0])}"
+    for name in data.tasks:
+        if init_forms.fits(name, model, data):
+            return name, f"{outputs}, and the data has its truth"
+    for name in _BY_OUTPUTS:
+        if init_forms.fits(name, model, data):
+            return name, outputs
+    raise _fits_nothing(model, data)
 
 
-def _fits_nothing(model: ModelFacts) -> RecipeError:
-    outputs = ", ".join(map(str, model.outputs))
-    if len(model.shapes) == 1 and len(model.shapes[0]) == 4:
-        return RecipeError(
-            f"the outputs fit no task that init writes a suite for: {outputs}",
+def _noted_task(model: ModelFacts, data: DataFacts) -> tuple[str, str]:
+    """By the metadata of the file, and by what the data has the truth of.
+
+    Raises:
+        RecipeError: the metadata has a task that no suite is written for.
+    """
+    if model.task not in _ULTRALYTICS:
+        raise RecipeError(
+            f"the metadata says that the task is {model.task!r}",
             where=str(model.file),
-            valid="outputs of a classifier or a detector",
-            next_step='write task = "segmentation" for a class for each pixel, as '
-            "docs/segmentation.md shows; or --task detection --decode text_map",
+            valid=", ".join(_ULTRALYTICS),
+            next_step="--task TASK",
         )
+    task, why = _ULTRALYTICS[model.task], f"the metadata says task = {model.task}"
+    if task == DETECTION and data.scores(TRACKING):
+        return TRACKING, f"{why}, and the data has tracks"
+    if task == INSTANCES and data.scores(DETECTION) and not data.scores(INSTANCES):
+        return DETECTION, f"{why}, and the data has boxes without masks"
+    return task, why
+
+
+def _fits_nothing(model: ModelFacts, data: DataFacts) -> RecipeError:
+    outputs = ", ".join(map(str, model.outputs))
     return RecipeError(
-        f"the outputs fit no task: {outputs or 'none'}",
+        f"the outputs fit no task: {outputs or 'none'}; the data has the truth of: "
+        f"{', '.join(data.tasks) or f'no task, looked for {LOOKED_FOR}'}",
         where=str(model.file),
         valid="(N, C) of a classifier; of a detector (N, 4 + C, A), (N, A, 5 + C), (N, M, 6), "
         "(N, A, 4) and (N, A, C), (N, Q, C) and (N, Q, 4), (N, M, 5) and (N, M), (M, 7), or boxes, "
-        "labels and scores",
-        next_step="--task TASK, and for detection --decode DECODER; other outputs need a decoder "
-        "of your own",
+        "labels and scores; (N, C, h, w) of a segmenter; a table and prototypes (N, K, h, w), or "
+        "boxes, labels, scores and masks of instances; (N, Q, C) and (N, Q, h, w), or ids and a "
+        "table of panoptic segments; (N, 4 + C + 3K, A) or (N, K, h, w) of K keypoints; "
+        "(N, 4 + C + 1, A) of rotated boxes",
+        next_step=f"--task TASK ({', '.join(TASKS)}), and for detection --decode DECODER; other "
+        "outputs need a decoder of your own",
     )
 
 
@@ -143,7 +249,7 @@ def _decoding(model: ModelFacts, data: DataFacts, decode: str) -> Decoding:
         own = [fit for fit in fits if fit.decoder == decode]
         return own[0] if own else Decoding(decode, len(model.names) or None, "--decode")
     if not fits:
-        raise _fits_nothing(model)
+        raise _fits_nothing(model, data)
     best = fits[0]
     if best.decoder == "detr":
         # As many logits as categories: none of them is "no object".

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import SequenceMatcher
 from pathlib import Path
 
 from pytest_perfgate.errors import RecipeError
@@ -31,11 +32,13 @@ class ModelFacts:
         int8: the step that quantizes it, "" for none.
         image: its input of images.
         others: its further inputs.
-        outputs: in their order.
+        states: of a recurrent network, the input that takes each output to the next frame.
+        outputs: those that are no state, in their order.
         size: (height, width) of the input; None: any.
         batch: images in a batch; None: any.
         task: the task in the exporter's words, "" where the file does not say.
         names: of the network's classes, in its order; empty where the file does not say.
+        keypoints: how many an object has, and how many numbers each; None: the file does not say.
         normalises: whether the first operator on the input scales pixels.
         last: the operator that gives the first output.
     """
@@ -46,11 +49,13 @@ class ModelFacts:
     int8: str
     image: Tensor
     others: tuple[Tensor, ...]
+    states: Mapping[str, str]
     outputs: tuple[Tensor, ...]
     size: tuple[int, int] | None
     batch: int | None
     task: str
     names: tuple[str, ...]
+    keypoints: tuple[int, int] | None
     normalises: bool
     last: str
 
@@ -78,9 +83,11 @@ def read_model(file: Path) -> ModelFacts:
     try:
         header = reader(file)
         image = images_of(header.inputs)
-        others = tuple(tensor for tensor in header.inputs if tensor is not image)
+        states = _states([one for one in header.inputs if one is not image], header.outputs)
+        fed = [one for one in header.inputs if one.name not in states.values()]
+        others = tuple(tensor for tensor in fed if tensor is not image)
         declared = {tensor.name: guessed(tensor)[0] for tensor in others}
-        keys = fitted(Input.model_validate({"others": declared}), header.inputs)
+        keys = fitted(Input.model_validate({"others": declared}), fed)
     except RecipeError as error:
         raise error.at(str(file)) from None
     shape = image.shape or ("?",) * 4
@@ -92,14 +99,45 @@ def read_model(file: Path) -> ModelFacts:
         int8=header.int8,
         image=image,
         others=others,
-        outputs=header.outputs,
+        states=states,
+        outputs=tuple(one for one in header.outputs if one.name not in states),
         size=_size(sides, header.metadata),
         batch=shape[0] if isinstance(shape[0], int) else None,
         task=header.metadata.get("task", "")[:40],
         names=header.names,
+        keypoints=_keypoints(header.metadata),
         normalises=header.first in _NORMALISING,
         last=header.last,
     )
+
+
+def _states(others: Sequence[Tensor], outputs: Sequence[Tensor]) -> dict[str, str]:
+    """Of each output that is a state, the input of its type and shape whose name is likest."""
+    states: dict[str, str] = {}
+    for tensor in others:
+        like = [
+            one
+            for one in outputs
+            if one.name not in states and one.shape and (one.kind, one.shape) == _kind(tensor)
+        ]
+        if like and len(states) + 1 < len(outputs):  # one output is the network's answer
+            best = max(like, key=lambda one: SequenceMatcher(None, one.name, tensor.name).ratio())
+            states[best.name] = tensor.name
+    return states
+
+
+def _kind(tensor: Tensor) -> tuple[str, Shape | None]:
+    return tensor.kind, tensor.shape
+
+
+def _keypoints(metadata: Mapping[str, str]) -> tuple[int, int] | None:
+    """Of Ultralytics' exports: `kpt_shape`, such as [17, 3]."""
+    noted = literal(metadata.get("kpt_shape", ""))
+    if isinstance(noted, (list, tuple)) and len(noted) == 2:
+        count, numbers = noted
+        if isinstance(count, int) and numbers in (2, 3) and count > 0:
+            return count, numbers
+    return None
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pytest_perfgate.cli.init_data import CLASSIFICATION, DETECTION, DataFacts, Pictures
+from pytest_perfgate.cli.init_annotations import sigmas
+from pytest_perfgate.cli.init_facts import (
+    CLASSIFICATION,
+    CLIPS,
+    DETECTION,
+    INSTANCES,
+    ORIENTED,
+    PANOPTIC,
+    POSE,
+    SEGMENTATION,
+    TRACKING,
+    DataFacts,
+    Pictures,
+)
 from pytest_perfgate.cli.init_guess import Guess, Line
 from pytest_perfgate.cli.init_model import ModelFacts, beside
 
@@ -32,6 +45,27 @@ OF_EVERY_RECIPE = (
     'artifact_size = { regression = "2%" }',
 )
 """Budgets that no recipe is written without. `pytest-perfgate prove` shows what they see."""
+
+OF_FRAMES = (
+    'frame_latency_p50       = { regression = "10%" }',
+    'first_frame_latency_p50 = { regression = "20%" }',
+    'frame_throughput        = { regression = "20%" }',
+    *OF_EVERY_RECIPE[3:],
+)
+"""The same of tasks whose images are frames in their order."""
+
+_HEADLINE = {
+    CLASSIFICATION: "accuracy",
+    CLIPS: "accuracy",
+    DETECTION: "map",
+    INSTANCES: "mask_map",
+    ORIENTED: "map",
+    PANOPTIC: "pq",
+    POSE: "oks_map",
+    SEGMENTATION: "miou",
+    TRACKING: "hota",
+}
+"""The score of each task that a first suite is held to."""
 
 _USUAL_SHIFT = 0.1
 """The shift of scores from which a report names a recipe; half the scores rank as before."""
@@ -109,9 +143,12 @@ def draft(
     tables = [_suite_table(guess.task, named, model)]
     tables.append(_data_table(project, here, data, scored, guess.task, files, lines))
     tables += [_table(f"suite.{key}", getattr(guess, key)) for key in ("input", "output")]
-    scores = budgets(data, guess.task, scored, lines)
+    if model.states:
+        tables.append(_table("suite.state", model.states))
+    scores = budgets(data, guess.task, scored, lines, shifts=guess.shifts)
+    every = OF_FRAMES if guess.task in {CLIPS, TRACKING} else OF_EVERY_RECIPE
     root = "fp32" if model.runtime == "onnxruntime" else model.runtime
-    tables.append(_recipe(root, "", f'runtime = "{model.runtime}"', scores.reference))
+    tables.append(_recipe(root, "", f'runtime = "{model.runtime}"', (*scores.reference, *every)))
     if not model.int8:
         lines.append(Line("int8", "left out", f"no step quantizes {model.format}, or it is 8-bit"))
     elif data.calibration is not None:
@@ -120,11 +157,13 @@ def draft(
             step["reduce_range"] = True
             lines.append(Line("int8", "weights in 7 bits", "this CPU has AVX2 and no VNNI"))
         steps = f"steps   = [{_inline(step)}]"
-        tables.append(_recipe("int8", root, steps, scores.derived))
+        tables.append(_recipe("int8", root, steps, (*scores.derived, *every)))
     else:
         lines.append(Line("int8", "left out", "no image is left to calibrate with"))
     if openvino and model.runtime == "onnxruntime":
-        tables.append(_recipe("openvino", "fp32", 'runtime = "openvino"', scores.derived))
+        tables.append(
+            _recipe("openvino", "fp32", 'runtime = "openvino"', (*scores.derived, *every))
+        )
     head = (
         f"# Written by `pytest-perfgate init --model {_shown(model.file)}`. Keys: "
         "https://pypi.org/project/pytest-perfgate\n"
@@ -163,30 +202,45 @@ def _data_table(
 ) -> str:
     """The splits; a list becomes a file of the suite's folder."""
     rows = ["[suite.data]"]
-    known: dict[str, Any] = {"labels": False} if task == CLASSIFICATION and not scored else {}
-    splits: list[tuple[str, Pictures, dict[str, Any]]] = []
+    known = {"labels": False} if task in {CLASSIFICATION, CLIPS} and not scored else {}
+    splits: list[tuple[str, Pictures, Mapping[str, Any]]] = []
     if data.calibration is not None:
         splits.append(("calibration", data.calibration, known))
-    truth = known
-    if scored and task == DETECTION and data.annotations is not None:
-        truth = {"annotations": _path(project, here, data.annotations)}
-    splits.append(("validation", data.validation, truth))
+    truth = {
+        key: _path(project, here, value) if isinstance(value, Path) else value
+        for key, value in _truth(data, task).items()
+    }
+    splits.append(("validation", data.validation, truth if scored else known))
     for split, images, more in splits:
-        table: dict[str, Any] = {"images": _path(project, here, images.folder), **more}
+        table: dict[str, Any] = {images.key: _path(project, here, images.folder), **more}
         if not images.whole:
             table["list"] = f"{split}.txt"
             files[f"{split}.txt"] = "\n".join(images.names) + "\n"
         rows.append(f"{split:<11} = {_inline(table)}")
-        lines.append(Line(split, f"{len(images.names)} images", f"of {_shown(images.folder)}"))
+        lines.append(
+            Line(split, f"{len(images.names)} {images.key}", f"of {_shown(images.folder)}")
+        )
     return "\n".join(rows) + "\n"
 
 
-def budgets(data: DataFacts, task: str, scored: bool, lines: list[Line]) -> _Scores:
+def _truth(data: DataFacts, task: str) -> dict[str, Any]:
+    """Keys of the validation split beside its images."""
+    truth = dict(data.truth)
+    if task in {SEGMENTATION, ORIENTED}:
+        truth["classes"] = list(data.classes)
+    if task == POSE and (tolerances := sigmas(data.keypoints)):
+        truth["sigmas"] = tolerances
+    return truth
+
+
+def budgets(
+    data: DataFacts, task: str, scored: bool, lines: list[Line], *, shifts: bool = True
+) -> _Scores:
     """Budgets on scores that so many images can decide; notes of them go to `lines`."""
     from pytest_perfgate.stats import expected_change
     from pytest_perfgate.verdicts.evidence import Risk
 
-    images = len(data.validation.names)
+    images, unit = len(data.validation.names), data.validation.key
     alpha = 2 * Risk(fail=0.01).keep
     rounded = expected_change.rounded
     if not scored:
@@ -194,50 +248,45 @@ def budgets(data: DataFacts, task: str, scored: bool, lines: list[Line]) -> _Sco
             expected_change.agreement_floor(images, alpha) if images > 1 else 0.0, up=False
         )
         if floor < _WIDEST:
-            lines.append(Line("agreement", "left out", f"{images} images decide nothing useful"))
+            lines.append(Line("agreement", "left out", f"{images} {unit} decide nothing useful"))
             return _Scores((), ())
+        lines.append(Line("agreement", f"min {floor:g}", f"{images} {unit} can decide it"))
+        held = (f"agreement     = {{ min = {floor:g} }}",)
+        if not shifts:
+            return _Scores((), held)
         shift = rounded(expected_change.shift_ceiling(images, alpha), up=True)
-        lines.append(Line("agreement", f"min {floor:g}", f"{images} images can decide it"))
-        lines.append(Line("score_shift", f"max {shift:g}", f"{images} images can decide it"))
-        return _Scores(
-            (),
-            (
-                f"agreement     = {{ min = {floor:g} }}",
-                f"score_shift   = {{ max = {shift:g} }}",
-            ),
-        )
-    metric = "map" if task == DETECTION else "accuracy"
+        lines.append(Line("score_shift", f"max {shift:g}", f"{images} {unit} can decide it"))
+        return _Scores((), (*held, f"score_shift   = {{ max = {shift:g} }}"))
+    metric = _HEADLINE[task]
     if data.objects is not None:
         smallest = expected_change.precision_drop(data.objects[:_SIMULATED], alpha)
     else:
         smallest = expected_change.share_drop(images, alpha)
     drop = max(_USUAL_DROP, rounded(smallest, up=True))
     if drop > _WIDEST:
-        why = f"the smallest that {images} images can decide is {drop:g}: add validation images"
+        why = f"the smallest that {images} {unit} can decide is {drop:g}: add validation {unit}"
         lines.append(Line(metric, "no budget", why))
         return _Scores((), ())
     why = (
-        f"the smallest that {images} images can decide"
+        f"the smallest that {images} {unit} can decide"
         if drop > _USUAL_DROP
-        else f"usual for 8 bits, and {images} images can decide it"
+        else f"usual for 8 bits, and {images} {unit} can decide it"
     )
     lines.append(Line(f"{metric} drop", f"{drop:g}", why))
+    reference = (f"{metric:<13} = {{ regression = {drop:g} }}",)
+    derived = (f"{metric:<13} = {{ drop = {drop:g} }}",)
+    if not shifts:
+        return _Scores(reference, derived)
     ceiling = rounded(expected_change.shift_ceiling(images, alpha), up=True)
     shift = max(_USUAL_SHIFT, ceiling)
-    return _Scores(
-        (f"{metric:<13} = {{ regression = {drop:g} }}",),
-        (
-            f"{metric:<13} = {{ drop = {drop:g} }}",
-            f"score_shift   = {{ max = {shift:g} }}",
-        ),
-    )
+    return _Scores(reference, (*derived, f"score_shift   = {{ max = {shift:g} }}"))
 
 
-def _recipe(name: str, parent: str, line: str, scores: tuple[str, ...]) -> str:
+def _recipe(name: str, parent: str, line: str, limits: tuple[str, ...]) -> str:
     rows = ["[[recipe]]", f'name    = "{name}"']
     if parent:
         rows.append(f'from    = "{parent}"')
-    rows += [line, "[recipe.budgets]", *scores, *OF_EVERY_RECIPE]
+    rows += [line, "[recipe.budgets]", *limits]
     return "\n".join(rows) + "\n"
 
 
