@@ -8,11 +8,18 @@ import hashlib
 import json
 import os
 import secrets
+import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from pytest_perfgate.errors import PerfgateError
+
+ZIP_ERRORS = (zipfile.BadZipFile, RuntimeError, EOFError, zlib.error)
+"""What `zipfile` raises for a damaged archive. RuntimeError stands for flags and versions that it
+does not know (NotImplementedError), and for a password.
+"""
 
 
 def put(file: Path, content: str | bytes) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from pytest_perfgate.errors import FetchError
+from pytest_perfgate.files import ZIP_ERRORS
 from pytest_perfgate.locations.cache import free_space
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
@@ -49,7 +50,7 @@ def unpack(archive: Path, into: Path) -> None:
                     content = tar.extractfile(entry) if entry.isfile() else None
                     if content is not None:
                         _write(content, target)
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, NotImplementedError, RuntimeError) as e:
+    except (*ZIP_ERRORS, tarfile.TarError) as e:
         raise FetchError(
             f"the archive is broken: {e}", where=archive.name, valid=", ".join(SUFFIXES)
         ) from e

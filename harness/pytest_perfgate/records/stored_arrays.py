@@ -7,6 +7,8 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from pytest_perfgate.files import ZIP_ERRORS
+
 if TYPE_CHECKING:
     from zipfile import ZipFile, ZipInfo
 
@@ -39,7 +41,7 @@ def stored_arrays(source: Path | BinaryIO) -> dict[str, Any]:
             source.seek(0)
         with np.load(source, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
-    except zipfile.BadZipFile as error:
+    except ZIP_ERRORS as error:
         raise ValueError(f"no arrays of numpy: {error}") from error
 
 

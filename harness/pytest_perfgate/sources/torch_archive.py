@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pytest_perfgate.errors import RecipeError
+from pytest_perfgate.files import ZIP_ERRORS
 
 LARGEST_TEXT = 256 * 2**20
 """Bytes of one text; a graph of thousands of operators has a few million."""
@@ -37,7 +38,7 @@ class Archive:
             if info.file_size > LARGEST_TEXT:
                 raise RecipeError(f"{name!r} in the archive has {info.file_size:,} bytes")
             return self._opened.read(info)
-        except (KeyError, zipfile.BadZipFile, OSError, ValueError) as error:
+        except (*ZIP_ERRORS, KeyError, OSError, ValueError) as error:
             raise RecipeError(f"{name!r} in the archive cannot be read: {error}") from error
 
     @property
@@ -62,7 +63,8 @@ def opened(file: Path) -> Iterator[Archive | None]:
         yield None
         return
     try:
-        with zipfile.ZipFile(file) as archive:
-            yield Archive(archive)
-    except zipfile.BadZipFile as error:
+        archive = zipfile.ZipFile(file)
+    except ZIP_ERRORS as error:
         raise RecipeError(f"the archive is damaged: {error}") from error
+    with archive:
+        yield Archive(archive)

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from pytest_perfgate.errors import RecipeError
+from pytest_perfgate.files import ZIP_ERRORS
 from pytest_perfgate.inputs import Tensor
 from pytest_perfgate.sources.torch_archive import Archive
 
@@ -190,7 +191,7 @@ def _check_pickle(name: str, content: bytes) -> None:
                 allowed = opcode.name != "GLOBAL" or _PICKLED.fullmatch(str(argument))
                 if opcode.name in _OPCODES or not allowed:
                     _refuse(f"pickles {argument or opcode.name!r} in {name!r}")
-    except (zipfile.BadZipFile, ValueError, pickle.UnpicklingError, OSError) as error:
+    except (*ZIP_ERRORS, ValueError, pickle.UnpicklingError, OSError) as error:
         raise RecipeError(f"{name!r} in the archive is damaged: {error}") from error
 
 
