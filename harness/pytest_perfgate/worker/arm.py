@@ -32,14 +32,8 @@ from pytest_perfgate.records.yardsticks import LENGTHS, SHORTEST, column
 from pytest_perfgate.registry import derived, resolve
 from pytest_perfgate.runtimes import DEVICE_UUID, InferenceSession
 from pytest_perfgate.worker import device_yardstick, yardstick
-from pytest_perfgate.worker.protocol import (
-    ARM_MESSAGES,
-    ArmFinished,
-    ArmMessage,
-    ArmReady,
-    ArmSpec,
-    RecipeWork,
-)
+from pytest_perfgate.worker.arm_messages import ARM_MESSAGES, ArmFinished, ArmMessage, ArmReady
+from pytest_perfgate.worker.protocol import ArmSpec, RecipeWork
 from pytest_perfgate.workloads import Work, WorkContext, Workload, placement
 from pytest_perfgate.workloads.evaluated_outputs import EvaluatedOutputs
 from pytest_perfgate.workloads.images import Images

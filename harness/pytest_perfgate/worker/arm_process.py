@@ -21,15 +21,12 @@ from pytest_perfgate.machine.pipes import PipeClosed, PipeReader, PipeSilent, wr
 from pytest_perfgate.machine.processes import Forked, last_words, obituary
 from pytest_perfgate.runtimes import on_device
 from pytest_perfgate.worker.arm import STAGES, TIMES, TURN, answer, serve
+from pytest_perfgate.worker.arm_messages import ARM_MESSAGES, ArmFinished, ArmMessage, ArmReady
 from pytest_perfgate.worker.failures import failure
 from pytest_perfgate.worker.protocol import (
-    ARM_MESSAGES,
     JOBS,
     ArmFailed,
-    ArmFinished,
     ArmJob,
-    ArmMessage,
-    ArmReady,
     ArmSpec,
     Failed,
     LaunchJob,

@@ -12,9 +12,9 @@ import sys
 from typing import NoReturn
 
 from pytest_perfgate.machine.pipes import PipeClosed, PipeReader, write_whole
+from pytest_perfgate.worker.arm_messages import ARM_MESSAGES
 from pytest_perfgate.worker.failures import failure
 from pytest_perfgate.worker.protocol import (
-    ARM_MESSAGES,
     JOBS,
     MESSAGES,
     PLANS,

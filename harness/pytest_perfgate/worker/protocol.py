@@ -336,35 +336,6 @@ class ArmFailed:
     failure: Failed
 
 
-@dataclass(frozen=True)
-class ArmReady:
-    """The first line of an arm: it has loaded what it measures.
-
-    Attributes:
-        load_time, pace: seconds; `pace` is its fastest turn before the rounds.
-        columns: names of the values of a sample, in order.
-        processes: ids of the processes that it works in besides its own.
-        fixed_batch: the only batch that its artifact takes; 0: any.
-    """
-
-    load_time: float
-    facts: dict[str, Any]
-    columns: tuple[str, ...]
-    processes: tuple[int, ...] = ()
-    pace: float = 0.0
-    fixed_batch: int = 0
-
-
-@dataclass(frozen=True)
-class ArmFinished:
-    """The last line of an arm: bytes or None, tracers at work in it, and metrics not measured."""
-
-    peak_memory: int | None
-    device_memory: int | None = None
-    instruments: tuple[str, ...] = ()
-    unmeasured: dict[str, str] = field(default_factory=dict)
-
-
 Work = PrepareJob | CompareJob | ParityJob | GrowthJob | ProfileJob | LaunchJob | ArmJob
 Message = (
     WorkProgress
@@ -379,14 +350,12 @@ Message = (
     | ArmMeasured
     | ArmFailed
 )
-ArmMessage = ArmReady | ArmFinished | Failed
 
 Send = Callable[[Message], None]
 
 JOBS = Vocabulary[Work](get_args(Work))
 PLANS = Vocabulary[LaunchPlan]([LaunchPlan])
 MESSAGES = Vocabulary[Message](get_args(Message))
-ARM_MESSAGES = Vocabulary[ArmMessage](get_args(ArmMessage))
 
 
 def worker_command(python: str, job_fd: int, message_fd: int, *, keeper: bool = True) -> list[str]:
