@@ -135,8 +135,29 @@ def test_failures_are_an_error_unless_they_are_allowed() -> None:
         assert values["error_rate"] == pytest.approx(2 / 40)
 
 
+def test_a_late_run_is_repeated_at_other_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two requests that are due at once are so again, at the same times. Who waits for the values
+    hears how many runs were repeated, and why.
+    """
+    schedules: list[tuple[float, ...]] = []
+    arrivals = serving_endpoint.poisson_arrivals
+
+    def noted(rate: float, count: int, seed: int) -> Any:
+        schedule = arrivals(rate, count, seed)
+        schedules.append(tuple(schedule))
+        return schedule
+
+    monkeypatch.setattr(serving_endpoint, "poisson_arrivals", noted)
+    monkeypatch.setattr(Watch, "is_late", False)
+    monkeypatch.setattr(LoadRun, "too_late", lambda *_: "" if len(schedules) > 2 else "it was late")
+    with measured(Mode(), scenario="server", rate=200.0, requests=10) as (work, values, _):
+        assert not math.isnan(values["request_latency_p50"])
+        assert work.repeated == (2, "it was late")
+        assert len({*schedules}) == len(schedules) == 3
+
+
 def test_a_late_generator_measures_nothing_of_its_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After three tries; nor an error rate, for short runs follow. The reason is given."""
+    """After five tries; nor an error rate. The reason is given."""
     tries: list[float | None] = []
     monkeypatch.setattr(LoadRun, "too_late", lambda _, limit: tries.append(limit) or "it was late")
     options = {"scenario": "server", "rate": 200.0, "requests": 10, "latency_limit": "20 ms"}
@@ -145,14 +166,19 @@ def test_a_late_generator_measures_nothing_of_its_run(monkeypatch: pytest.Monkey
         assert math.isnan(values["request_throughput"])
         assert math.isnan(values["error_rate"])
         assert values["time_to_first_response"] > 0
-        assert work.unmeasured["error_rate"].startswith("it was late; ")
-        assert work.unmeasured["request_latency_p50"].startswith("it was late; ")
-        assert tries == [0.02] * 3
-        # One run without times is enough: no other of the launch is tried three times.
-        monkeypatch.setattr(LoadRun, "too_late", lambda *_: "")
-        following = dict(zip(work.columns, work.sample(1), strict=True))
-        assert math.isnan(following["request_latency_p50"])
-        assert math.isnan(following["error_rate"])
+        assert work.unmeasured["error_rate"].startswith("it was late, in each of 5 runs; ")
+        assert work.unmeasured["request_latency_p50"].startswith("it was late, in each of 5 runs; ")
+        assert tries == [0.02] * 5
+        assert work.repeated[0] == 4
+
+
+def test_a_late_run_ends_when_it_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two of 100 requests that were late are too many: the others are not sent."""
+    monkeypatch.setattr(serving_endpoint, "allowed_lag", lambda _: -1.0)
+    monkeypatch.setattr(LoadRun, "too_late", lambda *_: "it was late")
+    mode = Mode()
+    with measured(mode, scenario="server", rate=200.0, requests=100):
+        assert mode.count < 1 + 30 + 5 * 30
 
 
 @pytest.mark.usefixtures("never_late")

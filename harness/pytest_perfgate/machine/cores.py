@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pytest_perfgate.machine.cpu_sensors import core_folders
+from pytest_perfgate.machine.process_sessions import processes_of_session
 
 _SYSTEM = "sys/devices/system/cpu"
 
@@ -36,14 +37,10 @@ def cores_of_session(leader: int) -> set[int]:
     if not hasattr(os, "sched_getaffinity"):
         return set()
     cores: set[int] = set()
-    for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError, ValueError, IndexError):
-            # Behind the name, which may hold anything: state, parent, group, session.
-            fields = (process / "stat").read_text(errors="replace").rpartition(")")[2].split()
-            if int(fields[3]) != leader:
-                continue
+    for process in processes_of_session(leader):
+        with contextlib.suppress(OSError):  # it ended meanwhile
             for thread in (process / "task").iterdir():
-                with contextlib.suppress(OSError):  # it ended meanwhile
+                with contextlib.suppress(OSError):
                     cores |= os.sched_getaffinity(int(thread.name))
     return cores
 

@@ -6,14 +6,16 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from pytest_perfgate import registry
 from pytest_perfgate.building import cache_access
 from pytest_perfgate.machine.conditions import Conditions
 from pytest_perfgate.machine.cores import measuring_places, usable_cores
 from pytest_perfgate.machine.cpu_quota import busy_cores
 from pytest_perfgate.machine.held_folders import held_folder
+from pytest_perfgate.measure.arm_notes import ArmNotes
 from pytest_perfgate.measure.preparation import Arm, Jobs, Preparation, PreparedArm, Progress
 from pytest_perfgate.measure.worker_pool import Ended, Job, Pool
 from pytest_perfgate.measure.workplace import ThisHost, Workplace
@@ -25,7 +27,7 @@ from pytest_perfgate.records.profile import Profile
 from pytest_perfgate.records.recipe_record import Failure, RecipeRecord
 from pytest_perfgate.records.recipe_spec import spec_of
 from pytest_perfgate.records.settings import Settings
-from pytest_perfgate.runtimes import on_device, uuids_of
+from pytest_perfgate.runtimes import Runtime, on_device, uuids_of
 from pytest_perfgate.suite.preloads import preloads
 from pytest_perfgate.worker.protocol import (
     YARDSTICK,
@@ -87,7 +89,7 @@ class Bench(contextlib.ExitStack):
         self._resident: dict[str, int | None] = {}
         self._profiles: dict[str, Profile] = {}
         self._unmeasured: dict[str, dict[str, str]] = {}
-        self._instruments: dict[str, set[str]] = {}
+        self._arm_notes = ArmNotes()
         self.yardsticks = Yardsticks()
         self.conditions: list[Conditions] = []
         self._count, self._start = 0, 0.0
@@ -138,16 +140,14 @@ class Bench(contextlib.ExitStack):
         return (
             *filter(None, [self._access]),
             *self._preparation.notes,
-            *self._suspects(),
+            *self._arm_notes.lines(self._names),
             *self.yardsticks.notes,
         )
 
-    def _suspects(self) -> Iterator[str]:
-        """What slows processes down and could not be kept out of those of the arms."""
-        for instrument, labels in self._instruments.items():
-            recipes = {self._arms[label].recipe.name for label in labels if label in self._arms}
-            names = ", ".join(sorted(recipes)) or YARDSTICK
-            yield f"suspect: {instrument} was at work in the measured processes of {names}"
+    def _names(self, labels: Iterable[str]) -> str:
+        """The recipes of some arms."""
+        recipes = {self._arms[label].recipe.name for label in labels if label in self._arms}
+        return ", ".join(sorted(recipes)) or YARDSTICK
 
     def alive(self, labels: Iterable[str]) -> list[str]:
         """Those of the arms that can still be measured."""
@@ -197,7 +197,11 @@ class Bench(contextlib.ExitStack):
         if not live:
             return
         self._start = self._start or time.monotonic()
-        wanted = tuple(label for label in live if peaks is None or label in peaks)
+        wanted = tuple(
+            label
+            for label in live
+            if (peaks is None or label in peaks) and not self._at_endpoint(label)
+        )
         self._pool.hold(self._launch_job(live, wanted, ahead=False))
         plan = LaunchPlan(
             # Each yardstick takes its turns alone: it is compared with nothing of its launch.
@@ -218,6 +222,12 @@ class Bench(contextlib.ExitStack):
             self._pool.hold(self._launch_job(live, wanted, ahead=self._may_load_ahead(live)))
         for _, event in events:
             self._hear(event, live, note)
+
+    def _at_endpoint(self, label: str) -> bool:
+        """Whether a server infers: its memory is read where its turns are timed."""
+        name = self._arms[label].recipe.runtime.name
+        runtime: Runtime = registry.find(registry.RUNTIMES, name)
+        return runtime.endpoint
 
     def _may_load_ahead(self, labels: Sequence[str]) -> bool:
         """Not on a device: loading would take it from the arms that are measured on it now."""
@@ -348,8 +358,7 @@ class Bench(contextlib.ExitStack):
                     if not ours or ours[-1].index < self._count - 1:
                         self._preparation.ended(name, "measure", event, False)
         elif isinstance(event, ArmMeasured):
-            for instrument in event.instruments:
-                self._instruments.setdefault(instrument, set()).add(event.label)
+            self._arm_notes.hear(event)
             if not self.yardsticks.hears(event):
                 self._launches.setdefault(event.label, []).append(event.launch)
                 self._facts[event.label] = event.facts

@@ -128,6 +128,12 @@ class InferenceSession(ABC):
         """Peak memory of the runtime's allocator on the device, in bytes. Default: None."""
         return None
 
+    def peak_server_memory(self) -> int | None:
+        """Peak resident memory of the server that the session started, in bytes. Default: None, it
+        started none.
+        """
+        return None
+
     def flush_cache(self) -> bool:
         """Evict everything from the device's L2 cache, and wait for it. Default: False, there is
         no such cache.

@@ -46,6 +46,12 @@ class EndpointSession(InferenceSession):
             RuntimeFault: it cannot be read, or an output is missing.
         """
 
+    def held_by_server(self) -> int | None:
+        """Resident memory now of the server that it started, without pages of files, in bytes.
+        Default: None, it started none.
+        """
+        return None
+
     @abstractmethod
     def words(self, text: str) -> str:
         """An endpoint's words as they may be repeated: without credentials."""

@@ -239,6 +239,16 @@ class ServedSession(EndpointSession):
     """What to do where the server has nothing of that name."""
 
     @override
+    def peak_server_memory(self) -> int | None:
+        """See `InferenceSession.peak_server_memory`."""
+        return None if self._server is None else self._server.peak_memory()
+
+    @override
+    def held_by_server(self) -> int | None:
+        """See `EndpointSession.held_by_server`."""
+        return None if self._server is None else self._server.held_memory()
+
+    @override
     def close(self) -> None:
         """Ends the server that it started."""
         if self._server is not None:

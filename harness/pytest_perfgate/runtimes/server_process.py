@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 from pytest_perfgate.errors import RuntimeFault
 from pytest_perfgate.machine.cores import cores_of_session, usable_cores
+from pytest_perfgate.machine.process_sessions import held_by_session, peak_of_session
 from pytest_perfgate.machine.processes import obituary
 
 _PORT = re.compile(r"\{(port\w*)\}")
@@ -147,6 +148,14 @@ class ServerProcess:
             next_step="tell it how many threads to start: ONNX Runtime by itself puts one on each "
             "core of the machine (intra_op_num_threads)",
         )
+
+    def peak_memory(self) -> int | None:
+        """The sum of its processes' peaks, in bytes; None: unknown."""
+        return peak_of_session(self._process.pid)
+
+    def held_memory(self) -> int | None:
+        """What its processes hold now, in bytes; None: unknown."""
+        return held_by_session(self._process.pid)
 
     def last_words(self) -> str:
         """The end of its log, for a message; "" where it wrote nothing."""

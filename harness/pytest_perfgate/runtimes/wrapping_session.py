@@ -58,6 +58,11 @@ class WrappingSession(InferenceSession):
         return self._session.peak_device_memory()
 
     @override
+    def peak_server_memory(self) -> int | None:
+        """See `InferenceSession.peak_server_memory`."""
+        return self._session.peak_server_memory()
+
+    @override
     def flush_cache(self) -> bool:
         """See `InferenceSession.flush_cache`."""
         return self._session.flush_cache()

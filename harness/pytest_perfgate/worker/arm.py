@@ -95,6 +95,7 @@ def serve(arm: ArmSpec, images: Sequence[Any], turns: int, answers: int) -> None
             tuple(visit.processes),
             visit.pace,
             visit.fixed_batch,
+            visit.runs,
         ),
     )
     packed = answer(len(visit.columns))
@@ -118,7 +119,12 @@ def serve(arm: ArmSpec, images: Sequence[Any], turns: int, answers: int) -> None
         else:
             break
     finished = ArmFinished(
-        visit.peak_memory(), visit.peak_device_memory(), instruments(), visit.unmeasured()
+        visit.peak_memory(),
+        visit.peak_device_memory(),
+        instruments(),
+        visit.unmeasured(),
+        visit.peak_server_memory(),
+        visit.repeated(),
     )
     visit.conclude()
     _say(answers, finished)
@@ -142,6 +148,7 @@ class _Visit:
     load_time = 0.0
     pace = 0.0
     fixed_batch = 0
+    runs = 0
     columns: tuple[str, ...] = STAGES
     processes: Sequence[int] = ()
 
@@ -167,9 +174,17 @@ class _Visit:
         """The allocator's own word, in bytes; None where it has none."""
         return None
 
+    def peak_server_memory(self) -> int | None:
+        """Of the server that its session started, in bytes; None where it started none."""
+        return None
+
     def unmeasured(self) -> dict[str, str]:
         """Why metrics of the workload have no value, by their names."""
         return {}
+
+    def repeated(self) -> tuple[int, str]:
+        """Runs that were repeated, and why the last of them was."""
+        return 0, ""
 
     def conclude(self) -> None:
         """Looks at all turns together, at the end; raises what is wrong with them."""
@@ -226,6 +241,7 @@ class _RecipeVisit(_Visit):
         spec = work.suite.recipes[work.recipe].workload
         workload: Workload = registry.find(registry.WORKLOADS, spec.name)
         options = workload.Options.model_validate(dict(spec.options))
+        self.runs = workload.runs
         self._check = _check(work, images)
         context = _context(work, images, self._check)
         self._begin()
@@ -250,8 +266,8 @@ class _RecipeVisit(_Visit):
         self._grown = process_memory.grown()
 
     def _settle(self, images: Sequence[Any]) -> float:  # noqa: ARG002 - the memory's looks at them
-        """Turns before the first that counts; seconds of the fastest."""
-        return _warm(self.sample, WARM_UP)
+        """Turns before the first that counts; seconds of the fastest. A run warms up by itself."""
+        return 0.0 if self.runs else _warm(self.sample, WARM_UP)
 
     def sample(self, number: int) -> Sequence[float]:
         return self._work.sample(number)
@@ -269,8 +285,15 @@ class _RecipeVisit(_Visit):
         own, others = self._grown(), self._work.peak_memory()
         return None if own is None or others is None else own + others
 
+    def peak_server_memory(self) -> int | None:
+        session = self._work.session
+        return None if session is None else session.peak_server_memory()
+
     def unmeasured(self) -> dict[str, str]:
         return dict(self._work.unmeasured)
+
+    def repeated(self) -> tuple[int, str]:
+        return self._work.repeated
 
     def conclude(self) -> None:
         self._check.conclude()
@@ -284,6 +307,9 @@ class _MemoryVisit(_RecipeVisit):
         self._grown = process_memory.grown_beside_libraries()
 
     def _settle(self, images: Sequence[Any]) -> float:
+        if self.runs:  # one comes by many images
+            self.sample(WARM_UP)
+            return 0.0
         for number in range(WARM_UP, WARM_UP + _MEMORY_TURNS):
             self.sample(number)
         for number in _of_other_sizes(images):

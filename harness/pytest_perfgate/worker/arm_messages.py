@@ -18,6 +18,7 @@ class ArmReady:
         columns: names of the values of a sample, in order.
         processes: ids of the processes that it works in besides its own.
         fixed_batch: the only batch that its artifact takes; 0: any.
+        runs: timed turns of a launch, see `Workload.runs`.
     """
 
     load_time: float
@@ -26,16 +27,27 @@ class ArmReady:
     processes: tuple[int, ...] = ()
     pace: float = 0.0
     fixed_batch: int = 0
+    runs: int = 0
 
 
 @dataclass(frozen=True)
 class ArmFinished:
-    """The last line of an arm: bytes or None, tracers at work in it, and metrics not measured."""
+    """The last line of an arm.
+
+    Attributes:
+        peak_memory, device_memory: bytes; None: unknown.
+        server_memory: peak of the server that its session started, bytes; None: it started none.
+        instruments: tracers at work in it.
+        unmeasured: metrics without a value, with the reason.
+        repeated: see `Work.repeated`.
+    """
 
     peak_memory: int | None
     device_memory: int | None = None
     instruments: tuple[str, ...] = ()
     unmeasured: dict[str, str] = field(default_factory=dict)
+    server_memory: int | None = None
+    repeated: tuple[int, str] = (0, "")
 
 
 ArmMessage = ArmReady | ArmFinished | Failed

@@ -45,6 +45,7 @@ class HeldArm:
         batch_size: images in one of its batches.
         fixed_batch: the only batch that its artifact takes; 0: any.
         pace: seconds of its fastest turn before the rounds.
+        runs: timed turns of a launch, see `Workload.runs`.
         cores_yardstick: whether it is that of the cores.
         rounds, times: number and values of each timed turn.
     """
@@ -58,6 +59,7 @@ class HeldArm:
     fixed_batch: int = 0
     cores_yardstick: bool = False
     pace: float = 0.0
+    runs: int = 0
     load_time: float = 0.0
     facts: dict[str, Any] = field(default_factory=dict)
     columns: tuple[str, ...] = STAGES
@@ -71,6 +73,7 @@ class HeldArm:
     device_memory_process: int | None = None
     instruments: tuple[str, ...] = ()
     unmeasured: dict[str, str] = field(default_factory=dict)
+    repeated: tuple[int, str] = (0, "")
 
     @property
     def pids(self) -> tuple[int, ...]:
@@ -130,7 +133,7 @@ def hear_ready(arm: HeldArm, silence: float) -> None:
         raise ArmDied(_failed(message))
     arm.load_time, arm.facts = message.load_time, message.facts
     arm.columns, arm.processes, arm.pace = message.columns, message.processes, message.pace
-    arm.fixed_batch = message.fixed_batch
+    arm.fixed_batch, arm.runs = message.fixed_batch, message.runs
 
 
 def finish(arm: HeldArm, turn: bytes, silence: float) -> ArmFinished:

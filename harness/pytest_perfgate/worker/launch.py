@@ -91,7 +91,9 @@ def launch(job: LaunchJob, read_plan: Callable[[], LaunchPlan], send: Send) -> N
                 arm.resident = last.peak_memory
                 arm.device_memory_allocator = last.device_memory
                 arm.instruments = last.instruments
-                arm.unmeasured = last.unmeasured
+                arm.unmeasured, arm.repeated = last.unmeasured, last.repeated
+                if last.server_memory is not None:
+                    peaks.sizes[arm.label] = last.server_memory
         for arm in live:
             measured = _measured(arm, job, plan, devices)
             launch_of_arm = peaks.beside(measured.launch, arm)
@@ -241,4 +243,6 @@ def _measured(
         energies=tuple(float(f"{joules:.6g}") for joules in arm.energies),
     )
     missing = _unmeasured(arm, devices) | arm.unmeasured
-    return ArmMeasured(arm.label, measured, arm.facts, missing, arm.instruments)
+    return ArmMeasured(
+        arm.label, measured, arm.facts, missing, arm.instruments, repeated=arm.repeated
+    )

@@ -318,6 +318,7 @@ class ArmMeasured:
         unmeasured: metrics without a value, with the reason.
         resident: the most bytes that became resident while its turns were timed; None: unknown.
         instruments: tracers and the like at work in its process, in words.
+        repeated: runs that were repeated, and why the last of them was.
     """
 
     label: str
@@ -326,6 +327,7 @@ class ArmMeasured:
     unmeasured: dict[str, str]
     instruments: tuple[str, ...] = ()
     resident: int | None = None
+    repeated: tuple[int, str] = (0, "")
 
 
 @dataclass(frozen=True)

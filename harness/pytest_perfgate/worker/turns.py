@@ -6,6 +6,9 @@ random order. A launch visits its blocks again and again, some rounds at a time;
 visit is not timed, because the blocks before it have left the caches to it, and how many they are
 must not matter. An arm may be in several blocks. Blocked turns, which a suite may ask for, are the
 same visits with each arm's turns in a row.
+
+An arm whose turn is a run of its own (`Workload.runs`) has few turns in a launch. Blocks with such
+arms that share one are joined, so that it has its turns once, beside all that it is compared with.
 """
 
 from __future__ import annotations
@@ -67,20 +70,26 @@ class Turns:
         """A turn of every arm that counts for nothing."""
         for arm in self._drawn(self._live):
             with failing(arm, self._live, self._send):
-                take_turn(arm, SAMPLE, 0, self._silence)
+                take_turn(arm, SAMPLE, WARM_UP if arm.runs else 0, self._silence)
 
     def visits(self, sensors: Sensors, devices: Devices) -> list[Span]:
         """All visits of all blocks; gives when each of their rounds was."""
         spans: list[Span] = []
         visit = self._visit_blocked if self._plan.turns == BLOCKED else self._visit
-        start = time.monotonic()
-        blocks = self._plan.blocks
+        runs, blocks = self._with_runs()
         visits = math.ceil(self._plan.rounds / ROUNDS)
         # Each launch goes on where the one before it ended: one comes by a part of the images, and
         # a change may slow down few of them. Warm-ups have the numbers from `WARM_UP` on.
-        turns = visits * len(blocks) * ROUNDS
+        turns = visits * len(self._plan.blocks) * ROUNDS
         first = self._launch * turns % max(1, WARM_UP - turns) // ROUNDS * ROUNDS
-        for number in range(visits):
+        for number, arms in enumerate(self._order.sample(runs, len(runs)), 1):
+            spans += self._run(arms, first)
+            first += ROUNDS
+            sensors.look()
+            devices.look()
+            self._say(number, len(runs))
+        start = time.monotonic()
+        for number in range(visits if blocks else 0):
             if number >= _FEW_VISITS and time.monotonic() - start > self._plan.seconds:
                 break
             # Drawn anew each time: what runs at a fixed period on this machine then meets all
@@ -96,6 +105,36 @@ class Turns:
             sensors.look()
             devices.look()
             self._say(number + 1, visits)
+        return spans
+
+    def _with_runs(self) -> tuple[list[list[HeldArm]], list[tuple[str, ...]]]:
+        """The joined blocks of arms that have runs, and the other blocks."""
+        joined: list[set[str]] = []
+        others = []
+        runs = {arm.label for arm in self._live if arm.runs}
+        for block in self._plan.blocks:
+            if runs.isdisjoint(block):
+                others.append(block)
+                continue
+            apart = [group for group in joined if group.isdisjoint(block)]
+            beside = [group for group in joined if not group.isdisjoint(block)]
+            joined = [*apart, set(block).union(*beside)]
+        groups = [[arm for arm in self._live if arm.label in group] for group in joined]
+        return groups, others
+
+    def _run(self, group: list[HeldArm], first: int) -> list[Span]:
+        """As many turns as each arm has runs, each behind one that is not timed: the others' runs
+        before it took seconds.
+        """
+        spans = []
+        most = min(ROUNDS, max(arm.runs for arm in group))
+        for number in range(first, first + most):
+            begin = time.monotonic()
+            for arm in self._drawn(group):
+                if number - first < max(1, arm.runs):
+                    self._one(arm, WARM_UP + number, timed=False)
+                    self._one(arm, number, timed=True)
+            spans.append((number, begin, time.monotonic()))
         return spans
 
     def _say(self, number: int, visits: int) -> None:

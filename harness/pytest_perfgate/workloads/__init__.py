@@ -79,6 +79,8 @@ class Work(ABC):
         session: the session whose allocator `peak_device_memory` reads. Default: none.
         unmeasured: why metrics of its own have no value, by their names: the reason, then "; " and
             what to do. Read at the end of a launch. Default: none.
+        repeated: runs that were repeated, and why the last of them was. Read at the end of a
+            launch. Default: none.
     """
 
     facts: dict[str, Any]
@@ -86,6 +88,7 @@ class Work(ABC):
     processes: Sequence[int] = ()
     session: InferenceSession | None = None
     unmeasured: Mapping[str, str] = MappingProxyType({})
+    repeated: tuple[int, str] = (0, "")
 
     @abstractmethod
     def sample(self, number: int) -> Sequence[float]:
@@ -175,6 +178,9 @@ class Workload(registry.Extension, ABC):
         accepts: kinds of artifact that it takes. Default: None, any.
         orders: what it can be given: images in any order (False), frames of sequences in order
             (True). Default: images in any order alone.
+        runs: timed turns of a launch, where each is a run that has its own warm-up and all the
+            samples that its values need, such as many requests: more launches say more then than
+            more turns. Default: 0, as many as the session's rounds.
         requires: packages that it imports. Default: none.
         preload: as a runtime's.
     """
@@ -189,6 +195,7 @@ class Workload(registry.Extension, ABC):
     goal: str = ""
     accepts: frozenset[str] | None = None
     orders: frozenset[bool] = frozenset({False})
+    runs: int = 0
     requires: tuple[Requirement, ...] = ()
     preload: tuple[str, ...] = ()
 

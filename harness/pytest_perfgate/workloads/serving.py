@@ -26,6 +26,7 @@ class Serving(Workload):
     columns = COLUMNS
     metrics = METRICS
     goal = "request_latency_p99"
+    runs = 1
     requires = (registry.from_extra("mlperf_loadgen", "serving"),)
 
     @override

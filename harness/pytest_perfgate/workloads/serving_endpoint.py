@@ -37,7 +37,8 @@ _FIRST_REQUESTS = 30
 _FEW = 20  # requests of a run that is not timed
 _CHECKED = 4  # answers whose outputs are compared with the evaluated ones after a run
 _QUIET = "give it a core that no other program uses: pytest-perfgate doctor"
-_TRIES = 3  # runs in which the generator may be late, before there is no value
+_TRIES = 5  # runs in which the generator may be late, before there is no value
+_OTHER_ARRIVALS = 1 << 20  # between the seeds of tries: turns have lower numbers
 
 
 class AtEndpoint(Work):
@@ -88,7 +89,6 @@ class AtEndpoint(Work):
         self._alone = statistics.median(times[_FIRST_REQUESTS // 2 :])
         self._client = session.load_client(requests)
         self._rates: RateInterval | None = None
-        self._late = ""
         self._late_runs = 0
         self.columns = options.columns
         self.unmeasured: dict[str, str] = {}
@@ -103,14 +103,9 @@ class AtEndpoint(Work):
         """A run of requests."""
         options = self._options
         timed = number < WARM_UP
-        # Where one run of a launch has no times, the launch has none: a second one shows no more.
-        whole = timed and not self._late
-        requests = options.requests if whole else min(_FEW, options.requests)
-        tries = _TRIES if whole else 1
-        run, late = self._run(requests, options.rate or 0.0, options.seed + number, tries)
-        late = self._late or late
-        if timed:
-            self._late = late
+        requests = options.requests if timed else min(_FEW, options.requests)
+        rate, seed = options.rate or 0.0, options.seed + number
+        run, late = self._run(requests, rate, seed, _TRIES if timed else 1)
         if timed and options.find_max_rate and self._rates is None:
             self._rates = self._find_max_rate(options.rate or 0.0)
         rates = self._rates or RateInterval(None, None)
@@ -121,7 +116,6 @@ class AtEndpoint(Work):
         }
         of_run["queue_time_p99"] = float(np.quantile(waits, 0.99)) if len(waits) >= 100 else None
         of_run["request_throughput"] = run.throughput * size
-        # Behind a late run come short ones, in which a service has no time to be overloaded.
         of_run["error_rate"] = run.error_rate
         if late:
             of_run = dict.fromkeys(of_run)
@@ -135,7 +129,8 @@ class AtEndpoint(Work):
         if timed:
             reasons = unmeasured_of(options, measured)
             if late:
-                reasons = dict.fromkeys(of_run, f"{late}; {_QUIET}") | reasons
+                words = f"{late}, in each of {_TRIES} runs; {_QUIET}"
+                reasons = dict.fromkeys(of_run, words) | reasons
             if self._late_runs:  # no statement on the service
                 words = (
                     f"the load generator was late itself in {self._late_runs} runs of the search"
@@ -155,8 +150,7 @@ class AtEndpoint(Work):
                 limit=limit,
                 enough_slow=breaks_from(*before, count),
                 lag=allowed_lag(limit),
-                # Their 99th percentile is above the lag then, whatever the others do.
-                enough_late=count - int(0.99 * (count - 1)),
+                enough_late=_enough_late(count),
             )
             schedule = poisson_arrivals(rate, count, next(seeds))
             result = run_open_loop(schedule, self._client, self._options.timeout_seconds, watch)
@@ -186,24 +180,36 @@ class AtEndpoint(Work):
                 errors[number] = error.problem
         return replace(run, errors=errors)
 
-    def _run(
-        self, requests: int, rate: float, seed: int, tries: int = _TRIES
-    ) -> tuple[LoadRun, str]:
+    def _run(self, requests: int, rate: float, seed: int, tries: int) -> tuple[LoadRun, str]:
         """A run, and why it measured the generator; "": it did not."""
-        for _ in range(tries):
-            run = self._sent(requests, rate, seed)
+        for attempt in range(tries):
+            # At other times: a request that is sent while another one is due would be so again.
+            run = self._sent(requests, rate, seed + attempt * _OTHER_ARRIVALS)
             self._inspect(run)
             # All at once has no schedule that anybody could be late for.
             offline = self._options.scenario == OFFLINE
             late = "" if offline else run.too_late(self._options.limit_seconds)
             if not late:
                 break
+            if attempt + 1 < tries:
+                self.repeated = self.repeated[0] + 1, late
+                # What an early end left behind at the service is answered before this is.
+                run_closed_loop(1, self._client, self._options.timeout_seconds)
         return run, late
 
     def _sent(self, requests: int, rate: float, seed: int) -> LoadRun:
         options, timeout = self._options, self._options.timeout_seconds
         if options.scenario == SERVER:
-            return run_open_loop(poisson_arrivals(rate, requests, seed), self._client, timeout)
+            limit = options.limit_seconds
+            # What is late ends early, and is repeated the sooner.
+            watch = Watch(
+                limit=limit or timeout,
+                enough_slow=requests + 1,
+                lag=allowed_lag(limit),
+                enough_late=_enough_late(requests),
+            )
+            schedule = poisson_arrivals(rate, requests, seed)
+            return run_open_loop(schedule, self._client, timeout, watch)
         if options.scenario == OFFLINE:
             count = max(1, requests // _images_of(options))
             return run_open_loop(np.zeros(count), self._client, timeout)
@@ -239,6 +245,13 @@ def read_outputs(
             raise RuntimeFault(
                 f"of {requests} requests: {error.problem}", next_step=error.next_step
             ) from error
+
+
+def _enough_late(requests: int) -> int:
+    """Late requests of a run with which the 99th percentile of its lag is above what is allowed,
+    whatever the others do.
+    """
+    return requests - int(0.99 * (requests - 1))
 
 
 def _images_of(options: ServingOptions) -> int:
