@@ -12,7 +12,7 @@ from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.records.recipe import Suite
 from pytest_perfgate.runtimes import InferenceSession
 from pytest_perfgate.tasks import Pipeline
-from pytest_perfgate.worker import arm
+from pytest_perfgate.worker import visits
 from pytest_perfgate.worker.protocol import RecipeWork
 from pytest_perfgate.workloads import WorkContext
 from pytest_perfgate.workloads.images import Images
@@ -53,11 +53,11 @@ def idle_work(name: str, suite: Suite) -> RecipeWork:
     return RecipeWork(suite, name, nothing, suite.root, Path(), SILENCE, Path())
 
 
-class HarnessVisit(arm._RecipeVisit):
+class HarnessVisit(visits.RecipeVisit):
     """The harness's own visit, of a session and a pipeline that do nothing."""
 
     def __init__(self) -> None:
-        arm._Visit.__init__(self)
+        visits.Visit.__init__(self)
         idle = Idle()
         context = WorkContext(
             session=lambda: idle,

@@ -26,7 +26,7 @@ from unittest import mock
 from pytest_perfgate.records.launch import Launch
 from pytest_perfgate.records.session import SessionRecord, SuiteRecord
 from pytest_perfgate.suite.reading import read as read_suite
-from pytest_perfgate.worker import arm, arm_process
+from pytest_perfgate.worker import arm, arm_process, visits
 from pytest_perfgate.worker.protocol import ArmSpec
 from pytest_perfgate.workloads.varied_images import ROUNDS
 
@@ -160,8 +160,8 @@ def added(count: int) -> Added:
 
 def _turns(count: int) -> dict[str, list[tuple[float, ...]]]:
     """Two arms of a launch take turns on one core: what they report, and the turn's wall time."""
-    visits = {"harness": HarnessVisit, "bare": BareVisit}
-    found: dict[str, list[tuple[float, ...]]] = {name: [] for name in visits}
+    kinds = {"harness": HarnessVisit, "bare": BareVisit}
+    found: dict[str, list[tuple[float, ...]]] = {name: [] for name in kinds}
     cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
     suite = read_suite(ROOT / "suites" / "digits" / "recipes.toml", ROOT).suite
     if suite is None:
@@ -172,12 +172,12 @@ def _turns(count: int) -> dict[str, list[tuple[float, ...]]]:
     arms: list[Any] = []
     with (
         tempfile.TemporaryDirectory() as logs,
-        mock.patch.object(arm, "_RecipeVisit", lambda work, _: visits[work.recipe]()),
+        mock.patch.object(arm, "RecipeVisit", lambda work, _: kinds[work.recipe]()),
     ):
         try:
             if cores:
                 os.sched_setaffinity(0, {min(cores)})
-            for name in visits:
+            for name in kinds:
                 spec = ArmSpec(name, sys.executable, work=idle_work(name, suite))
                 arms.append(arm_process.fork_arm(spec, [], Path(logs), arms))
                 arm_process.hear_ready(arms[-1], SILENCE)
@@ -267,7 +267,7 @@ def share(suite: SuiteRecord) -> Share | None:
         timed=samples + sum(sum(each.batches) for each in recipes),
         untimed=untimed,
         load=sum(each.load_time for each in recipes),
-        warm=arm._WARM_MIN * (_medians(recipes) + _medians(suite.yardstick)),
+        warm=visits._WARM_MIN * (_medians(recipes) + _medians(suite.yardstick)),
     )
 
 

@@ -77,9 +77,9 @@ def test_a_share_is_judged_only_when_it_can_be(
 
 def test_the_arms_report_times_of_nothing() -> None:
     """The harness's own code, forked and taking turns; both arms once per turn."""
-    before = overhead.arm._RecipeVisit
+    before = overhead.arm.RecipeVisit
     result = overhead._turns(5)
-    assert overhead.arm._RecipeVisit is before
+    assert overhead.arm.RecipeVisit is before
     assert {name: len(times) for name, times in result.items()} == {"harness": 5, "bare": 5}
     for pre, inference, post, wall in result["harness"] + result["bare"]:
         assert 0 <= pre + inference + post < wall

@@ -18,7 +18,7 @@ from pytest_perfgate.records.yardsticks import (
     yardstick_values,
 )
 from pytest_perfgate.worker import yardstick as yardstick_of_cores
-from pytest_perfgate.worker.arm import _YardstickVisit
+from pytest_perfgate.worker.visits import YardstickVisit
 
 from tests.verdicts.judging import launches, recipe
 
@@ -75,7 +75,7 @@ def test_the_longer_yardsticks_go_on_where_the_shorter_ones_end(
 ) -> None:
     """One sample times them up to the longest that is asked for, which costs its own time alone."""
     monkeypatch.setattr(yardstick_of_cores, "piece", lambda: lambda: time.sleep(1e-3))
-    visit = _YardstickVisit()
+    visit = YardstickVisit()
     assert visit.columns[-2:] == ("pieces_4", "pieces_16")
     _, one, _, device, four = visit.sample(4)
     assert math.isnan(device)  # it runs on no device

@@ -22,7 +22,7 @@ from pytest_perfgate.machine.cores import usable_cores
 from pytest_perfgate.records.recipe import ModelSpec, Suite
 from pytest_perfgate.runtimes import InferenceSession
 from pytest_perfgate.worker import arm as arms
-from pytest_perfgate.worker import launch, protocol
+from pytest_perfgate.worker import launch, protocol, visits
 
 from tests.conftest import scheduling_restored
 from tests.machine.recorded import THERMAL, UUID, Host, Recorded, Turns, process, uuid
@@ -31,7 +31,7 @@ WORK = 2e-3  # seconds of an inference
 ON_DEVICE = 1.5e-3
 
 
-class DeviceVisit(arms._Visit):
+class DeviceVisit(visits.Visit):
     """An arm that sleeps, and says that it did so on a device."""
 
     pace = 4 * WORK  # as if its turns took as long as four pieces of the yardstick
@@ -92,9 +92,9 @@ def recipe_work(label: str, folder: Path) -> protocol.RecipeWork:
 @pytest.fixture
 def measure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Runs a launch of arms of these labels; gives all that it says, by type and arm."""
-    monkeypatch.setattr(arms, "_RecipeVisit", lambda work, _: DeviceVisit(work.recipe != "cpu"))
+    monkeypatch.setattr(arms, "RecipeVisit", lambda work, _: DeviceVisit(work.recipe != "cpu"))
     # This process has more threads of BLAS than a launch, which spin on its one core.
-    monkeypatch.setattr(arms.yardstick, "piece", lambda: lambda: time.sleep(1e-4))
+    monkeypatch.setattr(visits.yardstick, "piece", lambda: lambda: time.sleep(1e-4))
 
     def run(library: nvml.Library | None, *labels: str, **more: Any) -> dict[str, Any]:
         monkeypatch.setattr(nvml, "connect", lambda: (library, "" if library else "no driver"))
@@ -216,7 +216,7 @@ def test_an_arm_on_several_devices_is_told_of_all_of_them(
     """Memory of its processes is added up, none of them is somebody else's, and each of a round's
     times is kept.
     """
-    monkeypatch.setattr(arms, "_RecipeVisit", lambda *_: SeveralVisit())
+    monkeypatch.setattr(arms, "RecipeVisit", lambda *_: SeveralVisit())
     listed = [process(101, 10**9), process(102, 2 * 10**9)]
     library = Host("NVIDIA A10", "NVIDIA A10", DeviceGetComputeRunningProcesses=listed)
     said = measure(library, "a")
@@ -298,8 +298,8 @@ class Flushed(Plain):
 
 def test_a_flush_that_a_runtime_cannot_do_is_a_fault() -> None:
     """Never a measurement with a warm cache under the name of a cold one."""
-    assert arms.flush_of(Plain(), "rotate") is None
-    assert arms.flush_of(Flushed(), "rotate") is None
-    assert arms.flush_of(Flushed(), "flush_l2") is not None
+    assert visits.flush_of(Plain(), "rotate") is None
+    assert visits.flush_of(Flushed(), "rotate") is None
+    assert visits.flush_of(Flushed(), "flush_l2") is not None
     with pytest.raises(RuntimeFault, match="cannot flush a device cache"):
-        arms.flush_of(Plain(), "flush_l2")
+        visits.flush_of(Plain(), "flush_l2")

@@ -195,12 +195,13 @@ def test_an_artifact_of_a_fixed_batch_is_given_no_other() -> None:
     [
         (
             {"scenario": "server", "rate": 1, "find_max_rate": True, "latency_limit": "1 s"},
-            "a run of the search has 300 requests.* set 2 or more",
+            "a run of the search has 300 requests.* set 5 or more, or raise search_time",
         ),
         ({"scenario": "server"}, "needs rate"),
         ({"rate": 5.0}, "takes no rate"),
         ({"find_max_rate": True}, "find_max_rate needs"),
         ({"timeout": "soon"}, "is not a quantity"),
+        ({"search_time": "3 min"}, "above 150 s"),
         ({"latency_limit": "0 s"}, "not above 0"),
         ({"latency_limit": "1 s", "timeout": "1000 ms"}, "is not above latency_limit = '1 s'"),
         ({"latency_limit": "15 s"}, "raise timeout"),

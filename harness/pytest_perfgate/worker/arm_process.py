@@ -20,7 +20,7 @@ from pytest_perfgate.machine.cuda_context import refuse_opened
 from pytest_perfgate.machine.pipes import PipeClosed, PipeReader, PipeSilent, write_whole
 from pytest_perfgate.machine.processes import Forked, last_words, obituary
 from pytest_perfgate.runtimes import on_device
-from pytest_perfgate.worker.arm import STAGES, TIMES, TURN, answer, serve
+from pytest_perfgate.worker.arm import TIMES, TURN, answer, serve
 from pytest_perfgate.worker.arm_messages import ARM_MESSAGES, ArmFinished, ArmMessage, ArmReady
 from pytest_perfgate.worker.failures import failure
 from pytest_perfgate.worker.protocol import (
@@ -33,6 +33,7 @@ from pytest_perfgate.worker.protocol import (
     Send,
     worker_command,
 )
+from pytest_perfgate.worker.visits import STAGES
 
 
 @dataclass

@@ -23,7 +23,7 @@ from pytest_perfgate.machine.cpu_sensors import Sensors
 from pytest_perfgate.machine.scheduling import hand_over_in_order
 from pytest_perfgate.records.launch import Launch
 from pytest_perfgate.runtimes import uuids_of
-from pytest_perfgate.worker.arm import FINISH, STAGES, serve
+from pytest_perfgate.worker.arm import FINISH, serve
 from pytest_perfgate.worker.arm_process import (
     HeldArm,
     end_arm,
@@ -44,6 +44,7 @@ from pytest_perfgate.worker.protocol import (
     WorkProgress,
 )
 from pytest_perfgate.worker.turns import Turns
+from pytest_perfgate.worker.visits import STAGES
 
 _LONGEST_WARM_UP = 5.0  # seconds until a device's clocks are steady
 

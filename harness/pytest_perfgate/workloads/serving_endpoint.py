@@ -25,7 +25,6 @@ from pytest_perfgate.workloads import Work, WorkContext
 from pytest_perfgate.workloads.loadgen import OFFLINE, SERVER, SHARES
 from pytest_perfgate.workloads.serving_options import (
     RATES,
-    SEARCH_SECONDS,
     ServingOptions,
     refuse_errors,
     unmeasured_of,
@@ -161,7 +160,7 @@ class AtEndpoint(Work):
                 return None
             return self._with_unreadable(result).slow(limit), count
 
-        end = time.monotonic() + SEARCH_SECONDS
+        end = time.monotonic() + self._options.search_seconds
 
         def fits(rate: float) -> bool:
             return time.monotonic() + count / rate < end

@@ -22,7 +22,6 @@ from pytest_perfgate.workloads import Work, WorkContext
 from pytest_perfgate.workloads.child_processes import Dialogue, Forks
 from pytest_perfgate.workloads.loadgen import OFFLINE, Settings, Tested, run_test
 from pytest_perfgate.workloads.serving_options import (
-    SEARCH_SECONDS,
     ServingOptions,
     refuse_errors,
     unmeasured_of,
@@ -119,7 +118,7 @@ class InProcess(Work):
             tested = self._test(count, rate, next(seeds))[1]
             return tested.slow, tested.queries
 
-        end = time.monotonic() + SEARCH_SECONDS
+        end = time.monotonic() + self._options.search_seconds
 
         def fits(rate: float) -> bool:
             return time.monotonic() + count / rate < end

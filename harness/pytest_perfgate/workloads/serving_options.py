@@ -98,9 +98,7 @@ RATES = ("max_rate", "max_rate_upper")
 
 _PROVEN = 300  # requests of which one may be slow where 1 % may, proven with 5 %
 
-SEARCH_SECONDS = 150.0
-"""No run of the search for the highest rate begins that would end later than this after the begin
-of the search, which is a part of one turn: a worker counts as hung after 300 s without a word."""
+_LONGEST_SEARCH = 150.0  # seconds: it is a part of one turn, and an arm counts as hung after 300
 
 
 class ServingOptions(OptionsModel):
@@ -134,6 +132,11 @@ class ServingOptions(OptionsModel):
     search_runs: int = Field(
         12, ge=4, le=100, description="runs of that search at most, in each launch"
     )
+    search_time: str = Field(
+        "60 s",
+        description="time of that search, in each launch: no run begins that would end later; up "
+        "to 150 s",
+    )
     errors_allowed: float = Field(
         0.0, ge=0, lt=1, description="share of the requests that may fail before it is an ERROR"
     )
@@ -143,7 +146,7 @@ class ServingOptions(OptionsModel):
     )
     seed: int = Field(0, ge=0, description="of the arrival times and the choice of images")
 
-    @field_validator("latency_limit", "timeout")
+    @field_validator("latency_limit", "timeout", "search_time")
     @classmethod
     def _time(cls, value: str | None) -> str | None:
         try:
@@ -161,11 +164,17 @@ class ServingOptions(OptionsModel):
             raise ValueError(f"scenario = {self.scenario!r} {needed} rate")
         if self.find_max_rate and (self.scenario != SERVER or self.latency_limit is None):
             raise ValueError('find_max_rate needs scenario = "server" and latency_limit')
-        if self.find_max_rate and self.search_requests / (self.rate or 1.0) > SEARCH_SECONDS:
+        seconds = self.search_seconds
+        if seconds > _LONGEST_SEARCH:
+            raise ValueError(
+                f"search_time = {self.search_time!r} is above {_LONGEST_SEARCH:.0f} s, after which "
+                "an arm counts as hung"
+            )
+        if self.find_max_rate and self.search_requests / (self.rate or 1.0) > seconds:
             raise ValueError(
                 f"a run of the search has {self.search_requests} requests, and the search "
-                f"{SEARCH_SECONDS:.0f} s in all; rate is where it begins: set "
-                f"{math.ceil(self.search_requests / SEARCH_SECONDS)} or more"
+                f"{seconds:.0f} s in all; rate is where it begins: set "
+                f"{math.ceil(self.search_requests / seconds)} or more, or raise search_time"
             )
         # A failure counts as one that took the timeout, which would keep the limit.
         if self.limit_seconds is not None and self.timeout_seconds <= self.limit_seconds:
@@ -184,6 +193,11 @@ class ServingOptions(OptionsModel):
     def timeout_seconds(self) -> float:
         """`timeout` in seconds."""
         return parse(self.timeout, Unit.SECONDS)
+
+    @property
+    def search_seconds(self) -> float:
+        """`search_time` in seconds."""
+        return parse(self.search_time, Unit.SECONDS)
 
     @property
     def images_of_request(self) -> int:
@@ -238,8 +252,8 @@ def unmeasured_of(options: ServingOptions, measured: Mapping[str, float | None])
     if options.find_max_rate and measured["max_rate"] is None:
         reasons["max_rate"] = (
             "no rate was proven to keep latency_limit; raise latency_limit or requests, or begin "
-            f"the search at another rate: it has {SEARCH_SECONDS:.0f} s in all, and a run the time "
-            "of its requests"
+            f"the search at another rate: search_time = {options.search_time!r} is for all of its "
+            "runs, and a run takes the time of its requests"
         )
     if options.find_max_rate and measured["max_rate_upper"] is None:
         reasons["max_rate_upper"] = (
