@@ -67,7 +67,7 @@ def test_runs_are_few_and_an_arm_of_several_blocks_has_them_once(
     )
     arms: Any = [
         SimpleNamespace(
-            label=label, cores_yardstick=False, pace=0.0, runs=runs, rounds=[], times=[]
+            label=label, cores_yardstick=False, pace=0.0, runs=runs, paired=0, rounds=[], times=[]
         )
         for label, runs in (("images", 0), ("a", 1), ("b", 1), ("c", 1), ("alone", 2))
     ]

@@ -56,9 +56,8 @@ class Noted:
 
 
 @contextmanager
-def measured(mode: Mode, **options: Any) -> Iterator[tuple[AtEndpoint, dict[str, float], Noted]]:
-    """The work, the values of its first run by their names, and what was checked."""
-    check = Noted()
+def opened(mode: Mode, check: Any, **options: Any) -> Iterator[AtEndpoint]:
+    """The work at a server of its own."""
     artifact, terms = Artifact(TFLITE, path=Path("x")), OpenContext(1, Path())
     with serving(MEAN, mode) as url:
         context = WorkContext(
@@ -72,14 +71,22 @@ def measured(mode: Mode, **options: Any) -> Iterator[tuple[AtEndpoint, dict[str,
             threads=1,
             flush=lambda _: None,
             endpoint=True,
-            check=check,  # type: ignore[arg-type] # as much of one as is used
+            check=check,
         )
         work = Serving().open(ServingOptions(**options), context)
         assert isinstance(work, AtEndpoint)
         try:
-            yield work, dict(zip(work.columns, work.sample(0), strict=True)), check
+            yield work
         finally:
             work.session.close()
+
+
+@contextmanager
+def measured(mode: Mode, **options: Any) -> Iterator[tuple[AtEndpoint, dict[str, float], Noted]]:
+    """The work, the values of its first run by their names, and what was checked."""
+    check = Noted()
+    with opened(mode, check, **options) as work:
+        yield work, dict(zip(work.columns, work.sample(0), strict=True)), check
 
 
 @pytest.fixture

@@ -35,7 +35,6 @@ exit code: 0 B is proven to be within the budget
 _SHARES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 _METRICS = tuple(f"request_latency_{name}" for name in _SHARES)
 _ALPHA = 0.01
-_FEWEST = 20  # requests in a turn
 _BEHIND = 10  # requests behind a percentile in a turn
 
 
@@ -183,7 +182,7 @@ def _terms(arguments: argparse.Namespace, recipe: Recipe) -> Terms:
     from pytest_perfgate.cli.ab_run import Terms
     from pytest_perfgate.errors import RecipeError
     from pytest_perfgate.units import Unit, parse
-    from pytest_perfgate.workloads.serving_options import ServingOptions
+    from pytest_perfgate.workloads.serving_options import ServingOptions, requests_of_turn
 
     budget = parse(arguments.budget, Unit.RATIO)
     if not (arguments.budget.rstrip().endswith("%") and 0 <= budget <= 10):
@@ -201,11 +200,10 @@ def _terms(arguments: argparse.Namespace, recipe: Recipe) -> Terms:
         )
     share = _SHARES[arguments.metric.rpartition("_")[2]]
     behind = 0 if share == _SHARES["p50"] else round(_BEHIND / (1 - share))
-    requests = max(_FEWEST, behind, round(rate * arguments.turn))
     return Terms(
         options=workload,
         rate=rate,
-        requests=requests,
+        requests=requests_of_turn(rate, arguments.turn, behind),
         share=share,
         budget=budget,
         seconds=arguments.seconds,

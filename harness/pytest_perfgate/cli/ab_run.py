@@ -21,18 +21,16 @@ from pytest_perfgate.errors import PerfgateError, RecipeError, RuntimeFault
 from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.load import Client
 from pytest_perfgate.load.load_run import LoadRun
-from pytest_perfgate.load.open_loop import run_open_loop
 from pytest_perfgate.machine.cores import usable_cores
 from pytest_perfgate.records.recipe import VALIDATION, Recipe, Suite
 from pytest_perfgate.records.verdict import Status
 from pytest_perfgate.runtimes import OpenContext, Runtime
 from pytest_perfgate.runtimes.endpoint import EndpointSession
 from pytest_perfgate.sources.naming import finished_files
-from pytest_perfgate.stats.arrivals import poisson_arrivals
 from pytest_perfgate.suite.tables import Place
 from pytest_perfgate.verdicts.side_by_side import Decision, decide, log_ratio
-from pytest_perfgate.workloads.serving_endpoint import read_outputs
 from pytest_perfgate.workloads.serving_options import ServingOptions
+from pytest_perfgate.workloads.serving_turns import paired_turn
 
 NAMES = ("A", "B")
 
@@ -159,14 +157,17 @@ class Pairs:
     def _turns(self, requests: int, number: int) -> list[LoadRun]:
         """A turn of each in a drawn order: both with the same requests at the same times."""
         terms = self._terms
-        schedule = poisson_arrivals(terms.rate, requests, terms.seed + number)
         runs: dict[int, LoadRun] = {}
         for side in self._order.permutation(len(self._clients)).tolist():
-            client = self._clients[side]
-            runs[side] = run_open_loop(schedule, client, terms.options.timeout_seconds)
             try:
-                for _ in read_outputs(self._sessions[side], client, runs[side], terms.options):
-                    pass
+                runs[side] = paired_turn(
+                    self._sessions[side],
+                    self._clients[side],
+                    terms.options,
+                    rate=terms.rate,
+                    requests=requests,
+                    seed=terms.seed + number,
+                )
             except PerfgateError as error:
                 raise error.at(NAMES[side]) from None
         return [runs[side] for side in range(len(self._clients))]

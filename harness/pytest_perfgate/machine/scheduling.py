@@ -30,10 +30,28 @@ def hand_over_in_order() -> bool:
     with contextlib.suppress(OSError):
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     orderly = os.sched_getscheduler(0) == os.SCHED_BATCH
-    number = _SCHED_SETATTR.get(platform.machine())
-    if orderly and number is not None and sys.maxsize > 2**32:  # a 32-bit program's differ
-        nice = os.getpriority(os.PRIO_PROCESS, 0)
-        attr = _ATTR.pack(_ATTR.size, os.SCHED_BATCH, 0, nice, 0, _SLICE, 0, 0)
+    if orderly:
         # A kernel that refuses it leaves the class as it is, and `waited` shows the rest.
-        ctypes.CDLL(None).syscall(number, 0, attr, 0)
+        _set_slice(os.SCHED_BATCH, _SLICE)
     return orderly
+
+
+def run_when_due() -> None:
+    """Undoes `hand_over_in_order` for this process and the children that it starts from now on:
+    who sends at a time that is fixed beforehand must not wait for others' slices to end, and a
+    server runs as it does for its users.
+    """
+    if not hasattr(os, "SCHED_BATCH") or os.sched_getscheduler(0) != os.SCHED_BATCH:
+        return
+    with contextlib.suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+        _set_slice(os.SCHED_OTHER, 0)
+
+
+def _set_slice(policy: int, nanoseconds: int) -> None:
+    """Sets the slice of this process; 0: the kernel's own."""
+    number = _SCHED_SETATTR.get(platform.machine())
+    if number is not None and sys.maxsize > 2**32:  # a 32-bit program's differ
+        nice = os.getpriority(os.PRIO_PROCESS, 0)
+        attr = _ATTR.pack(_ATTR.size, policy, 0, nice, 0, nanoseconds, 0, 0)
+        ctypes.CDLL(None).syscall(number, 0, attr, 0)

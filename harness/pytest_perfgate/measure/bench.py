@@ -178,6 +178,7 @@ class Bench(contextlib.ExitStack):
         batches: Sequence[str],
         energies: Sequence[str] = (),
         peaks: Sequence[str] | None = None,
+        paired: Sequence[str] = (),
         last: bool,
     ) -> None:
         """One launch of these blocks of arms and the yardstick.
@@ -189,6 +190,7 @@ class Bench(contextlib.ExitStack):
             batches: the arms whose throughput is measured too.
             energies: the arms whose energy is counted too, where they run on a device.
             peaks: the arms whose peak memory the next launch to be started measures; None: all.
+            paired: the arms whose requests are compared one by one.
             last: whether no launch will follow; else the next one loads its arms on other cores.
         """
         alive = [tuple(self.alive(block)) for block in blocks]
@@ -210,6 +212,7 @@ class Bench(contextlib.ExitStack):
             batches=tuple(label for label in live if label in batches),
             energies=tuple(label for label in live if label in energies),
             turns=self._arms[live[0]].suite.turns,
+            paired=tuple(label for label in live if label in paired),
             seconds=launch_seconds(len(measured)),
             longest=self.yardsticks.longest,
             paced=self.yardsticks.paced,

@@ -26,6 +26,8 @@ class Launch(Frozen):
         sm_clock: of its device, Hz, mean over the rounds.
         values: columns of a workload that is not images one at a time, by name; for each round
             one entry, or equally many.
+        pairs: seconds of each request in turns that are compared; turn k of two arms has the same
+            requests at the same times. Empty where a turn was not measured.
         started: seconds since the suite's first launch.
     """
 
@@ -47,6 +49,7 @@ class Launch(Frozen):
     energies: tuple[float, ...] = ()
     sm_clock: float | None = None
     values: dict[str, tuple[float, ...]] = Field(default_factory=dict)
+    pairs: tuple[tuple[float, ...], ...] = ()
 
     @model_validator(mode="after")
     def _of_the_same_inferences(self) -> Launch:

@@ -16,6 +16,10 @@ PEAKS = frozenset({"peak_memory", "device_memory"})
 """Metrics that are the highest of what a launch did, so that it matters what it did."""
 
 
+PAIRED = "request_latency_p50"
+"""The metric that is compared in paired turns, where arms have them."""
+
+
 def batch_of(launch: Launch, metric: str = "") -> int:
     """Images in the batches that a metric of a launch was taken beside, 0 when there were none."""
     if metric == "peak_memory" and launch.peak_batch is not None:
@@ -58,8 +62,16 @@ def launch_ratio(launch: Launch, other: Launch, metric: str) -> float | None:
     half of the rounds' log ratios (the midmean: Tukey 1977, "Exploratory Data Analysis"); on a
     machine in bursts of other guests' work its spread between identical arms was a half to two
     thirds of that of medians. The slowest twentieth is compared round by round, too (see
-    `pytest_perfgate.stats.tails.tail`). Everything else is compared by its value.
+    `pytest_perfgate.stats.tails.tail`). Where both arms had turns of the same requests at the same
+    times, the median latency of requests is compared by these, request by request
+    (`pytest_perfgate.stats.paired_turns`). Everything else is compared by its value.
     """
+    if metric == PAIRED and launch.pairs and other.pairs:
+        from pytest_perfgate.stats.paired_turns import middle_log_ratio
+
+        ratio = middle_log_ratio(other.pairs, launch.pairs)
+        if ratio is not None:
+            return ratio
     ours, statistic = _samples(launch, metric)
     theirs, _ = _samples(other, metric)
     if ours is not None and theirs is not None:

@@ -16,6 +16,7 @@ from pytest_perfgate.metric import (
     Metric,
     Rule,
 )
+from pytest_perfgate.records.launch_values import PAIRED
 from pytest_perfgate.records.recipe import LimitKind, Recipe, Suite
 from pytest_perfgate.records.verdict import Status, Verdict
 from pytest_perfgate.session.suite_at import BaseTree, SuiteAt
@@ -133,6 +134,23 @@ class Arms:
             if name not in compared:
                 blocks[name, copy_of(name)] = None
         return list(blocks)
+
+    def paired(self) -> list[str]:
+        """Labels of the arms whose requests are compared one by one: a limit compares the metric
+        with the reference, or with the base.
+        """
+        labels: dict[str, None] = {}
+        for recipe in self.recipes:
+            kinds = {
+                limit.kind
+                for budget in recipe.budgets
+                if budget.metric == PAIRED and PAIRED in self._wanted.get(recipe.name, ())
+                for limit in budget.limits
+            }
+            if kinds.intersection((*_BESIDE, LimitKind.REGRESSION)):
+                names = (recipe.name, at_base(recipe.name), recipe.reference)
+                labels |= dict.fromkeys((*names, copy_of(recipe.reference)))
+        return list(labels)
 
     def _metrics_at_base(self) -> dict[str, tuple[bool, bool]]:
         """Recipe name to whether it is compared with its reference, and with its base."""

@@ -110,6 +110,7 @@ class SuiteLaunches:
             return self._judge.verdicts()
         start = time.monotonic()
         blocks = self._arms.blocks()
+        paired = self._arms.paired()
         batches, energies, peaks = self._batched(), self._bench.labels, self._bench.labels
         for count in range(1, _MOST + 1):
             before = time.monotonic()
@@ -123,6 +124,7 @@ class SuiteLaunches:
                 batches=batches,
                 energies=energies,
                 peaks=peaks,
+                paired=paired,
                 last=count == _MOST,
             )
             now = time.monotonic()

@@ -11,11 +11,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import numpy as np
-
 from pytest_perfgate.frozen import Frozen
 from pytest_perfgate.load.load_run import LoadRun
 from pytest_perfgate.records.verdict import Status
+from pytest_perfgate.stats import paired_turns
 from pytest_perfgate.stats.sequential import median_bounds
 
 MEDIAN = 0.5
@@ -51,7 +50,7 @@ def log_ratio(first: LoadRun, second: LoadRun, share: float) -> float:
         share: the percentile, 0 to 1.
     """
     if share == MEDIAN:
-        return float(np.median(np.log(second.latency / first.latency)))
+        return paired_turns.log_ratio(first.latency, second.latency)
     return math.log(second.percentile(share) / first.percentile(share))
 
 

@@ -29,7 +29,7 @@ from pytest_perfgate.worker.visits import (
     YardstickVisit,
 )
 
-SAMPLE, BATCH, ENERGY, FINISH = b"s", b"b", b"e", b"f"
+SAMPLE, PAIR, BATCH, ENERGY, FINISH = b"s", b"p", b"b", b"e", b"f"
 
 TURN = struct.Struct("<cI")
 """What an arm is asked for: one of the above, and the number of the image to begin with; for
@@ -76,10 +76,11 @@ def serve(arm: ArmSpec, images: Sequence[Any], turns: int, answers: int) -> None
             visit.pace,
             visit.fixed_batch,
             visit.runs,
+            visit.paired,
         ),
     )
-    packed = answer(len(visit.columns))
-    width = max(2, len(visit.columns))
+    wide = max(len(visit.columns), visit.paired)
+    packed, width = answer(wide), max(2, wide)
 
     def give(values: Sequence[float]) -> None:
         write_whole(answers, packed.pack(TIMES, *values, *[math.nan] * (width - len(values))))
@@ -92,6 +93,8 @@ def serve(arm: ArmSpec, images: Sequence[Any], turns: int, answers: int) -> None
         turn, number = TURN.unpack(request)
         if turn == SAMPLE:
             give(visit.sample(number))
+        elif turn == PAIR:
+            give(visit.latencies(number))
         elif turn == BATCH:
             give([visit.batch()])
         elif turn == ENERGY:

@@ -19,6 +19,7 @@ class ArmReady:
         processes: ids of the processes that it works in besides its own.
         fixed_batch: the only batch that its artifact takes; 0: any.
         runs: timed turns of a launch, see `Workload.runs`.
+        paired: requests of a turn that is compared, see `Work.paired`.
     """
 
     load_time: float
@@ -28,6 +29,7 @@ class ArmReady:
     pace: float = 0.0
     fixed_batch: int = 0
     runs: int = 0
+    paired: int = 0
 
 
 @dataclass(frozen=True)

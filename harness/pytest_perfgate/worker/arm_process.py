@@ -49,6 +49,8 @@ class HeldArm:
         runs: timed turns of a launch, see `Workload.runs`.
         cores_yardstick: whether it is that of the cores.
         rounds, times: number and values of each timed turn.
+        paired, pairs: requests of a turn that is compared, and the times of each such turn; empty
+            where it was not measured.
     """
 
     label: str
@@ -67,6 +69,8 @@ class HeldArm:
     processes: tuple[int, ...] = ()
     rounds: list[int] = field(default_factory=list)
     times: list[tuple[float, ...]] = field(default_factory=list)
+    paired: int = 0
+    pairs: list[tuple[float, ...]] = field(default_factory=list)
     batches: list[float] = field(default_factory=list)
     energies: list[float] = field(default_factory=list)
     resident: int | None = None
@@ -114,7 +118,7 @@ def take_turn(arm: HeldArm, turn: bytes, number: int, silence: float) -> tuple[f
         ArmDied: it ended, failed, or did not answer within `silence` seconds.
     """
     ask(arm, turn, number)
-    packed = answer(len(arm.columns))
+    packed = answer(max(len(arm.columns), arm.paired))
     with _heard(arm, silence):
         data = arm.answers.frame(packed.size, TIMES, silence)
         if data is not None:
@@ -134,7 +138,7 @@ def hear_ready(arm: HeldArm, silence: float) -> None:
         raise ArmDied(_failed(message))
     arm.load_time, arm.facts = message.load_time, message.facts
     arm.columns, arm.processes, arm.pace = message.columns, message.processes, message.pace
-    arm.fixed_batch, arm.runs = message.fixed_batch, message.runs
+    arm.fixed_batch, arm.runs, arm.paired = message.fixed_batch, message.runs, message.paired
 
 
 def finish(arm: HeldArm, turn: bytes, silence: float) -> ArmFinished:

@@ -232,6 +232,7 @@ def _measured(
         preprocess=preprocess,
         inference=inference,
         postprocess=postprocess,
+        pairs=tuple(tuple(float(f"{one:.6g}") for one in times) for times in arm.pairs),
         # What was not measured in every round was not measured.
         values={name: row for name, row in columns.items() if not any(map(math.isnan, row))},
         batches=tuple(float(f"{seconds:.6g}") for seconds in arm.batches),

@@ -177,6 +177,7 @@ class LaunchPlan:
         longest: the longest yardstick, in pieces (`pytest_perfgate.records.yardsticks`).
         paced: whether the longest is at least as long as the arms' turns.
         yardstick_every: of so many visits, the yardstick of the cores takes part in the first.
+        paired: labels of the arms that also have turns which are compared request by request.
     """
 
     blocks: tuple[tuple[str, ...], ...]
@@ -189,6 +190,7 @@ class LaunchPlan:
     longest: int = SHORTEST
     paced: bool = False
     yardstick_every: int = 1
+    paired: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

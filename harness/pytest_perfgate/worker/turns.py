@@ -21,7 +21,7 @@ from pytest_perfgate.machine.cpu_sensors import Sensors
 from pytest_perfgate.machine.gpu_sensors import Devices
 from pytest_perfgate.records.recipe import BLOCKED
 from pytest_perfgate.records.yardsticks import needed
-from pytest_perfgate.worker.arm import BATCH, ENERGY, SAMPLE
+from pytest_perfgate.worker.arm import BATCH, ENERGY, PAIR, SAMPLE
 from pytest_perfgate.worker.arm_process import HeldArm, failing, take_turn
 from pytest_perfgate.worker.protocol import LaunchPlan, Send, WorkProgress
 from pytest_perfgate.workloads.varied_images import ROUNDS, WARM_UP
@@ -30,6 +30,10 @@ _SILENT = 20.0  # seconds between two words to the session, at most, but for one
 _FEW_VISITS = 2  # of every block, however slow its arms are
 
 _ENERGY_SECONDS = 1.0  # of inferences: a device's energy counter moves a few times a second
+
+_PAIRS = 8  # turns of each arm that are compared request by request: their middle is a launch's
+_FIRST_PAIR = 1 << 17
+"""Number of the first of them: of no other turn, so that no run has the same arrivals."""
 
 Span = tuple[int, float, float]
 """A round's number, begin and end, in seconds of `time.monotonic`."""
@@ -135,7 +139,23 @@ class Turns:
                     self._one(arm, WARM_UP + number, timed=False)
                     self._one(arm, number, timed=True)
             spans.append((number, begin, time.monotonic()))
+        self._pairs([arm for arm in group if arm.paired and arm.label in self._plan.paired])
         return spans
+
+    def _pairs(self, arms: list[HeldArm]) -> None:
+        """Turns of requests that come to all of these arms alike, the arms in an order that is
+        drawn anew: a machine that is slower for a second is so for all of them.
+        """
+        if len(arms) < 2:  # nothing to compare
+            return
+        first = _FIRST_PAIR + self._launch * _PAIRS
+        for number in range(first, first + _PAIRS):
+            for arm in self._drawn([arm for arm in arms if arm in self._live]):
+                with failing(arm, self._live, self._send):
+                    times = take_turn(arm, PAIR, number, self._silence)[: arm.paired]
+                    arm.pairs.append(() if any(map(math.isnan, times)) else times)
+            if time.monotonic() - self._said > _SILENT:
+                self._say(*self._at)
 
     def _say(self, number: int, visits: int) -> None:
         self._said = time.monotonic()

@@ -49,6 +49,7 @@ class Visit:
     pace = 0.0
     fixed_batch = 0
     runs = 0
+    paired = 0
     columns: tuple[str, ...] = STAGES
     processes: Sequence[int] = ()
 
@@ -57,6 +58,10 @@ class Visit:
 
     def sample(self, number: int) -> Sequence[float]:
         """A value for each column, of the image of that number."""
+        raise NotImplementedError
+
+    def latencies(self, number: int) -> Sequence[float]:
+        """Seconds of each of `paired` requests of a turn that is compared; empty: not measured."""
         raise NotImplementedError
 
     def batch(self) -> float:
@@ -158,7 +163,7 @@ class RecipeVisit(Visit):
         self.facts = self._work.facts
         columns = self._work.columns
         self.columns = tuple(workload.columns if columns is None else columns)
-        self.processes = self._work.processes
+        self.processes, self.paired = self._work.processes, self._work.paired
         self.fixed_batch = self._work.session.fixed_batch if self._work.session else 0
         self.pace = self._settle(images)
         self._check.forget()
@@ -182,6 +187,10 @@ class RecipeVisit(Visit):
     def batch(self) -> float:
         """See `Visit.batch`."""
         return self._work.batch()
+
+    def latencies(self, number: int) -> Sequence[float]:
+        """See `Visit.latencies`."""
+        return self._work.latencies(number)
 
     def inferences(self, seconds: float) -> tuple[float, float]:
         """See `Visit.inferences`."""

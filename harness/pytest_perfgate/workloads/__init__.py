@@ -81,6 +81,8 @@ class Work(ABC):
             what to do. Read at the end of a launch. Default: none.
         repeated: runs that were repeated, and why the last of them was. Read at the end of a
             launch. Default: none.
+        paired: requests of a turn whose times are compared with those of other arms one by one;
+            see `latencies`. Default: 0, it has no such turns.
     """
 
     facts: dict[str, Any]
@@ -89,6 +91,7 @@ class Work(ABC):
     session: InferenceSession | None = None
     unmeasured: Mapping[str, str] = MappingProxyType({})
     repeated: tuple[int, str] = (0, "")
+    paired: int = 0
 
     @abstractmethod
     def sample(self, number: int) -> Sequence[float]:
@@ -97,6 +100,12 @@ class Work(ABC):
         Args:
             number: chooses the images; it is the same for the turns of compared arms.
         """
+
+    def latencies(self, number: int) -> Sequence[float]:
+        """Seconds of each of `paired` requests, whose times and inputs follow from the number
+        alone; empty: they were not measured. Default: empty.
+        """
+        return ()
 
     def batch(self) -> float:
         """Seconds of a batch of `WorkContext.batch` images, all stages. Default: NaN."""

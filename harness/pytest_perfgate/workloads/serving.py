@@ -12,6 +12,7 @@ from typing import Any
 from typing_extensions import override
 
 from pytest_perfgate import registry
+from pytest_perfgate.machine.scheduling import run_when_due
 from pytest_perfgate.registry import Requirement
 from pytest_perfgate.workloads import Work, WorkContext, Workload
 from pytest_perfgate.workloads.serving_options import COLUMNS, METRICS, ServingOptions
@@ -36,6 +37,7 @@ class Serving(Workload):
         Raises:
             RuntimeFault: the endpoint cannot be measured.
         """
+        run_when_due()
         # NumPy is imported with them, and pytest's process reads the options alone.
         if context.endpoint:
             from pytest_perfgate.workloads.serving_endpoint import AtEndpoint

@@ -5,16 +5,14 @@ from __future__ import annotations
 import itertools
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from typing_extensions import override
 
 from pytest_perfgate.errors import PerfgateError, RuntimeFault
 from pytest_perfgate.inputs import joined
-from pytest_perfgate.load import Client
 from pytest_perfgate.load.load_run import LoadRun, allowed_lag
 from pytest_perfgate.load.open_loop import Watch, run_closed_loop, run_open_loop
 from pytest_perfgate.runtimes.endpoint import EndpointSession
@@ -26,10 +24,11 @@ from pytest_perfgate.workloads.loadgen import OFFLINE, SERVER, SHARES
 from pytest_perfgate.workloads.serving_options import (
     RATES,
     ServingOptions,
-    refuse_errors,
+    requests_of_turn,
     unmeasured_of,
     values_of,
 )
+from pytest_perfgate.workloads.serving_turns import paired_turn, read_outputs
 from pytest_perfgate.workloads.varied_images import WARM_UP
 
 _FIRST_REQUESTS = 30
@@ -37,6 +36,7 @@ _FEW = 20  # requests of a run that is not timed
 _CHECKED = 4  # answers whose outputs are compared with the evaluated ones after a run
 _QUIET = "give it a core that no other program uses: pytest-perfgate doctor"
 _TRIES = 5  # runs in which the generator may be late, before there is no value
+_MOST_PAIRED = 64  # requests of a turn that is compared: each of their times is recorded
 _OTHER_ARRIVALS = 1 << 20  # between the seeds of tries: turns have lower numbers
 
 
@@ -89,6 +89,8 @@ class AtEndpoint(Work):
         self._client = session.load_client(requests)
         self._rates: RateInterval | None = None
         self._late_runs = 0
+        if options.scenario == SERVER:
+            self.paired = min(_MOST_PAIRED, requests_of_turn(options.rate or 0.0))
         self.columns = options.columns
         self.unmeasured: dict[str, str] = {}
         self.facts = {
@@ -137,6 +139,20 @@ class AtEndpoint(Work):
                 reasons |= dict.fromkeys(reasons.keys() & set(RATES), f"{words}; {_QUIET}")
             self.unmeasured |= reasons
         return values_of(measured, options.columns)
+
+    @override
+    def latencies(self, number: int) -> Sequence[float]:
+        """A turn as `pytest-perfgate ab` has it."""
+        options = self._options
+        run = paired_turn(
+            self.session,
+            self._client,
+            options,
+            rate=options.rate or 0.0,
+            requests=self.paired,
+            seed=options.seed + number,
+        )
+        return () if run.too_late(options.limit_seconds) else run.latency.tolist()
 
     def _find_max_rate(self, start: float) -> RateInterval:
         seeds = itertools.count(self._options.seed + 1)
@@ -224,26 +240,6 @@ class AtEndpoint(Work):
                 positions = self._positions[number % len(self._positions)]
                 self._check.inspect_shown(positions, outputs)
                 shown += 1
-
-
-def read_outputs(
-    session: EndpointSession, client: Client, run: LoadRun, options: ServingOptions
-) -> Iterator[tuple[int, tuple[Any, ...]]]:
-    """The outputs in each answer of a run, with the number of its request.
-
-    Raises:
-        RuntimeFault: more requests failed than may, or an answer cannot be read.
-    """
-    requests = len(run.scheduled)
-    words = session.words(next(iter(run.errors.values()), ""))
-    refuse_errors(run.error_rate, requests, options, words)
-    for number, answer in run.answers.items():
-        try:
-            yield number, session.decoded(client, number, answer)
-        except PerfgateError as error:
-            raise RuntimeFault(
-                f"of {requests} requests: {error.problem}", next_step=error.next_step
-            ) from error
 
 
 def _enough_late(requests: int) -> int:

@@ -235,6 +235,16 @@ def refuse_errors(rate: float, requests: int, options: ServingOptions, words: st
         )
 
 
+_FEWEST_OF_TURN = 20
+
+
+def requests_of_turn(rate: float, seconds: float = 0.5, fewest: int = 0) -> int:
+    """Requests in a turn of so many seconds that is compared with another's; `fewest`: those that
+    its percentile needs.
+    """
+    return max(_FEWEST_OF_TURN, fewest, round(rate * seconds))
+
+
 def unmeasured_of(options: ServingOptions, measured: Mapping[str, float | None]) -> dict[str, str]:
     """Why metrics of a run have no value, by their names; what to do behind "; "."""
     reasons = {}
