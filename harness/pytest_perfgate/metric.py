@@ -271,7 +271,8 @@ _ALL = (
         True,
         "Peak resident memory of a process that loads the artifact and runs a few turns and a "
         "batch, minus the resident memory at its fork, after the frameworks' imports, and without "
-        "shared libraries. A peak shows that a size was reached, not how often.",
+        "shared libraries. A peak shows that a size was reached, not how often. Behind an "
+        "endpoint: the sum of the peaks of the processes of the server that the session started.",
     ),
     Metric(
         "artifact_size",

@@ -93,6 +93,8 @@ def test_a_served_recipe_is_scored_and_timed_through_its_endpoint(
         (launch,) = recipe["launches"]
         assert launch["values"]["error_rate"] == [0.0] * len(launch["rounds"])
         assert launch["values"]["time_to_first_response"][0] > 0
+        assert len(launch["rounds"]) == 1  # one run
+        assert launch["peak_memory"] > 10e6  # of the server
     served, posted = (recipe["runtime_facts"] for recipe in recipes)
     assert served["server"] == "double 1"
     assert posted["protocol"] == "HTTP, raw"

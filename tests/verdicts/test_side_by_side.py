@@ -9,6 +9,7 @@ import pytest
 from pytest_perfgate.load.load_run import LoadRun
 from pytest_perfgate.records.verdict import Status
 from pytest_perfgate.stats.arrivals import poisson_arrivals
+from pytest_perfgate.stats.paired_turns import middle_log_ratio
 from pytest_perfgate.stats.sequential import fewest
 from pytest_perfgate.verdicts.side_by_side import decide, log_ratio
 
@@ -54,6 +55,42 @@ def test_a_slower_endpoint_is_red_and_an_unchanged_one_is_not() -> None:
     unchanged = [session(random, 0.0) for _ in range(50)]
     assert unchanged.count(Status.FAIL) == 0
     assert unchanged.count(Status.PASS) > 25
+
+
+def launches(random: np.random.Generator, slower: float, count: int) -> Status:
+    """The word at the end of a session of launches, each the middle of eight pairs, looked at
+    after each launch.
+    """
+    ratios: list[float] = []
+    for _ in range(count):
+        seeds = [int(random.integers(2**31)) for _ in range(8)]
+        sides = [
+            [turn(random, seed, slowness).latency.tolist() for seed in seeds]
+            for slowness in (0.0, slower)
+        ]
+        ratio = middle_log_ratio(sides[0], sides[1])
+        assert ratio is not None
+        ratios.append(ratio)
+        status = decide(ratios, 0.02, 0.01).status
+        if status is not Status.INCONCLUSIVE:
+            return status
+    return Status.INCONCLUSIVE
+
+
+@pytest.mark.no_cover
+def test_few_launches_of_pairs_show_a_slower_version_and_no_other() -> None:
+    """5 % at a budget of 2 %: red by the 14th launch, as the pairs of one launch agree."""
+    random = np.random.default_rng(20_261_130)
+    slower = [launches(random, 0.05, 14) for _ in range(100)]
+    assert slower.count(Status.FAIL) >= 0.95 * len(slower)
+    unchanged = [launches(random, 0.0, 14) for _ in range(50)]
+    assert unchanged.count(Status.FAIL) == 0
+
+
+def test_a_pair_that_one_side_lacks_is_left_out() -> None:
+    """The middle is that of the others; without any there is none."""
+    assert middle_log_ratio([(1.0,), (), (1.0,)], [(2.0,), (9.0,), ()]) == math.log(2.0)
+    assert middle_log_ratio([(), (1.0,)], [(1.0,), ()]) is None
 
 
 def test_requests_are_compared_with_those_of_the_same_number() -> None:

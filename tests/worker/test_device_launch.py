@@ -210,6 +210,50 @@ class SeveralVisit(DeviceVisit):
         return 7.0, float(number), number + 0.5
 
 
+class ServedVisit(visits.Visit):
+    """An arm whose turn is a run of requests to a server that it started."""
+
+    columns = ("request_latency_p50",)
+    runs = 1
+    paired = 3
+
+    def sample(self, number: int) -> Sequence[float]:  # noqa: ARG002 - always the same run
+        """Its median."""
+        return (0.02,)
+
+    def latencies(self, number: int) -> Sequence[float]:
+        """Those of three requests; in every other turn the generator is late."""
+        return (0.01, 0.02, 0.03) if number % 2 else ()
+
+    def batch(self) -> float:
+        """None."""
+        return math.nan
+
+    def peak_server_memory(self) -> int | None:
+        """Two megabytes."""
+        return 2 * 10**6
+
+    def repeated(self) -> tuple[int, str]:
+        """Two runs."""
+        return 2, "it was late"
+
+
+def test_a_served_arm_has_one_run_and_turns_that_are_compared(
+    measure: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it says reaches the session: each request's time, the server's memory, repeated runs."""
+    monkeypatch.setattr(arms, "RecipeVisit", lambda *_: ServedVisit())
+    said = measure(None, "a", "b", paired=("a", "b"))
+    for label in "ab":
+        measured = said[f"ArmMeasured {label}"]
+        assert measured.repeated == (2, "it was late")
+        assert measured.launch.peak_memory == 2 * 10**6
+        assert measured.launch.values == {"request_latency_p50": (0.02,)}
+        assert measured.launch.pairs == ((), (0.01, 0.02, 0.03)) * 4
+    # Nothing is compared: no time is spent on it.
+    assert measure(None, "a", "b")["ArmMeasured a"].launch.pairs == ()
+
+
 def test_an_arm_on_several_devices_is_told_of_all_of_them(
     measure: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -155,6 +155,7 @@ class RecipeVisit(Visit):
         self.runs = workload.runs
         self._check = _check(work, images)
         context = _context(work, images, self._check)
+        self._endpoint = context.endpoint
         self._begin()
         start = time.perf_counter()
         self._work = workload.open(options, context)
@@ -212,7 +213,13 @@ class RecipeVisit(Visit):
 
     def unmeasured(self) -> dict[str, str]:
         """See `Visit.unmeasured`."""
-        return dict(self._work.unmeasured)
+        reasons = dict(self._work.unmeasured)
+        if self._endpoint and self.peak_server_memory() is None:
+            reasons["peak_memory"] = (
+                "the server is another's, and its memory is not known; let the suite start it: "
+                "runtime.start"
+            )
+        return reasons
 
     def repeated(self) -> tuple[int, str]:
         """See `Visit.repeated`."""
