@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from pytest_perfgate import registry
 from pytest_perfgate.building import cache_access
 from pytest_perfgate.machine.conditions import Conditions
 from pytest_perfgate.machine.cores import measuring_places, usable_cores
@@ -27,7 +26,7 @@ from pytest_perfgate.records.profile import Profile
 from pytest_perfgate.records.recipe_record import Failure, RecipeRecord
 from pytest_perfgate.records.recipe_spec import spec_of
 from pytest_perfgate.records.settings import Settings
-from pytest_perfgate.runtimes import Runtime, on_device, uuids_of
+from pytest_perfgate.runtimes import on_device, uuids_of
 from pytest_perfgate.suite.preloads import preloads
 from pytest_perfgate.worker.protocol import (
     YARDSTICK,
@@ -44,7 +43,7 @@ from pytest_perfgate.worker.protocol import (
     RecipeWork,
     WorkProgress,
 )
-from pytest_perfgate.workloads.placement import cores_of
+from pytest_perfgate.workloads.placement import at_endpoint, cores_of
 
 _LAUNCH_SECONDS, _BLOCK_SECONDS = 1.5, 0.3
 """Rounds of a launch stop after this, and this for every block of arms, when arms are slow:
@@ -199,11 +198,9 @@ class Bench(contextlib.ExitStack):
         if not live:
             return
         self._start = self._start or time.monotonic()
-        wanted = tuple(
-            label
-            for label in live
-            if (peaks is None or label in peaks) and not self._at_endpoint(label)
-        )
+        # A server's memory is read where its turns are timed.
+        apart = [label for label in live if not at_endpoint(self._arms[label].recipe)]
+        wanted = tuple(label for label in apart if peaks is None or label in peaks)
         self._pool.hold(self._launch_job(live, wanted, ahead=False))
         plan = LaunchPlan(
             # Each yardstick takes its turns alone: it is compared with nothing of its launch.
@@ -225,12 +222,6 @@ class Bench(contextlib.ExitStack):
             self._pool.hold(self._launch_job(live, wanted, ahead=self._may_load_ahead(live)))
         for _, event in events:
             self._hear(event, live, note)
-
-    def _at_endpoint(self, label: str) -> bool:
-        """Whether a server infers: its memory is read where its turns are timed."""
-        name = self._arms[label].recipe.runtime.name
-        runtime: Runtime = registry.find(registry.RUNTIMES, name)
-        return runtime.endpoint
 
     def _may_load_ahead(self, labels: Sequence[str]) -> bool:
         """Not on a device: loading would take it from the arms that are measured on it now."""

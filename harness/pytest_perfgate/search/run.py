@@ -20,7 +20,6 @@ from pytest_perfgate.files import digest_of, put
 from pytest_perfgate.machine.fingerprint import Machine
 from pytest_perfgate.measure.bench import Bench
 from pytest_perfgate.measure.preparation import Arm, Progress
-from pytest_perfgate.measure.recipe_spec import spec_of
 from pytest_perfgate.metric import Better, Metric
 from pytest_perfgate.records.recipe import Recipe, SearchSpec, Suite
 from pytest_perfgate.records.recipe_record import Failure

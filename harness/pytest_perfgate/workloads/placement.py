@@ -18,7 +18,7 @@ from pytest_perfgate.machine.cores import isolated, usable_cores
 from pytest_perfgate.machine.cpu_quota import busy_cores
 from pytest_perfgate.records.recipe import Recipe
 from pytest_perfgate.registry import Requirement
-from pytest_perfgate.runtimes import DEVICE_UUID
+from pytest_perfgate.runtimes import DEVICE_UUID, Runtime
 from pytest_perfgate.runtimes.cuda import GPU
 from pytest_perfgate.steps import training_device
 from pytest_perfgate.steps.training_options import TrainingOptions
@@ -29,6 +29,12 @@ _THREADS = Path("/proc/self/task")
 def devices_of(recipe: Recipe) -> int:
     """How many places the recipe's workload asks for."""
     return int(recipe.workload.options.get("devices") or 1)
+
+
+def at_endpoint(recipe: Recipe) -> bool:
+    """Whether a server infers for the recipe."""
+    runtime: Runtime = registry.find(registry.RUNTIMES, recipe.runtime.name)
+    return runtime.endpoint
 
 
 def on_gpu(recipe: Recipe) -> bool:
