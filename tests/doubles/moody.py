@@ -36,6 +36,7 @@ AT_OPENING = {
     "runs_out_of_memory": runs_out_of_memory,
     "hangs": lambda: time.sleep(600),
     "exits": lambda: os._exit(3),
+    "reads_a_file": lambda: Path("turns.txt").read_text(),
 }
 
 

@@ -10,7 +10,7 @@ from pytest_perfgate.cli.main import main
 from pytest_perfgate.errors import ReportError
 from pytest_perfgate.plugin import options
 from pytest_perfgate.records.session import SessionRecord
-from pytest_perfgate.records.verdict import Status
+from pytest_perfgate.records.verdict import Earlier, Status
 from pytest_perfgate.report.session_files import read
 from pytest_perfgate.session import merged
 
@@ -123,6 +123,27 @@ def test_its_exit_code_is_that_of_one_session(
     """Each part by its own settings: what one allows or proves excuses no other."""
     green = part("digits", Status.PASS, settings={"strict": True, "allow_skip": ["*"]})
     assert merged.exit_code([green, part("text", *statuses, settings=settings)], problems) == code
+
+
+@pytest.mark.parametrize(
+    ("earlier", "settings", "code"),
+    [
+        (Status.PASS, STRICT, 0),
+        (Status.FAIL, STRICT, merged.NOT_PROVEN),
+        (Status.FAIL, {}, 0),
+    ],
+)
+def test_an_unaffected_budget_is_as_good_as_its_measurement(
+    earlier: Status, settings: dict[str, Any], code: int
+) -> None:
+    """A part of which nothing was measured is green under --perf-strict by earlier PASSes alone."""
+    origin = Earlier(session="s", started="2026-11-01T00:00:00", commit="c", status=earlier)
+    session = part("text", Status.UNAFFECTED, settings=settings)
+    (suite,) = session.suites
+    (budget,) = suite.verdicts
+    budget = budget.model_copy(update={"earlier": origin, "value": None})
+    suite = suite.model_copy(update={"verdicts": (budget,)})
+    assert merged.exit_code([session.model_copy(update={"suites": (suite,)})], 0) == code
 
 
 def test_the_codes_are_those_of_pytest() -> None:

@@ -40,6 +40,8 @@ class Stored(BaseModel):
         file: the artifact's main file, relative to the entry's folder; "" when the model's own
             source is all there is.
         files: the project files that the build read, with their digests.
+        beside: what else it read, whose change does not make it anew (`Watch.beside`); None: not
+            known, of an entry of before.
         model: what names the torch module that is built, "" for the suite's own.
         made: of a torch module whose weights are loaded, what its source makes it again from; see
             `sources.SourceModel`.
@@ -55,6 +57,7 @@ class Stored(BaseModel):
     structures: tuple[Structure, ...]
     seconds: float
     files: dict[str, str]
+    beside: dict[str, str] | None = None
     model: str = ""
     made: Any = None
     contents: dict[str, str] = Field(default_factory=dict)
@@ -79,11 +82,15 @@ class ArtifactStore:
 
     Attributes:
         damaged: a line for each entry that was found changed since it was stored.
+        read: what the builds of all entries that were found or added have read, with digests; None
+            where one of them does not say.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.damaged: list[str] = []
+        self.read: dict[str, str] | None = {}
+        self._watch: Watch | None = None
         root.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
         for name in ("artifacts", "locks", "caches", "training", "runtime"):
             _refuse_link(root / name)
@@ -101,6 +108,7 @@ class ArtifactStore:
 
         Called with the lock of `key`: its use is noted, so that nobody removes it meanwhile.
         """
+        self._watch = watch
         folder = self.root / "artifacts" / key
         if folder.is_symlink():
             self._drop(folder, "")
@@ -117,8 +125,15 @@ class ArtifactStore:
                 continue
             with contextlib.suppress(OSError):  # of another user, and then not ours to remove
                 os.utime(variant / ENTRY)
+            self._note(entry.stored)
             return entry
         return None
+
+    def _note(self, stored: Stored) -> None:
+        """Adds what the build of an entry has read."""
+        if self.read is not None:
+            beside = stored.beside
+            self.read = None if beside is None else {**self.read, **stored.files, **beside}
 
     def _drop(self, folder: Path, changed: str) -> None:
         """Removes an entry that cannot be used, so that the next session does not say it again."""
@@ -149,7 +164,11 @@ class ArtifactStore:
 
     def add(self, key: str, scratch: Path, stored: Stored, *, about: str = "") -> Entry:
         """Moves `scratch` into its place as an entry of `key`."""
-        stored = stored.model_copy(update={"contents": _contents(scratch), "about": about})
+        beside = self._watch.beside() if self._watch else None
+        stored = stored.model_copy(
+            update={"contents": _contents(scratch), "about": about, "beside": beside}
+        )
+        self._note(stored)
         text = stored.model_dump_json(indent=1).encode()
         (scratch / ENTRY).write_bytes(text)
         (scratch / _SEAL).write_text(hashlib.sha256(text).hexdigest(), encoding="ascii")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import secrets
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,14 @@ from pytest_perfgate.building.source_model import asked_of
 from pytest_perfgate.building.suite_data import SuiteData
 from pytest_perfgate.files import digest_files, digest_of
 from pytest_perfgate.machine.fingerprint import this_machine
-from pytest_perfgate.records.recipe import VALIDATION, Corruptions, Recipe, SliceSpec, Suite
+from pytest_perfgate.records.recipe import (
+    VALIDATION,
+    Corruptions,
+    Recipe,
+    SliceSpec,
+    Suite,
+    split_of,
+)
 from pytest_perfgate.runtimes import Runtime
 from pytest_perfgate.steps import (
     Step,
@@ -181,6 +188,18 @@ def slicing_key(spec: SliceSpec, data: Any) -> str:
     return digest_of(
         {"what": "slices", **asdict(spec), "data": data.digest, "values": values, "tasks": code}
     )
+
+
+def data_keys(suite: Suite, splits: Iterable[str], data: SuiteData) -> dict[str, str]:
+    """Digests of the data of splits, of those that recipes are judged on, and of slices: whatever
+    they were read from.
+    """
+    judged = map(split_of, ("", *suite.sets))
+    keys = {split: data.split(split).digest for split in sorted({*splits, *judged})}
+    return keys | {
+        f"slices.{name}": slicing_key(spec, data.split(split_of(spec.sliced)))
+        for name, spec in suite.slices.items()
+    }
 
 
 def trial_key(evaluation: str) -> str:

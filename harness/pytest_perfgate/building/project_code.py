@@ -14,6 +14,8 @@ import hashlib
 import os
 import sys
 import sysconfig
+import tempfile
+import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,8 +25,9 @@ from typing import Any
 
 import pytest_perfgate
 from pytest_perfgate.building.code_closure import closure, sources
+from pytest_perfgate.building.folder_digests import IGNORED, digest_of_folder
+from pytest_perfgate.records.inputs import CHANGED, CONTENTS, MODULES, NAMES
 
-_IGNORED = {".git", ".perfgate", "__pycache__", ".tox", ".venv", "reports", "node_modules"}
 _WEIGHTS = {".safetensors", ".pt", ".pth", ".onnx", ".npz", ".npy", ".bin", ".json", ".toml"}
 """Files beside an imported module that native loaders open without Python seeing it."""
 _OUTSIDE = {
@@ -34,14 +37,12 @@ _OUTSIDE = {
 """Files outside the project that count when they are opened: others are settings of the machine."""
 _INSTALLED = {"site-packages", "dist-packages"}
 """Folders of installed packages: versions of those that are imported are in the keys."""
+_PACKAGES = f"{os.sep}site-packages{os.sep}"
 _COMPILED = f"{os.sep}__pycache__{os.sep}"
 _HARNESS = Path(pytest_perfgate.__file__).parent
 _PYTHON = Path(sysconfig.get_path("stdlib"))
+_VERSIONED = str(_PYTHON) + os.sep
 
-
-CHANGED = "changed while it was read"
-"""In place of the digest of a file whose content when it was used nobody knows: it equals none, so
-that what rests on it is made anew by the next session."""
 
 Identity = tuple[int, int, int, int]
 """Of a file's content: inode, size, and the two times in nanoseconds."""
@@ -94,7 +95,11 @@ class Digests:
         return True
 
     def digest(self, name: str) -> str:
-        """SHA-256 of a file, its name relative to the root or whole; "" when there is none."""
+        """SHA-256 of a file, its name relative to the root or whole; "" when there is none. Of a
+        folder what its name's end asks for (`records.inputs`).
+        """
+        if name not in self._digests and name.endswith((MODULES, NAMES, CONTENTS)):
+            self._digests[name] = digest_of_folder(self._root, name, self.digest)
         if name not in self._digests:
             file = self._root / name
             self._identities[name] = _identity(str(file))
@@ -102,6 +107,17 @@ class Digests:
                 hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
             )
         return self._digests[name]
+
+
+_VOLATILE = (
+    *("/proc/", "/sys/", "/dev/", "/run/"),
+    *("/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/etc/mtab"),
+)
+"""What the kernel and a container's engine write: it says where a process runs."""
+_IMPORTING = ("<frozen importlib", f"{_VERSIONED}importlib", str(_HARNESS))
+"""Begins the file's name of code that searches folders for modules, and of this project's: what
+modules lie beside those that were imported is an input of every recipe, and images are in the data.
+"""
 
 
 @functools.cache
@@ -117,6 +133,13 @@ def _listeners() -> list[weakref.ref[Watch]]:
                 watch = reference()
                 if watch is not None:
                     watch.hear(arguments)
+        elif event in {"os.listdir", "os.scandir"}:
+            caller = sys._getframe(1).f_code.co_filename
+            if not caller.startswith(_IMPORTING):
+                for reference in list(listeners):
+                    watch = reference()
+                    if watch is not None:
+                        watch.hear_listing(arguments[0])
 
     sys.addaudithook(hear)
     return listeners
@@ -147,6 +170,10 @@ class Watch(Digests):
         self._opened: set[str] = set()
         self._of_data = Reads(set(), set())
         self._reading_data = False
+        self._others: set[str] = set()  # outside the project, of any other kind
+        self._written: set[str] = set()
+        self._folders_listed: set[str] = set()
+        self._since = time.time()
         self._first: dict[str, Identity] = {}  # of files, when they were opened first
         listeners = _listeners()
         listeners.append(weakref.ref(self, listeners.remove))
@@ -155,11 +182,14 @@ class Watch(Digests):
         """Notes a file that is opened; `arguments` are those of the audit event "open"."""
         if not isinstance(arguments[0], (str, bytes)):
             return
-        mode = arguments[1]
-        if isinstance(mode, str) and set(mode) & set("wax+"):
-            return
+        mode, flags = arguments[1:3]
         # Links are not followed: a hook runs inside every open, and must not open anything.
         name = os.path.abspath(os.fsdecode(arguments[0]))  # noqa: PTH100 - see above
+        if mode is None and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+            self._written.add(name)
+        if isinstance(mode, str) and set(mode) & set("wax+"):
+            self._written.add(name)
+            return
         if name.startswith(self._prefix) or os.path.splitext(name)[1] in _OUTSIDE:  # noqa: PTH122 - as above
             if self._reading_data and name not in self._opened:
                 self._of_data.opened.add(name)
@@ -168,6 +198,15 @@ class Watch(Digests):
             self._opened.add(name)
             # Python reads a module's compiled code where that is newer than the source.
             self._note(_source(name) if _COMPILED in name else name)
+        elif not name.startswith(_VERSIONED) and _PACKAGES not in name:
+            self._others.add(name)
+
+    def hear_listing(self, folder: object) -> None:
+        """Notes a folder of the project whose names were asked for."""
+        if folder is None or isinstance(folder, (str, bytes)):
+            name = os.path.abspath(os.fsdecode(folder or "."))  # noqa: PTH100 - as in `hear`
+            if name.startswith(self._prefix) or name == str(self._root):
+                self._folders_listed.add(name)
 
     def _note(self, name: str) -> None:
         if name not in self._first and (identity := _identity(name)) is not None:
@@ -202,19 +241,19 @@ class Watch(Digests):
             reads = Reads(reads.modules - needed, set())
         out = {*reads.opened, *(str(loaded[name]) for name in reads.modules & loaded.keys())}
         places = [path for place in data for path in (place.absolute(), place.resolve())]
-        return self._listed(reads.modules, out, places)
+        return self._digested(self._sources(reads.modules, out), places)
 
     def files(self) -> dict[str, str]:
         """Each file read so far with the digest of its bytes: by its path relative to the root, by
         the whole path where it is outside. Of a file that is not as it was when it was opened first
         `CHANGED`: what was read of it is not what it holds.
         """
-        return self._listed(set(), set(), ())
+        return self._digested(self._sources(set(), set()), ())
 
-    def _listed(
-        self, modules: set[str], opened: set[str], places: Sequence[Path]
-    ) -> dict[str, str]:
-        """The files read so far, without those of some modules, and those in some places."""
+    def _sources(self, modules: set[str], opened: set[str]) -> set[Path]:
+        """Files that were opened and modules that were imported, without some of both, with the
+        weights that lie beside those.
+        """
         files = {Path(name) for name in self._opened - opened}
         for name, module in list(sys.modules.items()):
             source = getattr(module, "__file__", None)
@@ -222,10 +261,17 @@ class Watch(Digests):
                 continue
             file = Path(source)
             if source.startswith(self._prefix):
-                files.update(other for other in file.parent.iterdir() if other.suffix in _WEIGHTS)
+                # Not by `iterdir`, whose listing would be taken for the project's own.
+                names = os.listdir(file.parent)  # noqa: PTH208 - see above
+                beside = (file.parent / one for one in names)
+                files.update(other for other in beside if other.suffix in _WEIGHTS)
                 files.add(file)
             elif file.is_absolute() and not self._has_version(file):
                 files.add(file)
+        return files
+
+    def _digested(self, files: set[Path], places: Sequence[Path]) -> dict[str, str]:
+        """Files with digests, without those in some places."""
         files = {file for file in files if not _lies_in(file, places)}
         listed = {}
         for index, file in enumerate(files):
@@ -235,6 +281,65 @@ class Watch(Digests):
                 listed[name] = CHANGED if self._is_changed(file, name) else digest
             self._progress(index + 1, len(files), "digesting the project's files")
         return dict(sorted(listed.items()))
+
+    def names(self) -> tuple[str, ...]:
+        """All that was read so far, without digests: the names of `files` and of `beside`."""
+        names = {self._name(file) for file in self._sources(set(), set())} - {""}
+        return tuple(sorted({*names, *map(str, self._outside()), *self._folders()}))
+
+    def beside(self) -> dict[str, str]:
+        """What else was read, with digests, and makes nothing that is stored anew: files outside
+        the project that no package has installed, files of the project that were not there (""),
+        the names in folders of the project that were listed, and the modules in those that imports
+        begin in. What this process wrote itself is
+        no input, nor is a temporary file.
+        """
+        digests = {}
+        for file in self._outside():
+            identity = _identity(str(file))
+            later = identity is None or max(identity[2:]) / 1e9 > self._since
+            digests[str(file)] = CHANGED if later else self._readable(str(file))
+        # Names of temporary files are drawn, and are there no longer.
+        temporary = tempfile.gettempdir() + os.sep
+        gone = (one for one in self._opened - self._written if not one.startswith(temporary))
+        absent = {self._name(Path(name)) for name in gone if _identity(name) is None}
+        digests |= dict.fromkeys(absent - {""}, "")
+        return digests | {name: self.digest(name) for name in self._folders()}
+
+    def _outside(self) -> list[Path]:
+        """Files of other kinds outside the project."""
+        files = map(Path, sorted(self._others - self._written))
+        return [file for file in files if not self._is_volatile(file) and file.is_file()]
+
+    def _folders(self) -> list[str]:
+        """Names of the folders of the project that were listed, and that imports begin in."""
+        places = [(Path(name), NAMES) for name in sorted(self._folders_listed)]
+        places += [(Path(name or "."), MODULES) for name in sys.path]
+        names = []
+        for folder, end in places:
+            if not folder.resolve().is_relative_to(self._root) or self._is_cached(folder):
+                continue
+            relative = folder.resolve().relative_to(self._root)
+            if IGNORED.isdisjoint(relative.parts):
+                names.append(f"{'' if relative == Path() else relative.as_posix()}{end}")
+        return names
+
+    def _readable(self, name: str) -> str:
+        try:
+            return self.digest(name)
+        except OSError:
+            return CHANGED
+
+    def _is_volatile(self, file: Path) -> bool:
+        """Whether a file outside the project is one of the system's, of a package or of a run."""
+        own = (_HARNESS, Path(tempfile.gettempdir()), *([self._cache] if self._cache else []))
+        return (
+            str(file).startswith(_VOLATILE)
+            or _COMPILED in str(file)
+            or self._has_version(file)
+            or any(file.is_relative_to(folder) for folder in own)
+            or (sys.prefix != sys.base_prefix and file.is_relative_to(sys.prefix))
+        )
 
     def _is_changed(self, file: Path, name: str) -> bool:
         """Whether a file was written since it was opened first, or since it was digested."""
@@ -263,7 +368,7 @@ class Watch(Digests):
         if not file.is_relative_to(self._root):
             return "" if self._has_version(file) else file.as_posix()
         relative = file.relative_to(self._root)
-        if _IGNORED.isdisjoint(relative.parts) and relative.name not in _OWN:
+        if IGNORED.isdisjoint(relative.parts) and relative.name not in _OWN:
             return relative.as_posix()
         return ""
 

@@ -7,11 +7,13 @@ import fcntl
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from pytest_perfgate.errors import BuildError
 
+CACHE_VARIABLE = "PERFGATE_CACHE"
+"""Names the cache to workers."""
 FOLDER_MODE = 0o755
 """Whatever the umask: who may write here can run code as this user."""
 
@@ -66,6 +68,12 @@ def remove(path: Path) -> None:
     doomed = path.parent / f".gone-{secrets.token_hex(8)}"
     path.replace(doomed)
     shutil.rmtree(doomed, ignore_errors=True)
+
+
+def cache_of_job(environ: Mapping[str, str] = os.environ) -> Path | None:
+    """The cache of the session that a worker belongs to; None in any other process."""
+    cache = environ.get(CACHE_VARIABLE)
+    return Path(cache) if cache else None
 
 
 def keep_out_of_git(cache: Path) -> None:

@@ -20,6 +20,7 @@ from pytest_perfgate.measure.worker_pool import Ended, Job, Pool
 from pytest_perfgate.measure.workplace import ThisHost, Workplace
 from pytest_perfgate.measure.yardstick_arms import Yardsticks
 from pytest_perfgate.records.image_losses import Thumbnail
+from pytest_perfgate.records.input_messages import FilesRead, InputsRead
 from pytest_perfgate.records.launch import Launch
 from pytest_perfgate.records.near_duplicates import NearDuplicates
 from pytest_perfgate.records.profile import Profile
@@ -27,7 +28,7 @@ from pytest_perfgate.records.recipe_record import Failure, RecipeRecord
 from pytest_perfgate.records.recipe_spec import spec_of
 from pytest_perfgate.records.settings import Settings
 from pytest_perfgate.runtimes import on_device, uuids_of
-from pytest_perfgate.suite.preloads import preloads
+from pytest_perfgate.suite.preloads import preloads_of
 from pytest_perfgate.worker.protocol import (
     YARDSTICK,
     ArmFailed,
@@ -121,6 +122,12 @@ class Bench(contextlib.ExitStack):
         """The project's files that a prepared arm was made of, with their digests."""
         prepared = self._prepared(label)
         return {} if prepared is None else dict(prepared.answer.files)
+
+    def inputs(self, label: str) -> InputsRead | None:
+        """What was read for an arm, from its build to its last turn; None: not all is known."""
+        is_timed = label in self._launches
+        turns = self._arm_notes.read(label) if is_timed else frozenset()
+        return self._preparation.inputs(label, turns)
 
     @property
     def thumbnails(self) -> dict[int, Thumbnail]:
@@ -240,7 +247,7 @@ class Bench(contextlib.ExitStack):
         work = LaunchJob(
             index=self._count,
             cores=self._turn_of_cores(),
-            preload=tuple(self._preload(live)),
+            preload=preloads_of((self._arms[one].suite, self._arms[one].recipe) for one in live),
             separate=self._separate,
             arms=(*self._yardsticks(live), *map(self._arm, live)),
             ahead=ahead,
@@ -358,6 +365,8 @@ class Bench(contextlib.ExitStack):
                 self._facts[event.label] = event.facts
                 self._resident[event.label] = event.resident
                 self._unmeasured[event.label] = event.unmeasured
+        elif isinstance(event, FilesRead):
+            self._arm_notes.hear_read(event)
         elif isinstance(event, LaunchConditions):
             self.conditions.append(event.conditions)
         elif isinstance(event, ArmFailed):
@@ -369,13 +378,6 @@ class Bench(contextlib.ExitStack):
         else:
             for name in live:
                 self._preparation.fail(name, "measure", event)
-
-    def _preload(self, labels: Sequence[str]) -> list[str]:
-        modules = dict.fromkeys(("numpy", "numpy.random", "pydantic"))
-        for label in labels:
-            arm = self._arms[label]
-            modules |= dict.fromkeys(preloads(arm.suite, arm.recipe))
-        return list(modules)
 
     def _places(self) -> list[tuple[int, ...]]:
         """The sets of cores that launches go round; none where this system pins nothing."""

@@ -11,12 +11,14 @@ from pathlib import Path
 
 from pytest_perfgate.building.artifact_handle import ArtifactHandle
 from pytest_perfgate.files import digest_of
+from pytest_perfgate.machine.cache_folders import CACHE_VARIABLE
 from pytest_perfgate.machine.cpu_quota import busy_cores
 from pytest_perfgate.measure.worker_environment import identity, worker_env
 from pytest_perfgate.measure.worker_pool import Ended, Job, Pool
 from pytest_perfgate.measure.workplace import Workplace
 from pytest_perfgate.records.accuracy import Accuracy
 from pytest_perfgate.records.image_losses import Thumbnail, WorseImage
+from pytest_perfgate.records.input_messages import FilesRead, InputsRead
 from pytest_perfgate.records.launch import Growth, Parity
 from pytest_perfgate.records.near_duplicates import NearDuplicates
 from pytest_perfgate.records.recipe import Recipe, Suite
@@ -95,7 +97,7 @@ class Jobs:
         python = sys.executable if isinstance(work, LaunchJob) else arm.python
         cache = self._settings.cache
         env = {**worker_env(self.threads), **identity(cache / "home")}
-        env["PERFGATE_CACHE"] = str(cache)
+        env[CACHE_VARIABLE] = str(cache)
         if self.pixels.is_dir():
             env[kept_pixels.VARIABLE] = str(self.pixels)
         silence = self._settings.timeout * patience
@@ -165,6 +167,20 @@ class Preparation:
         self.thumbnails: dict[int, Thumbnail] = {}
         self.near_duplicates: dict[tuple[str, str], NearDuplicates] = {}
         self.notes: list[str] = []
+        self._read: dict[str, set[str]] = {}  # by label, "" for all arms
+
+    def inputs(self, label: str, turns: frozenset[str] | None) -> InputsRead | None:
+        """What was read for an arm; `turns` are names of what its timed turns have read. None: not
+        all is known.
+        """
+        prepared = self.prepared.get(label)
+        if prepared is None or prepared.answer.read is None or turns is None:
+            return None
+        compared = self._read.get(label, set()) | self._read.get("", set())
+        return InputsRead(prepared.answer.read, turns | compared, prepared.answer.data)
+
+    def _reads(self, event: FilesRead, label: str = "") -> None:
+        self._read.setdefault(label, set()).update(event.names)
 
     def run(self, more: Sequence[Arm] | None = None) -> None:
         """Builds and evaluates the arms, or `more` that come later, as many at a time as there are
@@ -242,6 +258,8 @@ class Preparation:
                 ]
                 if isinstance(event, Compared):
                     self._add_compared(event)
+                elif isinstance(event, FilesRead):
+                    self._reads(event)
                 elif isinstance(event, WorseImages):
                     self.prepared[event.label].worse = event.images
                     self.thumbnails |= event.thumbnails
@@ -290,6 +308,8 @@ class Preparation:
                 elif isinstance(event, WorkProgress):
                     images = f"{event.done}/{event.total} images"
                     self._progress(f"watching the memory of {job.name}: {images}")
+                elif isinstance(event, FilesRead):
+                    self._reads(event, job.name)
                 elif isinstance(event, GrowthMeasured):
                     prepared.growth = event.growth
                 else:
@@ -309,6 +329,8 @@ class Preparation:
                 prepared = self.prepared[job.name]
                 if isinstance(event, Ended):
                     self.ended(job.name, "evaluate", event, prepared.parity is not None)
+                elif isinstance(event, FilesRead):
+                    self._reads(event, job.name)
                 elif isinstance(event, ParityMeasured):
                     prepared.parity = event.parity
                 else:

@@ -27,10 +27,17 @@ from pytest_perfgate.records.verdict import Status, Verdict
 from pytest_perfgate.report import junit_properties
 from pytest_perfgate.report.answer import answer
 from pytest_perfgate.runtimes import onnxruntime_build
+from pytest_perfgate.session.case import Case
 from pytest_perfgate.session.failed_suite import BROKEN, error_verdict
-from pytest_perfgate.session.session import Case, Session
+from pytest_perfgate.session.session import Session
+from pytest_perfgate.session.stored_sessions import finder
 
 _RECORD, _TALLY = "perfgate", "perfgate_tally"  # what an xdist worker sends to its controller
+_LETTERS = {
+    Status.INCONCLUSIVE.value: "I",
+    Status.NO_BASELINE.value: "N",
+    Status.UNAFFECTED.value: "U",
+}
 _GREEN = {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}
 
 
@@ -43,12 +50,14 @@ class PerfHooks:
         self._progress = Progress(config)
         project_root.check(config)
         try:
+            settings = settings_of(config)
             self._session = Session(
-                settings_of(config),
+                settings,
                 self._progress.show,
                 self._progress.say,
                 stores=not self._is_worker,
                 name=name_of(config),
+                find=finder(settings),
             )
         except PerfgateError as error:
             raise pytest.UsageError(str(error)) from None
@@ -165,13 +174,12 @@ class PerfHooks:
         return True if _case(item) else None
 
     def pytest_report_teststatus(self, report: Any) -> tuple[str, str, Any] | None:
-        """INCONCLUSIVE and NO BASELINE by their own words, not as "skipped"."""
+        """INCONCLUSIVE, NO BASELINE and UNAFFECTED by their own words, not as "skipped"."""
         if not isinstance(report, pytest.TestReport) or report.when != "call":
             return None
         word = dict(report.user_properties).get(junit_properties.VERDICT)
-        if report.skipped and word in {Status.INCONCLUSIVE.value, Status.NO_BASELINE.value}:
-            letter = "I" if word == Status.INCONCLUSIVE.value else "N"
-            return str(word).lower(), letter, (str(word), {"yellow": True})
+        if report.skipped and word in _LETTERS:
+            return str(word).lower(), _LETTERS[word], (str(word), {"yellow": True})
         return None
 
     @pytest.hookimpl(wrapper=True)

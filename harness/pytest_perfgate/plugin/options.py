@@ -144,6 +144,12 @@ OPTIONS = (
         field="base_tip",
     ),
     Option(
+        "--perf-affected",
+        "with --perf-base: do not measure recipes whose model, data, code, packages and settings "
+        "are what they were in a stored session of the base on this machine",
+        field="affected",
+    ),
+    Option(
         "--perf-base-env",
         "packages of the base: requirements such as onnxruntime==1.30.0, a requirements file, or "
         "an interpreter; without --perf-base the base is this code under those packages",

@@ -13,6 +13,8 @@ from pytest_perfgate.records.recipe_record import RecipeRecord
 from pytest_perfgate.records.verdict import Status, Verdict
 from pytest_perfgate.report import terminal
 
+_UNDECIDED = {Status.INCONCLUSIVE, Status.NO_BASELINE, Status.UNAFFECTED}
+
 
 @dataclass(frozen=True)
 class BudgetCheck:
@@ -31,13 +33,16 @@ class BudgetCheck:
     def check(self) -> None:
         """Passes when the budget is kept, fails when it is broken, with a table that says why.
 
-        INCONCLUSIVE and NO BASELINE are shown as such and do not fail, unless `--perf-strict`.
+        INCONCLUSIVE, NO BASELINE and UNAFFECTED are shown as such and do not fail, unless
+        `--perf-strict` is set and no earlier session measured that the budget is kept.
         """
         __tracebackhide__ = True
         verdict = self.verdict
         if verdict.status is Status.PASS:
             return
-        if verdict.status in {Status.INCONCLUSIVE, Status.NO_BASELINE} and not self.strict:
+        if verdict.is_proven_earlier:  # a skip, not a pass: it was not measured
+            pytest.skip(printable(f"{verdict.status.value}: {verdict.reason}"))
+        if verdict.status in _UNDECIDED and not self.strict:
             pytest.skip(printable(f"{verdict.status.value}: {verdict.reason}"))
         pytest.fail(explain(verdict, self.record), pytrace=False)
 

@@ -148,6 +148,24 @@ def _confirm(given: _Given) -> bool:
     return bool(given.value)
 
 
+def _affected(given: _Given) -> bool:
+    if given.value and not given.other("--perf-base"):
+        raise pytest.UsageError(
+            "--perf-affected: affected since when is not given. Name the commit: --perf-base REF"
+        )
+    if given.value and given.other("--perf-base-env"):
+        raise pytest.UsageError(
+            "--perf-affected: under other packages (--perf-base-env) every recipe is affected. "
+            "Leave one of the two out"
+        )
+    if given.value and given.other("--perf-update"):
+        raise pytest.UsageError(
+            "--perf-affected: baselines are written of what a session measured (--perf-update). "
+            "Leave one of the two out"
+        )
+    return bool(given.value)
+
+
 def _step_summary(given: _Given) -> Path | None:
     text = os.environ.get("GITHUB_STEP_SUMMARY", "")
     return Path(text) if text and given.value == "auto" else None
@@ -234,6 +252,7 @@ _READERS: Mapping[str, Callable[[_Given], Any]] = {
     "annotations": _annotations,
     "history": _history,
     "confirm": _confirm,
+    "affected": _affected,
     "step_summary": _step_summary,
     "mlflow": _mlflow,
     "webhook": _webhook,

@@ -23,6 +23,7 @@ class _Budget:
         suite: the suite file that it stands in.
         covers: what is measured where this budget is: suite, runtime, steps, workload, "gpu".
         status: of its verdict, "" while its test has not run.
+        proven_earlier: whether an earlier session measured, with the same inputs, that it is kept.
         reason: of its verdict.
     """
 
@@ -31,10 +32,16 @@ class _Budget:
     covers: tuple[str, ...]
     status: str = ""
     reason: str = ""
+    proven_earlier: bool = False
 
     @property
     def is_measured(self) -> bool:
         return bool(self.status) and Status(self.status).is_measured
+
+    @property
+    def is_accounted_for(self) -> bool:
+        """Whether it was measured, now or by an earlier session on the same inputs."""
+        return self.is_measured or self.proven_earlier
 
 
 class Tally:
@@ -61,6 +68,7 @@ class Tally:
         """The verdict that a test has received."""
         budget = self._selected[test]
         budget.status, budget.reason = verdict.status.value, verdict.reason
+        budget.proven_earlier = verdict.is_proven_earlier
 
     def dump(self) -> str:
         """JSON, for the controller of pytest-xdist."""
@@ -88,7 +96,7 @@ class Tally:
     def absences(self) -> tuple[PerfgateError, ...]:
         """What a green session would hide: no budget was measured, or some tests did not run."""
         budgets = list(self._selected.values())
-        if not any(budget.is_measured for budget in budgets):
+        if not any(budget.is_accounted_for for budget in budgets):
             if any(budget.status == Status.ERROR for budget in budgets):
                 return ()  # red already
             return (PerfgateError(f"no budget was measured: {self._why_none(budgets)}"),)
@@ -111,6 +119,9 @@ class Tally:
                 "no test of a suite was collected. A suite is a folder with recipes.toml and a "
                 "test that takes `budget`; name it, or add it to testpaths"
             )
+        unaffected = [budget for budget in budgets if budget.status == Status.UNAFFECTED]
+        if unaffected:
+            return f"{len(unaffected)} of {len(budgets)} UNAFFECTED, none of them kept when it was"
         skipped = [budget for budget in budgets if budget.status == Status.SKIPPED]
         if skipped:
             return f"{len(skipped)} of {len(budgets)} SKIPPED; the first: {skipped[0].reason}"
@@ -162,7 +173,7 @@ class Tally:
 def _why_unmet(word: str, budgets: Sequence[_Budget], features: Collection[str]) -> str:
     """Why a requirement is not met, "" when it is."""
     covering = budgets if word in features else [b for b in budgets if word in b.covers]
-    if any(budget.is_measured for budget in covering):
+    if any(budget.is_accounted_for for budget in covering):
         return ""
     reasons = [budget.reason for budget in covering if budget.reason]
     if reasons:

@@ -12,6 +12,7 @@ from pytest_perfgate.records.accuracy import Accuracy
 from pytest_perfgate.records.counts import Counts
 from pytest_perfgate.records.folds import Folds
 from pytest_perfgate.records.image_losses import WorseImage
+from pytest_perfgate.records.inputs import RecipeInputs
 from pytest_perfgate.records.launch import Growth, Launch, Parity
 from pytest_perfgate.records.profile import Profile
 from pytest_perfgate.records.search import Search
@@ -72,6 +73,7 @@ class RecipeRecord(Frozen):
     `counts` is what was counted of an inference; None: nothing was.
     `unmeasured` says of metrics why they have no value. `search` is how values of its chain were
     found; None: they stand in the suite file. `folds` is its cross-validation; None: it has none.
+    `inputs` are what all of this rests on; None: not all of it is known.
     """
 
     name: str
@@ -93,6 +95,7 @@ class RecipeRecord(Frozen):
     profile: Profile | None = None
     search: Search | None = None
     folds: Folds | None = None
+    inputs: RecipeInputs | None = None
 
     @property
     def runtime_name(self) -> str:

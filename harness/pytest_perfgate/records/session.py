@@ -16,6 +16,7 @@ from pytest_perfgate.machine.conditions import Conditions
 from pytest_perfgate.machine.fingerprint import Environment, Machine
 from pytest_perfgate.metric import Metric, Scope
 from pytest_perfgate.records.image_losses import Thumbnail
+from pytest_perfgate.records.inputs import SuiteInputs, Unaffected
 from pytest_perfgate.records.launch import Launch
 from pytest_perfgate.records.near_duplicates import NearDuplicates
 from pytest_perfgate.records.recipe_record import Failure, RecipeRecord
@@ -127,6 +128,8 @@ class SuiteRecord(Frozen):
         scoped: recipe name to its scores on sets and slices.
         shift: the source and the target set; None where the suite names none.
         last_sessions: recipe and metric to a budget's last sessions, where a history is kept.
+        inputs: what all its recipes rest on; None: not known.
+        unaffected: recipes that were not measured because nothing that they rest on has changed.
     """
 
     name: str
@@ -158,6 +161,8 @@ class SuiteRecord(Frozen):
     near_duplicates: tuple[NearDuplicates, ...] = ()
     policy: dict[str, str] = Field(default_factory=dict)
     last_sessions: dict[str, dict[str, LastSessions]] = Field(default_factory=dict)
+    inputs: SuiteInputs | None = None
+    unaffected: tuple[Unaffected, ...] = ()
 
     @property
     def discarded(self) -> frozenset[int]:

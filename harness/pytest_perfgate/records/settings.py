@@ -36,6 +36,7 @@ class Settings:
         ci: whether this is a continuous integration run.
         rounds: timed turns of an arm beside those it is compared with, per launch, at most.
         base: the git ref that `--perf-base` names, "" for none.
+        affected: do not measure recipes that the change since `base` cannot touch.
         base_tip: measure the ref's own commit, not its merge base with HEAD.
         import_path: folders that pytest's `pythonpath` names.
         share: of the host, what the session has for itself; None for all of it.
@@ -72,6 +73,7 @@ class Settings:
     rounds: int = 32
     base: str = ""
     base_env: str = ""
+    affected: bool = False
     base_tip: bool = False
     import_path: tuple[Path, ...] = ()
     markdown: Path | None = None

@@ -29,6 +29,7 @@ class Status(StrEnum):
     INCONCLUSIVE = "INCONCLUSIVE"
     NO_BASELINE = "NO BASELINE"
     SKIPPED = "SKIPPED"  # does not apply on this machine, or a package is missing
+    UNAFFECTED = "UNAFFECTED"  # not measured: what it rests on is as it was in an earlier session
     PASS = "PASS"  # noqa: S105 - a verdict, not a password
 
     @property
@@ -39,7 +40,21 @@ class Status(StrEnum):
     @property
     def is_measured(self) -> bool:
         """Whether the budget's metric was measured, whatever came of it."""
-        return self not in {Status.ERROR, Status.SKIPPED}
+        return self not in {Status.ERROR, Status.SKIPPED, Status.UNAFFECTED}
+
+
+class Earlier(Frozen):
+    """What an earlier session found of a budget whose inputs have not changed since.
+
+    Attributes:
+        session, started, commit: of the session that measured it.
+        status: of its verdict.
+    """
+
+    session: str
+    started: str
+    commit: str
+    status: Status
 
 
 class LimitResult(Frozen):
@@ -89,7 +104,8 @@ class Verdict(Frozen):
 
     `value`, `low`, `high` are of the metric itself, in its base unit; `baseline` is the stored
     value and `baseline_age` its age in days. `next_step` says what to do. `slower` says, for a
-    broken budget on time, where the time went: the stages first, then the operators.
+    broken budget on time, where the time went: the stages first, then the operators. `earlier` is
+    the measurement that an UNAFFECTED budget rests on.
     """
 
     recipe: str
@@ -105,6 +121,16 @@ class Verdict(Frozen):
     reason: Message
     next_step: str = ""
     slower: tuple[str, ...] = ()
+    earlier: Earlier | None = None
+
+    @property
+    def is_proven_earlier(self) -> bool:
+        """Whether an earlier session really measured that the budget is kept."""
+        return (
+            self.status is Status.UNAFFECTED
+            and self.earlier is not None
+            and self.earlier.status is Status.PASS
+        )
 
 
 class MetricSummary(Frozen):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pytest_perfgate.records.session import SessionRecord
 from pytest_perfgate.records.verdict import Status, Verdict
 from pytest_perfgate.report.text import is_doubted
@@ -16,7 +18,20 @@ def answer(session: SessionRecord) -> str:
     count = sum(verdict.status.is_measured for verdict in verdicts)
     count += sum(verdict.value is not None for verdict in _doubted(session))
     measured = measured_of(count, len(verdicts))
-    return f"{measured}. {_merge(session)}"
+    return f"{measured}{_unaffected(session, verdicts)}. {_merge(session)}"
+
+
+def _unaffected(session: SessionRecord, verdicts: Sequence[Verdict]) -> str:
+    """How many budgets were not measured because the change cannot touch them, and where they were;
+    "" for none.
+    """
+    earlier = [verdict.earlier for verdict in verdicts if verdict.status is Status.UNAFFECTED]
+    if not earlier:
+        return ""
+    sessions = sorted({one.session for one in earlier if one is not None})
+    where = f"session {sessions[0]}" if len(sessions) == 1 else f"{len(sessions)} sessions"
+    since = session.settings.get("base", "its base")
+    return f", {count_of(len(earlier), 'is', 'are')} unaffected since {since}, measured in {where}"
 
 
 def _doubted(session: SessionRecord) -> list[Verdict]:
@@ -43,6 +58,7 @@ def _merge(session: SessionRecord) -> str:
     unsure = sum(verdict.status is Status.INCONCLUSIVE for verdict in verdicts)
     unknown = sum(verdict.status is Status.NO_BASELINE for verdict in verdicts)
     skipped = sum(verdict.status is Status.SKIPPED for verdict in verdicts)
+    unaffected = [verdict for verdict in verdicts if verdict.status is Status.UNAFFECTED]
     if not session.complete:
         whole = "The session was interrupted: these results are incomplete."
         if not broken:
@@ -70,20 +86,39 @@ def _merge(session: SessionRecord) -> str:
             f"{count_of(len(errors), 'budget')} of {total:,} could not be measured. "
             "A missing measurement never passes."
         )
-    if unsure or unknown:
+    open_earlier = sum(not verdict.is_proven_earlier for verdict in unaffected)
+    if unsure or unknown or open_earlier:
         parts = [
             text
             for count, text in (
                 (unsure, f"{unsure:,} could not be decided"),
                 (unknown, f"{count_of(unknown, 'has', 'have')} no baseline on this machine yet"),
+                (
+                    open_earlier,
+                    f"{count_of(open_earlier, 'was', 'were')} broken when measured, and the change "
+                    "cannot touch them",
+                ),
             )
             if count
         ]
-        kept = f"None of {total:,} budgets is" if total > 1 else "The budget is not"
+        measured = total - len(unaffected)
+        kept = f"None of {measured:,} budgets is" if measured > 1 else "The budget is not"
+        if not measured:
+            return f"No budget was judged: {' and '.join(parts)}."
         return f"{kept} broken; {' and '.join(parts)}."
+    if unaffected:
+        return _with_unaffected(total - skipped - len(unaffected), len(unaffected), skipped)
     if skipped == total:
         return f"No budget was judged: {count_of(total, 'budget was', 'budgets were')} skipped."
     if skipped:
         kept = count_of(total - skipped, "budget is", "budgets are")
         return f"{kept} kept; {count_of(skipped, 'was', 'were')} skipped."
     return f"All {total:,} budgets are kept." if total > 1 else "The budget is kept."
+
+
+def _with_unaffected(kept: int, unaffected: int, skipped: int) -> str:
+    """Where nothing is broken or open, and some budgets were kept by an earlier session."""
+    earlier = f"{count_of(unaffected, 'was', 'were')} kept when measured"
+    parts = [f"{count_of(kept, 'budget is', 'budgets are')} kept", earlier] if kept else [earlier]
+    parts += [f"{count_of(skipped, 'was', 'were')} skipped"] if skipped else []
+    return f"{'; '.join(parts)}."

@@ -26,6 +26,7 @@ _STATUS = {
     Status.SKIPPED: "skipped",
     Status.INCONCLUSIVE: "other",
     Status.NO_BASELINE: "other",
+    Status.UNAFFECTED: "other",
 }
 """CTRF's five words (the fifth, "pending", is for tests that were not started)."""
 
@@ -97,6 +98,7 @@ def _test(suite: SuiteRecord, verdict: Verdict) -> dict[str, Any]:
         "parameters": {"recipe": verdict.recipe, "metric": verdict.metric},
         "extra": {
             **measured,
+            **({"earlier": verdict.earlier.model_dump(mode="json")} if verdict.earlier else {}),
             "unit": verdict.unit,
             "limits": [f"{limit.kind} {limit.text}" for limit in verdict.limits],
             "next": verdict.next_step,

@@ -28,7 +28,8 @@ def of(verdict: Verdict, report: str) -> list[tuple[str, object]]:
     """Names and values: numbers in the metric's base unit; what was not measured is left out.
 
     `report` is the path of the session's page. A limit is named by its kind: `limit.speedup`,
-    `limit.speedup.estimate`; ratios and differences as `limit.speedup.scale` says.
+    `limit.speedup.estimate`; ratios and differences as `limit.speedup.scale` says. Of a budget that
+    was not measured again, `earlier.session` and so on name the session that measured it.
     """
     properties: list[tuple[str, object]] = [
         ("recipe", verdict.recipe),
@@ -51,6 +52,13 @@ def of(verdict: Verdict, report: str) -> list[tuple[str, object]]:
             properties += _measured(f"{name}.", limit.estimate, limit.low, limit.high)
         if limit.against:
             properties.append((f"{name}.against", limit.against))
+    if verdict.earlier is not None:
+        properties += [
+            ("earlier.session", verdict.earlier.session),
+            ("earlier.started", verdict.earlier.started),
+            ("earlier.commit", verdict.earlier.commit),
+            ("earlier.verdict", verdict.earlier.status.value),
+        ]
     properties.append(("report", report))
     return properties
 

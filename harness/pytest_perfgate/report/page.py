@@ -26,7 +26,13 @@ from pytest_perfgate.report import (
 )
 from pytest_perfgate.report.answer import answer
 from pytest_perfgate.report.changes_since import since
-from pytest_perfgate.report.text import beside, limit_text, needing, needs_attention
+from pytest_perfgate.report.text import (
+    beside,
+    limit_text,
+    needing,
+    needs_attention,
+    unaffected,
+)
 from pytest_perfgate.suite.metrics import class_score_of
 from pytest_perfgate.units import Unit, show, show_percent
 
@@ -155,6 +161,7 @@ def _suite(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> dict[str, Any]:
             for record in suite.recipes
         ],
         "beside": beside(suite, metrics),
+        "unaffected": unaffected(suite),
         "classes": _classes(suite),
         "scopes": scope_tables.tables(suite, metrics),
         "shifts": scope_tables.shifts(suite, metrics),

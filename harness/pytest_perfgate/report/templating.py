@@ -23,6 +23,7 @@ SHAPES: Mapping[Status, str] = MappingProxyType(
         Status.INCONCLUSIVE: "?",
         Status.NO_BASELINE: "∅",
         Status.SKIPPED: "·",
+        Status.UNAFFECTED: "=",
         Status.PASS: "✔",
     }
 )

@@ -30,6 +30,7 @@ _MARKUP = {
     Status.INCONCLUSIVE: {"yellow": True},
     Status.NO_BASELINE: {"yellow": True},
     Status.SKIPPED: {},
+    Status.UNAFFECTED: {},
     Status.PASS: {"green": True},
 }
 
@@ -172,7 +173,7 @@ def _elsewhere(pairs: Sequence[tuple[SuiteRecord, Verdict]]) -> list[str]:
 
 
 def _is_shown(verdict: Verdict, verbosity: int) -> bool:
-    if verdict.status in {Status.PASS, Status.SKIPPED}:
+    if verdict.status in {Status.PASS, Status.SKIPPED} or verdict.is_proven_earlier:
         return verbosity > 1
     return verdict.status is not Status.NO_BASELINE or verbosity > 0
 

@@ -84,6 +84,7 @@ def beside(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> list[str]:
         lines.append(f"compared with {suite.base.name}, {how}")
         lines += [f"not compared: {text}" for text in suite.base.problems.values()]
         lines += _beside_base(suite)
+    lines += _unaffected(suite)
     records = {record.name: record for record in suite.recipes}
     for copy in suite.controls:
         record = records.get(copy.name)
@@ -100,6 +101,24 @@ def beside(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> list[str]:
                 f"{len(ratios)} launches)"
             )
     return lines
+
+
+def unaffected(suite: SuiteRecord) -> list[tuple[Verdict, str]]:
+    """Verdicts on budgets that were not measured, each with the session that measured it."""
+    origins = {one.recipe: one.origin for one in suite.unaffected}
+    return [
+        (verdict, origins.get(verdict.recipe, "not known"))
+        for verdict in suite.verdicts
+        if verdict.status is Status.UNAFFECTED
+    ]
+
+
+def _unaffected(suite: SuiteRecord) -> list[str]:
+    """Recipes that were not measured, a line for those that one session measured."""
+    names: dict[str, list[str]] = {}
+    for one in suite.unaffected:
+        names.setdefault(one.origin, []).append(one.recipe)
+    return [f"unaffected: {', '.join(own)}: measured in {origin}" for origin, own in names.items()]
 
 
 def _beside_base(suite: SuiteRecord) -> list[str]:
@@ -188,7 +207,8 @@ def needs_attention(
     """
     counted: dict[tuple[str, ...], tuple[SuiteRecord, Verdict, int]] = {}
     for suite, verdict in verdicts:
-        if verdict.status in _ATTENTION:
+        was_broken = verdict.status is Status.UNAFFECTED and not verdict.is_proven_earlier
+        if verdict.status in _ATTENTION or was_broken:
             key = cause(suite, verdict)
             first, head, count = counted.get(key, (suite, verdict, 0))
             counted[key] = (first, head, count + 1)

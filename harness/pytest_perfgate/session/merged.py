@@ -109,8 +109,15 @@ def _exit_code(part: SessionRecord) -> int:
         )
         for verdict in verdicts
     )
-    unproven = Status.ERROR in statuses or (strict and (skipped or bool(statuses & _STRICT)))
-    unmeasured = not any(status.is_measured for status in statuses)
+    open_earlier = any(
+        verdict.status is Status.UNAFFECTED and not verdict.is_proven_earlier
+        for verdict in verdicts
+    )
+    refused = skipped or open_earlier or bool(statuses & _STRICT)
+    unproven = Status.ERROR in statuses or (strict and refused)
+    unmeasured = not any(
+        verdict.status.is_measured or verdict.is_proven_earlier for verdict in verdicts
+    )
     return NOT_PROVEN if unproven or (strict and unmeasured) else 0
 
 

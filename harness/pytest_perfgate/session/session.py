@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,34 +21,24 @@ from pytest_perfgate.measure.preparation import Progress
 from pytest_perfgate.measure.worker_environment import allocator
 from pytest_perfgate.metric import Rule
 from pytest_perfgate.plain_text import encodable, without_secrets
+from pytest_perfgate.records.earlier import Lookup
 from pytest_perfgate.records.recipe_record import RecipeRecord
 from pytest_perfgate.records.session import SessionRecord, SuiteRecord
 from pytest_perfgate.records.settings import Settings
 from pytest_perfgate.records.verdict import Verdict
 from pytest_perfgate.report import publish
-from pytest_perfgate.search.run import resolve_ranges
+from pytest_perfgate.search.run import RangeOutcome, resolve_ranges
 from pytest_perfgate.session.base_code import BaseCode, commit_of, untracked
+from pytest_perfgate.session.case import Case
 from pytest_perfgate.session.failed_suite import BROKEN, failed_suite, unread, unread_suite
 from pytest_perfgate.session.fetched_suites import FetchedSuites
+from pytest_perfgate.session.inputs_now import InputsNow
+from pytest_perfgate.session.measured_suite import Surroundings, unmeasured, with_unaffected
 from pytest_perfgate.session.suite_judge import MEASURED
 from pytest_perfgate.session.suite_run import SuiteRun
 from pytest_perfgate.suite import reading, requirements
 from pytest_perfgate.suite.metrics import metrics_of
 from pytest_perfgate.suite.reading import SuiteFile
-
-
-@dataclass(frozen=True)
-class Case:
-    """One test: a budget of a recipe, or what stands in for it."""
-
-    file: Path
-    recipe: str
-    metric: str
-
-    @property
-    def name(self) -> str:
-        """As in the test's id."""
-        return f"{self.recipe or self.file.name}-{self.metric}"
 
 
 @dataclass
@@ -65,6 +55,7 @@ class Session:
     Args:
         stores: whether it writes files; a worker of pytest-xdist leaves that to its controller.
         name: of its files, where another process holds it.
+        find: gives what stored sessions measured, for `--perf-affected`.
     """
 
     def __init__(
@@ -75,8 +66,10 @@ class Session:
         *,
         stores: bool = True,
         name: str = "",
+        find: Lookup = lambda _: (),
     ) -> None:
         self.settings = settings
+        self._find = find
         self._stores = stores
         self._show = show
         self._say = say
@@ -249,20 +242,11 @@ class Session:
                 show=self._show,
                 say=self._say,
             )
-            run = SuiteRun(
-                values,
-                plan.wanted,
-                settings=self.settings,
-                machine=self.machine,
-                environment=self.environment,
-                limits=self.limits,
-                base=self._base.tree(self._open),
-                show=self._show,
-                say=self._say,
-            )
-            record = run.run()
-        self._files |= run.files
-        added = untracked(self.settings.root, run.files) or ()
+            inputs = self._around.inputs(values.suite)
+            affected = self._around.affected(values.suite, plan.wanted, self._base.commit)
+            record = self._measured(values, affected.wanted, inputs)
+        record = with_unaffected(record, affected, inputs)
+        added = untracked(self.settings.root, self._files) or ()
         note = f"measured files that are not committed: {', '.join(added)}"
         broken = unread(plan.read, plan.wanted)
         return record.model_copy(
@@ -271,6 +255,39 @@ class Session:
                 "recipes": record.recipes + tuple(failed for failed, _ in broken),
                 "verdicts": record.verdicts + tuple(verdict for _, verdict in broken),
             }
+        )
+
+    def _measured(
+        self, values: RangeOutcome, wanted: Mapping[str, list[str]], inputs: InputsNow
+    ) -> SuiteRecord:
+        """Those of the recipes that are wanted, measured and judged."""
+        if not wanted.keys() & values.suite.recipes.keys():
+            return unmeasured(values.suite, self.settings.root)
+        run = SuiteRun(
+            values,
+            wanted,
+            settings=self.settings,
+            machine=self.machine,
+            environment=self.environment,
+            limits=self.limits,
+            base=self._base.tree(self._open),
+            inputs=inputs,
+            show=self._show,
+            say=self._say,
+        )
+        record = run.run()
+        self._files |= run.files
+        return record
+
+    @property
+    def _around(self) -> Surroundings:
+        return Surroundings(
+            self.settings,
+            self.machine,
+            self.environment,
+            self._started.timestamp(),
+            self._find,
+            self._show,
         )
 
     def _with_files(self, read: SuiteFile) -> SuiteFile:

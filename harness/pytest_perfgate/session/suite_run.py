@@ -22,6 +22,7 @@ from pytest_perfgate.records.settings import Settings
 from pytest_perfgate.records.verdict import Verdict
 from pytest_perfgate.search.run import RangeOutcome
 from pytest_perfgate.session.arms import Arms, copy_of
+from pytest_perfgate.session.inputs_now import InputsNow
 from pytest_perfgate.session.slow_recipes import Slowness
 from pytest_perfgate.session.suite_at import BaseTree
 from pytest_perfgate.session.suite_judge import SuiteJudge
@@ -61,6 +62,7 @@ class SuiteRun:
         base: the other version of the code, None for none.
         show: called with progress, on one line.
         say: called with what people should read before the end.
+        inputs: what the recipes rest on; None: that is not recorded.
     """
 
     def __init__(
@@ -75,7 +77,9 @@ class SuiteRun:
         base: BaseTree | None,
         show: Progress,
         say: Progress,
+        inputs: InputsNow | None = None,
     ) -> None:
+        self._inputs = inputs
         self._suite = suite = values.suite
         self._settings = settings
         self._say = say
@@ -169,7 +173,7 @@ class SuiteRun:
 
     def _record(self, verdicts: Sequence[Verdict], phases: dict[str, float]) -> SuiteRecord:
         suite, discarded = self._suite, self._judge.discarded()
-        records = [self._judge.record(recipe.name) for recipe in self._recipes]
+        records = [self._recorded(recipe) for recipe in self._recipes]
         counted = [record.without(discarded) for record in records]
         conditions = steadiness.mark(self._bench.conditions)
         judged = {verdict.metric for verdict in verdicts}
@@ -215,6 +219,14 @@ class SuiteRun:
             shift=shift_record(suite.shift, self._recipes),
             spreads={record.name: spread for record in counted if (spread := spread_of(record))},
         )
+
+    def _recorded(self, recipe: Recipe) -> RecipeRecord:
+        """What was measured of a recipe, with what that rests on."""
+        record = self._judge.record(recipe.name)
+        if record.failure is not None or self._inputs is None:
+            return record
+        inputs = self._inputs.recorded(recipe, self._bench.inputs(recipe.name))
+        return record.model_copy(update={"inputs": inputs})
 
     def _notes(
         self,

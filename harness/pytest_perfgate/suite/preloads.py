@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import TORCH
@@ -39,3 +39,11 @@ def _own(*extensions: object) -> Iterator[str]:
         module = type(extension).__module__
         if module.partition(".")[0] == package:
             yield module
+
+
+def preloads_of(arms: Iterable[tuple[Suite, Recipe]]) -> tuple[str, ...]:
+    """What a launch imports before its arms are forked, for all of them."""
+    modules = dict.fromkeys(("numpy", "numpy.random", "pydantic"))
+    for suite, recipe in arms:
+        modules |= dict.fromkeys(preloads(suite, recipe))
+    return tuple(modules)

@@ -13,9 +13,12 @@ import math
 import os
 import struct
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from pytest_perfgate.building.import_path import enter
+from pytest_perfgate.building.project_code import Watch
+from pytest_perfgate.machine.cache_folders import cache_of_job
 from pytest_perfgate.machine.cores import usable_cores
 from pytest_perfgate.machine.instrumentation import instruments
 from pytest_perfgate.machine.pipes import write_whole
@@ -65,6 +68,8 @@ def serve(arm: ArmSpec, images: Sequence[Any], turns: int, answers: int) -> None
         # The launch's parent imports nothing of the project: modules are those of this arm's root.
         os.chdir(arm.work.root)
         enter(arm.work.suite)
+    # In a process that takes no timed turn: a hook inside every open would be timed with them.
+    watch = Watch(arm.work.root, cache_of_job()) if arm.memory and arm.work else None
     visit = _visit(arm, images)
     _say(
         answers,
@@ -110,6 +115,8 @@ def serve(arm: ArmSpec, images: Sequence[Any], turns: int, answers: int) -> None
         visit.repeated(),
     )
     visit.conclude()
+    if watch is not None:
+        finished = replace(finished, read=watch.names())
     _say(answers, finished)
 
 

@@ -11,7 +11,9 @@ import signal
 import sys
 from typing import NoReturn
 
+from pytest_perfgate.machine.cache_folders import cache_of_job
 from pytest_perfgate.machine.pipes import PipeClosed, PipeReader, write_whole
+from pytest_perfgate.records.input_messages import DataKeysJob, FilesRead
 from pytest_perfgate.worker.arm_messages import ARM_MESSAGES
 from pytest_perfgate.worker.failures import failure
 from pytest_perfgate.worker.protocol import (
@@ -37,8 +39,12 @@ _MODULES = {
     ParityJob: ("parity", "parity"),
     GrowthJob: ("memory_growth", "growth"),
     ProfileJob: ("profile", "profile"),
+    DataKeysJob: ("data_keys", "data_keys"),
 }
 """Module and function of the jobs that build or open a recipe in this very process."""
+_JUDGING = (CompareJob, ParityJob, GrowthJob)
+"""Jobs whose answers verdicts rest on, and which say what they read; a `PrepareJob` keeps that with
+what it stores."""
 
 
 def main(job_fd: int, message_fd: int) -> NoReturn:
@@ -81,7 +87,14 @@ def main(job_fd: int, message_fd: int) -> NoReturn:
             name, function = _MODULES[type(job)]
             module = importlib.import_module(f"pytest_perfgate.worker.{name}")
             _collect_garbage()
-            getattr(module, function)(job, send)
+            if isinstance(job, _JUDGING):
+                from pytest_perfgate.building.project_code import Watch
+
+                watch = Watch(job.suite.root, cache_of_job())
+                getattr(module, function)(job, send)
+                send(FilesRead(watch.names()))
+            else:
+                getattr(module, function)(job, send)
     except Exception as error:  # noqa: BLE001 - whatever user code raises ends this recipe only
         _report(failure(error), message_fd, arm=isinstance(job, ArmJob))
     sys.stdout.flush()

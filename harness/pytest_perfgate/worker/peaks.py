@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from pytest_perfgate.records.input_messages import FilesRead
 from pytest_perfgate.records.launch import Launch
 from pytest_perfgate.worker.arm import BATCH, FINISH
 from pytest_perfgate.worker.arm_process import (
@@ -94,7 +95,9 @@ def measured_peaks(
                 seconds, *_ = take_turn(arm, BATCH, 0, job.silence)
                 if not math.isnan(seconds):
                     peaks.batched.add(spec.label)
-            peaks.sizes[spec.label] = finish(arm, FINISH, job.silence).peak_memory
+            last = finish(arm, FINISH, job.silence)
+            peaks.sizes[spec.label] = last.peak_memory
+            send(FilesRead(last.read, spec.label))
             peaks.ended.discard(spec.label)
             live.remove(arm)
             end_arm(arm)

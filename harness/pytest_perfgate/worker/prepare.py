@@ -17,7 +17,7 @@ from pytest_perfgate.building import runtime_check
 from pytest_perfgate.building.artifact_cache import ArtifactStore, Stored
 from pytest_perfgate.building.artifact_handle import ArtifactHandle
 from pytest_perfgate.building.builder import BuildRequest, Built, build
-from pytest_perfgate.building.keys import counts_key, evaluation_key, trial_key
+from pytest_perfgate.building.keys import counts_key, data_keys, evaluation_key, trial_key
 from pytest_perfgate.building.near_duplicates import Likeness
 from pytest_perfgate.building.opening import context_of, open_session
 from pytest_perfgate.building.project_code import Watch
@@ -112,6 +112,8 @@ def prepare(job: PrepareJob, send: Send) -> None:
             heap=job.allocations,
         )
         _write_images(data, job.images)
+        data_digests = data_keys(suite, splits_used(recipe), data)
+        files = watch.files()
     except Exception as error:  # noqa: BLE001 - whatever a step raises ends this recipe only
         send(failure(error, stage))
         return
@@ -125,7 +127,9 @@ def prepare(job: PrepareJob, send: Send) -> None:
             load_time_cold=evaluated.evaluation.load_time_cold,
             predictions=evaluated.predictions,
             outputs=evaluated.outputs,
-            files={**built.files, **watch.files()},
+            files={**built.files, **files},
+            read=None if store.read is None else {**store.read, **watch.beside(), **files},
+            data=data_digests,
             counts=counts,
             notes=tuple(store.damaged),
             near_duplicates=tuple(near),

@@ -19,6 +19,7 @@ from pytest_perfgate.records.accuracy import Accuracy, Ratio
 from pytest_perfgate.records.counts import Counts
 from pytest_perfgate.records.folds import Folds
 from pytest_perfgate.records.image_losses import Thumbnail, WorseImage
+from pytest_perfgate.records.input_messages import DataKeys, DataKeysJob, FilesRead
 from pytest_perfgate.records.launch import Growth, Launch, Parity
 from pytest_perfgate.records.near_duplicates import NearDuplicates
 from pytest_perfgate.records.profile import Profile
@@ -237,6 +238,8 @@ class Prepared:
         predictions, set_predictions: the files with the predictions, of each set by its name.
         outputs: the file with outputs of the images that arms cycle through.
         files: the project's files that the artifact rests on, with their digests.
+        read: all that building and evaluating read, with digests; None: not known.
+        data: `building.keys.data_keys`.
         notes: what people should know of how it was built.
         near_duplicates: of the splits that its steps read, each beside the validation images.
     """
@@ -250,6 +253,8 @@ class Prepared:
     predictions: Path
     outputs: Path
     files: dict[str, str]
+    read: dict[str, str] | None
+    data: dict[str, str]
     counts: Counts
     notes: tuple[str, ...] = ()
     near_duplicates: tuple[NearDuplicates, ...] = ()
@@ -340,7 +345,8 @@ class ArmFailed:
     failure: Failed
 
 
-Work = PrepareJob | CompareJob | ParityJob | GrowthJob | ProfileJob | LaunchJob | ArmJob
+_Prepares = PrepareJob | CompareJob | ParityJob | GrowthJob | DataKeysJob
+Work = _Prepares | ProfileJob | LaunchJob | ArmJob
 Message = (
     WorkProgress
     | Failed
@@ -353,6 +359,8 @@ Message = (
     | LaunchConditions
     | ArmMeasured
     | ArmFailed
+    | FilesRead
+    | DataKeys
 )
 
 Send = Callable[[Message], None]

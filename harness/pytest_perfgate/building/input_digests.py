@@ -1,0 +1,157 @@
+"""Digests of what recipes rest on, computed in the pytest process: no framework is imported."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import re
+import sys
+from collections.abc import Collection, Iterable, Mapping
+from importlib.metadata import Distribution, distributions
+from pathlib import Path
+
+import pytest_perfgate
+from pytest_perfgate.building.folder_digests import MODULE
+from pytest_perfgate.building.implementation_code import digest_folder
+from pytest_perfgate.building.project_code import Digests
+from pytest_perfgate.files import digest_of
+from pytest_perfgate.records.inputs import CHANGED, CONTENTS, MODULES, NAMES
+
+_MOST = 24
+"""Files of one folder that are listed one by one; of more, the whole folder is digested."""
+
+_RUN = re.compile(
+    # What CI systems say of a run, each in names of its own (their documented variables).
+    r"(?:GITHUB|RUNNER|ACTIONS|CI|GITLAB|BUILDKITE|CIRCLE|TRAVIS|JENKINS|HUDSON|APPVEYOR|DRONE"
+    r"|TEAMCITY|BITBUCKET|CHANGE)_\w*|CI|BUILD_(?:NUMBER|ID|URL|TAG|DISPLAY_NAME)|STAGE_NAME"
+    r"|JOB_(?:NAME|BASE_NAME|URL|DISPLAY_URL)|RUN_(?:\w+_)?(?:URL|ID)|EXECUTOR_NUMBER|NODE_NAME"
+    r"|BRANCH_NAME|WORKSPACE_TMP|GIT_(?:COMMIT|BRANCH|URL|EDITOR|PAGER|\w+_(?:NAME|EMAIL|COMMIT))"
+    # Terminals, shells and logins.
+    r"|TERM(?:_\w+)?|COLUMNS|LINES|SHELL|SHLVL|PS\d|PROMPT_\w+|LS_COLORS|COLORTERM|NO_COLOR|_"
+    r"|FORCE_COLOR|PWD|OLDPWD|HIST\w+|EDITOR|VISUAL|PAGER|LESS\w*|MAIL|DISPLAY|WAYLAND_DISPLAY"
+    r"|DBUS_\w+|XDG_(?:SESSION_\w+|RUNTIME_DIR|SEAT\w*|VTNR|CURRENT_DESKTOP)|SSH_\w+|GPG_\w+"
+    r"|TMUX\w*|STY|WINDOWID|VSCODE_\w+|INVOCATION_ID|JOURNAL_STREAM|SYSTEMD_EXEC_PID"
+    r"|MEMORY_PRESSURE_\w+|HOSTNAME|TMPDIR|TMP|TEMP"
+    # What starts pytest.
+    r"|PYTEST_\w+|TOX_\w+|_TOX_\w+|NOX_\w+|VIRTUAL_ENV(?:_PROMPT)?"
+)
+"""Environment variables that say who runs a session and where, and change no result."""
+
+_SECRET = re.compile(
+    r"TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|COOKIE|_KEY$|^KEY_|APIKEY"
+)
+"""Parts of names of environment variables whose values are kept nowhere, not as digests either."""
+
+
+class InputDigests(Digests):
+    """What files and folders hold now; names as in `RecipeInputs.files`.
+
+    Args:
+        root: the project's root.
+        since: seconds since the epoch; a file that was changed later is `CHANGED`. 0: whenever.
+    """
+
+    def __init__(self, root: Path, since: float = 0.0) -> None:
+        super().__init__(root)
+        self._since = since
+
+    def digest(self, name: str) -> str:
+        """That of a file or a folder; "" where there is none, and where it cannot be read."""
+        try:
+            if self._since and any(map(self._is_later, self._files(name))):
+                return CHANGED
+            return super().digest(name)
+        except OSError:
+            return ""
+
+    def _files(self, name: str) -> list[Path]:
+        """The file of a name; of a folder those that decide what an import finds there."""
+        if name.endswith(MODULES):
+            return list((self._root / name.removesuffix(MODULES)).glob("*.py"))
+        return [] if name.endswith((NAMES, CONTENTS)) else [self._root / name]
+
+    def _is_later(self, file: Path) -> bool:
+        status = file.stat()
+        return max(status.st_mtime, status.st_ctime) > self._since
+
+
+def listed(files: Mapping[str, str], digests: InputDigests) -> dict[str, str]:
+    """The files that were read for a recipe, with what else decides which files are read: the
+    modules that lie beside those that were imported. `files` are names with digests.
+    """
+    folders: dict[str, list[str]] = {}
+    for name in files:
+        if not name.endswith((MODULES, NAMES, CONTENTS)):
+            folders.setdefault(name.rpartition("/")[0], []).append(name)
+    result = dict(files)
+    for folder, names in folders.items():
+        # Beside modules lie their data, which may be more than is worth a line each.
+        if len(names) > _MOST and folder:
+            for name in names:
+                del result[name]
+            known = CHANGED not in map(files.__getitem__, names)
+            result[folder + CONTENTS] = digests.digest(folder + CONTENTS) if known else CHANGED
+        elif any(_is_code(name) for name in names):
+            result[folder + MODULES] = digests.digest(folder + MODULES)
+    return dict(sorted(result.items()))
+
+
+def _is_code(name: str) -> bool:
+    return bool(MODULE.search(name)) and not name.endswith("/__init__.py")
+
+
+def again(files: Collection[str], digests: InputDigests) -> dict[str, str]:
+    """The same names with what they hold now."""
+    return {name: digests.digest(name) for name in files}
+
+
+@functools.cache
+def program() -> str:
+    """Version and code of this project, and the interpreter."""
+    return program_in(Path(pytest_perfgate.__file__).parent, pytest_perfgate.__version__)
+
+
+def program_in(folder: Path, version: str) -> str:
+    """As `program`, of a folder with this project's code."""
+    return f"{version} {digest_folder(folder)[:16]}, Python {sys.version}"
+
+
+@functools.cache
+def installed() -> dict[str, str]:
+    """`versions_of` all distributions of this interpreter."""
+    return versions_of(distributions())
+
+
+def versions_of(packages: Iterable[Distribution]) -> dict[str, str]:
+    """Each distribution with its version and a digest of the list of its files, which has the
+    digest of each (PyPA, "Recording installed projects"): a package that was built anew under its
+    old version is another one.
+    """
+    return {package.name: _version(package) for package in packages}
+
+
+_INSTALLATION = (
+    "__pycache__",
+    *(f".dist-info/{name}," for name in ("INSTALLER", "REQUESTED", "direct_url.json", "RECORD")),
+)
+
+
+def _version(distribution: Distribution) -> str:
+    record = distribution.read_text("RECORD") or ""
+    # Scripts lie outside the folder and name its interpreter; the other three say how and from
+    # where it was installed. Compiled code is no file of the package.
+    own = [
+        line
+        for line in record.splitlines()
+        if not line.startswith("../") and not any(part in line for part in _INSTALLATION)
+    ]
+    return f"{distribution.version} {digest_of(own)[:12]}" if own else distribution.version
+
+
+def variables(environ: Mapping[str, str]) -> dict[str, str]:
+    """A digest of each environment variable that may change a result. Credentials are left out."""
+    return {
+        name: hashlib.sha256(f"{name}={value}".encode(errors="surrogateescape")).hexdigest()[:16]
+        for name, value in sorted(environ.items())
+        if not _RUN.fullmatch(name) and not _SECRET.search(name.upper())
+    }

@@ -1,0 +1,20 @@
+"""One test of a suite file: a budget of a recipe, or what stands in for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Case:
+    """One test: a budget of a recipe, or what stands in for it."""
+
+    file: Path
+    recipe: str
+    metric: str
+
+    @property
+    def name(self) -> str:
+        """As in the test's id."""
+        return f"{self.recipe or self.file.name}-{self.metric}"
