@@ -20,6 +20,7 @@ from pathlib import Path
 
 from tests.faults.formats import FORMATS
 from tests.faults.fuzzing import Outcome, fuzz
+from tests.faults.models import FORM as MODELS
 from tests.faults.models import fuzz_models
 from tests.faults.places import Fault, Project, faults, recorded
 
@@ -52,7 +53,7 @@ def _files(options: argparse.Namespace, folder: Path) -> int:
             count = options.count * (2 if form.name == "suite files" else 1)
             outcomes.append(fuzz(form, count, folder / form.name, seed=options.seed))
             _say(outcomes[-1])
-    if not options.only:
+    if MODELS.name.startswith(options.only):
         (folder / "models").mkdir()
         outcomes.append(fuzz_models(options.count, folder / "models", seed=options.seed))
         _say(outcomes[-1])

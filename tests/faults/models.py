@@ -18,12 +18,13 @@ from pytest_perfgate.worker.protocol import Failed, Prepared, PrepareJob
 from tests.faults import mutations
 from tests.faults.formats import models
 from tests.faults.fuzzing import Finding, Format, Outcome, damaged
-from tests.faults.places import PLAIN
-from tests.squares import coco_folder
+from tests.squares import HEAD, PLAIN, coco_folder
 
 SECONDS = 10.0
 """That a damaged model of 20 kB may take, built and evaluated."""
 
+SUITE = (HEAD + PLAIN).replace('"validation', '"../validation').replace('"calib', '"../calib')
+_WHOLE = -1  # the number of the model without damage
 _FRAME = re.compile(r'File "([^"]+)", line \d+, in \w+')
 _OWN = "/pytest_perfgate/"
 
@@ -31,21 +32,28 @@ FORM = Format("models in workers", models, mutations.data, lambda *_: None, seco
 
 
 def fuzz_models(count: int, folder: Path, *, seed: int = 0) -> Outcome:
-    """Builds and evaluates `count` damaged models, as many at a time as there are cores."""
+    """Builds and evaluates `count` damaged models, as many at a time as there are cores.
+
+    Of a whole one a refusal is a finding: all others would be refused for the same reason.
+    """
     outcome = Outcome(FORM.name, SECONDS)
     jobs = []
     samples = models()
     coco_folder(folder, "validation", 4, seed=1)
-    for number in range(count):
+    coco_folder(folder, "calibration", 4, seed=2)
+    for number in range(-1, count):
         place = folder / f"model-{number}"
         place.mkdir()
-        (place / "squares.onnx").write_bytes(damaged(FORM, number, samples, seed))
-        (place / "recipes.toml").write_text(
-            PLAIN.replace('"validation', '"../validation').replace('"calibration', '"../validation')
-        )
+        whole = number == _WHOLE
+        content = samples[0] if whole else damaged(FORM, number, samples, seed)
+        (place / "squares.onnx").write_bytes(content)
+        (place / "recipes.toml").write_text(SUITE)
         suite = reading.read(place / "recipes.toml", folder).suite
-        if suite is None or "plain" not in suite.recipes:
-            outcome.refused += 1  # before any worker
+        if suite is None or "plain" not in suite.recipes:  # before any worker
+            if whole:
+                outcome.findings.append(Finding(number, "the whole model was refused"))
+            else:
+                outcome.refused += 1
             continue
         work = PrepareJob(suite, "plain", folder / "cache", place / "images.npz")
         env = {"PERFGATE_CACHE": str(folder / "cache")}
@@ -59,6 +67,8 @@ def fuzz_models(count: int, folder: Path, *, seed: int = 0) -> Outcome:
                 answers[job.name] = "read"
             elif isinstance(event, Failed):
                 answers[job.name] = "refused"
+                if int(job.name) == _WHOLE:
+                    outcome.findings.append(Finding(_WHOLE, f"the whole model: {event.problem}"))
                 if own := _raised_by_us(event.last_words):
                     outcome.findings.append(Finding(int(job.name), own))
             elif isinstance(event, Ended):
@@ -70,6 +80,7 @@ def fuzz_models(count: int, folder: Path, *, seed: int = 0) -> Outcome:
                     outcome.findings.append(Finding(int(job.name), "it ended without an answer"))
                 if seconds > SECONDS:
                     outcome.findings.append(Finding(int(job.name), f"it took {seconds:.1f} s"))
+    answers.pop(str(_WHOLE), None)
     outcome.read = sum(answer == "read" for answer in answers.values())
     outcome.refused += sum(answer == "refused" for answer in answers.values())
     return outcome
