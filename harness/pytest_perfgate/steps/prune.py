@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -11,9 +10,17 @@ from typing_extensions import override
 
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import TORCH, Artifact, OptionsModel
-from pytest_perfgate.errors import BuildError, suggestion
+from pytest_perfgate.errors import BuildError
 from pytest_perfgate.steps import Applied, BuildContext, Step, expect
 from pytest_perfgate.steps.output_check import tensors
+from pytest_perfgate.steps.prune_graph import (
+    Ends,
+    named_layers,
+    output_layers,
+    replay,
+    shapes_of,
+    zeros_like,
+)
 
 
 class Prune(Step):
@@ -65,9 +72,9 @@ class Prune(Step):
         macs_before, parameters_before = torch_pruning.utils.count_ops_and_params(module, example)
         for parameter in module.parameters():
             parameter.requires_grad_(True)  # the way back from the outputs is that of gradients
-        ignored = _output_layers(module, example) | _named(module, options.ignored_layers)
+        ignored = output_layers(module, example) | named_layers(module, options.ignored_layers)
         try:
-            with _Ends(module) as ends:
+            with Ends(module) as ends:
                 pruner = torch_pruning.pruner.BasePruner(
                     module,
                     example,
@@ -104,7 +111,7 @@ class Prune(Step):
             effect,
             structure={
                 "history": history,
-                "inputs": [[list(x.shape), str(x.dtype)[6:]] for x in example],
+                "inputs": shapes_of(example),
             },
         )
 
@@ -128,23 +135,7 @@ class Prune(Step):
     @override
     def restore(self, module: Any, structure: Any, options: Any) -> Any:
         """Removes the same channels from a fresh module."""
-        import torch
-        import torch_pruning
-
-        modules = dict(module.named_modules())
-        example = tuple(
-            torch.zeros(shape, dtype=getattr(torch, dtype)) for shape, dtype in structure["inputs"]
-        )
-        graph = torch_pruning.DependencyGraph()
-        for parameter in module.parameters():
-            parameter.requires_grad_(True)
-        with _Ends(module) as ends:
-            graph.build_dependency(module, example_inputs=example, output_transform=ends)
-        for name, is_output, indices in structure["history"]:
-            layer = modules[name]
-            functions = graph.get_pruner_of_module(layer)
-            function = functions.prune_out_channels if is_output else functions.prune_in_channels
-            graph.get_pruning_group(layer, function, indices).prune()
+        replay(module, structure["history"], zeros_like(structure["inputs"]))
         return module
 
 
@@ -215,82 +206,3 @@ def _not_pruned(module: Any, ignored: set[Any], error: Exception) -> BuildError:
         f"{problem}; it has grouped convolutions: {', '.join(grouped)}",
         next_step="name them, and the layers before and behind them, in ignored_layers",
     )
-
-
-def _output_layers(module: Any, example: tuple[Any, ...]) -> set[Any]:
-    """The convolution and linear layers whose channels are the model's outputs: the last ones on
-    the way from each output back to the input.
-    """
-    import torch
-
-    outputs = module(*example)
-    outputs = (outputs,) if isinstance(outputs, torch.Tensor) else tuple(outputs)
-    kinds = (torch.nn.modules.conv._ConvNd, torch.nn.Linear)
-    owners = {}
-    for layer in module.modules():
-        if isinstance(layer, kinds):
-            for parameter in layer.parameters(recurse=False):
-                owners[id(parameter)] = layer
-    layers: set[Any] = set()
-    visited = set()
-    waiting = [output.grad_fn for output in outputs]
-    while waiting:
-        node = waiting.pop()
-        if node is None or node in visited:
-            continue
-        visited.add(node)
-        before = [after for after, _ in node.next_functions if after is not None]
-        # A linear layer's weight is transposed on the way.
-        before += [deep for after in before for deep, _ in after.next_functions if _turns(after)]
-        variables = [getattr(after, "variable", None) for after in before]
-        owned = {owners[id(variable)] for variable in variables if id(variable) in owners}
-        if owned:
-            layers |= owned  # and no further: what lies before it may be pruned
-            continue
-        waiting += [after for after, _ in node.next_functions]
-    if not layers:
-        raise BuildError("no layer was found whose channels are the model's outputs")
-    return layers
-
-
-class _Ends(contextlib.ExitStack):
-    """Gives the tracer every layer's output besides the model's own, while it is entered.
-
-    The tracer walks back from outputs, so a layer whose output nothing uses would stay unseen, and
-    lose the channels that it reads.
-    """
-
-    def __init__(self, module: Any) -> None:
-        super().__init__()
-        self._module = module
-        self._outputs: list[Any] = []
-
-    def __enter__(self) -> _Ends:
-        for layer in self._module.modules():
-            if next(layer.children(), None) is None:
-                self.callback(layer.register_forward_hook(self._hear).remove)
-        return self
-
-    def _hear(self, _layer: Any, _inputs: Any, output: Any) -> None:
-        if getattr(output, "grad_fn", None) is not None:
-            self._outputs.append(output)
-
-    def __call__(self, outputs: Any) -> list[Any]:
-        """The model's outputs and, after them, those of its layers in the last run."""
-        own = list(outputs) if isinstance(outputs, (tuple, list)) else [outputs]
-        of_layers, self._outputs = self._outputs, []
-        return own + of_layers
-
-
-def _turns(node: Any) -> bool:
-    return str(node.name()).startswith(("TBackward", "TransposeBackward", "PermuteBackward"))
-
-
-def _named(module: Any, names: tuple[str, ...]) -> set[Any]:
-    modules = dict(module.named_modules())
-    for name in names:
-        if name not in modules:
-            raise BuildError(
-                f"ignored_layers: the model has no module {name!r}", valid=suggestion(name, modules)
-            )
-    return {modules[name] for name in names}
