@@ -122,6 +122,8 @@ def test_options_are_the_same_after_a_journey(group):
             requested = {result.argument: examples.get(name, default)}
             if name == "backbone":
                 requested = {"backbone": "resnet18", "steps": 5}
+            if name == "netadapt":
+                requested = {"latency_share": 0.5, "steps": 5}
             if name == "distil":
                 requested = {"student": "toy.model:small", "steps": 5, "features": [["a", "b"]]}
         else:
