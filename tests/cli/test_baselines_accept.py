@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pytest_perfgate.baselines.store import Store
 from pytest_perfgate.cli.main import main
+from pytest_perfgate.records.inputs import Unaffected
 from pytest_perfgate.records.session import SessionRecord
 
 from tests.report.pairs import calm, moved
@@ -70,6 +71,35 @@ def test_what_became_worse_needs_a_reason_which_is_kept(capsys: pytest.CaptureFi
     assert stored(slower, "int8") == before
     assert accept(slower, reason="a safer kernel") == 0
     assert {reason.reason for reason in stored(slower, "int8").reasons} == {"a safer kernel"}
+
+
+def test_what_a_change_could_not_touch_changes_no_baseline(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It is named, with the session to name instead; what was measured is written."""
+    session = committed(calm())
+    (suite,) = session.suites
+    left_out = Unaffected(
+        recipe="int8",
+        reference="fp32",
+        session="20261101-000000",
+        started=LATER,
+        commit="c",
+        key="k",
+    )
+    suite = suite.model_copy(
+        update={
+            "recipes": tuple(one for one in suite.recipes if one.name != "int8"),
+            "summaries": {},
+            "unaffected": (left_out,),
+        }
+    )
+    assert accept(session.model_copy(update={"suites": (suite,)})) == 0
+    out = capsys.readouterr().out
+    assert "digits/int8 is unaffected: nothing of it was measured" in out
+    assert "session 20261101-000000" in out
+    assert stored(session, "int8") is None
+    assert stored(session, "fp32") is not None
 
 
 @pytest.mark.parametrize(

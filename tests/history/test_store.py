@@ -16,6 +16,7 @@ from pytest_perfgate.history.nights import read
 from pytest_perfgate.history.rows import COLUMNS, YARDSTICK
 from pytest_perfgate.history.store import History
 from pytest_perfgate.metric import PERFORMANCE
+from pytest_perfgate.records.inputs import RecipeInputs, SuiteInputs
 from pytest_perfgate.records.recipe_record import RecipeRecord
 from pytest_perfgate.records.session import SessionRecord, SuiteRecord
 from pytest_perfgate.records.verdict import MetricSummary
@@ -94,6 +95,12 @@ def test_what_is_written_is_read(
 def test_every_column_of_a_real_session_is_filled(tmp_path: Path) -> None:
     """A broken session has all of it: measured, not measured, judged, with limits and phases."""
     record = sessions.broken()
+    (suite, *others) = record.suites
+    around = SuiteInputs(program="0", machine="m", environment=record.environment)
+    (recipe, *more) = suite.recipes
+    recipe = recipe.model_copy(update={"inputs": RecipeInputs(declared="d")})
+    suite = suite.model_copy(update={"inputs": around, "recipes": (recipe, *more)})
+    record = record.model_copy(update={"suites": (suite, *others)})
     with History(tmp_path) as store:
         store.append(record, METRICS)
     filled = stored(tmp_path, ", ".join(f'count("{name}")' for name in COLUMNS))[0]

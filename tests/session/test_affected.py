@@ -105,6 +105,7 @@ def test_a_session_that_measured_nothing_leads_to_the_one_that_did(project: Proj
     unaffected = {
         name: Unaffected(
             recipe=name,
+            reference=origin.references[name],
             session=origin.session,
             started=origin.started,
             commit=origin.commit,

@@ -82,9 +82,21 @@ def _write(session: SessionRecord, edit: Edit) -> int:
     commit = f"commit {session.commit[:10]}" if session.commit else "no commit"
     print(f"session {session.id}, {commit}, {session.machine.id}")
     print("\n".join(f"  {line}" for line in table(written)))
+    for line in _not_measured(session):
+        print(f"  {line}")
     for problem in problems:
         print(_of_the_command(problem), file=sys.stderr)
     return len(problems)
+
+
+def _not_measured(session: SessionRecord) -> list[str]:
+    """The recipes that the session left out because its change could not touch them."""
+    return [
+        f"{suite.name}/{one.recipe} is unaffected: nothing of it was measured; name the file of "
+        f"session {one.session}"
+        for suite in session.suites
+        for one in suite.unaffected
+    ]
 
 
 def _of_the_command(problem: PerfgateError) -> PerfgateError:

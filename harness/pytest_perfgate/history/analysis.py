@@ -28,6 +28,7 @@ from pytest_perfgate.stats.changepoints import FEWEST, Step, Trend, band, trend
 
 RED = frozenset({Status.FAIL, Status.ERROR})
 _CODES_RED = tuple(STATUSES.index(status) for status in RED)
+_AFFECTED = "--perf-affected"
 _JUDGED = (*_CODES_RED, STATUSES.index(Status.PASS))
 
 
@@ -237,7 +238,10 @@ def _gates(nights: Sequence[Night], alpha: float) -> tuple[Gate, ...]:
         whole = [
             (index, night.seconds)
             for index, night in enumerate(nights)
-            if night.complete and (night.machine, night.command) == (machine, command)
+            if night.complete
+            and (night.machine, night.command) == (machine, command)
+            # Its time is that of what the change can touch.
+            and _AFFECTED not in command
         ]
         if len(whole) < 2:
             continue

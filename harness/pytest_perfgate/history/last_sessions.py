@@ -11,6 +11,7 @@ from pytest_perfgate.history.rows import of_session
 from pytest_perfgate.history.store import History
 from pytest_perfgate.metric import Metric
 from pytest_perfgate.records.session import LastSessions, SessionRecord
+from pytest_perfgate.records.verdict import Status
 
 SESSIONS = 30
 """At most, this one included: what fits into a line of a table's cell."""
@@ -19,7 +20,8 @@ _LAST = """
     WITH aged AS (
         SELECT suite, recipe, metric, started, status, compared, through, row_number() OVER (
             PARTITION BY suite, recipe, metric ORDER BY started DESC, session DESC) AS age
-        FROM line_rows WHERE machine = ? AND status IS NOT NULL AND session <> ?
+        FROM line_rows WHERE machine = ? AND status IS NOT NULL AND status <> 'UNAFFECTED'
+            AND session <> ?
     )
     SELECT suite, recipe, metric, strftime(started, '%Y-%m-%d'), status, compared, through
     FROM aged WHERE age < ? ORDER BY age DESC
@@ -52,14 +54,14 @@ def with_last_sessions(
         return record
     for row in of_session(record, metrics):
         place = row.get("suite", ""), row.get("recipe", ""), row.get("metric", "")
-        if row.get("status") is not None and place in lines:
+        if row.get("status") not in {None, Status.UNAFFECTED.value} and place in lines:
             lines[place].append(_point(record.started[:10], row))
     suites = []
     for suite in record.suites:
         judged: dict[str, dict[str, LastSessions]] = {}
         for verdict in suite.verdicts:
             points = lines.get((suite.name, verdict.recipe, verdict.metric), [])
-            if points:
+            if points and verdict.status is not Status.UNAFFECTED:
                 judged.setdefault(verdict.recipe, {})[verdict.metric] = _line(points)
         suites.append(suite.model_copy(update={"last_sessions": judged}))
     return record.model_copy(update={"suites": tuple(suites)})

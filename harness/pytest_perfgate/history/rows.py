@@ -41,6 +41,7 @@ COLUMNS: Mapping[str, str] = {
     "reference": "VARCHAR",
     "spec": "VARCHAR",
     "failure": "VARCHAR",
+    "inputs": "VARCHAR",
     # the metric
     "metric": "VARCHAR",
     "unit": "VARCHAR",
@@ -67,7 +68,8 @@ measured nothing is one row without a suite. What was not measured is NULL, neve
 
 `compared` is what nights are compared by: times and rates of a recipe over its reference's in the
 same launches, those of a reference over the yardstick's, everything else as it is. `through` says
-by which: the reference's name, "yardstick", or "".
+by which: the reference's name, "yardstick", or "". `inputs` is JSON, in the first row of a recipe:
+what it rests on (`RecipeInputs` and `SuiteInputs`), or where it was measured (`Unaffected`).
 """
 
 YARDSTICK = "the yardstick"
@@ -99,6 +101,27 @@ def of_session(session: SessionRecord, metrics: Mapping[str, Metric]) -> Iterato
 
 
 def _of_suite(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> Iterator[dict[str, Any]]:
+    told: set[str] = set()
+    for row in _rows(suite, metrics):
+        if row["recipe"] not in told:
+            told.add(row["recipe"])
+            row["inputs"] = _inputs(suite, row["recipe"])
+        yield row
+
+
+def _inputs(suite: SuiteRecord, recipe: str) -> str | None:
+    """What a recipe rests on, or where it was measured; None: neither is known."""
+    for unaffected in suite.unaffected:
+        if unaffected.recipe == recipe:
+            return _text({"unaffected": unaffected.model_dump(mode="json")})
+    for record in suite.recipes:
+        if record.name == recipe and record.inputs is not None and suite.inputs is not None:
+            parts = {"suite": suite.inputs, "recipe": record.inputs}
+            return _text({name: part.model_dump(mode="json") for name, part in parts.items()})
+    return None
+
+
+def _rows(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> Iterator[dict[str, Any]]:
     head = {"suite": suite.name, "phases": suite.phases, "launches": len(suite.yardstick)}
     verdicts = {(verdict.recipe, verdict.metric): verdict for verdict in suite.verdicts}
     counted = {recipe.name: recipe.without(suite.discarded) for recipe in suite.recipes}
@@ -115,10 +138,11 @@ def _of_suite(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> Iterator[dic
                 continue
             row = recipe | _measured(summary, metric, suite, record, counted)
             yield row | _judged(verdicts.pop((name, metric.name), None))
-    # Budgets of what was not measured: errors, and what could not be read.
+    # Budgets of what was not measured: errors, what could not be read, what is unaffected.
+    references = {one.recipe: one.reference for one in suite.unaffected}
     for (name, declared), verdict in verdicts.items():
         metric = metrics.get(declared)
-        record = counted.get(name) or RecipeRecord(name=name, reference="")
+        record = counted.get(name) or RecipeRecord(name=name, reference=references.get(name, ""))
         yield (
             head
             | {

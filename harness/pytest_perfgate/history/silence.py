@@ -12,7 +12,8 @@ import numpy as np
 
 from pytest_perfgate.history.alert_life import Standing, start_of, utc
 from pytest_perfgate.history.alerts import Alert
-from pytest_perfgate.history.nights import Night, Past
+from pytest_perfgate.history.nights import STATUSES, Night, Past
+from pytest_perfgate.records.verdict import Status
 from pytest_perfgate.suite import reading
 from pytest_perfgate.suite.lookup import suite_files
 
@@ -20,6 +21,7 @@ _NIGHT = timedelta(hours=20)
 """Sessions of a machine that began so close to its newest are of the same night."""
 
 _DAY = timedelta(days=1)
+_UNAFFECTED = STATUSES.index(Status.UNAFFECTED)
 _LATE = timedelta(hours=4)  # that a night may begin later than usual
 _NIGHTS = 14  # the newest, from which the usual time between nights is taken
 
@@ -33,9 +35,9 @@ def silences(
     """What has no result since last night, machines first.
 
     A machine is silent when its newest session is four hours older than the usual time between its
-    nights. A recipe is silent when the newest night of its machine measured
-    nothing of it and an earlier one did. `present` has the names of each suite's recipes as the
-    suite files have them, None: not known; what was taken out of a suite file is not silent.
+    nights. A recipe is silent when the newest night of its machine neither measured it nor found it
+    unaffected, and an earlier one did. `present` has the names of each suite's recipes as the suite
+    files have them, None: not known; what was taken out of a suite file is not silent.
     """
     result = []
     for machine in dict.fromkeys(night.machine for night in past.nights):
@@ -65,10 +67,16 @@ def _of_machine(
     for series in past.series:
         if series.machine != machine:
             continue
-        measured = series.nights[np.isfinite(series.value)]
+        # What a change cannot touch is no measurement, and is not silent either: its row names one.
+        heard = np.isfinite(series.value) | (series.status == _UNAFFECTED)
+        measured = series.nights[heard]
         recipes = suites.setdefault(series.suite, {})
         last = int(measured[-1]) if len(measured) else -1
         recipes[series.recipe] = max(recipes.get(series.recipe, -1), last)
+        unaffected = series.nights[series.status == _UNAFFECTED]
+        if len(unaffected) and series.reference:  # and so is what it is compared with
+            beside = max(recipes.get(series.reference, -1), int(unaffected[-1]))
+            recipes[series.reference] = beside
     for suite, recipes in sorted(suites.items()):
         known = {
             name: last

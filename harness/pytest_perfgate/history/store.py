@@ -211,8 +211,7 @@ class History(contextlib.ExitStack):
             rows = _ONCE if self._twice(files) else _ALL
             self._engine.execute(f"CREATE OR REPLACE VIEW {name} AS {rows.replace('?', listed)}")
         else:
-            empty = ", ".join(f'NULL::{kind} AS "{column}"' for column, kind in COLUMNS.items())
-            self._engine.execute(f"CREATE OR REPLACE VIEW {name} AS SELECT {empty} WHERE false")
+            self._engine.execute(f"CREATE OR REPLACE VIEW {name} AS SELECT {_NONE} WHERE false")
         return len(files)
 
     def query(self, text: str, values: Sequence[Any] = ()) -> duckdb.DuckDBPyConnection:
@@ -327,14 +326,21 @@ def _damaged(file: Path, error: Exception) -> Unread:
 
 _COLUMNS = ", ".join(f'"{name}"' for name in COLUMNS)
 
+_NONE = ", ".join(f'NULL::{kind} AS "{column}"' for column, kind in COLUMNS.items())
+"""Columns that files of before may all lack."""
+
 _ALL = f"""
-    SELECT {_COLUMNS}
-    FROM read_parquet(?, union_by_name = true, hive_partitioning = false)
+    SELECT {_COLUMNS} FROM (
+        SELECT {_NONE} WHERE false UNION ALL BY NAME
+        FROM read_parquet(?, union_by_name = true, hive_partitioning = false))
 """  # noqa: S608 - names of columns
 
 _ONCE = f"""
     SELECT {_COLUMNS}
-    FROM read_parquet(?, union_by_name = true, filename = true, hive_partitioning = false) AS every
+    FROM (
+        SELECT {_NONE} WHERE false UNION ALL BY NAME FROM read_parquet(
+            ?, union_by_name = true, filename = true, hive_partitioning = false)
+    ) AS every
     SEMI JOIN (
         SELECT session, machine, min(filename) AS filename
         FROM read_parquet(?, union_by_name = true, filename = true, hive_partitioning = false)

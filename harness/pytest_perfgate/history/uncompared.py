@@ -16,7 +16,7 @@ _FEWEST = 2  # sessions: one alone is what its verdict says
 _SINCE = """
     WITH judged AS (
         SELECT suite, recipe, metric, session, machine, started, status IN ('PASS', 'FAIL') AS done
-        FROM judged_rows WHERE status IS NOT NULL
+        FROM judged_rows WHERE status IS NOT NULL AND status <> 'UNAFFECTED'
     ), latest AS (
         SELECT suite, recipe, metric, max(started) FILTER (done) AS last,
                arg_max(machine, started) FILTER (done) AS machine

@@ -11,6 +11,7 @@ import pytest
 
 from pytest_perfgate.errors import PerfgateError
 from pytest_perfgate.files import short_path
+from pytest_perfgate.history.earlier import finder
 from pytest_perfgate.machine import host_share
 from pytest_perfgate.plugin import ending, project_root, signals
 from pytest_perfgate.plugin.exit_code import Failures
@@ -30,7 +31,6 @@ from pytest_perfgate.runtimes import onnxruntime_build
 from pytest_perfgate.session.case import Case
 from pytest_perfgate.session.failed_suite import BROKEN, error_verdict
 from pytest_perfgate.session.session import Session
-from pytest_perfgate.session.stored_sessions import finder
 
 _RECORD, _TALLY = "perfgate", "perfgate_tally"  # what an xdist worker sends to its controller
 _LETTERS = {

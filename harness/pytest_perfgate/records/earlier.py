@@ -17,7 +17,7 @@ class EarlierSuite:
     Attributes:
         session, started, commit: of the session.
         name: of the suite.
-        inputs: what all its recipes rested on.
+        inputs: what all its recipes rested on; None: none was measured.
         recipes: those that were measured, with what they rested on.
         references: recipe to the one that it was compared with.
         statuses: recipe and metric to the verdict.
@@ -28,7 +28,7 @@ class EarlierSuite:
     started: str
     commit: str
     name: str
-    inputs: SuiteInputs
+    inputs: SuiteInputs | None
     recipes: Mapping[str, RecipeInputs] = field(default_factory=dict)
     references: Mapping[str, str] = field(default_factory=dict)
     statuses: Mapping[tuple[str, str], Status] = field(default_factory=dict)

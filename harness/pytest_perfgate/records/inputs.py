@@ -66,12 +66,13 @@ class Unaffected(Frozen):
     """A recipe that was not measured because nothing that it rests on has changed.
 
     Attributes:
-        recipe: its name.
+        recipe, reference: its name, and that of the one that it is compared with.
         session, started, commit: of the session that measured it.
         key: `key_of` its inputs.
     """
 
     recipe: str
+    reference: str
     session: str
     started: str
     commit: str

@@ -129,12 +129,17 @@ class Selection:
         for origin in self._find(unaffected.session):
             inputs = origin.recipes.get(name)
             is_named = origin.session == unaffected.session and origin.name == earlier.name
-            if is_named and inputs and key_of(origin.inputs, inputs) == unaffected.key:
+            if not is_named or inputs is None or origin.inputs is None:
+                continue
+            if key_of(origin.inputs, inputs) == unaffected.key:
                 return origin
         return None
 
     def _differences(self, recipe: Recipe, origin: EarlierSuite) -> Iterator[str]:
         """What is not as it was, in one line; nothing where all is."""
+        if origin.inputs is None:
+            yield "what it rested on is not known"
+            return
         lines = suite_differences(origin.inputs, self._suite_now)
         if first := list(islice(lines, _SHOWN)):
             yield f"{', '.join(first)} changed"
@@ -203,10 +208,11 @@ class Selection:
 def _unaffected(name: str, origin: EarlierSuite) -> Unaffected:
     return Unaffected(
         recipe=name,
+        reference=origin.references[name],
         session=origin.session,
         started=origin.started,
         commit=origin.commit,
-        key=key_of(origin.inputs, origin.recipes[name]),
+        key="" if origin.inputs is None else key_of(origin.inputs, origin.recipes[name]),
     )
 
 

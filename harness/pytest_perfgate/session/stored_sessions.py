@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pytest_perfgate.errors import ReportError
-from pytest_perfgate.records.earlier import EarlierSuite, Lookup, suites_of
-from pytest_perfgate.records.settings import Settings
+from pytest_perfgate.records.earlier import EarlierSuite, suites_of
 from pytest_perfgate.report.session_files import read
 
 
@@ -33,8 +32,3 @@ class StoredSessions:
             for suite in self._known[file]:
                 if text in {suite.commit, suite.session}:
                     yield suite
-
-
-def finder(settings: Settings) -> Lookup:
-    """Where a session looks for what earlier ones measured."""
-    return StoredSessions(settings.reports)
