@@ -195,6 +195,15 @@ OPTIONS = (
         field="share",
     ),
     Option(
+        "--perf-fleet",
+        "build and evaluate recipes by Ray: local starts it on this host, "
+        "ray://HOST:10001 joins a cluster; measuring stays on this host",
+        default="",
+        field="fleet",
+        metavar="ADDRESS",
+        unset="processes of this host",
+    ),
+    Option(
         "--perf-profile",
         "which recipes to profile after measuring: those that fail a time budget, all, or none",
         default="failed",

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from pytest_perfgate.errors import PerfgateError, ReportError
+from pytest_perfgate.fleet import address
 from pytest_perfgate.history.shared import HistoryPlace, place_of
 from pytest_perfgate.machine import host_share
 from pytest_perfgate.plain_text import encodable, public_command
@@ -225,6 +226,17 @@ def _address(given: _Given) -> str:
     return url
 
 
+def _fleet(given: _Given) -> str:
+    """The place of builds, checked before any long work."""
+    text = str(given.value)
+    if not text:
+        return ""
+    try:
+        return address.checked(text)
+    except PerfgateError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
 def _share(given: _Given) -> host_share.Share | None:
     """What the session has for itself, checked before any long work."""
     requested = host_share.read(given.other(host_share.CORES), given.other(host_share.GPUS))
@@ -259,5 +271,6 @@ _READERS: Mapping[str, Callable[[_Given], Any]] = {
     "picture": _file,
     "picture_url": _address,
     "share": _share,
+    "fleet": _fleet,
     "base_env": _text,
 }

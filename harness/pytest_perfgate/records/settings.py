@@ -55,6 +55,8 @@ class Settings:
         profile: which recipes to profile after measuring: "failed" (a time budget is broken),
             "all", or "none".
         search: search values for recipes with ranges, resuming an interrupted search.
+        fleet: where builds and evaluations run: "" for processes of this host, "local" for an
+            engine on it, or the address of a cluster.
     """
 
     root: Path
@@ -91,6 +93,7 @@ class Settings:
     history_url: str = ""
     confirm: bool = False
     share: Share | None = None
+    fleet: str = ""
     allow_skip: tuple[str, ...] = ()
     require: tuple[str, ...] = ()
 

@@ -20,6 +20,7 @@ from pytest_perfgate.files import digest_of, put
 from pytest_perfgate.machine.fingerprint import Machine
 from pytest_perfgate.measure.bench import Bench
 from pytest_perfgate.measure.preparation import Arm, Progress
+from pytest_perfgate.measure.workplace import Workplace
 from pytest_perfgate.metric import Better, Metric
 from pytest_perfgate.records.recipe import Recipe, SearchSpec, Suite
 from pytest_perfgate.records.recipe_record import Failure
@@ -64,10 +65,12 @@ def resolve_ranges(
     machine: Machine,
     show: Progress,
     say: Progress,
+    workplace: Workplace | None = None,
 ) -> RangeOutcome:
     """Values for every wanted recipe with ranges; one that lacks a package is left as it is.
 
-    Where `settings.search` says so, studies are begun, or go on, until they are complete.
+    Where `settings.search` says so, studies are begun, or go on, until they are complete; trials
+    are built at the workplace, None for this host.
     """
     suite = read.suite
     if suite is None:
@@ -81,7 +84,9 @@ def resolve_ranges(
             continue
         if missing_packages(suite, recipe):
             continue
-        one = _OneSearch(read, suite, recipe, recipe.search, settings, machine, show, say)
+        one = _OneSearch(
+            read, suite, recipe, recipe.search, settings, machine, show, say, workplace
+        )
         try:
             searches[name] = one.run()
             values[name] = one.values(searches[name])
@@ -110,8 +115,10 @@ class _OneSearch:
         machine: Machine,
         show: Progress,
         say: Progress,
+        workplace: Workplace | None,
     ) -> None:
         self._read = read
+        self._workplace = workplace
         self._suite = suite
         self._recipe = recipe
         self._spec = spec
@@ -188,7 +195,7 @@ class _OneSearch:
         name = f"{self._suite.name}/{self._recipe.name}"
         best = "lowest" if self._goal.metric.better is Better.LOWER else "highest"
         self._say(f"perfgate {name}: searching for the {best} {self._goal.metric.name}")
-        with Bench([arm], self._settings, self._progress) as bench:
+        with Bench([arm], self._settings, self._progress, self._workplace) as bench:
             bench.prepare()
             self._refuse(bench, reference.name)
             trials = Trials(

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pytest_perfgate.errors import PerfgateError, ReportError
 from pytest_perfgate.files import put, short_path
+from pytest_perfgate.fleet.fleet import Fleet
 from pytest_perfgate.machine.cache_folders import keep_out_of_git
 from pytest_perfgate.machine.fingerprint import Environment, Machine, this_environment, this_machine
 from pytest_perfgate.machine.host_share import kept
@@ -77,6 +78,7 @@ class Session:
         self._fetched: FetchedSuites | None = None
         self._open = contextlib.ExitStack()
         self._open.enter_context(kept(settings.share))
+        self._fleet = Fleet(settings.fleet) if settings.fleet else None
         self._plans: dict[Path, _Plan] = {}
         self._done: dict[Path, dict[tuple[str, str], Verdict]] = {}
         self._records: list[SuiteRecord] = []
@@ -241,6 +243,7 @@ class Session:
                 machine=self.machine,
                 show=self._show,
                 say=self._say,
+                workplace=self._fleet,
             )
             inputs = self._around.inputs(values.suite)
             affected = self._around.affected(values.suite, plan.wanted, self._base.commit)
@@ -274,6 +277,7 @@ class Session:
             inputs=inputs,
             show=self._show,
             say=self._say,
+            workplace=self._fleet,
         )
         record = run.run()
         self._files |= run.files

@@ -13,6 +13,7 @@ from pytest_perfgate.machine.conditions import Conditions
 from pytest_perfgate.machine.fingerprint import Environment, Machine
 from pytest_perfgate.measure.bench import Bench
 from pytest_perfgate.measure.preparation import Progress
+from pytest_perfgate.measure.workplace import Workplace
 from pytest_perfgate.metric import TAIL
 from pytest_perfgate.records.launch_values import spread_of
 from pytest_perfgate.records.recipe import Recipe
@@ -63,6 +64,7 @@ class SuiteRun:
         show: called with progress, on one line.
         say: called with what people should read before the end.
         inputs: what the recipes rest on; None: that is not recorded.
+        workplace: where arms are built and evaluated; None for this host.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class SuiteRun:
         show: Progress,
         say: Progress,
         inputs: InputsNow | None = None,
+        workplace: Workplace | None = None,
     ) -> None:
         self._inputs = inputs
         self._suite = suite = values.suite
@@ -98,7 +101,10 @@ class SuiteRun:
         self._recipes = self._arms.recipes
         skipped = {**self._lacking(), **values.failures}
         self._bench = Bench(
-            self._arms.all(skipped), settings, lambda text: show(f"{suite.name}: {text}")
+            self._arms.all(skipped),
+            settings,
+            lambda text: show(f"{suite.name}: {text}"),
+            workplace,
         )
         risk = Risk(fail=settings.alpha / limits)
         self._judge = SuiteJudge(

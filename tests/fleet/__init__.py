@@ -1,0 +1,1 @@
+"""Builds and evaluations on the nodes of an engine."""
