@@ -10,6 +10,8 @@ from pytest_perfgate.baselines.store import Baseline, Store
 from pytest_perfgate.errors import BaselineError
 from pytest_perfgate.machine.fingerprint import Environment, Gpu, Machine, unlike
 from pytest_perfgate.records.recipe import Suite
+from pytest_perfgate.records.recipe_record import RecipeRecord
+from pytest_perfgate.records.recipe_spec import spec_digest, spec_of
 from pytest_perfgate.suite.reading import read
 
 from tests.baselines.test_store import MACHINE, baseline
@@ -119,3 +121,22 @@ def test_two_suites_of_one_name_do_not_share_baselines(tmp_path: Path) -> None:
     with pytest.raises(BaselineError, match="of the suite in a/demo, which has the name") as raised:
         check_folder(stored, ours, tmp_path)
     assert raised.value.where == "b/demo/recipes.toml"
+
+
+def test_a_renamed_recipe_is_asked_after(tmp_path: Path) -> None:
+    """Where a baseline of this machine has no recipe any more: the one of the same steps and
+    runtime, or the only one. Of several others none is named, and no recipe that cannot be read.
+    """
+    suite, store = suite_in(tmp_path / "suites/demo", tmp_path), Store(tmp_path / "baselines")
+    spec = spec_digest(RecipeRecord(name="int8", reference="", spec=spec_of(suite.recipes["int8"])))
+    store.write(of(MACHINE, recipe="first", spec="0"))
+    hint = "renamed? 'first' has a baseline of this machine"
+    assert why_none(store, suite, "int8", HERE).startswith(hint)
+    store.write(of(MACHINE, recipe="second", spec="1"))
+    assert why_none(store, suite, "int8", HERE) == ""
+    store.write(of(MACHINE, recipe="same", spec=spec))
+    text = why_none(store, suite, "int8", HERE)
+    assert text.endswith("pytest-perfgate baselines rename demo/same int8")
+    unread = SUITE + '[[recipe]]\nname = "same"\nruntime = "torhc"\n'
+    (suite.folder / "recipes.toml").write_text(unread)
+    assert "same" not in why_none(store, suite, "int8", HERE)

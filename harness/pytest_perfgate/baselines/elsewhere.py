@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,6 +13,8 @@ from pytest_perfgate.errors import BaselineError, PerfgateError
 from pytest_perfgate.files import short_path
 from pytest_perfgate.machine.fingerprint import Environment, Machine, differences, unlike
 from pytest_perfgate.records.recipe import Suite
+from pytest_perfgate.records.recipe_record import RecipeRecord
+from pytest_perfgate.records.recipe_spec import spec_digest, spec_of
 from pytest_perfgate.records.settings import SUITE_FILE
 
 _SHOWN = 6  # differences
@@ -34,6 +37,11 @@ def why_none(store: Store, suite: Suite, recipe: str, here: Here) -> str:
                 f"{below} has a baseline of this machine: start pytest in "
                 f"{short_path(folder.parent, suite.root)}, or pass --perf-baselines={below}"
             )
+    if old := _renamed(store, suite, recipe, here):
+        return (
+            f"renamed? {old!r} has a baseline of this machine, and the suite has it no longer: "
+            f"pytest-perfgate baselines rename {suite.name}/{old} {recipe}"
+        )
     nearest = min(
         _of_other_machines(store, suite.name, recipe),
         key=lambda baseline: (
@@ -53,6 +61,34 @@ def why_none(store: Store, suite: Suite, recipe: str, here: Here) -> str:
         f"the nearest baseline is of {nearest.machine.id}, and not compared: "
         f"{'; '.join(lines[:_SHOWN])}{more}"
     )
+
+
+def _renamed(store: Store, suite: Suite, recipe: str, here: Here) -> str:
+    """The name that a recipe may have had: that of a baseline of this machine without a recipe. The
+    one of the same steps and runtime where there is one, else the only one; "" for none.
+    """
+    known = suite.recipes.get(recipe)
+    if known is None:
+        return ""
+    spec = spec_digest(RecipeRecord(name=recipe, reference="", spec=spec_of(known)))
+    folder = store.path(here.machine.id, suite.name, recipe).parent
+    declared = _declared(suite.file)
+    left: dict[str, str] = {}
+    for file in sorted(folder.glob("*.json")):
+        if file.stem in declared:
+            continue
+        try:
+            left[file.stem] = read_file(file).spec
+        except PerfgateError:
+            continue
+    alike = [name for name, digest in left.items() if digest == spec] or list(left)
+    return alike[0] if len(alike) == 1 else ""
+
+
+def _declared(file: Path) -> set[str]:
+    """Names of the recipes that a suite file has, those that cannot be read included."""
+    recipes = tomllib.loads(file.read_text(encoding="utf-8")).get("recipe", [])
+    return {str(recipe.get("name", "")) for recipe in recipes if isinstance(recipe, dict)}
 
 
 def check_folder(baseline: Baseline, folder: Path, root: Path) -> None:

@@ -17,6 +17,7 @@ from pytest_perfgate.metric import COUNTED, NODES, Metric, Rule
 from pytest_perfgate.records.alike import OF_BATCHES, batch_of_record
 from pytest_perfgate.records.launch_values import launch_values, level
 from pytest_perfgate.records.recipe_record import RecipeRecord
+from pytest_perfgate.records.recipe_spec import spec_digest
 from pytest_perfgate.records.session import SessionRecord, SuiteRecord
 from pytest_perfgate.records.yardsticks import (
     LENGTHS,
@@ -193,16 +194,6 @@ def _clocks(record: RecipeRecord, launches: Collection[int]) -> list[float]:
     clocks = {launch.index: launch.sm_clock for launch in record.launches}
     known = [clock for index in launches if (clock := clocks.get(index))]
     return known if len(known) == len(launches) else []
-
-
-def spec_digest(record: RecipeRecord) -> str:
-    """Digest of what a recipe is built from and measured by, not of its budgets."""
-    from pytest_perfgate.files import digest_of
-
-    parts = {key: record.spec.get(key) for key in ("chain", "runtime")}
-    if "workload" in record.spec:
-        parts["workload"] = record.spec["workload"]
-    return digest_of(parts)[:16]
 
 
 def other_content(baseline: Baseline, record: RecipeRecord) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""`pytest-perfgate baselines`: lists, shows, compares, accepts and deletes what is stored."""
+"""`pytest-perfgate baselines`: lists, shows, compares, renames, accepts and deletes baselines."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pytest_perfgate.errors import PerfgateError
 def add_command(commands: Any) -> None:
     """Adds the command and its actions to the subparsers of `pytest-perfgate`."""
     baselines = commands.add_parser(
-        "baselines", help="list, show, compare, accept and delete stored baselines"
+        "baselines", help="list, show, compare, rename, accept and delete stored baselines"
     )
     actions = baselines.add_subparsers(title="actions", metavar="ACTION", required=True)
     listed = actions.add_parser("list", help="list every stored baseline, one line each")
@@ -31,8 +31,14 @@ def add_command(commands: Any) -> None:
     prune.add_argument("--yes", action="store_true", help="delete the listed baselines")
     options.add_suites(prune)
     prune.set_defaults(run=_prune)
+    rename = actions.add_parser(
+        "rename", help="give the baselines of a recipe, of all machines, to its new name"
+    )
+    rename.add_argument("old", metavar="SUITE/OLD", help="suite and former name of the recipe")
+    rename.add_argument("new", metavar="NEW", help="its name now")
+    rename.set_defaults(run=_rename)
     accept = baselines_accept.add_action(actions)
-    for action in (listed, shown, diff, prune, accept):
+    for action in (listed, shown, diff, prune, rename, accept):
         options.add_baselines(action)
 
 
@@ -110,6 +116,36 @@ def _diff(arguments: argparse.Namespace) -> int:
         left = show(before.value, before.unit) if before else "-"
         right = show(after.value, after.unit) if after else "-"
         print(f"{name:<16} {left:>14} {right:>14} {moved:>9}".rstrip())
+    return 0
+
+
+def _rename(arguments: argparse.Namespace) -> int:
+    from pytest_perfgate.baselines.store import Store, read_file, remove
+
+    suite, _, old = arguments.old.rpartition("/")
+    store = Store(arguments.baselines)
+    files = [file for file in store.files() if file.parts[-2:] == (suite, f"{old}.json")]
+    if not files:
+        raise PerfgateError(
+            f"there is no baseline of {arguments.old!r}",
+            where=str(arguments.baselines),
+            valid="SUITE/RECIPE, as pytest-perfgate baselines list has it",
+            next_step="pytest-perfgate baselines list",
+        )
+    moved = [read_file(file).model_copy(update={"recipe": arguments.new}) for file in files]
+    for baseline in moved:
+        place = store.path(baseline.machine.id, suite, arguments.new)
+        if place.exists():
+            raise PerfgateError(
+                f"{suite}/{arguments.new} has a baseline already; nothing was changed",
+                where=str(place),
+                next_step="delete one of the two, or leave the old one to "
+                "pytest-perfgate baselines prune",
+            )
+    store.write_all(moved)
+    for file in files:  # when all are in their new places
+        remove(file)
+        print(f"{file} -> {arguments.new}.json")
     return 0
 
 

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from pytest_perfgate.baselines.update import spec_digest
 from pytest_perfgate.metric import Metric, Rule
 from pytest_perfgate.records.launch_values import launch_values
 from pytest_perfgate.records.recipe_record import RecipeRecord
+from pytest_perfgate.records.recipe_spec import spec_digest
 from pytest_perfgate.records.session import SessionRecord, SuiteRecord
 from pytest_perfgate.records.verdict import LimitResult, MetricSummary
 from pytest_perfgate.records.yardsticks import yardstick_values

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from pytest_perfgate.records.recipe import Recipe, WorkloadSpec
+from pytest_perfgate.records.recipe_record import RecipeRecord
 
 
 def spec_of(recipe: Recipe) -> dict[str, Any]:
@@ -22,3 +23,13 @@ def spec_of(recipe: Recipe) -> dict[str, Any]:
             for budget in recipe.budgets
         },
     }
+
+
+def spec_digest(record: RecipeRecord) -> str:
+    """Digest of what a recipe is built from and measured by, not of its budgets."""
+    from pytest_perfgate.files import digest_of
+
+    parts = {key: record.spec.get(key) for key in ("chain", "runtime")}
+    if "workload" in record.spec:
+        parts["workload"] = record.spec["workload"]
+    return digest_of(parts)[:16]

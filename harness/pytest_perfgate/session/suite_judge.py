@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from pytest_perfgate.baselines.elsewhere import Here, check_folder, why_none
 from pytest_perfgate.baselines.store import Baseline, Store
-from pytest_perfgate.baselines.update import other_content, spec_digest
+from pytest_perfgate.baselines.update import other_content
 from pytest_perfgate.errors import PerfgateError
 from pytest_perfgate.machine import steadiness
 from pytest_perfgate.machine.fingerprint import differences
@@ -15,6 +15,7 @@ from pytest_perfgate.measure.bench import Bench
 from pytest_perfgate.metric import Metric, Rule
 from pytest_perfgate.records.recipe import Budget, LimitKind, Recipe, Suite
 from pytest_perfgate.records.recipe_record import Failure, RecipeRecord
+from pytest_perfgate.records.recipe_spec import spec_digest
 from pytest_perfgate.records.search import Search
 from pytest_perfgate.records.session import BaseRecord
 from pytest_perfgate.records.verdict import Status, Verdict
