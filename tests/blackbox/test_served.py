@@ -105,6 +105,40 @@ def test_a_served_recipe_is_scored_and_timed_through_its_endpoint(
     assert not servers()
 
 
+LONG = HEAD.replace("batch = 4", "batch = 4\nthreads = 2") + (
+    f"""
+[[recipe]]
+name     = "served"
+workload = {{ name = "serving", scenario = "server", rate = 100, duration = "3 s" }}
+[recipe.runtime]
+name  = "kserve"
+start = ["{{python}}", "{v2_server.__file__}", "--port", "{{port}}", "--onnx", "{{artifact}}",
+         "--leaks", "100000"]
+[recipe.budgets]
+soak_errors        = {{ max = 0 }}
+soak_memory_growth = {{ max = "10 MB" }}
+"""
+)
+
+
+@pytest.mark.skipif(CORES < 2, reason="server and generator need a core each")
+def test_a_long_run_shows_what_the_server_leaks(project: Project) -> None:
+    """100 kB of each request, at a budget of 10 kB: red, and the page has its windows."""
+    project.write(LONG)
+    project.run(page=True)
+    assert project.verdicts() == {
+        "served-soak_errors": "PASS",
+        "served-soak_memory_growth": "FAIL",
+    }
+    (recipe,) = project.sessions()[-1]["suites"][0]["recipes"]
+    sizes = [window["memory"] for window in recipe["soak"]["windows"]]
+    assert len(sizes) == 24
+    assert sizes[-1] - sizes[0] > 10e6
+    assert not recipe["launches"]  # no budget rests on them
+    (page,) = project.root.glob("reports/[0-9]*.html")
+    assert "Long runs" in page.read_text()
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_no_server_outlives_its_session(
     project: Project, monkeypatch: pytest.MonkeyPatch, how: signal.Signals

@@ -54,6 +54,7 @@ class Mode:
         authorization: what the header Authorization must have; "": nothing.
         binary: whether it sends binary tensors; else JSON, as servers without the extension.
         says: what it answers in place of outputs; b"": outputs.
+        leaks: bytes that it keeps of each request.
     """
 
     fails_every: int = 0
@@ -66,6 +67,8 @@ class Mode:
     authorization: str = ""
     binary: bool = True
     says: bytes = b""
+    leaks: int = 0
+    leaked: list[bytearray] = field(default_factory=list)
     count: int = 0
     lock: Any = field(default_factory=threading.Lock)
 
@@ -122,6 +125,8 @@ class Handler(BaseHTTPRequestHandler):
         if mode.fails_every and count % mode.fails_every == 0:
             self.json(500, {"error": "the GPU has fallen off the bus"})
             return
+        if mode.leaks:
+            mode.leaked.append(bytearray(os.urandom(1) * mode.leaks))
         time.sleep(mode.delay)
         if mode.stalls[0] <= time.monotonic() < mode.stalls[1]:
             time.sleep(mode.stalls[1] - time.monotonic())
@@ -255,6 +260,7 @@ def main(kind: type[BaseHTTPRequestHandler] = Handler) -> None:
     for option, of in (
         ("delay", float),
         ("fails-every", int),
+        ("leaks", int),
         ("authorization-from", str),
         ("certificate", str),
     ):
@@ -264,6 +270,7 @@ def main(kind: type[BaseHTTPRequestHandler] = Handler) -> None:
     how = Mode(
         delay=given.delay,
         fails_every=given.fails_every,
+        leaks=given.leaks,
         authorization=os.environ.get(given.authorization_from, ""),
     )
     server = server_of(of_onnx(given.onnx), how, given.port, kind)

@@ -344,6 +344,7 @@ class Bench(contextlib.ExitStack):
                 "counts": answer.counts,
                 "parity": prepared.parity,
                 "growth": prepared.growth,
+                "soak": prepared.soak,
                 "folds": prepared.answer.folds,
                 "load_time_cold": answer.load_time_cold,
                 "worse": prepared.worse,

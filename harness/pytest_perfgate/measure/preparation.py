@@ -12,6 +12,7 @@ from pathlib import Path
 from pytest_perfgate.building.artifact_handle import ArtifactHandle
 from pytest_perfgate.files import digest_of
 from pytest_perfgate.machine.cache_folders import CACHE_VARIABLE
+from pytest_perfgate.machine.cores import measuring_places, usable_cores
 from pytest_perfgate.machine.cpu_quota import busy_cores
 from pytest_perfgate.measure.worker_environment import identity, worker_env
 from pytest_perfgate.measure.worker_pool import Ended, Job, Pool
@@ -24,6 +25,7 @@ from pytest_perfgate.records.near_duplicates import NearDuplicates
 from pytest_perfgate.records.recipe import Recipe, Suite
 from pytest_perfgate.records.recipe_record import Failure
 from pytest_perfgate.records.settings import Settings
+from pytest_perfgate.records.soak import Soak
 from pytest_perfgate.tasks import kept_pixels
 from pytest_perfgate.worker.protocol import (
     Compared,
@@ -38,6 +40,8 @@ from pytest_perfgate.worker.protocol import (
     PredictionPair,
     Prepared,
     PrepareJob,
+    SoakJob,
+    SoakMeasured,
     Work,
     WorkProgress,
     WorseImages,
@@ -60,6 +64,7 @@ class Arm:
         parity: the limit on its outputs' difference to the reference's, None: it is not measured.
         growth: whether the growth of its memory is measured.
         allocations: whether those of an inference are counted.
+        soak: whether its server gets requests for as long as its workload says.
     """
 
     label: str
@@ -70,6 +75,7 @@ class Arm:
     parity: float | None = None
     growth: bool = False
     allocations: bool = False
+    soak: bool = False
 
     @property
     def source(self) -> str:
@@ -130,6 +136,7 @@ class PreparedArm:
     worse: tuple[WorseImage, ...] | None = None
     parity: Parity | None = None
     growth: Growth | None = None
+    soak: Soak | None = None
 
     def predictions(self, of_set: str) -> Path:
         """The file with its predictions for a set, for the validation images of ""."""
@@ -228,7 +235,7 @@ class Preparation:
 
         self._compare(arms)
         self._hold_to_references([arm for arm in arms if arm.parity is not None])
-        self._let_grow([arm for arm in arms if arm.growth])
+        self._run_long([arm for arm in arms if arm.growth or arm.soak])
 
     def _compare(self, arms: Sequence[Arm]) -> None:
         """Lays each recipe's predictions beside those of the working tree's reference, at both
@@ -291,29 +298,41 @@ class Preparation:
         )
         prepared.accuracy = prepared.accuracy.with_set(event.of_set, compared)
 
-    def _let_grow(self, arms: Sequence[Arm]) -> None:
-        """Watches the memory of recipes over a long run, one after the other, where a budget on
-        its growth asks for it.
+    def _run_long(self, arms: Sequence[Arm]) -> None:
+        """Runs recipes for long, one after the other, where a budget is on what that shows: the
+        growth of their memory, or their servers.
         """
-        jobs = [
-            self._jobs.job(arm.label, GrowthJob(arm.suite, arm.recipe.name, artifact), arm)
-            for arm in arms
-            if (artifact := self.artifact(arm.label)) is not None
-        ]
+        jobs = []
+        for arm in arms:
+            artifact = self.artifact(arm.label)
+            if artifact is None:
+                continue
+            if arm.growth:
+                work = GrowthJob(arm.suite, arm.recipe.name, artifact)
+                jobs.append(self._jobs.job(arm.label, work, arm))
+            if arm.soak:
+                jobs.append(self._jobs.job(arm.label, self._soak_job(arm, artifact), arm))
         with Pool(1, self._logs / "growth") as pool:
             for job, event in pool.run(jobs):
                 prepared = self.prepared[job.name]
+                long = prepared.soak if isinstance(job.work, SoakJob) else prepared.growth
                 if isinstance(event, Ended):
-                    self.ended(job.name, "measure", event, prepared.growth is not None)
+                    self.ended(job.name, "measure", event, long is not None)
                 elif isinstance(event, WorkProgress):
-                    images = f"{event.done}/{event.total} images"
-                    self._progress(f"watching the memory of {job.name}: {images}")
+                    done = f"{event.note} {event.done}/{event.total}"
+                    self._progress(f"a long run of {job.name}: {done}")
                 elif isinstance(event, FilesRead):
                     self._reads(event, job.name)
                 elif isinstance(event, GrowthMeasured):
                     prepared.growth = event.growth
+                elif isinstance(event, SoakMeasured):
+                    prepared.soak = event.soak
                 else:
                     self.fail(job.name, "measure", event)
+
+    def _soak_job(self, arm: Arm, artifact: ArtifactHandle) -> SoakJob:
+        cores = measuring_places(usable_cores(), self._jobs.cores)[0]
+        return SoakJob(arm.suite, arm.recipe.name, artifact, self._jobs.images(arm), cores)
 
     def _hold_to_references(self, arms: Sequence[Arm]) -> None:
         """Compares outputs with the references' where a budget on parity asks for it."""

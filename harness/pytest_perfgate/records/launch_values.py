@@ -11,6 +11,7 @@ from pytest_perfgate.records.accuracy import Accuracy
 from pytest_perfgate.records.launch import Growth, Launch
 from pytest_perfgate.records.recipe_record import RecipeRecord
 from pytest_perfgate.records.session import Spread
+from pytest_perfgate.records.soak import SOAK_ERRORS, SOAK_METRICS
 
 PEAKS = frozenset({"peak_memory", "device_memory"})
 """Metrics that are the highest of what a launch did, so that it matters what it did."""
@@ -223,7 +224,10 @@ def level(record: RecipeRecord, metric: Metric) -> float | None:
         counted = record.counts.values.get(metric.name) if record.counts else None
         return None if counted is None else float(counted)
     if metric.rule is Rule.STRETCHES:
-        return statistics.fmean(record.growth.stretches) if record.growth else None
+        stretches = stretches_of(record, metric)
+        return statistics.fmean(stretches[0]) if stretches else None
+    if metric.name == SOAK_ERRORS:
+        return float(record.soak.errors) if record.soak else None
     if metric.rule is Rule.FOLDS:
         scores = record.folds.scores if record.folds else {}
         over = scores.get(metric.name.removesuffix(OVER_FOLDS))
@@ -255,6 +259,16 @@ def score_of(accuracy: Accuracy, metric: Metric) -> float | None:
 
 
 _PAGE = 4096
+
+
+def stretches_of(record: RecipeRecord, metric: Metric) -> tuple[Sequence[float], float] | None:
+    """The sample of a long run that is cut into stretches, and the least standard deviation that
+    it is taken to have; None: not measured.
+    """
+    if metric.name in SOAK_METRICS:
+        return record.soak.sample(metric.name) if record.soak else None
+    growth = record.growth
+    return (growth.stretches, growth_resolution(growth)) if growth else None
 
 
 def growth_resolution(growth: Growth) -> float:

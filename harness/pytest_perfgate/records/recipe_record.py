@@ -16,6 +16,7 @@ from pytest_perfgate.records.inputs import RecipeInputs
 from pytest_perfgate.records.launch import Growth, Launch, Parity
 from pytest_perfgate.records.profile import Profile
 from pytest_perfgate.records.search import Search
+from pytest_perfgate.records.soak import Soak
 
 
 class Link(Frozen):
@@ -74,6 +75,7 @@ class RecipeRecord(Frozen):
     `unmeasured` says of metrics why they have no value. `search` is how values of its chain were
     found; None: they stand in the suite file. `folds` is its cross-validation; None: it has none.
     `inputs` are what all of this rests on; None: not all of it is known.
+    `soak` is a long run of requests to its server; None: not measured.
     """
 
     name: str
@@ -86,6 +88,7 @@ class RecipeRecord(Frozen):
     accuracy: Accuracy | None = None
     parity: Parity | None = None
     growth: Growth | None = None
+    soak: Soak | None = None
     counts: Counts | None = None
     load_time_cold: float | None = None
     launches: tuple[Launch, ...] = ()

@@ -21,6 +21,7 @@ from pytest_perfgate.report import (
     scope_tables,
     search_tables,
     session_line,
+    soak_tables,
     templating,
     worst_images,
 )
@@ -167,6 +168,7 @@ def _suite(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> dict[str, Any]:
         "shifts": scope_tables.shifts(suite, metrics),
         "profiles": profile_table.tables(suite),
         "clock": profile_table.clock(suite),
+        "soaks": soak_tables.tables(suite),
         "searches": search_tables.tables(suite),
         "worse": worst_images.worse(suite),
         "thumbnails": worst_images.used(suite),

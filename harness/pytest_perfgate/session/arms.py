@@ -18,6 +18,7 @@ from pytest_perfgate.metric import (
 )
 from pytest_perfgate.records.launch_values import PAIRED
 from pytest_perfgate.records.recipe import LimitKind, Recipe, Suite
+from pytest_perfgate.records.soak import SOAK_METRICS
 from pytest_perfgate.records.verdict import Status, Verdict
 from pytest_perfgate.session.suite_at import BaseTree, SuiteAt
 
@@ -81,6 +82,7 @@ class Arms:
                 parity=self._parity(recipe),
                 growth=MEMORY_GROWTH in self._wanted.get(recipe.name, ()),
                 allocations=self._allocations(recipe),
+                soak=not SOAK_METRICS.isdisjoint(self._wanted.get(recipe.name, ())),
             )
             for recipe in self.recipes
             if recipe.name not in skipped

@@ -16,11 +16,11 @@ from pytest_perfgate.records.accuracy import Accuracy
 from pytest_perfgate.records.alike import unlike_graphs
 from pytest_perfgate.records.counts import Counts, changed_kinds
 from pytest_perfgate.records.launch_values import (
-    growth_resolution,
     launch_ratio,
     launch_values,
     level,
     log_value,
+    stretches_of,
 )
 from pytest_perfgate.records.recipe_record import RecipeRecord
 from pytest_perfgate.records.robustness import images_of
@@ -67,7 +67,7 @@ def absolute(metric: Metric, evidence: Evidence, risk: Risk) -> Compared | None:
     if metric.rule is Rule.ONCE:
         return replace(exact(value, "value", ""), method=ONCE, note=ONCE)
     if metric.rule is Rule.STRETCHES:
-        return _growth(record, risk)
+        return _over_stretches(metric, record, risk)
     if metric.rule is Rule.FOLDS:
         return _over_folds(metric, record, risk)
     if metric.rule is Rule.IMAGES:
@@ -151,17 +151,18 @@ def from_launches(logs: Iterable[float], risk: Risk, scale: str, against: str) -
     )
 
 
-def _growth(record: RecipeRecord, risk: Risk) -> Compared | None:
+def _over_stretches(metric: Metric, record: RecipeRecord, risk: Risk) -> Compared | None:
+    """The mean over the stretches of one long run."""
     from pytest_perfgate.stats.sequential import fixed_bounds
 
-    if record.growth is None:
+    stretches = stretches_of(record, metric)
+    if stretches is None:
         return None
-    grown = record.growth.stretches
-    least = growth_resolution(record.growth)
-    estimate, fail_low, fail_high = fixed_bounds(grown, risk.fail, least_sd=least)
-    _, keep_low, keep_high = fixed_bounds(grown, risk.keep, least_sd=least)
+    values, least = stretches
+    estimate, fail_low, fail_high = fixed_bounds(values, risk.fail, least_sd=least)
+    _, keep_low, keep_high = fixed_bounds(values, risk.keep, least_sd=least)
     return Compared(
-        estimate, fail_low, fail_high, keep_low, keep_high, len(grown), "value", method=STRETCHES
+        estimate, fail_low, fail_high, keep_low, keep_high, len(values), "value", method=STRETCHES
     )
 
 

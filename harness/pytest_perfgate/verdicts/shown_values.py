@@ -7,7 +7,7 @@ import math
 from pytest_perfgate.metric import OVER_FOLDS, Better, Metric, Over, Rule
 from pytest_perfgate.records.accuracy import Accuracy
 from pytest_perfgate.records.alike import unlike
-from pytest_perfgate.records.launch_values import growth_resolution, launch_values, level
+from pytest_perfgate.records.launch_values import launch_values, level, stretches_of
 from pytest_perfgate.records.recipe_record import RecipeRecord
 from pytest_perfgate.records.verdict import MetricSummary
 from pytest_perfgate.verdicts.evidence import Evidence
@@ -33,9 +33,9 @@ def shown(metric: Metric, record: RecipeRecord) -> tuple[float | None, float | N
         score = metric.name.removesuffix(OVER_FOLDS)
         bounds = record.folds.bounds(score, SHOWN / 2) if record.folds else None
         return (value, None, None) if bounds is None else (value, bounds[1], bounds[2])
-    if metric.rule is Rule.STRETCHES and record.growth is not None:
-        least = growth_resolution(record.growth)
-        _, low, high = fixed_bounds(record.growth.stretches, SHOWN / 2, least_sd=least)
+    stretches = stretches_of(record, metric) if metric.rule is Rule.STRETCHES else None
+    if stretches is not None:
+        _, low, high = fixed_bounds(stretches[0], SHOWN / 2, least_sd=stretches[1])
         return value, low, high
     values = list(launch_values(record, metric).values())
     if len(values) < 2 or min(values) <= 0:

@@ -7,6 +7,7 @@ import math
 from pytest_perfgate.metric import Metric, Over, Rule
 from pytest_perfgate.records.recipe import Limit, LimitKind
 from pytest_perfgate.records.same_images import CHANGED_MEANWHILE
+from pytest_perfgate.records.soak import SOAK_METRICS
 from pytest_perfgate.records.verdict import LimitResult, Status
 from pytest_perfgate.units import Unit, count_of, seconds_for, show, show_percent
 from pytest_perfgate.verdicts.evidence import SIGNS, TWO_SESSIONS, Compared, Risk
@@ -138,6 +139,8 @@ def _to_decide(worst: LimitResult, metric: Metric, pace: float | None, risk: Ris
         return "add validation images, or widen the budget"
     if metric.rule is Rule.FOLDS:
         return "add folds or training images, or widen the budget"
+    if metric.name in SOAK_METRICS:
+        return "raise workload.duration, or widen the budget"
     if metric.rule is Rule.STRETCHES:
         return "widen the budget: one run cannot distinguish a leak from growth within the noise"
     from pytest_perfgate.stats.sequential import KEEPING, fewest

@@ -30,6 +30,7 @@ from pytest_perfgate.worker.protocol import (
     ParityJob,
     PrepareJob,
     ProfileJob,
+    SoakJob,
     Work,
 )
 
@@ -40,9 +41,10 @@ _MODULES = {
     GrowthJob: ("memory_growth", "growth"),
     ProfileJob: ("profile", "profile"),
     DataKeysJob: ("data_keys", "data_keys"),
+    SoakJob: ("soak", "soak"),
 }
 """Module and function of the jobs that build or open a recipe in this very process."""
-_JUDGING = (CompareJob, ParityJob, GrowthJob)
+_JUDGING = (CompareJob, ParityJob, GrowthJob, SoakJob)
 """Jobs whose answers verdicts rest on, and which say what they read; a `PrepareJob` keeps that with
 what it stores."""
 

@@ -25,6 +25,7 @@ from pytest_perfgate.records.near_duplicates import NearDuplicates
 from pytest_perfgate.records.profile import Profile
 from pytest_perfgate.records.recipe import ALTERNATE, Suite
 from pytest_perfgate.records.recipe_record import ArtifactInfo, Link
+from pytest_perfgate.records.soak import Soak
 from pytest_perfgate.records.yardsticks import SHORTEST
 
 YARDSTICK = "yardstick"
@@ -97,6 +98,11 @@ class ProfileJob:
     artifact: ArtifactHandle
     images: Path
     cores: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class SoakJob(ProfileJob):
+    """Send requests to a recipe's server for as long as its workload says; as `ProfileJob`."""
 
 
 @dataclass(frozen=True)
@@ -338,6 +344,13 @@ class ArmMeasured:
 
 
 @dataclass(frozen=True)
+class SoakMeasured:
+    """What a long run of requests showed."""
+
+    soak: Soak
+
+
+@dataclass(frozen=True)
 class ArmFailed:
     """An arm that left its launch before the end."""
 
@@ -346,7 +359,7 @@ class ArmFailed:
 
 
 _Prepares = PrepareJob | CompareJob | ParityJob | GrowthJob | DataKeysJob
-Work = _Prepares | ProfileJob | LaunchJob | ArmJob
+Work = _Prepares | ProfileJob | SoakJob | LaunchJob | ArmJob
 Message = (
     WorkProgress
     | Failed
@@ -356,6 +369,7 @@ Message = (
     | ParityMeasured
     | GrowthMeasured
     | Profiled
+    | SoakMeasured
     | LaunchConditions
     | ArmMeasured
     | ArmFailed

@@ -7,6 +7,7 @@ time ends with the output arrays.
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import Any
 
 from typing_extensions import override
@@ -15,7 +16,7 @@ from pytest_perfgate import registry
 from pytest_perfgate.machine.scheduling import run_when_due
 from pytest_perfgate.registry import Requirement
 from pytest_perfgate.workloads import Work, WorkContext, Workload
-from pytest_perfgate.workloads.serving_options import COLUMNS, METRICS, ServingOptions
+from pytest_perfgate.workloads.serving_options import COLUMNS, METRICS, SOAK, ServingOptions
 
 
 class Serving(Workload):
@@ -25,7 +26,7 @@ class Serving(Workload):
 
     name = "serving"
     columns = COLUMNS
-    metrics = METRICS
+    metrics = MappingProxyType({**METRICS, **SOAK})
     goal = "request_latency_p99"
     runs = 1
     requires = (registry.from_extra("mlperf_loadgen", "serving"),)

@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from pytest_perfgate.artifact import OptionsModel
 from pytest_perfgate.errors import PerfgateError, RuntimeFault
 from pytest_perfgate.metric import Better, Metric, Rule, by_name
+from pytest_perfgate.records.soak import SOAK_DRIFT, SOAK_ERRORS, SOAK_MEMORY
 from pytest_perfgate.units import Unit, parse
 from pytest_perfgate.workloads.loadgen import MULTI_STREAM, SERVER
 
@@ -91,6 +92,45 @@ METRICS = by_name(
     ),
 )
 
+_LONG = (
+    "Of one run as long as `duration`, in windows of equal length, the first four of which are "
+    "warm-up. Measured only when a budget asks for it; `max` is its only limit."
+)
+
+SOAK = by_name(
+    Metric(
+        SOAK_MEMORY,
+        Unit.BYTES,
+        Better.LOWER,
+        Rule.STRETCHES,
+        False,
+        "Growth of the memory of the server that the session started, in anonymous memory per "
+        f"1,000 requests. {_LONG}",
+        optional=True,
+    ),
+    Metric(
+        SOAK_DRIFT,
+        Unit.RATIO,
+        Better.LOWER,
+        Rule.STRETCHES,
+        False,
+        "Median latency of requests in a window of the second half, over that in the window half "
+        f"the run before it. {_LONG}",
+        optional=True,
+    ),
+    Metric(
+        SOAK_ERRORS,
+        Unit.COUNT,
+        Better.LOWER,
+        Rule.ONCE,
+        True,
+        "Requests that failed in one run as long as `duration`. Measured only when a budget asks "
+        "for it; `max` is its only limit.",
+        optional=True,
+    ),
+)
+"""Metrics of the long run: they are of no turn."""
+
 COLUMNS = tuple(METRICS)
 """A run's values, in their order; the last two with `find_max_rate` alone."""
 
@@ -137,6 +177,11 @@ class ServingOptions(OptionsModel):
         description="time of that search, in each launch: no run begins that would end later; up "
         "to 150 s",
     )
+    duration: str | None = Field(
+        None,
+        description='length of one long run at `rate`, such as "30 min", where a budget is on what '
+        "it shows: memory, errors and latency over time; at endpoints only, with `server`",
+    )
     errors_allowed: float = Field(
         0.0, ge=0, lt=1, description="share of the requests that may fail before it is an ERROR"
     )
@@ -146,7 +191,7 @@ class ServingOptions(OptionsModel):
     )
     seed: int = Field(0, ge=0, description="of the arrival times and the choice of images")
 
-    @field_validator("latency_limit", "timeout", "search_time")
+    @field_validator("latency_limit", "timeout", "search_time", "duration")
     @classmethod
     def _time(cls, value: str | None) -> str | None:
         try:
@@ -162,6 +207,8 @@ class ServingOptions(OptionsModel):
         if (self.scenario == SERVER) != (self.rate is not None):
             needed = "needs" if self.scenario == SERVER else "takes no"
             raise ValueError(f"scenario = {self.scenario!r} {needed} rate")
+        if self.duration is not None and self.scenario != SERVER:
+            raise ValueError('duration needs scenario = "server" and rate')
         if self.find_max_rate and (self.scenario != SERVER or self.latency_limit is None):
             raise ValueError('find_max_rate needs scenario = "server" and latency_limit')
         seconds = self.search_seconds
@@ -193,6 +240,11 @@ class ServingOptions(OptionsModel):
     def timeout_seconds(self) -> float:
         """`timeout` in seconds."""
         return parse(self.timeout, Unit.SECONDS)
+
+    @property
+    def duration_seconds(self) -> float | None:
+        """`duration` in seconds."""
+        return None if self.duration is None else parse(self.duration, Unit.SECONDS)
 
     @property
     def search_seconds(self) -> float:
