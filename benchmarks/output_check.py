@@ -26,7 +26,7 @@ from pytest_perfgate import registry
 from pytest_perfgate.building.opening import open_session
 from pytest_perfgate.building.suite_data import SuiteData
 from pytest_perfgate.measure.bench import Bench
-from pytest_perfgate.measure.preparation import Arm
+from pytest_perfgate.measure.prepared_arm import Arm
 from pytest_perfgate.records.launch import Launch
 from pytest_perfgate.records.recipe import Suite
 from pytest_perfgate.records.settings import for_command

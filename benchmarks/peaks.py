@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_perfgate.measure.bench import Bench
-from pytest_perfgate.measure.preparation import Arm
+from pytest_perfgate.measure.prepared_arm import Arm
 from pytest_perfgate.records.launch import Launch
 from pytest_perfgate.records.settings import for_command
 from pytest_perfgate.session.arms import copy_of

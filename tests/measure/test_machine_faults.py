@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from pytest_perfgate.measure import bench as module
 from pytest_perfgate.measure.bench import Bench
-from pytest_perfgate.measure.preparation import Arm
+from pytest_perfgate.measure.prepared_arm import Arm
 from pytest_perfgate.records.settings import for_command
 from pytest_perfgate.worker.failures import failure
 from pytest_perfgate.worker.protocol import MESSAGES, Failed, worker_command

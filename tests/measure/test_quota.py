@@ -10,7 +10,8 @@ import pytest
 from pytest_perfgate.building.artifact_handle import ArtifactHandle
 from pytest_perfgate.measure import bench, preparation
 from pytest_perfgate.measure.bench import Bench
-from pytest_perfgate.measure.preparation import Arm, Jobs, Preparation
+from pytest_perfgate.measure.preparation import Jobs, Preparation
+from pytest_perfgate.measure.prepared_arm import Arm
 from pytest_perfgate.measure.worker_pool import Job, Pool
 from pytest_perfgate.measure.workplace import ThisHost
 from pytest_perfgate.records.settings import for_command

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pytest_perfgate.errors import PerfgateError
-from pytest_perfgate.measure.preparation import Arm
+from pytest_perfgate.measure.prepared_arm import Arm
 from pytest_perfgate.metric import MEMORY_GROWTH
 from pytest_perfgate.proving import harmless, recipes
 from pytest_perfgate.proving.catalogue import Fault, Place, Size

@@ -30,7 +30,8 @@ from pytest_perfgate.machine.fingerprint import this_machine
 from pytest_perfgate.machine.held_folders import held_folder
 from pytest_perfgate.machine.locks import exclusive
 from pytest_perfgate.measure.bench import Bench
-from pytest_perfgate.measure.preparation import Arm, Progress
+from pytest_perfgate.measure.preparation import Progress
+from pytest_perfgate.measure.prepared_arm import Arm
 from pytest_perfgate.metric import MEMORY_GROWTH, PARITY, Rule
 from pytest_perfgate.proving.catalogue import REFUSED, Fault
 from pytest_perfgate.proving.harmless import Harmless, harmless_changes

@@ -15,7 +15,9 @@ from pytest_perfgate.machine.cores import measuring_places, usable_cores
 from pytest_perfgate.machine.cpu_quota import busy_cores
 from pytest_perfgate.machine.held_folders import held_folder
 from pytest_perfgate.measure.arm_notes import ArmNotes
-from pytest_perfgate.measure.preparation import Arm, Jobs, Preparation, PreparedArm, Progress
+from pytest_perfgate.measure.launch_length import launch_seconds
+from pytest_perfgate.measure.preparation import Jobs, Preparation, Progress
+from pytest_perfgate.measure.prepared_arm import Arm, PreparedArm
 from pytest_perfgate.measure.worker_pool import Ended, Job, Pool
 from pytest_perfgate.measure.workplace import ThisHost, Workplace
 from pytest_perfgate.measure.yardstick_arms import Yardsticks
@@ -45,11 +47,6 @@ from pytest_perfgate.worker.protocol import (
     WorkProgress,
 )
 from pytest_perfgate.workloads.placement import at_endpoint, cores_of
-
-_LAUNCH_SECONDS, _BLOCK_SECONDS = 1.5, 0.3
-"""Rounds of a launch stop after this, and this for every block of arms, when arms are slow:
-verdicts count launches, not samples. Shorter would be no faster: meanwhile the next launch imports
-its frameworks and loads its arms."""
 
 _SHARE_AHEAD = 0.5  # of the free memory, at most, may go into arms that are loaded ahead
 
@@ -394,8 +391,3 @@ class Bench(contextlib.ExitStack):
     def _has_room_ahead(self) -> bool:
         """Whether the next launch has cores of its own to load on, within the quota."""
         return len(self._places()) > 1 and busy_cores() > self._jobs.cores
-
-
-def launch_seconds(blocks: int) -> float:
-    """How long the rounds of a launch may take, when its arms are slow."""
-    return _LAUNCH_SECONDS + _BLOCK_SECONDS * blocks

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from pytest_perfgate.machine.held_folders import held_folder
-from pytest_perfgate.measure.preparation import Arm, Jobs, Progress
+from pytest_perfgate.measure.preparation import Jobs, Progress
+from pytest_perfgate.measure.prepared_arm import Arm
 from pytest_perfgate.measure.worker_pool import Pool
 from pytest_perfgate.records.input_messages import DataKeys, DataKeysJob
 from pytest_perfgate.records.recipe import Suite

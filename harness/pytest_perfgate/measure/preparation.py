@@ -6,7 +6,6 @@ import contextlib
 import shutil
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_perfgate.building.artifact_handle import ArtifactHandle
@@ -14,18 +13,15 @@ from pytest_perfgate.files import digest_of
 from pytest_perfgate.machine.cache_folders import CACHE_VARIABLE
 from pytest_perfgate.machine.cores import measuring_places, usable_cores
 from pytest_perfgate.machine.cpu_quota import busy_cores
+from pytest_perfgate.measure.prepared_arm import Arm, PreparedArm
 from pytest_perfgate.measure.worker_environment import identity, worker_env
 from pytest_perfgate.measure.worker_pool import Ended, Job, Pool
 from pytest_perfgate.measure.workplace import Workplace
-from pytest_perfgate.records.accuracy import Accuracy
-from pytest_perfgate.records.image_losses import Thumbnail, WorseImage
+from pytest_perfgate.records.image_losses import Thumbnail
 from pytest_perfgate.records.input_messages import FilesRead, InputsRead
-from pytest_perfgate.records.launch import Growth, Parity
 from pytest_perfgate.records.near_duplicates import NearDuplicates
-from pytest_perfgate.records.recipe import Recipe, Suite
 from pytest_perfgate.records.recipe_record import Failure
 from pytest_perfgate.records.settings import Settings
-from pytest_perfgate.records.soak import Soak
 from pytest_perfgate.tasks import kept_pixels
 from pytest_perfgate.worker.protocol import (
     Compared,
@@ -50,37 +46,6 @@ from pytest_perfgate.workloads.placement import cores_of, on_gpu
 
 Progress = Callable[[str], None]
 """Shows what is being done now, one line."""
-
-
-@dataclass(frozen=True)
-class Arm:
-    """One thing being measured in a session: a recipe at one version of the code.
-
-    Attributes:
-        label: its name in the session, unlike any other's.
-        copy_of: the label of the arm that this one is an unchanged copy of, "" for none; a copy is
-            measured and not prepared.
-        python: the interpreter of its version of the code.
-        parity: the limit on its outputs' difference to the reference's, None: it is not measured.
-        growth: whether the growth of its memory is measured.
-        allocations: whether those of an inference are counted.
-        soak: whether its server gets requests for as long as its workload says.
-    """
-
-    label: str
-    suite: Suite
-    recipe: Recipe
-    copy_of: str = ""
-    python: str = sys.executable
-    parity: float | None = None
-    growth: bool = False
-    allocations: bool = False
-    soak: bool = False
-
-    @property
-    def source(self) -> str:
-        """The label under which it is prepared."""
-        return self.copy_of or self.label
 
 
 class Jobs:
@@ -118,29 +83,6 @@ class Jobs:
     def images(self, arm: Arm) -> Path:
         """The file of the images that arms of this version of the code cycle through."""
         return self.logs / f"images-{digest_of(str(arm.suite.root))[:16]}.npz"
-
-
-@dataclass
-class PreparedArm:
-    """An arm that is ready, with what is added to the worker's answer later.
-
-    Attributes:
-        accuracy: with what was compared with the reference.
-        compared: the sets on which it was, "" for the validation images.
-        worse: the images that it does worse than its reference; None: not looked for.
-    """
-
-    answer: Prepared
-    accuracy: Accuracy
-    compared: frozenset[str] = frozenset()
-    worse: tuple[WorseImage, ...] | None = None
-    parity: Parity | None = None
-    growth: Growth | None = None
-    soak: Soak | None = None
-
-    def predictions(self, of_set: str) -> Path:
-        """The file with its predictions for a set, for the validation images of ""."""
-        return self.answer.set_predictions[of_set] if of_set else self.answer.predictions
 
 
 class Preparation:

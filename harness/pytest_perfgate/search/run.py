@@ -19,7 +19,8 @@ from pytest_perfgate.errors import PerfgateError
 from pytest_perfgate.files import digest_of, put
 from pytest_perfgate.machine.fingerprint import Machine
 from pytest_perfgate.measure.bench import Bench
-from pytest_perfgate.measure.preparation import Arm, Progress
+from pytest_perfgate.measure.preparation import Progress
+from pytest_perfgate.measure.prepared_arm import Arm
 from pytest_perfgate.measure.workplace import Workplace
 from pytest_perfgate.metric import Better, Metric
 from pytest_perfgate.records.recipe import Recipe, SearchSpec, Suite

@@ -15,7 +15,7 @@ from typing import Any
 
 from pytest_perfgate.machine.fingerprint import Machine
 from pytest_perfgate.measure.bench import Bench
-from pytest_perfgate.measure.preparation import Arm
+from pytest_perfgate.measure.prepared_arm import Arm
 from pytest_perfgate.metric import PARITY, Better, Metric, Rule
 from pytest_perfgate.records.launch_values import PEAKS, level
 from pytest_perfgate.records.recipe import Budget, Limit, LimitKind, Recipe, SearchSpec, Suite

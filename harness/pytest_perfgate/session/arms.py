@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from pytest_perfgate.errors import PerfgateError
-from pytest_perfgate.measure.preparation import Arm
+from pytest_perfgate.measure.prepared_arm import Arm
 from pytest_perfgate.metric import (
     ALLOCATED_BYTES,
     ALLOCATIONS,

@@ -11,7 +11,7 @@ from typing import Any
 from pytest_perfgate.errors import PerfgateError, RecipeError
 from pytest_perfgate.files import short_path
 from pytest_perfgate.measure.base_checkout import Commit
-from pytest_perfgate.measure.preparation import Arm
+from pytest_perfgate.measure.prepared_arm import Arm
 from pytest_perfgate.measure.untracked_inputs import bring
 from pytest_perfgate.records.code_tree import CodeTree
 from pytest_perfgate.records.recipe import Suite

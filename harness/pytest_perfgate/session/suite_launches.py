@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from pytest_perfgate.baselines import update
-from pytest_perfgate.measure.bench import Bench, launch_seconds
+from pytest_perfgate.measure.bench import Bench
+from pytest_perfgate.measure.launch_length import launch_seconds
 from pytest_perfgate.measure.preparation import Progress
 from pytest_perfgate.metric import Metric, Rule
 from pytest_perfgate.records.alike import OF_BATCHES

@@ -10,7 +10,8 @@ from pytest_perfgate.errors import PerfgateError
 from pytest_perfgate.machine import steadiness
 from pytest_perfgate.measure.base_checkout import Commit, checked_out
 from pytest_perfgate.measure.bench import Bench
-from pytest_perfgate.measure.preparation import Arm, Progress
+from pytest_perfgate.measure.preparation import Progress
+from pytest_perfgate.measure.prepared_arm import Arm
 from pytest_perfgate.records.alike import OF_BATCHES
 from pytest_perfgate.records.recipe import Suite
 from pytest_perfgate.records.recipe_record import RecipeRecord
