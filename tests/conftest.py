@@ -33,9 +33,11 @@ from tests.squares import HEAD, PLAIN, RECIPES, coco_folder, squares_model, squa
 
 def pytest_configure(config: pytest.Config) -> None:
     """Keeps from inner pytest runs that they were started by a worker of pytest-xdist. Torch's
-    compiler is not to try out every vector unit of the CPU, by 5 s of g++ in each process.
+    compiler is not to try out every vector unit of the CPU, by 5 s of g++ in each process. Nor is
+    pydantic to look for its plugins in all installed packages: a tenth of an import in a worker.
     """
     os.environ.setdefault("TORCHINDUCTOR_VEC_ISA_OK", "1")
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     if hasattr(config, "workerinput"):
         for name in [name for name in os.environ if name.startswith("PYTEST_XDIST_")]:
             del os.environ[name]
@@ -100,6 +102,10 @@ DECIDED = (
 """Options of sessions that prove a planted fault by few and short launches: they end with the
 fourth where everything is clear. The fault is a sleep, so what else this machine does hides none of
 it; a launch beside other tests would count as unsteady."""
+
+RED = (*DECIDED, "-p", "two_launches")
+"""As `DECIDED`, for a session of one limit on times that is broken by far: two launches prove that,
+where four are needed to prove a limit kept."""
 
 DOUBLES = Path(__file__).parent / "doubles"
 """Runtimes and plugins that tests' projects have on their path."""

@@ -8,11 +8,8 @@ import numpy as np
 import pytest
 
 from tests.blackbox.test_base import git
-from tests.conftest import DECIDED, Project, said
+from tests.conftest import DECIDED, RED, Project, said
 from tests.squares import RECIPES
-
-TWO = (*DECIDED, "-p", "two_launches")
-"""Enough where one budget is broken by far, and no other is asked for."""
 
 TIGHT = RECIPES.replace('max = "2 s", regression = "40%"', 'max = "1 us"').replace(
     'latency_p50 = { regression = "40%" }', 'latency_p50 = { max = "1 us" }'
@@ -48,7 +45,7 @@ def test_a_broken_budget_on_time_names_operators(project: Project) -> None:
 def test_none_profiles_nothing_and_all_profiles_what_is_kept(project: Project) -> None:
     """`none` leaves a broken budget without; `all` takes profiles when nothing is broken."""
     project.write(TIGHT)
-    project.run("-k", "plain-latency_p50", *TWO)
+    project.run("-k", "plain-latency_p50", *RED)
     assert project.verdicts() == {"plain-latency_p50": "FAIL"}
     (suite,) = project.sessions()[-1]["suites"]
     assert suite["recipes"][0]["profile"] is None
@@ -111,7 +108,7 @@ def test_the_operator_that_a_change_planted_is_named(project: Project) -> None:
     git(project.root, "add", "-A")
     git(project.root, "commit", "-qm", "first")
     plant(project.suite / "squares.onnx")
-    result = project.run("--perf-base", "HEAD", *TWO, "--perf-profile", "failed")
+    result = project.run("--perf-base", "HEAD", *RED, "--perf-profile", "failed")
     assert project.verdicts() == {"plain-latency_p50": "FAIL"}
     (suite,) = project.sessions()[-1]["suites"]
     stages, operators = suite["verdicts"][0]["slower"]

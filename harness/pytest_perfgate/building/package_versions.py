@@ -35,13 +35,14 @@ def _distributions(modules: frozenset[str]) -> frozenset[str]:
     `importlib.metadata.packages_distributions` gives them. That one parses every list of files:
     a third of what a worker does for a small model.
     """
-    return frozenset(name for name, own in _top_levels() if not modules.isdisjoint(own))
+    # A name is in a file of its own, in a mail's format: only those that are asked for are parsed.
+    return frozenset(one.name for one, own in _top_levels() if not modules.isdisjoint(own))
 
 
 @lru_cache(maxsize=1)
-def _top_levels() -> tuple[tuple[str, frozenset[str]], ...]:
+def _top_levels() -> tuple[tuple[Distribution, frozenset[str]], ...]:
     """Each distribution and its top-level modules, read once: a recipe has several keys."""
-    return tuple((one.name, frozenset(_top_level(one))) for one in distributions())
+    return tuple((one, frozenset(_top_level(one))) for one in distributions())
 
 
 def _top_level(distribution: Distribution) -> Iterable[str]:

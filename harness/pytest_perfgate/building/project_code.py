@@ -259,14 +259,16 @@ class Watch(Digests):
             source = getattr(module, "__file__", None)
             if not isinstance(source, str) or not source.endswith(".py") or name in modules:
                 continue
-            file = Path(source)
             if source.startswith(self._prefix):
+                file = Path(source)
                 # Not by `iterdir`, whose listing would be taken for the project's own.
                 names = os.listdir(file.parent)  # noqa: PTH208 - see above
                 beside = (file.parent / one for one in names)
                 files.update(other for other in beside if other.suffix in _WEIGHTS)
                 files.add(file)
-            elif file.is_absolute() and not self._has_version(file):
+            elif source.startswith(_VERSIONED) or _PACKAGES in source:
+                continue  # thousands, where torch is imported
+            elif (file := Path(source)).is_absolute() and not self._has_version(file):
                 files.add(file)
         return files
 
