@@ -36,7 +36,7 @@ def main(read: int, write: int) -> None:
     with opened(opening, send) as engine:
         if engine is None:
             return
-        send(Opened(len(engine.nodes())))
+        send(Opened())
         closed = False
         while not closed:
             if select.select([read], [], [], 0.0 if engine.busy else None)[0]:

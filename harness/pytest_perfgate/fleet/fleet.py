@@ -189,13 +189,14 @@ class FleetRunner:
         yield from self._run(jobs)
 
     def _run(self, jobs: Sequence[Job]) -> Iterator[Event]:
+        yield jobs[0], WorkProgress(0, 0, "starting Ray" if self._fleet.is_local else "joining")
         driver = self._fleet.driver()
         waiting: dict[int, Job] = {}
         for job in jobs:
             order = self._order(job)
             waiting[order.number] = job
             driver.send(ORDERS.encode(order))
-            yield job, WorkProgress(0, 0, "waiting for a node")
+        yield jobs[0], WorkProgress(0, 0, "waiting for a node")
         while waiting:
             if not select.select([driver.messages.fd], [], [], _POLL)[0]:
                 continue

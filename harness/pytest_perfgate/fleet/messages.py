@@ -66,9 +66,7 @@ TOKEN = "token"  # noqa: S105 - the name of a file, no secret
 # From the driver, and from a node through it.
 @dataclass(frozen=True)
 class Opened:
-    """The engine is there, with so many nodes."""
-
-    nodes: int
+    """The engine is there."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ paths) reaches no framework.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import queue
 import socket
@@ -26,7 +27,7 @@ from pytest_perfgate.measure.worker_pool import Ended, Job, Pool
 from pytest_perfgate.worker.protocol import JOBS, MESSAGES
 
 _NOBODY = 60.0  # seconds without a listener after which a job ends itself
-_PATIENCE = 5.0  # seconds that a listener waits for news
+_NEWS = 5.0  # seconds that a listener waits for news
 
 
 class Facts(TypedDict):
@@ -58,6 +59,7 @@ class NodeJob:
     def __init__(self) -> None:
         self._reports: queue.Queue[bytes] = queue.Queue()
         self._listened = time.monotonic()
+        self._patience = math.inf
 
     def start(self, expected: Facts, line: bytes, environ: Mapping[str, str] | None) -> Started:
         """Starts a job, unless the node differs.
@@ -81,6 +83,8 @@ class NodeJob:
             started["unfit"] = absent(order)
         if order is not None and not started["unfit"]:
             own = {name: text for name, text in os.environ.items() if not name.startswith("RAY_")}
+            # On the session's own host a listener that is late was stopped (SIGSTOP), not lost.
+            self._patience = math.inf if environ is not None else _NOBODY
             variables = own if environ is None else environ
             # The thread lives as long as the worker: the kernel ties the worker's end to it
             # (PR_SET_PDEATHSIG is of the thread that forks).
@@ -94,7 +98,7 @@ class NodeJob:
         self._listened = time.monotonic()
         reports = []
         try:
-            reports.append(self._reports.get(timeout=_PATIENCE))
+            reports.append(self._reports.get(timeout=_NEWS))
             while True:
                 reports.append(self._reports.get_nowait())
         except queue.Empty:
@@ -129,7 +133,7 @@ class NodeJob:
         """Ends this process, and the worker with it, when nobody has listened for long: the
         session's host is gone.
         """
-        if time.monotonic() - self._listened > _NOBODY:
+        if time.monotonic() - self._listened > self._patience:
             os._exit(1)
 
 
