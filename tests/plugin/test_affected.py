@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from pytest_perfgate.plugin.outcome import BudgetCheck
+from pytest_perfgate.plugin.outcome import settle
 from pytest_perfgate.plugin.tally import Tally
 from pytest_perfgate.records.verdict import Earlier, Status, Verdict
 from pytest_perfgate.report.answer import answer
@@ -32,11 +32,13 @@ def unaffected(earlier: Status | None) -> Verdict:
 @pytest.mark.parametrize("strict", [False, True])
 @pytest.mark.parametrize("earlier", [Status.PASS, Status.FAIL, Status.INCONCLUSIVE, None])
 def test_it_never_passes_and_is_red_without_proof(strict: bool, earlier: Status | None) -> None:
-    """A skip where an earlier session measured PASS; else red under --perf-strict."""
+    """Before the test's own code runs: a skip where an earlier session measured PASS; else red
+    under --perf-strict.
+    """
     red = strict and earlier is not Status.PASS
     outcome = pytest.fail.Exception if red else pytest.skip.Exception
     with pytest.raises(outcome, match="UNAFFECTED"):
-        BudgetCheck(unaffected(earlier), None, strict).check()
+        settle(unaffected(earlier), None, name="int8-map", strict=strict, allowed=["*"])
 
 
 @pytest.mark.parametrize("earlier", [Status.PASS, Status.FAIL, None])

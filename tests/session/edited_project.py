@@ -76,7 +76,9 @@ SOURCES = {
     "suites/a/lazy.py": "from pathlib import Path\n\n\ndef decode():\n"
     "    Path('thresholds.txt').read_text()\n",
     "suites/b/__init__.py": "",
+    "pyproject.toml": "",
     "suites/b/runtime.py": "import os\nfrom pathlib import Path\n"
+    "Path('pyproject.toml').read_text()\n"
     "Path(os.environ['MOUNT']).read_text()\n",
     "configs/one.yaml": "1",
     "thresholds.txt": "0.5",
@@ -294,6 +296,10 @@ EDITS: dict[str, tuple[Callable[[Project], None], frozenset[str]]] = {
     "a lazily imported module": (appended("suites/a/lazy.py"), frozenset({"int8"})),
     "a side file of timed turns": (appended("thresholds.txt"), frozenset({"int8"})),
     "the runtime's file": (appended("suites/b/runtime.py"), frozenset({"other"})),
+    "a pyproject.toml that the project's code reads": (
+        appended("pyproject.toml"),
+        frozenset({"other"}),
+    ),
     "a file outside the project": (
         lambda project: project.write("../mount.txt", "edited"),
         frozenset({"other"}),

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib.metadata import distributions
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pytest_perfgate.building import input_digests
 from pytest_perfgate.records.inputs import Unaffected, key_of
 from pytest_perfgate.records.verdict import Status
 
@@ -16,6 +19,7 @@ from tests.session.edited_project import (
     HARMLESS,
     LINE,
     Project,
+    install,
     measured_project,
     undo,
 )
@@ -125,3 +129,15 @@ def test_a_session_that_measured_nothing_leads_to_the_one_that_did(project: Proj
     assert set(project.selection(middle).wanted) == ALL  # the file of the origin is gone
     other = replace(middle, unaffected={**unaffected, "plain": unaffected["other"]})
     assert set(project.selection(other, origin).wanted) == {"plain"}
+
+
+def test_a_package_that_hides_another_counts(tmp_path: Path) -> None:
+    """Two distributions of one name on the import path: a change of either is one."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    versions = []
+    for one, other in (("1.0", "1.0"), ("2.0", "1.0"), ("1.0", "2.0")):
+        install(first, one, "aaa")
+        install(second, other, "aaa")
+        paths = [str(first), str(second)]
+        versions.append(input_digests.versions_of(distributions(path=paths))["fastops"])
+    assert len(set(versions)) == 3

@@ -127,7 +127,10 @@ def versions_of(packages: Iterable[Distribution]) -> dict[str, str]:
     digest of each (PyPA, "Recording installed projects"): a package that was built anew under its
     old version is another one.
     """
-    return {package.name: _version(package) for package in packages}
+    versions: dict[str, list[str]] = {}
+    for package in packages:  # one may hide another of its name
+        versions.setdefault(package.name, []).append(_version(package))
+    return {name: ", ".join(found) for name, found in sorted(versions.items())}
 
 
 _INSTALLATION = (

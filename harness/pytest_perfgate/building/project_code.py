@@ -287,7 +287,7 @@ class Watch(Digests):
     def names(self) -> tuple[str, ...]:
         """All that was read so far, without digests: the names of `files` and of `beside`."""
         names = {self._name(file) for file in self._sources(set(), set())} - {""}
-        return tuple(sorted({*names, *map(str, self._outside()), *self._folders()}))
+        return tuple(sorted({*names, *map(str, self._outside()), *self._own(), *self._folders()}))
 
     def beside(self) -> dict[str, str]:
         """What else was read, with digests, and makes nothing that is stored anew: files outside
@@ -306,7 +306,16 @@ class Watch(Digests):
         gone = (one for one in self._opened - self._written if not one.startswith(temporary))
         absent = {self._name(Path(name)) for name in gone if _identity(name) is None}
         digests |= dict.fromkeys(absent - {""}, "")
-        return digests | {name: self.digest(name) for name in self._folders()}
+        return digests | {name: self.digest(name) for name in (*self._own(), *self._folders())}
+
+    def _own(self) -> list[str]:
+        """Files of the project that only this project reads otherwise, where they were opened."""
+        files = (Path(name) for name in self._opened if os.path.basename(name) in _OWN)  # noqa: PTH119 - of many names
+        return [
+            file.relative_to(self._root).as_posix()
+            for file in sorted(files)
+            if file.is_relative_to(self._root) and not self._is_cached(file)
+        ]
 
     def _outside(self) -> list[Path]:
         """Files of other kinds outside the project."""

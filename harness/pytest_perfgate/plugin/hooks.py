@@ -175,7 +175,7 @@ class PerfHooks:
 
     def pytest_report_teststatus(self, report: Any) -> tuple[str, str, Any] | None:
         """INCONCLUSIVE, NO BASELINE and UNAFFECTED by their own words, not as "skipped"."""
-        if not isinstance(report, pytest.TestReport) or report.when != "call":
+        if not isinstance(report, pytest.TestReport) or report.when == "teardown":
             return None
         word = dict(report.user_properties).get(junit_properties.VERDICT)
         if report.skipped and word in _LETTERS:

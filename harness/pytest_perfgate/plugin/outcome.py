@@ -13,8 +13,6 @@ from pytest_perfgate.records.recipe_record import RecipeRecord
 from pytest_perfgate.records.verdict import Status, Verdict
 from pytest_perfgate.report import terminal
 
-_UNDECIDED = {Status.INCONCLUSIVE, Status.NO_BASELINE, Status.UNAFFECTED}
-
 
 @dataclass(frozen=True)
 class BudgetCheck:
@@ -33,16 +31,13 @@ class BudgetCheck:
     def check(self) -> None:
         """Passes when the budget is kept, fails when it is broken, with a table that says why.
 
-        INCONCLUSIVE, NO BASELINE and UNAFFECTED are shown as such and do not fail, unless
-        `--perf-strict` is set and no earlier session measured that the budget is kept.
+        INCONCLUSIVE and NO BASELINE are shown as such and do not fail, unless `--perf-strict`.
         """
         __tracebackhide__ = True
         verdict = self.verdict
         if verdict.status is Status.PASS:
             return
-        if verdict.is_proven_earlier:  # a skip, not a pass: it was not measured
-            pytest.skip(printable(f"{verdict.status.value}: {verdict.reason}"))
-        if verdict.status in _UNDECIDED and not self.strict:
+        if verdict.status in {Status.INCONCLUSIVE, Status.NO_BASELINE} and not self.strict:
             pytest.skip(printable(f"{verdict.status.value}: {verdict.reason}"))
         pytest.fail(explain(verdict, self.record), pytrace=False)
 
@@ -56,11 +51,16 @@ def settle(
     allowed: Sequence[str],
 ) -> None:
     """Ends a test whose budget was not measured: ERROR fails, and so does SKIPPED where `strict`
-    is set and no pattern of `allowed` fits `name`; else SKIPPED skips.
+    is set and no pattern of `allowed` fits `name`; else SKIPPED skips. UNAFFECTED skips where an
+    earlier session measured that the budget is kept, or where `strict` is not set, and fails else.
     """
     __tracebackhide__ = True
     if verdict.status is Status.ERROR:
         pytest.fail(explain(verdict, record), pytrace=False)
+    if verdict.status is Status.UNAFFECTED:
+        if strict and not verdict.is_proven_earlier:
+            pytest.fail(explain(verdict, record), pytrace=False)
+        pytest.skip(printable(f"{verdict.status.value}: {verdict.reason}"))
     if verdict.status is not Status.SKIPPED:
         return
     step = f" ({verdict.next_step})" if verdict.next_step else ""

@@ -115,7 +115,7 @@ def serve(arm: ArmSpec, images: Sequence[Any], turns: int, answers: int) -> None
         visit.repeated(),
     )
     visit.conclude()
-    if watch is not None:
+    if watch is not None and not visit.processes:  # what others of its processes read is not known
         finished = replace(finished, read=watch.names())
     _say(answers, finished)
 

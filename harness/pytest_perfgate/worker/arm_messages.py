@@ -42,7 +42,7 @@ class ArmFinished:
         instruments: tracers at work in it.
         unmeasured: metrics without a value, with the reason.
         repeated: see `Work.repeated`.
-        read: names of what it read, where it measures memory.
+        read: names of what it read, where it measures memory; None: not known.
     """
 
     peak_memory: int | None
@@ -51,7 +51,7 @@ class ArmFinished:
     unmeasured: dict[str, str] = field(default_factory=dict)
     server_memory: int | None = None
     repeated: tuple[int, str] = (0, "")
-    read: tuple[str, ...] = ()
+    read: tuple[str, ...] | None = None
 
 
 ArmMessage = ArmReady | ArmFinished | Failed

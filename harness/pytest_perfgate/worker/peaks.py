@@ -97,7 +97,8 @@ def measured_peaks(
                     peaks.batched.add(spec.label)
             last = finish(arm, FINISH, job.silence)
             peaks.sizes[spec.label] = last.peak_memory
-            send(FilesRead(last.read, spec.label))
+            if last.read is not None:
+                send(FilesRead(last.read, spec.label))
             peaks.ended.discard(spec.label)
             live.remove(arm)
             end_arm(arm)
