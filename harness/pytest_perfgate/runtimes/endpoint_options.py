@@ -21,6 +21,7 @@ from pytest_perfgate.artifact import (
 )
 from pytest_perfgate.errors import PerfgateError
 from pytest_perfgate.registry import Requirement
+from pytest_perfgate.runtimes.containers import engine_for
 from pytest_perfgate.runtimes.endpoint import is_loopback
 from pytest_perfgate.units import Unit, parse
 
@@ -54,7 +55,14 @@ class EndpointOptions(OptionsModel):
     start: tuple[str, ...] = Field(
         (),
         description="command that starts the server, its arguments apart; `{port}` and "
-        "`{port_NAME}` are free ports, `{artifact}` the artifact's file, `{python}` this Python",
+        "`{port_NAME}` are free ports, `{artifact}` the artifact's file, `{python}` this Python, "
+        "`{cores}` the server's cores",
+    )
+    image: str = Field(
+        "",
+        description="container image of the server, run by docker or podman on the host's network; "
+        "`start` then has the arguments of its program, by default the image's own; the folder of "
+        "`{artifact}` is at the same path inside",
     )
     environment: dict[str, str] = Field(
         {}, description="environment variables of the server, with the places of `start`"
@@ -77,8 +85,10 @@ class EndpointOptions(OptionsModel):
     @model_validator(mode="after")
     def _address(self) -> Self:
         """An address that requests may go to."""
-        if self.url is None and not self.start:
-            raise ValueError("an endpoint needs url, or start with the command of its server")
+        if self.url is None and not (self.start or self.image):
+            raise ValueError(
+                "an endpoint needs url, or start with the command of its server, or image"
+            )
         address = self.address
         given = [*self.start, *self.environment.values()]
         if "{port}" in address and not any("{port}" in part for part in given):
@@ -130,7 +140,9 @@ class Program(Requirement):
 
 
 def program_of(options: EndpointOptions) -> tuple[Requirement, ...]:
-    """The program that `start` runs; none without it."""
+    """The program that `start` runs, or an engine for `image`; none without either."""
+    if options.image:
+        return (engine_for(options.image, options.start, options.environment),)
     if not options.start:
         return ()
     return (Program(options.start[0], f"which {options.start[0]}"),)

@@ -7,6 +7,7 @@ import sys
 import time
 from abc import abstractmethod
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,6 +17,7 @@ from pytest_perfgate.artifact import Artifact
 from pytest_perfgate.errors import PerfgateError, RuntimeFault
 from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.load import WORDS, Client
+from pytest_perfgate.runtimes import containers
 from pytest_perfgate.runtimes.endpoint import EndpointSession, Secrets
 from pytest_perfgate.runtimes.endpoint_options import EndpointOptions
 from pytest_perfgate.runtimes.server_process import ServerProcess, fill, refuse_taken
@@ -41,6 +43,7 @@ class ServedSession(EndpointSession):
         self._options = options
         self._secrets = Secrets(options.headers_env)
         self._server: ServerProcess | None = None
+        self._container: tuple[str, str] | None = None
         self._count = self._failed = 0
         self.started = time.perf_counter()
         self.url: str = options.address
@@ -90,15 +93,36 @@ class ServedSession(EndpointSession):
     def _start(self, artifact: Artifact) -> None:
         """Starts the server, where the recipe has one."""
         options: EndpointOptions = self._options
-        if not options.start:
+        if not (options.start or options.image):
             return
         if "{" not in self.url:
             refuse_taken(self.url)
         places = {"artifact": str(artifact.path), "python": sys.executable}
-        self._server = ServerProcess(options.start, options.environment, places, self._secrets.hide)
+        command = options.start
+        if options.image:
+            command = self._container_command(options, artifact)
+        self._server = ServerProcess(command, options.environment, places, self._secrets.hide)
         self.started, self.apart = self._server.started, self._server.apart
         ports = {name: str(port) for name, port in self._server.ports.items()}
         self.url = fill(self.url, ports, "runtime.url")
+
+    def _container_command(self, options: EndpointOptions, artifact: Artifact) -> tuple[str, ...]:
+        """The command of the engine that runs the image."""
+        name = containers.engine()
+        if not name:
+            needed = containers.engine_for(options.image, options.start, options.environment)
+            raise RuntimeFault(needed.reason, where="runtime.image", next_step=needed.install)
+        containers.remove_orphans(name)
+        self._container = name, containers.new_name()
+        # Braces are places of `start`.
+        folder = str(Path(artifact.path or ".").resolve().parent)
+        folder = folder.replace("{", "{{").replace("}", "}}")
+        marks = containers.marks_of(self._container[1])
+        return tuple(
+            containers.command_of(
+                name, options.image, options.start, options.environment, folder, marks
+            )
+        )
 
     def _wait(self) -> None:
         """Waits until the server that was started is ready."""
@@ -241,12 +265,20 @@ class ServedSession(EndpointSession):
     @override
     def peak_server_memory(self) -> int | None:
         """See `InferenceSession.peak_server_memory`."""
-        return None if self._server is None else self._server.peak_memory()
+        server = self._own_server()
+        return None if server is None else server.peak_memory()
 
     @override
     def held_by_server(self) -> int | None:
         """See `EndpointSession.held_by_server`."""
-        return None if self._server is None else self._server.held_memory()
+        server = self._own_server()
+        return None if server is None else server.held_memory()
+
+    def _own_server(self) -> ServerProcess | None:
+        """The server, where it is below this process: of a container that is the engine's program
+        alone.
+        """
+        return None if self._container is not None else self._server
 
     @override
     def close(self) -> None:
@@ -254,6 +286,9 @@ class ServedSession(EndpointSession):
         if self._server is not None:
             self._server.stop()
             self._server = None
+        if self._container is not None:
+            containers.remove(*self._container)
+            self._container = None
 
 
 def _is_untrusted(words: str) -> bool:

@@ -62,15 +62,16 @@ class ServerProcess:
         texts = [*command, *environment.values()]
         names = dict.fromkeys(name for text in texts for name in _PORT.findall(text))
         self.ports = dict(zip(names, free_ports(len(names)), strict=True))
+        self._before = usable_cores()
+        self.cores, ours = split_cores(self._before)
         known = {**places, **{name: str(port) for name, port in self.ports.items()}}
+        known["cores"] = ",".join(map(str, self.cores))
         self._command = [fill(part, known, "runtime.start") for part in command]
         more = {
             name: fill(text, known, "runtime.environment") for name, text in environment.items()
         }
         # It has no name: nothing is left of it, however this process ends.
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `stop`
-        self._before = usable_cores()
-        self.cores, ours = split_cores(self._before)
         self.apart = not set(self.cores) & set(ours)
         self.started = time.perf_counter()
         try:
