@@ -216,8 +216,8 @@ class RecipeVisit(Visit):
         reasons = dict(self._work.unmeasured)
         if self._endpoint and self.peak_server_memory() is None:
             reasons["peak_memory"] = (
-                "the server is no process of this session, so that its memory is not known; let the "
-                "suite start it: runtime.start"
+                "the server is no process of this session, so that its memory is not known; let "
+                "the suite start it: runtime.start"
             )
         return reasons
 
