@@ -77,7 +77,6 @@ def launches(random: np.random.Generator, slower: float, count: int) -> Status:
     return Status.INCONCLUSIVE
 
 
-@pytest.mark.no_cover
 def test_few_launches_of_pairs_show_a_slower_version_and_no_other() -> None:
     """5 % at a budget of 2 %: red by the 14th launch, as the pairs of one launch agree."""
     random = np.random.default_rng(20_261_130)
