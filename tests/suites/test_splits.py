@@ -11,6 +11,7 @@ from suites.digits import data as digits
 from suites.digits.data import Split
 from suites.instances import data as instances
 from suites.oriented import data as oriented
+from suites.panoptic import data as panoptic
 from suites.pose import data as pose
 from suites.segments import data as segments
 from suites.tracking import data as tracking
@@ -22,6 +23,7 @@ SUITES = {
     "clips": (clips.TRAINING, clips.SPLITS),
     "instances": (TRAINING, instances.SPLITS),
     "oriented": (oriented.TRAINING, oriented.SPLITS),
+    "panoptic": (panoptic.TRAINING, panoptic.SPLITS),
     "pose": (pose.TRAINING, pose.SPLITS),
     "segments": (segments.TRAINING, segments.SPLITS),
     "tracking": (TRAINING, tracking.SPLITS),
