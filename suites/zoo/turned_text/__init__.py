@@ -1,0 +1,1 @@
+"""A detector of lines of text that are turned."""
