@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import math
+import os
+import sys
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import pytest_perfgate
 from pytest_perfgate.fleet.messages import TOKEN, JobOrder
-from pytest_perfgate.fleet.node import Facts, absent, difference, facts
+from pytest_perfgate.fleet.node import Facts, NodeJob, absent, difference, facts
 
 
 def test_a_node_of_another_version_is_refused_by_number() -> None:
@@ -34,6 +40,40 @@ def test_a_node_of_another_environment_is_refused(change: dict[str, str], reason
     """Its artifacts and its scores would be those of another machine, or of other packages."""
     expected = Facts(version="1", machine="epyc-1", packages={"onnx": "1.1"})
     assert difference(expected, Facts(**{**expected, **change})) == reason
+
+
+@pytest.fixture
+def on_a_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a process of Ray, on the node `n1`."""
+    context = SimpleNamespace(get_node_id=lambda: "n1")
+    played = SimpleNamespace(get_runtime_context=lambda: context)
+    monkeypatch.setitem(sys.modules, "ray", played)  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("on_a_node")
+def test_an_order_of_another_version_is_not_read() -> None:
+    """It may have another form: the version is compared before, and nothing is started."""
+    before = threading.active_count()
+    newer = facts()
+    newer["version"] = "99.0"
+    started = NodeJob().start(newer, b"a line that no version can read", None)
+    assert (started["node"], threading.active_count()) == ("n1", before)
+    assert started["unfit"].endswith(", and this session is of 99.0")
+
+
+def test_a_job_that_nobody_listens_to_ends_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a minute on a node of a cluster, whose session's host may be gone; never on the host of
+    the session, whose end is the end of its jobs.
+    """
+    codes: list[int] = []
+    monkeypatch.setattr(os, "_exit", codes.append)
+    job = NodeJob()
+    now = time.monotonic()
+    for patience, passed in ((math.inf, 1e9), (60.0, 59.0), (60.0, 61.0)):
+        job._patience = patience
+        monkeypatch.setattr(time, "monotonic", lambda passed=passed: now + passed)
+        job._end_unheard()
+        assert codes == ([1] if (patience, passed) == (60.0, 61.0) else [])
 
 
 def test_a_node_that_does_not_see_the_session_s_files_is_refused(tmp_path: Path) -> None:

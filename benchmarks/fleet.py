@@ -1,0 +1,101 @@
+"""Whether a fleet changes what a session says, and what it costs: the same suites without and with
+`--perf-fleet`, each with a cache of its own, first empty and then full.
+
+`python -m benchmarks.fleet suites/digits suites/text` exits with 1 where artifacts, scores or
+verdicts differ. Verdicts of times differ by chance, too, where the machine is not calm.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_perfgate.records.session import SessionRecord
+
+from benchmarks.workload import ROOT
+
+_ROUNDS = ("empty cache", "full cache")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A session, and the seconds from the start of pytest to its end."""
+
+    record: SessionRecord
+    seconds: float
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the sessions and prints a line for each; the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("suites", nargs="+", help="folders of suites")
+    parser.add_argument("--fleet", default="local", help="address (default: local)")
+    parser.add_argument("--seconds", default="4", help="as --perf-seconds (default: 4)")
+    options = parser.parse_args(arguments)
+    different: list[str] = []
+    with tempfile.TemporaryDirectory(prefix="perfgate-fleet-") as folder:
+        for round_ in _ROUNDS:
+            runs = []
+            for name, more in (("without", []), ("fleet", [f"--perf-fleet={options.fleet}"])):
+                more += ["--perf-seconds", options.seconds, *options.suites]
+                runs.append(_run(Path(folder) / name, more))
+                verdicts = [v for suite in runs[-1].record.suites for v in suite.verdicts]
+                print(f"{round_}, {name}: {runs[-1].seconds:.1f} s, {len(verdicts)} verdicts")
+            one, other = runs
+            print(f"{round_}: {other.seconds / one.seconds:.3f} times as long with a fleet")
+            different += [f"{round_}: {line}" for line in differences(one.record, other.record)]
+    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
+    print(f"load at the end: {load}; differences: {len(different)}", *different, sep="\n  ")
+    return int(bool(different))
+
+
+def _run(folder: Path, options: Sequence[str]) -> Run:
+    places = (f"--perf-cache={folder}/cache", f"--perf-reports={folder}/reports")
+    quiet = ("--perf-history=off", "--perf-profile=none", "--benchmark-disable", "-q")
+    start = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "--perf", "--perf-wait=3600", *places, *quiet, *options],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    seconds = time.monotonic() - start
+    files = sorted((folder / "reports").glob("[0-9]*.json"))
+    if not files:
+        raise SystemExit(f"the session has no record:\n{done.stdout}{done.stderr}")
+    return Run(SessionRecord.model_validate_json(files[-1].read_bytes()), seconds)
+
+
+def differences(one: SessionRecord, other: SessionRecord) -> list[str]:
+    """What two sessions of the same suites say differently: a line for each verdict, digest of an
+    artifact, or score; one that is missing on a side is one.
+    """
+    ours, theirs = dict(_statements(one)), dict(_statements(other))
+    return [
+        f"{name}: {ours.get(name, 'missing')} and {theirs.get(name, 'missing')}"
+        for name in sorted(ours.keys() | theirs.keys())
+        if ours.get(name) != theirs.get(name)
+    ]
+
+
+def _statements(record: SessionRecord) -> Iterator[tuple[str, str]]:
+    for suite in record.suites:
+        for verdict in suite.verdicts:
+            yield f"{suite.name} {verdict.recipe} {verdict.metric}", verdict.status.value
+        for recipe in suite.recipes:
+            if recipe.artifact is not None:
+                yield f"{suite.name} {recipe.name} artifact", recipe.artifact.digest
+            for name, value in recipe.accuracy.values.items() if recipe.accuracy else ():
+                yield f"{suite.name} {recipe.name} score {name}", repr(value)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
