@@ -82,8 +82,8 @@ def test_an_image_is_run_and_its_container_is_removed(calls: Path, tiny_suite: P
             session.close()
     finally:
         os.sched_setaffinity(0, cores)
-    told = [line.split("\t") for line in calls.read_text().splitlines()]
-    (run,) = (call for call in told if call[0] == "run")
+    words = [line.split("\t") for line in calls.read_text().splitlines()]
+    (run,) = (call for call in words if call[0] == "run")
     (name,) = (word.removeprefix("--name=") for word in run if word.startswith("--name="))
     served = ",".join(map(str, split_cores(cores)[0]))
     for word in (
@@ -95,7 +95,7 @@ def test_an_image_is_run_and_its_container_is_removed(calls: Path, tiny_suite: P
     ):
         assert word in run
     assert "not in a list" not in calls.read_text()
-    removed = [call[2] for call in told if call[0] == "rm"]
+    removed = [call[2] for call in words if call[0] == "rm"]
     assert removed == ["abandoned", name]
 
 

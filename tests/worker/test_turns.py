@@ -61,9 +61,11 @@ def test_runs_are_few_and_an_arm_of_several_blocks_has_them_once(
     """Behind a turn that is not timed; what is compared has rounds of the same number. Blocks
     without runs have their visits as ever.
     """
-    asked: list[tuple[str, int]] = []
+    requested: list[tuple[str, int]] = []
     monkeypatch.setattr(
-        turns, "take_turn", lambda arm, _, number, __: asked.append((arm.label, number)) or [1.0]
+        turns,
+        "take_turn",
+        lambda arm, _, number, __: requested.append((arm.label, number)) or [1.0],
     )
     arms: Any = [
         SimpleNamespace(
@@ -90,7 +92,7 @@ def test_runs_are_few_and_an_arm_of_several_blocks_has_them_once(
     numbers = [number for number, _, _ in spans]
     assert len({*numbers}) == len(numbers)
     for label in "abc":
-        (warm_up, timed) = [number for name, number in asked if name == label]
+        (warm_up, timed) = [number for name, number in requested if name == label]
         assert warm_up >= WARM_UP > timed
-    at = asked.index(("b", b.rounds[0]))
-    assert asked[at - 1][0] == "b"  # no other arm's run between
+    at = requested.index(("b", b.rounds[0]))
+    assert requested[at - 1][0] == "b"  # no other arm's run between

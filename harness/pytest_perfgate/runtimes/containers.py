@@ -123,10 +123,8 @@ class ContainerEngine(Requirement):
     @property
     def reason(self) -> str:
         """What it would be needed for."""
-        found = [name for name in ENGINES if shutil.which(name) is not None]
-        state = (
-            f"{' and '.join(found)} here has no daemon that answers" if found else "none is here"
-        )
+        programs = " and ".join(name for name in ENGINES if shutil.which(name) is not None)
+        state = f"{programs} here has no daemon that answers" if programs else "none is here"
         return (
             f"its server is a container, which {' or '.join(ENGINES)} runs, and {state}; "
             f"the command would be: {self.command}"
