@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -96,8 +97,8 @@ def test_pairs_in_which_the_generator_was_late_do_not_count(
 ) -> None:
     """Where all are, nothing was measured, and that is no PASS."""
     monkeypatch.setattr(LoadRun, "too_late", lambda *_: "the load generator was late itself")
-    with serving(BRIGHT) as url:
-        assert ab(url, url, "--seconds", "0.3") == 10
+    with serving(BRIGHT) as first, serving(BRIGHT) as second:
+        assert ab(first, second, "--seconds", "0.3") == 10
     text = capsys.readouterr().out
     assert "ERROR: no pair of turns was measured" in text
     assert "left out: the load generator was late itself" in text
@@ -131,8 +132,8 @@ def test_ctrl_c_says_what_was_proven_until_then(
         measure(pairs, number)
 
     monkeypatch.setattr(Pairs, "_measure", interrupted)
-    with serving(BRIGHT) as url:
-        assert ab(url, url) == 130
+    with serving(BRIGHT) as first, serving(BRIGHT) as second:
+        assert ab(first, second) == 130
     assert "over 3 pairs of turns" in capsys.readouterr().out
 
 
@@ -144,6 +145,9 @@ def test_ctrl_c_says_what_was_proven_until_then(
         (("http://127.0.0.1:9",) * 2, ("--recipe", "plain"), "infers in process"),
         (("http://127.0.0.1:9",) * 2, ("--recipe", "other"), "there is no recipe 'other'"),
         (("http://127.0.0.1:9",) * 2, ("--budget", "2"), "is no percentage"),
+        (("http://127.0.0.1:9",) * 2, (), "B: http://127.0.0.1:9: it is A, too"),
+        (("http://127.0.0.1:9", "http://localhost:9/"), (), "B: http://localhost:9/: it is A, too"),
+        (("suites/tiny/squares.onnx", "link.onnx"), (), "B: link.onnx: it is A, too: suites/tiny"),
     ],
 )
 @pytest.mark.usefixtures("suite")
@@ -151,6 +155,7 @@ def test_what_cannot_be_compared_is_refused(
     targets: tuple[str, str], more: tuple[str, ...], words: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """With what is valid."""
+    Path("link.onnx").symlink_to("suites/tiny/squares.onnx")
     assert ab(*targets, *more) == UNMEASURED
     assert words in capfd.readouterr().err
 
@@ -174,9 +179,10 @@ def test_files_are_served_on_the_same_cores_and_no_server_is_left(
 ) -> None:
     """Whether the command ends by itself or is killed."""
     pytest.importorskip("onnxruntime")
-    file = str(suite.suite / "squares.onnx")
+    file = suite.suite / "squares.onnx"
+    copy = shutil.copyfile(file, suite.root / "copy.onnx")
     seconds = "600" if killed else "0"
-    arguments = ["ab", file, file, *QUICK, "--seconds", seconds, "--budget", "0%"]
+    arguments = ["ab", str(file), str(copy), *QUICK, "--seconds", seconds, "--budget", "0%"]
     program = f"from pytest_perfgate.cli.main import main; raise SystemExit(main({arguments}))"
     command = subprocess.Popen(
         [sys.executable, "-c", program],
@@ -194,6 +200,7 @@ def test_files_are_served_on_the_same_cores_and_no_server_is_left(
         if not killed:
             assert command.returncode == 10, text
             assert "in a turn, seed 1" in text
+            assert "note: the files of A and B have the same content" in text
         until(lambda: not servers(), 20)
     finally:
         command.kill()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 from pytest_perfgate.cli import main as command
-from pytest_perfgate.cli.canary import CODES
+from pytest_perfgate.cli.canary import CODES, lines
 from pytest_perfgate.errors import LogError, PerfgateError
 from pytest_perfgate.live.canary import Canary, held, judge
 from pytest_perfgate.live.canary_limits import LatencyLimit, Limits, limits_of
@@ -124,12 +124,43 @@ def test_a_limit_in_seconds_is_that_of_the_new_version(old, tmp_path):
 
 
 def test_logs_that_do_not_belong_together_are_refused(old):
-    """Of one folder, of two suites; and an alpha that is no chance."""
+    """Of one folder; and an alpha that is no chance."""
     logs = read_logs([old])
     with pytest.raises(LogError, match="log of both versions"):
         judge(logs, logs, Limits(), 0.05)
     with pytest.raises(PerfgateError, match="alpha"):
         judge(logs, logs, Limits(), 1.0)
+
+
+@pytest.mark.parametrize("way", ["another path", "link", "file of the folder", "hard link"])
+def test_a_log_is_not_compared_with_itself(old, tmp_path, way, monkeypatch):
+    """Whatever path names it, and where a folder has one file of the other beside its own."""
+    (file,) = old.iterdir()
+    again = tmp_path / "again"
+    if way == "another path":
+        monkeypatch.chdir(old)
+        again = Path("..", old.name)
+    elif way == "link":
+        again.symlink_to(old)
+    elif way == "file of the folder":
+        again = file
+    else:
+        gate.log(again, 20, seed=2)
+        (again / "same.parquet").hardlink_to(file)
+    with pytest.raises(LogError, match=r"log of both versions: .*parquet is in") as caught:
+        judge(read_logs([old]), read_logs([again]), LIMITS, 0.05)
+    assert caught.value.next_step == "give the monitor of each version a folder of its own"
+
+
+def test_one_artifact_on_both_sides_is_said(old, tmp_path):
+    """The versions are the same model: in the verdict, and on the terminal."""
+    result = verdict(old, tmp_path, rows=20)
+    assert result.notes == (
+        "both logs name the artifact aaaaaaaaaaaa: it is the same model, and the versions can "
+        "differ in their servers alone",
+    )
+    assert f"note: {result.notes[0]}" in lines(result)
+    assert verdict(old, tmp_path / "new", rows=20, artifact="b" * 64).notes == ()
 
 
 def test_the_command_has_an_exit_code_and_json(old, tmp_path, capsys):

@@ -81,7 +81,7 @@ def unchanged(generator):
     category, score = gate.called(generator, rows)
     start = np.datetime64("2026-11-30T00:00:00", "us")
     logs = Logs(
-        where="logs", suite="pets", recipe="int8", artifacts=(),
+        where="logs", files={}, suite="pets", recipe="int8", artifacts=(),
         time=start + np.arange(rows) * np.timedelta64(1, "s"),
         image=np.full(rows, ""), latency=np.ones(rows),
         requests=np.ones(rows, np.int64), errors=np.zeros(rows, np.int64),
@@ -237,3 +237,11 @@ def test_the_command_has_an_exit_code_and_json(tmp_path, capsys):
     assert "no such folder" in capsys.readouterr().err
     assert command.main(["drift", str(record), same, "--recipe=fp32"]) == 10
     assert "there is no recipe 'fp32'" in capsys.readouterr().err
+
+
+def test_a_file_that_two_paths_name_is_read_once(tmp_path):
+    """Its folder, a link to the folder and the file itself: rows count once."""
+    folder = gate.log(tmp_path / "logs", 20)
+    (tmp_path / "link").symlink_to(folder)
+    logs = read_logs([folder, tmp_path / "link", next(folder.iterdir())])
+    assert len(logs.time) == 20

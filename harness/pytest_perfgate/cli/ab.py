@@ -8,7 +8,7 @@ import os
 import secrets
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,6 +104,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _measured(arguments: argparse.Namespace) -> int:
     from pytest_perfgate.cli.ab_run import NAMES, Interrupted, artifact_of, compare, options_for
+    from pytest_perfgate.cli.ab_sides import notes, refuse_same
     from pytest_perfgate.machine.held_folders import held_folder
     from pytest_perfgate.machine.locks import exclusive
     from pytest_perfgate.report.progress import ProgressLine
@@ -114,6 +115,8 @@ def _measured(arguments: argparse.Namespace) -> int:
         options_for(recipe, target, name)
         artifact_of(target, name)
     terms = _terms(arguments, recipe)
+    refuse_same(targets)
+    remarks = tuple(notes(targets))
     progress = ProgressLine()
     interrupted = False
     try:
@@ -130,9 +133,9 @@ def _measured(arguments: argparse.Namespace) -> int:
     finally:
         progress.end()
     if arguments.json:
-        print(json.dumps(_as_json(arguments, terms, outcome), indent=1))
+        print(json.dumps(_as_json(arguments, terms, outcome, remarks), indent=1))
     else:
-        print("\n".join(_lines(arguments, terms, outcome)))
+        print("\n".join(_lines(arguments, terms, outcome, remarks)))
     if interrupted:
         print("interrupted", file=sys.stderr)
         return 130
@@ -221,7 +224,9 @@ def _cache(root: Path) -> Path:
     return settings.cache
 
 
-def _lines(arguments: argparse.Namespace, terms: Terms, outcome: Outcome) -> Iterator[str]:
+def _lines(
+    arguments: argparse.Namespace, terms: Terms, outcome: Outcome, remarks: Sequence[str]
+) -> Iterator[str]:
     """The result as text."""
     from pytest_perfgate.stats.sequential import fewest
     from pytest_perfgate.units import count_of, show_percent
@@ -244,6 +249,8 @@ def _lines(arguments: argparse.Namespace, terms: Terms, outcome: Outcome) -> Ite
         f"{terms.rate:g} requests/s, {terms.requests} in a turn, seed {terms.seed}; chance of a "
         f"wrong answer {100 * terms.alpha:g} %"
     )
+    for remark in remarks:
+        yield f"note: {remark}"
     if outcome.late:
         yield f"{count_of(outcome.late, 'pair')} left out: {outcome.reason}"
     if decision.growth is None:
@@ -254,7 +261,9 @@ def _lines(arguments: argparse.Namespace, terms: Terms, outcome: Outcome) -> Ite
         yield f"next: --seconds {max(90.0, 3 * terms.seconds):g}, or a quieter machine{few}"
 
 
-def _as_json(arguments: argparse.Namespace, terms: Terms, outcome: Outcome) -> dict[str, Any]:
+def _as_json(
+    arguments: argparse.Namespace, terms: Terms, outcome: Outcome, remarks: Sequence[str]
+) -> dict[str, Any]:
     return {
         "a": arguments.first,
         "b": arguments.second,
@@ -268,6 +277,7 @@ def _as_json(arguments: argparse.Namespace, terms: Terms, outcome: Outcome) -> d
         "ratios": list(outcome.ratios),
         "late": outcome.late,
         "reason": outcome.reason,
+        "notes": list(remarks),
     }
 
 

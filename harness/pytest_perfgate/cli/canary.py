@@ -188,6 +188,8 @@ def lines(result: Canary) -> Iterator[str]:
                 f"{title}  {side.suite}/{side.recipe}: {side.requests:,} requests, "
                 f"{side.errors:,} errors, {side.rows:,} rows from {side.first} to {side.last}"
             )
+    for note in result.notes:
+        yield f"note: {note}"
     for check in result.checks:
         yield f"{check.status:<7}{check.name:<28}{_words(check)}"
 

@@ -72,6 +72,7 @@ class Canary(Frozen):
             be kept, else "hold".
         reason: one sentence.
         alpha: chance that any bound is ever wrong.
+        notes: what a reader has to know of the logs, a sentence each.
     """
 
     version: int = VERSION
@@ -81,13 +82,14 @@ class Canary(Frozen):
     old: Side | None = None
     new: Side | None = None
     checks: tuple[Check, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def judge(old: Logs, new: Logs, limits: Limits, alpha: float) -> Canary:
     """The verdict. `alpha` is shared over all limits alike.
 
     Raises:
-        LogError: the logs are of two suites, or are the same.
+        LogError: the logs are of two suites, or have a file in common.
         PerfgateError: alpha is not between 0 and 1.
     """
     if not 0 < alpha < 1:
@@ -98,9 +100,13 @@ def judge(old: Logs, new: Logs, limits: Limits, alpha: float) -> Canary:
             where=new.where,
             next_step="name the logs of two versions of one suite",
         )
-    if old.where == new.where:
+    shared = sorted(str(path) for file, path in new.files.items() if file in old.files)
+    if shared:
         raise LogError(
-            "it is the log of both versions",
+            f"it is the log of both versions: {shared[0]} is in {old.where}, too"
+            if len(shared) == 1
+            else f"it is the log of both versions: {len(shared)} files are in {old.where}, too, "
+            f"such as {shared[0]}",
             where=new.where,
             next_step="give the monitor of each version a folder of its own",
         )
@@ -119,12 +125,22 @@ def judge(old: Logs, new: Logs, limits: Limits, alpha: float) -> Canary:
         old=_side(old),
         new=_side(new),
         checks=checks,
+        notes=tuple(_notes(old, new)),
     )
 
 
 def held(problem: str, alpha: float) -> Canary:
     """The verdict while logs cannot be read."""
     return Canary(verdict="hold", reason=problem, alpha=alpha)
+
+
+def _notes(old: Logs, new: Logs) -> Iterator[str]:
+    same = [digest[:12] for digest in new.artifacts if digest and digest in old.artifacts]
+    if same:
+        yield (
+            f"both logs name the artifact {', '.join(same)}: it is the same model, and the "
+            "versions can differ in their servers alone"
+        )
 
 
 def _decide(checks: tuple[Check, ...]) -> tuple[Decision, str]:

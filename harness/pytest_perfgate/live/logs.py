@@ -34,6 +34,7 @@ class Logs:
 
     Attributes:
         where: the folders and files, for messages.
+        files: the files that were read, by device and inode: a file has many paths, and links.
         suite, recipe: of all rows.
         artifacts: digests of the artifacts that answered.
         time: of the end of each request, UTC, datetime64 (N,).
@@ -47,6 +48,7 @@ class Logs:
     """
 
     where: str
+    files: Mapping[tuple[int, int], Path]
     suite: str
     recipe: str
     artifacts: tuple[str, ...]
@@ -112,12 +114,13 @@ def read_logs(places: Sequence[Path]) -> Logs:
     where = ", ".join(map(str, places))
     files = _files(places)
     with contextlib.closing(connect("a log", "live")) as engine:
-        for file in files:
+        for file in files.values():
             _check(engine, file)
         return _read(engine, files, where)
 
 
-def _files(places: Sequence[Path]) -> list[Path]:
+def _files(places: Sequence[Path]) -> dict[tuple[int, int], Path]:
+    """Each file once, whatever paths name it: rows that are read twice would count twice."""
     files: list[Path] = []
     for place in places:
         if place.is_dir():
@@ -129,7 +132,11 @@ def _files(places: Sequence[Path]) -> list[Path]:
             files.append(place)
         else:
             raise LogError("there is no such folder or file", where=str(place), next_step=_NEXT)
-    return list(dict.fromkeys(files))
+    once: dict[tuple[int, int], Path] = {}
+    for file in files:
+        status = file.stat()
+        once.setdefault((status.st_dev, status.st_ino), file)
+    return once
 
 
 def _check(engine: duckdb.DuckDBPyConnection, file: Path) -> None:
@@ -184,12 +191,14 @@ def _check(engine: duckdb.DuckDBPyConnection, file: Path) -> None:
         ) from error
 
 
-def _read(engine: duckdb.DuckDBPyConnection, files: Sequence[Path], where: str) -> Logs:
+def _read(
+    engine: duckdb.DuckDBPyConnection, files: Mapping[tuple[int, int], Path], where: str
+) -> Logs:
     engine.execute(
         "CREATE TEMP TABLE log AS "
         "SELECT row_number() OVER (ORDER BY time, monitor) - 1 AS place, * "
         "FROM read_parquet(?, union_by_name = true, hive_partitioning = false)",
-        [patterns(files)],
+        [patterns(list(files.values()))],
     )
     names = engine.execute(
         "SELECT suite, recipe, count(*) FROM log GROUP BY ALL ORDER BY ALL"
@@ -226,6 +235,7 @@ def _read(engine: duckdb.DuckDBPyConnection, files: Sequence[Path], where: str) 
     artifacts = engine.execute("SELECT DISTINCT artifact FROM log ORDER BY ALL").fetchall()
     return Logs(
         where=where,
+        files=files,
         suite=suite,
         recipe=recipe,
         artifacts=tuple(digest for (digest,) in artifacts),
