@@ -15,7 +15,14 @@ from pytest_perfgate.records.launch import Launch
 from pytest_perfgate.records.profile import Operator, Profile
 from pytest_perfgate.records.recipe_record import ArtifactInfo, Failure, Link, RecipeRecord
 from pytest_perfgate.records.session import LastSessions, SessionRecord, SuiteRecord
-from pytest_perfgate.records.verdict import Change, LimitResult, MetricSummary, Status, Verdict
+from pytest_perfgate.records.verdict import (
+    Change,
+    Earlier,
+    LimitResult,
+    MetricSummary,
+    Status,
+    Verdict,
+)
 from pytest_perfgate.units import Unit
 
 MAP = Metric(
@@ -372,3 +379,20 @@ def broken(text: str = "") -> SessionRecord:
             next_step="give it more memory" + text,
         ),
     )
+
+
+def every_status() -> SessionRecord:
+    """`broken`, with a budget that the change could not touch, and that was broken before it."""
+    record = broken()
+    (suite, *others) = record.suites
+    origin = Earlier(
+        session="20261101-000000",
+        started="2026-11-01T00:00:00",
+        commit="c" * 40,
+        status=Status.FAIL,
+    )
+    unaffected = verdict("int8", "map", Status.UNAFFECTED).model_copy(
+        update={"value": None, "low": None, "high": None, "limits": (), "earlier": origin}
+    )
+    suite = suite.model_copy(update={"verdicts": (*suite.verdicts, unaffected)})
+    return record.model_copy(update={"suites": (suite, *others)})

@@ -170,7 +170,7 @@ def test_quiet_prints_the_counts_alone() -> None:
 
 def test_very_verbose_prints_every_verdict() -> None:
     """`-vv` holds the reason of each verdict, the passes too."""
-    text = text_of(sessions.broken(), 2)
+    text = text_of(sessions.every_status(), 2)
     for status in Status:
         assert f"ended as {status.value.lower()}" in text
 

@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from pytest_perfgate.errors import PerfgateError
 from pytest_perfgate.history.shared import HistoryPlace
 from pytest_perfgate.records.earlier import EarlierSuite, Lookup
 from pytest_perfgate.records.inputs import RecipeInputs, SuiteInputs, Unaffected
@@ -37,7 +36,7 @@ class StoredHistory:
         """
         try:
             yield from self._suites(text)
-        except PerfgateError:
+        except Exception:  # noqa: BLE001 - whatever befalls the store: then the recipe is measured
             return
 
     def _suites(self, text: str) -> list[EarlierSuite]:
