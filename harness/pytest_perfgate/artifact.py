@@ -31,6 +31,7 @@ LARGEST = 1_000_000_000
 LARGEST_BY_NAME = {
     "threads": 4_096,
     "devices": 4_096,
+    "processes": 4_096,
     **dict.fromkeys(("batch_size", "batch", "min_batch", "opt_batch", "max_batch"), 65_536),
 }
 """The largest number that an option may have, of whichever extension, by its name or else at all:

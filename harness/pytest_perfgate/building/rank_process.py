@@ -9,11 +9,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import tempfile
 import traceback
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 from pytest_perfgate import registry
 from pytest_perfgate.building.artifact_cache import ArtifactStore
@@ -77,11 +75,12 @@ def _train(order: RankOrder, ready: Callable[[], None]) -> None:
     options = step.Options.model_validate(dict(order.step.options))
     checkpoints = Checkpoints(order.checkpoints, dict, watch.unchanged)
     setting = StepSetting(suite, store, data, lambda *_: None)
-    with tempfile.TemporaryDirectory() as folder:
-        before = load(order.before)
-        context = setting.context(step, options, lambda: before, Path(folder), checkpoints)
-        peers = Peers(order.rank, order.size, order.rendezvous, ready, lambda: None)
-        step.apply(before, options, replace(context, peers=peers))
+    folder = order.rendezvous.parent / str(order.rank)  # which rank 0 removes
+    folder.mkdir()
+    before = load(order.before)
+    context = setting.context(step, options, lambda: before, folder, checkpoints)
+    peers = Peers(order.rank, order.size, order.rendezvous, ready, lambda: None)
+    step.apply(before, options, replace(context, peers=peers))
 
 
 if __name__ == "__main__":

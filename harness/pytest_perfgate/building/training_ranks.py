@@ -75,7 +75,8 @@ def started(order: RankOrder) -> Iterator[Peers]:
     """The processes of an order, which is that of rank 0: this one, and the others for as long as
     the context lasts. None of them outlives it, or this process.
     """
-    folder = Path(tempfile.mkdtemp(prefix="perfgate-ranks-"))
+    # As `ArtifactStore.scratch`: what a killed process leaves there is cleared with the cache.
+    folder = Path(tempfile.mkdtemp(prefix=".new-", dir=order.cache.resolve() / "artifacts"))
     ranks: list[_Rank] = []
     try:
         order = replace(order, rendezvous=folder / "rendezvous")

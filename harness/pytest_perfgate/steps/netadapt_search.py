@@ -142,7 +142,8 @@ class Search:
         """What one removal of each layer brings, of a module whose latency is that share of the
         first one's; and layers that cannot lose channels, with the reason.
         """
-        found, skipped = [], {}
+        candidates: list[Candidate] = []
+        skipped: dict[str, str] = {}
         for layer in self.widths:
             channels = _width(module, layer)
             left = self.narrower(layer, channels)
@@ -157,8 +158,8 @@ class Search:
             except Exception as error:  # noqa: BLE001 - whatever a network's own code raises
                 skipped[layer] = f"{type(error).__name__}: {str(error).partition(chr(10))[0][:120]}"
                 continue
-            found.append(Candidate(layer, (channels, left), saved, damage))
-        return found, skipped
+            candidates.append(Candidate(layer, (channels, left), saved, damage))
+        return candidates, skipped
 
     def remove(self, module: Any, layer: str, count: int) -> Removal:
         """Takes the channels of least norm out of a layer, and what depends on them."""
