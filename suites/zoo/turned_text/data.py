@@ -43,7 +43,7 @@ def validation() -> OrientedData:
     from pytest_perfgate.tasks.oriented.data import OrientedData
     from rapidocr import RapidOCR
 
-    shown = pictures(24, seed=34)
+    shown = pictures(48, seed=34)
     pipeline = RapidOCR()
     corners = []
     for picture in bgr(shown):

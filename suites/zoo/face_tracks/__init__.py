@@ -1,0 +1,1 @@
+"""A detector of faces before a tracker."""
