@@ -1,4 +1,4 @@
-"""An edit of what only data is read from builds no link anew; any other edit does."""
+"""An edit of declared data builds no link anew that has not read it; any other edit does."""
 
 from __future__ import annotations
 
@@ -20,14 +20,12 @@ pytest.importorskip("onnxruntime", reason="python -m pip install 'pytest-perfgat
 pytest.importorskip("PIL", reason="python -m pip install 'pytest-perfgate[detection]'")
 
 PROJECT = {
-    "model.py": "import ops\n",
-    "ops.py": "from pathlib import Path\n\nWIDTH = Path('ops.json').read_text()\n",
-    "ops.json": "{}",
-    "data.py": "import numpy, readers\n\nLABELS = open('labels.csv').read()\n",
+    "model.py": "",
+    "data.py": "import readers\n\nSETTINGS = open('settings.yaml').read()\n",
     "readers.py": "",
-    "labels.csv": "",
-    "shared.py": "",
+    "settings.yaml": "",
     "images/0.txt": "",
+    "images/1.txt": "",
     "images/weights.bin": "",
     "annotations.json": "",
 }
@@ -38,89 +36,41 @@ from pytest_perfgate.building.project_code import Watch
 
 sys.path.insert(0, "")
 watch = Watch(Path.cwd(), Path("cache"))
-before, inside, after, roots, data = json.loads(sys.argv[1])
-def use(names):
-    for name in names:
-        Path(name).read_bytes() if "." in name else importlib.import_module(name)
-use(before)
+import model
 with watch.reading_data():
-    use(inside)
-use(after)
-print(json.dumps(sorted(watch.files_of(roots, map(Path, data)))))
+    import data
+    for name in ("images/0.txt", "images/1.txt", "images/weights.bin", "annotations.json"):
+        Path(name).read_bytes()
+for name in sys.argv[1:]:
+    Path(name).read_bytes()
+print(json.dumps(sorted(watch.files_without([Path("images"), Path("annotations.json")]))))
 """
+ALWAYS = ["data.py", "images/weights.bin", "model.py", "readers.py", "settings.yaml"]
 
 
-def counted(
-    folder: Path,
-    *uses: list[str],
-    roots: list[str],
-    data: tuple[str, ...] = (),
-    edit: tuple[str, str] | None = None,
-) -> list[str]:
-    """The files that count, where modules and files are used before data is read, meanwhile, and
-    afterwards.
+@pytest.mark.parametrize(
+    ("step_reads", "also"),
+    [([], []), (["images/1.txt"], ["images/1.txt"]), (["annotations.json"], ["annotations.json"])],
+)
+def test_declared_data_counts_for_a_link_that_reads_it_itself(
+    tmp_path: Path, step_reads: list[str], also: list[str]
+) -> None:
+    """What was opened only to load the data does not. Code counts, and what it opens, though data
+    had it first: a trainer may use either through a name that no import statement has.
     """
     for name, text in PROJECT.items():
-        (folder / name).parent.mkdir(exist_ok=True)
-        (folder / name).write_text(text)
-    if edit:
-        (folder / edit[0]).write_text(edit[1])
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
     done = subprocess.run(
-        [sys.executable, "-P", "-c", READ, json.dumps([*uses, roots, data])],
-        cwd=folder,
+        [sys.executable, "-P", "-c", READ, *step_reads],
+        cwd=tmp_path,
         env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    files: list[str] = json.loads(done.stdout)
-    return files
-
-
-MODEL = ["model.py", "ops.json", "ops.py"]
-
-
-def test_what_data_alone_has_read_does_not_count(tmp_path: Path) -> None:
-    """Neither its modules nor the files that they open; what was there before does."""
-    assert counted(tmp_path, ["model"], ["data"], [], roots=["model"]) == [
-        "annotations.json",  # beside a module that counts, it might be weights
-        *MODEL,
-    ]
-
-
-def test_a_module_counts_that_data_had_imported_first(tmp_path: Path) -> None:
-    """With all files that were opened meanwhile: who opened them is not known."""
-    files = counted(tmp_path, [], ["data", "ops"], ["model"], roots=["model"])
-    assert files == ["annotations.json", "labels.csv", *MODEL]
-
-
-def test_what_is_read_afterwards_counts(tmp_path: Path) -> None:
-    """Also what data had read before."""
-    files = counted(
-        tmp_path, ["model"], ["data"], ["labels.csv", "shared"], roots=["model", "shared"]
-    )
-    assert files == ["annotations.json", "labels.csv", *MODEL, "shared.py"]
-
-
-def test_all_counts_where_imports_cannot_be_read_from_the_source(tmp_path: Path) -> None:
-    """A name that is computed may be that of a module of the data."""
-    hidden = ("ops.py", "import importlib\nname = 'readers'\nimportlib.import_module(name)\n")
-    files = counted(tmp_path, ["model"], ["data"], [], roots=["model"], edit=hidden)
-    assert {"data.py", "readers.py", "labels.csv"} <= set(files)
-
-
-def test_declared_data_does_not_count_and_weights_in_its_folder_do(tmp_path: Path) -> None:
-    """Whenever they are read: a step reads the images that it learns from."""
-    files = counted(
-        tmp_path,
-        ["model"],
-        [],
-        ["images/0.txt", "images/weights.bin", "annotations.json"],
-        roots=["model"],
-        data=("images", "annotations.json"),
-    )
-    assert files == ["images/weights.bin", *MODEL]
+    assert json.loads(done.stdout) == sorted([*ALWAYS, *also])
 
 
 SUITE = """\
@@ -171,11 +121,11 @@ def cached(folder: Path, recipe: str) -> dict[str, bool]:
     return {link.step: link.cached for link in messages[-1].lineage}
 
 
-def test_edits_of_data_build_what_learned_from_it_and_nothing_else(
+def test_edits_of_declared_data_build_no_link_anew_and_those_of_code_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Pixels and boxes of validation images build no link anew, the code of the calibration data
-    builds the link that learned from it.
+    """Pixels and boxes of validation images do not; the code that loads the calibration data builds
+    steps anew, and not the model, which was made before any data were read.
     """
     squares_model(tmp_path / "squares.onnx")
     coco_folder(tmp_path, "calibration", 2, seed=1)
@@ -188,8 +138,7 @@ def test_edits_of_data_build_what_learned_from_it_and_nothing_else(
         cached(tmp_path, recipe)
     shutil.rmtree(tmp_path / "validation")
     coco_folder(tmp_path, "validation", 4, seed=3)
-    (tmp_path / "own_data.py").write_text(OWN_DATA + "\n")
     assert cached(tmp_path, "half") == {"model": True, "half": True}
-    assert cached(tmp_path, "int8") == {"model": True, "quantize": False}
-    (tmp_path / "own_data.py").write_text(OWN_DATA)
     assert cached(tmp_path, "int8") == {"model": True, "quantize": True}
+    (tmp_path / "own_data.py").write_text(OWN_DATA + "\n")
+    assert cached(tmp_path, "int8") == {"model": True, "quantize": False}

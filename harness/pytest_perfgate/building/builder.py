@@ -122,7 +122,7 @@ class _Chain:
             options = step.Options.model_validate(dict(spec.options))
             with self._watch.reading_data():
                 before, key = entry, step_key(link.key, step, options, self._suite, self._data)
-            files = partial(self._files, before, step, options)
+            files = partial(self._files, before)
             checkpoints = (
                 self._checkpoints(key, files, options) if step.trains_with(options) else None
             )
@@ -142,9 +142,9 @@ class _Chain:
             lineage.append(link)
         return Built(self._handle(entry), self._info(entry), tuple(lineage), entry.stored.files)
 
-    def _files(self, before: Entry, step: Step, options: OptionsModel) -> dict[str, str]:
+    def _files(self, before: Entry) -> dict[str, str]:
         """The project's files that a link rests on, with their digests."""
-        return {**before.stored.files, **link_files(self._watch, self._suite, step, options)}
+        return {**before.stored.files, **link_files(self._watch, self._suite)}
 
     def _example(self, count: int) -> Inputs:
         """Of it the step sees the shape, which is in its key, and what networks compute of it."""
@@ -210,7 +210,7 @@ class _Chain:
                 raise BuildError(f"step {spec.name!r} wrote no file into its folder")
             name = applied.artifact.path.name
             structures = ()
-        files = self._files(before, step, options)
+        files = self._files(before)
         return self._stored(
             applied.artifact.kind, name, effect, structures, start, files, model, made
         )

@@ -18,13 +18,11 @@ import tempfile
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from importlib.util import source_from_cache
 from pathlib import Path
 from typing import Any
 
 import pytest_perfgate
-from pytest_perfgate.building.code_closure import closure, sources
 from pytest_perfgate.building.folder_digests import IGNORED, digest_of_folder
 from pytest_perfgate.records.inputs import CHANGED, CONTENTS, MODULES, NAMES
 
@@ -63,14 +61,6 @@ def _source(compiled: str) -> str:
         return source_from_cache(compiled)
     except ValueError:
         return compiled
-
-
-@dataclass
-class Reads:
-    """Names of modules and of files that a process has read."""
-
-    modules: set[str]
-    opened: set[str]
 
 
 class Digests:
@@ -168,7 +158,7 @@ class Watch(Digests):
         self._prefix = str(self._root) + os.sep
         self._cache = None if cache is None else cache.resolve()
         self._opened: set[str] = set()
-        self._of_data = Reads(set(), set())
+        self._otherwise: set[str] = set()  # opened while no data were read
         self._reading_data = False
         self._others: set[str] = set()  # outside the project, of any other kind
         self._written: set[str] = set()
@@ -191,11 +181,9 @@ class Watch(Digests):
             self._written.add(name)
             return
         if name.startswith(self._prefix) or os.path.splitext(name)[1] in _OUTSIDE:  # noqa: PTH122 - as above
-            if self._reading_data and name not in self._opened:
-                self._of_data.opened.add(name)
-            else:
-                self._of_data.opened.discard(name)
             self._opened.add(name)
+            if not self._reading_data:
+                self._otherwise.add(name)
             # Python reads a module's compiled code where that is newer than the source.
             self._note(_source(name) if _COMPILED in name else name)
         elif not name.startswith(_VERSIONED) and _PACKAGES not in name:
@@ -214,50 +202,44 @@ class Watch(Digests):
 
     @contextlib.contextmanager
     def reading_data(self) -> Iterator[None]:
-        """What is imported and opened first meanwhile is data's; see `files_of`."""
-        before = set(sys.modules)
+        """What is opened meanwhile alone may be no more than data; see `files_without`."""
         outer, self._reading_data = self._reading_data, True
         try:
             yield
         finally:
             self._reading_data = outer
-            if not outer:
-                self._of_data.modules.update(sys.modules.keys() - before)
 
-    def files_of(self, roots: Iterable[str], data: Iterable[Path] = ()) -> dict[str, str]:
-        """As `files`, without those that only data were read from: digests of data count by
-        themselves. Whatever the modules `roots` import counts, though data had imported it first.
+    def files_without(self, data: Iterable[Path]) -> dict[str, str]:
+        """As `files`, without data that was opened only while data were read: its digest counts by
+        itself. Code counts whoever imported it: nobody can tell who else uses it.
 
         Args:
-            roots: names of the modules whose code runs, which need not be loaded.
             data: files, and folders of which all but code and weights are data.
         """
-        reads = self._of_data
-        loaded = {name: file for name, file in sources().items() if self._name(file)}
-        needed = closure(roots, loaded)
-        if needed is None:
-            reads = Reads(set(), set())
-        elif needed & reads.modules:  # what they opened when they were imported is not known
-            reads = Reads(reads.modules - needed, set())
-        out = {*reads.opened, *(str(loaded[name]) for name in reads.modules & loaded.keys())}
         places = [path for place in data for path in (place.absolute(), place.resolve())]
-        return self._digested(self._sources(reads.modules, out), places)
+        return self._digested(
+            {
+                file
+                for file in self._sources()
+                if str(file) in self._otherwise or not _lies_in(file, places)
+            }
+        )
 
     def files(self) -> dict[str, str]:
         """Each file read so far with the digest of its bytes: by its path relative to the root, by
         the whole path where it is outside. Of a file that is not as it was when it was opened first
         `CHANGED`: what was read of it is not what it holds.
         """
-        return self._digested(self._sources(set(), set()), ())
+        return self._digested(self._sources())
 
-    def _sources(self, modules: set[str], opened: set[str]) -> set[Path]:
-        """Files that were opened and modules that were imported, without some of both, with the
-        weights that lie beside those.
+    def _sources(self) -> set[Path]:
+        """Files that were opened and modules that were imported, with the weights that lie beside
+        those.
         """
-        files = {Path(name) for name in self._opened - opened}
-        for name, module in list(sys.modules.items()):
+        files = {Path(name) for name in self._opened}
+        for module in list(sys.modules.values()):
             source = getattr(module, "__file__", None)
-            if not isinstance(source, str) or not source.endswith(".py") or name in modules:
+            if not isinstance(source, str) or not source.endswith(".py"):
                 continue
             if source.startswith(self._prefix):
                 file = Path(source)
@@ -272,9 +254,8 @@ class Watch(Digests):
                 files.add(file)
         return files
 
-    def _digested(self, files: set[Path], places: Sequence[Path]) -> dict[str, str]:
-        """Files with digests, without those in some places."""
-        files = {file for file in files if not _lies_in(file, places)}
+    def _digested(self, files: set[Path]) -> dict[str, str]:
+        """The names of files that count, with their digests."""
         listed = {}
         for index, file in enumerate(files):
             name = self._name(file)
@@ -286,7 +267,7 @@ class Watch(Digests):
 
     def names(self) -> tuple[str, ...]:
         """All that was read so far, without digests: the names of `files` and of `beside`."""
-        names = {self._name(file) for file in self._sources(set(), set())} - {""}
+        names = {self._name(file) for file in self._sources()} - {""}
         return tuple(sorted({*names, *map(str, self._outside()), *self._own(), *self._folders()}))
 
     def beside(self) -> dict[str, str]:
