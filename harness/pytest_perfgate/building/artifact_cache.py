@@ -22,6 +22,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pytest_perfgate.building.artifact_handle import Structure
+from pytest_perfgate.building.imported_packages import unchanged
 from pytest_perfgate.building.project_code import Watch
 from pytest_perfgate.errors import BuildError
 from pytest_perfgate.files import digest_files, digest_of
@@ -40,6 +41,7 @@ class Stored(BaseModel):
         file: the artifact's main file, relative to the entry's folder; "" when the model's own
             source is all there is.
         files: the project files that the build read, with their digests.
+        packages: installed packages that the project's code ran, with their versions.
         beside: what else it read, whose change does not make it anew (`Watch.beside`); None: not
             known, of an entry of before.
         model: what names the torch module that is built, "" for the suite's own.
@@ -57,6 +59,7 @@ class Stored(BaseModel):
     structures: tuple[Structure, ...]
     seconds: float
     files: dict[str, str]
+    packages: dict[str, str] = Field(default_factory=dict)
     beside: dict[str, str] | None = None
     model: str = ""
     made: Any = None
@@ -119,6 +122,8 @@ class ArtifactStore:
                 entry = described(variant)
                 if entry is None or not watch.unchanged(entry.stored.files):
                     continue
+                if not unchanged(entry.stored.packages):
+                    continue
                 refuse_changed(entry)
             except Damaged as damage:
                 self._drop(variant, damage.name)
@@ -164,19 +169,26 @@ class ArtifactStore:
 
     def add(self, key: str, scratch: Path, stored: Stored, *, about: str = "") -> Entry:
         """Moves `scratch` into its place as an entry of `key`."""
-        beside = self._watch.beside() if self._watch else None
-        stored = stored.model_copy(
-            update={"contents": _contents(scratch), "about": about, "beside": beside}
-        )
+        found = {"contents": _contents(scratch), "about": about}
+        if self._watch is not None:
+            found["beside"] = self._watch.beside()
+            if stored.files:  # elsewhere the key has all of it
+                found["packages"] = {**stored.packages, **self._watch.packages()}
+        stored = stored.model_copy(update=found)
         self._note(stored)
         text = stored.model_dump_json(indent=1).encode()
         (scratch / ENTRY).write_bytes(text)
         (scratch / _SEAL).write_text(hashlib.sha256(text).hexdigest(), encoding="ascii")
-        place = own_folder(self.root / "artifacts" / key) / digest_of(stored.files)[:16]
+        place = own_folder(self.root / "artifacts" / key) / _variant(stored)
         if place.is_symlink() or place.exists():
             remove(place)
         scratch.replace(place)
         return Entry(place, stored)
+
+
+def _variant(stored: Stored) -> str:
+    """The folder of an entry below its key's."""
+    return digest_of([stored.files, stored.packages])[:16]
 
 
 def _refuse_link(folder: Path) -> None:

@@ -213,7 +213,7 @@ class _Chain:
         files = self._files(before)
         return self._stored(
             applied.artifact.kind, name, effect, structures, start, files, model, made
-        )
+        ).model_copy(update={"packages": before.stored.packages})
 
     def _peers(
         self, spec: StepSpec, options: OptionsModel, before: Entry, checkpoints: Checkpoints | None

@@ -55,7 +55,7 @@ from pytest_perfgate.tasks.stateful import StatefulPipeline
 from pytest_perfgate.workloads.placement import on_gpu
 
 SEED = 0
-_FORMAT = 2  # of the store's entries; part of every key
+_FORMAT = 3  # of the store's entries; part of every key
 _COMPARING = (runtime_check, onnx_comparison, onnx_parts, output_check, probe_inputs)
 """What compares a runtime with ONNX Runtime."""
 _GPU_PACKAGES = ("nvidia", "triton", "pycuda", "tensorrt")
@@ -140,6 +140,7 @@ def evaluation_key(
     planted = suite.planted
     return digest_of(
         {
+            "format": _FORMAT,
             "what": "evaluation with predictions, outputs of 64 images, statistics of inputs, cold "
             "load, doubt and trial"
             if split == VALIDATION

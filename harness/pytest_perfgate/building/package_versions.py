@@ -29,6 +29,11 @@ def versions_of(modules: Iterable[str]) -> dict[str, str]:
     return {name: version(name) for name in sorted(names)}
 
 
+def undistributed(modules: Iterable[str]) -> set[str]:
+    """Those of some top-level modules that no distribution has."""
+    return set(modules).difference(*(own for _, own in _top_levels()))
+
+
 @lru_cache(maxsize=64)
 def _distributions(modules: frozenset[str]) -> frozenset[str]:
     """Names of the distributions that have one of these top-level modules, as
