@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 from pytest_perfgate.building import keys, package_versions
-from pytest_perfgate.building.project_code import CHANGED, Digests, Watch
+from pytest_perfgate.building.file_digests import Digests
+from pytest_perfgate.building.project_code import CHANGED, Watch
 from pytest_perfgate.building.suite_data import SuiteData
 from pytest_perfgate.suite.reading import read
 

@@ -12,7 +12,7 @@ import pytest
 import tomlkit
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pytest_perfgate.building.project_code import Digests
+from pytest_perfgate.building.file_digests import Digests
 from pytest_perfgate.files import digest_of
 from pytest_perfgate.machine.fingerprint import this_machine
 from pytest_perfgate.records.recipe import Range

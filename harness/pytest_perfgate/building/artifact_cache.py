@@ -116,6 +116,7 @@ class ArtifactStore:
         if folder.is_symlink():
             self._drop(folder, "")
         if not folder.is_dir():
+            watch.listen()
             return None
         for variant in sorted(folder.iterdir()):
             try:
@@ -132,6 +133,7 @@ class ArtifactStore:
                 os.utime(variant / ENTRY)
             self._note(entry.stored)
             return entry
+        watch.listen()
         return None
 
     def _note(self, stored: Stored) -> None:

@@ -11,9 +11,9 @@ from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
 import pytest_perfgate
+from pytest_perfgate.building.file_digests import Digests
 from pytest_perfgate.building.folder_digests import MODULE
 from pytest_perfgate.building.implementation_code import digest_folder
-from pytest_perfgate.building.project_code import Digests
 from pytest_perfgate.files import digest_of
 from pytest_perfgate.records.inputs import CHANGED, CONTENTS, MODULES, NAMES
 

@@ -10,26 +10,27 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
 import os
 import sys
 import sysconfig
 import tempfile
 import time
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.util import source_from_cache
 from pathlib import Path
 from typing import Any
 
 import pytest_perfgate
-from pytest_perfgate.building.folder_digests import IGNORED, digest_of_folder
+from pytest_perfgate.building.file_digests import Digests, Identity, _identity
+from pytest_perfgate.building.folder_digests import IGNORED
 from pytest_perfgate.building.imported_packages import (
     named_in,
     top_levels,
     versions_of_imported,
 )
-from pytest_perfgate.records.inputs import CHANGED, CONTENTS, MODULES, NAMES
+from pytest_perfgate.building.native_opens import NativeOpens, weights_below
+from pytest_perfgate.records.inputs import CHANGED, MODULES, NAMES
 
 _WEIGHTS = {".safetensors", ".pt", ".pth", ".onnx", ".npz", ".npy", ".bin", ".json", ".toml"}
 """Files beside an imported module that native loaders open without Python seeing it."""
@@ -47,61 +48,12 @@ _PYTHON = Path(sysconfig.get_path("stdlib"))
 _VERSIONED = str(_PYTHON) + os.sep
 
 
-Identity = tuple[int, int, int, int]
-"""Of a file's content: inode, size, and the two times in nanoseconds."""
-
-
-def _identity(name: str) -> Identity | None:
-    """That of a file now; None where there is none. It opens nothing."""
-    try:
-        status = os.stat(name)  # noqa: PTH116 - in a hook that runs inside every open
-    except (OSError, ValueError):
-        return None
-    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
-
-
 def _source(compiled: str) -> str:
     """The source of a module's compiled code; the file itself where it is something else."""
     try:
         return source_from_cache(compiled)
     except ValueError:
         return compiled
-
-
-class Digests:
-    """What the project's files (below `root`) hold now, each read once; `progress(done, total,
-    note)` is called while they are read.
-    """
-
-    def __init__(
-        self, root: Path, progress: Callable[[int, int, str], None] = lambda *_: None
-    ) -> None:
-        self._root = root.resolve()
-        self._progress = progress
-        self._digests: dict[str, str] = {}
-        self._identities: dict[str, Identity | None] = {}  # when they were digested
-
-    def unchanged(self, files: Mapping[str, str]) -> bool:
-        """Whether every one of `files` still has the digest that it had."""
-        for index, (name, digest) in enumerate(files.items()):
-            if self.digest(name) != digest:
-                return False
-            self._progress(index + 1, len(files), "comparing the project's files")
-        return True
-
-    def digest(self, name: str) -> str:
-        """SHA-256 of a file, its name relative to the root or whole; "" when there is none. Of a
-        folder what its name's end asks for (`records.inputs`).
-        """
-        if name not in self._digests and name.endswith((MODULES, NAMES, CONTENTS)):
-            self._digests[name] = digest_of_folder(self._root, name, self.digest)
-        if name not in self._digests:
-            file = self._root / name
-            self._identities[name] = _identity(str(file))
-            self._digests[name] = (
-                hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
-            )
-        return self._digests[name]
 
 
 _VOLATILE = (
@@ -165,6 +117,7 @@ class Watch(Digests):
         self._opened: set[str] = set()
         self._otherwise: set[str] = set()  # opened while no data were read
         self._reading_data = False
+        self._native: NativeOpens | None = None
         self._without = top_levels()  # modules that this project has imported, or data
         self._others: set[str] = set()  # outside the project, of any other kind
         self._written: set[str] = set()
@@ -201,6 +154,22 @@ class Watch(Digests):
             name = os.path.abspath(os.fsdecode(folder or "."))  # noqa: PTH100 - as in `hear`
             if name.startswith(self._prefix) or name == str(self._root):
                 self._folders_listed.add(name)
+
+    def listen(self) -> None:
+        """From now on files that native code opens are noted, too: something will be built."""
+        if self._native is None:
+            self._native = NativeOpens(self._root)
+
+    def _hear_native(self) -> None:
+        if self._native is None:
+            return
+        files = self._native.files()
+        if not self._native.complete:  # then any weights of the project may have been read
+            files |= weights_below(self._root, _OUTSIDE)
+        for name in files - self._opened:
+            if _identity(name) is not None:
+                self._opened.add(name)
+                self._note(name)
 
     def _note(self, name: str) -> None:
         if name not in self._first and (identity := _identity(name)) is not None:
@@ -245,6 +214,7 @@ class Watch(Digests):
         """Files that were opened and modules that were imported, with the weights that lie beside
         those.
         """
+        self._hear_native()
         files = {Path(name) for name in self._opened}
         for module in list(sys.modules.values()):
             source = getattr(module, "__file__", None)

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
-from pytest_perfgate.building.project_code import Digests
+from pytest_perfgate.building.file_digests import Digests
 from pytest_perfgate.errors import PerfgateError
 from pytest_perfgate.fleet.address import LOCAL, OPTION
 from pytest_perfgate.fleet.messages import (

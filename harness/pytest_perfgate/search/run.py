@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest_perfgate
+from pytest_perfgate.building.file_digests import Digests
 from pytest_perfgate.building.package_versions import versions
-from pytest_perfgate.building.project_code import Digests
 from pytest_perfgate.errors import PerfgateError
 from pytest_perfgate.files import digest_of, put
 from pytest_perfgate.machine.fingerprint import Machine
