@@ -53,6 +53,21 @@ def test_a_loud_machine_stores_nothing_and_says_why(tmp_path: Path) -> None:
     assert "pytest-perfgate doctor" in problems
 
 
+def test_a_session_of_code_that_changed_meanwhile_stores_nothing(tmp_path: Path) -> None:
+    """No commit has what it measured; what it would change is shown, and no problem without the
+    option.
+    """
+    session = with_conditions(sessions.healthy(), 0.0)
+    session = session.model_copy(update={"commit": "", "dirty": True, "changed": "a -> b"})
+    names, problems = stored(session, tmp_path)
+    assert names == []
+    assert "no baseline is written: a -> b" in problems
+    assert "measure again: pytest --perf --perf-update" in problems
+    assert stored(session, tmp_path, update=False) == ([], "")
+    record, _ = conclude(session, for_command(tmp_path, ""), NOW)
+    assert {change.kind for change in record.suites[0].changes} == {"create"}
+
+
 def test_too_few_launches_store_scores_and_no_times(tmp_path: Path) -> None:
     """A short time is a limit, and what is stored is compared with for long."""
     session = with_conditions(sessions.healthy(), 0.0)

@@ -11,7 +11,8 @@ import pytest
 from pytest_perfgate.baselines.store import VERSION
 from pytest_perfgate.plugin.options import NOT_PROVEN
 
-from tests.conftest import Project
+from tests.conftest import Project, said
+from tests.measure.test_base_checkout import commit, git
 from tests.squares import HEAD, PLAIN, RECIPES
 
 QUICK = ("-p", "calm", "-p", "short_launches")
@@ -100,6 +101,40 @@ def test_update_is_refused_in_ci(project: Project, monkeypatch: pytest.MonkeyPat
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*--perf-update is refused in CI*"])
     assert not stored(project)
+
+
+LEAVES = """\
+import subprocess
+
+
+def pytest_runtest_teardown(item):
+    subprocess.run(["git", "checkout", "--quiet", "other"], check=True)
+"""
+"""Somebody goes on with another branch once the recipes are measured."""
+
+
+def test_a_session_whose_commit_changes_meanwhile_is_stored_under_none(project: Project) -> None:
+    """Terminal, page and session file say so, and `--perf-update` refuses; a session that nobody
+    disturbs is of its commit.
+    """
+    (project.root / ".gitignore").write_text("site\nreports\n__pycache__\n.cache\nstd*\n")
+    (project.root / "conftest.py").write_text(LEAVES)
+    git(project.root, "init", "--quiet", "--initial-branch", "main")
+    first = commit(project.root, "notes.txt", "first")
+    git(project.root, "checkout", "--quiet", "-b", "other")
+    second = commit(project.root, "notes.txt", "second")
+    git(project.root, "checkout", "--quiet", "main")
+    result = project.run("--perf-update", "-k", "plain-map", page=True)
+    assert result.ret == NOT_PROVEN
+    assert not stored(project)
+    words = f"({first[:10]} -> {second[:10]})"
+    said(result, "no baseline is written: the commit changed while the session measured", words)
+    (session,) = project.sessions()
+    assert (session["commit"], session["dirty"]) == ("", True)
+    (page,) = project.root.glob("reports/[0-9]*.html")
+    assert words.replace(">", "&gt;") in page.read_text()
+    project.run("--perf-update", "-k", "plain-map")
+    assert json.loads(stored(project)["plain"].read_text())["commit"] == second
 
 
 def test_nothing_is_written_for_a_recipe_that_failed(

@@ -108,6 +108,7 @@ def test_what_a_change_could_not_touch_changes_no_baseline(
         ({"complete": False}, "the session was cut short"),
         ({"dirty": True}, "files that were not committed"),
         ({"commit": ""}, "the commit that the session measured is not known"),
+        ({"commit": "", "dirty": True, "changed": "a -> b"}, "1.json: a -> b"),
         ({"settings": {"merged": ["a", "b"]}}, "it is of several sessions"),
         ({"started": "2026-11-20T00:00:00+00:00"}, "fp32 is newer: it is of 2026-11-23"),
     ],

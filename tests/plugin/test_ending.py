@@ -17,3 +17,10 @@ def test_the_code_of_all_workers_counts() -> None:
     record = joined(clean, others)
     assert record is not None
     assert (record.commit, record.dirty) == ("", True)
+    several = joined(clean, [clean.model_copy(update={"commit": "b" * 40})])
+    assert several is not None
+    assert (several.commit, several.dirty) == ("", True)
+    assert f"({clean.commit[:10]} and {'b' * 10})" in several.changed
+    alone = joined(None, [several])
+    assert alone is not None
+    assert alone.changed == several.changed

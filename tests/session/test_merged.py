@@ -68,6 +68,7 @@ def test_another_environment_is_a_note_of_its_suite() -> None:
         (part("text", commit="f" * 40), "its commit is ffff"),
         (part("text", settings={"base": "main"}), "its base is main"),
         (part("text", dirty=True), "files that were not committed"),
+        (part("text", dirty=True, changed="files changed meanwhile"), "files changed meanwhile"),
         (part("digits"), "the suite 'digits' is in a.json, too"),
         (
             part("text", machine=calm().machine.model_copy(update={"cpu": "Another CPU"})),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -62,6 +62,9 @@ def conclude(
     """
     store = Store(edit.baselines)
     problems: list[PerfgateError] = []
+    if edit.update and record.changed:
+        problems.append(_of_no_commit(record.changed))
+        edit = replace(edit, update=False)
     suites = []
     for suite in record.suites:
         if not suite.task:
@@ -116,6 +119,15 @@ def conclude(
                 problems.append(error)
         suites.append(suite.model_copy(update={"changes": proposed}))
     return record.model_copy(update={"suites": tuple(suites)}), tuple(problems)
+
+
+def _of_no_commit(changed: str) -> BaselineError:
+    return BaselineError(
+        f"no baseline is written: {changed}",
+        valid="one commit, and the same local changes, from the start of a session to its end",
+        next_step="leave the working tree as it is meanwhile, and measure again: "
+        "pytest --perf --perf-update",
+    )
 
 
 def _too_few(suite: SuiteRecord, count: int, seconds: float) -> BaselineError:

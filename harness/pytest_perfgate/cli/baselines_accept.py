@@ -128,6 +128,13 @@ def _refuse(session: SessionRecord, file: Path, folder: Path) -> None:
             where=str(file),
             next_step="name the sessions that it was merged from",
         )
+    if session.changed:
+        raise BaselineError(
+            session.changed,
+            where=str(file),
+            valid="one commit, without local changes, from the start of a session to its end",
+            next_step="measure again in a clean checkout that nobody else works in",
+        )
     if not session.commit:
         raise BaselineError(
             "the commit that the session measured is not known, nor whether there were changes",

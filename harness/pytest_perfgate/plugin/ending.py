@@ -130,13 +130,18 @@ def joined(own: SessionRecord | None, received: list[SessionRecord]) -> SessionR
         for suite in record.suites
         if record.complete or last[suite.name] is record
     )
-    commits = {record.commit for record in records}
+    commits = list(dict.fromkeys(record.commit for record in records))
+    changed = [record.changed for record in records if record.changed]
+    if len(commits) > 1 and not changed:
+        names = " and ".join(name[:10] or "no commit" for name in commits)
+        changed = [f"its processes measured several commits ({names}): it is stored under none"]
     return records[0].model_copy(
         update={
             "suites": suites,
             "complete": all(record.complete for record in records),
             "commit": records[0].commit if len(commits) == 1 else "",
-            "dirty": any(record.dirty for record in records),
+            "dirty": bool(changed) or any(record.dirty for record in records),
+            "changed": "; ".join(dict.fromkeys(changed)),
         }
     )
 

@@ -181,8 +181,11 @@ class SessionRecord(Frozen):
     """One run of `pytest --perf`: the contents of the session's JSON file.
 
     Attributes:
-        commit: of the project's code; "" where it is not known, and neither is `dirty`.
+        commit: of the project's code; "" where it is not known, and neither is `dirty`, or where it
+            changed while the session measured, which is `dirty`, too.
         dirty: whether files were measured that were not committed.
+        changed: what of commit and files changed while the session measured, in words; "" for
+            nothing. No baseline is written from a session that has it.
         absent: what turned the session red though no verdict says so: a requirement of which
             nothing was measured, tests that did not run.
     """
@@ -194,6 +197,7 @@ class SessionRecord(Frozen):
     command: str
     commit: str = ""
     dirty: bool = False
+    changed: str = ""
     machine: Machine
     environment: Environment
     settings: dict[str, Any] = Field(default_factory=dict)

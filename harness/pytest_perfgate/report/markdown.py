@@ -66,6 +66,7 @@ def render(
         f"### perfgate: {worst}",
         f"**{escape(answer(session))}**",
         f"verdicts: {counts or 'none'}",
+        *([escape(session.changed)] if session.changed else []),
         f"<sub>{commit}{' with local changes' if session.dirty else ''}, machine "
         f"{code(session.machine.id)}, {session.seconds:.0f} s, {code(session.command)}</sub>",
     ]

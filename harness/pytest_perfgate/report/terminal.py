@@ -58,6 +58,8 @@ def write(
         markup = _MARKUP[pairs[0][1].status] if pairs else {}
         for part in _wrapped(answer(session)):
             line(part, **markup)
+        for part in _wrapped(session.changed) if session.changed else ():
+            line(part, yellow=True)
         _verdicts(pairs, line, verbosity, update, several=len(session.suites) > 1)
         for suite in session.suites:
             _suite(suite, line, metrics, verbosity)

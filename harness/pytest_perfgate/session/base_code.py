@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection
 from dataclasses import replace
-from pathlib import Path
 
-from pytest_perfgate.errors import PerfgateError
-from pytest_perfgate.files import short_path
-from pytest_perfgate.machine import git
 from pytest_perfgate.measure.base_checkout import Commit, checked_out, find
 from pytest_perfgate.measure.base_environment import OPTION, base_environment
 from pytest_perfgate.measure.preparation import Progress
 from pytest_perfgate.records.settings import Settings
 from pytest_perfgate.session.suite_at import BaseTree
+from pytest_perfgate.session.working_tree import WorkingTree
 
 
 class BaseCode:
@@ -42,7 +38,7 @@ class BaseCode:
             return replace(commit, label=f"{commit.name} {env.name}") if env else commit
         if env is None:
             return None
-        head, _ = commit_of(settings.root)
+        head = WorkingTree(settings.root).state().commit
         return Commit("", head, settings.root, "", option=OPTION, label=f"this code {env.name}")
 
     def tree(self, opened: contextlib.ExitStack) -> BaseTree | None:
@@ -63,41 +59,3 @@ class BaseCode:
                 is_working=not self._settings.base,
             )
         return self._tree
-
-
-def commit_of(
-    root: Path, *, without: Path | None = None, files: Collection[str] = ()
-) -> tuple[str, bool]:
-    """The commit of the working tree and whether it has changes; "" where git does not say both.
-    Changes below the folder `without` do not count; of files that git does not hold, those among
-    `files` do, as for `untracked`.
-    """
-    paths = [":(top)"]
-    if without is not None and without.resolve().is_relative_to(root.resolve()):
-        paths.append(f":(exclude,literal){short_path(without, root)}")
-    try:
-        head = git.answer(root, "rev-parse", "HEAD")
-        state = git.answer(root, "status", "--porcelain", "--untracked-files=no", "--", *paths)
-    except PerfgateError:  # git is not installed
-        return "", False
-    added = untracked(root, files) if files else ()
-    if head is None or state is None or added is None:
-        return "", False
-    return head, bool(state or added)
-
-
-def untracked(root: Path, files: Collection[str]) -> tuple[str, ...] | None:
-    """Those of `files` (relative to `root`, or whole paths) that git neither holds nor ignores;
-    None where git does not say.
-    """
-    try:
-        top = git.answer(root, "rev-parse", "--show-toplevel")
-        listed = git.answer(
-            root, "ls-files", "--others", "--exclude-standard", "--full-name", "-z", "--", ":(top)"
-        )
-    except PerfgateError:  # git is not installed
-        return None
-    if top is None or listed is None:
-        return None
-    others = {Path(top, name) for name in listed.split("\0") if name}
-    return tuple(name for name in sorted(files) if root.resolve() / name in others)

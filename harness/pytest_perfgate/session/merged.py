@@ -137,6 +137,12 @@ def _refuse_apart(
                 where=str(file),
                 next_step="pytest-perfgate report A.json B.json compares two sessions",
             )
+    if part.changed and several:
+        raise ReportError(
+            part.changed,
+            where=str(file),
+            next_step="measure all parts in clean checkouts that nobody else works in",
+        )
     if not part.commit and several:
         raise ReportError(
             "the commit that it measured is not known: whether the other parts are of the same "

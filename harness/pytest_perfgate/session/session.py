@@ -29,7 +29,7 @@ from pytest_perfgate.records.settings import Settings
 from pytest_perfgate.records.verdict import Verdict
 from pytest_perfgate.report import publish
 from pytest_perfgate.search.run import RangeOutcome, resolve_ranges
-from pytest_perfgate.session.base_code import BaseCode, commit_of, untracked
+from pytest_perfgate.session.base_code import BaseCode
 from pytest_perfgate.session.case import Case
 from pytest_perfgate.session.failed_suite import BROKEN, failed_suite, unread, unread_suite
 from pytest_perfgate.session.fetched_suites import FetchedSuites
@@ -37,6 +37,7 @@ from pytest_perfgate.session.inputs_now import InputsNow
 from pytest_perfgate.session.measured_suite import Surroundings, unmeasured, with_unaffected
 from pytest_perfgate.session.suite_judge import MEASURED
 from pytest_perfgate.session.suite_run import SuiteRun
+from pytest_perfgate.session.working_tree import WorkingTree, notes_on_untracked
 from pytest_perfgate.suite import reading, requirements
 from pytest_perfgate.suite.metrics import metrics_of
 from pytest_perfgate.suite.reading import SuiteFile
@@ -74,6 +75,8 @@ class Session:
         self._stores = stores
         self._show = show
         self._say = say
+        # Alerts that a night stores beside the baselines are no change of the code.
+        self._tree = WorkingTree(settings.root, without=settings.baselines / "alerts")
         self._base = BaseCode(settings, show)
         self._fetched: FetchedSuites | None = None
         self._open = contextlib.ExitStack()
@@ -249,12 +252,10 @@ class Session:
             affected = self._around.affected(values.suite, plan.wanted, self._base.commit)
             record = self._measured(values, affected.wanted, inputs)
         record = with_unaffected(record, affected, inputs)
-        added = untracked(self.settings.root, self._files) or ()
-        note = f"measured files that are not committed: {', '.join(added)}"
         broken = unread(plan.read, plan.wanted)
         return record.model_copy(
             update={
-                "notes": (*record.notes, *([note] if added else [])),
+                "notes": record.notes + notes_on_untracked(self.settings.root, self._files),
                 "recipes": record.recipes + tuple(failed for failed, _ in broken),
                 "verdicts": record.verdicts + tuple(verdict for _, verdict in broken),
             }
@@ -374,16 +375,15 @@ class Session:
         if not self._records:
             return None
         settings = self.settings
-        # Alerts that a night stores beside the baselines are no change of the code.
-        alerts = settings.baselines / "alerts"
-        commit, dirty = commit_of(settings.root, without=alerts, files=self._files)
+        tree = self._tree.state(self._files)
         return SessionRecord(
             id=self.id,
             started=self._started.isoformat(timespec="seconds"),
             seconds=round(time.monotonic() - self._clock, 1),
             command=settings.command,
-            commit=commit,
-            dirty=dirty,
+            commit=tree.commit,
+            dirty=tree.dirty,
+            changed=tree.changed,
             machine=self.machine,
             environment=self.environment,
             settings={
