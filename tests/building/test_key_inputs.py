@@ -40,7 +40,9 @@ validation = { images = "validation", annotations = "validation.json" }
 name = "plain"
 runtime = "onnxruntime"
 """
-ALL = {"model", "simplify", "quantize", "evaluation"}
+ALL = {"model", "simplify", "quantize", "scored", "evaluation"}
+STEPS = {"scored": "quantize"}
+"""The steps of links whose names are others."""
 
 
 class World:
@@ -71,14 +73,18 @@ class World:
         suite = read(self.folder / "recipes.toml", self.folder).suite
         assert suite is not None
         self.suite: Suite = suite
-        self.options: dict[str, Any] = {"quantize": {"method": "static"}, "simplify": {}}
+        self.options: dict[str, Any] = {
+            "quantize": {"method": "static"},
+            "scored": {"method": "static", "accuracy_drop": 0.1},
+            "simplify": {},
+        }
 
     def keys(self) -> dict[str, str]:
-        """Of the model, of two links right after it, and of an evaluation of some artifact."""
+        """Of the model, of links right after it, and of an evaluation of some artifact."""
         data = SuiteData(self.suite)
         result = {"model": keys.source_key(self.suite)}
         for name, chosen in self.options.items():
-            step = registry.find(registry.STEPS, name)
+            step = registry.find(registry.STEPS, STEPS.get(name, name))
             options = step.Options.model_validate(chosen)
             result[name] = keys.step_key(result["model"], step, options, self.suite, data)
         handle = ArtifactHandle("onnx", None, self.suite.model)
@@ -199,13 +205,13 @@ EDITS: dict[str, tuple[Edit, set[str]]] = {
     "the model": (rename, LINKS),
     "weights beside the model": (flip("weights.bin"), LINKS),
     "a validation image": (repaint("validation/2.png"), {"evaluation"}),
-    "a calibration image": (repaint("calibration/1.png"), {"quantize"}),
+    "a calibration image": (repaint("calibration/1.png"), {"quantize", "scored"}),
     "validation annotations": (annotate("validation.json"), {"evaluation"}),
-    "calibration annotations": (annotate("calibration.json"), {"quantize"}),
-    "a step's code": (code("own_code", "steps.quantize"), {"quantize"}),
+    "calibration annotations": (annotate("calibration.json"), {"quantize", "scored"}),
+    "a step's code": (code("own_code", "steps.quantize"), {"quantize", "scored"}),
     "the runtime's code": (code("whole_code", "runtimes.onnxruntime"), {"evaluation"}),
-    "the decoder's code": (code("whole_code", "tasks.decoders"), {"evaluation"}),
-    "the evaluator": (release("faster-coco-eval"), {"evaluation"}),
+    "the decoder's code": (code("whole_code", "tasks.decoders"), {"scored", "evaluation"}),
+    "the evaluator": (release("faster-coco-eval"), {"scored", "evaluation"}),
     "a step's package": (release("onnxslim"), {"simplify"}),
     "another runtime": (release("openvino"), set()),
     "torch, which nothing here uses": (release("torch"), set()),
@@ -213,7 +219,7 @@ EDITS: dict[str, tuple[Edit, set[str]]] = {
     "an option of a step": (apply_with("quantize", method="static", samples=1), {"quantize"}),
     "an option of the runtime": (run_with(graph_optimization="basic"), {"evaluation"}),
     "pre-processing": (declare(input={"size": (32, 32)}), ALL - {"model"}),
-    "post-processing": (declare(output={"iou_threshold": 0.3}), {"evaluation"}),
+    "post-processing": (declare(output={"iou_threshold": 0.3}), {"scored", "evaluation"}),
     "threads": (declare(threads=2), ALL - {"model"}),
     "the trainer": (declare(trainer="package.module:fit"), set()),
     "what is required of the suite": (declare(require=("gpu",)), set()),
@@ -253,10 +259,14 @@ def test_each_edit_makes_again_what_rests_on_it_and_nothing_else(world: World, n
         (
             {"input": {"size": (32, 32), "by": "opencv"}},
             "opencv-python-headless",
-            {"quantize", "evaluation"},
+            {"quantize", "scored", "evaluation"},
         ),
         ({"input": {"preprocess": "markdown_it:MarkdownIt"}}, "markdown-it-py", ALL - {"model"}),
-        ({"output": {"postprocess": "markdown_it:MarkdownIt"}}, "markdown-it-py", {"evaluation"}),
+        (
+            {"output": {"postprocess": "markdown_it:MarkdownIt"}},
+            "markdown-it-py",
+            {"scored", "evaluation"},
+        ),
     ],
 )
 def test_another_version_of_a_stage_makes_again_what_it_prepared(

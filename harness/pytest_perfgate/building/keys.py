@@ -117,6 +117,8 @@ def step_key(before: str, step: Step, options: OptionsModel, suite: Suite, data:
             digest_module(Path(suite_data.__file__)),
             digest_folder(Path(tasks.__file__).parent),
         ]
+    if step.scores_with(options):
+        rests_on["scored"] = {"by": evaluator(suite, data), "output": dict(suite.output)}
     if step.trains_with(options):
         rests_on["trainer"] = suite.trainer
         rests_on["training"] = digest_module(Path(training.__file__))

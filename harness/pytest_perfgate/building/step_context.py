@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pytest_perfgate import registry
 from pytest_perfgate.artifact import TORCH, Artifact, OptionsModel
 from pytest_perfgate.building.artifact_cache import ArtifactStore
 from pytest_perfgate.building.keys import SEED
@@ -19,7 +18,8 @@ from pytest_perfgate.errors import BuildError
 from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.records.recipe import VALIDATION, ModelSpec, Suite
 from pytest_perfgate.registry import resolve
-from pytest_perfgate.runtimes import InferenceSession, OpenContext, Runtime
+from pytest_perfgate.runtimes import InferenceSession, OpenContext
+from pytest_perfgate.runtimes.choice import runtime_for
 from pytest_perfgate.steps import BuildContext, Step
 from pytest_perfgate.steps.training_checkpoints import Checkpoints
 from pytest_perfgate.suite.fence import fence_of
@@ -62,7 +62,7 @@ class StepSetting:
             progress=lambda done, total, note: self.progress(
                 done, total, f"{step.name}: {note}" if note else step.name
             ),
-            score=self._score,
+            score=partial(self._score, step, options),
             model=lambda name: self._other_model(name, f"step {step.name}", folder),
             checkpoints=checkpoints,
             cache=self.store.cache(step.name),
@@ -74,10 +74,17 @@ class StepSetting:
             raise BuildError(f"{name!r} is {other.artifact.kind}", where=where, valid=TORCH)
         return other.artifact.module
 
-    def _score(self, artifact: Artifact, split: str) -> float:
+    def _score(self, step: Step, options: OptionsModel, artifact: Artifact, split: str) -> float:
         """The task's first metric over a split that is not the one that budgets are judged on."""
         if split == VALIDATION:
             raise BuildError("a step cannot score validation images: they judge its result")
+        if split not in step.scores_with(options):
+            raise BuildError(
+                f"step {step.name!r} scores {split!r} images, and does not say so: its key lacks "
+                "the code of the score",
+                valid=", ".join(sorted(step.scores_with(options))) or "no scores",
+                next_step=f"let {type(step).__name__}.scores_with give {split!r}",
+            )
         session = self._session(artifact)
         try:
             data, run = self.data.split(split), FrameRun(self.data.declared, session)
@@ -92,12 +99,10 @@ class StepSetting:
         return values[next(iter(self.data.task.metrics))]
 
     def _session(self, artifact: Artifact) -> InferenceSession:
-        """A session on an artifact, of the first runtime that takes it."""
-        names = registry.names(registry.RUNTIMES)
-        runtimes: list[Runtime] = [registry.find(registry.RUNTIMES, name) for name in names]
-        runtime = next(one for one in runtimes if artifact.kind in one.accepts)
+        """A session on an artifact, of the runtime that its kind has in this process."""
+        runtime, options = runtime_for(artifact.kind)
         context = OpenContext(threads=self.suite.threads, folder=self.store.root)
-        return tiled(runtime.open(artifact, runtime.Options(), context), self.suite.input)
+        return tiled(runtime.open(artifact, options, context), self.suite.input)
 
     def _inputs(self, before: Callable[[], Artifact], split: str, limit: int) -> Iterator[Inputs]:
         """As `SuiteData.inputs`, with the states that the model has before the step: those of the

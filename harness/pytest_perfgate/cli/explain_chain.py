@@ -26,6 +26,7 @@ from pytest_perfgate.records.session import SuiteRecord
 from pytest_perfgate.records.settings import Settings
 from pytest_perfgate.records.verdict import Status, Verdict
 from pytest_perfgate.runtimes import Runtime
+from pytest_perfgate.runtimes.choice import runtime_for
 from pytest_perfgate.search.run import RangeOutcome, resolve_ranges
 from pytest_perfgate.session.suite_judge import MEASURED
 from pytest_perfgate.session.suite_run import SuiteRun
@@ -118,12 +119,8 @@ def _runtime_for(kind: str, now: RuntimeSpec, last: RuntimeSpec) -> RuntimeSpec:
     for spec in (now, last):
         if kind in _accepts(spec.name):
             return spec
-    for name in registry.names(registry.RUNTIMES):
-        runtime: Runtime = registry.find(registry.RUNTIMES, name)
-        missing = any(package.missing for package in runtime.requires)
-        if kind in runtime.accepts and not missing:
-            return RuntimeSpec(name, runtime.Options().model_dump(mode="json"))
-    raise RecipeError(f"no runtime accepts an artifact of the kind {kind!r}")
+    runtime, options = runtime_for(kind)
+    return RuntimeSpec(runtime.name, options.model_dump(mode="json"))
 
 
 def _accepts(name: str) -> frozenset[str]:

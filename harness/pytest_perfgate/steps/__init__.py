@@ -64,7 +64,8 @@ class BuildContext:
         threads: threads that the build may use.
         progress: `progress(done, total, note)` shows progress; it may be called at any rate.
         score: `score(artifact, split)` is the task's first metric of an artifact over the images
-            of "train" or "calibration"; never of validation images.
+            of "train" or "calibration", whichever `Step.scores_with` gives; never of validation
+            images.
         model: `model(import_path)` is a new torch module in eval mode, built by that function.
         checkpoints: the store of a running training; None for a training that is not resumed.
         peers: the processes that train together, None where one trains alone.
@@ -180,6 +181,13 @@ class Step(registry.Extension, ABC):
     def splits_with(self, options: Any) -> frozenset[str]:
         """Data that it reads with these options: splits, or import paths. Default: `splits`."""
         return self.splits
+
+    def scores_with(self, options: Any) -> frozenset[str]:
+        """Splits whose images it scores with these options, by `BuildContext.score`; they are among
+        those of `splits_with`. What makes a score of outputs is a part of its artifact's key.
+        Default: none.
+        """
+        return frozenset()
 
     def trains_with(self, options: Any) -> bool:
         """Whether it calls the suite's trainer with these options. Default: `trains`."""

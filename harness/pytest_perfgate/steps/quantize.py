@@ -110,8 +110,13 @@ class Quantize(Step):
         """The images that ranges and `accuracy_drop` come from: only `static` has them."""
         if options.method != "static":
             return frozenset()
-        scored = {options.accuracy_split} if options.accuracy_drop is not None else set()
-        return self.splits | scored
+        return self.splits | self.scores_with(options)
+
+    @override
+    def scores_with(self, options: Any) -> frozenset[str]:
+        """The images that `accuracy_drop` is measured on."""
+        held = options.method == "static" and options.accuracy_drop is not None
+        return frozenset({options.accuracy_split} if held else ())
 
     def apply(self, artifact: Artifact, options: Any, context: BuildContext) -> Applied:
         """Quantizes; `static` with calibration images of the suite."""
