@@ -190,6 +190,19 @@ def test_a_driver_a_device_and_a_wheel_that_are_gone_turn_a_strict_session_red(
     assert {"wheel": "tensorrt"}.get(taken, "an NVIDIA GPU with its driver") in str(caught.value)
 
 
+def test_suites_without_a_test_are_named() -> None:
+    """Whichever process of pytest-xdist collected them, each with its command."""
+    worker, controller = tally(), Tally()
+    for suite in (PLACE, "suites/pose-2/recipes.toml", "recipes.toml"):
+        worker.see(suite)
+    worker.test(PLACE)
+    controller.merge(worker.dump())
+    top, pose = controller.without_test()
+    assert (top.where, pose.where) == ("recipes.toml", "suites/pose-2/recipes.toml")
+    assert top.next_step.startswith("write test_budgets.py with: def test_budget(budget): budget")
+    assert pose.next_step.startswith("write suites/pose-2/test_pose_2.py with: ")
+
+
 # -- sessions ------------------------------------------------------------------------------
 
 
@@ -262,3 +275,45 @@ def test_a_suites_requirement_turns_a_strict_session_red(project: Project) -> No
         head = suite[0][0]
         assert head.get("name") == "perfgate"
         assert str(head.get("value")).startswith("1 of 1 budget was measured. ")
+
+
+FORGOTTEN = "suites/second/recipes.toml: no collected test takes `budget` beside this suite"
+
+
+def test_a_suite_without_a_test_is_red_when_strict(project: Project) -> None:
+    """A test module was renamed, and its recipes are not measured: said on terminal and page, and
+    red under `--perf-strict`.
+    """
+    (project.root / "suites" / "second").mkdir()
+    (project.root / "suites" / "second" / "recipes.toml").write_text(RECIPES)
+    (project.root / "suites" / "second" / "tiny_budgets.py").write_text(OWN)
+    result = project.run("-k", "plain-artifact", page=True)
+    said(result, FORGOTTEN, "write suites/second/test_second.py with: def test_budget(budget):")
+    assert result.ret == 0
+    session = project.sessions()[-1]
+    assert (len(session["notes"]), session["absent"]) == (1, [])
+    (page,) = (project.root / "reports").glob("2*.html")
+    assert FORGOTTEN in page.read_text()
+    result = project.run("-k", "plain-artifact", "--perf-strict")
+    said(result, FORGOTTEN)
+    assert result.ret == NOT_PROVEN
+    assert project.sessions()[-1]["absent"][0].startswith(FORGOTTEN)
+
+
+def test_only_suites_that_pytest_goes_through_need_a_test(project: Project) -> None:
+    """Those below the given paths, and in no folder that pytest or an option leaves out. Suites
+    that `-k` deselects have a test, as one that cannot be imported.
+    """
+    (project.root / "pytest.ini").write_text("[pytest]\nnorecursedirs = copies\n")
+    places = ("copies", ".old", "node_modules/one", "reports", "env", "kept", "broken", "lost")
+    for place in places:
+        (project.root / place).mkdir(parents=True, exist_ok=True)
+        (project.root / place / "recipes.toml").write_text(RECIPES)
+    (project.root / "env" / "pyvenv.cfg").write_text("")
+    (project.root / "broken" / "test_broken.py").write_text("import nothing_of_the_kind\n")
+    options = ("-k", "no_test_has_this", "--continue-on-collection-errors", "--ignore=kept")
+    text = project.run(*options).stdout.str()
+    assert [line.split(":")[0] for line in text.splitlines() if "beside this suite" in line] == [
+        "lost/recipes.toml"
+    ]
+    assert "beside this suite" not in project.run(*options, "suites").stdout.str()

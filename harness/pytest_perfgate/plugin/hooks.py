@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from pytest_perfgate.building.folder_digests import IGNORED
 from pytest_perfgate.errors import PerfgateError
 from pytest_perfgate.files import short_path
 from pytest_perfgate.history.earlier import finder
@@ -72,9 +73,36 @@ class PerfHooks:
 
     def parametrize(self, metafunc: pytest.Metafunc) -> None:
         """One test per recipe and budget of the suite file beside the module."""
-        cases = self._session.cases(Path(metafunc.definition.path).parent / SUITE_FILE)
+        file = Path(metafunc.definition.path).parent / SUITE_FILE
+        self._tally.test(self._place(file))
+        cases = self._session.cases(file)
         parameters = [pytest.param(case, id=case.name, marks=pytest.mark.perf) for case in cases]
         metafunc.parametrize(FIXTURE, parameters, indirect=True)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collect_directory(self, path: Path, parent: pytest.Collector) -> None:
+        """Notes the suite file of a folder that pytest goes through, which is each folder below the
+        given paths that no option leaves out: a walk of its own would do that once more.
+        """
+        # pytest asks for the folders that a given path lies in, too.
+        above = (path, *path.parents)
+        start = next((folder for folder in above if parent.session.isinitpath(folder)), None)
+        if start is None or not (path / SUITE_FILE).is_file():
+            return
+        parts = path.relative_to(start).parts
+        written = (self._session.settings.cache, self._session.settings.reports)
+        if (
+            IGNORED.isdisjoint(parts)
+            and not any(part.startswith(".") for part in parts)
+            and not any(path.is_relative_to(folder) for folder in written)
+        ):
+            self._tally.see(self._place(path / SUITE_FILE))
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """A test module that cannot be imported is there, and pytest says what is wrong with it."""
+        if report.failed:
+            module = self._config.rootpath / report.nodeid.partition("::")[0]
+            self._tally.test(self._place(module.parent / SUITE_FILE))
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_collection_modifyitems(
@@ -246,7 +274,8 @@ class PerfHooks:
             problems += self._absences(exitstatus)
         record = self._inbox.joined(record)
         if record is not None:
-            record = record.model_copy(update={"absent": tuple(map(str, problems))})
+            notes = tuple(str(one) for one in self._absent if one not in problems)
+            record = record.model_copy(update={"absent": tuple(map(str, problems)), "notes": notes})
             self._ending = ending.write(record, self._session.settings)
             if not interrupted:
                 self._ending = ending.with_confirmed(
@@ -267,7 +296,9 @@ class PerfHooks:
         absences = list(self._tally.absences()) if exitstatus in _GREEN else []
         features = self._session.machine.features
         unmet = self._tally.unmet(settings.require, features)
-        self._absent = [*absences, *self._tally.unmet_of_suites(features), *unmet]
+        # `--lf` collects no module without a failure.
+        untested = [] if self._config.getoption("lf", False) else self._tally.without_test()
+        self._absent = [*absences, *untested, *self._tally.unmet_of_suites(features), *unmet]
         return self._absent if settings.strict else unmet
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:

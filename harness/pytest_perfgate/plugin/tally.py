@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from pytest_perfgate.errors import PerfgateError
 from pytest_perfgate.records.verdict import Status, Verdict
@@ -51,6 +53,16 @@ class Tally:
         self._selected: dict[str, _Budget] = {}
         self._deselected: set[str] = set()
         self._required: dict[str, list[str]] = {}
+        self._suites: set[str] = set()
+        self._tested: set[str] = set()
+
+    def see(self, suite: str) -> None:
+        """A suite file in a folder that pytest collects."""
+        self._suites.add(suite)
+
+    def test(self, suite: str) -> None:
+        """A suite file whose test was collected, or could not be imported, which is said."""
+        self._tested.add(suite)
 
     def select(self, test: str, name: str, suite: str, covers: Iterable[str]) -> None:
         """A budget whose test will run."""
@@ -78,6 +90,8 @@ class Tally:
                 "selected": selected,
                 "deselected": sorted(self._deselected),
                 "required": self._required,
+                "suites": sorted(self._suites),
+                "tested": sorted(self._tested),
             }
         )
 
@@ -86,6 +100,8 @@ class Tally:
         data = json.loads(text)
         self._deselected.update(data["deselected"])
         self._required |= data["required"]
+        self._suites.update(data["suites"])
+        self._tested.update(data["tested"])
         for test, fields in data["selected"].items():
             budget = _Budget(**{**fields, "covers": tuple(fields["covers"])})
             if budget.status or test not in self._selected:
@@ -110,6 +126,20 @@ class Tally:
                 next_step="take out the mark or the plugin that skips their tests",
             ),
         )
+
+    def without_test(self) -> list[PerfgateError]:
+        """Suite files below the collected paths that no collected test measures, selected or not: a
+        test module that was renamed or forgotten.
+        """
+        return [
+            PerfgateError(
+                "no collected test takes `budget` beside this suite: nothing of it was measured",
+                where=suite,
+                next_step=f"write {_test_of(suite)} with: def test_budget(budget): budget.check(); "
+                "or leave the folder out: --ignore, norecursedirs",
+            )
+            for suite in sorted(self._suites - self._tested)
+        ]
 
     def _why_none(self, budgets: Sequence[_Budget]) -> str:
         if not budgets and self._deselected:
@@ -185,6 +215,13 @@ def _why_unmet(word: str, budgets: Sequence[_Budget], features: Collection[str])
         f"no selected recipe has it (selected: {', '.join(known) or 'nothing'}), and no feature of "
         "this CPU has that name"
     )
+
+
+def _test_of(suite: str) -> str:
+    """The test module that a suite file should have: names of modules must differ."""
+    folder = Path(suite).parent
+    name = re.sub(r"\W", "_", folder.name) or "budgets"
+    return (folder / f"test_{name}.py").as_posix()
 
 
 def _some(names: Sequence[str]) -> str:

@@ -187,7 +187,8 @@ class SessionRecord(Frozen):
         changed: what of commit and files changed while the session measured, in words; "" for
             nothing. No baseline is written from a session that has it.
         absent: what turned the session red though no verdict says so: a requirement of which
-            nothing was measured, tests that did not run.
+            nothing was measured, tests that did not run, a suite without a test.
+        notes: the same where the session is not red for it.
     """
 
     version: int = SESSION_VERSION
@@ -203,4 +204,5 @@ class SessionRecord(Frozen):
     settings: dict[str, Any] = Field(default_factory=dict)
     complete: bool = True
     absent: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     suites: tuple[SuiteRecord, ...] = ()

@@ -52,6 +52,7 @@ def merge(parts: Mapping[Path, SessionRecord], command: str) -> SessionRecord:
             "command": command,
             "complete": all(part.complete for part in every),
             "absent": tuple(dict.fromkeys(text for part in every for text in part.absent)),
+            "notes": tuple(dict.fromkeys(text for part in every for text in part.notes)),
             "settings": {
                 **first.settings,
                 "alpha": sum(float(part.settings.get("alpha", 0)) for part in every),
