@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pytest_perfgate.baselines.store import Baseline
+from pytest_perfgate.baselines.baseline import Baseline
 from pytest_perfgate.baselines.update import baseline_of
 from pytest_perfgate.files import put
 from pytest_perfgate.machine.cores import usable_cores

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from pytest_perfgate.baselines.store import VERSION, Store, StoredMetric, read_file, rendered
+from pytest_perfgate.baselines.baseline import VERSION, StoredMetric
+from pytest_perfgate.baselines.store import Store, read_file, rendered
 from pytest_perfgate.units import Unit
 
 from tests.baselines.test_store import baseline

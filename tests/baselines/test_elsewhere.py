@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pytest_perfgate.baselines.baseline import Baseline
 from pytest_perfgate.baselines.elsewhere import Here, check_folder, why_none
-from pytest_perfgate.baselines.store import Baseline, Store
+from pytest_perfgate.baselines.store import Store
 from pytest_perfgate.errors import BaselineError
 from pytest_perfgate.machine.fingerprint import Environment, Gpu, Machine, unlike
 from pytest_perfgate.records.recipe import Suite

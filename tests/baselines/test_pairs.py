@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pytest_perfgate.baselines.baseline import Baseline
 from pytest_perfgate.baselines.pairs import joined, split
-from pytest_perfgate.baselines.store import Baseline, Store, read_file, remove
+from pytest_perfgate.baselines.store import Store, read_file, remove
 from pytest_perfgate.baselines.update import other_content
 from pytest_perfgate.errors import BaselineError
 from pytest_perfgate.records.accuracy import Accuracy, Matches, Packed, Ratio

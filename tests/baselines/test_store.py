@@ -9,13 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pytest_perfgate.baselines import changes
-from pytest_perfgate.baselines.store import (
-    Baseline,
-    Store,
-    StoredMetric,
-    read_file,
-    rendered,
-)
+from pytest_perfgate.baselines.baseline import Baseline, StoredMetric
+from pytest_perfgate.baselines.store import Store, read_file, rendered
 from pytest_perfgate.errors import BaselineError
 from pytest_perfgate.machine.fingerprint import Environment, Machine
 from pytest_perfgate.metric import PERFORMANCE

@@ -8,7 +8,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
-from pytest_perfgate.baselines.store import VERSION
+from pytest_perfgate.baselines.baseline import VERSION
 from pytest_perfgate.plugin.options import NOT_PROVEN
 
 from tests.conftest import Project, said

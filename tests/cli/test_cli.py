@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from pytest_perfgate.baselines.store import Baseline, Store, StoredMetric
+from pytest_perfgate.baselines.baseline import Baseline, StoredMetric
+from pytest_perfgate.baselines.store import Store
 from pytest_perfgate.cli.main import main
 from pytest_perfgate.machine.fingerprint import Environment, Machine
 from pytest_perfgate.records.session import SessionRecord

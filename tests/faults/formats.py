@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 from pytest_perfgate.baselines import changes
-from pytest_perfgate.baselines.store import Baseline, read_file, rendered
+from pytest_perfgate.baselines.baseline import Baseline
+from pytest_perfgate.baselines.store import read_file, rendered
 from pytest_perfgate.metric import PERFORMANCE
 from pytest_perfgate.records.recipe import Budget, Limit, LimitKind
 from pytest_perfgate.report import (

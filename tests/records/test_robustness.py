@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_perfgate.baselines.store import StoredMetric
+from pytest_perfgate.baselines.baseline import StoredMetric
 from pytest_perfgate.metric import Metric
 from pytest_perfgate.records.accuracy import Accuracy
 from pytest_perfgate.records.alike import unlike

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from pytest_perfgate.baselines.store import Baseline, StoredMetric
+from pytest_perfgate.baselines.baseline import Baseline, StoredMetric
 from pytest_perfgate.metric import Metric
 from pytest_perfgate.records.accuracy import Accuracy, Packed, Ratio
 from pytest_perfgate.records.launch import Launch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from pytest_perfgate.baselines.store import Baseline, StoredMetric
+from pytest_perfgate.baselines.baseline import Baseline, StoredMetric
 from pytest_perfgate.machine.fingerprint import Environment, Machine
 from pytest_perfgate.metric import PERFORMANCE
 from pytest_perfgate.records.launch import Launch

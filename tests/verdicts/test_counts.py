@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from pytest_perfgate.baselines.store import StoredMetric, rendered
+from pytest_perfgate.baselines.baseline import StoredMetric
+from pytest_perfgate.baselines.store import rendered
 from pytest_perfgate.metric import (
     COUNTED,
     MULTIPLY_ADDS,

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from pytest_perfgate.baselines.store import StoredMetric
+from pytest_perfgate.baselines.baseline import StoredMetric
 from pytest_perfgate.baselines.update import baseline_of
 from pytest_perfgate.machine import gpu_sensors
 from pytest_perfgate.machine.pipes import PipeReader

@@ -8,9 +8,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from pytest_perfgate.baselines.baseline import Baseline
 from pytest_perfgate.baselines.changes import propose
 from pytest_perfgate.baselines.correction import Corrects, corrected_by
-from pytest_perfgate.baselines.store import Baseline, rendered
+from pytest_perfgate.baselines.store import rendered
 from pytest_perfgate.baselines.update import baseline_of
 from pytest_perfgate.metric import PERFORMANCE
 from pytest_perfgate.records.launch import Launch

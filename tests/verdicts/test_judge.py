@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pytest_perfgate.baselines.store import StoredMetric
+from pytest_perfgate.baselines.baseline import StoredMetric
 from pytest_perfgate.machine.fingerprint import Gpu
 from pytest_perfgate.metric import PERFORMANCE, Over, Scope
 from pytest_perfgate.records.accuracy import Accuracy

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from pytest_perfgate.baselines.store import Baseline, StoredMetric
+from pytest_perfgate.baselines.baseline import Baseline, StoredMetric
 from pytest_perfgate.metric import Metric, Over, Scope
 from pytest_perfgate.records.accuracy import Accuracy, Matches, Packed, Ratio, Slicing
 from pytest_perfgate.records.launch_values import level

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from pytest_perfgate.baselines.store import Baseline, StoredMetric
+from pytest_perfgate.baselines.baseline import Baseline, StoredMetric
 from pytest_perfgate.metric import PERFORMANCE, Metric
 from pytest_perfgate.records.accuracy import Accuracy, Packed, Ratio
 from pytest_perfgate.records.launch import Growth

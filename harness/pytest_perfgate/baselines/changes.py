@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
-from pytest_perfgate.baselines.store import Baseline, Reason, Store, StoredMetric
+from pytest_perfgate.baselines.baseline import Baseline, Reason, StoredMetric
+from pytest_perfgate.baselines.store import Store
 from pytest_perfgate.errors import BaselineError
 from pytest_perfgate.machine.steadiness import loud
 from pytest_perfgate.metric import AT, Better, Metric, Over, Rule

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pytest_perfgate.baselines.store import Baseline, Store, read_file
+from pytest_perfgate.baselines.baseline import Baseline
+from pytest_perfgate.baselines.store import Store, read_file
 from pytest_perfgate.errors import BaselineError, PerfgateError
 from pytest_perfgate.files import short_path
 from pytest_perfgate.machine.fingerprint import Environment, Machine, differences, unlike

@@ -8,9 +8,10 @@ from datetime import datetime
 from pathlib import Path
 
 from pytest_perfgate.baselines import changes as edits
+from pytest_perfgate.baselines.baseline import Baseline, StoredMetric
 from pytest_perfgate.baselines.correction import Corrects, corrected_by
 from pytest_perfgate.baselines.elsewhere import check_folder
-from pytest_perfgate.baselines.store import Baseline, Store, StoredMetric
+from pytest_perfgate.baselines.store import Store
 from pytest_perfgate.errors import BaselineError, PerfgateError
 from pytest_perfgate.machine.steadiness import loud
 from pytest_perfgate.metric import COUNTED, NODES, Metric, Rule

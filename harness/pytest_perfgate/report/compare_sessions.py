@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pytest_perfgate.baselines.store import Baseline
+from pytest_perfgate.baselines.baseline import Baseline
 from pytest_perfgate.baselines.update import baseline_of
 from pytest_perfgate.machine.fingerprint import Machine, differences
 from pytest_perfgate.metric import Better, Metric, Rule

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
+from pytest_perfgate.baselines.baseline import Baseline
 from pytest_perfgate.baselines.elsewhere import Here, check_folder, why_none
-from pytest_perfgate.baselines.store import Baseline, Store
+from pytest_perfgate.baselines.store import Store
 from pytest_perfgate.baselines.update import other_content
 from pytest_perfgate.errors import PerfgateError
 from pytest_perfgate.machine import steadiness

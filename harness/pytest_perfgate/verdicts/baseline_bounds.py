@@ -6,8 +6,8 @@ import math
 import statistics
 from datetime import datetime
 
+from pytest_perfgate.baselines.baseline import StoredMetric
 from pytest_perfgate.baselines.correction import Corrects
-from pytest_perfgate.baselines.store import StoredMetric
 from pytest_perfgate.metric import NODES, Better, Metric, Rule
 from pytest_perfgate.records.counts import Counts
 from pytest_perfgate.records.launch_values import (

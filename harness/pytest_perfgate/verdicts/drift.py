@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from pytest_perfgate.baselines.baseline import StoredMetric
 from pytest_perfgate.baselines.correction import Corrects, corrected_by
-from pytest_perfgate.baselines.store import StoredMetric
 from pytest_perfgate.metric import PERFORMANCE, Metric
 from pytest_perfgate.records.launch_values import launch_values, level, log_value
 from pytest_perfgate.records.recipe_record import RecipeRecord

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from pytest_perfgate.baselines.store import Baseline
+from pytest_perfgate.baselines.baseline import Baseline
 from pytest_perfgate.metric import Metric
 from pytest_perfgate.records.launch import Launch
 from pytest_perfgate.records.recipe_record import RecipeRecord

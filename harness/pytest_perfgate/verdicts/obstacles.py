@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_perfgate.baselines.store import StoredMetric
+from pytest_perfgate.baselines.baseline import StoredMetric
 from pytest_perfgate.metric import NODES, Better, Metric, Rule
 from pytest_perfgate.records.alike import (
     OF_BATCHES,

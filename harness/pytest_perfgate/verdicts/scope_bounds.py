@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
-from pytest_perfgate.baselines.store import Baseline
+from pytest_perfgate.baselines.baseline import Baseline
 from pytest_perfgate.metric import Better, Metric, Over, Scope
 from pytest_perfgate.records.accuracy import Accuracy, Slicing
 from pytest_perfgate.records.launch_values import score_of
