@@ -14,13 +14,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pytest_perfgate.baselines.baseline import Baseline
 from pytest_perfgate.baselines.pairs import joined, split
 from pytest_perfgate.baselines.store import Store, read_file, remove
-from pytest_perfgate.baselines.update import other_content
 from pytest_perfgate.errors import BaselineError
 from pytest_perfgate.records.accuracy import Accuracy, Matches, Packed, Ratio
-from pytest_perfgate.records.recipe_record import ArtifactInfo, Link, RecipeRecord
 from pytest_perfgate.stats.average_precision import Ranked, Table
 from pytest_perfgate.verdicts.accuracy_intervals import accuracy_difference
 
@@ -306,35 +303,6 @@ def test_a_baseline_of_an_earlier_form_moves_its_matches_out(tmp_path: Path, fil
         difference = accuracy_difference(one, old, "map", 0.1)
         assert difference is not None
         assert difference.identical
-
-
-def record(model: str, artifact: str, data: str = "d") -> RecipeRecord:
-    """A recipe of a model and an artifact with these digests."""
-    link = Link(step="model", options={}, effect={}, seconds=0, cached=True, key="", digest=model)
-    return RecipeRecord(
-        name="int8",
-        reference="fp32",
-        lineage=(link,),
-        artifact=ArtifactInfo(kind="onnx", digest=artifact, size=1, files={}),
-        accuracy=evaluation(1).model_copy(update={"data_digest": data}),
-    )
-
-
-def test_other_weights_and_other_data_are_told_from_their_digests() -> None:
-    """The model's come before the artifact's, which follow from them; a baseline of before digests
-    were stored says nothing.
-    """
-    old: Baseline = baseline().model_copy(update={"model": "m" * 64, "artifact": "a" * 64})
-    same = record("m" * 64, "a" * 64)
-    assert other_content(old, same) == ()
-    (weights,) = other_content(old, record("n" * 64, "b" * 64))
-    assert "other weights" in weights
-    assert "nnnnnnnnnnnn in place of mmmmmmmmmmmm" in weights
-    (artifact,) = other_content(old, record("m" * 64, "b" * 64))
-    assert "steps of int8 made another artifact" in artifact
-    (data,) = other_content(old, record("m" * 64, "a" * 64, data="e"))
-    assert "validation images or annotations" in data
-    assert other_content(baseline(), same) == ()
 
 
 def test_a_zero_with_a_sign_and_whole_numbers_are_the_same_again(tmp_path: Path) -> None:

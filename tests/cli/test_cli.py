@@ -164,6 +164,21 @@ def test_baselines_are_listed_shown_and_compared(project, capsys):
     assert "example/fp32" in capsys.readouterr().err
 
 
+def test_metrics_of_an_earlier_session_are_listed_and_shown_with_it(project, capsys):
+    """Their number in the list, their day and commit beside each."""
+    later = stored("fp32").model_copy(update={"recorded": "2026-11-25T10:00:00+00:00"})
+    time = later.metrics["latency_p50"]
+    earlier = stored("fp32").model_copy(update={"commit": "a" * 40}).latest
+    both = {"metrics": {"latency_p50": time, "latency_p95": time}, "origins": (earlier,)}
+    Store(project / "baselines").write(later.model_copy(update=both))
+    assert main(["baselines", "list"]) == 0
+    assert capsys.readouterr().out.rstrip().endswith("; 1 is of earlier sessions")
+    assert main(["baselines", "show", "fp32"]) == 0
+    first, second = capsys.readouterr().out.splitlines()[-2:]
+    assert first.endswith("of 2026-11-20, commit aaaaaaaaaa")
+    assert second.endswith("1 launches")
+
+
 def test_a_broken_baseline_is_a_problem_without_a_traceback(project, capsys):
     """A truncated file is named, the others are still listed, and the code is 1."""
     store = Store(project / "baselines")

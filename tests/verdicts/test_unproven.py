@@ -185,6 +185,23 @@ def test_without_a_yardstick_the_drift_is_said_to_be_in() -> None:
     assert limit.notes == ("absolutely: +99.8 % (this decides)",)
 
 
+def test_the_age_of_a_baseline_is_that_of_the_metric_s_own_session() -> None:
+    """A later session that renewed another metric resets no age, and is not compared with."""
+    before = stored(0.01)
+    origin = before.latest.model_copy(update={"recorded": "2026-11-01T00:00:00+00:00"})
+    evidence = Evidence(
+        record=recipe("candidate", 0.01),
+        reference=recipe("reference", 0.02),
+        baseline=before.model_copy(update={"origins": (origin,)}),
+        reference_baseline=stored(0.02),
+        yardstick=launches(0.003),
+    )
+    verdict = against(Limit(LimitKind.REGRESSION, 0.1, "10%"), LATENCY, evidence)
+    assert verdict.baseline_age == pytest.approx(origin.age_days(NOW))
+    assert "baseline of 2026-11-01" in verdict.limits[0].against
+    assert "was recorded in another session" in verdict.limits[0].notes[-1]
+
+
 @pytest.mark.parametrize("metric", ["latency_p50", "device_memory"])
 def test_a_stored_value_of_zero_is_no_crash(metric: str) -> None:
     """Whatever was measured since is worse, in a way that no percentage says."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from pytest_perfgate.baselines.pairs import Pairs
 from pytest_perfgate.frozen import Frozen
@@ -13,7 +14,7 @@ from pytest_perfgate.records.accuracy import Accuracy
 from pytest_perfgate.records.yardsticks import SHORTEST
 from pytest_perfgate.units import Unit
 
-VERSION = 5
+VERSION = 6
 
 
 class StoredMetric(Frozen):
@@ -63,11 +64,43 @@ class Reason(Frozen):
     after: float
 
 
+def _aware(text: str) -> str:
+    if datetime.fromisoformat(text).tzinfo is None:
+        raise ValueError("the time has no time zone")
+    return text
+
+
+_Recorded = Annotated[str, AfterValidator(_aware)]
+
+
+class Origin(Frozen):
+    """Where some metrics of a baseline were measured: the fields of `Baseline`, of that session.
+
+    Attributes:
+        metrics: their names.
+    """
+
+    metrics: tuple[str, ...]
+    recorded: _Recorded
+    commit: str = ""
+    dirty: bool = False
+    environment: Environment
+    spec: str
+    model: str = ""
+    artifact: str = ""
+
+    def age_days(self, now: datetime) -> float:
+        """Days from its recording to `now`, never negative."""
+        return max(0.0, (now - datetime.fromisoformat(self.recorded)).total_seconds() / 86400)
+
+
 class Baseline(Frozen):
     """An accepted record of one recipe on one machine.
 
     Attributes:
-        recorded: ISO 8601, UTC.
+        recorded: ISO 8601, UTC. Like `commit`, `dirty`, `environment`, `spec`, `model` and
+            `artifact`, it is of the session that measured all metrics but those of `origins`.
+        origins: of metrics that an earlier session measured and that did not move since.
         folder: of the suite, relative to the project's root, with forward slashes; "" in files of
             before.
         spec: digest of the recipe's chain and runtime.
@@ -83,7 +116,7 @@ class Baseline(Frozen):
     suite: str
     recipe: str
     folder: str = ""
-    recorded: str
+    recorded: _Recorded
     commit: str = ""
     dirty: bool = False
     machine: Machine
@@ -96,15 +129,37 @@ class Baseline(Frozen):
     artifact: str = ""
     pairs: Pairs | None = None
     set_pairs: dict[str, Pairs] = Field(default_factory=dict)
+    origins: tuple[Origin, ...] = ()
     redefined: tuple[str, ...] = Field(default=(), exclude=True)
 
-    @field_validator("recorded")
+    @field_validator("origins")
     @classmethod
-    def _is_date(cls, text: str) -> str:
-        if datetime.fromisoformat(text).tzinfo is None:
-            raise ValueError("the time has no time zone")
-        return text
+    def _once(cls, origins: tuple[Origin, ...]) -> tuple[Origin, ...]:
+        names = [name for origin in origins for name in origin.metrics]
+        if len(names) != len(set(names)):
+            raise ValueError("a metric has two origins")
+        return origins
+
+    @property
+    def latest(self) -> Origin:
+        """The session that wrote the file, with the metrics that it measured."""
+        earlier = {name for origin in self.origins for name in origin.metrics}
+        return Origin(
+            metrics=tuple(name for name in self.metrics if name not in earlier),
+            recorded=self.recorded,
+            commit=self.commit,
+            dirty=self.dirty,
+            environment=self.environment,
+            spec=self.spec,
+            model=self.model,
+            artifact=self.artifact,
+        )
+
+    def origin_of(self, metric: str) -> Origin:
+        """Where a metric was measured."""
+        named = (origin for origin in self.origins if metric in origin.metrics)
+        return next(named, None) or self.latest
 
     def age_days(self, now: datetime) -> float:
-        """Days from its recording to `now`, never negative."""
-        return max(0.0, (now - datetime.fromisoformat(self.recorded)).total_seconds() / 86400)
+        """Days from the last session that wrote it to `now`, never negative."""
+        return self.latest.age_days(now)

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
-from pytest_perfgate.baselines.baseline import Baseline, Reason, StoredMetric
+from pytest_perfgate.baselines.baseline import Baseline, Origin, Reason, StoredMetric
 from pytest_perfgate.baselines.store import Store
 from pytest_perfgate.errors import BaselineError
 from pytest_perfgate.machine.steadiness import loud
-from pytest_perfgate.metric import AT, Better, Metric, Over, Rule
+from pytest_perfgate.metric import AT, PERFORMANCE, Better, Metric, Over, Rule
 from pytest_perfgate.records.accuracy import Accuracy
 from pytest_perfgate.records.session import SuiteRecord
 from pytest_perfgate.records.verdict import Change, Status
@@ -207,11 +207,15 @@ def _through(
 def _merged(
     changes: Sequence[Change], new: Baseline, old: Baseline | None, reason: str, now: datetime
 ) -> Baseline:
-    """A recipe's baseline after some changes; what they do not name stays as it is stored."""
+    """A recipe's baseline after some changes; what they do not name stays as it is stored, with the
+    origin that it has.
+    """
     if old is None:
         return new
     moved = {change.metric for change in changes}
     metrics = {**old.metrics, **{name: new.metrics[name] for name in moved}}
+    accuracy = _merged_accuracy(moved, new.accuracy, old.accuracy)
+    renewed = moved | _confirmed(accuracy, new, old)
     loosened = tuple(
         Reason(
             metric=change.metric,
@@ -227,9 +231,47 @@ def _merged(
         update={
             "metrics": metrics,
             "reasons": old.reasons + loosened,
-            "accuracy": _merged_accuracy(moved, new.accuracy, old.accuracy),
+            "accuracy": accuracy,
+            "origins": _origins(old, kept=metrics.keys() - renewed),
         }
     )
+
+
+def _origins(old: Baseline, kept: Collection[str]) -> tuple[Origin, ...]:
+    """The origins of the metrics that are kept."""
+    origins = []
+    for origin in (*old.origins, old.latest):
+        names = tuple(sorted(name for name in origin.metrics if name in kept))
+        if names:
+            origins.append(origin.model_copy(update={"metrics": names}))
+    return tuple(origins)
+
+
+def _confirmed(merged: Accuracy | None, new: Baseline, old: Baseline) -> set[str]:
+    """Metrics that the new session measured to the same number: of scores only those whose stored
+    evaluation, by whose images they are compared, is the new one.
+    """
+    exact = {
+        name
+        for name, metric in new.metrics.items()
+        if not metric.launches and metric == old.metrics.get(name)
+    }
+    return {name for name in exact if name in PERFORMANCE or _is_new(name, merged, new.accuracy)}
+
+
+def _is_new(score: str, merged: Accuracy | None, new: Accuracy | None) -> bool:
+    """Whether the stored evaluation of a score has the new one's images and predictions; of a score
+    over several sets, each of them.
+    """
+    if merged is None or new is None:
+        return merged is new
+    _, _, of_set = score.partition(AT)
+    names = {of_set} if not of_set or of_set in new.sets else {"", *merged.sets, *new.sets}
+    digests = [
+        [one and (one.data_digest, one.predictions_digest) for one in map(of.on, sorted(names))]
+        for of in (merged, new)
+    ]
+    return digests[0] == digests[1]
 
 
 def _merged_accuracy(

@@ -39,5 +39,10 @@ def _from_4(data: dict[str, Any]) -> dict[str, Any]:
     return {**data, "version": 5}
 
 
-MIGRATIONS: dict[int, Migration] = {1: _from_1, 2: _from_2, 3: _from_3, 4: _from_4}
+def _from_5(data: dict[str, Any]) -> dict[str, Any]:
+    """Files of version 5 name one origin, which all their metrics keep."""
+    return {**data, "version": 6}
+
+
+MIGRATIONS: dict[int, Migration] = {1: _from_1, 2: _from_2, 3: _from_3, 4: _from_4, 5: _from_5}
 """Version to the function that makes its data into the next version's."""

@@ -258,8 +258,9 @@ def rendered(baseline: Baseline) -> tuple[str, dict[str, bytes]]:
             del metric["batch"]
         if not metric["yardstick"]:
             del metric["pieces"]
-    if not data["set_pairs"]:
-        del data["set_pairs"]
+    for of_some in ("set_pairs", "origins"):
+        if not data[of_some]:
+            del data[of_some]
     _without_empty(data["accuracy"])
     return json_text(data), beside_it
 

@@ -8,11 +8,12 @@ from datetime import datetime
 from pathlib import Path
 
 from pytest_perfgate.baselines import changes as edits
-from pytest_perfgate.baselines.baseline import Baseline, StoredMetric
+from pytest_perfgate.baselines.baseline import Baseline, Origin, StoredMetric
 from pytest_perfgate.baselines.correction import Corrects, corrected_by
 from pytest_perfgate.baselines.elsewhere import check_folder
 from pytest_perfgate.baselines.store import Store
 from pytest_perfgate.errors import BaselineError, PerfgateError
+from pytest_perfgate.machine.fingerprint import Environment, differences
 from pytest_perfgate.machine.steadiness import loud
 from pytest_perfgate.metric import COUNTED, NODES, Metric, Rule
 from pytest_perfgate.records.alike import OF_BATCHES, batch_of_record
@@ -33,6 +34,9 @@ from pytest_perfgate.units import count_of, seconds_for
 
 FEWEST_LAUNCHES = 8
 """Fewer store no times: what is stored is compared with for long."""
+
+
+_SHOWN = 4  # metrics of an earlier session
 
 
 @dataclass(frozen=True)
@@ -209,13 +213,30 @@ def _clocks(record: RecipeRecord, launches: Collection[int]) -> list[float]:
     return known if len(known) == len(launches) else []
 
 
-def other_content(baseline: Baseline, record: RecipeRecord) -> tuple[str, ...]:
-    """What a recipe is made of and judged on now, and was not when its baseline was stored, by the
-    digests of both; nothing where one of the two is not known.
+def suspects_of(baseline: Baseline, record: RecipeRecord, now: Environment) -> tuple[str, ...]:
+    """What differs between a recipe now and where its baseline was measured, in words. A difference
+    to an earlier session names the metrics that are of it.
+    """
+    lines = [
+        *differences(baseline.environment, now),
+        *_other_chain(baseline.latest, record),
+        *_other_data(baseline, record),
+    ]
+    for origin in baseline.origins:
+        more = len(origin.metrics) - _SHOWN
+        names = ", ".join(origin.metrics[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+        for line in (*differences(origin.environment, now), *_other_chain(origin, record)):
+            if line not in lines:
+                lines.append(f"{line} ({names} of {record.name}, of {origin.recorded[:10]})")
+    return tuple(lines)
+
+
+def _other_chain(origin: Origin, record: RecipeRecord) -> list[str]:
+    """What a recipe is made of now, and was not when metrics were stored, by the digests of both;
+    nothing where one of the two is not known.
     """
     now = baseline_digests(record)
-    then = {"model": baseline.model, "artifact": baseline.artifact}
-    data = (baseline.accuracy, record.accuracy)
+    then = {"model": origin.model, "artifact": origin.artifact}
     lines = []
     if then["model"] and now["model"] and then["model"] != now["model"]:
         lines.append(
@@ -227,12 +248,22 @@ def other_content(baseline: Baseline, record: RecipeRecord) -> tuple[str, ...]:
             f"the steps of {record.name} made another artifact of the same model than the "
             f"baseline's: {now['artifact'][:12]} in place of {then['artifact'][:12]}"
         )
-    if data[0] and data[1] and data[0].data_digest != data[1].data_digest:
+    if origin.spec != spec_digest(record):
         lines.append(
-            "validation images or annotations are others than the baseline's: "
-            f"{data[1].data_digest[:12]} in place of {data[0].data_digest[:12]}"
+            f"the recipe {record.name} has other steps, another runtime or other work than its "
+            "baseline"
         )
-    return tuple(lines)
+    return lines
+
+
+def _other_data(baseline: Baseline, record: RecipeRecord) -> list[str]:
+    then, now = baseline.accuracy, record.accuracy
+    if not then or not now or then.data_digest == now.data_digest:
+        return []
+    return [
+        "validation images or annotations are others than the baseline's: "
+        f"{now.data_digest[:12]} in place of {then.data_digest[:12]}"
+    ]
 
 
 def baseline_digests(record: RecipeRecord) -> dict[str, str]:

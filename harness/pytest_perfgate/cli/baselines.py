@@ -45,6 +45,7 @@ def add_command(commands: Any) -> None:
 def _list(arguments: argparse.Namespace) -> int:
     from pytest_perfgate.baselines.store import Store, read_file
     from pytest_perfgate.machine.fingerprint import this_machine
+    from pytest_perfgate.units import count_of
 
     here = this_machine().id
     now = datetime.now(UTC)
@@ -59,9 +60,11 @@ def _list(arguments: argparse.Namespace) -> int:
             continue
         mark = "this machine" if file.parts[-3] == here else file.parts[-3]
         age = baseline.age_days(now)
+        earlier = sum(len(origin.metrics) for origin in baseline.origins)
         print(
             f"{baseline.suite}/{baseline.recipe:<20} {age:5.0f} days  {len(baseline.metrics):3} "
             f"metrics  {baseline.commit[:10] or '-':<10}  {mark}"
+            + (f"; {count_of(earlier, 'is', 'are')} of earlier sessions" if earlier else "")
         )
     if not count:
         print(f"no baselines in {arguments.baselines}; pytest --perf --perf-update records some")
@@ -95,6 +98,9 @@ def _show(arguments: argparse.Namespace) -> int:
         print(f"  machine   {baseline.machine.cpu}, {baseline.machine.cores} cores")
         for name, metric in baseline.metrics.items():
             launches = f"  {len(metric.launches)} launches" if metric.launches else ""
+            origin = baseline.origin_of(name)
+            if origin.recorded != baseline.recorded:
+                launches += f"  of {origin.recorded[:10]}, commit {origin.commit[:10] or '-'}"
             print(f"  {name:<16}  {show(metric.value, metric.unit):>14}{launches}")
         for reason in baseline.reasons:
             print(f"  loosened  {reason.metric} on {reason.date[:10]}: {reason.reason}")

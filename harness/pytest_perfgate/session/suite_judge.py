@@ -8,15 +8,13 @@ from datetime import UTC, datetime
 from pytest_perfgate.baselines.baseline import Baseline
 from pytest_perfgate.baselines.elsewhere import Here, check_folder, why_none
 from pytest_perfgate.baselines.store import Store
-from pytest_perfgate.baselines.update import other_content
+from pytest_perfgate.baselines.update import suspects_of
 from pytest_perfgate.errors import PerfgateError
 from pytest_perfgate.machine import steadiness
-from pytest_perfgate.machine.fingerprint import differences
 from pytest_perfgate.measure.bench import Bench
 from pytest_perfgate.metric import Metric, Rule
 from pytest_perfgate.records.recipe import Budget, LimitKind, Recipe, Suite
 from pytest_perfgate.records.recipe_record import Failure, RecipeRecord
-from pytest_perfgate.records.recipe_spec import spec_digest
 from pytest_perfgate.records.search import Search
 from pytest_perfgate.records.session import BaseRecord
 from pytest_perfgate.records.verdict import Status, Verdict
@@ -264,13 +262,7 @@ class SuiteJudge:
         if self._base is not None:
             return ()
         lines: dict[str, None] = {}
-        for baseline in self._stored.values():
-            lines |= dict.fromkeys(differences(baseline.environment, self._here.environment))
         for name, baseline in self._stored.items():
-            lines |= dict.fromkeys(other_content(baseline, self.record(name)))
-            if baseline.spec != spec_digest(self.record(name)):
-                lines[
-                    f"the recipe {name} has other steps, another runtime or other work than its "
-                    "baseline"
-                ] = None
+            suspects = suspects_of(baseline, self.record(name), self._here.environment)
+            lines |= dict.fromkeys(suspects)
         return tuple(lines)

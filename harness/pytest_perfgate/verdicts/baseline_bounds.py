@@ -45,7 +45,8 @@ def against_baseline(
     baseline = evidence.baseline
     if baseline is None:
         return None
-    against = f"baseline of {baseline.recorded[:10]} ({baseline.age_days(now):.0f} days old)"
+    origin = baseline.origin_of(metric.name)
+    against = f"baseline of {origin.recorded[:10]} ({origin.age_days(now):.0f} days old)"
     if metric.rule is Rule.IMAGES:
         return difference_of_scores(metric, evidence.record, baseline.accuracy, risk, against)
     stored, value = baseline.metrics[metric.name], level(evidence.record, metric)
@@ -124,7 +125,8 @@ def _other_ways(
     then, now = before.metrics.get(metric.name), level(reference, metric)
     if then is None or not (now and value and then.value and stored.value):
         return tuple(lines)
-    if before.recorded != evidence.baseline.recorded:
+    origins = [one.origin_of(metric.name) for one in (before, evidence.baseline)]
+    if origins[0].recorded != origins[1].recorded:
         lines.append(
             f"through {reference.name}: not known, its baseline was recorded in another session"
         )

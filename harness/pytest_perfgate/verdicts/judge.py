@@ -57,7 +57,9 @@ def judge(budget: Budget, metric: Metric, evidence: Evidence, risk: Risk, now: d
         "low": low,
         "high": high,
         "baseline": stored.value if stored else None,
-        "baseline_age": baseline.age_days(now) if baseline and stored else None,
+        "baseline_age": baseline.origin_of(metric.name).age_days(now)
+        if baseline and stored
+        else None,
     }
     if record.failure is not None:
         failed = record.failure

@@ -232,7 +232,15 @@ def _stored(
         return baseline
     stored = baseline.metrics[metric.score_name].model_copy(update={"value": value})
     metrics = {**baseline.metrics, metric.name: stored}
-    return baseline.model_copy(update={"accuracy": accuracy, "metrics": metrics})
+    origins = tuple(
+        origin.model_copy(update={"metrics": (*origin.metrics, metric.name)})
+        if metric.score_name in origin.metrics and metric.name not in origin.metrics
+        else origin
+        for origin in baseline.origins
+    )
+    return baseline.model_copy(
+        update={"accuracy": accuracy, "metrics": metrics, "origins": origins}
+    )
 
 
 def _worst(
