@@ -14,7 +14,7 @@ from pytest_perfgate.suite.reading import read
 from pytest_perfgate.worker.prepare import prepare
 from pytest_perfgate.worker.protocol import Prepared, PrepareJob
 
-from tests.squares import coco_folder, squares_model
+from tests.squares import HEAD, coco_folder, squares_model
 
 pytest.importorskip("onnxruntime", reason="python -m pip install 'pytest-perfgate[onnx]'")
 pytest.importorskip("PIL", reason="python -m pip install 'pytest-perfgate[detection]'")
@@ -111,7 +111,8 @@ def calibration():
 
 def cached(folder: Path, recipe: str) -> dict[str, bool]:
     """Which links of a recipe a session finds in the cache: its process has imported nothing."""
-    sys.modules.pop("own_data", None)
+    for name in ("own_data", "own_boxes"):
+        sys.modules.pop(name, None)
     suite = read(folder / "recipes.toml", folder).suite
     assert suite is not None
     messages: list[object] = []
@@ -141,4 +142,41 @@ def test_edits_of_declared_data_build_no_link_anew_and_those_of_code_do(
     assert cached(tmp_path, "half") == {"model": True, "half": True}
     assert cached(tmp_path, "int8") == {"model": True, "quantize": True}
     (tmp_path / "own_data.py").write_text(OWN_DATA + "\n")
+    assert cached(tmp_path, "int8") == {"model": True, "quantize": False}
+
+
+SCORED = (
+    HEAD
+    + """\
+[suite.output]
+postprocess = "own_boxes:boxes"
+[[recipe]]
+name = "int8"
+runtime = "onnxruntime"
+steps = [{ quantize = "static", accuracy_drop = 1.0 }]
+"""
+)
+OWN_BOXES = """\
+import numpy as np
+
+
+def boxes(outputs, metas):
+    return [(np.array([[0.0, 0, 8, 8]]), np.ones(1), np.zeros(1, int)) for _ in metas]
+"""
+
+
+def test_an_edit_of_postprocessing_builds_a_scored_step_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was imported with the data, and makes the scores by which layers stay in float."""
+    squares_model(tmp_path / "squares.onnx")
+    coco_folder(tmp_path, "calibration", 2, seed=1)
+    coco_folder(tmp_path, "validation", 3, seed=2)
+    (tmp_path / "own_boxes.py").write_text(OWN_BOXES)
+    (tmp_path / "recipes.toml").write_text(SCORED)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert cached(tmp_path, "int8") == {"model": False, "quantize": False}
+    assert cached(tmp_path, "int8") == {"model": True, "quantize": True}
+    (tmp_path / "own_boxes.py").write_text(OWN_BOXES + "\n")
     assert cached(tmp_path, "int8") == {"model": True, "quantize": False}
