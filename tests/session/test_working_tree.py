@@ -73,6 +73,9 @@ def test_a_commit_that_changes_meanwhile_is_not_named(tmp_path: Path) -> None:
         state = tree.state()
         assert (state.commit, state.dirty) == ("", True)
         assert f"({first[:10]} -> {second[:10]})" in state.changed
+    tree = WorkingTree(tmp_path)
+    git(tmp_path, "checkout", "--quiet", "other")
+    assert tree.state().commit == ""  # the first look counts, without another before the checkout
 
 
 @pytest.mark.parametrize("held", [True, False], ids=["held by git", "not held"])
