@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from pytest_perfgate.building import imported_packages
@@ -78,6 +79,20 @@ def test_packages_that_the_projects_modules_run_count_with_their_versions(projec
 def test_no_package_counts_where_no_module_of_the_project_runs(project: Path) -> None:
     """Versions of what this project itself uses are in the keys."""
     assert packages(project, "layers") == {}
+
+
+def test_a_part_of_a_package_that_no_import_finds_is_no_package(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Native modules of some packages are loaded under a top-level name: in another process they
+    are not, and nothing would be found again.
+    """
+    import _pytest
+
+    part = ModuleType("_part_of_a_package")
+    part.__spec__ = _pytest.__spec__
+    monkeypatch.setitem(sys.modules, part.__name__, part)
+    assert imported_packages.versions_of_imported({part.__name__}).keys() == {"numpy"}
 
 
 def test_another_version_is_found_out() -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from importlib.machinery import PathFinder
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -58,10 +58,8 @@ def _now(name: str, text: str) -> str:
 
 def _digest(name: str) -> str:
     """Of the source of an installed module; "" where it is not installed, or has none."""
-    try:
-        spec = importlib.util.find_spec(name)
-    except (ImportError, ValueError):
-        return ""
+    # As an import would find it: some packages put parts of theirs among the top-level modules.
+    spec = PathFinder.find_spec(name)
     if spec is None or not spec.origin or not spec.has_location:
         return ""
     origin = Path(spec.origin)
