@@ -33,6 +33,7 @@ def said(program: str) -> str:
 def test_a_signal_is_an_interrupt_that_names_it(number: signal.Signals) -> None:
     """A closed terminal, an ended CI job; afterwards the default is back."""
     program = f"""
+signal.signal({number:d}, signal.SIG_DFL)  # these tests may run under nohup themselves
 try:
     with as_interrupt():
         signal.raise_signal({number:d})
