@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from pytest_perfgate.records.launch import Launch
 from pytest_perfgate.records.recipe import Budget, Limit, LimitKind
 from pytest_perfgate.records.recipe_record import RecipeRecord
-from pytest_perfgate.records.verdict import Status, Verdict
+from pytest_perfgate.records.verdict import LimitResult, Status, Verdict
 from pytest_perfgate.verdicts import limit_bounds
 from pytest_perfgate.verdicts.evidence import SIGNS, Base, Evidence, Risk
 from pytest_perfgate.verdicts.judge import judge
+from pytest_perfgate.verdicts.wording import next_step
 from scipy import stats
 
 from tests.verdicts.judging import LATENCY, NOW, RISK, SPREAD, recipe, stored, verdict
@@ -223,3 +224,21 @@ def test_an_unchanged_tree_is_rarely_red_under_any_symmetric_noise(noise: Noise)
                 break
     assert red <= stats.binom.isf(1e-4, runs, alpha)
     assert red >= 1
+
+
+@pytest.mark.parametrize(
+    ("against", "words"),
+    [
+        ("base HEAD (fc72ccf772)", "git diff fc72ccf772 shows what changed"),
+        ("base fc72ccf772", "git diff fc72ccf772 shows what changed"),
+        ("base this code under layers 1.0", "the packages that differ"),
+        ("base HEAD (fc72ccf772) under layers 1.0", "the packages that differ"),
+    ],
+)
+def test_the_next_step_names_the_commit_or_the_packages_of_a_base(against: str, words: str) -> None:
+    """Of packages no commit tells what changed."""
+    worst = LimitResult(
+        kind="regression", text="0.01", status=Status.FAIL, limit=0.01, against=against, reason=""
+    )
+    step = next_step(worst, LATENCY, "int8", None, RISK)
+    assert words in step

@@ -116,6 +116,11 @@ def next_step(
     if worst.status is Status.INCONCLUSIVE:
         return _to_decide(worst, metric, pace, risk)
     if worst.status is Status.FAIL:
+        if worst.against.startswith("base ") and " under " in worst.against:
+            return (
+                "the report lists the packages that differ: pin the one that caused it; or change "
+                "the budget in recipes.toml"
+            )
         if worst.against.startswith("base "):
             commit = worst.against.rstrip(")").rpartition("(")[2].removeprefix("base ")
             return f"git diff {commit} shows what changed; or change the budget in recipes.toml"
