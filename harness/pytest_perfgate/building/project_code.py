@@ -118,7 +118,7 @@ class Watch(Digests):
         self._otherwise: set[str] = set()  # opened while no data were read
         self._reading_data = False
         self._native: NativeOpens | None = None
-        self._without = top_levels()  # modules that this project has imported, or data
+        self._imported_before = top_levels()  # by this project
         self._others: set[str] = set()  # outside the project, of any other kind
         self._written: set[str] = set()
         self._folders_listed: set[str] = set()
@@ -179,13 +179,10 @@ class Watch(Digests):
     def reading_data(self) -> Iterator[None]:
         """What is opened meanwhile alone may be no more than data; see `files_without`."""
         outer, self._reading_data = self._reading_data, True
-        before = top_levels()
         try:
             yield
         finally:
             self._reading_data = outer
-            if not outer:
-                self._without |= top_levels() - before
 
     def files_without(self, data: Iterable[Path]) -> dict[str, str]:
         """As `files`, without data that was opened only while data were read: its digest counts by
@@ -246,13 +243,13 @@ class Watch(Digests):
 
     def packages(self) -> dict[str, str]:
         """Installed packages that code of the project may run, with their versions: those that its
-        modules name, and all that were imported since this watch began, but for data. None of
-        them where no module of the project was imported.
+        modules name, and all that were imported since this watch began, whoever imported them.
+        None of them where no module of the project was imported.
         """
         own = [file for file in self._sources() if file.suffix == ".py" and self._name(file)]
         if not own:
             return {}
-        return versions_of_imported(named_in(own) | (top_levels() - self._without))
+        return versions_of_imported(named_in(own) | (top_levels() - self._imported_before))
 
     def names(self) -> tuple[str, ...]:
         """All that was read so far, without digests: the names of `files` and of `beside`."""
