@@ -54,10 +54,13 @@ class OpenCv(Runtime):
     def advice(self, kind: str, codes: str) -> str:
         """Exponentials overflow in both engines; other operators can stay in float."""
         if kind in _EXPONENTIAL:
+            whole = (
+                "export with opset_version = 20, which writes a GELU as one operator in place of a "
+                "Tanh, or "
+            )
             return (
-                f"export with opset_version = 20, which writes a GELU as one operator in place of "
-                f'a {kind}, or set runtime = "onnxruntime": large values overflow in OpenCV\'s '
-                f"{kind}"
+                f'{whole if kind == "Tanh" else ""}set runtime = "onnxruntime": large values '
+                f"overflow in OpenCV's {kind}"
             )
         if codes:
             return "name the node in nodes_to_exclude of quantize"

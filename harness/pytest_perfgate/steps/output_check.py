@@ -142,14 +142,16 @@ NOTHING_IN_COMMON = 2.0
 
 
 def difference(ours: Any, theirs: Any, usual: float = 0.0) -> float:
-    """The largest difference of two arrays of one shape, relative to the largest value of either,
-    or to what is `usual` where both are small: 0 for equal ones, `NOTHING_IN_COMMON` at the most,
-    and where `theirs` is finite and `ours` is not.
+    """The largest difference of two arrays, relative to the largest value of either, or to what is
+    `usual` where both are small: 0 for equal ones, `NOTHING_IN_COMMON` at the most, where `theirs`
+    is finite and `ours` is not, and for arrays of two shapes.
 
     Scores of an image with nothing on it are of the size of a sigmoid's rounding.
     """
     import numpy as np
 
+    if np.shape(ours) != np.shape(theirs):
+        return NOTHING_IN_COMMON
     own, other = _where_finite(ours, theirs)
     if not own.size:
         return 0.0
@@ -160,13 +162,15 @@ def difference(ours: Any, theirs: Any, usual: float = 0.0) -> float:
 
 
 def spread(ours: Any, theirs: Any, usual: float = 0.0) -> float:
-    """The root mean square of the difference of two arrays of one shape, relative to that of
-    `theirs`, or to what is `usual` where it is less; `NOTHING_IN_COMMON` at the most, and where
-    `theirs` is finite and `ours` is not. One code of 8 bits that is off here and there counts for
-    as little as it is.
+    """The root mean square of the difference of two arrays, relative to that of `theirs`, or to
+    what is `usual` where it is less; `NOTHING_IN_COMMON` at the most, where `theirs` is finite and
+    `ours` is not, and for arrays of two shapes. One code of 8 bits that is off here and there
+    counts for as little as it is.
     """
     import numpy as np
 
+    if np.shape(ours) != np.shape(theirs):
+        return NOTHING_IN_COMMON
     own, other = _where_finite(ours, theirs)
     if not own.size:
         return 0.0
