@@ -130,6 +130,20 @@ def test_a_file_that_does_not_load_is_named(
     assert caught.value.where == str(file)
 
 
+def test_shapes_in_a_file_of_weights_name_how_to_save_the_model(
+    squares: Artifact, tmp_path: Path, context: OpenContext
+) -> None:
+    """`onnx.save` moves them there with a threshold of 0, and ONNX Runtime loads no such file."""
+    onnx = pytest.importorskip("onnx")
+    file = tmp_path / "all.onnx"
+    model = onnx.load(squares.path)
+    onnx.save(model, file, save_as_external_data=True, location="weights", size_threshold=0)
+    built = runtime("onnxruntime")
+    with pytest.raises(RuntimeFault, match="ONNX Runtime does not load the file") as caught:
+        built.open(Artifact(ONNX, path=file), built.Options(), context)
+    assert "save the model as one file" in caught.value.next_step
+
+
 @pytest.mark.filterwarnings("ignore:Specified provider")
 @pytest.mark.parametrize("provider", ["cuda", "tensorrt"])
 def test_another_provider_than_asked_for_is_a_fault(

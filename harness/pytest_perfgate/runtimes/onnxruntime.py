@@ -210,7 +210,7 @@ class OnnxSession(InferenceSession):
             raise RuntimeFault(
                 f"ONNX Runtime does not load the file: {error}",
                 where=str(artifact.path),
-                next_step=_NEWER if "IR version" in str(error) else "",
+                next_step=next((to for word, to in _REMEDIES if word in str(error)), ""),
             ) from error
         used = self._session.get_providers()
         if not used or used[0] != provider:
@@ -315,7 +315,18 @@ class OnnxSession(InferenceSession):
         del self._session
 
 
-_NEWER = "python -m pip install -U onnxruntime, or export the model with an older version of onnx"
+_REMEDIES = (
+    (
+        "IR version",
+        "python -m pip install -U onnxruntime, or export the model with an older version of onnx",
+    ),
+    (
+        "load external data into raw data",  # of shapes and axes, which it reads before any weights
+        "save the model as one file, onnx.save(onnx.load(PATH), PATH), or with small values inside "
+        "the graph: onnx.save(..., save_as_external_data=True, size_threshold=1024)",
+    ),
+)
+"""What ONNX Runtime's own words of a file that it does not load lead to."""
 
 
 def provider_settings(options: Any, folder: Path) -> dict[str, str]:
