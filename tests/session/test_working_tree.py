@@ -6,7 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 import pytest
-from pytest_perfgate.session.working_tree import WorkingTree, untracked
+from pytest_perfgate.session.working_tree import WorkingTree, notes_on_untracked, untracked
 
 from tests.measure.test_base_checkout import commit, git
 
@@ -45,6 +45,11 @@ def test_a_file_that_git_does_not_hold_counts_where_a_suite_rests_on_it(tmp_path
         (root / file).parent.mkdir(exist_ok=True)
         (root / file).write_text("new")
     assert untracked(root, {"model.onnx", "data/0.png", "gone.py"}) == ("model.onnx",)
+    assert notes_on_untracked(root, {"data/0.png"}) == ()
+    for number in range(8):
+        (root / f"{number}.png").write_text("new")
+    (note,) = notes_on_untracked(root, {f"{number}.png" for number in range(8)})
+    assert note.endswith(": 0.png, 1.png, 2.png, 3.png, 4.png, 5.png and 2 more")
     assert commit_of(root, files={"data/0.png"}) == (name, False)
     assert commit_of(root, files={"model.onnx"}) == (name, True)
     assert commit_of(root, files={str(root / "model.onnx")}) == (name, True)

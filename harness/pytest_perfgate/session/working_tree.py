@@ -6,7 +6,7 @@ tell what was measured: it is looked at before anything is read, after each suit
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,10 +82,9 @@ class WorkingTree:
         if not paths:
             return ""
         names = [short_path(path, self._root.resolve()) for path in sorted(paths)]
-        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
         return (
-            f"files changed while the session measured ({', '.join(names[:_SHOWN])}{more}): it "
-            f"counts as one with local changes, and nothing is stored under {commit[:10]} alone"
+            f"files changed while the session measured ({_first(names)}): it counts as one with "
+            f"local changes, and nothing is stored under {commit[:10]} alone"
         )
 
 
@@ -129,7 +128,13 @@ def untracked(root: Path, files: Collection[str]) -> tuple[str, ...] | None:
 def notes_on_untracked(root: Path, files: Collection[str]) -> tuple[str, ...]:
     """A note on those of `files` that git neither holds nor ignores; () for none."""
     added = untracked(root, files)
-    return (f"measured files that are not committed: {', '.join(added)}",) if added else ()
+    return (f"measured files that are not committed: {_first(added)}",) if added else ()
+
+
+def _first(names: Sequence[str]) -> str:
+    """Some of many names, and how many there are besides."""
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"{', '.join(names[:_SHOWN])}{more}"
 
 
 def _others(root: Path, top: Path) -> frozenset[Path] | None:
