@@ -104,6 +104,30 @@ def test_every_module_comes_from_the_arms_own_tree(
     assert done.stdout.split() == [version] * 4, done.stderr
 
 
+PROGRAM = """
+import subprocess
+print(subprocess.check_output([sys.executable, "-c", "import package; print(package.VERSION)"]))
+"""
+
+
+@pytest.mark.parametrize("version", ["working", "base"])
+def test_programs_that_an_arm_starts_import_from_its_own_tree(
+    working: Path, tmp_path: Path, version: str
+) -> None:
+    """A recipe's server is one: by PYTHONPATH, and by an editable install behind it. What else the
+    variable had stays.
+    """
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(
+        f"import sys\nsys.path.append({str(working / 'src')!r})\n"
+    )
+    for folders in ([working / "src"], [site]):
+        path = os.pathsep.join(map(str, folders))
+        done = imported(working, PROGRAM, version=version, PYTHONPATH=path)
+        assert version in done.stdout, done.stderr
+
+
 @pytest.mark.parametrize(
     "lost", ["src/package/part.py", "libs/common.py", "lone/m.py"], ids=["part", "module", "folder"]
 )

@@ -9,6 +9,7 @@ itself.
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
@@ -25,8 +26,10 @@ _TOOL = __name__.partition(".")[0]
 
 def enter(suite: Suite) -> None:
     """Puts the suite's root and import path first; for another version of the code than the working
-    tree's, keeps imports to it.
+    tree's, keeps imports to it, also those of programs that this process starts.
     """
+    if suite.tree is not None:
+        os.environ["PYTHONPATH"] = _of_programs(sys.path, suite.tree, suite.root)
     sys.path[:0] = [str(suite.root), *map(str, suite.import_path)]
     if suite.tree is not None:
         sys.path[:] = _of_tree(sys.path, suite.tree)
@@ -47,12 +50,30 @@ def _of_tree(paths: Sequence[str], tree: CodeTree) -> list[str]:
     return list(kept)
 
 
+def _of_programs(paths: Sequence[str], tree: CodeTree, root: Path) -> str:
+    """PYTHONPATH of programs such as a recipe's server, which have no `_Keeper`: the tree's own
+    folder for each of the working tree's on the import path, by a variable or an editable install.
+    What the variable had besides stays.
+    """
+    own = [tree.here(path) for path in paths if path and tree.owns(path)]
+    # Of an editable install by a finder nothing is on the path.
+    folders = [str(path) for path in (*own, *_sources(tree, root)) if path.is_dir()]
+    rest = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    rest = [path for path in rest if path and not tree.owns(path)]
+    return os.pathsep.join(dict.fromkeys([*folders, *rest]))
+
+
+def _sources(tree: CodeTree, root: Path) -> list[Path]:
+    """Where a version of the project may have its packages, besides its top."""
+    return [root / "src", tree.top / "src"]
+
+
 class _Keeper:
     """A finder that comes before all others: it takes what they find from the tree."""
 
     def __init__(self, tree: CodeTree, root: Path) -> None:
         self._tree = tree
-        self._places = [root / "src", tree.top / "src"]
+        self._places = _sources(tree, root)
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None

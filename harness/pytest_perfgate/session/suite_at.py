@@ -16,6 +16,7 @@ from pytest_perfgate.measure.untracked_inputs import bring
 from pytest_perfgate.records.code_tree import CodeTree
 from pytest_perfgate.records.recipe import Suite
 from pytest_perfgate.session.fetched_suites import other_content
+from pytest_perfgate.session.served_at import refuse_foreign, refuse_shared
 from pytest_perfgate.suite import reading
 
 
@@ -101,7 +102,8 @@ class SuiteAt:
         """The recipe `name` at this version of the code, as an arm; `values` fill its ranges.
 
         Raises:
-            RecipeError: there is no such recipe, or it cannot be read.
+            RecipeError: there is no such recipe, it cannot be read, or its server would be the
+                working tree's.
         """
         read, commit = self._read, self._tree.commit.name
         if self.problem or read is None or read.suite is None:
@@ -112,6 +114,9 @@ class SuiteAt:
             if problems:
                 raise RecipeError(f"the recipe cannot be read at {commit}: {problems[0].problem}")
             raise RecipeError(f"there is no recipe {name!r} at {commit}")
+        refuse_shared(self._suite.recipes[name], recipe, commit)
+        if read.suite.tree is not None:
+            refuse_foreign(recipe, read.suite.tree)
         suite = replace(read.suite, import_path=self._suite.import_path)
         if recipe.search is not None:
             try:
