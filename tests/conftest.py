@@ -27,7 +27,9 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from pytest_perfgate.machine import piped_process
 
+from tests.forked_workers import Templates
 from tests.squares import HEAD, PLAIN, RECIPES, coco_folder, squares_model, squares_project
 
 
@@ -159,6 +161,13 @@ def built_before(tiny_suite: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return root / ".perfgate"
+
+
+@pytest.fixture(scope="session")
+def worker_templates() -> Iterator[Templates]:
+    """What workers of sessions in this process are forked from."""
+    with Templates() as templates:
+        yield templates
 
 
 class Imported:
@@ -340,16 +349,18 @@ def project(
     built_before: Path,
     tmp_path_factory: pytest.TempPathFactory,
     monkeypatch: pytest.MonkeyPatch,
+    worker_templates: Templates,
 ) -> Project:
     """The tiny project, with the moody runtime installed for it, and with the cache that a session
     of the recipe `plain` has left: `forget` empties it.
 
     Its sessions hold this machine's lock where the test is `alone`. The others, whose tests ask
-    for no time, hold one of their own, and measure beside each other.
+    for no time, hold one of their own, and measure beside each other, in workers that are forked.
     """
     if request.node.get_closest_marker("alone") is None:
         monkeypatch.setenv("TMPDIR", str(tmp_path_factory.mktemp("own")))
         monkeypatch.setattr(tempfile, "tempdir", None)  # where this process looked before
+        monkeypatch.setattr(piped_process, "_start", worker_templates.start)
     made = Project(pytester)
     made.suite.parent.mkdir()
     made.suite.mkdir()

@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from pytest_perfgate.machine.pipes import PipeReader, write_whole
@@ -39,19 +39,9 @@ class PipedProcess:
         their_read, our_write = os.pipe()
         our_read, their_write = os.pipe()
         try:
-            with log.open("wb") as out:
-                self.process = subprocess.Popen(
-                    command(their_read, their_write),
-                    cwd=folder,
-                    env=dict(env),
-                    stdin=subprocess.DEVNULL,
-                    stdout=out,
-                    stderr=subprocess.STDOUT,
-                    pass_fds=(their_read, their_write),
-                    # A group of its own: Ctrl-C reaches the pytest process alone, and everything
-                    # that the child starts is killed with it.
-                    start_new_session=True,
-                )
+            self.process = _start(
+                command(their_read, their_write), folder, env, log, (their_read, their_write)
+            )
         except BaseException:
             os.close(our_write)
             os.close(our_read)
@@ -89,3 +79,26 @@ class PipedProcess:
         self.process.wait()
         self.hang_up()
         self.messages.close()
+
+
+def _start(
+    command: Sequence[str],
+    folder: Path,
+    env: Mapping[str, str],
+    log: Path,
+    descriptors: tuple[int, int],
+) -> subprocess.Popen[bytes]:
+    """Starts a program that has these descriptors under the same numbers."""
+    with log.open("wb") as out:
+        return subprocess.Popen(
+            command,
+            cwd=folder,
+            env=dict(env),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            pass_fds=descriptors,
+            # A group of its own: Ctrl-C reaches the pytest process alone, and everything that the
+            # child starts is killed with it.
+            start_new_session=True,
+        )

@@ -124,6 +124,11 @@ class Vocabulary(Generic[_Message]):
         self._kinds = {kind.__name__: kind for kind in kinds}
         self._adapters: dict[str, TypeAdapter[Any]] = {}
 
+    @property
+    def names(self) -> list[str]:
+        """The names of the types of message."""
+        return sorted(self._kinds)
+
     def encode(self, message: _Message) -> bytes:
         """The message as a line.
 
@@ -147,7 +152,7 @@ class Vocabulary(Generic[_Message]):
         name = first_word.decode(errors="replace")
         if name not in self._kinds:
             raise UnknownMessage(
-                f"{_excerpt(line)!r} is not a message", valid=", ".join(sorted(self._kinds))
+                f"{_excerpt(line)!r} is not a message", valid=", ".join(self.names)
             )
         try:
             message: _Message = self._adapter(name).validate_json(fields)

@@ -1,0 +1,114 @@
+"""The program that workers of tests are forked from: `python -P tests/worker_template.py SOCKET`.
+
+It has imported what each worker imports before it reads its job, no framework and nothing of the
+project, and waits for orders at the socket of that descriptor. `tests/forked_workers.py` is the
+other side. It is a script and no module of a package: in a worker nothing of the tests is imported.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import gc
+import importlib
+import json
+import os
+import runpy
+import signal
+import socket
+import sys
+import time
+import traceback
+from typing import Any
+
+_FIRST_FREE = 500
+"""Descriptors from here on are of no worker: one is passed a few small numbers."""
+_PR_SET_PDEATHSIG = 1
+
+
+def serve(orders: socket.socket) -> None:
+    """Forks a worker for each order, and answers with its process id, until the socket ends."""
+    while True:
+        order, descriptors, _, _ = socket.recv_fds(orders, 1 << 20, 3)
+        if not order:
+            return
+        child = os.fork()
+        if child == 0:
+            worker = os.fork()
+            if worker == 0:
+                _become_worker(json.loads(order), descriptors, orders)
+            orders.send(b"%d" % worker)
+            os._exit(0)
+        # An orphan from here on: the process of tests adopts the worker.
+        os.waitpid(child, 0)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        orders.send(b"adopted")
+
+
+def _become_worker(order: dict[str, Any], descriptors: list[int], orders: socket.socket) -> None:
+    """Makes this process one as `subprocess.Popen` would have started, and runs the worker."""
+    try:
+        orders.close()
+        kept = [fcntl.fcntl(one, fcntl.F_DUPFD, _FIRST_FREE) for one in descriptors]
+        os.closerange(3, _FIRST_FREE)
+        read, write, log = kept
+        for held, wanted in ((read, order["read"]), (write, order["write"]), (log, 1), (log, 2)):
+            os.dup2(held, wanted)
+        os.closerange(_FIRST_FREE, max(kept) + 1)
+        os.setsid()
+        os.sched_setaffinity(0, order["cores"])
+        os.chdir(order["folder"])
+        os.environ.clear()
+        os.environ.update(order["env"])
+        if folders := order["env"].get("PYTHONPATH"):
+            sys.path[:0] = dict.fromkeys(map(os.path.abspath, folders.split(os.pathsep)))
+        sys.dont_write_bytecode = bool(order["env"].get("PYTHONDONTWRITEBYTECODE"))
+        importlib.invalidate_caches()
+        while os.getppid() != order["parent"]:  # until it is adopted
+            time.sleep(0.0005)
+        sys.argv[1:] = order["arguments"]
+        sys.orig_argv[:] = order["command"]
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        runpy.run_module("pytest_perfgate.worker", run_name="__main__", alter_sys=True)
+    except BaseException:  # noqa: BLE001 - its log is read where a worker dies
+        traceback.print_exc()
+        sys.stderr.flush()
+    finally:
+        os._exit(70)  # a worker never comes back from its work
+
+
+JOBS = ("prepare", "compare", "launch", "parity", "profile", "memory_growth", "soak", "data_keys")
+"""Modules of which a worker imports the one that does its job."""
+OWN = ("dispatch", "arm_process")
+USED = ("runtimes.onnxruntime", "sources.onnx", "tasks.detection", "workloads.images")
+
+
+def _import() -> None:
+    """What workers import, and the validators of what they are sent and send. The modules of jobs
+    are forgotten, after what they import: which of them is there says what a worker is for.
+    """
+    gc.disable()
+    for name in (*(f"worker.{name}" for name in (*OWN, *JOBS)), *USED):
+        importlib.import_module(f"pytest_perfgate.{name}")
+    for name in JOBS:
+        del sys.modules[f"pytest_perfgate.worker.{name}"]
+        delattr(sys.modules["pytest_perfgate.worker"], name)
+    from pytest_perfgate.machine.pipes import UnknownMessage, Vocabulary
+    from pytest_perfgate.worker import protocol
+    from pytest_perfgate.worker.arm_messages import ARM_MESSAGES
+
+    for vocabulary in (protocol.JOBS, protocol.PLANS, protocol.MESSAGES, ARM_MESSAGES):
+        known: Vocabulary[Any] = vocabulary
+        for name in known.names:
+            with contextlib.suppress(UnknownMessage):
+                known.decode(f"{name} {{}}".encode())
+    gc.freeze()
+
+
+if __name__ == "__main__":
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _import()
+    serve(socket.socket(fileno=int(sys.argv[1])))
