@@ -26,6 +26,7 @@ from pytest_perfgate.cli import (
     init,
     lock,
     merge,
+    plan,
     prove,
     report,
     schema,
@@ -35,7 +36,7 @@ from pytest_perfgate.plain_text import printable
 
 _COMMANDS = (
     *(init, lock, schema, doctor, prove, explain, freeze, bisect, ab),
-    *(report, merge, history, confirm, alerts, baselines, cache, drift, canary),
+    *(report, merge, plan, history, confirm, alerts, baselines, cache, drift, canary),
 )
 
 
