@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 
 import duckdb
 import numpy as np
@@ -90,18 +92,23 @@ def log(
     odd_class: bool = False,
     artifact: str = "a" * 64,
     image: str = "",
+    lost: Mapping[str, float] = MappingProxyType({}),
+    later: int = 0,
 ) -> Path:
     """A log of requests that are like those of `record`, but for what is asked; a request each
-    second of a day.
+    second of a day, from `later` seconds on. `lost` has the share of rows without "scores" or
+    "statistics".
     """
     generator = np.random.default_rng(seed)
     category, score = called(generator, rows)
-    begin = datetime(2026, 11, 30, tzinfo=UTC).replace(tzinfo=None)
+    begin = datetime(2026, 11, 30, tzinfo=UTC).replace(tzinfo=None) + timedelta(seconds=later)
     lines = []
     for row in range(rows):
         pixels = picture(generator, brighter)
         numbers = statistics(grid(pixels), pixels.shape[:2])
         failed = bool(generator.random() < errors)
+        unread = failed or row < rows * lost.get("scores", 0) - 1
+        blind = row < rows * lost.get("statistics", 0) - 1
         animal = "ape" if odd_class and row % 10 == 0 else CLASSES[category[row]]
         lines.append(
             {
@@ -115,12 +122,12 @@ def log(
                 "errors": int(failed),
                 "latency": float(0.02 * slower * generator.lognormal(0, 0.2)),
                 "error": "ValueError" if failed else None,
-                "classes": None if failed else [animal],
-                "scores": None if failed else [float(max(0, score[row] - score_drop))],
-                **dict(zip(NAMES, map(float, numbers), strict=True)),
+                "classes": None if unread else [animal],
+                "scores": None if unread else [float(max(0, score[row] - score_drop))],
+                **({} if blind else dict(zip(NAMES, map(float, numbers), strict=True))),
             }
         )
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     with contextlib.closing(duckdb.connect()) as engine:
         log_rows.write(engine, lines, folder / f"{seed}.parquet")
     return folder

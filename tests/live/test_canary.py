@@ -85,10 +85,44 @@ def test_a_version_without_answers_or_scores_is_not_promoted(old, tmp_path):
     result = verdict(old, tmp_path, rows=50, errors=1.0)
     assert result.verdict == "roll back"
     latency, errors, scores = result.checks
-    assert "1500 and 0 requests were answered" in latency.problem
+    assert "50 and 0 requests were answered" in latency.problem
     assert errors.value == 1.0
     assert "has scores" in scores.problem
     assert {latency.status, scores.status} == {"open"}
+
+
+def test_answers_that_cannot_be_read_are_no_good_answers(old, tmp_path):
+    """Scores that are no numbers, or no result at all, in a third of the answers: the others alone
+    say that nothing is worse.
+    """
+    result = verdict(old, tmp_path, lost={"scores": 1 / 3})
+    assert result.reason == "the limit is broken: score_drop"
+    assert "499 answers of the new version have no scores that could be read" in result.notes[1]
+
+
+def test_versions_are_compared_at_the_same_time(old, tmp_path):
+    """The old version's rows of another time do not count, and without others nothing is decided:
+    by night both are faster.
+    """
+    result = verdict(old, tmp_path, rows=300, later=600)
+    assert (result.old.rows, result.old.requests) == (300, 300)
+    assert result.old.first == "2026-11-30T00:10:00Z"
+    for later, problem in (
+        (40_000, "no request of the old version is of the time of the new one"),
+        (1_000, "the old version has requests in 499 of the 1499 s of the new one"),
+    ):
+        result = verdict(old, tmp_path / str(later), later=later)
+        assert result.verdict == "hold"
+        assert {check.problem for check in result.checks} == {problem, ""}
+        assert statuses(result)["error_rate"] == "kept"
+
+
+def test_rows_of_an_earlier_version_are_refused(old, tmp_path):
+    """In one folder with those of the new version they would speak for it."""
+    folder = gate.log(tmp_path / "new", 20, seed=2)
+    gate.log(folder, 20, seed=3, artifact="b" * 64)
+    with pytest.raises(LogError, match="rows are of 2 artifacts: aaaaaaaaaaaa, bbbbbbbbbbbb"):
+        judge(read_logs([old]), read_logs([folder]), LIMITS, 0.05)
 
 
 def test_limits_are_those_of_options_and_budgets():

@@ -81,7 +81,8 @@ def unchanged(generator):
     category, score = gate.called(generator, rows)
     start = np.datetime64("2026-11-30T00:00:00", "us")
     logs = Logs(
-        where="logs", files={}, suite="pets", recipe="int8", artifacts=(),
+        where="logs", files={}, suite="pets", recipe="int8", artifacts=("a",),
+        artifact=np.zeros(rows, np.int64),
         time=start + np.arange(rows) * np.timedelta64(1, "s"),
         image=np.full(rows, ""), latency=np.ones(rows),
         requests=np.ones(rows, np.int64), errors=np.zeros(rows, np.int64),
@@ -128,6 +129,21 @@ def test_what_cannot_be_compared_is_said(tmp_path):
     assert result.notes == ("the artifact that answered is not the one that the gate measured",)
     assert all(one.rows == 0 and one.p == 1 for one in result.comparisons)
     assert "too few rows" in "\n".join(lines(result))
+
+
+@pytest.mark.parametrize("lost", ["scores", "statistics"])
+def test_rows_that_could_not_be_read_are_not_taken_for_unmoved(tmp_path, lost):
+    """They may be those that moved: images of another camera, or scores that are no numbers. Few
+    of them change nothing.
+    """
+    notes = {}
+    for share in (0.5, 0.001):
+        folder = tmp_path / str(share)
+        logs = read_logs([gate.log(folder, 600, lost={lost: share})])
+        notes[share] = compare(gate.record(), logs, 0.01).missing
+    (note,) = notes[0.5]
+    assert f"of 600 rows have no {lost}, which were not compared" in note
+    assert notes[0.001] == ()
 
 
 def test_a_record_without_statistics_is_compared_by_its_classes(tmp_path):

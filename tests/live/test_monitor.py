@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 import threading
@@ -112,6 +113,25 @@ def test_an_odd_image_or_result_is_counted_and_not_raised(tmp_path, stage, image
     assert gate.rows(tmp_path, "requests, latency > 0, brightness IS NULL, classes") == [
         (1, True, stage == "input", ["dog"] if stage == "input" else None)
     ]
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError, GeneratorExit, SystemExit])
+def test_a_request_that_was_cancelled_failed(tmp_path, error):
+    """A version whose callers give up on it is not one without errors. What ends the program says
+    nothing of the predictor.
+    """
+
+    def predict(_):
+        raise error
+
+    with Monitor(gate.record(), tmp_path, rows_per_second=ALL_ROWS) as monitor:
+        with pytest.raises(error):
+            monitor.wrap(predict)(IMAGE)
+        time.sleep(0.001)
+        with pytest.raises(error), monitor.request(IMAGE) as request:
+            request.result = predict(IMAGE)
+    written = gate.rows(tmp_path, "requests, errors, error") if any(tmp_path.iterdir()) else []
+    assert written == ([] if error is SystemExit else [(1, 1, error.__name__)] * 2)
 
 
 def test_a_folder_that_cannot_be_written_is_counted_and_memory_is_bounded(tmp_path):

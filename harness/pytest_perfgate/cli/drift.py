@@ -24,8 +24,8 @@ called moved is at most --alpha, over all comparisons and all runs on a growing 
 exit code: 0 nothing is proven to have moved
            1 an input or a class moved
            2 wrong usage
-           10 something could not be compared: too few rows, no statistics, no scores, or a file
-              cannot be used"""
+           10 something could not be compared: too few rows, more than 1 % of them without
+              statistics or scores, or a file cannot be used"""
 _MOST = 20  # comparisons without a difference that a terminal shows
 
 

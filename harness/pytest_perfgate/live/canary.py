@@ -23,6 +23,9 @@ from pytest_perfgate.stats.sequential import Bounds
 VERSION = 1
 """Of the JSON: one more where a field changes its meaning."""
 
+_TOGETHER = 0.5
+"""Share of the new version's time that the old one's requests span at least."""
+
 Status = Literal["kept", "broken", "open"]
 Decision = Literal["promote", "hold", "roll back"]
 
@@ -86,10 +89,12 @@ class Canary(Frozen):
 
 
 def judge(old: Logs, new: Logs, limits: Limits, alpha: float) -> Canary:
-    """The verdict. `alpha` is shared over all limits alike.
+    """The verdict. `alpha` is shared over all limits alike. Of the old version the requests in the
+    time of the new one count: by night both are faster.
 
     Raises:
-        LogError: the logs are of two suites, or have a file in common.
+        LogError: the logs are of two suites, have a file in common, or one is of several
+            artifacts.
         PerfgateError: alpha is not between 0 and 1.
     """
     if not 0 < alpha < 1:
@@ -110,6 +115,8 @@ def judge(old: Logs, new: Logs, limits: Limits, alpha: float) -> Canary:
             where=new.where,
             next_step="give the monitor of each version a folder of its own",
         )
+    for logs in (new, old := old.during(new)):
+        _refuse_several(logs)
     count = 2 + sum((one.ratio is not None) + (one.seconds is not None) for one in limits.latency)
     share = alpha / count
     checks = (
@@ -129,6 +136,30 @@ def judge(old: Logs, new: Logs, limits: Limits, alpha: float) -> Canary:
     )
 
 
+def _refuse_several(logs: Logs) -> None:
+    """Check that one version answered: requests of an earlier one say nothing of it."""
+    if len(logs.artifacts) > 1:
+        raise LogError(
+            f"the rows are of {len(logs.artifacts)} artifacts: "
+            + ", ".join(digest[:12] or "one without a name" for digest in logs.artifacts),
+            where=logs.where,
+            next_step="give the monitor of each version a folder of its own, and name the rows of "
+            "one",
+        )
+
+
+def _apart(old: Logs, new: Logs) -> str:
+    """Why the two versions cannot be compared; "" where they served at the same time."""
+    if not old.rows:
+        return "no request of the old version is of the time of the new one"
+    if old.seconds >= _TOGETHER * new.seconds:
+        return ""
+    return (
+        f"the old version has requests in {old.seconds:.0f} of the {new.seconds:.0f} s of the new "
+        "one"
+    )
+
+
 def held(problem: str, alpha: float) -> Canary:
     """The verdict while logs cannot be read."""
     return Canary(verdict="hold", reason=problem, alpha=alpha)
@@ -141,6 +172,14 @@ def _notes(old: Logs, new: Logs) -> Iterator[str]:
             f"both logs name the artifact {', '.join(same)}: it is the same model, and the "
             "versions can differ in their servers alone"
         )
+    for logs, name in ((old, "old"), (new, "new")):
+        if logs.scored.any() and logs.unread:
+            yield (
+                f"{logs.unread:,} answers of the {name} version have no scores that could be read: "
+                "each counts as a score of 0"
+            )
+    if not old.scored.any() and not new.scored.any():
+        yield "neither version has scores: nothing says what its answers are worth"
 
 
 def _decide(checks: tuple[Check, ...]) -> tuple[Decision, str]:
@@ -186,7 +225,9 @@ def _latency(old: Logs, new: Logs, limit: LatencyLimit, alpha: float) -> Iterato
     counts = len(before), len(after)
     if limit.ratio is not None:
         name = f"{limit.name}, new to old"
-        if not all(counts):
+        if problem := _apart(old, new):
+            yield Check(name=name, unit="ratio", limit=limit.ratio, problem=problem)
+        elif not all(counts):
             yield Check(
                 name=name,
                 unit="ratio",
@@ -228,10 +269,10 @@ def _scores(old: Logs, new: Logs, limit: float | None, alpha: float) -> Iterator
     if limit is None and not len(before) and not len(after):
         return  # results of such networks have no scores
     for logs, best in ((old, before), (new, after)):
-        problem = ""
-        if not len(best):
+        problem = _apart(old, new)
+        if not problem and not len(best):
             problem = f"no row of {logs.where} has scores"
-        elif not ((best >= 0) & (best <= 1)).all():
+        elif not problem and not ((best >= 0) & (best <= 1)).all():
             problem = f"scores in {logs.where} are not all from 0 to 1"
         if problem:
             yield Check(name=name, unit="score", limit=most, problem=problem)
@@ -242,13 +283,17 @@ def _scores(old: Logs, new: Logs, limit: float | None, alpha: float) -> Iterator
 
 
 def _best(logs: Logs) -> npt.NDArray[np.float64]:
-    """The best score of each row whose scores were read, 0 where it has no class, (K,)."""
+    """The best score of each answer, 0 where it has no class or could not be read, (K,); none where
+    no scores were read at all.
+    """
+    if not logs.scored.any():
+        return np.zeros(0)
     best = np.zeros(len(logs.time))
     rows, _, scores = logs.classes
     # Not np.maximum: a score below 0 is to be seen.
     best[rows] = -np.inf
     np.maximum.at(best, rows, scores)
-    return best[logs.scored]
+    return best[logs.answered]
 
 
 def _side(logs: Logs) -> Side:
@@ -259,6 +304,6 @@ def _side(logs: Logs) -> Side:
         rows=logs.rows,
         requests=int(logs.requests.sum()),
         errors=int(logs.errors.sum()),
-        first=logs.when(0),
-        last=logs.when(-1),
+        first=logs.when(0) if len(logs.time) else "",
+        last=logs.when(-1) if len(logs.time) else "",
     )

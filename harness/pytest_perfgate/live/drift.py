@@ -21,6 +21,9 @@ VERSION = 1
 EXAMPLES = 5
 """Rows that are named of each comparison that moved."""
 
+_FEW = 0.01
+"""Share of the rows that may be left out: they move a distribution by no more."""
+
 Kind = Literal["input", "share", "score"]
 
 
@@ -154,7 +157,10 @@ class _Comparing:
                 "input", name, stored, sketch.count, sketch.resolution, places, live[places]
             )
         if self.record.inputs:
-            self._too_few(int(np.isfinite(self.logs.inputs["brightness"]).sum()), "statistics")
+            known = np.isfinite(self.logs.inputs["brightness"])
+            self._too_few(int(known.sum()), "statistics")
+            sampled = np.isfinite(self.logs.latency)
+            self._left_out(int((sampled & ~known).sum()), int(sampled.sum()), "statistics")
 
     def classes(self) -> Iterator[Moved]:
         """Two comparisons for each class, and for all that the record does not know."""
@@ -166,6 +172,7 @@ class _Comparing:
         names = np.where(np.isin(names, self.record.classes), names, OTHER)
         scored = np.flatnonzero(self.logs.scored)
         self._too_few(len(scored), "scores")
+        self._left_out(self.logs.unread, int(self.logs.answered.sum()), "scores")
         for name in (*self.record.classes, OTHER):
             chosen = (names == name) & (scores >= self.least)
             places, best = _best(rows[chosen], scores[chosen])
@@ -178,6 +185,14 @@ class _Comparing:
         if rows < LOOKS.first:
             self.missing.append(
                 f"{rows} rows have {what}, and a comparison takes {LOOKS.first} or more"
+            )
+
+    def _left_out(self, lacking: int, rows: int, what: str) -> None:
+        """Rows without something may be those that are unlike the others."""
+        if lacking > _FEW * rows:
+            self.missing.append(
+                f"{lacking:,} of {rows:,} rows have no {what}, which were not compared: look at "
+                "perfgate_live_monitor_errors"
             )
 
     def _numbers(

@@ -37,6 +37,7 @@ class Logs:
         files: the files that were read, by device and inode: a file has many paths, and links.
         suite, recipe: of all rows.
         artifacts: digests of the artifacts that answered.
+        artifact: which of them answered, (N,).
         time: of the end of each request, UTC, datetime64 (N,).
         image: its name, "" for none, (N,).
         latency: seconds (N,); NaN in a row that only counts.
@@ -52,6 +53,7 @@ class Logs:
     suite: str
     recipe: str
     artifacts: tuple[str, ...]
+    artifact: npt.NDArray[np.int64]
     time: npt.NDArray[Any]
     image: npt.NDArray[Any]
     latency: Floats
@@ -73,9 +75,51 @@ class Logs:
         return int(np.isfinite(self.latency).sum())
 
     @cached_property
+    def answered(self) -> npt.NDArray[np.bool_]:
+        """Whether a row is of a sampled request that did not fail, (N,)."""
+        answered: npt.NDArray[np.bool_] = np.isfinite(self.latency) & ~self.failed
+        return answered
+
+    @property
     def served(self) -> Floats:
         """Latency of sampled requests that did not fail, seconds (K,)."""
-        return self.latency[np.isfinite(self.latency) & ~self.failed]
+        return self.latency[self.answered]
+
+    @property
+    def unread(self) -> int:
+        """Rows of requests that were answered, and whose scores could not be read."""
+        return int((self.answered & ~self.scored).sum())
+
+    def during(self, other: Logs) -> Logs:
+        """The rows from the time of another log, from its first row to its last; perhaps none."""
+        part = slice(
+            int(np.searchsorted(self.time, other.time[0], side="left")),
+            int(np.searchsorted(self.time, other.time[-1], side="right")),
+        )
+        rows, names, scores = self.classes
+        inside = (rows >= part.start) & (rows < part.stop)
+        present = np.unique(self.artifact[part])
+        return replace(
+            self,
+            artifacts=tuple(self.artifacts[one] for one in present),
+            artifact=np.searchsorted(present, self.artifact[part]),
+            time=self.time[part],
+            image=self.image[part],
+            latency=self.latency[part],
+            requests=self.requests[part],
+            errors=self.errors[part],
+            failed=self.failed[part],
+            scored=self.scored[part],
+            inputs={name: values[part] for name, values in self.inputs.items()},
+            classes=(rows[inside] - part.start, names[inside], scores[inside]),
+        )
+
+    @property
+    def seconds(self) -> float:
+        """From the first row to the last; 0 of none."""
+        if not len(self.time):
+            return 0.0
+        return float((self.time[-1] - self.time[0]) / np.timedelta64(1, "s"))
 
     def thinned(self, apart: float) -> Logs:
         """The same with rows that lie at least so many seconds apart; the others only count their
@@ -223,22 +267,28 @@ def _read(
             next_step="name the files of a shorter time",
         )
     inputs = ", ".join(f'"{name}"' for name in NAMES)
+    artifacts = [
+        digest
+        for (digest,) in engine.execute("SELECT DISTINCT artifact FROM log ORDER BY ALL").fetchall()
+    ]
     table = engine.execute(
         f"SELECT time, coalesce(image, '') AS image, latency, requests, errors, "  # noqa: S608 - names of columns
+        f"list_position(?, artifact) - 1 AS artifact, "
         f"error IS NOT NULL AS failed, classes IS NOT NULL AS scored, {inputs} "
-        f"FROM log ORDER BY place"
+        f"FROM log ORDER BY place",
+        [artifacts],
     ).fetchnumpy()
     classes = engine.execute(
         "SELECT place, unnest(classes) AS name, unnest(scores) AS score FROM log "
         "WHERE len(classes) > 0 ORDER BY place"
     ).fetchnumpy()
-    artifacts = engine.execute("SELECT DISTINCT artifact FROM log ORDER BY ALL").fetchall()
     return Logs(
         where=where,
         files=files,
         suite=suite,
         recipe=recipe,
-        artifacts=tuple(digest for (digest,) in artifacts),
+        artifacts=tuple(artifacts),
+        artifact=np.asarray(table["artifact"]).astype(np.int64),
         time=np.asarray(table["time"]),
         image=np.asarray(table["image"]),
         latency=_floats(table["latency"]),

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
 _clock = time.perf_counter
+_OF_THE_PROGRAM = (KeyboardInterrupt, SystemExit)
+"""These end the program, and say nothing of the predictor. A request that was cancelled, by asyncio
+or by closing a generator, has no answer: it failed."""
 
 
 class Monitor:
@@ -121,8 +124,9 @@ class Monitor:
             start = _clock()
             try:
                 result = predictor(*args, **kwargs)
-            except Exception as error:
-                self._end(sample, _clock() - start, None, error)
+            except BaseException as error:
+                if not isinstance(error, _OF_THE_PROGRAM):
+                    self._end(sample, _clock() - start, None, error)
                 raise
             self._end(sample, _clock() - start, result, None)
             return result
@@ -251,6 +255,5 @@ class Request:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        # What is no Exception ends the program, and says nothing of the predictor.
-        if error is None or isinstance(error, Exception):
+        if not isinstance(error, _OF_THE_PROGRAM):
             self._monitor._end(self._sample, _clock() - self._start, self.result, error)
