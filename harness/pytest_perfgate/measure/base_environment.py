@@ -25,6 +25,7 @@ from pytest_perfgate.errors import PerfgateError
 from pytest_perfgate.files import digest_of
 from pytest_perfgate.machine.cache_folders import keep_out_of_git
 from pytest_perfgate.machine.held_folders import held_folder
+from pytest_perfgate.measure.requirement_files import contents
 
 OPTION = "--perf-base-env"
 _FORMS = (
@@ -81,16 +82,18 @@ def base_environment(
     Raises:
         PerfgateError: it is none of these, it does not resolve, or it lacks pytest-perfgate.
     """
-    file = root / spec
+    file, where = root / spec, f"{OPTION} {spec}"
     if file.is_file() and not _is_program(str(file)):
-        requirements = file.read_text(encoding="utf-8", errors="replace")
-        python = _made(spec, ["-r", str(file)], requirements, cache, show)
+        lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+        rests_on = [*lines, *contents(lines, file.parent, root, where)]
+        python = _made(spec, ["-r", str(file.resolve())], rests_on, root, cache, show)
     elif (program := shutil.which(spec)) is not None:
         python = program
         _check_interpreter(spec, program)
     else:
         words = _requirements(spec)
-        python = _made(spec, words, "\n".join(words), cache, show)
+        rests_on = [*words, *contents(words, root, root, where)]
+        python = _made(spec, words, rests_on, root, cache, show)
     return BaseEnvironment(python, _differences(_packages(spec, python), _packages(spec, "")))
 
 
@@ -131,9 +134,15 @@ def _check_interpreter(spec: str, program: str) -> None:
 
 
 def _made(
-    spec: str, arguments: list[str], text: str, cache: Path, show: Callable[[str], None]
+    spec: str,
+    arguments: list[str],
+    rests_on: list[str],
+    root: Path,
+    cache: Path,
+    show: Callable[[str], None],
 ) -> str:
     """The interpreter of an environment with these requirements."""
+    text = "\n".join(rests_on)
     parent = cache.resolve() / "environments"
     installed = sorted(f"{one.name}=={one.version}" for one in distributions() if one.name)
     key = digest_of([text, sys.version, sysconfig.get_path("purelib"), installed])[:16]
@@ -147,13 +156,13 @@ def _made(
             shutil.rmtree(folder, ignore_errors=True)
             # In a folder of its own until it is whole: what a killed session left is swept.
             with held_folder(parent, "new") as fresh:
-                _make(spec, arguments, fresh / "env")
+                _make(spec, arguments, root, fresh / "env")
                 (fresh / "env" / _DONE).write_text(json.dumps({"requirements": text}))
                 (fresh / "env").replace(folder)
     return str(folder / "bin" / "python")
 
 
-def _make(spec: str, arguments: list[str], folder: Path) -> None:
+def _make(spec: str, arguments: list[str], root: Path, folder: Path) -> None:
     """A virtual environment that shows this one's packages behind its own."""
     venv.EnvBuilder(symlinks=True, with_pip=False).create(folder)
     python = folder / "bin" / "python"
@@ -168,6 +177,7 @@ def _make(spec: str, arguments: list[str], folder: Path) -> None:
             *(sys.executable, "-m", "pip", "--python", str(python), "install"),
             *("--disable-pip-version-check", "--no-input", "--quiet", *arguments),
         ],
+        cwd=root,
         capture_output=True,
         text=True,
         errors="replace",
