@@ -87,6 +87,25 @@ def test_a_part_that_did_not_run_is_named() -> None:
     assert text == "2 of 3 selected budgets did not run: r1-map, r2-map"
 
 
+def test_what_a_hook_took_out_without_a_word_is_named() -> None:
+    """A test that was collected and neither selected nor deselected has vanished; over pytest-xdist
+    too. One that was deselected, or runs, has not.
+    """
+    hooked = tally(Status.PASS)
+    hooked.collect(["t0", "a", "b"])
+    hooked.deselect(["a"])
+    whole = Tally()
+    whole.merge(hooked.dump())
+    (error,) = whole.absences()
+    assert error.problem == (
+        "1 of 3 collected tests of budgets were taken out of the run without a word: b"
+    )
+    assert "pytest_deselected" in error.next_step
+    none = Tally()
+    none.collect(["a", "b"])
+    assert "2 tests of suites taken out of the run by a hook" in problems(none)[0]
+
+
 def test_errors_are_red_by_themselves() -> None:
     """No second message for a session in which everything is ERROR."""
     assert problems(tally(Status.ERROR)) == []
@@ -225,6 +244,15 @@ def test_a_session_without_a_budget_is_red_when_strict(
         result = project.run(*arguments, *strict)
         said(result, "no budget was measured", cause)
         assert result.ret == (NOT_PROVEN if strict else 0)
+
+
+def test_budgets_that_a_hook_takes_out_are_not_absent(project: Project) -> None:
+    """A conftest that removes tests without telling pytest leaves a strict session red."""
+    hook = "def pytest_collection_modifyitems(items):\n    del items[:]\n"
+    (project.root / "conftest.py").write_text(hook)
+    result = project.run("--perf-strict")
+    said(result, "no budget was measured: 6 tests of suites taken out of the run by a hook")
+    assert result.ret == NOT_PROVEN
 
 
 def test_under_xdist_too(project: Project) -> None:

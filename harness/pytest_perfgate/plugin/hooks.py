@@ -109,6 +109,7 @@ class PerfHooks:
         self, config: pytest.Config, items: list[pytest.Item]
     ) -> Generator[None, None, None]:
         """The error of a suite file stays whatever `-k` selects: none of its recipes has a name."""
+        self._tally.collect(item.nodeid for item in items if _case(item))
         keyword = config.option.keyword
         unread = [item for item in items if (case := _case(item)) and not case.recipe]
         if not keyword or not unread:

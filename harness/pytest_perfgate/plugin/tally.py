@@ -51,6 +51,7 @@ class Tally:
 
     def __init__(self) -> None:
         self._selected: dict[str, _Budget] = {}
+        self._collected: set[str] = set()
         self._deselected: set[str] = set()
         self._required: dict[str, list[str]] = {}
         self._suites: set[str] = set()
@@ -63,6 +64,10 @@ class Tally:
     def test(self, suite: str) -> None:
         """A suite file whose test was collected, or could not be imported, which is said."""
         self._tested.add(suite)
+
+    def collect(self, tests: Iterable[str]) -> None:
+        """Tests of budgets that were collected, before anything is taken out."""
+        self._collected.update(tests)
 
     def select(self, test: str, name: str, suite: str, covers: Iterable[str]) -> None:
         """A budget whose test will run."""
@@ -88,6 +93,7 @@ class Tally:
         return json.dumps(
             {
                 "selected": selected,
+                "collected": sorted(self._collected),
                 "deselected": sorted(self._deselected),
                 "required": self._required,
                 "suites": sorted(self._suites),
@@ -98,6 +104,7 @@ class Tally:
     def merge(self, text: str) -> None:
         """Adds the tally of a worker, which has collected everything and run a part."""
         data = json.loads(text)
+        self._collected.update(data["collected"])
         self._deselected.update(data["deselected"])
         self._required |= data["required"]
         self._suites.update(data["suites"])
@@ -116,16 +123,30 @@ class Tally:
             if any(budget.status == Status.ERROR for budget in budgets):
                 return ()  # red already
             return (PerfgateError(f"no budget was measured: {self._why_none(budgets)}"),)
-        absent = [budget.name for budget in budgets if not budget.status]
-        if not absent:
-            return ()
-        return (
-            PerfgateError(
-                f"{len(absent)} of {count_of(len(budgets), 'selected budget')} did not run: "
-                f"{_some(absent)}",
-                next_step="take out the mark or the plugin that skips their tests",
-            ),
-        )
+        problems = []
+        if absent := [budget.name for budget in budgets if not budget.status]:
+            problems.append(
+                PerfgateError(
+                    f"{len(absent)} of {count_of(len(budgets), 'selected budget')} did not run: "
+                    f"{_some(absent)}",
+                    next_step="take out the mark or the plugin that skips their tests",
+                )
+            )
+        if removed := self._removed:
+            problems.append(
+                PerfgateError(
+                    f"{len(removed)} of {count_of(len(self._collected), 'collected test')} of "
+                    f"budgets were taken out of the run without a word: {_some(removed)}",
+                    next_step="in the hook pytest_collection_modifyitems that takes them out, call "
+                    "config.hook.pytest_deselected(items=[...]), or leave them in",
+                )
+            )
+        return tuple(problems)
+
+    @property
+    def _removed(self) -> list[str]:
+        """Collected tests that are neither selected nor said to be deselected."""
+        return sorted(self._collected - self._selected.keys() - self._deselected)
 
     def without_test(self) -> list[PerfgateError]:
         """Suite files below the collected paths that no collected test measures, selected or not: a
@@ -144,6 +165,11 @@ class Tally:
     def _why_none(self, budgets: Sequence[_Budget]) -> str:
         if not budgets and self._deselected:
             return f"{count_of(len(self._deselected), 'test')} of suites deselected (-k, -m)"
+        if not budgets and self._removed:
+            return (
+                f"{count_of(len(self._removed), 'test')} of suites taken out of the run by a hook "
+                "pytest_collection_modifyitems"
+            )
         if not budgets:
             return (
                 "no test of a suite was collected. A suite is a folder with recipes.toml and a "
