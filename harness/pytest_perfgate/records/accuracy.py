@@ -132,6 +132,9 @@ class Matches(Frozen):
         )
 
 
+_NONE_REACHES_IT = "no prediction has at least the score of `operating_point`"
+
+
 class Ratio(Frozen):
     """A ratio of sums over images: float64 (images,) each."""
 
@@ -314,7 +317,8 @@ class Accuracy(Frozen):
         self, sums: Mapping[str, tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]]
     ) -> Accuracy:
         """The same with further scores: numerator and denominator per image (images,) of each; 0
-        where nothing is below.
+        where nothing is below. Scores that had the same reason to be missing, and still are, have
+        no prediction to be taken from.
         """
         values, ratios = dict(self.values), dict(self.ratios)
         for name, (numerator, denominator) in sums.items():
@@ -323,7 +327,12 @@ class Accuracy(Frozen):
             ratios[name] = Ratio(
                 numerator=Packed.of(in_steps(numerator)), denominator=Packed.of(denominator)
             )
-        unmeasured = {name: why for name, why in self.unmeasured.items() if name not in sums}
+        gone = {self.unmeasured[name] for name in sums if name in self.unmeasured}
+        unmeasured = {
+            name: _NONE_REACHES_IT if why in gone else why
+            for name, why in self.unmeasured.items()
+            if name not in sums
+        }
         return self.model_copy(
             update={"values": values, "ratios": ratios, "unmeasured": unmeasured}
         )

@@ -340,3 +340,17 @@ def test_a_function_must_return_detection_data(tmp_path: Path) -> None:
 
     with pytest.raises(DataError, match="returned list"):
         Detection().load(wrong, tmp_path, tmp_path)
+
+
+def test_scores_without_a_detection_at_the_operating_point_say_so() -> None:
+    """A point is declared and nothing reaches its score: precision and recall are 0, and the mean
+    score is not measured for that reason, not for want of a point.
+    """
+    data, predictions = scene(3)
+    task = Detection()
+    clean = task.evaluate(data, predictions)
+    wanted = task.Output(operating_point={"score": 1.0})
+    scored = clean.with_ratios(task.score_at(data, predictions, wanted))
+    assert (scored.values["precision"], scored.values["recall"]) == (0, 0)
+    assert scored.unmeasured["confidence"].startswith("no prediction has at least the score")
+    assert "no operating point is declared" in clean.unmeasured["confidence"]
