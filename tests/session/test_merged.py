@@ -11,6 +11,7 @@ from pytest_perfgate.errors import ReportError
 from pytest_perfgate.plugin import options
 from pytest_perfgate.records.session import SessionRecord
 from pytest_perfgate.records.verdict import Earlier, Status
+from pytest_perfgate.report.answer import answer
 from pytest_perfgate.report.session_files import read
 from pytest_perfgate.session import merged
 
@@ -168,3 +169,14 @@ def test_the_command_writes_a_page_and_misses_what_is_expected(
     errors = capsys.readouterr().err
     assert "no part has the suite 'text'" in errors
     assert "a.json is named 2 times and counts once" in errors
+    newest = max(Path("reports").glob("2*.json"), key=lambda file: file.stat().st_mtime_ns)
+    assert "no part has the suite 'text'" in answer(read(newest))
+
+
+def test_what_one_part_may_skip_no_other_may_when_merged_again() -> None:
+    """A merged session is a part like any other."""
+    free = part("digits", Status.SKIPPED, settings={"strict": True, "allow_skip": ["*"]})
+    held = part("text", Status.SKIPPED, settings={"strict": True})
+    assert merged.exit_code((free, held), 0) == merged.NOT_PROVEN
+    whole = merged.merge({A: free, B: held}, "merge")
+    assert merged.exit_code((whole, part("more", Status.PASS)), 0) == merged.NOT_PROVEN

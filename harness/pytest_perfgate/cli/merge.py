@@ -58,7 +58,10 @@ def _merge(arguments: argparse.Namespace) -> int:
     session = merge(parts, "pytest-perfgate merge " + " ".join(map(str, parts)))
     problems = absent(session, arguments.expect)
     session = session.model_copy(
-        update={"id": publish.claimed(arguments.reports, datetime.fromisoformat(session.started))}
+        update={
+            "id": publish.claimed(arguments.reports, datetime.fromisoformat(session.started)),
+            "absent": tuple(map(str, problems)),
+        }
     )
     try:
         page = publish.write(session, arguments.reports)

@@ -18,7 +18,9 @@ _LONGEST = 600
 
 
 def lines(session: SessionRecord, report: str) -> list[str]:
-    """A line for each cause of FAIL and ERROR, the worst first; `report` is the page's path."""
+    """A line for each cause of FAIL and ERROR, the worst first, and for what was not measured;
+    `report` is the page's path.
+    """
     broken = [
         (suite, verdict)
         for suite in session.suites
@@ -27,16 +29,19 @@ def lines(session: SessionRecord, report: str) -> list[str]:
     ]
     broken.sort(key=lambda pair: pair[1].status.rank)
     causes = needs_attention(broken)
-    shown = causes if len(causes) <= MOST else causes[: MOST - 1]
-    result = []
+    every = len(causes) + len(session.absent)
+    room = MOST if every <= MOST else MOST - 1
+    absent = session.absent[:room]
+    shown = causes[: room - len(absent)]
+    result = [_line("", "ERROR not measured", text) for text in absent]
     for suite, verdict, count in shown:
         title = f"{verdict.status.value} {suite.name}: {needing(suite, verdict, count)}"
         parts = [verdict.reason, *verdict.slower[:1]]
         if verdict.next_step:
             parts.append(f"next: {verdict.next_step}")
         result.append(_line(f"{suite.folder}/recipes.toml", title, "\n".join(parts)))
-    if len(causes) > len(shown):
-        left = len(causes) - len(shown)
+    left = every - len(result)
+    if left:
         result.append(_line("", f"{left} more causes", f"all of them are in the report {report}"))
     return result
 

@@ -11,7 +11,34 @@ from pytest_perfgate.units import count_of
 
 
 def answer(session: SessionRecord) -> str:
-    """How many budgets were measured, which no count of passes says, and may this be merged?"""
+    """How many budgets were measured, which no count of passes says, and may this be merged? Last
+    what turned the session red though no verdict says so.
+    """
+    return f"{_of_verdicts(session)}{_absent(session)}"
+
+
+def worst(session: SessionRecord) -> Status | None:
+    """The worst verdict; ERROR where something has no verdict that was to be measured. None:
+    nothing was judged.
+    """
+    verdicts = [verdict.status for suite in session.suites for verdict in suite.verdicts]
+    verdicts += [Status.ERROR] * bool(session.absent)
+    return min(verdicts, key=lambda status: status.rank, default=None)
+
+
+def _absent(session: SessionRecord) -> str:
+    if not session.absent:
+        return ""
+    more = f", and {len(session.absent) - 1} more" if len(session.absent) > 1 else ""
+    return f" Not all was measured: {first_line(session.absent[0])}{more}."
+
+
+def first_line(text: str) -> str:
+    """What is wrong, without what is valid and the next step."""
+    return text.partition("\n")[0].rstrip(".")
+
+
+def _of_verdicts(session: SessionRecord) -> str:
     verdicts = [verdict for suite in session.suites for verdict in suite.verdicts]
     if not verdicts:
         return _merge(session)

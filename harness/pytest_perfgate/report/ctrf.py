@@ -17,7 +17,7 @@ from pytest_perfgate.errors import ReportError
 from pytest_perfgate.files import put, writing
 from pytest_perfgate.records.session import SessionRecord, SuiteRecord
 from pytest_perfgate.records.verdict import Status, Verdict
-from pytest_perfgate.report.answer import answer
+from pytest_perfgate.report.answer import answer, first_line
 
 _STATUS = {
     Status.PASS: "passed",
@@ -47,8 +47,11 @@ def write(file: Path, session: SessionRecord, report: str) -> None:
 
 
 def render(session: SessionRecord, report: str) -> dict[str, Any]:
-    """The document. Budgets of a suite are measured together, so none has a duration of its own."""
+    """The document. Budgets of a suite are measured together, so none has a duration of its own.
+    What was to be measured and has no budget is a test that failed.
+    """
     tests = [_test(suite, verdict) for suite in session.suites for verdict in suite.verdicts]
+    tests += map(_absent, session.absent)
     counts = Counter(test["status"] for test in tests)
     start = round(datetime.fromisoformat(session.started).timestamp() * 1000)
     duration = round(session.seconds * 1000)
@@ -76,6 +79,18 @@ def render(session: SessionRecord, report: str) -> dict[str, Any]:
                 "extra": {"machine": session.machine.id, "report": report},
             },
         },
+    }
+
+
+def _absent(text: str) -> dict[str, Any]:
+    name = f"not measured: {first_line(text)}"
+    return {
+        "id": str(uuid.uuid5(_SPACE, name)),
+        "name": name,
+        "status": "failed",
+        "rawStatus": Status.ERROR.value,
+        "duration": 0,
+        "message": text,
     }
 
 

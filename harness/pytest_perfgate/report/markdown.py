@@ -52,18 +52,18 @@ def render(
     `picture` is the address or path of the session's picture. The text has at most `limit` bytes of
     UTF-8; what does not fit is counted and left to the page.
     """
-    from pytest_perfgate.report.answer import answer
+    from pytest_perfgate.report.answer import answer, worst
 
     verdicts = [(suite, verdict) for suite in session.suites for verdict in suite.verdicts]
     verdicts.sort(key=lambda pair: pair[1].status.rank)
-    worst = verdicts[0][1].status.value if verdicts else "nothing judged"
+    judged = worst(session)
     by_status = Counter(verdict.status for _, verdict in verdicts)
     counts = ", ".join(
         f"{by_status[status]} {status.value}" for status in Status if by_status[status]
     )
     commit = f"commit {code(session.commit[:10])}" if session.commit else "no commit"
     head = [
-        f"### perfgate: {worst}",
+        f"### perfgate: {judged.value if judged else 'nothing judged'}",
         f"**{escape(answer(session))}**",
         f"verdicts: {counts or 'none'}",
         *([escape(session.changed)] if session.changed else []),
@@ -75,6 +75,7 @@ def render(
     if picture:
         head.append(f"![Budgets and operators]({quote(picture, safe=_ADDRESS)})")
     page.add("\n\n".join(head))
+    page.add_while(f"- **{Status.ERROR.value}** {escape(text)}" for text in session.absent)
     needs = needs_attention(verdicts)
     fit = page.add_while(_need(*need) for need in needs)
     left = sum(alike for _, _, alike in needs[fit:])

@@ -98,6 +98,12 @@ def _session(session: SessionRecord) -> Iterable[_Family]:
         "1 when the session ran to its end, 0 when it was interrupted.",
         [({}, int(session.complete))],
     )
+    yield _Family(
+        "perfgate_session_absent",
+        "",
+        "What turned the session red though no verdict says so: number of causes.",
+        [({}, len(session.absent))],
+    )
     counted = Counter(verdict.status for suite in session.suites for verdict in suite.verdicts)
     yield _Family(
         "perfgate_verdicts",

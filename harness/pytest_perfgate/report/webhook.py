@@ -29,7 +29,7 @@ from pytest_perfgate.errors import ReportError
 from pytest_perfgate.frozen import Frozen
 from pytest_perfgate.records.session import SessionRecord, SuiteRecord
 from pytest_perfgate.records.verdict import Status, Verdict
-from pytest_perfgate.report.answer import answer
+from pytest_perfgate.report.answer import answer, worst
 from pytest_perfgate.report.text import needs_attention
 
 SECRET = "PERFGATE_WEBHOOK_SECRET"  # noqa: S105 - the variable's name
@@ -83,7 +83,9 @@ class Budget(Frozen):
 
 
 class Data(Frozen):
-    """One session. `left_out` causes have no place in `budgets`, which has the worst first."""
+    """One session. `left_out` causes have no place in `budgets`, which has the worst first. `worst`
+    is ERROR, too, where something was not measured and so has no budget here: `answer` names it.
+    """
 
     session: str
     commit: str
@@ -123,7 +125,7 @@ def payload(session: SessionRecord, report: str) -> Payload:
             seconds=session.seconds,
             complete=session.complete,
             answer=answer(session),
-            worst=verdicts[0][1].status if verdicts else None,
+            worst=worst(session),
             counts=dict(Counter(verdict.status for _, verdict in verdicts)),
             report=report,
             budgets=tuple(_budget(*cause) for cause in causes[:_MOST]),
