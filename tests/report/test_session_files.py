@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -89,13 +90,23 @@ def test_a_limited_address_space_is_named(tmp_path: Path) -> None:
     assert read(file) == sessions.session()
 
 
-def test_two_sessions_of_one_second_have_names_of_their_own(tmp_path: Path) -> None:
-    """The second takes another; a name that was never used is free again."""
+def test_two_sessions_of_one_second_have_names_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Named after the second, in folders of their own too: they may share a history. A name that is
+    taken is drawn again, and one that was never used is free again.
+    """
     started = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)
+    names = {claimed(folder, started) for folder in (tmp_path / "a", tmp_path / "b", None)}
+    assert len(names) == 3
+    assert all(re.fullmatch("20261129-120000-[0-9a-f]{6}", name) for name in names)
+    drawn = iter(["aaaaaa", "aaaaaa", "bbbbbb", "bbbbbb"])
+    monkeypatch.setattr("secrets.token_hex", lambda _: next(drawn))
     first, second = claimed(tmp_path, started), claimed(tmp_path, started)
-    assert [first, second] == ["20261129-120000", "20261129-120000_2"]
+    assert [first, second] == ["20261129-120000-aaaaaa", "20261129-120000-bbbbbb"]
     release(tmp_path, second)
     assert claimed(tmp_path, started) == second
+    monkeypatch.undo()
     stored = store(sessions.session().model_copy(update={"id": first}), tmp_path)
     release(tmp_path, first)
     assert stored.exists()

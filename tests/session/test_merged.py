@@ -127,6 +127,22 @@ def test_its_exit_code_is_that_of_one_session(
     assert merged.exit_code([green, part("text", *statuses, settings=settings)], problems) == code
 
 
+def test_a_joined_session_keeps_the_rules_of_its_runs() -> None:
+    """Joined again, a skip that one run allowed excuses none of another; what it allowed is still
+    allowed.
+    """
+    green = part("digits", Status.PASS, Status.SKIPPED, settings=ALLOWED)
+    skipped = part("text", Status.PASS, Status.SKIPPED, settings=STRICT)
+    once = merged.merge({A: green, B: skipped}, "merge")
+    assert merged.exit_code([once], 0) == merged.NOT_PROVEN
+    fine = merged.merge({A: green, B: part("text", Status.PASS, settings=STRICT)}, "merge")
+    again = merged.merge({A: fine, B: part("pose", Status.PASS)}, "merge")
+    assert merged.exit_code([again], 0) == 0
+    assert "allow_skip" not in again.settings
+    unknown = again.model_copy(update={"suites": (*again.suites, *part("x", Status.ERROR).suites)})
+    assert merged.exit_code([unknown], 0) == merged.NOT_PROVEN
+
+
 @pytest.mark.parametrize(
     ("earlier", "settings", "code"),
     [

@@ -2,7 +2,7 @@
 
     from pytest_perfgate import live
 
-    record = live.read_record("reports/20261130-121847.json", "int8")
+    record = live.read_record("reports/20261130-121847-3fa91c.json", "int8")
     with live.Monitor(record, "logs") as monitor:
         predict = monitor.wrap(predict)
         predict(image)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import resource
+import secrets
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -25,26 +26,29 @@ DRAWING_MEMORY = 4 * 2**30
 """Bytes that a drawing process may write to: the page of 1,000 recipes takes a quarter of them."""
 
 _TRIES = 100
+_DRAWN = 3  # bytes of a name
 _LAST_OUTPUT = 2_000  # characters
 
 
 def claimed(folder: Path | None, started: datetime) -> str:
     """A session's id that no other session of the folder has, named after its start in UTC; without
-    a folder, only the name.
+    a folder, only the name. The digits behind it are drawn: runners of one kind that start in the
+    same second, each with a folder of its own, add to one history.
 
     An empty `<id>.json` holds the name until `store` writes the session; `release` gives up a name
     that was never used. Where the folder cannot be written, the name is not held: `store` reports
     the reason.
     """
-    name = started.astimezone(UTC).strftime("%Y%m%d-%H%M%S")
+    second = started.astimezone(UTC).strftime("%Y%m%d-%H%M%S")
+    name = f"{second}-{secrets.token_hex(_DRAWN)}"
     if folder is None:
         return name
     with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
-        for number in range(1, _TRIES):
-            candidate = name if number == 1 else f"{name}_{number}"
-            with contextlib.suppress(FileExistsError), (folder / f"{candidate}.json").open("x"):
-                return candidate
+        for _ in range(_TRIES):
+            with contextlib.suppress(FileExistsError), (folder / f"{name}.json").open("x"):
+                return name
+            name = f"{second}-{secrets.token_hex(_DRAWN)}"
     return name
 
 

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 from pytest_perfgate.errors import PerfgateError, ReportError
 from pytest_perfgate.machine.fingerprint import differences
@@ -16,6 +17,8 @@ BROKEN, NOT_PROVEN = 1, 10
 """Exit codes, as those of `pytest --perf`."""
 
 _STRICT = {Status.INCONCLUSIVE, Status.NO_BASELINE}
+_ALLOWED = "allow_skip"
+_RULES = "rules"  # of a joined session: those of each run that it was joined from
 
 
 def merge(parts: Mapping[Path, SessionRecord], command: str) -> SessionRecord:
@@ -54,7 +57,7 @@ def merge(parts: Mapping[Path, SessionRecord], command: str) -> SessionRecord:
             "absent": tuple(dict.fromkeys(text for part in every for text in part.absent)),
             "notes": tuple(dict.fromkeys(text for part in every for text in part.notes)),
             "settings": {
-                **first.settings,
+                **{name: value for name, value in first.settings.items() if name != _ALLOWED},
                 "alpha": sum(float(part.settings.get("alpha", 0)) for part in every),
                 "limits": sum(int(part.settings.get("limits", 0)) for part in every),
                 "seconds": max(float(part.settings.get("seconds", 0)) for part in every),
@@ -64,6 +67,7 @@ def merge(parts: Mapping[Path, SessionRecord], command: str) -> SessionRecord:
                 ),
                 "strict": any(part.settings.get("strict") for part in every),
                 "merged": [part.id for part in every],
+                _RULES: [_rules(run) for part in every for run in _runs(part)],
             },
             "suites": tuple(_noted(suite, first, part) for part in every for suite in part.suites),
         }
@@ -94,10 +98,35 @@ def exit_code(parts: Iterable[SessionRecord], problems: int) -> int:
     """The worst exit code of `pytest --perf` with the verdicts of each part, by its own settings;
     `problems` counts absences.
     """
-    codes = {_exit_code(part) for part in parts}
+    codes = {_exit_code(run) for part in parts for run in _runs(part)}
     if BROKEN in codes:
         return BROKEN
     return NOT_PROVEN if NOT_PROVEN in codes or problems else 0
+
+
+def _rules(part: SessionRecord) -> dict[str, Any]:
+    """What decides a part's exit code besides its verdicts, and the suites that it is for."""
+    return {
+        "suites": [suite.name for suite in part.suites],
+        "strict": bool(part.settings.get("strict")),
+        _ALLOWED: list(part.settings.get(_ALLOWED, [])),
+    }
+
+
+def _runs(session: SessionRecord) -> list[SessionRecord]:
+    """The runs of pytest that a session was joined from, with their suites and rules; what no rules
+    are kept for goes by the session's own, as does all of a session that was not joined.
+    """
+    left = {suite.name: suite for suite in session.suites}
+    runs = []
+    rules = session.settings.get(_RULES)
+    for one in rules if isinstance(rules, list) else []:
+        if isinstance(one, dict) and isinstance(names := one.get("suites"), list):
+            suites = tuple(left.pop(name) for name in names if name in left)
+            runs.append(session.model_copy(update={"suites": suites, "settings": one}))
+    if left or not runs:
+        runs.append(session.model_copy(update={"suites": tuple(left.values())}))
+    return runs
 
 
 def _exit_code(part: SessionRecord) -> int:
@@ -106,7 +135,7 @@ def _exit_code(part: SessionRecord) -> int:
     statuses = {verdict.status for verdict in verdicts}
     if Status.FAIL in statuses:
         return BROKEN
-    allowed = part.settings.get("allow_skip", [])
+    allowed = part.settings.get(_ALLOWED, [])
     skipped = any(
         verdict.status is Status.SKIPPED
         and not any(
