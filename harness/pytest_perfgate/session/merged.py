@@ -61,10 +61,6 @@ def merge(parts: Mapping[Path, SessionRecord], command: str) -> SessionRecord:
                 "alpha": sum(float(part.settings.get("alpha", 0)) for part in every),
                 "limits": sum(int(part.settings.get("limits", 0)) for part in every),
                 "seconds": max(float(part.settings.get("seconds", 0)) for part in every),
-                # By the names that every part may skip: merged again, none may skip another's.
-                "allow_skip": sorted(
-                    set.intersection(*(set(part.settings.get("allow_skip", ())) for part in every))
-                ),
                 "strict": any(part.settings.get("strict") for part in every),
                 "merged": [part.id for part in every],
                 _RULES: [_rules(run) for part in every for run in _runs(part)],
