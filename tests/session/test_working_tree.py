@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
 from pathlib import Path
 
@@ -81,6 +82,68 @@ def test_a_commit_that_changes_meanwhile_is_not_named(tmp_path: Path) -> None:
     tree = WorkingTree(tmp_path)
     git(tmp_path, "checkout", "--quiet", "other")
     assert tree.state().commit == ""  # the first look counts, without another before the checkout
+
+
+@pytest.mark.parametrize("mark", ["--assume-unchanged", "--skip-worktree"])
+def test_a_file_that_git_shall_take_for_unchanged_is_compared(tmp_path: Path, mark: str) -> None:
+    """A marked file with the commit's content is no change; one with another, or without any, is.
+    So is a marked link that leads elsewhere.
+    """
+    git(tmp_path, "init", "--quiet")
+    (tmp_path / "link").symlink_to("model.onnx")
+    name = commit(tmp_path, "model.onnx", "committed")
+    git(tmp_path, "update-index", mark, "model.onnx", "link")
+    assert commit_of(tmp_path) == (name, False)
+    for content in ("other", None, "committed"):
+        (tmp_path / "model.onnx").unlink(missing_ok=True)
+        if content is not None:
+            (tmp_path / "model.onnx").write_text(content)
+        assert commit_of(tmp_path) == (name, content != "committed")
+    (tmp_path / "link").unlink()
+    (tmp_path / "link").symlink_to("elsewhere")
+    assert commit_of(tmp_path) == (name, True)
+
+
+def test_files_that_a_sparse_checkout_left_out_are_no_change(tmp_path: Path) -> None:
+    """They are not here; one that is here all the same, with other content, is."""
+    git(tmp_path, "init", "--quiet")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "a.txt").write_text("a")
+    name = commit(tmp_path, "data/weights", "committed")
+    git(tmp_path, "sparse-checkout", "set", "kept")
+    assert not (tmp_path / "data").exists()
+    assert commit_of(tmp_path) == (name, False)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "weights").write_text("other")
+    assert commit_of(tmp_path) == (name, True)
+
+
+def test_settings_of_git_hide_no_change(tmp_path: Path) -> None:
+    """Neither of a submodule that is to be ignored, nor of a file whose size and time are as they
+    were, where git is told to look at no more.
+    """
+    inner, top = tmp_path / "inner", tmp_path / "top"
+    for folder in (inner, top):
+        folder.mkdir()
+        git(folder, "init", "--quiet")
+    commit(inner, "model.py", "committed")
+    git(top, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(inner), "sub")
+    git(top, "config", "--file", ".gitmodules", "submodule.sub.ignore", "all")
+    git(top, "config", "diff.ignoreSubmodules", "all")
+    git(top, "config", "core.trustctime", "false")
+    model = top / "model.onnx"
+    model.write_text("committed")
+    os.utime(model, (1, 1))
+    name = commit(top, "other.txt", "x")
+    assert commit_of(top) == (name, False)
+    model.write_text("different"[: len("committed")])
+    os.utime(model, (1, 1))
+    assert commit_of(top) == (name, True)
+    model.write_text("committed")
+    git(top / "sub", "update-index", "--assume-unchanged", "model.py")
+    (top / "sub" / "model.py").write_text("changed")
+    assert commit_of(top) == (name, True)
 
 
 @pytest.mark.parametrize("held", [True, False], ids=["held by git", "not held"])

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from pytest_perfgate.errors import PerfgateError
-from pytest_perfgate.machine import git
+from pytest_perfgate.machine import git, git_changes
 from pytest_perfgate.records.code_tree import CodeTree
 
 _SUBMODULE = "160000"
@@ -76,12 +76,9 @@ class BaseSubmodules:
             raise self._problem(submodule, then, "it is not checked out here")
         if head != then:
             raise self._problem(submodule, then, f"{head[:10]} is checked out here")
-        status = ("status", "--porcelain", "--ignore-submodules=none")
-        changes = [
-            git.answer(folder, *status, "--untracked-files=no"),
-            git.answer(folder, *status, "--", str(self._tree.working / path)),
-        ]
-        if any(answer is None or answer for answer in changes):
+        wanted = str(self._tree.working / path)
+        added = git.answer(folder, "ls-files", "--others", "--exclude-standard", "--", wanted)
+        if git_changes.changed(folder) != [] or added != "":
             raise self._problem(submodule, then, "it has local changes here")
 
     def _problem(self, submodule: PurePosixPath, then: str, here: str) -> PerfgateError:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pytest_perfgate.errors import PerfgateError
 from pytest_perfgate.files import short_path
-from pytest_perfgate.machine import git
+from pytest_perfgate.machine import git, git_changes
 
 _SHOWN = 6  # files
 
@@ -90,24 +90,19 @@ class WorkingTree:
 
 def _look(root: Path, without: Path | None) -> _Look:
     paths = [":(top)"]
-    if without is not None and without.resolve().is_relative_to(root.resolve()):
-        paths.append(f":(exclude,literal){short_path(without, root)}")
     try:
         commit = git.answer(root, "rev-parse", "HEAD")
         top = git.answer(root, "rev-parse", "--show-toplevel")
         if commit is None or top is None:
             return _UNKNOWN
-        # Not through `answer`, which would strip the first entry's leading blank.
-        status = git.run(
-            root,
-            *("status", "--porcelain", "-z", "--no-renames", "--untracked-files=no", "--", *paths),
-        )
+        if without is not None and without.resolve().is_relative_to(root.resolve()):
+            paths.append(f":(exclude,literal){short_path(without, Path(top))}")
+        changed = git_changes.changed(Path(top), paths)
         others = _others(root, Path(top))
     except PerfgateError:  # git is not installed
         return _UNKNOWN
-    if status.returncode != 0 or others is None:
+    if changed is None or others is None:
         return _UNKNOWN
-    changed = (entry[3:] for entry in status.stdout.split("\0") if entry)  # "XY PATH"
     return _Look(commit, frozenset(Path(top, name) for name in changed), others)
 
 
