@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import difflib
 import itertools
 from collections.abc import Iterable, Sequence
@@ -118,17 +119,25 @@ class MissingPackage(PerfgateError):
 
 _LOOKED_AT = 5  # names that are close to a misspelt one
 _LISTED = 20  # names of which all are listed beside one that is close
+_MOST = 200  # names that are all compared, and listed where none is close
+_NEAR = 50  # names before and behind, of more than these
 
 
 def suggestion(value: str, choices: Iterable[str]) -> str:
     """`choices` as one line for the `valid` field, and behind them the one closest to `value`. Of
-    many, beside a close one, those that are close, and how many others there are.
+    many, beside a close one, those that are close, and how many others there are; of very many the
+    first, and how many others. Of very many those are compared that begin alike: a suite file with
+    thousands of misspelt names is refused at once.
     """
-    known = sorted(choices)
-    close = difflib.get_close_matches(value, known, n=_LOOKED_AT)
+    known = compared = sorted(choices)
+    if len(known) > _MOST:
+        place = bisect.bisect(known, value)
+        compared = known[max(0, place - _NEAR) : place + _NEAR]
+    close = difflib.get_close_matches(value, compared, n=_LOOKED_AT)
     best = max(close, key=lambda name: _likeness(value, name), default=None)
     if best is None:
-        return ", ".join(known) if known else "none"
+        more = f" and {len(known) - _MOST:,} others" if len(known) > _MOST else ""
+        return ", ".join(known[:_MOST]) + more if known else "none"
     if len(known) > _LISTED:
         listed = f"{', '.join(close)} and {len(known) - len(close)} others"
     else:

@@ -35,3 +35,10 @@ def test_of_many_names_the_close_ones_are_listed() -> None:
     assert f"and {len(many) - 4} others" in told
     assert told.endswith("; did you mean 'latency_p50'?")
     assert suggestion("zzz", many) == ", ".join(sorted(many))
+
+
+def test_of_very_many_names_the_first_are_listed_and_those_that_begin_alike_compared() -> None:
+    """Two thousand misspelt names in a file of two thousand are two thousand short messages."""
+    many = [f"recipe_{number:04}" for number in range(2_000)]
+    assert suggestion("zzz", many).endswith("recipe_0199 and 1,800 others")
+    assert suggestion("recipe_10177", many).endswith("others; did you mean 'recipe_1017'?")

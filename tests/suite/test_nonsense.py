@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cProfile
 import time
 from pathlib import Path
 
@@ -81,9 +82,9 @@ def of_search(span: str = "low = 0.1, high = 0.5", trials: str = "5") -> str:
 )
 def test_what_is_beyond_reason_is_refused_in_time(tmp_path: Path, text: str, words: str) -> None:
     """The error names the key and the value, however large, in less than two seconds."""
-    start = time.perf_counter()
+    start = time.process_time()  # other work on this machine is not the reader's
     suite_file = read(tmp_path, text)
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
     problems = [*suite_file.suite_problems]
     problems += [error for errors in suite_file.problems.values() for error in errors]
     assert problems, "it was accepted"
@@ -98,3 +99,39 @@ def test_what_is_large_and_not_absurd_is_taken(tmp_path: Path) -> None:
     suite_file = read(tmp_path, text + FP32)
     assert not suite_file.suite_problems
     assert not suite_file.problems
+
+
+def of_recipes(count: int, parent: str) -> str:
+    """A suite file with many recipes, the last one first."""
+    recipe = '[[recipe]]\nname = "r{0}"\nfrom = "{1}"\n[recipe.budgets]\nmap = {{ drop = 0.1 }}\n'
+    names = (parent.format(number - 1, (number + 1) % count) for number in range(count))
+    lines = [recipe.format(number, name) for number, name in enumerate(names)]
+    return SUITE + FP32 + "".join(reversed(lines)).replace('"r-1"', '"fp32"')
+
+
+@pytest.mark.parametrize(
+    ("parent", "words"),
+    [
+        ("fp32", ""),
+        ("r{0}", ""),
+        ("x{0}", "there is no recipe 'x-1'"),
+        ("rr{0}", "there is no recipe 'rr-1'"),
+        ("r{1}", "others -> r"),
+    ],
+    ids=["flat", "chain", "no parents", "misspelt parents", "circle"],
+)
+def test_the_work_grows_as_the_recipes_do(tmp_path: Path, parent: str, words: str) -> None:
+    """Two thousand recipes are read or refused in two seconds; a reader that looks from each recipe
+    at all others takes minutes. Calls are counted, which are the same on every machine.
+    """
+    calls = []
+    for count in (250, 1_000):
+        text = of_recipes(count, parent)
+        profile = cProfile.Profile()
+        suite_file = profile.runcall(read, tmp_path, text)
+        calls.append(sum(entry.callcount for entry in profile.getstats()))
+        problems = [str(errors[0]) for errors in suite_file.problems.values()]
+        assert len(problems) == (count if words else 0)
+        assert any(words in problem for problem in problems) == bool(words)
+        assert max(map(len, problems), default=0) < 4_000
+    assert calls[1] < 8 * calls[0]  # four times as many recipes; by the square it would be 16

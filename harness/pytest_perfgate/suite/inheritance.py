@@ -39,6 +39,8 @@ from pytest_perfgate.suite.state import in_order
 from pytest_perfgate.suite.tables import Place, RecipeTable, SuiteTable
 from pytest_perfgate.workloads import FRAMES, IMAGES, Workload
 
+_SHOWN = 8  # recipes of a circle
+
 
 @dataclass(frozen=True)
 class _Prefix:
@@ -87,21 +89,23 @@ class Inheritance:
         self._shift = shift
         self._trainer = trainer
         self._prefixes: dict[str, _Prefix] = {}
+        self._circles: dict[str, tuple[tuple[str, ...], int]] = {}
 
     def order(self) -> list[str]:
         """The recipes' names, every parent before those that continue it."""
         tables = self._recipes.tables
         depths: dict[str, int] = {}
         for start in tables:
-            line, name = [], start
+            line: dict[str, int] = {}
+            name = start
             while name in tables and name not in depths and name not in line:
-                line.append(name)
+                line[name] = len(line)
                 name = tables[name].parent
+            members = list(line)
             if name in line:  # a circle has no root: it comes before all that hang on it
-                circle = line.index(name)
-                depths |= dict.fromkeys(line[circle:], 1)
-                line = line[:circle]
-            for member in reversed(line):
+                depths |= dict.fromkeys(members[line[name] :], 1)
+                members = members[: line[name]]
+            for member in reversed(members):
                 depths[member] = depths.get(tables[member].parent, 0) + 1
         return sorted(tables, key=lambda name: depths[name])
 
@@ -187,10 +191,23 @@ class Inheritance:
             return self._place.error(
                 f"there is no recipe {parent!r}", where, valid=suggestion(parent, tables)
             )
-        circle = [name]
-        while circle[-1] not in circle[:-1]:
-            circle.append(tables[circle[-1]].parent)
-        return self._place.error(f"`from` goes in a circle: {' -> '.join(circle)}", where)
+        return self._place.error(f"`from` goes in a circle: {self._circle_from(name)}", where)
+
+    def _circle_from(self, name: str) -> str:
+        """The circle in words, from `name` on. It is looked for once for all of its members."""
+        if name not in self._circles:
+            line: dict[str, None] = {}
+            member = name
+            while member not in line:
+                line[member] = None
+                member = self._recipes.tables[member].parent
+            circle = tuple(line)
+            self._circles |= {each: (circle, place) for place, each in enumerate(circle)}
+        circle, place = self._circles[name]
+        members = [circle[(place + step) % len(circle)] for step in range(min(len(circle), _SHOWN))]
+        if len(circle) > _SHOWN:
+            members.append(f"{len(circle) - _SHOWN} others")
+        return " -> ".join((*members, name))
 
     def _complete(self, name: str, table: RecipeTable, prefix: _Prefix) -> Recipe:
         where = f"recipe {name!r}"
