@@ -77,6 +77,20 @@ def test_two_machines_are_refused_in_words() -> None:
     assert all(row.moved is None for row in result.rows)
 
 
+def test_times_of_other_work_are_not_compared() -> None:
+    """Batches of 2 take less time than batches of 8; nothing became faster."""
+    work = {"workload": {"name": "batches", "options": {"size": 2}}}
+    (suite,) = calm().suites
+    records = tuple(
+        record.model_copy(update={"spec": {**record.spec, **work}}) for record in suite.recipes
+    )
+    after = calm().model_copy(update={"suites": (suite.model_copy(update={"recipes": records}),)})
+    result = compare_sessions.sessions(calm(), after)
+    assert row(result, "int8", "latency_p50").reason == (
+        "it measures other work: images there, batches (size = 2) here"
+    )
+
+
 def test_what_one_session_did_not_measure_is_not_compared() -> None:
     """Not measured is never taken for zero."""
     broken = sessions.broken()

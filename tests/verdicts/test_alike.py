@@ -77,3 +77,29 @@ def test_a_stored_peak_is_of_its_batches(batch: int | None, status: Status) -> N
     baseline = stored(0.01).model_copy(update={"metrics": {"peak_memory": metric}})
     verdict = judge(REGRESSION, PEAK, Evidence(record=beside(8), baseline=baseline), RISK, NOW)
     assert verdict.status is status
+
+
+@pytest.mark.parametrize(
+    ("work", "status"),
+    [
+        ("images", Status.PASS),
+        ("", Status.PASS),
+        ("batches (size = 8)", Status.NO_BASELINE),
+    ],
+)
+def test_a_stored_time_is_of_its_work(work: str, status: Status) -> None:
+    """A batch of 2 is faster than one of 8, and no image is: times of other work are no baseline. A
+    file that does not say what its launches did is compared as before.
+    """
+    baseline = stored(0.01)
+    metric = baseline.metrics["latency_p50"].model_copy(update={"work": work})
+    baseline = baseline.model_copy(update={"metrics": {"latency_p50": metric}})
+    budget = Budget("latency_p50", (Limit(LimitKind.REGRESSION, 0.5, "50%"),))
+    evidence = Evidence(record=recipe("candidate", 0.01), baseline=baseline)
+    verdict = judge(budget, PERFORMANCE["latency_p50"], evidence, RISK, NOW)
+    assert verdict.status is status
+    if status is Status.NO_BASELINE:
+        assert verdict.reason == (
+            "it measures other work: batches (size = 8) there, images here: --perf-update "
+            "--perf-reason renews the baseline"
+        )

@@ -191,5 +191,6 @@ def test_a_baseline_of_a_gpu_has_no_times_of_the_cores(facts: dict[str, Any], ke
         environment=stored(0.010).environment,
     )
     baseline = baseline_of(session, suite, record, PERFORMANCE)
+    assert baseline.metrics["latency_p50"].work == "images"
     assert len(baseline.metrics["latency_p50"].yardstick) == kept
     assert len(baseline.metrics["latency_p50"].launches) == 14

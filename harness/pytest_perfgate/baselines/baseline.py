@@ -26,6 +26,7 @@ class StoredMetric(Frozen):
     `device_yardstick` is the time of the GPU's yardstick in each launch, seconds: what has it is
     corrected by it, and `yardstick` tells only what the cores did meanwhile. `kinds` says of a
     number of nodes how many there were of each kind, `source` where they were read; "": not known.
+    `work` is what the launches did (`pytest_perfgate.records.alike.work_of`); "": not known.
     """
 
     unit: Unit
@@ -38,6 +39,7 @@ class StoredMetric(Frozen):
     clocks: tuple[float, ...] = ()
     kinds: dict[str, int] = Field(default_factory=dict)
     source: str = ""
+    work: str = ""
 
     @field_validator("launches")
     @classmethod

@@ -15,6 +15,7 @@ from pytest_perfgate.errors import BaselineError
 from pytest_perfgate.machine.steadiness import loud
 from pytest_perfgate.metric import AT, PERFORMANCE, Better, Metric, Over, Rule
 from pytest_perfgate.records.accuracy import Accuracy
+from pytest_perfgate.records.alike import unlike_work
 from pytest_perfgate.records.session import SuiteRecord
 from pytest_perfgate.records.verdict import Change, Status
 from pytest_perfgate.units import Unit, show, show_percent
@@ -42,7 +43,7 @@ def propose(
                 and _of_other_images(metrics[name], old, fresh)
             ):
                 kind = "tighten"  # the value is the same, what it is of is not
-            if not kind and before and _of_other_batches(before, measured):
+            if not kind and before and _of_other_work(before, measured):
                 kind = "tighten"
             if kind:
                 changes.append(
@@ -141,8 +142,9 @@ def _of_other_images(metric: Metric, old: Baseline | None, new: Baseline) -> boo
     return digests[0] != digests[1]
 
 
-def _of_other_batches(before: StoredMetric, after: StoredMetric) -> bool:
-    return None not in {before.batch, after.batch} and before.batch != after.batch
+def _of_other_work(before: StoredMetric, after: StoredMetric) -> bool:
+    of_other_batches = None not in {before.batch, after.batch} and before.batch != after.batch
+    return of_other_batches or bool(unlike_work(after.work, before.work))
 
 
 def _kind(metric: Metric, before: StoredMetric, after: StoredMetric) -> str:

@@ -16,7 +16,7 @@ from pytest_perfgate.errors import BaselineError, PerfgateError
 from pytest_perfgate.machine.fingerprint import Environment, differences
 from pytest_perfgate.machine.steadiness import loud
 from pytest_perfgate.metric import COUNTED, NODES, Metric, Rule
-from pytest_perfgate.records.alike import OF_BATCHES, batch_of_record
+from pytest_perfgate.records.alike import OF_BATCHES, batch_of_record, work_of
 from pytest_perfgate.records.launch_values import launch_values, level
 from pytest_perfgate.records.recipe_record import RecipeRecord
 from pytest_perfgate.records.recipe_spec import spec_digest
@@ -189,6 +189,7 @@ def baseline_of(
             clocks=tuple(map(_short, _clocks(record, launches))),
             kinds=record.counts.kinds if metric.name == NODES and record.counts else {},
             source=record.counts.source if metric.name == NODES and record.counts else "",
+            work=work_of(record) if metric.rule is Rule.LAUNCHES else "",
         )
     return Baseline(
         suite=suite.name,

@@ -31,12 +31,29 @@ def unlike(metric: Metric, ours: RecipeRecord, theirs: RecipeRecord) -> str:
         return unlike_graphs(*(one.counts.source if one.counts else "" for one in (ours, theirs)))
     if metric.rule is not Rule.LAUNCHES:
         return ""
-    here, there = (record.spec.get("workload") or _UNNAMED for record in (ours, theirs))
-    if here != there:
-        return f"it measures other work: {_work(there)} there, {_work(here)} here"
+    if problem := unlike_work(work_of(ours), work_of(theirs)):
+        return problem
     if metric.name in OF_BATCHES and ours.launches and theirs.launches:
         return unlike_batches(*(batch_of_record(one, metric.name) for one in (ours, theirs)))
     return ""
+
+
+def work_of(record: RecipeRecord) -> str:
+    """The work that a recipe's launches do, with all of its options, for people: two of one text
+    are the same.
+    """
+    spec: Mapping[str, Any] = record.spec.get("workload") or _UNNAMED
+    named = ", ".join(f"{key} = {value}" for key, value in sorted(spec.get("options", {}).items()))
+    return f"{spec['name']} ({named})" if named else str(spec["name"])
+
+
+def unlike_work(ours: str, theirs: str) -> str:
+    """Why values of these works are not compared; "" when they are. Unknown work (files of before)
+    is that of the other.
+    """
+    if ours == theirs or not ours or not theirs:
+        return ""
+    return f"it measures other work: {theirs} there, {ours} here"
 
 
 def unlike_batches(ours: int, theirs: int) -> str:
@@ -55,8 +72,3 @@ def unlike_graphs(ours: str, theirs: str) -> str:
     if ours == theirs or not ours or not theirs:
         return ""
     return f"its nodes were counted in {theirs} there, in {ours} here"
-
-
-def _work(spec: Mapping[str, Any]) -> str:
-    named = ", ".join(f"{key} = {value}" for key, value in spec.get("options", {}).items())
-    return f"{spec['name']} ({named})" if named else str(spec["name"])

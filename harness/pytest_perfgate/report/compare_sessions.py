@@ -15,6 +15,7 @@ from pytest_perfgate.baselines.baseline import Baseline
 from pytest_perfgate.baselines.update import baseline_of
 from pytest_perfgate.machine.fingerprint import Machine, differences
 from pytest_perfgate.metric import Better, Metric, Rule
+from pytest_perfgate.records.alike import unlike
 from pytest_perfgate.records.launch_values import launch_values, level
 from pytest_perfgate.records.recipe_record import RecipeRecord
 from pytest_perfgate.records.session import SessionRecord, SuiteRecord
@@ -90,6 +91,8 @@ class _Pair:
             if ours and theirs and ours.data_digest != theirs.data_digest:
                 return "the validation images are not the same"
             return ""
+        if problem := unlike(metric, self.new, self.old):
+            return problem
         if metric.rule is Rule.EXACT:
             return ""
         if metric.name in _PER_LAUNCH and self.suite.batch != self.old_suite.batch:

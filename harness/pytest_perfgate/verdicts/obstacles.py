@@ -10,6 +10,8 @@ from pytest_perfgate.records.alike import (
     unlike,
     unlike_batches,
     unlike_graphs,
+    unlike_work,
+    work_of,
 )
 from pytest_perfgate.records.launch_values import level
 from pytest_perfgate.records.recipe import Limit, LimitKind
@@ -102,8 +104,9 @@ def _unlike_stored(metric: Metric, record: RecipeRecord, stored: StoredMetric) -
     """Why a stored value is not compared, though it is of this machine; "" when it is."""
     if metric.name == NODES:
         return unlike_graphs(record.counts.source if record.counts else "", stored.source)
-    if stored.batch is None or metric.name not in OF_BATCHES:
-        return ""
+    problem = unlike_work(work_of(record), stored.work) if metric.rule is Rule.LAUNCHES else ""
+    if problem or stored.batch is None or metric.name not in OF_BATCHES:
+        return problem
     return unlike_batches(batch_of_record(record, metric.name), stored.batch)
 
 
