@@ -32,9 +32,15 @@ _WORKER = worker_command(sys.executable, 0, 0)[:-4]
 
 _TAKEN_AT_START = re.compile(
     r"PYTHON(?!PATH$|DONTWRITEBYTECODE$).*|PYDANTIC_.*|(LD|DYLD|MALLOC|GLIBC|GOMP|KMP|OPENBLAS)_.*"
-    r"|.*_NUM_THREADS|LANG|LC_.*|TZ"
+    r"|(TORCH|ORT|HF)_?.*|.*_NUM_THREADS|LANG|LC_.*|TZ"
 )
 """Names of environment variables that an interpreter, its C library or numpy reads but once."""
+
+
+FRAMEWORKS = (
+    *("torch", "torch._dynamo", "onnx", "onnxruntime", "onnxscript", "sklearn.metrics", "nncf"),
+)
+"""What a template has for its workers, of what its process of tests has imported."""
 
 
 class Forked:
@@ -87,10 +93,11 @@ class Template:
 
     def __init__(self, env: Mapping[str, str]) -> None:
         self.forked = 0
+        frameworks = [name for name in FRAMEWORKS if name in sys.modules]
         self._orders, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", str(_TEMPLATE), str(theirs.fileno())],
+                [sys.executable, "-P", str(_TEMPLATE), str(theirs.fileno()), *frameworks],
                 env={name: value for name, value in env.items() if name != "PYTHONPATH"},
                 stdin=subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(),),

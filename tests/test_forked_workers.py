@@ -31,6 +31,8 @@ TELLING = """\
 import json, os, signal, sys
 from pathlib import Path
 print("heard")
+import onnxruntime.capi.onnxruntime_pybind11_state as native
+import onnxruntime as framework
 from pytest_perfgate.worker.dispatch import _MODULES
 JOBS = ["launch", *(name for name, _ in _MODULES.values())]
 modules = [name for name in sys.modules if not name.startswith("pytest_perfgate")]
@@ -43,6 +45,8 @@ told = {
     "session": os.getsid(0) == os.getppid(),  # of its keeper
     "signals": [str(signal.getsignal(each)) for each in (signal.SIGINT, signal.SIGTERM)],
     "jobs": [name for name in JOBS if f"pytest_perfgate.worker.{name}" in sys.modules],
+    "framework": [framework.__spec__.origin, framework.capi is sys.modules["onnxruntime.capi"]],
+    "native": native.__spec__.origin,
     "packages": sorted({name.partition(".")[0] for name in modules} - sys.stdlib_module_names),
 }
 with open("told", "a") as file:
@@ -73,15 +77,20 @@ def jobs(folder: Path, moods: list[str]) -> list[Job]:
 def test_a_forked_worker_finds_what_a_started_one_finds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Arguments, import path, variables, descriptors, signals, cores and packages; it answers and
-    ends as one, and is killed as one, with its template still there for the next.
+    """Arguments, import path, variables, descriptors, signals, cores and packages, of frameworks
+    those that it imports; it answers and ends as one, and is killed as one, with its template still
+    there for the next.
     """
+    for framework in ("onnx", "onnxruntime"):
+        pytest.importorskip(framework, reason="python -m pip install 'pytest-perfgate[onnx]'")
     with Templates() as templates, Pool(1, tmp_path / "logs") as pool:
         monkeypatch.setattr(piped_process, "_start", templates.start)
         events = list(pool.run(jobs(tmp_path, ["fails", "fails", "hangs", "fails"])))
         forked = [one for one in templates.templates if one is not None]
         assert [one.forked for one in forked] == [3]
     started, *others = map(json.loads, (tmp_path / "told").read_text().splitlines())
+    assert "onnxruntime" in started["packages"]
+    assert "onnx" not in started["packages"]
     for told in others:
         assert told | {"env": 0} == started | {"env": 0}
         assert told["env"] | {"MOOD": 0} == started["env"] | {"MOOD": 0}

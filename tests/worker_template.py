@@ -1,8 +1,10 @@
-"""The program that workers of tests are forked from: `python -P tests/worker_template.py SOCKET`.
+"""The program that workers of tests are forked from: `python -P tests/worker_template.py SOCKET
+[FRAMEWORK...]`.
 
-It has imported what each worker imports before it reads its job, no framework and nothing of the
-project, and waits for orders at the socket of that descriptor. `tests/forked_workers.py` is the
-other side. It is a script and no module of a package: in a worker nothing of the tests is imported.
+It has imported what each worker imports before it reads its job, and nothing of the project, and
+waits for orders at the socket of that descriptor. Frameworks are imported too, and hidden: a worker
+has them when it imports them. `tests/forked_workers.py` is the other side. It is a script and no
+module of a package: in a worker nothing of the tests is imported.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import ctypes
 import fcntl
 import gc
 import importlib
+import importlib.abc
 import json
 import os
 import runpy
@@ -20,6 +23,9 @@ import socket
 import sys
 import time
 import traceback
+from dataclasses import dataclass
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 from typing import Any
 
 _FIRST_FREE = 500
@@ -104,11 +110,81 @@ def _import() -> None:
         for name in known.names:
             with contextlib.suppress(UnknownMessage):
                 known.decode(f"{name} {{}}".encode())
-    gc.freeze()
+
+
+@dataclass
+class _Group:
+    """What one import has brought: modules by name, and those among them that are attributes of
+    modules that were there before.
+    """
+
+    modules: dict[str, ModuleType]
+    attributes: list[tuple[ModuleType, str, ModuleType]]
+
+
+class Hidden(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Finds modules that were imported and are not in `sys.modules`: the first import of one brings
+    all that were imported with it. Those of Python itself are not hidden.
+    """
+
+    def __init__(self) -> None:
+        self._groups: dict[str, _Group] = {}
+        self._specs: dict[str, ModuleSpec | None] = {}
+
+    def hide(self, framework: str) -> None:
+        """Imports a module, if it is installed, and hides it and what came with it."""
+        before = set(sys.modules)
+        with contextlib.suppress(ImportError):
+            importlib.import_module(framework)
+        new = {
+            name: module
+            for name, module in sys.modules.items()
+            if name not in before and name.partition(".")[0] not in sys.stdlib_module_names
+        }
+        attributes = []
+        for name, module in new.items():
+            parent, _, child = name.rpartition(".")
+            above = sys.modules.get(parent)
+            if above is not None and vars(above).get(child) is module and parent not in new:
+                attributes.append((above, child, module))
+        group = _Group(new, attributes)
+        for name, module in new.items():
+            self._groups.setdefault(name, group)
+            self._specs.setdefault(name, getattr(module, "__spec__", None))
+            del sys.modules[name]
+        for above, child, _ in attributes:
+            delattr(above, child)
+
+    def find_spec(
+        self, name: str, _path: object = None, _target: object = None
+    ) -> ModuleSpec | None:
+        """One whose loader gives the module that is hidden."""
+        return ModuleSpec(name, self) if name in self._groups else None
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """The hidden one."""
+        return self._groups[spec.name].modules[spec.name]
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Puts back what was imported with it, and what the import system has just replaced."""
+        assert module.__spec__ is not None
+        imported = module.__spec__.name
+        with contextlib.suppress(AttributeError):  # some modules of settings take no other names
+            module.__spec__ = self._specs[imported]
+        group = self._groups[imported]
+        for name, each in group.modules.items():
+            sys.modules.setdefault(name, each)
+        for above, child, each in group.attributes:
+            setattr(above, child, each)
 
 
 if __name__ == "__main__":
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _import()
+    hidden = Hidden()
+    sys.meta_path.insert(0, hidden)
+    for framework in sys.argv[2:]:
+        hidden.hide(framework)
+    gc.freeze()
     serve(socket.socket(fileno=int(sys.argv[1])))
