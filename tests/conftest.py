@@ -23,13 +23,14 @@ import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 from pytest_perfgate.machine import piped_process
+from pytest_perfgate.report import publish
 
 from tests.forked_workers import Templates
+from tests.kept_imports import Imported
 from tests.squares import HEAD, PLAIN, RECIPES, coco_folder, squares_model, squares_project
 
 
@@ -170,30 +171,6 @@ def worker_templates() -> Iterator[Templates]:
         yield templates
 
 
-class Imported:
-    """Modules that a session in this process imported, to be kept when `pytester` forgets them."""
-
-    def __init__(self, temporary: Path) -> None:
-        self._own = tuple(f"{folder}{os.sep}" for folder in (temporary, DOUBLES))
-        self._modules: dict[str, ModuleType] = {}
-
-    def pytest_unconfigure(self) -> None:
-        """At a session's end, and of a test's: remembers what is there."""
-        self._modules |= sys.modules
-
-    def restore(self) -> None:
-        """Puts back all but what lies in a test's own folders. What has no file is a part of the
-        native module above it, which makes it once (`torch._C._distributed`).
-        """
-        gone = self._modules.keys() - sys.modules.keys()  # few; this runs twice a session
-        for name in sorted(gone):  # what is above comes first
-            file = getattr(self._modules[name], "__file__", None)
-            native = not file and name.rpartition(".")[0] in sys.modules
-            if native or (file and not file.startswith(self._own)):
-                sys.modules[name] = self._modules[name]
-        self._modules = {}
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
     """Keeps what a test imported. `pytester` forgets it, and many modules of native code cannot be
@@ -201,7 +178,7 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object
     """
     if "pytester" not in getattr(item, "fixturenames", ()):
         return (yield)
-    imported = Imported(item.config._tmp_path_factory.getbasetemp())
+    imported = Imported(item.config._tmp_path_factory.getbasetemp(), DOUBLES)
     imported.pytest_unconfigure()
     try:
         return (yield)
@@ -261,6 +238,16 @@ def pictures_drawn_once() -> Iterator[None]:
         yield
 
 
+def _drawn_here(run: Callable[..., None], file: Path, *more: Any) -> None:
+    """In the place of `publish._run`: draws a page in this process, which has the libraries and
+    most pictures; what cannot be drawn fails in a process of its own, as for users.
+    """
+    try:
+        publish._draw_here(file, *more[3:] or (None,))
+    except Exception:  # noqa: BLE001 - it is raised again, in the words of a session
+        run(file, *more)
+
+
 class Project:
     """A project in a temporary folder, and runs of pytest in it."""
 
@@ -304,7 +291,7 @@ class Project:
         """As `run`, with these arguments and no others."""
         if process:
             return self.pytester.runpytest_subprocess(*arguments)
-        imported = Imported(self.root.parent)
+        imported = Imported(self.root.parent, DOUBLES)
         try:
             return self.pytester.runpytest_inprocess(*arguments, plugins=[imported])
         finally:
@@ -361,6 +348,7 @@ def project(
         monkeypatch.setenv("TMPDIR", str(tmp_path_factory.mktemp("own")))
         monkeypatch.setattr(tempfile, "tempdir", None)  # where this process looked before
         monkeypatch.setattr(piped_process, "_start", worker_templates.start)
+        monkeypatch.setattr(publish, "_run", functools.partial(_drawn_here, publish._run))
     made = Project(pytester)
     made.suite.parent.mkdir()
     made.suite.mkdir()

@@ -39,6 +39,7 @@ _TAKEN_AT_START = re.compile(
 
 FRAMEWORKS = (
     *("torch", "torch._dynamo", "onnx", "onnxruntime", "onnxscript", "sklearn.metrics", "nncf"),
+    *("PIL.Image", "faster_coco_eval"),
 )
 """What a template has for its workers, of what its process of tests has imported."""
 

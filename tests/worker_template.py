@@ -88,7 +88,10 @@ def _become_worker(order: dict[str, Any], descriptors: list[int], orders: socket
 JOBS = ("prepare", "compare", "launch", "parity", "profile", "memory_growth", "soak", "data_keys")
 """Modules of which a worker imports the one that does its job."""
 OWN = ("dispatch", "arm_process")
-USED = ("runtimes.onnxruntime", "sources.onnx", "tasks.detection", "workloads.images")
+USED = (
+    *("runtimes.onnxruntime", "sources.onnx", "tasks.classification", "tasks.detection"),
+    *("tasks.decoders", "tasks.pixels.preprocessing", "workloads.images"),
+)
 
 
 def _import() -> None:
@@ -101,6 +104,7 @@ def _import() -> None:
     for name in JOBS:
         del sys.modules[f"pytest_perfgate.worker.{name}"]
         delattr(sys.modules["pytest_perfgate.worker"], name)
+    from pytest_perfgate import registry
     from pytest_perfgate.machine.pipes import UnknownMessage, Vocabulary
     from pytest_perfgate.worker import protocol
     from pytest_perfgate.worker.arm_messages import ARM_MESSAGES
@@ -110,6 +114,7 @@ def _import() -> None:
         for name in known.names:
             with contextlib.suppress(UnknownMessage):
                 known.decode(f"{name} {{}}".encode())
+    registry.names(registry.RUNTIMES)
 
 
 @dataclass

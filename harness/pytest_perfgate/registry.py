@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.metadata import EntryPoints, entry_points
+from importlib.metadata import Distribution, EntryPoint, EntryPoints, distributions
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -91,12 +91,35 @@ def _registered(group: str) -> EntryPoints:
 
 
 @lru_cache(maxsize=16)
-def _entries(_path: tuple[str, ...]) -> dict[str, EntryPoints]:
-    """The entry points of every group, read from all installed packages, and so read once and kept:
-    a session looks dozens of times.
+def _entries(path: tuple[str, ...]) -> dict[str, EntryPoints]:
+    """The entry points of every group, from all installed packages, of which the first of a name
+    counts. Kept: a session looks dozens of times.
     """
-    registered = entry_points()
-    return {group: registered.select(group=group) for group in _BASES}
+    entries = [
+        entry
+        for folder in dict.fromkeys(path)
+        for package, own in _extensions_in(folder)
+        if _is_first(package, path)
+        for entry in own
+    ]
+    return {group: EntryPoints(entries).select(group=group) for group in _BASES}
+
+
+@lru_cache(maxsize=64)
+def _extensions_in(folder: str) -> tuple[tuple[Distribution, tuple[EntryPoint, ...]], ...]:
+    """The packages in a folder of the import path that register extensions, and these. Read once,
+    whatever else is on the path: that of a worker changes, and arms have what their launch read.
+    """
+    packages = (
+        (package, tuple(entry for entry in package.entry_points if entry.group in _BASES))
+        for package in distributions(path=[folder])
+    )
+    return tuple((package, entries) for package, entries in packages if entries)
+
+
+def _is_first(package: Distribution, path: tuple[str, ...]) -> bool:
+    first = next(iter(distributions(name=package.name, path=list(path))), package)
+    return first.locate_file("") == package.locate_file("")
 
 
 def names(group: str) -> tuple[str, ...]:

@@ -163,3 +163,14 @@ def test_a_step_that_does_not_load_fails_its_recipe_only(tmp_path, name):
     result = read(tmp_path, SUITE + FP32 + steps(name))
     problem(result, "x")
     assert "fp32" in result.suite.recipes
+
+
+@pytest.mark.usefixtures("third_party")
+def test_of_two_packages_of_a_name_the_first_counts(tmp_path, monkeypatch):
+    """As for their modules: what an editable install hides is not registered."""
+    assert "blur" in registry.names(registry.STEPS)
+    info = tmp_path / "first" / "blur_kit-2.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: blur-kit\nVersion: 2.0\n")
+    monkeypatch.syspath_prepend(str(tmp_path / "first"))
+    assert "blur" not in registry.names(registry.STEPS)
