@@ -382,7 +382,9 @@ def broken(text: str = "") -> SessionRecord:
 
 
 def every_status() -> SessionRecord:
-    """`broken`, with a budget that the change could not touch, and that was broken before it."""
+    """`broken`, with a budget that the change could not touch, and that was broken before it, and
+    with one whose target has no machine.
+    """
     record = broken()
     (suite, *others) = record.suites
     origin = Earlier(
@@ -394,5 +396,8 @@ def every_status() -> SessionRecord:
     unaffected = verdict("int8", "map", Status.UNAFFECTED).model_copy(
         update={"value": None, "low": None, "high": None, "limits": (), "earlier": origin}
     )
-    suite = suite.model_copy(update={"verdicts": (*suite.verdicts, unaffected)})
+    absent = verdict("fp32", "load_time_cold", Status.NO_MACHINE).model_copy(
+        update={"value": None, "low": None, "high": None, "limits": ()}
+    )
+    suite = suite.model_copy(update={"verdicts": (*suite.verdicts, unaffected, absent)})
     return record.model_copy(update={"suites": (suite, *others)})

@@ -77,8 +77,8 @@ def test_what_was_not_measured_is_absent() -> None:
 def test_exactly_one_word_of_a_verdict_is_set() -> None:
     """Each budget has a sample for every word, one of them 1."""
     said = values(render(sessions.every_status(), METRICS), "perfgate_verdict")
-    assert len(said) == 7 * len(Status)
-    assert sum(said.values()) == 7
+    assert len(said) == 8 * len(Status)
+    assert sum(said.values()) == 8
     counted = values(render(sessions.every_status(), METRICS), "perfgate_verdicts")
     assert counted == {(status.value,): 1.0 for status in Status}
 

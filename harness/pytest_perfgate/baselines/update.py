@@ -72,7 +72,8 @@ def conclude(
         edit = replace(edit, update=False)
     suites = []
     for suite in record.suites:
-        if not suite.task:
+        own = record.at(suite)
+        if not suite.task or own is None:
             suites.append(suite)
             continue
         metrics = metrics_of_record(suite)
@@ -92,14 +93,14 @@ def conclude(
                 name: metric for name, metric in metrics.items() if metric.rule is not Rule.LAUNCHES
             }
         new = {
-            recipe.name: baseline_of(record, suite, recipe.without(suite.discarded), metrics)
+            recipe.name: baseline_of(own, suite, recipe.without(suite.discarded), metrics)
             for recipe in suite.recipes
             if recipe.name not in refused
         }
         stored = {}
         for name in list(new):
             try:
-                baseline = store.read(record.machine, suite.name, name)
+                baseline = store.read(own.machine, suite.name, name)
                 if baseline is not None:
                     check_folder(baseline, edit.root / suite.folder, edit.root)
             except PerfgateError:
@@ -109,7 +110,7 @@ def conclude(
                 stored[name] = baseline
         alike = {
             recipe.name: baseline_of(
-                record, suite, recipe.without(suite.discarded), metrics, like=stored[recipe.name]
+                own, suite, recipe.without(suite.discarded), metrics, like=stored[recipe.name]
             )
             for recipe in suite.recipes
             if recipe.name in new and recipe.name in stored

@@ -92,7 +92,7 @@ def _write(session: SessionRecord, edit: Edit) -> int:
 def _not_measured(session: SessionRecord) -> list[str]:
     """The recipes that the session left out because its change could not touch them."""
     return [
-        f"{suite.name}/{one.recipe} is unaffected: nothing of it was measured; name the file of "
+        f"{suite.title}/{one.recipe} is unaffected: nothing of it was measured; name the file of "
         f"session {one.session}"
         for suite in session.suites
         for one in suite.unaffected
@@ -148,9 +148,9 @@ def _refuse(session: SessionRecord, file: Path, folder: Path) -> None:
             next_step="name a session of a clean checkout",
         )
     store = Store(folder)
-    for suite in session.suites:
+    for one, suite in ((part, suite) for part in session.by_machine() for suite in part.suites):
         for recipe in suite.recipes:
-            stored = store.read(session.machine, suite.name, recipe.name)
+            stored = store.read(one.machine, suite.name, recipe.name)
             if stored is None or _time(stored.recorded) <= _time(session.started):
                 continue
             raise BaselineError(
@@ -158,7 +158,7 @@ def _refuse(session: SessionRecord, file: Path, folder: Path) -> None:
                 f"{stored.recorded}, the session of {session.started}",
                 where=str(file),
                 next_step="name a later session; or delete the stored file first: "
-                f"{store.path(session.machine.id, suite.name, recipe.name)}",
+                f"{store.path(one.machine.id, suite.name, recipe.name)}",
             )
 
 

@@ -27,7 +27,8 @@ def appended(record: SessionRecord, settings: Settings) -> Appended:
 
     try:
         with History(settings.history) as store:
-            store.append(record, metrics_of_session(record))
+            for part in record.by_machine():  # a series of a target is one of its machine
+                store.append(part, metrics_of_session(part))
         HistoryPlace(settings.history, settings.history_url, settings.cache).exchange()
     except MissingPackage as error:
         return Appended((f"history: not kept, duckdb is not installed ({error.next_step})",))

@@ -44,11 +44,24 @@ _Place = tuple[str, str, str]
 def with_last_sessions(
     record: SessionRecord, metrics: Mapping[str, Metric], store: History
 ) -> SessionRecord:
-    """The session with the line of each of its budgets that was judged on this machine before.
+    """The session with the line of each of its budgets that was judged on its machine before.
 
     Raises:
         HistoryError: the folder's files cannot be read.
     """
+    recalled = {
+        suite.title: suite
+        for part in record.by_machine()
+        for suite in _of_machine(part, metrics, store).suites
+    }
+    suites = tuple(recalled.get(suite.title, suite) for suite in record.suites)
+    return record.model_copy(update={"suites": suites})
+
+
+def _of_machine(
+    record: SessionRecord, metrics: Mapping[str, Metric], store: History
+) -> SessionRecord:
+    """The suites of one machine with their lines."""
     lines = _stored(record, store)
     if not lines:
         return record

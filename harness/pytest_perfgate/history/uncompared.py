@@ -10,7 +10,7 @@ from pytest_perfgate.records.session import SessionRecord, SuiteRecord
 from pytest_perfgate.records.verdict import Status
 from pytest_perfgate.units import count_of
 
-_ABSENT = {Status.NO_BASELINE, Status.INCONCLUSIVE, Status.SKIPPED}
+_ABSENT = {Status.NO_BASELINE, Status.NO_MACHINE, Status.INCONCLUSIVE, Status.SKIPPED}
 _FEWEST = 2  # sessions: one alone is what its verdict says
 
 _SINCE = """

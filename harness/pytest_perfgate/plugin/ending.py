@@ -123,12 +123,12 @@ def joined(own: SessionRecord | None, received: list[SessionRecord]) -> SessionR
         return None
     last: dict[str, SessionRecord] = {}
     for record in sorted(records, key=lambda record: record.complete):
-        last.update({suite.name: record for suite in record.suites})
+        last.update({suite.title: record for suite in record.suites})
     suites = tuple(
         suite
         for record in records
         for suite in record.suites
-        if record.complete or last[suite.name] is record
+        if record.complete or last[suite.title] is record
     )
     commits = list(dict.fromkeys(record.commit for record in records))
     changed = [record.changed for record in records if record.changed]

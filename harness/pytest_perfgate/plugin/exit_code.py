@@ -15,7 +15,7 @@ _WORSE = {Status.FAIL.value, Status.PASS.value}  # PASS: another assertion of th
 
 class Failures:
     """Counts failed tests whose budgets are not broken: ERROR, and under `--perf-strict` SKIPPED,
-    INCONCLUSIVE and NO BASELINE.
+    INCONCLUSIVE, NO BASELINE and NO MACHINE.
     """
 
     def __init__(self) -> None:

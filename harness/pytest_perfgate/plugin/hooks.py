@@ -37,6 +37,7 @@ _RECORD, _TALLY = "perfgate", "perfgate_tally"  # what an xdist worker sends to 
 _LETTERS = {
     Status.INCONCLUSIVE.value: "I",
     Status.NO_BASELINE.value: "N",
+    Status.NO_MACHINE.value: "M",
     Status.UNAFFECTED.value: "U",
 }
 _GREEN = {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}
@@ -203,7 +204,7 @@ class PerfHooks:
         return True if _case(item) else None
 
     def pytest_report_teststatus(self, report: Any) -> tuple[str, str, Any] | None:
-        """INCONCLUSIVE, NO BASELINE and UNAFFECTED by their own words, not as "skipped"."""
+        """Of INCONCLUSIVE, NO BASELINE, NO MACHINE and UNAFFECTED their words, not "skipped"."""
         if not isinstance(report, pytest.TestReport) or report.when == "teardown":
             return None
         word = dict(report.user_properties).get(junit_properties.VERDICT)

@@ -75,8 +75,8 @@ OPTIONS = (
     Option("--perf", "build, measure and judge the recipes of the suites"),
     Option(
         "--perf-strict",
-        "for merge gates: fail on INCONCLUSIVE, NO BASELINE and SKIPPED too, and when no budget "
-        "was measured",
+        "for merge gates: fail on INCONCLUSIVE, NO BASELINE, NO MACHINE and SKIPPED too, and when "
+        "no budget was measured",
         field="strict",
     ),
     Option(
@@ -193,6 +193,15 @@ OPTIONS = (
         "with pytest-xdist: spread suites over its workers, each on its own share of the host's "
         "cores and GPUs",
         field="share",
+    ),
+    Option(
+        "--perf-labels",
+        "labels of this machine, such as a100,calm: it is the target that perfgate.toml names by "
+        "one of them",
+        default="",
+        field="labels",
+        metavar="LIST",
+        unset="none",
     ),
     Option(
         "--perf-fleet",

@@ -53,10 +53,16 @@ def settle(
     """Ends a test whose budget was not measured: ERROR fails, and so does SKIPPED where `strict`
     is set and no pattern of `allowed` fits `name`; else SKIPPED skips. UNAFFECTED skips where an
     earlier session measured that the budget is kept, or where `strict` is not set, and fails else.
+    NO MACHINE skips, and fails where `strict` is set.
     """
     __tracebackhide__ = True
     if verdict.status is Status.ERROR:
         pytest.fail(explain(verdict, record), pytrace=False)
+    if verdict.status is Status.NO_MACHINE:
+        if strict:
+            pytest.fail(explain(verdict, record), pytrace=False)
+        step = f" ({verdict.next_step})" if verdict.next_step else ""
+        pytest.skip(printable(f"{verdict.status.value}: {verdict.reason}{step}"))
     if verdict.status is Status.UNAFFECTED:
         if strict and not verdict.is_proven_earlier:
             pytest.fail(explain(verdict, record), pytrace=False)

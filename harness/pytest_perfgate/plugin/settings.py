@@ -250,6 +250,7 @@ def _share(given: _Given) -> host_share.Share | None:
 _READERS: Mapping[str, Callable[[_Given], Any]] = {
     "allow_skip": _words,
     "require": _words,
+    "labels": _words,
     "update": _update,
     "reason": _text,
     "alpha": _probability,

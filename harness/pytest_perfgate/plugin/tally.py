@@ -178,6 +178,11 @@ class Tally:
         unaffected = [budget for budget in budgets if budget.status == Status.UNAFFECTED]
         if unaffected:
             return f"{len(unaffected)} of {len(budgets)} UNAFFECTED, none of them kept when it was"
+        placeless = [budget for budget in budgets if budget.status == Status.NO_MACHINE]
+        if placeless:
+            return (
+                f"{len(placeless)} of {len(budgets)} NO MACHINE; the first: {placeless[0].reason}"
+            )
         skipped = [budget for budget in budgets if budget.status == Status.SKIPPED]
         if skipped:
             return f"{len(skipped)} of {len(budgets)} SKIPPED; the first: {skipped[0].reason}"

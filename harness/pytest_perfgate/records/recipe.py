@@ -306,6 +306,8 @@ class Suite:
         recipes: the readable recipes, in the file's order.
         require: runtimes, steps, workloads, "gpu", CPU features or the suite's name: a strict
             session must measure a budget of the suite for each.
+        targets: kinds of machines that it is measured on, each a series of its own; () for the
+            machine of the session.
         untracked: `WORKING_TREE` or `FORBID`.
         near_duplicates: `WARN` or `REFUSE`.
         import_path: folders of the working tree that modules are imported from, besides `root`.
@@ -336,6 +338,7 @@ class Suite:
     between_samples: str = ROTATE
     turns: str = ALTERNATE
     require: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
     untracked: str = WORKING_TREE
     near_duplicates: str = WARN
     import_path: tuple[Path, ...] = ()

@@ -130,6 +130,9 @@ class SuiteRecord(Frozen):
         last_sessions: recipe and metric to a budget's last sessions, where a history is kept.
         inputs: what all its recipes rest on; None: not known.
         unaffected: recipes that were not measured because nothing that they rest on has changed.
+        target: the kind of machine that it was to be measured on, "" for that of the session.
+        machine, environment: of its target, None where the target has no machine, or it was not
+            reached; without a target the session's are meant.
     """
 
     name: str
@@ -163,6 +166,14 @@ class SuiteRecord(Frozen):
     last_sessions: dict[str, dict[str, LastSessions]] = Field(default_factory=dict)
     inputs: SuiteInputs | None = None
     unaffected: tuple[Unaffected, ...] = ()
+    target: str = ""
+    machine: Machine | None = None
+    environment: Environment | None = None
+
+    @property
+    def title(self) -> str:
+        """Its name, unlike that of every other suite of a session: `digits@jetson` of a target."""
+        return f"{self.name}@{self.target}" if self.target else self.name
 
     @property
     def discarded(self) -> frozenset[int]:
@@ -206,3 +217,26 @@ class SessionRecord(Frozen):
     absent: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     suites: tuple[SuiteRecord, ...] = ()
+
+    def at(self, suite: SuiteRecord) -> SessionRecord | None:
+        """The session as one of the machine that a suite was measured on; None where its target has
+        no machine, or it was not reached.
+        """
+        if not suite.target:
+            return self
+        if suite.machine is None or suite.environment is None:
+            return None
+        return self.model_copy(update={"machine": suite.machine, "environment": suite.environment})
+
+    def by_machine(self) -> tuple[SessionRecord, ...]:
+        """The session as one of each machine: its own first, whatever that measured, then those of
+        targets. Suites of targets without a machine are in none: no machine's series has them.
+        """
+        parts = {self.machine: (self, [suite for suite in self.suites if not suite.target])}
+        for suite in self.suites:
+            own = self.at(suite) if suite.target else None
+            if own is not None:
+                parts.setdefault(own.machine, (own, []))[1].append(suite)
+        return tuple(
+            part.model_copy(update={"suites": tuple(suites)}) for part, suites in parts.values()
+        )

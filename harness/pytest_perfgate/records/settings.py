@@ -23,9 +23,10 @@ class Settings:
         alpha: the chance that any budget of an unchanged session turns red.
         seconds: wall time for measuring one suite, after which no launch begins; builds, scores and
             profiles do not count.
-        strict: INCONCLUSIVE, NO BASELINE and SKIPPED fail too, and so does a session in which no
-            budget was measured.
+        strict: INCONCLUSIVE, NO BASELINE, NO MACHINE and SKIPPED fail too, and so does a session in
+            which no budget was measured.
         allow_skip: patterns of "recipe-metric" that may be SKIPPED all the same.
+        labels: of this machine, for targets that are named by a label.
         require: suites, runtimes, steps, workloads, "gpu" and CPU features of which a budget must
             be measured.
         update: write the proposed baselines at the end.
@@ -96,6 +97,7 @@ class Settings:
     fleet: str = ""
     allow_skip: tuple[str, ...] = ()
     require: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
 
 
 def for_command(

@@ -28,6 +28,7 @@ class Status(StrEnum):
     FAIL = "FAIL"
     INCONCLUSIVE = "INCONCLUSIVE"
     NO_BASELINE = "NO BASELINE"
+    NO_MACHINE = "NO MACHINE"  # its target is a machine that this session has not
     SKIPPED = "SKIPPED"  # does not apply on this machine, or a package is missing
     UNAFFECTED = "UNAFFECTED"  # not measured: what it rests on is as it was in an earlier session
     PASS = "PASS"  # noqa: S105 - a verdict, not a password
@@ -40,7 +41,10 @@ class Status(StrEnum):
     @property
     def is_measured(self) -> bool:
         """Whether the budget's metric was measured, whatever came of it."""
-        return self not in {Status.ERROR, Status.SKIPPED, Status.UNAFFECTED}
+        return self not in _UNMEASURED
+
+
+_UNMEASURED = {Status.ERROR, Status.NO_MACHINE, Status.SKIPPED, Status.UNAFFECTED}
 
 
 class Earlier(Frozen):

@@ -35,7 +35,7 @@ def lines(session: SessionRecord, report: str) -> list[str]:
     shown = causes[: room - len(absent)]
     result = [_line("", "ERROR not measured", text) for text in absent]
     for suite, verdict, count in shown:
-        title = f"{verdict.status.value} {suite.name}: {needing(suite, verdict, count)}"
+        title = f"{verdict.status.value} {suite.title}: {needing(suite, verdict, count)}"
         parts = [verdict.reason, *verdict.slower[:1]]
         if verdict.next_step:
             parts.append(f"next: {verdict.next_step}")

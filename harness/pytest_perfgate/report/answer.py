@@ -85,6 +85,7 @@ def _merge(session: SessionRecord) -> str:
     unsure = sum(verdict.status is Status.INCONCLUSIVE for verdict in verdicts)
     unknown = sum(verdict.status is Status.NO_BASELINE for verdict in verdicts)
     skipped = sum(verdict.status is Status.SKIPPED for verdict in verdicts)
+    placeless = sum(verdict.status is Status.NO_MACHINE for verdict in verdicts)
     unaffected = [verdict for verdict in verdicts if verdict.status is Status.UNAFFECTED]
     if not session.complete:
         whole = "The session was interrupted: these results are incomplete."
@@ -114,12 +115,13 @@ def _merge(session: SessionRecord) -> str:
             "A missing measurement never passes."
         )
     open_earlier = sum(not verdict.is_proven_earlier for verdict in unaffected)
-    if unsure or unknown or open_earlier:
+    if unsure or unknown or placeless or open_earlier:
         parts = [
             text
             for count, text in (
                 (unsure, f"{unsure:,} could not be decided"),
                 (unknown, f"{count_of(unknown, 'has', 'have')} no baseline on this machine yet"),
+                (placeless, f"{count_of(placeless, 'has', 'have')} no machine for their target"),
                 (
                     open_earlier,
                     f"{count_of(open_earlier, 'was', 'were')} broken when measured, and the change "
@@ -128,7 +130,7 @@ def _merge(session: SessionRecord) -> str:
             )
             if count
         ]
-        measured = total - len(unaffected)
+        measured = total - len(unaffected) - placeless
         kept = f"None of {measured:,} budgets is" if measured > 1 else "The budget is not"
         if not measured:
             return f"No budget was judged: {' and '.join(parts)}."

@@ -43,7 +43,7 @@ def since(session: SessionRecord, metrics: Mapping[str, Metric]) -> Since:
                 ):
                     change = _worse_by(metric, summary)
                     if abs(change) >= _NOTICED:
-                        text = f"{suite.name} {name} {metric.name} {_words(metric, summary)}"
+                        text = f"{suite.title} {name} {metric.name} {_words(metric, summary)}"
                         moved.append((change, text))
     moved.sort(key=lambda row: -row[0])
     suspects = [line for suite in session.suites for line in suite.suspects]

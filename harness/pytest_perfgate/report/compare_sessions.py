@@ -44,7 +44,7 @@ def sessions(before: SessionRecord, after: SessionRecord) -> Differences:
         pair
         for suite in after.suites
         for other in before.suites
-        if other.name == suite.name
+        if other.title == suite.title
         for pair in _pairs(before, other, suite, metrics)
     ]
     reasons = [refused or pair.obstacle for pair in pairs]
@@ -107,7 +107,7 @@ class _Pair:
         compared = None if reason else self._compared(risk, now)
         moved = None if compared is None else _moved(compared)
         return Row(
-            suite=self.suite.name,
+            suite=self.suite.title,
             recipe=self.new.name,
             metric=self.metric,
             before=level(self.old, self.metric),
@@ -231,8 +231,8 @@ def _facts(before: SessionRecord, after: SessionRecord) -> list[Fact]:
             facts.append(Fact("session", f"the session {word} was interrupted and is incomplete"))
     if before.id == after.id and before == after:
         facts.append(Fact("session", "both files hold the same session"))
-    old_suites = {suite.name: suite for suite in before.suites}
-    new_suites = {suite.name: suite for suite in after.suites}
+    old_suites = {suite.title: suite for suite in before.suites}
+    new_suites = {suite.title: suite for suite in after.suites}
     for name in dict.fromkeys((*new_suites, *old_suites)):
         if name not in old_suites:
             facts.append(Fact(name, "this suite is in the later session only"))

@@ -26,6 +26,7 @@ _STATUS = {
     Status.SKIPPED: "skipped",
     Status.INCONCLUSIVE: "other",
     Status.NO_BASELINE: "other",
+    Status.NO_MACHINE: "other",
     Status.UNAFFECTED: "other",
 }
 """CTRF's five words (the fifth, "pending", is for tests that were not started)."""
@@ -102,12 +103,12 @@ def _test(suite: SuiteRecord, verdict: Verdict) -> dict[str, Any]:
     }
     name = f"{verdict.recipe}-{verdict.metric}"
     return {
-        "id": str(uuid.uuid5(_SPACE, f"{suite.folder} {suite.name} {name}")),
+        "id": str(uuid.uuid5(_SPACE, f"{suite.folder} {suite.title} {name}")),
         "name": name,
         "status": _STATUS[verdict.status],
         "rawStatus": verdict.status.value,
         "duration": 0,
-        "suite": [suite.name, verdict.recipe],
+        "suite": [suite.title, verdict.recipe],
         "filePath": f"{suite.folder}/recipes.toml",
         "message": verdict.reason,
         "parameters": {"recipe": verdict.recipe, "metric": verdict.metric},

@@ -151,7 +151,7 @@ def _one_line(text: str) -> str:
 def _need(suite: SuiteRecord, verdict: Verdict, alike: int) -> str:
     """One budget that is not as it should be: verdict, evidence, reason and next command."""
     unit = Unit(verdict.unit) if verdict.unit else None
-    name = f"{suite.name} {needing(suite, verdict, alike)}"
+    name = f"{suite.title} {needing(suite, verdict, alike)}"
     lines = [f"- **{verdict.status.value}** {escape(name)}: {escape(verdict.reason)}"]
     lines += [
         f"  - {limit.status.value}: {escape(limit_text(limit, unit))}"
@@ -174,7 +174,7 @@ def _suite(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> str:
     block = "\n".join((fence, *(_UNSEEN.sub(" ", row) for row in rows), fence))
     said = [f"- {escape(line)}" for line in (*beside(suite, metrics), *suite.notes)]
     return "\n\n".join(
-        part for part in (f"#### {escape(suite.name)}", block, "\n".join(said)) if part
+        part for part in (f"#### {escape(suite.title)}", block, "\n".join(said)) if part
     )
 
 
@@ -183,7 +183,7 @@ def _cells(suite: SuiteRecord, verdict: Verdict) -> tuple[str, ...]:
     limits = "<br>".join(escape(limit_text(limit, unit)) for limit in verdict.limits)
     return (
         verdict.status.value,
-        escape(suite.name),
+        escape(suite.title),
         escape(f"{verdict.recipe} {verdict.metric}".strip()),
         escape(measured_text(verdict)),
         limits,

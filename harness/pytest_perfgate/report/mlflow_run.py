@@ -77,7 +77,7 @@ def _log(client: Any, session: SessionRecord, page: Path | None) -> str:
                 run = client.create_run(
                     experiment,
                     start_time=started,
-                    run_name=f"{suite.name}/{record.name}",
+                    run_name=f"{suite.title}/{record.name}",
                     tags=_short(tags | {"mlflow.parentRunId": outer} | _verdicts(suite, record)),
                 ).info.run_id
                 values = _values(suite, record)
@@ -121,7 +121,7 @@ def _values(suite: SuiteRecord, record: RecipeRecord) -> dict[str, float]:
 
 def _params(suite: SuiteRecord, record: RecipeRecord) -> dict[str, object]:
     return {
-        "suite": suite.name,
+        "suite": suite.title,
         "recipe": record.name,
         "reference": record.reference,
         "model": suite.model,

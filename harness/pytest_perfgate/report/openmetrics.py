@@ -128,7 +128,7 @@ def _metrics(session: SessionRecord, metrics: Mapping[str, Metric]) -> Iterable[
                     for summary in summaries:
                         value = getattr(summary, attribute)
                         if summary.metric == metric.name and value is not None:
-                            family.samples.append(({"suite": suite.name, "recipe": recipe}, value))
+                            family.samples.append(({"suite": suite.title, "recipe": recipe}, value))
             yield family
 
 
@@ -145,7 +145,7 @@ def _verdicts(session: SessionRecord) -> Iterable[_Family]:
     )
     for suite in session.suites:
         for verdict in suite.verdicts:
-            labels = {"suite": suite.name, "recipe": verdict.recipe, "metric": verdict.metric}
+            labels = {"suite": suite.title, "recipe": verdict.recipe, "metric": verdict.metric}
             family.samples += [
                 ({**labels, "verdict": status.value}, int(status is verdict.status))
                 for status in Status

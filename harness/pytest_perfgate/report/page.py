@@ -118,7 +118,7 @@ def _needs(session: SessionRecord) -> list[tuple[str, Verdict, Failure | None, s
     pairs = [(suite, verdict) for suite in session.suites for verdict in suite.verdicts]
     pairs.sort(key=lambda pair: pair[1].status.rank)
     return [
-        (suite.name, verdict, _failure(suite, verdict.recipe), needing(suite, verdict, count))
+        (suite.title, verdict, _failure(suite, verdict.recipe), needing(suite, verdict, count))
         for suite, verdict, count in needs_attention(pairs)
     ]
 

@@ -23,6 +23,7 @@ _COLOURS = {
     Status.FAIL.value: ORANGE,
     Status.INCONCLUSIVE.value: PURPLE,
     Status.NO_BASELINE.value: GREY,
+    Status.NO_MACHINE.value: GREY,
     Status.PASS.value: GREEN,
 }
 
@@ -103,7 +104,7 @@ def _row(
         turned = at < 0
     sign = -1 if turned else 1
     return {
-        "budget": _placed(place, f"{suite.name}: {verdict.recipe} {verdict.metric} {limit.kind}"),
+        "budget": _placed(place, f"{suite.title}: {verdict.recipe} {verdict.metric} {limit.kind}"),
         "verdict": limit.status.value,
         "at": sign * at,
         "low": min(sign * low, sign * high),
@@ -139,7 +140,7 @@ def _bars(suite: SuiteRecord, table: profile_table.Table) -> dict[str, Any]:
     x = number_axis("bar", None, axis=None, scale={"domain": [-160, 160]})
     return {
         "title": _title(
-            _short(f"Operators of {suite.name} {table.recipe} beside {table.other}", 90)
+            _short(f"Operators of {suite.title} {table.recipe} beside {table.other}", 90)
         ),
         "width": _WIDTH,
         "height": {"step": 24},

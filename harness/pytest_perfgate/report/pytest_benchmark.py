@@ -39,7 +39,7 @@ def _entry(suite: SuiteRecord, record: RecipeRecord, samples: Sequence[float]) -
     """A recipe's samples as one of pytest-benchmark's entries."""
     from pytest_benchmark.stats import Metadata
 
-    name = f"{suite.name}[{record.name}]"
+    name = f"{suite.title}[{record.name}]"
     summaries = suite.summaries.get(record.name, ())
     extra = {
         "reference": record.reference,
@@ -55,7 +55,7 @@ def _entry(suite: SuiteRecord, record: RecipeRecord, samples: Sequence[float]) -
         SimpleNamespace(
             name=name,
             fullname=f"{suite.folder}/recipes.toml::{name}",
-            group=f"perfgate: {suite.name}, latency per image",
+            group=f"perfgate: {suite.title}, latency per image",
             param=record.name,
             params={"recipe": record.name},
             extra_info=extra,

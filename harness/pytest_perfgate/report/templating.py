@@ -22,6 +22,7 @@ SHAPES: Mapping[Status, str] = MappingProxyType(
         Status.FAIL: "✖",
         Status.INCONCLUSIVE: "?",
         Status.NO_BASELINE: "∅",
+        Status.NO_MACHINE: "⌀",
         Status.SKIPPED: "·",
         Status.UNAFFECTED: "=",
         Status.PASS: "✔",

@@ -29,6 +29,7 @@ _MARKUP = {
     Status.FAIL: {"red": True, "bold": True},
     Status.INCONCLUSIVE: {"yellow": True},
     Status.NO_BASELINE: {"yellow": True},
+    Status.NO_MACHINE: {"yellow": True},
     Status.SKIPPED: {},
     Status.UNAFFECTED: {},
     Status.PASS: {"green": True},
@@ -66,7 +67,8 @@ def write(
             _changes(suite, line, update, verbosity)
     for part in _missing(session):
         line(part)
-    line(counts([verdict for _, verdict in pairs]))
+    for part in _wrapped(counts([verdict for _, verdict in pairs])):
+        line(part)
 
 
 def _missing(session: SessionRecord) -> list[str]:
@@ -149,7 +151,7 @@ def _verdicts(
                 continue
             count = alike[cause(suite, verdict)]
         shown.add(cause(suite, verdict))
-        _head(suite.name if several else "", verdict, needing(suite, verdict, count), out)
+        _head(suite.title if several else "", verdict, needing(suite, verdict, count), out)
         _evidence(verdict, verbosity, out)
     missing = sum(verdict.status is Status.NO_BASELINE for _, verdict in pairs)
     if missing and verbosity < 1 and not update:
@@ -208,7 +210,7 @@ def _suite(suite: SuiteRecord, out: Write, metrics: Mapping[str, Metric], verbos
     """The numbers of a suite, how they were measured, and what differs from the baselines'."""
     seconds = ", ".join(f"{name} {value:.0f} s" for name, value in suite.phases.items())
     launches = count_of(len(suite.yardstick), "launch", "launches")
-    head = f"suite {suite.name}" + (f": {launches} ({seconds})" if seconds else "")
+    head = f"suite {suite.title}" + (f": {launches} ({seconds})" if seconds else "")
     for line in (*_wrapped(head), *table(suite, metrics)):
         out(line)
     if verbosity > 1:

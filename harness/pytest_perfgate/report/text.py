@@ -196,7 +196,8 @@ def _scatter(metric: Metric, summary: MetricSummary) -> str:
     return f" ±{round(100 * half)} %" if half >= _WIDE else ""
 
 
-_ATTENTION = {Status.ERROR, Status.FAIL, Status.INCONCLUSIVE}
+_ATTENTION = {Status.ERROR, Status.FAIL, Status.INCONCLUSIVE, Status.NO_MACHINE}
+_UNMEASURED = {Status.ERROR, Status.NO_MACHINE}
 
 
 def needs_attention(
@@ -218,18 +219,17 @@ def needs_attention(
 def cause(suite: SuiteRecord, verdict: Verdict) -> tuple[str, ...]:
     """What verdicts with one cause have in common.
 
-    Of an ERROR the suite and the reason, and the recipe, unless the suite failed as a whole or the
-    reference of several recipes does not work as declared. Where
-    launches are too few the suite, their number and what would decide it. Every other verdict has
-    a cause of its own.
+    Of an ERROR or NO MACHINE the suite and the reason, and the recipe, unless the suite failed as a
+    whole or the reference of several recipes does not work as declared. Where launches are too few
+    the suite, their number and what would decide it. Every other verdict has a cause of its own.
     """
-    if verdict.status is Status.ERROR:
+    if verdict.status in _UNMEASURED:
         shared = _is_whole(suite, verdict) or is_doubted(suite, verdict)
         recipe = "" if shared else verdict.recipe
-        return suite.folder, recipe, verdict.reason
+        return suite.folder, suite.target, recipe, verdict.reason
     if few := _too_few(verdict):
-        return suite.folder, f"{few} launches", verdict.next_step
-    return suite.folder, verdict.recipe, verdict.metric, verdict.status.value
+        return suite.folder, suite.target, f"{few} launches", verdict.next_step
+    return suite.folder, suite.target, verdict.recipe, verdict.metric, verdict.status.value
 
 
 def _too_few(verdict: Verdict) -> int:

@@ -136,7 +136,7 @@ def payload(session: SessionRecord, report: str) -> Payload:
 
 def _budget(suite: SuiteRecord, verdict: Verdict, alike: int) -> Budget:
     return Budget(
-        suite=suite.name,
+        suite=suite.title,
         recipe=verdict.recipe,
         metric=verdict.metric,
         verdict=verdict.status,

@@ -64,6 +64,23 @@ def failed_suite(
     """The record of a suite whose measurement failed as a whole: every budget is ERROR, for one
     reason. Recipes that could not be read keep their own.
     """
+    return _unmeasured(read, root, wanted, error, Status.ERROR)
+
+
+def suite_without_machine(
+    read: SuiteFile, root: Path, wanted: Mapping[str, Sequence[str]], error: PerfgateError
+) -> SuiteRecord:
+    """The record of a suite whose target is a machine that this session has not."""
+    return _unmeasured(read, root, wanted, error, Status.NO_MACHINE)
+
+
+def _unmeasured(
+    read: SuiteFile,
+    root: Path,
+    wanted: Mapping[str, Sequence[str]],
+    error: PerfgateError,
+    status: Status,
+) -> SuiteRecord:
     if read.suite is None:
         return unread_suite(read, root, wanted)
     reason = f"{error.where}: {error.problem}" if error.where else error.problem
@@ -83,7 +100,7 @@ def failed_suite(
             *(record for record, _ in broken),
         ),
         verdicts=(
-            *_errors(read.suite, {name: wanted[name] for name in recipes}, failure),
+            *_verdicts(read.suite, {name: wanted[name] for name in recipes}, failure, status),
             *(verdict for _, verdict in broken),
         ),
     )
@@ -96,22 +113,30 @@ def _without_values(suite: Suite, name: str, failure: Failure) -> RecipeRecord:
     )
 
 
-def _errors(suite: Suite, wanted: Mapping[str, Sequence[str]], failure: Failure) -> list[Verdict]:
+def _verdicts(
+    suite: Suite, wanted: Mapping[str, Sequence[str]], failure: Failure, status: Status
+) -> list[Verdict]:
     metrics = metrics_of(suite.task, suite.scopes)
     units = {name: metric.unit.value for name, metric in metrics.items()}
     return [
-        error_verdict(recipe, metric, units.get(metric, ""), failure)
+        error_verdict(recipe, metric, units.get(metric, ""), failure, status)
         for recipe, names in wanted.items()
         for metric in dict.fromkeys(names)
     ]
 
 
-def error_verdict(recipe: str, metric: str, unit: str, cause: Failure | PerfgateError) -> Verdict:
+def error_verdict(
+    recipe: str,
+    metric: str,
+    unit: str,
+    cause: Failure | PerfgateError,
+    status: Status = Status.ERROR,
+) -> Verdict:
     """The verdict on a budget that could not be measured; `unit` may be "" where it is unknown."""
     return Verdict(
         recipe=recipe,
         metric=metric,
-        status=Status.ERROR,
+        status=status,
         unit=unit,
         reason=cause.problem,
         next_step=cause.next_step,

@@ -16,7 +16,7 @@ from pytest_perfgate.records.verdict import Status
 BROKEN, NOT_PROVEN = 1, 10
 """Exit codes, as those of `pytest --perf`."""
 
-_STRICT = {Status.INCONCLUSIVE, Status.NO_BASELINE}
+_STRICT = {Status.INCONCLUSIVE, Status.NO_BASELINE, Status.NO_MACHINE}
 _ALLOWED = "allow_skip"
 _RULES = "rules"  # of a joined session: those of each run that it was joined from
 
@@ -38,13 +38,13 @@ def merge(parts: Mapping[Path, SessionRecord], command: str) -> SessionRecord:
     for file, part in parts.items():
         _refuse_apart(first_file, first, file, part, several=len(parts) > 1)
         for suite in part.suites:
-            if suite.name in seen:
+            if suite.title in seen:
                 raise ReportError(
-                    f"the suite {suite.name!r} is in {seen[suite.name]}, too",
+                    f"the suite {suite.title!r} is in {seen[suite.title]}, too",
                     where=str(file),
                     next_step="give each part suites of its own: pytest --perf suites/NAME",
                 )
-            seen[suite.name] = file
+            seen[suite.title] = file
     ends = [_start(part) + timedelta(seconds=part.seconds) for part in parts.values()]
     started = min(_start(part) for part in parts.values())
     every = list(parts.values())

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import time
-import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from pytest_perfgate.errors import PerfgateError, ReportError
-from pytest_perfgate.files import put, short_path
+from pytest_perfgate.files import short_path
 from pytest_perfgate.fleet.fleet import Fleet
 from pytest_perfgate.machine.cache_folders import keep_out_of_git
 from pytest_perfgate.machine.fingerprint import Environment, Machine, this_environment, this_machine
 from pytest_perfgate.machine.host_share import kept
 from pytest_perfgate.machine.locks import exclusive
-from pytest_perfgate.machine.processes import is_of_the_machine, problem_of
 from pytest_perfgate.measure.preparation import Progress
 from pytest_perfgate.measure.worker_environment import allocator
-from pytest_perfgate.metric import Rule
-from pytest_perfgate.plain_text import encodable, without_secrets
 from pytest_perfgate.records.earlier import Lookup
 from pytest_perfgate.records.recipe_record import RecipeRecord
 from pytest_perfgate.records.session import SessionRecord, SuiteRecord
@@ -31,24 +27,22 @@ from pytest_perfgate.report import publish
 from pytest_perfgate.search.run import RangeOutcome, resolve_ranges
 from pytest_perfgate.session.base_code import BaseCode
 from pytest_perfgate.session.case import Case
-from pytest_perfgate.session.failed_suite import BROKEN, failed_suite, unread, unread_suite
+from pytest_perfgate.session.crashes import Crashes
+from pytest_perfgate.session.failed_suite import (
+    failed_suite,
+    suite_without_machine,
+    unread,
+    unread_suite,
+)
 from pytest_perfgate.session.fetched_suites import FetchedSuites
 from pytest_perfgate.session.inputs_now import InputsNow
 from pytest_perfgate.session.measured_suite import Surroundings, unmeasured, with_unaffected
-from pytest_perfgate.session.suite_judge import MEASURED
+from pytest_perfgate.session.places import Places
+from pytest_perfgate.session.plan import Plan, cases_of
 from pytest_perfgate.session.suite_run import SuiteRun
 from pytest_perfgate.session.working_tree import WorkingTree, notes_on_untracked
 from pytest_perfgate.suite import reading, requirements
-from pytest_perfgate.suite.metrics import metrics_of
 from pytest_perfgate.suite.reading import SuiteFile
-
-
-@dataclass
-class _Plan:
-    """The selected tests of one suite: recipe name to metrics."""
-
-    read: SuiteFile
-    wanted: dict[str, list[str]] = field(default_factory=dict)
 
 
 class Session:
@@ -82,13 +76,14 @@ class Session:
         self._open = contextlib.ExitStack()
         self._open.enter_context(kept(settings.share))
         self._fleet = Fleet(settings.fleet) if settings.fleet else None
-        self._plans: dict[Path, _Plan] = {}
-        self._done: dict[Path, dict[tuple[str, str], Verdict]] = {}
+        self._plans: dict[Path, Plan] = {}
+        self._done: dict[tuple[Path, str], dict[tuple[str, str], Verdict]] = {}
         self._records: list[SuiteRecord] = []
         self._files: set[str] = set()
         self._started = datetime.now(UTC)
         self._id = name
-        self._crashes = 0
+        self._crashes = Crashes(settings.cache, settings.root, lambda: self.id)
+        self._places = Places(settings, lambda: self.machine)
         self._clock = time.monotonic()
         self._machine: Machine | None = None
         self._environment: Environment | None = None
@@ -102,15 +97,15 @@ class Session:
             read = self._read(file)
             if read.suite is not None:
                 suite = replace(read.suite, import_path=self.settings.import_path)
-                read = self._apart(replace(read, suite=suite))
-            self._plans[file] = _Plan(read)
+                read = self._places.checked(self._apart(replace(read, suite=suite)))
+            self._plans[file] = Plan(read)
         return self._plans[file].read
 
     def _read(self, file: Path) -> SuiteFile:
         try:
             return reading.read(file, self.settings.root)
         except Exception as error:  # noqa: BLE001 - an extension's, or ours: it ends this suite only
-            return SuiteFile(file, None, (self._crash(error),))
+            return SuiteFile(file, None, (self._crashes.crash(error),))
 
     def _apart(self, read: SuiteFile) -> SuiteFile:
         """The suite file, refused when an earlier one has its name: baselines and history are kept
@@ -133,20 +128,13 @@ class Session:
 
     def cases(self, file: Path) -> list[Case]:
         """Every test of a suite file."""
-        read = self.read(file)
-        if read.suite is None:
-            return [Case(file, "", BROKEN)]
-        cases = [Case(file, name, BROKEN) for name in read.problems]
-        for recipe in read.suite.recipes.values():
-            names = [budget.metric for budget in recipe.budgets] or [MEASURED]
-            cases += [Case(file, recipe.name, name) for name in names]
-        return cases
+        return cases_of(self.read(file), file)
 
     def select(self, cases: Sequence[Case]) -> None:
         """Tells which tests will run; their recipes and those' references are measured."""
         for case in cases:
             self.read(case.file)
-            self._plans[case.file].wanted.setdefault(case.recipe, []).append(case.metric)
+            self._plans[case.file].select(case)
 
     def covers(self, case: Case) -> tuple[str, ...]:
         """What is measured where a test's budget is; nothing for a recipe that cannot be read."""
@@ -162,18 +150,7 @@ class Session:
     @property
     def limits(self) -> int:
         """How many limits share the session's alpha: all whose uncertainty is known."""
-        total = 0
-        for plan in self._plans.values():
-            if plan.read.suite is None:
-                continue
-            metrics = metrics_of(plan.read.suite.task, plan.read.suite.scopes)
-            for name, wanted in plan.wanted.items():
-                recipe = plan.read.suite.recipes.get(name)
-                for budget in recipe.budgets if recipe else ():
-                    rule = metrics[budget.metric].rule
-                    if budget.metric in wanted and rule not in {Rule.EXACT, Rule.ONCE}:
-                        total += len(budget.limits)
-        return max(1, total)
+        return max(1, sum(plan.limits for plan in self._plans.values()))
 
     # -- verdicts --------------------------------------------------------------------------
 
@@ -183,17 +160,18 @@ class Session:
         Raises:
             PerfgateError: the suite has no verdict on it.
         """
-        if case.file not in self._done:
+        place = case.file, case.target
+        if place not in self._done:
             plan = self._plans[case.file]
-            if not plan.wanted:
+            if case.target not in plan.wanted:
                 self.select([case])
-            record = self._run_once(plan)
+            record = self._run_once(plan, case.target)
             self._records.append(record)
-            self._done[case.file] = {
+            self._done[place] = {
                 (verdict.recipe, verdict.metric): verdict for verdict in record.verdicts
             }
             self._keep()
-        verdict = self._done[case.file].get((case.recipe, case.metric))
+        verdict = self._done[place].get((case.recipe, case.metric))
         if verdict is None:
             raise PerfgateError(f"no verdict was reached on {case.recipe} {case.metric}")
         return verdict
@@ -227,21 +205,24 @@ class Session:
         folder = short_path(case.file.parent, self.settings.root)
         for suite in self._records:
             for record in suite.recipes:
-                if (suite.folder, record.name) == (folder, case.recipe):
+                if (suite.folder, suite.target, record.name) == (folder, case.target, case.recipe):
                     return record
         return None
 
-    def _run(self, plan: _Plan) -> SuiteRecord:
+    def _run(self, plan: Plan, target: str) -> SuiteRecord:
         """The suite, measured and judged."""
-        suite = plan.read.suite
-        if suite is None or not plan.wanted.keys() & suite.recipes.keys():
+        suite, wanted = plan.read.suite, plan.wanted[target]
+        if suite is None or not wanted.keys() & suite.recipes.keys():
             # Nothing is to be measured, so that nobody is waited for.
-            return unread_suite(plan.read, self.settings.root, plan.wanted)
+            return unread_suite(plan.read, self.settings.root, wanted)
+        if not self._places.is_here(target):
+            missing = self._places.missing(target)
+            return suite_without_machine(plan.read, self.settings.root, wanted, missing)
         keep_out_of_git(self.settings.cache)
         with exclusive(self.settings.share, self.settings.wait, self._show):
             values = resolve_ranges(
                 self._with_files(plan.read),
-                plan.wanted,
+                wanted,
                 settings=self.settings,
                 machine=self.machine,
                 show=self._show,
@@ -249,10 +230,10 @@ class Session:
                 workplace=self._fleet,
             )
             inputs = self._around.inputs(values.suite)
-            affected = self._around.affected(values.suite, plan.wanted, self._base.commit)
+            affected = self._around.affected(values.suite, wanted, self._base.commit)
             record = self._measured(values, affected.wanted, inputs)
         record = with_unaffected(record, affected, inputs)
-        broken = unread(plan.read, plan.wanted)
+        broken = unread(plan.read, wanted)
         return record.model_copy(
             update={
                 "notes": record.notes + notes_on_untracked(self.settings.root, self._files),
@@ -298,18 +279,31 @@ class Session:
     def _with_files(self, read: SuiteFile) -> SuiteFile:
         """The suite with what it names in stores; before the first, that of all is fetched."""
         if self._fetched is None:
-            wanted = [(plan.read, plan.wanted) for plan in self._plans.values()]
+            wanted = [
+                (plan.read, recipes)
+                for plan in self._plans.values()
+                for target, recipes in plan.wanted.items()
+                if plan.read.suite is None or self._places.is_here(target)
+            ]
             self._fetched = FetchedSuites(wanted, self.settings.cache, self._show)
         return self._fetched.of(read)
 
-    def _run_once(self, plan: _Plan) -> SuiteRecord:
-        """The suite; one that failed as a whole is recorded, and not measured again for its next
-        budget. An unexpected error is kept with its traceback in a file.
+    def _run_once(self, plan: Plan, target: str) -> SuiteRecord:
+        """The suite on a target; one that failed as a whole is recorded, and not measured again for
+        its next budget. An unexpected error is kept with its traceback in a file.
         """
+        record = self._run_or_fail(plan, target)
+        if not target:
+            return record
+        here = {"machine": self.machine, "environment": self.environment}
+        is_here = self._places.is_here(target)
+        return record.model_copy(update={"target": target, **(here if is_here else {})})
+
+    def _run_or_fail(self, plan: Plan, target: str) -> SuiteRecord:
         try:
-            return self._run(plan)
+            return self._run(plan, target)
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends this suite only
-            failed = self._failure(error)
+            failed = self._crashes.failure(error)
         except (KeyboardInterrupt, SystemExit, GeneratorExit):
             raise  # the session ends with it
         except BaseException as error:  # noqa: BLE001 - what another plugin's alarm raises in our frames
@@ -319,34 +313,7 @@ class Session:
                 next_step="take its limit off perf tests: --perf-seconds and --perf-timeout limit "
                 "how long they take",
             )
-        return failed_suite(plan.read, self.settings.root, plan.wanted, failed)
-
-    def _failure(self, error: Exception) -> PerfgateError:
-        """An error in the words of a user."""
-        if isinstance(error, PerfgateError):
-            return error
-        if is_of_the_machine(error):
-            problem, next_step = problem_of(error)
-            return PerfgateError(problem, next_step=next_step)
-        return self._crash(error)
-
-    def _crash(self, error: Exception) -> PerfgateError:
-        """An error that nobody expected, with its traceback in a file."""
-        self._crashes += 1
-        number = f"_{self._crashes}" if self._crashes > 1 else ""
-        file = self.settings.cache / "crashes" / f"{self.id}{number}.txt"
-        place = f"its traceback is in {short_path(file, self.settings.root)}"
-        try:
-            keep_out_of_git(self.settings.cache)
-            file.parent.mkdir(exist_ok=True)
-            put(file, without_secrets(encodable("".join(traceback.format_exception(error)))))
-        except OSError as unwritten:
-            place = f"its traceback could not be written: {unwritten.strerror}"
-        first = next(iter(str(error).splitlines()), "")
-        return PerfgateError(
-            f"unexpected {type(error).__name__}: {first} ({place})",
-            next_step="report it to the project, or to the author of the extension that it names",
-        )
+        return failed_suite(plan.read, self.settings.root, plan.wanted[target], failed)
 
     def _keep(self) -> None:
         """Stores the suites so far: they outlive whatever happens to this process. A folder that

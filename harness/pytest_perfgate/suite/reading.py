@@ -187,6 +187,7 @@ def _read(
         between_samples=table.between_samples,
         turns=table.turns,
         require=tuple(table.require),
+        targets=tuple(table.targets),
         untracked=table.untracked,
         near_duplicates=table.near_duplicates,
         tree=tree,

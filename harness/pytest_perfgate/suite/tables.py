@@ -262,6 +262,11 @@ class SuiteTable(_Strict):
         description="what must be measured where this suite is a merge gate: runtimes, steps, "
         "workloads, gpu, CPU features, or the suite's own name; --perf-strict fails without",
     )
+    targets: list[str] = Field(
+        default_factory=list,
+        description="the kinds of machines that it is measured on, each named in perfgate.toml; "
+        "default: the machine that runs pytest",
+    )
     untracked: Literal["working-tree", "forbid"] = Field(
         "working-tree",
         description="model and data that git does not hold, for --perf-base: those of the working "

@@ -1,0 +1,117 @@
+"""`perfgate.toml` at the project's root: the kinds of machines that suites name as targets."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from pytest_perfgate.errors import RecipeError, suggestion
+from pytest_perfgate.suite.tables import NAME, Place
+
+FILE = "perfgate.toml"
+
+LABEL, FINGERPRINT = "label", "fingerprint"
+_FORMS = (
+    f'"{LABEL}:WORD" (pytest --perf-labels=WORD on that machine) or "{FINGERPRINT}:ID" (the '
+    "machine that pytest --perf names in its header)"
+)
+_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+@dataclass(frozen=True)
+class Target:
+    """A kind of machine.
+
+    Attributes:
+        name: as suites and tests name it.
+        form: `LABEL` or `FINGERPRINT`.
+        value: the label, or the fingerprint's id.
+    """
+
+    name: str
+    form: str
+    value: str
+
+
+class TargetTable(BaseModel):
+    """One `[targets.NAME]`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    machine: str = Field(description=f"which machine it is: {_FORMS}")
+
+
+class Targets:
+    """The targets of a project, read when the first suite names one.
+
+    Args:
+        root: the project's root.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._known: dict[str, Target] | None = None
+
+    def check(self, names: tuple[str, ...], where: str) -> None:
+        """Check that all targets of a suite are known; `where` names its key.
+
+        Raises:
+            RecipeError: one is not, or the file cannot be used.
+        """
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                raise RecipeError(f"{name!r} is there twice", where=f"{where}[{index}]")
+            if name not in self._all():
+                raise RecipeError(
+                    f"{name!r} is not a target",
+                    where=f"{where}[{index}]",
+                    valid=suggestion(name, self._all()) if self._all() else "",
+                    next_step=f"add to {FILE} beside the project's pytest configuration: "
+                    f'[targets.{name}] with machine = "label:{name}"',
+                )
+
+    def __getitem__(self, name: str) -> Target:
+        return self._all()[name]
+
+    def _all(self) -> Mapping[str, Target]:
+        if self._known is None:
+            self._known = _read(self._root / FILE)
+        return self._known
+
+
+def _read(file: Path) -> dict[str, Target]:
+    """The targets of a file; none where there is no file."""
+    place = Place(FILE)
+    try:
+        data: dict[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise RecipeError(f"it cannot be read: {error.strerror}", where=FILE) from None
+    except (ValueError, RecursionError) as error:
+        raise RecipeError(
+            f"it is not TOML: {error}", where=FILE, next_step="fix that line"
+        ) from None
+    if unknown := sorted(data.keys() - {"targets"}):
+        raise place.error(f"{unknown[0]!r} is not a key of the file", unknown[0], valid="targets")
+    tables = data.get("targets", {})
+    if not isinstance(tables, dict):
+        raise place.error("it is not a table", "targets", valid="[targets.NAME]")
+    return {name: _target(place, name, table) for name, table in tables.items()}
+
+
+def _target(place: Place, name: str, data: Any) -> Target:
+    key = f"targets.{name}"
+    if not NAME.fullmatch(name):
+        raise place.error(f"{name!r} cannot be a target's name", key, valid=NAME.pattern)
+    table = place.validate(TargetTable, data, key)
+    form, _, value = table.machine.partition(":")
+    if form not in {LABEL, FINGERPRINT} or not _WORD.fullmatch(value):
+        raise place.error(f"{table.machine!r} names no machine", f"{key}.machine", valid=_FORMS)
+    return Target(name, form, value)
