@@ -387,17 +387,12 @@ def every_status() -> SessionRecord:
     """
     record = broken()
     (suite, *others) = record.suites
-    origin = Earlier(
-        session="20261101-000000",
-        started="2026-11-01T00:00:00",
-        commit="c" * 40,
-        status=Status.FAIL,
+    day = {"session": "20261101-000000", "started": "2026-11-01T00:00:00"}
+    origin = Earlier(**day, commit="c" * 40, status=Status.FAIL)
+    without = {"value": None, "low": None, "high": None, "limits": ()}
+    more = (
+        verdict("int8", "map", Status.UNAFFECTED).model_copy(update={**without, "earlier": origin}),
+        verdict("fp32", "load_time_cold", Status.NO_MACHINE).model_copy(update=without),
     )
-    unaffected = verdict("int8", "map", Status.UNAFFECTED).model_copy(
-        update={"value": None, "low": None, "high": None, "limits": (), "earlier": origin}
-    )
-    absent = verdict("fp32", "load_time_cold", Status.NO_MACHINE).model_copy(
-        update={"value": None, "low": None, "high": None, "limits": ()}
-    )
-    suite = suite.model_copy(update={"verdicts": (*suite.verdicts, unaffected, absent)})
+    suite = suite.model_copy(update={"verdicts": (*suite.verdicts, *more)})
     return record.model_copy(update={"suites": (suite, *others)})

@@ -143,6 +143,16 @@ def test_a_joined_session_keeps_the_rules_of_its_runs() -> None:
     assert merged.exit_code([unknown], 0) == merged.NOT_PROVEN
 
 
+def test_a_suite_on_two_targets_is_two_of_a_joined_session() -> None:
+    """The verdicts of neither are left out of the exit code, whichever comes first."""
+    kept = part("digits", Status.PASS).suites[0].model_copy(update={"target": "desk"})
+    lost = part("digits", Status.NO_MACHINE).suites[0].model_copy(update={"target": "jetson"})
+    whole = part("text", Status.PASS, settings={"strict": True})
+    for suites in ((kept, lost), (lost, kept)):
+        both = whole.model_copy(update={"suites": (*whole.suites, *suites)})
+        assert merged.exit_code([both], 0) == 10
+
+
 @pytest.mark.parametrize(
     ("earlier", "settings", "code"),
     [

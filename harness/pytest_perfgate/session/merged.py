@@ -103,7 +103,7 @@ def exit_code(parts: Iterable[SessionRecord], problems: int) -> int:
 def _rules(part: SessionRecord) -> dict[str, Any]:
     """What decides a part's exit code besides its verdicts, and the suites that it is for."""
     return {
-        "suites": [suite.name for suite in part.suites],
+        "suites": [suite.title for suite in part.suites],
         "strict": bool(part.settings.get("strict")),
         _ALLOWED: list(part.settings.get(_ALLOWED, [])),
     }
@@ -113,7 +113,7 @@ def _runs(session: SessionRecord) -> list[SessionRecord]:
     """The runs of pytest that a session was joined from, with their suites and rules; what no rules
     are kept for goes by the session's own, as does all of a session that was not joined.
     """
-    left = {suite.name: suite for suite in session.suites}
+    left = {suite.title: suite for suite in session.suites}
     runs = []
     rules = session.settings.get(_RULES)
     for one in rules if isinstance(rules, list) else []:
