@@ -55,6 +55,7 @@ class Mode:
         binary: whether it sends binary tensors; else JSON, as servers without the extension.
         says: what it answers in place of outputs; b"": outputs.
         leaks: bytes that it keeps of each request.
+        keeps: whether it keeps its answers: `delay` is for what it has not seen.
     """
 
     fails_every: int = 0
@@ -68,6 +69,8 @@ class Mode:
     binary: bool = True
     says: bytes = b""
     leaks: int = 0
+    keeps: bool = False
+    kept: set[bytes] = field(default_factory=set)
     leaked: list[bytearray] = field(default_factory=list)
     count: int = 0
     lock: Any = field(default_factory=threading.Lock)
@@ -127,7 +130,10 @@ class Handler(BaseHTTPRequestHandler):
             return
         if mode.leaks:
             mode.leaked.append(bytearray(os.urandom(1) * mode.leaks))
-        time.sleep(mode.delay)
+        if not (mode.keeps and body in mode.kept):
+            time.sleep(mode.delay)
+        if mode.keeps:
+            mode.kept.add(body)
         if mode.stalls[0] <= time.monotonic() < mode.stalls[1]:
             time.sleep(mode.stalls[1] - time.monotonic())
         try:

@@ -184,6 +184,23 @@ def test_a_search_has_seeds_behind_any_seed(monkeypatch: pytest.MonkeyPatch) -> 
     assert seeds[:2] == [20_261_131, 20_261_132]
 
 
+def test_a_session_that_keeps_its_answers_is_an_error() -> None:
+    """Requests come round to the same images: its memory would be timed."""
+
+    class Keeps(Sleeps):
+        kept: set[bytes] = set()  # noqa: RUF012 - of one session
+
+        def run(self, inputs: Inputs) -> tuple[Any, ...]:
+            key = inputs.images.tobytes()
+            if key not in self.kept:
+                time.sleep(20 * SLEEP)
+                self.kept.add(key)
+            return (inputs.images.mean(axis=(1, 2, 3)),)
+
+    with pytest.raises(RuntimeFault, match="answers are kept by their inputs"):
+        opened(Keeps(), requests=10)
+
+
 def test_an_artifact_of_a_fixed_batch_is_given_no_other() -> None:
     """Before anything is timed."""
     with pytest.raises(RuntimeFault, match="batches of 4"):

@@ -29,6 +29,7 @@ from pytest_perfgate.runtimes.endpoint import EndpointSession
 from pytest_perfgate.sources.naming import finished_files
 from pytest_perfgate.suite.tables import Place
 from pytest_perfgate.verdicts.side_by_side import Decision, decide, log_ratio
+from pytest_perfgate.workloads.kept_answers import refuse_kept_answers
 from pytest_perfgate.workloads.serving_options import ServingOptions
 from pytest_perfgate.workloads.serving_turns import paired_turn
 
@@ -234,8 +235,9 @@ def artifact_of(target: str, name: str) -> Artifact:
     )
 
 
-def requests_of(suite: Suite) -> list[Inputs]:
-    """The network's inputs of the first validation images, one in each request.
+def requests_of(suite: Suite) -> tuple[list[Inputs], Callable[[EndpointSession], None]]:
+    """The network's inputs of the first validation images, one in each request; and what refuses an
+    endpoint that keeps its answers, for they come again and again.
 
     Raises:
         RecipeError: an image is more than one input, or depends on the one before it.
@@ -248,7 +250,15 @@ def requests_of(suite: Suite) -> list[Inputs]:
         )
     data = SuiteData(suite)
     count = min(_IMAGES, len(data.split(VALIDATION).images))
-    return [data.pipeline.preprocess([image])[0] for image in data.images(VALIDATION, range(count))]
+    images = list(data.images(VALIDATION, range(count)))
+
+    def preprocess(some: Sequence[Any]) -> Inputs:
+        return data.pipeline.preprocess(some)[0]
+
+    def refuse_kept(session: EndpointSession) -> None:
+        refuse_kept_answers(session.run, preprocess, images, 1)
+
+    return [preprocess([image]) for image in images], refuse_kept
 
 
 @contextlib.contextmanager
@@ -306,8 +316,13 @@ def compare(
         Interrupted: Ctrl-C, with the outcome until then.
     """
     enter(suite)
-    requests = requests_of(suite)
+    requests, refuse_kept = requests_of(suite)
     with opened(suite, recipe, targets, folder) as sessions:
+        for session, name in zip(sessions, NAMES, strict=True):
+            try:
+                refuse_kept(session)
+            except PerfgateError as error:
+                raise error.at(name) from None
         pairs = Pairs(sessions, requests, terms, show)
         try:
             return pairs.run()

@@ -20,6 +20,7 @@ from pytest_perfgate.stats.max_rate import RateInterval, find_max_rate
 from pytest_perfgate.stats.steady import requests_until_steady
 from pytest_perfgate.workloads import Work, WorkContext
 from pytest_perfgate.workloads.child_processes import Dialogue, Forks
+from pytest_perfgate.workloads.kept_answers import refuse_kept_answers
 from pytest_perfgate.workloads.loadgen import OFFLINE, Settings, Tested, run_test
 from pytest_perfgate.workloads.serving_options import (
     ServingOptions,
@@ -192,10 +193,14 @@ def _begin(context: WorkContext, size: int) -> tuple[_Ready, Any]:
         refuse_batch(session.fixed_batch, settings)
         with tempfile.TemporaryDirectory() as folder:
             tested = run_test(settings, infer, Path(folder))
+        used = memory()
+        refuse_kept_answers(
+            session.run, lambda one: context.pipeline.preprocess(one)[0], context.images, size
+        )
         if context.check is not None:
             for index in range(min(_CHECKED, len(inputs))):
                 context.check.inspect_shown([index], session.run(inputs[index]))
-        return _Result(tested, memory())
+        return _Result(tested, used)
 
     return ready, answer
 
