@@ -62,7 +62,7 @@ def folder_option(parser: argparse.ArgumentParser, name: str) -> None:
         type=place,
         default=str(in_project(FOLDER)),
         metavar="PLACE",
-        help=f"the history: a folder, or s3://bucket/folder (default: {FOLDER})",
+        help=f"the history: a folder, s3://…, or postgresql://… (default: {FOLDER})",
     )
 
 

@@ -62,7 +62,7 @@ def add_command(commands: Any) -> None:
         type=history.place,
         const=history.place(str(options.in_project(history.FOLDER))),
         metavar="PLACE",
-        help="write the nightly page of a history: a folder, or s3://bucket/folder "
+        help="write the nightly page of a history: a folder, s3://…, or postgresql://… "
         f"(default: {history.FOLDER})",
     )
     report.set_defaults(run=lambda arguments: _report(arguments, report))

@@ -1,4 +1,4 @@
-"""Where a history is: a folder, or an object store that many machines add to, and its copy."""
+"""Where a history is: a folder, or a store that many machines add to, and its copy."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from pytest_perfgate.errors import FetchError, HistoryError
 from pytest_perfgate.files import digest_of
 
-STORES = ("s3://", "gs://")
+STORES = ("s3://", "gs://", "postgresql://")
 """How the URL of a store begins."""
 _FILES = r"month=[0-9]{4}-[0-9]{2}/[A-Za-z0-9_-][A-Za-z0-9._-]*\.parquet"
 _COPIES = "history"  # in the cache
@@ -78,9 +78,11 @@ def place_of(text: str, root: Path, cache: Path) -> HistoryPlace:
     if "://" not in text:
         return HistoryPlace(root / text)
     from pytest_perfgate import registry
-    from pytest_perfgate.locations.object_stores import REQUIRES
-    from pytest_perfgate.locations.url import parse_folder
+    from pytest_perfgate.locations import database_folder, object_stores
+    from pytest_perfgate.locations.url import POSTGRESQL, parse_folder
 
-    url = parse_folder(text).url
-    registry.require((REQUIRES,), f"the history {url}")
+    location = parse_folder(text)
+    url = location.url
+    through = database_folder if location.store == POSTGRESQL else object_stores
+    registry.require((through.REQUIRES,), f"the history {url}")
     return HistoryPlace(cache / _COPIES / digest_of([url])[:16], url, cache)

@@ -10,6 +10,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from pytest_perfgate.errors import RecipeError, suggestion
 
 HTTP, S3, GS, HF, MLFLOW, DVC = "https", "s3", "gs", "hf", "mlflow", "dvc"
+POSTGRESQL = "postgresql"
+"""A store of folders alone: no model is in one."""
 
 EXAMPLES = {
     HTTP: "https://host/detector.onnx",
@@ -21,6 +23,7 @@ EXAMPLES = {
 }
 """Store to a location in it, for messages."""
 
+_DATABASE = f"{POSTGRESQL}://host/database/folder"
 _SCHEME = re.compile(r"(https?|s3|gs|hf)://|(mlflow|dvc):")
 _PLAIN = re.compile(r"[^\s\x00-\x1f\x7f\\\"'<>`{}|^]+(?: +[^\s\x00-\x1f\x7f\\\"'<>`{}|^]+)*")
 _LONGEST = 2_000
@@ -111,15 +114,20 @@ def parse(text: str) -> Location:
 
 
 def parse_folder(text: str) -> Location:
-    """The folder in an object store that a text names; its `name` is the path in the bucket.
+    """The folder in a store that a text names; its `name` is the path in the bucket or database,
+    its `inner` the name of the database.
 
     Raises:
         RecipeError: it has not the form of its store, or may carry a credential.
     """
+    if text.startswith(f"{POSTGRESQL}://"):
+        return _in_database(text)
     scheme = _SCHEME.match(text)
     store = (scheme[1] or scheme[2]) if scheme else ""
     if store not in {S3, GS} or len(text) > _LONGEST or " " in text or not _PLAIN.fullmatch(text):
-        raise RecipeError(f"{text!r} is no folder in a store", valid=f"{S3}://bucket/folder")
+        raise RecipeError(
+            f"{text!r} is no folder in a store", valid=f"{S3}://bucket/folder, {_DATABASE}"
+        )
     rest = text[len(store) + 3 :]
     _refuse_credentials(text, rest)
     bucket, _, path = rest.partition("/")
@@ -127,6 +135,24 @@ def parse_folder(text: str) -> Location:
     if not _BUCKET.fullmatch(f"{bucket}/x") or {"", ".", ".."}.intersection(parts):
         raise RecipeError(f"{rest!r} names no folder in {store}", valid=f"{store}://bucket/folder")
     return Location(text, store, text.rstrip("/"), "", "/".join(parts))
+
+
+def _in_database(text: str) -> Location:
+    """A folder in a database of PostgreSQL: `postgresql://host:port/database/folder`; without a
+    host that of libpq's environment.
+    """
+    rest = text.removeprefix(f"{POSTGRESQL}://")
+    _refuse_credentials(text, rest)
+    try:
+        parts = urlsplit(text)
+        _ = parts.port
+    except ValueError as error:
+        raise RecipeError(f"{text!r} is no URL: {error}", valid=_DATABASE) from error
+    database, *folder = parts.path.strip("/").split("/")
+    plain = _PLAIN.fullmatch(text) and " " not in text and "%" not in text and "#" not in text
+    if not plain or len(text) > _LONGEST or not database or {"", ".", ".."}.intersection(folder):
+        raise RecipeError(f"{rest!r} names no folder in {POSTGRESQL}", valid=_DATABASE)
+    return Location(text, POSTGRESQL, text.rstrip("/"), database, "/".join(folder))
 
 
 def hub_parts(url: str) -> dict[str, str | None]:

@@ -289,7 +289,8 @@ OPTIONS = (
     ),
     Option(
         "--perf-history",
-        "store that every session is added to, a folder or s3://bucket/folder, or `off`; needs "
+        "store that every session is added to, a folder, s3://bucket/folder or "
+        "postgresql://host/database/folder, or `off`; needs "
         "duckdb",
         default="",
         field="history",
