@@ -101,6 +101,7 @@ def test_a_column_of_a_csv_names_images_by_the_end_of_their_path(tmp_path: Path)
     [
         ("file_name,site\na/1.png,north\n", "no row for 2 of 3 images; the first is 'a/2.png'"),
         ("file_name,site\n1.png,a\n1.png,b\n", "names an image twice"),
+        ("file_name,site\n1.png,a\n2.png,b\n", "one row, '1.png', for 'a/1.png' and for 'b/1.png'"),
         ("site\nnorth\n", "1 rows for 3 images"),
         ("file_name,town\n", "no column 'site'"),
     ],

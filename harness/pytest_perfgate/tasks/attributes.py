@@ -122,6 +122,13 @@ def column(data: Any, name: str, file: Path) -> Values:
             f"{absent[0]!r}",
             valid="one row for each image",
         )
+    first: dict[str | None, str] = {}
+    for one, key in zip(names, keys, strict=True):
+        if first.setdefault(key, one) != one:
+            raise DataError(
+                f"{file.name} has one row, {key!r}, for {first[key]!r} and for {one!r}",
+                valid="a row for each image, by as much of its path as tells it from the others",
+            )
     return [(values[key],) if key and values[key] else () for key in keys]
 
 
