@@ -11,7 +11,7 @@ from pytest_perfgate.plugin.options import NOT_PROVEN
 from pytest_perfgate.report.junit_properties import VERDICT
 
 from tests.conftest import Project, said
-from tests.squares import RECIPES
+from tests.squares import HEAD, PLAIN, RECIPES
 
 
 def report(verdict: str, outcome: Any = "failed", when: Any = "setup") -> pytest.TestReport:
@@ -50,7 +50,7 @@ def test_what_is_worse_wins_over_what_is_not_known(
         failures.add(report(verdict))
     failures.add(report("INCONCLUSIVE", "skipped", "call"))
     session = cast(pytest.Session, SimpleNamespace(testsfailed=len(failed)))
-    assert failures.exit_code(session, status, problems) == code
+    assert failures.exit_code(session, status, problems, strict=False) == code
 
 
 def test_the_teardown_of_a_test_is_another_failure() -> None:
@@ -58,7 +58,53 @@ def test_the_teardown_of_a_test_is_another_failure() -> None:
     failures = Failures()
     failures.add(report("ERROR", when="teardown"))
     session = cast(pytest.Session, SimpleNamespace(testsfailed=1))
-    assert failures.exit_code(session, 1, 0) == 1
+    assert failures.exit_code(session, 1, 0, strict=False) == 1
+
+
+@pytest.mark.parametrize(
+    ("verdict", "outcome", "mark", "strict", "red", "shown", "code"),
+    [
+        ("FAIL", "passed", "", False, 1, 0, 1),
+        ("ERROR", "passed", "", False, 1, 0, NOT_PROVEN),
+        ("FAIL", "skipped", "", False, 1, 0, 1),
+        ("FAIL", "failed", "", True, 0, 0, 0),
+        ("INCONCLUSIVE", "skipped", "", False, 0, 0, 0),
+        ("INCONCLUSIVE", "passed", "", True, 1, 0, NOT_PROVEN),
+        ("SKIPPED", "skipped", "", True, 0, 0, 0),
+        ("FAIL", "skipped", "known", False, 0, 1, 0),
+        ("FAIL", "skipped", "known", True, 1, 0, 1),
+        ("SKIPPED", "skipped", "known", True, 1, 0, NOT_PROVEN),
+        ("PASS", "passed", "known", True, 0, 0, 0),
+    ],
+)
+def test_a_verdict_that_its_test_does_not_heed_is_red(
+    verdict: str, outcome: str, mark: str, strict: bool, red: int, shown: int, code: int
+) -> None:
+    """A test that does not call `check`, or skips itself; with an `xfail` mark under
+    `--perf-strict`, else it is said.
+    """
+    failures = Failures()
+    failures.add(report(verdict, "passed"))
+    call = report(verdict, outcome, "call")
+    if mark:
+        call.wasxfail = mark
+    failures.add(call)
+    parts = failures.unheeded(strict=strict)
+    assert tuple(map(len, parts)) == (red, shown)
+    assert all(f"test_it ({verdict})" in str(error) for part in parts for error in part)
+    session = cast(pytest.Session, SimpleNamespace(testsfailed=0))
+    assert failures.exit_code(session, 0, red, strict=strict) == code
+
+
+def test_a_broken_budget_is_red_whatever_its_test_does(project: Project) -> None:
+    """`budget.check` without parentheses passes; pytest would be green."""
+    project.write(HEAD + PLAIN.replace('max = "1 MB"', 'max = "1 kB"'))
+    (project.root / "suites" / "tiny" / "test_tiny.py").write_text(
+        "def test_budget(budget):\n    budget.check\n"
+    )
+    result = project.run("-k", "artifact")
+    said(result, "1 verdict without effect", "plain-artifact_size] (FAIL)", "call budget.check()")
+    assert result.ret == 1
 
 
 def test_the_error_of_a_suite_survives_a_selection_by_name(project: Project) -> None:

@@ -286,22 +286,28 @@ class PerfHooks:
             ending.benchmarks(self._config, self._ending)
             problems += self._ending.problems
         junit_properties.head(self._config, self._answer(record))
-        session.exitstatus = self._failures.exit_code(session, exitstatus, len(problems))
+        session.exitstatus = self._failures.exit_code(
+            session, exitstatus, len(problems), strict=self._session.settings.strict
+        )
 
     def _answer(self, record: SessionRecord | None) -> str:
         """What every output of the session begins with."""
         return answer(record) if record is not None else f"{self._tally.summary}."
 
     def _absences(self, exitstatus: int) -> list[PerfgateError]:
-        """Absences that turn the session red; the others are shown."""
+        """Absences and verdicts without effect that turn the session red; the others are shown."""
         settings = self._session.settings
         absences = list(self._tally.absences()) if exitstatus in _GREEN else []
         features = self._session.machine.features
         unmet = self._tally.unmet(settings.require, features)
         # `--lf` collects no module without a failure.
         untested = [] if self._config.getoption("lf", False) else self._tally.without_test()
-        self._absent = [*absences, *untested, *self._tally.unmet_of_suites(features), *unmet]
-        return self._absent if settings.strict else unmet
+        ignored, expected = self._failures.unheeded(strict=settings.strict)
+        self._absent = [
+            *(*ignored, *expected, *absences, *untested),
+            *(*self._tally.unmet_of_suites(features), *unmet),
+        ]
+        return self._absent if settings.strict else [*ignored, *unmet]
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """The verdicts, worst first, and where the report is."""
