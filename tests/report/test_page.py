@@ -119,6 +119,16 @@ def test_one_verdict_short_of_a_pass_is_never_all_kept(status: Status) -> None:
     assert "kept" not in answer(sessions.session(verdicts))
 
 
+@pytest.mark.parametrize(
+    ("status", "title"),
+    [(Status.FAIL, "What is broken"), (Status.NO_MACHINE, "What was not measured")],
+)
+def test_what_was_not_measured_is_not_called_broken(status: Status, title: str) -> None:
+    """The heading of the cards says what they are about."""
+    page = render(sessions.session((sessions.verdict("int8", "map", status),)), METRICS)
+    assert f"<h2>{title}</h2>" in page
+
+
 def test_an_interrupted_session_says_so() -> None:
     """An incomplete session is not answered with a pass, even if all it judged passed."""
     text = answer(sessions.healthy().model_copy(update={"complete": False}))

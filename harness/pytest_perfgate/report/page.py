@@ -83,6 +83,7 @@ def render(session: SessionRecord, metrics: Mapping[str, Metric]) -> str:
     verdicts = [verdict for suite in session.suites for verdict in suite.verdicts]
     counts = Counter(verdict.status for verdict in verdicts)
     needs = _needs(session)
+    broken = any(need[1].status in {Status.ERROR, Status.FAIL} for need in needs)
     return (
         _templates()
         .get_template("page.html")
@@ -92,6 +93,7 @@ def render(session: SessionRecord, metrics: Mapping[str, Metric]) -> str:
             worst=min((verdict.status for verdict in verdicts), key=lambda s: s.rank, default=None),
             counts=[(status, counts[status]) for status in Status if counts[status]],
             since=since(session, metrics),
+            needs_title="What is broken" if broken else "What was not measured",
             needs=[need for need in needs if need[1].status is not Status.INCONCLUSIVE],
             undecided=[need for need in needs if need[1].status is Status.INCONCLUSIVE],
             suites=[_suite(suite, metrics) for suite in session.suites],
