@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pytest_perfgate.cli.main import main
 from pytest_perfgate.errors import HistoryError
 from pytest_perfgate.history.alert_rows import alert_lines, alert_rows
 from pytest_perfgate.history.alerts import (
@@ -177,6 +178,23 @@ def test_a_stored_step_that_the_history_lost_is_fixed_where_the_level_is_back(
     (row,) = alert_rows(result.open, result.now)
     assert row["gone"]
     assert row["age"] == "0 days"
+
+
+def test_an_alert_of_another_suite_is_not_closed_with_one_of_the_same_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each suite may have its fp32: whoever expects a step names the suite."""
+    monkeypatch.chdir(tmp_path)
+    store = AlertStore(tmp_path / "baselines")
+    store.write("m", [STEP, STEP.model_copy(update={"suite": "text"})])
+    expect = ["alerts", "expect", "--history", "none", "--reason", "more exact", "--by", "me"]
+    assert main([*expect, "int8", "latency_p50"]) == 1
+    assert "digits/int8, text/int8" in capsys.readouterr().err
+    assert main([*expect, "text/int8", "latency_p50"]) == 0
+    assert [(one.suite, one.state) for one in store.read("m")] == [
+        ("digits", "new"),
+        ("text", "expected"),
+    ]
 
 
 def test_a_step_that_is_not_confirmed_needs_no_attention(tmp_path: Path) -> None:

@@ -103,7 +103,8 @@ def _matching(standings: Iterable[Standing], name: str, metric: str) -> Sequence
     """The open alerts of a name.
 
     Raises:
-        HistoryError: there is none.
+        HistoryError: there is none, or recipes of several suites have the name: what is expected of
+            one says nothing of the others.
     """
     candidates = [one for one in standings if one.alert.worse and one.alert.is_open]
     chosen = []
@@ -120,6 +121,13 @@ def _matching(standings: Iterable[Standing], name: str, metric: str) -> Sequence
             f"there is no open alert {f'{name} {metric}'.strip()!r}",
             valid=suggestion(f"{name} {metric}".strip(), known) if known else "",
             next_step="pytest-perfgate alerts list",
+        )
+    suites = sorted({one.alert.suite for one in chosen if one.alert.recipe == name})
+    if len(suites) > 1:
+        raise HistoryError(
+            f"recipes {name!r} of {len(suites)} suites have open alerts",
+            valid=", ".join(f"{suite}/{name}" for suite in suites),
+            next_step="name one: pytest-perfgate alerts expect SUITE/RECIPE",
         )
     return chosen
 
