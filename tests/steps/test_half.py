@@ -17,6 +17,7 @@ from pytest_perfgate.steps.export import Export
 from pytest_perfgate.steps.half import Half
 
 from tests.steps.conftest import context_in, example, small_model
+from tests.steps.test_quantize_graphs import CONV, graph_file, kernel
 
 torch = pytest.importorskip("torch", reason="python -m pip install 'pytest-perfgate[torch]'")
 onnx = pytest.importorskip("onnx", reason="python -m pip install 'pytest-perfgate[onnx]'")
@@ -139,3 +140,30 @@ def test_half_needs_a_file(make_context: Any) -> None:
     """An artifact without a file is refused in words."""
     with pytest.raises(BuildError, match="no ONNX file"):
         Half().apply(Artifact(ONNX), Half.Options(), make_context())
+
+
+def test_half_of_a_network_that_takes_the_best_k(tmp_path: Path) -> None:
+    """Nearly equal scores change places in 16 bits, and the last ones come or go: detections are
+    compared as sets. By position they would be others.
+    """
+    nodes = [
+        CONV,
+        onnx.helper.make_node("Reshape", ["a", "flat"], ["scores"]),
+        onnx.helper.make_node("TopK", ["scores", "k"], ["best", "places"]),
+        onnx.helper.make_node("Cast", ["places"], ["numbers"], to=onnx.TensorProto.FLOAT),
+        onnx.helper.make_node("Unsqueeze", ["best", "last"], ["score"]),
+        onnx.helper.make_node("Unsqueeze", ["numbers", "last"], ["place"]),
+        onnx.helper.make_node("Concat", ["score", "place", "score", "place"], ["y"], axis=2),
+    ]
+    weights = {
+        "w": kernel(4, 3, 3, 3),
+        "flat": np.array([0, -1]),
+        "k": np.array([100]),
+        "last": np.array([2]),
+    }
+    source = graph_file(tmp_path / "best.onnx", nodes, weights)
+    context, options = context_in(tmp_path / "half"), Half.Options()
+    applied = Half().apply(source, options, context)
+    Half().prove(applied.effect, options)
+    runs = [session(one, tmp_path).run(Inputs(example(1)))[0] for one in (source, applied.artifact)]
+    assert np.abs(runs[0] - runs[1]).max() > 0.1 * np.abs(runs[0]).max()

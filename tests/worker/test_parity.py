@@ -118,3 +118,21 @@ def test_an_image_is_a_validation_image_at_its_own_resolution_only() -> None:
     assert np.array_equal(own, IMAGES.images[:2])
     assert other.shape == (2, 3, 32, 32)
     assert other.std() > 0.2
+
+
+def detections(_batch: Any, outputs: Any) -> Any:
+    """(N, 20, 6): rows of an image's own mean, by falling scores."""
+    rows = np.random.default_rng(0).random((20, 6), dtype=np.float32)
+    rows[:, 4] = np.linspace(0.9, 0.1, 20)
+    return rows + outputs[:, :1, None]
+
+
+def test_detections_in_another_order_are_the_same() -> None:
+    """What suppresses decides between nearly equal scores; the images keep their places."""
+    turned = Session(lambda batch, outputs: detections(batch, outputs)[:, ::-1])
+    assert search(Session(detections), turned, IMAGES, 0.001).value == 0.0
+    mixed = Session(lambda batch, outputs: detections(batch, outputs[::-1]))
+    assert search(Session(detections), mixed, IMAGES, 0.001).value > 0.001
+    fewer = Session(lambda batch, outputs: detections(batch, outputs)[:, :-1])
+    found = search(Session(detections), fewer, IMAGES, 0.001)
+    assert "output 0 has the shape (1, 19, 6)" in found.smallest

@@ -101,7 +101,8 @@ class AotInductor(Step):
         for count in CHECKED:
             inputs = context.example(count)
             expected = module_outputs(module, inputs)
-            difference = max(difference, largest_difference(expected, session.run(inputs)))
+            outputs = session.run(inputs)
+            difference = max(difference, largest_difference(expected, outputs, count))
         effect = {
             "device": session.facts["device"],
             "cpu_isa": session.facts["cpu_isa"],

@@ -47,7 +47,7 @@ class Cast(Step):
         wanted = module_outputs(module, inputs)
         before = _share(module, options.dtype)
         module = self.restore(module, {}, options)
-        difference = largest_difference(wanted, module_outputs(module, inputs))
+        difference = largest_difference(wanted, module_outputs(module, inputs), len(inputs))
         effect = {
             "share_before": before,
             "share": _share(module, options.dtype),

@@ -107,7 +107,8 @@ class Export(Step):
                 outputs = onnx_outputs(session, inputs)
             except BuildError as error:
                 raise BuildError(error.problem, next_step=_FIXED) from error
-            worst = max(worst, largest_difference(module_outputs(module, inputs), outputs))
+            expected = module_outputs(module, inputs)
+            worst = max(worst, largest_difference(expected, outputs, count))
         if not worst <= options.tolerance:
             raise BuildError(
                 f"the exported graph's outputs differ by {worst:.3g} (relative) from the module's",

@@ -47,11 +47,12 @@ class Fuse(Step):
         before, wanted = _norms(module), module_outputs(module, inputs)
         pairs = _pairs(module, inputs) if options.enabled else []
         module = self.restore(module, {"pairs": pairs}, options)
+        difference = largest_difference(wanted, module_outputs(module, inputs), len(inputs))
         effect = {
             "fused_pairs": len(pairs),
             "batch_norms_before": before,
             "batch_norms": _norms(module),
-            "largest_difference": short(largest_difference(wanted, module_outputs(module, inputs))),
+            "largest_difference": short(difference),
         }
         return Applied(Artifact(TORCH, module=module), effect, structure={"pairs": pairs})
 

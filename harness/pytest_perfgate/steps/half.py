@@ -93,7 +93,7 @@ class Half(Step):
         difference = 0.0
         for count in batches(before):
             one, other = (onnx_outputs(session, context.example(count)) for session in sessions)
-            difference = max(difference, largest_difference(one, other))
+            difference = max(difference, largest_difference(one, other, count))
         overflow = _overflow(after, context)
         effect = {
             **_count(after),

@@ -16,6 +16,7 @@ from pytest_perfgate.artifact import dtype_of
 from pytest_perfgate.errors import BuildError
 from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.runtimes.onnxruntime_inputs import taken_by
+from pytest_perfgate.stats.detection_sets import set_difference
 from pytest_perfgate.steps import expect
 
 CHECKED = (1, 3)
@@ -115,17 +116,21 @@ def onnx_outputs(session: Any, inputs: Inputs) -> tuple[Any, ...]:
     )
 
 
-def largest_difference(expected: Sequence[Any], outputs: Sequence[Any]) -> float:
+def largest_difference(expected: Sequence[Any], outputs: Sequence[Any], images: int = 0) -> float:
     """The largest difference of any output, relative to that output's largest value (1 at the
-    least); infinite when anything is not finite.
+    least); infinite when anything is not finite. Detections of so many `images` may have another
+    order, see `set_difference`; 0: outputs are compared by position alone.
 
     Raises:
         BuildError: there are not as many outputs, or not of the same shapes.
     """
     import numpy as np
 
+    as_sets = set_difference(expected, outputs, images, least=1.0) if images else math.inf
     shapes = [[list(value.shape) for value in side] for side in (expected, outputs)]
     if shapes[0] != shapes[1]:
+        if math.isfinite(as_sets):
+            return as_sets
         raise BuildError(f"the outputs have the shapes {shapes[1]}", valid=str(shapes[0]))
     worst = 0.0
     for ours, theirs in zip(expected, outputs, strict=True):
@@ -134,7 +139,7 @@ def largest_difference(expected: Sequence[Any], outputs: Sequence[Any]) -> float
         scale = max(1.0, float(np.abs(ours).max(initial=0.0)))
         apart = np.abs(ours.astype(np.float64) - theirs.astype(np.float64))
         worst = max(worst, float(apart.max(initial=0.0)) / scale)
-    return worst
+    return min(worst, as_sets)
 
 
 NOTHING_IN_COMMON = 2.0

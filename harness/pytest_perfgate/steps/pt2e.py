@@ -121,7 +121,7 @@ class Pt2e(Step):
             "quantizable_ops": quantizable,
             "quantized_share": round(quantized / max(1, quantizable), 4),
             **more,
-            "difference": short(largest_difference(expected, actual)),
+            "difference": short(largest_difference(expected, actual, len(inputs))),
             "bytes": path.stat().st_size,
         }
         return Applied(Artifact(EXPORTED, path=path), effect)

@@ -132,7 +132,8 @@ def _check(source: Path, plain: Path, version: int, model: Any, example: Any, th
     old, new = onnx_session(source, threads), onnx_session(plain, threads)
     for inputs in (images, noise):
         try:
-            apart = largest_difference(onnx_outputs(old, inputs), onnx_outputs(new, inputs))
+            one, other = (onnx_outputs(session, inputs) for session in (old, new))
+            apart = largest_difference(one, other, len(inputs))
         except BuildError as error:
             raise BuildError(
                 f"the graph of operator set {version} does not run in {_NEWER}: {error.problem}",

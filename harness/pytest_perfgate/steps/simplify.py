@@ -82,7 +82,7 @@ class Simplify(Step):
         sessions = [onnx_session(model, context.threads) for model in (artifact.path, path)]
         for count in batches(before):
             one, other = (onnx_outputs(session, context.example(count)) for session in sessions)
-            difference = max(difference, largest_difference(one, other))
+            difference = max(difference, largest_difference(one, other, count))
         effect = {
             "nodes_before": len(before.graph.node),
             "nodes": len(after.graph.node),

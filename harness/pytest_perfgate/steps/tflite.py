@@ -93,7 +93,7 @@ class Tflite(Step):
         for one in (inputs, *probes(inputs).values()):
             fed = one.repeated(options.batch)
             ours, theirs = session.run(fed), module_outputs(module, fed)
-            difference = max(difference, largest_difference(theirs, ours))
+            difference = max(difference, largest_difference(theirs, ours, len(fed)))
         session.close()
         effect = {
             "bytes": path.stat().st_size,

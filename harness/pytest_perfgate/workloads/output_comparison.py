@@ -9,14 +9,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pytest_perfgate.errors import RuntimeFault
+from pytest_perfgate.stats.detection_sets import STRAY_ROWS, detection_rows, row_distances
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
-
-_MOST_ROWS = 512  # of outputs that are compared as sets: every row with every row
-_FEWEST_COLUMNS = 4  # of such a row: a box
-_STRAY_ROWS = 50  # rows, of which one may have no counterpart: those at a threshold come and go
 
 
 @dataclass(frozen=True)
@@ -183,38 +180,14 @@ def _same_set(
 
     if len(kept) != len(outputs) or not all(output.whole for output in kept):
         return False
-    ours = _rows([np.asarray(output, np.float64) for output in outputs])
-    theirs = _rows([output.values.reshape(output.shape) for output in kept])
-    scale = _rows([output.scale.reshape(output.shape) for output in kept])
+    ours = detection_rows([np.asarray(output, np.float64) for output in outputs])
+    theirs = detection_rows([output.values.reshape(output.shape) for output in kept])
+    scale = detection_rows([output.scale.reshape(output.shape) for output in kept])
     if ours is None or theirs is None or scale is None or ours.shape[1:] != theirs.shape[1:]:
         return False
-    allowed = max(1, len(theirs) // _STRAY_ROWS) if strays else 0
+    allowed = max(1, len(theirs) // STRAY_ROWS) if strays else 0
     if min(len(ours), len(theirs)) == 0:
         return max(len(ours), len(theirs)) <= allowed
-    distance = np.zeros((len(ours), len(theirs)))
-    for column in range(ours.shape[1]):
-        apart = np.abs(ours[:, column, None] - theirs[None, :, column]) / scale[:, column].max()
-        np.maximum(distance, np.nan_to_num(apart, nan=math.inf), out=distance)
-    close = distance <= limit
+    close = row_distances(ours, theirs, scale.max(axis=0)) <= limit
     stray = max(int((~close.any(axis=1)).sum()), int((~close.any(axis=0)).sum()))
     return stray <= allowed and abs(len(ours) - len(theirs)) <= allowed
-
-
-def _rows(outputs: Sequence[Any]) -> Any:
-    """Outputs beside each other, a row per detection; None: they are no detections. A single
-    number, which counts them, is left out.
-    """
-    import numpy as np
-
-    columns = []
-    for output in outputs:
-        rows = output[0] if output.ndim > 1 and output.shape[0] == 1 else output
-        if output.size == 1 and output.ndim <= 2:
-            continue
-        if rows.ndim > 2:
-            return None
-        columns.append(rows.reshape(len(rows), -1) if rows.size else rows.reshape(len(rows), 0))
-    if not columns or len({len(rows) for rows in columns}) > 1 or len(columns[0]) > _MOST_ROWS:
-        return None
-    rows = np.concatenate(columns, axis=1)
-    return rows if rows.shape[1] >= _FEWEST_COLUMNS or not len(rows) else None
