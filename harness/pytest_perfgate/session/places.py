@@ -1,4 +1,4 @@
-"""Where the suites of a session are measured: on this machine, or not at all."""
+"""Where the suites of a session are measured: on this machine, on a host of ssh, or not at all."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pytest_perfgate.files import short_path
 from pytest_perfgate.machine.fingerprint import Machine
 from pytest_perfgate.records.settings import Settings
 from pytest_perfgate.suite.reading import SuiteFile
-from pytest_perfgate.suite.targets_file import FILE, FINGERPRINT, LABEL, Target, Targets
+from pytest_perfgate.suite.targets_file import FILE, FINGERPRINT, LABEL, SSH, Target, Targets
 
 
 class Places:
@@ -18,10 +18,12 @@ class Places:
 
     Args:
         machine: gives the fingerprint of this machine.
+        own: the target that this machine is to a session of another one, "" for none.
     """
 
-    def __init__(self, settings: Settings, machine: Callable[[], Machine]) -> None:
+    def __init__(self, settings: Settings, machine: Callable[[], Machine], own: str = "") -> None:
         self._settings = settings
+        self._own = own
         self._machine = machine
         self._targets = Targets(settings.root)
 
@@ -38,12 +40,17 @@ class Places:
 
     def is_here(self, name: str) -> bool:
         """Whether a target is this machine; "" always is."""
-        if not name:
+        if not name or name == self._own:
             return True
         target = self._targets[name]
         if target.form == LABEL:
             return target.value in self._settings.labels
         return target.form == FINGERPRINT and target.value == self._machine().id
+
+    def over_ssh(self, name: str) -> Target | None:
+        """A target that is a host of ssh; None for another."""
+        target = self._targets[name]
+        return target if target.form == SSH else None
 
     def missing(self, name: str) -> PerfgateError:
         """Why this session has no machine for a target, and what to do."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pytest_perfgate.metric import Rule
+from pytest_perfgate.records.recipe import Suite
 from pytest_perfgate.session.case import Case
 from pytest_perfgate.session.failed_suite import BROKEN
 from pytest_perfgate.session.suite_judge import MEASURED
@@ -35,17 +36,19 @@ class Plan:
     def limits(self) -> int:
         """How many of the selected limits have a known uncertainty, over all targets."""
         suite = self.read.suite
-        if suite is None:
-            return 0
-        metrics, total = metrics_of(suite.task, suite.scopes), 0
-        for wanted in self.wanted.values():
-            for name, selected in wanted.items():
-                recipe = suite.recipes.get(name)
-                for budget in recipe.budgets if recipe else ():
-                    rule = metrics[budget.metric].rule
-                    if budget.metric in selected and rule not in {Rule.EXACT, Rule.ONCE}:
-                        total += len(budget.limits)
-        return total
+        return sum(limits_of(suite, wanted) for wanted in self.wanted.values()) if suite else 0
+
+
+def limits_of(suite: Suite, wanted: Wanted) -> int:
+    """How many of the limits that are wanted have a known uncertainty."""
+    metrics, total = metrics_of(suite.task, suite.scopes), 0
+    for name, selected in wanted.items():
+        recipe = suite.recipes.get(name)
+        for budget in recipe.budgets if recipe else ():
+            rule = metrics[budget.metric].rule
+            if budget.metric in selected and rule not in {Rule.EXACT, Rule.ONCE}:
+                total += len(budget.limits)
+    return total
 
 
 def cases_of(read: SuiteFile, file: Path) -> list[Case]:

@@ -19,6 +19,7 @@ from pytest_perfgate.machine.locks import exclusive
 from pytest_perfgate.measure.preparation import Progress
 from pytest_perfgate.measure.worker_environment import allocator
 from pytest_perfgate.records.earlier import Lookup
+from pytest_perfgate.records.recipe import Suite
 from pytest_perfgate.records.recipe_record import RecipeRecord
 from pytest_perfgate.records.session import SessionRecord, SuiteRecord
 from pytest_perfgate.records.settings import Settings
@@ -37,12 +38,15 @@ from pytest_perfgate.session.failed_suite import (
 from pytest_perfgate.session.fetched_suites import FetchedSuites
 from pytest_perfgate.session.inputs_now import InputsNow
 from pytest_perfgate.session.measured_suite import Surroundings, unmeasured, with_unaffected
+from pytest_perfgate.session.on_target import measured_on
 from pytest_perfgate.session.places import Places
-from pytest_perfgate.session.plan import Plan, cases_of
+from pytest_perfgate.session.plan import Plan, Wanted, cases_of
 from pytest_perfgate.session.suite_run import SuiteRun
 from pytest_perfgate.session.working_tree import WorkingTree, notes_on_untracked
 from pytest_perfgate.suite import reading, requirements
 from pytest_perfgate.suite.reading import SuiteFile
+from pytest_perfgate.suite.targets_file import Target
+from pytest_perfgate.targets.ssh import NoMachine
 
 
 class Session:
@@ -52,6 +56,7 @@ class Session:
         stores: whether it writes files; a worker of pytest-xdist leaves that to its controller.
         name: of its files, where another process holds it.
         find: gives what stored sessions measured, for `--perf-affected`.
+        as_target: the target that this machine is to a session of another one, "" for none.
     """
 
     def __init__(
@@ -63,6 +68,7 @@ class Session:
         stores: bool = True,
         name: str = "",
         find: Lookup = lambda _: (),
+        as_target: str = "",
     ) -> None:
         self.settings = settings
         self._find = find
@@ -83,7 +89,7 @@ class Session:
         self._started = datetime.now(UTC)
         self._id = name
         self._crashes = Crashes(settings.cache, settings.root, lambda: self.id)
-        self._places = Places(settings, lambda: self.machine)
+        self._places = Places(settings, lambda: self.machine, as_target)
         self._clock = time.monotonic()
         self._machine: Machine | None = None
         self._environment: Environment | None = None
@@ -216,6 +222,8 @@ class Session:
             # Nothing is to be measured, so that nobody is waited for.
             return unread_suite(plan.read, self.settings.root, wanted)
         if not self._places.is_here(target):
+            if (host := self._places.over_ssh(target)) is not None:
+                return self._run_on(host, suite, wanted)
             missing = self._places.missing(target)
             return suite_without_machine(plan.read, self.settings.root, wanted, missing)
         keep_out_of_git(self.settings.cache)
@@ -241,6 +249,15 @@ class Session:
                 "verdicts": record.verdicts + tuple(verdict for _, verdict in broken),
             }
         )
+
+    def _run_on(self, host: Target, suite: Suite, wanted: Wanted) -> SuiteRecord:
+        """The suite, measured and judged on another host."""
+        keep_out_of_git(self.settings.cache)
+        given = self.settings, self.limits, self._show, self._say
+        record, files = measured_on(host, suite, wanted, *given)
+        self._files |= files
+        notes = notes_on_untracked(self.settings.root, set(files))
+        return record.model_copy(update={"notes": record.notes + notes})
 
     def _measured(
         self, values: RangeOutcome, wanted: Mapping[str, list[str]], inputs: InputsNow
@@ -296,12 +313,15 @@ class Session:
         if not target:
             return record
         here = {"machine": self.machine, "environment": self.environment}
-        is_here = self._places.is_here(target)
-        return record.model_copy(update={"target": target, **(here if is_here else {})})
+        known = here if self._places.is_here(target) else {}
+        return record.model_copy(update={"target": target, **known})
 
     def _run_or_fail(self, plan: Plan, target: str) -> SuiteRecord:
         try:
             return self._run(plan, target)
+        except NoMachine as absent:
+            wanted = plan.wanted[target]
+            return suite_without_machine(plan.read, self.settings.root, wanted, absent)
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends this suite only
             failed = self._crashes.failure(error)
         except (KeyboardInterrupt, SystemExit, GeneratorExit):
@@ -325,6 +345,11 @@ class Session:
                 publish.store(record.model_copy(update={"complete": False}), self.settings.reports)
 
     # -- the end ---------------------------------------------------------------------------
+
+    @property
+    def files(self) -> frozenset[str]:
+        """The project's files that what was measured rests on."""
+        return frozenset(self._files)
 
     def close(self) -> None:
         """Removes what the session laid beside the working tree, and leaves its share."""

@@ -16,12 +16,14 @@ from pytest_perfgate.suite.tables import NAME, Place
 
 FILE = "perfgate.toml"
 
-LABEL, FINGERPRINT = "label", "fingerprint"
+LABEL, FINGERPRINT, SSH = "label", "fingerprint", "ssh"
 _FORMS = (
-    f'"{LABEL}:WORD" (pytest --perf-labels=WORD on that machine) or "{FINGERPRINT}:ID" (the '
-    "machine that pytest --perf names in its header)"
+    f'"{LABEL}:WORD" (pytest --perf-labels=WORD on that machine), "{FINGERPRINT}:ID" (the machine '
+    f'that pytest --perf names in its header), "{SSH}:HOST" or "{SSH}:USER@HOST"'
 )
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+# ssh(1) takes a destination that begins with "-" for an option: never here.
+_HOST = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9._-]*@)?[A-Za-z0-9\[][A-Za-z0-9._:%\[\]-]*")
 
 
 @dataclass(frozen=True)
@@ -30,13 +32,20 @@ class Target:
 
     Attributes:
         name: as suites and tests name it.
-        form: `LABEL` or `FINGERPRINT`.
-        value: the label, or the fingerprint's id.
+        form: `LABEL`, `FINGERPRINT` or `SSH`.
+        value: the label, the fingerprint's id, or the host as ssh takes it.
+        python: of an ssh host, its interpreter.
+        cache: of an ssh host, the folder that stays; relative to the home of its user.
     """
 
     name: str
     form: str
     value: str
+    python: str = "python3"
+    cache: str = ".cache/pytest-perfgate/targets"
+
+    def __str__(self) -> str:
+        return f"{self.form}:{self.value}"
 
 
 class TargetTable(BaseModel):
@@ -45,6 +54,14 @@ class TargetTable(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     machine: str = Field(description=f"which machine it is: {_FORMS}")
+    python: str = Field(
+        "", description="of an ssh host: the interpreter with the packages; default: python3"
+    )
+    cache: str = Field(
+        "",
+        description="of an ssh host: the folder for what is copied there, below the user's home; "
+        "default: .cache/pytest-perfgate/targets",
+    )
 
 
 class Targets:
@@ -73,7 +90,7 @@ class Targets:
                     where=f"{where}[{index}]",
                     valid=suggestion(name, self._all()) if self._all() else "",
                     next_step=f"add to {FILE} beside the project's pytest configuration: "
-                    f'[targets.{name}] with machine = "label:{name}"',
+                    f'[targets.{name}] with machine = "ssh:HOST"',
                 )
 
     def __getitem__(self, name: str) -> Target:
@@ -112,6 +129,18 @@ def _target(place: Place, name: str, data: Any) -> Target:
         raise place.error(f"{name!r} cannot be a target's name", key, valid=NAME.pattern)
     table = place.validate(TargetTable, data, key)
     form, _, value = table.machine.partition(":")
-    if form not in {LABEL, FINGERPRINT} or not _WORD.fullmatch(value):
+    pattern = {LABEL: _WORD, FINGERPRINT: _WORD, SSH: _HOST}.get(form)
+    if pattern is None or not pattern.fullmatch(value):
         raise place.error(f"{table.machine!r} names no machine", f"{key}.machine", valid=_FORMS)
-    return Target(name, form, value)
+    for option in ("python", "cache"):
+        text = getattr(table, option)
+        if text and form != SSH:
+            raise place.error(
+                f"a machine by its {form} has no {option} of its own", f"{key}.{option}", valid=SSH
+            )
+        if text.startswith("-") or any(not character.isprintable() for character in text):
+            raise place.error(f"{text!r} is not a path", f"{key}.{option}")
+    # Both begin at the home of the user there; no shell expands them.
+    texts = {option: getattr(table, option).removeprefix("~/") for option in ("python", "cache")}
+    given = {option: text for option, text in texts.items() if text}
+    return Target(name, form, value, **given)

@@ -1,0 +1,81 @@
+"""One suite, measured here as its session would measure it: the same code, locks and rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pytest_perfgate.errors import PerfgateError
+from pytest_perfgate.records.settings import Settings
+from pytest_perfgate.session.session import Session
+from pytest_perfgate.targets.messages import Answer, DeviceJob, Measured, Shown, Unmeasured
+
+
+def measured(job: DeviceJob, send: Callable[[Answer], None]) -> Measured | Unmeasured:
+    """The record of the suite, or why there is none; progress is sent meanwhile."""
+    last = ""
+
+    def show(text: str) -> None:
+        nonlocal last
+        if text != last:
+            last = text
+            send(Shown(text))
+
+    try:
+        session = Session(
+            _settings(job),
+            show,
+            lambda text: send(Shown(text, lasting=True)),
+            stores=False,
+            as_target=job.target,
+        )
+        try:
+            return _of(job, session)
+        finally:
+            session.close()
+    except PerfgateError as error:
+        return Unmeasured(error.problem, error.where, error.next_step)
+
+
+def _of(job: DeviceJob, session: Session) -> Measured | Unmeasured:
+    file = job.root / job.file
+    read = session.read(file)
+    cases = [
+        case
+        for case in session.cases(file)
+        if case.target == job.target and case.metric in job.wanted.get(case.recipe, ())
+    ]
+    if len(cases) != sum(map(len, job.wanted.values())):
+        problems = (*read.suite_problems, *(one for some in read.problems.values() for one in some))
+        first = problems[0] if problems else PerfgateError("its recipes are others there")
+        return Unmeasured(
+            f"the suite cannot be read on the target {job.target}: {first.problem}",
+            first.where,
+            first.next_step,
+        )
+    session.select(cases)
+    session.verdict(cases[0])
+    record = session.record()
+    assert record is not None  # noqa: S101 - a verdict was reached
+    return Measured(record.suites[0].model_dump_json(), tuple(sorted(session.files)))
+
+
+def _settings(job: DeviceJob) -> Settings:
+    return Settings(
+        root=job.root,
+        alpha=job.alpha,
+        seconds=job.seconds,
+        strict=False,
+        update=job.update,
+        reason="",
+        reports=job.cache / "reports",
+        baselines=job.root / job.baselines,
+        cache=job.cache,
+        timeout=job.timeout,
+        wait=job.wait,
+        ci=False,
+        command=job.command,
+        rounds=job.rounds,
+        import_path=tuple(job.root / folder for folder in job.import_path),
+        profile=job.profile,
+        search=job.search,
+    )

@@ -1,0 +1,102 @@
+"""A suite measured on another host: what it is told of this session, and what comes back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pytest_perfgate.errors import PerfgateError
+from pytest_perfgate.files import short_path
+from pytest_perfgate.measure.preparation import Progress
+from pytest_perfgate.records.recipe import Suite
+from pytest_perfgate.records.session import SuiteRecord
+from pytest_perfgate.records.settings import Settings
+from pytest_perfgate.session.plan import Wanted, limits_of
+from pytest_perfgate.suite.targets_file import Target
+from pytest_perfgate.targets.messages import DeviceJob, Shown
+from pytest_perfgate.targets.ssh import measure
+
+
+def measured_on(
+    target: Target,
+    suite: Suite,
+    wanted: Wanted,
+    settings: Settings,
+    limits: int,
+    show: Progress,
+    say: Progress,
+) -> tuple[SuiteRecord, frozenset[str]]:
+    """The record of a suite on a host of ssh, and the project's files that it rests on there;
+    `limits` share the session's alpha, over all suites and targets.
+
+    Raises:
+        NoMachine: the host is off, or not there.
+        PerfgateError: it cannot measure, or its link was lost.
+    """
+    _refuse_others(target, settings)
+    root = settings.root
+    own = limits_of(suite, wanted)
+
+    def job(there: Path, cache: Path) -> DeviceJob:
+        return DeviceJob(
+            target=target.name,
+            root=there,
+            cache=cache,
+            file=_relative(suite.file, root, "the suite file"),
+            baselines=_relative(settings.baselines, root, "--perf-baselines"),
+            import_path=tuple(_relative(one, root, "pythonpath") for one in settings.import_path),
+            wanted={name: tuple(dict.fromkeys(metrics)) for name, metrics in wanted.items()},
+            alpha=settings.alpha * max(1, own) / limits,
+            seconds=settings.seconds,
+            timeout=settings.timeout,
+            wait=settings.wait,
+            rounds=settings.rounds,
+            profile=settings.profile,
+            update=settings.update,
+            search=settings.search,
+            command=settings.command,
+        )
+
+    def hear(answer: Shown) -> None:
+        if answer.lasting:
+            say(f"{target.name}: {answer.text}")
+        else:
+            show(f"{target.name}: {answer.text}")
+
+    answer = measure(target, root, settings.cache, _left_out(settings), job, hear)
+    record = SuiteRecord.model_validate_json(answer.record)
+    return record, frozenset(answer.files)
+
+
+def _left_out(settings: Settings) -> tuple[Path, ...]:
+    return settings.cache, settings.reports, *([settings.history] if settings.history else [])
+
+
+def _relative(path: Path, root: Path, what: str) -> Path:
+    try:
+        return path.relative_to(root)
+    except ValueError:
+        raise PerfgateError(
+            f"{what} lies outside of the project, of which a copy is measured",
+            where=short_path(path, root),
+            valid=f"a place below {root}",
+        ) from None
+
+
+def _refuse_others(target: Target, settings: Settings) -> None:
+    """Check that the session asks for nothing that is not done on another host.
+
+    Raises:
+        PerfgateError: it does.
+    """
+    options = {
+        "--perf-base": settings.base,
+        "--perf-base-env": settings.base_env,
+        "--perf-cores and --perf-gpus": settings.share,
+    }
+    for option, given in options.items():
+        if given:
+            raise PerfgateError(
+                f"{option} is not built for targets over ssh",
+                where=f"target {target.name}",
+                next_step=f"leave it out, or leave out the target: -k 'not {target.name}'",
+            )

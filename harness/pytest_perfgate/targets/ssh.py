@@ -1,0 +1,257 @@
+"""A suite measured on a host of ssh: files copied, orders sent, the record received."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import inspect
+import json
+import os
+import re
+import select
+import shlex
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+from pytest_perfgate.errors import PerfgateError
+from pytest_perfgate.files import digest_of
+from pytest_perfgate.machine.held_folders import held_folder
+from pytest_perfgate.machine.pipes import PipeReader, write_whole
+from pytest_perfgate.machine.processes import last_words
+from pytest_perfgate.suite.targets_file import FILE, Target
+from pytest_perfgate.targets import copies, launcher
+from pytest_perfgate.targets.messages import (
+    ANSWERS,
+    BEAT,
+    ORDERS,
+    Answer,
+    Beat,
+    DeviceJob,
+    Measured,
+    Shown,
+    Unmeasured,
+)
+
+_CONNECT = 10  # seconds for the host to take a connection
+_OPTIONS = (
+    "BatchMode=yes",  # a question would wait for ever
+    "StrictHostKeyChecking=yes",  # whatever the user's settings say
+    f"ConnectTimeout={_CONNECT}",
+    "ServerAliveInterval=5",
+    "ServerAliveCountMax=6",
+    "ControlMaster=no",  # the end of this process must be the end of its connection
+    "ControlPath=none",
+    "ClearAllForwardings=yes",
+    "RequestTTY=no",
+)
+_ANSWERS_IN = 120.0  # seconds for the launcher to look at what it has
+_FAREWELL = 5.0
+_UNREACHED = 255  # the exit code of ssh for what is its own failure
+_AWAY = re.compile(
+    r"Connection (?:refused|timed out)|Operation timed out|No route to host|Network is unreachable"
+    r"|Could not resolve hostname|Connection timed out during banner exchange"
+)
+"""What ssh says of a host that is off or not there, and not of one that refuses us."""
+
+
+class NoMachine(PerfgateError):
+    """The host of a target is off, or not there."""
+
+
+class _Link:
+    """One connection, with the launcher at its other end."""
+
+    def __init__(self, target: Target, log: Path) -> None:
+        self._target = target
+        self._log = log
+        self._doing = "connecting"
+        source = inspect.getsource(launcher)
+        command = f"exec {shlex.quote(target.python)} -c {shlex.quote(source)}"
+        options = [word for option in _OPTIONS for word in ("-o", option)]
+        with log.open("wb") as words:
+            try:
+                self.process = subprocess.Popen(
+                    ["ssh", "-T", *options, "--", target.value, command],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=words,
+                    env=dict(os.environ, LC_ALL="C"),  # its messages are read
+                    start_new_session=True,  # Ctrl-C reaches the pytest process alone
+                )
+            except OSError as error:
+                raise self.error(
+                    f"ssh could not be started: {error.strerror}", "install OpenSSH's client"
+                ) from None
+        self._to: IO[bytes] = self.process.stdin  # type: ignore[assignment] # a pipe
+        self._from: IO[bytes] = self.process.stdout  # type: ignore[assignment] # a pipe
+
+    def __enter__(self) -> _Link:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(OSError):
+            self._to.close()  # the device ends with it
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(_FAREWELL)
+        if self.process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+        self._from.close()
+
+    def error(self, problem: str, next_step: str) -> PerfgateError:
+        """An error of this target."""
+        return PerfgateError(
+            problem, where=f"{FILE}: targets.{self._target.name}", next_step=next_step
+        )
+
+    def lost(self) -> PerfgateError:
+        """The connection has ended, which is no answer: why, and what is lost with it."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(_FAREWELL)
+        code, words = self.process.poll(), last_words(self._log)
+        last = next(reversed(words.splitlines()), "")
+        host = self._target.value
+        if self._doing == "connecting" and code == _UNREACHED:
+            step = f"ssh -o BatchMode=yes {shlex.quote(host)} true; it must ask nothing"
+            where = f"{FILE}: targets.{self._target.name}"
+            kind = NoMachine if _AWAY.search(words) else PerfgateError
+            return kind(f"{host} could not be reached: {last}", where=where, next_step=step)
+        if self._doing == "connecting" and code in {126, 127}:
+            return self.error(
+                f"{host} has no {self._target.python}: {last}",
+                f"name its interpreter in {FILE}: [targets.{self._target.name}] python",
+            )
+        return self.error(
+            f"the link to {host} was lost while it was {self._doing}: nothing that was measured "
+            f"there is known (ssh ended with {code}{f': {last}' if last else ''})",
+            "run the session again: what was built there is in its cache",
+        )
+
+    def frame(self, data: bytes) -> None:
+        """Sends a frame to the launcher."""
+        self.write(len(data).to_bytes(8, "big") + data)
+
+    def write(self, data: bytes) -> None:
+        """Sends bytes.
+
+        Raises:
+            PerfgateError: the link is lost.
+        """
+        try:
+            write_whole(self._to.fileno(), data)
+        except OSError:
+            raise self.lost() from None
+
+    def answer(self) -> dict[str, Any]:
+        """The launcher's next frame.
+
+        Raises:
+            PerfgateError: it refuses, or the link is lost.
+        """
+        size = int.from_bytes(self._exactly(8), "big")
+        try:
+            answer: dict[str, Any] = json.loads(self._exactly(size))
+        except ValueError:
+            raise self.error(
+                f"{self._target.value} prints text of its own before commands run",
+                "let its shell's start-up files print nothing where there is no terminal",
+            ) from None
+        if "refused" in answer:
+            raise self.error(
+                f"{self._target.value} cannot measure: {answer['refused']}",
+                f"name another interpreter in {FILE}: [targets.{self._target.name}] python",
+            )
+        return answer
+
+    def _exactly(self, size: int) -> bytes:
+        data = b""
+        if size > 1 << 30:  # of a shell's greeting, not of the launcher
+            return b"?"
+        while len(data) < size:
+            if not select.select([self._from], [], [], _ANSWERS_IN)[0]:
+                raise self.error(
+                    f"{self._target.value} sent nothing for {_ANSWERS_IN:.0f} s",
+                    "look at its load and its disk",
+                )
+            part = os.read(self._from.fileno(), size - len(data))
+            if not part:
+                raise self.lost()
+            data += part
+        return data
+
+    def doing(self, text: str) -> None:
+        """What the device is at, for whoever loses it."""
+        self._doing = text
+
+    def hear(self, show: Callable[[Shown], None]) -> Answer:
+        """The last answer; beats are sent while it is waited for.
+
+        Raises:
+            PerfgateError: the link is lost.
+        """
+        reader = PipeReader(self._from.fileno())
+        beaten = 0.0
+        while True:
+            if time.monotonic() - beaten >= BEAT:
+                self.write(ORDERS.encode(Beat()))
+                beaten = time.monotonic()
+            if not select.select([reader.fd], [], [], BEAT / 2)[0]:
+                continue
+            lines, closed = reader.receive()
+            for answer in map(ANSWERS.decode, lines):
+                if not isinstance(answer, Shown):
+                    return answer
+                self.doing(answer.text)
+                show(answer)
+            if closed:
+                raise self.lost()
+
+
+def measure(
+    target: Target,
+    root: Path,
+    cache: Path,
+    without: tuple[Path, ...],
+    job: Callable[[Path, Path], DeviceJob],
+    show: Callable[[Shown], None],
+) -> Measured:
+    """Measures a suite on a host; the project at `root` is copied but for the folders `without`.
+
+    `cache` is the folder of this session's cache, for the log. `job` gives the order for the
+    project's folder and the cache's on the device, and `show` is called with what that is doing.
+
+    Raises:
+        NoMachine: the host is off, or not there.
+        PerfgateError: it refuses, its link was lost, or the suite failed there as a whole.
+    """
+    show(Shown("looking at the project's files"))
+    project, package = copies.of_project(root, without), copies.of_package()
+    trees = {"package": package, "project": project}
+    hello = {
+        "cache": target.cache,
+        # Two checkouts of one project are two: their files differ.
+        "place": hashlib.sha256(f"{os.uname().nodename}:{root}".encode()).hexdigest()[:16],
+        "version": digest_of(package.digests)[:16],
+        "needs": copies.needs(),
+        **{name: files.digests for name, files in trees.items()},
+    }
+    with held_folder(cache / "logs") as folder, _Link(target, folder / "ssh.log") as link:
+        link.frame(json.dumps(hello).encode())
+        missing = link.answer()["missing"]
+        link.doing("copying files")
+        for count, (tree, name) in enumerate(missing):
+            show(Shown(f"copying files, {count} of {len(missing)}"))
+            link.frame(trees[tree][name].read_bytes())
+        there = link.answer()
+        link.doing("starting")
+        link.write(ORDERS.encode(job(Path(there["root"]), Path(there["place"]) / "cache")))
+        answer = link.hear(show)
+    if isinstance(answer, Unmeasured):
+        raise PerfgateError(answer.problem, where=answer.where, next_step=answer.next_step)
+    assert isinstance(answer, Measured)  # noqa: S101 - the last kind of answer
+    return answer
