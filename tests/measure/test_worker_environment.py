@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import json
 import pwd
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from pytest_perfgate.fleet.engine import _QUIET
 from pytest_perfgate.measure.worker_environment import (
+    _NO_TELEMETRY,
     allocator,
     identity,
     inherited,
     worker_env,
 )
+from pytest_perfgate.report.mlflow_run import _CALM
 
 ASK = """\
 import json, os, sys, tracemalloc
-names = "ORT_DISABLE_TELEMETRY", "HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK", "NNCF_CI"
+names = "ORT_DISABLE_TELEMETRY", "HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK", "NNCF_CI", "TF_BUILD"
 print(json.dumps([
     tracemalloc.is_tracing(), sys.flags.dev_mode, sys.flags.verbose, [os.environ[n] for n in names]
 ]))
@@ -32,7 +36,17 @@ def test_switches_of_the_interpreter_are_off_in_workers(name: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", ASK], env=env, capture_output=True, text=True, check=True
     )
-    assert json.loads(done.stdout) == [False, False, 0, ["1"] * 4]
+    assert json.loads(done.stdout) == [False, False, 0, ["1"] * 5]
+
+
+def test_the_docs_name_every_switch_of_telemetry() -> None:
+    """And with it what the library sends where nobody sets it."""
+    text = (Path(__file__).parents[2] / "SECURITY.md").read_text(encoding="utf-8")
+    switches = [*_NO_TELEMETRY.items(), *_QUIET.items(), *_CALM.items()]
+    named = [f"`{name}={value}`" for name, value in switches if re.search("TELEM|STATS", name)]
+    assert len(named) == 4
+    for switch in (*named, "`DO_NOT_TRACK=1`", "`NNCF_CI=1`", "`TF_BUILD=1`"):
+        assert switch in text, switch
 
 
 @pytest.mark.parametrize(
