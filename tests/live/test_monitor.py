@@ -8,15 +8,17 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics import parser
 from pytest_perfgate.errors import PerfgateError
-from pytest_perfgate.live import Monitor, scores
+from pytest_perfgate.live import Monitor, sampling, scores
 from pytest_perfgate.live.gate_record import read_record
 from pytest_perfgate.live.row_log import RowLog, Sample
+from pytest_perfgate.live.sampling import Sampler
 from pytest_perfgate.tasks.classification.data import Called
 from pytest_perfgate.tasks.detection.data import Prediction
 
@@ -92,7 +94,7 @@ def test_rows_are_bounded_and_requests_are_all_counted(tmp_path):
             thread.join()
         seconds = time.monotonic() - started
     ((rows, counted),) = gate.rows(tmp_path, "count(latency), sum(requests) AS time")
-    assert 1 <= rows <= 50 * seconds + 2
+    assert 1 <= rows <= 50 * (seconds + 1)
     assert counted == requests
 
 
@@ -113,6 +115,22 @@ def test_an_odd_image_or_result_is_counted_and_not_raised(tmp_path, stage, image
     assert gate.rows(tmp_path, "requests, latency > 0, brightness IS NULL, classes") == [
         (1, True, stage == "input", ["dog"] if stage == "input" else None)
     ]
+
+
+def test_each_request_of_a_burst_is_drawn_with_the_same_chance(monkeypatch):
+    """Its last ones have waited for the others. At most so many a second are drawn; of few all."""
+    now = [0.0]
+    monkeypatch.setattr(sampling, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    for rate, size, chance in ((10, 40, 0.17), (10, 4, 1.0), (0.5, 40, 0.011)):
+        sampler = Sampler(rate)
+        drawn = np.zeros((2_000, size), bool)
+        for burst in drawn:
+            now[0] += 1.1 * max(1, 1 / rate)
+            burst[:] = [sampler.draw() for _ in range(size)]
+        assert drawn.sum(axis=1).max() <= max(1, rate)
+        half = size // 2
+        assert drawn[1:, :half].mean() == pytest.approx(chance, rel=0.4)
+        assert drawn[1:, half:].mean() == pytest.approx(chance, rel=0.4)
 
 
 @pytest.mark.parametrize("error", [asyncio.CancelledError, GeneratorExit, SystemExit])

@@ -8,7 +8,6 @@ import functools
 import inspect
 import math
 import os
-import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
@@ -20,6 +19,7 @@ from pytest_perfgate.errors import PerfgateError
 from pytest_perfgate.live.gate_record import GateRecord
 from pytest_perfgate.live.open_metrics import OpenMetrics
 from pytest_perfgate.live.row_log import RowLog, Sample
+from pytest_perfgate.live.sampling import Sampler
 from pytest_perfgate.live.scores import scores_of
 from pytest_perfgate.stats.image_statistics import grid
 
@@ -38,8 +38,8 @@ class Monitor:
     """Watches one predictor: latency, scores, inputs and errors of its requests.
 
     All requests are counted and timed. Of at most `rows_per_second` of them the image and the
-    result are looked at, the first of each period of 1 / `rows_per_second`; each becomes a row of a
-    Parquet file. An error of the monitor is counted in `perfgate_live_monitor_errors` and never
+    result are looked at, drawn from all with the same chance; each becomes a row of a Parquet file.
+    An error of the monitor is counted in `perfgate_live_monitor_errors` and never
     raised. Pixels are in no log. Any number of threads may use it. In a forked process it starts
     anew, with files of its own.
 
@@ -76,9 +76,7 @@ class Monitor:
         classes = record.classes
         self._scores = scores or (lambda result: scores_of(result, classes))
         self._scored = scores is not None or bool(classes)
-        self._rate = rows_per_second
-        self._period = -1
-        self._lock = threading.Lock()
+        self._sampler = Sampler(rows_per_second)
         labels = {"suite": record.suite, "recipe": record.recipe.name}
         self._metrics = OpenMetrics(labels, classes, registry)
         self._log = RowLog(
@@ -163,15 +161,8 @@ class Monitor:
         self.close()
 
     def _sample(self) -> Sample | None:
-        """A new sample when the period has none yet."""
-        period = int(time.monotonic() * self._rate)
-        if period == self._period:  # most requests end here, without the lock
-            return None
-        with self._lock:
-            if period <= self._period:
-                return None
-            self._period = period
-        return Sample()
+        """A new sample where this request is drawn."""
+        return Sample() if self._sampler.draw() else None
 
     def _look(self, sample: Sample, image: Any, name: str) -> None:
         """Before the request: the predictor may write into its image."""
@@ -213,8 +204,7 @@ class Monitor:
             self._metrics.own_error(stage)
 
     def _fork(self) -> None:
-        self._lock = threading.Lock()
-        self._period = -1
+        self._sampler.reset()
         self._log.after_fork()
 
 
