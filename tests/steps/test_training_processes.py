@@ -30,7 +30,7 @@ def together(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         for rank in range(SIZE)
     ]
     for rank in ranks:
-        _, words = rank.communicate(timeout=120)
+        _, words = rank.communicate(timeout=600)
         assert rank.returncode == 0, words.decode()
     results: dict[str, Any] = json.loads((folder / "0.json").read_text())
     return results

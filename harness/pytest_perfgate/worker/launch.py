@@ -18,6 +18,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from pytest_perfgate import registry
 from pytest_perfgate.machine import gpu_sensors
 from pytest_perfgate.machine.cpu_sensors import Sensors
 from pytest_perfgate.machine.scheduling import hand_over_in_order
@@ -65,6 +66,7 @@ def launch(job: LaunchJob, read_plan: Callable[[], LaunchPlan], send: Send) -> N
     orderly = hand_over_in_order()
     if not job.separate:  # arms that are programs of their own import for themselves
         preload(job.preload)
+        registry.names(registry.RUNTIMES)  # reads what all installed packages register
         # What arms share is never garbage: they do not visit it when they collect theirs, and no
         # page of it is copied for the marks of a collection.
         gc.collect()
