@@ -159,7 +159,7 @@ def test_a_change_that_slows_the_code_down_is_red_without_a_baseline(versions: P
     """30 % slower than the last commit: FAIL, with the commit named, and no trace is left."""
     before = trace_before(versions)
     write_slow(versions, 0.0052)
-    result = versions.run("--perf-base", "HEAD", "--perf-seconds", "60")
+    result = versions.run("--perf-base", "HEAD", "--perf-seconds", "60", "-p", "short_launches")
     assert versions.verdicts() == {"slow-latency_p50": "FAIL", "slow-map": "PASS"}
     commit = git(versions.root, "rev-parse", "HEAD")
     said(result, f"base HEAD ({commit[:10]})", "regression 10% is broken", "unchanged copy of slow")
@@ -180,7 +180,7 @@ def trace_before(project: Project) -> tuple[str, ...]:
 @pytest.mark.alone
 def test_an_unchanged_tree_is_green(versions: Project) -> None:
     """The same code on both sides: PASS, and both arms are in the record with equal launches."""
-    versions.run("--perf-base", "main", "--perf-seconds", "60")
+    versions.run("--perf-base", "main", "--perf-seconds", "60", "-p", "short_launches")
     assert versions.verdicts() == {"slow-latency_p50": "PASS", "slow-map": "PASS"}
     here, there = suite(versions)["recipes"][0], suite(versions)["base"]["recipes"][0]
     assert [each["index"] for each in here["launches"]] == [
