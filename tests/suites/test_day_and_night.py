@@ -37,7 +37,7 @@ def calibrated(network: Any, pipeline: Any, images: list[Any]) -> Any:
 
     def cut(layer: Any, tensor: Any) -> Any:
         step = largest[layer] / 255
-        return torch.round(tensor.clamp(0, largest[layer]) / step) * step
+        return tensor.clamp(0, largest[layer]).div_(step).round_().mul_(step)
 
     layers = [layer for layer in network.modules() if isinstance(layer, torch.nn.ReLU)]
     hooks = [network.register_forward_pre_hook(lambda layer, given: see(layer, given[0]))]
