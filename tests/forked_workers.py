@@ -38,8 +38,8 @@ _TAKEN_AT_START = re.compile(
 
 
 FRAMEWORKS = (
-    *("torch", "torch._dynamo", "onnx", "onnxruntime", "onnxscript", "sklearn.metrics", "nncf"),
-    *("PIL.Image", "faster_coco_eval"),
+    *("PIL.Image", "faster_coco_eval", "onnx", "onnxruntime", "torch", "torch._dynamo"),
+    *("onnxscript", "sklearn.metrics", "nncf"),
 )
 """What a template has for its workers, of what its process of tests has imported."""
 

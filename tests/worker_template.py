@@ -120,16 +120,18 @@ def _import() -> None:
 @dataclass
 class _Group:
     """What one import has brought: modules by name, and those among them that are attributes of
-    modules that were there before.
+    modules that were there before. `package` is the top-level package that was imported.
     """
 
+    package: str
     modules: dict[str, ModuleType]
     attributes: list[tuple[ModuleType, str, ModuleType]]
 
 
 class Hidden(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Finds modules that were imported and are not in `sys.modules`: the first import of one brings
-    all that were imported with it. Those of Python itself are not hidden.
+    all that were imported with it, and one of what a framework rests on those of the same package
+    alone. Modules of Python itself are not hidden.
     """
 
     def __init__(self) -> None:
@@ -152,7 +154,7 @@ class Hidden(importlib.abc.MetaPathFinder, importlib.abc.Loader):
             above = sys.modules.get(parent)
             if above is not None and vars(above).get(child) is module and parent not in new:
                 attributes.append((above, child, module))
-        group = _Group(new, attributes)
+        group = _Group(_package(framework), new, attributes)
         for name, module in new.items():
             self._groups.setdefault(name, group)
             self._specs.setdefault(name, getattr(module, "__spec__", None))
@@ -176,11 +178,18 @@ class Hidden(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         imported = module.__spec__.name
         with contextlib.suppress(AttributeError):  # some modules of settings take no other names
             module.__spec__ = self._specs[imported]
-        group = self._groups[imported]
+        group, package = self._groups[imported], _package(imported)
+        everything = package == group.package
         for name, each in group.modules.items():
-            sys.modules.setdefault(name, each)
+            if everything or _package(name) == package:
+                sys.modules.setdefault(name, each)
         for above, child, each in group.attributes:
-            setattr(above, child, each)
+            if everything or _package(above.__name__) == package:
+                setattr(above, child, each)
+
+
+def _package(module: str) -> str:
+    return module.partition(".")[0]
 
 
 if __name__ == "__main__":

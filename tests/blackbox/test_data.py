@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -133,7 +134,7 @@ def test_a_broken_recipe_leaves_the_others(project: Project) -> None:
 
 
 @pytest.mark.slow
-def test_init_writes_a_suite_that_works(project: Project) -> None:
+def test_init_writes_a_suite_that_works(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """`pytest-perfgate init` in an empty folder, then `pytest --perf`: measured, nothing broken,
     and nothing that its images could not decide.
     """
@@ -143,10 +144,11 @@ def test_init_writes_a_suite_that_works(project: Project) -> None:
     done = project.pytester.run("pytest-perfgate", "init", str(fresh))
     assert done.ret == 0
     done.stdout.fnmatch_lines(["next: pytest --perf suites/example"])
-    result = project.run(  # in a process of its own: this one may have imported another `suites`
+    for name in [name for name in sys.modules if name.partition(".")[0] == "suites"]:
+        monkeypatch.delitem(sys.modules, name)  # this process may have imported another `suites`
+    result = project.run(
         *("--rootdir", str(fresh), str(fresh / "suites")),
         *("--perf-seconds", "20", "-p", "short_launches"),
-        process=True,
     )
     assert result.ret == 0
     result.stdout.fnmatch_lines(["verdicts: *"])
