@@ -284,6 +284,9 @@ def test_a_file_tells_its_inputs(
         ("saved", 'model = "tf2onnx:saved"'),
         ("rtmdet.py", "mmdeploy/tools/deploy.py"),
         ("net.pth", "name a function that builds the model"),
+        ("hf:owner/name", "name a file of it: hf://owner/name@REVISION/model.onnx"),
+        ("torch.hub:ultralytics/yolov5", "name a function that builds the model"),
+        ("exported/", "name a file in it, such as exported/model.onnx"),
     ],
 )
 def test_a_model_that_no_runtime_takes_is_told_with_the_command_that_converts_it(

@@ -21,11 +21,19 @@ _MMDETECTION = (
     "mmdeploy/configs/mmdet/detection/detection_onnxruntime_dynamic.py {name} CHECKPOINT.pth "
     "IMAGE.jpg --work-dir {stem}, and name {stem}/end2end.onnx"
 )
+_HUBS = {"hf", "huggingface", "hub"}
 
 
 def advice_for(model: str) -> str:
-    """What to do about a name that no source takes; "" for what is no file."""
+    """What to do about a name that no source takes; "" for one that resembles none."""
     path = PurePosixPath(model)
+    prefix, colon, name = model.partition(":")
+    if colon and prefix in _HUBS:
+        return f"name a file of it: hf://{name.strip('/') or 'owner/name'}@REVISION/model.onnx"
+    if colon:  # torch.hub:…, ultralytics:…, keras:…
+        return BUILDER
+    if model.endswith("/"):
+        return f"name a file in it, such as {model}model.onnx"
     match path.suffix:
         case ".pth" | ".ckpt" | ".safetensors" | ".bin":
             return f"{BUILDER}; or export the model to ONNX"
