@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_perfgate.records.session import SessionRecord
+from pytest_perfgate.records.session import SessionRecord, SuiteRecord
 
 from benchmarks.workload import ROOT
 
@@ -78,7 +78,14 @@ def differences(one: SessionRecord, other: SessionRecord) -> list[str]:
     """What two sessions of the same suites say differently: a line for each verdict, digest of an
     artifact, or score; one that is missing on a side is one.
     """
-    ours, theirs = dict(_statements(one)), dict(_statements(other))
+    ours, theirs = (
+        {
+            f"{suite.name} {name}": text
+            for suite in record.suites
+            for name, text in statements(suite)
+        }
+        for record in (one, other)
+    )
     return [
         f"{name}: {ours.get(name, 'missing')} and {theirs.get(name, 'missing')}"
         for name in sorted(ours.keys() | theirs.keys())
@@ -86,15 +93,15 @@ def differences(one: SessionRecord, other: SessionRecord) -> list[str]:
     ]
 
 
-def _statements(record: SessionRecord) -> Iterator[tuple[str, str]]:
-    for suite in record.suites:
-        for verdict in suite.verdicts:
-            yield f"{suite.name} {verdict.recipe} {verdict.metric}", verdict.status.value
-        for recipe in suite.recipes:
-            if recipe.artifact is not None:
-                yield f"{suite.name} {recipe.name} artifact", recipe.artifact.digest
-            for name, value in recipe.accuracy.values.items() if recipe.accuracy else ():
-                yield f"{suite.name} {recipe.name} score {name}", repr(value)
+def statements(suite: SuiteRecord) -> Iterator[tuple[str, str]]:
+    """What a suite says: the verdicts, and the digest and the scores of each recipe."""
+    for verdict in suite.verdicts:
+        yield f"{verdict.recipe} {verdict.metric}", verdict.status.value
+    for recipe in suite.recipes:
+        if recipe.artifact is not None:
+            yield f"{recipe.name} artifact", recipe.artifact.digest
+        for name, value in recipe.accuracy.values.items() if recipe.accuracy else ():
+            yield f"{recipe.name} score {name}", repr(value)
 
 
 if __name__ == "__main__":

@@ -61,7 +61,7 @@ def squares_model(path: Path) -> None:
         for y in range(count)
         for x in range(count)
     ]
-    constants = {
+    constants: dict[str, Any] = {
         "weight": np.full((1, 3, WINDOW, WINDOW), 1 / (3 * WINDOW**2), np.float32),
         "level": np.array(0.6, np.float32),
         "gain": np.array(20.0, np.float32),

@@ -75,6 +75,20 @@ def test_the_times_of_a_machine(plan):
     assert ends["new"] == pytest.approx(100 + (303 - 100) / 2)
 
 
+def test_the_times_of_a_target_are_those_of_its_machine(plan, sessions):
+    """One session has them of several machines."""
+    one = healthy()
+    (suite,) = one.suites
+    machine = one.machine.model_copy(update={"cpu": "Jetson"})
+    known = {"target": "jetson", "machine": machine, "environment": one.environment}
+    there = suite.model_copy(update={**known, "phases": {"build": 0.0, "measure": 170.0}})
+    both = one.model_copy(update={"suites": (suite, there), "seconds": 240.0})
+    sessions[0].write_text(both.model_dump_json(), encoding="utf-8")
+    cluster = {"runners": {"desk": {"count": 1, "machine": machine.id}}}
+    _, _, _, timetable = plan(cluster, files=sessions[:1])
+    assert [job["end"] for job in timetable["jobs"]] == [170]
+
+
 def test_what_was_not_measured_is_named(plan):
     """A suite without a time is left out by name, with the session, and the code is not 0."""
     code, out, err, _ = plan({"runners": {"cpu": {"count": 1}}})

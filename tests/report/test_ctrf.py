@@ -47,6 +47,17 @@ def test_a_budget_is_the_same_test_in_every_session() -> None:
     assert len({uuid.UUID(test["id"]) for test in first}) == 6
 
 
+def test_a_budget_on_a_target_is_a_test_of_its_own() -> None:
+    """Its name is the one of the test, and its identifier is no other target's."""
+    session = sessions.broken()
+    there = session.suites[0].model_copy(update={"target": "desk"})
+    both = session.model_copy(update={"suites": (session.suites[0], there)})
+    tests = ctrf.render(both, "")["results"]["tests"]
+    assert len({test["id"] for test in tests}) == 12
+    assert tests[-1]["name"] == f"{tests[5]['name']}@desk"
+    assert tests[-1]["parameters"]["target"] == "desk"
+
+
 @pytest.mark.skipif(not SCHEMA, reason="PERFGATE_CTRF_SCHEMA names no file of the format's schema")
 @pytest.mark.parametrize("kind", ["broken", "healthy", "hostile", "empty"])
 def test_a_document_is_valid_by_the_schema_of_the_format(kind: str, tmp_path: Path) -> None:

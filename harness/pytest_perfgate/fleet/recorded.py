@@ -44,9 +44,10 @@ def planned(sessions: Mapping[Path, SessionRecord], cluster: Cluster) -> Plan:
     ordered = sorted(sessions.values(), key=lambda one: datetime.fromisoformat(one.started))
     for session in ordered:
         for suite in session.suites:
-            if "measure" in suite.phases:
-                work = _work(session, suite)
-                latest[suite.name] = here.setdefault(session.machine.id, {})[suite.name] = work
+            own = session.at(suite)
+            if "measure" in suite.phases and own is not None:
+                work = _work(own, suite)
+                latest[suite.name] = here.setdefault(own.machine.id, {})[suite.name] = work
             else:
                 why = suite.failure.problem if suite.failure else "nothing of it was measured"
                 failed[suite.name] = f"{suite.name}: {why} (session {session.id})"

@@ -101,9 +101,10 @@ def _test(suite: SuiteRecord, verdict: Verdict) -> dict[str, Any]:
         for name in ("value", "low", "high", "baseline")
         if (value := getattr(verdict, name)) is not None
     }
-    name = f"{verdict.recipe}-{verdict.metric}"
+    place = f"@{suite.target}" if suite.target else ""
+    name = f"{verdict.recipe}-{verdict.metric}{place}"
     return {
-        "id": str(uuid.uuid5(_SPACE, f"{suite.folder} {suite.title} {name}")),
+        "id": str(uuid.uuid5(_SPACE, f"{suite.folder} {suite.name} {name}")),
         "name": name,
         "status": _STATUS[verdict.status],
         "rawStatus": verdict.status.value,
@@ -111,7 +112,11 @@ def _test(suite: SuiteRecord, verdict: Verdict) -> dict[str, Any]:
         "suite": [suite.title, verdict.recipe],
         "filePath": f"{suite.folder}/recipes.toml",
         "message": verdict.reason,
-        "parameters": {"recipe": verdict.recipe, "metric": verdict.metric},
+        "parameters": {
+            "recipe": verdict.recipe,
+            "metric": verdict.metric,
+            **({"target": suite.target} if suite.target else {}),
+        },
         "extra": {
             **measured,
             **({"earlier": verdict.earlier.model_dump(mode="json")} if verdict.earlier else {}),
