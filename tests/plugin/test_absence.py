@@ -175,6 +175,16 @@ def test_skipped_fails_a_strict_session_unless_allowed(reason: str) -> None:
             settled(*allowed, strict=strict)
 
 
+def test_what_may_be_skipped_is_named_with_its_target_or_without() -> None:
+    """A pattern of one target allows no other one."""
+    skipped = verdict(Status.SKIPPED, "there is no GPU")
+    own = f"{skipped.recipe}-{skipped.metric}"
+    assert skipped.fits([own], "desk")
+    assert skipped.fits([f"{own}@desk"], "desk")
+    assert not skipped.fits([f"{own}@desk"], "jetson")
+    assert not skipped.fits([f"{own}@desk"])
+
+
 @pytest.mark.parametrize("taken", ["driver", "device", "wheel", ""])
 def test_a_driver_a_device_and_a_wheel_that_are_gone_turn_a_strict_session_red(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taken: str

@@ -183,6 +183,7 @@ class PerfHooks:
             name=case.name,
             strict=settings.strict,
             allowed=settings.allow_skip,
+            target=case.target,
         )
         return BudgetCheck(verdict, record, settings.strict)
 

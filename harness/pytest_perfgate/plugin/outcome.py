@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 import pytest
 
@@ -49,11 +48,12 @@ def settle(
     name: str,
     strict: bool,
     allowed: Sequence[str],
+    target: str = "",
 ) -> None:
     """Ends a test whose budget was not measured: ERROR fails, and so does SKIPPED where `strict`
-    is set and no pattern of `allowed` fits `name`; else SKIPPED skips. UNAFFECTED skips where an
-    earlier session measured that the budget is kept, or where `strict` is not set, and fails else.
-    NO MACHINE skips, and fails where `strict` is set.
+    is set and no pattern of `allowed` fits the budget on `target`; else SKIPPED skips. UNAFFECTED
+    skips where an earlier session measured that the budget is kept, or where `strict` is not set,
+    and fails else. NO MACHINE skips, and fails where `strict` is set.
     """
     __tracebackhide__ = True
     if verdict.status is Status.ERROR:
@@ -70,7 +70,7 @@ def settle(
     if verdict.status is not Status.SKIPPED:
         return
     step = f" ({verdict.next_step})" if verdict.next_step else ""
-    if strict and not any(fnmatchcase(name, pattern) for pattern in allowed):
+    if strict and not verdict.fits(allowed, target):
         pytest.fail(
             f"{explain(verdict, record)}\n\nSKIPPED fails under --perf-strict. Where this machine "
             f"may skip it: --perf-allow-skip={name}",

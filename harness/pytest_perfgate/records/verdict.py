@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
+from fnmatch import fnmatchcase
 from typing import Annotated
 
 from pydantic import AfterValidator
@@ -126,6 +128,12 @@ class Verdict(Frozen):
     next_step: str = ""
     slower: tuple[str, ...] = ()
     earlier: Earlier | None = None
+
+    def fits(self, patterns: Iterable[str], target: str = "") -> bool:
+        """Whether a pattern is of "RECIPE-METRIC", or on a target of "RECIPE-METRIC@TARGET"."""
+        name = f"{self.recipe}-{self.metric}"
+        names = (name, f"{name}@{target}") if target else (name,)
+        return any(fnmatchcase(one, pattern) for pattern in patterns for one in names)
 
     @property
     def is_proven_earlier(self) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -126,18 +125,16 @@ def _runs(session: SessionRecord) -> list[SessionRecord]:
 
 
 def _exit_code(part: SessionRecord) -> int:
-    verdicts = [verdict for suite in part.suites for verdict in suite.verdicts]
+    pairs = [(suite, verdict) for suite in part.suites for verdict in suite.verdicts]
+    verdicts = [verdict for _, verdict in pairs]
     strict = bool(part.settings.get("strict"))
     statuses = {verdict.status for verdict in verdicts}
     if Status.FAIL in statuses:
         return BROKEN
-    allowed = part.settings.get(_ALLOWED, [])
+    allowed = [str(pattern) for pattern in part.settings.get(_ALLOWED, [])]
     skipped = any(
-        verdict.status is Status.SKIPPED
-        and not any(
-            fnmatchcase(f"{verdict.recipe}-{verdict.metric}", str(pattern)) for pattern in allowed
-        )
-        for verdict in verdicts
+        verdict.status is Status.SKIPPED and not verdict.fits(allowed, suite.target)
+        for suite, verdict in pairs
     )
     open_earlier = any(
         verdict.status is Status.UNAFFECTED and not verdict.is_proven_earlier
