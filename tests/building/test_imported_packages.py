@@ -12,6 +12,7 @@ import pytest
 from pytest_perfgate.building import imported_packages
 from pytest_perfgate.building.artifact_cache import ArtifactStore, Stored
 from pytest_perfgate.building.imported_packages import unchanged
+from pytest_perfgate.building.package_versions import version_now
 from pytest_perfgate.building.project_code import Watch
 
 IMPORTS = """\
@@ -105,6 +106,34 @@ def test_another_version_is_found_out() -> None:
     assert not unchanged({"no-such-distribution": "1.0"})
 
 
+@pytest.mark.parametrize(
+    ("origin", "same"),
+    [
+        ("", True),  # of an index, where a version is built once
+        ('{"url": "file:///lib", "dir_info": {}}', False),
+        ('{"url": "https://host/lib.git", "vcs_info": {"vcs": "git"}}', False),
+        ('{"url": "file:///lib", "dir_info": {"editable": true}}', True),  # its files count
+    ],
+    ids=["index", "folder", "repository", "editable"],
+)
+def test_a_package_that_was_built_anew_under_its_version_is_another(
+    origin: str, same: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`pip install ./lib` after an edit, without another version."""
+    place = tmp_path / "own_layers-0.1.dist-info"
+    place.mkdir()
+    (place / "METADATA").write_text("Metadata-Version: 2.1\nName: own-layers\nVersion: 0.1\n")
+    if origin:
+        (place / "direct_url.json").write_text(origin)
+    monkeypatch.syspath_prepend(tmp_path)
+    texts = []
+    for digest in ("one", "two"):
+        (place / "RECORD").write_text(f"own_layers/__init__.py,sha256={digest},1\n")
+        texts.append(version_now("own-layers"))
+    assert texts[0].startswith("0.1")
+    assert (texts[0] == texts[1]) == same
+
+
 def test_an_entry_is_not_found_under_other_versions_and_both_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -113,7 +142,7 @@ def test_an_entry_is_not_found_under_other_versions_and_both_are_kept(
     files = {"code.py": Watch(tmp_path).digest("code.py")}
     installed = {"layers": "1.0"}
     monkeypatch.setattr(Watch, "packages", lambda _: dict(installed))
-    monkeypatch.setattr(imported_packages, "version", lambda name: installed[name])
+    monkeypatch.setattr(imported_packages, "version_now", lambda name: installed[name])
     store, watch = ArtifactStore(tmp_path / "cache"), Watch(tmp_path)
 
     def add(effect: str) -> None:

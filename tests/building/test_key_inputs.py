@@ -139,9 +139,9 @@ def release(package: str) -> Edit:
     """Another version of an installed package."""
 
     def edit(_: World, patch: pytest.MonkeyPatch) -> None:
-        real = package_versions.version
+        real = package_versions.version_now
         patch.setattr(
-            package_versions, "version", lambda name: "0" if name == package else real(name)
+            package_versions, "version_now", lambda name: "0" if name == package else real(name)
         )
 
     return edit

@@ -74,7 +74,7 @@ def test_another_version_builds_what_uses_the_package(
     """Hours of training are not lost because another runtime was updated."""
     before, real = keys(suite), package_versions.version
     monkeypatch.setattr(
-        package_versions, "version", lambda name: "0" if name == package else real(name)
+        package_versions, "version_now", lambda name: "0" if name == package else real(name)
     )
     after = keys(suite)
     assert {name for name in before if before[name] != after[name]} == anew

@@ -116,7 +116,8 @@ def fit(module, data, *, steps, learning_rate, batch_size, seed, course):
     if course.world_size > 1:
         Path("trained", str(os.getpid())).touch()
     for step in course.steps(steps, **state):
-        if os.environ.get("DIE_AT") == f"{step}.{course.rank}":
+        # Other variables that a trainer reads are inputs, and another value is another training.
+        if os.environ.get("PYTEST_DIE_AT") == f"{step}.{course.rank}":
             os.kill(os.getpid(), signal.SIGKILL)
         rows = np.random.default_rng((seed, step)).integers(0, len(data.images), batch_size)
         rows = course.share(rows)
@@ -193,7 +194,7 @@ for run, job in json.loads(sys.argv[1]).items():
     # A process for each: torch is imported once, and has computed nothing before it forks.
     process = os.fork()
     if process == 0:
-        os.environ |= {"DIE_AT": job["die_at"]} if "die_at" in job else {}
+        os.environ |= {"PYTEST_DIE_AT": job["die_at"]} if "die_at" in job else {}
         results = {name: reported(job["cache"], name) for name in job["recipes"]}
         Path(f"{run}.json").write_text(json.dumps(results))
         os._exit(0)

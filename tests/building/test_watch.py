@@ -206,6 +206,6 @@ def test_an_evaluation_rests_on_its_evaluator(
     data, real = SuiteData(suite), package_versions.version
     before = keys.evaluator(suite, data)
     monkeypatch.setattr(
-        package_versions, "version", lambda name: "0" if name == package else real(name)
+        package_versions, "version_now", lambda name: "0" if name == package else real(name)
     )
     assert (keys.evaluator(suite, data) != before) is anew

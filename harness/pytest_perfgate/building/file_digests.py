@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from pytest_perfgate.building.folder_digests import digest_of_folder
+from pytest_perfgate.building.own_reads import VARIABLE, variable_digest
 from pytest_perfgate.records.inputs import CONTENTS, MODULES, NAMES
 
 Identity = tuple[int, int, int, int]
@@ -46,8 +47,11 @@ class Digests:
 
     def digest(self, name: str) -> str:
         """SHA-256 of a file, its name relative to the root or whole; "" when there is none. Of a
-        folder what its name's end asks for (`records.inputs`).
+        folder what its name's end asks for (`records.inputs`), of an environment variable that of
+        its value (`building.own_reads`).
         """
+        if name.startswith(VARIABLE):
+            return variable_digest(name)
         if name not in self._digests and name.endswith((MODULES, NAMES, CONTENTS)):
             self._digests[name] = digest_of_folder(self._root, name, self.digest)
         if name not in self._digests:

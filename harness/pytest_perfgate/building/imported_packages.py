@@ -6,12 +6,12 @@ import ast
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.machinery import PathFinder
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest_perfgate
 from pytest_perfgate.building.implementation_code import digest_folder
-from pytest_perfgate.building.package_versions import undistributed, versions_of
+from pytest_perfgate.building.package_versions import undistributed, version_now, versions_of
 from pytest_perfgate.files import digest_of
 
 _OWN = pytest_perfgate.__name__
@@ -51,7 +51,7 @@ def _now(name: str, text: str) -> str:
     if text.startswith(_DIGEST):
         return _digest(name)
     try:
-        return version(name)
+        return version_now(name)
     except PackageNotFoundError:
         return ""
 

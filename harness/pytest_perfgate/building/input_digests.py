@@ -14,7 +14,8 @@ import pytest_perfgate
 from pytest_perfgate.building.file_digests import Digests
 from pytest_perfgate.building.folder_digests import MODULE
 from pytest_perfgate.building.implementation_code import digest_folder
-from pytest_perfgate.files import digest_of
+from pytest_perfgate.building.own_reads import SECRET
+from pytest_perfgate.building.package_versions import version_with_files
 from pytest_perfgate.records.inputs import CHANGED, CONTENTS, MODULES, NAMES
 
 _MOST = 24
@@ -36,11 +37,6 @@ _RUN = re.compile(
     r"|PYTEST_\w+|TOX_\w+|_TOX_\w+|NOX_\w+|VIRTUAL_ENV(?:_PROMPT)?"
 )
 """Environment variables that say who runs a session and where, and change no result."""
-
-_SECRET = re.compile(
-    r"TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|COOKIE|_KEY$|^KEY_|APIKEY"
-)
-"""Parts of names of environment variables whose values are kept nowhere, not as digests either."""
 
 
 class InputDigests(Digests):
@@ -129,26 +125,8 @@ def versions_of(packages: Iterable[Distribution]) -> dict[str, str]:
     """
     versions: dict[str, list[str]] = {}
     for package in packages:  # one may hide another of its name
-        versions.setdefault(package.name, []).append(_version(package))
+        versions.setdefault(package.name, []).append(version_with_files(package))
     return {name: ", ".join(found) for name, found in sorted(versions.items())}
-
-
-_INSTALLATION = (
-    "__pycache__",
-    *(f".dist-info/{name}," for name in ("INSTALLER", "REQUESTED", "direct_url.json", "RECORD")),
-)
-
-
-def _version(distribution: Distribution) -> str:
-    record = distribution.read_text("RECORD") or ""
-    # Scripts lie outside the folder and name its interpreter; the other three say how and from
-    # where it was installed. Compiled code is no file of the package.
-    own = [
-        line
-        for line in record.splitlines()
-        if not line.startswith("../") and not any(part in line for part in _INSTALLATION)
-    ]
-    return f"{distribution.version} {digest_of(own)[:12]}" if own else distribution.version
 
 
 def variables(environ: Mapping[str, str]) -> dict[str, str]:
@@ -156,5 +134,5 @@ def variables(environ: Mapping[str, str]) -> dict[str, str]:
     return {
         name: hashlib.sha256(f"{name}={value}".encode(errors="surrogateescape")).hexdigest()[:16]
         for name, value in sorted(environ.items())
-        if not _RUN.fullmatch(name) and not _SECRET.search(name.upper())
+        if not _RUN.fullmatch(name) and not SECRET.search(name.upper())
     }

@@ -23,11 +23,10 @@ _ONLY_FOLDERS, _OF_FOLDER, _OVERFLOW = 0x01000000, 0x40000000, 0x4000
 _EVENT = struct.Struct("iIII")
 _MOST = 8000
 """Folders that are watched at most: some kernels let a user watch 8,192 things in all."""
-_BY_PYTHON = {
-    *(".py", ".pyc", ".md", ".rst", ".toml", ".json", ".lock", ".log", ".html", ".css", ".js"),
-    ".ipynb",
-}
-"""Ends of names that native code does not read, and that others open all the time: editors, git."""
+_NOTES = {".pyc", ".md", ".rst", ".lock", ".log", ".html", ".css", ".ipynb"}
+"""Ends of names that no build reads, and that others open all the time: editors, git."""
+_BY_PYTHON = {".py", ".toml", ".json", ".js"}
+"""Ends of names that native code does not read, but programs that a build starts."""
 
 
 class NativeOpens:
@@ -40,6 +39,7 @@ class NativeOpens:
     def __init__(self, root: Path) -> None:
         self._places: dict[int, Path] = {}
         self._opened: set[str] = set()
+        self._by_python: set[str] = set()
         self._written: set[str] = set()
         self._library = ctypes.CDLL(None, use_errno=True)
         self._handle = -1
@@ -52,12 +52,14 @@ class NativeOpens:
         weakref.finalize(self, _close, self._handle)
         self.complete = self._watch_all(root) and self._hears(root)
 
-    def files(self) -> set[str]:
-        """Those that were opened so far; of code and notes, which Python reads, none, and none that
-        was written meanwhile: it is what a build leaves behind.
+    def files(self, *, of_programs: bool = False) -> set[str]:
+        """Those that were opened so far; with code and settings, which Python reads, where they may
+        be `of_programs` that the build has started. None that was written meanwhile: it is what a
+        build leaves behind.
         """
         self._drain()
-        return self._opened - self._written
+        opened = self._opened | self._by_python if of_programs else self._opened
+        return opened - self._written
 
     def _watch_all(self, root: Path) -> bool:
         for place, only_folders in _places(root):
@@ -105,8 +107,8 @@ class NativeOpens:
         file = self._places[number] / name if name else self._places[number]
         if mask & _WRITTEN:
             self._written.add(str(file))
-        elif file.suffix not in _BY_PYTHON and not file.name.startswith("."):
-            self._opened.add(str(file))
+        elif file.suffix not in _NOTES and not file.name.startswith("."):
+            (self._by_python if file.suffix in _BY_PYTHON else self._opened).add(str(file))
 
 
 def _places(root: Path) -> Iterator[tuple[Path, int]]:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from functools import lru_cache
-from importlib.metadata import Distribution, PackageNotFoundError, distributions, version
+from importlib.metadata import (
+    Distribution,
+    PackageNotFoundError,
+    distribution,
+    distributions,
+    version,
+)
 
+from pytest_perfgate.files import digest_of
 from pytest_perfgate.machine.fingerprint import PACKAGES
 
 _FIRST = re.compile(
@@ -26,7 +34,46 @@ def versions_of(modules: Iterable[str]) -> dict[str, str]:
     link does not use does not make it anew: it may be hours of training.
     """
     names = _distributions(frozenset({*modules, "numpy"}))
-    return {name: version(name) for name in sorted(names)}
+    return {name: version_now(name) for name in sorted(names)}
+
+
+def version_now(name: str) -> str:
+    """The version of an installed distribution. Of one that comes from a folder, a repository or a
+    file, and not from an index, with a digest of its files: it may have been built anew under its
+    old version (PyPA, "Recording the Direct URL Origin").
+
+    Raises:
+        PackageNotFoundError: it is not installed.
+    """
+    package = distribution(name)
+    origin = package.read_text("direct_url.json")
+    if not origin:
+        return package.version
+    try:
+        editable = json.loads(origin).get("dir_info", {}).get("editable", False)
+    except (ValueError, AttributeError):
+        editable = False
+    # The files of an editable one are the project's, or lie beside it: they count by themselves.
+    return package.version if editable else version_with_files(package)
+
+
+_INSTALLATION = (
+    "__pycache__",
+    *(f".dist-info/{name}," for name in ("INSTALLER", "REQUESTED", "direct_url.json", "RECORD")),
+)
+
+
+def version_with_files(package: Distribution) -> str:
+    """A version, and a digest of the list of the package's files, which has the digest of each."""
+    record = package.read_text("RECORD") or ""
+    # Scripts lie outside the folder and name its interpreter; the other three say how and from
+    # where it was installed. Compiled code is no file of the package.
+    own = [
+        line
+        for line in record.splitlines()
+        if not line.startswith("../") and not any(part in line for part in _INSTALLATION)
+    ]
+    return f"{package.version} {digest_of(own)[:12]}" if own else package.version
 
 
 def undistributed(modules: Iterable[str]) -> set[str]:

@@ -1,9 +1,9 @@
 """The suite's own code: import paths resolved, and what they read kept in view.
 
-A build depends on the source of every module of the project that it imported and on every file
-of the project that it opened; and, outside the project, on modules that no package manager has
-installed and on files of weights. `Watch` notes all of them, so that a cached artifact is used only
-while they are as they were.
+A build depends on the source of every module of the project that it imported, on every file of the
+project that it opened and, outside, on modules that no package manager has installed, on weights,
+and on what the project's own code asks for (`own_reads`). `Watch` notes all of them, so that a
+cached artifact is used only while they are as they were.
 """
 
 from __future__ import annotations
@@ -30,6 +30,13 @@ from pytest_perfgate.building.imported_packages import (
     versions_of_imported,
 )
 from pytest_perfgate.building.native_opens import NativeOpens, weights_below
+from pytest_perfgate.building.own_reads import (
+    STARTS,
+    OwnReads,
+    by_own_code,
+    hear_variables,
+    is_setting,
+)
 from pytest_perfgate.records.inputs import CHANGED, MODULES, NAMES
 
 _WEIGHTS = {".safetensors", ".pt", ".pth", ".onnx", ".npz", ".npy", ".bin", ".json", ".toml"}
@@ -38,7 +45,7 @@ _OUTSIDE = {
     *(_WEIGHTS - {".json", ".toml"}),
     *(".ckpt", ".h5", ".pkl", ".pickle", ".tflite", ".weights", ".engine"),
 }
-"""Files outside the project that count when they are opened: others are settings of the machine."""
+"""Files outside the project that count whoever opens them; others where own code does."""
 _INSTALLED = {"site-packages", "dist-packages"}
 """Folders of installed packages: versions of those that are imported are in the keys."""
 _PACKAGES = f"{os.sep}site-packages{os.sep}"
@@ -74,21 +81,30 @@ def _listeners() -> list[weakref.ref[Watch]]:
     """
     listeners: list[weakref.ref[Watch]] = []
 
+    def watches() -> Iterator[Watch]:
+        return (watch for one in list(listeners) if (watch := one()) is not None)
+
     def hear(event: str, arguments: tuple[Any, ...]) -> None:
         if event == "open":
-            for reference in list(listeners):
-                watch = reference()
-                if watch is not None:
-                    watch.hear(arguments)
+            for watch in watches():
+                watch.hear(arguments)
+        elif event in STARTS and by_own_code(sys._getframe(1)):
+            for watch in watches():
+                watch.own.programs = True
         elif event in {"os.listdir", "os.scandir"}:
-            caller = sys._getframe(1).f_code.co_filename
-            if not caller.startswith(_IMPORTING):
-                for reference in list(listeners):
-                    watch = reference()
-                    if watch is not None:
-                        watch.hear_listing(arguments[0])
+            frame = sys._getframe(1)
+            if not frame.f_code.co_filename.startswith(_IMPORTING):
+                own = by_own_code(frame)
+                for watch in watches():
+                    watch.hear_listing(arguments[0], own=own)
 
+    def hear_variable(name: str) -> None:
+        for watch in watches():
+            watch.own.variables.add(name)
+
+    tempfile.gettempdir()  # the first call tries folders out: it opens files, which a hook may not
     sys.addaudithook(hear)
+    hear_variables(hear_variable)
     return listeners
 
 
@@ -122,6 +138,7 @@ class Watch(Digests):
         self._others: set[str] = set()  # outside the project, of any other kind
         self._written: set[str] = set()
         self._folders_listed: set[str] = set()
+        self.own = OwnReads()
         self._since = time.time()
         self._first: dict[str, Identity] = {}  # of files, when they were opened first
         listeners = _listeners()
@@ -145,15 +162,26 @@ class Watch(Digests):
                 self._otherwise.add(name)
             # Python reads a module's compiled code where that is newer than the source.
             self._note(_source(name) if _COMPILED in name else name)
+            if name not in self._first and by_own_code(sys._getframe(1)):
+                self.own.absent.add(name)
         elif not name.startswith(_VERSIONED) and _PACKAGES not in name:
             self._others.add(name)
+            if is_setting(name) and by_own_code(sys._getframe(1)):
+                self._opened.add(name)
+                self._otherwise.add(name)
+                self._note(name)
+                if name not in self._first:
+                    self.own.absent.add(name)
 
-    def hear_listing(self, folder: object) -> None:
-        """Notes a folder of the project whose names were asked for."""
+    def hear_listing(self, folder: object, *, own: bool) -> None:
+        """Notes a folder of the project that was listed, or any that `own` code has listed."""
         if folder is None or isinstance(folder, (str, bytes)):
             name = os.path.abspath(os.fsdecode(folder or "."))  # noqa: PTH100 - as in `hear`
-            if name.startswith(self._prefix) or name == str(self._root):
+            inside = name.startswith(self._prefix) or name == str(self._root)
+            if inside:
                 self._folders_listed.add(name)
+            if own and (inside or is_setting(name)):
+                self.own.listed(name, for_data=self._reading_data)
 
     def listen(self) -> None:
         """From now on files that native code opens are noted, too: something will be built."""
@@ -163,7 +191,7 @@ class Watch(Digests):
     def _hear_native(self) -> None:
         if self._native is None:
             return
-        files = self._native.files()
+        files = self._native.files(of_programs=self.own.programs)
         if not self._native.complete:  # then any weights of the project may have been read
             files |= weights_below(self._root, _OUTSIDE)
         for name in files - self._opened:
@@ -192,20 +220,28 @@ class Watch(Digests):
             data: files, and folders of which all but code and weights are data.
         """
         places = [path for place in data for path in (place.absolute(), place.resolve())]
-        return self._digested(
-            {
-                file
-                for file in self._sources()
-                if str(file) in self._otherwise or not _lies_in(file, places)
-            }
-        )
+        files = {
+            file
+            for file in self._sources()
+            if str(file) in self._otherwise or not _lies_in(file, places)
+        }
+        return self._digested(files) | self._of_own_code(places)
 
     def files(self) -> dict[str, str]:
         """Each file read so far with the digest of its bytes: by its path relative to the root, by
         the whole path where it is outside. Of a file that is not as it was when it was opened first
         `CHANGED`: what was read of it is not what it holds.
         """
-        return self._digested(self._sources())
+        return self._digested(self._sources()) | self._of_own_code()
+
+    def _of_own_code(self, data: Sequence[Path] = ()) -> dict[str, str]:
+        """What own code read besides, with digests; see `OwnReads.digests`."""
+        self.own.absent -= self._written
+        return self.own.digests(self._root, self._listed_name, self.digest, data)
+
+    def _listed_name(self, place: Path) -> str | None:
+        """How a file or a folder is listed, "" for the root; None for one that is not."""
+        return "" if place == self._root else self._name(place) or None
 
     def _sources(self) -> set[Path]:
         """Files that were opened and modules that were imported, with the weights that lie beside
@@ -252,9 +288,10 @@ class Watch(Digests):
         return versions_of_imported(named_in(own) | (top_levels() - self._imported_before))
 
     def names(self) -> tuple[str, ...]:
-        """All that was read so far, without digests: the names of `files` and of `beside`."""
+        """The names of `files` and of `beside`."""
         names = {self._name(file) for file in self._sources()} - {""}
-        return tuple(sorted({*names, *map(str, self._outside()), *self._own(), *self._folders()}))
+        more = (*map(str, self._outside()), *self._own(), *self._folders(), *self._of_own_code())
+        return tuple(sorted({*names, *more}))
 
     def beside(self) -> dict[str, str]:
         """What else was read, with digests, and makes nothing that is stored anew: files outside
