@@ -79,7 +79,7 @@ SOURCES = {
     "pyproject.toml": "",
     "suites/b/runtime.py": "import os\nfrom pathlib import Path\n"
     "Path('pyproject.toml').read_text()\n"
-    "Path(os.environ['MOUNT']).read_text()\n",
+    "Path(os.environ['PYTEST_MOUNT']).read_text()\n",
     "configs/one.yaml": "1",
     "thresholds.txt": "0.5",
     "README.md": "",
@@ -185,8 +185,8 @@ def reads(root: Path, mount: Path, *names: str) -> tuple[dict[str, str], frozens
     done = subprocess.run(
         [sys.executable, "-B", "-c", READER, *names],
         cwd=root,
-        # What lies in the temporary folder is no input.
-        env=os.environ | {"MOUNT": str(mount), "TMPDIR": str(temporary)},
+        # What lies in the temporary folder is no input, nor is a variable of pytest's.
+        env=os.environ | {"PYTEST_MOUNT": str(mount), "TMPDIR": str(temporary)},
         capture_output=True,
         text=True,
         check=True,
