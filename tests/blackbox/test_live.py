@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,10 @@ from tests.conftest import Project
 from tests.squares import HEAD, PLAIN, coco_folder
 
 
-def serve(project: Project, record: live.GateRecord, logs: Path, darker: int) -> None:
-    """Watches the suite's own model on 60 new images, all sampled."""
+def serve(project: Project, record: live.GateRecord, darker: Mapping[str, int]) -> None:
+    """Watches the suite's own model on 60 new images, all sampled; one monitor for each folder of
+    logs, whose images are darker by so much, at the same time.
+    """
     session = onnxruntime.InferenceSession(project.suite / "squares.onnx")
     (name,) = (one.name for one in session.get_inputs())
 
@@ -27,12 +30,18 @@ def serve(project: Project, record: live.GateRecord, logs: Path, darker: int) ->
         _, scores = session.run(None, {name: pixels})
         return {"scores": scores.reshape(-1), "labels": np.zeros(scores.size, int)}
 
-    with live.Monitor(record, logs, rows_per_second=1e6) as monitor:
-        watched = monitor.wrap(predict)
+    with contextlib.ExitStack() as stack:
+        monitors = [
+            stack.enter_context(live.Monitor(record, project.root / logs, rows_per_second=1e6))
+            for logs in darker
+        ]
+        watched = [monitor.wrap(predict) for monitor in monitors]
         for file in sorted((project.root / "live").glob("*")):
             image = np.array(Image.open(file).convert("RGB"))
-            watched(np.maximum(image, darker) - np.uint8(darker))
-        assert "perfgate_live_request_seconds_count" in monitor.openmetrics()
+            for one, less in zip(watched, darker.values(), strict=True):
+                one(np.maximum(image, less) - np.uint8(less))
+        for monitor in monitors:
+            assert "perfgate_live_request_seconds_count" in monitor.openmetrics()
 
 
 def test_requests_like_the_validation_images_have_not_moved(
@@ -47,8 +56,7 @@ def test_requests_like_the_validation_images_have_not_moved(
     assert record.inputs["width"].count == 40
     assert record.inputs["width"].quantiles.array().tolist() == [64.0] * 40
     coco_folder(project.root, "live", 60, seed=3)
-    serve(project, record, project.root / "same", darker=0)
-    serve(project, record, project.root / "dark", darker=90)
+    serve(project, record, {"same": 0, "dark": 90})
     capsys.readouterr()
     assert main(["drift", str(file), str(project.root / "same")]) == 0
     assert "tiny/plain: 60 rows" in capsys.readouterr().out
