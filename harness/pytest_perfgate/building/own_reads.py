@@ -123,11 +123,11 @@ def by_own_code(frame: FrameType | None, *, through_libraries: bool = True) -> b
         name = frame.f_code.co_filename
         if name.startswith(_IMPORTING):
             return False
-        if any(part in name for part in _LIBRARIES):
-            if not through_libraries:
-                return False
-        elif name.startswith(_HARNESS):
+        if name.startswith(_HARNESS):  # it may be installed among the packages
             if not name.startswith(_HEARING):
+                return False
+        elif any(part in name for part in _LIBRARIES):
+            if not through_libraries:
                 return False
         elif not name.startswith((_PYTHON, "<")):
             return True
