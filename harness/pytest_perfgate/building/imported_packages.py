@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import functools
+import hashlib
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.machinery import PathFinder
@@ -70,10 +72,29 @@ def _digest(name: str) -> str:
     return _DIGEST + digest_of([origin.read_bytes().hex()])
 
 
-def _imports(file: Path) -> Iterator[str]:
+def _imports(file: Path) -> frozenset[str]:
     try:
-        tree = ast.parse(file.read_bytes())
-    except (OSError, ValueError, SyntaxError):
+        source = file.read_bytes()
+    except OSError:
+        return frozenset()
+    parsed, digest = _parsed(), hashlib.sha256(source).digest()
+    if digest not in parsed:
+        parsed[digest] = frozenset(_names(source))
+    return parsed[digest]
+
+
+@functools.cache
+def _parsed() -> dict[bytes, frozenset[str]]:
+    """What sources name, by their digests: each is parsed once in a worker, which asks for all of
+    a project's sources with every link.
+    """
+    return {}
+
+
+def _names(source: bytes) -> Iterator[str]:
+    try:
+        tree = ast.parse(source)
+    except (ValueError, SyntaxError):
         return
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
