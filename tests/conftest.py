@@ -302,10 +302,12 @@ class Project:
         shutil.rmtree(self.root / ".perfgate")
 
     def sessions(self) -> list[dict[str, Any]]:
-        """The session files written so far, oldest first."""
-        return [
-            json.loads(file.read_text()) for file in sorted((self.root / "reports").glob("*.json"))
-        ]
+        """The session files written so far, oldest first: not by name, of which several are of the
+        same second.
+        """
+        files = (self.root / "reports").glob("*.json")
+        ordered = sorted(files, key=lambda file: (file.stat().st_mtime_ns, file.name))
+        return [json.loads(file.read_text()) for file in ordered]
 
     def verdicts(self) -> dict[str, str]:
         """The words of the last session's verdicts, by "recipe-metric"."""
