@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from pathlib import Path
 from typing import Any
@@ -71,8 +72,15 @@ def test_answers_and_failures_cross_as_over_http(monkeypatch: pytest.MonkeyPatch
         with pytest.raises(RuntimeFault, match="a token is needed") as caught:
             session_at(url)
         assert "headers_env" in caught.value.next_step
+
+
+def test_a_port_is_no_status() -> None:
+    """No server is at a port whose digits are also those of a refusal: start one."""
     with socket.socket() as taken:  # held, so that no server of another test gets the port
-        taken.bind(("127.0.0.1", 0))
+        for port in range(40_100, 40_200):
+            with contextlib.suppress(OSError):
+                taken.bind(("127.0.0.1", port))
+                break
         with pytest.raises(RuntimeFault) as caught:
             session_at(f"http://127.0.0.1:{taken.getsockname()[1]}", timeout="1 s")
     assert "runtime.start" in caught.value.next_step

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import re
 import sys
 import time
 from abc import abstractmethod
@@ -22,6 +23,9 @@ from pytest_perfgate.runtimes.endpoint import EndpointSession, Secrets
 from pytest_perfgate.runtimes.endpoint_options import EndpointOptions
 from pytest_perfgate.runtimes.server_process import ServerProcess, fill, refuse_taken
 
+# Whole words: an error names the address, and 401 and 404 are in many ports.
+_UNKNOWN_USER = re.compile(r"\b(?:401|403|unauthenticated|permission_denied)\b")
+_NOT_THERE = re.compile(r"\b(?:404|not found|not_found)\b")
 _LOOK = 1.0  # seconds for an answer of the path `ready`
 
 
@@ -249,13 +253,13 @@ class ServedSession(EndpointSession):
                 "name the file of the certificate authority: runtime.ca_file; the certificate must "
                 "be of the url's host"
             )
-        if any(word in words for word in ("401", "403", "unauthenticated", "permission_denied")):
+        if _UNKNOWN_USER.search(words):
             return 'headers_env = { Authorization = "NAME_OF_A_VARIABLE" } sends its credentials'
         if "refused" in words or "failed to connect" in words:
             return "start the server, or let the suite start it: runtime.start"
         if "timed out" in words or "timeout" in words or "deadline" in words:
             return "raise runtime.timeout, or find out why the server is slow"
-        if any(word in words for word in ("404", "not found", "not_found")):
+        if _NOT_THERE.search(words):
             return self._elsewhere
         return "look into the server's own log"
 
