@@ -83,6 +83,7 @@ def test_a_forked_worker_finds_what_a_started_one_finds(
     """
     for framework in ("onnx", "onnxruntime"):
         pytest.importorskip(framework, reason="python -m pip install 'pytest-perfgate[onnx]'")
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)  # last words come without it
     with Templates() as templates, Pool(1, tmp_path / "logs") as pool:
         monkeypatch.setattr(piped_process, "_start", templates.start)
         events = list(pool.run(jobs(tmp_path, ["fails", "fails", "hangs", "fails"])))

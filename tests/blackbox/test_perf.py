@@ -93,15 +93,18 @@ def test_a_leak_turns_memory_red_and_nothing_else(
 def test_a_slow_down_turns_latency_red_and_undoing_it_green(
     project: Project, moody: Callable[..., None]
 ) -> None:
-    """Against a stored baseline a doubled latency fails, and the old one passes again."""
+    """Against a stored baseline five times the latency fails, and the old one passes again: each by
+    far, since the yardstick of a session beside other tests drifts by a fifth.
+    """
+    project.write(RECIPES.replace('regression = "40%"', 'regression = "90%"'))
     assert project.run("--perf-update", *DECIDED).ret == 0
-    moody(seconds="0.006")
+    moody(seconds="0.012")
     slow = project.run("-k", "moody", *DECIDED)
     assert slow.ret == 1
     assert [name for name, word in project.verdicts().items() if word == "FAIL"] == [
         "moody-latency_p50"
     ]
-    slow.stdout.fnmatch_lines(["*regression 40%*baseline of*", "*--perf-reason*"])
+    slow.stdout.fnmatch_lines(["*regression 90%*baseline of*", "*--perf-reason*"])
     moody(seconds="0.002")
     project.run("-k", "moody", *DECIDED)
     assert project.verdicts()["moody-latency_p50"] == "PASS"

@@ -74,7 +74,7 @@ def test_the_longer_yardsticks_go_on_where_the_shorter_ones_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """One sample times them up to the longest that is asked for, which costs its own time alone."""
-    monkeypatch.setattr(yardstick_of_cores, "piece", lambda: lambda: time.sleep(1e-3))
+    monkeypatch.setattr(yardstick_of_cores, "piece", lambda: lambda: time.sleep(1e-2))
     visit = YardstickVisit()
     assert visit.columns[-2:] == ("pieces_4", "pieces_16")
     _, one, _, device, four = visit.sample(4)
