@@ -113,6 +113,25 @@ def test_what_frameworks_and_the_machine_are_asked_makes_nothing_anew(
     assert [name for name in watch.files() if name == "weights/?"]
 
 
+def test_a_copy_of_all_variables_makes_nothing_anew_in_the_next_run(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Own code starts a program with the environment and one variable more: what a CI system or a
+    shell says of a run differs in each, and is no input. The others are.
+    """
+    monkeypatch.setenv("GITHUB_RUN_ID", "1")
+    monkeypatch.setenv("VARIANT", "small")
+    watch = Watch(project)
+    watch.listen()
+    assert {**os.environ, "MORE": "1"}["VARIANT"] == "small"
+    files = watch.files()
+    for name in ("GITHUB_RUN_ID", "SHLVL", "_", "SSH_CONNECTION"):
+        monkeypatch.setenv(name, "another")
+    assert Digests(project).unchanged(files)
+    monkeypatch.setenv("VARIANT", "large")
+    assert not Digests(project).unchanged(files)
+
+
 def test_a_file_that_a_build_writes_itself_is_not_looked_for_again(project: Path) -> None:
     """A cache of the project's own: it was not there, and is now."""
     watch = Watch(project)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import re
 import sys
 from collections.abc import Collection, Iterable, Mapping
 from importlib.metadata import Distribution, distributions
@@ -14,29 +13,12 @@ import pytest_perfgate
 from pytest_perfgate.building.file_digests import Digests
 from pytest_perfgate.building.folder_digests import MODULE
 from pytest_perfgate.building.implementation_code import digest_folder
-from pytest_perfgate.building.own_reads import SECRET
+from pytest_perfgate.building.own_reads import RUN, SECRET
 from pytest_perfgate.building.package_versions import version_with_files
 from pytest_perfgate.records.inputs import CHANGED, CONTENTS, MODULES, NAMES
 
 _MOST = 24
 """Files of one folder that are listed one by one; of more, the whole folder is digested."""
-
-_RUN = re.compile(
-    # What CI systems say of a run, each in names of its own (their documented variables).
-    r"(?:GITHUB|RUNNER|ACTIONS|CI|GITLAB|BUILDKITE|CIRCLE|TRAVIS|JENKINS|HUDSON|APPVEYOR|DRONE"
-    r"|TEAMCITY|BITBUCKET|CHANGE)_\w*|CI|BUILD_(?:NUMBER|ID|URL|TAG|DISPLAY_NAME)|STAGE_NAME"
-    r"|JOB_(?:NAME|BASE_NAME|URL|DISPLAY_URL)|RUN_(?:\w+_)?(?:URL|ID)|EXECUTOR_NUMBER|NODE_NAME"
-    r"|BRANCH_NAME|WORKSPACE_TMP|GIT_(?:COMMIT|BRANCH|URL|EDITOR|PAGER|\w+_(?:NAME|EMAIL|COMMIT))"
-    # Terminals, shells and logins.
-    r"|TERM(?:_\w+)?|COLUMNS|LINES|SHELL|SHLVL|PS\d|PROMPT_\w+|LS_COLORS|COLORTERM|NO_COLOR|_"
-    r"|FORCE_COLOR|PWD|OLDPWD|HIST\w+|EDITOR|VISUAL|PAGER|LESS\w*|MAIL|DISPLAY|WAYLAND_DISPLAY"
-    r"|DBUS_\w+|XDG_(?:SESSION_\w+|RUNTIME_DIR|SEAT\w*|VTNR|CURRENT_DESKTOP)|SSH_\w+|GPG_\w+"
-    r"|TMUX\w*|STY|WINDOWID|VSCODE_\w+|INVOCATION_ID|JOURNAL_STREAM|SYSTEMD_EXEC_PID"
-    r"|MEMORY_PRESSURE_\w+|HOSTNAME|TMPDIR|TMP|TEMP"
-    # What starts pytest.
-    r"|PYTEST_\w+|TOX_\w+|_TOX_\w+|NOX_\w+|VIRTUAL_ENV(?:_PROMPT)?"
-)
-"""Environment variables that say who runs a session and where, and change no result."""
 
 
 class InputDigests(Digests):
@@ -134,5 +116,5 @@ def variables(environ: Mapping[str, str]) -> dict[str, str]:
     return {
         name: hashlib.sha256(f"{name}={value}".encode(errors="surrogateescape")).hexdigest()[:16]
         for name, value in sorted(environ.items())
-        if not _RUN.fullmatch(name) and not SECRET.search(name.upper())
+        if not RUN.fullmatch(name) and not SECRET.search(name.upper())
     }

@@ -51,10 +51,27 @@ SECRET = re.compile(
 )
 """Parts of names of environment variables whose values are kept nowhere, not as digests either."""
 
+RUN = re.compile(
+    # What CI systems say of a run, each in names of its own (their documented variables).
+    r"(?:GITHUB|RUNNER|ACTIONS|CI|GITLAB|BUILDKITE|CIRCLE|TRAVIS|JENKINS|HUDSON|APPVEYOR|DRONE"
+    r"|TEAMCITY|BITBUCKET|CHANGE)_\w*|CI|BUILD_(?:NUMBER|ID|URL|TAG|DISPLAY_NAME)|STAGE_NAME"
+    r"|JOB_(?:NAME|BASE_NAME|URL|DISPLAY_URL)|RUN_(?:\w+_)?(?:URL|ID)|EXECUTOR_NUMBER|NODE_NAME"
+    r"|BRANCH_NAME|WORKSPACE_TMP|GIT_(?:COMMIT|BRANCH|URL|EDITOR|PAGER|\w+_(?:NAME|EMAIL|COMMIT))"
+    # Terminals, shells and logins.
+    r"|TERM(?:_\w+)?|COLUMNS|LINES|SHELL|SHLVL|PS\d|PROMPT_\w+|LS_COLORS|COLORTERM|NO_COLOR|_"
+    r"|FORCE_COLOR|PWD|OLDPWD|HIST\w+|EDITOR|VISUAL|PAGER|LESS\w*|MAIL|DISPLAY|WAYLAND_DISPLAY"
+    r"|DBUS_\w+|XDG_(?:SESSION_\w+|RUNTIME_DIR|SEAT\w*|VTNR|CURRENT_DESKTOP)|SSH_\w+|GPG_\w+"
+    r"|TMUX\w*|STY|WINDOWID|VSCODE_\w+|INVOCATION_ID|JOURNAL_STREAM|SYSTEMD_EXEC_PID"
+    r"|MEMORY_PRESSURE_\w+|HOSTNAME|TMPDIR|TMP|TEMP"
+    # What starts pytest.
+    r"|PYTEST_\w+|TOX_\w+|_TOX_\w+|NOX_\w+|VIRTUAL_ENV(?:_PROMPT)?"
+)
+"""Environment variables that say who runs a session and where, and change no result."""
+
 _NOT_HEARD = re.compile(
-    # What says who runs a session, and what this project sets in its workers itself.
-    r"PYTEST_\w+|\w+_NUM_THREADS|OPENCV_FOR_THREADS_NUM|PYTHON\w+|GLIBC_TUNABLES|PATH|PWD|OLDPWD"
-    r"|CUDA_VISIBLE_DEVICES|TOKENIZERS_PARALLELISM|HOME|USER|LOGNAME|SHELL|TERM|TMPDIR|TMP|TEMP"
+    # What this project sets in its workers itself, and who they are.
+    r"\w+_NUM_THREADS|OPENCV_FOR_THREADS_NUM|PYTHON\w+|GLIBC_TUNABLES|PATH|CUDA_VISIBLE_DEVICES"
+    r"|TOKENIZERS_PARALLELISM|HOME|USER|LOGNAME"
 )
 
 
@@ -158,7 +175,9 @@ class _Heard(os._Environ):  # type: ignore[type-arg] # it is generic in stubs al
 
 
 def _tell(name: str) -> None:
-    if not isinstance(name, str) or _NOT_HEARD.fullmatch(name) or SECRET.search(name.upper()):
+    if not isinstance(name, str) or any(form.fullmatch(name) for form in (RUN, _NOT_HEARD)):
+        return
+    if SECRET.search(name.upper()):
         return
     if by_own_code(sys._getframe(2), through_libraries=False):
         for told in _told():
