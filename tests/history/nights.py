@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from pytest_perfgate.files import put
+from pytest_perfgate.history.shared import HistoryPlace, place_of
 from pytest_perfgate.history.store import History
 from pytest_perfgate.machine.fingerprint import Environment, Machine
 from pytest_perfgate.records.launch import Launch
 from pytest_perfgate.records.launch_values import level
 from pytest_perfgate.records.recipe_record import RecipeRecord
 from pytest_perfgate.records.session import SessionRecord, SuiteRecord
+from pytest_perfgate.records.settings import Settings, for_command
 from pytest_perfgate.records.verdict import LimitResult, MetricSummary, Status, Verdict
 
 from tests.report.sessions import METRICS
@@ -142,3 +144,25 @@ def write(folder: Path, nights: Sequence[Night]) -> list[Path]:
         result.append(folder / f"{record.id}.json")
         put(result[-1], record.model_dump_json())
     return result
+
+
+def runner(url: str, folder: Path) -> tuple[HistoryPlace, Settings]:
+    """A machine with a cache of its own, whose sessions go to a shared history."""
+    place = place_of(url, folder, folder / "cache")
+    settings = replace(
+        for_command(folder, "pytest"),
+        history=place.folder,
+        history_url=place.url,
+        cache=place.cache,
+    )
+    return place, settings
+
+
+def seen_from(place: HistoryPlace) -> int:
+    """How many sessions a machine sees in a shared history, each once."""
+    place.exchange()
+    with History(place.folder) as store:
+        store.view("history")
+        row = store.query("SELECT count(DISTINCT session) FROM history").fetchone()
+    assert row is not None
+    return int(row[0])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,10 @@ from pytest_perfgate import registry
 from pytest_perfgate.cli.main import main
 from pytest_perfgate.errors import FetchError, HistoryError, PerfgateError
 from pytest_perfgate.history.append import appended
-from pytest_perfgate.history.shared import HistoryPlace, place_of
-from pytest_perfgate.history.store import History
+from pytest_perfgate.history.shared import place_of
 from pytest_perfgate.locations import child, client
 from pytest_perfgate.locations.client import Place
 from pytest_perfgate.locations.transfer import Answer, Exchange
-from pytest_perfgate.records.settings import Settings, for_command
 
 from tests.conftest import Project
 from tests.history import nights
@@ -51,31 +48,9 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "carried_out", carried_out)
 
 
-def runner(folder: Path) -> tuple[HistoryPlace, Settings]:
-    """A machine with a cache of its own."""
-    place = place_of(URL, folder, folder / "cache")
-    settings = replace(
-        for_command(folder, "pytest"),
-        history=place.folder,
-        history_url=place.url,
-        cache=place.cache,
-    )
-    return place, settings
-
-
 def keys(bucket: Any) -> list[str]:
     """What is in the bucket."""
     return sorted(entry.key for entry in bucket.objects.all())
-
-
-def sessions(place: HistoryPlace) -> int:
-    """How many sessions a machine sees, each once."""
-    place.exchange()
-    with History(place.folder) as store:
-        store.view("history")
-        row = store.query("SELECT count(DISTINCT session) FROM history").fetchone()
-    assert row is not None
-    return int(row[0])
 
 
 def test_runners_see_each_others_sessions(bucket: Any, tmp_path: Path) -> None:
@@ -84,13 +59,13 @@ def test_runners_see_each_others_sessions(bucket: Any, tmp_path: Path) -> None:
     """
     bucket.put_object(Key="team/history/month=2026-01/deeper/x.parquet", Body=b"x")
     bucket.put_object(Key="team/history/notes.txt", Body=b"x")
-    first, settings = runner(tmp_path / "1")
-    second, others = runner(tmp_path / "2")
+    first, settings = nights.runner(URL, tmp_path / "1")
+    second, others = nights.runner(URL, tmp_path / "2")
     assert appended(nights.session(0, Night()), settings).warnings == ()
     assert appended(nights.session(1, Night()), others).warnings == ()
     assert appended(nights.session(0, Night()), others).warnings == ()
     assert len(keys(bucket)) == 2 + 2
-    assert (sessions(first), sessions(second)) == (2, 2)
+    assert (nights.seen_from(first), nights.seen_from(second)) == (2, 2)
     assert not [*tmp_path.rglob("x.parquet"), *tmp_path.rglob("notes.txt")]
 
 
@@ -101,7 +76,7 @@ def test_a_session_that_could_not_be_sent_is_sent_the_next_time(
     """The end of a session warns, and stays green; nothing of it is lost. What the store has under
     the name of a session stands.
     """
-    place, settings = runner(tmp_path)
+    place, settings = nights.runner(URL, tmp_path)
     with monkeypatch.context() as away:
         away.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
         (warning,) = appended(nights.session(0, Night()), settings).warnings
@@ -134,7 +109,7 @@ def test_a_bucket_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_a_key_that_cannot_be_listed_is_named(bucket: Any, tmp_path: Path) -> None:
     """S3 allows it, and its client lists nothing of the folder for it."""
     bucket.put_object(Key="team/history//x", Body=b"x")
-    place, _ = runner(tmp_path)
+    place, _ = nights.runner(URL, tmp_path)
     with pytest.raises(HistoryError, match="team/history//x") as caught:
         place.exchange()
     assert "remove the object of that key" in str(caught.value)
@@ -151,15 +126,15 @@ def test_commands_read_and_compact_it(
     monkeypatch.chdir(tmp_path)
     Path("json").mkdir()
     files = nights.write(tmp_path / "json", [Night()] * 3)
-    other, settings = runner(tmp_path / "other")
+    other, settings = nights.runner(URL, tmp_path / "other")
     appended(nights.session(0, Night()), settings)
     assert main(["history", "import", *map(str, files), f"--history={URL}"]) == 0
     assert f"2 added to {URL}, 1 there already" in capsys.readouterr().out
-    assert sessions(other) == 3
+    assert nights.seen_from(other) == 3
     assert main(["history", "compact", f"--history={URL}"]) == 0
     (key,) = keys(bucket)
     assert "compacted-" in key
-    assert sessions(other) == 3
+    assert nights.seen_from(other) == 3
     assert len(list(other.folder.glob("month=*/*.parquet"))) == 1
     shutil.rmtree(".perfgate")
     assert main(["report", f"--history={URL}"]) == 0

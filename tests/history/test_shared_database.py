@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from pytest_perfgate.errors import HistoryError, PerfgateError
 from pytest_perfgate.history.append import appended
-from pytest_perfgate.history.shared import HistoryPlace, place_of
-from pytest_perfgate.history.store import History
+from pytest_perfgate.history.shared import place_of
 from pytest_perfgate.locations.url import parse_folder
-from pytest_perfgate.records.settings import for_command
 
 from tests.history import nights
 from tests.history.nights import Night
@@ -46,35 +43,19 @@ def ask(url: str, query: str, *values: str) -> list[tuple[object, ...]]:
         return done.fetchall() if done.description else []
 
 
-def sessions(place: HistoryPlace) -> int:
-    """How many sessions a machine sees, each once."""
-    place.exchange()
-    with History(place.folder) as store:
-        store.view("history")
-        row = store.query("SELECT count(DISTINCT session) FROM history").fetchone()
-    assert row is not None
-    return int(row[0])
-
-
 def test_runners_see_each_others_sessions(url: str, tmp_path: Path) -> None:
     """Two end at once in an empty database: one makes the table, and none overwrites the other. A
     past month becomes one file for both.
     """
-    places = [place_of(url, tmp_path / name, tmp_path / name / "cache") for name in ("a", "b")]
+    runners = [nights.runner(url, tmp_path / name) for name in ("a", "b")]
+    places = [place for place, _ in runners]
 
     def end(number: int) -> tuple[str, ...]:
-        place = places[number]
-        settings = replace(
-            for_command(tmp_path / str(number), "pytest"),
-            history=place.folder,
-            history_url=place.url,
-            cache=place.cache,
-        )
-        return tuple(appended(nights.session(number, Night()), settings).warnings)
+        return tuple(appended(nights.session(number, Night()), runners[number][1]).warnings)
 
     with ThreadPoolExecutor(2) as pool:
         assert list(pool.map(end, range(2))) == [(), ()]
-    assert [sessions(place) for place in places] == [2, 2]
+    assert [nights.seen_from(place) for place in places] == [2, 2]
     (file, _) = places[0].folder.glob("month=*/*.parquet")
     path = file.relative_to(places[0].folder).as_posix()
     ask(url, "UPDATE perfgate_history SET content = 'of another' WHERE path = %s", path)
