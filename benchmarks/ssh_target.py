@@ -10,6 +10,7 @@ it measures, so that four launches decide them.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -54,9 +55,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the sessions and prints a line for each; the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=40, help="sessions (default: 40)")
-    parser.add_argument("--minutes", type=float, default=600.0, help="none begins after these")
+    parser.add_argument("--quick", action="store_true", help="one session: under a minute")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     options = parser.parse_args(arguments)
-    end, same, said = time.monotonic() + 60 * options.minutes, 0, Counter[str]()
+    rounds, same, said = 1 if options.quick else options.rounds, 0, Counter[str]()
+    if rounds < 1:
+        parser.error(f"--rounds {rounds}: valid: 1 or more")
+    seconds: list[float] = []
     with tempfile.TemporaryDirectory(prefix="perfgate-ssh-") as folder:
         root = Path(folder)
         keys = root / "ssh"
@@ -64,18 +69,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         server = SshServer(keys)
         _write(root / "project", root / "cache")
         with server.running():
-            for number in range(1, options.rounds + 1):
-                if time.monotonic() > end:
-                    break
+            for number in range(1, rounds + 1):
+                start = time.monotonic()
                 here, there = _session(root / "project", server.bin, number)
+                seconds.append(time.monotonic() - start)
                 ours, theirs = dict(statements(here)), dict(statements(there))
                 same += ours == theirs
                 said.update(verdict.status.value for verdict in here.verdicts)
                 words = "the same" if ours == theirs else f"{ours}\n  and {theirs}"
                 print(f"session {number}: {words}; so far {same}", flush=True)
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
-    print(f"{same} of {number} the same; verdicts here: {dict(said)}; load at the end: {load}")
-    return int(same != number)
+    print(f"{same} of {rounds} the same; verdicts here: {dict(said)}; load at the end: {load}")
+    if options.json:
+        figures = {"same": same, "sessions": seconds, "verdicts_here": said, "load": load}
+        options.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    return int(same != rounds)
 
 
 def _write(root: Path, cache: Path) -> None:
