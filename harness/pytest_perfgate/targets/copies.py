@@ -8,6 +8,8 @@ from collections.abc import Collection, Iterator
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
+from packaging.requirements import Requirement
+
 import pytest_perfgate
 from pytest_perfgate.building.folder_digests import IGNORED
 from pytest_perfgate.errors import PerfgateError
@@ -82,17 +84,10 @@ def of_package() -> Copies:
 
 def needs() -> list[str]:
     """Names of the distributions that this package cannot do without."""
-    lines = distribution("pytest-perfgate").requires or ()
-    names = (line.partition(";") for line in lines)
-    return sorted(_name(name) for name, _, marker in names if "extra" not in marker)
-
-
-def _name(requirement: str) -> str:
-    end = next(
-        (at for at, one in enumerate(requirement) if not (one.isalnum() or one in "-_.")),
-        len(requirement),
+    requirements = map(Requirement, distribution("pytest-perfgate").requires or ())
+    return sorted(
+        one.name for one in requirements if one.marker is None or one.marker.evaluate({"extra": ""})
     )
-    return requirement[:end]
 
 
 def _digest(path: Path) -> str:
