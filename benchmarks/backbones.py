@@ -5,7 +5,9 @@
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from pytest_perfgate.metric import PERFORMANCE
@@ -16,6 +18,7 @@ from pytest_perfgate.units import show
 from benchmarks.recipes import ROOT, measure
 
 FILE = ROOT / "suites" / "backbones" / "recipes.toml"
+QUICK = ("own",)
 _SCORES = ("accuracy", "precision", "recall", "f1")
 _COSTS = ("latency_p50", "peak_memory", "load_time")
 
@@ -43,6 +46,22 @@ def table(records: Sequence[RecipeRecord]) -> list[str]:
         if each.failure
     ]
     return told
+
+
+def figures(records: Sequence[RecipeRecord]) -> list[dict[str, Any]]:
+    """Of each recipe its scores (0 to 1), its costs in the units of the metrics (s, bytes), and
+    what the step says of the backbone; or the problem for which it was not measured.
+    """
+    return [
+        {
+            "recipe": each.name,
+            "scores": each.accuracy.values if each.accuracy else None,
+            "costs": {name: level(each, PERFORMANCE[name]) for name in _COSTS},
+            "backbone": dict(_replaced(each)),
+            "problem": each.failure.problem if each.failure else None,
+        }
+        for each in records
+    ]
 
 
 def _replaced(record: RecipeRecord) -> Mapping[str, Any]:
@@ -74,10 +93,17 @@ def main() -> None:
     )
     parser.add_argument("recipes", nargs="*", help="default: all of suites/backbones")
     parser.add_argument("--seconds", type=float, default=90.0, help="of measuring (default: 90)")
+    parser.add_argument(
+        "--quick", action="store_true", help=f"{', '.join(QUICK)} only, measured for 5 s"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     asked = parser.parse_args()
-    record = measure(asked.recipes, asked.seconds, FILE, "backbones")
+    names, seconds = (QUICK, 5.0) if asked.quick else (asked.recipes, asked.seconds)
+    record = measure(names, seconds, FILE, "backbones")
     print(f"\r{len(record.yardstick)} launches{'':<90}")
     print("\n".join(table(record.recipes)))
+    if asked.json:
+        asked.json.write_text(json.dumps(figures(record.recipes), indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ verdicts differ. Verdicts of times differ by chance, too, where the machine is n
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -16,12 +17,14 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pytest_perfgate.records.session import SessionRecord, SuiteRecord
 
 from benchmarks.workload import ROOT
 
 _ROUNDS = ("empty cache", "full cache")
+_QUICK = _ROUNDS[:1]
 
 
 @dataclass(frozen=True)
@@ -38,19 +41,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("suites", nargs="+", help="folders of suites")
     parser.add_argument("--fleet", default="local", help="address (default: local)")
     parser.add_argument("--seconds", default="4", help="as --perf-seconds (default: 4)")
+    parser.add_argument("--quick", action="store_true", help="with an empty cache only, for 1 s")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     options = parser.parse_args(arguments)
+    rounds, seconds = (_QUICK, "1") if options.quick else (_ROUNDS, options.seconds)
     different: list[str] = []
+    figures: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="perfgate-fleet-") as folder:
-        for round_ in _ROUNDS:
+        for round_ in rounds:
             runs = []
             for name, more in (("without", []), ("fleet", [f"--perf-fleet={options.fleet}"])):
-                more += ["--perf-seconds", options.seconds, *options.suites]
+                more += ["--perf-seconds", seconds, *options.suites]
                 runs.append(_run(Path(folder) / name, more))
                 verdicts = [v for suite in runs[-1].record.suites for v in suite.verdicts]
                 print(f"{round_}, {name}: {runs[-1].seconds:.1f} s, {len(verdicts)} verdicts")
             one, other = runs
             print(f"{round_}: {other.seconds / one.seconds:.3f} times as long with a fleet")
-            different += [f"{round_}: {line}" for line in differences(one.record, other.record)]
+            lines = differences(one.record, other.record)
+            different += [f"{round_}: {line}" for line in lines]
+            figures.append(
+                {
+                    "round": round_,
+                    "seconds_without": one.seconds,
+                    "seconds_with": other.seconds,
+                    "ratio": other.seconds / one.seconds,
+                    "differences": lines,
+                }
+            )
+            if options.json:  # after every round: a later one may fail
+                options.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     print(f"load at the end: {load}; differences: {len(different)}", *different, sep="\n  ")
     return int(bool(different))

@@ -22,6 +22,9 @@ from pytest_perfgate.cli.init_suite import OF_EVERY_RECIPE, budgets
 
 _ROOT = Path(__file__).parents[1]
 _BUDGETS = re.compile(r"\[recipe\.budgets\]\n(?:[^\n\[]+\n)*")
+QUICK = "class_dropped"
+"""Fault that is planted for a first look."""
+
 _REFERENCE = re.compile(r"^from\s*=", re.MULTILINE)
 
 
@@ -63,9 +66,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("recipes", nargs="+", metavar="SUITE/RECIPE")
     parser.add_argument("--cache", type=Path, help="folder of the cache (default: a temporary one)")
+    parser.add_argument(
+        "--quick", action="store_true", help=f"{QUICK} only and no harmless change, for 20 s"
+    )
     parser.add_argument("--json", type=Path, metavar="DIR", help="folder for the results as JSON")
     parser.add_argument("more", nargs="*", help=argparse.SUPPRESS)
     arguments, more = parser.parse_known_args()
+    if arguments.quick:
+        more += ["--fault", QUICK, "--harmless", "0", "--seconds", "20"]
     sums = []
     with tempfile.TemporaryDirectory(prefix="perfgate-prove-") as folder:
         root = Path(folder)

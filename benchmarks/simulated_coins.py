@@ -26,6 +26,7 @@ from benchmarks.simulated import NOISES
 ALPHA = 0.01
 LIMIT = 0.02
 MOST = 30  # parents
+QUICK = 200  # runs
 FORKS = 4
 """Pairs of a parent, where it has several."""
 
@@ -177,11 +178,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         prog="python -m benchmarks.simulated_coins", description=main.__doc__
     )
     parser.add_argument("--runs", type=int, default=2000, help="per noise (default: 2000)")
+    parser.add_argument("--quick", action="store_true", help=f"{QUICK} runs per noise")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there")
     options = parser.parse_args(arguments)
-    results = rows(options.runs)
+    runs = QUICK if options.quick else options.runs
+    results = rows(runs)
     print(
-        f"alpha {ALPHA:g}, a budget of {LIMIT:.0%}, at most {MOST} parents, {options.runs} runs "
+        f"alpha {ALPHA:g}, a budget of {LIMIT:.0%}, at most {MOST} parents, {runs} runs "
         "each; FAIL, and the median of parents until then"
     )
     for name, (_, pairs) in DESIGNS.items():

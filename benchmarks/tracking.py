@@ -33,6 +33,7 @@ SLOWER = 1.0
 
 _SIZES = ((600, 10), (600, 40))
 """Frames, and objects in each."""
+_QUICK = _SIZES[:1]
 
 
 def metrics_of_trackeval() -> tuple[Any, Any, Any]:
@@ -121,10 +122,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Prints the ratios; 1 when a target is missed, or values differ."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.tracking", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="turns of each")
+    parser.add_argument("--quick", action="store_true", help="one turn of the smaller sequence")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the ratios to a file")
     options = parser.parse_args(arguments)
     ratios = []
-    for frames, objects in _SIZES:
+    for frames, objects in _QUICK if options.quick else _SIZES:
         sequences = [crowd(frames, objects)]
         ours, theirs = values_of_ours(sequences), values_of_trackeval(sequences)
         if any(abs(ours[name] - value) > 1e-6 for name, value in theirs.items()):
@@ -133,7 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         times = in_turns(
             lambda: values_of_ours(sequences),  # noqa: B023 - called at once
             lambda: values_of_trackeval(sequences),  # noqa: B023 - called at once
-            options.rounds,
+            1 if options.quick else options.rounds,
         )
         ratios.append(
             Ratio(f"{frames} frames of {objects} objects", "TrackEval", *times, target=SLOWER)
