@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from pytest_perfgate.errors import DataError
 from pytest_perfgate.tasks.classification import Classification
-from pytest_perfgate.tasks.image_files import ImageFiles, decode
+from pytest_perfgate.tasks.image_decoding import decode
+from pytest_perfgate.tasks.image_files import ImageFiles
 
 Image = pytest.importorskip("PIL.Image", reason="pip install 'pytest-perfgate[detection]'")
 
