@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from pytest_perfgate.errors import DataError
 from pytest_perfgate.tasks.coco.ids import short
 from pytest_perfgate.tasks.coco.instances import of_images
+from pytest_perfgate.tasks.coco.yolo import read_yolo, refuse_both
 from pytest_perfgate.tasks.image_files import ImageFiles, declared_path, hint, listed_file
 from pytest_perfgate.tasks.image_folder import (
     declared_folder,
@@ -19,6 +20,7 @@ from pytest_perfgate.tasks.image_folder import (
     pictures,
     refuse_other_keys,
 )
+from pytest_perfgate.tasks.yolo_labels import KEYS, Kind
 
 Data = TypeVar("Data")
 
@@ -29,16 +31,20 @@ def read_coco(
     root: Path,
     make: Callable[[ImageFiles, dict[str, Any], bool], Data],
     more: Sequence[str] = (),
+    kind: Kind = "boxes",
 ) -> Data:
-    """A declared data set: `{ images = "folder", annotations = "instances.json" }`. Without
-    `annotations` nothing is known of the images below the folder. `list` names a text file with
-    some of the images. `make` takes the images, COCO's tables and whether there are annotations;
-    `more` are further keys of the task.
+    """A declared data set: `{ images = "folder", annotations = "instances.json" }`, or with YOLO's
+    `labels` and `classes`. Without either nothing is known of the images below the folder. `list`
+    names a text file with some of the images. `make` takes the images, COCO's tables and whether
+    there are annotations; `more` are further keys of the task; `kind` is what labels must hold.
 
     Raises:
         DataError: names the file, the entry and what is wrong with it.
     """
-    refuse_other_keys(source, ("images", "annotations", "list", *more))
+    refuse_other_keys(source, ("images", "annotations", "list", *KEYS, *more))
+    refuse_both(source)
+    if "labels" in source:
+        return make(*read_yolo(source, folder, root, kind), True)
     place = declared_folder(source, folder, root)
     names = listed_names(source, folder, root)
     if "annotations" not in source:

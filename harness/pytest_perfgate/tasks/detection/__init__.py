@@ -80,8 +80,8 @@ class Detection(Task):
     )
 
     def read(self, declared: Mapping[str, Any], folder: Path, root: Path) -> DetectionData:
-        """`{ images = "folder", annotations = "instances.json" }`: COCO's instances. Without
-        `annotations` the images alone.
+        """`{ images = "folder", annotations = "instances.json" }`: COCO's instances; or with
+        `labels` and `classes` YOLO's. Without either the images alone.
         """
         from pytest_perfgate.tasks.coco.files import read_coco
 

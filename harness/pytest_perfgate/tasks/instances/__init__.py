@@ -71,12 +71,12 @@ class Instances(Task):
     )
 
     def read(self, declared: Mapping[str, Any], folder: Path, root: Path) -> InstanceData:
-        """`{ images = "folder", annotations = "instances.json" }`: COCO's instances with masks.
-        Without `annotations` the images alone.
+        """`{ images = "folder", annotations = "instances.json" }`: COCO's instances with masks;
+        or with `labels` and `classes` YOLO's outlines. Without either the images alone.
         """
         from pytest_perfgate.tasks.coco.files import read_coco
 
-        return read_coco(declared, folder, root, InstanceData)
+        return read_coco(declared, folder, root, InstanceData, kind="outlines")
 
     @override
     def requires_with(self, input_options: Any) -> tuple[registry.Requirement, ...]:

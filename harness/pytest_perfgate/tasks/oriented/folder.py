@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from pytest_perfgate.errors import DataError, suggestion
+from pytest_perfgate.tasks.declared_classes import declared_classes, text_lines
+from pytest_perfgate.tasks.image_decoding import upright_size
 from pytest_perfgate.tasks.image_files import ImageFiles, declared_path
 from pytest_perfgate.tasks.image_folder import (
     declared_folder,
@@ -18,6 +20,7 @@ from pytest_perfgate.tasks.image_folder import (
     refuse_other_keys,
 )
 from pytest_perfgate.tasks.oriented.data import OrientedData, wrong_corners
+from pytest_perfgate.tasks.yolo_labels import Labelled, read_labels
 
 _LINE = "x1 y1 x2 y2 x3 y3 x4 y4 category, and whether it is difficult: 0, 1 or 2"
 _HEADER = ("imagesource:", "gsd:")
@@ -25,12 +28,18 @@ _HEADER = ("imagesource:", "gsd:")
 
 def read_folder(source: Mapping[str, Any], folder: Path, root: Path) -> OrientedData:
     """`{ images = "folder", labels = "folder", classes = [...] }`: for each image a text file of
-    the same name. Without `labels` the images alone. `list` names a text file with some of them.
+    the same name, with DOTA's lines, or YOLO's where `label_format = "yolo"`. Without `labels` the
+    images alone. `list` names a text file with some of them.
 
     Raises:
         DataError: names the file, the line and what is wrong with it.
     """
-    refuse_other_keys(source, ("images", "labels", "classes", "list"))
+    refuse_other_keys(source, ("images", "labels", "label_format", "classes", "list"))
+    form = source.get("label_format", "dota")
+    if form not in ("dota", "yolo"):
+        raise DataError(f"label_format is {form!r}", valid='"dota", or "yolo"')
+    if form == "yolo" and "labels" in source:
+        return _of_yolo(read_labels(source, folder, root, "corners"))
     place = declared_folder(source, folder, root)
     names = listed_names(source, folder, root)
     files, others = pictures(place) if names is None else (listed_files(place, names), {})
@@ -42,31 +51,29 @@ def read_folder(source: Mapping[str, Any], folder: Path, root: Path) -> Oriented
     labels = declared_path(folder, str(source["labels"]), root)
     if not labels.is_dir():
         raise DataError("there is no such folder", where=str(labels))
-    classes = _classes(source, folder, root)
+    classes = declared_classes(source, folder, root)
     read = [_labels(labels, place, file, classes) for file in files]
     corners, categories, difficult = zip(*read, strict=True)
     return OrientedData(images, corners, categories, difficult, classes)
 
 
-def _classes(source: Mapping[str, Any], folder: Path, root: Path) -> tuple[str, ...]:
-    """The declared names: a list, or a text file with one in each line."""
-    declared = source.get("classes")
-    where, names = "", declared
-    if isinstance(declared, str):
-        file = declared_path(folder, declared, root)
-        where = str(file)
-        try:
-            lines = file.read_text(encoding="utf-8-sig").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise DataError(f"the classes cannot be read: {error}", where=where) from error
-        names = [line.strip() for line in lines if line.strip()]
-    if not isinstance(names, (list, tuple)) or not names:
-        raise DataError(
-            f"classes is {names!r}",
-            where=where,
-            valid="the names in the order of the network's classes: a list, or a text file",
+def _of_yolo(labelled: Labelled) -> OrientedData:
+    """Objects whose corners are fractions of their picture; none is difficult."""
+    corners, categories = [], []
+    for file, rows in zip(labelled.files, labelled.rows, strict=True):
+        height, width = upright_size(file)
+        corners.append(
+            [
+                [
+                    [x * width, y * height]
+                    for x, y in zip(row.numbers[::2], row.numbers[1::2], strict=True)
+                ]
+                for row in rows
+            ]
         )
-    return tuple(str(name) for name in names)
+        categories.append([row.category for row in rows])
+    easy = [[False] * len(rows) for rows in categories]
+    return OrientedData(labelled.images, corners, categories, easy, labelled.classes)
 
 
 Labels = tuple[list[list[list[float]]], list[int], list[bool]]
@@ -81,12 +88,8 @@ def _labels(folder: Path, pictures_folder: Path, image: Path, classes: Sequence[
             where=str(file),
             valid="a text file of the same name for each image; an empty one for no objects",
         )
-    try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"the labels cannot be read: {error}", where=str(file)) from error
     corners, categories, difficult = [], [], []
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(text_lines(file), 1):
         if not line.strip() or line.strip().lower().startswith(_HEADER):
             continue
         try:

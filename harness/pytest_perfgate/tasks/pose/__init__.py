@@ -86,7 +86,8 @@ class Pose(Task):
 
     def read(self, declared: Mapping[str, Any], folder: Path, root: Path) -> PoseData:
         """`{ images = "folder", annotations = "person_keypoints.json" }`: COCO's instances with
-        keypoints. Without `annotations` the images alone. With `crop` an image for each object.
+        keypoints; or with `labels` and `classes` YOLO's. Without either the images alone. With
+        `crop` an image for each object.
         """
         from pytest_perfgate.tasks.coco.files import read_coco
         from pytest_perfgate.tasks.pose.crops import Crop, one_object_each
@@ -101,6 +102,7 @@ class Pose(Task):
             root,
             lambda images, coco, annotated: PoseData(images, coco, tuple(sigmas), annotated),
             ("sigmas", "crop"),
+            "keypoints",
         )
         if cut is None:
             return data

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pytest_perfgate.errors import DataError
+from pytest_perfgate.tasks.declared_classes import declared_classes
 from pytest_perfgate.tasks.image_files import ImageFiles, declared_path, listed_file
 from pytest_perfgate.tasks.image_folder import (
     declared_folder,
@@ -130,7 +130,7 @@ def _mask_files(place: Path, names: Sequence[str]) -> list[Path]:
 
 
 def _code(source: Mapping[str, Any], folder: Path, root: Path) -> MaskCode:
-    classes = _classes(source, folder, root)
+    classes = list(declared_classes(source, folder, root))
     ignored = source.get("ignore_index", IGNORE_INDEX)
     ignored = [ignored] if isinstance(ignored, int) else ignored
     # More than 255 classes leave no id for pixels that do not count, unless one is declared.
@@ -161,29 +161,6 @@ def _code(source: Mapping[str, Any], folder: Path, root: Path) -> MaskCode:
             f"the colour {list(shared[0])} is in palette and in ignore_palette", valid="in one"
         )
     return MaskCode(classes, ids, ignored, palette, others)
-
-
-def _classes(source: Mapping[str, Any], folder: Path, root: Path) -> list[str]:
-    """The names of the classes: a list, or a text file with one in each line."""
-    declared = source.get("classes")
-    if isinstance(declared, str):
-        file = declared_path(folder, declared, root)
-        try:
-            lines = file.read_text(encoding="utf-8-sig").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-            raise DataError(f"the classes cannot be read: {reason}", where=str(file)) from error
-        declared = [line.strip() for line in lines if line.strip()]
-    if not isinstance(declared, list) or not all(isinstance(name, str) for name in declared):
-        raise DataError(
-            f"classes is {declared!r}",
-            valid='names in the order of their ids, ["background", "road"], or a text file with '
-            "one in each line",
-        )
-    name, count = Counter(declared).most_common(1)[0] if declared else ("", 0)
-    if count > 1:
-        raise DataError(f"classes has {name!r} {count} times", valid="each name once")
-    return list(declared)
 
 
 def _check_numbers(key: str, numbers: Any, count: int) -> None:
