@@ -141,12 +141,17 @@ def test_a_folder_of_nothing_known_says_what_was_looked_for(tmp_path: Path) -> N
     """Each layout by what its files are called."""
     fill(tmp_path, *(f"images/{index}.png" for index in range(8)))
     (tmp_path / "labels").mkdir()
-    (tmp_path / "labels" / "0.txt").write_text("0 0.5 0.5 0.1 0.1\n")
-    (tmp_path / "labels" / "1.txt").write_text("0 0.1 0.1 0.2 0.1 0.2 0.2 0.1 0.2\n")
+    (tmp_path / "labels" / "0.txt").write_text("a cat\n")
     data = read_data(tmp_path)
     assert data.tasks == ()
     notes = " ".join(data.notes)
-    for words in ("labels/ is not read", "looked for: COCO's JSON", "SEQUENCE/img1/", "labelTxt/"):
+    for words in (
+        "labels/ is not read",
+        "looked for: COCO's JSON",
+        "SEQUENCE/img1/",
+        "labelTxt/",
+        "YOLO's",
+    ):
         assert words in notes
 
 

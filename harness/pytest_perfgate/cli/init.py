@@ -43,7 +43,7 @@ def add_command(commands: Any) -> None:
         type=Path,
         metavar="DIR",
         help="images and their truth as docs/own_model.md lists them (COCO's JSON, masks, DOTA's "
-        "text files, sequences, clips, a folder for each class), or images alone",
+        "or YOLO's text files, sequences, clips, a folder for each class), or images alone",
     )
     init.add_argument("--task", choices=TASKS, help="default: guessed")
     init.add_argument(

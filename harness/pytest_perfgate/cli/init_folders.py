@@ -22,18 +22,18 @@ from pytest_perfgate.cli.init_facts import (
     chosen,
     listable,
 )
+from pytest_perfgate.tasks.declared_classes import NAMES_FILES
 
 _IMAGES = ("images", "image", "imgs", "img", "jpegimages", "leftimg8bit")
 MASKS = ("masks", "mask", "annotations", "labels", "segmentationclass", "gtfine")
 LABELS = ("labeltxt", "labeltxt-v1.0", "labels", "annfiles")
-_NAMES = ("classes.txt", "labels.txt", "names.txt", "class_names.txt", "labelmap.txt")
 _READ = 40  # masks whose ids are looked at
 _IGNORED = 255
 _CORNERS = 8  # numbers before the category of DOTA's lines
 
 
 @dataclass(frozen=True)
-class _Pair:
+class Pair:
     """Images, and the folder with the truth of each; `split` is a name such as "val", or ""."""
 
     images: Path
@@ -48,7 +48,7 @@ def _below(folder: Path) -> dict[str, Path]:
     return {one.name.lower(): one for one in sorted(folder.iterdir()) if one.is_dir()}
 
 
-def _pairs(folder: Path, names: tuple[str, ...]) -> Iterator[_Pair]:
+def _pairs(folder: Path, names: tuple[str, ...]) -> Iterator[Pair]:
     """Folders of images with one of truth beside them, whose splits are above or below both; those
     of held-out images first, and those of training last.
     """
@@ -62,15 +62,15 @@ def _pairs(folder: Path, names: tuple[str, ...]) -> Iterator[_Pair]:
             inside, truths = _below(images), _below(outside[name])
             common = [one for one in splits[1:] if one in inside and one in truths]
             for one in common:
-                yield _Pair(inside[one], truths[one], one)
+                yield Pair(inside[one], truths[one], one)
             if not common:
-                yield _Pair(images, outside[name], split)
+                yield Pair(images, outside[name], split)
 
 
-def _of_pairs(
+def of_pairs(
     folder: Path,
     names: tuple[str, ...],
-    read: Callable[[_Pair, _Pair | None], DataFacts | None],
+    read: Callable[[Pair, Pair | None], DataFacts | None],
 ) -> DataFacts | None:
     """What is read of the first pair that has the truth; of training images none is scored where
     there are others.
@@ -87,10 +87,10 @@ def _of_pairs(
 
 def masks(folder: Path) -> DataFacts | None:
     """Images, and a PNG of class ids for each."""
-    return _of_pairs(folder, MASKS, lambda pair, training: _masks(folder, pair, training))
+    return of_pairs(folder, MASKS, lambda pair, training: _masks(folder, pair, training))
 
 
-def _masks(folder: Path, pair: _Pair, training: _Pair | None) -> DataFacts | None:
+def _masks(folder: Path, pair: Pair, training: Pair | None) -> DataFacts | None:
     from pytest_perfgate.tasks.image_folder import pictures
 
     files = [file.relative_to(pair.images).as_posix() for file in pictures(pair.images)[0]]
@@ -128,14 +128,14 @@ def _masks(folder: Path, pair: _Pair, training: _Pair | None) -> DataFacts | Non
     if ids == {0, _IGNORED}:  # black and white
         truth |= {"ids": [0, _IGNORED], "ignore_index": []}
         ids = {0, 1}
-    classes = _named(folder, pair.truth.parent)
+    classes = names_beside(folder, pair.truth.parent)
     last = max(ids - {_IGNORED}, default=0)
     unknown = []
     if len(classes) <= last:
         classes = tuple(f"class {index}" for index in range(last + 1))
         unknown.append(
-            f"the names of the classes: there is no {' or '.join(_NAMES[:3])}; masks have ids up "
-            f"to {last}. Set classes = [...] in [suite.data]"
+            f"the names of the classes: there is no {' or '.join(NAMES_FILES[:3])}; masks have ids "
+            f"up to {last}. Set classes = [...] in [suite.data]"
         )
     return DataFacts(
         (SEGMENTATION,),
@@ -190,10 +190,10 @@ def _ids(files: list[Path]) -> set[int] | None:
     return ids
 
 
-def _named(*folders: Path) -> tuple[str, ...]:
+def names_beside(*folders: Path) -> tuple[str, ...]:
     """Names of classes, one a line, in a text file of one of the folders."""
     for folder in folders:
-        for name in _NAMES:
+        for name in NAMES_FILES:
             if (folder / name).is_file():
                 lines = (folder / name).read_text(encoding="utf-8-sig").splitlines()
                 return tuple(line.strip() for line in lines if line.strip())
@@ -202,10 +202,10 @@ def _named(*folders: Path) -> tuple[str, ...]:
 
 def labels(folder: Path) -> DataFacts | None:
     """Images, and a text file of DOTA's for each."""
-    return _of_pairs(folder, LABELS, _labels)
+    return of_pairs(folder, LABELS, _labels)
 
 
-def _labels(pair: _Pair, training: _Pair | None) -> DataFacts | None:
+def _labels(pair: Pair, training: Pair | None) -> DataFacts | None:
     import numpy as np
 
     from pytest_perfgate.tasks.image_folder import pictures
@@ -276,7 +276,7 @@ def sequences(folder: Path) -> DataFacts | None:
     if scored not in known:
         return DataFacts((), validation, calibration, notes=tuple(notes))
     ids = sorted({number for one in _sequences(scored) for number in _numbers(_truth(one))})
-    classes = _named(folder, scored)
+    classes = names_beside(folder, scored)
     truth: dict[str, Any] = {}
     unknown = []
     if not classes and ids in ([1], []):

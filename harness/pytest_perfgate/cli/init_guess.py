@@ -83,11 +83,13 @@ def wanted(model: ModelFacts, task: str) -> str:
 
 
 def named(data: DataFacts, model: ModelFacts) -> DataFacts:
-    """A data set whose masks have ids without names has the network's."""
-    if SEGMENTATION not in data.tasks or not data.unknown:
+    """A data set whose masks or labels have numbers without names has the network's."""
+    if not data.unknown or not (SEGMENTATION in data.tasks or "labels" in data.truth):
         return data
     if len(model.names) >= len(data.classes):
         return replace(data, classes=model.names, unknown=())
+    if SEGMENTATION not in data.tasks:
+        return data
     form = init_forms.form(SEGMENTATION, model, data)
     count = max(len(data.classes), (form and form.classes) or 0)
     return replace(data, classes=tuple(f"class {index}" for index in range(count)))

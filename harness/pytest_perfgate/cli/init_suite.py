@@ -226,8 +226,8 @@ def _data_table(
 def _truth(data: DataFacts, task: str) -> dict[str, Any]:
     """Keys of the validation split beside its images."""
     truth = dict(data.truth)
-    if task in {SEGMENTATION, ORIENTED}:
-        truth["classes"] = list(data.classes)
+    if task in {SEGMENTATION, ORIENTED} or "labels" in truth:
+        truth.setdefault("classes", list(data.classes))
     if task == POSE and (tolerances := sigmas(data.keypoints)):
         truth["sigmas"] = tolerances
     return truth

@@ -1,0 +1,154 @@
+"""YOLO's text labels beside folders of images, for `pytest-perfgate init`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pytest_perfgate.cli.init_facts import (
+    DETECTION,
+    INSTANCES,
+    ORIENTED,
+    POSE,
+    DataFacts,
+    Pictures,
+    chosen,
+    listable,
+)
+from pytest_perfgate.cli.init_folders import Pair, names_beside, of_pairs
+from pytest_perfgate.errors import DataError
+
+_LABELS = ("labels", "label", "labels_yolo", "yolo")
+_BOX, _CORNERS = 4, 8  # numbers behind a line's class
+_TASKS = {
+    "keypoints": (POSE, DETECTION),
+    "corners": (ORIENTED,),
+    "outlines": (INSTANCES, DETECTION),
+    "boxes": (DETECTION,),
+}
+
+
+@dataclass(frozen=True)
+class _Described:
+    """What a data set's YAML says: its file, the names of classes, and kpt_shape."""
+
+    file: Path | None = None
+    classes: tuple[str, ...] = ()
+    keypoints: tuple[int, int] | None = None
+    problem: str = ""
+
+
+def yolo(folder: Path) -> Iterator[DataFacts]:
+    """What the labels can be the truth of. Four points are the corners of a rotated box or an
+    outline: both are told.
+    """
+    for kind in _TASKS:
+        data = of_pairs(folder, _LABELS, partial(_labels, folder, kind))
+        if data is not None:
+            yield data
+
+
+def _labels(folder: Path, kind: str, pair: Pair, training: Pair | None) -> DataFacts | None:
+    import numpy as np
+
+    from pytest_perfgate.tasks.image_folder import pictures
+
+    files = [file.relative_to(pair.images).as_posix() for file in pictures(pair.images)[0]]
+    lines = {name: _lines((pair.truth / name).with_suffix(".txt")) for name in files}
+    described = _described(folder)
+    read = [one for one in lines.values() if one is not None]
+    counts = {len(line) - 1 for one in read for line in one}
+    if None in counts or not counts or not _is(kind, counts, described.keypoints):
+        return None
+    notes = [described.problem] if described.problem else []
+    if len(read) < len(files):
+        notes.append(
+            f"{len(files) - len(read)} of {len(files)} images have no file of labels: they count "
+            "as images without objects"
+        )
+    validation, calibration = chosen(
+        pair.images,
+        [name for name in files if listable(name)],
+        training.images if training else None,
+        notes,
+    )
+    validation = Pictures(validation.folder, validation.names, validation.whole)
+    last = max(int(line[0]) for one in read for line in one)
+    classes = described.classes or names_beside(folder, pair.truth.parent, pair.truth)
+    unknown = []
+    if len(classes) <= last:
+        classes = tuple(f"class {index}" for index in range(last + 1))
+        unknown.append(
+            "the names of the classes: there is no data.yaml or classes.txt; labels have numbers "
+            f"up to {last}. Set classes = [...] in [suite.data]"
+        )
+    objects = np.zeros((len(validation.names), len(classes)), dtype=np.int64)
+    for row, name in enumerate(validation.names):
+        for line in lines[name] or ():
+            objects[row, int(line[0])] += 1
+    truth: dict[str, Any] = {"labels": pair.truth}
+    if described.file is not None and described.classes == classes:
+        truth["classes"] = described.file
+    if kind == "corners":
+        truth["label_format"] = "yolo"
+    return DataFacts(
+        _TASKS[kind],
+        validation,
+        calibration,
+        truth=truth,
+        classes=classes,
+        keypoints=described.keypoints[0] if kind == "keypoints" and described.keypoints else 0,
+        objects=objects,
+        notes=tuple(notes),
+        unknown=tuple(unknown),
+    )
+
+
+def _is(kind: str, counts: set[int], keypoints: tuple[int, int] | None) -> bool:
+    """Whether lines with so many numbers behind their class have what a kind needs."""
+    if keypoints is not None and counts == {_BOX + keypoints[0] * keypoints[1]}:
+        return kind == "keypoints"
+    outlines = all(count >= 6 and count % 2 == 0 for count in counts)
+    if kind == "corners":
+        return counts == {_CORNERS}
+    if kind == "outlines":
+        return outlines
+    boxes = all(count == _BOX or (count >= 6 and count % 2 == 0) for count in counts)
+    return kind == "boxes" and boxes and not outlines
+
+
+def _lines(file: Path) -> list[list[float]] | None:
+    """The numbers of each line, none of a line that has other words; None: there is no file."""
+    if not file.is_file():
+        return None
+    lines = []
+    for line in file.read_text(encoding="utf-8-sig", errors="replace").splitlines():
+        if not line.strip():
+            continue
+        try:
+            numbers = [float(word) for word in line.split()]
+        except ValueError:
+            numbers = []
+        whole = bool(numbers) and numbers[0] >= 0 and numbers[0] == int(numbers[0])
+        lines.append(numbers if whole else [])
+    return lines
+
+
+def _described(folder: Path) -> _Described:
+    """What the first YAML with names in the folder says."""
+    from pytest_perfgate.tasks.declared_classes import class_names, read_yaml
+    from pytest_perfgate.tasks.yolo_labels import keypoints_shape
+
+    problem = ""
+    for file in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
+        try:
+            table = read_yaml(file)
+            if "names" in table:
+                shape = keypoints_shape(table.get("kpt_shape"))
+                return _Described(file, class_names(table["names"]), shape)
+        except DataError as error:
+            problem = f"{file.name} is not used: {error.problem}"
+    return _Described(problem=problem)
