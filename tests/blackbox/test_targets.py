@@ -13,6 +13,9 @@ TARGETS = """
 [targets.here]
 machine = "label:mine"
 
+[targets.twin]
+machine = "label:mine"
+
 [targets.desk]
 machine = "fingerprint:another-2c-0a0b0c0d"
 """
@@ -54,6 +57,22 @@ def test_a_recipe_on_a_target_is_one_test(project: Project) -> None:
     assert strict.ret == 10
     strict.assert_outcomes(errors=1, deselected=5)
     said(strict, "NO MACHINE  plain  map", "perfgate.toml: targets.desk")
+
+
+def test_targets_that_are_one_machine_have_baselines_of_their_own(project: Project) -> None:
+    """What is accepted on one of them is no baseline of the other, nor of the suite without."""
+    targeted(project, "here", "twin")
+    assert project.run("--perf-labels=mine", "--perf-update", "-k", "map and here").ret == 0
+    (stored,) = project.root.glob("baselines/*/*/plain.json")
+    assert stored.parent.name == "tiny@here"
+    result = project.run("--perf-labels=mine", "-k", "map")
+    result.stdout.fnmatch_lines(["*1 passed, 4 deselected, 1 no baseline*"])
+    session = SessionRecord.model_validate(project.sessions()[-1])
+    statuses = [suite.verdicts[0].status.value for suite in session.suites]
+    assert statuses == ["PASS", "NO BASELINE"]
+    (part,) = session.by_machine()
+    rows = of_session(part, metrics_of_session(part))
+    assert {row["suite"] for row in rows} == {"tiny@here", "tiny@twin"}
 
 
 def test_a_target_that_is_not_known_fails_its_suite(project: Project) -> None:

@@ -32,19 +32,24 @@ class Here:
 def why_none(store: Store, suite: Suite, recipe: str, here: Here) -> str:
     """What is stored in place of a recipe's baseline, in words; "" when nothing is."""
     for folder in _other_folders(store, suite):
-        if Store(folder).path(here.machine.id, suite.name, recipe).is_file():
+        if Store(folder).path(here.machine.id, suite.title, recipe).is_file():
             below = short_path(folder, suite.root)
             return (
                 f"{below} has a baseline of this machine: start pytest in "
                 f"{short_path(folder.parent, suite.root)}, or pass --perf-baselines={below}"
             )
+    if suite.target and store.path(here.machine.id, suite.name, recipe).is_file():
+        return (
+            f"{suite.name} without a target has a baseline of this machine; {suite.title} has one "
+            "of its own: pytest --perf --perf-update stores it"
+        )
     if old := _renamed(store, suite, recipe, here):
         return (
             f"renamed? {old!r} has a baseline of this machine, and the suite has it no longer: "
-            f"pytest-perfgate baselines rename {suite.name}/{old} {recipe}"
+            f"pytest-perfgate baselines rename {suite.title}/{old} {recipe}"
         )
     nearest = min(
-        _of_other_machines(store, suite.name, recipe),
+        _of_other_machines(store, suite.title, recipe),
         key=lambda baseline: (
             len(unlike(baseline.machine, here.machine)),
             baseline.age_days(datetime.now(UTC)),
@@ -72,7 +77,7 @@ def _renamed(store: Store, suite: Suite, recipe: str, here: Here) -> str:
     if known is None:
         return ""
     spec = spec_digest(RecipeRecord(name=recipe, reference="", spec=spec_of(known)))
-    folder = store.path(here.machine.id, suite.name, recipe).parent
+    folder = store.path(here.machine.id, suite.title, recipe).parent
     declared = _declared(suite.file)
     left: dict[str, str] = {}
     for file in sorted(folder.glob("*.json")):

@@ -82,7 +82,7 @@ def conclude(
         if disturbed and edit.update:
             problems.append(
                 BaselineError(
-                    f"no baseline of {suite.name} is written: {disturbed}",
+                    f"no baseline of {suite.title} is written: {disturbed}",
                     next_step="pytest-perfgate doctor shows what disturbs this machine",
                 )
             )
@@ -100,7 +100,7 @@ def conclude(
         stored = {}
         for name in list(new):
             try:
-                baseline = store.read(own.machine, suite.name, name)
+                baseline = store.read(own.machine, suite.title, name)
                 if baseline is not None:
                     check_folder(baseline, edit.root / suite.folder, edit.root)
             except PerfgateError:
@@ -139,7 +139,7 @@ def _of_no_commit(changed: str) -> BaselineError:
 def _too_few(suite: SuiteRecord, count: int, seconds: float) -> BaselineError:
     needed = suite.phases.get("measure", 0.0) / count * FEWEST_LAUNCHES
     return BaselineError(
-        f"no times of {suite.name} are written: {count_of(count, 'launch', 'launches')} of "
+        f"no times of {suite.title} are written: {count_of(count, 'launch', 'launches')} of "
         f"{FEWEST_LAUNCHES} fit into --perf-seconds={seconds:g}",
         next_step=f"give it longer: --perf-seconds={seconds_for(needed)}",
     )
@@ -193,7 +193,7 @@ def baseline_of(
             work=work_of(record) if metric.rule is Rule.LAUNCHES else "",
         )
     return Baseline(
-        suite=suite.name,
+        suite=suite.title,
         recipe=record.name,
         folder=suite.folder,
         recorded=session.started,

@@ -168,7 +168,8 @@ def _prune(arguments: argparse.Namespace) -> int:
                 where=str(file),
                 next_step="pytest --perf --collect-only names the errors; fix them first",
             )
-        known.setdefault(read.suite.name, set()).update(read.suite.recipes)
+        for title in read.suite.titles:
+            known.setdefault(title, set()).update(read.suite.recipes)
     if not known:
         raise PerfgateError(
             f"there is no suite below {arguments.suites}",

@@ -150,15 +150,15 @@ def _refuse(session: SessionRecord, file: Path, folder: Path) -> None:
     store = Store(folder)
     for one, suite in ((part, suite) for part in session.by_machine() for suite in part.suites):
         for recipe in suite.recipes:
-            stored = store.read(one.machine, suite.name, recipe.name)
+            stored = store.read(one.machine, suite.title, recipe.name)
             if stored is None or _time(stored.recorded) <= _time(session.started):
                 continue
             raise BaselineError(
-                f"the stored baseline of {suite.name}/{recipe.name} is newer: it is of "
+                f"the stored baseline of {suite.title}/{recipe.name} is newer: it is of "
                 f"{stored.recorded}, the session of {session.started}",
                 where=str(file),
                 next_step="name a later session; or delete the stored file first: "
-                f"{store.path(one.machine.id, suite.name, recipe.name)}",
+                f"{store.path(one.machine.id, suite.title, recipe.name)}",
             )
 
 

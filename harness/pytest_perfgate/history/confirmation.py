@@ -186,7 +186,7 @@ class Confirmations:
     def _suite(self, name: str) -> Suite:
         for file in suite_files(self._folder):
             read = reading.read(file, self._settings.root)
-            if read.suite is not None and read.suite.name == name:
+            if read.suite is not None and name in read.suite.titles:
                 return read.suite
         raise PerfgateError(f"there is no suite {name!r} in the working tree")
 

@@ -73,7 +73,7 @@ def _of_machine(
     for suite in record.suites:
         judged: dict[str, dict[str, LastSessions]] = {}
         for verdict in suite.verdicts:
-            points = lines.get((suite.name, verdict.recipe, verdict.metric), [])
+            points = lines.get((suite.title, verdict.recipe, verdict.metric), [])
             if points and verdict.status is not Status.UNAFFECTED:
                 judged.setdefault(verdict.recipe, {})[verdict.metric] = _line(points)
         suites.append(suite.model_copy(update={"last_sessions": judged}))

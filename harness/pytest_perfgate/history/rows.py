@@ -122,7 +122,7 @@ def _inputs(suite: SuiteRecord, recipe: str) -> str | None:
 
 
 def _rows(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> Iterator[dict[str, Any]]:
-    head = {"suite": suite.name, "phases": suite.phases, "launches": len(suite.yardstick)}
+    head = {"suite": suite.title, "phases": suite.phases, "launches": len(suite.yardstick)}
     verdicts = {(verdict.recipe, verdict.metric): verdict for verdict in suite.verdicts}
     counted = {recipe.name: recipe.without(suite.discarded) for recipe in suite.recipes}
     for name, record in counted.items():

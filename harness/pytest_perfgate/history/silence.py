@@ -118,7 +118,7 @@ def present_recipes(root: Path | None) -> dict[str, frozenset[str]] | None:
             return None
         if read.suite is None:
             return None
-        name = read.suite.name
         names = frozenset({*read.suite.recipes, *read.problems})
-        recipes[name] = recipes.get(name, frozenset()) | names
+        for title in read.suite.titles:
+            recipes[title] = recipes.get(title, frozenset()) | names
     return recipes or None

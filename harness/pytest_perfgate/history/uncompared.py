@@ -71,7 +71,7 @@ def _gaps(store: History) -> _Gaps:
 def _notes(suite: SuiteRecord, gaps: _Gaps) -> Iterator[str]:
     budgets: dict[_Gap, list[str]] = {}
     for verdict in suite.verdicts:
-        gap = gaps.get((suite.name, verdict.recipe, verdict.metric))
+        gap = gaps.get((suite.title, verdict.recipe, verdict.metric))
         if verdict.status in _ABSENT and gap is not None and gap.sessions + 1 >= _FEWEST:
             budgets.setdefault(gap, []).append(f"{verdict.recipe} {verdict.metric}")
     for gap in sorted(budgets, key=lambda gap: -gap.sessions):

@@ -16,7 +16,7 @@ class EarlierSuite:
 
     Attributes:
         session, started, commit: of the session.
-        name: of the suite.
+        name: of the suite, on a target with that.
         inputs: what all its recipes rested on; None: none was measured.
         recipes: those that were measured, with what they rested on.
         references: recipe to the one that it was compared with.
@@ -53,7 +53,7 @@ def suites_of(session: SessionRecord) -> Iterator[EarlierSuite]:
             session=session.id,
             started=session.started,
             commit=session.commit,
-            name=suite.name,
+            name=suite.title,
             inputs=suite.inputs,
             recipes={one.name: one.inputs for one in records if one.inputs is not None},
             references={record.name: record.reference for record in records},

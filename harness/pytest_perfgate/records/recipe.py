@@ -288,6 +288,11 @@ class Shift:
     target: str
 
 
+def title_of(suite: str, target: str) -> str:
+    """A suite's name on a target, "" for none: no suite's name has the sign between both."""
+    return f"{suite}@{target}" if target else suite
+
+
 @dataclass(frozen=True)
 class Suite:
     """A model, its data and its recipes.
@@ -321,6 +326,7 @@ class Suite:
         slices: how images of sets are told apart, by a name.
         shift: the source and the target of recipes that adapt; None for none.
         planted: the fault of a candidate of `pytest-perfgate prove`; None everywhere else.
+        target: the one of `targets` that it is measured on, "" for none, or before that is known.
     """
 
     name: str
@@ -352,6 +358,17 @@ class Suite:
     slices: Mapping[str, SliceSpec] = field(default_factory=dict)
     shift: Shift | None = None
     planted: PlantedFault | None = None
+    target: str = ""
+
+    @property
+    def title(self) -> str:
+        """What its baselines and its history are kept by, `digits@jetson` on a target."""
+        return title_of(self.name, self.target)
+
+    @property
+    def titles(self) -> tuple[str, ...]:
+        """The titles that it has on all of its targets."""
+        return tuple(title_of(self.name, target) for target in self.targets or ("",))
 
     @property
     def folder(self) -> Path:

@@ -19,6 +19,7 @@ from pytest_perfgate.records.image_losses import Thumbnail
 from pytest_perfgate.records.inputs import SuiteInputs, Unaffected
 from pytest_perfgate.records.launch import Launch
 from pytest_perfgate.records.near_duplicates import NearDuplicates
+from pytest_perfgate.records.recipe import title_of
 from pytest_perfgate.records.recipe_record import Failure, RecipeRecord
 from pytest_perfgate.records.scope_rows import ScopeRow, ShiftRecord
 from pytest_perfgate.records.verdict import Change, MetricSummary, Verdict
@@ -172,8 +173,10 @@ class SuiteRecord(Frozen):
 
     @property
     def title(self) -> str:
-        """Its name, unlike that of every other suite of a session: `digits@jetson` of a target."""
-        return f"{self.name}@{self.target}" if self.target else self.name
+        """Its name, unlike that of every other suite of a session: `digits@jetson` of a target.
+        Baselines and history are kept by it.
+        """
+        return title_of(self.name, self.target)
 
     @property
     def discarded(self) -> frozenset[int]:

@@ -74,7 +74,7 @@ class Selection:
         self._data: dict[frozenset[str], Mapping[str, str] | None] = {}
 
     def _is_of_base(self, earlier: EarlierSuite) -> bool:
-        return earlier.name == self._suite.name and earlier.commit == self._base.commit
+        return earlier.name == self._suite.title and earlier.commit == self._base.commit
 
     def of(
         self, wanted: Mapping[str, Sequence[str]], metrics: Mapping[str, Metric], machine: Machine

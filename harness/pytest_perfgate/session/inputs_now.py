@@ -17,7 +17,9 @@ from pytest_perfgate.records.inputs import RecipeInputs, SuiteInputs
 from pytest_perfgate.records.recipe import Recipe, Suite
 from pytest_perfgate.records.settings import Settings
 
-_ELSEWHERE = {"file", "root", "recipes", "fetched", "tree", "planted", "require", "targets"}
+_ELSEWHERE = {
+    *("file", "root", "recipes", "fetched", "tree", "planted", "require", "targets", "target")
+}
 """Fields of a suite that say where it lies, that are compared besides, or that change no result."""
 
 

@@ -250,11 +250,11 @@ class Session:
             }
         )
 
-    def _run_on(self, host: Target, suite: Suite, wanted: Wanted) -> SuiteRecord:
+    def _run_on(self, host: Target, read: SuiteFile, suite: Suite, wanted: Wanted) -> SuiteRecord:
         """The suite, measured and judged on another host."""
         keep_out_of_git(self.settings.cache)
         given = self.settings, self.limits, self._show, self._say
-        record, files = measured_on(host, suite, wanted, *given)
+        record, files = measured_on(host, read, suite, wanted, *given)
         self._files |= files
         notes = notes_on_untracked(self.settings.root, set(files))
         return record.model_copy(update={"notes": record.notes + notes})

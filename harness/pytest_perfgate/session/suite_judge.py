@@ -72,7 +72,7 @@ class SuiteJudge:
         suite = self._suite
         for recipe in self._arms.recipes:
             try:
-                baseline = store.read(self._here.machine, suite.name, recipe.name)
+                baseline = store.read(self._here.machine, suite.title, recipe.name)
                 if baseline is not None:
                     check_folder(baseline, suite.folder, suite.root)
             except PerfgateError as error:
