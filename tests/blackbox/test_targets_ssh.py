@@ -74,6 +74,7 @@ def test_a_suite_is_measured_on_a_host_of_ssh(
     NO MACHINE; one with another key, or with a Python that lacks packages, is an ERROR.
     """
     cache = on_desk(HEAD + PLAIN)
+    (project.root / ".env").write_text("TOKEN=secret")
     off = project.run("-k", "map", "-rs")
     assert off.ret == 0
     said(off, "perfgate.toml: targets.desk: desk could not be reached", "Connection refused")
@@ -88,6 +89,9 @@ def test_a_suite_is_measured_on_a_host_of_ssh(
         assert (suite.title, suite.machine) == ("tiny@desk", session.machine)
         assert suite.failure is None
         assert not on_the_host(cache)
+        names = {path.name for path in cache.rglob("*")}
+        assert "recipes.toml" in names
+        assert ".env" not in names
         assert sorted(path.name for path in cache.iterdir())[-1] == "packages"
 
         perfgate_toml = project.root / "perfgate.toml"

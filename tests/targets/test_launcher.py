@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import ast
+import errno
+import hashlib
 import inspect
+import json
+import os
+import py_compile
 from pathlib import Path
 
+import pytest
 from pytest_perfgate.targets import launcher
 
 
@@ -23,16 +29,53 @@ def test_missing_packages_are_named_with_the_command() -> None:
 
 
 def test_a_tree_becomes_what_the_session_has(tmp_path: Path) -> None:
-    """What is not in the list goes, links too; compiled modules may stay."""
-    (tmp_path / "__pycache__").mkdir()
-    for name in ("kept.py", "old.py", "__pycache__/kept.pyc"):
+    """What is not in the lists goes, links and empty folders too; compiled modules may stay where
+    their folder does. Empty folders are made.
+    """
+    for name in ("kept.py", "old.py", "__pycache__/kept.pyc", "gone/__pycache__/x.pyc"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(name)
+    (tmp_path / "class_b").mkdir()
     (tmp_path / "link.py").symlink_to("kept.py")
-    launcher.clean(tmp_path, {"kept.py": ""})
+    launcher.clean(tmp_path, {"kept.py": ""}, [".", "class_a"])
     left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")}
-    assert left == {"__pycache__", "__pycache__/kept.pyc", "kept.py"}
+    assert left == {"__pycache__", "__pycache__/kept.pyc", "kept.py", "class_a"}
     launcher.write(tmp_path / "kept.py" / "inner.py", b"a folder now")
     assert (tmp_path / "kept.py" / "inner.py").read_bytes() == b"a folder now"
     launcher.write(tmp_path / "kept.py", b"a file again")
     assert launcher.digest(tmp_path / "kept.py")
     assert launcher.digest(tmp_path / "absent") == ""
+
+
+def test_what_was_compiled_goes_with_its_source(tmp_path: Path) -> None:
+    """A clock that starts anew at each boot gives a source of one size the same second again."""
+    source = tmp_path / "limit.py"
+    launcher.write(source, b"LIMIT = 1\n")
+    os.utime(source, (0, 0))
+    compiled = Path(py_compile.compile(str(source)) or "")
+    assert compiled.is_file()
+    launcher.write(source, b"LIMIT = 2\n")
+    os.utime(source, (0, 0))
+    assert not compiled.exists()
+
+
+def test_a_full_disk_is_refused_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the file, and with what to do."""
+    hello = {"needs": [], "cache": str(tmp_path), "place": "p", "version": "v", "folders": {}}
+    hello |= {"package": {}, "project": {"a.bin": hashlib.sha256(b"x").hexdigest()}}
+    hello["folders"] = {"package": ["."], "project": ["."]}
+    frames = iter([json.dumps(hello).encode(), b"x"])
+    sent: list[dict[str, object]] = []
+    monkeypatch.setattr(launcher, "receive", lambda: next(frames))
+    monkeypatch.setattr(launcher, "send", sent.append)
+    monkeypatch.setattr(os, "umask", lambda _: 0)  # of this process
+
+    def full(path: Path, _: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr(launcher, "write", full)
+    with pytest.raises(SystemExit):
+        launcher.main()
+    assert sent[1] == {"missing": [["project", "a.bin"]]}
+    assert str(sent[2]["refused"]).endswith("a.bin: No space left on device")
+    assert "make room there" in str(sent[2]["step"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
@@ -64,6 +65,46 @@ def test_a_link_that_is_lost_says_what_was_being_done(link) -> None:
         one.doing("starting")
         with pytest.raises(PerfgateError, match="was lost while it was launch 3: nothing that"):
             one.hear(lambda _: None)
+
+
+def test_a_host_that_has_answered_is_not_off(link) -> None:
+    """Its link was lost, of which ssh may say "timed out" as well: that is an ERROR."""
+    frame = json.dumps({"clock": 0.0}).encode()
+    size = "".join(f"\\{byte:03o}" for byte in len(frame).to_bytes(8, "big"))
+    said = "Timeout, server desk not responding. Connection timed out"
+    script = f"printf '{size}'; printf '%s' '{frame.decode()}'; cat >&2; exit 255"
+    with link(script.replace("cat >&2", f"echo '{said}' >&2")) as one:
+        assert one.answer() == {"clock": 0.0}
+        one.doing("comparing files")
+        with pytest.raises(PerfgateError, match="was lost while it was comparing files") as raised:
+            one.answer()
+    assert type(raised.value) is PerfgateError
+
+
+def test_a_refusal_says_what_to_do_about_it(link) -> None:
+    """A full disk is not mended by another interpreter."""
+    frame = json.dumps({"refused": "disk full", "step": "make room"}).encode()
+    size = "".join(f"\\{byte:03o}" for byte in len(frame).to_bytes(8, "big"))
+    script = f"printf '{size}'; printf '%s' '{frame.decode()}'; sleep 1"
+    words = "desk cannot measure: disk full"
+    with link(script) as one, pytest.raises(PerfgateError, match=words) as raised:
+        one.answer()
+    assert raised.value.next_step == "make room"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.4, ""), (-86_400.0 * 3, "behind that of this machine"), (7_200.0, "ahead of that")],
+)
+def test_a_wrong_clock_is_a_note(seconds: float, words: str) -> None:
+    """Ages of baselines are by it; no verdict is."""
+    notes = ssh._of_clock(DESK, seconds)
+    assert (words in notes[0]) if words else notes == ()
+
+
+def test_the_user_s_settings_of_ssh_give_the_host_nothing() -> None:
+    """Neither the agent of the user nor another command than ours."""
+    assert {"ForwardAgent=no", "RemoteCommand=none", "ClearAllForwardings=yes"} <= {*ssh._OPTIONS}
 
 
 def test_a_shell_that_talks_is_named(link) -> None:

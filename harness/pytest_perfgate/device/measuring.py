@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
+import pytest_perfgate
 from pytest_perfgate.errors import PerfgateError
 from pytest_perfgate.records.settings import Settings
 from pytest_perfgate.session.session import Session
@@ -13,6 +15,13 @@ from pytest_perfgate.targets.messages import Answer, DeviceJob, Measured, Shown,
 def measured(job: DeviceJob, send: Callable[[Answer], None]) -> Measured | Unmeasured:
     """The record of the suite, or why there is none; progress is sent meanwhile."""
     last = ""
+    own = Path(pytest_perfgate.__file__).parent
+    if own.parent != job.there.package:
+        return Unmeasured(
+            f"pytest_perfgate comes from {own} there, and not from the copy of this session's",
+            next_step="take the editable install out of that environment: python -m pip uninstall "
+            "pytest-perfgate",
+        )
 
     def show(text: str) -> None:
         nonlocal last
@@ -37,7 +46,7 @@ def measured(job: DeviceJob, send: Callable[[Answer], None]) -> Measured | Unmea
 
 
 def _of(job: DeviceJob, session: Session) -> Measured | Unmeasured:
-    file = job.root / job.file
+    file = job.there.root / job.file
     read = session.read(file)
     cases = [
         case
@@ -61,21 +70,21 @@ def _of(job: DeviceJob, session: Session) -> Measured | Unmeasured:
 
 def _settings(job: DeviceJob) -> Settings:
     return Settings(
-        root=job.root,
+        root=job.there.root,
         alpha=job.alpha,
         seconds=job.seconds,
         strict=False,
         update=job.update,
         reason="",
-        reports=job.cache / "reports",
-        baselines=job.root / job.baselines,
-        cache=job.cache,
+        reports=job.there.cache / "reports",
+        baselines=job.there.root / job.baselines,
+        cache=job.there.cache,
         timeout=job.timeout,
         wait=job.wait,
         ci=False,
         command=job.command,
         rounds=job.rounds,
-        import_path=tuple(job.root / folder for folder in job.import_path),
+        import_path=tuple(job.there.root / folder for folder in job.import_path),
         profile=job.profile,
         search=job.search,
     )

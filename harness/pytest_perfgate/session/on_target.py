@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 from pytest_perfgate.errors import PerfgateError
@@ -11,13 +12,16 @@ from pytest_perfgate.records.recipe import Suite
 from pytest_perfgate.records.session import SuiteRecord
 from pytest_perfgate.records.settings import Settings
 from pytest_perfgate.session.plan import Wanted, limits_of
+from pytest_perfgate.suite.reading import SuiteFile
 from pytest_perfgate.suite.targets_file import Target
-from pytest_perfgate.targets.messages import DeviceJob, Shown
-from pytest_perfgate.targets.ssh import measure
+from pytest_perfgate.targets.messages import DeviceJob, Shown, There
+from pytest_perfgate.targets.named_paths import import_folders, named_by
+from pytest_perfgate.targets.ssh import Project, measure
 
 
 def measured_on(
     target: Target,
+    read: SuiteFile,
     suite: Suite,
     wanted: Wanted,
     settings: Settings,
@@ -30,20 +34,24 @@ def measured_on(
 
     Raises:
         NoMachine: the host is off, or not there.
-        PerfgateError: it cannot measure, or its link was lost.
+        PerfgateError: it cannot measure, its link was lost, or the suite file has changed.
     """
     _refuse_others(target, settings)
+    _refuse_changed(read, settings)
     root = settings.root
     own = limits_of(suite, wanted)
+    imports = import_folders(root, settings.import_path)
+    named = (*named_by(suite), suite.folder, *settings.import_path, settings.baselines)
+    outside = [path for path in named if not path.is_relative_to(root)]
+    inside = [path for path in named if path.is_relative_to(root)]
 
-    def job(there: Path, cache: Path) -> DeviceJob:
+    def job(there: There) -> DeviceJob:
         return DeviceJob(
             target=target.name,
-            root=there,
-            cache=cache,
+            there=there,
             file=_relative(suite.file, root, "the suite file"),
             baselines=_relative(settings.baselines, root, "--perf-baselines"),
-            import_path=tuple(_relative(one, root, "pythonpath") for one in settings.import_path),
+            import_path=tuple(_relative(one, root, "pythonpath") for one in imports),
             wanted={name: tuple(dict.fromkeys(metrics)) for name, metrics in wanted.items()},
             alpha=settings.alpha * max(1, own) / limits,
             seconds=settings.seconds,
@@ -62,9 +70,31 @@ def measured_on(
         else:
             show(f"{target.name}: {answer.text}")
 
-    answer = measure(target, root, settings.cache, _left_out(settings), job, hear)
+    project = Project(root, settings.cache, _left_out(settings), tuple(inside))
+    answer, notes = measure(target, project, job, hear)
     record = SuiteRecord.model_validate_json(answer.record)
-    return record, frozenset(answer.files)
+    if outside:
+        notes += (f"not copied, as they are on that host: {', '.join(map(str, outside))}",)
+    return record.model_copy(update={"notes": record.notes + notes}), frozenset(answer.files)
+
+
+def _refuse_changed(read: SuiteFile, settings: Settings) -> None:
+    """Check that a suite file is what this session has read, hours ago perhaps: the host would
+    judge by other limits.
+
+    Raises:
+        PerfgateError: it has changed.
+    """
+    try:
+        now = tomllib.loads(read.file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        now = {}
+    if now != read.data:
+        raise PerfgateError(
+            "the suite file has changed since this session read it",
+            where=short_path(read.file, settings.root),
+            next_step="run the session again",
+        )
 
 
 def _left_out(settings: Settings) -> tuple[Path, ...]:

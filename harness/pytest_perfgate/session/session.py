@@ -223,13 +223,15 @@ class Session:
             return unread_suite(plan.read, self.settings.root, wanted)
         if not self._places.is_here(target):
             if (host := self._places.over_ssh(target)) is not None:
-                return self._run_on(host, suite, wanted)
+                return self._run_on(host, plan.read, suite, wanted)
             missing = self._places.missing(target)
             return suite_without_machine(plan.read, self.settings.root, wanted, missing)
         keep_out_of_git(self.settings.cache)
         with exclusive(self.settings.share, self.settings.wait, self._show):
+            read = self._with_files(plan.read)
+            own = replace(read.suite, target=target) if read.suite is not None else None
             values = resolve_ranges(
-                self._with_files(plan.read),
+                replace(read, suite=own),
                 wanted,
                 settings=self.settings,
                 machine=self.machine,

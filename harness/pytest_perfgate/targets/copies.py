@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, distribution
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from packaging.requirements import Requirement
 
@@ -23,25 +24,53 @@ class Copies:
 
     Attributes:
         digests: name to SHA-256.
+        folders: names of the folders, empty ones included: a folder can be a class of images.
+
+    Raises:
+        PerfgateError: a file cannot be read.
     """
 
-    def __init__(self, files: dict[str, Path]) -> None:
+    def __init__(self, files: dict[str, Path], folders: Iterable[str] = ()) -> None:
         self._files = files
         self.digests = {name: _digest(path) for name, path in files.items()}
+        above = {str(parent) for name in files for parent in PurePosixPath(name).parents}
+        self.folders = sorted(above.union(folders))
 
-    def __getitem__(self, name: str) -> Path:
-        return self._files[name]
+    def read(self, name: str) -> bytes:
+        """The contents of a file now.
+
+        Raises:
+            PerfgateError: it cannot be read any more.
+        """
+        with _reading(self._files[name]):
+            return self._files[name].read_bytes()
 
 
-def of_project(root: Path, without: Collection[Path]) -> Copies:
-    """All files below a root but those in hidden folders, in virtual environments, in folders that
-    no build reads, and below `without`. Links to files are copied as the files.
+def of_project(root: Path, without: Collection[Path], named: Iterable[Path] = ()) -> Copies:
+    """All files below a root but those of `without`, of virtual environments and of folders that
+    no build reads. Links to files are copied as the files.
+
+    Nothing that is hidden, such as `.env`, and no link to a folder is copied unless it is below a
+    path of `named`: what is visible from there, and the folders of its links.
     """
-    return Copies({path.relative_to(root).as_posix(): path for path in _walk(root, without)})
+    files: dict[str, Path] = {}
+    folders: set[str] = set()
+    for start in dict.fromkeys((root, *named)):
+        if start in without:
+            continue
+        if start.is_file():
+            files[start.relative_to(root).as_posix()] = start
+        for folder, names in _walk(start, without, links=start != root):
+            folders.add(folder.relative_to(root).as_posix())
+            files |= {(folder / name).relative_to(root).as_posix(): folder / name for name in names}
+    return Copies(files, folders)
 
 
-def _walk(root: Path, without: Collection[Path]) -> Iterator[Path]:
-    for parent, below, names in os.walk(root):
+def _walk(
+    start: Path, without: Collection[Path], *, links: bool
+) -> Iterator[tuple[Path, list[str]]]:
+    """Folders that are copied, each with the names of its files."""
+    for parent, below, names in os.walk(start, followlinks=links):
         folder = Path(parent)
         below[:] = sorted(
             name
@@ -49,11 +78,20 @@ def _walk(root: Path, without: Collection[Path]) -> Iterator[Path]:
             if not name.startswith(".")
             and name not in IGNORED
             and folder / name not in without
+            and not ((folder / name).is_symlink() and (not links or _is_loop(folder / name)))
             and not (folder / name / "pyvenv.cfg").exists()
         )
-        for name in sorted(names):
-            if (folder / name).is_file() and not name.endswith(".pyc"):
-                yield folder / name
+        files = [
+            name
+            for name in sorted(names)
+            if not name.startswith(".") and not name.endswith(".pyc") and (folder / name).is_file()
+        ]
+        yield folder, files
+
+
+def _is_loop(link: Path) -> bool:
+    """Whether a link leads to a folder that it lies in."""
+    return link.parent.resolve().is_relative_to(link.resolve())
 
 
 def of_package() -> Copies:
@@ -91,5 +129,17 @@ def needs() -> list[str]:
 
 
 def _digest(path: Path) -> str:
-    with path.open("rb") as file:
+    with _reading(path), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise PerfgateError(
+            f"it cannot be copied to a target: {error.strerror}",
+            where=str(path),
+            next_step="make it readable, or move it out of the project; then run the session again",
+        ) from None

@@ -13,10 +13,13 @@ import json
 import os
 import shutil
 import sys
+import time
 from pathlib import Path
 from typing import Any, NoReturn
 
 OLDEST = (3, 11)
+WORDS_EVERY = 10.0
+"""Seconds between two frames while files are looked at: the session gives up on a silent host."""
 
 
 def receive() -> bytes:
@@ -43,9 +46,9 @@ def send(message: dict[str, Any]) -> None:
         data = data[os.write(1, data) :]
 
 
-def refuse(reason: str) -> NoReturn:
-    """Says why this host cannot measure, and ends."""
-    send({"refused": reason})
+def refuse(reason: str, step: str = "") -> NoReturn:
+    """Says why this host cannot measure and what to do, "" for another interpreter, and ends."""
+    send({"refused": reason, "step": step})
     raise SystemExit(0)
 
 
@@ -78,24 +81,55 @@ def digest(path: Path) -> str:
     return total.hexdigest()
 
 
-def clean(folder: Path, keep: dict[str, str]) -> None:
-    """Removes from a tree what is not in `keep`, but for compiled modules."""
-    for path in list(folder.rglob("*")):
-        old = path.is_symlink() or not path.is_dir()
-        if old and path.parent.name != "__pycache__" and str(path.relative_to(folder)) not in keep:
-            path.unlink()
+def clean(folder: Path, keep: dict[str, str], folders: list[str]) -> None:
+    """Makes a tree one of the folders `folders`, empty ones too, and of no file that is not in
+    `keep`, but for compiled modules: a folder that is left over is a class of images, or a package.
+    """
+    # Children come before their folders.
+    for path in sorted(folder.rglob("*"), reverse=True):
+        name = path.relative_to(folder).as_posix()
+        compiled = path.parent.name == "__pycache__" and path.suffix == ".pyc"
+        if path.is_symlink() or not path.is_dir():
+            if name not in keep and not compiled:
+                path.unlink()
+        elif name not in folders and (
+            path.name != "__pycache__" or path.parent.relative_to(folder).as_posix() not in folders
+        ):
+            shutil.rmtree(path)
+    for name in folders:
+        (folder / name).mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def write(path: Path, data: bytes) -> None:
-    """Writes a file whole, or not at all."""
+    """Writes a file whole, or not at all. What was compiled from it goes: Python compares seconds
+    and sizes, and a clock that starts at the same time after each boot shows the same second again.
+    """
     if path.parent.is_file():
         path.parent.unlink()
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
+    if path.suffix == ".py" and (path.parent / "__pycache__").is_dir():
+        for compiled in list((path.parent / "__pycache__").iterdir()):
+            if compiled.name.startswith(path.stem + "."):
+                compiled.unlink()
     part = path.with_name(f"{path.name}.part-{os.getpid()}")
     part.write_bytes(data)
     part.replace(path)
+
+
+def differing(trees: dict[str, Path], hello: dict[str, Any]) -> list[list[str]]:
+    """Tree and name of the files that are not there as the session has them; frames meanwhile."""
+    missing, told = [], time.monotonic()
+    for name, folder in sorted(trees.items()):
+        clean(folder, hello[name], hello["folders"][name])
+        for count, (path, expected) in enumerate(sorted(hello[name].items())):
+            if time.monotonic() - told > WORDS_EVERY:
+                send({"looking": f"{count} of {len(hello[name])}"})
+                told = time.monotonic()
+            if digest(folder / path) != expected:
+                missing.append([name, path])
+    return missing
 
 
 def take(hello: dict[str, Any]) -> tuple[Path, Path]:
@@ -110,19 +144,17 @@ def take(hello: dict[str, Any]) -> tuple[Path, Path]:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        refuse("another session measures this project there")
+        refuse(
+            "another session measures this project there",
+            "wait until it has ended, then run the session again",
+        )
     os.set_inheritable(lock, True)
-    missing = []
-    for name, folder in sorted(trees.items()):
-        clean(folder, hello[name])
-        for path, expected in sorted(hello[name].items()):
-            if digest(folder / path) != expected:
-                missing.append([name, path])
+    missing = differing(trees, hello)
     send({"missing": missing})
     for name, path in missing:
         data = receive()
         if hashlib.sha256(data).hexdigest() != hello[name][path]:
-            refuse(f"{path} changed while it was copied")
+            refuse(f"{path} changed while it was copied", "run the session again")
         write(trees[name] / path, data)
     return place, package
 
@@ -130,12 +162,20 @@ def take(hello: dict[str, Any]) -> tuple[Path, Path]:
 def main() -> None:
     """Takes the files, then gives its place to the program that measures."""
     os.umask(0o077)
+    # Before anything else: what is lost from here on is a link, and no host that is off.
+    send({"clock": time.time()})
     hello = json.loads(receive().decode())
     reason = check(hello["needs"])
     if reason:
         refuse(reason)
-    place, package = take(hello)
-    send({"root": str(place / "tree"), "place": str(place)})
+    try:
+        place, package = take(hello)
+    except OSError as error:
+        refuse(
+            f"{error.filename or hello['cache']}: {error.strerror}",
+            "make room there, or name another folder of that host as its cache",
+        )
+    send({"root": str(place / "tree"), "place": str(place), "package": str(package)})
     os.chdir(place / "tree")
     environment = dict(os.environ, PYTHONPATH=str(package))
     command = [sys.executable, "-P", "-m", "pytest_perfgate.device"]

@@ -11,21 +11,28 @@ from pytest_perfgate.machine.pipes import Vocabulary
 
 # To the device.
 @dataclass(frozen=True)
+class There:
+    """Folders on the device: of the project's copy, of what is built, of this package's copy."""
+
+    root: Path
+    cache: Path
+    package: Path
+
+
+@dataclass(frozen=True)
 class DeviceJob:
     """The only order: measure a suite.
 
     Attributes:
         target: the device's name in the suite.
         file, baselines, import_path: relative to the project's root.
-        root: of the copy of the project.
-        cache: the folder for what is built there.
+        there: folders on the device.
         wanted: recipe to metrics.
         alpha: the part of the session's that the limits of this suite have.
     """
 
     target: str
-    root: Path
-    cache: Path
+    there: There
     file: Path
     baselines: Path
     import_path: tuple[Path, ...]

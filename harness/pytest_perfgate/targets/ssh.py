@@ -14,6 +14,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -33,8 +34,11 @@ from pytest_perfgate.targets.messages import (
     DeviceJob,
     Measured,
     Shown,
+    There,
     Unmeasured,
 )
+from pytest_perfgate.units import Unit
+from pytest_perfgate.units import show as show_value
 
 _CONNECT = 10  # seconds for the host to take a connection
 _OPTIONS = (
@@ -46,10 +50,15 @@ _OPTIONS = (
     "ControlMaster=no",  # the end of this process must be the end of its connection
     "ControlPath=none",
     "ClearAllForwardings=yes",
+    "ForwardAgent=no",  # whoever changes the project would act with this user's keys
+    "ForwardX11=no",
+    "RemoteCommand=none",  # it would stand in for ours
+    "PermitLocalCommand=no",
     "RequestTTY=no",
 )
 _ANSWERS_IN = 120.0  # seconds for the launcher to look at what it has
 _FAREWELL = 5.0
+_CLOCKS = 60.0  # seconds that two clocks may differ without a word
 _UNREACHED = 255  # the exit code of ssh for what is its own failure
 _AWAY = re.compile(
     r"Connection (?:refused|timed out)|Operation timed out|No route to host|Network is unreachable"
@@ -164,7 +173,8 @@ class _Link:
         if "refused" in answer:
             raise self.error(
                 f"{self._target.value} cannot measure: {answer['refused']}",
-                f"name another interpreter in {FILE}: [targets.{self._target.name}] python",
+                answer["step"]
+                or f"name another interpreter in {FILE}: [targets.{self._target.name}] python",
             )
         return answer
 
@@ -214,46 +224,80 @@ class _Link:
                 raise self.lost()
 
 
+@dataclass(frozen=True)
+class Project:
+    """What of a project is copied.
+
+    Attributes:
+        root: of the project.
+        cache: of this session, for the log.
+        without: folders that are not copied.
+        named: files and folders that are, though they are hidden.
+    """
+
+    root: Path
+    cache: Path
+    without: tuple[Path, ...]
+    named: tuple[Path, ...]
+
+
 def measure(
     target: Target,
-    root: Path,
-    cache: Path,
-    without: tuple[Path, ...],
-    job: Callable[[Path, Path], DeviceJob],
+    project: Project,
+    job: Callable[[There], DeviceJob],
     show: Callable[[Shown], None],
-) -> Measured:
-    """Measures a suite on a host; the project at `root` is copied but for the folders `without`.
+) -> tuple[Measured, tuple[str, ...]]:
+    """Measures a suite on a host; what came back, and what people should know of that host.
 
-    `cache` is the folder of this session's cache, for the log. `job` gives the order for the
-    project's folder and the cache's on the device, and `show` is called with what that is doing.
+    `job` gives the order for the folders there, and `show` is called with what the host is doing.
 
     Raises:
         NoMachine: the host is off, or not there.
         PerfgateError: it refuses, its link was lost, or the suite failed there as a whole.
     """
     show(Shown("looking at the project's files"))
-    project, package = copies.of_project(root, without), copies.of_package()
-    trees = {"package": package, "project": project}
+    root = project.root
+    trees = {
+        "package": copies.of_package(),
+        "project": copies.of_project(root, project.without, project.named),
+    }
     hello = {
         "cache": target.cache,
         # Two checkouts of one project are two: their files differ.
         "place": hashlib.sha256(f"{os.uname().nodename}:{root}".encode()).hexdigest()[:16],
-        "version": digest_of(package.digests)[:16],
+        "version": digest_of(trees["package"].digests)[:16],
         "needs": copies.needs(),
+        "folders": {name: files.folders for name, files in trees.items()},
         **{name: files.digests for name, files in trees.items()},
     }
-    with held_folder(cache / "logs") as folder, _Link(target, folder / "ssh.log") as link:
+    with held_folder(project.cache / "logs") as folder, _Link(target, folder / "ssh.log") as link:
+        clock = link.answer()["clock"] - time.time()
+        link.doing("comparing files")
         link.frame(json.dumps(hello).encode())
-        missing = link.answer()["missing"]
+        while "missing" not in (answer := link.answer()):
+            show(Shown(f"comparing files, {answer['looking']}"))
+        missing = answer["missing"]
         link.doing("copying files")
         for count, (tree, name) in enumerate(missing):
             show(Shown(f"copying files, {count} of {len(missing)}"))
-            link.frame(trees[tree][name].read_bytes())
+            link.frame(trees[tree].read(name))
         there = link.answer()
         link.doing("starting")
-        link.write(ORDERS.encode(job(Path(there["root"]), Path(there["place"]) / "cache")))
-        answer = link.hear(show)
-    if isinstance(answer, Unmeasured):
-        raise PerfgateError(answer.problem, where=answer.where, next_step=answer.next_step)
-    assert isinstance(answer, Measured)  # noqa: S101 - the last kind of answer
-    return answer
+        root, place, package = (Path(there[name]) for name in ("root", "place", "package"))
+        link.write(ORDERS.encode(job(There(root, place / "cache", package))))
+        result = link.hear(show)
+    if isinstance(result, Unmeasured):
+        raise PerfgateError(result.problem, where=result.where, next_step=result.next_step)
+    assert isinstance(result, Measured)  # noqa: S101 - the last kind of answer
+    return result, _of_clock(target, clock)
+
+
+def _of_clock(target: Target, seconds: float) -> tuple[str, ...]:
+    """That a host's clock is wrong, which ages of baselines and its own logs show."""
+    if abs(seconds) < _CLOCKS:
+        return ()
+    which = "ahead of" if seconds > 0 else "behind"
+    return (
+        f"the clock of {target.value} is {show_value(abs(seconds), Unit.SECONDS)} {which} that of "
+        "this machine: ages of baselines are by it, durations are not",
+    )
