@@ -77,7 +77,7 @@ def test_a_runtime_is_compared_with_states_that_the_network_has_left(tmp_path: P
     runtime = OnnxRuntime()
     artifact = Artifact(ONNX, path=tmp_path / "clips.onnx")
     session = runtime.open(artifact, runtime.Options(), OpenContext(1, tmp_path))
-    inputs = runtime_check._images(SuiteData(result), session)
+    inputs = runtime_check.probed_images(SuiteData(result), session)
     assert inputs.others["known"][:, 0].tolist() == [0.0, 1.0, 1.0, 0.0, 0.0]
     first = inputs.others["first"][:, 0]
     assert first[0] == 0.0 < first[1] == first[2]

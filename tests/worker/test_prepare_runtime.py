@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pytest_perfgate.building import tflite_check
 from pytest_perfgate.suite.reading import read
 from pytest_perfgate.worker import prepare, protocol
 
@@ -46,9 +47,13 @@ def add_tanh(file: Path) -> None:
 
 
 def test_other_numbers_end_a_recipe_before_it_is_evaluated(
-    tmp_path: Path, tiny_suite: Path
+    tmp_path: Path, tiny_suite: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """OpenCV's Tanh is NaN; OpenVINO's agrees, and the largest difference is one of its facts."""
+    """OpenCV's Tanh is NaN; OpenVINO's agrees, and the largest difference is one of its facts, as
+    would be what is said of a .tflite file.
+    """
+    told = "nothing was compared: LiteRT is not installed"
+    monkeypatch.setattr(tflite_check, "check_tflite", lambda *_: told)
     squares_project(tiny_suite, tmp_path)
     add_tanh(tmp_path / "squares.onnx")
     names = ("openvino", "opencv")
@@ -66,6 +71,7 @@ def test_other_numbers_end_a_recipe_before_it_is_evaluated(
     prepared, failed = last["openvino"], last["opencv"]
     assert isinstance(prepared, protocol.Prepared), prepared
     assert prepared.facts["difference_to_onnxruntime"] < 1e-3
+    assert prepared.facts["difference_to_litert"] == told
     assert isinstance(failed, protocol.Failed), failed
     assert "opencv computes something else than ONNX Runtime" in failed.problem
     assert "first operator that differs is Tanh 'tanh'" in failed.problem

@@ -17,8 +17,8 @@ from typing import Any
 import pytest_perfgate
 import pytest_perfgate.corruptions
 from pytest_perfgate import proving, registry, tasks
-from pytest_perfgate.artifact import TORCH, OptionsModel
-from pytest_perfgate.building import runtime_check, suite_data
+from pytest_perfgate.artifact import TFLITE, TORCH, OptionsModel
+from pytest_perfgate.building import runtime_check, suite_data, tflite_check
 from pytest_perfgate.building.artifact_handle import ArtifactHandle
 from pytest_perfgate.building.implementation_code import (
     digest_folder,
@@ -41,6 +41,7 @@ from pytest_perfgate.records.recipe import (
     split_of,
 )
 from pytest_perfgate.runtimes import Runtime
+from pytest_perfgate.runtimes.litert import LiteRt
 from pytest_perfgate.steps import (
     Step,
     onnx_comparison,
@@ -56,8 +57,11 @@ from pytest_perfgate.workloads.placement import on_gpu
 
 SEED = 0
 _FORMAT = 3  # of the store's entries; part of every key
-_COMPARING = (runtime_check, onnx_comparison, onnx_parts, output_check, probe_inputs)
-"""What compares a runtime with ONNX Runtime."""
+_COMPARING = (
+    *(runtime_check, tflite_check),
+    *(onnx_comparison, onnx_parts, output_check, probe_inputs),
+)
+"""What compares a runtime with ONNX Runtime or LiteRT."""
 _GPU_PACKAGES = ("nvidia", "triton", "pycuda", "tensorrt")
 
 
@@ -162,7 +166,8 @@ def evaluation_key(
             "options": dict(recipe.runtime.options),
             "runtime_tolerance": recipe.runtime_tolerance,
             "code": whole_code(runtime),
-            "compared by": [digest_module(Path(str(module.__file__))) for module in _COMPARING],
+            "compared by": [digest_module(Path(str(module.__file__))) for module in _COMPARING]
+            + ([whole_code(LiteRt())] if artifact.kind == TFLITE else []),
             "task": suite.task,
             "data": data.split(split).digest,  # whatever it was read from
             "input": dict(suite.input),
@@ -234,7 +239,8 @@ def _opened_by(recipe: Recipe, runtime: Runtime, artifact: ArtifactHandle) -> di
     """Versions of what opens and runs an artifact: another runtime's do not evaluate it anew."""
     options = runtime.Options.model_validate(dict(recipe.runtime.options))
     modules = [*(package.module for package in runtime.requires_with(options)), *_others(runtime)]
-    modules += ["onnx", "onnxruntime"]  # what a runtime is compared with
+    # What a runtime is compared with.
+    modules += ["ai_edge_litert"] if artifact.kind == TFLITE else ["onnx", "onnxruntime"]
     if artifact.kind == TORCH:
         source, name, chosen = asked_of(artifact.model)
         modules += [package.module for package in source.requires_with(name, chosen)]

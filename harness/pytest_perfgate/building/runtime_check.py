@@ -6,6 +6,7 @@ other numbers on some images only.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from pytest_perfgate.tasks.stateful import StatefulPipeline
 FACT = "difference_to_onnxruntime"
 """The fact of a session that holds the largest difference."""
 
-_FINE, _COARSE = 1e-3, 0.1
+FINE, COARSE = 1e-3, 0.1
 """Differences that are rounding. Of float32 in another order of additions, relative to an output's
 largest value. Of 8 and 16 bits, where some values are off by one code, the root mean square
 relative to the output's own; beyond it, each operator is judged: `Comparison.wrong_operator`."""
@@ -76,7 +77,7 @@ def check_runtime(
         recipe, artifact.path, session, opened, data, context.threads, in_16_bits
     )
     if tolerance is None:
-        tolerance = _COARSE if comparison.is_coarse else _FINE
+        tolerance = COARSE if comparison.is_coarse else FINE
     if widest.difference <= tolerance:
         return short(widest.difference)
     place = "no part of the graph differs by itself"
@@ -91,7 +92,11 @@ def check_runtime(
         operator = comparison.parting(widest, opened, tolerance)
     if operator is not None:
         place = f"the first operator that differs is {operator}"
-    next_step = _settings(runtime, options, comparison, opened, tolerance)
+
+    def apart(others: Any) -> float:
+        return comparison.widest(partial(opened, options=others)).difference
+
+    next_step = agreeing_options(runtime, options, apart, tolerance)
     if not next_step:
         next_step = runtime.advice(
             operator.kind if operator else "", operator.codes if operator else ""
@@ -127,7 +132,7 @@ def _compared(
         RuntimeFault: ONNX Runtime or the runtime does not run the file on one of the inputs.
     """
     try:
-        comparison = Comparison(path, _images(data, session), threads, in_16_bits=in_16_bits)
+        comparison = Comparison(path, probed_images(data, session), threads, in_16_bits=in_16_bits)
         return comparison, comparison.widest(opened, session)
     except Exception as error:
         raise RuntimeFault(
@@ -138,7 +143,7 @@ def _compared(
         ) from error
 
 
-def _images(data: SuiteData, session: InferenceSession) -> Inputs:
+def probed_images(data: SuiteData, session: InferenceSession) -> Inputs:
     """Those of some validation images, then of the darkest and the brightest image there can be.
     Of a recurrent network the images are the first frames of a sequence, each with the state that
     the `session` has left: zeros alone would not reach what it does with a state.
@@ -153,15 +158,22 @@ def _images(data: SuiteData, session: InferenceSession) -> Inputs:
     return joined([images, *extremes])
 
 
-def _settings(
-    runtime: Runtime, options: Any, comparison: Comparison, opened: Any, tolerance: float
+def agreeing_options(
+    runtime: Runtime, options: Any, apart: Callable[[Any], float], tolerance: float
 ) -> str:
-    """Other options of the runtime with which outputs agree, "" for none."""
+    """Other options of the runtime with which outputs agree, "" for none.
+
+    Args:
+        runtime: whose outputs differ.
+        options: with which they do.
+        apart: the largest difference with other options.
+        tolerance: the largest difference that is none.
+    """
     for text, others in runtime.alternatives(options).items():
         try:
-            apart = comparison.widest(partial(opened, options=others)).difference
+            difference = apart(others)
         except Exception:  # noqa: BLE001, S112 - what does not open or run is no alternative
             continue
-        if apart <= tolerance:
-            return f"set {text}: then outputs differ by {short(apart)}"
+        if difference <= tolerance:
+            return f"set {text}: then outputs differ by {short(difference)}"
     return ""

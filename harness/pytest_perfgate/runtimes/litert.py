@@ -65,7 +65,11 @@ class LiteRt(Runtime):
 
 
 class LiteRtSession(InferenceSession):
-    """An interpreter with the batch that the file was converted for; a larger one runs in parts."""
+    """An interpreter with the batch that the file was converted for; a larger one runs in parts.
+
+    Attributes:
+        batch: the one of the file.
+    """
 
     def __init__(self, artifact: Artifact, options: Any, context: OpenContext) -> None:
         from importlib.metadata import version
@@ -85,7 +89,7 @@ class LiteRtSession(InferenceSession):
                 f"LiteRT does not load the file: {error}", where=str(artifact.path)
             ) from error
         self._input = Input.of(self._interpreter.get_input_details(), str(artifact.path))
-        self._size = self._input.shape[0]
+        self.batch = self._input.shape[0]
         self._outputs = _outputs(self._interpreter)
         operators = self._interpreter._get_ops_details()
         delegated = any(operator["op_name"] == "DELEGATE" for operator in operators)
@@ -100,7 +104,7 @@ class LiteRtSession(InferenceSession):
             "threads": threads,
             "input": str(self._input),
             **({"interpreter": dict(options.interpreter)} if options.interpreter else {}),
-            "batch": f"{self._size} at a time",
+            "batch": f"{self.batch} at a time",
             "version": version("ai-edge-litert"),
         }
 
@@ -113,14 +117,14 @@ class LiteRtSession(InferenceSession):
         import numpy as np
 
         batch = self._input.fed(inputs)
-        if len(batch) % self._size:
+        if len(batch) % self.batch:
             raise RuntimeFault(
-                f"a batch of {len(batch)} is not a multiple of {self._size}, the batch of the file",
+                f"a batch of {len(batch)} is not a multiple of {self.batch}, the batch of the file",
                 next_step="choose another `batch` in [suite]",
             )
         rows, read = [], self._interpreter.get_tensor
-        for start in range(0, len(batch), self._size):
-            self._interpreter.set_tensor(self._input.index, batch[start : start + self._size])
+        for start in range(0, len(batch), self.batch):
+            self._interpreter.set_tensor(self._input.index, batch[start : start + self.batch])
             self._interpreter.invoke()
             rows.append([output.real(read(output.index)) for output in self._outputs])
         return tuple(np.concatenate(column) for column in zip(*rows, strict=True))

@@ -22,6 +22,7 @@ from pytest_perfgate.steps.output_check import (
     onnx_outputs,
     onnx_session,
     spread,
+    usual_size,
 )
 from pytest_perfgate.steps.probe_inputs import probes
 
@@ -254,14 +255,7 @@ class Comparison:
         return widest
 
     def _size(self, values: Any) -> float:
-        import numpy as np
-
-        finite = np.asarray(values, dtype=np.float64)[np.isfinite(values)]
-        if not finite.size:
-            return 0.0
-        if self.is_coarse:
-            return float(np.sqrt(np.mean(finite**2)))
-        return float(np.abs(finite).max())
+        return usual_size(values, coarse=self.is_coarse)
 
 
 def _run(session: InferenceSession, inputs: Inputs, name: str) -> tuple[Any, ...]:

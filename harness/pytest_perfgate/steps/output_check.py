@@ -188,6 +188,18 @@ def spread(ours: Any, theirs: Any, usual: float = 0.0) -> float:
     return min(apart / scale, NOTHING_IN_COMMON) if scale else NOTHING_IN_COMMON
 
 
+def usual_size(values: Any, *, coarse: bool) -> float:
+    """The size of an array that differences are relative to: its largest value, as `difference`
+    takes it, or if `coarse` its root mean square, as `spread` does; 0 where nothing is finite.
+    """
+    import numpy as np
+
+    finite = np.asarray(values, dtype=np.float64)[np.isfinite(values)]
+    if not finite.size:
+        return 0.0
+    return float(np.sqrt(np.mean(finite**2)) if coarse else np.abs(finite).max())
+
+
 def _where_finite(ours: Any, theirs: Any) -> tuple[Any, Any]:
     """Both, one-dimensional, without the places where `theirs` is not finite."""
     import numpy as np

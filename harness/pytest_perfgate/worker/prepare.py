@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from pytest_perfgate.building import runtime_check
+from pytest_perfgate.building import runtime_check, tflite_check
 from pytest_perfgate.building.artifact_cache import ArtifactStore, Stored
 from pytest_perfgate.building.artifact_handle import ArtifactHandle
 from pytest_perfgate.building.builder import BuildRequest, Built, build
@@ -307,9 +307,12 @@ def _evaluate(
     session, cold = _open_cold(suite, recipe, artifact, data)
     start = time.perf_counter()
     try:
-        progress(0, 0, "comparing with ONNX Runtime")
+        progress(0, 0, "comparing with another runtime")
         terms = context_of(suite, artifact)
-        apart = runtime_check.check_runtime(recipe, artifact, session, terms, data)
+        compared = {
+            runtime_check.FACT: runtime_check.check_runtime(recipe, artifact, session, terms, data),
+            tflite_check.FACT: tflite_check.check_tflite(recipe, artifact, session, terms, data),
+        }
         validation = data.split(VALIDATION)
         predictions: list[Any] = []
         recorder, chosen = OutputRecorder(_length(data)), _chosen(data)
@@ -327,7 +330,7 @@ def _evaluate(
             predictions += turn.predictions
             progress(index + 1, total, "accuracy")
         _repeat(data, session, recorder, chosen)
-        facts = session.facts | ({} if apart is None else {runtime_check.FACT: apart})
+        facts = session.facts | {name: fact for name, fact in compared.items() if fact is not None}
         accuracy = data.task.evaluate(validation, predictions).with_ratios(
             data.task.score_at(validation, predictions, data.output)
         )
