@@ -85,6 +85,13 @@ def test_numbers_are_cut_at_edges_or_into_quarters() -> None:
     many = slices([(str(number),) for number in range(40)])
     assert list(many) == ["x<9.75", "9.75<=x<19.5", "19.5<=x<29.2", "x>=29.2"]
     assert sorted(row for rows in many.values() for row in rows) == list(range(40))
+    days = [1_764_547_200.0 + 86_400 * day for day in range(4)]
+    assert len(slices([(day,) for day in days], edges=tuple(days))) == 4
+
+
+def test_values_of_one_text_are_one_slice() -> None:
+    """A number and its text, of two tables, are one camera: no two slices have one name."""
+    assert slices([(7,), ("7",), (9.5,), ("9.5",)]) == {"x=7": [0, 1], "x=9.5": [2, 3]}
 
 
 def test_a_column_of_a_csv_names_images_by_the_end_of_their_path(tmp_path: Path) -> None:

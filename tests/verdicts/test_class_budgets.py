@@ -94,6 +94,26 @@ def test_classes_that_keep_their_scores_keep_the_budget() -> None:
     assert few.reason.startswith("map of 1 is ")
 
 
+def test_classes_that_are_not_judged_are_named() -> None:
+    """One that nothing in the data is of; and one that the reference never finds, of which a drop
+    proves nothing. Where there is no other class there is no PASS.
+    """
+    data, boxes = scenes(1, images=60)
+    categories = [*data.coco["categories"], {"id": 5, "name": "unused"}]
+    data = DetectionData(data.images, {**data.coco, "categories": categories})
+    before = without(detect(boxes, 2), 3, 1.1)
+    (note,) = evaluate(data, before).notes
+    assert note == "map is the mean over 4 classes; no image has an object to find of: unused"
+    kept = verdict(data, before, before, CLASS_DROP)
+    assert kept.status == "PASS"
+    assert "and so by each of 3 classes" in kept.reason
+    assert "not judged, since nothing in the data is of them: unused" in kept.reason
+    assert "map of the reference is 0, and cannot become worse: 3" in kept.reason
+    for category in range(3):
+        before = without(before, category, 1.1)
+    assert verdict(data, before, before, CLASS_DROP).status == "ERROR"
+
+
 def test_a_lower_limit_of_each_class() -> None:
     """Absolute: no reference is asked."""
     data, boxes = scenes(3, images=120)

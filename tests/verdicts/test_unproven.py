@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -145,9 +146,18 @@ def test_a_baseline_of_zero_scores_proves_nothing() -> None:
         record=scored("candidate", accuracy("b", map=0.0)),
         baseline=stored(0.01).model_copy(update=scores),
     )
-    found = against(Limit(LimitKind.REGRESSION, 0.01, "0.01"), METRICS["map"], evidence)
-    assert found.status is Status.ERROR
-    assert "the lowest possible value" in found.reason
+    limit = Limit(LimitKind.REGRESSION, 0.01, "0.01")
+    beside = Base("main (1a2b3c4)", scored("candidate", accuracy("a", map=0.0)))
+    for one in (evidence, replace(evidence, base=beside)):
+        found = against(limit, METRICS["map"], one)
+        assert found.status is Status.ERROR
+        assert "the lowest possible value" in found.reason
+    zero_is_no_end = Evidence(
+        record=scored("candidate", accuracy("b", mota=0.0)),
+        base=Base("main", scored("candidate", accuracy("b", mota=0.0))),
+    )
+    mota = Metric.score("mota", "It may be below 0.")
+    assert against(limit, mota, zero_is_no_end).status is Status.PASS
 
 
 def test_a_yardstick_of_another_length_corrects_nothing() -> None:

@@ -236,7 +236,11 @@ class Preparation:
         values = {name: metric.value for name, metric in event.metrics.items()}
         ratios = {name: metric.ratio for name, metric in event.metrics.items()}
         compared = accuracy.model_copy(
-            update={"values": accuracy.values | values, "ratios": accuracy.ratios | ratios}
+            update={
+                "values": accuracy.values | values,
+                "ratios": accuracy.ratios | ratios,
+                "unmeasured": accuracy.unmeasured | event.unmeasured,
+            }
         )
         prepared.accuracy = prepared.accuracy.with_set(event.of_set, compared)
 

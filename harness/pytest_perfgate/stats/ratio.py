@@ -18,12 +18,6 @@ Sums = tuple[Floats, Floats]
 """Numerator and denominator per image (images,)."""
 
 
-def ratio(sums: Sums, nothing: float) -> float:
-    """The ratio of the two sums; `nothing` when there is nothing to divide by."""
-    total = float(sums[1].sum())
-    return float(sums[0].sum()) / total if total > 0 else nothing
-
-
 def bootstrap(one: Sums, other: Sums | None = None, seed: int = 0) -> Estimate:
     """The ratio of sums of `one`, less that of `other`, with its error over images.
 

@@ -177,8 +177,10 @@ def sliced(values: Values, spec: SliceSpec) -> Slicing:
                 next_step="slice by an attribute with fewer values",
             )
         ordered = sorted(every, key=lambda value: (numbers.get(value, math.inf), str(value)))
-        names = [f"{spec.by}={value}" for value in ordered]
-        at = {value: place for place, value in enumerate(ordered)}
+        # 7 of one table and "7" of another are one camera to people, and one name.
+        texts = list(dict.fromkeys(map(str, ordered)))
+        names = [f"{spec.by}={text}" for text in texts]
+        at = {value: texts.index(str(value)) for value in ordered}
     members = np.zeros((len(names) + 1, len(values)), dtype=np.bool_)
     for image, of_image in enumerate(values):
         for value in of_image:
@@ -214,5 +216,12 @@ def _quarters(values: Values, numbers: Mapping[Any, float]) -> tuple[float, ...]
 
 
 def _ranges(by: str, edges: Sequence[float]) -> list[str]:
-    between = [f"{low:g}<={by}<{high:g}" for low, high in pairwise(edges)]
-    return [f"{by}<{edges[0]:g}", *between, f"{by}>={edges[-1]:g}"]
+    shown = [_edge(edge) for edge in edges]
+    between = [f"{low}<={by}<{high}" for low, high in pairwise(shown)]
+    return [f"{by}<{shown[0]}", *between, f"{by}>={shown[-1]}"]
+
+
+def _edge(edge: float) -> str:
+    """As few digits as tell it from other edges: a time in seconds needs ten."""
+    short = f"{edge:g}"
+    return short if float(short) == edge else repr(edge)

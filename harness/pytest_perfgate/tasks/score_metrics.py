@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from pytest_perfgate.metric import Better, Metric
 from pytest_perfgate.tasks.calibration import confidence_at_point
+from pytest_perfgate.units import count_of
 
 _SIZES = {
     "small": "of at most 32 x 32",
@@ -13,6 +14,21 @@ _SIZES = {
     "large": "of at least 96 x 96",
 }
 """Areas of objects in pixels, as COCO bounds them."""
+
+
+_NAMED = 8
+
+
+def absent_note(main: str, names: Iterable[str], scored: Collection[str]) -> tuple[str, ...]:
+    """Says which classes of the data `main`, a mean over classes, leaves out: those without an
+    object to find. `scored` are the others.
+    """
+    absent = [str(name) for name in names if str(name) not in scored]
+    if not absent:
+        return ()
+    shown = ", ".join(absent[:_NAMED]) + (", ..." if len(absent) > _NAMED else "")
+    counted = count_of(len(scored), "class", "classes")
+    return (f"{main} is the mean over {counted}; no image has an object to find of: {shown}",)
 
 
 def by_size(main: str, *sizes: str) -> Iterator[Metric]:

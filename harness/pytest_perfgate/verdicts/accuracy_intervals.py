@@ -78,6 +78,11 @@ def accuracy_interval(accuracy: Accuracy, metric: str, alpha: float) -> Interval
     return Interval(accuracy.values[metric], max(0.0, low), min(1.0, high))
 
 
+def least_of(metric: str) -> float:
+    """The least value that a score can have."""
+    return _RANGES.get(metric, (0.0, 1.0))[0]
+
+
 def accuracy_difference(
     one: Accuracy, other: Accuracy, metric: str, alpha: float
 ) -> Interval | None:

@@ -174,12 +174,12 @@ def _limit(
 
 def _each_class(limit: Limit, metric: Metric, evidence: Evidence, risk: Risk) -> LimitResult:
     compared, shared = class_bounds.of_classes(limit, metric, evidence, risk)
+    left = class_bounds.left_out(limit, metric, evidence)
     if not compared:
-        return without(
-            limit, Status.ERROR, f"{metric.name} was not measured by class on both sides"
-        )
+        reason = f"{metric.name} was not measured by class on both sides"
+        return without(limit, Status.ERROR, f"{reason}{f'; {left}' if left else ''}")
     results = [_decide(limit, own, bounds, shared) for own, bounds in compared]
-    return class_bounds.worst(results, metric.better)
+    return class_bounds.worst(results, metric.better, left)
 
 
 def _compared(

@@ -19,6 +19,7 @@ from pytest_perfgate.records.recipe_record import RecipeRecord
 from pytest_perfgate.records.same_images import changed_images, other_images
 from pytest_perfgate.records.verdict import LimitResult, Status
 from pytest_perfgate.verdicts import scope_bounds
+from pytest_perfgate.verdicts.accuracy_intervals import least_of
 from pytest_perfgate.verdicts.evidence import Evidence
 
 
@@ -59,9 +60,11 @@ def obstacle(limit: Limit, metric: Metric, evidence: Evidence) -> LimitResult | 
         problem = base.problem
         if base.record is not None and not problem:
             problem = unlike(metric, evidence.record, base.record)
-        if not problem:
+        if problem:
+            return without(limit, Status.NO_BASELINE, problem, f"base {base.name}")
+        if base.record is None:
             return None
-        return without(limit, Status.NO_BASELINE, problem, f"base {base.name}")
+        return _from_nothing(limit, metric, level(base.record, metric), "base")
     if evidence.baseline is None or metric.name not in evidence.baseline.metrics:
         absent = f"no baseline of {metric.name} is stored for this machine"
         if evidence.baseline is not None and metric.name in evidence.baseline.redefined:
@@ -115,6 +118,8 @@ def _from_nothing(
 ) -> LimitResult | None:
     """A score of 0 cannot become worse: a limit on how much worse it may be holds nothing."""
     if value != 0 or metric.relative or metric.better is not Better.HIGHER:
+        return None
+    if least_of(metric.score_name) < 0:  # 0 is a value like others, as of `mota`
         return None
     return without(
         limit,

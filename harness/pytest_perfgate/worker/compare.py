@@ -8,11 +8,9 @@ from typing import Any
 
 from pytest_perfgate import registry
 from pytest_perfgate.building.suite_data import SuiteData
-from pytest_perfgate.metric import Better
 from pytest_perfgate.records.accuracy import Packed, Ratio, in_steps
 from pytest_perfgate.records.image_losses import WORSE_MOST, Thumbnail
 from pytest_perfgate.records.recipe import VALIDATION
-from pytest_perfgate.stats.ratio import ratio
 from pytest_perfgate.tasks import Task
 from pytest_perfgate.worker.loading import read_arrays
 from pytest_perfgate.worker.protocol import (
@@ -25,6 +23,11 @@ from pytest_perfgate.worker.protocol import (
 )
 from pytest_perfgate.worker.thumbnails import thumbnail
 
+_NOTHING_TO_COMPARE = (
+    "neither the recipe nor its reference has a prediction that is sure enough to count; check "
+    "how scores are read in [suite.output], and that the images have something to find"
+)
+
 
 def compare(job: CompareJob, send: Send) -> None:
     """Sends a `Compared` for each pair. Then, for a task that can tell, a `WorseImages` for each
@@ -35,13 +38,15 @@ def compare(job: CompareJob, send: Send) -> None:
     predictions = {file: read_arrays(file) for file in files}
     for pair in job.pairs:
         sums = task.compare(predictions[pair.recipe], predictions[pair.reference])
-        metrics = {}
+        metrics, unmeasured = {}, {}
         for name, (top, bottom) in sums.items():
-            # Without a confident prediction on either side they agree.
-            perfect = 1.0 if task.metrics[name].better is Better.HIGHER else 0.0
+            below = float(bottom.sum())
+            if below <= 0:  # two sides that say nothing do not agree
+                unmeasured[name] = _NOTHING_TO_COMPARE
+                continue
             parts = Ratio(numerator=Packed.of(in_steps(top)), denominator=Packed.of(bottom))
-            metrics[name] = ComparedMetric(ratio((top, bottom), perfect), parts)
-        send(Compared(pair.label, metrics, pair.of_set))
+            metrics[name] = ComparedMetric(float(top.sum()) / below, parts)
+        send(Compared(pair.label, metrics, pair.of_set, unmeasured))
     shown = [pair for pair in job.pairs if pair.label in job.shown and not pair.of_set]
     if shown:
         _send_worse(SuiteData(job.suite), task, shown, predictions, send)

@@ -278,11 +278,14 @@ class ComparedMetric:
 
 @dataclass(frozen=True)
 class Compared:
-    """Metrics of an arm against its reference, by name, over the images of `of_set`."""
+    """Metrics of an arm against its reference, by name, over the images of `of_set`; why others
+    have no value.
+    """
 
     label: str
     metrics: dict[str, ComparedMetric]
     of_set: str = ""
+    unmeasured: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -125,6 +125,14 @@ def test_top_five_is_measured_where_there_are_more_classes() -> None:
     assert "top5" not in Classification().evaluate(data([0, 1]), called([0, 1])).values
 
 
+def test_a_true_class_among_equal_scores_is_not_in_front_of_them() -> None:
+    """8-bit scores are 0 for most classes: those rank as `argmax` has them, by their order."""
+    scores = np.zeros((7, 7), np.float32)
+    scores[:, 6] = 1.0
+    found = Classification().evaluate(data(range(7), 7), [Called(row) for row in scores])
+    assert found.values["top5"] == pytest.approx(5 / 7)  # class 6, and 0 to 3
+
+
 def test_agreement_and_score_shift_are_held_to_the_reference() -> None:
     """Halved scores keep the classes and move the scores."""
     scores = np.array([[0.8, 0.2], [0.3, 0.7], [0.6, 0.4]])
@@ -213,11 +221,13 @@ def test_a_folder_that_cannot_be_used_is_an_error(
     [
         ([0], ["a", "b"], "2 images and 1 labels"),
         ([0, 2], ["a", "b"], "image 1 is of class 2"),
+        ([0, 0.9], ["a", "b"], "image 1 is of class 0.9"),
+        ([0, [0, 1]], ["a", "b"], "image 1 is of class [0, 1]"),
         ([0, 0], ["a", "a"], "own name"),
         ([0, 0], ["a"], "two or more"),
     ],
 )
-def test_images_and_labels_must_fit(labels: list[int], classes: list[str], said: str) -> None:
+def test_images_and_labels_must_fit(labels: list[Any], classes: list[str], said: str) -> None:
     """The image is named."""
     images = [np.zeros((2, 2, 3), np.uint8)] * 2
     with pytest.raises(DataError) as caught:

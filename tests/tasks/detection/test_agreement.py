@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pytest_perfgate.stats.ratio import bootstrap, ratio
+from pytest_perfgate.stats.ratio import bootstrap
 from pytest_perfgate.tasks.detection.agreement import compare, pack, unpack
 from pytest_perfgate.tasks.detection.data import Prediction
 from pytest_perfgate.tasks.pairing import CONFIDENT
@@ -37,7 +37,11 @@ images = st.lists(detections.map(lambda result: prediction(*result)), min_size=1
 def values(ours: list[Prediction], other: list[Prediction]) -> tuple[float, float]:
     """Agreement and score shift."""
     result = compare(ours, other)
-    return ratio(result["agreement"], 1.0), ratio(result["score_shift"], 0.0)
+    (common, both), (moved, counted) = result["agreement"], result["score_shift"]
+    return (
+        common.sum() / both.sum() if both.sum() else 1.0,
+        moved.sum() / counted.sum() if counted.sum() else 0.0,
+    )
 
 
 def test_by_hand() -> None:

@@ -219,7 +219,8 @@ def test_a_file_of_labels_that_is_wrong_is_named(folder: Path, text: str, proble
 def test_labels_that_do_not_fit_are_refused() -> None:
     """Rows of another length, other numbers, too few rows."""
     images = [np.zeros((4, 4, 3), np.uint8)] * 2
-    for labels, classes in (([[1, 0]], "ab"), ([[1], [0]], "ab"), ([[1, 2], [0, 0]], "ab")):
+    soft = ([[1, 0.9], [0, 0]], "ab")
+    for labels, classes in (([[1, 0]], "ab"), ([[1], [0]], "ab"), ([[1, 2], [0, 0]], "ab"), soft):
         with pytest.raises(DataError):
             MultilabelData(images, labels, list(classes))
 

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pytest_perfgate.errors import DataError
+from pytest_perfgate.tasks.tracking.data import Objects, TrackingData, Tracks
 from pytest_perfgate.tasks.tracking.matching import Counts, Frame, count
-from pytest_perfgate.tasks.tracking.scores import ratios_of
+from pytest_perfgate.tasks.tracking.scores import evaluate, ratios_of
 
 from benchmarks.tracking import values_of_trackeval
 from tests.tasks.tracking.make_trackeval_values import TABLE
@@ -50,6 +52,15 @@ def test_the_table_is_what_trackeval_gives() -> None:
     for seed in range(1000, 1020):
         sequences = [world(seed, 30, 7), world(seed + 50, 20, 3)]
         assert ours(sequences) == pytest.approx(values_of_trackeval(sequences), abs=1e-6)
+
+
+def test_a_class_that_the_data_lack_is_an_error() -> None:
+    """Its boxes would count nowhere; the message says how to name the network's classes."""
+    boxes = np.array([[0, 0, 4, 4]], np.float32)
+    data = TrackingData([np.zeros((8, 8, 3), np.uint8)], [1], [Objects.of(boxes, [1])])
+    tracks = Tracks(boxes, np.ones(1, np.float32), np.array([1]), np.array([1]))
+    with pytest.raises(DataError, match="names a class 1, and the data has 1"):
+        evaluate(data, [tracks])
 
 
 @given(st.lists(st.integers(0, 400), min_size=2, max_size=6))

@@ -15,6 +15,16 @@ from pytest_perfgate.errors import DataError
 from pytest_perfgate.tasks.image_files import Digested, SomeImages
 
 
+def whole(value: Any) -> int | None:
+    """The whole number that a label is; None for a fraction, which is no class, and for anything
+    else.
+    """
+    try:
+        return int(value) if float(value) == int(value) else None
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
 class LabelledImages(Digested):
     """Images with labels and the names of classes; or images alone, without either."""
 
@@ -61,7 +71,7 @@ class ClassificationData(LabelledImages):
                 f"the classes are {list(self.classes)}", valid="two or more, each with its own name"
             )
         for index, label in enumerate(self.labels):
-            if not 0 <= int(label) < len(self.classes):
+            if whole(label) not in range(len(self.classes)):
                 raise DataError(
                     f"image {index} is of class {label}", valid=f"0 to {len(self.classes) - 1}"
                 )

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from pytest_perfgate.errors import DataError
+from pytest_perfgate.tasks.classification.data import whole
 from pytest_perfgate.tasks.sequences import FramesInOrder, check_lengths, few_note
 
 
@@ -43,7 +44,7 @@ class ClipData(FramesInOrder):
                 f"the classes are {list(self.classes)}", valid="two or more, each with its own name"
             )
         for index, label in enumerate(self.labels):
-            if not 0 <= int(label) < len(self.classes):
+            if whole(label) not in range(len(self.classes)):
                 raise DataError(
                     f"clip {index} is of class {label}", valid=f"0 to {len(self.classes) - 1}"
                 )

@@ -16,6 +16,7 @@ from pytest_perfgate.records.calibration import ECE
 from pytest_perfgate.tasks.calibration import CONFIDENCE
 from pytest_perfgate.tasks.coco.evaluator import official_of
 from pytest_perfgate.tasks.coco.matching import Cell, matches
+from pytest_perfgate.tasks.score_metrics import absent_note
 from pytest_perfgate.tasks.unscored import unscored
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def evaluate(data: DetectionData, predictions: Sequence[Prediction], prefix: str
         data_digest=data.digest,
         predictions_digest=_digest(predictions),
         matches=matches(table, count, names, order),
-        notes=data.notes,
+        notes=(*data.notes, *absent_note(f"{prefix}map", names, per_category)),
         unmeasured=dict.fromkeys(_AT_A_POINT, _NO_POINT),
     )
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from pytest_perfgate.errors import DataError
-from pytest_perfgate.tasks.classification.data import LabelledImages
+from pytest_perfgate.tasks.classification.data import LabelledImages, whole
+from pytest_perfgate.tasks.coco.ids import short
 from pytest_perfgate.tasks.image_files import ImageFiles, SomeImages, declared_path
 from pytest_perfgate.tasks.image_folder import (
     declared_folder,
@@ -50,9 +51,9 @@ class MultilabelData(LabelledImages):
         if len(set(self.classes)) != len(self.classes):
             raise DataError(f"the classes are {list(self.classes)}", valid="each with its own name")
         for index, row in enumerate(self.labels):
-            if len(row) != len(self.classes) or not {int(value) for value in row} <= {0, 1}:
+            if len(row) != len(self.classes) or not all(whole(value) in (0, 1) for value in row):
                 raise DataError(
-                    f"image {index} has the labels {[int(value) for value in row]}",
+                    f"image {index} has the labels {short(list(row))}",
                     valid=f"{len(self.classes)} numbers, 0 or 1 each",
                 )
 

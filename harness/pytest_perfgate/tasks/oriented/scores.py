@@ -13,6 +13,7 @@ from pytest_perfgate.errors import DataError
 from pytest_perfgate.records.accuracy import Accuracy, Matches, Packed
 from pytest_perfgate.tasks.coco.matching import THRESHOLDS
 from pytest_perfgate.tasks.polygons import overlap
+from pytest_perfgate.tasks.score_metrics import absent_note
 from pytest_perfgate.tasks.unscored import unscored
 
 if TYPE_CHECKING:
@@ -62,21 +63,21 @@ def evaluate(data: OrientedData, predictions: Sequence[Oriented]) -> Accuracy:
     scores = Ranked(table, tuple(range(len(THRESHOLDS)))).score(once)[..., 0]
     present = ~np.isnan(scores[:, 0])
     notes = (f"{ignored} of {total} objects are difficult, and ignored",) if ignored else ()
+    per_category = {
+        str(data.classes[row]): float(scores[row, 0]) for row in np.flatnonzero(present).tolist()
+    }
     return Accuracy(
         values={
             "map50": float(scores[present, 0].mean()),
             "map75": float(scores[present, 5].mean()),
             "map": float(scores[present].mean(axis=1).mean()),
         },
-        per_category={
-            str(data.classes[row]): float(scores[row, 0])
-            for row in np.flatnonzero(present).tolist()
-        },
+        per_category=per_category,
         images=len(predictions),
         data_digest=data.digest,
         predictions_digest=_digest(predictions),
         matches=matches,
-        notes=(*data.notes, *notes),
+        notes=(*data.notes, *notes, *absent_note("map", data.classes, per_category)),
     )
 
 

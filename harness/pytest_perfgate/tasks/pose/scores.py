@@ -15,6 +15,7 @@ from pytest_perfgate.records.accuracy import Accuracy
 from pytest_perfgate.tasks.coco.evaluator import official
 from pytest_perfgate.tasks.coco.matching import Cell, matches
 from pytest_perfgate.tasks.pose.similarity import objects_of, similarity
+from pytest_perfgate.tasks.score_metrics import absent_note
 from pytest_perfgate.tasks.unscored import unscored
 
 if TYPE_CHECKING:
@@ -65,7 +66,11 @@ def evaluate(data: PoseData, predictions: Sequence[Poses]) -> Accuracy:
         matches=matches(
             _cells(data, images, ranked, ignored), len(ranked), data.instances.categories, order
         ),
-        notes=(*data.notes, *_left_out(ignored)),
+        notes=(
+            *data.notes,
+            *_left_out(ignored),
+            *absent_note("oks_map", data.instances.categories, per_category),
+        ),
     )
 
 

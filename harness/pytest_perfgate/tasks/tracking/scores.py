@@ -36,6 +36,16 @@ def evaluate(data: TrackingData, predictions: Sequence[Tracks]) -> Accuracy:
     """
     if len(predictions) != len(data.images):
         raise DataError(f"there are {len(predictions)} predictions for {len(data.images)} frames")
+    highest = max((int(one.categories.max(initial=-1)) for one in predictions), default=-1)
+    if data.annotated and highest >= len(data.classes):
+        raise DataError(
+            f"the model names a class {highest}, and the data has {len(data.classes)}",
+            where="suite.output",
+            valid=f"0 to {len(data.classes) - 1}, in the order of the data's classes: "
+            f"{', '.join(data.classes[:6])}{', ...' if len(data.classes) > 6 else ''}",
+            next_step="say which of the network's classes these are: [suite.output] options = "
+            "{ classes = [...] }",
+        )
     for index, tracks in enumerate(predictions):
         if not (np.isfinite(tracks.boxes).all() and np.isfinite(tracks.scores).all()):
             raise DataError(f"boxes or scores of frame {index} are not numbers (NaN)")
