@@ -201,7 +201,7 @@ def test_a_folder_for_each_class_is_a_data_set(tmp_path: Path) -> None:
         ({"images": "gone"}, "no such folder"),
         ({"images": ".."}, "leaves"),
         ({"images": "set", "files": "x"}, "keys"),
-        ({"images": "set", "labels": "x"}, "labels is 'x'"),
+        ({"images": "set", "labels": "x"}, "x: the file cannot be read"),
         ({"images": "empty"}, "no images"),
     ],
 )

@@ -134,7 +134,9 @@ class Classification(ClassifyingTask):
     )
 
     def read(self, declared: Mapping[str, Any], folder: Path, root: Path) -> ClassificationData:
-        """`{ images = "folder" }`: a folder of images per class, in the order of their names."""
+        """`{ images = "folder" }`: a folder of images per class, in the order of their names; or
+        with `labels` the classes that a file has.
+        """
         from pytest_perfgate.tasks.classification.folder import read_folder
 
         return read_folder(declared, folder, root)

@@ -9,6 +9,7 @@ from typing import Any
 
 from pytest_perfgate.errors import DataError, suggestion
 from pytest_perfgate.tasks.classification.data import ClassificationData
+from pytest_perfgate.tasks.classification.label_file import listed, read_label_file
 from pytest_perfgate.tasks.image_files import ImageFiles
 from pytest_perfgate.tasks.image_folder import (
     declared_folder,
@@ -21,24 +22,55 @@ from pytest_perfgate.tasks.image_folder import (
 )
 
 SPLITS = {"train", "training", "val", "valid", "validation", "test", "testing"}
+_SHOWN = 8
 
 
 def read_folder(source: Mapping[str, Any], folder: Path, root: Path) -> ClassificationData:
     """A declared data set: `{ images = "folder" }`, a folder of images for each class, in the order
     of their names as text. Folders inside a class's folder belong to it. Hidden files and folders
     are left out. `list` names a text file with some of the images. With `labels = false` folders
-    are no classes.
+    are no classes; with `labels = "labels.csv"` that file has them.
 
     Raises:
         DataError: names the folder, and what is wrong with it.
     """
-    refuse_other_keys(source, ("images", "list", "labels"))
+    refuse_other_keys(source, ("images", "list", "labels", "classes"))
     labels = source.get("labels", True)
-    if not isinstance(labels, bool):
-        raise DataError(f"labels is {labels!r}", valid="true, false")
+    if not isinstance(labels, (bool, str)):
+        raise DataError(f"labels is {labels!r}", valid="a file, true, false")
+    if "classes" in source and not isinstance(labels, str):
+        raise DataError(
+            "classes is for a file of labels",
+            valid='labels = "labels.csv"; folders have their own names',
+            next_step="for a network of another order, set classes in [suite.output]",
+        )
     place = declared_folder(source, folder, root)
     names = listed_names(source, folder, root)
+    if isinstance(labels, str):
+        return _of_file(source, folder, root, place, names)
     return _labelled(source, place, names) if labels else _unlabelled(place, names)
+
+
+def _of_file(
+    source: Mapping[str, Any], folder: Path, root: Path, place: Path, names: list[str] | None
+) -> ClassificationData:
+    told = read_label_file(source, folder, root)
+    chosen = listed(told, names, str(source["labels"]))
+    files = listed_files(place, chosen)
+    notes = []
+    if names is None:
+        known = {file.resolve() for file in files}
+        unknown = [file for file in pictures(place)[0] if file.resolve() not in known]
+        if unknown:
+            notes.append(
+                f"left out: {len(unknown)} images without a label (the first: "
+                f"{unknown[0].relative_to(place).as_posix()})"
+            )
+    labels = [told.labels[name] for name in chosen]
+    if empty := [name for label, name in enumerate(told.classes) if label not in set(labels)]:
+        notes.append(f"classes without images: {_shortened(empty)}")
+    columns = {key: [value[name] for name in chosen] for key, value in told.columns.items()}
+    return ClassificationData(ImageFiles(files, notes), labels, told.classes, columns)
 
 
 def _unlabelled(place: Path, names: list[str] | None) -> ClassificationData:
@@ -93,6 +125,13 @@ def _label(name: str, classes: list[str], place: Path) -> int:
     return classes.index(first)
 
 
+def _shortened(names: list[str]) -> str:
+    """The first names: of a thousand classes most may be missing."""
+    return ", ".join(names[:_SHOWN]) + (
+        f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    )
+
+
 def _notes(
     classes: list[str], labels: list[int], hidden: list[str], others: Counter[str]
 ) -> list[str]:
@@ -102,7 +141,7 @@ def _notes(
         notes.append(f"left out of the folders: {', '.join(hidden)}")
     notes += other_types_note(others)
     if empty := [name for label, name in enumerate(classes) if label not in set(labels)]:
-        notes.append(f"classes without images: {', '.join(empty)}")
+        notes.append(f"classes without images: {_shortened(empty)}")
     if all(name.isdecimal() for name in classes) and sorted(classes, key=int) != classes:
         notes.append(
             "classes are in the order of the folders' names as text, which is not that of their "

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +22,7 @@ from pytest_perfgate.tasks.image_folder import (
     pictures,
     refuse_other_keys,
 )
+from pytest_perfgate.tasks.label_rows import csv_rows
 
 
 @dataclass(frozen=True)
@@ -102,14 +101,8 @@ def read_labels(source: Mapping[str, Any], folder: Path, root: Path) -> Multilab
 
 def _read(file: Path) -> tuple[list[str], dict[str, list[int]]]:
     """Names of labels, and by the name of an image its labels."""
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-        lines = [*csv.reader(io.StringIO(text, newline=""), strict=True)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise DataError(f"the labels cannot be read: {reason}", where=str(file)) from error
-    first, *others = lines or [[]]
-    classes = [name.strip() for name in first[1:]]
+    first, *others = csv_rows(file) or [[]]
+    classes = first[1:]
     if not classes or not all(classes) or len(set(classes)) != len(classes):
         raise DataError(
             f"the first row is {','.join(first)!r}",
@@ -120,7 +113,7 @@ def _read(file: Path) -> tuple[list[str], dict[str, list[int]]]:
     for number, line in enumerate(others, 2):
         if not line:
             continue
-        name, values = line[0].strip(), [value.strip() for value in line[1:]]
+        name, *values = line
         if len(values) != len(classes) or not set(values) <= {"0", "1"} or name in rows:
             problem = "names an image again" if name in rows else "is no file with its labels"
             raise DataError(
