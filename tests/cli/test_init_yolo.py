@@ -1,4 +1,4 @@
-"""`pytest-perfgate init` with YOLO's text labels."""
+"""`pytest-perfgate init` with YOLO's text labels, and with VOC's XML."""
 
 from __future__ import annotations
 
@@ -125,3 +125,29 @@ def test_a_broken_yaml_is_said_and_other_text_is_no_label(tmp_path: Path) -> Non
     assert any(note.startswith("data.yaml is not used") for note in data.notes)
     labels(tmp_path, "hello world\n")
     assert read_data(tmp_path).tasks == ()
+
+
+def test_xml_of_voc_is_a_detectors_truth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The network's names decide the order of the classes where it has them all; else that is not
+    known, and said.
+    """
+    monkeypatch.chdir(tmp_path)
+    fill(tmp_path / "data" / "JPEGImages", *(f"{index}.png" for index in range(8)))
+    (tmp_path / "data" / "Annotations").mkdir()
+    box = "<bndbox><xmin>1</xmin><ymin>1</ymin><xmax>3</xmax><ymax>2</ymax></bndbox>"
+    for index in range(7):
+        text = f"<annotation><object><name>square</name>{box}</object></annotation>"
+        (tmp_path / "data" / "Annotations" / f"{index}.xml").write_text(text)
+    data = read_data(tmp_path / "data")
+    assert data.tasks == ("detection",)
+    assert data.classes == ("square",)
+    assert "order of the network's classes" in data.unknown[0]
+    assert any("1 of 8 images have no file" in note for note in data.notes)
+    ultralytics(tmp_path / "net.onnx", ["person", "square"])
+    assert main(["init", "--model", "net.onnx", "--data", "data"]) == 0
+    found = SuiteData(suite_of(tmp_path, "net")).split("validation").instances
+    assert found.categories == ("person", "square")
+    assert {*found.category.tolist()} == {1}
+    assert found.boxes[0].tolist() == [0, 0, 3, 2]
+    (tmp_path / "data" / "Annotations" / "0.xml").write_text("<other/>")
+    assert read_data(tmp_path / "data").tasks == ()

@@ -16,13 +16,14 @@ from pytest_perfgate.cli.init_facts import (
     listable,
     training_beside,
 )
+from pytest_perfgate.cli.init_voc import voc
 from pytest_perfgate.cli.init_yolo import yolo
 from pytest_perfgate.errors import DataError
 
 LOOKED_FOR = (
     "COCO's JSON (instances, keypoints, panoptic segments, videos), images/ and masks/ with PNGs, "
     "images/ and labelTxt/ with DOTA's lines, images/ and labels/ with YOLO's, "
-    "SEQUENCE/img1/ and SEQUENCE/gt/gt.txt, "
+    "JPEGImages/ and Annotations/ with VOC's XML, SEQUENCE/img1/ and SEQUENCE/gt/gt.txt, "
     "CLASS/CLIP/000001.jpg, a folder of images for each class, or images"
 )
 
@@ -51,7 +52,8 @@ def _sets(folder: Path, task: str) -> Iterator[DataFacts]:
     yield from annotated(folder)
     yield from filter(None, [init_folders.labels(folder)])
     yield from yolo(folder)
-    yield from filter(None, [init_folders.masks(folder)])
+    for read in (voc, init_folders.masks):
+        yield from filter(None, [read(folder)])
 
 
 def _unannotated(folder: Path) -> DataFacts:
@@ -69,8 +71,8 @@ def _unannotated(folder: Path) -> DataFacts:
     for name in sorted({*init_folders.MASKS, *init_folders.LABELS}):
         if (folder / name).is_dir():
             notes.append(
-                f"{name}/ is not read: it has neither PNGs by the names of the images nor text "
-                "files with lines of DOTA's or YOLO's. COCO's JSON in the folder would be read"
+                f"{name}/ is not read: it has neither PNGs by the names of the images nor "
+                "files of DOTA's, YOLO's or VOC's. COCO's JSON in the folder would be read"
             )
     files, _ = pictures(base)
     names = [file.relative_to(base).as_posix() for file in files]

@@ -86,7 +86,8 @@ def named(data: DataFacts, model: ModelFacts) -> DataFacts:
     """A data set whose masks or labels have numbers without names has the network's."""
     if not data.unknown or not (SEGMENTATION in data.tasks or "labels" in data.truth):
         return data
-    if len(model.names) >= len(data.classes):
+    by_name = data.truth.get("label_format") == "voc"
+    if set(data.classes) <= {*model.names} if by_name else len(model.names) >= len(data.classes):
         return replace(data, classes=model.names, unknown=())
     if SEGMENTATION not in data.tasks:
         return data

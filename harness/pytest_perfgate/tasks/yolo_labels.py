@@ -13,26 +13,18 @@ from typing import Any, Literal
 
 from pytest_perfgate.errors import DataError
 from pytest_perfgate.tasks.declared_classes import (
-    NAMES_FILES,
     declared_classes,
     is_yaml,
     read_yaml,
     text_lines,
 )
 from pytest_perfgate.tasks.image_files import ImageFiles, declared_path
-from pytest_perfgate.tasks.image_folder import (
-    declared_folder,
-    is_hidden,
-    listed_files,
-    listed_names,
-    other_types_note,
-    pictures,
-)
+from pytest_perfgate.tasks.label_files import label_files
 
 Kind = Literal["boxes", "outlines", "keypoints", "corners"]
 """What a task needs to know of an object."""
 
-KEYS = ("labels", "classes", "kpt_shape")
+KEYS = ("labels", "label_format", "classes", "kpt_shape")
 """Keys of a data set with such labels, besides `images` and `list`."""
 
 _BEYOND = 0.01
@@ -82,58 +74,26 @@ def read_labels(source: Mapping[str, Any], folder: Path, root: Path, kind: Kind)
     Raises:
         DataError: names the file, the line and what is wrong with it.
     """
-    place = declared_folder(source, folder, root)
-    names = listed_names(source, folder, root)
-    files, others = pictures(place) if names is None else (listed_files(place, names), {})
-    if not files:
-        raise DataError("there are no images", where=str(place))
-    labels = declared_path(folder, str(source["labels"]), root)
-    if not labels.is_dir():
-        raise DataError("there is no such folder", where=str(labels))
+    found = label_files(source, folder, root, ".txt")
     classes = declared_classes(source, folder, root)
     keypoints = _keypoints(source, folder, root)
     if kind == "keypoints" and keypoints is None:
         raise DataError(
             "the labels do not say how many keypoints an object has",
-            where=str(labels),
+            where=str(source["labels"]),
             valid="kpt_shape = [17, 3], or a data.yaml with it as classes",
         )
-    texts = [(labels / file.relative_to(place)).with_suffix(".txt") for file in files]
-    present = [text for text in texts if text.is_file()]
-    if not present:
-        raise DataError(
-            f"none of {len(files)} images has a file of labels",
-            where=str(labels),
-            valid=f"{texts[0]} for {files[0].name}",
-        )
     rows, repeated = [], 0
-    for text in texts:
+    for text in found.labels:
         read = _rows(text, kind, len(classes), keypoints) if text.is_file() else []
         kept = dict.fromkeys(read)
         repeated += len(read) - len(kept)
         rows.append(tuple(kept))
-    notes = other_types_note(others)
-    if len(present) < len(files):
-        notes.append(
-            f"{len(files) - len(present)} of {len(files)} images have no file of labels: they "
-            "count as images without objects"
-        )
+    notes = list(found.notes)
     if repeated:
         notes.append(f"left out of the labels: {repeated} lines that repeat another of their file")
-    if names is None and (alone := _of_no_image(labels, texts)):
-        notes.append(f"{len(alone)} files of labels are of no image (the first: {alone[0]})")
-    images = ImageFiles(files, notes)
-    return Labelled(place, images, tuple(files), tuple(rows), classes, keypoints)
-
-
-def _of_no_image(labels: Path, texts: Sequence[Path]) -> list[str]:
-    """Names of label files that belong to no image."""
-    known = set(texts)
-    return [
-        file.relative_to(labels).as_posix()
-        for file in sorted(labels.rglob("*.txt"))
-        if file not in known and not is_hidden(file.name) and file.name not in NAMES_FILES
-    ]
+    images = ImageFiles(found.files, notes)
+    return Labelled(found.place, images, found.files, tuple(rows), classes, keypoints)
 
 
 def _keypoints(source: Mapping[str, Any], folder: Path, root: Path) -> tuple[int, int] | None:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from pytest_perfgate.errors import DataError
 from pytest_perfgate.tasks.coco.ids import short
 from pytest_perfgate.tasks.coco.instances import of_images
+from pytest_perfgate.tasks.coco.voc import read_voc
 from pytest_perfgate.tasks.coco.yolo import read_yolo, refuse_both
 from pytest_perfgate.tasks.image_files import ImageFiles, declared_path, hint, listed_file
 from pytest_perfgate.tasks.image_folder import (
@@ -44,6 +45,12 @@ def read_coco(
     refuse_other_keys(source, ("images", "annotations", "list", *KEYS, *more))
     refuse_both(source)
     if "labels" in source:
+        form = source.get("label_format", "yolo")
+        if form == "voc" and kind == "boxes":
+            return make(*read_voc(source, folder, root), True)
+        if form != "yolo":
+            valid = '"yolo", or "voc"' if kind == "boxes" else '"yolo"'
+            raise DataError(f"label_format is {form!r}", valid=valid)
         return make(*read_yolo(source, folder, root, kind), True)
     place = declared_folder(source, folder, root)
     names = listed_names(source, folder, root)

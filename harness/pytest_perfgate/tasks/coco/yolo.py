@@ -97,5 +97,5 @@ def refuse_both(source: Mapping[str, Any]) -> None:
     if "annotations" in source and "labels" in source:
         raise DataError(
             "the data set has annotations and labels",
-            valid="annotations (COCO's JSON), or labels (YOLO's text files)",
+            valid="annotations (COCO's JSON), or labels (YOLO's or VOC's files)",
         )
