@@ -33,7 +33,7 @@ def test_a_recipe_on_a_target_is_one_test(project: Project) -> None:
     what to do, and red under `--perf-strict`. The series of the machine has no result of the other.
     """
     targeted(project, "here", "desk")
-    result = project.run("--perf-labels=mine", "-k", "map or size", "-rs")
+    result = project.run("--perf-labels=mine", "-k", "map or size", "-rs", "--junitxml=x.xml")
     assert result.ret == 0
     result.stdout.fnmatch_lines(["*1 passed, 2 deselected, 1 no baseline, 2 no machine*"])
     said(
@@ -47,6 +47,10 @@ def test_a_recipe_on_a_target_is_one_test(project: Project) -> None:
     session = SessionRecord.model_validate(project.sessions()[-1])
     assert [suite.title for suite in session.suites] == ["tiny@here", "tiny@desk"]
     here, desk = session.suites
+    junit = (project.root / "x.xml").read_text()
+    assert junit.count('name="target" value="here"') == 2
+    assert junit.count(f'name="machine" value="{session.machine.id}"') == 2
+    assert junit.count('name="target" value="desk"') == 2
     assert here.machine == session.machine
     assert desk.machine is None
     (part,) = session.by_machine()

@@ -28,6 +28,14 @@ def test_a_broken_budget_has_its_evidence() -> None:
     assert result["report"] == "reports/x.html"
 
 
+def test_a_budget_on_a_target_says_where_it_was_measured() -> None:
+    """The target's name and its machine; neither where the session has no target."""
+    broken = sessions.verdict("onnx", "latency_p95", Status.FAIL)
+    result = dict(of(broken, "x", "jetson", "arm-6c-0a0b"))
+    assert (result["target"], result["machine"]) == ("jetson", "arm-6c-0a0b")
+    assert not {"target", "machine"} & dict(of(broken, "x")).keys()
+
+
 def test_what_was_not_measured_has_no_number() -> None:
     """No value, no interval, no estimate: absent, never zero."""
     result = dict(of(sessions.verdict("int8", "latency_p50", Status.ERROR), "x"))

@@ -130,9 +130,20 @@ class PerfHooks:
         cases = {item.nodeid: case for item in session.items if (case := _case(item))}
         self._session.select(list(cases.values()))
         for test, case in cases.items():
-            self._tally.select(test, case.name, self._place(case.file), self._session.covers(case))
+            self._tally.select(
+                test,
+                case.name,
+                self._place(case.file),
+                self._session.covers(case),
+                self._features(case),
+            )
         for file, words in self._session.required().items():
             self._tally.require(self._place(file), words)
+
+    def _features(self, case: Case) -> tuple[str, ...]:
+        """What the CPU of a test's machine has, () where that is not known."""
+        machine = self._session.machine_of(case)
+        return machine.features if machine is not None else ()
 
     def _place(self, file: Path) -> str:
         return short_path(file, self._config.rootpath)
@@ -173,10 +184,13 @@ class PerfHooks:
             with self._progress.uncaptured():
                 verdict = self._session.verdict(case)
         except PerfgateError as error:
-            self._attach(request.node, error_verdict(case.recipe, case.metric or BROKEN, "", error))
+            failed = error_verdict(case.recipe, case.metric or BROKEN, "", error)
+            self._attach(request.node, case, failed)
             pytest.fail(str(error), pytrace=False)
-        record, settings = self._session.recipe(case), self._session.settings
-        self._attach(request.node, verdict)
+        settings, suite = self._session.settings, self._session.measured_at(case)
+        records = suite.recipes if suite is not None else ()
+        record = next((one for one in records if one.name == case.recipe), None)
+        self._attach(request.node, case, verdict)
         settle(
             verdict,
             record,
@@ -187,11 +201,14 @@ class PerfHooks:
         )
         return BudgetCheck(verdict, record, settings.strict)
 
-    def _attach(self, item: pytest.Item, verdict: Verdict) -> None:
+    def _attach(self, item: pytest.Item, case: Case, verdict: Verdict) -> None:
         """The verdict as properties of the test, for JUnit and other readers of reports."""
-        self._tally.settle(item.nodeid, verdict)
+        self._tally.settle(item.nodeid, verdict, self._features(case))
         page = self._session.settings.reports / f"{self._session.id}.html"
-        properties = junit_properties.of(verdict, short_path(page, Path.cwd()))
+        machine = self._session.machine_of(case) if case.target else None
+        properties = junit_properties.of(
+            verdict, short_path(page, Path.cwd()), case.target, machine.id if machine else ""
+        )
         names = {name for name, _ in properties}
         # A plugin that runs failed tests again asks for the same verdict: it is not told twice.
         others = [(name, value) for name, value in item.user_properties if name not in names]
@@ -299,14 +316,13 @@ class PerfHooks:
         """Absences and verdicts without effect that turn the session red; the others are shown."""
         settings = self._session.settings
         absences = list(self._tally.absences()) if exitstatus in _GREEN else []
-        features = self._session.machine.features
-        unmet = self._tally.unmet(settings.require, features)
+        unmet = self._tally.unmet(settings.require)
         # `--lf` collects no module without a failure.
         untested = [] if self._config.getoption("lf", False) else self._tally.without_test()
         ignored, expected = self._failures.unheeded(strict=settings.strict)
         self._absent = [
             *(*ignored, *expected, *absences, *untested),
-            *(*self._tally.unmet_of_suites(features), *unmet),
+            *(*self._tally.unmet_of_suites(), *unmet),
         ]
         return self._absent if settings.strict else [*ignored, *unmet]
 

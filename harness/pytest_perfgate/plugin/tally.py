@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -24,6 +24,7 @@ class _Budget:
         name: "recipe-metric".
         suite: the suite file that it stands in.
         covers: what is measured where this budget is: suite, runtime, steps, workload, "gpu".
+        features: of the CPU of the machine that it is measured on, () while that is not known.
         status: of its verdict, "" while its test has not run.
         proven_earlier: whether an earlier session measured, with the same inputs, that it is kept.
         reason: of its verdict.
@@ -32,6 +33,7 @@ class _Budget:
     name: str
     suite: str
     covers: tuple[str, ...]
+    features: tuple[str, ...] = ()
     status: str = ""
     reason: str = ""
     proven_earlier: bool = False
@@ -69,9 +71,11 @@ class Tally:
         """Tests of budgets that were collected, before anything is taken out."""
         self._collected.update(tests)
 
-    def select(self, test: str, name: str, suite: str, covers: Iterable[str]) -> None:
-        """A budget whose test will run."""
-        self._selected.setdefault(test, _Budget(name, suite, tuple(covers)))
+    def select(
+        self, test: str, name: str, suite: str, covers: Iterable[str], features: Iterable[str] = ()
+    ) -> None:
+        """A budget whose test will run; `features` of its machine, where that is known already."""
+        self._selected.setdefault(test, _Budget(name, suite, tuple(covers), tuple(features)))
 
     def require(self, suite: str, words: Iterable[str]) -> None:
         """What a suite file says must be measured."""
@@ -81,9 +85,10 @@ class Tally:
         """Tests of budgets that `-k`, `-m` or another plugin took out."""
         self._deselected.update(tests)
 
-    def settle(self, test: str, verdict: Verdict) -> None:
-        """The verdict that a test has received."""
+    def settle(self, test: str, verdict: Verdict, features: Iterable[str] = ()) -> None:
+        """The verdict that a test has received, and the features of the machine that it is of."""
         budget = self._selected[test]
+        budget.features = tuple(features) or budget.features
         budget.status, budget.reason = verdict.status.value, verdict.reason
         budget.proven_earlier = verdict.is_proven_earlier
 
@@ -110,7 +115,8 @@ class Tally:
         self._suites.update(data["suites"])
         self._tested.update(data["tested"])
         for test, fields in data["selected"].items():
-            budget = _Budget(**{**fields, "covers": tuple(fields["covers"])})
+            lists = {name: tuple(fields[name]) for name in ("covers", "features")}
+            budget = _Budget(**{**fields, **lists})
             if budget.status or test not in self._selected:
                 self._selected[test] = budget
 
@@ -191,19 +197,18 @@ class Tally:
             "or another plugin skips their tests)"
         )
 
-    def unmet(self, required: Iterable[str], features: Collection[str]) -> list[PerfgateError]:
-        """Requirements of `--perf-require` that this session did not measure.
-
-        `features` are those of the CPU: one is met where it is there and any budget was measured.
+    def unmet(self, required: Iterable[str]) -> list[PerfgateError]:
+        """Requirements of `--perf-require` that this session did not measure. A feature of a CPU is
+        met where any budget was measured on a machine that has it.
         """
         budgets = list(self._selected.values())
         return [
             PerfgateError(f"nothing of it was measured: {reason}", where=f"--perf-require={word}")
             for word in required
-            if (reason := _why_unmet(word, budgets, features))
+            if (reason := _why_unmet(word, budgets))
         ]
 
-    def unmet_of_suites(self, features: Collection[str]) -> list[PerfgateError]:
+    def unmet_of_suites(self) -> list[PerfgateError]:
         """Requirements of suite files, `[suite] require`, that this session did not measure with a
         budget of the same suite.
         """
@@ -213,7 +218,7 @@ class Tally:
             )
             for suite, words in self._required.items()
             for word in words
-            if (reason := _why_unmet(word, self._of(suite), features))
+            if (reason := _why_unmet(word, self._of(suite)))
         ]
 
     def _of(self, suite: str) -> list[_Budget]:
@@ -231,9 +236,9 @@ class Tally:
         return measured_of(count, len(self._selected))
 
 
-def _why_unmet(word: str, budgets: Sequence[_Budget], features: Collection[str]) -> str:
+def _why_unmet(word: str, budgets: Sequence[_Budget]) -> str:
     """Why a requirement is not met, "" when it is."""
-    covering = budgets if word in features else [b for b in budgets if word in b.covers]
+    covering = [budget for budget in budgets if word in {*budget.covers, *budget.features}]
     if any(budget.is_accounted_for for budget in covering):
         return ""
     reasons = [budget.reason for budget in covering if budget.reason]
@@ -243,8 +248,8 @@ def _why_unmet(word: str, budgets: Sequence[_Budget], features: Collection[str])
         return "its tests did not run"
     known = sorted({name for budget in budgets for name in budget.covers})
     return (
-        f"no selected recipe has it (selected: {', '.join(known) or 'nothing'}), and no feature of "
-        "this CPU has that name"
+        f"no selected recipe has it (selected: {', '.join(known) or 'nothing'}), and no CPU that "
+        "was measured on has a feature of that name"
     )
 
 

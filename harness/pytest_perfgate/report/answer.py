@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pytest_perfgate.records.session import SessionRecord
+from pytest_perfgate.records.session import SessionRecord, SuiteRecord
 from pytest_perfgate.records.verdict import Status, Verdict
 from pytest_perfgate.report.text import is_doubted
 from pytest_perfgate.units import count_of
@@ -80,7 +80,12 @@ def _merge(session: SessionRecord) -> str:
     """May this be merged? One sentence."""
     verdicts = [verdict for suite in session.suites for verdict in suite.verdicts]
     total = len(verdicts)
-    broken = [verdict for verdict in verdicts if verdict.status is Status.FAIL]
+    broken = [
+        (_place(suite, verdict), verdict)
+        for suite in session.suites
+        for verdict in suite.verdicts
+        if verdict.status is Status.FAIL
+    ]
     errors = [verdict for verdict in verdicts if verdict.status is Status.ERROR]
     unsure = sum(verdict.status is Status.INCONCLUSIVE for verdict in verdicts)
     unknown = sum(verdict.status is Status.NO_BASELINE for verdict in verdicts)
@@ -91,18 +96,18 @@ def _merge(session: SessionRecord) -> str:
         whole = "The session was interrupted: these results are incomplete."
         if not broken:
             return whole
-        first = broken[0]
+        name, first = broken[0]
         broken_count = count_of(len(broken), "budget is", "budgets are")
-        return f"{whole} {broken_count} broken: {first.recipe} {first.metric}: {first.reason}."
+        return f"{whole} {broken_count} broken: {name}: {first.reason}."
     if not total:
         return "No budget was judged: none was selected."
     if broken:
-        first = broken[0]
+        name, first = broken[0]
         lacking = "judged" if _doubted(session) else "measured"
         more = f", and {len(errors)} could not be {lacking}" if errors else ""
         return (
             f"{count_of(len(broken), 'budget is', 'budgets are')} broken of {total:,}{more}. "
-            f"{first.recipe} {first.metric}: {first.reason}."
+            f"{name}: {first.reason}."
         )
     if _doubted(session):
         return (
@@ -143,6 +148,11 @@ def _merge(session: SessionRecord) -> str:
         kept = count_of(total - skipped, "budget is", "budgets are")
         return f"{kept} kept; {count_of(skipped, 'was', 'were')} skipped."
     return f"All {total:,} budgets are kept." if total > 1 else "The budget is kept."
+
+
+def _place(suite: SuiteRecord, verdict: Verdict) -> str:
+    place = f" on {suite.target}" if suite.target else ""
+    return f"{verdict.recipe} {verdict.metric}{place}"
 
 
 def _with_unaffected(kept: int, unaffected: int, skipped: int) -> str:

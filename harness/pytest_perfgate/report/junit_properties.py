@@ -24,16 +24,22 @@ def head(config: pytest.Config, answer: str) -> None:
         xml.add_global_property(ANSWER, answer)
 
 
-def of(verdict: Verdict, report: str) -> list[tuple[str, object]]:
+def of(
+    verdict: Verdict, report: str, target: str = "", machine: str = ""
+) -> list[tuple[str, object]]:
     """Names and values: numbers in the metric's base unit; what was not measured is left out.
 
-    `report` is the path of the session's page. A limit is named by its kind: `limit.speedup`,
-    `limit.speedup.estimate`; ratios and differences as `limit.speedup.scale` says. Of a budget that
-    was not measured again, `earlier.session` and so on name the session that measured it.
+    `target` and `machine` say where it was to be measured and where it was, "" for the session's
+    machine and for none. `report` is the path of the session's page. A limit is named by its kind:
+    `limit.speedup`, `limit.speedup.estimate`; ratios and differences as `limit.speedup.scale` says.
+    Of a budget that was not measured again, `earlier.session` and so on name the session that
+    measured it.
     """
     properties: list[tuple[str, object]] = [
         ("recipe", verdict.recipe),
         ("metric", verdict.metric),
+        *([("target", target)] if target else []),
+        *([("machine", machine)] if machine else []),
         (VERDICT, verdict.status.value),
         ("reason", verdict.reason),
     ]

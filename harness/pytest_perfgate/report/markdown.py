@@ -17,6 +17,7 @@ from pytest_perfgate.files import writing
 from pytest_perfgate.metric import Metric
 from pytest_perfgate.records.session import SessionRecord, SuiteRecord
 from pytest_perfgate.records.verdict import Status, Verdict
+from pytest_perfgate.report.target_table import TargetTable, target_tables
 from pytest_perfgate.report.text import (
     beside,
     limit_text,
@@ -81,6 +82,8 @@ def render(
     left = sum(alike for _, _, alike in needs[fit:])
     if left:
         page.parts.append(f"… and {left} more that need attention: see the report.")
+    for by_target in target_tables(session):
+        page.add(_by_target(by_target))
     for suite in session.suites:
         page.add(_suite(suite, metrics))
     page.add_table(
@@ -162,6 +165,25 @@ def _need(suite: SuiteRecord, verdict: Verdict, alike: int) -> str:
     if verdict.next_step:
         lines.append(f"  - next: {code(verdict.next_step)}")
     return "\n".join(lines)
+
+
+def _by_target(table: TargetTable) -> str:
+    """The budgets of a suite beside each other on all targets, the worst first."""
+    heads = [f"{escape(one.name)}: {one.worst.value}" for one in table.columns]
+    rows = [
+        [escape(row.name)]
+        + ["not selected" if one is None else _verdict_cell(one) for one in row.cells]
+        for row in table.rows
+    ]
+    lines = [f"| {' | '.join(cells)} |" for cells in (["budget", *heads], *rows)]
+    lines.insert(1, "|" + " --- |" * (1 + len(heads)))
+    return f"#### {escape(table.suite)} on {len(heads)} targets\n\n" + "\n".join(lines)
+
+
+def _verdict_cell(verdict: Verdict) -> str:
+    if verdict.value is None:
+        return verdict.status.value
+    return escape(f"{verdict.status.value} {measured_text(verdict)}")
 
 
 def _suite(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> str:

@@ -22,6 +22,7 @@ from pytest_perfgate.report import (
     search_tables,
     session_line,
     soak_tables,
+    target_table,
     templating,
     worst_images,
 )
@@ -96,6 +97,8 @@ def render(session: SessionRecord, metrics: Mapping[str, Metric]) -> str:
             needs_title="What is broken" if broken else "What was not measured",
             needs=[need for need in needs if need[1].status is not Status.INCONCLUSIVE],
             undecided=[need for need in needs if need[1].status is Status.INCONCLUSIVE],
+            targets=target_table.target_tables(session),
+            machines=target_table.machines(session),
             suites=[_suite(suite, metrics) for suite in session.suites],
             metrics=[metric for metric in metrics.values() if metric.scope is None],
             script=templating.script("table.js"),

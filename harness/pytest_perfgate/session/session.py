@@ -20,7 +20,6 @@ from pytest_perfgate.measure.preparation import Progress
 from pytest_perfgate.measure.worker_environment import allocator
 from pytest_perfgate.records.earlier import Lookup
 from pytest_perfgate.records.recipe import Suite
-from pytest_perfgate.records.recipe_record import RecipeRecord
 from pytest_perfgate.records.session import SessionRecord, SuiteRecord
 from pytest_perfgate.records.settings import Settings
 from pytest_perfgate.records.verdict import Verdict
@@ -206,14 +205,17 @@ class Session:
             self._environment = this_environment(allocator=allocator())
         return self._environment
 
-    def recipe(self, case: Case) -> RecipeRecord | None:
-        """What was measured of a test's recipe, None before its suite was."""
-        folder = short_path(case.file.parent, self.settings.root)
-        for suite in self._records:
-            for record in suite.recipes:
-                if (suite.folder, suite.target, record.name) == (folder, case.target, case.recipe):
-                    return record
-        return None
+    def measured_at(self, case: Case) -> SuiteRecord | None:
+        """What was measured of a test's suite on its target, None before that was."""
+        place = short_path(case.file.parent, self.settings.root), case.target
+        return next((one for one in self._records if (one.folder, one.target) == place), None)
+
+    def machine_of(self, case: Case) -> Machine | None:
+        """The machine of a test: this one, or where its suite was measured; None: not known."""
+        if self._places.is_here(case.target):
+            return self.machine
+        suite = self.measured_at(case)
+        return suite.machine if suite is not None else None
 
     def _run(self, plan: Plan, target: str) -> SuiteRecord:
         """The suite, measured and judged."""
