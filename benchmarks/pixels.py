@@ -1,9 +1,9 @@
 """What pixels and boxes cost beside the code that users would write themselves.
 
-Three comparisons, in turns and on one core: a letterbox with the one of Ultralytics (from its
-published formula, on OpenCV), suppression of 8,400 boxes in 80 classes with torchvision's (with
-OpenCV's where torchvision does not import), and both stages of the demo's suites with those of an
-earlier commit. `python -m benchmarks.pixels --help`.
+Three comparisons, in turns and on one core: a letterbox with the one of Ultralytics (where it is
+not installed, its published formula on OpenCV), suppression of 8,400 boxes in 80 classes with
+torchvision's (with OpenCV's where torchvision does not import), and both stages of the demo's
+suites with those of an earlier commit. `python -m benchmarks.pixels --help`.
 """
 
 from __future__ import annotations
@@ -126,19 +126,42 @@ def letterboxes(rounds: int) -> list[Ratio]:
             }
         )
     )
+    peer, letterbox = _letterbox()
     ratios = []
     for shape in _SHAPES:
         image = np.random.default_rng(0).integers(0, 256, (*shape, 3)).astype(np.uint8)
-        np.testing.assert_allclose(pixels.read([image])[0], _ultralytics(image), atol=1e-6)
-        times = in_turns(lambda: pixels.read([image]), lambda: _ultralytics(image), rounds)  # noqa: B023 - called in this turn
-        ratios.append(Ratio(f"letterbox of {shape}", "Ultralytics' formula", *times, LETTERBOX))
+
+        def theirs(image: Any = image) -> Any:
+            return _on_device(letterbox(image))
+
+        np.testing.assert_allclose(pixels.read([image])[0], theirs(), atol=1e-6)
+        times = in_turns(lambda: pixels.read([image]), theirs, rounds)  # noqa: B023 - called in this turn
+        ratios.append(Ratio(f"letterbox of {shape}", peer, *times, LETTERBOX))
     return ratios
 
 
-def _ultralytics(image: Any) -> Any:
-    """`LetterBox` and `BasePredictor.preprocess`, as published."""
-    import cv2
+def _letterbox() -> tuple[str, Callable[[Any], Any]]:
+    """The peer's name, and its letterbox of 640 x 640."""
+    try:
+        from ultralytics.data.augment import LetterBox
+    except ImportError:
+        return "Ultralytics' formula", _formula
+    boxed = LetterBox((640, 640), auto=False, stride=32)
+    return "Ultralytics' LetterBox", lambda image: boxed(image=image)
+
+
+def _on_device(padded: Any) -> Any:
+    """`BasePredictor.preprocess` of Ultralytics, as published, of one picture."""
     import torch
+
+    batch = torch.from_numpy(np.ascontiguousarray(padded[None].transpose(0, 3, 1, 2))).float()
+    batch /= 255
+    return batch.numpy()
+
+
+def _formula(image: Any) -> Any:
+    """`LetterBox` of Ultralytics, as published."""
+    import cv2
 
     height, width = image.shape[:2]
     ratio = min(640 / height, 640 / width)
@@ -149,12 +172,9 @@ def _ultralytics(image: Any) -> Any:
         small = cv2.resize(image, inner, interpolation=cv2.INTER_LINEAR)
     left, top = (round(room - 0.1) for room in rooms)
     right, bottom = (round(room + 0.1) for room in rooms)
-    padded = cv2.copyMakeBorder(
+    return cv2.copyMakeBorder(
         small, top, bottom, left, right, cv2.BORDER_CONSTANT, value=(114,) * 3
     )
-    batch = torch.from_numpy(np.ascontiguousarray(padded[None].transpose(0, 3, 1, 2))).float()
-    batch /= 255
-    return batch.numpy()
 
 
 def suppressions(rounds: int) -> list[Ratio]:

@@ -1,7 +1,8 @@
 """The blocks of docs/pixels.md give the pixels of the libraries that they are for.
 
-Each block is read from the page. Where a library is not installed, its published formula stands for
-it, on OpenCV; torchvision and timm are compared by `tox run -e torchvision`.
+Each block is read from the page. `tox run -e torchvision` has the libraries that pin others than
+the tests do: torchvision, timm, Ultralytics, mmcv and mmengine, PaddleDetection. Elsewhere the
+published formulas of the last three stand for them, on OpenCV.
 """
 
 from __future__ import annotations
@@ -36,15 +37,18 @@ def picture(shape: tuple[int, int]) -> Any:
     return np.stack([ramp, noise, (ramp + noise) / 2], axis=2).astype(np.uint8)
 
 
-def ours(name: str, image: Any) -> Any:
-    """The input (C, h, w) of the page's block."""
-    options = Input.model_validate(tomllib.loads(BLOCKS[name])["suite"]["input"])
-    return Pixels(options).read([image])[0][0]
+def ours(name: str, image: Any, **changed: Any) -> Any:
+    """The input (C, h, w) of the page's block; `changed` are other values of its keys, None for a
+    key that is left out.
+    """
+    keys = tomllib.loads(BLOCKS[name])["suite"]["input"] | changed
+    given = {key: value for key, value in keys.items() if value is not None}
+    return Pixels(Input.model_validate(given)).read([image])[0][0]
 
 
-def check(name: str, image: Any, theirs: Any) -> None:
+def check(name: str, image: Any, theirs: Any, **changed: Any) -> None:
     """Equal but for the last bit of float32."""
-    np.testing.assert_allclose(ours(name, image), theirs, rtol=1e-5, atol=2e-6)
+    np.testing.assert_allclose(ours(name, image, **changed), theirs, rtol=1e-5, atol=2e-6)
 
 
 def letterbox(image: Any, *, auto: bool) -> Any:
@@ -75,6 +79,24 @@ def test_ultralytics(shape: tuple[int, int]) -> None:
 
 
 @shapes
+def test_ultralytics_itself(shape: tuple[int, int]) -> None:
+    """Its `LetterBox`, and for a classifier `classify_transforms`."""
+    pytest.importorskip("torchvision", reason="tox run -e torchvision", exc_type=ImportError)
+    augment = pytest.importorskip("ultralytics.data.augment", reason="tox run -e torchvision")
+    from PIL import Image
+
+    image = picture(shape)
+    for name, auto in (("Ultralytics", False), ("Ultralytics, auto=True", True)):
+        boxed = augment.LetterBox((640, 640), auto=auto, stride=32)(image=image)
+        check(name, image, boxed.transpose(2, 0, 1).astype(np.float32) / 255)
+    small = augment.LetterBox((640, 640), auto=False, scaleup=False)(image=image)
+    theirs = small.transpose(2, 0, 1).astype(np.float32) / 255
+    check("Ultralytics", image, theirs, scale_up=False)
+    theirs = augment.classify_transforms(224)(Image.fromarray(image)).numpy()
+    check("torchvision", image, theirs, size=224, mean=None, std=None)
+
+
+@shapes
 def test_mmdetection(shape: tuple[int, int]) -> None:
     """Mmcv's `imrescale` and `impad`; `DetDataPreprocessor` normalises first, then pads."""
     cv2 = pytest.importorskip("cv2")
@@ -100,13 +122,39 @@ def test_mmdetection(shape: tuple[int, int]) -> None:
 
 
 @shapes
+def test_mmdetection_itself(shape: tuple[int, int]) -> None:
+    """The transforms of mmcv and the data preprocessor of mmengine that its own derive from."""
+    transforms = pytest.importorskip("mmcv.transforms", reason="tox run -e torchvision")
+    import torch
+    from mmengine.model import ImgDataPreprocessor
+
+    image = picture(shape)
+    mean, deviation = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
+
+    def prepared(scale: tuple[int, int], *steps: Any, **keys: Any) -> Any:
+        """A file is read as BGR."""
+        result = {"img": image[:, :, ::-1].copy(), "img_shape": shape}
+        for step in (transforms.Resize(scale=scale, keep_ratio=True), *steps):
+            result = step(result)
+        planes = torch.from_numpy(result["img"].transpose(2, 0, 1).copy())
+        return ImgDataPreprocessor(**keys)({"inputs": [planes]})["inputs"][0].numpy()
+
+    pad = transforms.Pad(size=(640, 640), pad_val={"img": (114, 114, 114)})
+    theirs = prepared((640, 640), pad, mean=mean[::-1], std=deviation[::-1])
+    check("MMDetection, RTMDet", image, theirs)
+    keys = {"mean": mean, "std": deviation, "bgr_to_rgb": True, "pad_size_divisor": 32}
+    check("MMDetection, Faster R-CNN", image, prepared((1333, 800), **keys))
+
+
+@shapes
 def test_torchvision(shape: tuple[int, int]) -> None:
-    """`weights.transforms()`, on PIL images and on tensors."""
+    """`weights.transforms()`, on PIL images and on tensors, and the newer transforms."""
     torchvision = pytest.importorskip(
         "torchvision", reason="tox run -e torchvision", exc_type=ImportError
     )
     import torch
     from PIL import Image
+    from torchvision.transforms import v2
     from torchvision.transforms._presets import ImageClassification
 
     image = picture(shape)
@@ -114,6 +162,15 @@ def test_torchvision(shape: tuple[int, int]) -> None:
     check("torchvision", image, transform(Image.fromarray(image)).numpy())
     tensor = torch.from_numpy(image).permute(2, 0, 1)
     check("torchvision, tensors", image, transform(tensor).numpy())
+    theirs = v2.functional.resize(tensor, [256])
+    check(
+        "torchvision, tensors",
+        image,
+        v2.functional.center_crop(theirs, [224]).numpy() / 255,
+        by="torch_bytes",
+        mean=None,
+        std=None,
+    )
     assert torchvision.__version__
 
 
@@ -146,6 +203,21 @@ def test_transformers(shape: tuple[int, int]) -> None:
 
 
 @shapes
+def test_transformers_with_torchvision(shape: tuple[int, int]) -> None:
+    """The same processors resize tensors then, in bytes."""
+    pytest.importorskip("torchvision", reason="tox run -e torchvision", exc_type=ImportError)
+    transformers = pytest.importorskip("transformers", reason="tox run -e torchvision")
+    image = picture(shape)
+    for name, processor in (
+        ("transformers, ViT", transformers.ViTImageProcessor()),
+        ("transformers, CLIP", transformers.CLIPImageProcessor()),
+        ("transformers, DETR", transformers.DetrImageProcessor()),
+    ):
+        theirs = processor(image, return_tensors="np")["pixel_values"][0]
+        check(name, image, theirs, by="torch_bytes")
+
+
+@shapes
 def test_paddle_detection(shape: tuple[int, int]) -> None:
     """`Resize(keep_ratio=False, interp=2)` by factors, `NormalizeImage` by 1/255, `Permute`."""
     cv2 = pytest.importorskip("cv2")
@@ -153,6 +225,32 @@ def test_paddle_detection(shape: tuple[int, int]) -> None:
     factors = {"fx": 640 / shape[1], "fy": 640 / shape[0]}
     resized = cv2.resize(image, None, None, **factors, interpolation=2)
     check("PaddleDetection, PP-YOLOE+", image, resized.transpose(2, 0, 1).astype(np.float32) / 255)
+
+
+@shapes
+def test_paddle_detection_itself(shape: tuple[int, int]) -> None:
+    """Its operators of PP-YOLOE+'s reader, and of PicoDet's, as the page's words have it."""
+    operators = pytest.importorskip(
+        "ppdet.data.transform.operators", reason="tox run -e torchvision", exc_type=ImportError
+    )
+    image = picture(shape)
+    mean, deviation = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+
+    def prepared(side: int, **normalize: Any) -> Any:
+        sample: Any = {"image": image.copy(), "im_shape": np.float32(shape)}
+        sample["scale_factor"] = np.float32([1, 1])
+        for step in (
+            operators.Resize(target_size=[side, side], keep_ratio=False, interp=2),
+            operators.NormalizeImage(**normalize),
+            operators.Permute(),
+        ):
+            sample = step(sample)
+        return sample["image"]
+
+    plain = prepared(640, mean=[0.0] * 3, std=[1.0] * 3, norm_type="none")
+    check("PaddleDetection, PP-YOLOE+", image, plain)
+    theirs = prepared(416, mean=mean, std=deviation)
+    check("PaddleDetection, PP-YOLOE+", image, theirs, size=[416, 416], mean=mean, std=deviation)
 
 
 @shapes

@@ -156,6 +156,8 @@ def test_every_pixel_is_picture_or_padding(height: int, width: int, keys: dict[s
         ("torch", "bicubic", None, "torch:bicubic:True"),
         ("torch", "nearest", None, "torch:nearest"),
         ("torch", "area", None, "torch:area"),
+        ("torch_bytes", "bicubic", None, "bytes:bicubic:True"),
+        ("torch_bytes", "area", None, "torch:area"),
     ],
 )
 def test_each_filter_is_the_librarys_own(
@@ -177,9 +179,10 @@ def test_each_filter_is_the_librarys_own(
         theirs = cv2.resize(image, (33, 29), interpolation=getattr(cv2, kernel))
     else:
         torch = pytest.importorskip("torch", reason="pip install 'pytest-perfgate[torch]'")
-        floats = torch.from_numpy(image).permute(2, 0, 1)[None].float()
+        planes = torch.from_numpy(image).permute(2, 0, 1)[None]
+        planes = planes if library == "bytes" else planes.float()
         keys = {"antialias": more[0] == "True"} if more else {}
-        small = torch.nn.functional.interpolate(floats, (29, 33), mode=kernel, **keys)
+        small = torch.nn.functional.interpolate(planes, (29, 33), mode=kernel, **keys)
         theirs = small[0].permute(1, 2, 0).round().clamp(0, 255).byte().numpy()
     resize = resizer(options)
     np.testing.assert_array_equal(resize(image, 29, 33), theirs)

@@ -20,6 +20,7 @@ _REQUIRED: dict[str, tuple[registry.Requirement, ...]] = {
     "pillow": (),  # every task requires it, to decode images
     "opencv": (registry.from_extra("cv2", "opencv"),),
     "torch": (registry.from_extra("torch", "torch"),),
+    "torch_bytes": (registry.from_extra("torch", "torch"),),
 }
 
 
@@ -30,8 +31,8 @@ def required(options: Input) -> tuple[registry.Requirement, ...]:
 
 def resizer(options: Input) -> Resize:
     """The function that resizes as `options` declare it."""
-    by = {"pillow": _pillow, "opencv": _opencv, "torch": _torch}[options.by]
-    resize = by(options)
+    by = {"pillow": _pillow, "opencv": _opencv, "torch": _torch, "torch_bytes": _torch}
+    resize = by[options.by](options)
 
     def resized(image: Any, height: int, width: int) -> Any:
         return image if image.shape[:2] == (height, width) else resize(image, height, width)
@@ -49,7 +50,10 @@ def luma(options: Input) -> Callable[[Any], Any]:
         import cv2
 
         return lambda image: cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    if options.by == "torch":  # torchvision's rgb_to_grayscale: the fraction is cut off
+    if options.by in {
+        "torch",
+        "torch_bytes",
+    }:  # torchvision's rgb_to_grayscale: the fraction is cut off
         weights = np.array([0.2989, 0.587, 0.114], dtype=np.float32)
         return lambda image: (image.astype(np.float32) @ weights).astype(np.uint8)
     from PIL import Image
@@ -81,10 +85,19 @@ def _opencv(options: Input) -> Resize:
 
 def _torch(options: Input) -> Resize:
     """As torchvision's transforms of tensors: `torch.nn.functional.interpolate` in floats, rounded
-    to bytes. Its kernels for bytes give other pixels on other CPUs.
+    to bytes; or its kernels for bytes, which `torchvision.transforms.v2` takes where they are fast.
     """
+    import platform
+
     import numpy as np
     import torch
+
+    capable = torch.backends.cpu.get_cpu_capability() in {"AVX2", "AVX512"} or (
+        platform.machine() in {"aarch64", "arm64"}
+    )
+    in_bytes = options.by == "torch_bytes" and (
+        options.filter == "bicubic" or (options.filter == "bilinear" and capable)
+    )
 
     more: dict[str, Any] = {}
     if options.filter in {"bilinear", "bicubic"}:
@@ -95,10 +108,12 @@ def _torch(options: Input) -> Resize:
         pixels = torch.from_numpy(np.require(image, requirements=["C", "W"]))
         planes = (pixels.permute(2, 0, 1) if image.ndim == 3 else pixels[None])[None]
         with torch.inference_mode():
+            planes = planes if in_bytes else planes.float()
             small = torch.nn.functional.interpolate(
-                planes.float(), size=(height, width), mode=options.filter, **more
+                planes, size=(height, width), mode=options.filter, **more
             )[0]
-            small = small.round_().clamp_(0, 255).to(torch.uint8)  # bicubic overshoots
+            if not in_bytes:
+                small = small.round_().clamp_(0, 255).to(torch.uint8)  # bicubic overshoots
         return (small.permute(1, 2, 0) if image.ndim == 3 else small[0]).numpy()
 
     return resize

@@ -132,8 +132,10 @@ class Input(OptionsModel):
     filter: Literal["nearest", "bilinear", "bicubic", "area", "lanczos"] = Field(
         "bilinear", description="resampling filter"
     )
-    by: Literal["pillow", "opencv", "torch"] = Field(
-        "pillow", description="library that resizes and makes grey; their pixels differ"
+    by: Literal["pillow", "opencv", "torch", "torch_bytes"] = Field(
+        "pillow",
+        description="library that resizes and makes grey; their pixels differ. torch computes in "
+        "floats, as transforms of tensors did; torch_bytes as `torchvision.transforms.v2`",
     )
     antialias: bool | None = Field(
         None,
@@ -261,7 +263,7 @@ class Input(OptionsModel):
             raise self._error("pad_value", "there is no `mean`", "pad_value = 0, or a `mean`")
 
     def _check_filter(self) -> None:
-        if self.by == "torch" and self.filter == "lanczos":
+        if self.by in {"torch", "torch_bytes"} and self.filter == "lanczos":
             raise self._error("filter", "torch has no such filter", 'by = "pillow" or "opencv"')
         if self.antialias is None or self.filter in {"nearest", "area"}:
             if self.antialias is not None:
