@@ -106,9 +106,41 @@ def squares_of_bytes(path: Path) -> None:
     onnx.save(model, path)
 
 
+def squares_of_yolo(path: Path) -> None:
+    """Makes the detector of squares at `path` an export of YOLO for one picture: `images`
+    (1, 3, 64, 64) to `output0` (1, 4 + 1, A), centre, size and score of each place.
+    """
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    model = onnx.load(path)
+    graph, node = model.graph, helper.make_node
+    places = graph.output[0].type.tensor_type.shape.dim[1].dim_value
+    for one in graph.node:
+        for number, name in enumerate(one.input):
+            if name == "x":
+                one.input[number] = "images"
+    graph.input[0].name = "images"
+    graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    middle = [[0.5, 0, -1, 0], [0, 0.5, 0, -1], [0.5, 0, 1, 0], [0, 0.5, 0, 1]]
+    graph.initializer.append(numpy_helper.from_array(np.float32(middle), "middle"))
+    graph.node.extend(
+        [
+            node("MatMul", ["boxes", "middle"], ["centred"]),
+            node("Concat", ["centred", "scores"], ["rows"], axis=2),
+            node("Transpose", ["rows"], ["output0"], perm=[0, 2, 1]),
+        ]
+    )
+    del graph.output[:]
+    shape = [1, 5, places]
+    graph.output.append(helper.make_tensor_value_info("output0", TensorProto.FLOAT, shape))
+    onnx.checker.check_model(model)
+    onnx.save(model, path)
+
+
 def squares_of_sizes(path: Path) -> None:
-    """Makes the detector of squares at `path` take `orig_target_sizes` (N, 2), width first: boxes
-    are in such pixels, as those of an export of RT-DETR.
+    """Makes the detector of squares at `path` an export of RT-DETR: it takes `orig_target_sizes`
+    (N, 2), width first, and gives labels (N, Q), boxes (N, Q, 4) in such pixels, and scores (N, Q).
     """
     import onnx
     from onnx import TensorProto, helper, numpy_helper
@@ -123,10 +155,19 @@ def squares_of_sizes(path: Path) -> None:
         [
             numpy_helper.from_array(np.array(1 / side, np.float32), "per_side"),
             numpy_helper.from_array(np.array([1], np.int64), "axis"),
+            numpy_helper.from_array(np.array([2], np.int64), "columns"),
         ]
     )
     (last,) = (one for one in graph.node if "boxes" in one.output)
     last.output[0] = "in_network"
+    (scores,) = (one for one in graph.node if "scores" in one.output)
+    scores.output[0] = "column"
+    boxes = graph.output[0]
+    rows = ["batch", boxes.type.tensor_type.shape.dim[1].dim_value]
+    listed = [helper.make_tensor_value_info("labels", TensorProto.INT64, rows), boxes]
+    listed.append(helper.make_tensor_value_info("scores", TensorProto.FLOAT, rows))
+    del graph.output[:]
+    graph.output.extend(listed)
     graph.node.extend(
         [
             node("Cast", ["orig_target_sizes"], ["sizes"], to=TensorProto.FLOAT),
@@ -134,6 +175,9 @@ def squares_of_sizes(path: Path) -> None:
             node("Mul", ["corners_sizes", "per_side"], ["factors"]),
             node("Unsqueeze", ["factors", "axis"], ["factor"]),
             node("Mul", ["in_network", "factor"], ["boxes"]),
+            node("Squeeze", ["column", "columns"], ["scores"]),
+            node("Sub", ["scores", "scores"], ["nothing"]),
+            node("Cast", ["nothing"], ["labels"], to=TensorProto.INT64),
         ]
     )
     onnx.checker.check_model(model)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Project
-from tests.networks import squares_of_bytes, squares_of_sizes
+from tests.networks import squares_of_bytes, squares_of_sizes, squares_of_yolo
 from tests.squares import HEAD
 
 OTHERS = """
@@ -17,7 +17,7 @@ size = [64, 64]
 [suite.input.others]
 orig_target_sizes = { rule = "original_size", order = "wh" }
 [suite.output]
-options = { units = "original" }
+decode = "rtdetr"
 """
 
 OPENVINO = """
@@ -27,6 +27,16 @@ from    = "plain"
 runtime = "openvino"
 [recipe.budgets]
 agreement = { min = 0.9 }
+"""
+
+LETTERBOX = """
+[suite.input]
+size      = [64, 64]
+resize    = "letterbox"
+pad       = "around"
+pad_value = 114
+[suite.output]
+decode = "ultralytics"
 """
 
 PLAIN = """
@@ -92,3 +102,35 @@ def test_a_detector_that_takes_sizes_goes_through_every_step(project: Project) -
     project.run()
     assert set(project.verdicts().values()) == {"PASS"}
     assert len(project.verdicts()) == 4
+
+
+def flatten(folder: Path) -> None:
+    """Makes the pictures of the validation set 128 x 96: their upper three quarters, twice as
+    large.
+    """
+    from PIL import Image
+
+    file = folder / "validation.json"
+    coco = json.loads(file.read_text())
+    for image in coco["images"]:
+        path = folder / "validation" / image["file_name"]
+        with Image.open(path) as picture:
+            part = picture.crop((0, 0, 64, 48))
+            part.resize((128, 96), Image.Resampling.NEAREST).save(path)
+        image["width"], image["height"] = 128, 96
+    seen = [one for one in coco["annotations"] if one["bbox"][1] <= 48 - 16]
+    for annotation in seen:
+        annotation["bbox"] = [2 * side for side in annotation["bbox"]]
+    coco["annotations"] = seen
+    file.write_text(json.dumps(coco))
+
+
+def test_an_export_of_yolo_sees_pictures_between_grey_borders(project: Project) -> None:
+    """Without Python of the user's; its boxes are those of the picture."""
+    squares_of_yolo(project.suite / "squares.onnx")
+    flatten(project.suite)
+    project.write(HEAD.replace("batch = 4\n", "") + LETTERBOX + PLAIN + OPENVINO)
+    project.run()
+    assert project.verdicts() == {"plain-map": "PASS", "openvino-agreement": "PASS"}
+    scores = project.sessions()[-1]["suites"][0]["recipes"][0]["accuracy"]["values"]
+    assert scores["map"] > 0.9  # 0.53 without the borders
