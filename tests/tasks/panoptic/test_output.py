@@ -12,6 +12,8 @@ from pytest_perfgate.tasks.panoptic import Input, Output, PanopticSegmentation
 from pytest_perfgate.tasks.panoptic.data import Panoptic, as_panoptic
 
 SIDE = 64
+STUFF: dict[str, Any] = {"semantic": {"stuff": [0, 1]}}
+"""What a form needs to be told, where that is something."""
 
 
 def read(outputs: tuple[Any, ...], size: int = SIDE, **options: Any) -> Panoptic:
@@ -39,6 +41,8 @@ def outputs(form: str) -> tuple[Any, ...]:
     codes = truth()
     if form == "encoded":
         return (np.where(codes % 10, codes // 10 * 1000 + codes % 10, codes // 10 * 1000)[None],)
+    if form == "semantic":
+        return (np.eye(3, dtype=np.float32)[codes // 10].transpose(2, 0, 1)[None] * 8,)
     if form == "segments":
         table = [[10, 1, 0.9], [22, 2, 0.7], [21, 2, 0.8], [99, 0, 0.5], [-1, 0, 0]]
         return np.where(codes == 0, 99, codes)[None], np.array([table], np.float32)
@@ -49,16 +53,16 @@ def outputs(form: str) -> tuple[Any, ...]:
 
 
 @pytest.mark.parametrize("size", [64, 128])
-@pytest.mark.parametrize("form", ["segments", "encoded", "queries"])
+@pytest.mark.parametrize("form", ["segments", "encoded", "queries", "semantic"])
 def test_every_form_says_the_same(form: str, size: int) -> None:
     """Each pixel is of the segment and class that it is of, but for the edges of queries."""
-    prediction = read(outputs(form), size, format=form)
+    prediction = read(outputs(form), size, format=form, **STUFF.get(form, {}))
     numbers, codes = prediction.map(), truth(size)
     assert sorted(prediction.categories.tolist()) == [0, 1, 2, 2]
     classes = np.append(-1, prediction.categories)[numbers]
-    assert (classes == codes // 10).mean() > (0.97 if form == "queries" else 0.9999)
+    assert (classes == codes // 10).mean() > (0.97 if form in {"queries", "semantic"} else 0.9999)
     assert len({*numbers[(codes == 21) | (codes == 22)].tolist()} - {0}) >= 2
-    assert (prediction.scores is None) == (form == "encoded")
+    assert (prediction.scores is None) == (form in {"encoded", "semantic"})
 
 
 def test_classes_and_stuff_are_declared() -> None:
@@ -72,6 +76,38 @@ def test_classes_and_stuff_are_declared() -> None:
     assert sorted(merged.categories.tolist()) == [0, 1, 2]
     sure = read(outputs("queries"), format="queries", score_threshold=1.0)
     assert not len(sure.categories)
+
+
+def test_regions_of_things_are_segments() -> None:
+    """Pixels that touch by a corner are of one; small regions and other classes are of none, and
+    all pixels of stuff are one segment.
+    """
+    labels = np.zeros((SIDE, SIDE), np.int64)
+    labels[:8, :8] = labels[8:16, 8:16] = 1
+    labels[30:32, 30:32] = 1  # 4 pixels
+    labels[60:, :4] = labels[60:, 60:] = 2
+    options: dict[str, Any] = {"format": "semantic", "semantic": {"format": "labels"}}
+    every = read((labels[None],), **options)
+    assert every.categories.tolist() == [0, 1, 1, 2, 2]
+    numbers = every.map()
+    assert numbers[0, 0] == numbers[15, 15] != numbers[31, 31] > 0
+    large = read((labels[None],), **options, min_area=5, stuff=[0, 2])
+    assert large.categories.tolist() == [0, 1, 2]
+    assert (large.map()[30:32, 30:32] == 0).all()
+    assert large.map()[63, 0] == large.map()[63, 63] > 0
+    other = read((labels[None],), **options, classes=[0, 2])
+    assert other.categories.tolist() == [0, 1, 1]
+    assert (other.map()[:8, :8] == 0).all()
+
+
+def test_a_score_of_one_class_is_a_map_of_classes() -> None:
+    """By the options of a segmenter's output, its errors included."""
+    score = np.where(truth() % 10 == 1, 0.4, 0.1).astype(np.float32)[None, None]
+    binary = {"format": "binary", "activation": "none", "threshold": 0.3}
+    prediction = read((score,), format="semantic", semantic=binary, stuff=[0])
+    assert prediction.categories.tolist() == [0, 1]
+    with pytest.raises(DataError, match="scores from 0 to 1 where activation is none"):
+        read((score * 9,), format="semantic", semantic=binary)
 
 
 def test_a_mask_that_is_covered_is_dropped() -> None:
@@ -110,7 +146,17 @@ def test_outputs_of_another_form_are_refused(
 
 
 @pytest.mark.parametrize(
-    "options", [{"stuff": [1]}, {"divisor": 100}, {"classes": [1, 1]}, {"classes": [-1]}]
+    "options",
+    [
+        {"stuff": [1]},
+        {"divisor": 100},
+        {"classes": [1, 1]},
+        {"classes": [-1]},
+        {"min_area": 2},
+        {"semantic": {"format": "binary"}},
+        {"format": "semantic", "semantic": {"classes": [1, 0]}},
+        {"format": "semantic", "semantic": {"postprocess": "a:b"}},
+    ],
 )
 def test_options_that_do_not_fit_are_refused(options: dict[str, Any]) -> None:
     """Before anything is built."""

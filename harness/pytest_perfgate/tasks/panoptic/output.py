@@ -1,4 +1,6 @@
-"""A panoptic network's outputs: maps of segments, or queries, enlarged to the original image."""
+"""A panoptic network's outputs: maps of segments, of classes, or queries, enlarged to the original
+image.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +12,9 @@ from pydantic import Field, model_validator
 from pytest_perfgate.errors import DataError
 from pytest_perfgate.tasks.output_options import OutputOptions
 from pytest_perfgate.tasks.panoptic.data import Panoptic, panoptic
+from pytest_perfgate.tasks.panoptic.semantic import from_labels
+from pytest_perfgate.tasks.segmentation.output import Labelling
+from pytest_perfgate.tasks.segmentation.output import Output as SegmentationOutput
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,12 +29,12 @@ _MOST = 65_535  # segments of an image
 class Output(OutputOptions):
     """How the network's outputs become a segment for each pixel: `[suite.output]`."""
 
-    format: Literal["segments", "encoded", "queries"] = Field(
+    format: Literal["segments", "encoded", "queries", "semantic"] = Field(
         "segments",
         description="the network's outputs. segments: ids (N, h, w) and a table (N, S, 2 or 3) of "
         "id, class and, if there is one, score; encoded: one map (N, h, w) of class * divisor + "
         "instance; queries: class logits (N, Q, C), the last of them no object, and mask logits "
-        "(N, Q, h, w)",
+        "(N, Q, h, w); semantic: a class for each pixel, of which connected regions are things",
     )
     divisor: int = Field(1000, ge=2, description="encoded: what a class is multiplied by")
     classes: tuple[int, ...] = Field(
@@ -39,7 +44,19 @@ class Output(OutputOptions):
     )
     stuff: tuple[int, ...] = Field(
         (),
-        description="queries: the data's classes that are stuff, whose masks become one segment",
+        description="queries, semantic: the data's classes that are stuff, whose masks become one "
+        "segment",
+    )
+    semantic: SegmentationOutput = Field(
+        default_factory=SegmentationOutput,
+        description="semantic: what the first output is, a table of `[suite.output]` of the task "
+        "`segmentation`, without its `classes`",
+    )
+    min_area: int = Field(
+        1,
+        ge=1,
+        description="semantic: fewest pixels of the original image in a region of things; those of "
+        "smaller ones are of no segment",
     )
     score_threshold: float = Field(
         0.5, ge=0, le=1, description="queries: lowest score of a segment's class"
@@ -55,8 +72,14 @@ class Output(OutputOptions):
     def _fit_together(self) -> Self:
         if any(index < 0 for index in self.classes) or len({*self.classes}) != len(self.classes):
             raise ValueError("classes are different indices from 0 on")
-        if self.format != "queries" and self.stuff:
-            raise ValueError('stuff is an option of format = "queries"')
+        if self.format not in {"queries", "semantic"} and self.stuff:
+            raise ValueError('stuff is an option of format = "queries" and "semantic"')
+        for name in ("semantic", "min_area"):
+            if self.format != "semantic" and name in self.model_fields_set:
+                raise ValueError(f'{name} is an option of format = "semantic"')
+        for name in ("classes", "postprocess"):
+            if getattr(self.semantic, name):
+                raise ValueError(f"semantic has no {name}: {name} stands beside it")
         if self.format != "encoded" and "divisor" in self.model_fields_set:
             raise ValueError('divisor is an option of format = "encoded"')
         return self
@@ -76,6 +99,12 @@ class Reading:
         """
         import numpy as np
 
+        if self._wanted.format == "semantic":
+            wanted = self._wanted
+            return [
+                from_labels(one.labels, self._of_labels, wanted.stuff, wanted.min_area)
+                for one in Labelling(wanted.semantic).read(outputs, placed)
+            ]
         arrays = [np.asarray(output) for output in outputs]
         read: Callable[[list[Any], int, Placed], Panoptic] = {
             "segments": self._of_segments,
@@ -105,7 +134,7 @@ class Reading:
                 f"the outputs have shapes {[tuple(array.shape) for array in arrays]}",
                 where=f"{_WHERE}.format = {form!r}",
                 valid=f"{valid}, and N = {count}",
-                next_step="name the form of these outputs: segments, encoded, queries",
+                next_step="name the form of these outputs: segments, encoded, queries, semantic",
             )
 
     def _class_of(self, kinds: npt.NDArray[Any], where: str) -> npt.NDArray[np.int64]:
@@ -123,6 +152,9 @@ class Reading:
             return whole
         place = {label: index for index, label in enumerate(self._wanted.classes)}
         return np.array([place.get(int(kind), -1) for kind in whole], dtype=np.int64)
+
+    def _of_labels(self, labels: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        return self._class_of(labels, _WHERE)
 
     def _of_segments(self, arrays: list[Any], row: int, where: Placed) -> Panoptic:
         import numpy as np
