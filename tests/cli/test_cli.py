@@ -211,6 +211,22 @@ def test_prune_deletes_only_what_is_gone_and_only_when_told(project, capsys):
     assert (kept.exists(), gone.exists()) == (True, False)
 
 
+def test_prune_keeps_the_baselines_of_a_suite_in_another_folder(project, capsys):
+    """Suites may lie in several folders: what is not below the one is not gone."""
+    main(["init"])
+    elsewhere = project / "perf" / "face"
+    elsewhere.mkdir(parents=True)
+    (elsewhere / "recipes.toml").write_text("[suite]\n")
+    baseline = stored("fp32").model_copy(update={"suite": "face", "folder": "perf/face"})
+    kept = Store(project / "baselines").write(baseline)
+    assert main(["baselines", "prune", "--yes"]) == 0
+    assert "its suite is in perf/face" in capsys.readouterr().out
+    assert kept.exists()
+    (elsewhere / "recipes.toml").unlink()
+    assert main(["baselines", "prune", "--yes"]) == 0
+    assert not kept.exists()
+
+
 def test_prune_deletes_nothing_while_a_suite_has_errors(project, capsys):
     """A recipe with a typo is not taken for one that is gone."""
     main(["init"])

@@ -53,6 +53,15 @@ def test_what_is_worse_wins_over_what_is_not_known(
     assert failures.exit_code(session, status, problems, strict=False) == code
 
 
+def test_a_broken_budget_whose_test_did_not_run_any_more_is_broken() -> None:
+    """With `-x` the first test ends the run, and its suite is measured and judged whole."""
+    failures = Failures()
+    failures.add(report("NO BASELINE"))
+    session = cast(pytest.Session, SimpleNamespace(testsfailed=1))
+    assert failures.exit_code(session, 1, 0, strict=True) == NOT_PROVEN
+    assert failures.exit_code(session, 1, 0, strict=True, broken=1) == 1
+
+
 def test_the_teardown_of_a_test_is_another_failure() -> None:
     """The verdict stands on every report of its test."""
     failures = Failures()

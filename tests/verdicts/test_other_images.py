@@ -38,6 +38,16 @@ def test_a_base_of_other_images_is_no_baseline(metric: Metric) -> None:
     assert result.reason == f"the base has other {what} ({counts})"
 
 
+def test_scores_at_two_operating_points_are_not_compared() -> None:
+    """A lower score of the point finds more, which hides a loss. Files of before do not say."""
+    higher = GOOD.model_copy(update={"points": {"accuracy": "score = 0.5"}})
+    lower = GOOD.model_copy(update={"points": {"accuracy": "score = 0.3"}})
+    result = verdict(ACCURACY, LimitKind.REGRESSION, 0.1, lower, base=higher)
+    assert result.status == "NO BASELINE"
+    assert "another operating_point (score = 0.5 there, score = 0.3 here)" in result.reason
+    assert verdict(ACCURACY, LimitKind.REGRESSION, 0.1, lower, base=GOOD).status == "PASS"
+
+
 @pytest.mark.parametrize("metric", [ALL, WORST])
 def test_a_set_that_one_side_has_not(metric: Metric) -> None:
     """A new set has nothing to be compared with. The score of one that was taken out is nobody's

@@ -136,7 +136,12 @@ def _of_other_images(metric: Metric, old: Baseline | None, new: Baseline) -> boo
     worst = metric.over is Over.WORST
     names = {"", *old.accuracy.sets, *new.accuracy.sets} if worst else {metric.of_set}
     digests = [
-        [None if (one := accuracy.on(name)) is None else one.data_digest for name in sorted(names)]
+        [
+            None
+            if (one := accuracy.on(name)) is None
+            else (one.data_digest, one.points.get(metric.score_name))
+            for name in sorted(names)
+        ]
         for accuracy in (old.accuracy, new.accuracy)
     ]
     return digests[0] != digests[1]

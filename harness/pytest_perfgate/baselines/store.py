@@ -271,7 +271,7 @@ def _without_empty(accuracy: dict[str, Any] | None) -> None:
         return
     for one in accuracy["sets"].values():
         _without_empty(one)
-    for key in ("sets", "slices"):
+    for key in ("sets", "slices", "points"):
         if not accuracy[key]:
             del accuracy[key]
     matches = accuracy["matches"]

@@ -157,6 +157,7 @@ def _rename(arguments: argparse.Namespace) -> int:
 
 def _prune(arguments: argparse.Namespace) -> int:
     from pytest_perfgate.baselines.store import Store, remove
+    from pytest_perfgate.cli.project import root_of
     from pytest_perfgate.suite import reading
 
     known: dict[str, set[str]] = {}
@@ -175,11 +176,16 @@ def _prune(arguments: argparse.Namespace) -> int:
             f"there is no suite below {arguments.suites}",
             next_step="pytest-perfgate baselines prune --suites DIR",
         )
-    gone = [
-        file
-        for file in Store(arguments.baselines).files()
-        if file.stem not in known.get(file.parts[-2], set())
-    ]
+    gone = []
+    for file in Store(arguments.baselines).files():
+        suite = file.parts[-2]
+        if file.stem in known.get(suite, ()):
+            continue
+        why = "" if suite in known else _why_kept(file, root_of(Path.cwd()))
+        if why:
+            print(f"kept {file}: {why}")
+        else:
+            gone.append(file)
     for file in gone:
         if arguments.yes:
             remove(file)
@@ -189,3 +195,19 @@ def _prune(arguments: argparse.Namespace) -> int:
     if not gone:
         print("every baseline belongs to a recipe")
     return 0
+
+
+def _why_kept(file: Path, root: Path) -> str:
+    """Why the baseline of a suite that was not found may have one all the same; "" for no reason.
+    Suites may lie in several folders, and the command looks into one.
+    """
+    from pytest_perfgate.baselines.store import read_file
+    from pytest_perfgate.records.settings import SUITE_FILE
+
+    try:
+        folder = read_file(file).folder
+    except PerfgateError as error:
+        return error.problem
+    if not folder or not (root / folder / SUITE_FILE).is_file():
+        return ""
+    return f"its suite is in {folder}; --suites names a folder with all suites"

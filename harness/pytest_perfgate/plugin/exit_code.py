@@ -90,10 +90,17 @@ class Failures:
         return [PerfgateError(f"{verdicts}: {shown}{more}", next_step=remedy)]
 
     def exit_code(
-        self, session: pytest.Session, exitstatus: int, problems: int, *, strict: bool
+        self,
+        session: pytest.Session,
+        exitstatus: int,
+        problems: int,
+        *,
+        strict: bool,
+        broken: int = 0,
     ) -> int:
         """The exit code that takes the place of `exitstatus`; `problems` counts absences, verdicts
-        without effect and outputs that could not be written.
+        without effect and outputs that could not be written, `broken` the verdicts that are FAIL,
+        those of tests that did not run any more (`-x`) too.
         """
         ends = {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}
         if exitstatus in {*ends, pytest.ExitCode.TESTS_FAILED} and self._hides_a_broken(
@@ -103,7 +110,8 @@ class Failures:
         if exitstatus in ends and problems:
             return NOT_PROVEN
         if exitstatus == pytest.ExitCode.TESTS_FAILED and session.testsfailed == self._unproven > 0:
-            return NOT_PROVEN
+            heard = sum(one.status == Status.FAIL.value for one in self._outcomes.values())
+            return NOT_PROVEN if heard >= broken else pytest.ExitCode.TESTS_FAILED
         return exitstatus
 
     def _hides_a_broken(self, *, strict: bool) -> bool:

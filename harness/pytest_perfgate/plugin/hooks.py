@@ -304,8 +304,13 @@ class PerfHooks:
             ending.benchmarks(self._config, self._ending)
             problems += self._ending.problems
         junit_properties.head(self._config, self._answer(record))
+        verdicts = [one for suite in record.suites for one in suite.verdicts] if record else []
         session.exitstatus = self._failures.exit_code(
-            session, exitstatus, len(problems), strict=self._session.settings.strict
+            session,
+            exitstatus,
+            len(problems),
+            strict=self._session.settings.strict,
+            broken=sum(one.status is Status.FAIL for one in verdicts),
         )
 
     def _answer(self, record: SessionRecord | None) -> str:

@@ -250,6 +250,8 @@ class Accuracy(Frozen):
         inputs: name of a statistic of the decoded images to its distribution
             (`pytest_perfgate.stats.image_statistics`): what live inputs are compared with. Of the
             validation images alone.
+        points: metric name to the operating point that it was measured at, as text; values of two
+            points are not compared. A metric without one is not known to have any.
     """
 
     values: dict[str, float]
@@ -269,6 +271,7 @@ class Accuracy(Frozen):
     sets: dict[str, Accuracy] = Field(default_factory=dict)
     slices: dict[str, Slicing] = Field(default_factory=dict)
     inputs: dict[str, Sketch] = Field(default_factory=dict)
+    points: dict[str, str] = Field(default_factory=dict)
 
     def on(self, name: str) -> Accuracy | None:
         """The evaluation of a set, itself for ""; None where there is none."""
@@ -314,11 +317,13 @@ class Accuracy(Frozen):
             accuracy.check()
 
     def with_ratios(
-        self, sums: Mapping[str, tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]]
+        self,
+        sums: Mapping[str, tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]],
+        point: str = "",
     ) -> Accuracy:
         """The same with further scores: numerator and denominator per image (images,) of each; 0
         where nothing is below. Scores that had the same reason to be missing, and still are, have
-        no prediction to be taken from.
+        no prediction to be taken from. `point` is the operating point of these scores, as text.
         """
         values, ratios = dict(self.values), dict(self.ratios)
         for name, (numerator, denominator) in sums.items():
@@ -333,6 +338,12 @@ class Accuracy(Frozen):
             for name, why in self.unmeasured.items()
             if name not in sums
         }
+        points = self.points | (dict.fromkeys(sums, point) if point else {})
         return self.model_copy(
-            update={"values": values, "ratios": ratios, "unmeasured": unmeasured}
+            update={
+                "values": values,
+                "ratios": ratios,
+                "unmeasured": unmeasured,
+                "points": points,
+            }
         )

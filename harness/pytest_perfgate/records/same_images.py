@@ -42,7 +42,16 @@ def other_images(metric: Metric, ours: Accuracy, theirs: Accuracy, whose: str) -
             counts = [count_of(one.images, one.unit) for one in (there, here)]
             alike = ", with other content" if counts[0] == counts[1] else ""
             return f"the {whose} has other {what} ({counts[0]} there, {counts[1]} here{alike})"
+        if here and there and (problem := _other_point(metric, here, there, whose)):
+            return problem
     return unlike_corruptions(metric.name, ours, theirs)
+
+
+def _other_point(metric: Metric, ours: Accuracy, theirs: Accuracy, whose: str) -> str:
+    here, there = (one.points.get(metric.score_name, "") for one in (ours, theirs))
+    if here == there or not (here and there):  # files of before do not say
+        return ""
+    return f"the {whose} was measured at another operating_point ({there} there, {here} here)"
 
 
 def _compared_sets(metric: Metric, accuracy: Accuracy) -> list[str]:

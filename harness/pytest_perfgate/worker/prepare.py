@@ -37,7 +37,7 @@ from pytest_perfgate.worker.loading import preload
 from pytest_perfgate.worker.protocol import Prepared, PrepareJob, Send
 from pytest_perfgate.worker.reference_check import below_minimum, doubt_by_trial, doubt_of
 from pytest_perfgate.worker.reference_trial import Trial
-from pytest_perfgate.worker.scoring import refuse_missing, refuse_void
+from pytest_perfgate.worker.scoring import point_of, refuse_missing, refuse_void
 from pytest_perfgate.worker.set_evaluation import evaluated_sets, slicings, with_scopes
 from pytest_perfgate.worker.sparse_progress import SparseProgress
 from pytest_perfgate.worker.stored_counts import Place, stored_counts
@@ -332,7 +332,7 @@ def _evaluate(
         _repeat(data, session, recorder, chosen)
         facts = session.facts | {name: fact for name, fact in compared.items() if fact is not None}
         accuracy = data.task.evaluate(validation, predictions).with_ratios(
-            data.task.score_at(validation, predictions, data.output)
+            data.task.score_at(validation, predictions, data.output), point_of(data.output)
         )
         tried = False
         if recipe.is_reference:

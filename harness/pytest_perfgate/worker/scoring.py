@@ -48,3 +48,10 @@ def refuse_missing(data: SuiteData, accuracy: Accuracy) -> None:
     missing = sorted(needed - accuracy.values.keys() - accuracy.unmeasured.keys())
     if missing:
         raise PerfgateError(f"the evaluator gave no value for {', '.join(missing)}")
+
+
+def point_of(output: Any) -> str:
+    """The operating point that options of output declare, for people; "" for none."""
+    point = getattr(output, "operating_point", None)
+    values = point.model_dump() if point is not None else {}
+    return ", ".join(f"{name} = {value:g}" for name, value in values.items())

@@ -25,7 +25,7 @@ from pytest_perfgate.suite.fence import fence_of
 from pytest_perfgate.suite.preloads import preloads
 from pytest_perfgate.tasks import attributes
 from pytest_perfgate.worker.loading import preload
-from pytest_perfgate.worker.scoring import refuse_missing, refuse_void
+from pytest_perfgate.worker.scoring import point_of, refuse_missing, refuse_void
 from pytest_perfgate.workloads.frame_order import FrameRun, starts_of
 
 _ACCURACY = "accuracy.json"
@@ -108,7 +108,7 @@ def _evaluate(
         predictions += turn.predictions
         progress(index + 1, total, f"accuracy on {name}")
     accuracy = data.task.evaluate(images, predictions).with_ratios(
-        data.task.score_at(images, predictions, data.output)
+        data.task.score_at(images, predictions, data.output), point_of(data.output)
     )
     refuse_missing(data, accuracy)
     seconds = round(time.perf_counter() - start, 3)
