@@ -235,6 +235,44 @@ def test_openvino_is_caught_where_it_pads_with_a_code(tmp_path: Path) -> None:
     assert apart < 0.01
 
 
+def lone(tmp_path: Path, kind: str, inputs: tuple[str, ...] = (), **attributes: Any) -> Artifact:
+    """A convolution and one operator behind it, which resizes, pools or convolves."""
+    nodes = [CONV, node(kind, ["a", *inputs], ["y"], name="lone", **attributes)]
+    sizes = np.array([1, 4, SIDE // 4, SIDE // 4])
+    values = {"w": WEIGHTS["w"], "v": kernel(2, 4, 3, 3), "sizes": sizes}
+    weights = {name: value for name, value in values.items() if name in {"w", *inputs}}
+    return shaped(graph_file(tmp_path / "lone.onnx", nodes, weights, opset=18, ir=8))
+
+
+RESIZE = {"inputs": ("", "", "sizes"), "mode": "linear", "antialias": 1}
+MAX_POOL = {"kernel_shape": [1, 1], "strides": [2, 2], "ceil_mode": 1}
+MEAN_POOL = {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1], "ceil_mode": 1}
+MEAN_POOL |= {"count_include_pad": 1}
+UPPER = {"inputs": ("v",), "kernel_shape": [3, 3], "strides": [2, 2], "auto_pad": "SAME_UPPER"}
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "attributes", "next_step"),
+    [
+        ("openvino", "Resize", RESIZE, 'set runtime = "onnxruntime"'),
+        ("openvino", "MaxPool", MAX_POOL, 'set runtime = "onnxruntime"'),
+        ("openvino", "AveragePool", MEAN_POOL, 'set runtime = "onnxruntime"'),
+        ("opencv", "Conv", UPPER, 'set engine = "classic"'),
+    ],
+    ids=["antialias", "ceil_mode", "counted padding", "auto_pad"],
+)
+def test_attributes_that_a_runtime_drops_are_caught(
+    tmp_path: Path, name: str, kind: str, attributes: dict[str, Any], next_step: str
+) -> None:
+    """No antialiasing, a pool over nothing but padding, a divisor that counts what is outside, and
+    padding on the wrong side: the operator is named (findings/).
+    """
+    source = lone(tmp_path, kind, **attributes)
+    with pytest.raises(RuntimeFault, match=f"first operator that differs is {kind} 'lone'") as it:
+        checked(name, source, tmp_path)
+    assert next_step in it.value.next_step
+
+
 @pytest.mark.parametrize("listed", [False, True], ids=["apart", "among inputs"])
 @pytest.mark.parametrize("name", ["openvino", "opencv"])
 def test_rounding_is_no_difference(tmp_path: Path, name: str, listed: bool) -> None:

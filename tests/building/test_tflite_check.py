@@ -25,22 +25,27 @@ from pytest_perfgate.runtimes.litert import LiteRt
 from pytest_perfgate.runtimes.openvino import OpenVino
 from pytest_perfgate.runtimes.wrapping_session import WrappingSession
 
-SIDE = 32
+SHAPE = (32, 32, 3)
 FILE = Path(__file__).parents[1] / "sources" / "channels_last.tflite"
+NEAREST = Path(__file__).with_name("nearest.tflite")
+"""Of TensorFlow's converter: tf.image.resize(x, (3, 4), "nearest") of pictures (5, 7, 3)."""
 pytest.importorskip("openvino", reason="python -m pip install 'pytest-perfgate[openvino]'")
 
 
 class Images:
     """What the check takes of a suite's data: bytes, and network inputs channels last."""
 
+    def __init__(self, shape: tuple[int, int, int] = SHAPE) -> None:
+        self._shape = shape
+
     def example(self, count: int) -> Any:
         """See `SuiteData`."""
-        pixels = np.random.default_rng(0).random((count, SIDE, SIDE, 3), np.float32)
+        pixels = np.random.default_rng(0).random((count, *self._shape), np.float32)
         return Inputs(pixels, layout="NHWC")
 
     def images(self, _split: str, indices: list[int]) -> list[Any]:
         """See `SuiteData`."""
-        return [np.zeros((SIDE, SIDE, 3), np.uint8) for _ in indices]
+        return [np.zeros(self._shape, np.uint8) for _ in indices]
 
     @property
     def pipeline(self) -> Any:
@@ -78,19 +83,21 @@ RECIPE = Recipe(
 
 
 def checked(
-    folder: Path, *, most: float | None = None, recipe: Recipe = RECIPE
+    folder: Path, *, most: float | None = None, recipe: Recipe = RECIPE, data: Any = None
 ) -> float | str | None:
-    """What the check says of a session, whose last output is clipped to `most`."""
+    """What the check says of a session, whose last output is clipped to `most`; with `data` of its
+    own, of the file that resizes.
+    """
+    file = FILE if data is None else NEAREST
     runtime = registry.find(registry.RUNTIMES, recipe.runtime.name)
     context = OpenContext(1, folder)
     options = runtime.Options(**dict(recipe.runtime.options))
-    session = runtime.open(Artifact(TFLITE, path=FILE), options, context)
+    session = runtime.open(Artifact(TFLITE, path=file), options, context)
     if most is not None:
         session = Wrong(session, most)
-    handle = ArtifactHandle(TFLITE, FILE, ModelSpec("m.tflite"))
-    data: Any = Images()
+    handle = ArtifactHandle(TFLITE, file, ModelSpec("m.tflite"))
     try:
-        return check_tflite(recipe, handle, session, context, data)
+        return check_tflite(recipe, handle, session, context, data or Images())
     finally:
         session.close()
 
@@ -130,6 +137,15 @@ def test_other_numbers_of_one_extreme_input_are_an_error(tmp_path: Path) -> None
     )
     assert isinstance(allowed, float)
     assert allowed > 0.1
+
+
+def test_openvino_is_caught_where_it_drops_half_pixel_centres(tmp_path: Path) -> None:
+    """A nearest resize of TensorFlow 2 takes other pixels in OpenVINO, unless by a whole factor."""
+    pytest.importorskip("ai_edge_litert", reason="pip install 'pytest-perfgate[litert]'")
+    with pytest.raises(RuntimeFault, match="openvino computes something else than LiteRT") as it:
+        checked(tmp_path, data=Images((5, 7, 3)))
+    assert "output 0 differs by" in it.value.problem
+    assert it.value.next_step == 'set runtime = "litert"'
 
 
 def test_bfloat16_is_judged_by_its_own_tolerance(tmp_path: Path) -> None:

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pytest_perfgate.artifact import TFLITE, Artifact
+from pytest_perfgate.artifact import ONNX, TFLITE, Artifact
 from pytest_perfgate.errors import RuntimeFault
 from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.runtimes import OpenContext
 from pytest_perfgate.runtimes.litert import LiteRt
-from pytest_perfgate.runtimes.openvino import OpenVino
+from pytest_perfgate.runtimes.openvino import OpenVino, taken_by
 
 from tests.steps.test_quantize_graphs import quantized, relu6
 
@@ -41,6 +41,33 @@ def test_facts_tell_the_precision_that_layers_run_in(
     assert session.facts["layers"] == dict.fromkeys(layers, 2)
     assert session.facts["precision"] == ", ".join(layers)
     assert session.facts["precision_hint"] == "f32"
+
+
+def test_bfloat16_inputs_and_outputs_are_numbers(tmp_path: Path) -> None:
+    """OpenVINO itself takes and gives them as the bits of float16: 3 would be 2.125."""
+    onnx = pytest.importorskip("onnx", reason="python -m pip install 'pytest-perfgate[onnx]'")
+    kind, shape = onnx.TensorProto.BFLOAT16, [1, 3, 2, 2]
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Relu", ["x"], ["y"])],
+        "graph",
+        [onnx.helper.make_tensor_value_info("x", kind, shape)],
+        [onnx.helper.make_tensor_value_info("y", kind, shape)],
+    )
+    opset = [onnx.helper.make_opsetid("", 17)]
+    file = tmp_path / "half.onnx"
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=8), file)
+    session = OpenVino().open(
+        Artifact(ONNX, path=file), OpenVino.Options(), OpenContext(1, tmp_path)
+    )
+    images = np.arange(12, dtype=np.float32).reshape(shape)
+    (output,) = session.run(Inputs(images))
+    rows = session.profile(Inputs(images), 1)
+    session.close()
+    assert output.dtype == np.float32
+    assert np.array_equal(output, images)
+    assert rows
+    model = pytest.importorskip("openvino").Core().read_model(str(file))
+    assert taken_by(model) == {"x": "bfloat16"}
 
 
 TFLITE_FILES = Path(__file__).parents[1] / "sources"

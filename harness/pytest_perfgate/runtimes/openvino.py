@@ -124,7 +124,7 @@ class OpenVinoSession(InferenceSession):
         _refuse_unknown(options.device, options.properties, str(artifact.path))
         self._opened = str(artifact.path), options.device, config
         try:
-            model = openvino.Core().compile_model(*self._opened)
+            model = _compiled(*self._opened)
         except Exception as error:
             raise RuntimeFault(
                 f"OpenVINO does not load the file: {str(error).strip()}", where=str(artifact.path)
@@ -177,10 +177,8 @@ class OpenVinoSession(InferenceSession):
 
     def profile(self, inputs: Inputs, count: int) -> list[Operator]:
         """See `InferenceSession.profile`: the model compiled once more, with its counters on."""
-        import openvino
-
         path, device, config = self._opened
-        counting = openvino.Core().compile_model(path, device, {**config, "PERF_COUNT": "YES"})
+        counting = _compiled(path, device, {**config, "PERF_COUNT": "YES"})
         request, fed = counting.create_infer_request(), self._fed(inputs)
         for _ in range(_WARM):
             request.infer(fed, share_inputs=True)
@@ -211,9 +209,33 @@ class OpenVinoSession(InferenceSession):
 def taken_by(model: Any) -> dict[str, str]:
     """Names of a model's inputs, in its order, each with its numpy dtype."""
     return {
-        min(entry.names) if entry.names else str(place): entry.element_type.to_dtype().name
+        min(entry.names) if entry.names else str(place): "bfloat16"
+        if _is_bfloat16(entry)
+        else entry.element_type.to_dtype().name
         for place, entry in enumerate(model.inputs)
     }
+
+
+def _compiled(path: str, device: str, config: Mapping[str, Any]) -> Any:
+    """The model of a file, whose inputs and outputs of bfloat16 are of float32 outside: OpenVINO
+    would take and give the bits of bfloat16 as if they were float16.
+    """
+    import openvino
+
+    core = openvino.Core()
+    model = core.compile_model(path, device, dict(config))
+    if not any(map(_is_bfloat16, (*model.inputs, *model.outputs))):
+        return model
+    outside = openvino.preprocess.PrePostProcessor(core.read_model(path))
+    for ports, port in ((model.inputs, outside.input), (model.outputs, outside.output)):
+        for place, entry in enumerate(ports):
+            if _is_bfloat16(entry):
+                port(place).tensor().set_element_type(openvino.Type.f32)
+    return core.compile_model(outside.build(), device, dict(config))
+
+
+def _is_bfloat16(port: Any) -> bool:
+    return str(port.element_type.get_type_name()) == "bf16"
 
 
 def _refuse_codes(model: Any, where: str) -> None:
