@@ -53,6 +53,18 @@ def other_types_note(others: Mapping[str, int]) -> list[str]:
     return [f"left out of the files, because they are no images: {kinds}"]
 
 
+def loose_note(place: Path, what: str) -> list[str]:
+    """What to say of pictures directly in a folder whose folders are `what`."""
+    loose = sorted(
+        entry.name
+        for entry in place.iterdir()
+        if entry.suffix.lower() in TYPES and not is_hidden(entry.name) and entry.is_file()
+    )
+    if not loose:
+        return []
+    return [f"left out of the files: {len(loose)} in no folder of a {what} (the first: {loose[0]})"]
+
+
 def declared_folder(source: Mapping[str, Any], folder: Path, root: Path) -> Path:
     """The folder of images that a data set declares.
 
@@ -105,7 +117,27 @@ def listed_files(pictures_folder: Path, names: Sequence[str]) -> list[Path]:
                 next_step=hint(pictures_folder, name) or "take its line out of the list",
             )
         files.append(file)
+    refuse_twice(files, names)
     return files
+
+
+def refuse_twice(files: Sequence[Path], names: Sequence[str]) -> None:
+    """Check that no two names are of one picture: it would count twice, and where each has a part
+    of its objects, as in files that tools have joined, its score would be wrong.
+
+    Raises:
+        DataError: two are; names both.
+    """
+    first: dict[Path, str] = {}
+    for file, name in zip(files, names, strict=True):
+        if file in first:
+            raise DataError(
+                f"{first[file]!r} and {name!r} name one picture",
+                where=str(file),
+                valid="one entry for each picture",
+                next_step="join the two entries, with the objects of both",
+            )
+        first[file] = name
 
 
 def refuse_other_keys(source: Mapping[str, Any], valid: Sequence[str]) -> None:

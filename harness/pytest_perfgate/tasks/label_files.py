@@ -65,16 +65,19 @@ def label_files(source: Mapping[str, Any], folder: Path, root: Path, suffix: str
             f"{missing} of {len(files)} images have no file of labels: they count as images "
             "without objects"
         )
-    if names is None and (alone := _of_no_image(labels, texts, suffix)):
-        notes.append(f"{len(alone)} files of labels are of no image (the first: {alone[0]})")
+    if names is None:
+        notes += of_no_image(labels, texts, suffix)
     return LabelFiles(place, tuple(files), tuple(texts), tuple(notes))
 
 
-def _of_no_image(labels: Path, texts: Sequence[Path], suffix: str) -> list[str]:
-    """Names of label files that belong to no image."""
+def of_no_image(labels: Path, texts: Sequence[Path], suffix: str) -> list[str]:
+    """What to say of label files that are none of `texts`: their images may have been lost."""
     known = set(texts)
-    return [
+    alone = [
         file.relative_to(labels).as_posix()
         for file in sorted(labels.rglob(f"*{suffix}"))
         if file not in known and not is_hidden(file.name) and file.name not in NAMES_FILES
     ]
+    if not alone:
+        return []
+    return [f"{len(alone)} files of labels are of no image (the first: {alone[0]})"]

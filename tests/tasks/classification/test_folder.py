@@ -109,6 +109,14 @@ def test_a_class_without_images_is_said(tmp_path: Path) -> None:
     assert data.notes == ("classes without images: cow",)
 
 
+def test_pictures_in_the_folder_of_no_class_are_counted(tmp_path: Path) -> None:
+    """They are in no score, and the report says so."""
+    fill(tmp_path, PAIR | {"images/c.png": 3, "images/d.png": 4})
+    data = load(tmp_path)
+    assert len(data.labels) == 2
+    assert data.notes == ("left out of the files: 2 in no folder of a class (the first: c.png)",)
+
+
 def test_a_list_takes_some_images_and_keeps_all_classes(tmp_path: Path) -> None:
     """The class is the first folder of the name; a name elsewhere is an error."""
     fill(tmp_path, PAIR | {"images/dog/more/c.png": 3})
@@ -119,6 +127,9 @@ def test_a_list_takes_some_images_and_keeps_all_classes(tmp_path: Path) -> None:
     fill(tmp_path, {"images/d.png": 4})
     (tmp_path / "some.txt").write_text("d.png\n")
     with pytest.raises(DataError, match="in the folder of no class"):
+        task.load({"images": "images", "list": "some.txt"}, tmp_path, tmp_path)
+    (tmp_path / "some.txt").write_text("dog/more/c.png\ndog/./more/c.png\n")
+    with pytest.raises(DataError, match="name one picture"):
         task.load({"images": "images", "list": "some.txt"}, tmp_path, tmp_path)
 
 

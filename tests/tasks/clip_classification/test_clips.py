@@ -63,6 +63,9 @@ def test_a_folder_of_classes_of_clips(tmp_path: Path) -> None:
     assert data.classes == list(CLASSES)
     assert data.labels == [0] * 4 + [1] * 4
     assert not data.notes
+    (tmp_path / "clips" / "darker" / "9.png").write_bytes(b"")
+    (note,) = TASK.load({"clips": "clips"}, tmp_path, tmp_path).notes
+    assert note == "left out of the files: 1 in no folder of a clip (the first: 9.png)"
     bare = TASK.load({"clips": "clips/darker", "labels": False}, tmp_path, tmp_path)
     assert (list(bare.sequences), bare.classes) == ([3] * 4, ())
 

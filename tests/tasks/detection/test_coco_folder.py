@@ -57,6 +57,15 @@ def test_a_file_may_have_a_byte_order_mark(folder: Path, encoding: str) -> None:
     assert load(folder).instances.categories == ("Würfel", "dog")
 
 
+def test_two_entries_of_one_picture_are_refused(folder: Path) -> None:
+    """As a join of two files leaves them: each would have a part of the picture's objects."""
+    coco = instances()
+    coco["images"][1]["file_name"] = "./a.png"
+    save(folder, coco)
+    with pytest.raises(DataError, match=r"'images\[0\]' and 'images\[1\]' name one picture"):
+        load(folder)
+
+
 def test_names_are_utf_8_whatever_the_locale(folder: Path) -> None:
     """In a container without a locale, where Python's own default is ASCII."""
     _rename(folder, "größe.png", on_disk="größe.png")

@@ -45,6 +45,9 @@ def test_label_files_of_dota_are_read(tmp_path: Path) -> None:
     assert again.digest == data.digest
     alone = OrientedBoxes().read({"images": "images"}, tmp_path, tmp_path)
     assert not alone.annotated
+    (tmp_path / "labelTxt" / "lost.txt").write_text("")
+    (note,) = OrientedBoxes().read(declared, tmp_path, tmp_path).notes
+    assert note == "1 files of labels are of no image (the first: lost.txt)"
 
 
 def test_a_folder_gives_what_the_function_gives(tmp_path: Path) -> None:

@@ -65,6 +65,14 @@ def test_masks_are_read_as_ids(tmp_path: Path, mode: str | None) -> None:
     assert load(tmp_path).digest != data.digest
 
 
+def test_masks_of_no_image_are_counted(tmp_path: Path) -> None:
+    """Their images may have been lost, and the score is of the others."""
+    fill(tmp_path)
+    assert load(tmp_path).notes == ()
+    (tmp_path / "images" / "a.jpg").unlink()
+    assert load(tmp_path).notes == ("1 mask is of no image (the first: a.png)",)
+
+
 def test_classes_are_lines_of_a_file(tmp_path: Path) -> None:
     """In the order of their ids."""
     fill(tmp_path)

@@ -16,6 +16,7 @@ from pytest_perfgate.tasks.image_folder import (
     is_hidden,
     listed_files,
     listed_names,
+    loose_note,
     other_types_note,
     pictures,
     refuse_other_keys,
@@ -95,7 +96,9 @@ def _labelled(
     files: list[Path] = []
     labels: list[int] = []
     others: Counter[str] = Counter()
+    loose: list[str] = []
     if names is None:
+        loose = loose_note(place, "class")
         for label, name in enumerate(classes):
             own, passed = pictures(place / name)
             files += own
@@ -109,7 +112,7 @@ def _labelled(
             "there are no images", where=str(place), valid="a folder of images for each class"
         )
     return ClassificationData(
-        ImageFiles(files, _notes(classes, labels, hidden, others)), labels, classes
+        ImageFiles(files, [*loose, *_notes(classes, labels, hidden, others)]), labels, classes
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from pytest_perfgate.errors import DataError
 from pytest_perfgate.tasks.clip_classification.data import ClipData
 from pytest_perfgate.tasks.image_files import ImageFiles, declared_path
-from pytest_perfgate.tasks.image_folder import is_hidden
+from pytest_perfgate.tasks.image_folder import is_hidden, loose_note
 from pytest_perfgate.tasks.sequences import frame_files
 
 _LAYOUT = "CLASS/CLIP/000001.jpg"
@@ -36,8 +36,9 @@ def read_clips(source: Mapping[str, Any], folder: Path, root: Path) -> ClipData:
     if not clips:
         raise DataError("there are no clips", where=str(place), valid=_LAYOUT)
     frames = [frame_files(clip) for _, clip in clips]
+    loose = [note for one in {*classes, place} for note in loose_note(one, "clip")]
     return ClipData(
-        ImageFiles([file for of_clip in frames for file in of_clip]),
+        ImageFiles([file for of_clip in frames for file in of_clip], sorted(loose)),
         [len(of_clip) for of_clip in frames],
         [label for label, _ in clips] if labelled else (),
         [one.name for one in classes] if labelled else (),

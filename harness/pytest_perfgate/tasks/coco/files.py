@@ -20,6 +20,7 @@ from pytest_perfgate.tasks.image_folder import (
     other_types_note,
     pictures,
     refuse_other_keys,
+    refuse_twice,
 )
 from pytest_perfgate.tasks.yolo_labels import KEYS, Kind
 
@@ -142,4 +143,5 @@ def picture_files(entries: list[Any], place: Path) -> list[Path]:
             next_step=hint(place, name)
             or "fetch them, or take their entries and annotations out of the file",
         )
+    refuse_twice(files, [f"images[{row}]" for row in range(len(files))])
     return files

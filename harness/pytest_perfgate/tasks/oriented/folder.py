@@ -19,6 +19,7 @@ from pytest_perfgate.tasks.image_folder import (
     pictures,
     refuse_other_keys,
 )
+from pytest_perfgate.tasks.label_files import of_no_image
 from pytest_perfgate.tasks.oriented.data import OrientedData, wrong_corners
 from pytest_perfgate.tasks.yolo_labels import Labelled, read_labels
 
@@ -53,6 +54,9 @@ def read_folder(source: Mapping[str, Any], folder: Path, root: Path) -> Oriented
         raise DataError("there is no such folder", where=str(labels))
     classes = declared_classes(source, folder, root)
     read = [_labels(labels, place, file, classes) for file in files]
+    if names is None:
+        alone = of_no_image(labels, [_text_of(labels, place, file) for file in files], ".txt")
+        images = ImageFiles(files, [*other_types_note(others), *alone])
     corners, categories, difficult = zip(*read, strict=True)
     return OrientedData(images, corners, categories, difficult, classes)
 
@@ -81,7 +85,7 @@ Labels = tuple[list[list[list[float]]], list[int], list[bool]]
 
 def _labels(folder: Path, pictures_folder: Path, image: Path, classes: Sequence[str]) -> Labels:
     """Corners, categories and "is difficult" of an image's objects."""
-    file = (folder / image.relative_to(pictures_folder)).with_suffix(".txt")
+    file = _text_of(folder, pictures_folder, image)
     if not file.is_file():
         raise DataError(
             f"there are no labels of {image.name}",
@@ -106,6 +110,10 @@ def _labels(folder: Path, pictures_folder: Path, image: Path, classes: Sequence[
         categories.append(classes.index(name))
         difficult.append(hard)
     return corners, categories, difficult
+
+
+def _text_of(folder: Path, pictures_folder: Path, image: Path) -> Path:
+    return (folder / image.relative_to(pictures_folder)).with_suffix(".txt")
 
 
 def _object(line: str) -> tuple[list[list[float]], str, bool]:

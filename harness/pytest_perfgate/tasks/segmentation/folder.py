@@ -81,10 +81,13 @@ def read_folder(source: Mapping[str, Any], folder: Path, root: Path) -> Segmenta
     relative = names or [file.relative_to(place).as_posix() for file in files]
     ending = _text(source, "mask_suffix", ".png")
     wanted = [_mask_name(name, suffix, ending) for name in relative]
+    found = _mask_files(masks, wanted)
+    if names is None:
+        images = ImageFiles(files, [*notes, *_of_no_image(masks, found, ending)])
     code = _code(source, folder, root)
     return SegmentationData(
         images,
-        MaskFiles(_mask_files(masks, wanted), code),
+        MaskFiles(found, code),
         code.classes,
         ignore_index=IGNORED,
         boundary_tolerance=_tolerance(source),
@@ -127,6 +130,17 @@ def _mask_files(place: Path, names: Sequence[str]) -> list[Path]:
             next_step=step,
         )
     return files
+
+
+def _of_no_image(place: Path, masks: Sequence[Path], ending: str) -> list[str]:
+    """What to say of masks without an image: images may have been lost."""
+    known = set(masks)
+    alone = [file for file in pictures(place)[0] if file.name.endswith(ending)]
+    alone = [file for file in alone if file not in known]
+    if not alone:
+        return []
+    first = alone[0].relative_to(place).as_posix()
+    return [f"{count_of(len(alone), 'mask is', 'masks are')} of no image (the first: {first})"]
 
 
 def _code(source: Mapping[str, Any], folder: Path, root: Path) -> MaskCode:
