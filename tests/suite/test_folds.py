@@ -5,8 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pytest_perfgate import registry
 from pytest_perfgate.records.recipe import FoldSpec
+from pytest_perfgate.suite.metrics import task_of
 from pytest_perfgate.suite.reading import read
+from pytest_perfgate.tasks import Task
+from pytest_perfgate.tasks.classification import Classification, ClassifyingTask
 
 from tests.worker.test_folds import SUITE
 
@@ -84,3 +88,18 @@ def test_folds_that_cannot_be_read(tmp_path: Path, folds: str, steps: str, words
     problem = str(read_recipe(tmp_path, folds, steps))
     assert words in problem
     assert "recipe 'own'" in problem
+
+
+def test_data_that_cannot_be_taken_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task of a project that has no `part` is named before anything is built; every task of this
+    package has one.
+    """
+    pytest.importorskip("torch")
+    for name in registry.names(registry.TASKS):
+        assert type(task_of(name)).part is not Task.part
+    monkeypatch.setattr(ClassifyingTask, "part", Task.part)
+    monkeypatch.setattr(Classification, "part", Task.part)
+    problem = read_recipe(tmp_path, "folds = 5")
+    assert "data of the task 'classification' cannot be taken apart" in str(problem)
+    assert "recipe 'own': folds" in str(problem)
+    assert "leave folds out" in str(problem)

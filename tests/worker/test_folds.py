@@ -105,6 +105,55 @@ def too_few(data):
     return [1, 2]
 """
 
+MASKED_TOY = """\
+import numpy as np
+import torch
+from pytest_perfgate.tasks.segmentation.data import SegmentationData
+
+
+class Dark(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.scores = torch.nn.Conv2d(3, 2, 1)
+        with torch.no_grad():
+            self.scores.weight.copy_(torch.tensor([-4.0, 4.0])[:, None, None, None])
+            self.scores.bias.copy_(torch.tensor([6.0, -6.0]))
+
+    def forward(self, x):
+        return self.scores(x)
+
+
+def build():
+    return Dark().eval()
+
+
+def fit(module, data, *, steps, learning_rate, batch_size, seed, course):
+    optimizer = torch.optim.SGD(module.parameters(), lr=learning_rate)
+    pixels = torch.from_numpy(np.stack([np.array(image) for image in data.images]))
+    pixels = pixels.permute(0, 3, 1, 2).float() / 255
+    rows = range(len(data.images))
+    masks = torch.from_numpy(np.stack([data.mask(row).astype(np.int64) for row in rows]))
+    for step in course.steps(steps, module=module, optimizer=optimizer):
+        loss = torch.nn.functional.cross_entropy(module(pixels), masks)
+        course.minimize(course.loss(pixels, loss), optimizer)
+    return module.eval()
+
+
+def pictures(seed):
+    random = np.random.default_rng(seed)
+    masks = np.kron(random.integers(0, 2, (12, 2, 2)), np.ones((1, 4, 4), int)).astype(np.uint8)
+    pixels = masks[..., None] * 140 + random.integers(0, 110, (12, 8, 8, 3))
+    return SegmentationData(list(pixels.astype(np.uint8)), list(masks), ("dark", "light"))
+
+
+def train():
+    return pictures(1)
+
+
+def validation():
+    return pictures(2)
+"""
+
 SUITE = """\
 [suite]
 task = "classification"
@@ -122,6 +171,8 @@ runtime = "torch"
 steps = [{{ finetune = 3, learning_rate = 0.05, data = "{data}" }}]
 folds = {folds}
 """
+
+MASKED_SUITE = SUITE.replace("classification", "segmentation").replace("toy:", "masked_toy:")
 
 RECIPES = {
     "own": ("train", "5"),
@@ -144,7 +195,6 @@ from pytest_perfgate.worker.protocol import Failed, Prepared, PrepareJob
 import torch
 
 root = Path.cwd()
-suite = read(root / "recipes.toml", root).suite
 for run, job in json.loads(sys.argv[1]).items():
     # A process for each: torch is imported once, and has computed nothing before it forks.
     process = os.fork()
@@ -152,6 +202,7 @@ for run, job in json.loads(sys.argv[1]).items():
         # No variable of the environment: what the project reads of it is an input of its builds.
         sys.die_in_call = job.get("die_in_call", 0)
         results = {}
+        suite = read(root / job.get("file", "recipes.toml"), root).suite
         cache = root / ".perfgate" / job["cache"]
         for name in job["recipes"]:
             sent, notes = [], []
@@ -175,6 +226,7 @@ JOBS: dict[str, dict[str, Any]] = {
     # The recipe's own training is the first call: the third fold is the fourth.
     "killed": {"cache": "cut", "recipes": ["own"], "die_in_call": 4},
     "continued": {"cache": "cut", "recipes": ["own"]},
+    "masked": {"cache": "masked", "recipes": ["own"], "file": "masked.toml"},
 }
 
 
@@ -187,6 +239,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         _RECIPE.format(name=name, data=data, folds=folds) for name, (data, folds) in RECIPES.items()
     )
     (root / "recipes.toml").write_text(SUITE + "".join(recipes))
+    (root / "masked_toy.py").write_text(MASKED_TOY)
+    masked = _RECIPE.format(name="own", data="train", folds="3")
+    (root / "masked.toml").write_text(MASKED_SUITE + masked)
     path = os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])
     subprocess.run(
         [sys.executable, "-c", PREPARES, json.dumps(JOBS)],
@@ -194,7 +249,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         check=True,
         env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
     )
-    return {run: json.loads((root / f"{run}.json").read_text()) for run in ("whole", "continued")}
+    kept = ("whole", "continued", "masked")
+    return {run: json.loads((root / f"{run}.json").read_text()) for run in kept}
 
 
 def test_each_fold_is_tested_on_what_it_was_not_trained_with(runs: dict[str, Any]) -> None:
@@ -209,6 +265,14 @@ def test_each_fold_is_tested_on_what_it_was_not_trained_with(runs: dict[str, Any
     assert "5 models, about" in cost
     first = next(note for note in result["notes"] if note.startswith("fold 1 of 5: "))
     assert result["notes"].index(cost) < result["notes"].index(first)
+
+
+def test_masks_are_in_folds_with_their_images(runs: dict[str, Any]) -> None:
+    """A segmenter is trained and tested like a classifier."""
+    result = runs["masked"]["own"]
+    assert not result["problem"]
+    assert result["folds"]["trained"] == [8] * 3
+    assert min(result["folds"]["scores"]["miou"]) > 0.95
 
 
 def test_groups_are_kept_together(runs: dict[str, Any]) -> None:

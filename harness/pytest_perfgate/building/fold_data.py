@@ -46,8 +46,10 @@ class FoldData(SuiteData):
             part = self.task.part(whole, rows)
             if part is None:
                 raise DataError(
-                    f"data of the task {self.task.name!r} cannot be taken apart into folds",
-                    next_step="leave folds out of the recipe",
+                    f"data of the task {self.task.name!r} cannot be taken apart into these folds",
+                    where=f"suite.data.{self._source}",
+                    valid="whole sequences in each fold, where images are frames",
+                    next_step="leave `by` out of the recipe's folds, or leave folds out",
                 )
             if isinstance(part, Digested):  # known already: no image is decoded again
                 part.__dict__["digests"] = tuple(whole.digests[row] for row in rows)

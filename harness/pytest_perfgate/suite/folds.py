@@ -10,6 +10,7 @@ from pytest_perfgate.metric import OVER_FOLDS
 from pytest_perfgate.records.recipe import FoldSpec, StepSpec
 from pytest_perfgate.steps import Step
 from pytest_perfgate.suite.tables import FoldsTable, Place
+from pytest_perfgate.tasks import Task
 
 
 def read_folds(
@@ -18,12 +19,13 @@ def read_folds(
     written: int | FoldsTable | None,
     chain: Sequence[StepSpec],
     budgets: Iterable[str],
+    task: Task,
 ) -> FoldSpec | None:
     """The folds that stand in a recipe; None for none.
 
     Raises:
-        RecipeError: no step trains, steps train with several splits, or a budget is on a score over
-            folds that the recipe has not.
+        RecipeError: the task's data cannot be taken apart, no step trains, steps train with
+            several splits, or a budget is on a score over folds that the recipe has not.
     """
     over = next((name for name in budgets if name.endswith(OVER_FOLDS)), None)
     if written is None:
@@ -39,6 +41,14 @@ def read_folds(
     if table.by and not IMPORT_PATH.fullmatch(table.by):
         raise place.error(
             f"{table.by!r} is not an import path", f"{key}.by", valid='"package.module:function"'
+        )
+    if type(task).part is Task.part:
+        raise place.error(
+            f"data of the task {task.name!r} cannot be taken apart: its class has no `part`",
+            key,
+            valid="a task of pytest-perfgate, all of which have it, or one with a method `part`",
+            next_step="add `part(self, data, rows)` to the class of the task, which gives the data "
+            "of some images, or leave folds out of the recipe",
         )
     splits = sorted({split for spec in chain for split in _trained_with(spec)})
     if len(splits) != 1:

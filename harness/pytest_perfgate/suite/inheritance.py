@@ -252,7 +252,12 @@ class Inheritance:
         if self._shift is not None:
             check_shift(self._place, where, chain, budgets, self._metrics, self._shift)
         folds = read_folds(
-            self._place, where, table.folds, chain, [budget.metric for budget in budgets]
+            self._place,
+            where,
+            table.folds,
+            chain,
+            [budget.metric for budget in budgets],
+            task_of(self._suite.task),
         )
         return Recipe(
             folds=folds,

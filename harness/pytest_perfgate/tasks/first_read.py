@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from typing_extensions import override
+
 from pytest_perfgate.errors import DataError
 from pytest_perfgate.tasks.kept_pixels import digest
 
@@ -47,6 +49,21 @@ class FirstRead:
                 valid=_VALID,
                 next_step=_AGAIN,
             )
+
+
+class PartRead(FirstRead):
+    """The digests of some parts of a data set, by their `rows`: those that the whole has read."""
+
+    def __init__(self, whole: FirstRead, rows: Sequence[int]) -> None:
+        self._whole, self._rows = whole, tuple(rows)
+
+    @override
+    def __getitem__(self, index: int) -> str:
+        return self._whole[self._rows[index]]
+
+    @override
+    def refuse_other(self, index: int, digest: str, file: str = "") -> None:
+        self._whole.refuse_other(self._rows[index], digest, file)
 
 
 class SteadyImages(Sequence[Any]):

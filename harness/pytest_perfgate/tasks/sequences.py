@@ -56,6 +56,26 @@ class FramesInOrder(Digested):
         number = bisect_right(ends, index)
         return number, index - (ends[number - 1] if number else 0)
 
+    @property
+    def groups(self) -> tuple[int, ...]:
+        """The sequence of each image: folds keep the frames of one together."""
+        numbers = enumerate(self.sequences)
+        return tuple(number for number, length in numbers for _ in range(length))
+
+    def whole_sequences(self, rows: Sequence[int]) -> list[int] | None:
+        """The sequences whose frames, all of them and in their order, are the images of `rows`;
+        None: these are no whole sequences.
+        """
+        ends, numbers, at = list(accumulate(self.sequences)), [], 0
+        while at < len(rows):
+            number, _ = self.sequence_of(rows[at])
+            length = self.sequences[number]
+            if [*rows[at : at + length]] != [*range(ends[number] - length, ends[number])]:
+                return None
+            numbers.append(number)
+            at += length
+        return numbers
+
     def place(self, index: int) -> str:
         """An image in words: "frame 3 of sequence MOT17-02"."""
         number, frame = self.sequence_of(index)

@@ -90,10 +90,6 @@ class ClipClassification(ClassifyingTask):
         return read_clips(declared, folder, root)
 
     @override
-    def part(self, data: ClipData, rows: Sequence[int]) -> None:
-        """None: frames alone are no clips."""
-
-    @override
     def pipeline(self, input_options: Any, output_options: Any) -> ClipPipeline:
         """The stages around inference."""
         return ClipPipeline(input_options, output_options)

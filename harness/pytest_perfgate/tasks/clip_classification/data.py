@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from pytest_perfgate.errors import DataError
 from pytest_perfgate.tasks.classification.data import whole
+from pytest_perfgate.tasks.image_files import SomeImages
 from pytest_perfgate.tasks.sequences import FramesInOrder, check_lengths, few_note
 
 
@@ -48,6 +49,18 @@ class ClipData(FramesInOrder):
                 raise DataError(
                     f"clip {index} is of class {label}", valid=f"0 to {len(self.classes) - 1}"
                 )
+
+    def part(self, rows: Sequence[int]) -> ClipData | None:
+        """The clips whose frames are `rows`; None: these are no whole clips."""
+        numbers = self.whole_sequences(rows)
+        if numbers is None:
+            return None
+        return replace(
+            self,
+            images=SomeImages(self.images, rows),
+            sequences=[self.sequences[number] for number in numbers],
+            labels=[self.labels[number] for number in numbers] if len(self.labels) else (),
+        )
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -27,6 +27,26 @@ class CocoData(Digested):
         """The annotations, checked, as rows and arrays."""
         return read_instances(self.coco, len(self.images))
 
+    def entries_of(self, rows: Sequence[int]) -> dict[str, Any]:
+        """COCO's entries of some images alone, with all categories that count. Ids of images stay:
+        they rank equal scores as those of the whole do.
+        """
+        whole, kept = self.instances, set(rows)
+        objects = zip(
+            whole.rows.tolist(), whole.image.tolist(), whole.category.tolist(), strict=True
+        )
+        return {
+            "images": [self.coco["images"][row] for row in rows],
+            "annotations": [
+                {**self.coco["annotations"][index], "category_id": category + 1}
+                for index, row, category in objects
+                if row in kept
+            ],
+            "categories": [
+                {"id": index + 1, "name": name} for index, name in enumerate(whole.categories)
+            ],
+        }
+
     @property
     @override
     def class_names(self) -> tuple[str, ...]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from typing_extensions import override
 
@@ -40,31 +40,10 @@ class DetectionData(CocoData):
     def __post_init__(self) -> None:
         _ = self.instances  # raises what is wrong with them
 
-    def part(self, rows: Sequence[int]) -> DetectionData:
+    def part(self, rows: Sequence[int]) -> Self:
         """The images of `rows` alone, with all categories."""
-        whole = self.instances
-        place = {row: index for index, row in enumerate(rows)}
-        rank = {row: index for index, row in enumerate(whole.order)}
-        kept = [index for index, row in enumerate(whole.image.tolist()) if row in place]
-        coco = {
-            # Ids rank equal scores as those of the whole do.
-            "images": [{"id": rank[row] + 1, "file_name": whole.files[row]} for row in rows],
-            "annotations": [
-                {
-                    "id": index + 1,
-                    "image_id": rank[int(whole.image[index])] + 1,
-                    "category_id": int(whole.category[index]) + 1,
-                    "bbox": whole.boxes[index].tolist(),
-                    "area": float(whole.areas[index]),
-                    "iscrowd": int(whole.crowd[index]),
-                }
-                for index in kept
-            ],
-            "categories": [
-                {"id": index + 1, "name": name} for index, name in enumerate(whole.categories)
-            ],
-        }
-        return DetectionData(SomeImages(self.images, rows), coco, self.annotated)
+        images = SomeImages(self.images, rows)
+        return replace(self, images=images, coco=self.entries_of(rows))
 
     def overlaps(
         self,

@@ -135,6 +135,11 @@ class Instances(Task):
         for text, pixels in other_inputs(input_options):
             yield text, pixels, output_options
 
+    @override
+    def part(self, data: InstanceData, rows: Sequence[int]) -> InstanceData:
+        """Some images and their annotations."""
+        return data.part(rows)
+
     def pack(self, predictions: Sequence[MaskPrediction]) -> dict[str, Any]:
         """Predictions as arrays, to be kept."""
         from pytest_perfgate.tasks.instances.agreement import pack

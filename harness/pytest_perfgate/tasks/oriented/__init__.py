@@ -115,6 +115,11 @@ class OrientedBoxes(Task):
         for text, pixels in other_inputs(input_options):
             yield text, pixels, output_options
 
+    @override
+    def part(self, data: OrientedData, rows: Sequence[int]) -> OrientedData:
+        """Some images and their objects."""
+        return data.part(rows)
+
     def pack(self, predictions: Sequence[Oriented]) -> dict[str, Any]:
         """Predictions as arrays, to be kept."""
         from pytest_perfgate.tasks.oriented.agreement import pack

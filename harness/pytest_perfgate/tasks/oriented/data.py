@@ -6,12 +6,12 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pytest_perfgate.errors import DataError
-from pytest_perfgate.tasks.image_files import Digested
+from pytest_perfgate.tasks.image_files import Digested, SomeImages
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,6 +66,20 @@ class OrientedData(Digested):
                 raise DataError(f"there are {count} images, and {word} of {len(lists)}")
         for index in range(count):
             _ = self.objects[index]
+
+    def part(self, rows: Sequence[int]) -> OrientedData:
+        """The images of `rows` alone, with all classes."""
+
+        def some(lists: Sequence[Any]) -> Sequence[Any]:
+            return [lists[row] for row in rows] if len(lists) else ()
+
+        return replace(
+            self,
+            images=SomeImages(self.images, rows),
+            corners=some(self.corners),
+            categories=some(self.categories),
+            difficult=some(self.difficult),
+        )
 
     @cached_property
     def objects(self) -> tuple[Oriented, ...]:

@@ -121,6 +121,11 @@ class PanopticSegmentation(Task):
         for text, pixels in other_inputs(input_options):
             yield text, pixels, output_options
 
+    @override
+    def part(self, data: PanopticData, rows: Sequence[int]) -> PanopticData:
+        """Some images and their segments."""
+        return data.part(rows)
+
     def pack(self, predictions: Sequence[Panoptic]) -> dict[str, Any]:
         """Predictions as arrays, maps as runs."""
         from pytest_perfgate.tasks.panoptic.scores import pack

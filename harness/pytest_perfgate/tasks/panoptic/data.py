@@ -6,15 +6,15 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
 from pytest_perfgate.errors import DataError
-from pytest_perfgate.tasks.first_read import FirstRead, contents
-from pytest_perfgate.tasks.image_files import Digested, refuse_other_size
+from pytest_perfgate.tasks.first_read import FirstRead, PartRead, contents
+from pytest_perfgate.tasks.image_files import Digested, SomeImages, refuse_other_size
 
 if TYPE_CHECKING:
     import numpy as np
@@ -138,6 +138,17 @@ class PanopticData(Digested):
             )
         self._map_digests.refuse_other(index, contents(numbers), where)
         return numbers
+
+    def part(self, rows: Sequence[int]) -> PanopticData:
+        """The images of `rows` alone, with all classes."""
+        part = replace(
+            self,
+            images=SomeImages(self.images, rows),
+            maps=SomeImages(self.maps, rows) if self.labelled else (),
+            segments=[self.segments[row] for row in rows] if self.labelled else (),
+        )
+        part.__dict__["_map_digests"] = PartRead(self._map_digests, rows)
+        return part
 
     @override
     def _check(self, index: int, image: npt.NDArray[np.uint8]) -> None:

@@ -149,6 +149,11 @@ class Pose(Task):
         for text, pixels in other_inputs(input_options):
             yield text, pixels, output_options
 
+    @override
+    def part(self, data: PoseData, rows: Sequence[int]) -> PoseData:
+        """Some images and their annotations."""
+        return data.part(rows)
+
     def pack(self, predictions: Sequence[Poses]) -> dict[str, Any]:
         """Predictions as arrays, to be kept."""
         from pytest_perfgate.tasks.pose.agreement import pack

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from pytest_perfgate.errors import DataError
 from pytest_perfgate.tasks.coco.data import CocoData
 from pytest_perfgate.tasks.coco.instances import as_text
 from pytest_perfgate.tasks.coco.keypoints import Keypoints, read_keypoints
+from pytest_perfgate.tasks.image_files import SomeImages
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,6 +52,15 @@ class PoseData(CocoData):
     def keypoints(self) -> Keypoints:
         """The keypoints of the instances, in their order."""
         return read_keypoints(self.coco, self.instances, self.sigmas)
+
+    def part(self, rows: Sequence[int]) -> PoseData:
+        """The images of `rows` alone, with all categories and keypoints."""
+        coco = self.entries_of(rows)
+        if self.annotated:  # names and bones are of the whole: perhaps no object of these has any
+            bones = [[one + 1, other + 1] for one, other in self.keypoints.bones]
+            declared = {"keypoints": list(self.keypoints.names), "skeleton": bones}
+            coco["categories"] = [{**entry, **declared} for entry in coco["categories"]]
+        return replace(self, images=SomeImages(self.images, rows), coco=coco)
 
     @override
     def _check(self, index: int, image: npt.NDArray[np.uint8]) -> None:

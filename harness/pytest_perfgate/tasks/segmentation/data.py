@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import override
 
 from pytest_perfgate.errors import DataError
-from pytest_perfgate.tasks.first_read import FirstRead, contents
+from pytest_perfgate.tasks.first_read import FirstRead, PartRead, contents
 from pytest_perfgate.tasks.image_files import Digested, SomeImages, refuse_other_size
 from pytest_perfgate.tasks.segmentation.masks import MaskFiles
 
@@ -116,7 +116,9 @@ class SegmentationData(Digested):
     def part(self, rows: Sequence[int]) -> SegmentationData:
         """The images of `rows` alone, with all classes."""
         masks = SomeImages(self.masks, rows) if self.labelled else ()
-        return replace(self, images=SomeImages(self.images, rows), masks=masks)
+        part = replace(self, images=SomeImages(self.images, rows), masks=masks)
+        part.__dict__["_mask_digests"] = PartRead(self._mask_digests, rows)
+        return part
 
     @override
     def _check(self, index: int, image: npt.NDArray[np.uint8]) -> None:

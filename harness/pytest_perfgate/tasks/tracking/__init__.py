@@ -133,6 +133,11 @@ class Tracking(Task):
         return evaluate(data, predictions)
 
     @override
+    def part(self, data: TrackingData, rows: Sequence[int]) -> TrackingData | None:
+        """Some sequences; None where `rows` are no whole ones."""
+        return data.part(rows)
+
+    @override
     def pack(self, predictions: Sequence[Tracks]) -> dict[str, Any]:
         """Tracks as arrays, see `tracking.agreement`."""
         from pytest_perfgate.tasks.tracking.agreement import pack

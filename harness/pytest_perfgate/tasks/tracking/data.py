@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pytest_perfgate.errors import DataError
+from pytest_perfgate.tasks.image_files import SomeImages
 from pytest_perfgate.tasks.sequences import FramesInOrder, check_lengths, few_note
 
 if TYPE_CHECKING:
@@ -131,6 +132,19 @@ class TrackingData(FramesInOrder):
     def annotated(self) -> bool:
         """Whether the objects in the frames are known."""
         return len(self.objects) > 0
+
+    def part(self, rows: Sequence[int]) -> TrackingData | None:
+        """The sequences whose frames are `rows`; None: these are no whole sequences."""
+        numbers = self.whole_sequences(rows)
+        if numbers is None:
+            return None
+        return replace(
+            self,
+            images=SomeImages(self.images, rows),
+            sequences=[self.sequences[number] for number in numbers],
+            objects=[self.objects[row] for row in rows] if self.annotated else (),
+            names=[self.names[number] for number in numbers] if self.names else (),
+        )
 
     @property
     def notes(self) -> tuple[str, ...]:
