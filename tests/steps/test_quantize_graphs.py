@@ -13,6 +13,7 @@ from pytest_perfgate.artifact import ONNX, Artifact
 from pytest_perfgate.errors import BuildError
 from pytest_perfgate.steps import quantize_source
 from pytest_perfgate.steps.quantize import Quantize
+from pytest_perfgate.steps.quantize_clips import clips_off_zero
 
 from tests.steps.conftest import SIDE, example, infer
 
@@ -66,9 +67,9 @@ def quantized(source: Artifact, context: Any, **asked: Any) -> Any:
     return applied
 
 
-def relu6(tmp_path: Path) -> Artifact:
-    """Two convolutions with a ReLU6, a Clip, between them."""
-    bounds = {"low": np.array(0, np.float32), "high": np.array(6, np.float32)}
+def relu6(tmp_path: Path, low: float = 0.0, high: float = 6.0) -> Artifact:
+    """Two convolutions with a ReLU6, a Clip, between them; or a Clip to other bounds."""
+    bounds = {"low": np.array(low, np.float32), "high": np.array(high, np.float32)}
     nodes = [
         CONV,
         helper.make_node("Clip", ["a", "low", "high"], ["c"], name="clip"),
@@ -76,6 +77,39 @@ def relu6(tmp_path: Path) -> Artifact:
     ]
     weights = {"w": kernel(4, 3, 3, 3), "v": kernel(2, 4, 1, 1), **bounds}
     return graph_file(tmp_path / "relu6.onnx", nodes, weights)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.1, 0.2), (-0.2, -0.1)])
+def test_a_clip_off_zero_stays(tmp_path: Path, make_context: Any, low: float, high: float) -> None:
+    """Codes always hold zero, so that they would clip to it: 0.6 of the outputs' own size off."""
+    source = relu6(tmp_path, low, high)
+    done = quantized(source, make_context("clip"))
+    assert "Clip" in kinds(done.artifact)
+    expected, ours = (infer(file.path, example(4)) for file in (source, done.artifact))
+    assert np.abs(ours - expected).max() < 0.05 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize(
+    ("inputs", "attributes", "stays"),
+    [
+        (["x", "low", "high"], {}, False),
+        (["x", "some", "high"], {}, True),
+        (["x", "some"], {}, True),
+        (["x", "", "high"], {}, False),
+        (["x", "computed"], {}, True),
+        (["x"], {"min": 0.0, "max": 6.0}, False),
+        (["x"], {"min": 0.5, "max": 6.0}, True),
+    ],
+)
+def test_bounds_of_a_clip(inputs: list[str], attributes: dict[str, float], stays: bool) -> None:
+    """As initializers, constants, attributes of old operator sets, or computed; absent ones."""
+    values = {"low": 0.0, "high": 6.0, "some": 0.5}
+    nodes = [helper.make_node("Clip", inputs, ["y"], name="clip", **attributes)]
+    tensors = [onnx.numpy_helper.from_array(np.float32(v), k) for k, v in values.items()]
+    some = tensors.pop()
+    nodes.insert(0, helper.make_node("Constant", [], ["some"], value=some))
+    graph = helper.make_graph(nodes, "g", [], [], tensors)
+    assert clips_off_zero(graph) == (["clip"] if stays else [])
 
 
 def test_a_relu6_takes_no_pair_of_its_own(tmp_path: Path, make_context: Any) -> None:

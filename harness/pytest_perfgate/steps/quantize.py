@@ -18,6 +18,7 @@ from pytest_perfgate.runtimes.onnxruntime_inputs import dtype_name
 from pytest_perfgate.steps import Applied, BuildContext, Step, expect
 from pytest_perfgate.steps.output_check import graph_inputs
 from pytest_perfgate.steps.quantize_accuracy import SENSITIVITY_IMAGES, held
+from pytest_perfgate.steps.quantize_clips import clips_off_zero
 from pytest_perfgate.steps.quantize_codes import code_facts
 from pytest_perfgate.steps.quantize_ranges import Ranges
 from pytest_perfgate.steps.quantize_source import prepare
@@ -209,7 +210,10 @@ _STATIC_ONLY = {
 def _static(
     plain: Path, path: Path, options: Any, context: BuildContext, floats: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """Quantizes with calibration images; the nodes `floats` stay as they are, too."""
+    """Quantizes with calibration images; the nodes `floats` stay as they are, too, and clips that
+    codes cannot stand in for.
+    """
+    import onnx
     from onnxruntime import quantization
 
     methods = {
@@ -233,7 +237,10 @@ def _static(
         reduce_range=options.reduce_range,
         calibrate_method=methods[options.calibrate_method],
         op_types_to_quantize=list(options.op_types_to_quantize),
-        nodes_to_exclude=[*options.nodes_to_exclude, *floats],
+        nodes_to_exclude=[
+            *(*options.nodes_to_exclude, *floats),
+            *clips_off_zero(onnx.load(plain, load_external_data=False).graph),
+        ],
         extra_options={
             "CalibTensorRangeSymmetric": options.activation_symmetric,
             "ActivationSymmetric": options.activation_symmetric,
