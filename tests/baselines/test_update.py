@@ -7,12 +7,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from pytest_perfgate.baselines import changes
 from pytest_perfgate.baselines.store import Store, read_file
 from pytest_perfgate.baselines.update import conclude
 from pytest_perfgate.machine.conditions import Conditions
 from pytest_perfgate.records.session import SessionRecord
 from pytest_perfgate.records.settings import for_command
-from pytest_perfgate.records.verdict import Status
+from pytest_perfgate.records.verdict import LimitResult, Status
+from pytest_perfgate.suite.metrics import metrics_of_record
 
 from tests.report import sessions
 
@@ -93,11 +95,37 @@ def test_a_recipe_whose_accuracy_or_measurement_is_broken_is_not_stored(
     session = with_conditions(sessions.healthy(), 0.0)
     (suite,) = session.suites
     first = suite.recipes[0].name
-    verdict = sessions.verdict(first, metric, status)
+    verdict = sessions.verdict(first, metric, status).model_copy(update={"limits": ()})
     broken = suite.model_copy(update={"verdicts": (verdict,)})
-    names, _ = stored(session.model_copy(update={"suites": (broken,)}), tmp_path)
+    names, problems = stored(session.model_copy(update={"suites": (broken,)}), tmp_path)
     assert first not in names
     assert names
+    assert f"no baseline of {suite.name}/{first} is written: " in problems
+
+
+def test_a_score_that_is_worse_than_the_stored_one_alone_is_stored_with_a_reason(
+    tmp_path: Path,
+) -> None:
+    """As its verdict's next step says; where another limit is broken too, it is not."""
+    session = with_conditions(sessions.healthy(), 0.0)
+    (suite,) = session.suites
+    first = suite.recipes[0].name
+    limits = [
+        LimitResult(
+            kind=kind, text="0.01", status=Status.FAIL, limit=-0.01, reason="", against=against
+        )
+        for kind, against in (
+            ("regression", "baseline of 2026-11-20"),
+            ("regression", "base main"),
+            ("min", ""),
+        )
+    ]
+    for broken, written in ((limits[:1], True), (limits[1:2], False), (limits[::2], False)):
+        verdict = sessions.verdict(first, "map", Status.FAIL)
+        verdict = verdict.model_copy(update={"limits": tuple(broken)})
+        one = suite.model_copy(update={"verdicts": (verdict,)})
+        reasons = changes.refusals(one, metrics_of_record(suite))
+        assert (first not in reasons) is written
 
 
 def test_a_stored_file_that_cannot_be_read_stays_as_it_is(tmp_path: Path) -> None:
@@ -109,7 +137,8 @@ def test_a_stored_file_that_cannot_be_read_stays_as_it_is(tmp_path: Path) -> Non
     first.write_text("{ cut")
     second.unlink()
     again, problems = stored(session, tmp_path)
-    assert (again, problems) == (names, "")
+    assert again == names
+    assert f"{first}: the baseline cannot be used: it is not JSON" in problems
     assert first.read_text() == "{ cut"
     assert second.stat().st_size > 100
 

@@ -16,8 +16,9 @@ from pytest_perfgate.machine.steadiness import loud
 from pytest_perfgate.metric import AT, PERFORMANCE, Better, Metric, Over, Rule
 from pytest_perfgate.records.accuracy import Accuracy
 from pytest_perfgate.records.alike import unlike_work
+from pytest_perfgate.records.recipe import LimitKind
 from pytest_perfgate.records.session import SuiteRecord
-from pytest_perfgate.records.verdict import Change, Status
+from pytest_perfgate.records.verdict import Change, Status, Verdict
 from pytest_perfgate.units import Unit, show, show_percent
 
 
@@ -108,9 +109,20 @@ def refusals(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> dict[str, str
         accuracy = metric is not None and metric.rule is Rule.IMAGES
         if verdict.status is Status.ERROR:
             reasons.setdefault(verdict.recipe, verdict.reason)
-        elif verdict.status is Status.FAIL and accuracy:
+        elif verdict.status is Status.FAIL and accuracy and not _is_loosening(verdict):
             reasons.setdefault(verdict.recipe, f"its accuracy is broken: {verdict.reason}")
     return reasons
+
+
+def _is_loosening(verdict: Verdict) -> bool:
+    """Whether a broken budget only says that a score is worse than the stored one: a reason stores
+    it, as it does a time.
+    """
+    broken = [limit for limit in verdict.limits if limit.status is Status.FAIL]
+    return bool(broken) and all(
+        limit.kind == LimitKind.REGRESSION.value and limit.against.startswith("baseline ")
+        for limit in broken
+    )
 
 
 def table(changes: Sequence[Change]) -> list[str]:

@@ -86,6 +86,8 @@ def conclude(
                     next_step="pytest-perfgate doctor shows what disturbs this machine",
                 )
             )
+        elif edit.update:
+            problems += _refused(suite, refused)
         count = len(suite.conditions) - len(suite.discarded)
         if edit.update and not disturbed and 0 < count < FEWEST_LAUNCHES:
             problems.append(_too_few(suite, count, edit.seconds))
@@ -103,8 +105,10 @@ def conclude(
                 baseline = store.read(own.machine, suite.title, name)
                 if baseline is not None:
                     check_folder(baseline, edit.root / suite.folder, edit.root)
-            except PerfgateError:
-                del new[name]  # its verdict says so already; the file stays as it is
+            except PerfgateError as error:
+                del new[name]  # the file stays as it is
+                if edit.update:  # only verdicts that need the baseline have said so
+                    problems.append(error)
                 continue
             if baseline is not None:
                 stored[name] = baseline
@@ -125,6 +129,21 @@ def conclude(
                 problems.append(error)
         suites.append(suite.model_copy(update={"changes": proposed}))
     return record.model_copy(update={"suites": tuple(suites)}), tuple(problems)
+
+
+def _refused(suite: SuiteRecord, reasons: Mapping[str, str]) -> list[PerfgateError]:
+    """Says of which recipes nothing is written. One that lacks a package is SKIPPED, which is no
+    failure.
+    """
+    skipped = {one.name for one in suite.recipes if one.failure and one.failure.missing_package}
+    return [
+        BaselineError(
+            f"no baseline of {suite.title}/{name} is written: {reason}",
+            next_step="fix the recipe, or change its budget, and measure again",
+        )
+        for name, reason in reasons.items()
+        if name not in skipped
+    ]
 
 
 def _of_no_commit(changed: str) -> BaselineError:
