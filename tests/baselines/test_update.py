@@ -103,9 +103,7 @@ def test_a_recipe_whose_accuracy_or_measurement_is_broken_is_not_stored(
     assert f"no baseline of {suite.name}/{first} is written: " in problems
 
 
-def test_a_score_that_is_worse_than_the_stored_one_alone_is_stored_with_a_reason(
-    tmp_path: Path,
-) -> None:
+def test_a_score_below_the_stored_one_alone_is_stored_with_a_reason() -> None:
     """As its verdict's next step says; where another limit is broken too, it is not."""
     session = with_conditions(sessions.healthy(), 0.0)
     (suite,) = session.suites
