@@ -41,18 +41,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("suites", nargs="+", help="folders of suites")
     parser.add_argument("--fleet", default="local", help="address (default: local)")
     parser.add_argument("--seconds", default="4", help="as --perf-seconds (default: 4)")
-    parser.add_argument("--quick", action="store_true", help="with an empty cache only, for 1 s")
+    parser.add_argument(
+        "--quick", action="store_true", help="recipes named fp32, an empty cache only, for 1 s"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     options = parser.parse_args(arguments)
     rounds, seconds = (_QUICK, "1") if options.quick else (_ROUNDS, options.seconds)
+    chosen = ["-k", "fp32"] if options.quick else []
     different: list[str] = []
     figures: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="perfgate-fleet-") as folder:
         for round_ in rounds:
             runs = []
             for name, more in (("without", []), ("fleet", [f"--perf-fleet={options.fleet}"])):
-                more += ["--perf-seconds", seconds, *options.suites]
-                runs.append(_run(Path(folder) / name, more))
+                asked = [*more, *chosen, "--perf-seconds", seconds, *options.suites]
+                runs.append(_run(Path(folder) / name, asked))
                 verdicts = [v for suite in runs[-1].record.suites for v in suite.verdicts]
                 print(f"{round_}, {name}: {runs[-1].seconds:.1f} s, {len(verdicts)} verdicts")
             one, other = runs
