@@ -181,7 +181,7 @@ def test_a_baseline_of_a_gpu_has_no_times_of_the_cores(facts: dict[str, Any], ke
     """What is stored of a recipe on the cores has the yardstick beside each launch."""
     record = recipe("candidate", 0.010).model_copy(update={"runtime_facts": facts})
     suite: Any = SimpleNamespace(
-        name="s", folder="suites/s", yardstick=launches(0.003), device_yardsticks={}
+        title="s", folder="suites/s", yardstick=launches(0.003), device_yardsticks={}
     )
     session: Any = SimpleNamespace(
         started=NOW.isoformat(),

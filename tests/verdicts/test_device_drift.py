@@ -53,7 +53,7 @@ def on_gpu(cores: float = 1.0, gpu: float = 1.0, code: float = 1.0) -> RecipeRec
 def baseline(record: RecipeRecord, cores: float = 1.0, gpu: float = 1.0) -> Baseline:
     """What a session on that machine stores."""
     suite: Any = SimpleNamespace(
-        name="s",
+        title="s",
         folder="suites/s",
         yardstick=launches(0.002 * cores),
         device_yardsticks={UUID: yardstick(0.003 * gpu)},
