@@ -160,6 +160,18 @@ def test_a_baseline_of_zero_scores_proves_nothing() -> None:
     assert against(limit, mota, zero_is_no_end).status is Status.PASS
 
 
+def test_a_broken_limit_wins_over_one_that_was_not_compared() -> None:
+    """One limit of a budget is proven to be broken, the other has nothing to be compared with."""
+    limits = (Limit(LimitKind.MIN, 0.9, "0.9"), Limit(LimitKind.DROP, 0.01, "0.01"))
+    reference = scored("reference", None)
+    evidence = Evidence(record=scored("candidate", accuracy("a", map=0.5)), reference=reference)
+    for some in (limits, limits[::-1]):
+        found = judge(Budget("map", some), METRICS["map"], evidence, RISK, NOW)
+        assert {one.status for one in found.limits} == {Status.FAIL, Status.ERROR}
+        assert found.status is Status.FAIL
+        assert "min 0.9 is broken" in found.reason
+
+
 def test_a_yardstick_of_another_length_corrects_nothing() -> None:
     """A time stored beside 16 pieces is not corrected by one piece, and the reason says so."""
     metric = stored(0.01).metrics["latency_p50"].model_copy(update={"pieces": 16})

@@ -41,6 +41,13 @@ class Status(StrEnum):
         return list(Status).index(self)
 
     @property
+    def rank_of_limit(self) -> int:
+        """As `rank`, among the limits of one budget: what is proven to be broken is more than what
+        could not be compared.
+        """
+        return -1 if self is Status.FAIL else self.rank
+
+    @property
     def is_measured(self) -> bool:
         """Whether the budget's metric was measured, whatever came of it."""
         return self not in _UNMEASURED

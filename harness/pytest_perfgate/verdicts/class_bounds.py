@@ -96,7 +96,7 @@ def worst(results: Sequence[LimitResult], better: Better, left: str) -> LimitRes
     """
     sign = 1.0 if better is Better.HIGHER else -1.0
     first, *others = sorted(
-        results, key=lambda result: (result.status.rank, sign * (result.estimate or 0.0))
+        results, key=lambda result: (result.status.rank_of_limit, sign * (result.estimate or 0.0))
     )
     if first.status is Status.PASS:
         count = count_of(len(results), "class", "classes")

@@ -43,7 +43,7 @@ _ON_A_DEVICE = (
 
 
 def judge(budget: Budget, metric: Metric, evidence: Evidence, risk: Risk, now: datetime) -> Verdict:
-    """The verdict on one budget: that of its worst limit."""
+    """The verdict on one budget: that of its worst limit, a broken one before all others."""
     record, baseline = evidence.record, evidence.baseline
     value, low, high = shown(metric, record)
     if metric.over in scope_bounds.EACH:
@@ -79,7 +79,7 @@ def judge(budget: Budget, metric: Metric, evidence: Evidence, risk: Risk, now: d
             next_step=remedy or (_to_measure(metric) if why else _SEE_WORKER),
         )
     results = tuple(_limit(limit, metric, evidence, risk, now) for limit in budget.limits)
-    worst = min(results, key=lambda result: result.status.rank)
+    worst = min(results, key=lambda result: result.status.rank_of_limit)
     return Verdict(
         **common,
         status=worst.status,

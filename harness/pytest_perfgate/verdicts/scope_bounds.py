@@ -250,12 +250,12 @@ def _worst(
     sign = 1.0 if metric.better is Better.HIGHER else -1.0
 
     def rank(result: LimitResult) -> tuple[int, float]:
-        return result.status.rank, sign * (result.estimate or 0.0)
+        return result.status.rank_of_limit, sign * (result.estimate or 0.0)
 
     first, *others = sorted(results, key=rank)
     what = ("set", "sets") if metric.over is Over.ALL else ("slice", "slices")
     left = f"; too small to judge: {_few(small)}" if small else ""
-    notes = [f"also: {one.reason}" for one in others if one.status is Status.FAIL]
+    notes = [f"also: {one.reason}" for one in others if one.status in _RED]
     if first.status is Status.PASS:
         reason = f"{first.reason}, the worst of {count_of(count, *what)}{left}"
         return first.model_copy(update={"reason": reason})
@@ -265,6 +265,7 @@ def _worst(
 
 
 _NAMED = 4
+_RED = {Status.FAIL, Status.ERROR}
 
 
 def _few(small: dict[str, str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -35,11 +36,20 @@ def refuse_void(
 
 
 def refuse_missing(data: SuiteData, accuracy: Accuracy) -> None:
-    """Check that an evaluation has every score of the task that it can have.
+    """Check that an evaluation has every score of the task that it can have, and that each is a
+    number.
 
     Raises:
-        PerfgateError: names those that it lacks.
+        PerfgateError: names those that it lacks, or one that is none.
     """
+    for name, value in accuracy.values.items():
+        if not math.isfinite(value):
+            raise PerfgateError(
+                f"the evaluator gave {value} for {name}, which is no score",
+                where=f"task {data.task.name!r}",
+                valid="a finite number; a metric that the data give no value for belongs into "
+                "Accuracy.unmeasured, with the reason",
+            )
     needed = {
         name
         for name, metric in data.task.metrics.items()
