@@ -211,6 +211,7 @@ def test_a_wrong_line_is_named(tmp_path: Path, text: str, message: str) -> None:
         ({"classes": "norway.yaml"}, "class 0 has the name False"),
         ({"classes": "broken.yaml"}, "not YAML"),
         ({"classes": "none.txt"}, "cannot be read"),
+        ({"classes": "nested.yaml"}, "class 0 has the name [["),
         ({"kpt_shape": [17, 4]}, "kpt_shape is [17, 4]"),
         ({"colour": 1}, "the data set has the keys"),
     ],
@@ -222,6 +223,10 @@ def test_a_wrong_declaration_is_one_error(
     declared = labelled(tmp_path, {"1": "0 0.5 0.5 0.5 0.5"})
     (tmp_path / "gaps.yaml").write_text("names: {0: cat, 2: dog}")
     (tmp_path / "norway.yaml").write_text("names: [no, se]")
+    # Anchors that name each other: written out, the last has 4**20 letters.
+    levels = [f"l{at}: &l{at} [{', '.join([f'*l{at - 1}'] * 4)}]" for at in range(1, 21)]
+    nested = "\n".join(["l0: &l0 x", *levels, "names: [*l20]"])
+    (tmp_path / "nested.yaml").write_text(nested)
     (tmp_path / "broken.yaml").write_text("names: [cat")
     with pytest.raises(DataError) as raised:
         Detection().read({**declared, **more}, tmp_path, tmp_path)

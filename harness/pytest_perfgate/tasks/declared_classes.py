@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -50,15 +51,16 @@ def class_names(declared: Any) -> tuple[str, ...]:
         numbers = [str(index) for index in range(len(names))]
         if set(names) != set(numbers):
             raise DataError(
-                f"names has the numbers {', '.join(list(names)[:8])}", valid="0, 1, 2, ... in a row"
+                f"names has the numbers {', '.join(name[:20] for name in list(names)[:8])}",
+                valid="0, 1, 2, ... in a row",
             )
         declared = [names[number] for number in numbers]
     if not isinstance(declared, (list, tuple)) or not declared:
-        raise DataError(f"classes is {declared!r}", valid=_VALID)
+        raise DataError(f"classes is {reprlib.repr(declared)}", valid=_VALID)
     for index, name in enumerate(declared):
         if isinstance(name, bool) or not isinstance(name, (str, int)) or not str(name).strip():
             raise DataError(
-                f"class {index} has the name {name!r}",
+                f"class {index} has the name {reprlib.repr(name)}",
                 valid="a text: YAML reads yes, no, on and off as truth values unless quoted",
             )
     name, count = Counter(map(str, declared)).most_common(1)[0]

@@ -6,6 +6,7 @@ CVAT and Label Studio write them.
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,7 +121,7 @@ def keypoints_shape(declared: Any) -> tuple[int, int] | None:
     whole = [one for one in numbers if isinstance(one, int) and not isinstance(one, bool)]
     if len(numbers) != 2 or len(whole) != 2 or whole[0] < 1 or whole[1] not in (2, 3):
         raise DataError(
-            f"kpt_shape is {declared!r}",
+            f"kpt_shape is {reprlib.repr(declared)}",
             valid="the number of keypoints, and 2 (x, y) or 3 (x, y, visibility): [17, 3]",
         )
     return whole[0], whole[1]
