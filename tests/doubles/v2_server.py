@@ -56,6 +56,7 @@ class Mode:
         says: what it answers in place of outputs; b"": outputs.
         leaks: bytes that it keeps of each request.
         keeps: whether it keeps its answers: `delay` is for what it has not seen.
+        replicas: how many requests are served at a time; 0: as many as there are.
     """
 
     fails_every: int = 0
@@ -70,10 +71,14 @@ class Mode:
     says: bytes = b""
     leaks: int = 0
     keeps: bool = False
+    replicas: int = 0
     kept: set[bytes] = field(default_factory=set)
     leaked: list[bytearray] = field(default_factory=list)
     count: int = 0
     lock: Any = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self.slots = threading.Semaphore(self.replicas or 1_000_000)
 
 
 def doubling(name: str = "input") -> Model:
@@ -131,7 +136,8 @@ class Handler(BaseHTTPRequestHandler):
         if mode.leaks:
             mode.leaked.append(bytearray(os.urandom(1) * mode.leaks))
         if not (mode.keeps and body in mode.kept):
-            time.sleep(mode.delay)
+            with mode.slots:
+                time.sleep(mode.delay)
         if mode.keeps:
             mode.kept.add(body)
         if mode.stalls[0] <= time.monotonic() < mode.stalls[1]:

@@ -222,6 +222,7 @@ def test_an_artifact_of_a_fixed_batch_is_given_no_other() -> None:
         ({"latency_limit": "0 s"}, "not above 0"),
         ({"latency_limit": "1 s", "timeout": "1000 ms"}, "is not above latency_limit = '1 s'"),
         ({"latency_limit": "15 s"}, "raise timeout"),
+        ({"replicas": 2}, "replicas needs scenario = .server. and rate"),
     ],
 )
 def test_options_that_would_change_nothing_are_errors(options: Any, words: str) -> None:

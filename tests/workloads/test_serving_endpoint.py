@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from pytest_perfgate.load.open_loop import Watch
 from pytest_perfgate.runtimes import OpenContext
 from pytest_perfgate.runtimes.kserve import KServe, KServeOptions
 from pytest_perfgate.runtimes.kserve_session import KServeSession
-from pytest_perfgate.stats.max_rate import keeps
+from pytest_perfgate.stats.max_rate import RateInterval, keeps
 from pytest_perfgate.workloads import WorkContext, serving_endpoint
 from pytest_perfgate.workloads.serving import Serving
 from pytest_perfgate.workloads.serving_endpoint import AtEndpoint
@@ -126,6 +127,33 @@ def test_each_scenario_measures_and_its_answers_are_checked() -> None:
         assert 2 <= len(check.shown) <= 4
         assert all([*images] == outputs for images, outputs in check.shown.items())
         assert {len(images) for images in check.shown} == {2}
+
+
+@pytest.mark.usefixtures("never_late")
+def test_replicas_get_the_load_of_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests arrive twice as often where there are two. An endpoint that has one in truth is
+    overloaded, and the tail shows it; rates are of all, and of each.
+    """
+    monkeypatch.setattr(serving_endpoint, "find_max_rate", lambda *_: RateInterval(80.0, 90.0))
+    options: dict[str, Any] = {"scenario": "server", "rate": 40.0, "replicas": 2, "requests": 60}
+    search: dict[str, Any] = {"find_max_rate": True, "latency_limit": "1 s"}
+    with measured(Mode(delay=0.02, replicas=2), **options, **search) as (work, two, _):
+        assert work.facts["replicas"] == "2"
+        assert two["max_rate"] == 80.0
+        assert two["max_rate_per_replica"] == 40.0
+    with measured(Mode(delay=0.02, replicas=1), **options) as (_, one, _):
+        assert one["request_latency_p90"] > 2 * two["request_latency_p90"]
+        assert "max_rate_per_replica" not in one
+
+
+def test_one_process_has_no_replicas() -> None:
+    """A rate that it cannot share is no load of each."""
+    with pytest.raises(RuntimeFault, match="runs in this process, once") as caught:
+        Serving().open(
+            ServingOptions(scenario="server", rate=5.0, replicas=2),
+            SimpleNamespace(endpoint=False),  # type: ignore[arg-type] # it is asked nothing else
+        )
+    assert caught.value.where == "workload.replicas"
 
 
 @pytest.mark.usefixtures("never_late")

@@ -194,7 +194,7 @@ def _terms(arguments: argparse.Namespace, recipe: Recipe) -> Terms:
         )
     given = dict(recipe.workload.options) if recipe.workload.name == "serving" else {}
     workload = ServingOptions.model_validate(given)
-    rate = arguments.rate or workload.rate
+    rate = arguments.rate or workload.offered_rate
     if not rate:
         raise RecipeError(
             "the recipe's workload has no rate",

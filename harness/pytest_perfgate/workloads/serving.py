@@ -13,6 +13,7 @@ from typing import Any
 from typing_extensions import override
 
 from pytest_perfgate import registry
+from pytest_perfgate.errors import RuntimeFault
 from pytest_perfgate.machine.scheduling import run_when_due
 from pytest_perfgate.registry import Requirement
 from pytest_perfgate.workloads import Work, WorkContext, Workload
@@ -44,6 +45,13 @@ class Serving(Workload):
             from pytest_perfgate.workloads.serving_endpoint import AtEndpoint
 
             return AtEndpoint(options, context)
+        if options.replicas > 1:
+            raise RuntimeFault(
+                f"replicas = {options.replicas}, and the recipe runs in this process, once",
+                where="workload.replicas",
+                valid="endpoints: the runtimes kserve and http",
+                next_step='workload = { name = "replicas", devices = 2 }: several processes',
+            )
         from pytest_perfgate.workloads.serving_in_process import InProcess
 
         return InProcess(options, context)

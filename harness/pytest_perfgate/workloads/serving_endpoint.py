@@ -92,6 +92,7 @@ class AtEndpoint(Work):
         self._rates: RateInterval | None = None
         self._late_runs = 0
         if options.scenario == SERVER:
+            # Of one replica's rate: a reference with fewer of them is compared request by request.
             self.paired = min(_MOST_PAIRED, requests_of_turn(options.rate or 0.0))
         self.columns = options.columns
         self.unmeasured: dict[str, str] = {}
@@ -99,7 +100,7 @@ class AtEndpoint(Work):
             **session.facts,
             "scenario": options.scenario,
             "load generator": "pytest-perfgate, open loop",
-        }
+        } | ({"replicas": str(options.replicas)} if options.replicas > 1 else {})
 
     @override
     def sample(self, number: int) -> Sequence[float]:
@@ -107,12 +108,12 @@ class AtEndpoint(Work):
         options = self._options
         timed = number < WARM_UP
         requests = options.requests if timed else min(_FEW, options.requests)
-        rate, seed = options.rate or 0.0, options.seed + number
+        rate, seed = options.offered_rate, options.seed + number
         run, late = self._run(requests, rate, seed, _TRIES if timed else 1)
         if timed and not self._has_asked_twice:
             self._ask_twice()
         if timed and options.find_max_rate and self._rates is None:
-            self._rates = self._find_max_rate(options.rate or 0.0)
+            self._rates = self._find_max_rate(rate)
         rates = self._rates or RateInterval(None, None)
         size = _images_of(options)
         waits = np.maximum(run.latency - self._alone, 0.0)
@@ -130,6 +131,7 @@ class AtEndpoint(Work):
             "warm_up_requests": self._warm_up,
             "max_rate": rates.kept,
             "max_rate_upper": rates.broken,
+            "max_rate_per_replica": None if rates.kept is None else rates.kept / options.replicas,
         }
         if timed:
             reasons = unmeasured_of(options, measured)
@@ -152,7 +154,7 @@ class AtEndpoint(Work):
             self.session,
             self._client,
             options,
-            rate=options.rate or 0.0,
+            rate=options.offered_rate,
             requests=self.paired,
             seed=options.seed + number,
         )

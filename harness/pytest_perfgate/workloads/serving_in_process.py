@@ -105,6 +105,7 @@ class InProcess(Work):
             "warm_up_requests": ready.warm_up,
             "max_rate": rates.kept,
             "max_rate_upper": rates.broken,
+            "max_rate_per_replica": rates.kept,
         }
         if number < WARM_UP:
             self.unmeasured |= unmeasured_of(options, measured)

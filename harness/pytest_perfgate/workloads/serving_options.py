@@ -90,6 +90,12 @@ METRICS = by_name(
         "latency was proven to break `latency_limit`. Once per launch.",
         optional=True,
     ),
+    Metric.rate(
+        "max_rate_per_replica",
+        "`max_rate` divided by `replicas`. Its ratio to that of a reference with one replica, "
+        "`speedup`, is the scaling efficiency: 1 when replicas do not slow each other down.",
+        optional=True,
+    ),
 )
 
 _LONG = (
@@ -132,9 +138,9 @@ SOAK = by_name(
 """Metrics of the long run: they are of no turn."""
 
 COLUMNS = tuple(METRICS)
-"""A run's values, in their order; the last two with `find_max_rate` alone."""
+"""A run's values, in their order; the last three, `RATES`, with `find_max_rate` alone."""
 
-RATES = ("max_rate", "max_rate_upper")
+RATES = ("max_rate", "max_rate_upper", "max_rate_per_replica")
 
 _PROVEN = 300  # requests of which one may be slow where 1 % may, proven with 5 %
 
@@ -153,6 +159,12 @@ class ServingOptions(OptionsModel):
         None,
         gt=0,
         description="requests per second, on average; needed by `server`, and only there",
+    )
+    replicas: int = Field(
+        1,
+        ge=1,
+        description="replicas of the service behind an endpoint: requests arrive at `rate` times "
+        "this, so that each has the same load; with `server` only",
     )
     requests: int = Field(100, ge=10, le=1_000_000, description="requests in a run")
     samples_per_query: int = Field(
@@ -207,6 +219,8 @@ class ServingOptions(OptionsModel):
         if (self.scenario == SERVER) != (self.rate is not None):
             needed = "needs" if self.scenario == SERVER else "takes no"
             raise ValueError(f"scenario = {self.scenario!r} {needed} rate")
+        if self.replicas > 1 and self.scenario != SERVER:
+            raise ValueError('replicas needs scenario = "server" and rate, which is that of each')
         if self.duration is not None and self.scenario != SERVER:
             raise ValueError('duration needs scenario = "server" and rate')
         if self.find_max_rate and (self.scenario != SERVER or self.latency_limit is None):
@@ -217,11 +231,12 @@ class ServingOptions(OptionsModel):
                 f"search_time = {self.search_time!r} is above {_LONGEST_SEARCH:.0f} s, after which "
                 "an arm counts as hung"
             )
-        if self.find_max_rate and self.search_requests / (self.rate or 1.0) > seconds:
+        if self.find_max_rate and self.search_requests / self.offered_rate > seconds:
             raise ValueError(
                 f"a run of the search has {self.search_requests} requests, and the search "
                 f"{seconds:.0f} s in all; rate is where it begins: set "
-                f"{math.ceil(self.search_requests / seconds)} or more, or raise search_time"
+                f"{math.ceil(self.search_requests / seconds / self.replicas)} or more, or raise "
+                "search_time"
             )
         # A failure counts as one that took the timeout, which would keep the limit.
         if self.limit_seconds is not None and self.timeout_seconds <= self.limit_seconds:
@@ -230,6 +245,11 @@ class ServingOptions(OptionsModel):
                 "a request that fails would keep the limit; raise timeout"
             )
         return self
+
+    @property
+    def offered_rate(self) -> float:
+        """Requests per second of all replicas together; 0 without a rate."""
+        return (self.rate or 0.0) * self.replicas
 
     @property
     def limit_seconds(self) -> float | None:
@@ -322,6 +342,8 @@ def unmeasured_of(options: ServingOptions, measured: Mapping[str, float | None])
             "no rate was proven to break latency_limit; raise requests, or begin the search at a "
             "higher rate"
         )
+    if "max_rate" in reasons:
+        reasons["max_rate_per_replica"] = reasons["max_rate"]
     if not options.find_max_rate:
         reasons |= dict.fromkeys(
             RATES, "the search was not requested; workload.find_max_rate = true"

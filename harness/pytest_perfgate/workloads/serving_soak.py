@@ -39,8 +39,8 @@ def soak(
     Raises:
         RuntimeFault: the server has ended, in its last words; or the workload has no duration.
     """
-    seconds, rate = options.duration_seconds, options.rate
-    if seconds is None or rate is None:
+    seconds, rate = options.duration_seconds, options.offered_rate
+    if seconds is None or not rate:
         raise RuntimeFault(
             "budgets on a long run of requests need its length",
             where="workload.duration",
