@@ -244,6 +244,24 @@ def lone(tmp_path: Path, kind: str, inputs: tuple[str, ...] = (), **attributes: 
     return shaped(graph_file(tmp_path / "lone.onnx", nodes, weights, opset=18, ir=8))
 
 
+@pytest.mark.parametrize(("name", "kind"), [("openvino", "Relu"), ("opencv", "Sigmoid")])
+def test_a_number_in_place_of_nan_is_caught(tmp_path: Path, name: str, kind: str) -> None:
+    """Roots of negative numbers: OpenVINO's ReLU makes 0 of them, OpenCV's convolution 3.4e38, of
+    which a sigmoid is a score of 1.
+    """
+    nodes = [
+        CONV,
+        node("Sqrt", ["a"], ["r"], name="root"),
+        node("Conv", ["r", "v"], ["m"], name="next"),
+        node(kind, ["m"], ["y"], name="last"),
+    ]
+    source = shaped(graph_file(tmp_path / "nan.onnx", nodes, WEIGHTS))
+    with pytest.raises(RuntimeFault, match="has NaN in ONNX Runtime on image 0") as caught:
+        checked(name, source, tmp_path)
+    assert "a logarithm of zero" in caught.value.next_step
+    assert checked("openvino", shaped(between(tmp_path, "Relu")), tmp_path) is not None
+
+
 RESIZE = {"inputs": ("", "", "sizes"), "mode": "linear", "antialias": 1}
 MAX_POOL = {"kernel_shape": [1, 1], "strides": [2, 2], "ceil_mode": 1}
 MEAN_POOL = {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1], "ceil_mode": 1}

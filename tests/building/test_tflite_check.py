@@ -21,7 +21,7 @@ from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.records.recipe import ModelSpec, Recipe, RuntimeSpec
 from pytest_perfgate.registry import Requirement
 from pytest_perfgate.runtimes import InferenceSession, OpenContext
-from pytest_perfgate.runtimes.litert import LiteRt
+from pytest_perfgate.runtimes.litert import LiteRt, LiteRtSession
 from pytest_perfgate.runtimes.openvino import OpenVino
 from pytest_perfgate.runtimes.wrapping_session import WrappingSession
 
@@ -146,6 +146,17 @@ def test_openvino_is_caught_where_it_drops_half_pixel_centres(tmp_path: Path) ->
         checked(tmp_path, data=Images((5, 7, 3)))
     assert "output 0 differs by" in it.value.problem
     assert it.value.next_step == 'set runtime = "litert"'
+
+
+def test_a_number_in_place_of_nan_is_caught(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is NaN in LiteRT for a real image is no number elsewhere."""
+    pytest.importorskip("ai_edge_litert", reason="pip install 'pytest-perfgate[litert]'")
+    run = LiteRtSession.run
+    monkeypatch.setattr(LiteRtSession, "run", lambda *given: (run(*given)[0] * np.nan,) * 2)
+    with pytest.raises(RuntimeFault, match="has NaN in LiteRT on image 0, and a number"):
+        checked(tmp_path)
 
 
 def test_bfloat16_is_judged_by_its_own_tolerance(tmp_path: Path) -> None:

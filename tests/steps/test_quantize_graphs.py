@@ -81,7 +81,7 @@ def relu6(tmp_path: Path, low: float = 0.0, high: float = 6.0) -> Artifact:
 
 @pytest.mark.parametrize(("low", "high"), [(0.1, 0.2), (-0.2, -0.1)])
 def test_a_clip_off_zero_stays(tmp_path: Path, make_context: Any, low: float, high: float) -> None:
-    """Codes always hold zero, so that they would clip to it: 0.45 and 0.75 of the largest output."""
+    """Codes always hold zero, so that they would clip to it: 0.45 and 0.75 of the largest."""
     source = relu6(tmp_path, low, high)
     done = quantized(source, make_context("clip"))
     assert "Clip" in kinds(done.artifact)

@@ -78,6 +78,8 @@ def check_runtime(
     )
     if tolerance is None:
         tolerance = COARSE if comparison.is_coarse else FINE
+    if widest.hides_nan:
+        raise hidden_nan(recipe, widest, "ONNX Runtime")
     if widest.difference <= tolerance:
         return short(widest.difference)
     place = "no part of the graph differs by itself"
@@ -108,6 +110,19 @@ def check_runtime(
         where=f"recipe {recipe.name!r}: runtime",
         valid=f"a difference of {tolerance:g}; runtime_tolerance of the recipe is another",
         next_step=next_step or 'set runtime = "onnxruntime"',
+    )
+
+
+def hidden_nan(recipe: Recipe, widest: Widest, other: str) -> RuntimeFault:
+    """What is wrong where a real image gives NaN in the `other` runtime, and a number in that of
+    the recipe: a ReLU, a Clip or a convolution made one of it.
+    """
+    return RuntimeFault(
+        f"output {widest.output!r} has NaN in {other} on {widest.probe}, and a number in its place "
+        f"in {recipe.runtime.name}: the network divides by zero or overflows, which that hides",
+        where=f"recipe {recipe.name!r}: runtime",
+        next_step="look in the model for a division, a root or a logarithm of zero; "
+        f"runtime_tolerance = {NOTHING_IN_COMMON:g} leaves the comparison out",
     )
 
 

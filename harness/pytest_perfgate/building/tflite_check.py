@@ -14,7 +14,13 @@ from typing import Any
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import TFLITE, Artifact
 from pytest_perfgate.building.artifact_handle import ArtifactHandle
-from pytest_perfgate.building.runtime_check import COARSE, FINE, agreeing_options, probed_images
+from pytest_perfgate.building.runtime_check import (
+    COARSE,
+    FINE,
+    agreeing_options,
+    hidden_nan,
+    probed_images,
+)
 from pytest_perfgate.building.suite_data import SuiteData
 from pytest_perfgate.errors import PerfgateError, RuntimeFault
 from pytest_perfgate.inputs import Inputs
@@ -25,11 +31,12 @@ from pytest_perfgate.steps.onnx_comparison import Widest
 from pytest_perfgate.steps.output_check import (
     NOTHING_IN_COMMON,
     difference,
+    hides_nan,
     short,
     spread,
     usual_size,
 )
-from pytest_perfgate.steps.probe_inputs import probes
+from pytest_perfgate.steps.probe_inputs import is_real, probes
 
 FACT = "difference_to_litert"
 """The fact of a session that holds the largest difference, or why nothing was compared."""
@@ -88,6 +95,8 @@ def check_tflite(
             ) from error
         if tolerance is None:
             tolerance = COARSE if comparison.is_coarse else FINE
+        if widest.hides_nan:
+            raise hidden_nan(recipe, widest, "LiteRT")
         if widest.difference <= tolerance:
             return short(widest.difference)
 
@@ -148,15 +157,17 @@ class _Comparison:
 
     def _of_output(self, outputs: Mapping[str, Sequence[Any]], ours: int, theirs: int) -> Widest:
         """The largest difference of an output of the session to one of LiteRT's."""
-        real = [arrays[theirs] for name, arrays in self._expected.items() if name[:5] == "image"]
+        real = [arrays[theirs] for name, arrays in self._expected.items() if is_real(name)]
         usual = max(usual_size(values, coarse=self.is_coarse) for values in real)
-        return max(
-            (
-                Widest(self._measure(outputs[name][ours], array[theirs], usual), str(ours), name)
-                for name, array in self._expected.items()
-            ),
-            key=_difference,
-        )
+        widest = Widest()
+        for name, arrays in self._expected.items():
+            own, other = outputs[name][ours], arrays[theirs]
+            if is_real(name) and hides_nan(own, other):
+                return Widest(NOTHING_IN_COMMON, str(ours), name, hides_nan=True)
+            apart = self._measure(own, other, usual)
+            if apart >= widest.difference:
+                widest = Widest(apart, str(ours), name)
+        return widest
 
 
 def _difference(widest: Widest) -> float:

@@ -188,6 +188,16 @@ def spread(ours: Any, theirs: Any, usual: float = 0.0) -> float:
     return min(apart / scale, NOTHING_IN_COMMON) if scale else NOTHING_IN_COMMON
 
 
+def hides_nan(ours: Any, theirs: Any) -> bool:
+    """Whether `ours` has a number where `theirs`, of the same shape, is not one."""
+    import numpy as np
+
+    own, other = np.asarray(ours), np.asarray(theirs)
+    if own.shape != other.shape or other.dtype.kind != "f":
+        return False
+    return bool((np.isnan(other) & ~np.isnan(own)).any())
+
+
 def usual_size(values: Any, *, coarse: bool) -> float:
     """The size of an array that differences are relative to: its largest value, as `difference`
     takes it, or if `coarse` its root mean square, as `spread` does; 0 where nothing is finite.

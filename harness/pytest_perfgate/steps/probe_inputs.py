@@ -10,6 +10,7 @@ LARGE = 10.0
 """How many times the range of the images the largest probes take."""
 
 _IMAGES = 4
+_REAL = "image "
 
 
 def probes(inputs: Inputs) -> dict[str, Inputs]:
@@ -43,8 +44,13 @@ def probes(inputs: Inputs) -> dict[str, Inputs]:
         f"noise, {LARGE:g} times the range": LARGE * noise,
         f"noise, {-LARGE:g} times the range": -LARGE * noise,
     }
-    real = {f"image {index}": inputs.take([index]) for index in range(len(images[:_IMAGES]))}
+    real = {f"{_REAL}{index}": inputs.take([index]) for index in range(len(images[:_IMAGES]))}
     return real | {name: inputs.showing(_typed(values, images)) for name, values in named.items()}
+
+
+def is_real(name: str) -> bool:
+    """Whether the probe of this name is a real image."""
+    return name.startswith(_REAL)
 
 
 def _typed(values: Any, images: Any) -> Any:
