@@ -9,9 +9,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import onnx
 import pytest
 from pytest_perfgate.records.session import SessionRecord
 
+from tests.blackbox.test_base import git
 from tests.blackbox.test_workers import until
 from tests.conftest import Project, hear_ctrl_c, said
 from tests.squares import HEAD, PLAIN
@@ -105,6 +107,40 @@ def test_a_suite_is_measured_on_a_host_of_ssh(
         stranger = project.run("-k", "map")
         assert stranger.ret == 10
         said(stranger, "desk could not be reached: Host key verification failed.")
+
+
+def test_a_recipe_on_a_host_is_measured_beside_the_code_of_another_ref(
+    project: Project, on_desk: Callable[[str], Path], ssh_server: SshServer
+) -> None:
+    """The base's arm has the base's files there, and those of the working tree that git does not
+    hold: without a baseline a model that became larger is a FAIL.
+    """
+    on_desk(HEAD + PLAIN.replace('max = "1 MB"', 'regression = "1%"'))
+    (project.root / ".gitignore").write_text(
+        "site\nreports\n__pycache__\n.cache\nvalidation\nrunpytest-*\n"
+    )
+    git(project.root, "init", "--quiet", "--initial-branch", "main")
+    git(project.root, "add", "--all")
+    git(project.root, "commit", "--quiet", "--message", "first")
+    file = project.root / "suites/tiny/squares.onnx"
+    before = file.stat().st_size
+    model = onnx.load(str(file))
+    model.doc_string = "x" * 1000
+    onnx.save(model, str(file))
+    with ssh_server.running():
+        result = project.run("--perf-base", "main", "-k", "map or size")
+        assert result.ret == 1
+    assert project.verdicts() == {"plain-map": "PASS", "plain-artifact_size": "FAIL"}
+    session = SessionRecord.model_validate(project.sessions()[-1])
+    (suite,) = session.suites
+    assert suite.base is not None
+    assert (suite.base.ref, suite.base.problems) == ("main", {})
+    (old,), (new,) = suite.base.recipes, suite.recipes
+    assert old.artifact is not None
+    assert new.artifact is not None
+    assert new.artifact.size - old.artifact.size > 1000
+    assert old.artifact.size == before
+    said(result, "files that git does not track, taken from the working tree for main")
 
 
 @pytest.mark.parametrize("lost", ["session", "link"])

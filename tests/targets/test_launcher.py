@@ -59,11 +59,30 @@ def test_what_was_compiled_goes_with_its_source(tmp_path: Path) -> None:
     assert not compiled.exists()
 
 
+def test_what_the_base_has_in_common_with_the_project_is_taken_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its tree is whole, and of the base's contents; only what differs crosses the link."""
+    contents = {"one": b"old", "two": b"same", "moved": b"new"}
+    digests = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
+    new = hashlib.sha256(b"new").hexdigest()
+    hello = {"cache": str(tmp_path), "place": "p", "version": "v", "package": {}}
+    hello |= {"project": {"one": new, "two": digests["two"]}, "base": digests}
+    hello["folders"] = {name: ["."] for name in ("package", "project", "base")}
+    frames = iter([b"new", b"same", b"old"])
+    sent: list[dict[str, object]] = []
+    monkeypatch.setattr(launcher, "receive", lambda: next(frames))
+    monkeypatch.setattr(launcher, "send", sent.append)
+    place, _ = launcher.take(hello)
+    assert sent == [{"missing": [["project", "one"], ["project", "two"], ["base", "one"]]}]
+    assert {path.name: path.read_bytes() for path in (place / "base").iterdir()} == contents
+
+
 def test_a_full_disk_is_refused_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the file, and with what to do."""
-    hello = {"needs": [], "cache": str(tmp_path), "place": "p", "version": "v", "folders": {}}
+    hello = {"needs": [], "cache": str(tmp_path), "place": "p", "version": "v"}
     hello |= {"package": {}, "project": {"a.bin": hashlib.sha256(b"x").hexdigest()}}
-    hello["folders"] = {"package": ["."], "project": ["."]}
+    hello |= {"base": {}, "folders": {name: ["."] for name in ("package", "project", "base")}}
     frames = iter([json.dumps(hello).encode(), b"x"])
     sent: list[dict[str, object]] = []
     monkeypatch.setattr(launcher, "receive", lambda: next(frames))

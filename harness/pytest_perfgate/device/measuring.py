@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest_perfgate
 from pytest_perfgate.errors import PerfgateError
+from pytest_perfgate.measure.base_checkout import Commit
+from pytest_perfgate.measure.untracked_inputs import Brought
 from pytest_perfgate.records.settings import Settings
 from pytest_perfgate.session.session import Session
+from pytest_perfgate.session.suite_at import BaseTree
 from pytest_perfgate.targets.messages import Answer, DeviceJob, Measured, Shown, Unmeasured
 
 
@@ -36,6 +39,7 @@ def measured(job: DeviceJob, send: Callable[[Answer], None]) -> Measured | Unmea
             lambda text: send(Shown(text, lasting=True)),
             stores=False,
             as_target=job.target,
+            base=_base(job),
         )
         try:
             return _of(job, session)
@@ -66,6 +70,16 @@ def _of(job: DeviceJob, session: Session) -> Measured | Unmeasured:
     record = session.record()
     assert record is not None  # noqa: S101 - a verdict was reached
     return Measured(record.suites[0].model_dump_json(), tuple(sorted(session.files)))
+
+
+def _base(job: DeviceJob) -> BaseTree | None:
+    """The other version of the code, as it was copied: complete, and without git."""
+    base = job.base
+    if base is None:
+        return None
+    commit = Commit(base.ref, base.commit, job.there.root, "", label=base.name)
+    brought = Brought(base.taken, base.outside, base.problem)
+    return BaseTree(commit, job.there.base, brought=brought)
 
 
 def _settings(job: DeviceJob) -> Settings:

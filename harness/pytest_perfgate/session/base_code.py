@@ -15,7 +15,7 @@ from pytest_perfgate.session.working_tree import WorkingTree
 
 class BaseCode:
     """The base of a session. Refs and packages are checked at once, the checkout is written when
-    it is first needed.
+    it is first needed; a `tree` is one already.
 
     Attributes:
         commit: what is compared with, None: nothing.
@@ -24,15 +24,17 @@ class BaseCode:
         PerfgateError: there is no such ref, or the packages cannot be had.
     """
 
-    def __init__(self, settings: Settings, show: Progress) -> None:
+    def __init__(self, settings: Settings, show: Progress, tree: BaseTree | None = None) -> None:
         self._settings = settings
-        self._tree: BaseTree | None = None
+        self._tree = tree
         spec = settings.base_env
         self._env = base_environment(spec, settings.root, settings.cache, show) if spec else None
         self.commit = self._find()
 
     def _find(self) -> Commit | None:
         settings, env = self._settings, self._env
+        if self._tree is not None:
+            return self._tree.commit
         if settings.base:
             commit = find(settings.root, settings.base, tip=settings.base_tip)
             return replace(commit, label=f"{commit.name} {env.name}") if env else commit

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import tomllib
 from pathlib import Path
 
 from pytest_perfgate.errors import PerfgateError
 from pytest_perfgate.files import short_path
+from pytest_perfgate.measure.base_checkout import Commit, checked_out
 from pytest_perfgate.measure.preparation import Progress
+from pytest_perfgate.measure.untracked_inputs import Brought, bring
 from pytest_perfgate.records.recipe import Suite
 from pytest_perfgate.records.session import SuiteRecord
 from pytest_perfgate.records.settings import Settings
 from pytest_perfgate.session.plan import Wanted, limits_of
+from pytest_perfgate.session.suite_at import BaseTree, code_tree
 from pytest_perfgate.suite.reading import SuiteFile
 from pytest_perfgate.suite.targets_file import Target
-from pytest_perfgate.targets.messages import DeviceJob, Shown, There
+from pytest_perfgate.targets.messages import BaseJob, DeviceJob, Shown, There
 from pytest_perfgate.targets.named_paths import import_folders, named_by
 from pytest_perfgate.targets.ssh import Project, measure
 
@@ -25,12 +29,14 @@ def measured_on(
     suite: Suite,
     wanted: Wanted,
     settings: Settings,
+    base: Commit | None,
     limits: int,
     show: Progress,
     say: Progress,
 ) -> tuple[SuiteRecord, frozenset[str]]:
     """The record of a suite on a host of ssh, and the project's files that it rests on there;
-    `limits` share the session's alpha, over all suites and targets.
+    `limits` share the session's alpha, over all suites and targets; `base` is the version of the
+    code that it is measured beside, None for none.
 
     Raises:
         NoMachine: the host is off, or not there.
@@ -44,6 +50,8 @@ def measured_on(
     named = (*named_by(suite), suite.folder, *settings.import_path, settings.baselines)
     outside = [path for path in named if not path.is_relative_to(root)]
     inside = [path for path in named if path.is_relative_to(root)]
+
+    at_base: BaseJob | None = None
 
     def job(there: There) -> DeviceJob:
         return DeviceJob(
@@ -62,6 +70,7 @@ def measured_on(
             update=settings.update,
             search=settings.search,
             command=settings.command,
+            base=at_base,
         )
 
     def hear(answer: Shown) -> None:
@@ -70,8 +79,14 @@ def measured_on(
         else:
             show(f"{target.name}: {answer.text}")
 
-    project = Project(root, settings.cache, _left_out(settings), tuple(inside))
-    answer, notes = measure(target, project, job, hear)
+    with contextlib.ExitStack() as opened:
+        tree: Path | None = None
+        if base is not None:
+            # A checkout of its own: what git does not hold is laid into it, once for each suite.
+            tree = opened.enter_context(checked_out(base, settings.cache))
+            at_base = _at_base(suite, BaseTree(base, tree))
+        project = Project(root, settings.cache, _left_out(settings), tuple(inside), tree)
+        answer, notes = measure(target, project, job, hear)
     record = SuiteRecord.model_validate_json(answer.record)
     if outside:
         notes += (f"not copied, as they are on that host: {', '.join(map(str, outside))}",)
@@ -97,6 +112,21 @@ def _refuse_changed(read: SuiteFile, settings: Settings) -> None:
         )
 
 
+def _at_base(suite: Suite, tree: BaseTree) -> BaseJob:
+    """Completes another version of the code with what git does not hold, and names it."""
+    folder = tree.root / suite.folder.relative_to(suite.root)
+    brought = bring(suite, folder, code_tree(tree)) if folder.is_dir() else Brought()
+    commit = tree.commit
+    return BaseJob(
+        ref=commit.ref,
+        commit=commit.commit,
+        name=commit.name,
+        taken=brought.names,
+        outside=brought.outside,
+        problem=brought.problem,
+    )
+
+
 def _left_out(settings: Settings) -> tuple[Path, ...]:
     return settings.cache, settings.reports, *([settings.history] if settings.history else [])
 
@@ -119,7 +149,6 @@ def _refuse_others(target: Target, settings: Settings) -> None:
         PerfgateError: it does.
     """
     options = {
-        "--perf-base": settings.base,
         "--perf-base-env": settings.base_env,
         "--perf-cores and --perf-gpus": settings.share,
     }

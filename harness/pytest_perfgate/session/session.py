@@ -40,6 +40,7 @@ from pytest_perfgate.session.measured_suite import Surroundings, unmeasured, wit
 from pytest_perfgate.session.on_target import measured_on
 from pytest_perfgate.session.places import Places
 from pytest_perfgate.session.plan import Plan, Wanted, cases_of
+from pytest_perfgate.session.suite_at import BaseTree
 from pytest_perfgate.session.suite_run import SuiteRun
 from pytest_perfgate.session.working_tree import WorkingTree, notes_on_untracked
 from pytest_perfgate.suite import reading, requirements
@@ -56,6 +57,7 @@ class Session:
         name: of its files, where another process holds it.
         find: gives what stored sessions measured, for `--perf-affected`.
         as_target: the target that this machine is to a session of another one, "" for none.
+        base: that session's other version of the code.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Session:
         name: str = "",
         find: Lookup = lambda _: (),
         as_target: str = "",
+        base: BaseTree | None = None,
     ) -> None:
         self.settings = settings
         self._find = find
@@ -76,7 +79,7 @@ class Session:
         self._say = say
         # Alerts that a night stores beside the baselines are no change of the code.
         self._tree = WorkingTree(settings.root, without=settings.baselines / "alerts")
-        self._base = BaseCode(settings, show)
+        self._base = BaseCode(settings, show, base)
         self._fetched: FetchedSuites | None = None
         self._open = contextlib.ExitStack()
         self._open.enter_context(kept(settings.share))
@@ -257,7 +260,7 @@ class Session:
     def _run_on(self, host: Target, read: SuiteFile, suite: Suite, wanted: Wanted) -> SuiteRecord:
         """The suite, measured and judged on another host."""
         keep_out_of_git(self.settings.cache)
-        given = self.settings, self.limits, self._show, self._say
+        given = self.settings, self._base.commit, self.limits, self._show, self._say
         record, files = measured_on(host, read, suite, wanted, *given)
         self._files |= files
         notes = notes_on_untracked(self.settings.root, set(files))

@@ -12,7 +12,7 @@ from pytest_perfgate.errors import PerfgateError, RecipeError
 from pytest_perfgate.files import short_path
 from pytest_perfgate.measure.base_checkout import Commit
 from pytest_perfgate.measure.prepared_arm import Arm
-from pytest_perfgate.measure.untracked_inputs import bring
+from pytest_perfgate.measure.untracked_inputs import Brought, bring
 from pytest_perfgate.records.code_tree import CodeTree
 from pytest_perfgate.records.recipe import Suite
 from pytest_perfgate.session.fetched_suites import other_content
@@ -27,6 +27,7 @@ class BaseTree:
     Attributes:
         packages: what differs from this session's, in words, where it has its own interpreter.
         is_working: whether it is the working tree, under other packages.
+        brought: what was taken from the working tree already, None: it has to be.
     """
 
     commit: Commit
@@ -34,6 +35,7 @@ class BaseTree:
     python: str = ""
     packages: tuple[str, ...] = ()
     is_working: bool = False
+    brought: Brought | None = None
 
 
 class SuiteAt:
@@ -65,7 +67,7 @@ class SuiteAt:
         if not file.is_file():
             self.problem = f"the suite does not exist at {tree.commit.name}"
             return None
-        brought = bring(suite, file.parent, _code_tree(tree))
+        brought = tree.brought or bring(suite, file.parent, code_tree(tree))
         if brought.problem:
             self.problem = brought.problem
             return None
@@ -79,7 +81,7 @@ class SuiteAt:
                 f"files outside the repository, the same for {tree.commit.name}: "
                 + ", ".join(brought.outside)
             )
-        read = self._with_files(reading.read(file, tree.root, _code_tree(tree)))
+        read = self._with_files(reading.read(file, tree.root, code_tree(tree)))
         if read.suite is None and not self.problem:
             first = read.suite_problems[0].problem
             self.problem = f"its suite file cannot be read at {tree.commit.name}: {first}"
@@ -130,7 +132,7 @@ class SuiteAt:
         return Arm(label, suite, recipe, python=self._tree.python or sys.executable)
 
 
-def _code_tree(tree: BaseTree) -> CodeTree:
+def code_tree(tree: BaseTree) -> CodeTree:
     """The version's files: its root lies as far below their top as the project's does."""
     depth = len(Path(tree.commit.prefix).parts)
     top = tree.root.parents[depth - 1] if depth else tree.root

@@ -119,9 +119,11 @@ def write(path: Path, data: bytes) -> None:
 
 
 def differing(trees: dict[str, Path], hello: dict[str, Any]) -> list[list[str]]:
-    """Tree and name of the files that are not there as the session has them; frames meanwhile."""
+    """Tree and name of the files that are not there as the session has them; frames meanwhile. A
+    tree that this session has no files of is emptied.
+    """
     missing, told = [], time.monotonic()
-    for name, folder in sorted(trees.items()):
+    for name, folder in trees.items():
         clean(folder, hello[name], hello["folders"][name])
         for count, (path, expected) in enumerate(sorted(hello[name].items())):
             if time.monotonic() - told > WORDS_EVERY:
@@ -136,7 +138,8 @@ def take(hello: dict[str, Any]) -> tuple[Path, Path]:
     """Takes the files that are not there yet; the folders of the place and of the package."""
     base = Path.home() / hello["cache"]
     place, package = base / hello["place"], base / "packages" / hello["version"]
-    trees = {"package": package, "project": place / "tree"}
+    # What the project and its base have in common is taken once: the project's files come first.
+    trees = {"package": package, "project": place / "tree", "base": place / "base"}
     for folder in trees.values():
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     # Held until the measurement has ended: another session would change the files meanwhile.
@@ -149,13 +152,19 @@ def take(hello: dict[str, Any]) -> tuple[Path, Path]:
             "wait until it has ended, then run the session again",
         )
     os.set_inheritable(lock, True)
-    missing = differing(trees, hello)
+    differ = differing(trees, hello)
+    same = {expected: path for path, expected in hello["project"].items()}
+    shared = [path for name, path in differ if name == "base" and hello[name][path] in same]
+    missing = [[name, path] for name, path in differ if name != "base" or path not in shared]
     send({"missing": missing})
     for name, path in missing:
         data = receive()
         if hashlib.sha256(data).hexdigest() != hello[name][path]:
             refuse(f"{path} changed while it was copied", "run the session again")
         write(trees[name] / path, data)
+    for path in shared:
+        source = trees["project"] / same[hello["base"][path]]
+        write(trees["base"] / path, source.read_bytes())
     return place, package
 
 
@@ -175,7 +184,8 @@ def main() -> None:
             f"{error.filename or hello['cache']}: {error.strerror}",
             "make room there, or name another folder of that host as its cache",
         )
-    send({"root": str(place / "tree"), "place": str(place), "package": str(package)})
+    folders = {"root": place / "tree", "cache": place / "cache", "base": place / "base"}
+    send({"package": str(package), **{name: str(path) for name, path in folders.items()}})
     os.chdir(place / "tree")
     environment = dict(os.environ, PYTHONPATH=str(package))
     command = [sys.executable, "-P", "-m", "pytest_perfgate.device"]

@@ -12,11 +12,32 @@ from pytest_perfgate.machine.pipes import Vocabulary
 # To the device.
 @dataclass(frozen=True)
 class There:
-    """Folders on the device: of the project's copy, of what is built, of this package's copy."""
+    """Folders on the device: of the project's copy, of what is built, of this package's copy, and
+    of the project at another version of its code.
+    """
 
     root: Path
     cache: Path
     package: Path
+    base: Path
+
+
+@dataclass(frozen=True)
+class BaseJob:
+    """The other version of the code, whose files are in `There.base`.
+
+    Attributes:
+        ref, commit: as `--perf-base` names it, and its full name.
+        name: for people.
+        taken, outside, problem: what git does not hold of what the suite names (`Brought`).
+    """
+
+    ref: str
+    commit: str
+    name: str
+    taken: tuple[str, ...] = ()
+    outside: tuple[str, ...] = ()
+    problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -28,6 +49,7 @@ class DeviceJob:
         file, baselines, import_path: relative to the project's root.
         there: folders on the device.
         wanted: recipe to metrics.
+        base: what the recipes are measured beside, None: nothing.
         alpha: the part of the session's that the limits of this suite have.
     """
 
@@ -46,6 +68,7 @@ class DeviceJob:
     update: bool
     search: bool
     command: str
+    base: BaseJob | None = None
 
 
 @dataclass(frozen=True)

@@ -233,12 +233,25 @@ class Project:
         cache: of this session, for the log.
         without: folders that are not copied.
         named: files and folders that are, though they are hidden.
+        base: the root of the project at another version of its code, None for none.
     """
 
     root: Path
     cache: Path
     without: tuple[Path, ...]
     named: tuple[Path, ...]
+    base: Path | None = None
+
+    def trees(self) -> dict[str, copies.Copies]:
+        """What is copied: this package, the project, and its base; no file where it has none."""
+        base = self.base
+        named = [path.relative_to(self.root) for path in self.named]
+        at_base = [base / path for path in named] if base else []
+        return {
+            "package": copies.of_package(),
+            "project": copies.of_project(self.root, self.without, self.named),
+            "base": copies.of_project(base, (), at_base) if base else copies.Copies({}, ["."]),
+        }
 
 
 def measure(
@@ -256,15 +269,11 @@ def measure(
         PerfgateError: it refuses, its link was lost, or the suite failed there as a whole.
     """
     show(Shown("looking at the project's files"))
-    root = project.root
-    trees = {
-        "package": copies.of_package(),
-        "project": copies.of_project(root, project.without, project.named),
-    }
+    trees = project.trees()
     hello = {
         "cache": target.cache,
         # Two checkouts of one project are two: their files differ.
-        "place": hashlib.sha256(f"{os.uname().nodename}:{root}".encode()).hexdigest()[:16],
+        "place": hashlib.sha256(f"{os.uname().nodename}:{project.root}".encode()).hexdigest()[:16],
         "version": digest_of(trees["package"].digests)[:16],
         "needs": copies.needs(),
         "folders": {name: files.folders for name, files in trees.items()},
@@ -283,8 +292,7 @@ def measure(
             link.frame(trees[tree].read(name))
         there = link.answer()
         link.doing("starting")
-        root, place, package = (Path(there[name]) for name in ("root", "place", "package"))
-        link.write(ORDERS.encode(job(There(root, place / "cache", package))))
+        link.write(ORDERS.encode(job(There(**{name: Path(there[name]) for name in there}))))
         result = link.hear(show)
     if isinstance(result, Unmeasured):
         raise PerfgateError(result.problem, where=result.where, next_step=result.next_step)

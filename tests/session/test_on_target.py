@@ -1,0 +1,40 @@
+"""What a session does not ask of a host of ssh."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from pytest_perfgate.errors import PerfgateError
+from pytest_perfgate.session import on_target
+from pytest_perfgate.suite.reading import SuiteFile
+from pytest_perfgate.suite.targets_file import Target
+
+DESK = Target("desk", "ssh", "desk")
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [({"base_env": "onnxruntime==1.30"}, "--perf-base-env"), ({"share": object()}, "--perf-cores")],
+)
+def test_what_is_not_built_there_is_an_error(asked: dict[str, Any], words: str) -> None:
+    """It names the option and the target, and how to go on without either."""
+    settings: Any = SimpleNamespace(**{"base_env": "", "share": None, **asked})
+    with pytest.raises(PerfgateError, match=words) as raised:
+        on_target._refuse_others(DESK, settings)
+    assert raised.value.next_step == "leave it out, or leave out the target: -k 'not desk'"
+
+
+def test_a_suite_file_that_has_changed_is_not_measured(tmp_path: Path) -> None:
+    """The host would judge by limits that this session has not read; white space is no change."""
+    file = tmp_path / "recipes.toml"
+    settings: Any = SimpleNamespace(root=tmp_path)
+    read = SuiteFile(file, None, data={"limit": 1})
+    file.write_text("limit  = 1\n")
+    on_target._refuse_changed(read, settings)
+    for text in ("limit = 2\n", "limit = ", None):
+        file.unlink() if text is None else file.write_text(text)
+        with pytest.raises(PerfgateError, match=r"recipes.toml: the suite file has changed since"):
+            on_target._refuse_changed(read, settings)
