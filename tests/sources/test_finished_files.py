@@ -282,7 +282,7 @@ def test_a_file_tells_its_inputs(
         ("net/saved_model.pb", 'model = "tf2onnx:net"'),
         ("frozen.pb", "--graphdef frozen.pb --inputs INPUT:0"),
         ("saved", 'model = "tf2onnx:saved"'),
-        ("rtmdet.py", "mmdeploy/tools/deploy.py"),
+        ("rtmdet.py", 'model = { name = "mmdetection:rtmdet.py", weights = "CHECKPOINT.pth" }'),
         ("net.pth", "name a function that builds the model"),
         ("hf:owner/name", "name a file of it: hf://owner/name@REVISION/model.onnx"),
         ("torch.hub:ultralytics/yolov5", "name a function that builds the model"),

@@ -264,7 +264,7 @@ def test_a_name_that_cannot_be_one_is_told(model: str, said: str, tmp_path: Path
     assert said in told
     if "import path" in said:
         assert '"package.module:function", a file (.onnx .xml .tflite ' in told
-        assert '.engine .plan .trt), "tf2onnx:saved_model", "timm:' in told
+        assert '.engine .plan .trt), "mmdetection:rtmdet.py", "tf2onnx:saved_model", "timm:' in told
 
 
 def test_the_weights_of_a_model_are_in_the_key_of_its_build(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ variants of one key differ in them.
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
 import sys
@@ -70,7 +71,8 @@ def source_key(suite: Suite) -> str:
     source, name, options = asked_of(suite.model)
     files = source.files(name, options, fence_of(suite))
     needed = source.requires_with(name, options) if source.gives == TORCH else ()
-    names = [file.relative_to(files[0].parent).as_posix() for file in files]
+    top = Path(os.path.commonpath([file.parent for file in files])) if files else Path()
+    names = [file.relative_to(top).as_posix() for file in files]
     rests_on: dict[str, Any] = {
         "format": _FORMAT,
         "pytest_perfgate": pytest_perfgate.__version__,
@@ -81,7 +83,7 @@ def source_key(suite: Suite) -> str:
         ),
         "suite": suite.name,
         "model": suite.model.name,
-        "file": digest_files(files[0].parent, names)[0] if files else "",
+        "file": digest_files(top, names)[0] if files else "",
     }
     if source.name:  # what the suite names itself is as it is
         rests_on["options"] = options.model_dump(mode="json")

@@ -17,9 +17,8 @@ _FROZEN = (
     "--inputs INPUT:0 --outputs OUTPUT:0 --output {stem}.onnx, and name {stem}.onnx"
 )
 _MMDETECTION = (
-    "where MMDetection and MMDeploy are installed: python mmdeploy/tools/deploy.py "
-    "mmdeploy/configs/mmdet/detection/detection_onnxruntime_dynamic.py {name} CHECKPOINT.pth "
-    "IMAGE.jpg --work-dir {stem}, and name {stem}/end2end.onnx"
+    "python -m venv .mmdeploy && .mmdeploy/bin/python -m pip install mmdeploy mmdet mmcv onnx, and "
+    'name model = {{ name = "mmdetection:{name}", weights = "CHECKPOINT.pth" }}'
 )
 _HUBS = {"hf", "huggingface", "hub"}
 
@@ -44,7 +43,7 @@ def advice_for(model: str) -> str:
         case ".pb":
             return _FROZEN.format(name=model, stem=path.stem)
         case ".py":
-            return _MMDETECTION.format(name=model, stem=path.stem)
+            return _MMDETECTION.format(name=model)
         case ".mlmodel" | ".mlpackage":
             return "name the model that it was made from: Core ML runs on Apple's systems only"
     return ""

@@ -66,10 +66,11 @@ def files_named(model: str) -> tuple[str, ...]:
     """The files that a name says by itself, relative to the suite's folder; those that a file names
     inside are not among them.
     """
+    from pytest_perfgate.sources.mmdetection import MmDetection
     from pytest_perfgate.sources.tf2onnx import Tf2Onnx
 
     source, name = source_of(model)
-    if isinstance(source, Tf2Onnx):
+    if isinstance(source, Tf2Onnx | MmDetection):
         return (name,)
     if not isinstance(source, FinishedFile) or ":" in name.removeprefix(MOUNT):
         return ()

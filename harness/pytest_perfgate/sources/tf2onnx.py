@@ -4,8 +4,6 @@ own: "tf2onnx:folder" is a SavedModel, "tf2onnx:file.keras" a file of Keras.
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -14,26 +12,13 @@ from typing_extensions import override
 
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import ONNX, Artifact, OptionsModel
-from pytest_perfgate.errors import BuildError, RecipeError
+from pytest_perfgate.errors import RecipeError
 from pytest_perfgate.registry import Requirement
 from pytest_perfgate.sources import Fence, Source, SourceContext, SourceModel, inside
+from pytest_perfgate.sources.other_environment import converted, interpreter
 
 _KERAS = (".keras", ".h5", ".hdf5")
-_LAST = 600  # characters of what the converter says
-
-
-class Interpreter(Requirement):
-    """A Python interpreter by its path; `module` is how it is named."""
-
-    @property
-    def missing(self) -> bool:
-        """Whether there is none."""
-        return shutil.which(self.module) is None
-
-    @property
-    def reason(self) -> str:
-        """Why the recipe is skipped."""
-        return f"there is no Python interpreter {self.module!r}"
+_PACKAGES = "tensorflow tf2onnx"
 
 
 class Tf2Onnx(Source):
@@ -57,11 +42,7 @@ class Tf2Onnx(Source):
     @override
     def requires_with(self, model: str, options: Any) -> tuple[Requirement, ...]:
         """The interpreter, too."""
-        environment = Path(options.python).parent.parent
-        install = (
-            f"python -m venv {environment} && {options.python} -m pip install tensorflow tf2onnx"
-        )
-        return (*self.requires, Interpreter(options.python, install))
+        return (*self.requires, interpreter(options.python, _PACKAGES))
 
     @override
     def check(self, model: str, options: Any, fence: Fence) -> None:
@@ -91,22 +72,7 @@ class Tf2Onnx(Source):
         """
         target = context.folder / "model.onnx"
         kind = "--keras" if model.endswith(_KERAS) else "--saved-model"
-        done = subprocess.run(
-            [
-                *(options.python, "-m", "tf2onnx.convert", kind, str(context.fence.place(model))),
-                *("--output", str(target), "--opset", str(options.opset)),
-            ],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-        )
-        if done.returncode or not target.is_file():
-            words = (done.stderr or done.stdout).strip()[-_LAST:]
-            absent = "No module named" in words
-            raise BuildError(
-                f"tf2onnx ended with exit code {done.returncode}: {words}",
-                where=options.python,
-                next_step=f"{options.python} -m pip install tensorflow tf2onnx" if absent else "",
-            )
-        return SourceModel(Artifact(ONNX, path=target), {"opset": options.opset})
+        arguments = ["-m", "tf2onnx.convert", kind, str(context.fence.place(model))]
+        arguments += ["--output", str(target), "--opset", str(options.opset)]
+        file = converted("tf2onnx", options.python, arguments, target, _PACKAGES)
+        return SourceModel(Artifact(ONNX, path=file), {"opset": options.opset})
