@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from pytest_perfgate.suite.reading import read
+from pytest_perfgate.workloads.serving_options import SOAK
 
 ROOT = Path(__file__).parents[2]
 SUITE = ROOT / "suites" / "served"
@@ -25,7 +26,12 @@ def test_the_recipes_differ_in_one_thing_each() -> None:
     environments = [one.runtime.options["environment"] for one in (off, on)]
     assert set(environments[1]) - set(environments[0]) == added
     served = [recipe for recipe in recipes.values() if recipe.runtime.name == "kserve"]
-    assert len(served) == 5
+    assert len(served) == 7
+    two, soak = recipes["two_workers"].workload.options, recipes["soak"].workload.options
+    assert two["replicas"] == 2
+    assert soak["rate"] == off.workload.options["rate"]
+    assert recipes["two_workers"].runtime.options["environment"]["MLSERVER_PARALLEL_WORKERS"] == "2"
+    assert {budget.metric for budget in recipes["soak"].budgets} == {*SOAK}
     assert all(
         recipe.runtime.options["environment"]["MLSERVER_MODEL_URI"] == "{artifact}"
         for recipe in served
