@@ -7,13 +7,15 @@ from typing import Any
 
 import pytest
 from pytest_perfgate.machine.conditions import Conditions, DeviceConditions
+from pytest_perfgate.records.launch import RateRun
 from pytest_perfgate.records.recipe_record import RecipeRecord
-from pytest_perfgate.records.session import SuiteRecord
+from pytest_perfgate.records.session import BaseRecord, SuiteRecord
 from pytest_perfgate.records.verdict import LimitResult, Status
 from pytest_perfgate.report import (
     chart_list,
     charts_accuracy,
     charts_pareto,
+    charts_rates,
     charts_session,
     charts_waterfall,
     drawing,
@@ -82,6 +84,38 @@ def test_what_was_not_measured_is_absent_and_said() -> None:
     assert len(chart_list.absent(bare)) == 3
     session = sessions.healthy().model_copy(update={"suites": (bare,)})
     assert "No chart of: the clock of the cores was not measured" in render(session, METRICS)
+
+
+def test_latency_is_drawn_over_the_offered_rate() -> None:
+    """Of each recipe that searched its highest rate, and of its base; runs that ended early have no
+    latency.
+    """
+    suite = healthy()
+    runs = [
+        RateRun(rate=rate, p50=0.01, p99=p99, slow=2, requests=300)
+        for rate, p99 in ((20.0, 0.03), (40.0, 0.2), (80.0, None))
+    ]
+
+    def searched(record: RecipeRecord) -> RecipeRecord:
+        launch = record.launches[0].model_copy(update={"rates": tuple(runs)})
+        return record.model_copy(update={"launches": (launch,)})
+
+    assert charts_rates.latency_over_rate(suite) is None
+    first, *others = suite.recipes
+    changed_suite = suite.model_copy(
+        update={
+            "recipes": (searched(first), *others),
+            "base": BaseRecord(ref="main", commit="c0ffee", recipes=(searched(first),)),
+        }
+    )
+    drawn = charts_rates.latency_over_rate(changed_suite)
+    assert drawn is not None
+    points = [(row["recipe"], row["rate"], row["ms"]) for row in drawn["data"]["values"]]
+    names = (first.name, f"{first.name}, base")
+    assert points == [(name, *point) for name in names for point in ((20.0, 30.0), (40.0, 200.0))]
+    assert "2 of 300 requests above the limit" in drawn["data"]["values"][0]["words"]
+    titles = [one.title for one in chart_list.pictures(changed_suite, METRICS)]
+    assert "Latency over the offered rate" in titles
 
 
 def test_a_waterfall_goes_from_one_recipe_of_a_line_to_the_next() -> None:

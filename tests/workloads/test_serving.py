@@ -174,14 +174,16 @@ def test_a_failure_is_no_fast_answer() -> None:
 def test_a_search_has_seeds_behind_any_seed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each of its tests has one of its own, also where the first is a date."""
     seeds: list[int] = []
-    tested = loadgen.Tested({}, 0.0, None, 0.0, 0, 300)
+    tested = loadgen.Tested({"p50": 0.01, "p99": 0.02}, 0.0, None, 0.0, 0, 300)
     monkeypatch.setattr(InProcess, "_test", lambda *given: (seeds.append(given[3]), tested))
     work = object.__new__(InProcess)
+    work.rates = []
     work._options = ServingOptions(
         scenario="server", rate=9, latency_limit="1 s", find_max_rate=True, seed=20_261_130
     )
     assert work._find_max_rate(9.0).kept
     assert seeds[:2] == [20_261_131, 20_261_132]
+    assert [run.p99 for run in work.rates] == [0.02] * len(seeds)
 
 
 def test_a_session_that_keeps_its_answers_is_an_error() -> None:

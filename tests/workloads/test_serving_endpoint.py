@@ -227,6 +227,9 @@ def test_a_rate_whose_answers_cannot_be_read_is_not_kept(monkeypatch: pytest.Mon
     )
     with measured(mode, rate=400.0, **options) as (work, _, _):
         assert work._find_max_rate(400.0) is True
+        (run,) = work.rates
+        assert (run.rate, run.slow, run.requests) == (400.0, 0, 300)
+        assert run.p99 >= run.p50 > 0
         mode.short = 4
         assert work._find_max_rate(400.0) is False
 
@@ -240,6 +243,7 @@ def test_a_search_does_not_wait_for_the_rest_of_what_is_proven() -> None:
         mode.delay, mode.count = 0.05, 0
         assert work._find_max_rate(400.0).kept is None
         assert mode.count < 4 * 100
+        assert [run.p99 for run in work.rates] == [None] * 4  # of their begin alone
 
 
 def test_a_search_in_which_the_generator_was_late_says_so(

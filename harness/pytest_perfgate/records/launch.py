@@ -7,6 +7,22 @@ from pydantic import Field, model_validator
 from pytest_perfgate.frozen import Frozen
 
 
+class RateRun(Frozen):
+    """A run of the search for the highest rate.
+
+    Attributes:
+        rate: requests per second that were offered.
+        p50, p99: latency in seconds; None: the run ended early, or had too few requests.
+        slow, requests: requests above the limit, and all of them.
+    """
+
+    rate: float
+    p50: float | None
+    p99: float | None
+    slow: int
+    requests: int
+
+
 class Launch(Frozen):
     """What one launch measured of one arm.
 
@@ -28,6 +44,7 @@ class Launch(Frozen):
             one entry, or equally many.
         pairs: seconds of each request in turns that are compared; turn k of two arms has the same
             requests at the same times. Empty where a turn was not measured.
+        rates: the runs of its search for the highest rate, in their order.
         started: seconds since the suite's first launch.
     """
 
@@ -50,6 +67,7 @@ class Launch(Frozen):
     sm_clock: float | None = None
     values: dict[str, tuple[float, ...]] = Field(default_factory=dict)
     pairs: tuple[tuple[float, ...], ...] = ()
+    rates: tuple[RateRun, ...] = ()
 
     @model_validator(mode="after")
     def _of_the_same_inferences(self) -> Launch:

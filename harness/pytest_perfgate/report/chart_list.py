@@ -12,6 +12,7 @@ from pytest_perfgate.report import (
     charts,
     charts_accuracy,
     charts_pareto,
+    charts_rates,
     charts_session,
     charts_waterfall,
     drawing,
@@ -71,6 +72,14 @@ def _of_recipes(
         charts.distributions(suite),
         "Each band is a recipe. Each line in it is a launch with all its samples; the stroke is "
         "its median. Verdicts count launches, not samples.",
+    )
+    yield (
+        "Latency over the offered rate",
+        "Line plot of the 99th percentile of the latency over the rate of requests, a line per "
+        "recipe.",
+        charts_rates.latency_over_rate(suite),
+        "Runs of the search for the highest rate, of all launches. Where a line bends upwards, the "
+        "service is full. Runs that ended early because they broke the limit are left out.",
     )
     yield (
         "What each recipe of a chain changed",

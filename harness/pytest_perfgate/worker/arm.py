@@ -113,6 +113,7 @@ def serve(arm: ArmSpec, images: Sequence[Any], turns: int, answers: int) -> None
         visit.unmeasured(),
         visit.peak_server_memory(),
         visit.repeated(),
+        tuple(visit.rates()),
     )
     visit.conclude()
     if watch is not None and not visit.processes:  # what others of its processes read is not known

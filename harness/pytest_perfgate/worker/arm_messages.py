@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, get_args
 
 from pytest_perfgate.machine.pipes import Vocabulary
+from pytest_perfgate.records.launch import RateRun
 from pytest_perfgate.worker.protocol import Failed
 
 
@@ -41,7 +42,7 @@ class ArmFinished:
         server_memory: peak of the server that its session started, bytes; None: it started none.
         instruments: tracers at work in it.
         unmeasured: metrics without a value, with the reason.
-        repeated: see `Work.repeated`.
+        repeated, rates: see `Work.repeated` and `Work.rates`.
         read: names of what it read, where it measures memory; None: not known.
     """
 
@@ -51,6 +52,7 @@ class ArmFinished:
     unmeasured: dict[str, str] = field(default_factory=dict)
     server_memory: int | None = None
     repeated: tuple[int, str] = (0, "")
+    rates: tuple[RateRun, ...] = ()
     read: tuple[str, ...] | None = None
 
 

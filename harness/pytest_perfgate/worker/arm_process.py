@@ -19,6 +19,7 @@ from typing import Any
 from pytest_perfgate.machine.cuda_context import refuse_opened
 from pytest_perfgate.machine.pipes import PipeClosed, PipeReader, PipeSilent, write_whole
 from pytest_perfgate.machine.processes import Forked, last_words, obituary
+from pytest_perfgate.records.launch import RateRun
 from pytest_perfgate.runtimes import on_device
 from pytest_perfgate.worker.arm import TIMES, TURN, answer, serve
 from pytest_perfgate.worker.arm_messages import ARM_MESSAGES, ArmFinished, ArmMessage, ArmReady
@@ -79,6 +80,7 @@ class HeldArm:
     instruments: tuple[str, ...] = ()
     unmeasured: dict[str, str] = field(default_factory=dict)
     repeated: tuple[int, str] = (0, "")
+    rates: tuple[RateRun, ...] = ()
 
     @property
     def pids(self) -> tuple[int, ...]:

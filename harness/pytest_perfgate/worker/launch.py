@@ -95,6 +95,7 @@ def launch(job: LaunchJob, read_plan: Callable[[], LaunchPlan], send: Send) -> N
                 arm.device_memory_allocator = last.device_memory
                 arm.instruments = last.instruments
                 arm.unmeasured, arm.repeated = last.unmeasured, last.repeated
+                arm.rates = last.rates
                 if last.server_memory is not None:
                     peaks.sizes[arm.label] = last.server_memory
         for arm in live:
@@ -235,6 +236,7 @@ def _measured(
         inference=inference,
         postprocess=postprocess,
         pairs=tuple(tuple(float(f"{one:.6g}") for one in times) for times in arm.pairs),
+        rates=arm.rates,
         # What was not measured in every round was not measured.
         values={name: row for name, row in columns.items() if not any(map(math.isnan, row))},
         batches=tuple(float(f"{seconds:.6g}") for seconds in arm.batches),

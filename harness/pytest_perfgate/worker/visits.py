@@ -14,6 +14,7 @@ from pytest_perfgate.building.opening import open_session
 from pytest_perfgate.building.suite_data import SuiteData
 from pytest_perfgate.errors import RuntimeFault
 from pytest_perfgate.machine import process_memory
+from pytest_perfgate.records.launch import RateRun
 from pytest_perfgate.records.recipe import FLUSH, ROTATE
 from pytest_perfgate.records.yardsticks import LENGTHS, SHORTEST, column
 from pytest_perfgate.registry import derived, resolve
@@ -91,6 +92,10 @@ class Visit:
     def repeated(self) -> tuple[int, str]:
         """Runs that were repeated, and why the last of them was."""
         return 0, ""
+
+    def rates(self) -> Sequence[RateRun]:
+        """Runs of a search for the highest rate."""
+        return ()
 
     def conclude(self) -> None:
         """Looks at all turns together, at the end; raises what is wrong with them."""
@@ -224,6 +229,10 @@ class RecipeVisit(Visit):
     def repeated(self) -> tuple[int, str]:
         """See `Visit.repeated`."""
         return self._work.repeated
+
+    def rates(self) -> Sequence[RateRun]:
+        """See `Visit.rates`."""
+        return self._work.rates
 
     def conclude(self) -> None:
         """See `Visit.conclude`."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_perfgate import registry
 from pytest_perfgate.artifact import NoOptions, OptionsModel
 from pytest_perfgate.metric import Metric
+from pytest_perfgate.records.launch import RateRun
 from pytest_perfgate.records.recipe import StepSpec
 from pytest_perfgate.registry import Requirement
 
@@ -81,6 +82,7 @@ class Work(ABC):
             what to do. Read at the end of a launch. Default: none.
         repeated: runs that were repeated, and why the last of them was. Read at the end of a
             launch. Default: none.
+        rates: runs of a search for the highest rate. Read at the end of a launch. Default: none.
         paired: requests of a turn whose times are compared with those of other arms one by one;
             see `latencies`. Default: 0, it has no such turns.
     """
@@ -91,6 +93,7 @@ class Work(ABC):
     session: InferenceSession | None = None
     unmeasured: Mapping[str, str] = MappingProxyType({})
     repeated: tuple[int, str] = (0, "")
+    rates: Sequence[RateRun] = ()
     paired: int = 0
 
     @abstractmethod

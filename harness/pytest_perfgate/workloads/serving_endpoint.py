@@ -15,6 +15,7 @@ from pytest_perfgate.errors import PerfgateError, RuntimeFault
 from pytest_perfgate.inputs import joined
 from pytest_perfgate.load.load_run import LoadRun, allowed_lag
 from pytest_perfgate.load.open_loop import Watch, run_closed_loop, run_open_loop
+from pytest_perfgate.records.launch import RateRun
 from pytest_perfgate.runtimes.endpoint import EndpointSession
 from pytest_perfgate.stats.arrivals import poisson_arrivals
 from pytest_perfgate.stats.max_rate import RateInterval, breaks_from, find_max_rate
@@ -91,6 +92,7 @@ class AtEndpoint(Work):
         self._client = session.load_client(requests)
         self._rates: RateInterval | None = None
         self._late_runs = 0
+        self.rates: list[RateRun] = []
         if options.scenario == SERVER:
             # Of one replica's rate: a reference with fewer of them is compared request by request.
             self.paired = min(_MOST_PAIRED, requests_of_turn(options.rate or 0.0))
@@ -187,11 +189,14 @@ class AtEndpoint(Work):
             schedule = poisson_arrivals(rate, count, next(seeds))
             result = run_open_loop(schedule, self._client, self._options.timeout_seconds, watch)
             if watch.is_slow and not watch.is_late:
+                self.rates.append(_rate_run(rate, None, watch.slow, count))
                 return watch.slow, count
             if watch.is_late or result.too_late(limit):
                 self._late_runs += 1
                 return None
-            return self._with_unreadable(result).slow(limit), count
+            result = self._with_unreadable(result)
+            self.rates.append(_rate_run(rate, result, result.slow(limit)))
+            return result.slow(limit), count
 
         end = time.monotonic() + self._options.search_seconds
 
@@ -257,6 +262,14 @@ class AtEndpoint(Work):
                 positions = self._positions[number % len(self._positions)]
                 self._check.inspect_shown(positions, outputs)
                 shown += 1
+
+
+def _rate_run(rate: float, run: LoadRun | None, slow: int, requests: int = 0) -> RateRun:
+    """A run of the search; None: it ended early, so that its latencies are of its begin alone."""
+    if run is None:
+        return RateRun(rate=rate, p50=None, p99=None, slow=slow, requests=requests)
+    p50, p99 = (float(f"{run.percentile(share):.6g}") for share in (0.5, 0.99))
+    return RateRun(rate=rate, p50=p50, p99=p99, slow=slow, requests=len(run.scheduled))
 
 
 def _enough_late(requests: int) -> int:

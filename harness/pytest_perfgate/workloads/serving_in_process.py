@@ -16,6 +16,7 @@ from typing_extensions import override
 
 from pytest_perfgate.errors import RuntimeFault
 from pytest_perfgate.inputs import Inputs, joined
+from pytest_perfgate.records.launch import RateRun
 from pytest_perfgate.stats.max_rate import RateInterval, find_max_rate
 from pytest_perfgate.stats.steady import requests_until_steady
 from pytest_perfgate.workloads import Work, WorkContext
@@ -78,6 +79,7 @@ class InProcess(Work):
         self._context = context
         self._memory: int | None = 0
         self._rates: RateInterval | None = None
+        self.rates: list[RateRun] = []
         self.columns = options.columns
         self.unmeasured: dict[str, str] = {}
         ready, _ = self._test(_FEW, options.rate or 0.0, options.seed)
@@ -118,6 +120,15 @@ class InProcess(Work):
 
         def run(rate: float, _: tuple[int, int]) -> tuple[int, int]:
             tested = self._test(count, rate, next(seeds))[1]
+            self.rates.append(
+                RateRun(
+                    rate=rate,
+                    p50=tested.percentiles["p50"],
+                    p99=tested.percentiles["p99"],
+                    slow=tested.slow,
+                    requests=tested.queries,
+                )
+            )
             return tested.slow, tested.queries
 
         end = time.monotonic() + self._options.search_seconds
