@@ -15,6 +15,7 @@ from pytest_perfgate.report.drawing import (
 )
 from pytest_perfgate.units import Unit, count_of, show
 
+_SCALE = {"type": "log", "nice": False}  # the search doubles and halves rates
 _RECIPES = 8  # lines that colours can tell apart
 
 
@@ -49,8 +50,8 @@ def latency_over_rate(suite: SuiteRecord) -> dict[str, Any] | None:
         return None
     names = list(dict.fromkeys(str(value["recipe"]) for value in values))
     encoding = {
-        "x": number_axis("rate", "offered requests per second"),
-        "y": number_axis("ms", "99th percentile of the latency, ms"),
+        "x": number_axis("rate", "offered requests per second", scale=_SCALE),
+        "y": number_axis("ms", "99th percentile of the latency, ms", scale=_SCALE),
         "color": with_legend(
             by_value("recipe", dict(zip(names, PALETTE, strict=False))), columns=4
         ),
