@@ -72,8 +72,11 @@ def letterbox(image: Any, *, auto: bool) -> Any:
 
 @shapes
 def test_ultralytics(shape: tuple[int, int]) -> None:
-    """A fixed size, and the next multiple of the stride."""
+    """A fixed size, and the next multiple of the stride; RT-DETR's pictures are stretched."""
+    cv2 = pytest.importorskip("cv2")
     image = picture(shape)
+    stretched = cv2.resize(image, (640, 640), interpolation=cv2.INTER_LINEAR)
+    check("Ultralytics, RT-DETR", image, stretched.transpose(2, 0, 1).astype(np.float32) / 255)
     check("Ultralytics", image, letterbox(image, auto=False))
     check("Ultralytics, auto=True", image, letterbox(image, auto=True))
 
@@ -90,6 +93,9 @@ def test_ultralytics_itself(shape: tuple[int, int]) -> None:
         boxed = augment.LetterBox((640, 640), auto=auto, stride=32)(image=image)
         check(name, image, boxed.transpose(2, 0, 1).astype(np.float32) / 255)
     small = augment.LetterBox((640, 640), auto=False, scaleup=False)(image=image)
+    # As `RTDETRPredictor.scale_fill` has it
+    filled = augment.LetterBox((640, 640), auto=False, scale_fill=True)(image=image)
+    check("Ultralytics, RT-DETR", image, filled.transpose(2, 0, 1).astype(np.float32) / 255)
     theirs = small.transpose(2, 0, 1).astype(np.float32) / 255
     check("Ultralytics", image, theirs, scale_up=False)
     theirs = augment.classify_transforms(224)(Image.fromarray(image)).numpy()
