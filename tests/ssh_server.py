@@ -17,14 +17,15 @@ SERVER = shutil.which("sshd") or "/usr/sbin/sshd"
 
 
 class SshServer:
-    """A server whose host the client calls "desk"; `folder` has keys, settings and logs.
+    """A server whose host the client calls "desk"; `folder` has keys, settings and logs. Sessions
+    there hold locks in `locks`, None: those of this machine.
 
     Attributes:
         known: the client's file of host keys.
         bin: a folder with a client that knows the host, for PATH.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, locks: Path | None = None) -> None:
         self.folder = folder
         self.known = folder / "known"
         self.bin = folder / "bin"
@@ -39,6 +40,7 @@ class SshServer:
             f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\n"
             f"AuthorizedKeysFile {folder}/user.pub\nPasswordAuthentication no\n"
             "KbdInteractiveAuthentication no\nUsePAM no\nStrictModes no\nPidFile none\n"
+            + (f"SetEnv TMPDIR={locks}\n" if locks else "")
         )
         (folder / "ssh_config").write_text(
             f"Host desk\nHostName 127.0.0.1\nPort {self.port}\nIdentityFile {folder}/user\n"
@@ -79,4 +81,5 @@ def ssh_server(tmp_path_factory: pytest.TempPathFactory) -> SshServer:
         pytest.skip("no OpenSSH server: apt-get install openssh-server")
     if os.getuid() != 0:
         pytest.skip("sshd gives a session to users of its own: needs root")
-    return SshServer(tmp_path_factory.mktemp("ssh"))
+    # Like those of other tests, its sessions wait for nobody's measurement.
+    return SshServer(tmp_path_factory.mktemp("ssh"), tmp_path_factory.mktemp("locks"))
