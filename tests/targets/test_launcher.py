@@ -9,6 +9,7 @@ import inspect
 import json
 import os
 import py_compile
+import time
 from pathlib import Path
 
 import pytest
@@ -68,7 +69,9 @@ def test_what_the_base_has_in_common_with_the_project_is_taken_once(
     new = hashlib.sha256(b"new").hexdigest()
     hello = {"cache": str(tmp_path), "place": "p", "version": "v", "package": {}}
     hello |= {"project": {"one": new, "two": digests["two"]}, "base": digests}
-    hello["folders"] = {name: ["."] for name in ("package", "project", "base")}
+    trees = ("package", "project", "base")
+    hello["folders"] = {name: ["."] for name in trees}
+    hello["programs"] = {**{name: [] for name in trees}, "base": ["moved"]}
     frames = iter([b"new", b"same", b"old"])
     sent: list[dict[str, object]] = []
     monkeypatch.setattr(launcher, "receive", lambda: next(frames))
@@ -76,6 +79,25 @@ def test_what_the_base_has_in_common_with_the_project_is_taken_once(
     place, _ = launcher.take(hello)
     assert sent == [{"missing": [["project", "one"], ["project", "two"], ["base", "one"]]}]
     assert {path.name: path.read_bytes() for path in (place / "base").iterdir()} == contents
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (place / "base").iterdir()}
+    assert modes["moved"] == 0o700  # the suite may start it
+    assert not modes["one"] & 0o100
+
+
+def test_what_no_session_used_for_long_goes(tmp_path: Path) -> None:
+    """Copies of other projects, and of other versions; not those that a session holds."""
+    old = time.time() - launcher.KEPT - 1
+    for name in ("old", "held", "used", "packages/old", "packages/used"):
+        (tmp_path / name / "tree").mkdir(parents=True)
+        (tmp_path / name / ("lock" if "/" not in name else "code.py")).write_text("")
+    held = launcher.hold(tmp_path / "held")
+    for name in ("old/lock", "held/lock", "packages/old"):
+        os.utime(tmp_path / name, (old, old))
+    launcher.forget(tmp_path)
+    os.close(held)
+    left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.glob("*")}
+    assert left == {"held", "used", "packages"}
+    assert [path.name for path in (tmp_path / "packages").iterdir()] == ["used"]
 
 
 def test_a_full_disk_is_refused_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

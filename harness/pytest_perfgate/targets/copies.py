@@ -25,6 +25,7 @@ class Copies:
     Attributes:
         digests: name to SHA-256.
         folders: names of the folders, empty ones included: a folder can be a class of images.
+        programs: names of the files that can be executed.
 
     Raises:
         PerfgateError: a file cannot be read.
@@ -33,6 +34,7 @@ class Copies:
     def __init__(self, files: dict[str, Path], folders: Iterable[str] = ()) -> None:
         self._files = files
         self.digests = {name: _digest(path) for name, path in files.items()}
+        self.programs = sorted(name for name, path in files.items() if os.access(path, os.X_OK))
         above = {str(parent) for name in files for parent in PurePosixPath(name).parents}
         self.folders = sorted(above.union(folders))
 

@@ -18,6 +18,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 OLDEST = (3, 11)
+KEPT = 30 * 86_400.0
+"""Seconds that copies and caches of a project stay after the last session: a container of CI has a
+name of its own each time, and would leave a copy of the project each time.
+"""
 WORDS_EVERY = 10.0
 """Seconds between two frames while files are looked at: the session gives up on a silent host."""
 
@@ -134,6 +138,37 @@ def differing(trees: dict[str, Path], hello: dict[str, Any]) -> list[list[str]]:
     return missing
 
 
+def hold(place: Path) -> int:
+    """The lock of a place, held until this process and the one that it becomes have ended; -1 where
+    a session has it.
+    """
+    lock = os.open(place / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        return -1
+    os.set_inheritable(lock, True)
+    os.utime(lock)
+    return lock
+
+
+def forget(base: Path) -> None:
+    """Removes what no session has used for long: copies of projects with what was built of them,
+    and earlier versions of the package.
+    """
+    oldest = time.time() - KEPT
+    for lock in base.glob("*/lock"):
+        if lock.stat().st_mtime < oldest:
+            place = hold(lock.parent)
+            if place >= 0:
+                shutil.rmtree(lock.parent, ignore_errors=True)
+                os.close(place)
+    for package in base.glob("packages/*"):
+        if package.stat().st_mtime < oldest:
+            shutil.rmtree(package, ignore_errors=True)
+
+
 def take(hello: dict[str, Any]) -> tuple[Path, Path]:
     """Takes the files that are not there yet; the folders of the place and of the package."""
     base = Path.home() / hello["cache"]
@@ -143,15 +178,13 @@ def take(hello: dict[str, Any]) -> tuple[Path, Path]:
     for folder in trees.values():
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     # Held until the measurement has ended: another session would change the files meanwhile.
-    lock = os.open(place / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    if hold(place) < 0:
         refuse(
             "another session measures this project there",
             "wait until it has ended, then run the session again",
         )
-    os.set_inheritable(lock, True)
+    os.utime(package)
+    forget(base)
     differ = differing(trees, hello)
     same = {expected: path for path, expected in hello["project"].items()}
     shared = [path for name, path in differ if name == "base" and hello[name][path] in same]
@@ -165,6 +198,9 @@ def take(hello: dict[str, Any]) -> tuple[Path, Path]:
     for path in shared:
         source = trees["project"] / same[hello["base"][path]]
         write(trees["base"] / path, source.read_bytes())
+    for name, folder in trees.items():
+        for path in hello["programs"][name]:
+            (folder / path).chmod(0o700)
     return place, package
 
 

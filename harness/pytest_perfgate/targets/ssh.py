@@ -277,6 +277,7 @@ def measure(
         "version": digest_of(trees["package"].digests)[:16],
         "needs": copies.needs(),
         "folders": {name: files.folders for name, files in trees.items()},
+        "programs": {name: files.programs for name, files in trees.items()},
         **{name: files.digests for name, files in trees.items()},
     }
     with held_folder(project.cache / "logs") as folder, _Link(target, folder / "ssh.log") as link:
