@@ -31,6 +31,10 @@ def test_the_last_frame_speaks_for_its_clip() -> None:
     assert accuracy.images == 2
     assert accuracy.ratios["accuracy"].numerator.shape == (2,)
     assert any("intervals rest on 2 sequences" in note for note in accuracy.notes)
+    point = Output(operating_point={"score": 0.5})
+    assert set(TASK.score_at(data, right, point)) >= {"coverage", "confidence"}
+    unlabelled = ClipData(data.images, data.sequences)
+    assert TASK.score_at(unlabelled, right, point) == {}  # it ended with an error of numpy's
     other = called([[0, 1], [0.4, 0.6]]) + called([[0, 1], [0, 1], [0, 1]])
     assert TASK.evaluate(data, other).values["accuracy"] == 0.5
     sums = TASK.compare(TASK.pack(other), TASK.pack(right))

@@ -109,6 +109,17 @@ class ClassifyingTask(Task):
         return with_indices(output_options, lambda: data().classes)
 
     @override
+    def doubt_outputs(
+        self, samples: Sequence[tuple[tuple[Any, ...], Any]], output_options: Any
+    ) -> Doubt | None:
+        """Scores are no input of an activation; None for the project's own function."""
+        if output_options.postprocess:
+            return None
+        from pytest_perfgate.tasks.activations import doubt_applied_twice
+
+        return doubt_applied_twice(samples, output_options.activation)
+
+    @override
     def part(self, data: Any, rows: Sequence[int]) -> Any:
         """Some images and their labels."""
         return data.part(rows)

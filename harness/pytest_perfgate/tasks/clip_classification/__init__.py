@@ -115,7 +115,7 @@ class ClipClassification(ClassifyingTask):
         self, data: ClipData, predictions: Sequence[ClipScores], output_options: Any
     ) -> Mapping[str, tuple[Any, Any]]:
         """Coverage and confidence of clips at the declared operating point."""
-        if output_options.operating_point is None:
+        if output_options.operating_point is None or not data.classes:
             return {}
         import numpy as np
 

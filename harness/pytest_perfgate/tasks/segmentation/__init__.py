@@ -113,6 +113,18 @@ class Segmentation(Task):
         return doubt_segments(data, predictions, accuracy, output_options.classes)
 
     @override
+    def doubt_outputs(
+        self, samples: Sequence[tuple[tuple[Any, ...], Any]], output_options: Any
+    ) -> Doubt | None:
+        """Scores are no input of a softmax; None for the project's own function."""
+        wanted = output_options
+        if wanted.postprocess or wanted.format != "classes" or wanted.activation == "sigmoid":
+            return None
+        from pytest_perfgate.tasks.activations import doubt_applied_twice
+
+        return doubt_applied_twice(samples, wanted.activation or "softmax")
+
+    @override
     def check_together(self, input_options: Any, output_options: Any) -> None:
         """Labels of tiles have no mean where these overlap."""
         if input_options.resize == TILES and output_options.format == "labels":
