@@ -16,6 +16,7 @@ from pytest_perfgate.tasks.detection import Detection
 from pytest_perfgate.tasks.instances import Instances
 from pytest_perfgate.tasks.oriented import OrientedBoxes
 from pytest_perfgate.tasks.pose import Pose
+from pytest_perfgate.tasks.segmentation import Segmentation
 
 WIDTH, HEIGHT = 80, 40
 NAMES = ["cat", "dog"]
@@ -231,3 +232,21 @@ def test_a_wrong_declaration_is_one_error(
     with pytest.raises(DataError) as raised:
         Detection().read({**declared, **more}, tmp_path, tmp_path)
     assert message in raised.value.problem
+
+
+def test_two_images_share_no_truth(tmp_path: Path) -> None:
+    """`1.png` and `1.jpg` would both have `1.txt`; so with DOTA's lines and with masks."""
+    declared = labelled(tmp_path, {"1": "0 0.5 0.5 0.5 0.5"})
+    pixels = np.zeros((HEIGHT, WIDTH), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "images" / "1.jpg")
+    message = r"the images 1.jpg and 1.png share a file of labels, 1.txt"
+    with pytest.raises(DataError, match=message):
+        Detection().read(declared, tmp_path, tmp_path)
+    with pytest.raises(DataError, match=message):
+        OrientedBoxes().read(declared, tmp_path, tmp_path)
+    Image.fromarray(pixels).save(tmp_path / "labels" / "1.png")
+    masks = {"images": "images", "masks": "labels", "classes": NAMES}
+    with pytest.raises(DataError, match=r"share a mask, 1.png"):
+        Segmentation().read(masks, tmp_path, tmp_path)
+    (tmp_path / "some.txt").write_text("1.png\n")
+    assert Detection().read({**declared, "list": "some.txt"}, tmp_path, tmp_path).annotated

@@ -148,3 +148,19 @@ def refuse_other_keys(source: Mapping[str, Any], valid: Sequence[str]) -> None:
     """
     if "images" not in source or not source.keys() <= set(valid):
         raise DataError(f"the data set has the keys {sorted(source)}", valid=", ".join(valid))
+
+
+def refuse_shared(files: Sequence[Path], truths: Sequence[Path], what: str) -> None:
+    """Check that no two images have one file of truth, a `what`: whose it is nobody can know.
+
+    Raises:
+        DataError: names both images.
+    """
+    first: dict[Path, Path] = {}
+    for file, truth in zip(files, truths, strict=True):
+        if first.setdefault(truth, file) != file:
+            raise DataError(
+                f"the images {first[truth].name} and {file.name} share a {what}, {truth.name}",
+                where=str(file.parent),
+                next_step="rename one of them, or leave it out with a list",
+            )

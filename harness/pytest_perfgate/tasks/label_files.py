@@ -17,6 +17,7 @@ from pytest_perfgate.tasks.image_folder import (
     listed_names,
     other_types_note,
     pictures,
+    refuse_shared,
 )
 
 
@@ -52,6 +53,7 @@ def label_files(source: Mapping[str, Any], folder: Path, root: Path, suffix: str
     if not labels.is_dir():
         raise DataError("there is no such folder", where=str(labels))
     texts = [(labels / file.relative_to(place)).with_suffix(suffix) for file in files]
+    refuse_shared(files, texts, "file of labels")
     missing = sum(not text.is_file() for text in texts)
     if missing == len(files):
         raise DataError(

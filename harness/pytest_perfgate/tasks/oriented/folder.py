@@ -18,6 +18,7 @@ from pytest_perfgate.tasks.image_folder import (
     other_types_note,
     pictures,
     refuse_other_keys,
+    refuse_shared,
 )
 from pytest_perfgate.tasks.label_files import of_no_image
 from pytest_perfgate.tasks.oriented.data import OrientedData, wrong_corners
@@ -53,6 +54,7 @@ def read_folder(source: Mapping[str, Any], folder: Path, root: Path) -> Oriented
     if not labels.is_dir():
         raise DataError("there is no such folder", where=str(labels))
     classes = declared_classes(source, folder, root)
+    refuse_shared(files, [_text_of(labels, place, file) for file in files], "file of labels")
     read = [_labels(labels, place, file, classes) for file in files]
     if names is None:
         alone = of_no_image(labels, [_text_of(labels, place, file) for file in files], ".txt")

@@ -16,6 +16,7 @@ from pytest_perfgate.tasks.image_folder import (
     other_types_note,
     pictures,
     refuse_other_keys,
+    refuse_shared,
 )
 from pytest_perfgate.tasks.segmentation.data import (
     BOUNDARY_TOLERANCE,
@@ -82,6 +83,7 @@ def read_folder(source: Mapping[str, Any], folder: Path, root: Path) -> Segmenta
     ending = _text(source, "mask_suffix", ".png")
     wanted = [_mask_name(name, suffix, ending) for name in relative]
     found = _mask_files(masks, wanted)
+    refuse_shared(files, found, "mask")
     if names is None:
         images = ImageFiles(files, [*notes, *_of_no_image(masks, found, ending)])
     code = _code(source, folder, root)
