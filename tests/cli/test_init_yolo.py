@@ -123,8 +123,14 @@ def test_a_broken_yaml_is_said_and_other_text_is_no_label(tmp_path: Path) -> Non
     (tmp_path / "data.yaml").write_text("names: [cat")
     data = read_data(tmp_path)
     assert any(note.startswith("data.yaml is not used") for note in data.notes)
-    labels(tmp_path, "hello world\n")
-    assert read_data(tmp_path).tasks == ()
+    for text in (
+        "hello world\n",
+        "inf 0.5 0.5 0.5 0.5\n",
+        "1e12 0.5 0.5 0.5 0.5\n",
+        "nan 1 1 1 1\n",
+    ):
+        labels(tmp_path, text)
+        assert read_data(tmp_path).tasks == ()
 
 
 def test_xml_of_voc_is_a_detectors_truth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

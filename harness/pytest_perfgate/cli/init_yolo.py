@@ -14,7 +14,6 @@ from pytest_perfgate.cli.init_facts import (
     ORIENTED,
     POSE,
     DataFacts,
-    Pictures,
     chosen,
     listable,
 )
@@ -23,6 +22,9 @@ from pytest_perfgate.errors import DataError
 
 _LABELS = ("labels", "label", "labels_yolo", "yolo")
 _BOX, _CORNERS = 4, 8  # numbers behind a line's class
+_CLASSES = 100_000
+"""More than any network has: the number before is of something else."""
+
 _TASKS = {
     "keypoints": (POSE, DETECTION),
     "corners": (ORIENTED,),
@@ -61,7 +63,7 @@ def _labels(folder: Path, kind: str, pair: Pair, training: Pair | None) -> DataF
     described = _described(folder)
     read = [one for one in lines.values() if one is not None]
     counts = {len(line) - 1 for one in read for line in one}
-    if None in counts or not counts or not _is(kind, counts, described.keypoints):
+    if not counts or not _is(kind, counts, described.keypoints):
         return None
     notes = [described.problem] if described.problem else []
     if len(read) < len(files):
@@ -75,7 +77,6 @@ def _labels(folder: Path, kind: str, pair: Pair, training: Pair | None) -> DataF
         training.images if training else None,
         notes,
     )
-    validation = Pictures(validation.folder, validation.names, validation.whole)
     last = max(int(line[0]) for one in read for line in one)
     classes = described.classes or names_beside(folder, pair.truth.parent, pair.truth)
     unknown = []
@@ -121,7 +122,7 @@ def _is(kind: str, counts: set[int], keypoints: tuple[int, int] | None) -> bool:
 
 
 def _lines(file: Path) -> list[list[float]] | None:
-    """The numbers of each line, none of a line that has other words; None: there is no file."""
+    """The numbers of each line, none of a line of another kind; None: there is no file."""
     if not file.is_file():
         return None
     lines = []
@@ -132,8 +133,8 @@ def _lines(file: Path) -> list[list[float]] | None:
             numbers = [float(word) for word in line.split()]
         except ValueError:
             numbers = []
-        whole = bool(numbers) and numbers[0] >= 0 and numbers[0] == int(numbers[0])
-        lines.append(numbers if whole else [])
+        is_class = bool(numbers) and 0 <= numbers[0] < _CLASSES and numbers[0].is_integer()
+        lines.append(numbers if is_class else [])
     return lines
 
 
