@@ -129,7 +129,10 @@ def test_windows_in_which_the_generator_was_late_have_no_latency(
     monkeypatch.setattr(LoadRun, "too_late", lambda *_: "it was late")
     measured = run(Mode())
     assert measured.late == FEWEST
-    assert verdict(measured, SOAK_DRIFT, 9.0).status is Status.ERROR
+    drift = verdict(measured, SOAK_DRIFT, 9.0)
+    assert drift.status is Status.ERROR
+    assert "24 of 24 windows have no latency" in drift.reason
+    assert "pytest-perfgate doctor" in drift.next_step
     assert verdict(measured, SOAK_ERRORS, 0).status is Status.PASS
     (table,) = soak_tables.tables(suite_of(measured))
     assert "in 24 windows the load generator was late itself" in table.words[-1]
@@ -148,7 +151,9 @@ def test_a_leak_is_red_and_a_step_is_not() -> None:
     step = windows([*start, *[10**7] * 10, *[10**7 + 40_000] * 10])
     assert verdict(step, SOAK_MEMORY, 100_000).status is not Status.FAIL
     unknown = windows([*start, *[10**7] * 19, None])
-    assert verdict(unknown, SOAK_MEMORY, 10**9).status is Status.ERROR
+    growth = verdict(unknown, SOAK_MEMORY, 10**9)
+    assert growth.status is Status.ERROR
+    assert "size of the server is not known" in growth.reason
 
 
 def suite_of(measured: Soak) -> Any:

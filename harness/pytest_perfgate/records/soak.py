@@ -90,6 +90,21 @@ class Soak(Frozen):
         ]
         return tuple(ratios) if len(ratios) > max(1, half // 2) else None
 
+    def why_not(self, metric: str) -> str:
+        """Why a metric of the run has no value; what to do behind "; ". "": nothing is known."""
+        if metric == SOAK_DRIFT and self.drifts is None:
+            return (
+                f"{self.late} of {len(self.windows)} windows have no latency, since the load "
+                "generator was late itself; give it a core of its own, lower the rate, or find "
+                "what else runs: pytest-perfgate doctor"
+            )
+        if metric == SOAK_MEMORY and self.growths is None:
+            return (
+                "the size of the server is not known in every window; let the session start the "
+                "server: runtime.start"
+            )
+        return ""
+
     def sample(self, metric: str) -> tuple[Sequence[float], float] | None:
         """The windows' values of a metric and the least standard deviation that they are taken to
         have; None: not measured.

@@ -71,7 +71,10 @@ def judge(budget: Budget, metric: Metric, evidence: Evidence, risk: Risk, now: d
             **common, status=Status.ERROR, reason=doubt.problem, next_step=doubt.next_step
         )
     if value is None and metric.over not in scope_bounds.EACH:
-        why, _, remedy = record.unmeasured.get(metric.name, "").partition("; ")
+        told = record.unmeasured.get(metric.name, "")
+        if not told and record.soak is not None:
+            told = record.soak.why_not(metric.name)
+        why, _, remedy = told.partition("; ")
         return Verdict(
             **common,
             status=Status.ERROR,
