@@ -144,7 +144,7 @@ def test_openvino_is_caught_where_it_drops_half_pixel_centres(tmp_path: Path) ->
     pytest.importorskip("ai_edge_litert", reason="pip install 'pytest-perfgate[litert]'")
     with pytest.raises(RuntimeFault, match="openvino computes something else than LiteRT") as it:
         checked(tmp_path, data=Images((5, 7, 3)))
-    assert "output 0 differs by" in it.value.problem
+    assert "output '0' differs by" in it.value.problem
     assert it.value.next_step == 'set runtime = "litert"'
 
 

@@ -103,13 +103,38 @@ def check_runtime(
         next_step = runtime.advice(
             operator.kind if operator else "", operator.codes if operator else ""
         )
-    size = "root mean square" if comparison.is_coarse else "largest value"
-    raise RuntimeFault(
-        f"{runtime.name} computes something else than ONNX Runtime: output {widest.output!r} "
-        f"differs by {short(widest.difference)} of its {size} on {widest.probe}; {place}",
+    raise other_result(
+        recipe,
+        widest,
+        "ONNX Runtime",
+        where=place,
+        is_coarse=comparison.is_coarse,
+        tolerance=tolerance,
+        next_step=next_step or 'set runtime = "onnxruntime"',
+    )
+
+
+def other_result(
+    recipe: Recipe,
+    widest: Widest,
+    other: str,
+    *,
+    where: str = "",
+    is_coarse: bool,
+    tolerance: float,
+    next_step: str,
+) -> RuntimeFault:
+    """What is wrong where a recipe's runtime computes something else than the `other` one; `where`
+    says in which part of the model.
+    """
+    size = "root mean square" if is_coarse else "largest value"
+    place = f"; {where}" if where else ""
+    return RuntimeFault(
+        f"{recipe.runtime.name} computes something else than {other}: output {widest.output!r} "
+        f"differs by {short(widest.difference)} of its {size} on {widest.probe}{place}",
         where=f"recipe {recipe.name!r}: runtime",
         valid=f"a difference of {tolerance:g}; runtime_tolerance of the recipe is another",
-        next_step=next_step or 'set runtime = "onnxruntime"',
+        next_step=next_step,
     )
 
 

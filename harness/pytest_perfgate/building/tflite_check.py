@@ -19,6 +19,7 @@ from pytest_perfgate.building.runtime_check import (
     FINE,
     agreeing_options,
     hidden_nan,
+    other_result,
     probed_images,
 )
 from pytest_perfgate.building.suite_data import SuiteData
@@ -110,12 +111,12 @@ def check_tflite(
         next_step = agreeing_options(runtime, options, apart, tolerance)
     finally:
         lite.close()
-    size = "root mean square" if comparison.is_coarse else "largest value"
-    raise RuntimeFault(
-        f"{runtime.name} computes something else than LiteRT: output {widest.output} "
-        f"differs by {short(widest.difference)} of its {size} on {widest.probe}",
-        where=f"recipe {recipe.name!r}: runtime",
-        valid=f"a difference of {tolerance:g}; runtime_tolerance of the recipe is another",
+    raise other_result(
+        recipe,
+        widest,
+        "LiteRT",
+        is_coarse=comparison.is_coarse,
+        tolerance=tolerance,
         next_step=next_step or 'set runtime = "litert"',
     )
 
