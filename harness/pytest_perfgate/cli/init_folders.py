@@ -85,6 +85,21 @@ def of_pairs(
     return None
 
 
+def with_labels(
+    pair: Pair, training: Pair | None, files: list[str], labelled: int, notes: list[str]
+) -> tuple[Pictures, Pictures | None]:
+    """Validation and calibration images of a pair whose images without a file of labels have no
+    objects; how many there are goes to `notes`.
+    """
+    if labelled < len(files):
+        notes.append(
+            f"{len(files) - labelled} of {len(files)} images have no file of labels: they count as "
+            "images without objects"
+        )
+    names = [name for name in files if listable(name)]
+    return chosen(pair.images, names, training.images if training else None, notes)
+
+
 def masks(folder: Path) -> DataFacts | None:
     """Images, and a PNG of class ids for each."""
     return of_pairs(folder, MASKS, lambda pair, training: _masks(folder, pair, training))

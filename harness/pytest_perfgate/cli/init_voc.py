@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from pytest_perfgate.cli.init_facts import DETECTION, DataFacts, chosen, listable
-from pytest_perfgate.cli.init_folders import Pair, names_beside, of_pairs
+from pytest_perfgate.cli.init_facts import DETECTION, DataFacts
+from pytest_perfgate.cli.init_folders import Pair, names_beside, of_pairs, with_labels
 from pytest_perfgate.errors import DataError
 
 _FOLDERS = ("annotations", "labels", "xml", "xmls")
@@ -31,18 +31,8 @@ def _of_pair(folder: Path, pair: Pair, training: Pair | None) -> DataFacts | Non
         return None
     if not any(kinds.values()):
         return None
-    notes = []
-    if len(kinds) < len(files):
-        notes.append(
-            f"{len(files) - len(kinds)} of {len(files)} images have no file of labels: they count "
-            "as images without objects"
-        )
-    validation, calibration = chosen(
-        pair.images,
-        [name for name in files if listable(name)],
-        training.images if training else None,
-        notes,
-    )
+    notes: list[str] = []
+    validation, calibration = with_labels(pair, training, files, len(kinds), notes)
     found = sorted({kind for own in kinds.values() for kind in own})
     classes = names_beside(folder, pair.truth.parent, pair.truth)
     unknown = []

@@ -14,10 +14,8 @@ from pytest_perfgate.cli.init_facts import (
     ORIENTED,
     POSE,
     DataFacts,
-    chosen,
-    listable,
 )
-from pytest_perfgate.cli.init_folders import Pair, names_beside, of_pairs
+from pytest_perfgate.cli.init_folders import Pair, names_beside, of_pairs, with_labels
 from pytest_perfgate.errors import DataError
 
 _LABELS = ("labels", "label", "labels_yolo", "yolo")
@@ -66,17 +64,7 @@ def _labels(folder: Path, kind: str, pair: Pair, training: Pair | None) -> DataF
     if not counts or not _is(kind, counts, described.keypoints):
         return None
     notes = [described.problem] if described.problem else []
-    if len(read) < len(files):
-        notes.append(
-            f"{len(files) - len(read)} of {len(files)} images have no file of labels: they count "
-            "as images without objects"
-        )
-    validation, calibration = chosen(
-        pair.images,
-        [name for name in files if listable(name)],
-        training.images if training else None,
-        notes,
-    )
+    validation, calibration = with_labels(pair, training, files, len(read), notes)
     last = max(int(line[0]) for one in read for line in one)
     classes = described.classes or names_beside(folder, pair.truth.parent, pair.truth)
     unknown = []
