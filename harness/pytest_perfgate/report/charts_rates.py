@@ -6,13 +6,7 @@ from typing import Any
 
 from pytest_perfgate.records.recipe_record import RecipeRecord
 from pytest_perfgate.records.session import SuiteRecord
-from pytest_perfgate.report.drawing import (
-    DESCRIBED,
-    PALETTE,
-    by_value,
-    number_axis,
-    with_legend,
-)
+from pytest_perfgate.report.drawing import lines_with_points, number_axis
 from pytest_perfgate.units import Unit, count_of, show
 
 _SCALE = {"type": "log", "nice": False}  # the search doubles and halves rates
@@ -49,25 +43,13 @@ def latency_over_rate(suite: SuiteRecord) -> dict[str, Any] | None:
     if not values:
         return None
     names = list(dict.fromkeys(str(value["recipe"]) for value in values))
-    encoding = {
-        "x": number_axis("rate", "offered requests per second", scale=_SCALE),
-        "y": number_axis("ms", "99th percentile of the latency, ms", scale=_SCALE),
-        "color": with_legend(
-            by_value("recipe", dict(zip(names, PALETTE, strict=False))), columns=4
-        ),
-    }
-    return {
-        "width": 520,
-        "height": 240,
-        "data": {"values": values},
-        "layer": [
-            {"mark": {"type": "line", "strokeWidth": 1.2, "opacity": 0.4}, "encoding": encoding},
-            {
-                "mark": {"type": "point", "filled": True, "size": 40, "opacity": 1},
-                "encoding": {**encoding, **DESCRIBED},
-            },
-        ],
-    }
+    return lines_with_points(
+        values,
+        names,
+        number_axis("rate", "offered requests per second", scale=_SCALE),
+        number_axis("ms", "99th percentile of the latency, ms", scale=_SCALE),
+        height=240,
+    )
 
 
 def _searched(record: RecipeRecord) -> bool:

@@ -10,11 +10,10 @@ from pytest_perfgate.report.drawing import (
     BLUE,
     DESCRIBED,
     ORANGE,
-    PALETTE,
     by_value,
+    lines_with_points,
     number_axis,
     panels,
-    with_legend,
 )
 
 _KEYS = {
@@ -67,26 +66,14 @@ def memory(suite: SuiteRecord) -> dict[str, Any] | None:
                 )
     if not values:
         return None
-    names = list(dict.fromkeys(value["recipe"] for value in values))
-    encoding = {
-        "x": number_axis("s", "seconds since the first launch"),
-        "y": number_axis("MB", "peak memory, MB"),
-        "color": with_legend(
-            by_value("recipe", dict(zip(names, PALETTE, strict=False))), columns=4
-        ),
-    }
-    return {
-        "width": 520,
-        "height": 200,
-        "data": {"values": values},
-        "layer": [
-            {"mark": {"type": "line", "strokeWidth": 1.2, "opacity": 0.6}, "encoding": encoding},
-            {
-                "mark": {"type": "point", "filled": True, "size": 30, "opacity": 1},
-                "encoding": {**encoding, **DESCRIBED},
-            },
-        ],
-    }
+    names = list(dict.fromkeys(str(value["recipe"]) for value in values))
+    return lines_with_points(
+        values,
+        names,
+        number_axis("s", "seconds since the first launch"),
+        number_axis("MB", "peak memory, MB"),
+        height=200,
+    )
 
 
 def _numbers(conditions: Conditions) -> dict[str, float]:

@@ -192,6 +192,32 @@ def with_legend(encoding: Mapping[str, Any], **more: Any) -> dict[str, Any]:
     return {**encoding, "legend": {"orient": "top", "title": None, **more}}
 
 
+def lines_with_points(
+    values: Sequence[Mapping[str, Any]],
+    names: Sequence[str],
+    x: Mapping[str, Any],
+    y: Mapping[str, Any],
+    height: int,
+) -> dict[str, Any]:
+    """A line for each of `names`, the field "recipe" of its rows, with a point that tells for each
+    row.
+    """
+    colours = by_value("recipe", dict(zip(names, PALETTE, strict=False)))
+    encoding = {"x": dict(x), "y": dict(y), "color": with_legend(colours, columns=4)}
+    return {
+        "width": 520,
+        "height": height,
+        "data": {"values": list(values)},
+        "layer": [
+            {"mark": {"type": "line", "strokeWidth": 1.2, "opacity": 0.5}, "encoding": encoding},
+            {
+                "mark": {"type": "point", "filled": True, "size": 35, "opacity": 1},
+                "encoding": {**encoding, **DESCRIBED},
+            },
+        ],
+    }
+
+
 def panels(
     values: Sequence[Mapping[str, Any]], names: Sequence[str], columns: int, spec: Mapping[str, Any]
 ) -> dict[str, Any]:
