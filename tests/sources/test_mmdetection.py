@@ -1,11 +1,14 @@
 """Models of MMDetection, converted by MMDeploy in an environment of its own.
 
 MMDeploy is not installed for tests: mmcv has to be compiled. A module with the function's name and
-arguments of its version 1.3.1 stands for it.
+arguments of its version 1.3.1 stands for it, except in the test that an interpreter with the real
+one is named for: PERFGATE_MMDEPLOY_PYTHON.
 """
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -27,6 +30,16 @@ def torch2onnx(
     axes = deploy_cfg["onnx_config"]["dynamic_axes"]
     asked = [img.shape, str(img.dtype), sorted(deploy_cfg), axes["input"][0]]
     (pathlib.Path(work_dir) / save_file).write_text(json.dumps([*asked, model_cfg, device]))
+"""
+
+
+REAL = os.environ.get("PERFGATE_MMDEPLOY_PYTHON", "")
+CHECKPOINT = """
+import sys
+import torch
+from mmdet.apis import init_detector
+model = init_detector(sys.argv[1], device="cpu")
+torch.save({"meta": {}, "state_dict": model.state_dict()}, sys.argv[2])
 """
 
 
@@ -80,6 +93,25 @@ def test_mmdeploy_is_asked_for_a_graph_of_any_batch_and_size(suite: Path, python
     built.artifact.path.unlink()
     with pytest.raises(BuildError, match="has no key 'state_dict'"):
         source.build(model, options(source, python=python), context)
+
+
+@pytest.mark.skipif(not REAL, reason="PERFGATE_MMDEPLOY_PYTHON names no Python with mmdeploy")
+def test_a_detector_of_mmdetection_becomes_a_graph_of_any_batch(tmp_path: Path) -> None:
+    """RTMDet as mmdet ships it, with random weights: two pictures give two lists of boxes."""
+    import numpy as np
+    import onnxruntime
+
+    (tmp_path / "rtmdet.py").write_text("_base_ = 'mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py'\n")
+    files = [str(tmp_path / name) for name in ("rtmdet.py", "rtmdet.pth")]
+    subprocess.run([REAL, "-c", CHECKPOINT, *files], check=True, timeout=600)
+    source, model = source_of("mmdetection:rtmdet.py")
+    (tmp_path / "out").mkdir()
+    context = SourceContext(Fence(tmp_path, tmp_path), lambda _: print, tmp_path / "out")
+    built = source.build(model, options(source, python=REAL), context)
+    session = onnxruntime.InferenceSession(str(built.artifact.path))
+    dets, labels = session.run(["dets", "labels"], {"input": np.zeros((2, 3, 640, 640), "f")})
+    assert dets.shape[0] == labels.shape[0] == 2
+    assert dets.shape[2] == 5
 
 
 def test_every_file_of_the_model_counts_by_its_content(suite: Path) -> None:
