@@ -154,19 +154,22 @@ def test_few_slow_images_are_red_while_the_median_stays(versions: Project) -> No
 TAIL_BUDGET = 'latency_tail = { regression = "100%" }'
 
 
-@pytest.mark.alone
+STEADY = ("-p", "short_launches", "-p", "calm")
+"""Options of sessions whose inferences end at a time, whatever else this machine does."""
+
+
 def test_a_change_that_slows_the_code_down_is_red_without_a_baseline(versions: Project) -> None:
-    """30 % slower than the last commit: FAIL, with the commit named, and no trace is left."""
+    """Twice as slow as the last commit: FAIL, with the commit named, and no trace is left."""
     before = trace_before(versions)
-    write_slow(versions, 0.0052)
-    result = versions.run("--perf-base", "HEAD", "--perf-seconds", "60", "-p", "short_launches")
+    write_slow(versions, 0.008)
+    result = versions.run("--perf-base", "HEAD", "--perf-seconds", "60", *STEADY)
     assert versions.verdicts() == {"slow-latency_p50": "FAIL", "slow-map": "PASS"}
     commit = git(versions.root, "rev-parse", "HEAD")
     said(result, f"base HEAD ({commit[:10]})", "regression 10% is broken", "unchanged copy of slow")
     write_slow(versions, 0.004)
     assert trace(versions.root) == before
     limit = suite(versions)["verdicts"][0]["limits"][0]
-    assert limit["estimate"] == pytest.approx(1.3, abs=0.15)
+    assert 1.2 < limit["estimate"] < 3.0
     assert limit["sample"] >= 8  # what the error bound asks for
     assert suite(versions)["base"]["commit"] == commit
 
@@ -177,10 +180,9 @@ def trace_before(project: Project) -> tuple[str, ...]:
     return trace(project.root)
 
 
-@pytest.mark.alone
 def test_an_unchanged_tree_is_green(versions: Project) -> None:
     """The same code on both sides: PASS, and both arms are in the record with equal launches."""
-    versions.run("--perf-base", "main", "--perf-seconds", "60", "-p", "short_launches")
+    versions.run("--perf-base", "main", "--perf-seconds", "60", *STEADY)
     assert versions.verdicts() == {"slow-latency_p50": "PASS", "slow-map": "PASS"}
     here, there = suite(versions)["recipes"][0], suite(versions)["base"]["recipes"][0]
     assert [each["index"] for each in here["launches"]] == [

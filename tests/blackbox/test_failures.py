@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 import pytest
 from pytest_perfgate.runtimes import cuda
@@ -32,6 +30,8 @@ latency_p50 = { max = "1 s" }
 """
 
 WIDE = """
+import time
+
 import torch
 
 
@@ -46,6 +46,8 @@ class Wide(torch.nn.Module):
     def forward(self, x):
         for layer in self.layers[:-1]:
             x = layer(x).relu()
+            if layer.out_channels % 8:  # no whole vectors: another kernel, and it is slow
+                time.sleep(0.002)
         scores = self.layers[-1](x)[:, :, ::8, ::8].flatten(2).transpose(1, 2).sigmoid()
         return self.box.expand(scores.shape[0], scores.shape[1], 4), scores
 
@@ -122,31 +124,18 @@ def test_a_provider_that_falls_back_is_an_error(project: Project) -> None:
     said(result, "CUDAExecutionProvider was requested, but ONNX Runtime uses CPUExecutionProvider")
 
 
-_GAP = 6.0  # percent; the pruned model takes five longer, and the note allows two of a gain
-
-
-def told_apart(result: pytest.RunResult) -> float:
-    """How far a session tells the reference from its unchanged copy, in percent: by more than the
-    models' difference while something else has the cores, and no such session shows it.
-    """
-    line = next(line for line in result.outlines if line.startswith("unchanged copy of wide"))
-    return max(abs(float(end)) for end in re.findall(r"([+-][\d.]+) %(?: …| over)", line))
-
-
-@pytest.mark.alone
 @pytest.mark.slow
 def test_a_pruned_model_that_is_slower_is_red(project: Project) -> None:
-    """31 channels are fewer than 32 and take longer: they fill no vector. The step did what it
-    promises, so only a budget on time can tell, and the session says it without one, too.
+    """31 channels are fewer than 32 and take longer: they fill no vector, and go another way (a
+    sleep here, so that no machine hides it). The step did what it promises, so only a budget on
+    time can tell, and the session says it without one, too.
     """
     pytest.importorskip("torch_pruning", reason="python -m pip install 'pytest-perfgate[torch]'")
     (project.root / "wide.py").write_text(WIDE)
     project.write(PRUNED)
-    for _ in range(3):
-        # Eight launches: the note takes six, and at a larger alpha four prove the FAIL.
-        result = project.run("--perf-seconds", "90", "--perf-profile", "none", "-p", "calm")
-        if told_apart(result) < _GAP:
-            break
+    # Eight launches: the note takes six, and at a larger alpha four prove the FAIL.
+    options = ("--perf-profile", "none", "-p", "short_launches", "-p", "calm")
+    result = project.run("--perf-seconds", "90", *options)
     assert project.verdicts()["pruned-latency_p50"] == "FAIL"
     said(result, "prune changed the model, not its speed here")
     pruned = project.sessions()[-1]["suites"][0]["recipes"][1]
