@@ -10,10 +10,14 @@ import pytest
 
 from benchmarks.evaluation_session import Cost, _bytes, _tree, show
 
-GRANDCHILD = (
-    "import subprocess, sys; child = subprocess.Popen([sys.executable, '-c', 'input()']); "
-    "print(child.pid, flush=True); child.wait()"
-)
+GRANDCHILD = """
+import subprocess, sys
+code = "print('up', flush=True); input()"
+child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+child.stdout.readline()  # one that only just begins has no memory yet
+print(child.pid, flush=True)
+child.wait()
+"""
 
 
 def test_processes_of_processes_are_counted() -> None:

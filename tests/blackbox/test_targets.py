@@ -35,7 +35,7 @@ def test_a_recipe_on_a_target_is_one_test(project: Project) -> None:
     targeted(project, "here", "desk")
     result = project.run("--perf-labels=mine", "-k", "map or size", "-rs", "--junitxml=x.xml")
     assert result.ret == 0
-    result.stdout.fnmatch_lines(["*1 passed, 2 deselected, 1 no baseline, 2 no machine*"])
+    result.stdout.fnmatch_lines(["*1 passed, 2 deselected,*1 no baseline, 2 no machine*"])
     said(
         result,
         "2 of 4 budgets were measured. None of 2 budgets is broken; 1 has no baseline on this "
@@ -70,7 +70,7 @@ def test_targets_that_are_one_machine_have_baselines_of_their_own(project: Proje
     (stored,) = project.root.glob("baselines/*/*/plain.json")
     assert stored.parent.name == "tiny@here"
     result = project.run("--perf-labels=mine", "-k", "map")
-    result.stdout.fnmatch_lines(["*1 passed, 4 deselected, 1 no baseline*"])
+    result.stdout.fnmatch_lines(["*1 passed, 4 deselected,*1 no baseline*"])
     session = SessionRecord.model_validate(project.sessions()[-1])
     statuses = [suite.verdicts[0].status.value for suite in session.suites]
     assert statuses == ["PASS", "NO BASELINE"]
