@@ -204,6 +204,17 @@ def test_opencv_is_caught_where_large_values_overflow(
         assert checked("openvino", source, tmp_path) < 1e-3  # type: ignore[operator] # not None
 
 
+def test_a_softmax_of_an_old_operator_set_is_caught(tmp_path: Path) -> None:
+    """Up to set 12 it takes channels and pixels for one row; OpenVINO sums at each pixel."""
+    nodes = [CONV, node("Softmax", ["a"], ["y"], name="classes", axis=1)]
+    with pytest.raises(RuntimeFault, match=r"differs is Softmax 'classes'") as caught:
+        checked("openvino", graph_file(tmp_path / "old.onnx", nodes, WEIGHTS, opset=11), tmp_path)
+    assert "export with opset_version = 13 or later" in caught.value.next_step
+    apart = checked("openvino", graph_file(tmp_path / "new.onnx", nodes, WEIGHTS), tmp_path)
+    assert apart is not None
+    assert apart < 1e-3
+
+
 def test_openvino_is_caught_where_it_reduces_all_axes(tmp_path: Path) -> None:
     """It leaves out the axes of a ReduceLogSumExp before operator set 18: an output of another
     shape differs from what ONNX Runtime gives, and the operator is named.

@@ -35,6 +35,9 @@ relative to the output's own; beyond it, each operator is judged: `Comparison.wr
 
 _IMAGES = 4
 
+_FLATTENED, _FLATTENED_BEFORE = {"Softmax", "LogSoftmax", "Hardmax"}, 13
+"""Operators that had another meaning before an operator set; findings/softmax-before-opset-13.sh"""
+
 
 def check_runtime(
     recipe: Recipe,
@@ -99,10 +102,14 @@ def check_runtime(
         return comparison.widest(partial(opened, options=others)).difference
 
     next_step = agreeing_options(runtime, options, apart, tolerance)
-    if not next_step:
-        next_step = runtime.advice(
-            operator.kind if operator else "", operator.codes if operator else ""
+    kind = operator.kind if operator else ""
+    if kind in _FLATTENED and comparison.parts.opset < _FLATTENED_BEFORE:
+        next_step = (
+            f"export with opset_version = {_FLATTENED_BEFORE} or later: before it, {kind} takes "
+            "all that follows its axis for one row, and runtimes disagree about that"
         )
+    if not next_step:
+        next_step = runtime.advice(kind, operator.codes if operator else "")
     raise other_result(
         recipe,
         widest,

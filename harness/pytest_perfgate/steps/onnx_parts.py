@@ -36,6 +36,9 @@ class Operator:
         return f"{named}{codes}" + (f", behind {' and '.join(self.behind)}" if self.behind else "")
 
 
+_OWN_DOMAINS = {"", "ai.onnx"}
+
+
 class Parts:
     """A model and its parts.
 
@@ -67,6 +70,12 @@ class Parts:
             for name in node.output
         }
         self._jumpy = self._after(decided) if decided else set()
+
+    @property
+    def opset(self) -> int:
+        """The version of ONNX's own operators."""
+        own = [entry.version for entry in self._model.opset_import if entry.domain in _OWN_DOMAINS]
+        return max(own, default=0)
 
     @property
     def is_quantized(self) -> bool:
