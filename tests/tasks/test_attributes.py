@@ -99,6 +99,8 @@ def test_a_column_of_a_csv_names_images_by_the_end_of_their_path(tmp_path: Path)
     file = tmp_path / "sites.csv"
     file.write_text("file_name,site\na/2.png,south\na/1.png,north\nb/1.png,\n")
     assert column(detection(), "site", file) == [("north",), ("south",), ()]
+    file.write_text("image,site\na/1.png,north\na/2.png,south\nb/1.png,east\n")
+    assert column(detection(), "site", file) == [("north",), ("south",), ("east",)]
     file.write_text("site\nnorth\nsouth\neast\n")
     assert column(ClassificationData(GREY, (), ()), "site", file)[2] == ("east",)
 
@@ -111,6 +113,11 @@ def test_a_column_of_a_csv_names_images_by_the_end_of_their_path(tmp_path: Path)
         ("file_name,site\n1.png,a\n2.png,b\n", "one row, '1.png', for 'a/1.png' and for 'b/1.png'"),
         ("site\nnorth\n", "1 rows for 3 images"),
         ("file_name,town\n", "no column 'site'"),
+        (
+            "image,site\nb/1.png,a\na/1.png,a\na/2.png,b\n",
+            "names images in the column 'image' and not in their order",
+        ),
+        ("id,site\nb/1,a\na/1,a\na/2,b\n", "rename the column 'id' to file_name"),
     ],
 )
 def test_a_csv_that_does_not_fit_the_images_is_refused(

@@ -139,7 +139,31 @@ def _in_order(data: Any, name: str, file: Path, rows: Sequence[Mapping[str, Any]
             f"{FILE_NAME}",
             valid=f"a column {FILE_NAME}, or one row for each image in their order",
         )
+    if named := _column_of_names(data, rows):
+        raise DataError(
+            f"{file.name} names images in the column {named!r} and not in their order, and rows "
+            f"without a column {FILE_NAME} are taken in the images' order",
+            next_step=f"rename the column {named!r} to {FILE_NAME}",
+        )
     return [(row[name],) if row[name] else () for row in rows]
+
+
+def _column_of_names(data: Any, rows: Sequence[Mapping[str, Any]]) -> str:
+    """A column with the names of the images, with or without their type, in another order than
+    theirs; "" for none.
+    """
+    names = data.file_names if isinstance(data, Digested) else ()
+    if not all(names):
+        return ""
+    ends = [{*_ends(one), *_ends(str(PurePosixPath(one).with_suffix("")))} for one in names]
+    every = set().union(*ends)
+    for column_name in rows[0] if rows else ():
+        cells = [str(row[column_name]).replace("\\", "/") for row in rows]
+        if every.issuperset(cells) and len(set(cells)) == len(cells):
+            own = zip(cells, ends, strict=True)
+            if any(cell not in of_image for cell, of_image in own):
+                return column_name
+    return ""
 
 
 def _ends(path: str) -> list[str]:
