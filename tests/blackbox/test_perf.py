@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from xml.etree import ElementTree
 
@@ -132,7 +133,16 @@ def test_a_budget_for_other_machines_says_so(project: Project) -> None:
 
 
 def test_x_stops_at_the_first_broken_budget(project: Project, moody: Callable[..., None]) -> None:
-    """`-x` works as with any test."""
+    """`-x` works as with any test. Budgets of suites that it left out are named; those of the
+    suite that was measured have their verdicts.
+    """
     moody("finds_nothing", stage="evaluate")
+    other = project.suite.with_name("zz")
+    shutil.copytree(project.suite, other)
+    (test,) = other.glob("test_*.py")
+    test.rename(other / "test_zz.py")
     result = project.run("-k", "moody", "-x")
     result.assert_outcomes(failed=1)
+    (absent,) = project.sessions()[-1]["absent"]
+    assert "the run stopped at a failure: 3 of 6 selected budgets did not run" in absent
+    assert result.ret == 1

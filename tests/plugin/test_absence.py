@@ -87,6 +87,16 @@ def test_a_part_that_did_not_run_is_named() -> None:
     assert text == "2 of 3 selected budgets did not run: r1-map, r2-map"
 
 
+def test_what_a_stop_left_out_is_named() -> None:
+    """No mark skips these tests; where all were settled, a stop leaves nothing out."""
+    (error,) = tally(Status.PASS, None).absences(stopped=True)
+    assert error.problem == (
+        "the run stopped at a failure: 1 of 2 selected budgets did not run: r1-map"
+    )
+    assert tally(None).absences(stopped=True)
+    assert tally(Status.FAIL, Status.PASS).absences(stopped=True) == ()
+
+
 def test_what_a_hook_took_out_without_a_word_is_named() -> None:
     """A test that was collected and neither selected nor deselected has vanished; over pytest-xdist
     too. One that was deselected, or runs, has not.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 from collections.abc import Generator, Sequence
 from pathlib import Path
@@ -40,7 +41,6 @@ _LETTERS = {
     Status.NO_MACHINE.value: "M",
     Status.UNAFFECTED.value: "U",
 }
-_GREEN = {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}
 
 
 class PerfHooks:
@@ -291,7 +291,7 @@ class PerfHooks:
         problems: list[PerfgateError] = []
         self._unreported = interrupted and self._tally.has_selected
         if not interrupted and not self._config.getoption("collectonly"):
-            problems += self._absences(exitstatus)
+            problems += self._absences(session)
         record = self._inbox.joined(record)
         if record is not None:
             notes = tuple(str(one) for one in self._absent if one not in problems)
@@ -317,10 +317,13 @@ class PerfHooks:
         """What every output of the session begins with."""
         return answer(record) if record is not None else f"{self._tally.summary}."
 
-    def _absences(self, exitstatus: int) -> list[PerfgateError]:
+    def _absences(self, session: pytest.Session) -> list[PerfgateError]:
         """Absences and verdicts without effect that turn the session red; the others are shown."""
         settings = self._session.settings
-        absences = list(self._tally.absences()) if exitstatus in _GREEN else []
+        stopped = bool(session.shouldfail or session.shouldstop)
+        if stopped:
+            self._settle_measured(session.items)
+        absences = list(self._tally.absences(stopped=stopped))
         unmet = self._tally.unmet(settings.require)
         # `--lf` collects no module without a failure.
         untested = [] if self._config.getoption("lf", False) else self._tally.without_test()
@@ -329,7 +332,19 @@ class PerfHooks:
             *(*ignored, *expected, *absences, *untested),
             *(*self._tally.unmet_of_suites(), *unmet),
         ]
-        return self._absent if settings.strict else [*ignored, *unmet]
+        # What a stop left out is no choice of the project's: a page must not call it whole.
+        return (
+            self._absent if settings.strict else [*ignored, *(absences if stopped else ()), *unmet]
+        )
+
+    def _settle_measured(self, items: Sequence[pytest.Item]) -> None:
+        """Budgets whose tests did not run any more, though their suite was measured to its end."""
+        for item in items:
+            case = _case(item)
+            if case is not None and self._session.measured_at(case) is not None:
+                with contextlib.suppress(PerfgateError):  # no verdict was reached
+                    verdict = self._session.verdict(case)
+                    self._tally.settle(item.nodeid, verdict, self._features(case))
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """The verdicts, worst first, and where the report is."""

@@ -122,15 +122,26 @@ class Tally:
 
     # -- absences --------------------------------------------------------------------------
 
-    def absences(self) -> tuple[PerfgateError, ...]:
-        """What a green session would hide: no budget was measured, or some tests did not run."""
+    def absences(self, *, stopped: bool = False) -> tuple[PerfgateError, ...]:
+        """What the verdicts alone would hide: no budget was measured, or some tests did not run.
+        `stopped`: because the run ended at a failure, which leaves tests that no mark skips.
+        """
         budgets = list(self._selected.values())
+        absent = [budget.name for budget in budgets if not budget.status]
+        if stopped and absent:
+            return (
+                PerfgateError(
+                    f"the run stopped at a failure: {len(absent)} of "
+                    f"{count_of(len(budgets), 'selected budget')} did not run: {_some(absent)}",
+                    next_step="mend the failure, or leave -x and --maxfail out",
+                ),
+            )
         if not any(budget.is_accounted_for for budget in budgets):
             if any(budget.status == Status.ERROR for budget in budgets):
                 return ()  # red already
             return (PerfgateError(f"no budget was measured: {self._why_none(budgets)}"),)
         problems = []
-        if absent := [budget.name for budget in budgets if not budget.status]:
+        if absent:
             problems.append(
                 PerfgateError(
                     f"{len(absent)} of {count_of(len(budgets), 'selected budget')} did not run: "
