@@ -18,8 +18,8 @@ from pytest_perfgate.cli.init_facts import (
     Pictures,
     chosen,
     listable,
-    training_beside,
 )
+from pytest_perfgate.cli.init_splits import training_beside
 from pytest_perfgate.errors import DataError
 
 _JSON_FILES = 20  # that are read: a folder may have one for each image

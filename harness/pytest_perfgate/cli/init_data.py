@@ -10,12 +10,11 @@ from pytest_perfgate.cli.init_annotations import annotated
 from pytest_perfgate.cli.init_facts import (
     CLASSIFICATION,
     CLIPS,
-    HELD_OUT,
     DataFacts,
     chosen,
     listable,
-    training_beside,
 )
+from pytest_perfgate.cli.init_splits import scored_and_training
 from pytest_perfgate.cli.init_voc import voc
 from pytest_perfgate.cli.init_yolo import yolo
 from pytest_perfgate.errors import DataError
@@ -62,12 +61,10 @@ def _unannotated(folder: Path) -> DataFacts:
     base = folder / "images" if (folder / "images").is_dir() else folder
     splits = {entry.name.lower(): entry for entry in base.iterdir() if entry.is_dir()}
     notes = []
-    held_out = next((splits[word] for word in HELD_OUT if word in splits), None)
+    held_out, training = scored_and_training(splits)
     if held_out is not None:
-        base, training = held_out, training_beside(held_out)
+        base = held_out
         notes.append(f"validation images are those of {held_out.name}")
-    else:
-        training = None
     for name in sorted({*init_folders.MASKS, *init_folders.LABELS}):
         if (folder / name).is_dir():
             notes.append(

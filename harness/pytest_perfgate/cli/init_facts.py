@@ -37,9 +37,6 @@ CALIBRATION = 64
 VALIDATION = 500
 """Images that a first suite scores, at most: some minutes of a large detector."""
 
-TRAINING = ("train", "training", "train2017")
-HELD_OUT = ("val", "valid", "validation", "val2017", "test", "testing")
-
 Key = Literal["images", "sequences", "clips"]
 
 
@@ -87,20 +84,15 @@ class DataFacts:
         return task in self.tasks
 
 
-def training_beside(place: Path) -> Path | None:
-    """The folder of training images beside one of held-out images."""
-    if place.name.lower() not in HELD_OUT:
-        return None
-    for name in TRAINING:
-        if (place.parent / name).is_dir():
-            return place.parent / name
-    return None
-
-
 def chosen(
-    place: Path, names: Sequence[str], training: Path | None, notes: list[str]
+    place: Path,
+    names: Sequence[str],
+    training: Path | None,
+    notes: list[str],
+    others: Sequence[str] | None = None,
 ) -> tuple[Pictures, Pictures | None]:
-    """Validation and calibration images, none of them in both; says how in `notes`.
+    """Validation and calibration images, none of them in both; says how in `notes`. `others` are
+    the images of `training` to choose from; default: all of them.
 
     Raises:
         DataError: there is no image.
@@ -111,7 +103,8 @@ def chosen(
     if not names:
         raise DataError("there are no images", where=str(place))
     if training is not None:
-        others = [file.relative_to(training).as_posix() for file in pictures(training)[0]]
+        if others is None:
+            others = [file.relative_to(training).as_posix() for file in pictures(training)[0]]
         few = _spaced([name for name in others if listable(name)], CALIBRATION)
         held, where = list(names), training
         notes.append(f"calibration images are {len(few)} of {len(others)} of {training.name}")

@@ -4,100 +4,28 @@ text files, MOTChallenge's sequences, and clips.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pytest_perfgate.cli.init_facts import (
     CLIPS,
-    HELD_OUT,
     ORIENTED,
     SEGMENTATION,
     TRACKING,
-    TRAINING,
     DataFacts,
     Key,
     Pictures,
-    chosen,
-    listable,
 )
+from pytest_perfgate.cli.init_pairs import Pair, of_pairs, split
+from pytest_perfgate.cli.init_splits import below, is_held_out, scored_and_training
 from pytest_perfgate.tasks.declared_classes import NAMES_FILES
 
-_IMAGES = ("images", "image", "imgs", "img", "jpegimages", "leftimg8bit")
 MASKS = ("masks", "mask", "annotations", "labels", "segmentationclass", "gtfine")
 LABELS = ("labeltxt", "labeltxt-v1.0", "labels", "annfiles")
 _READ = 40  # masks whose ids are looked at
 _IGNORED = 255
 _CORNERS = 8  # numbers before the category of DOTA's lines
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Images, and the folder with the truth of each; `split` is a name such as "val", or ""."""
-
-    images: Path
-    truth: Path
-    split: str
-
-
-def _below(folder: Path) -> dict[str, Path]:
-    """The folders in a folder, by their names in lower case."""
-    if not folder.is_dir():
-        return {}
-    return {one.name.lower(): one for one in sorted(folder.iterdir()) if one.is_dir()}
-
-
-def _pairs(folder: Path, names: tuple[str, ...]) -> Iterator[Pair]:
-    """Folders of images with one of truth beside them, whose splits are above or below both; those
-    of held-out images first, and those of training last.
-    """
-    splits = ("", *HELD_OUT, *TRAINING)
-    for split in splits:
-        outside = _below(folder / split)
-        images = next((outside[name] for name in _IMAGES if name in outside), None)
-        for name in names:
-            if images is None or name not in outside:
-                continue
-            inside, truths = _below(images), _below(outside[name])
-            common = [one for one in splits[1:] if one in inside and one in truths]
-            for one in common:
-                yield Pair(inside[one], truths[one], one)
-            if not common:
-                yield Pair(images, outside[name], split)
-
-
-def of_pairs(
-    folder: Path,
-    names: tuple[str, ...],
-    read: Callable[[Pair, Pair | None], DataFacts | None],
-) -> DataFacts | None:
-    """What is read of the first pair that has the truth; of training images none is scored where
-    there are others.
-    """
-    pairs = list(_pairs(folder, names))
-    scored = [pair for pair in pairs if pair.split not in TRAINING] or pairs
-    for pair in scored:
-        training = [one for one in pairs if one.split in TRAINING and one.truth != pair.truth]
-        data = read(pair, training[0] if training else None)
-        if data is not None:
-            return data
-    return None
-
-
-def with_labels(
-    pair: Pair, training: Pair | None, files: list[str], labelled: int, notes: list[str]
-) -> tuple[Pictures, Pictures | None]:
-    """Validation and calibration images of a pair whose images without a file of labels have no
-    objects; how many there are goes to `notes`.
-    """
-    if labelled < len(files):
-        notes.append(
-            f"{len(files) - labelled} of {len(files)} images have no file of labels: they count as "
-            "images without objects"
-        )
-    names = [name for name in files if listable(name)]
-    return chosen(pair.images, names, training.images if training else None, notes)
 
 
 def masks(folder: Path) -> DataFacts | None:
@@ -119,12 +47,7 @@ def _masks(folder: Path, pair: Pair, training: Pair | None) -> DataFacts | None:
         return None
     names = [name for name in files if name.endswith(ends[0]) and _truth_of(name, *ends) in present]
     notes = [] if len(names) == len(files) else [f"{len(names)} of {len(files)} images have a mask"]
-    validation, calibration = chosen(
-        pair.images,
-        [name for name in names if listable(name)],
-        training.images if training else None,
-        notes,
-    )
+    validation, calibration = split(pair, training, names, notes)
     validation = Pictures(
         validation.folder, validation.names, validation.whole and len(names) == len(files)
     )
@@ -234,10 +157,7 @@ def _labels(pair: Pair, training: Pair | None) -> DataFacts | None:
     if not any(kinds.values()) or None in kinds.values():
         return None
     notes = [] if len(kinds) == len(files) else [f"{len(kinds)} of {len(files)} images have labels"]
-    names = [name for name in kinds if listable(name)]
-    validation, calibration = chosen(
-        pair.images, names, training.images if training else None, notes
-    )
+    validation, calibration = split(pair, training, list(kinds), notes)
     validation = Pictures(
         validation.folder, validation.names, validation.whole and len(kinds) == len(files)
     )
@@ -276,11 +196,11 @@ def _categories(file: Path) -> list[str] | None:
 
 def sequences(folder: Path) -> DataFacts | None:
     """MOTChallenge's folders: `SEQUENCE/img1/000001.jpg` and `SEQUENCE/gt/gt.txt`."""
-    places = [place for place in (folder, *_below(folder).values()) if _sequences(place)]
+    places = [place for place in (folder, *below(folder).values()) if _sequences(place)]
     known = [place for place in places if all(_truth(one) for one in _sequences(place))]
     if not places:
         return None
-    held_out = [place for place in known if place.name.lower() in HELD_OUT]
+    held_out = [place for place in known if is_held_out(place.name)]
     scored = (held_out or known or places)[0]
     others = [place for place in places if place != scored]
     notes = [f"all sequences of {scored.name} are scored"]
@@ -315,7 +235,7 @@ def sequences(folder: Path) -> DataFacts | None:
 
 def _sequences(place: Path) -> list[Path]:
     """The folders of sequences in a folder; none: it holds something else."""
-    return [one for one in _below(place).values() if (one / "img1").is_dir()]
+    return [one for one in below(place).values() if (one / "img1").is_dir()]
 
 
 def _truth(sequence: Path) -> Path | None:
@@ -335,14 +255,11 @@ def _numbers(file: Path | None) -> set[int]:
 
 def clips(folder: Path) -> DataFacts | None:
     """A folder for each class, in it a folder of frames for each clip; or clips alone."""
-    splits = _below(folder)
-    base = next((splits[name] for name in HELD_OUT if name in splits), folder)
-    training = None
-    if base != folder:
-        training = next((splits[name] for name in TRAINING if name in splits), None)
-    classes = _below(base)
+    held_out, training = scored_and_training(below(folder))
+    base = held_out or folder
+    classes = below(base)
     frames: Mapping[str, list[Path]] = {
-        name: [clip for clip in _below(one).values() if _has_pictures(clip)]
+        name: [clip for clip in below(one).values() if _has_pictures(clip)]
         for name, one in classes.items()
     }
     labelled = bool(frames) and all(frames.values())
@@ -354,8 +271,8 @@ def clips(folder: Path) -> DataFacts | None:
     notes = [f"all clips of {base.name} are scored"]
     calibration = None
     if training is not None:
-        below = [clip for one in _below(training).values() for clip in _below(one).values()]
-        calibration = _folders(training, below or list(_below(training).values()), "clips")
+        deeper = [clip for one in below(training).values() for clip in below(one).values()]
+        calibration = _folders(training, deeper or list(below(training).values()), "clips")
     else:
         notes[0] += ", and none is left to calibrate with: make folders train and val"
     return DataFacts(

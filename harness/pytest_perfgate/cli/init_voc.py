@@ -6,7 +6,8 @@ from functools import partial
 from pathlib import Path
 
 from pytest_perfgate.cli.init_facts import DETECTION, DataFacts
-from pytest_perfgate.cli.init_folders import Pair, names_beside, of_pairs, with_labels
+from pytest_perfgate.cli.init_folders import names_beside
+from pytest_perfgate.cli.init_pairs import Pair, of_pairs, with_labels
 from pytest_perfgate.errors import DataError
 
 _FOLDERS = ("annotations", "labels", "xml", "xmls")
@@ -14,7 +15,7 @@ _FOLDERS = ("annotations", "labels", "xml", "xmls")
 
 def voc(folder: Path) -> DataFacts | None:
     """Images, and an XML file of VOC's for each that has objects."""
-    return of_pairs(folder, _FOLDERS, partial(_of_pair, folder))
+    return of_pairs(folder, _FOLDERS, partial(_of_pair, folder), beside_images=True)
 
 
 def _of_pair(folder: Path, pair: Pair, training: Pair | None) -> DataFacts | None:

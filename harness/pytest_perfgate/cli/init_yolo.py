@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,8 @@ from pytest_perfgate.cli.init_facts import (
     POSE,
     DataFacts,
 )
-from pytest_perfgate.cli.init_folders import Pair, names_beside, of_pairs, with_labels
+from pytest_perfgate.cli.init_folders import names_beside
+from pytest_perfgate.cli.init_pairs import Pair, of_pairs, with_labels
 from pytest_perfgate.errors import DataError
 
 _LABELS = ("labels", "label", "labels_yolo", "yolo")
@@ -33,11 +34,14 @@ _TASKS = {
 
 @dataclass(frozen=True)
 class _Described:
-    """What a data set's YAML says: its file, the names of classes, and kpt_shape."""
+    """What a data set's YAML says: its file, the names of classes, kpt_shape, and the folders of
+    its `val` and `train` where they are there with their labels.
+    """
 
     file: Path | None = None
     classes: tuple[str, ...] = ()
     keypoints: tuple[int, int] | None = None
+    pairs: tuple[Pair, ...] = ()
     problem: str = ""
 
 
@@ -45,8 +49,10 @@ def yolo(folder: Path) -> Iterator[DataFacts]:
     """What the labels can be the truth of. Four points are the corners of a rotated box or an
     outline: both are told.
     """
+    declared = _described(folder).pairs
     for kind in _TASKS:
-        data = of_pairs(folder, _LABELS, partial(_labels, folder, kind))
+        read = partial(_labels, folder, kind)
+        data = of_pairs(folder, _LABELS, read, declared=declared, beside_images=True)
         if data is not None:
             yield data
 
@@ -137,7 +143,46 @@ def _described(folder: Path) -> _Described:
             table = read_yaml(file)
             if "names" in table:
                 shape = keypoints_shape(table.get("kpt_shape"))
-                return _Described(file, class_names(table["names"]), shape)
+                pairs, problem = _declared_pairs(file, table)
+                return _Described(file, class_names(table["names"]), shape, pairs, problem)
         except DataError as error:
             problem = f"{file.name} is not used: {error.problem}"
     return _Described(problem=problem)
+
+
+def _declared_pairs(file: Path, table: Mapping[str, Any]) -> tuple[tuple[Pair, ...], str]:
+    """The folders of `val`, or `test`, and of `train`, as Ultralytics looks them up; and what to
+    say of held-out images that are not there.
+    """
+    pairs = {key: _declared_pair(file.parent, table, key) for key in ("val", "test", "train")}
+    scored = pairs["val"] or pairs["test"]
+    if scored is not None:
+        return tuple(pair for pair in (scored, pairs["train"]) if pair is not None), ""
+    said = table.get("val")
+    problem = "" if said is None else f"{file.name} has val = {str(said)[:80]!r}, which is not read"
+    return (), problem and f"{problem}: it is no folder of images with one of labels beside it"
+
+
+def _declared_pair(folder: Path, table: Mapping[str, Any], key: str) -> Pair | None:
+    """Images of a key, and their labels: `images` in the path becomes `labels`, or both lie in one
+    folder. A path that leads out of the data set, as Roboflow writes it, is looked up within.
+    """
+    said = table.get(key)
+    if isinstance(said, list) and len(said) == 1:
+        said = said[0]
+    if not isinstance(said, str) or not said:
+        return None
+    base = Path(str(table.get("path") or "."))
+    inside = Path(*[part for part in Path(said).parts if part not in {"..", "/"}])
+    for images in (folder / base / said, folder / said, folder / inside):
+        parts = images.parts
+        if not images.is_dir() or not images.resolve().is_relative_to(folder.resolve()):
+            continue
+        if "images" in parts[len(folder.parts) :]:
+            at = len(parts) - 1 - parts[::-1].index("images")
+            labels = Path(*parts[:at], "labels", *parts[at + 1 :])
+        else:
+            labels = images
+        if labels.is_dir():
+            return Pair(images, labels, "train" if key == "train" else key)
+    return None

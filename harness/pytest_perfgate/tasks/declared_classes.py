@@ -11,7 +11,14 @@ from typing import Any
 from pytest_perfgate.errors import DataError
 from pytest_perfgate.tasks.image_files import declared_path
 
-NAMES_FILES = ("classes.txt", "labels.txt", "names.txt", "class_names.txt", "labelmap.txt")
+NAMES_FILES = (
+    "classes.txt",
+    "labels.txt",
+    "names.txt",
+    "class_names.txt",
+    "labelmap.txt",
+    "obj.names",
+)
 """Files in which tools write the names, one a line."""
 
 _VALID = (
