@@ -72,8 +72,9 @@ def on_the_host(cache: Path) -> list[str]:
 def test_a_suite_is_measured_on_a_host_of_ssh(
     project: Project, on_desk: Callable[[str], Path], ssh_server: SshServer
 ) -> None:
-    """Its verdicts and machine come back, and nothing but the cache stays. A host that is off is
-    NO MACHINE; one with another key, or with a Python that lacks packages, is an ERROR.
+    """Its verdicts and machine come back, and nothing but the cache stays. The artifact is built
+    here, and a host that has it builds none. A host that is off is NO MACHINE; one with another
+    key, or with a Python that lacks packages, is an ERROR.
     """
     cache = on_desk(HEAD + PLAIN)
     (project.root / ".env").write_text("TOKEN=secret")
@@ -90,6 +91,12 @@ def test_a_suite_is_measured_on_a_host_of_ssh(
         assert project.verdicts() == {"plain-map": "NO BASELINE", "plain-artifact_size": "PASS"}
         assert (suite.title, suite.machine) == ("tiny@desk", session.machine)
         assert suite.failure is None
+        (link,) = suite.recipes[0].lineage
+        assert link.machine == session.machine.id
+        said(result, f"built on {link.machine} and copied to the target: plain: model")
+        (place,) = (path for path in cache.iterdir() if path.name != "packages")
+        assert (place / "artifacts" / link.key).is_dir()
+        assert not (place / "cache/artifacts" / link.key).exists()
         assert not on_the_host(cache)
         names = {path.name for path in cache.rglob("*")}
         assert "recipes.toml" in names
@@ -139,6 +146,7 @@ def test_a_recipe_on_a_host_is_measured_beside_the_code_of_another_ref(
     assert old.artifact is not None
     assert new.artifact is not None
     assert new.artifact.size - old.artifact.size > 1000
+    assert old.lineage[0].machine == new.lineage[0].machine != ""
     assert old.artifact.size == before
     said(result, "files that git does not track, taken from the working tree for main")
 

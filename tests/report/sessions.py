@@ -154,6 +154,7 @@ def recipe(generator: random.Random, name: str, text: str = "") -> RecipeRecord:
                 seconds=1.5,
                 cached=step == "export",
                 key="k" * 16,
+                machine="builder-4c" + text if step == "export" else "",
             )
             for step in steps
         ),

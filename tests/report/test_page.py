@@ -100,6 +100,12 @@ def test_tables_and_charts_can_be_read_by_machines() -> None:
     assert all('tabindex="0"' in tag and "aria-label" in tag for tag in scrolling)
 
 
+def test_a_link_says_where_it_was_built() -> None:
+    """On the page of a target, beside the time that it took."""
+    text = Reader(broken_page()).text
+    assert "from the cache, built in 1.5 s on builder-4c, and copied to the target" in text
+
+
 def test_the_answer_names_what_is_broken() -> None:
     """The number of broken budgets, of how many, and the first one with its reason."""
     text = answer(sessions.broken())

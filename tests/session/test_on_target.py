@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from pytest_perfgate.errors import PerfgateError
+from pytest_perfgate.records.recipe_record import Link
 from pytest_perfgate.session import on_target
 from pytest_perfgate.suite.reading import SuiteFile
 from pytest_perfgate.suite.targets_file import Target
@@ -38,3 +39,20 @@ def test_a_suite_file_that_has_changed_is_not_measured(tmp_path: Path) -> None:
         file.unlink() if text is None else file.write_text(text)
         with pytest.raises(PerfgateError, match=r"recipes.toml: the suite file has changed since"):
             on_target._refuse_changed(read, settings)
+
+
+def test_the_record_says_what_was_built_where() -> None:
+    """Nothing is said where the target has built all."""
+
+    def suite(*machines: str) -> Any:
+        links = [
+            Link(step=step, options={}, effect={}, seconds=1.0, cached=False, key="", machine=one)
+            for step, one in zip(("model", "export", "tensorrt"), machines, strict=True)
+        ]
+        return SimpleNamespace(recipes=[SimpleNamespace(name="trt", lineage=links)])
+
+    assert on_target.built_where(suite("", "", "")) == ()
+    assert on_target.built_where(suite("epyc", "epyc", "")) == (
+        "built on epyc and copied to the target: trt: model, export",
+        "built on the target: trt: tensorrt",
+    )

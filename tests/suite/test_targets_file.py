@@ -15,11 +15,13 @@ def test_a_target_is_a_label_a_fingerprint_or_a_host_of_ssh(tmp_path: Path) -> N
         '[targets.a100]\nmachine = "label:a100"\n'
         '[targets.epyc]\nmachine = "fingerprint:amd-epyc-2c-1a2b3c4d"\n'
         '[targets.jetson]\nmachine = "ssh:me@jetson.local"\npython = "~/env/bin/python"\n'
+        '[targets.server]\nmachine = "ssh:server"\nbuild = "there"\n'
     )
     targets = Targets(tmp_path)
     assert targets["a100"] == Target("a100", "label", "a100")
     assert targets["epyc"].value == "amd-epyc-2c-1a2b3c4d"
     assert targets["jetson"] == Target("jetson", "ssh", "me@jetson.local", "env/bin/python")
+    assert targets["server"] == Target("server", "ssh", "server", build="there")
     targets.check(("jetson", "a100"), "recipes.toml: suite.targets")
 
 
@@ -35,6 +37,7 @@ DESK = "[targets.desk]\nmachine = "
         (DESK + '"desk"', "perfgate.toml: targets.desk.machine: 'desk' names no machine"),
         (DESK + '"ssh:-oProxyCommand=x"', "targets.desk.machine"),
         (DESK + '"ssh:a b"', "targets.desk.machine"),
+        (DESK + '"ssh:desk"\nbuild = "both"', "targets.desk: build: "),
         (
             DESK + '"label:a"\npython = "python3"',
             "targets.desk.python: a machine by its label has no python of its own",

@@ -60,17 +60,33 @@ def test_what_was_compiled_goes_with_its_source(tmp_path: Path) -> None:
     assert not compiled.exists()
 
 
+def test_a_host_says_that_it_can_measure_before_anything_is_built(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing is written there."""
+    sent: list[dict[str, object]] = []
+    monkeypatch.setattr(launcher, "receive", lambda: b'{"needs": []}')
+    monkeypatch.setattr(launcher, "send", sent.append)
+    monkeypatch.setattr(os, "umask", lambda _: 0)  # of this process
+    launcher.main()
+    assert sent[1:] == [{"fit": True}]
+
+
 def test_what_the_base_has_in_common_with_the_project_is_taken_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its tree is whole, and of the base's contents; only what differs crosses the link."""
+    """Its tree is whole, and of the base's contents; only what differs crosses the link. So it is
+    with an artifact that is a model of the project.
+    """
     contents = {"one": b"old", "two": b"same", "moved": b"new"}
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
     new = hashlib.sha256(b"new").hexdigest()
     hello = {"cache": str(tmp_path), "place": "p", "version": "v", "package": {}}
     hello |= {"project": {"one": new, "two": digests["two"]}, "base": digests}
-    trees = ("package", "project", "base")
+    hello |= {"artifacts": {"k/v/model.onnx": digests["two"]}}
+    trees = ("package", "project", "base", "artifacts")
     hello["folders"] = {name: ["."] for name in trees}
+    hello["folders"]["artifacts"] += ["k", "k/v"]
     hello["programs"] = {**{name: [] for name in trees}, "base": ["moved"]}
     frames = iter([b"new", b"same", b"old"])
     sent: list[dict[str, object]] = []
@@ -79,6 +95,7 @@ def test_what_the_base_has_in_common_with_the_project_is_taken_once(
     place, _ = launcher.take(hello)
     assert sent == [{"missing": [["project", "one"], ["project", "two"], ["base", "one"]]}]
     assert {path.name: path.read_bytes() for path in (place / "base").iterdir()} == contents
+    assert (place / "artifacts/k/v/model.onnx").read_bytes() == b"same"
     modes = {path.name: path.stat().st_mode & 0o777 for path in (place / "base").iterdir()}
     assert modes["moved"] == 0o700  # the suite may start it
     assert not modes["one"] & 0o100
@@ -104,7 +121,8 @@ def test_a_full_disk_is_refused_in_words(tmp_path: Path, monkeypatch: pytest.Mon
     """With the file, and with what to do."""
     hello = {"needs": [], "cache": str(tmp_path), "place": "p", "version": "v"}
     hello |= {"package": {}, "project": {"a.bin": hashlib.sha256(b"x").hexdigest()}}
-    hello |= {"base": {}, "folders": {name: ["."] for name in ("package", "project", "base")}}
+    trees = ("package", "project", "base", "artifacts")
+    hello |= {"base": {}, "artifacts": {}, "folders": {name: ["."] for name in trees}}
     frames = iter([json.dumps(hello).encode(), b"x"])
     sent: list[dict[str, object]] = []
     monkeypatch.setattr(launcher, "receive", lambda: next(frames))

@@ -79,6 +79,11 @@ class Entry:
         """The artifact's main file."""
         return self.folder / self.stored.file if self.stored.file else None
 
+    @property
+    def seal(self) -> str:
+        """The digest of its description, which has the digest of each of its files."""
+        return (self.folder / _SEAL).read_text(encoding="ascii")
+
 
 class ArtifactStore:
     """Links, and evaluations of what they end on, by key, below `root`.
@@ -112,7 +117,7 @@ class ArtifactStore:
         Called with the lock of `key`: its use is noted, so that nobody removes it meanwhile.
         """
         self._watch = watch
-        folder = self.root / "artifacts" / key
+        folder = self.artifacts / key
         if folder.is_symlink():
             self._drop(folder, "")
         if not folder.is_dir():
@@ -136,6 +141,30 @@ class ArtifactStore:
         watch.listen()
         return None
 
+    def brought(self, folder: Path, seal: str) -> Entry:
+        """An entry that another machine has built and sent; `seal` is the one that it has there.
+
+        Raises:
+            BuildError: it is not as it was sent.
+        """
+        problem = "its description is another"
+        try:
+            entry = described(folder)
+            if entry is not None and entry.seal == seal:
+                refuse_changed(entry)
+                self._note(entry.stored)
+                return entry
+        except Damaged as damage:
+            problem = f"its file {damage.name} has changed"
+        except OSError as error:
+            problem = f"{error.filename}: {error.strerror}"
+        raise BuildError(
+            f"the artifact {folder.parent.name[:16]} is not the one that was sent: {problem}",
+            where=str(folder),
+            valid=f"the artifact with the seal {seal[:16]}",
+            next_step="run the session again, which sends it anew",
+        )
+
     def _note(self, stored: Stored) -> None:
         """Adds what the build of an entry has read."""
         if self.read is not None:
@@ -147,6 +176,11 @@ class ArtifactStore:
         where = (folder / changed).relative_to(self.root).as_posix()
         self.damaged.append(f"the cached file {where} was damaged; it was built again")
         remove(folder)
+
+    @property
+    def artifacts(self) -> Path:
+        """The folder of all entries, each below its key's."""
+        return self.root / "artifacts"
 
     def training(self, key: str) -> Path:
         """The folder of an unfinished training of the link `key`; it need not exist."""
@@ -163,7 +197,7 @@ class ArtifactStore:
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
         """An empty folder on the store's file system, gone afterwards unless it was added."""
-        folder = Path(tempfile.mkdtemp(prefix=".new-", dir=self.root / "artifacts"))
+        folder = Path(tempfile.mkdtemp(prefix=".new-", dir=self.artifacts))
         try:
             yield folder
         finally:
@@ -181,7 +215,7 @@ class ArtifactStore:
         text = stored.model_dump_json(indent=1).encode()
         (scratch / ENTRY).write_bytes(text)
         (scratch / _SEAL).write_text(hashlib.sha256(text).hexdigest(), encoding="ascii")
-        place = own_folder(self.root / "artifacts" / key) / _variant(stored)
+        place = own_folder(self.artifacts / key) / _variant(stored)
         if place.is_symlink() or place.exists():
             remove(place)
         scratch.replace(place)

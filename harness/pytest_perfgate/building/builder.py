@@ -17,7 +17,7 @@ from pytest_perfgate.building.artifact_handle import ArtifactHandle, Structure
 from pytest_perfgate.building.keys import step_key
 from pytest_perfgate.building.link_files import link_files
 from pytest_perfgate.building.project_code import Watch
-from pytest_perfgate.building.source_link import WEIGHTS, Chain, SourceLink, save, source_link
+from pytest_perfgate.building.source_link import WEIGHTS, Chain, FirstLinks, save, source_link
 from pytest_perfgate.building.source_model import MODEL, asked_of
 from pytest_perfgate.building.step_context import StepSetting
 from pytest_perfgate.building.suite_data import SuiteData
@@ -25,6 +25,9 @@ from pytest_perfgate.building.training_ranks import RankOrder, started
 from pytest_perfgate.errors import BuildError, PerfgateError
 from pytest_perfgate.files import digest_files
 from pytest_perfgate.inputs import Inputs
+from pytest_perfgate.machine.fingerprint import this_machine
+from pytest_perfgate.records.build_messages import LinksBuilt
+from pytest_perfgate.records.built_links import BuiltLinks
 from pytest_perfgate.records.recipe import ModelSpec, Recipe, StepSpec, Suite
 from pytest_perfgate.records.recipe_record import ArtifactInfo, Link
 from pytest_perfgate.registry import resolve
@@ -32,6 +35,7 @@ from pytest_perfgate.steps import Step
 from pytest_perfgate.steps.training_checkpoints import Checkpoints
 from pytest_perfgate.steps.training_options import TrainingOptions
 from pytest_perfgate.steps.training_peers import Peers
+from pytest_perfgate.suite.portable_steps import portable_steps
 
 CHECKPOINT_SECONDS = 30.0  # between two of a step whose options do not say it
 
@@ -46,7 +50,7 @@ class BuildRequest:
         watch: notes the project's files that are read meanwhile.
         data: the suite's splits.
         progress: `progress(done, total, note)` shows progress.
-        source: the model, where it is made already; a build may change its module.
+        first: what the chain begins with, where it is there already; a build may change its module.
     """
 
     suite: Suite
@@ -55,7 +59,7 @@ class BuildRequest:
     watch: Watch
     data: SuiteData
     progress: Callable[[int, int, str], None]
-    source: SourceLink | None = None
+    first: FirstLinks | None = None
 
 
 @dataclass(frozen=True)
@@ -78,12 +82,37 @@ def build(request: BuildRequest) -> Built:
     Raises:
         BuildError: a step could not be applied, or had no effect.
     """
-    if request.recipe.search is not None:  # its values are the first of each range, no choice
+    _refuse_ranges(request.recipe)
+    return _Chain(request).build()
+
+
+def build_portable(request: BuildRequest) -> LinksBuilt:
+    """The links of a recipe that are the same on every machine, up to the first that is not.
+
+    Raises:
+        BuildError: as `build`.
+    """
+    _refuse_ranges(request.recipe)
+    entry, lineage = _Chain(request).links(portable_steps(request.recipe))
+    here = this_machine().id
+    return LinksBuilt(
+        BuiltLinks(
+            lineage=tuple(link.model_copy(update={"machine": here}) for link in lineage),
+            kind=entry.stored.kind,
+            entry=entry.folder.relative_to(request.store.artifacts),
+            seal=entry.seal,
+        ),
+        dict(entry.stored.files),
+        tuple(request.store.damaged),
+    )
+
+
+def _refuse_ranges(recipe: Recipe) -> None:
+    if recipe.search is not None:  # its values are the first of each range, no choice
         raise BuildError(
-            f"the search for values of {request.recipe.name!r} is not finished",
+            f"the search for values of {recipe.name!r} is not finished",
             next_step="pytest --perf --perf-search",
         )
-    return _Chain(request).build()
 
 
 def load(artifact: ArtifactHandle) -> Artifact:
@@ -110,14 +139,19 @@ class _Chain:
         self._suite, self._recipe, self._data = request.suite, request.recipe, request.data
         self._store, self._watch, self._progress = request.store, request.watch, request.progress
         self._chain = Chain(self._suite, self._store, self._watch)
-        self._source = request.source or source_link(self._suite, self._store, self._watch)
+        self._first = request.first or source_link(self._suite, self._store, self._watch)
         # Of the last link, while it is known to be up to date
-        self._module: Any = self._source.module
+        self._module: Any = self._first.module
 
     def build(self) -> Built:
-        entry, link = self._source.entry, self._source.link
-        lineage = [link]
-        for spec in self._recipe.chain:
+        entry, lineage = self.links(len(self._recipe.chain))
+        return Built(self._handle(entry), self._info(entry), tuple(lineage), entry.stored.files)
+
+    def links(self, steps: int) -> tuple[Entry, list[Link]]:
+        """The last entry of the first `steps` steps of the chain, and all links up to there."""
+        entry, lineage = self._first.entry, list(self._first.lineage)
+        link = lineage[-1]
+        for spec in self._recipe.chain[len(lineage) - 1 : steps]:
             step: Step = registry.find(registry.STEPS, spec.name)
             options = step.Options.model_validate(dict(spec.options))
             with self._watch.reading_data():
@@ -140,7 +174,7 @@ class _Chain:
                 checkpoints.delete()
             step.prove(link.effect, options)
             lineage.append(link)
-        return Built(self._handle(entry), self._info(entry), tuple(lineage), entry.stored.files)
+        return entry, lineage
 
     def _files(self, before: Entry) -> dict[str, str]:
         """The project's files that a link rests on, with their digests."""

@@ -20,7 +20,7 @@ from pytest_perfgate.building.project_code import Watch
 from pytest_perfgate.building.source_model import MODEL, asked_of, make
 from pytest_perfgate.errors import BuildError
 from pytest_perfgate.files import digest_of
-from pytest_perfgate.records.recipe import StepSpec, Suite
+from pytest_perfgate.records.recipe import Recipe, StepSpec, Suite
 from pytest_perfgate.records.recipe_record import Link
 from pytest_perfgate.suite.fence import fence_of
 
@@ -67,17 +67,29 @@ class Chain:
 
 
 @dataclass(frozen=True)
-class SourceLink:
-    """The model in the store; and the live torch module where this process has just made it, which
-    a step may change.
+class FirstLinks:
+    """What a chain begins with: the last entry of its first links, those, and the live torch
+    module where this process has just made it, which a step may change.
     """
 
     entry: Entry
-    link: Link
+    lineage: tuple[Link, ...]
     module: Any
 
 
-def source_link(suite: Suite, store: ArtifactStore, watch: Watch) -> SourceLink:
+def first_links(suite: Suite, recipe: Recipe, store: ArtifactStore, watch: Watch) -> FirstLinks:
+    """The links of a recipe that another machine has built, or the model of its suite.
+
+    Raises:
+        BuildError: as `source_link`, or what was sent is not as it was.
+    """
+    built = recipe.built
+    if built is None:
+        return source_link(suite, store, watch)
+    return FirstLinks(store.brought(built.entry, built.seal), built.lineage, None)
+
+
+def source_link(suite: Suite, store: ArtifactStore, watch: Watch) -> FirstLinks:
     """The model of a suite, from the store or made now.
 
     Raises:
@@ -86,7 +98,7 @@ def source_link(suite: Suite, store: ArtifactStore, watch: Watch) -> SourceLink:
     key = _key(suite)
     model = _Model(suite, watch)
     entry, link = Chain(suite, store, watch).link(key, "model", {}, lambda at: model.make(key, at))
-    return SourceLink(entry, link, model.module)
+    return FirstLinks(entry, (link,), model.module)
 
 
 def save(module: Any, folder: Path) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest_perfgate
 from pytest_perfgate.errors import PerfgateError
 from pytest_perfgate.measure.base_checkout import Commit
 from pytest_perfgate.measure.untracked_inputs import Brought
+from pytest_perfgate.records.built_links import BuiltLinks
 from pytest_perfgate.records.settings import Settings
+from pytest_perfgate.session.errand import Errand
 from pytest_perfgate.session.session import Session
 from pytest_perfgate.session.suite_at import BaseTree
 from pytest_perfgate.targets.messages import Answer, DeviceJob, Measured, Shown, Unmeasured
@@ -38,8 +41,7 @@ def measured(job: DeviceJob, send: Callable[[Answer], None]) -> Measured | Unmea
             show,
             lambda text: send(Shown(text, lasting=True)),
             stores=False,
-            as_target=job.target,
-            base=_base(job),
+            errand=Errand(job.target, _base(job), _there(job, job.built)),
         )
         try:
             return _of(job, session)
@@ -79,7 +81,16 @@ def _base(job: DeviceJob) -> BaseTree | None:
         return None
     commit = Commit(base.ref, base.commit, job.there.root, "", label=base.name)
     brought = Brought(base.taken, base.outside, base.problem)
-    return BaseTree(commit, job.there.base, brought=brought)
+    built = _there(job, base.built)
+    return BaseTree(commit, job.there.base, brought=brought, built=built)
+
+
+def _there(job: DeviceJob, built: Mapping[str, BuiltLinks]) -> dict[str, BuiltLinks]:
+    """Links with the folders that they were copied to."""
+    return {
+        name: replace(links, entry=job.there.artifacts / links.entry)
+        for name, links in built.items()
+    }
 
 
 def _settings(job: DeviceJob) -> Settings:

@@ -38,6 +38,7 @@ from pytest_perfgate.machine.pipes import PipeClosed, PipeSilent
 from pytest_perfgate.machine.processes import last_words, obituary
 from pytest_perfgate.measure.worker_environment import inherited
 from pytest_perfgate.measure.worker_pool import Ended, Event, Job, Pool
+from pytest_perfgate.records.build_messages import BuildJob, LinksBuilt
 from pytest_perfgate.records.inputs import CHANGED
 from pytest_perfgate.worker.protocol import (
     JOBS,
@@ -210,7 +211,7 @@ class FleetRunner:
         number = self._fleet.number()
         work = job.work
         # The data and the code that a node reads are compared when its artifact arrives.
-        file = work.suite.file if isinstance(work, PrepareJob | ParityJob) else None
+        file = work.suite.file if isinstance(work, PrepareJob | ParityJob | BuildJob) else None
         return JobOrder(
             number=number,
             name=job.name,
@@ -244,7 +245,7 @@ class FleetRunner:
             return message
         if isinstance(message, WorkProgress):
             return replace(message, note=f"{message.note} on {host}")
-        if isinstance(message, Prepared):
+        if isinstance(message, Prepared | LinksBuilt):
             here = Digests(job.root)
             for name, digest in message.files.items():
                 if digest not in {CHANGED, here.digest(name)}:

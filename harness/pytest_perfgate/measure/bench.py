@@ -355,7 +355,7 @@ class Bench(contextlib.ExitStack):
                 for name in live:
                     ours = self._launches.get(name)
                     if not ours or ours[-1].index < self._count - 1:
-                        self._preparation.ended(name, "measure", event, False)
+                        self._preparation.failures.ended(name, "measure", event, False)
         elif isinstance(event, ArmMeasured):
             self._arm_notes.hear(event)
             if not self.yardsticks.hears(event):
@@ -369,13 +369,13 @@ class Bench(contextlib.ExitStack):
             self.conditions.append(event.conditions)
         elif isinstance(event, ArmFailed):
             if not self.yardsticks.hears(event):
-                self._preparation.fail(event.label, "measure", event.failure)
+                self._preparation.failures.fail(event.label, "measure", event.failure)
         elif isinstance(event, WorkProgress):
             total = f" {event.done}/{event.total}" if event.total else ""
             self._progress(f"{note}  {event.note}{total}")
         else:
             for name in live:
-                self._preparation.fail(name, "measure", event)
+                self._preparation.failures.fail(name, "measure", event)
 
     def _places(self) -> list[tuple[int, ...]]:
         """The sets of cores that launches go round; none where this system pins nothing."""

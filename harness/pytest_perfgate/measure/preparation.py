@@ -13,6 +13,7 @@ from pytest_perfgate.files import digest_of
 from pytest_perfgate.machine.cache_folders import CACHE_VARIABLE
 from pytest_perfgate.machine.cores import measuring_places, usable_cores
 from pytest_perfgate.machine.cpu_quota import busy_cores
+from pytest_perfgate.measure.failed_arms import FailedArms, failed_message
 from pytest_perfgate.measure.prepared_arm import Arm, PreparedArm
 from pytest_perfgate.measure.worker_environment import identity, worker_env
 from pytest_perfgate.measure.worker_pool import Ended, Job, Pool
@@ -20,17 +21,14 @@ from pytest_perfgate.measure.workplace import Workplace
 from pytest_perfgate.records.image_losses import Thumbnail
 from pytest_perfgate.records.input_messages import FilesRead, InputsRead
 from pytest_perfgate.records.near_duplicates import NearDuplicates
-from pytest_perfgate.records.recipe_record import Failure
 from pytest_perfgate.records.settings import Settings
 from pytest_perfgate.tasks import kept_pixels
 from pytest_perfgate.worker.protocol import (
     Compared,
     CompareJob,
-    Failed,
     GrowthJob,
     GrowthMeasured,
     LaunchJob,
-    Message,
     ParityJob,
     ParityMeasured,
     PredictionPair,
@@ -112,7 +110,7 @@ class Preparation:
         self._workplace = workplace
         self._logs = jobs.logs
         self.prepared: dict[str, PreparedArm] = {}
-        self.failures: dict[str, Failure] = {}
+        self.failures = FailedArms()
         self.thumbnails: dict[int, Thumbnail] = {}
         self.near_duplicates: dict[tuple[str, str], NearDuplicates] = {}
         self.notes: list[str] = []
@@ -159,7 +157,7 @@ class Preparation:
                 if isinstance(event, Ended):
                     done += 1
                     doing.pop(job.name, None)
-                    self.ended(job.name, "build", event, job.name in self.prepared)
+                    self.failures.ended(job.name, "build", event, job.name in self.prepared)
                 elif isinstance(event, WorkProgress):
                     total = f" {event.done}/{event.total}" if event.total else ""
                     doing[job.name] = f"{job.name}: {event.note}{total}"
@@ -171,7 +169,7 @@ class Preparation:
                             (near.split, near.against): near for near in event.near_duplicates
                         }
                 else:
-                    self.fail(job.name, "build", event)
+                    self.failures.fail(job.name, "build", event)
                 now = "; ".join(doing.values())
                 self._progress(f"build {done}/{len(jobs)}  {now}")
 
@@ -214,14 +212,14 @@ class Preparation:
                     self.thumbnails |= event.thumbnails
                 elif isinstance(event, Ended):
                     for label in left if event.problem else ():
-                        self.ended(label, "evaluate", event, False)
+                        self.failures.ended(label, "evaluate", event, False)
                     if event.problem and not left:
                         self._not_shown(event.problem)
                 else:
                     for label in left:
-                        self.fail(label, "evaluate", event)
+                        self.failures.fail(label, "evaluate", event)
                     if not left:
-                        self._not_shown(_failed(event).problem)
+                        self._not_shown(failed_message(event).problem)
 
     def _not_shown(self, problem: str) -> None:
         """Pictures are no verdict: recipes are judged without them, and people are told."""
@@ -263,7 +261,7 @@ class Preparation:
                 prepared = self.prepared[job.name]
                 long = prepared.soak if isinstance(job.work, SoakJob) else prepared.growth
                 if isinstance(event, Ended):
-                    self.ended(job.name, "measure", event, long is not None)
+                    self.failures.ended(job.name, "measure", event, long is not None)
                 elif isinstance(event, WorkProgress):
                     done = f"{event.note} {event.done}/{event.total}"
                     self._progress(f"a long run of {job.name}: {done}")
@@ -274,7 +272,7 @@ class Preparation:
                 elif isinstance(event, SoakMeasured):
                     prepared.soak = event.soak
                 else:
-                    self.fail(job.name, "measure", event)
+                    self.failures.fail(job.name, "measure", event)
 
     def _soak_job(self, arm: Arm, artifact: ArtifactHandle) -> SoakJob:
         cores = measuring_places(usable_cores(), self._jobs.cores)[0]
@@ -293,13 +291,13 @@ class Preparation:
             for job, event in pool.run(jobs):
                 prepared = self.prepared[job.name]
                 if isinstance(event, Ended):
-                    self.ended(job.name, "evaluate", event, prepared.parity is not None)
+                    self.failures.ended(job.name, "evaluate", event, prepared.parity is not None)
                 elif isinstance(event, FilesRead):
                     self._reads(event, job.name)
                 elif isinstance(event, ParityMeasured):
                     prepared.parity = event.parity
                 else:
-                    self.fail(job.name, "evaluate", event)
+                    self.failures.fail(job.name, "evaluate", event)
                 self._progress(f"comparing outputs with the reference's: {job.name}")
 
     def _prepare_job(self, arm: Arm) -> Job:
@@ -311,33 +309,6 @@ class Preparation:
         """The artifact of an arm, None when the arm is not ready."""
         prepared = self.prepared.get(label)
         return None if prepared is None else prepared.answer.artifact
-
-    def fail(self, name: str, stage: str, event: Message) -> None:
-        """Notes that an arm failed, in its own words; the first failure counts.
-
-        `stage` is where it failed, unless the message names that.
-        """
-        failed = _failed(event)
-        self.failures.setdefault(
-            name,
-            Failure(
-                stage=failed.stage or stage,
-                problem=failed.problem,
-                last_words=failed.last_words,
-                next_step=failed.next_step,
-            ),
-        )
-
-    def ended(self, name: str, stage: str, ended: Ended, answered: bool) -> None:
-        """The end of a worker: a failure, unless it had answered."""
-        if answered or name in self.failures:
-            return
-        self.failures[name] = Failure(
-            stage=stage,
-            problem=ended.problem or "the worker ended without an answer",
-            last_words=ended.last_words,
-            next_step=ended.next_step,
-        )
 
 
 def _pairs(label: str, ours: PreparedArm, reference: PreparedArm) -> list[PredictionPair]:
@@ -351,10 +322,3 @@ def _pairs(label: str, ours: PreparedArm, reference: PreparedArm) -> list[Predic
             files = ours.predictions(name), reference.predictions(name)
             pairs.append(PredictionPair(label, *files, name))
     return pairs
-
-
-def _failed(message: Message) -> Failed:
-    """The message, when it is a failure; any other is one of the worker, which sent it."""
-    if isinstance(message, Failed):
-        return message
-    return Failed(f"the worker sent {type(message).__name__}, which answers no such job")

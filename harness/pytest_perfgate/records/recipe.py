@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_perfgate.metric import ALL_SETS, WORST_SET, Over, Scope
+from pytest_perfgate.records.built_links import BuiltLinks
 from pytest_perfgate.records.code_tree import CodeTree
 from pytest_perfgate.records.location import Fetched, Locked
 from pytest_perfgate.state import Feedback
@@ -240,6 +241,7 @@ class Recipe:
         output_tolerance: see `OUTPUT_TOLERANCE`.
         runtime_tolerance: the largest difference of the runtime's outputs to ONNX Runtime's,
             relative to an output's largest value; None for the usual one.
+        built: the first links of `chain`, from another machine; None for none.
     """
 
     name: str
@@ -254,6 +256,7 @@ class Recipe:
     folds: FoldSpec | None = None
     output_tolerance: float = OUTPUT_TOLERANCE
     runtime_tolerance: float | None = None
+    built: BuiltLinks | None = None
 
     @property
     def is_reference(self) -> bool:

@@ -22,7 +22,8 @@ from pytest_perfgate.records.soak import Soak
 class Link(Frozen):
     """One step of a chain, applied: what it was asked, what it changed, and what that took.
 
-    `digest` is over the files of the artifact that it gave; "" in records of before.
+    `digest` is over the files of the artifact that it gave; "" in records of before. `machine` is
+    the identity of another machine that it was built on and brought from, "" for none.
     """
 
     step: str
@@ -32,6 +33,7 @@ class Link(Frozen):
     cached: bool
     key: str
     digest: str = ""
+    machine: str = ""
 
 
 class ArtifactInfo(Frozen):

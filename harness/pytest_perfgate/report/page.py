@@ -363,8 +363,7 @@ def _link(link: Link) -> dict[str, Any]:
         "step": link.step,
         "options": ", ".join(f"{key}={value}" for key, value in link.options.items()),
         "effect": [(key.replace("_", " "), _effect(value)) for key, value in link.effect.items()],
-        "seconds": link.seconds,
-        "cached": link.cached,
+        "of": link,
     }
 
 

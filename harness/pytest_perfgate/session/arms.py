@@ -213,3 +213,9 @@ def copy_of(reference: str) -> str:
 def at_base(name: str) -> str:
     """The label of a recipe at the base's version of the code."""
     return f"{name}@base"
+
+
+def recipe_at_base(label: str) -> str:
+    """The recipe of an arm at the base, "" for another arm."""
+    name, _, of_base = label.partition("@")
+    return name if of_base == "base" else ""

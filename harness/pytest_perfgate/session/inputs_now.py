@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
+from typing import Any
 
 from pytest_perfgate.building import input_digests
 from pytest_perfgate.building.input_digests import InputDigests
@@ -90,8 +91,7 @@ class InputsNow:
         parts = [
             short_path(suite.file, suite.root),
             around,
-            asdict(recipe),
-            asdict(suite.recipes[recipe.reference]),
+            *(_asked(one) for one in (recipe, suite.recipes[recipe.reference])),
         ]
         # The same project in another folder is the same.
         text = json.dumps(parts, sort_keys=True, default=str)
@@ -117,3 +117,8 @@ class InputsNow:
             data=dict(known),
             files=input_digests.again(then.files, self._now),
         )
+
+
+def _asked(recipe: Recipe) -> dict[str, Any]:
+    """A recipe as the suite file has it, wherever its links were built."""
+    return {name: value for name, value in asdict(recipe).items() if name != "built"}

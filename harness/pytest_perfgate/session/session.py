@@ -28,6 +28,7 @@ from pytest_perfgate.search.run import RangeOutcome, resolve_ranges
 from pytest_perfgate.session.base_code import BaseCode
 from pytest_perfgate.session.case import Case
 from pytest_perfgate.session.crashes import Crashes
+from pytest_perfgate.session.errand import NONE, Errand
 from pytest_perfgate.session.failed_suite import (
     failed_suite,
     suite_without_machine,
@@ -40,7 +41,6 @@ from pytest_perfgate.session.measured_suite import Surroundings, unmeasured, wit
 from pytest_perfgate.session.on_target import measured_on
 from pytest_perfgate.session.places import Places
 from pytest_perfgate.session.plan import Plan, Wanted, cases_of
-from pytest_perfgate.session.suite_at import BaseTree
 from pytest_perfgate.session.suite_run import SuiteRun
 from pytest_perfgate.session.working_tree import WorkingTree, notes_on_untracked
 from pytest_perfgate.suite import reading, requirements
@@ -56,8 +56,7 @@ class Session:
         stores: whether it writes files; a worker of pytest-xdist leaves that to its controller.
         name: of its files, where another process holds it.
         find: gives what stored sessions measured, for `--perf-affected`.
-        as_target: the target that this machine is to a session of another one, "" for none.
-        base: that session's other version of the code.
+        errand: what a session of another machine has this one measure.
     """
 
     def __init__(
@@ -69,8 +68,7 @@ class Session:
         stores: bool = True,
         name: str = "",
         find: Lookup = lambda _: (),
-        as_target: str = "",
-        base: BaseTree | None = None,
+        errand: Errand = NONE,
     ) -> None:
         self.settings = settings
         self._find = find
@@ -79,7 +77,7 @@ class Session:
         self._say = say
         # Alerts that a night stores beside the baselines are no change of the code.
         self._tree = WorkingTree(settings.root, without=settings.baselines / "alerts")
-        self._base = BaseCode(settings, show, base)
+        self._base = BaseCode(settings, show, errand.base)
         self._fetched: FetchedSuites | None = None
         self._open = contextlib.ExitStack()
         self._open.enter_context(kept(settings.share))
@@ -91,7 +89,8 @@ class Session:
         self._started = datetime.now(UTC)
         self._id = name
         self._crashes = Crashes(settings.cache, settings.root, lambda: self.id)
-        self._places = Places(settings, lambda: self.machine, as_target)
+        self._places = Places(settings, lambda: self.machine, errand.target)
+        self._errand = errand
         self._clock = time.monotonic()
         self._machine: Machine | None = None
         self._environment: Environment | None = None
@@ -105,6 +104,7 @@ class Session:
             read = self._read(file)
             if read.suite is not None:
                 suite = replace(read.suite, import_path=self.settings.import_path)
+                suite = self._errand.begun(suite)
                 read = self._places.checked(self._apart(replace(read, suite=suite)))
             self._plans[file] = Plan(read)
         return self._plans[file].read
@@ -260,7 +260,7 @@ class Session:
     def _run_on(self, host: Target, read: SuiteFile, suite: Suite, wanted: Wanted) -> SuiteRecord:
         """The suite, measured and judged on another host."""
         keep_out_of_git(self.settings.cache)
-        given = self.settings, self._base.commit, self.limits, self._show, self._say
+        given = self.settings, self._base.commit, self.limits, self._show, self._say, self._fleet
         record, files = measured_on(host, read, suite, wanted, *given)
         self._files |= files
         notes = notes_on_untracked(self.settings.root, set(files))

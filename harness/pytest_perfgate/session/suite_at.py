@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from pytest_perfgate.files import short_path
 from pytest_perfgate.measure.base_checkout import Commit
 from pytest_perfgate.measure.prepared_arm import Arm
 from pytest_perfgate.measure.untracked_inputs import Brought, bring
+from pytest_perfgate.records.built_links import BuiltLinks
 from pytest_perfgate.records.code_tree import CodeTree
 from pytest_perfgate.records.recipe import Suite
 from pytest_perfgate.session.fetched_suites import other_content
@@ -28,6 +29,7 @@ class BaseTree:
         packages: what differs from this session's, in words, where it has its own interpreter.
         is_working: whether it is the working tree, under other packages.
         brought: what was taken from the working tree already, None: it has to be.
+        built: recipe name to the links that another machine has built of it.
     """
 
     commit: Commit
@@ -36,6 +38,7 @@ class BaseTree:
     packages: tuple[str, ...] = ()
     is_working: bool = False
     brought: Brought | None = None
+    built: Mapping[str, BuiltLinks] = field(default_factory=dict)
 
 
 class SuiteAt:
@@ -128,7 +131,11 @@ class SuiteAt:
                     f"its ranges at {commit} do not allow the values of the working tree's "
                     f"search: {error.problem}"
                 ) from error
-            suite = replace(suite, recipes={**suite.recipes, name: recipe})
+        built = self._tree.built.get(name)
+        if built is not None and built.failure is not None:
+            raise RecipeError(built.failure.problem)
+        recipe = replace(recipe, built=built)
+        suite = replace(suite, recipes={**suite.recipes, name: recipe})
         return Arm(label, suite, recipe, python=self._tree.python or sys.executable)
 
 

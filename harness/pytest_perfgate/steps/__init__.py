@@ -206,6 +206,13 @@ class Step(registry.Extension, ABC):
         """
         return None
 
+    def is_portable(self, options: Any) -> bool:
+        """Whether the artifact runs anywhere, known also where `machine` could not say it because
+        what the artifact is for is missing. A target takes a portable one from the session's host.
+        Default: whether `machine` is that of this class.
+        """
+        return type(self).machine is Step.machine
+
 
 def expect(holds: bool, step: str, what: str) -> None:
     """Check that `holds`: the way in which a `Step.prove` fails.

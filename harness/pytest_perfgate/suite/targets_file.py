@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -16,6 +16,7 @@ from pytest_perfgate.suite.tables import NAME, Place
 
 FILE = "perfgate.toml"
 
+HERE, THERE = "here", "there"
 LABEL, FINGERPRINT, SSH = "label", "fingerprint", "ssh"
 _FORMS = (
     f'"{LABEL}:WORD" (pytest --perf-labels=WORD on that machine), "{FINGERPRINT}:ID" (the machine '
@@ -36,6 +37,7 @@ class Target:
         value: the label, the fingerprint's id, or the host as ssh takes it.
         python: of an ssh host, its interpreter.
         cache: of an ssh host, the folder that stays; relative to the home of its user.
+        build: of an ssh host, `HERE` or `THERE`: where artifacts are built that run anywhere.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Target:
     value: str
     python: str = "python3"
     cache: str = ".cache/pytest-perfgate/targets"
+    build: str = HERE
 
     def __str__(self) -> str:
         return f"{self.form}:{self.value}"
@@ -61,6 +64,11 @@ class TargetTable(BaseModel):
         "",
         description="of an ssh host: the folder for what is copied there, below the user's home; "
         "default: .cache/pytest-perfgate/targets",
+    )
+    build: Literal["", "here", "there"] = Field(
+        "",
+        description="of an ssh host: where artifacts are built that run anywhere, here, where the "
+        "session runs, or there; default: here",
     )
 
 
@@ -132,7 +140,7 @@ def _target(place: Place, name: str, data: Any) -> Target:
     pattern = {LABEL: _WORD, FINGERPRINT: _WORD, SSH: _HOST}.get(form)
     if pattern is None or not pattern.fullmatch(value):
         raise place.error(f"{table.machine!r} names no machine", f"{key}.machine", valid=_FORMS)
-    for option in ("python", "cache"):
+    for option in ("python", "cache", "build"):
         text = getattr(table, option)
         if text and form != SSH:
             raise place.error(
@@ -142,5 +150,6 @@ def _target(place: Place, name: str, data: Any) -> Target:
             raise place.error(f"{text!r} is not a path", f"{key}.{option}")
     # Both begin at the home of the user there; no shell expands them.
     texts = {option: getattr(table, option).removeprefix("~/") for option in ("python", "cache")}
+    texts["build"] = table.build
     given = {option: text for option, text in texts.items() if text}
     return Target(name, form, value, **given)

@@ -96,6 +96,17 @@ def _is_loop(link: Path) -> bool:
     return link.parent.resolve().is_relative_to(link.resolve())
 
 
+def of_artifacts(artifacts: Path, entries: Iterable[Path]) -> Copies:
+    """Entries of the store, below the folder of all of its artifacts."""
+    files = [
+        file
+        for entry in entries
+        for file in sorted((artifacts / entry).rglob("*"))
+        if file.is_file()
+    ]
+    return Copies({file.relative_to(artifacts).as_posix(): file for file in files}, ["."])
+
+
 def of_package() -> Copies:
     """The package as it is, with the metadata that its entry points are in.
 

@@ -175,6 +175,7 @@ def take(hello: dict[str, Any]) -> tuple[Path, Path]:
     place, package = base / hello["place"], base / "packages" / hello["version"]
     # What the project and its base have in common is taken once: the project's files come first.
     trees = {"package": package, "project": place / "tree", "base": place / "base"}
+    trees["artifacts"] = place / "artifacts"
     for folder in trees.values():
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     # Held until the measurement has ended: another session would change the files meanwhile.
@@ -187,17 +188,22 @@ def take(hello: dict[str, Any]) -> tuple[Path, Path]:
     forget(base)
     differ = differing(trees, hello)
     same = {expected: path for path, expected in hello["project"].items()}
-    shared = [path for name, path in differ if name == "base" and hello[name][path] in same]
-    missing = [[name, path] for name, path in differ if name != "base" or path not in shared]
+    # Of a model that is a file the artifact is the same file.
+    shared = [
+        [name, path]
+        for name, path in differ
+        if name in {"base", "artifacts"} and hello[name][path] in same
+    ]
+    missing = [one for one in differ if one not in shared]
     send({"missing": missing})
     for name, path in missing:
         data = receive()
         if hashlib.sha256(data).hexdigest() != hello[name][path]:
             refuse(f"{path} changed while it was copied", "run the session again")
         write(trees[name] / path, data)
-    for path in shared:
-        source = trees["project"] / same[hello["base"][path]]
-        write(trees["base"] / path, source.read_bytes())
+    for name, path in shared:
+        source = trees["project"] / same[hello[name][path]]
+        write(trees[name] / path, source.read_bytes())
     for name, folder in trees.items():
         for path in hello["programs"][name]:
             (folder / path).chmod(0o700)
@@ -213,6 +219,9 @@ def main() -> None:
     reason = check(hello["needs"])
     if reason:
         refuse(reason)
+    if "cache" not in hello:  # the session asks before it builds for hours
+        send({"fit": True})
+        return
     try:
         place, package = take(hello)
     except OSError as error:
@@ -221,6 +230,7 @@ def main() -> None:
             "make room there, or name another folder of that host as its cache",
         )
     folders = {"root": place / "tree", "cache": place / "cache", "base": place / "base"}
+    folders["artifacts"] = place / "artifacts"
     send({"package": str(package), **{name: str(path) for name, path in folders.items()}})
     os.chdir(place / "tree")
     environment = dict(os.environ, PYTHONPATH=str(package))

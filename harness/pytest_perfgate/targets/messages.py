@@ -7,19 +7,21 @@ from pathlib import Path
 from typing import get_args
 
 from pytest_perfgate.machine.pipes import Vocabulary
+from pytest_perfgate.records.built_links import BuiltLinks
 
 
 # To the device.
 @dataclass(frozen=True)
 class There:
-    """Folders on the device: of the project's copy, of what is built, of this package's copy, and
-    of the project at another version of its code.
+    """Folders on the device: of the project's copy, of what is built, of this package's copy, of
+    the project at another version of its code, and of artifacts that the session has built.
     """
 
     root: Path
     cache: Path
     package: Path
     base: Path
+    artifacts: Path
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class BaseJob:
         ref, commit: as `--perf-base` names it, and its full name.
         name: for people.
         taken, outside, problem: what git does not hold of what the suite names (`Brought`).
+        built: recipe to the links that the session has built of it.
     """
 
     ref: str
@@ -38,6 +41,7 @@ class BaseJob:
     taken: tuple[str, ...] = ()
     outside: tuple[str, ...] = ()
     problem: str = ""
+    built: dict[str, BuiltLinks] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,7 @@ class DeviceJob:
         there: folders on the device.
         wanted: recipe to metrics.
         base: what the recipes are measured beside, None: nothing.
+        built: recipe to the links that the session has built of it.
         alpha: the part of the session's that the limits of this suite have.
     """
 
@@ -69,6 +74,7 @@ class DeviceJob:
     search: bool
     command: str
     base: BaseJob | None = None
+    built: dict[str, BuiltLinks] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

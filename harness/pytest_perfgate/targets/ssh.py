@@ -234,6 +234,7 @@ class Project:
         without: folders that are not copied.
         named: files and folders that are, though they are hidden.
         base: the root of the project at another version of its code, None for none.
+        artifacts: the folders of artifacts that this host has built, relative to that of all.
     """
 
     root: Path
@@ -241,9 +242,12 @@ class Project:
     without: tuple[Path, ...]
     named: tuple[Path, ...]
     base: Path | None = None
+    artifacts: tuple[Path, ...] = ()
 
     def trees(self) -> dict[str, copies.Copies]:
-        """What is copied: this package, the project, and its base; no file where it has none."""
+        """What is copied: this package, the project, its base and its artifacts; no file where it
+        has none.
+        """
         base = self.base
         named = [path.relative_to(self.root) for path in self.named]
         at_base = [base / path for path in named] if base else []
@@ -251,7 +255,21 @@ class Project:
             "package": copies.of_package(),
             "project": copies.of_project(self.root, self.without, self.named),
             "base": copies.of_project(base, (), at_base) if base else copies.Copies({}, ["."]),
+            "artifacts": copies.of_artifacts(self.cache / "artifacts", self.artifacts),
         }
+
+
+def reach(target: Target, log: Path) -> None:
+    """Looks whether a host is there and can measure, before hours of building for it.
+
+    Raises:
+        NoMachine, PerfgateError: as `measure`.
+    """
+    with _Link(target, log) as link:
+        link.answer()
+        link.doing("looking at its Python")
+        link.frame(json.dumps({"needs": copies.needs()}).encode())
+        link.answer()
 
 
 def measure(

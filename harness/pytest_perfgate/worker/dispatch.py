@@ -13,6 +13,7 @@ from typing import NoReturn
 
 from pytest_perfgate.machine.cache_folders import cache_of_job
 from pytest_perfgate.machine.pipes import PipeClosed, PipeReader, write_whole
+from pytest_perfgate.records.build_messages import BuildJob
 from pytest_perfgate.records.input_messages import DataKeysJob, FilesRead
 from pytest_perfgate.worker.arm_messages import ARM_MESSAGES
 from pytest_perfgate.worker.failures import failure
@@ -36,6 +37,7 @@ from pytest_perfgate.worker.protocol import (
 
 _MODULES = {
     PrepareJob: ("prepare", "prepare"),
+    BuildJob: ("build", "build_links"),
     CompareJob: ("compare", "compare"),
     ParityJob: ("parity", "parity"),
     GrowthJob: ("memory_growth", "growth"),

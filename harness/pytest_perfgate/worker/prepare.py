@@ -21,7 +21,7 @@ from pytest_perfgate.building.keys import counts_key, data_keys, evaluation_key,
 from pytest_perfgate.building.near_duplicates import Likeness
 from pytest_perfgate.building.opening import context_of, open_session
 from pytest_perfgate.building.project_code import Watch
-from pytest_perfgate.building.source_link import source_link
+from pytest_perfgate.building.source_link import first_links
 from pytest_perfgate.building.suite_data import DigestProgress, SuiteData, splits_used
 from pytest_perfgate.files import replacing
 from pytest_perfgate.records.accuracy import Accuracy, Doubt
@@ -73,7 +73,7 @@ def prepare(job: PrepareJob, send: Send) -> None:
     stage = "build"
     try:
         watch, store = Watch(suite.root, job.cache, progress), ArtifactStore(job.cache)
-        source = source_link(suite, store, watch)
+        first = first_links(suite, recipe, store, watch)
         near = []
         with watch.reading_data():
             data = SuiteData(suite, progress)
@@ -86,7 +86,7 @@ def prepare(job: PrepareJob, send: Send) -> None:
                 ]
             data.refuse_other_classes()
             slices = slicings(suite, store, watch, data, progress)
-        built = build(BuildRequest(suite, recipe, store, watch, data, progress, source))
+        built = build(BuildRequest(suite, recipe, store, watch, data, progress, first))
         stage = "evaluate"
         evaluated = _evaluation(suite, recipe, built, store, watch, data, progress)
         evaluated = _tried(suite, recipe, evaluated, store, watch, data, progress)

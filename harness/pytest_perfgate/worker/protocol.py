@@ -16,6 +16,7 @@ from pytest_perfgate.building.artifact_handle import ArtifactHandle
 from pytest_perfgate.machine.conditions import Conditions
 from pytest_perfgate.machine.pipes import Vocabulary
 from pytest_perfgate.records.accuracy import Accuracy, Ratio
+from pytest_perfgate.records.build_messages import BuildJob, LinksBuilt
 from pytest_perfgate.records.counts import Counts
 from pytest_perfgate.records.folds import Folds
 from pytest_perfgate.records.image_losses import Thumbnail, WorseImage
@@ -361,12 +362,13 @@ class ArmFailed:
     failure: Failed
 
 
-_Prepares = PrepareJob | CompareJob | ParityJob | GrowthJob | DataKeysJob
+_Prepares = PrepareJob | CompareJob | ParityJob | GrowthJob | DataKeysJob | BuildJob
 Work = _Prepares | ProfileJob | SoakJob | LaunchJob | ArmJob
 Message = (
     WorkProgress
     | Failed
     | Prepared
+    | LinksBuilt
     | Compared
     | WorseImages
     | ParityMeasured
