@@ -245,11 +245,12 @@ def test_editors_know_ranges() -> None:
     """The JSON schema takes them where an option may stand, and nothing else there."""
     schema = suite_schema()
     jsonschema.Draft202012Validator.check_schema(schema)
+    checker = jsonschema.Draft202012Validator(schema)
     data = tomllib.loads(DATA + SEARCHED)
-    jsonschema.validate(data, schema)
+    checker.validate(data)
     data["recipe"][1]["steps"][1]["samples"]["search"]["hgih"] = 8
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(data, schema)
+        checker.validate(data)
 
 
 def test_another_range_or_budget_is_another_study_and_more_trials_are_not(tmp_path: Path) -> None:

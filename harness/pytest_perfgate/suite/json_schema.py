@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import Any
 
@@ -24,6 +25,7 @@ def suite_schema() -> dict[str, Any]:
     definitions = {**suite.pop("$defs", {}), **recipe.pop("$defs", {})}
     definitions["Range"] = _range()
     tasks = registry.names(registry.TASKS)
+    metrics = {task: metrics_of(task) for task in tasks}  # each time all workloads are found
     suite["properties"]["task"]["anyOf"] = [{"enum": list(tasks)}, {"pattern": IMPORT_PATH.pattern}]
     names = ["train", "calibration", "validation", "sets"]
     suite["properties"]["data"]["propertyNames"] = {"enum": names}
@@ -49,14 +51,13 @@ def suite_schema() -> dict[str, Any]:
         "type": "object",
         "description": "limits by metric",
         "properties": {
-            name: _budget([known[name] for known in map(metrics_of, tasks) if name in known])
-            for task in tasks
-            for name in metrics_of(task)
+            name: _budget([known[name] for known in metrics.values() if name in known])
+            for name in dict.fromkeys(itertools.chain.from_iterable(metrics.values()))
         },
         "patternProperties": {
             f"^{re.escape(name)}{AT}{NAME.pattern}$": {"$ref": "#/$defs/BudgetTable"}
-            for task in tasks
-            for name, metric in metrics_of(task).items()
+            for of_task in metrics.values()
+            for name, metric in of_task.items()
             if metric.rule is Rule.IMAGES
         },
         "additionalProperties": False,
