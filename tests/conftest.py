@@ -29,8 +29,10 @@ import pytest
 from pytest_perfgate.machine import piped_process
 from pytest_perfgate.report import publish
 
+from tests.exported import exported_detector  # noqa: F401 - a fixture
 from tests.forked_workers import Templates
 from tests.kept_imports import Imported
+from tests.pictures import pictures_drawn_once  # noqa: F401 - a fixture
 from tests.squares import HEAD, PLAIN, RECIPES, coco_folder, squares_model, squares_project
 
 
@@ -71,12 +73,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None, N
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """A test, its fixtures included, beside those of other processes or without them."""
-    if not hasattr(item.config, "workerinput"):  # one process, one test at a time
-        return (yield)
-    mine: Path = item.config._tmp_path_factory.getbasetemp()
-    with _turn(mine.parent, alone=item.get_closest_marker("alone") is not None):
-        return (yield)
+    """A test, its fixtures included, beside those of other processes or without them. A framework
+    that it imported is no garbage either.
+    """
+    before = len(sys.modules)
+    with contextlib.ExitStack() as stack:
+        if hasattr(item.config, "workerinput"):  # without it one process, one test at a time
+            mine: Path = item.config._tmp_path_factory.getbasetemp()
+            alone = item.get_closest_marker("alone") is not None
+            stack.enter_context(_turn(mine.parent, alone=alone))
+        done = yield
+    if len(sys.modules) > before + 100:
+        gc.collect()
+        gc.freeze()
+    return done
 
 
 @contextlib.contextmanager
@@ -109,6 +119,10 @@ it; a launch beside other tests would count as unsteady."""
 RED = (*DECIDED, "-p", "two_launches")
 """As `DECIDED`, for a session of one limit on times that is broken by far: two launches prove that,
 where four are needed to prove a limit kept."""
+
+OTHER_PLUGINS = "-p no:randomly -p no:hypothesispytest -p no:anyio -p no:platformdirs"
+"""Options that leave out what an inner pytest needs not: importing anyio takes a quarter of its
+start, in each of its processes."""
 
 DOUBLES = Path(__file__).parent / "doubles"
 """Runtimes and plugins that tests' projects have on their path."""
@@ -204,6 +218,14 @@ def scheduling_restored() -> Iterator[None]:
         os.sched_setscheduler(0, policy, os.sched_param(0))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_disk_is_waited_for() -> Iterator[None]:
+    """Files of tests need not outlive a power cut: thousands would wait for the disk."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        yield
+
+
 @pytest.fixture(scope="session")
 def first_scheduling() -> tuple[set[int], int]:
     """How this process of tests began."""
@@ -226,16 +248,6 @@ def distributions_can_be_found() -> None:
     """
     with contextlib.suppress(ImportError):
         importlib.import_module("importlib_metadata")
-
-
-@pytest.fixture(scope="session", autouse=True)
-def pictures_drawn_once() -> Iterator[None]:
-    """Most pictures of sessions of tests are alike: one is drawn once in a process of tests."""
-    import vl_convert
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(vl_convert, "vegalite_to_svg", functools.cache(vl_convert.vegalite_to_svg))
-        yield
 
 
 def _drawn_here(run: Callable[..., None], file: Path, *more: Any) -> None:
@@ -358,7 +370,7 @@ def project(
     shutil.copytree(built_before, made.root / ".perfgate")
     made.write()
     (made.suite / "test_tiny.py").write_text(TEST)
-    pytester.makeini("[pytest]\naddopts = -p no:randomly -p no:hypothesispytest\n")
+    pytester.makeini(f"[pytest]\naddopts = {OTHER_PLUGINS}\n")
     site = pytester.path / "site"
     site.mkdir()
     before = os.environ.get("PYTHONPATH", "")

@@ -242,24 +242,15 @@ def test_quantize_needs_a_file(make_context: Any) -> None:
 
 @pytest.mark.slow
 def test_quantize_leaves_nothing_in_the_working_directory(
-    make_context: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    exported_detector: Path, make_context: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The demo detector, untrained, is quantized without a file beside the link's own."""
-    from suites.digits.model import Detector
-
-    def input_of(count: int) -> Any:
-        return Inputs(np.random.default_rng(count).random((count, 3, 64, 64), dtype=np.float32))
-
-    (tmp_path / "here").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-    exported = Export().apply(
-        Artifact(TORCH, module=Detector().eval()),
-        Export.Options(),
-        make_context("exported", example=input_of),
-    )
+    """The demo detector is exported and quantized without a file beside the links' own."""
+    here = exported_detector.parents[1] / "here"
+    monkeypatch.chdir(here)
+    images = Inputs(np.random.default_rng(1).random((1, 3, 320, 320), dtype=np.float32))
     Quantize().apply(
-        exported.artifact,
+        Artifact(ONNX, path=exported_detector),
         Quantize.Options(samples=1),
-        make_context("quantized", inputs=lambda *_: iter([input_of(1)])),
+        make_context("quantized", inputs=lambda *_: iter([images])),
     )
-    assert [file.name for file in (tmp_path / "here").iterdir()] == []
+    assert [file.name for file in here.iterdir()] == []

@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 from pydantic import ValidationError
-from pytest_perfgate.artifact import ONNX, TENSORRT, TORCH, Artifact
+from pytest_perfgate.artifact import ONNX, TENSORRT, Artifact
 from pytest_perfgate.errors import BuildError, NoEffect
 from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.runtimes import tensorrt_package
 from pytest_perfgate.runtimes.tensorrt_package import EngineNote
 from pytest_perfgate.steps import tensorrt_build
-from pytest_perfgate.steps.export import Export
 from pytest_perfgate.steps.half import Half
 from pytest_perfgate.steps.quantize import Quantize
 from pytest_perfgate.steps.tensorrt import TensorRt as Step
@@ -39,14 +38,13 @@ SHAPED = Quantize.Options(
 
 
 @pytest.fixture(scope="module")
-def detector(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def detector(exported_detector: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Engines of the demo detector in three precisions, and their steps' effects."""
     pytest.importorskip("skimage", reason="python -m pip install 'pytest-perfgate[demo]'")
     import torch
     from pytest_perfgate.steps import BuildContext
 
     from suites.digits.data import calibration
-    from suites.digits.model import build
 
     torch.set_num_threads(1)
     images = calibration().images
@@ -66,11 +64,7 @@ def detector(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
             threads=1,
         )
 
-    plain = (
-        Export()
-        .apply(Artifact(TORCH, module=build()), Export.Options(), context("export"))
-        .artifact
-    )
+    plain = Artifact(ONNX, path=exported_detector)
     files = {
         "fp32": plain,
         "fp16": Half().apply(plain, Half.Options(), context("half")).artifact,
