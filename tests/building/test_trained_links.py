@@ -138,6 +138,8 @@ import time
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
+import safetensors.torch
 import torch
 import torch._dynamo
 
@@ -191,7 +193,8 @@ def ended(process):
 
 
 for run, job in json.loads(sys.argv[1]).items():
-    # A process for each: torch is imported once, and has computed nothing before it forks.
+    # A process for each: what they need is imported once, and torch has computed nothing before it
+    # forks.
     process = os.fork()
     if process == 0:
         os.environ |= {"PYTEST_DIE_AT": job["die_at"]} if "die_at" in job else {}

@@ -192,11 +192,16 @@ from pytest_perfgate.suite.reading import read
 from pytest_perfgate.worker.prepare import prepare
 from pytest_perfgate.worker.protocol import Failed, Prepared, PrepareJob
 
+import PIL.Image
+import safetensors.torch
+import sklearn.metrics
 import torch
+import torch._dynamo
 
 root = Path.cwd()
 for run, job in json.loads(sys.argv[1]).items():
-    # A process for each: torch is imported once, and has computed nothing before it forks.
+    # A process for each: what they need is imported once, and torch has computed nothing before it
+    # forks.
     process = os.fork()
     if process == 0:
         # No variable of the environment: what the project reads of it is an input of its builds.
