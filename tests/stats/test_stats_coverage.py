@@ -47,13 +47,13 @@ def test_intervals_of_95_percent_hold_the_truth_in_95_percent(images: int) -> No
     difference = level - mean_average_precision(other)
     random = np.random.default_rng(5)
     covered = np.zeros(2)
-    cases = 400
+    cases, draws = 400, 100
     for case in range(cases):
         one, other = detectors(random, images)
         ours, theirs = Resampled(one, case), Resampled(other, case)  # each is scored once
-        low, high = bootstrap(ours, draws=200).bounds(0.05)
+        low, high = bootstrap(ours, draws=draws).bounds(0.05)
         covered[0] += low <= level <= high
-        low, high = paired_bootstrap(ours, theirs, draws=200).bounds(0.05)
+        low, high = paired_bootstrap(ours, theirs, draws=draws).bounds(0.05)
         covered[1] += low <= difference <= high
     assert (covered / cases >= 0.92).all(), covered / cases
     assert (covered / cases <= 0.98).all(), covered / cases
