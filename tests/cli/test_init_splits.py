@@ -110,3 +110,17 @@ def test_classes_may_have_the_names_of_splits(tmp_path: Path) -> None:
     assert data.classes == ("bus", "train")
     assert data.validation.folder == tmp_path / "b" / "holdout"
     assert calibrating(data).folder == tmp_path / "b" / "train"
+
+
+def test_files_that_may_be_a_truth_are_named(tmp_path: Path) -> None:
+    """Nothing that lies there is passed over without a word."""
+    fill(tmp_path / "images", *(f"{index}.png" for index in range(4)))
+    (tmp_path / "labelTxt").mkdir()
+    for index in range(4):
+        (tmp_path / "labelTxt" / f"{index}.txt").write_text("1.0,1.0,2.0,1.0,2.0,2.0,1.0,2.0,a,0")
+    (tmp_path / "labels.csv").write_text("name,class\n0.png,a\n")
+    data = read_data(tmp_path)
+    assert data.tasks == ()
+    assert any(note.startswith("labelTxt/ is not read") for note in data.notes)
+    assert "1 file of type .csv is not read: labels.csv" in data.notes
+    assert any("4 files of type .txt are not read: labelTxt/0.txt" in note for note in data.notes)

@@ -14,10 +14,12 @@ from pytest_perfgate.cli.init_facts import (
     chosen,
     listable,
 )
-from pytest_perfgate.cli.init_splits import scored_and_training
+from pytest_perfgate.cli.init_splits import below, scored_and_training
 from pytest_perfgate.cli.init_voc import voc
 from pytest_perfgate.cli.init_yolo import yolo
 from pytest_perfgate.errors import DataError
+from pytest_perfgate.tasks.image_folder import is_hidden
+from pytest_perfgate.units import count_of
 
 LOOKED_FOR = (
     "COCO's JSON (instances, keypoints, panoptic segments, videos), images/ and masks/ with PNGs, "
@@ -55,8 +57,23 @@ def _sets(folder: Path, task: str) -> Iterator[DataFacts]:
         yield from filter(None, [read(folder)])
 
 
+def _unread(folder: Path) -> list[str]:
+    """Names files that may hold a truth that is none of those that are looked for."""
+    notes = []
+    for suffix in (".csv", ".json", ".jsonl", ".txt", ".xml"):
+        found = sorted(
+            file.relative_to(folder).as_posix()
+            for file in folder.rglob(f"*{suffix}")
+            if not is_hidden(file.name) and file.is_file()
+        )
+        if found:
+            count = count_of(len(found), f"file of type {suffix} is", f"files of type {suffix} are")
+            notes.append(f"{count} not read: {', '.join(found[:3])}{', ...' * (len(found) > 3)}")
+    return notes
+
+
 def _unannotated(folder: Path) -> DataFacts:
-    from pytest_perfgate.tasks.image_folder import is_hidden, pictures
+    from pytest_perfgate.tasks.image_folder import pictures
 
     base = folder / "images" if (folder / "images").is_dir() else folder
     splits = {entry.name.lower(): entry for entry in base.iterdir() if entry.is_dir()}
@@ -65,12 +82,12 @@ def _unannotated(folder: Path) -> DataFacts:
     if held_out is not None:
         base = held_out
         notes.append(f"validation images are those of {held_out.name}")
-    for name in sorted({*init_folders.MASKS, *init_folders.LABELS}):
-        if (folder / name).is_dir():
-            notes.append(
-                f"{name}/ is not read: it has neither PNGs by the names of the images nor "
-                "files of DOTA's, YOLO's or VOC's. COCO's JSON in the folder would be read"
-            )
+    known = {*init_folders.MASKS, *init_folders.LABELS}
+    for name in sorted(one.name for key, one in below(folder).items() if key in known):
+        notes.append(
+            f"{name}/ is not read: it has neither PNGs by the names of the images nor "
+            "files of DOTA's, YOLO's or VOC's. COCO's JSON in the folder would be read"
+        )
     files, _ = pictures(base)
     names = [file.relative_to(base).as_posix() for file in files]
     if not files:
@@ -84,6 +101,7 @@ def _unannotated(folder: Path) -> DataFacts:
         base, [name for name in names if listable(name)], training, notes
     )
     if not labelled:
+        notes += _unread(folder)
         notes.append(f"no truth was found; looked for: {LOOKED_FOR}")
     return DataFacts(
         (CLASSIFICATION,) if labelled else (),

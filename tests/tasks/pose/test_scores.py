@@ -158,11 +158,25 @@ def test_images_that_got_worse_are_those_whose_keypoints_moved() -> None:
 
 
 def test_a_network_with_other_keypoints_is_refused() -> None:
-    """The error names both numbers, and the option."""
-    data, _ = scene(1)
-    _, predictions = scene(1, keypoints=2)
-    with pytest.raises(DataError, match=r"(?s)gives 2 keypoints, and the data has 3.*keypoints = "):
-        Pose().evaluate(data, predictions)
+    """The error names both numbers, and the option where the data's are among the network's."""
+    data, predictions = scene(1)
+    few, fewer = scene(1, keypoints=2)
+    with pytest.raises(DataError, match=r"(?s)gives 2 keypoints, and the data has 3.*leave the"):
+        Pose().evaluate(data, fewer)
+    with pytest.raises(DataError, match=r"(?s)3 keypoints, and the data has 2.*= \[0, 1\]"):
+        Pose().evaluate(few, predictions)
+
+
+def test_a_keypoint_without_a_label_is_named() -> None:
+    """Nothing of the scores would see a network that lost it."""
+    data, predictions = scene(1)
+    for entry in data.coco["annotations"]:
+        if entry.get("keypoints"):
+            entry["keypoints"][3:6] = [0, 0, 0]
+    blind = PoseData(data.images, data.coco, data.sigmas)
+    notes = Pose().evaluate(blind, predictions).notes
+    name = blind.keypoints.names[1]
+    assert f"nothing is known of keypoints that no object has a label of: {name}" in notes
 
 
 def test_keypoints_in_another_order_are_doubted_with_the_order() -> None:

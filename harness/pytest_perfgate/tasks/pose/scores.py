@@ -69,6 +69,7 @@ def evaluate(data: PoseData, predictions: Sequence[Poses]) -> Accuracy:
         notes=(
             *data.notes,
             *_left_out(ignored),
+            *_unlabelled(data, ignored),
             *absent_note("oks_map", data.instances.categories, per_category),
         ),
     )
@@ -91,16 +92,28 @@ def _left_out(ignored: npt.NDArray[np.bool_]) -> tuple[str, ...]:
     )
 
 
+def _unlabelled(data: PoseData, ignored: npt.NDArray[np.bool_]) -> tuple[str, ...]:
+    """Says which keypoints no object has a label of: a network may lose them unseen."""
+    seen = np.flatnonzero(data.keypoints.labelled[~ignored].any(axis=0)).tolist()
+    absent = [name for index, name in enumerate(data.keypoints.names) if index not in seen]
+    if not absent:
+        return ()
+    return (f"nothing is known of keypoints that no object has a label of: {', '.join(absent)}",)
+
+
 def _refuse_others(data: PoseData, predictions: Sequence[Poses]) -> None:
     """Check that the predictions have the data's keypoints and categories."""
     names, keypoints = data.instances.categories, data.keypoints.names
     for one in predictions:
-        if len(one.scores) and one.points.shape[1] != len(keypoints):
+        given = one.points.shape[1]
+        if len(one.scores) and given != len(keypoints):
             raise DataError(
-                f"the model gives {one.points.shape[1]} keypoints, and the data has "
+                f"the model gives {given} keypoints, and the data has "
                 f"{len(keypoints)}: {', '.join(keypoints[:6])}{', …' * (len(keypoints) > 6)}",
-                next_step="say which of the network's keypoints these are: [suite.output] "
-                "keypoints = [0, 2, 1]",
+                next_step="say which of the network's keypoints these are, such as: [suite.output] "
+                f"keypoints = {list(range(len(keypoints)))}"
+                if given > len(keypoints)
+                else "leave the keypoints that it does not give out of the data",
             )
         highest = int(one.categories.max(initial=-1))
         if highest >= len(names):
