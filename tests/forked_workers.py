@@ -37,11 +37,26 @@ _TAKEN_AT_START = re.compile(
 """Names of environment variables that an interpreter, its C library or numpy reads but once."""
 
 
-FRAMEWORKS = (
-    *("PIL.Image", "faster_coco_eval", "onnx", "onnxruntime", "torch", "torch._dynamo"),
-    *("onnxscript", "sklearn.metrics", "nncf"),
-)
-"""What a template has for its workers, of what its process of tests has imported."""
+OF_ONNX = ("PIL.Image", "faster_coco_eval", "onnx", "onnxruntime")
+"""What a template for suites of ONNX files has, of what its process of tests has imported."""
+
+FRAMEWORKS = (*OF_ONNX, "torch", "torch._dynamo", "onnxscript", "sklearn.metrics", "nncf")
+"""What a template for all others has besides: a fork of it, and each fork of what is forked from
+it, copies the page tables of a gigabyte of libraries.
+"""
+
+_ONNX_FILE = re.compile(r'^model\s*=\s*"[^":]+\.onnx"$', re.MULTILINE)
+_NEEDS_TORCH = re.compile("torch|loader|training|backbone|openvino")
+
+
+def frameworks_of(folder: Path) -> tuple[str, ...]:
+    """What workers of a project's suites may well import: of ONNX files without a word of torch,
+    little. Where that is wrong, a worker imports the rest for itself.
+    """
+    files = [file for depth in ("", "*/", "*/*/") for file in folder.glob(f"{depth}recipes.toml")]
+    texts = [file.read_text(errors="replace") for file in files]
+    small = all(_ONNX_FILE.search(text) and not _NEEDS_TORCH.search(text) for text in texts)
+    return OF_ONNX if texts and small else FRAMEWORKS
 
 
 class Forked:
@@ -88,17 +103,21 @@ class Forked:
 class Template:
     """The process that workers are forked from, for a job's environment variables.
 
+    Args:
+        env: of the jobs.
+        frameworks: that it has for them, where this process has imported them.
+
     Attributes:
         forked: how many workers it forked.
     """
 
-    def __init__(self, env: Mapping[str, str]) -> None:
+    def __init__(self, env: Mapping[str, str], frameworks: Sequence[str]) -> None:
         self.forked = 0
-        frameworks = [name for name in FRAMEWORKS if name in sys.modules]
+        known = [name for name in frameworks if name in sys.modules]
         self._orders, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", str(_TEMPLATE), str(theirs.fileno()), *frameworks],
+                [sys.executable, "-P", str(_TEMPLATE), str(theirs.fileno()), *known],
                 env={name: value for name, value in env.items() if name != "PYTHONPATH"},
                 stdin=subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(),),
@@ -148,14 +167,18 @@ def _adopting() -> Iterator[None]:
         prctl(_PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
 
 
+_Wanted = tuple[frozenset[tuple[str, str]], tuple[str, ...]]
+
+
 class Templates:
-    """Starts workers: forked, from the second one on that asks for the same variables.
+    """Starts workers: forked, from the second one on that asks for the same variables and the same
+    frameworks.
 
     Use as a context manager: on the way out the templates end.
     """
 
     def __init__(self) -> None:
-        self._templates: dict[frozenset[tuple[str, str]], Template | None] = {}
+        self._templates: dict[_Wanted, Template | None] = {}
         self._start = piped_process._start
 
     def start(
@@ -167,12 +190,12 @@ class Templates:
         descriptors: tuple[int, int],
     ) -> Forked | subprocess.Popen[bytes]:
         """In the place of `piped_process._start`."""
-        template = self._of(command, env)
+        template = self._of(command, folder, env)
         if template is None:
             return self._start(command, folder, env, log, descriptors)
         return template.fork(command, folder, env, log, descriptors)
 
-    def _of(self, command: Sequence[str], env: Mapping[str, str]) -> Template | None:
+    def _of(self, command: Sequence[str], folder: Path, env: Mapping[str, str]) -> Template | None:
         path = [Path(each) for each in env.get("PYTHONPATH", "").split(os.pathsep)]
         customized = any((each / "sitecustomize.py").exists() for each in path)
         worker = list(command[: len(_WORKER)]) == _WORKER
@@ -181,15 +204,19 @@ class Templates:
         taken = frozenset(
             (name, value) for name, value in env.items() if _TAKEN_AT_START.fullmatch(name)
         )
-        if taken not in self._templates:
-            self._templates[taken] = None
-        elif self._templates[taken] is None:
-            self._templates[taken] = Template(env)
-        return self._templates[taken]
+        frameworks = frameworks_of(folder)
+        wanted = taken, frameworks
+        if wanted not in self._templates:
+            self._templates[wanted] = None
+        elif self._templates[wanted] is None:
+            self._templates[wanted] = Template(env, frameworks)
+        return self._templates[wanted]
 
     @property
     def templates(self) -> list[Template | None]:
-        """One for each set of variables that was asked for, None where one worker asked for it."""
+        """One for each set of variables and frameworks that was asked for, None where one worker
+        asked for it.
+        """
         return list(self._templates.values())
 
     def __enter__(self) -> Templates:

@@ -14,7 +14,7 @@ from pytest_perfgate.measure.worker_pool import Ended, Job, Pool
 from pytest_perfgate.suite.reading import read
 from pytest_perfgate.worker.protocol import Failed, PrepareJob
 
-from tests.forked_workers import Templates
+from tests.forked_workers import FRAMEWORKS, OF_ONNX, Templates, frameworks_of
 
 SUITE = """\
 [suite]
@@ -26,6 +26,8 @@ validation = "telling:validation"
 name = "fp32"
 runtime = "torch"
 """
+
+ONNX_SUITE = SUITE.replace("telling:build", "squares.onnx").replace('"torch"', '"onnxruntime"')
 
 TELLING = """\
 import json, os, signal, sys
@@ -72,6 +74,27 @@ def jobs(folder: Path, moods: list[str]) -> list[Job]:
         Job(mood, work, folder, env | {"MOOD": mood}, silence=8.0 if mood == "hangs" else 60.0)
         for mood in moods
     ]
+
+
+@pytest.mark.parametrize(
+    ("suites", "frameworks"),
+    [
+        ([], FRAMEWORKS),
+        ([SUITE], FRAMEWORKS),
+        ([ONNX_SUITE], OF_ONNX),
+        ([ONNX_SUITE, SUITE], FRAMEWORKS),
+        ([ONNX_SUITE.replace('"onnxruntime"', '"torch"')], FRAMEWORKS),
+    ],
+)
+def test_suites_of_onnx_files_get_workers_without_torch(
+    tmp_path: Path, suites: list[str], frameworks: tuple[str, ...]
+) -> None:
+    """Their forks are cheaper; one suite that may need torch is enough for all of it."""
+    for number, text in enumerate(suites):
+        folder = tmp_path / "suites" / f"suite{number}"
+        folder.mkdir(parents=True)
+        (folder / "recipes.toml").write_text(text)
+    assert frameworks_of(tmp_path) == frameworks
 
 
 def test_a_forked_worker_finds_what_a_started_one_finds(
