@@ -39,6 +39,5 @@ class PacedSession(OnnxSession):
         """The boxes moved by `shift`, after `pace` seconds."""
         end = time.perf_counter() + self.options.pace
         outputs = super().run(batch)
-        while time.perf_counter() < end:
-            pass
+        time.sleep(max(0.0, end - time.perf_counter()))
         return outputs[0] + float(self.options.shift), outputs[1]
