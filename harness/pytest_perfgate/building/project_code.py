@@ -53,6 +53,7 @@ _COMPILED = f"{os.sep}__pycache__{os.sep}"
 _HARNESS = Path(pytest_perfgate.__file__).parent
 _PYTHON = Path(sysconfig.get_path("stdlib"))
 _VERSIONED = str(_PYTHON) + os.sep
+_NOT_OWN = (_VERSIONED, str(_HARNESS) + os.sep)
 
 
 def _source(compiled: str) -> str:
@@ -260,7 +261,7 @@ class Watch(Digests):
                 beside = (file.parent / one for one in names)
                 files.update(other for other in beside if other.suffix in _WEIGHTS)
                 files.add(file)
-            elif source.startswith(_VERSIONED) or _PACKAGES in source:
+            elif source.startswith(_NOT_OWN) or _PACKAGES in source:
                 continue  # thousands, where torch is imported
             elif (file := Path(source)).is_absolute() and not self._has_version(file):
                 files.add(file)
