@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pytest_perfgate.runtimes import cuda
 
-from tests.conftest import Project, said
+from tests.conftest import DECIDED, Project, said
 from tests.squares import RECIPES, SIDE
 
 INT8 = """
@@ -47,7 +47,7 @@ class Wide(torch.nn.Module):
         for layer in self.layers[:-1]:
             x = layer(x).relu()
             if layer.out_channels % 8:  # no whole vectors: another kernel, and it is slow
-                time.sleep(0.002)
+                time.sleep(0.005)
         scores = self.layers[-1](x)[:, :, ::8, ::8].flatten(2).transpose(1, 2).sigmoid()
         return self.box.expand(scores.shape[0], scores.shape[1], 4), scores
 
@@ -133,9 +133,7 @@ def test_a_pruned_model_that_is_slower_is_red(project: Project) -> None:
     pytest.importorskip("torch_pruning", reason="python -m pip install 'pytest-perfgate[torch]'")
     (project.root / "wide.py").write_text(WIDE)
     project.write(PRUNED)
-    # Eight launches: the note takes six, and at a larger alpha four prove the FAIL.
-    options = ("--perf-profile", "none", "-p", "short_launches", "-p", "calm")
-    result = project.run("--perf-seconds", "90", *options)
+    result = project.run(*DECIDED)
     assert project.verdicts()["pruned-latency_p50"] == "FAIL"
     said(result, "prune changed the model, not its speed here")
     pruned = project.sessions()[-1]["suites"][0]["recipes"][1]

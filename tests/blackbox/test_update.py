@@ -82,7 +82,7 @@ def test_a_loosening_needs_a_reason_and_keeps_it(
 ) -> None:
     """Without `--perf-reason` nothing is written; with it the reason goes into the file."""
     before = stored(recorded)["moody"].read_text()
-    moody(seconds="0.01")
+    moody(seconds="0.05")
     timed = ("-k", "moody", *TWO_LAUNCHES)
     refused = recorded.run("--perf-update", *timed)
     assert refused.ret == NOT_PROVEN

@@ -6,7 +6,10 @@ as they would; what else a session does is whole.
 
 import pytest
 from pytest_perfgate.baselines import update
+from pytest_perfgate.measure import bench
 from pytest_perfgate.session import suite_launches
+from pytest_perfgate.worker.protocol import LaunchPlan
+from pytest_perfgate.workloads.varied_images import ROUNDS
 
 
 def measure(config, launches):
@@ -19,5 +22,9 @@ def measure(config, launches):
 
 
 def pytest_configure(config):
-    """One launch."""
+    """One launch, of one visit where the launches are short."""
     measure(config, 1)
+    if config.pluginmanager.has_plugin("short_launches"):
+        patch = pytest.MonkeyPatch()
+        patch.setattr(bench, "LaunchPlan", lambda **plan: LaunchPlan(**plan | {"rounds": ROUNDS}))
+        config.add_cleanup(patch.undo)
