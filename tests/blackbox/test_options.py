@@ -117,9 +117,7 @@ def test_under_xdist_one_worker_measures_and_the_controller_reports(project: Pro
     (project.root / "test_other.py").write_text(
         "import pytest\n\n@pytest.mark.parametrize('n', range(6))\ndef test_other(n):\n    pass\n"
     )
-    result = project.run(
-        *("-n", "2", "-k", "plain-map or plain-artifact or other"), page=True, process=True
-    )
+    result = project.run("-n", "2", "-k", "plain-map or plain-artifact or other", process=True)
     result.assert_outcomes(passed=7, skipped=0)
     result.stdout.fnmatch_lines(["*verdicts: 1 NO BASELINE, 1 PASS*", "*report: reports/*.html"])
     assert len(project.sessions()) == 1
@@ -128,8 +126,9 @@ def test_under_xdist_one_worker_measures_and_the_controller_reports(project: Pro
 
 def test_measuring_on_two_workers_at_once_is_refused(project: Project) -> None:
     """`--dist each` would measure twice at once on one device: one of the two is refused."""
-    arguments = ("--perf-seconds", "8", "-n", "2", "--dist", "each")
-    result = project.pytest("--perf", *arguments, "-k", "plain-latency or plain-map", process=True)
+    quick = ("--perf-seconds=1", "-p", "one_launch", "-p", "short_launches", "-p", "no_page")
+    both = ("-n", "2", "--dist", "each", "-k", "plain-latency or plain-map")
+    result = project.pytest("--perf", *quick, *both, process=True)
     result.stdout.fnmatch_lines(["*two measurements at once*"])
 
 

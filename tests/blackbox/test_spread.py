@@ -12,10 +12,10 @@ from collections.abc import Callable
 import pytest
 
 from tests.conftest import Project, said
-from tests.squares import RECIPES
+from tests.squares import HEAD, RECIPES
 
-THIRD = '\n[[recipe]]\nname = "third"\nfrom = "plain"\n'
-"""Without a budget, it is there to be measured."""
+THIRD = '\n[[recipe]]\nname = "third"\nruntime = "onnxruntime"\n'
+"""A reference of its own, without a budget: it is there to be measured."""
 
 CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(len(CORES) < 2, reason="two shares need two core
 def test_suites_are_spread_over_workers_with_cores_of_their_own(project: Project) -> None:
     """Two suites, two workers of pytest-xdist: one session, and no core in common."""
     pytest.importorskip("xdist", reason="python -m pip install pytest-xdist")
-    project.write(RECIPES + THIRD)
+    project.write(HEAD + THIRD)
     shutil.copytree(project.suite, project.root / "suites" / "other")
     tests = project.root / "suites" / "other" / "test_tiny.py"
     tests.rename(tests.with_name("test_other.py"))
