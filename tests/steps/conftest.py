@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import functools
+import importlib.util
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -80,6 +82,44 @@ def translations_read_once() -> Iterator[None]:
         once = functools.cache(ONNXRegistry.from_torchlib)
         patch.setattr(ONNXRegistry, "from_torchlib", staticmethod(once))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def patterns_exported_once() -> Iterator[None]:
+    """Torchao exports the same patterns of a few operators, a quarter of a second each, whenever a
+    network goes from training to evaluation or back: two thirds of the time of a small one's.
+    """
+    if importlib.util.find_spec("torchao") is None:
+        yield
+        return
+    from torchao.quantization.pt2e import qat_utils, utils
+
+    name = "_get_aten_graph_module_for_pattern"
+    once = _exported_once(getattr(utils, name))
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (utils, qat_utils):
+            patch.setattr(module, name, once)
+        yield
+
+
+def _exported_once(export: Callable[..., Any]) -> Callable[..., Any]:
+    """Whoever asks gets a copy, to change as it likes."""
+    known: dict[Any, Any] = {}
+
+    def exported(pattern: Any, inputs: Any, is_cuda: bool = False, **options: Any) -> Any:
+        function = getattr(pattern, "fn", pattern)
+        cells = [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()]
+        shapes = [getattr(one, "shape", one) for one in inputs]
+        code = getattr(function, "__code__", function)
+        key = (code, *cells, *shapes, is_cuda, *sorted(options.items()))
+        try:
+            if key not in known:
+                known[key] = export(pattern, inputs, is_cuda, **options)
+        except TypeError:  # a function within it is another one each time, or has no hash
+            return export(pattern, inputs, is_cuda, **options)
+        return copy.deepcopy(known[key])
+
+    return exported
 
 
 @pytest.fixture
