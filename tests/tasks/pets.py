@@ -30,8 +30,9 @@ def instances(**more: Any) -> dict[str, Any]:
 
 
 def data(coco: dict[str, Any]) -> DetectionData:
-    """The instances with grey images."""
-    return DetectionData([np.full((SIDE, SIDE, 3), 90, np.uint8)] * len(coco["images"]), coco)
+    """The instances with grey images, each of another grey."""
+    greys = range(90, 90 + len(coco["images"]))
+    return DetectionData([np.full((SIDE, SIDE, 3), grey, np.uint8) for grey in greys], coco)
 
 
 def perfect(rows: Instances, *, but: int = -1) -> list[Prediction]:

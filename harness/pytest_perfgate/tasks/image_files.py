@@ -92,9 +92,21 @@ class Digested:
     @property
     def notes(self) -> tuple[str, ...]:
         """What was left out or assumed of the images, one sentence each."""
-        _ = self.digests  # decodes every image once
+        copies = self._copies()  # decodes every image once
         notes: tuple[str, ...] = getattr(self.images, "notes", ())  # of files, and of cuts of them
-        return notes
+        return (*notes, *copies)
+
+    def _copies(self) -> tuple[str, ...]:
+        """Says how many images have the pixels of an earlier one: intervals take images to be
+        independent, and copies say nothing more.
+        """
+        count = len(self.digests) - len(set(self.digests))
+        if not count:
+            return ()
+        return (
+            f"{count} of {len(self.digests)} images have the pixels of another one: copies prove "
+            "nothing more, and intervals are too narrow",
+        )
 
 
 def refuse_other_size(

@@ -76,6 +76,12 @@ class FramesInOrder(Digested):
             at += length
         return numbers
 
+    @override
+    def _copies(self) -> tuple[str, ...]:
+        """Nothing: a sequence is one observation, and its frames may be alike."""
+        _ = self.digests
+        return ()
+
     def place(self, index: int) -> str:
         """An image in words: "frame 3 of sequence MOT17-02"."""
         number, frame = self.sequence_of(index)

@@ -32,8 +32,8 @@ def save(file: Path, pixels: Any, mode: str | None = None, **options: Any) -> No
 
 def fill(folder: Path, mask: Any = MASK, mode: str | None = None) -> None:
     """Two images and their masks, one of them below a folder."""
-    for name in ("a", "town/b"):
-        save(folder / f"images/{name}.jpg", np.zeros((2, 3, 3), np.uint8))
+    for grey, name in enumerate(("a", "town/b")):
+        save(folder / f"images/{name}.jpg", np.full((2, 3, 3), 80 * grey, np.uint8))
         save(folder / f"masks/{name}.png", mask, mode)
 
 
@@ -63,6 +63,14 @@ def test_masks_are_read_as_ids(tmp_path: Path, mode: str | None) -> None:
     assert data.digest == load(tmp_path).digest
     save(tmp_path / "masks/a.png", np.where(MASK == 2, 1, MASK))
     assert load(tmp_path).digest != data.digest
+
+
+def test_copies_of_an_image_are_counted(tmp_path: Path) -> None:
+    """An interval takes each of them for one more observation."""
+    fill(tmp_path)
+    save(tmp_path / "images/town/b.jpg", np.zeros((2, 3, 3), np.uint8))
+    (note,) = load(tmp_path).notes
+    assert note.startswith("1 of 2 images have the pixels of another one")
 
 
 def test_masks_of_no_image_are_counted(tmp_path: Path) -> None:
