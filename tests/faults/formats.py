@@ -213,7 +213,10 @@ def _pairs() -> list[bytes]:
 def _read_pairs(content: bytes, folder: Path) -> None:
     """Read with its baseline, and written again."""
     packed = lzma.compress(content, preset=0)
-    data = json.loads((_STORED / "version-3.json").read_text(encoding="utf-8"))
+    version = "version-7" if b"hit places" in content else "version-3"  # or it is whole
+    data = json.loads((_STORED / f"{version}.json").read_text(encoding="utf-8"))
+    if basis := data["pairs"].get("basis"):
+        (folder / basis).write_bytes((_STORED / basis).read_bytes())
     name = f"plain.{hashlib.sha256(packed).hexdigest()[:32]}.npz.xz"
     data["pairs"] |= {"file": name, "size": len(content)}
     (folder / name).write_bytes(packed)

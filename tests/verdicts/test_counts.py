@@ -127,7 +127,7 @@ def test_nodes_of_different_graphs_are_not_compared(base: bool) -> None:
 def test_a_baseline_keeps_where_its_nodes_were_read() -> None:
     """A file that does not name it is compared with any."""
     metric = StoredMetric(unit=PERFORMANCE[NODES].unit, value=2, kinds=KINDS, source="a graph")
-    text, _ = rendered(stored(0.01).model_copy(update={"metrics": {NODES: metric}}))
+    text, *_ = rendered(stored(0.01).model_copy(update={"metrics": {NODES: metric}}))
     assert '"source": "a graph"' in text
     result = verdict(NODES, LimitKind.REGRESSION, 0.0, LARGE, sources=("a graph", ""))
     assert result.status is Status.PASS
@@ -143,6 +143,8 @@ def test_a_count_that_was_not_measured_is_an_error() -> None:
 def test_a_stored_count_is_kept_to_the_last_digit() -> None:
     """Times are rounded in a baseline's file; a count is what it was."""
     metric = StoredMetric(unit=PERFORMANCE[MULTIPLY_ADDS].unit, value=LARGE, kinds=KINDS)
-    text, _ = rendered(stored(0.0123456789).model_copy(update={"metrics": {MULTIPLY_ADDS: metric}}))
+    text, *_ = rendered(
+        stored(0.0123456789).model_copy(update={"metrics": {MULTIPLY_ADDS: metric}})
+    )
     assert f"{LARGE}.0" in text
     assert '"Relu": 49' in text

@@ -14,7 +14,7 @@ from pytest_perfgate.records.accuracy import Accuracy
 from pytest_perfgate.records.yardsticks import SHORTEST
 from pytest_perfgate.units import Unit
 
-VERSION = 6
+VERSION = 7
 
 
 class StoredMetric(Frozen):
@@ -105,6 +105,8 @@ class Baseline(Frozen):
         origins: of metrics that an earlier session measured and that did not move since.
         folder: of the suite, relative to the project's root, with forward slashes; "" in files of
             before.
+        reference: the recipe whose baseline its files may be differences to; "" for none, and in
+            files of before.
         spec: digest of the recipe's chain and runtime.
         model, artifact: digest of the files of the model that the chain begins with, and of those
             that it ends on; "" in files of before. That of the data is in `accuracy`.
@@ -118,6 +120,7 @@ class Baseline(Frozen):
     suite: str
     recipe: str
     folder: str = ""
+    reference: str = ""
     recorded: _Recorded
     commit: str = ""
     dirty: bool = False

@@ -44,5 +44,17 @@ def _from_5(data: dict[str, Any]) -> dict[str, Any]:
     return {**data, "version": 6}
 
 
-MIGRATIONS: dict[int, Migration] = {1: _from_1, 2: _from_2, 3: _from_3, 4: _from_4, 5: _from_5}
+def _from_6(data: dict[str, Any]) -> dict[str, Any]:
+    """Files beside those of version 6 are whole, none the differences to another; both are read."""
+    return {**data, "version": 7}
+
+
+MIGRATIONS: dict[int, Migration] = {
+    1: _from_1,
+    2: _from_2,
+    3: _from_3,
+    4: _from_4,
+    5: _from_5,
+    6: _from_6,
+}
 """Version to the function that makes its data into the next version's."""

@@ -2,26 +2,31 @@
 
 Of matches it is their ranking, without scores: average precision under every draw of images is that
 of the matches themselves. Of ratios it is both parts of each image. Each further set of images has
-a file of its own, so that one whose images change replaces no other. The file is what `numpy.savez`
-writes, compressed by xz; its arrays are the bytes of whole numbers, the lowest byte of all first,
-which compresses best.
+a file of its own, so that one whose images change replaces no other. The file of a recipe is what
+it differs by from the whole file of its reference, its basis, where that is smaller. A file is what
+`numpy.savez` writes, compressed by xz; its arrays are the bytes of whole numbers.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
+import json
 import lzma
 import re
 import zipfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
+from pytest_perfgate.baselines.columns import floats, of_floats, planes, whole
+from pytest_perfgate.baselines.ranking_columns import columns_of, ranking_in
+from pytest_perfgate.baselines.ranking_differences import differences, ranking_from
 from pytest_perfgate.frozen import Frozen
-from pytest_perfgate.records.accuracy import LARGEST, STEP, Accuracy, Matches, Packed, Ratio
+from pytest_perfgate.records.accuracy import LARGEST, Accuracy, Matches, Packed, Ratio
 from pytest_perfgate.records.calibration import ECE, calibration_parts
 from pytest_perfgate.records.ranking import Ranking, ranking_of
 from pytest_perfgate.records.stored_arrays import stored_arrays
@@ -31,7 +36,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 _SUFFIX = ".npz.xz"
-_NAME = re.compile(r"(?P<recipe>[^/\\\0]+)\.[0-9a-f]{32}\.npz\.xz")
+_NAME = re.compile(r"[^/\\\0]+\.[0-9a-f]{32}\.npz\.xz")
+_IN_JSON = re.compile(rb'"(?:[^"\\\n]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))+\.[0-9a-f]{32}\.npz\.xz"')
+_PARTS = ("numerator", "denominator")
 _LARGEST_DICTIONARY = 2**24
 _MEMORY = 2**28  # bytes that unpacking may take beside its result
 
@@ -43,6 +50,8 @@ class Pairs(Frozen):
         file: its name, which ends in the digest of its bytes.
         size: bytes when unpacked.
         thresholds, recalls, categories: of the matches, as in `Matches`; None without matches.
+        basis: name of the whole file that it is the differences to, "" for none.
+        basis_size: bytes of that one when unpacked.
     """
 
     file: str
@@ -50,25 +59,82 @@ class Pairs(Frozen):
     thresholds: tuple[float, ...] | None = None
     recalls: str = "coco"
     categories: tuple[str, ...] = ()
+    basis: str = ""
+    basis_size: int = Field(default=0, ge=0, le=LARGEST)
 
 
-def split(accuracy: Accuracy, recipe: str) -> tuple[Accuracy, Pairs | None, bytes]:
+@dataclass(frozen=True)
+class Basis:
+    """A whole file beside the baseline of a reference, and what it holds."""
+
+    pairs: Pairs
+    accuracy: Accuracy
+
+
+def split(
+    accuracy: Accuracy, recipe: str, basis: Basis | None = None
+) -> tuple[Accuracy, Pairs | None, bytes]:
     """An accuracy without what a paired comparison needs, and the file that holds it; None where
-    it has nothing of that. Its sets are left as they are.
+    it has nothing of that. Its sets are left as they are. With a `basis` the file is the smaller
+    one of the differences to it and of a whole file.
     """
+    matches, ratios = accuracy.matches, _ratios_of(accuracy)
+    if matches is None and not ratios:
+        return accuracy, None, b""
+    bare = accuracy.model_copy(update={"matches": None, "ratios": {}})
+    pairs, packed = _file(matches, ratios, recipe)
+    if basis is not None and not basis.pairs.basis and _are_alike(matches, basis.accuracy.matches):
+        less = _file(matches, ratios, recipe, basis)
+        if len(less[1]) < len(packed):
+            pairs, packed = less
+    return bare, pairs, packed
+
+
+def _ratios_of(accuracy: Accuracy) -> dict[str, Ratio]:
     matches, ratios = accuracy.matches, dict(accuracy.ratios)
     if matches is not None and ECE in accuracy.values and ECE not in ratios:
         ratios[ECE] = calibration_parts(matches)  # it depends on scores, which a ranking has not
+    return ratios
+
+
+def _are_alike(one: Matches | None, other: Matches | None) -> bool:
+    """Whether both are of the same objects and images, in the same order, at the same thresholds,
+    or there are none.
+    """
+    if one is None or other is None:
+        return one is other
+    names = ("thresholds", "recalls", "categories")
+    return (
+        all(getattr(one, name) == getattr(other, name) for name in names)
+        and _is_same(one.truth, other.truth)
+        and _is_same(one.order, other.order)
+    )
+
+
+def _is_same(one: Packed | None, other: Packed | None) -> bool:
+    import numpy as np
+
+    if one is None or other is None:
+        return one is other
+    return np.array_equal(one.array(), other.array())
+
+
+def _file(
+    matches: Matches | None, ratios: Mapping[str, Ratio], recipe: str, basis: Basis | None = None
+) -> tuple[Pairs, bytes]:
+    """The file with these, whole or as differences to a basis."""
     arrays: dict[str, npt.NDArray[np.uint8]] = {}
-    if matches is not None:
-        arrays |= _of_ranking(ranking_of(matches))
+    theirs = {} if basis is None else _ratios_of(basis.accuracy)
+    if matches is not None and basis is not None and basis.accuracy.matches is not None:
+        arrays |= differences(ranking_of(matches), ranking_of(basis.accuracy.matches))
+    elif matches is not None:
+        arrays |= columns_of(ranking_of(matches))
         if matches.order is not None:
-            arrays["order"] = _planes(matches.order.array())
+            arrays["order"] = planes(matches.order.array())
     for name, ratio in ratios.items():
-        arrays |= _of_floats(f"numerator {name}", ratio.numerator.array())
-        arrays |= _of_floats(f"denominator {name}", ratio.denominator.array())
-    if not arrays:
-        return accuracy, None, b""
+        for part in _PARTS:
+            before = getattr(theirs[name], part).array() if name in theirs else None
+            arrays |= of_floats(f"{part} {name}", getattr(ratio, part).array(), before)
     plain = _npz(arrays)
     packed = _packed(plain)
     pairs = Pairs(
@@ -77,46 +143,94 @@ def split(accuracy: Accuracy, recipe: str) -> tuple[Accuracy, Pairs | None, byte
         thresholds=matches.thresholds if matches else None,
         recalls=matches.recalls if matches else "coco",
         categories=matches.categories if matches else (),
+        basis=basis.pairs.file if basis else "",
+        basis_size=basis.pairs.size if basis else 0,
     )
-    return accuracy.model_copy(update={"matches": None, "ratios": {}}), pairs, packed
+    return pairs, packed
 
 
 def joined(accuracy: Accuracy, pairs: Pairs, folder: Path) -> Accuracy:
     """The accuracy with what its file in `folder` holds.
 
     Raises:
-        ValueError: the file is not there or not as it was written; says what is wrong with it.
+        ValueError: the file, or its basis, is not there or not as it was written; says what is
+            wrong with it.
     """
-    if not _NAME.fullmatch(pairs.file):
-        raise ValueError("its name is not RECIPE.DIGEST.npz.xz")
-    try:
-        with (folder / pairs.file).open("rb") as file:
-            packed = file.read(LARGEST + 1)
-    except OSError as error:
-        raise ValueError(f"it cannot be read: {error.strerror}") from error
-    if f".{_digest(packed)}{_SUFFIX}" != pairs.file[-(33 + len(_SUFFIX)) :]:
-        raise ValueError("its content has another digest than its name says")
-    arrays = stored_arrays(io.BytesIO(_unpacked(packed, pairs.size)))
-    matches = _matches(arrays, pairs) if pairs.thresholds is not None else None
-    ratios = {}
-    for key in arrays:
-        what, _, name = key.partition(" ")
-        if what == "numerator":
-            name = name.rpartition(" ")[0]
-            ratios[name] = Ratio(
-                numerator=Packed.of(_floats(arrays, f"numerator {name}")),
-                denominator=Packed.of(_floats(arrays, f"denominator {name}")),
-            )
+    arrays = _read(folder, pairs.file, pairs.size)
+    if pairs.basis:
+        try:
+            ranking, order, theirs = _held(_read(folder, pairs.basis, pairs.basis_size), pairs)
+        except ValueError as error:
+            raise ValueError(f"its basis {pairs.basis} beside it: {error}") from error
+        ratios = _ratios(arrays, theirs)
+        if ranking is not None:
+            ranking = ranking_from(arrays, ranking)
+    else:
+        ranking, order, ratios = _held(arrays, pairs)
+    matches = None if ranking is None else _matches_of(ranking, pairs, order)
     return accuracy.model_copy(update={"matches": matches, "ratios": ratios})
 
 
-def beside(file: Path) -> list[Path]:
-    """The files with pairs of the baseline `file`, those of earlier ones included."""
-    return sorted(
-        other
-        for other in file.parent.glob(f"*{_SUFFIX}")
-        if (match := _NAME.fullmatch(other.name)) and match["recipe"] == file.stem
-    )
+def _read(folder: Path, name: str, size: int) -> dict[str, Any]:
+    """The arrays of a file of `size` bytes when unpacked."""
+    if not _NAME.fullmatch(name):
+        raise ValueError("its name is not RECIPE.DIGEST.npz.xz")
+    try:
+        with (folder / name).open("rb") as file:
+            packed = file.read(LARGEST + 1)
+    except OSError as error:
+        raise ValueError(f"it cannot be read: {error.strerror}") from error
+    if f".{_digest(packed)}{_SUFFIX}" != name[-(33 + len(_SUFFIX)) :]:
+        raise ValueError("its content has another digest than its name says")
+    return stored_arrays(io.BytesIO(_unpacked(packed, size)))
+
+
+def _held(
+    arrays: Mapping[str, Any], pairs: Pairs
+) -> tuple[Ranking | None, Packed | None, dict[str, Ratio]]:
+    """What a whole file holds: the ranking, the order of the images, and ratios."""
+    import numpy as np
+
+    ratios = _ratios(arrays, {})
+    if pairs.thresholds is None:
+        return None, None, ratios
+    ranking = ranking_in(arrays, len(pairs.categories))
+    if "order" not in arrays:
+        return ranking, None, ratios
+    places = whole(arrays, "order")
+    if not np.array_equal(np.sort(places), np.arange(len(ranking.truth))):
+        raise ValueError("its order is not one of its images")
+    return ranking, Packed.of(places.astype(np.int32), level=1), ratios
+
+
+def _ratios(arrays: Mapping[str, Any], basis: Mapping[str, Ratio]) -> dict[str, Ratio]:
+    ratios = {}
+    for key in arrays:
+        what, _, name = key.partition(" ")
+        if what == _PARTS[0]:
+            name = name.rpartition(" ")[0]
+            parts = {
+                part: Packed.of(
+                    floats(
+                        arrays,
+                        f"{part} {name}",
+                        getattr(basis[name], part).array() if name in basis else None,
+                    )
+                )
+                for part in _PARTS
+            }
+            ratios[name] = Ratio(**parts)
+    return ratios
+
+
+def beside(folder: Path) -> list[Path]:
+    """The files with pairs in a folder of baselines, whatever they are beside."""
+    return [file for file in folder.glob(f"*{_SUFFIX}") if _NAME.fullmatch(file.name)]
+
+
+def names_in(content: bytes) -> set[str]:
+    """The names of all files with pairs that a baseline's JSON has, which may be damaged."""
+    return {json.loads(name) for name in _IN_JSON.findall(content)}
 
 
 def _digest(packed: bytes) -> str:
@@ -156,154 +270,22 @@ def _npz(arrays: Mapping[str, Any]) -> bytes:
     return out.getvalue()
 
 
-def _of_ranking(ranking: Ranking) -> dict[str, npt.NDArray[np.uint8]]:
-    """The ranking's columns as few and small numbers.
-
-    Images of a category are counted anew, those with an object of it first: most detections lie
-    there. Between two hits their numbers rise, so differences are stored.
-    """
+def _matches_of(ranking: Ranking, pairs: Pairs, order: Packed | None) -> Matches:
+    """Matches of a ranking; scores fall by one from each detection to the next."""
     import numpy as np
 
-    number = np.zeros_like(ranking.image)
-    for category in np.unique(ranking.category).tolist():
-        rows = ranking.category == category
-        number[rows] = _numbers(ranking.truth[:, category])[ranking.image[rows]]
-    is_hit = ranking.hits != 0
-    order = np.lexsort((ranking.ignored, number, is_hit, ranking.run))
-    number, ignored = number[order], ranking.ignored[order]
-    misses, runs = number[~is_hit], ranking.run[~is_hit]  # hits stay where they are
-    steps = misses.copy()
-    steps[1:] -= np.where(runs[1:] == runs[:-1], misses[:-1], 0)
-    place = np.flatnonzero(is_hit)
-    image, category = np.nonzero(ranking.truth)
-    cells = category * len(ranking.truth) + image
-    by_cell = np.argsort(cells)
-    return {
-        "shape": _planes(np.array(ranking.truth.shape)),
-        "categories": _planes(np.bincount(ranking.category, minlength=ranking.truth.shape[1])),
-        "hit images": _planes(number[is_hit]),
-        "hits": _planes(ranking.hits[is_hit]),
-        "misses before": _planes(np.diff(place, prepend=-1) - 1),
-        "miss images": _planes(steps),
-        "ignored": _planes(ignored),
-        "cells": _planes(np.diff(cells[by_cell], prepend=0)),
-        "objects": _planes(ranking.truth[image, category][by_cell]),
-    }
-
-
-def _matches(arrays: Mapping[str, Any], pairs: Pairs) -> Matches:
-    """Matches of the stored ranking; scores fall by one from each detection to the next."""
-    import numpy as np
-
-    names = ("shape", "categories", "hit images", "hits", "misses before", "miss images")
-    missing = sorted({*names, "ignored", "cells", "objects"} - arrays.keys())
-    if missing:
-        raise ValueError(f"it has no array {missing[0]!r}")
-    images, categories = _whole(arrays["shape"]).tolist()
-    if categories != len(pairs.categories) or 4 * images * categories > LARGEST:
-        raise ValueError(f"it is of {images} images and {categories} categories")
-    cells, counts = np.cumsum(_whole(arrays["cells"])), _whole(arrays["objects"])
-    if len(cells) != len(counts) or cells.max(initial=-1) >= images * categories:
-        raise ValueError("its objects are not of its images")
-    truth = np.zeros((images, categories), np.int32)
-    truth[cells % images, cells // images] = counts
-    ignored, before = _whole(arrays["ignored"]), _whole(arrays["misses before"])
-    sizes = _whole(arrays["categories"])
-    if len(sizes) != categories or sizes.sum() != len(ignored):
-        raise ValueError("its categories have other detections than its rows")
-    category = np.repeat(np.arange(categories), sizes)
-    place = np.cumsum(before + 1) - 1
-    hit_images, hits = _whole(arrays["hit images"]), _whole(arrays["hits"])
-    steps = _whole(arrays["miss images"])
-    if not len(place) == len(hits) == len(hit_images) or before.sum() != len(steps):
-        raise ValueError("its hits and misses are not those of its rows")
-    if len(place) + len(steps) != len(ignored):
-        raise ValueError("its hits and misses are not those of its rows")
-    total = np.cumsum(steps)
-    starts = np.cumsum(before) - before  # of each run among the misses
-    some = before > 0
-    offsets = np.where(starts[some] > 0, total[starts[some] - 1], 0)
-    number, of_row = np.zeros((2, len(ignored)), np.int64)
-    is_hit = np.zeros(len(ignored), bool)
-    is_hit[place] = True
-    number[is_hit], of_row[is_hit] = hit_images, hits
-    number[~is_hit] = total - np.repeat(offsets, before[some])
-    if number.max(initial=0) >= images:
-        raise ValueError("its detections are not of its images")
-    image = np.zeros_like(number)
-    for index in np.flatnonzero(sizes).tolist():
-        rows = category == index
-        image[rows] = np.argsort(_numbers(truth[:, index]))[number[rows]]
-    order = None
-    if "order" in arrays:
-        order = _whole(arrays["order"])
-        if not np.array_equal(np.sort(order), np.arange(images)):
-            raise ValueError("its order is not one of its images")
-    behind = np.repeat(np.cumsum(sizes), sizes) - np.arange(len(ignored))
+    category = ranking.category
+    ends = np.cumsum(np.bincount(category, minlength=len(pairs.categories)))
+    behind = ends[category] - np.arange(len(category))
     return Matches(
         thresholds=pairs.thresholds or (),
         categories=pairs.categories,
-        image=Packed.of(image.astype(np.int32), level=1),
+        image=Packed.of(ranking.image.astype(np.int32), level=1),
         category=Packed.of(category.astype(np.int16), level=1),
         score=Packed.of(behind.astype(np.float32), level=1),
-        hits=Packed.of(of_row.astype(np.uint16), level=1),
-        ignored=Packed.of(ignored.astype(np.uint16), level=1),
-        truth=Packed.of(truth, level=1),
+        hits=Packed.of(ranking.hits.astype(np.uint16), level=1),
+        ignored=Packed.of(ranking.ignored.astype(np.uint16), level=1),
+        truth=Packed.of(ranking.truth, level=1),
         recalls="all" if pairs.recalls == "all" else "coco",
-        order=None if order is None else Packed.of(order.astype(np.int32), level=1),
+        order=order,
     )
-
-
-def _numbers(objects: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    """The number of each image (images,) when those with objects come first."""
-    import numpy as np
-
-    numbers = np.empty(len(objects), np.int64)
-    numbers[np.argsort(objects == 0, kind="stable")] = np.arange(len(objects))
-    return numbers
-
-
-def _of_floats(name: str, values: npt.NDArray[np.float64]) -> dict[str, npt.NDArray[np.uint8]]:
-    """Values as whole numbers, of ones or of steps, where they are such; else as they are."""
-    import numpy as np
-
-    for kind, step in (("ones", 1.0), ("steps", STEP)):
-        whole = np.rint(values / step)
-        if (np.abs(whole) < 2**31).all() and (whole * step == values).all():
-            # Even numbers are those from 0 on, odd ones the negative: both are small.
-            signed = whole.astype(np.int64)
-            return {f"{name} {kind}": _planes(np.where(signed < 0, -2 * signed - 1, 2 * signed))}
-    return {f"{name} floats": values.astype("<f8").view(np.uint8).reshape(-1, 8).T.copy()}
-
-
-def _floats(arrays: Mapping[str, Any], name: str) -> npt.NDArray[np.float64]:
-    import numpy as np
-
-    for kind, step in (("ones", 1.0), ("steps", STEP)):
-        if (planes := arrays.get(f"{name} {kind}")) is not None:
-            whole = _whole(planes)
-            return np.where(whole % 2, -(whole + 1) // 2, whole // 2) * step
-    planes = arrays.get(f"{name} floats")
-    if planes is None or planes.dtype != np.uint8 or planes.ndim != 2 or len(planes) != 8:
-        raise ValueError(f"it has no array {name!r}")
-    values: npt.NDArray[np.float64] = planes.T.copy().view("<f8").ravel()
-    return values
-
-
-def _planes(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    """Whole numbers from 0 on as bytes (B, N), the lowest first."""
-    import numpy as np
-
-    width = max(1, (int(values.max(initial=0)).bit_length() + 7) // 8)
-    return values.astype("<u8").view(np.uint8).reshape(-1, 8).T[:width].copy()
-
-
-def _whole(planes: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    import numpy as np
-
-    if planes.dtype != np.uint8 or planes.ndim != 2 or not 1 <= len(planes) <= 7:
-        raise ValueError(f"an array has the shape {planes.shape} and is {planes.dtype}")
-    wide = np.zeros((planes.shape[1], 8), np.uint8)
-    wide[:, : len(planes)] = planes.T
-    values: npt.NDArray[np.int64] = wide.view("<i8").ravel()
-    return values

@@ -14,6 +14,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import ValidationError
@@ -21,10 +22,11 @@ from pydantic import ValidationError
 from pytest_perfgate.baselines.baseline import VERSION, Baseline
 from pytest_perfgate.baselines.earlier import MIGRATIONS
 from pytest_perfgate.baselines.json_text import json_text
-from pytest_perfgate.baselines.pairs import Pairs, beside, joined, split
+from pytest_perfgate.baselines.pairs import Basis, Pairs, beside, joined, names_in, split
 from pytest_perfgate.errors import BaselineError
 from pytest_perfgate.files import put_all, writing
 from pytest_perfgate.machine.fingerprint import Machine
+from pytest_perfgate.records.accuracy import Accuracy
 from pytest_perfgate.records.migrations import carried_up
 
 
@@ -89,18 +91,16 @@ class Store:
                 with _writing(folder):
                     folder.mkdir(parents=True, exist_ok=True)
                     alone[folder] = stack.enter_context(held(folder))
-            contents: dict[Path, bytes] = {}
             for file, baseline in zip(files, baselines, strict=True):
                 if read is not None:
                     self._refuse_changed(file, baseline, read.get(baseline.recipe))
-                contents |= _contents(file, baseline)
+            contents = _contents(dict(zip(files, baselines, strict=True)))
             with _writing(files[0] if len(files) == 1 else self.root):
                 put_all(contents)
-            for file in files:
+            for folder, is_alone in alone.items():
                 # Without the lock, a file may be that of a baseline that is being written.
-                for other in beside(file) if alone[file.parent] else ():
-                    if other not in contents:
-                        other.unlink(missing_ok=True)
+                if is_alone:
+                    _remove_unnamed(folder)
 
     def _refuse_changed(self, file: Path, baseline: Baseline, read: Baseline | None) -> None:
         """Check that nobody else has written a baseline since it was read."""
@@ -134,19 +134,63 @@ def _writing(file: Path) -> contextlib.AbstractContextManager[None]:
     )
 
 
-def _contents(file: Path, baseline: Baseline) -> dict[Path, bytes]:
-    """The files of a baseline. Those beside it come first, so that whoever reads finds what is
+def _contents(baselines: Mapping[Path, Baseline]) -> dict[Path, bytes]:
+    """The files of baselines. Those beside them come first, so that whoever reads finds what is
     named.
 
     Raises:
-        BaselineError: what it holds does not fit together.
+        BaselineError: what one of them holds does not fit together.
+    """
+    texts: dict[Path, bytes] = {}
+    beside_them: dict[Path, bytes] = {}
+    bases: dict[Path, Mapping[str, Basis]] = {}
+    # References come first: they are whole, and others are differences to them.
+    for file, baseline in sorted(baselines.items(), key=lambda item: item[1].reference != ""):
+        try:
+            reference = file.with_name(f"{baseline.reference}.json")
+            if baseline.reference and reference not in baselines:
+                bases[reference] = _stored_bases(reference)
+            text, packed, own = rendered(baseline, bases.get(reference, {}))
+        except (ValueError, IndexError) as error:
+            raise BaselineError(f"the baseline is nonsense: {error}", where=str(file)) from error
+        texts[file] = text.encode()
+        beside_them |= {file.with_name(name): content for name, content in packed.items()}
+        bases[file] = own
+    return beside_them | texts
+
+
+def _stored_bases(file: Path) -> Mapping[str, Basis]:
+    """The bases in the baseline of a reference that is not written now; none where it is not there
+    or cannot be used: files are whole then.
     """
     try:
-        text, packed = rendered(baseline)
-    except (ValueError, IndexError) as error:
-        raise BaselineError(f"the baseline is nonsense: {error}", where=str(file)) from error
-    beside_it = {file.with_name(name): content for name, content in packed.items()}
-    return beside_it | {file: text.encode()}
+        baseline = read_file(file)
+    except BaselineError:
+        return {}
+    return _bases(baseline.accuracy, _named(baseline))
+
+
+def _bases(accuracy: Accuracy | None, named: Mapping[str, Pairs]) -> dict[str, Basis]:
+    """The files `named` with what they hold, by the set that each is of."""
+    evaluations = {of_set: accuracy and accuracy.on(of_set) for of_set in named}
+    return {
+        of_set: Basis(named[of_set], evaluation)
+        for of_set, evaluation in evaluations.items()
+        if evaluation is not None
+    }
+
+
+def _remove_unnamed(folder: Path) -> None:
+    """Deletes files beside baselines that none of the folder's JSON files names, damaged ones
+    included.
+    """
+    named: set[str] = set()
+    for file in folder.glob("*.json"):
+        with contextlib.suppress(IsADirectoryError):
+            named |= names_in(file.read_bytes())
+    for other in beside(folder):
+        if other.name not in named:
+            other.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -167,11 +211,10 @@ def held(folder: Path) -> Iterator[bool]:
 
 
 def remove(file: Path) -> None:
-    """Deletes a baseline and the files beside it."""
+    """Deletes a baseline and the files beside it that no other one names."""
     with held(file.parent):
         file.unlink()
-        for other in beside(file):
-            other.unlink()
+        _remove_unnamed(file.parent)
 
 
 def read_file(file: Path) -> Baseline:
@@ -223,7 +266,7 @@ def read_file(file: Path) -> Baseline:
             with contextlib.suppress(OSError):
                 if file.read_bytes() != content:  # replaced meanwhile, and the files beside it too
                     return read_file(file)
-            raise _without_pairs(file, pairs.file, error) from error
+            raise _without_pairs(file, pairs, error) from error
     return baseline.model_copy(update={"accuracy": accuracy})
 
 
@@ -233,20 +276,24 @@ def _named(baseline: Baseline) -> dict[str, Pairs]:
     return own | baseline.set_pairs
 
 
-def rendered(baseline: Baseline) -> tuple[str, dict[str, bytes]]:
-    """The text of a baseline's file, stable in its order, with one list of numbers per line; and
-    the files beside it, name to bytes.
+def rendered(
+    baseline: Baseline, bases: Mapping[str, Basis] = MappingProxyType({})
+) -> tuple[str, dict[str, bytes], dict[str, Basis]]:
+    """The text of a baseline's file, stable in its order, with one list of numbers per line; the
+    files beside it, name to bytes; and its own bases for others, by the set of each. `bases` are
+    those of its reference.
     """
     named: dict[str, Pairs] = {}
     beside_it: dict[str, bytes] = {}
     accuracy = baseline.accuracy
     if accuracy is not None:
         for of_set, whole in {"": accuracy, **accuracy.sets}.items():
-            bare, pairs, packed = split(whole, baseline.recipe)
+            bare, pairs, packed = split(whole, baseline.recipe, bases.get(of_set))
             accuracy = accuracy.with_set(of_set, bare)
             if pairs is not None:
                 named[of_set] = pairs
                 beside_it[pairs.file] = packed
+    own = _bases(baseline.accuracy, named)
     outer = {"accuracy": accuracy, "pairs": named.pop("", None), "set_pairs": named}
     data = baseline.model_copy(update=outer).model_dump(mode="json")
     data["metrics"] = {name: data["metrics"][name] for name in sorted(data["metrics"])}
@@ -258,11 +305,14 @@ def rendered(baseline: Baseline) -> tuple[str, dict[str, bytes]]:
             del metric["batch"]
         if not metric["yardstick"]:
             del metric["pieces"]
-    for of_some in ("set_pairs", "origins"):
+    for pairs in (data["pairs"], *data["set_pairs"].values()):
+        if pairs is not None and not pairs["basis"]:
+            del pairs["basis"], pairs["basis_size"]
+    for of_some in ("set_pairs", "origins", "reference"):
         if not data[of_some]:
             del data[of_some]
     _without_empty(data["accuracy"])
-    return json_text(data), beside_it
+    return json_text(data), beside_it, own
 
 
 def _without_empty(accuracy: dict[str, Any] | None) -> None:
@@ -285,12 +335,14 @@ def _unusable(file: Path, what: str) -> BaselineError:
     )
 
 
-def _without_pairs(file: Path, name: str, error: ValueError) -> BaselineError:
+def _without_pairs(file: Path, pairs: Pairs, error: ValueError) -> BaselineError:
+    names = f"{pairs.file} {pairs.basis}".rstrip()
     return BaselineError(
-        f"the baseline cannot be used: {name} beside it, which a paired comparison needs: {error}",
+        f"the baseline cannot be used: {pairs.file} beside it, which a paired comparison needs: "
+        f"{error}",
         where=str(file),
-        next_step=f"git checkout -- {file.name} {name} in their folder, or delete both and record "
-        "a new one with pytest --perf --perf-update",
+        next_step=f"git checkout -- {file.name} {names} in their folder, or delete {file.name} and "
+        f"{pairs.file} and record new ones with pytest --perf --perf-update",
     )
 
 

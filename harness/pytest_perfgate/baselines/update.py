@@ -215,6 +215,7 @@ def baseline_of(
         suite=suite.title,
         recipe=record.name,
         folder=suite.folder,
+        reference=record.reference if record.reference != record.name else "",
         recorded=session.started,
         commit=session.commit,
         dirty=session.dirty,

@@ -41,6 +41,20 @@ class Ranking:
         names = ("image", "category", "hits", "ignored", "truth")
         return all(np.array_equal(getattr(self, name), getattr(other, name)) for name in names)
 
+    def sorted(self) -> Ranking:
+        """The same with detections between two hits in the order of their images."""
+        import numpy as np
+
+        order = np.lexsort((self.ignored, self.image, self.hits != 0, self.run))
+        return Ranking(
+            self.image[order],
+            self.category[order],
+            self.hits[order],
+            self.ignored[order],
+            self.run[order],
+            self.truth,
+        )
+
 
 def ranking_of(matches: Matches) -> Ranking:
     """The ranking of an evaluation's detections. Equal scores rank by image, as COCO has them."""
@@ -66,6 +80,16 @@ def ranking_of(matches: Matches) -> Ranking:
     columns = kept(np.arange(len(is_hit)) <= last[columns[1]])
     is_hit = columns[2] != 0
     run = np.cumsum(is_hit) - is_hit
-    order = np.lexsort((columns[3], columns[0], is_hit, run))
-    image, category, hits, ignored = kept(order)
-    return Ranking(image, category, hits, ignored, run[order], truth)
+    image, category, hits, ignored = columns
+    return Ranking(image, category, hits, ignored, run, truth).sorted()
+
+
+def numbers_of(objects: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
+    """The number of each image (images,) when those with objects of a category (images,) come
+    first: most of its detections lie there.
+    """
+    import numpy as np
+
+    numbers = np.empty(len(objects), np.int64)
+    numbers[np.argsort(objects == 0, kind="stable")] = np.arange(len(objects))
+    return numbers
