@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import random
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -130,10 +132,26 @@ def session(number: int, night: Night) -> SessionRecord:
 
 
 def fill(folder: Path, nights: Sequence[Night]) -> None:
-    """A store of these nights."""
-    with History(folder) as store:
-        for number, night in enumerate(nights):
-            store.append(session(number, night), METRICS)
+    """A store of these nights. Most tests begin with the same ones, whose files are written by the
+    store once in a process.
+    """
+    known, listed = _known(), list(enumerate(nights))
+    if new := [one for one in dict.fromkeys(listed) if one not in known]:
+        with tempfile.TemporaryDirectory() as scratch, History(Path(scratch)) as store:
+            for number, night in new:
+                file = store.append(session(number, night), METRICS)
+                assert file is not None
+                known[number, night] = (file.relative_to(scratch), file.read_bytes())
+                file.unlink()
+    for one in listed:
+        name, content = known[one]
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+
+
+@functools.cache
+def _known() -> dict[tuple[int, Night], tuple[Path, bytes]]:
+    return {}
 
 
 def write(folder: Path, nights: Sequence[Night]) -> list[Path]:
