@@ -25,6 +25,7 @@ import time
 import traceback
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -104,7 +105,8 @@ def _import() -> None:
     for name in JOBS:
         del sys.modules[f"pytest_perfgate.worker.{name}"]
         delattr(sys.modules["pytest_perfgate.worker"], name)
-    from pytest_perfgate import registry
+    from pytest_perfgate import registry, tasks
+    from pytest_perfgate.building import implementation_code, package_versions
     from pytest_perfgate.machine.pipes import UnknownMessage, Vocabulary
     from pytest_perfgate.worker import protocol
     from pytest_perfgate.worker.arm_messages import ARM_MESSAGES
@@ -115,6 +117,12 @@ def _import() -> None:
             with contextlib.suppress(UnknownMessage):
                 known.decode(f"{name} {{}}".encode())
     registry.names(registry.RUNTIMES)
+    # What keys are made of and is the same in all workers: modules that a package on a folder of
+    # the path has, names that a module's code imports.
+    for folder in sys.path:
+        package_versions._top_levels_in(folder)
+    for file in Path(str(tasks.__file__)).parent.rglob("*.py"):
+        implementation_code._imported_names(file.read_bytes())
 
 
 @dataclass

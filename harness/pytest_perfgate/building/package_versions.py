@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from importlib.metadata import (
     Distribution,
@@ -91,10 +92,18 @@ def _distributions(modules: frozenset[str]) -> frozenset[str]:
     return frozenset(one.name for one, own in _top_levels() if not modules.isdisjoint(own))
 
 
-@lru_cache(maxsize=1)
-def _top_levels() -> tuple[tuple[Distribution, frozenset[str]], ...]:
-    """Each distribution and its top-level modules, read once: a recipe has several keys."""
-    return tuple((one, frozenset(_top_level(one))) for one in distributions())
+def _top_levels() -> Iterator[tuple[Distribution, frozenset[str]]]:
+    """Each distribution on the import path and its top-level modules."""
+    for folder in dict.fromkeys(sys.path):
+        yield from _top_levels_in(folder)
+
+
+@lru_cache(maxsize=64)
+def _top_levels_in(folder: str) -> tuple[tuple[Distribution, frozenset[str]], ...]:
+    """Those of one folder of the path, read once, whatever else is on it: a recipe has several
+    keys.
+    """
+    return tuple((one, frozenset(_top_level(one))) for one in distributions(path=[folder]))
 
 
 def _top_level(distribution: Distribution) -> Iterable[str]:
