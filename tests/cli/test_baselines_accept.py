@@ -61,6 +61,15 @@ def test_sessions_of_two_machines_become_baselines(capsys: pytest.CaptureFixture
     assert capsys.readouterr().out.count("no baseline was changed") == 2
 
 
+def test_changes_of_several_suites_are_told_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    """Their recipes may have one name."""
+    (suite,) = calm().suites
+    other = suite.model_copy(update={"name": "more", "folder": "suites/more"})
+    assert accept(committed(calm(), suites=(suite, other))) == 0
+    out = capsys.readouterr().out
+    assert out.index("suite digits") < out.index("create   int8") < out.index("suite more")
+
+
 def test_what_became_worse_needs_a_reason_which_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
     """Without one nothing is written, and the message names this command."""
     assert accept(committed(calm())) == 0

@@ -14,6 +14,8 @@ from pytest_perfgate.records.session import SessionRecord
 from pytest_perfgate.suite import reading
 from pytest_perfgate.units import Unit
 
+from tests.squares import HEAD, PLAIN, squares_model
+
 MACHINE = Machine(cpu="Test CPU", features=(), cores=2, memory=8, os="Linux")
 ENVIRONMENT = Environment(python="3.11.1", kernel="6", packages={})
 
@@ -202,6 +204,10 @@ def test_a_stored_name_controls_no_terminal(project, capsys):
 def test_prune_deletes_only_what_is_gone_and_only_when_told(project, capsys):
     """Without --yes nothing is deleted; with it only what no recipe owns."""
     main(["init"])
+    files = project / "suites" / "files"  # its model and data are files, not functions
+    files.mkdir()
+    squares_model(files / "squares.onnx")
+    (files / "recipes.toml").write_text(HEAD + PLAIN)
     store = Store(project / "baselines")
     kept, gone = store.write(stored("fp32")), store.write(stored("old"))
     assert main(["baselines", "prune"]) == 0
@@ -234,7 +240,9 @@ def test_prune_deletes_nothing_while_a_suite_has_errors(project, capsys):
     file.write_text(file.read_text().replace("latency_p50", "latnecy"))
     kept = Store(project / "baselines").write(stored("fp32"))
     assert main(["baselines", "prune", "--yes"]) == 1
-    assert "cannot be determined" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "cannot be determined" in said
+    assert "latnecy" in said
     assert kept.exists()
 
 

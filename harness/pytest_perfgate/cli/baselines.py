@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -162,10 +163,11 @@ def _prune(arguments: argparse.Namespace) -> int:
 
     known: dict[str, set[str]] = {}
     for file in sorted(arguments.suites.rglob("recipes.toml")):
-        read = reading.read(file, Path.cwd())
+        read = reading.read(file, root_of(Path.cwd()))
         if read.suite is None or read.problems:
+            first = next(iter((*read.suite_problems, *chain(*read.problems.values()))))
             raise PerfgateError(
-                "it has errors: unused baselines cannot be determined",
+                f"unused baselines cannot be determined, as it has errors: {first.problem}",
                 where=str(file),
                 next_step="pytest --perf --collect-only names the errors; fix them first",
             )

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_perfgate.errors import BaselineError, PerfgateError
 from pytest_perfgate.records.session import READABLE_CHECKOUT, SessionRecord
-from pytest_perfgate.records.verdict import Change
 
 if TYPE_CHECKING:
     from pytest_perfgate.baselines.update import Edit
@@ -76,12 +74,17 @@ def _write(session: SessionRecord, edit: Edit) -> int:
     from pytest_perfgate.baselines.update import conclude
 
     record, problems = conclude(session, edit, datetime.now(UTC))
-    written: Sequence[Change] = [
-        change for suite in record.suites for change in suite.changes if change.written
-    ]
+    written = {
+        suite.title: [change for change in suite.changes if change.written]
+        for suite in record.suites
+    }
     commit = f"commit {session.commit[:10]}" if session.commit else "no commit"
     print(f"session {session.id}, {commit}, {session.machine.id}")
-    print("\n".join(f"  {line}" for line in table(written)))
+    changed = {title: changes for title, changes in written.items() if changes} or {"": []}
+    for title, changes in changed.items():
+        if len(changed) > 1:  # recipes of several suites may have one name
+            print(f"  suite {title}")
+        print("\n".join(f"  {line}" for line in table(changes)))
     for line in _not_measured(session):
         print(f"  {line}")
     for problem in problems:

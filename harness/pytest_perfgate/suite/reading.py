@@ -63,6 +63,7 @@ def read(file: Path, root: Path, tree: CodeTree | None = None) -> SuiteFile:
     """The suite that a file describes; problems are returned, not raised. `tree` is the version of
     the code that `root` is of, None for the working tree.
     """
+    file, root = file.absolute(), root.absolute()  # what lies beside the file is inside of the root
     place = short_path(file, root)
     if encodable(place) != place:
         problem = RecipeError("its path is not UTF-8", where=place, next_step="rename the folder")
