@@ -90,6 +90,13 @@ def test_pieces_have_the_budgets_that_need_no_baseline(folder: Path) -> None:
         assert [limit.kind.value for limit in budget.limits] == ["drop"]
 
 
+def test_a_recipe_without_a_link_is_refused(folder: Path) -> None:
+    """Before anything is measured, with those that have one."""
+    with pytest.raises(RecipeError, match="'fp32' is the reference: there is no link") as reported:
+        cuts(*find("fp32", folder, folder / "suites"))
+    assert reported.value.valid == "onnx, int8"
+
+
 def test_an_unknown_recipe_is_told_what_there_is(folder: Path) -> None:
     """With the nearest name."""
     with pytest.raises(RecipeError, match="no recipe 'int9'") as reported:

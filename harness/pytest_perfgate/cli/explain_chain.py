@@ -79,6 +79,9 @@ def cuts(suite: Suite, recipe: Recipe) -> list[Cut]:
 
     A piece that the recipe's own runtime does not take is run by one that does: that of the piece
     before it, or the first that is registered for its kind of artifact.
+
+    Raises:
+        RecipeError: the recipe adds no link to its reference.
     """
     reference = suite.recipes[recipe.reference]
     pieces = [Cut(f"{reference.name}, on {reference.runtime.name}", reference)]
@@ -107,6 +110,14 @@ def cuts(suite: Suite, recipe: Recipe) -> list[Cut]:
         options = ", ".join(f"{key}={value}" for key, value in recipe.runtime.options.items())
         link = f"+ the runtime {recipe.runtime.name}({options})"
         pieces.append(cut(len(recipe.chain), recipe.runtime, link))
+    if len(pieces) == 1:
+        nothing = f"adds neither a step nor a runtime to {reference.name!r}"
+        why = "is the reference" if recipe.name == reference.name else nothing
+        raise RecipeError(
+            f"{recipe.name!r} {why}: there is no link to explain",
+            valid=", ".join(name for name, one in suite.recipes.items() if one.parent),
+            next_step=f"pytest --perf -k {recipe.name} measures it",
+        )
     return pieces
 
 
