@@ -59,6 +59,11 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.enable()
 
 
+def pytest_unconfigure() -> None:
+    """At the end it is: DuckDB complains of what is never freed."""
+    gc.unfreeze()
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None, None, None]:
     """Marks what starts sessions, before `-m` selects by marks. Tests that are alone come last,
@@ -121,8 +126,7 @@ RED = (*DECIDED, "-p", "two_launches")
 where four are needed to prove a limit kept."""
 
 OTHER_PLUGINS = "-p no:randomly -p no:hypothesispytest -p no:anyio -p no:platformdirs"
-"""Options that leave out what an inner pytest needs not: importing anyio takes a quarter of its
-start, in each of its processes."""
+"""What an inner pytest needs not: importing anyio takes a quarter of the start of its processes."""
 
 DOUBLES = Path(__file__).parent / "doubles"
 """Runtimes and plugins that tests' projects have on their path."""
