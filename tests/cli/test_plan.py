@@ -89,6 +89,23 @@ def test_the_times_of_a_target_are_those_of_its_machine(plan, sessions):
     assert [job["end"] for job in timetable["jobs"]] == [170]
 
 
+def test_two_targets_that_are_one_machine_are_one_job(plan, sessions):
+    """As long as the one that built; the time around all suites is that of the job alone."""
+    one = healthy()
+    (suite,) = one.suites
+    known = {"machine": one.machine, "environment": one.environment}
+    times = {"desk": {"build": 40.0, "measure": 60.0}, "bench": {"build": 0.0, "measure": 60.0}}
+    suites = [
+        suite.model_copy(update={**known, "target": name, "phases": phases})
+        for name, phases in times.items()
+    ]
+    both = one.model_copy(update={"suites": tuple(suites), "seconds": 180.0})
+    sessions[0].write_text(both.model_dump_json(), encoding="utf-8")
+    code, _, _, timetable = plan({"runners": {"cpu": {"count": 2}}}, files=sessions[:1])
+    assert code == 0
+    assert [job["end"] for job in timetable["jobs"]] == [120]
+
+
 def test_what_was_not_measured_is_named(plan):
     """A suite without a time is left out by name, with the session, and the code is not 0."""
     code, out, err, _ = plan({"runners": {"cpu": {"count": 1}}})

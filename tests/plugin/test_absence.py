@@ -323,6 +323,22 @@ def test_a_requirement_turns_a_session_red(project: Project) -> None:
     assert absent.startswith("--perf-require=tensorrt: nothing of it was measured")
 
 
+def test_any_target_that_measures_meets_a_requirement_of_a_suite() -> None:
+    """By its own machine; else the message names the targets that were selected."""
+    result = Tally()
+    result.require(PLACE, ["avx2", "gpu"])
+    result.select("t0", "int8-map@epyc", PLACE, ("digits", "gpu"))
+    result.select("t1", "int8-map@jetson", PLACE, ("digits", "gpu"))
+    result.settle("t0", verdict(Status.NO_MACHINE, "epyc is off"), ())
+    result.settle("t1", verdict(Status.PASS), ("asimd",))
+    (unmet,) = result.unmet_of_suites()
+    assert unmet.problem.startswith(
+        "nothing of 'avx2' was measured on any of its selected targets (epyc, jetson): no selected"
+    )
+    result.settle("t0", verdict(Status.PASS), ("avx2",))
+    assert result.unmet_of_suites() == []
+
+
 def test_a_suites_requirement_turns_a_strict_session_red(project: Project) -> None:
     """Without `--perf-strict` it is said: people measure a part of a suite on other machines. The
     JUnit file of both begins with what was measured.

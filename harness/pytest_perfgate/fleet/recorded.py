@@ -33,7 +33,8 @@ class Plan:
 
 def planned(sessions: Mapping[Path, SessionRecord], cluster: Cluster) -> Plan:
     """The jobs of a cluster: every suite of the sessions on every kind of runners that has it. Of a
-    suite that was measured more than once the latest session counts.
+    suite that was measured more than once the latest session counts. Two targets that are one
+    machine count once in it, by the longer of the two: the other found artifacts in the cache.
 
     Raises:
         PerfgateError: a kind names a suite or a machine that no session has.
@@ -43,11 +44,14 @@ def planned(sessions: Mapping[Path, SessionRecord], cluster: Cluster) -> Plan:
     failed: dict[str, str] = {}
     ordered = sorted(sessions.values(), key=lambda one: datetime.fromisoformat(one.started))
     for session in ordered:
+        own_works: dict[tuple[str, str], Work] = {}
         for suite in session.suites:
             own = session.at(suite)
             if "measure" in suite.phases and own is not None:
-                work = _work(own, suite)
-                latest[suite.name] = here.setdefault(own.machine.id, {})[suite.name] = work
+                place, work = (suite.name, own.machine.id), _work(own, suite)
+                longest = max(own_works.get(place, work), work, key=_length)
+                own_works[place] = latest[suite.name] = longest
+                here.setdefault(own.machine.id, {})[suite.name] = longest
             else:
                 why = suite.failure.problem if suite.failure else "nothing of it was measured"
                 failed[suite.name] = f"{suite.name}: {why} (session {session.id})"
@@ -88,12 +92,21 @@ def _work(session: SessionRecord, suite: SuiteRecord) -> Work:
     places = max(1, session.machine.cores // threads)
     return Work(
         suite.name,
-        around=max(0.0, session.seconds - inside) / len(session.suites),
+        around=max(0.0, session.seconds - inside) / len(set(map(_place, session.suites))),
         build=build,
         builds=builds_of([_own_seconds(recipe) for recipe in suite.recipes], build, places),
         measure=math.fsum(suite.phases.values()) - build,
         threads=threads,
     )
+
+
+def _length(work: Work) -> float:
+    return work.build + work.measure
+
+
+def _place(suite: SuiteRecord) -> tuple[str, str]:
+    """What is one job of a plan: a suite on a machine; one that was not reached has a target."""
+    return suite.name, suite.machine.id if suite.machine is not None else suite.target
 
 
 def _threads(recipe: RecipeRecord) -> int:

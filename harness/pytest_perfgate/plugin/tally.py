@@ -221,16 +221,22 @@ class Tally:
 
     def unmet_of_suites(self) -> list[PerfgateError]:
         """Requirements of suite files, `[suite] require`, that this session did not measure with a
-        budget of the same suite.
+        budget of the same suite, on any of its targets that were selected.
         """
         return [
             PerfgateError(
-                f"nothing of {word!r} was measured: {reason}", where=f"{suite}: suite.require"
+                f"nothing of {word!r} was measured{self._on_targets(suite)}: {reason}",
+                where=f"{suite}: suite.require",
             )
             for suite, words in self._required.items()
             for word in words
             if (reason := _why_unmet(word, self._of(suite)))
         ]
+
+    def _on_targets(self, suite: str) -> str:
+        """The selected targets of a suite in words, "" for none: one that measures is enough."""
+        names = {budget.name.partition("@")[2] for budget in self._of(suite)} - {""}
+        return f" on any of its selected targets ({', '.join(sorted(names))})" if names else ""
 
     def _of(self, suite: str) -> list[_Budget]:
         return [budget for budget in self._selected.values() if budget.suite == suite]

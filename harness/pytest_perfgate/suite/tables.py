@@ -260,7 +260,8 @@ class SuiteTable(_Strict):
     require: list[str] = Field(
         default_factory=list,
         description="what must be measured where this suite is a merge gate: runtimes, steps, "
-        "workloads, gpu, CPU features, or the suite's own name; --perf-strict fails without",
+        "workloads, gpu, CPU features, or the suite's own name; --perf-strict fails without. Any "
+        "target that measures it is enough",
     )
     targets: list[str] = Field(
         default_factory=list,
