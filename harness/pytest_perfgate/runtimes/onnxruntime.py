@@ -21,81 +21,12 @@ from pytest_perfgate.records.profile import Operator
 from pytest_perfgate.registry import Requirement
 from pytest_perfgate.runtimes import DEVICE_UUID, InferenceSession, OpenContext, Runtime, cuda
 from pytest_perfgate.runtimes import onnxruntime_build as build
+from pytest_perfgate.runtimes import onnxruntime_providers as providers
 from pytest_perfgate.runtimes import onnxruntime_settings as settings
 from pytest_perfgate.runtimes.onnxruntime_binding import Binding
 from pytest_perfgate.runtimes.onnxruntime_graph import graph_of
 from pytest_perfgate.runtimes.onnxruntime_inputs import fixed_batch, taken_by
 from pytest_perfgate.runtimes.onnxruntime_profile import operators as operator_rows
-
-_PROVIDERS = {
-    "cpu": "CPUExecutionProvider",
-    "cuda": "CUDAExecutionProvider",
-    "tensorrt": "TensorrtExecutionProvider",
-}
-
-_GRAPH_OPTION = {"cuda": "enable_cuda_graph", "tensorrt": "trt_cuda_graph_enable"}
-"""What a provider calls the option that captures CUDA graphs."""
-
-_KNOWN: dict[str, frozenset[str]] = {
-    "cpu": frozenset(),
-    "cuda": frozenset(
-        {
-            "device_id",
-            "gpu_mem_limit",
-            "arena_extend_strategy",
-            "cudnn_conv_algo_search",
-            "do_copy_in_default_stream",
-            "cudnn_conv_use_max_workspace",
-            "cudnn_conv1d_pad_to_nc1d",
-            "tunable_op_enable",
-            "tunable_op_tuning_enable",
-            "tunable_op_max_tuning_duration_ms",
-            "enable_skip_layer_norm_strict_mode",
-            "prefer_nhwc",
-            "use_ep_level_unified_stream",
-            "use_tf32",
-            "fuse_conv_bias",
-            "sdpa_kernel",
-        }
-    ),
-    "tensorrt": frozenset(
-        {
-            "device_id",
-            "trt_max_partition_iterations",
-            "trt_min_subgraph_size",
-            "trt_max_workspace_size",
-            "trt_fp16_enable",
-            "trt_bf16_enable",
-            "trt_int8_enable",
-            "trt_int8_calibration_table_name",
-            "trt_int8_use_native_calibration_table",
-            "trt_dla_enable",
-            "trt_dla_core",
-            "trt_engine_cache_enable",
-            "trt_engine_cache_path",
-            "trt_engine_cache_prefix",
-            "trt_force_sequential_engine_build",
-            "trt_context_memory_sharing_enable",
-            "trt_layer_norm_fp32_fallback",
-            "trt_timing_cache_enable",
-            "trt_timing_cache_path",
-            "trt_force_timing_cache",
-            "trt_detailed_build_log",
-            "trt_sparsity_enable",
-            "trt_builder_optimization_level",
-            "trt_auxiliary_streams",
-            "trt_tactic_sources",
-            "trt_profile_min_shapes",
-            "trt_profile_opt_shapes",
-            "trt_profile_max_shapes",
-            "trt_engine_hw_compatible",
-            "trt_op_types_to_exclude",
-            "trt_preview_features",
-        }
-    ),
-}
-"""Provider options by their own names, but for those that this runtime sets by an option of its
-own, and those that hand over a stream or a library."""
 
 
 class OnnxRuntime(Runtime):
@@ -152,9 +83,9 @@ class OnnxRuntime(Runtime):
         def _fits(self) -> OnnxRuntime.Options:
             """An option that the provider has not is an error here, before anything is built."""
             settings.refuse(self.session, self.changed)
-            known = _KNOWN[self.provider]
+            known = providers.KNOWN[self.provider]
             for name in self.provider_options:
-                if name == _GRAPH_OPTION.get(self.provider):
+                if name == providers.GRAPH_OPTION.get(self.provider):
                     raise ValueError(f"{name} is set by cuda_graph = true")
                 if name not in known:
                     raise ValueError(
@@ -200,7 +131,7 @@ class OnnxSession(InferenceSession):
         if options.provider != "cpu":
             cuda.require_index(int(options.provider_options.get("device_id", 0)))
         session_options = settings.session_options(options, context)
-        provider = _PROVIDERS[options.provider]
+        provider = providers.PROVIDERS[options.provider]
         self._provider = (provider, provider_settings(options, context.folder))
         try:
             self._session = onnxruntime.InferenceSession(
@@ -339,7 +270,7 @@ def provider_settings(options: Any, folder: Path) -> dict[str, str]:
             given.setdefault(f"trt_{what}_enable", True)
             given.setdefault(f"trt_{what}_path", str(folder / f"trt_{what}"))
     if options.cuda_graph:
-        given[_GRAPH_OPTION[options.provider]] = True
+        given[providers.GRAPH_OPTION[options.provider]] = True
     return {
         name: str(int(value)) if isinstance(value, bool) else str(value)
         for name, value in given.items()
