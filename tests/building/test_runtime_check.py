@@ -20,7 +20,7 @@ from pytest_perfgate.steps.onnx_comparison import Comparison
 from pytest_perfgate.steps.onnx_parts import Parts
 
 from tests.steps.conftest import SIDE, context_in, example
-from tests.steps.test_quantize_graphs import CONV, graph_file, kernel, quantized
+from tests.steps.test_quantize_graphs import CONV, graph_file, kernel, padded_pool, quantized
 
 onnx = pytest.importorskip("onnx", reason="python -m pip install 'pytest-perfgate[onnx]'")
 pytest.importorskip("onnxruntime", reason="python -m pip install 'pytest-perfgate[onnx]'")
@@ -202,6 +202,17 @@ def test_opencv_is_caught_where_large_values_overflow(
     assert ("GELU" in it.value.next_step) <= (kind == "Tanh")
     if kind != "ReduceLogSumExp":
         assert checked("openvino", source, tmp_path) < 1e-3  # type: ignore[operator] # not None
+
+
+def test_onnx_runtime_is_caught_where_it_rewrites_a_graph_wrongly(tmp_path: Path) -> None:
+    """It moves a border of zeros into a MaxPool, whose own border is the lowest number there is."""
+    source = padded_pool(tmp_path / "padded.onnx")
+    with pytest.raises(RuntimeFault, match=r"differs is MaxPool 'most'") as caught:
+        checked("onnxruntime", source, tmp_path)
+    assert "than ONNX Runtime without graph optimization" in caught.value.problem
+    assert 'set graph_optimization = "disable"' in caught.value.next_step
+    assert checked("onnxruntime", source, tmp_path, graph_optimization="disable") is None
+    assert checked("onnxruntime", between(tmp_path, "Relu"), tmp_path) is None
 
 
 def test_a_softmax_of_an_old_operator_set_is_caught(tmp_path: Path) -> None:

@@ -17,6 +17,10 @@ class Paced(OnnxRuntime):
         shift: int = 0
         breaks: bool = False
 
+    def optimizes_graph(self, _options):
+        """Not looked at: what this runtime adds of its own would stand in for it."""
+        return False
+
     def open(self, artifact, options, context):
         """A session at this pace.
 

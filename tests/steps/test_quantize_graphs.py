@@ -155,6 +155,32 @@ def test_grouped_transposed_convolutions_are_named(tmp_path: Path, make_context:
     quantized(source, make_context("b"), op_types_to_quantize=types, per_channel=False)
 
 
+def padded_pool(path: Path, *after: Any) -> Artifact:
+    """A border of zeros around negative numbers, and a maximum over it, as YOLOv3-tiny has it; the
+    nodes `after` read `m`, and the first has weights `w`.
+    """
+    nodes = [
+        helper.make_node("Sigmoid", ["x"], ["s"]),
+        helper.make_node("Neg", ["s"], ["n"]),
+        helper.make_node("Pad", ["n", "border"], ["p"], name="zeros"),
+        helper.make_node("MaxPool", ["p"], ["m"], name="most", kernel_shape=[2, 2]),
+        *(after or [helper.make_node("Identity", ["m"], ["y"])]),
+    ]
+    border = np.array([0, 0, 0, 0, 0, 0, 1, 1], np.int64)
+    return graph_file(path, nodes, {"border": border, "w": kernel(4, 3, 3, 3)})
+
+
+def test_a_border_of_zeros_stays_before_a_maximum(tmp_path: Path, make_context: Any) -> None:
+    """ONNX Runtime's optimizer, which prepares a graph, would put it into the MaxPool, whose own
+    border is the lowest number there is.
+    """
+    conv = helper.make_node("Conv", ["m", "w"], ["y"], name="conv")
+    done = quantized(padded_pool(tmp_path / "padded.onnx", conv), make_context("padded"))
+    assert "Pad" in kinds(done.artifact)
+    (pool,) = (n for n in onnx.load(done.artifact.path).graph.node if n.op_type == "MaxPool")
+    assert not any(any(a.ints) for a in pool.attribute if a.name == "pads")
+
+
 def enlarged(path: Path, opset: int, mode: str) -> Artifact:
     """A convolution, and what enlarges an image by three in that operator set."""
     kind = "Upsample" if opset < 10 else "Resize"

@@ -226,6 +226,12 @@ class Runtime(registry.Extension, ABC):
         """Whether these options ask for 16-bit floating point. Default: no."""
         return False
 
+    def optimizes_graph(self, options: Any) -> bool:
+        """Where `computes_as_onnxruntime`: whether it rewrites a graph before it runs it, so that
+        its outputs are compared with those of the graph as it is. Default: no.
+        """
+        return False
+
     def computes_artifact(self, options: Any) -> bool:
         """Whether its outputs are those of the artifact for any array, so that those for an ONNX
         file can be compared with ONNX Runtime's. Default: yes.

@@ -28,6 +28,9 @@ from pytest_perfgate.runtimes.onnxruntime_graph import graph_of
 from pytest_perfgate.runtimes.onnxruntime_inputs import fixed_batch, taken_by
 from pytest_perfgate.runtimes.onnxruntime_profile import operators as operator_rows
 
+_LEVELS = ("disable", "basic", "extended", "all")
+"""Levels of graph optimization, lowest first."""
+
 
 class OnnxRuntime(Runtime):
     """The runtime `onnxruntime`."""
@@ -115,6 +118,28 @@ class OnnxRuntime(Runtime):
         if options.provider == "cpu":
             return self.requires
         return (build.CUDA_PROVIDER, cuda.GPU)
+
+    @override
+    def optimizes_graph(self, options: Any) -> bool:
+        """Above the lowest level; a provider for GPUs has kernels of its own at each."""
+        lowest = _LEVELS[0]
+        return bool(options.provider != "cpu" or options.graph_optimization != lowest)
+
+    @override
+    def computes_in_16_bits(self, options: Any) -> bool:
+        """On a GPU products are in TF32 or less, unless told otherwise."""
+        return bool(options.provider != "cpu")
+
+    @override
+    def alternatives(self, options: Any) -> Mapping[str, Any]:
+        """Lower levels of graph optimization, highest first."""
+        lower = _LEVELS[: _LEVELS.index(options.graph_optimization)]
+        return {
+            f'graph_optimization = "{level}"': options.model_copy(
+                update={"graph_optimization": level}
+            )
+            for level in reversed(lower)
+        }
 
     def open(self, artifact: Artifact, options: Any, context: OpenContext) -> OnnxSession:
         """A session on the ONNX file."""

@@ -99,7 +99,7 @@ class Export(Step):
 
     @staticmethod
     def _compare(module: Any, path: Path, options: Any, context: BuildContext) -> float:
-        session = onnx_session(path, context.threads)
+        session = onnx_session(path, context.threads, exact=True)
         worst = 0.0
         for count in (options.batch,) if options.batch else CHECKED:
             inputs = context.example(count)

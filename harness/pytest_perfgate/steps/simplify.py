@@ -79,7 +79,9 @@ class Simplify(Step):
         )
         onnx.save(after, path)
         difference = 0.0
-        sessions = [onnx_session(model, context.threads) for model in (artifact.path, path)]
+        sessions = [
+            onnx_session(model, context.threads, exact=True) for model in (artifact.path, path)
+        ]
         for count in batches(before):
             one, other = (onnx_outputs(session, context.example(count)) for session in sessions)
             difference = max(difference, largest_difference(one, other, count))
