@@ -28,31 +28,36 @@ _DETECTIONS = (7, 12, 25)
 _SESSION = ("--perf", "--perf-seconds=1", "--perf-wait=3600", "--perf-history=off", "-q")
 
 
-def session_of(folder: Path, count: int) -> Path:
-    """The record of a session of the suite with `count` images, in a new `folder`."""
+def earlier(folder: Path) -> Path:
+    """The packages of the earlier build, in a new `folder`."""
+    archive = subprocess.run(
+        ["git", "archive", EARLIER, "harness"], cwd=_ROOT, capture_output=True, check=True
+    )
+    with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as tar:
+        tar.extractall(folder, filter="data")
+    return folder / "harness"
+
+
+def session_of(folder: Path, count: int, packages: Path) -> Path:
+    """The record of a session of the suite with `count` images, in a new `folder`, by the build in
+    `packages`: the earlier one, whose records a later one reads.
+    """
     from benchmarks.coco_shape import write_suite
 
     write_suite(folder, count)
     (folder / "pytest.ini").write_text("[pytest]\naddopts = -p no:cacheprovider\n")
     env = {key: value for key, value in os.environ.items() if key != "CI"}
+    env["PYTHONPATH"] = f"{packages}{os.pathsep}{_ROOT}"
     command = [sys.executable, "-m", "pytest", *_SESSION]
     subprocess.run(command, cwd=folder, env=env, stdout=subprocess.DEVNULL, check=False)
     return max((folder / "reports").glob("2*.json"))
 
 
-def table(session: Path, folder: Path) -> dict[str, Any]:
-    """By build: what `measure` says."""
-    archive = subprocess.run(
-        ["git", "archive", EARLIER, "harness"], cwd=_ROOT, capture_output=True, check=True
-    )
-    with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as tar:
-        tar.extractall(folder / "earlier", filter="data")
+def table(session: Path, folder: Path, packages: Path) -> dict[str, Any]:
+    """By build, the earlier one in `packages`: what `measure` says."""
     rows: dict[str, Any] = {}
-    for build, packages in (
-        (EARLIER, folder / "earlier" / "harness"),
-        ("this build", _ROOT / "harness"),
-    ):
-        env = {**os.environ, "PYTHONPATH": f"{packages}{os.pathsep}{_ROOT}"}
+    for build, place in ((EARLIER, packages), ("this build", _ROOT / "harness")):
+        env = {**os.environ, "PYTHONPATH": f"{place}{os.pathsep}{_ROOT}"}
         command = [sys.executable, "-m", "benchmarks.baseline_size", "--measure", str(session)]
         command += ["--folder", str(folder / build.replace(" ", "-"))]
         text = subprocess.run(command, cwd=_ROOT, env=env, stdout=subprocess.PIPE, check=True)
@@ -150,6 +155,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Prints the tables."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.baseline_size", description=__doc__)
     parser.add_argument("--images", type=int, default=5_000, help="validation images")
+    parser.add_argument("--quick", action="store_true", help="200 images: under a minute")
     parser.add_argument("--session", type=Path, metavar="FILE", help="of an earlier run's session")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the sizes to a file")
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
@@ -160,8 +166,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        session = options.session or session_of(folder / "suite", options.images)
-        rows = table(session.resolve(), folder)
+        count = 200 if options.quick else options.images
+        packages = earlier(folder / "earlier")
+        session = options.session or session_of(folder / "suite", count, packages)
+        rows = table(session.resolve(), folder, packages)
     show(rows)
     if options.json:
         options.json.write_text(json.dumps(rows, indent=2), encoding="utf-8")

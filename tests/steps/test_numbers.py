@@ -13,6 +13,7 @@ from pytest_perfgate.errors import BuildError
 from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.steps.output_check import (
     batches,
+    difference,
     largest_difference,
     onnx_outputs,
     onnx_session,
@@ -41,6 +42,17 @@ def test_the_difference_is_relative_to_each_outputs_largest_value(
     moved = [value + share * scale for value in row]
     result = largest_difference(arrays([0.5], row), arrays([0.5], moved))
     assert result == pytest.approx(share, rel=1e-3, abs=1e-6)
+
+
+def test_what_rounds_one_is_no_difference_of_scores() -> None:
+    """Two kernels of a sigmoid part at 1e-8, and no score of an untrained network may be larger;
+    where one is, or where numbers are of that size, a hundredth is one.
+    """
+    tiny = np.array([1e-8, 0.0], np.float32)
+    assert difference(tiny, np.zeros(2, np.float32)) < 1e-3
+    small = np.array([1e-3, 0.0], np.float32)
+    assert difference(small, 1.01 * small) == pytest.approx(0.01, rel=0.02)
+    assert difference(np.zeros(2, np.float32), small) == 1.0
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])

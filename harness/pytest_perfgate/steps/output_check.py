@@ -146,12 +146,17 @@ NOTHING_IN_COMMON = 2.0
 """The largest `difference` there is."""
 
 
+_SMALLEST = 2**-13
+"""The largest value of an output whose thousandth is float32's rounding of 1, 2**-23."""
+
+
 def difference(ours: Any, theirs: Any, usual: float = 0.0) -> float:
     """The largest difference of two arrays, relative to the largest value of either, or to what is
     `usual` where both are small: 0 for equal ones, `NOTHING_IN_COMMON` at the most, where `theirs`
     is finite and `ours` is not, and for arrays of two shapes.
 
-    Scores of an image with nothing on it are of the size of a sigmoid's rounding.
+    Scores of an image with nothing on it are of the size of a sigmoid's rounding. Where no score is
+    larger on any image, they count relative to `_SMALLEST`.
     """
     import numpy as np
 
@@ -162,8 +167,8 @@ def difference(ours: Any, theirs: Any, usual: float = 0.0) -> float:
         return 0.0
     if not np.isfinite(own).all():
         return NOTHING_IN_COMMON
-    scale = max(float(np.abs(own).max()), float(np.abs(other).max()), usual)
-    return float(np.abs(own - other).max()) / scale if scale else 0.0
+    scale = max(float(np.abs(own).max()), float(np.abs(other).max()), usual, _SMALLEST)
+    return float(np.abs(own - other).max()) / scale
 
 
 def spread(ours: Any, theirs: Any, usual: float = 0.0) -> float:
