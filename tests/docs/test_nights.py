@@ -86,7 +86,7 @@ def code_of(number: int) -> str:
         return "raise RuntimeError('broken')\n"
     code = SLOW.format(seconds=0.006 if number >= CULPRIT else 0.002)
     # A load of some hundred microseconds doubles by chance: this one is the same at all commits.
-    code = code.replace("        return SlowS", "        time.sleep(0.02)\n        return SlowS")
+    code = code.replace("        return SlowS", "        time.sleep(0.08)\n        return SlowS")
     return f"{code}\n# {number}\n"
 
 
