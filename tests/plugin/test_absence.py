@@ -77,14 +77,15 @@ def test_no_selected_budget_is_named_with_its_cause() -> None:
     deselected.deselect(["a", "b"])
     assert "2 tests of suites deselected" in problems(deselected)[0]
     assert "2 selected budgets did not run" in problems(tally(None, None))[0]
-    skipped = problems(tally(Status.SKIPPED, Status.SKIPPED))[0]
-    assert "2 of 2 SKIPPED; the first: there is no GPU" in skipped
+    assert "2 of 2 SKIPPED; the first: there is no GPU" in problems(tally(*2 * [Status.SKIPPED]))[0]
 
 
 def test_a_part_that_did_not_run_is_named() -> None:
     """Another plugin skipped two of three tests: their budgets would be green unseen."""
-    (text,) = problems(tally(Status.PASS, None, None))
-    assert text == "2 of 3 selected budgets did not run: r1-map, r2-map"
+    part = tally(Status.PASS, None, None)
+    assert problems(part) == ["2 of 3 selected budgets did not run: r1-map, r2-map"]
+    part.select("other", "r1-map", "suites/pose/recipes.toml", ())
+    assert problems(part)[0].endswith("digits r1-map, suites/digits r2-map, suites/pose r1-map")
 
 
 def test_what_a_stop_left_out_is_named() -> None:

@@ -127,7 +127,7 @@ class Tally:
         `stopped`: because the run ended at a failure, which leaves tests that no mark skips.
         """
         budgets = list(self._selected.values())
-        absent = [budget.name for budget in budgets if not budget.status]
+        absent = self._named([budget for budget in budgets if not budget.status])
         if stopped and absent:
             return (
                 PerfgateError(
@@ -159,6 +159,14 @@ class Tally:
                 )
             )
         return tuple(problems)
+
+    def _named(self, budgets: Iterable[_Budget]) -> list[str]:
+        """Their names, behind the folder of their suite where several suites are selected: equal
+        names of recipes are one recipe only within a suite.
+        """
+        if len({budget.suite for budget in self._selected.values()}) <= 1:
+            return [budget.name for budget in budgets]
+        return [f"{Path(one.suite).parent.as_posix()} {one.name}" for one in budgets]
 
     @property
     def _removed(self) -> list[str]:
