@@ -1,12 +1,10 @@
-"""Trainings of a tiny network by one process or by several, which it forks as a program:
-`python -m tests.steps.rank_trainings FOLDER SIZE`.
+"""Trainings of a tiny network by one process or by several; run as a program it is one of them:
+`python -m tests.steps.rank_trainings FOLDER RANK SIZE`.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -216,20 +214,4 @@ def main(folder: Path, rank: int, size: int) -> None:
 
 
 if __name__ == "__main__":
-    import torch._dynamo  # what an optimizer imports; nothing is computed before they are forked
-
-    size, ranks = int(sys.argv[2]), []
-    while len(ranks) < size:
-        ranks.append(os.fork())
-        if not ranks[-1]:
-            main(Path(sys.argv[1]), len(ranks) - 1, size)
-            sys.stdout.flush()
-            os._exit(0)
-    # One that fails leaves the others waiting: it is known when it ends, whichever it is.
-    while ranks:
-        process, status = os.wait()
-        ranks.remove(process)
-        if status:
-            for rank in ranks:
-                os.kill(rank, signal.SIGKILL)
-            sys.exit(f"a process of the training ended with status {status}")
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

@@ -23,14 +23,15 @@ SIZE = 2
 def together(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What came of each training by two processes, by its name, as rank 0 has it."""
     folder = tmp_path_factory.mktemp("ranks")
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.steps.rank_trainings", str(folder), str(SIZE)],
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    command = [sys.executable, "-m", "tests.steps.rank_trainings", str(folder)]
+    root = Path(__file__).parents[2]
+    ranks = [
+        subprocess.Popen([*command, str(rank), str(SIZE)], cwd=root, stderr=subprocess.PIPE)
+        for rank in range(SIZE)
+    ]
+    for rank in ranks:
+        _, words = rank.communicate(timeout=600)
+        assert rank.returncode == 0, words.decode()
     results: dict[str, Any] = json.loads((folder / "0.json").read_text())
     return results
 
