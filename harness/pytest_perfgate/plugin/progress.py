@@ -19,7 +19,7 @@ class Progress:
     def __init__(self, config: pytest.Config) -> None:
         self._plugins = config.pluginmanager
         self._quiet = hasattr(config, "workerinput") or config.get_verbosity() < 0
-        self._line = ProgressLine()
+        self._line = ProgressLine(self.say)
 
     @contextlib.contextmanager
     def uncaptured(self) -> Iterator[None]:
@@ -30,7 +30,7 @@ class Progress:
             self._line.end()
 
     def show(self, text: str) -> None:
-        """One line that is written over, on a terminal; nothing elsewhere."""
+        """One line that is written over on a terminal; in a log one a minute stays."""
         if not self._quiet:
             self._line(text)
 
