@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from pathlib import Path
@@ -10,8 +11,13 @@ import pytest
 from pytest_perfgate.errors import PerfgateError
 from pytest_perfgate.suite.targets_file import Target
 from pytest_perfgate.targets import ssh
+from pytest_perfgate.targets.copies import PART, Copies
 from pytest_perfgate.targets.messages import Shown, Unmeasured
 from pytest_perfgate.targets.ssh import NoMachine
+
+from tests.ssh_server import SshServer, ssh_server
+
+__all__ = ["ssh_server"]
 
 DESK = Target("desk", "ssh", "desk")
 
@@ -113,3 +119,105 @@ def test_a_shell_that_talks_is_named(link) -> None:
     greets = "echo 'Welcome to this host, and mind the step'; sleep 1"
     with link(greets) as one, pytest.raises(PerfgateError, match=words):
         one.answer()
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Copies:
+    """A file that no pipe takes whole."""
+    file = tmp_path / "data.bin"
+    file.write_bytes(bytes(range(256)) * (5 * PART // 256))
+    return Copies({"data.bin": file})
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waits short."""
+    monkeypatch.setattr(ssh, "_ANSWERS_IN", 0.5)
+    monkeypatch.setattr(ssh, "_FAREWELL", 0.1)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_host_whose_disk_hangs_ends_the_sending(link, large: Copies) -> None:
+    """The connection stands, and nothing is taken any more: what was sent, and what shows it."""
+    begun = time.monotonic()
+    script = f"head -c {PART + 100} >/dev/null; exec sleep 60"
+    with link(script) as one, pytest.raises(PerfgateError) as raised:
+        ssh._send_files(one, {"project": large}, [("project", "data.bin")], lambda _: None)
+    assert time.monotonic() - begun < 30
+    at = "copying files, 0 of 1: data.bin, 1.05 MB of 5.24 MB"
+    assert f"desk took nothing for 0.5 s while it was {at}: nothing was" in raised.value.problem
+    assert raised.value.next_step.endswith("ssh desk df -h .cache/pytest-perfgate/targets")
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_real_connection_to_a_host_that_hangs_is_given_up(
+    ssh_server: SshServer, large: Copies, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The window of a channel is full then, and the server is alive."""
+    monkeypatch.setenv("PATH", f"{ssh_server.bin}:/usr/bin:/bin")
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nexec sleep 20\n")
+    python.chmod(0o755)
+    desk = Target("desk", "ssh", "desk", python=str(python))
+    with (
+        ssh_server.running(),
+        ssh._Link(desk, tmp_path / "ssh.log") as one,
+        pytest.raises(PerfgateError, match=r"took nothing for 0\.5 s .* data\.bin, .* of 5\.24"),
+    ):
+        ssh._send_files(one, {"project": large}, [("project", "data.bin")], lambda _: None)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_host_that_stops_within_an_answer_is_named(link) -> None:
+    """With what it was doing, and what shows why."""
+    with link("printf '\\0\\0\\0'; exec sleep 60") as one:
+        one.doing("comparing files")
+        with pytest.raises(
+            PerfgateError, match=r"sent nothing for 0\.5 s while it was comp"
+        ) as got:
+            one.answer()
+    assert got.value.next_step.endswith("ssh desk df -h .cache/pytest-perfgate/targets")
+
+
+def _take(home: Path, large: Copies) -> dict[str, object]:
+    """What a launcher is told of a project of one file."""
+    trees = ("package", "project", "base", "artifacts")
+    hello = {"needs": [], "cache": str(home), "place": "p", "version": "v", "programs": {}}
+    hello |= {"folders": {name: ["."] for name in trees}} | {name: {} for name in trees}
+    return hello | {"project": large.digests, "programs": {name: [] for name in trees}}
+
+
+def _launched(limit: str) -> str:
+    """A client of ssh that runs its command here, with a limit of the shell."""
+    return f'for command; do :; done; {limit}; exec sh -c "$command"'
+
+
+def test_a_disk_that_becomes_full_within_a_file_is_refused_in_words(
+    link, large: Copies, tmp_path: Path
+) -> None:
+    """Its words arrive, though it takes no more bytes, and what came of the file is gone."""
+    with link(_launched("ulimit -f 4096")) as one:  # of 512 bytes: less than the file
+        one.answer()
+        one.frame(json.dumps(_take(tmp_path / "there", large)).encode())
+        missing = one.answer()["missing"]
+        with pytest.raises(PerfgateError, match=r"cannot measure: .*: File too large") as raised:
+            ssh._send_files(one, {"project": large}, missing, lambda _: None)
+    assert "make room there" in raised.value.next_step
+    assert list((tmp_path / "there/p/tree").iterdir()) == []
+
+
+def test_a_large_file_goes_in_parts_and_words_tell_how_far_it_is(
+    link, large: Copies, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither end has it whole in memory."""
+    monkeypatch.setattr(ssh, "_WORDS_EVERY", 0.0)
+    shown: list[Shown] = []
+    with link(_launched("true")) as one:
+        one.answer()
+        one.frame(json.dumps(_take(tmp_path / "there", large)).encode())
+        ssh._send_files(one, {"project": large}, one.answer()["missing"], shown.append)
+        assert "root" in one.answer()
+    parts = [f"copying files, 0 of 1: data.bin, {mb} MB of 5.24 MB" for mb in ("1.05", "4.19")]
+    assert set(parts) < {one.text for one in shown}
+    (copy,) = (tmp_path / "there/p/tree").iterdir()
+    assert hashlib.sha256(copy.read_bytes()).hexdigest() == large.digests["data.bin"]

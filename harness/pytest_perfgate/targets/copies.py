@@ -16,6 +16,7 @@ from pytest_perfgate.building.folder_digests import IGNORED
 from pytest_perfgate.errors import PerfgateError
 
 _PACKAGE = "pytest_perfgate"
+PART = 1 << 20
 _METADATA = ("METADATA", "entry_points.txt", "RECORD")
 
 
@@ -38,14 +39,32 @@ class Copies:
         above = {str(parent) for name in files for parent in PurePosixPath(name).parents}
         self.folders = sorted(above.union(folders))
 
-    def read(self, name: str) -> bytes:
-        """The contents of a file now.
+    def size(self, name: str) -> int:
+        """The bytes of a file now.
 
         Raises:
             PerfgateError: it cannot be read any more.
         """
         with _reading(self._files[name]):
-            return self._files[name].read_bytes()
+            return self._files[name].stat().st_size
+
+    def parts(self, name: str) -> Iterator[bytes]:
+        """The contents of a file now, in parts of `PART` bytes at most: it may be larger than the
+        memory.
+
+        Raises:
+            PerfgateError: it cannot be read any more.
+        """
+        # What is sent between two parts has errors of its own: only reading is named as reading.
+        with contextlib.ExitStack() as opened:
+            with _reading(self._files[name]):
+                file = opened.enter_context(self._files[name].open("rb"))
+            while True:
+                with _reading(self._files[name]):
+                    part = file.read(PART)
+                if not part:
+                    return
+                yield part
 
 
 def of_project(root: Path, without: Collection[Path], named: Iterable[Path] = ()) -> Copies:

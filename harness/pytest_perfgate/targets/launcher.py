@@ -2,7 +2,7 @@
 
 It is sent as text, and read by whatever Python is there, so that an old one is refused in words:
 the standard library alone, in the syntax of Python 3.7. Standard input and output carry frames:
-eight bytes of length, then so many bytes.
+eight bytes of length, then so many bytes. A file is frames of its parts, then an empty frame.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ import fcntl
 import hashlib
 import json
 import os
+import select
 import shutil
 import sys
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -24,6 +26,10 @@ name of its own each time, and would leave a copy of the project each time.
 """
 WORDS_EVERY = 10.0
 """Seconds between two frames while files are looked at: the session gives up on a silent host."""
+PATIENCE = 600.0
+"""Seconds without a byte after which the session is gone: a host that lost its network hears no
+end, and would hold the lock of the project for ever.
+"""
 
 
 def receive() -> bytes:
@@ -34,6 +40,8 @@ def receive() -> bytes:
 def _exactly(size: int) -> bytes:
     parts = []
     while size:
+        if not select.select([0], [], [], PATIENCE)[0]:
+            raise SystemExit(4)
         part = os.read(0, min(size, 1 << 20))
         if not part:
             raise SystemExit(3)  # the session has ended
@@ -74,7 +82,20 @@ def check(needs: list[str], version: tuple[int, ...] = sys.version_info[:3]) -> 
     return ""
 
 
-def digest(path: Path) -> str:
+def every(seconds: float) -> Callable[[str], None]:
+    """What sends words of progress, so many seconds after the last ones at the earliest."""
+    told = time.monotonic()
+
+    def tell(text: str) -> None:
+        nonlocal told
+        if time.monotonic() - told >= seconds:
+            send({"looking": text})
+            told = time.monotonic()
+
+    return tell
+
+
+def digest(path: Path, tell: Callable[[str], None] = lambda _: None) -> str:
     """The digest of a file; "" where there is none, or something else."""
     if path.is_symlink() or not path.is_file():
         return ""
@@ -82,7 +103,16 @@ def digest(path: Path) -> str:
     with path.open("rb") as file:
         for part in iter(lambda: file.read(1 << 20), b""):
             total.update(part)
+            tell(path.name)
     return total.hexdigest()
+
+
+def parts_of(path: Path, tell: Callable[[str], None]) -> Iterable[bytes]:
+    """The contents of a file, a part at a time."""
+    with path.open("rb") as file:
+        for part in iter(lambda: file.read(1 << 20), b""):
+            yield part
+            tell(f"{path.name}, which is there under another name")
 
 
 def clean(folder: Path, keep: dict[str, str], folders: list[str]) -> None:
@@ -104,9 +134,12 @@ def clean(folder: Path, keep: dict[str, str], folders: list[str]) -> None:
         (folder / name).mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
-def write(path: Path, data: bytes) -> None:
-    """Writes a file whole, or not at all. What was compiled from it goes: Python compares seconds
-    and sizes, and a clock that starts at the same time after each boot shows the same second again.
+def write(path: Path, parts: Iterable[bytes], expected: str) -> bool:
+    """Writes a file whole, or not at all: False where its digest is not the expected one. It is
+    never in memory whole.
+
+    What was compiled from it goes: Python compares seconds and sizes, and a clock that starts at
+    the same time after each boot shows the same second again.
     """
     if path.parent.is_file():
         path.parent.unlink()
@@ -118,22 +151,32 @@ def write(path: Path, data: bytes) -> None:
             if compiled.name.startswith(path.stem + "."):
                 compiled.unlink()
     part = path.with_name(f"{path.name}.part-{os.getpid()}")
-    part.write_bytes(data)
-    part.replace(path)
+    total = hashlib.sha256()
+    try:
+        with part.open("wb") as file:
+            for data in parts:
+                total.update(data)
+                file.write(data)
+        if total.hexdigest() != expected:
+            return False
+        part.replace(path)
+    finally:
+        # A full disk, or the end of the session: what has come so far would fill it for nothing.
+        if part.exists():
+            part.unlink()
+    return True
 
 
 def differing(trees: dict[str, Path], hello: dict[str, Any]) -> list[list[str]]:
     """Tree and name of the files that are not there as the session has them; frames meanwhile. A
     tree that this session has no files of is emptied.
     """
-    missing, told = [], time.monotonic()
+    missing, tell = [], every(WORDS_EVERY)
     for name, folder in trees.items():
         clean(folder, hello[name], hello["folders"][name])
         for count, (path, expected) in enumerate(sorted(hello[name].items())):
-            if time.monotonic() - told > WORDS_EVERY:
-                send({"looking": f"{count} of {len(hello[name])}"})
-                told = time.monotonic()
-            if digest(folder / path) != expected:
+            tell(f"{count} of {len(hello[name])}")
+            if digest(folder / path, tell) != expected:
                 missing.append([name, path])
     return missing
 
@@ -197,13 +240,14 @@ def take(hello: dict[str, Any]) -> tuple[Path, Path]:
     missing = [one for one in differ if one not in shared]
     send({"missing": missing})
     for name, path in missing:
-        data = receive()
-        if hashlib.sha256(data).hexdigest() != hello[name][path]:
+        if not write(trees[name] / path, iter(receive, b""), hello[name][path]):
             refuse(f"{path} changed while it was copied", "run the session again")
-        write(trees[name] / path, data)
+    tell = every(WORDS_EVERY)
     for name, path in shared:
-        source = trees["project"] / same[hello[name][path]]
-        write(trees[name] / path, source.read_bytes())
+        tell(path)
+        source, expected = trees["project"] / same[hello[name][path]], hello[name][path]
+        if not write(trees[name] / path, parts_of(source, tell), expected):
+            refuse(f"{source} changed there", "run the session again")
     for name, folder in trees.items():
         for path in hello["programs"][name]:
             (folder / path).chmod(0o700)

@@ -56,7 +56,8 @@ _OPTIONS = (
     "PermitLocalCommand=no",
     "RequestTTY=no",
 )
-_ANSWERS_IN = 120.0  # seconds for the launcher to look at what it has
+_ANSWERS_IN = 120.0  # seconds without a byte, sent or received, after which a launcher hangs
+_WORDS_EVERY = 10.0  # seconds between two words of progress while one file is sent
 _FAREWELL = 5.0
 _CLOCKS = 60.0  # seconds that two clocks may differ without a word
 _UNREACHED = 255  # the exit code of ssh for what is its own failure
@@ -96,6 +97,8 @@ class _Link:
                     f"ssh could not be started: {error.strerror}", "install OpenSSH's client"
                 ) from None
         self._to: IO[bytes] = self.process.stdin  # type: ignore[assignment] # a pipe
+        # A write that waits could not be given up: select tells when there is room.
+        os.set_blocking(self._to.fileno(), False)
         self._from: IO[bytes] = self.process.stdout  # type: ignore[assignment] # a pipe
 
     def __enter__(self) -> _Link:
@@ -141,20 +144,47 @@ class _Link:
             "run the session again: what was built there is in its cache",
         )
 
-    def frame(self, data: bytes) -> None:
-        """Sends a frame to the launcher."""
-        self.write(len(data).to_bytes(8, "big") + data)
+    def silent(self, verb: str) -> PerfgateError:
+        """The host does nothing, and the connection stands: a disk that hangs, mostly."""
+        host, cache = self._target.value, self._target.cache
+        return self.error(
+            f"{host} {verb} nothing for {_ANSWERS_IN:g} s while it was {self._doing}: nothing was "
+            "measured there; files that it has whole stay in its cache",
+            f"look at its disk and its load: ssh {shlex.quote(host)} df -h {shlex.quote(cache)}",
+        )
 
-    def write(self, data: bytes) -> None:
-        """Sends bytes.
+    def frame(self, data: bytes) -> None:
+        """Sends a frame to the launcher.
 
         Raises:
-            PerfgateError: the link is lost.
+            PerfgateError: it refuses or takes nothing, or the link is lost.
         """
-        try:
-            write_whole(self._to.fileno(), data)
-        except OSError:
-            raise self.lost() from None
+        self._send(len(data).to_bytes(8, "big") + data, [self._from])
+
+    def order(self, data: bytes) -> None:
+        """Sends bytes to what the launcher has become: its answers are `hear`'s.
+
+        Raises:
+            PerfgateError: it takes nothing, or the link is lost.
+        """
+        self._send(data, [])
+
+    def _send(self, data: bytes, answers: list[IO[bytes]]) -> None:
+        view = memoryview(data)
+        while view:
+            readable, writable, _ = select.select(answers, [self._to], [], _ANSWERS_IN)
+            if readable:
+                self.answer()  # of a launcher that is sent something: a refusal, or its end
+            elif not writable:
+                raise self.silent("took")
+            else:
+                try:
+                    view = view[os.write(self._to.fileno(), view) :]
+                except OSError:
+                    # Why it has ended may lie in the other pipe.
+                    while answers:
+                        self.answer()
+                    raise self.lost() from None
 
     def answer(self) -> dict[str, Any]:
         """The launcher's next frame.
@@ -179,20 +209,17 @@ class _Link:
         return answer
 
     def _exactly(self, size: int) -> bytes:
-        data = b""
+        data = bytearray()
         if size > 1 << 30:  # of a shell's greeting, not of the launcher
             return b"?"
         while len(data) < size:
             if not select.select([self._from], [], [], _ANSWERS_IN)[0]:
-                raise self.error(
-                    f"{self._target.value} sent nothing for {_ANSWERS_IN:.0f} s",
-                    "look at its load and its disk",
-                )
+                raise self.silent("sent")
             part = os.read(self._from.fileno(), size - len(data))
             if not part:
                 raise self.lost()
             data += part
-        return data
+        return bytes(data)
 
     def doing(self, text: str) -> None:
         """What the device is at, for whoever loses it."""
@@ -208,7 +235,8 @@ class _Link:
         beaten = 0.0
         while True:
             if time.monotonic() - beaten >= BEAT:
-                # A device that has answered takes no beats, and its answer may lie in the pipe.
+                # A device that has answered takes no beats, and its answer may lie in the pipe. A
+                # beat is less than PIPE_BUF: a full pipe takes all of it or nothing.
                 with contextlib.suppress(OSError):
                     write_whole(self._to.fileno(), ORDERS.encode(Beat()))
                 beaten = time.monotonic()
@@ -304,19 +332,44 @@ def measure(
         link.frame(json.dumps(hello).encode())
         while "missing" not in (answer := link.answer()):
             show(Shown(f"comparing files, {answer['looking']}"))
-        missing = answer["missing"]
-        link.doing("copying files")
-        for count, (tree, name) in enumerate(missing):
-            show(Shown(f"copying files, {count} of {len(missing)}"))
-            link.frame(trees[tree].read(name))
-        there = link.answer()
+        _send_files(link, trees, answer["missing"], show)
+        link.doing("completing its copies")
+        while "root" not in (there := link.answer()):
+            show(Shown(f"completing copies, {there['looking']}"))
         link.doing("starting")
-        link.write(ORDERS.encode(job(There(**{name: Path(there[name]) for name in there}))))
+        link.order(ORDERS.encode(job(There(**{name: Path(there[name]) for name in there}))))
         result = link.hear(show)
     if isinstance(result, Unmeasured):
         raise PerfgateError(result.problem, where=result.where, next_step=result.next_step)
     assert isinstance(result, Measured)  # noqa: S101 - the last kind of answer
     return result, _of_clock(target, clock)
+
+
+def _send_files(
+    link: _Link,
+    trees: dict[str, copies.Copies],
+    missing: list[tuple[str, str]],
+    show: Callable[[Shown], None],
+) -> None:
+    """Sends files by their trees and names, each a part at a time.
+
+    Raises:
+        PerfgateError: as `measure`.
+    """
+    for count, (tree, name) in enumerate(missing):
+        text = f"copying files, {count} of {len(missing)}"
+        show(Shown(text))
+        told, sent = time.monotonic(), 0
+        size = show_value(trees[tree].size(name), Unit.BYTES)
+        for part in trees[tree].parts(name):
+            of_file = f"{text}: {name}, {show_value(sent, Unit.BYTES)} of {size}"
+            link.doing(of_file)
+            if time.monotonic() - told >= _WORDS_EVERY:
+                show(Shown(of_file))
+                told = time.monotonic()
+            link.frame(part)
+            sent += len(part)
+        link.frame(b"")
 
 
 def _of_clock(target: Target, seconds: float) -> tuple[str, ...]:
