@@ -22,6 +22,7 @@ from pytest_perfgate.plugin.options import FIXTURE
 from pytest_perfgate.plugin.outcome import BudgetCheck, settle
 from pytest_perfgate.plugin.progress import Progress
 from pytest_perfgate.plugin.settings import settings_of
+from pytest_perfgate.plugin.stopping import as_failure
 from pytest_perfgate.plugin.tally import Tally
 from pytest_perfgate.plugin.xdist_records import Inbox, Outbox, name_of, tell_name
 from pytest_perfgate.records.session import SessionRecord
@@ -69,6 +70,7 @@ class PerfHooks:
         self._ending: ending.Ending | None = None
         self._absent: list[PerfgateError] = []
         self._unreported = False
+        self._is_interrupted = False
 
     # -- collection ------------------------------------------------------------------------
 
@@ -256,15 +258,16 @@ class PerfHooks:
     def pytest_testnodedown(self, node: Any, error: Any) -> None:  # noqa: ARG002 - xdist's signature
         """Takes what a worker measured."""
         output = getattr(node, "workeroutput", {})
+        self._is_interrupted |= output.get("exitstatus") == pytest.ExitCode.INTERRUPTED
         if _TALLY in output:
             self._tally.merge(output[_TALLY])
         if _RECORD in output:
             self._inbox.take(node, output[_RECORD])
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtestloop(self) -> Generator[None, object, object]:
+    def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
         """SIGTERM and SIGHUP end a session as Ctrl-C does: with its report."""
-        with signals.as_interrupt():
+        with signals.as_interrupt(), as_failure(session, lambda: self._is_interrupted):
             return (yield)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -282,6 +285,7 @@ class PerfHooks:
         interrupted = exitstatus in {pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR}
         self._session.complete = not interrupted
         record = self._session.record()
+        self._reach_measured(session.items)
         if self._is_worker:
             output = self._config.workeroutput  # type: ignore[attr-defined] # xdist's
             output[_TALLY] = self._tally.dump()
@@ -322,7 +326,7 @@ class PerfHooks:
         settings = self._session.settings
         stopped = bool(session.shouldfail or session.shouldstop)
         if stopped:
-            self._settle_measured(session.items)
+            self._tally.settle_reached()
         absences = list(self._tally.absences(stopped=stopped))
         unmet = self._tally.unmet(settings.require)
         # `--lf` collects no module without a failure.
@@ -337,14 +341,16 @@ class PerfHooks:
             self._absent if settings.strict else [*ignored, *(absences if stopped else ()), *unmet]
         )
 
-    def _settle_measured(self, items: Sequence[pytest.Item]) -> None:
-        """Budgets whose tests did not run any more, though their suite was measured to its end."""
+    def _reach_measured(self, items: Sequence[pytest.Item]) -> None:
+        """Budgets whose tests did not run, though their suite was measured to its end. A controller
+        of pytest-xdist has no items.
+        """
         for item in items:
             case = _case(item)
             if case is not None and self._session.measured_at(case) is not None:
                 with contextlib.suppress(PerfgateError):  # no verdict was reached
                     verdict = self._session.verdict(case)
-                    self._tally.settle(item.nodeid, verdict, self._features(case))
+                    self._tally.reach(item.nodeid, verdict, self._features(case))
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """The verdicts, worst first, and where the report is."""

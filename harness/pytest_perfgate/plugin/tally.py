@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from pytest_perfgate.errors import PerfgateError
 from pytest_perfgate.records.verdict import Status, Verdict
@@ -16,7 +17,7 @@ from pytest_perfgate.units import count_of
 _SHOWN = 3
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Budget:
     """A selected budget.
 
@@ -58,6 +59,7 @@ class Tally:
         self._required: dict[str, list[str]] = {}
         self._suites: set[str] = set()
         self._tested: set[str] = set()
+        self._reached: dict[str, _Budget] = {}
 
     def see(self, suite: str) -> None:
         """A suite file in a folder that pytest collects."""
@@ -87,17 +89,27 @@ class Tally:
 
     def settle(self, test: str, verdict: Verdict, features: Iterable[str] = ()) -> None:
         """The verdict that a test has received, and the features of the machine that it is of."""
-        budget = self._selected[test]
-        budget.features = tuple(features) or budget.features
-        budget.status, budget.reason = verdict.status.value, verdict.reason
-        budget.proven_earlier = verdict.is_proven_earlier
+        self._selected[test] = _settled(self._selected[test], verdict, features)
+
+    def reach(self, test: str, verdict: Verdict, features: Iterable[str] = ()) -> None:
+        """A verdict whose test did not ask for it: that of a run which ended before, or one that
+        another plugin took out of it, which nothing here can tell apart.
+        """
+        if not self._selected[test].status:
+            self._reached[test] = _settled(self._selected[test], verdict, features)
+
+    def settle_reached(self) -> None:
+        """The run ended at a failure: what was reached is what became of the tests after it."""
+        for test, budget in self._reached.items():
+            if not self._selected[test].status:
+                self._selected[test] = budget
 
     def dump(self) -> str:
         """JSON, for the controller of pytest-xdist."""
-        selected = {test: asdict(budget) for test, budget in self._selected.items()}
         return json.dumps(
             {
-                "selected": selected,
+                "selected": {test: asdict(budget) for test, budget in self._selected.items()},
+                "reached": {test: asdict(budget) for test, budget in self._reached.items()},
                 "collected": sorted(self._collected),
                 "deselected": sorted(self._deselected),
                 "required": self._required,
@@ -115,10 +127,10 @@ class Tally:
         self._suites.update(data["suites"])
         self._tested.update(data["tested"])
         for test, fields in data["selected"].items():
-            lists = {name: tuple(fields[name]) for name in ("covers", "features")}
-            budget = _Budget(**{**fields, **lists})
+            budget = _budget(fields)
             if budget.status or test not in self._selected:
                 self._selected[test] = budget
+        self._reached |= {test: _budget(fields) for test, fields in data["reached"].items()}
 
     # -- absences --------------------------------------------------------------------------
 
@@ -259,6 +271,21 @@ class Tally:
         """How many budgets were measured of those that were selected."""
         count = sum(budget.is_measured for budget in self._selected.values())
         return measured_of(count, len(self._selected))
+
+
+def _settled(budget: _Budget, verdict: Verdict, features: Iterable[str]) -> _Budget:
+    return replace(
+        budget,
+        features=tuple(features) or budget.features,
+        status=verdict.status.value,
+        reason=verdict.reason,
+        proven_earlier=verdict.is_proven_earlier,
+    )
+
+
+def _budget(fields: Mapping[str, Any]) -> _Budget:
+    """A budget as `Tally.dump` has it; JSON makes lists of tuples."""
+    return _Budget(**{**fields, **{name: tuple(fields[name]) for name in ("covers", "features")}})
 
 
 def _why_unmet(word: str, budgets: Sequence[_Budget]) -> str:
