@@ -67,7 +67,7 @@ RUNS: tuple[Run, ...] = (
     Run("onnx-detector", _ONNX, _modes("digits", "onnxruntime", 1, 8, 32)),
     Run("onnx-classifier", _ONNX, _modes("resnet50", "onnxruntime", 1, 8, 32)),
     Run("calibration-onnx", _ONNX, _calibration("onnx_cuda")),
-    Run("tests-onnx", _ONNX, _tests("tests/runtimes/test_onnxruntime.py")),
+    Run("tests-onnx", (*_ONNX, "pycuda"), _tests("tests/runtimes/test_onnxruntime.py")),
     Run(
         "tests-tensorrt",
         _ENGINES,

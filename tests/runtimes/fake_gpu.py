@@ -38,6 +38,9 @@ class Stream:
 
     handle = 7
 
+    def __init__(self, flags: int = 0) -> None:
+        self.flags = flags
+
     def synchronize(self) -> None:
         """Nothing is left to wait for."""
 
@@ -67,6 +70,8 @@ class Driver:
     Stream, Event = Stream, Event
     device_attribute = SimpleNamespace(L2_CACHE_SIZE="l2")
     open_contexts = 0
+    free = iter(())
+    """What is free on the device, at each time that it is asked for."""
 
     class Device:
         """pycuda.driver.Device."""
@@ -111,6 +116,11 @@ class Driver:
     @staticmethod
     def init() -> None:
         """What cuInit does: nothing here."""
+
+    @staticmethod
+    def mem_get_info() -> tuple[int, int]:
+        """Free and total bytes."""
+        return next(Driver.free), 1000
 
     @staticmethod
     def pagelocked_empty(shape: tuple[int, ...], dtype: Any) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import multiprocessing
 import resource
 import sys
+import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -20,7 +21,7 @@ from pydantic import ValidationError
 from pytest_perfgate.artifact import ONNX, Artifact
 from pytest_perfgate.errors import RuntimeFault
 from pytest_perfgate.inputs import Inputs
-from pytest_perfgate.runtimes import OpenContext, cuda
+from pytest_perfgate.runtimes import OpenContext, cuda, onnxruntime_stream
 from pytest_perfgate.runtimes.onnxruntime import (
     OnnxRuntime,
     assignment,
@@ -302,4 +303,10 @@ def test_a_gpu_gives_the_numbers_of_the_cpu(
             plain.run(Inputs(batch(count))), session.run(Inputs(batch(count))), strict=True
         ):
             np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)
+    if not onnxruntime_stream.problem(io_binding=None):
+        inputs = Inputs(batch(4))
+        start = time.perf_counter()
+        session.run(inputs)
+        assert 0 < session.device_seconds() < time.perf_counter() - start
+        assert session.peak_device_memory() > 0
     session.close()

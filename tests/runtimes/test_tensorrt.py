@@ -284,7 +284,7 @@ def test_code_inside_an_engine_runs_only_where_the_step_put_it_there(
 
 def test_a_gpu_that_is_not_there_is_a_fault(open_session: Make) -> None:
     """It says which there are."""
-    with pytest.raises(RuntimeFault, match="there is no GPU 3") as caught:
+    with pytest.raises(RuntimeFault, match="there is no GPU 3: 1 visible, 4 needed") as caught:
         open_session(device=3)
     assert caught.value.valid == "0 to 0"
 

@@ -109,6 +109,14 @@ def test_a_launch_says_why_it_has_no_value() -> None:
         "device_memory": "NVML does not report it for this device",
         "energy": "NVML does not report it for this device",
     }
+    arm.facts["device_time_problem"] = "pycuda is not installed: pip install pycuda"
+    found = launch._unmeasured(arm, here)
+    assert found["device_time_p50"].endswith(
+        "on the device: pycuda is not installed: pip install pycuda"
+    )
+    assert found["device_memory"].endswith(
+        "nor does its runtime: pycuda is not installed: pip install pycuda"
+    )
     arm.times, arm.device_memory_process = [(0.0, 0.01, 0.0, 0.009)], 10**9
     assert launch._unmeasured(arm, gpu_sensors.Devices(Recorded(), [UUID], [4711])) == {}
 

@@ -27,6 +27,11 @@ DEVICE_UUID = "device_uuid"
 """The fact with the GPU of a session, as NVML and CUDA name it; a list for work on several."""
 
 
+DEVICE_TIME_PROBLEM = "device_time_problem"
+"""The fact with why a session on a GPU tells neither time nor memory of its device, and what to do
+about it; sessions that tell them have it not."""
+
+
 def on_device(facts: Mapping[str, Any]) -> bool:
     """Whether a session with these facts runs on a GPU that NVML knows."""
     return bool(uuids_of(facts))
@@ -82,7 +87,8 @@ class InferenceSession(ABC):
     Attributes:
         facts: what really runs, read back from the framework: provider or device, precision,
             threads, version. Plain JSON data; a session on a GPU has `DEVICE_UUID`, and sensors
-            are read of the device of that name.
+            are read of the device of that name; where it tells no device time, it may say why in
+            `DEVICE_TIME_PROBLEM`.
         profiler: the profiler's name, for people.
         fixed_batch: the batch that the artifact is made for; batches of another size are not
             measured. Default: 0, any batch.

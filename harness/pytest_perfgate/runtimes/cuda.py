@@ -5,6 +5,7 @@ Nothing here opens a device before it is asked to; looking for one imports nothi
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import ctypes.util
 import os
@@ -112,11 +113,7 @@ def require_index(index: int) -> None:
     """
     count, problem = visible_gpus.count()
     if not problem and index >= count:
-        raise RuntimeFault(
-            f"there is no GPU {index}: {count} visible, {index + 1} needed",
-            valid=f"0 to {count - 1}" if count else "a machine with a GPU",
-            next_step="nvidia-smi -L",
-        )
+        raise _no_device(index, count)
 
 
 def too_old(package: str, needed: str | None) -> str:
@@ -159,6 +156,40 @@ def device_uuid(index: int = 0, *, driver: Any = None) -> str:
                 f"the CUDA driver's {name} failed (CUresult {code})", next_step="nvidia-smi"
             )
     return f"GPU-{UUID(bytes=bytes(raw))}"
+
+
+def open_device(driver: Any, index: int, stack: contextlib.ExitStack) -> Any:
+    """The device of that number by `driver`, pycuda's; its primary context, in which CUDA's
+    libraries work, is this thread's until `stack` is closed.
+
+    Raises:
+        RuntimeFault: there is no such device, or it does not open.
+    """
+    try:
+        driver.init()
+        count = driver.Device.count()
+        if index >= count:
+            raise _no_device(index, count)
+        device = driver.Device(index)
+        context = device.retain_primary_context()
+        context.push()
+    except driver.Error as error:
+        raise RuntimeFault(
+            f"the GPU {index} does not open: {error}", next_step="nvidia-smi"
+        ) from error
+    # Released when nothing refers to it any more, as in pycuda.autoprimaryctx.
+    held = [context]
+    stack.callback(held.clear)
+    stack.callback(driver.Context.pop)
+    return device
+
+
+def _no_device(index: int, count: int) -> RuntimeFault:
+    return RuntimeFault(
+        f"there is no GPU {index}: {count} visible, {index + 1} needed",
+        valid=f"0 to {count - 1}" if count else "a machine with a GPU",
+        next_step="nvidia-smi -L",
+    )
 
 
 class Graph:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 import tempfile
 from collections import Counter
 from collections.abc import Mapping
@@ -19,10 +21,18 @@ from pytest_perfgate.inputs import Inputs
 from pytest_perfgate.records.counts import Graph
 from pytest_perfgate.records.profile import Operator
 from pytest_perfgate.registry import Requirement
-from pytest_perfgate.runtimes import DEVICE_UUID, InferenceSession, OpenContext, Runtime, cuda
+from pytest_perfgate.runtimes import (
+    DEVICE_TIME_PROBLEM,
+    DEVICE_UUID,
+    InferenceSession,
+    OpenContext,
+    Runtime,
+    cuda,
+)
 from pytest_perfgate.runtimes import onnxruntime_build as build
 from pytest_perfgate.runtimes import onnxruntime_providers as providers
 from pytest_perfgate.runtimes import onnxruntime_settings as settings
+from pytest_perfgate.runtimes import onnxruntime_stream as streams
 from pytest_perfgate.runtimes.onnxruntime_binding import Binding
 from pytest_perfgate.runtimes.onnxruntime_graph import graph_of
 from pytest_perfgate.runtimes.onnxruntime_inputs import fixed_batch, taken_by
@@ -150,14 +160,36 @@ class OnnxSession(InferenceSession):
     """An inference session on one provider."""
 
     def __init__(self, artifact: Artifact, options: Any, context: OpenContext) -> None:
+        self._opened = artifact, options, context
+        self._session: Any = None
+        self._binding: Binding | None = None
+        self._stream: streams.DeviceStream | None = None
+        self._number = int(options.provider_options.get("device_id", 0))
+        problem = ""
+        if options.provider != "cpu":
+            cuda.require_index(self._number)
+            problem = streams.problem(options.io_binding)
+            if not problem:
+                self._stream = streams.DeviceStream(self._number)
+        try:
+            with self._stream.growing() if self._stream else contextlib.nullcontext():
+                self._load()
+        except BaseException:
+            self.close()
+            raise
+        if problem:
+            self.facts[DEVICE_TIME_PROBLEM] = problem
+
+    def _load(self) -> None:
+        """Opens the session, proves where it runs, and reads the facts from it."""
         import onnxruntime
 
-        self._opened = artifact, options, context
-        if options.provider != "cpu":
-            cuda.require_index(int(options.provider_options.get("device_id", 0)))
+        artifact, options, context = self._opened
         session_options = settings.session_options(options, context)
         provider = providers.PROVIDERS[options.provider]
         self._provider = (provider, provider_settings(options, context.folder))
+        if self._stream is not None:
+            self._provider[1][streams.OPTION] = str(self._stream.handle)
         try:
             self._session = onnxruntime.InferenceSession(
                 str(artifact.path), session_options, providers=[self._provider], enable_fallback=0
@@ -201,8 +233,7 @@ class OnnxSession(InferenceSession):
         if self._binding is not None:
             self.facts |= {"io_binding": self._binding.device, "cuda_graph": options.cuda_graph}
         if options.provider != "cpu":
-            number = int(options.provider_options.get("device_id", 0))
-            self.facts[DEVICE_UUID] = cuda.device_uuid(number)
+            self.facts[DEVICE_UUID] = cuda.device_uuid(self._number)
         if options.provider_options:
             self.facts["provider_options"] = dict(options.provider_options)
 
@@ -213,8 +244,9 @@ class OnnxSession(InferenceSession):
         return Binding(
             self._session,
             device="cuda" if gpu else "cpu",
-            number=int(options.provider_options.get("device_id", 0)),
+            number=self._number,
             graph=options.cuda_graph,
+            stream=self._stream,
         )
 
     def run(self, inputs: Inputs) -> tuple[Any, ...]:
@@ -227,6 +259,18 @@ class OnnxSession(InferenceSession):
         return tuple(
             output.astype("float32") if output.dtype == "float16" else output for output in outputs
         )
+
+    @override
+    def device_seconds(self) -> float:
+        """See `InferenceSession.device_seconds`; NaN on a CPU, without pycuda or bound memory."""
+        return math.nan if self._stream is None else self._stream.seconds()
+
+    @override
+    def peak_device_memory(self) -> int | None:
+        """By how many bytes the device's free memory fell as the session was opened and took inputs
+        of a new batch size: weights, arena, what libraries hold for it.
+        """
+        return None if self._stream is None else self._stream.peak()
 
     profiler = "ONNX Runtime's profiling"
 
@@ -266,9 +310,11 @@ class OnnxSession(InferenceSession):
         )
 
     def close(self) -> None:
-        """Lets the session go."""
-        self._binding = None
-        del self._session
+        """Lets the session go, and then the stream that it works on."""
+        self._binding = self._session = None
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
 
 
 _REMEDIES = (

@@ -84,7 +84,7 @@ class TensorRtSession(InferenceSession):
         self._flushed: Any = None
         self._open = contextlib.ExitStack()
         try:
-            device = self._open_device(options.device)
+            device = cuda.open_device(driver, options.device, self._open)
             self._engine = self._deserialise(path, content, note)
             self._entry, self._outputs = self._tensors(path)
             self._dtype = np.dtype(self._entry[1]).name
@@ -262,29 +262,6 @@ class TensorRtSession(InferenceSession):
         return EngineBuffers(context, tensor(*_sized(self._entry, shape)), outputs)
 
     # -- opening -------------------------------------------------------------------------------
-
-    def _open_device(self, index: int) -> Any:
-        driver = self._driver
-        try:
-            driver.init()
-            count = driver.Device.count()
-            if index >= count:
-                raise RuntimeFault(
-                    f"there is no GPU {index}", valid=f"0 to {count - 1}", next_step="nvidia-smi"
-                )
-            device = driver.Device(index)
-            # TensorRT works in the device's primary context.
-            context = device.retain_primary_context()
-            context.push()
-        except driver.Error as error:
-            raise RuntimeFault(
-                f"the GPU {index} does not open: {error}", next_step="nvidia-smi"
-            ) from error
-        # Released when nothing refers to it any more, as in pycuda.autoprimaryctx.
-        self._context: Any = context
-        self._open.callback(setattr, self, "_context", None)
-        self._open.callback(driver.Context.pop)
-        return device
 
     def _batches(self) -> list[int]:
         """The smallest, the optimal and the largest batch."""

@@ -23,7 +23,7 @@ from pytest_perfgate.machine import gpu_sensors
 from pytest_perfgate.machine.cpu_sensors import Sensors
 from pytest_perfgate.machine.scheduling import hand_over_in_order
 from pytest_perfgate.records.launch import Launch
-from pytest_perfgate.runtimes import uuids_of
+from pytest_perfgate.runtimes import DEVICE_TIME_PROBLEM, uuids_of
 from pytest_perfgate.worker.arm import FINISH, serve
 from pytest_perfgate.worker.arm_process import (
     HeldArm,
@@ -50,6 +50,7 @@ from pytest_perfgate.worker.visits import STAGES
 _LONGEST_WARM_UP = 5.0  # seconds until a device's clocks are steady
 
 _NO_DEVICE = "the recipe ran on no NVIDIA GPU"
+_NO_DEVICE_TIME = "its runtime does not report the time on the device"
 
 
 def launch(job: LaunchJob, read_plan: Callable[[], LaunchPlan], send: Send) -> None:
@@ -186,12 +187,13 @@ def _unmeasured(arm: HeldArm, devices: gpu_sensors.Devices) -> dict[str, str]:
     if not arm.on_device:
         why = f"{_NO_DEVICE}; {devices.problem}" if devices.problem else _NO_DEVICE
         return reasons | dict.fromkeys(("device_time_p50", "device_memory", "energy"), why)
+    problem = str(arm.facts.get(DEVICE_TIME_PROBLEM, ""))
     times = _columns(arm).get("device_time", ())
     if not times or any(map(math.isnan, times)):
-        reasons["device_time_p50"] = "its runtime does not report the time on the device"
+        reasons["device_time_p50"] = _NO_DEVICE_TIME + (f": {problem}" if problem else "")
     why = devices.problem or "NVML does not report it for this device"
     if arm.device_memory_process is None and arm.device_memory_allocator is None:
-        reasons["device_memory"] = why
+        reasons["device_memory"] = f"{why}; nor does its runtime: {problem}" if problem else why
     if devices.energy() is None:
         reasons["energy"] = why
     return reasons
