@@ -10,6 +10,7 @@ from suites.clips import data as clips
 from suites.digits import data as digits
 from suites.digits.data import Split
 from suites.instances import data as instances
+from suites.labels import data as labels
 from suites.oriented import data as oriented
 from suites.panoptic import data as panoptic
 from suites.pose import data as pose
@@ -22,6 +23,7 @@ TRAINING = digits.SPLITS["train"]
 SUITES = {
     "clips": (clips.TRAINING, clips.SPLITS),
     "instances": (TRAINING, instances.SPLITS),
+    "labels": (labels.TRAINING, labels.SPLITS),
     "oriented": (oriented.TRAINING, oriented.SPLITS),
     "panoptic": (panoptic.TRAINING, panoptic.SPLITS),
     "pose": (pose.TRAINING, pose.SPLITS),
