@@ -75,7 +75,7 @@ RUNS: tuple[Run, ...] = (
     ),
     Run("suite-detector", _PAGE, _suite("detector", _TORCH)),
     Run("suite-classifier", _PAGE, _suite("classifier", _TORCH)),
-    Run("suite-onnx", _ONNX, _suite("detector", "fp32 or onnx")),
+    Run("suite-onnx", (*_ONNX, "pycuda"), _suite("detector", "fp32 or onnx")),
     Run("suite-tensorrt", _ENGINES, _suite("detector", "fp32 or trt")),
     Run("suite-batches", _PAGE, _suite("detector_batches", _TORCH)),
     Run("tests", _BASE, _tests("tests")),
