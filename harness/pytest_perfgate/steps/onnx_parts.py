@@ -165,17 +165,17 @@ class Parts:
         ]
 
     def sources(self, value: str) -> list[str]:
-        """Those of `steps_to` that `value` is computed from at once."""
-        sources: list[str] = []
+        """Those of `steps_to` that `value` is computed from at once, each one time."""
+        sources: dict[str, None] = {}
         known = set(self.steps_to(value)) - {value}
         waiting = [value]
         while waiting:
             for name in _read(self._maker(waiting.pop())):
                 if name in known:
-                    sources.append(name)
+                    sources[name] = None
                 elif name in self._live and name in self._makers:
                     waiting.append(name)
-        return sources
+        return list(sources)
 
     def operator(self, value: str) -> Operator:
         """The operator that computes `value`, before it was quantized."""
