@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 from pytest_perfgate.errors import PerfgateError
-from pytest_perfgate.records.recipe_record import Link
+from pytest_perfgate.records.recipe_record import Failure, Link, RecipeRecord
+from pytest_perfgate.records.session import SuiteRecord
+from pytest_perfgate.records.verdict import Verdict
 from pytest_perfgate.session import on_target
 from pytest_perfgate.suite.reading import SuiteFile
 from pytest_perfgate.suite.targets_file import Target
@@ -56,3 +58,20 @@ def test_the_record_says_what_was_built_where() -> None:
         "built on epyc and copied to the target: trt: model, export",
         "built on the target: trt: tensorrt",
     )
+
+
+def test_a_failure_of_a_whole_suite_names_the_host() -> None:
+    """A disk that is full there would be freed here. A recipe's own failure is as it was."""
+    full, own = (Failure(stage="suite", problem=words) for words in ("disk full", "no torch"))
+    record = SuiteRecord.model_construct(
+        failure=full,
+        recipes=tuple(RecipeRecord.model_construct(failure=one) for one in (full, own)),
+        verdicts=tuple(Verdict.model_construct(reason=one.problem) for one in (full, own)),
+    )
+    named = on_target.failed_on(record, "desk")
+    assert named.failure is not None
+    assert named.failure.problem == "desk: disk full"
+    assert [one.failure for one in named.recipes] == [named.failure, own]
+    assert [one.reason for one in named.verdicts] == ["desk: disk full", "no torch"]
+    measured = record.model_copy(update={"failure": None})
+    assert on_target.failed_on(measured, "desk") is measured

@@ -6,13 +6,14 @@ import hashlib
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pytest_perfgate.errors import PerfgateError
 from pytest_perfgate.suite.targets_file import Target
 from pytest_perfgate.targets import ssh
 from pytest_perfgate.targets.copies import PART, Copies
-from pytest_perfgate.targets.messages import Shown, Unmeasured
+from pytest_perfgate.targets.messages import ANSWERS, Beat, Shown, Unmeasured
 from pytest_perfgate.targets.ssh import NoMachine
 
 from tests.ssh_server import SshServer, ssh_server
@@ -221,3 +222,22 @@ def test_a_large_file_goes_in_parts_and_words_tell_how_far_it_is(
     assert set(parts) < {one.text for one in shown}
     (copy,) = (tmp_path / "there/p/tree").iterdir()
     assert hashlib.sha256(copy.read_bytes()).hexdigest() == large.digests["data.bin"]
+
+
+@pytest.mark.parametrize("place", ["", "recipes.toml"])
+def test_what_fails_on_a_host_is_said_of_that_host(
+    link, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """A file or a disk of the same name is here, too."""
+    folders = dict.fromkeys(("root", "cache", "package", "base", "artifacts"), "/there")
+    answers = iter([{"clock": time.time()}, {"missing": []}, folders])
+    monkeypatch.setattr(ssh._Link, "answer", lambda _: next(answers))
+    failed = ANSWERS.encode(Unmeasured("disk full", place, "free it")).decode()
+    link(f"echo '{failed.strip()}'; exec cat >/dev/null").__exit__()
+    (tmp_path / "project").mkdir()
+    project = ssh.Project(tmp_path / "project", tmp_path / "cache", (), ())
+    job: Any = lambda _: Beat()  # noqa: E731 - the order is not read
+    monkeypatch.setattr(ssh._Link, "frame", lambda *_: None)
+    with pytest.raises(PerfgateError, match="disk full") as raised:
+        ssh.measure(DESK, project, job, lambda _: None)
+    assert raised.value.where == (f"desk: {place}" if place else "desk")

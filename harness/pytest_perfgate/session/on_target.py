@@ -113,7 +113,7 @@ def measured_on(
             artifacts=builds.entries,
         )
         answer, notes = measure(target, project, job, hear)
-    record = SuiteRecord.model_validate_json(answer.record)
+    record = failed_on(SuiteRecord.model_validate_json(answer.record), target.value)
     notes += (*builds.notes, *built_where(record))
     phases = record.phases | {"build": round(record.phases.get("build", 0.0) + seconds, 1)}
     if outside:
@@ -163,6 +163,24 @@ def _built(
         metrics = metrics_of(suite.task, suite.scopes)
         arms = Arms(fetch(suite), known, metrics, base, fetch=fetch).all(())
         return built_here(arms, settings, logs, tell, workplace or ThisHost())
+
+
+def failed_on(record: SuiteRecord, host: str) -> SuiteRecord:
+    """A record whose failure as a whole names the host: a full disk would be looked for here."""
+    failure = record.failure
+    if failure is None:
+        return record
+    named = failure.model_copy(update={"problem": f"{host}: {failure.problem}"})
+    recipes = tuple(
+        one.model_copy(update={"failure": named}) if one.failure == failure else one
+        for one in record.recipes
+    )
+    verdicts = tuple(
+        one.model_copy(update={"reason": named.problem}) if one.reason == failure.problem else one
+        for one in record.verdicts
+    )
+    given = {"failure": named, "recipes": recipes, "verdicts": verdicts}
+    return record.model_copy(update=given)
 
 
 def built_where(record: SuiteRecord) -> tuple[str, ...]:

@@ -340,7 +340,8 @@ def measure(
         link.order(ORDERS.encode(job(There(**{name: Path(there[name]) for name in there}))))
         result = link.hear(show)
     if isinstance(result, Unmeasured):
-        raise PerfgateError(result.problem, where=result.where, next_step=result.next_step)
+        where = f"{target.value}: {result.where}" if result.where else target.value
+        raise PerfgateError(result.problem, where=where, next_step=result.next_step)
     assert isinstance(result, Measured)  # noqa: S101 - the last kind of answer
     return result, _of_clock(target, clock)
 
