@@ -246,11 +246,25 @@ def test_a_monitor_is_refused_with_its_reason(tmp_path):
             {"dog": 0.9},
         ),
         (Prediction(np.zeros((0, 4)), np.zeros(0), np.zeros(0, np.int64)), {}),
+        ({"scores": [0.9, 0.0, -1.0], "labels": [1, -1, -1]}, {"dog": 0.9}),  # padded
     ],
 )
 def test_scores_are_read_from_usual_results(result, expected):
     """Of a classifier the top class, of a detector each class with its best score."""
     assert scores.scores_of(result, gate.CLASSES) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("result", "said"),
+    [
+        ({"scores": [0.9, float("nan")], "labels": [1, 0]}, "not a number"),
+        ({"scores": [0.9, 0.7], "labels": [1, -1]}, "-1 is no category"),
+    ],
+)
+def test_scores_of_no_class_are_not_read(result, said):
+    """NaN is no detection less, and a negative category not the last class."""
+    with pytest.raises(ValueError, match=said):
+        scores.scores_of(result, gate.CLASSES)
 
 
 def test_no_framework_is_imported():

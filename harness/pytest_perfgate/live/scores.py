@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ def scores_of(result: Any, classes: Sequence[str]) -> dict[str, float]:
     into the classes.
 
     Raises:
-        ValueError: the result has another form.
+        ValueError: the result has another form, a score is NaN, or a negative label's above 0.
     """
     labels = None
     if isinstance(result, Mapping):
@@ -41,6 +42,12 @@ def _best(scores: Any, labels: Any, classes: Sequence[str]) -> dict[str, float]:
         raise ValueError(f"{scores.shape} scores have {labels.shape} categories")
     best: dict[str, float] = {}
     for label, score in zip(labels.tolist(), scores.tolist(), strict=True):
+        if math.isnan(score):  # it compares as lower: the answer would look like one of fewer boxes
+            raise ValueError("a score is not a number")
+        if label < 0:
+            if score > 0:
+                raise ValueError(f"{label} is no category, and its score is {score}")
+            continue  # padding of exports with suppression inside; -1 is not the last class
         name = classes[label]
         if score > best.get(name, -1.0):
             best[name] = score
