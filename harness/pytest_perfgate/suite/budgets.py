@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -9,6 +10,7 @@ from pytest_perfgate.errors import PerfgateError, suggestion
 from pytest_perfgate.metric import PARITY, Better, Metric, Over, Scope
 from pytest_perfgate.records.calibration import ECE
 from pytest_perfgate.records.recipe import Budget, Condition, Limit, LimitKind
+from pytest_perfgate.records.score_ranges import range_of
 from pytest_perfgate.suite.scopes import budget_name
 from pytest_perfgate.suite.tables import BudgetTable, Place, Quantity, RegressionTable, WhenTable
 from pytest_perfgate.units import Unit, parse
@@ -193,7 +195,28 @@ def _value(place: Place, kind: LimitKind, written: Quantity, metric: Metric, whe
             where,
             valid="above 0" if kind is LimitKind.SPEEDUP else least,
         )
+    _check_breakable(place, kind, value, written, metric, where)
     return value
+
+
+def _check_breakable(
+    place: Place, kind: LimitKind, value: float, written: Quantity, metric: Metric, where: str
+) -> None:
+    """Check that some value of the metric breaks the limit: one that none breaks is green for ever,
+    whatever becomes of the recipe.
+    """
+    least, most = range_of(metric.score_name) if metric.unit is Unit.SCORE else (0.0, math.inf)
+    if kind in {LimitKind.MIN, LimitKind.CLASS_MIN}:
+        unbroken, valid = value <= least, f"above {least:g}"
+    elif kind in {LimitKind.MAX, LimitKind.CLASS_MAX}:
+        unbroken, valid = value >= most, f"below {most:g}"
+    else:  # as the difference of two scores
+        unbroken = metric.unit is Unit.SCORE and not metric.relative and value >= most - least
+        valid = f"below {most - least:g}"
+    if unbroken:
+        raise place.error(
+            f"{written!r}: no value of {metric.name} breaks such a limit", where, valid=valid
+        )
 
 
 def _when(place: Place, table: WhenTable | None, where: str) -> Condition | None:

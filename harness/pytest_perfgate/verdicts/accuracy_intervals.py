@@ -14,7 +14,8 @@ from pytest_perfgate.records.accuracy import Accuracy, Doubt, Matches, Ratio
 from pytest_perfgate.records.calibration import ECE, calibration_parts, counted
 from pytest_perfgate.records.ranking import ranking_of
 from pytest_perfgate.records.recipe_record import RecipeRecord
-from pytest_perfgate.records.robustness import ROBUSTNESS, is_corrupted
+from pytest_perfgate.records.robustness import is_corrupted
+from pytest_perfgate.records.score_ranges import range_of
 from pytest_perfgate.records.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -29,9 +30,6 @@ _BITS = {
 }
 """Which thresholds of the matches a metric is over."""
 
-
-_RANGES = {"mota": (-math.inf, 1.0), "id_switches": (0.0, math.inf), ROBUSTNESS: (0.0, math.inf)}
-"""Of metrics that are no shares, the least and the largest value."""
 
 _UNMOVED = {"agreement": 1.0, "score_shift": 0.0}
 """What two recipes have that predict the same."""
@@ -68,7 +66,7 @@ def accuracy_interval(accuracy: Accuracy, metric: str, alpha: float) -> Interval
         # The error of a perfect model is above zero by chance, and that alone breaks no limit.
         if accuracy.matches is not None and metric == ECE:
             low -= _bias(accuracy.matches)
-        least, largest = _RANGES.get(metric, (0.0, 1.0))
+        least, largest = range_of(metric)
         return Interval(value, max(least, low), min(largest, high))
     if accuracy.matches is None or metric not in _BITS:
         value = accuracy.values[metric]
@@ -76,11 +74,6 @@ def accuracy_interval(accuracy: Accuracy, metric: str, alpha: float) -> Interval
     estimate = _one(accuracy.matches, metric)
     low, high = estimate.bounds(alpha)
     return Interval(accuracy.values[metric], max(0.0, low), min(1.0, high))
-
-
-def least_of(metric: str) -> float:
-    """The least value that a score can have."""
-    return _RANGES.get(metric, (0.0, 1.0))[0]
 
 
 def accuracy_difference(

@@ -17,9 +17,9 @@ from pytest_perfgate.records.launch_values import level
 from pytest_perfgate.records.recipe import Limit, LimitKind
 from pytest_perfgate.records.recipe_record import RecipeRecord
 from pytest_perfgate.records.same_images import changed_images, other_images
+from pytest_perfgate.records.score_ranges import range_of
 from pytest_perfgate.records.verdict import LimitResult, Status
 from pytest_perfgate.verdicts import scope_bounds
-from pytest_perfgate.verdicts.accuracy_intervals import least_of
 from pytest_perfgate.verdicts.evidence import Evidence
 
 
@@ -119,7 +119,7 @@ def _from_nothing(
     """A score of 0 cannot become worse: a limit on how much worse it may be holds nothing."""
     if value != 0 or metric.relative or metric.better is not Better.HIGHER:
         return None
-    if least_of(metric.score_name) < 0:  # 0 is a value like others, as of `mota`
+    if range_of(metric.score_name)[0] < 0:  # 0 is a value like others, as of `mota`
         return None
     return without(
         limit,

@@ -81,6 +81,20 @@ def test_logits_are_no_scores() -> None:
     assert poses.scores[0] == pytest.approx(1.0, abs=1e-4)
 
 
+@pytest.mark.parametrize("score", [1.2, -0.5, 75.0])
+def test_scores_of_keypoints_are_scores(score: float) -> None:
+    """Coordinates that stand in their place, as with another number of classes, are not; nor are
+    logits. Rounding is allowed, and what is suppressed does not matter.
+    """
+    row = [*FIRST[:-1], score]
+    with pytest.raises(DataError, match=f"scores of keypoints go from .* to {max(score, 0.8):.3g}"):
+        read(ultralytics([row]))
+    with pytest.raises(DataError, match="compare class_count"):
+        read(np.array([[[40, 60, 80, 80, 0.9, 0, *row[5:]]]]), format="ultralytics_nms")
+    assert len(read(ultralytics([[*FIRST[:-1], 1.0005]])).scores) == 1
+    assert not len(read(ultralytics([[*row[:4], 0.01, *row[5:]]])).scores)
+
+
 def gaussian(x: float, y: float, spread: float = 2.0, size: int = 32) -> Any:
     """A heat map (1, size, size) with its peak at x and y in cells."""
     rows, columns = np.indices((size, size))

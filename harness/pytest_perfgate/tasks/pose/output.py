@@ -186,6 +186,14 @@ def _detections(points: Any, scores: Any, categories: Any, boxes: Any, numbers: 
     shaped = points.reshape(len(points), points.shape[1] // numbers, numbers).astype(np.float32)
     if numbers == 2:
         shaped = np.insert(shaped, 2, 1.0, axis=2)
+    sure = shaped[..., 2]
+    if sure.size and (sure.min() < -_ROUNDING or sure.max() > 1 + _ROUNDING):
+        raise DataError(
+            f"the scores of keypoints go from {sure.min():.3g} to {sure.max():.3g}",
+            where=_WHERE,
+            valid="0 to 1, or keypoint_numbers = 2 for a network that gives none",
+            next_step="compare class_count and keypoint_numbers with the network's output",
+        )
     kinds = categories.astype(np.int64)
     return shaped, scores.astype(np.float32), kinds, boxes.astype(np.float32)
 
@@ -199,6 +207,9 @@ def _other_shape(output: Any, valid: str, columns: int) -> DataError:
         next_step="compare format, class_count and keypoint_numbers with the network's output",
     )
 
+
+_ROUNDING = 0.001
+"""Scores of exports are made by a sigmoid."""
 
 _SLACK = 0.5
 """Peaks of a map that was trained to reach 1 pass it by less."""
