@@ -174,7 +174,7 @@ def test_the_task_of_the_example_scores_predictions(install: Install) -> None:
     assert task.evaluate(data, predictions).values["error"] == pytest.approx(0, abs=1e-6)
     assert task.evaluate(data, [0.0, 0.2, 0.5]).values["error"] == pytest.approx(0.5 / 3)
     assert set(task.pack(predictions)) == {"estimates"}
-    assert (task.compare({}, {}), task.worse(data, {}, {}, 3)) == ({}, [])
+    assert (task.compare({}, {}), task.worse(data, {}, {}, 3)) == ({}, None)
     assert task.objects(data, 0) == ("", ())
     with pytest.raises(DataError, match="returned list"):
         task.load(list, Path(), Path())

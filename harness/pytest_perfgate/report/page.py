@@ -179,6 +179,7 @@ def _suite(suite: SuiteRecord, metrics: Mapping[str, Metric]) -> dict[str, Any]:
         "thumbnails": worst_images.used(suite),
         "overlaid": worst_images.overlaid(suite),
         "posed": worst_images.posed(suite),
+        "named": worst_images.named(suite),
         "broken_accuracy": {
             verdict.recipe
             for verdict in suite.verdicts

@@ -93,6 +93,14 @@ def posed(suite: SuiteRecord) -> bool:
     return any(box.points for box in boxes)
 
 
+def named(suite: SuiteRecord) -> bool:
+    """Whether the images show classes or labels, which are of the whole picture."""
+    shown = [suite.thumbnails[index] for index in used(suite)]
+    return bool(shown) and all(
+        box.box == (0, 0, one.width, one.height) for one in shown for box in one.objects
+    )
+
+
 def used(suite: SuiteRecord) -> dict[int, Thumbnail]:
     """The thumbnails that the page needs, each once."""
     shown = {image.image for record in suite.recipes for image in record.worse or ()}

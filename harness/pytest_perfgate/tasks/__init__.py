@@ -319,11 +319,12 @@ class Task(registry.Extension, ABC):
 
     def worse(
         self, data: Any, ours: Mapping[str, Any], other: Mapping[str, Any], most: int
-    ) -> list[WorseImage]:
-        """The images of `data` for which the packed prediction `mine` lost most against `other`,
-        the reference's; worst first, at most `most`. The page shows them. Default: none.
+    ) -> list[WorseImage] | None:
+        """The images of `data` for which the packed prediction `ours` lost most against `other`,
+        the reference's; worst first, at most `most`. The page shows them. None: nothing is known of
+        that, and the page says nothing of it. Default: None.
         """
-        return []
+        return None
 
     def objects(self, data: Any, index: int) -> tuple[str, tuple[SeenBox, ...]]:
         """For an image of `worse`: its file name ("" for none), and its true objects. Default:

@@ -65,6 +65,8 @@ def _send_worse(
     for pair in pairs:
         ours, theirs = predictions[pair.recipe], predictions[pair.reference]
         losses = task.worse(validation, ours, theirs, WORSE_MOST)
+        if losses is None:
+            continue
         thumbnails = {}
         for index in sorted({loss.image for loss in losses} - sent):
             sent.add(index)

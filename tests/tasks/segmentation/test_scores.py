@@ -147,7 +147,7 @@ def test_without_masks_recipes_are_compared_and_not_scored() -> None:
     task = Segmentation()
     ours, other = task.pack(scenes.noisy(seed=1)), task.pack(scenes.noisy(seed=2))
     assert set(task.compare(ours, other)) == {"agreement", "score_shift"}
-    assert task.worse(data, ours, other, 4) == []
+    assert task.worse(data, ours, other, 4) is None
 
 
 def test_agreement_and_score_shift() -> None:

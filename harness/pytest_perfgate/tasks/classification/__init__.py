@@ -26,6 +26,7 @@ from pytest_perfgate.tasks.pixels.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     from pytest_perfgate.records.accuracy import Accuracy, Doubt
+    from pytest_perfgate.records.image_losses import SeenBox, WorseImage
 
 _MACRO = "Mean over the classes in the data, all of equal weight."
 
@@ -206,6 +207,29 @@ class Classification(ClassifyingTask):
         from pytest_perfgate.tasks.classification.scores import compare
 
         return compare(ours["scores"], other["scores"])
+
+    @override
+    def worse(
+        self, data: ClassificationData, ours: Mapping[str, Any], other: Mapping[str, Any], most: int
+    ) -> list[WorseImage] | None:
+        """The images whose true class lost most of its score, all of it where another class is the
+        best one now; None without labels.
+        """
+        from pytest_perfgate.tasks.classification.losses import best_only, of_labels, worse_images
+
+        if not data.labelled:
+            return None
+        true = of_labels(data.labels, len(data.classes))
+        after, before = best_only(ours["scores"]), best_only(other["scores"])
+        return worse_images(data.images, true, after, before, data.classes, most)
+
+    @override
+    def objects(self, data: ClassificationData, index: int) -> tuple[str, tuple[SeenBox, ...]]:
+        """The file name of an image, and its true class."""
+        from pytest_perfgate.tasks.classification.losses import of_labels, true_classes
+
+        (true,) = of_labels([data.labels[index]], len(data.classes))
+        return true_classes(data.images, index, true, data.classes)
 
 
 class ClassificationPipeline(Pipeline):

@@ -20,6 +20,7 @@ from pytest_perfgate.tasks.pixels.input_options import Input
 
 if TYPE_CHECKING:
     from pytest_perfgate.records.accuracy import Accuracy
+    from pytest_perfgate.records.image_losses import SeenBox, WorseImage
 
 _MACRO = "Mean over the classes in the data, all of equal weight."
 
@@ -144,6 +145,35 @@ class ClipClassification(ClassifyingTask):
 
         last = np.append(other["frame"][1:] == 0, True)
         return compare(ours["scores"][last], other["scores"][last])
+
+    @override
+    def worse(
+        self, data: ClipData, ours: Mapping[str, Any], other: Mapping[str, Any], most: int
+    ) -> list[WorseImage] | None:
+        """The last frames of the clips whose true class lost most of its score, see
+        `Classification.worse`.
+        """
+        import numpy as np
+
+        from pytest_perfgate.tasks.classification.losses import best_only, of_labels, worse_images
+
+        if not data.classes:
+            return None
+        last = np.cumsum(data.sequences) - 1
+        true = of_labels(data.labels, len(data.classes))
+        after, before = (best_only(side["scores"][last]) for side in (ours, other))
+        return worse_images(
+            data.images, true, after, before, data.classes, most, rows=last.tolist()
+        )
+
+    @override
+    def objects(self, data: ClipData, index: int) -> tuple[str, tuple[SeenBox, ...]]:
+        """The file name of a frame, and the class of its clip."""
+        from pytest_perfgate.tasks.classification.losses import of_labels, true_classes
+
+        number, _ = data.sequence_of(index)
+        (true,) = of_labels([data.labels[number]], len(data.classes))
+        return true_classes(data.images, index, true, data.classes)
 
 
 class ClipPipeline(ClassificationPipeline):

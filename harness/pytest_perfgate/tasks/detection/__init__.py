@@ -199,11 +199,13 @@ class Detection(Task):
 
     def worse(
         self, data: DetectionData, ours: Mapping[str, Any], other: Mapping[str, Any], most: int
-    ) -> list[WorseImage]:
+    ) -> list[WorseImage] | None:
         """The images whose objects lost most of their scores."""
         from pytest_perfgate.tasks.detection.agreement import unpack
         from pytest_perfgate.tasks.detection.losses import LOSSES, truth
 
+        if not data.annotated:
+            return None
         names = data.instances.categories
         return LOSSES.worse_images(truth(data), unpack(ours), unpack(other), names, most)
 

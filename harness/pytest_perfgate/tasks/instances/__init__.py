@@ -157,12 +157,12 @@ class Instances(Task):
 
     def worse(
         self, data: InstanceData, ours: Mapping[str, Any], other: Mapping[str, Any], most: int
-    ) -> list[WorseImage]:
+    ) -> list[WorseImage] | None:
         """The images whose objects lost most of their scores and masks."""
         from pytest_perfgate.tasks.instances.agreement import LOSSES, truth, unpack
 
         if not data.annotated:
-            return []
+            return None
         names = data.instances.categories
         return LOSSES.worse_images(truth(data), unpack(ours), unpack(other), names, most)
 

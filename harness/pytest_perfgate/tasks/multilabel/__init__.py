@@ -18,6 +18,7 @@ from pytest_perfgate.tasks.multilabel.data import MultilabelData
 
 if TYPE_CHECKING:
     from pytest_perfgate.records.accuracy import Accuracy
+    from pytest_perfgate.records.image_losses import SeenBox, WorseImage
     from pytest_perfgate.tasks.classification.data import Called
 
 METRICS = by_name(
@@ -125,3 +126,31 @@ class Multilabel(ClassifyingTask):
         from pytest_perfgate.tasks.multilabel.scores import compare
 
         return dict(compare(ours["scores"], other["scores"]))
+
+    @override
+    def worse(
+        self, data: MultilabelData, ours: Mapping[str, Any], other: Mapping[str, Any], most: int
+    ) -> list[WorseImage] | None:
+        """The images whose labels lost most of their scores, all of it below 0.5; None without
+        labels.
+        """
+        import numpy as np
+
+        from pytest_perfgate.tasks.classification.losses import worse_images
+        from pytest_perfgate.tasks.multilabel.scores import CONFIDENT
+
+        if not data.labelled:
+            return None
+        after, before = ((side["scores"], side["scores"] >= CONFIDENT) for side in (ours, other))
+        true = np.array(data.labels).astype(bool)
+        return worse_images(data.images, true, after, before, data.classes, most)
+
+    @override
+    def objects(self, data: MultilabelData, index: int) -> tuple[str, tuple[SeenBox, ...]]:
+        """The file name of an image, and its labels."""
+        import numpy as np
+
+        from pytest_perfgate.tasks.classification.losses import true_classes
+
+        true = np.array(data.labels[index]).astype(bool)
+        return true_classes(data.images, index, true, data.classes)

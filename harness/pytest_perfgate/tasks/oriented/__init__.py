@@ -134,13 +134,13 @@ class OrientedBoxes(Task):
 
     def worse(
         self, data: OrientedData, ours: Mapping[str, Any], other: Mapping[str, Any], most: int
-    ) -> list[WorseImage]:
+    ) -> list[WorseImage] | None:
         """The images whose objects lost most of their scores."""
         from pytest_perfgate.tasks.oriented.agreement import unpack
         from pytest_perfgate.tasks.oriented.losses import LOSSES, truth
 
         if not data.annotated:
-            return []
+            return None
         return LOSSES.worse_images(truth(data), unpack(ours), unpack(other), data.classes, most)
 
     def objects(self, data: OrientedData, index: int) -> tuple[str, tuple[SeenBox, ...]]:

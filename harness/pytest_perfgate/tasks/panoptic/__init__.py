@@ -140,7 +140,7 @@ class PanopticSegmentation(Task):
 
     def worse(
         self, data: PanopticData, ours: Mapping[str, Any], other: Mapping[str, Any], most: int
-    ) -> list[WorseImage]:
+    ) -> list[WorseImage] | None:
         """The images whose segments lost most of their intersection over union."""
         from pytest_perfgate.tasks.panoptic.losses import worse_images
 

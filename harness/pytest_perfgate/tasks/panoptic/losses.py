@@ -20,7 +20,7 @@ _BOXES = 40  # of one side that are handed over, at most
 
 def worse_images(
     data: PanopticData, ours: Mapping[str, Any], other: Mapping[str, Any], most: int
-) -> list[WorseImage]:
+) -> list[WorseImage] | None:
     """The images of `data` in which the packed prediction `ours` lost most beside `other`, its
     reference's; worst first, at most `most`. None without segments.
 
@@ -28,7 +28,7 @@ def worse_images(
     without one. An image's loss is the sum of what the reference's scores are higher by.
     """
     if not data.labelled:
-        return []
+        return None
     left, right = unpack(ours), unpack(other)
     lost = []
     for index in range(len(data.images)):

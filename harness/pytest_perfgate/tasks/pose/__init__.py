@@ -168,13 +168,13 @@ class Pose(Task):
 
     def worse(
         self, data: PoseData, ours: Mapping[str, Any], other: Mapping[str, Any], most: int
-    ) -> list[WorseImage]:
+    ) -> list[WorseImage] | None:
         """The images whose keypoints moved most from their objects."""
         from pytest_perfgate.tasks.pose.agreement import unpack
         from pytest_perfgate.tasks.pose.losses import losses, truth
 
         if not data.annotated:
-            return []
+            return None
         return losses(data).worse_images(
             truth(data), unpack(ours), unpack(other), data.instances.categories, most
         )

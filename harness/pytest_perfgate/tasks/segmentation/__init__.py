@@ -162,7 +162,7 @@ class Segmentation(Task):
 
     def worse(
         self, data: SegmentationData, ours: Mapping[str, Any], other: Mapping[str, Any], most: int
-    ) -> list[WorseImage]:
+    ) -> list[WorseImage] | None:
         """The images whose classes lost most of their intersection over union."""
         from pytest_perfgate.tasks.segmentation.losses import worse_images
 

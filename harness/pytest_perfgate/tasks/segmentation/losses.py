@@ -28,7 +28,7 @@ Floats = npt.NDArray[np.float64]
 
 def worse_images(
     data: SegmentationData, ours: Mapping[str, Any], other: Mapping[str, Any], most: int
-) -> list[WorseImage]:
+) -> list[WorseImage] | None:
     """The images of `data` in which the packed prediction `ours` lost most beside `other`, its
     reference's; worst first, at most `most`. None without masks.
 
@@ -36,7 +36,7 @@ def worse_images(
     over the classes of its mask, of what the reference's score is higher by.
     """
     if not data.labelled:
-        return []
+        return None
     left, right = PackedLabels(ours), PackedLabels(other)
     lost = []
     for index in range(len(data.images)):

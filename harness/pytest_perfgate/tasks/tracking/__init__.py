@@ -154,12 +154,12 @@ class Tracking(Task):
     @override
     def worse(
         self, data: TrackingData, ours: Mapping[str, Any], other: Mapping[str, Any], most: int
-    ) -> list[WorseImage]:
+    ) -> list[WorseImage] | None:
         """The frames in which most objects lost the track that stands for them."""
         from pytest_perfgate.tasks.tracking.agreement import unpack
         from pytest_perfgate.tasks.tracking.losses import worse_frames
 
-        return worse_frames(data, unpack(ours), unpack(other), most) if data.annotated else []
+        return worse_frames(data, unpack(ours), unpack(other), most) if data.annotated else None
 
     @override
     def objects(self, data: TrackingData, index: int) -> tuple[str, tuple[SeenBox, ...]]:
