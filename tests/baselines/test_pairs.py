@@ -6,6 +6,8 @@ import hashlib
 import io
 import json
 import lzma
+import re
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -248,6 +250,40 @@ def test_a_damaged_file_is_an_error_that_names_both(tmp_path: Path, how: str, sa
     assert "git checkout -- int8.json" in caught.value.next_step
     assert "--perf-update" in caught.value.next_step
     assert {other: other.read_bytes() for other in file.parent.iterdir()} == before
+
+
+def test_a_basis_that_another_branch_removed_comes_back_by_the_command(tmp_path: Path) -> None:
+    """Each branch is right by itself: one updates the reference, whose old file goes; the other
+    stores a recipe as its differences to that file. Git merges both without a conflict.
+    """
+
+    def git(*arguments: str) -> None:
+        name = ("-c", "user.name=a", "-c", "user.email=a@b.example", "-c", "commit.gpgsign=false")
+        subprocess.run(["git", *name, *arguments], cwd=tmp_path, check=True, capture_output=True)
+
+    def commit(words: str) -> None:
+        git("add", "-A")
+        git("commit", "-q", "-m", words)
+
+    git("init", "-q", "-b", "main")
+    reference = stored(tmp_path, recipe="fp32")
+    basis = beside(reference)
+    kept = basis.read_bytes()
+    commit("a reference")
+    git("checkout", "-q", "-b", "other")
+    basis.unlink()
+    commit("another reference")
+    git("checkout", "-q", "main")
+    (tmp_path / "int8.json").write_text("{}")
+    commit("a recipe")
+    git("merge", "-q", "other", "-m", "merged")
+    assert not basis.exists()
+    with pytest.raises(BaselineError) as caught:
+        Store(tmp_path).read(MACHINE, "demo", "fp32")
+    (command,) = re.findall(r"git checkout \$\(.*?\)\^ -- \S+(?=;)", caught.value.next_step)
+    subprocess.run(["sh", "-c", command], cwd=basis.parent, check=True, capture_output=True)
+    assert basis.read_bytes() == kept
+    assert Store(tmp_path).read(MACHINE, "demo", "fp32") is not None
 
 
 def test_an_update_removes_the_file_that_it_replaces(tmp_path: Path) -> None:

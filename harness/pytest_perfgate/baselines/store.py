@@ -341,9 +341,23 @@ def _without_pairs(file: Path, pairs: Pairs, error: ValueError) -> BaselineError
         f"the baseline cannot be used: {pairs.file} beside it, which a paired comparison needs: "
         f"{error}",
         where=str(file),
-        next_step=f"git checkout -- {file.name} {names} in their folder, or delete {file.name} and "
-        f"{pairs.file} and record new ones with pytest --perf --perf-update",
+        next_step=f"git checkout -- {file.name} {names} in their folder; of one that a merge took "
+        f"away, {_last_version(_absent(file, pairs))}; or delete {file.name} and {pairs.file} and "
+        "record new ones with pytest --perf --perf-update",
     )
+
+
+def _absent(file: Path, pairs: Pairs) -> str:
+    """The file beside a baseline that is not there, else the first."""
+    names = [name for name in (pairs.file, pairs.basis) if name]
+    return next((name for name in names if not (file.parent / name).exists()), names[0])
+
+
+def _last_version(name: str) -> str:
+    """The command that brings back a file of git's history, in its folder: the last commit that
+    touched it took it away. Of one branch's update, that is a merge with another's.
+    """
+    return f"git checkout $(git rev-list -1 --all --full-history --no-merges -- {name})^ -- {name}"
 
 
 def _restore(file: Path) -> str:
