@@ -15,7 +15,7 @@ from pytest_perfgate.errors import PerfgateError
 from pytest_perfgate.files import short_path
 from pytest_perfgate.history.earlier import finder
 from pytest_perfgate.machine import host_share
-from pytest_perfgate.plugin import ending, project_root, signals
+from pytest_perfgate.plugin import ending, project_root
 from pytest_perfgate.plugin.exit_code import Failures
 from pytest_perfgate.plugin.lines import lines_of
 from pytest_perfgate.plugin.options import FIXTURE
@@ -267,7 +267,8 @@ class PerfHooks:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
         """SIGTERM and SIGHUP end a session as Ctrl-C does: with its report."""
-        with signals.as_interrupt(), as_failure(session, lambda: self._is_interrupted):
+        interrupts = self._progress.interrupts
+        with interrupts.heard(), as_failure(session, lambda: self._is_interrupted):
             return (yield)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from pytest_perfgate.plugin.lines import lines_of
+from pytest_perfgate.plugin.signals import Interrupts
 from pytest_perfgate.report.progress import ProgressLine
 from pytest_perfgate.report.text import WIDTH
 
@@ -20,6 +21,7 @@ class Progress:
         self._plugins = config.pluginmanager
         self._quiet = hasattr(config, "workerinput") or config.get_verbosity() < 0
         self._line = ProgressLine(self.say)
+        self.interrupts = Interrupts()
 
     @contextlib.contextmanager
     def uncaptured(self) -> Iterator[None]:
@@ -30,7 +32,12 @@ class Progress:
             self._line.end()
 
     def show(self, text: str) -> None:
-        """One line that is written over on a terminal; in a log one a minute stays."""
+        """One line that is written over on a terminal; in a log one a minute stays.
+
+        Raises:
+            KeyboardInterrupt: one was lost, see `Interrupts`: whatever takes long shows progress.
+        """
+        self.interrupts.raise_lost()
         if not self._quiet:
             self._line(text)
 
