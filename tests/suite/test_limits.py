@@ -34,7 +34,8 @@ def test_budgets_are_read_in_base_units_and_not_inherited(tmp_path):
     found = read(
         tmp_path,
         SUITE + FP32 + '[recipe.budgets]\nlatency_p95 = { max = "60 ms", regression = "5%" }\n'
-        'peak_memory = { max = "1 GB", when = { memory = "16 GB", cores = 2 } }\n' + ONNX,
+        'peak_memory = { max = "1 GB", when = { memory = "16 GB", cores = 2, '
+        'cpu = "AVX512_VNNI" } }\n' + ONNX,
     )
     assert not found.problems
     latency, memory = found.suite.recipes["fp32"].budgets
@@ -43,6 +44,7 @@ def test_budgets_are_read_in_base_units_and_not_inherited(tmp_path):
         (LimitKind.REGRESSION, pytest.approx(0.05)),
     ]
     assert (memory.when.memory, memory.when.cores) == (16e9, 2)
+    assert memory.when.cpu == "avx512_vnni"
     assert found.suite.recipes["onnx"].budgets == ()
 
 

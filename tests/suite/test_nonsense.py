@@ -64,6 +64,11 @@ def of_search(span: str = "low = 0.1, high = 0.5", trials: str = "5") -> str:
         (of_budget("map = { per_class = { min = 0.0 } }"), "valid: above 0"),
         (of_budget("ece = { max = 1 }"), "valid: below 1"),
         (of_budget('throughput = { min = "0 img/s" }'), "no value of throughput breaks"),
+        (of_budget('throughput = { regression = "100%" }'), "valid: below 100%"),
+        (
+            of_budget('map = { min = 0.5, when = { cpu = "avx512vnni" } }'),
+            "budgets.map.when.cpu: 'avx512vnni' is no CPU feature",
+        ),
         (of_budget(f"map = {{ min = {'9' * 5_001} }}"), "4300 digits"),
         (of_budget(f"map = {{ min = 0x{'f' * 5_001} }}"), "more than 64 bits"),
         (of_budget("map = { min = 9_223_372_036_854_775_808 }"), "more than 64 bits"),

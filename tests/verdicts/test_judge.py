@@ -352,6 +352,7 @@ def test_a_condition_says_what_the_machine_lacks(condition: Condition, says: str
     assert says in found
     with_gpu = MACHINE.model_copy(update={"gpus": (Gpu(name="NVIDIA A10G", count=1, driver="1"),)})
     assert why_not(Condition(gpu="*A10*"), with_gpu) == ""
+    assert why_not(Condition(gpu="nvidia a10*"), with_gpu) == ""
 
 
 @pytest.mark.parametrize(("limit", "status"), [(20.0, Status.PASS), (10.0, Status.FAIL)])

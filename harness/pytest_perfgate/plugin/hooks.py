@@ -308,7 +308,7 @@ class PerfHooks:
                 )
             ending.benchmarks(self._config, self._ending)
             problems += self._ending.problems
-        junit_properties.head(self._config, self._answer(record))
+        junit_properties.head(self._config, self._answer(record), map(str, self._absent))
         verdicts = [one for suite in record.suites for one in suite.verdicts] if record else []
         session.exitstatus = self._failures.exit_code(
             session,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 
 from pytest_perfgate.records.verdict import Verdict
@@ -11,8 +13,13 @@ ANSWER = "perfgate"
 """The property of the whole test suite with the session's answer, in front of all tests."""
 
 
-def head(config: pytest.Config, answer: str) -> None:
-    """Puts the session's answer in front of the JUnit file, where one is written.
+ABSENT = f"{ANSWER}.absent"
+"""The property of the whole test suite with one thing that was not measured, and why."""
+
+
+def head(config: pytest.Config, answer: str, absent: Iterable[str]) -> None:
+    """Puts the session's answer in front of the JUnit file, where one is written, and each line of
+    what was `absent`.
 
     Called at the end of the session, when no fixture can be asked for, and in the controller of
     pytest-xdist, which runs no test.
@@ -22,6 +29,8 @@ def head(config: pytest.Config, answer: str) -> None:
     xml = config.stash.get(xml_key, None)
     if xml is not None:
         xml.add_global_property(ANSWER, answer)
+        for line in absent:
+            xml.add_global_property(ABSENT, line)
 
 
 def of(

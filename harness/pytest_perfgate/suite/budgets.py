@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from pytest_perfgate.errors import PerfgateError, suggestion
+from pytest_perfgate.machine.fingerprint import FEATURES
 from pytest_perfgate.metric import PARITY, Better, Metric, Over, Scope
 from pytest_perfgate.records.calibration import ECE
 from pytest_perfgate.records.recipe import Budget, Condition, Limit, LimitKind
@@ -210,8 +211,11 @@ def _check_breakable(
         unbroken, valid = value <= least, f"above {least:g}"
     elif kind in {LimitKind.MAX, LimitKind.CLASS_MAX}:
         unbroken, valid = value >= most, f"below {most:g}"
+    elif metric.relative:  # nothing falls by more than all of it
+        rate = metric.better is Better.HIGHER and kind is LimitKind.REGRESSION
+        unbroken, valid = rate and value >= 1, "below 100%"
     else:  # as the difference of two scores
-        unbroken = metric.unit is Unit.SCORE and not metric.relative and value >= most - least
+        unbroken = metric.unit is Unit.SCORE and value >= most - least
         valid = f"below {most - least:g}"
     if unbroken:
         raise place.error(
@@ -226,4 +230,9 @@ def _when(place: Place, table: WhenTable | None, where: str) -> Condition | None
         memory = parse(table.memory, Unit.BYTES) if table.memory else 0.0
     except PerfgateError as error:
         raise place.error(error.problem, f"{where}.memory", valid=error.valid) from None
-    return Condition(cpu=table.cpu, gpu=table.gpu, cores=table.cores, memory=memory)
+    cpu = table.cpu.casefold()  # as Linux writes it
+    if cpu and cpu not in FEATURES:  # the budget would be skipped on every machine
+        raise place.error(
+            f"{table.cpu!r} is no CPU feature", f"{where}.cpu", valid=suggestion(cpu, FEATURES)
+        )
+    return Condition(cpu=cpu, gpu=table.gpu, cores=table.cores, memory=memory)

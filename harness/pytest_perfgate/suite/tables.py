@@ -40,7 +40,7 @@ class WhenTable(_Strict):
     """What a machine must have for a budget to apply."""
 
     cpu: str = Field("", description="a CPU feature, such as avx512_vnni")
-    gpu: str = Field("", description="a pattern of the GPU's name, such as *A10*")
+    gpu: str = Field("", description="a pattern of the GPU's name, such as *A10*, in any case")
     cores: int = Field(0, ge=0, description="at least this many cores")
     memory: str = Field("", description='at least this much memory, such as "16 GB"')
 

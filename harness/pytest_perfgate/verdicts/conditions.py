@@ -15,7 +15,8 @@ def why_not(condition: Condition | None, machine: Machine) -> str:
         return ""
     if condition.cpu and condition.cpu not in machine.features:
         return f"the CPU has no {condition.cpu}"
-    if condition.gpu and not any(fnmatchcase(gpu.name, condition.gpu) for gpu in machine.gpus):
+    pattern = condition.gpu.casefold()
+    if pattern and not any(fnmatchcase(gpu.name.casefold(), pattern) for gpu in machine.gpus):
         return f"there is no GPU like {condition.gpu}"
     if machine.cores < condition.cores:
         return f"it has {machine.cores} cores, and the budget needs {condition.cores}"
